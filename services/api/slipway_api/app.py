@@ -1,0 +1,104 @@
+"""The app factory: routes, error answers and middleware around services that are built elsewhere."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import slipway_core
+from fastapi import FastAPI
+
+from slipway_api import openapi, problems
+from slipway_api.accounts import REFRESH_SECONDS, Role
+from slipway_api.errors import ConflictError, NotReadyError
+from slipway_api.middleware import BodyLimit, RequestContext
+from slipway_api.routers import accounts, health, models, predict
+from slipway_api.serving.watcher import watch
+from slipway_api.state import Services
+from slipway_core.logging import get_logger
+
+DESCRIPTION = """
+Predictions from the models that the registry's alias *Production* points to.
+
+Get a token from `POST /token`, send it as `Authorization: Bearer …`, and ask `POST /predict`.
+Errors are [RFC 9457](https://www.rfc-editor.org/rfc/rfc9457) problem details.
+"""
+TAGS = [
+    {"name": "prediction", "description": "Ask a model."},
+    {"name": "models", "description": "What is served, and what keeps it from being Production's version."},
+    {"name": "accounts", "description": "Log in, add accounts."},
+    {"name": "service", "description": "Health and metrics."},
+]
+
+log = get_logger("slipway.app")
+
+
+def create_app(services: Services) -> FastAPI:
+    """Return the app. Nothing is read or connected before its lifespan begins."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        tasks = [
+            asyncio.create_task(watch(services.models, services.settings.registry_poll_seconds)),
+            asyncio.create_task(_watch_accounts(services)),
+        ]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            services.passwords.close()
+
+    app = FastAPI(
+        title="Slipway",
+        version=slipway_core.__version__,
+        summary="The inference API.",
+        description=DESCRIPTION,
+        openapi_tags=TAGS,
+        lifespan=lifespan,
+        redoc_url=None,
+    )
+    app.state.services = services
+    for part in (predict, models, accounts, health):
+        app.include_router(part.router)
+    problems.install(app)
+    openapi.install(app)
+    app.add_middleware(BodyLimit, max_bytes=services.settings.max_body_bytes)
+    app.add_middleware(RequestContext, metrics=services.metrics)
+    return app
+
+
+async def _watch_accounts(services: Services) -> None:
+    """Keep the snapshot of accounts fresh; make the first administrator when the database first answers."""
+    admin_is_made = False
+    while True:
+        try:
+            if not admin_is_made:
+                admin_is_made = await make_first_admin(services)
+            read = await asyncio.to_thread(services.snapshot.refresh)
+            services.metrics.accounts_up.set(read)
+        except Exception:  # a fault of ours must not end the watch: the last snapshot holds
+            log.exception("accounts_watch_failed")
+        await asyncio.sleep(REFRESH_SECONDS)
+
+
+async def make_first_admin(services: Services) -> bool:
+    """Make the administrator of the settings if there is no account yet.
+
+    Returns:
+        Whether that is settled; False while the database is away.
+    """
+    password = services.settings.admin_password
+    try:
+        if password is None or await asyncio.to_thread(services.accounts.count):
+            return True
+        password_hash = await services.passwords.hash(password.get_secret_value())
+        account = await asyncio.to_thread(
+            services.accounts.add, services.settings.admin_username, password_hash, Role.ADMIN
+        )
+    except NotReadyError:
+        return False
+    except ConflictError:  # another replica was faster
+        return True
+    log.info("first_admin_made", user_id=str(account.id))
+    return True

@@ -1,0 +1,77 @@
+"""Errors of the API that no other service knows. They know nothing of HTTP; `problems.py` turns them into answers.
+
+SlipwayError
+├── AuthenticationError       no token, or one that is refused
+├── PermissionDeniedError     a role that may not
+├── NotFoundError             no such model or account
+├── ConflictError             a name that is taken
+├── InvalidInputError         a body that cannot be understood, with the places
+├── TooLargeError             a body or batch over its limit
+├── UnsupportedMediaTypeError a content type that is not understood
+├── TooManyRequestsError      try again later
+└── NotReadyError             a model or the accounts are not there yet, or no longer
+"""
+
+from collections.abc import Sequence
+
+from slipway_core.errors import Problem, SlipwayError
+
+
+class AuthenticationError(SlipwayError):
+    """No token, or one that is refused."""
+
+
+class PermissionDeniedError(SlipwayError):
+    """The account's role does not allow this."""
+
+
+class NotFoundError(SlipwayError):
+    """There is no such model or account."""
+
+
+class ConflictError(SlipwayError):
+    """The name is taken."""
+
+
+class InvalidInputError(SlipwayError):
+    """A body that cannot be understood.
+
+    Attributes:
+        problems: each place that is wrong.
+    """
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("; ".join(problem.msg for problem in self.problems))
+
+
+class TooLargeError(SlipwayError):
+    """A body or batch is over its limit."""
+
+
+class UnsupportedMediaTypeError(SlipwayError):
+    """The body's content type is not understood."""
+
+
+class TooManyRequestsError(SlipwayError):
+    """Too much is asked at once.
+
+    Attributes:
+        retry_after_seconds: when to try again.
+    """
+
+    def __init__(self, message: str, retry_after_seconds: int) -> None:
+        self.retry_after_seconds = retry_after_seconds
+        super().__init__(message)
+
+
+class NotReadyError(SlipwayError):
+    """What the request needs is not there yet, or no longer.
+
+    Attributes:
+        retry_after_seconds: when to try again.
+    """
+
+    def __init__(self, message: str, retry_after_seconds: int = 2) -> None:
+        self.retry_after_seconds = retry_after_seconds
+        super().__init__(message)

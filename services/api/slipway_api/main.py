@@ -1,0 +1,114 @@
+"""The composition root: from the environment to a running server."""
+
+import argparse
+import os
+import socket
+import sys
+from collections.abc import Sequence
+
+import uvicorn
+from fastapi import FastAPI
+
+from slipway_api.accounts import AccountSnapshot, AccountStore
+from slipway_api.app import create_app
+from slipway_api.metrics import Metrics
+from slipway_api.passwords import Passwords
+from slipway_api.serving.bundle_cache import BundleCache
+from slipway_api.serving.loader import Loader
+from slipway_api.serving.model_store import ModelStore
+from slipway_api.settings import ApiSettings
+from slipway_api.state import Services
+from slipway_api.tokens import Tokens
+from slipway_core.database import connect
+from slipway_core.errors import ConfigurationError, SlipwayError
+from slipway_core.logging import configure_logging
+from slipway_core.registry import Registry
+from slipway_core.registry.mlflow import MlflowRegistry
+from slipway_core.settings import load_settings
+
+REGISTRY_TIMEOUT_SECONDS = 5.0
+SHUTDOWN_SECONDS = 10
+
+
+def build(settings: ApiSettings, registry: Registry) -> FastAPI:
+    """Build the services over a registry, and the app over the services."""
+    metrics = Metrics()
+    loader = Loader(registry, BundleCache(settings.cache_dir))
+    store = AccountStore(connect(settings.database_url.get_secret_value()))
+    services = Services(
+        settings=settings,
+        metrics=metrics,
+        models=ModelStore(registry, loader, metrics, models=settings.models, default_model=settings.default_model),
+        accounts=store,
+        snapshot=AccountSnapshot(store, settings.auth_stale_seconds),
+        passwords=Passwords(),
+        tokens=Tokens(settings.secret_key.get_secret_value(), settings.token_ttl_seconds),
+    )
+    return create_app(services)
+
+
+def serve(settings: ApiSettings) -> None:
+    """Listen until a signal ends it; requests under way are answered first.
+
+    Raises:
+        ConfigurationError: the address cannot be listened on.
+    """
+    password = settings.mlflow_tracking_password
+    registry = MlflowRegistry(
+        settings.mlflow_tracking_uri,
+        username=settings.mlflow_tracking_username,
+        password=password.get_secret_value() if password else None,
+        timeout_seconds=REGISTRY_TIMEOUT_SECONDS,
+    )
+    config = uvicorn.Config(
+        build(settings, registry),
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+    )
+    listener = _listen(settings.host, settings.port)
+    try:
+        uvicorn.Server(config).run(sockets=[listener])
+    finally:
+        listener.close()
+        registry.close()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot listen on {host} port {port} ({error.strerror}): set SLIPWAY_HOST and SLIPWAY_PORT"
+        ) from error
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run `slipway-api serve` or `slipway-api migrate`."""
+    parser = argparse.ArgumentParser(prog="slipway-api", description="Slipway's inference API.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("serve", help="Listen and answer.")
+    commands.add_parser("migrate", help="Bring the database's tables up to date.")
+    command = parser.parse_args(arguments).command
+    try:
+        settings = load_settings(ApiSettings)
+        configure_logging(settings.log_level, settings.log_format)
+        if command == "migrate":
+            from slipway_core.migrations import upgrade  # noqa: PLC0415  # serving does not need Alembic
+
+            upgrade(settings.database_url.get_secret_value())
+        else:
+            serve(settings)
+    except SlipwayError as error:
+        print(f"Error: {error}", file=sys.stderr)  # noqa: T201
+        raise SystemExit(1) from error
+    except KeyboardInterrupt:
+        raise SystemExit(os.EX_OK) from None
+
+
+if __name__ == "__main__":
+    main()

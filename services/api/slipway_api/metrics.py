@@ -1,0 +1,94 @@
+"""The API's Prometheus metrics. Each app has a registry of its own, so that two in one process do not mix."""
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
+
+LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+INFERENCE_BUCKETS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0)
+
+
+class Metrics:
+    """Every metric of the service, and the page that Prometheus scrapes."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        GCCollector(registry=self.registry)
+
+        self.requests = Counter(
+            "slipway_http_requests_total",
+            "Requests that were answered, by route template.",
+            ["method", "route", "status"],
+            registry=self.registry,
+        )
+        self.request_seconds = Histogram(
+            "slipway_http_request_duration_seconds",
+            "Time from the request's head to the end of its answer.",
+            ["method", "route"],
+            buckets=LATENCY_BUCKETS,
+            registry=self.registry,
+        )
+        self.predicted_rows = Counter(
+            "slipway_prediction_rows_total", "Rows that were predicted.", ["model", "version"], registry=self.registry
+        )
+        self.inference_seconds = Histogram(
+            "slipway_inference_duration_seconds",
+            "Time of the graph alone, a request.",
+            ["model", "version"],
+            buckets=INFERENCE_BUCKETS,
+            registry=self.registry,
+        )
+        self.out_of_range = Counter(
+            "slipway_prediction_out_of_range_values_total",
+            "Feature values outside the range of the training rows.",
+            ["model", "version"],
+            registry=self.registry,
+        )
+        self.logins = Counter("slipway_logins_total", "Calls of /token.", ["outcome"], registry=self.registry)
+        self.accounts_up = Gauge(
+            "slipway_accounts_up", "1 if the accounts were read from the database last time.", registry=self.registry
+        )
+
+        self.model_info = Gauge(
+            "slipway_model_info", "1 for each version that is served.", ["model", "version"], registry=self.registry
+        )
+        self.model_loads = Counter(
+            "slipway_model_loads_total", "Versions that were loaded and are served since.", ["model"], registry=self.registry
+        )
+        self.model_load_failures = Counter(
+            "slipway_model_load_failures_total",
+            "Attempts to load Production's version that failed; what was served before is served on.",
+            ["model"],
+            registry=self.registry,
+        )
+        self.model_load_failing = Gauge(
+            "slipway_model_load_failing",
+            "1 while Production's version cannot be loaded.",
+            ["model"],
+            registry=self.registry,
+        )
+        self.model_alias_missing = Gauge(
+            "slipway_model_alias_missing",
+            "1 while a served model has no Production alias.",
+            ["model"],
+            registry=self.registry,
+        )
+        self.registry_up = Gauge(
+            "slipway_registry_up", "1 if the model registry answered last time.", registry=self.registry
+        )
+        self.registry_failures = Counter(
+            "slipway_registry_failures_total", "Looks at the model registry that failed.", registry=self.registry
+        )
+
+    def render(self) -> bytes:
+        """Return the page in Prometheus' text format."""
+        return generate_latest(self.registry)

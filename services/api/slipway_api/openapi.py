@@ -1,0 +1,78 @@
+"""What OpenAPI says beyond what FastAPI finds by itself: the errors a route answers, and the problem schema."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic.json_schema import models_json_schema
+
+from slipway_api.problems import PROBLEM_JSON, ProblemDetails
+
+Responses = dict[int | str, dict[str, Any]]
+
+_MEANINGS: Mapping[int, tuple[str, str]] = {
+    401: ("No token, or one that is refused.", "this needs a token: send `Authorization: Bearer …`"),
+    403: ("The caller's role may not do this.", "only an admin may do this"),
+    404: ("There is no such thing.", "no model named rose is served; GET /models lists those that are"),
+    409: ("The name is taken.", "the name alice is taken"),
+    413: ("The body or the batch is over its limit.", "12000 rows are over the limit of 10000; send them in parts"),
+    415: ("The content type is not understood.", "send the header `Content-Type: application/json`"),
+    422: ("The input is wrong, with each place named.", "'petal width (cm)' must be a number, not a string"),
+    429: ("Too much at once; see Retry-After.", "too many logins at once; try again in a moment"),
+    503: ("Not ready; see Retry-After.", "iris is not loaded yet: the model registry cannot be reached"),
+}
+
+
+def errors(*statuses: int) -> Responses:
+    """Return the `responses` of a route that may answer these statuses."""
+    return {status: _response(status) for status in statuses}
+
+
+def _response(status: int) -> dict[str, Any]:
+    description, detail = _MEANINGS[status]
+    example = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "instance": "/predict",
+        "request_id": "0b6d1d5e-9d0f-4f6e-8a53-1d3f5f0a9f2c",
+        "errors": [],
+    }
+    answer: dict[str, Any] = {
+        "description": description,
+        "content": {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/ProblemDetails"}, "example": example}},
+    }
+    header = {401: "WWW-Authenticate", 429: "Retry-After", 503: "Retry-After"}.get(status)
+    if header:
+        answer["headers"] = {header: {"schema": {"type": "string"}}}
+    return answer
+
+
+def install(app: FastAPI) -> None:
+    """Give an app's schema the problem details, which no route names as its model."""
+
+    def schema() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            document = get_openapi(
+                title=app.title,
+                version=app.version,
+                summary=app.summary,
+                description=app.description,
+                routes=app.routes,
+                tags=app.openapi_tags,
+            )
+            _, definitions = models_json_schema(
+                [(ProblemDetails, "serialization")], ref_template="#/components/schemas/{model}"
+            )
+            schemas = document.setdefault("components", {}).setdefault("schemas", {})
+            schemas.update(definitions["$defs"])
+            # FastAPI adds its own error's schema wherever a body is declared; ours is answered instead.
+            for name in ("HTTPValidationError", "ValidationError"):
+                schemas.pop(name, None)
+            app.openapi_schema = document
+        return app.openapi_schema
+
+    app.openapi = schema  # type: ignore[method-assign]  # the way that FastAPI documents

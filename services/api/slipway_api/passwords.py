@@ -1,0 +1,74 @@
+"""Password hashes: argon2id, off the event loop, one at a time, with a bounded queue."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from passlib.context import CryptContext
+
+from slipway_api.errors import TooManyRequestsError
+
+MAX_WAITING = 16
+RETRY_AFTER_SECONDS = 1
+MEMORY_KIB = 19 * 1024
+MAX_PASSWORD_LENGTH = 128
+
+T = TypeVar("T")
+
+
+class Passwords:
+    """Hashes and verifies passwords (OWASP Password Storage: argon2id, 19 MiB, t=2, p=1).
+
+    A hash takes memory and a core, so a flood of logins must not take all of either: one is computed at a time, and
+    no more than MAX_WAITING wait for it.
+    """
+
+    def __init__(self) -> None:
+        self._context = CryptContext(
+            schemes=["argon2"], argon2__type="ID", argon2__memory_cost=MEMORY_KIB, argon2__time_cost=2, argon2__parallelism=1
+        )
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="password")
+        self._waiting = 0
+        self._dummy: str | None = None
+
+    async def hash(self, password: str) -> str:
+        """Return the hash of a password.
+
+        Raises:
+            TooManyRequestsError: too many wait already.
+        """
+        return await self._run(self._hash, password)
+
+    async def verify(self, password: str, password_hash: str | None) -> bool:
+        """Check a password; without a hash, as long is worked to say no.
+
+        Raises:
+            TooManyRequestsError: too many wait already.
+        """
+        return await self._run(self._verify, password, password_hash)
+
+    def close(self) -> None:
+        """End the thread."""
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+    async def _run(self, function: Callable[..., T], *args: str | None) -> T:
+        if self._waiting > MAX_WAITING:
+            raise TooManyRequestsError("too many logins at once; try again in a moment", RETRY_AFTER_SECONDS)
+        self._waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._executor, function, *args)
+        finally:
+            self._waiting -= 1
+
+    def _hash(self, password: str) -> str:
+        password_hash: str = self._context.hash(password)
+        return password_hash
+
+    def _verify(self, password: str, password_hash: str | None) -> bool:
+        if password_hash is None:
+            self._dummy = self._dummy or self._hash("nobody's password")
+            password_hash, known = self._dummy, False
+        else:
+            known = True
+        return bool(self._context.verify(password, password_hash)) and known

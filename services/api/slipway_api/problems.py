@@ -1,0 +1,148 @@
+"""Every error as RFC 9457 problem details. One table says which of our errors is which status."""
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from slipway_api.errors import (
+    AuthenticationError,
+    ConflictError,
+    InvalidInputError,
+    NotFoundError,
+    NotReadyError,
+    PermissionDeniedError,
+    TooLargeError,
+    TooManyRequestsError,
+    UnsupportedMediaTypeError,
+)
+from slipway_core.errors import FeaturesError, Problem, SlipwayError
+from slipway_core.logging import get_logger
+
+PROBLEM_JSON = "application/problem+json"
+UNEXPECTED = "something went wrong on our side; the log has more under this request id"
+
+STATUS: Mapping[type[SlipwayError], HTTPStatus] = {
+    AuthenticationError: HTTPStatus.UNAUTHORIZED,
+    PermissionDeniedError: HTTPStatus.FORBIDDEN,
+    NotFoundError: HTTPStatus.NOT_FOUND,
+    ConflictError: HTTPStatus.CONFLICT,
+    TooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    UnsupportedMediaTypeError: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    FeaturesError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    InvalidInputError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    TooManyRequestsError: HTTPStatus.TOO_MANY_REQUESTS,
+    NotReadyError: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+
+log = get_logger("slipway.problems")
+
+
+class ProblemItem(BaseModel):
+    """One place in the request that is wrong."""
+
+    loc: list[str | int] = Field(description="Keys and indices from the body's root.")
+    msg: str = Field(description="What is wrong there.")
+
+
+class ProblemDetails(BaseModel):
+    """An error, as RFC 9457 has it."""
+
+    type: str = Field(description="`about:blank`: the status says what kind it is.")
+    title: str = Field(description="The status in words.")
+    status: int = Field(description="The HTTP status.")
+    detail: str = Field(description="What is wrong, and what to do.")
+    instance: str = Field(description="The path that was asked for.")
+    request_id: str = Field(description="The request's id, as the header X-Request-ID and the log have it.")
+    errors: list[ProblemItem] = Field(description="The places that are wrong, if there are any.")
+
+
+def problem_response(
+    scope: Mapping[str, Any],
+    status: int,
+    detail: str,
+    *,
+    problems: Sequence[Problem] = (),
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """Return an error as problem details.
+
+    Args:
+        scope: the request's ASGI scope; its path and request id are told.
+        status: the HTTP status.
+        detail: one sentence for the client.
+        problems: the places that are wrong.
+        headers: more headers for the answer.
+    """
+    body = {
+        "type": "about:blank",
+        "title": _title(status),
+        "status": status,
+        "detail": detail,
+        "instance": scope["path"],
+        "request_id": scope.get("state", {}).get("request_id", ""),
+        "errors": [{"loc": list(problem.loc), "msg": problem.msg} for problem in problems],
+    }
+    return Response(orjson.dumps(body), status, dict(headers or {}), PROBLEM_JSON)
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error of an app as problem details."""
+    app.add_exception_handler(SlipwayError, _on_our_error)
+    app.add_exception_handler(RequestValidationError, _on_validation_error)
+    app.add_exception_handler(HTTPException, _on_http_error)
+
+
+async def _on_our_error(request: Request, error: Exception) -> Response:
+    status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), None)
+    if status is None:
+        log.error("unmapped_error", error=type(error).__name__, reason=str(error))
+        return problem_response(request.scope, HTTPStatus.INTERNAL_SERVER_ERROR, UNEXPECTED)
+    headers = {}
+    if status is HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, TooManyRequestsError | NotReadyError):
+        headers["Retry-After"] = str(error.retry_after_seconds)
+    problems = error.problems if isinstance(error, FeaturesError | InvalidInputError) else ()
+    detail = str(error) if len(problems) <= 1 else f"{len(problems)} things are wrong: {error}"
+    return problem_response(request.scope, status, detail, problems=problems, headers=headers)
+
+
+async def _on_validation_error(request: Request, error: Exception) -> Response:
+    if not isinstance(error, RequestValidationError):  # the handler's type is Starlette's
+        raise error
+    problems = []
+    for item in error.errors():
+        # FastAPI names the part of the request first; in a body, the client knows only what is inside.
+        loc = tuple(item["loc"])[1:] if item["loc"][:1] == ("body",) and len(item["loc"]) > 1 else tuple(item["loc"])
+        message = "this is not JSON" if item["type"] == "json_invalid" else _sentence(item["msg"])
+        problems.append(Problem(("body",) if item["type"] == "json_invalid" else loc, message))
+    detail = "; ".join(f"{'.'.join(map(str, problem.loc))}: {problem.msg}" for problem in problems)
+    return problem_response(request.scope, HTTPStatus.UNPROCESSABLE_ENTITY, detail, problems=problems)
+
+
+async def _on_http_error(request: Request, error: Exception) -> Response:
+    if not isinstance(error, HTTPException):  # as above
+        raise error
+    if isinstance(error.__cause__, SlipwayError):  # FastAPI wraps what is raised while it reads a body
+        return await _on_our_error(request, error.__cause__)
+    details = {
+        HTTPStatus.NOT_FOUND: f"there is no {request.url.path} here; /docs lists what there is",
+        HTTPStatus.METHOD_NOT_ALLOWED: f"{request.url.path} does not take {request.method}",
+    }
+    detail = details.get(HTTPStatus(error.status_code), str(error.detail))
+    return problem_response(request.scope, error.status_code, detail, headers=error.headers)
+
+
+def _title(status: int) -> str:
+    return HTTPStatus(status).phrase
+
+
+def _sentence(message: str) -> str:
+    return message.removeprefix("Value error, ")

@@ -1,0 +1,94 @@
+"""`/`, health, and the page that Prometheus scrapes."""
+
+import ipaddress
+from http import HTTPStatus
+from typing import Literal
+
+import slipway_core
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from pydantic import BaseModel, Field
+
+from slipway_api.errors import PermissionDeniedError
+from slipway_api.openapi import errors
+from slipway_api.security import State
+
+router = APIRouter()
+
+
+class Welcome(BaseModel):
+    """Where to go from here."""
+
+    service: str
+    version: str
+    docs: str
+    openapi: str
+    ready: str
+
+
+class Live(BaseModel):
+    """The process runs."""
+
+    status: Literal["live"] = "live"
+
+
+class Ready(BaseModel):
+    """Whether every required model is loaded."""
+
+    status: Literal["ready", "not ready"]
+    models: dict[str, str] = Field(description="The version that is served of each model.")
+    missing: dict[str, str] = Field(description="Why each required model is not served yet.")
+
+
+@router.get("/", tags=["service"])
+async def welcome() -> Welcome:
+    """Say what this is and where its documentation lies."""
+    return Welcome(
+        service="slipway", version=slipway_core.__version__, docs="/docs", openapi="/openapi.json", ready="/health/ready"
+    )
+
+
+@router.get("/health/live", tags=["service"])
+async def live() -> Live:
+    """Answer while the process runs."""
+    return Live()
+
+
+@router.get(
+    "/health/ready",
+    tags=["service"],
+    response_model=Ready,
+    responses={503: {"model": Ready, "description": "A required model is not loaded; `missing` says why."}},
+)
+async def ready(state: State) -> Response:
+    """Answer 200 once every required model is loaded, else 503 with what is missing."""
+    missing = {name: state.models.why_missing(name) for name in state.models.missing()}
+    body = Ready(
+        status="not ready" if missing else "ready",
+        models={name: model.version for name, model in state.models.served.items()},
+        missing=missing,
+    )
+    status = HTTPStatus.SERVICE_UNAVAILABLE if missing else HTTPStatus.OK
+    headers = {"Retry-After": "2"} if missing else None
+    return Response(body.model_dump_json(), status, headers, "application/json")
+
+
+@router.get(
+    "/metrics",
+    tags=["service"],
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {}}, "description": "Prometheus' text format."}, **errors(403)},
+)
+async def metrics(request: Request, state: State) -> Response:
+    """Answer the metrics in Prometheus' text format, to loopback and private addresses unless opened."""
+    if not state.settings.metrics_public and not _is_private(request.client.host if request.client else ""):
+        raise PermissionDeniedError("metrics are answered to loopback and private addresses only")
+    return Response(state.metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _is_private(host: str) -> bool:
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return address.is_private or address.is_loopback

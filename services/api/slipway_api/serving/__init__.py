@@ -1,0 +1,1 @@
+"""Loading, keeping and running models. Nothing here knows of HTTP."""

@@ -1,0 +1,26 @@
+"""The loop that looks at the registry again and again, beside the requests."""
+
+import asyncio
+import random
+
+from slipway_api.serving.model_store import ModelStore
+from slipway_core.logging import get_logger
+
+JITTER = 0.1
+
+log = get_logger("slipway.watcher")
+
+
+async def watch(store: ModelStore, poll_seconds: float) -> None:
+    """Keep a store in step with the registry until cancelled.
+
+    Args:
+        store: what to keep in step.
+        poll_seconds: the pause between two looks, give or take a tenth, so that replicas do not look all at once.
+    """
+    while True:
+        try:
+            await asyncio.to_thread(store.sync)
+        except Exception:  # a fault of ours must not end the watch: what is served stays, and the next look may do
+            log.exception("registry_watch_failed")
+        await asyncio.sleep(poll_seconds * random.uniform(1 - JITTER, 1 + JITTER))  # noqa: S311  # no secret

@@ -1,0 +1,114 @@
+"""What the API can be told by environment variables."""
+
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import NoDecode
+
+from slipway_core.settings import ServiceSettings
+
+MIN_KEY_LENGTH = 32
+MIN_PASSWORD_LENGTH = 8
+PLACEHOLDERS = ("change", "example", "placeholder", "secret-key", "your-", "insecure", "default")
+DEFAULT_PASSWORDS = frozenset({"admin", "administrator", "password", "12345678", "adminadmin", "slipway", "letmein1"})
+
+
+class ApiSettings(ServiceSettings):
+    """The API's settings."""
+
+    # These may come from the file that `NAME_FILE` names, too.
+    file_fields: ClassVar[frozenset[str]] = frozenset(
+        {"secret_key", "database_url", "admin_password", "mlflow_tracking_password"}
+    )
+
+    env: Literal["production", "development"] = Field(
+        default="production", description="`development` allows placeholders and short keys; nothing else changes."
+    )
+    host: str = Field(default="127.0.0.1", description="The address that the API listens on.")
+    port: int = Field(default=8000, ge=0, le=65535, description="The port that the API listens on.")
+
+    secret_key: SecretStr = Field(
+        validation_alias="SECRET_KEY",
+        description="Signs the tokens (HS256): 32 characters or more, random. `slipway env` makes one.",
+    )
+    token_ttl_seconds: int = Field(default=3600, ge=1, description="How long a token is valid.")
+    auth_stale_seconds: float = Field(
+        default=900.0, ge=0, description="How long accounts that were read last hold while the database is away."
+    )
+    admin_username: str = Field(default="admin", description="The first administrator's name.")
+    admin_password: SecretStr | None = Field(
+        default=None,
+        description="Makes the first administrator if there is no account yet; it is not looked at again.",
+    )
+    database_url: SecretStr = Field(
+        default=SecretStr("sqlite:///slipway.db"),
+        validation_alias="DATABASE_URL",
+        description="Slipway's own database: `sqlite:///FILE` or `postgresql://USER:PASSWORD@HOST/NAME`.",
+    )
+
+    mlflow_tracking_uri: str = Field(
+        validation_alias="MLFLOW_TRACKING_URI",
+        pattern=r"^https?://",
+        description="The MLflow server whose registry is served from.",
+    )
+    mlflow_tracking_username: str | None = Field(
+        default=None, validation_alias="MLFLOW_TRACKING_USERNAME", description="The name, where MLflow asks for one."
+    )
+    mlflow_tracking_password: SecretStr | None = Field(
+        default=None, validation_alias="MLFLOW_TRACKING_PASSWORD", description="The password that goes with it."
+    )
+    registry_poll_seconds: float = Field(
+        default=2.0, gt=0, description="How often the registry's Production aliases are looked at."
+    )
+    models: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="The models to serve, separated by commas; empty: every one with a Production alias.",
+    )
+    default_model: str = Field(default="iris", description="The model that /predict and /model-info use.")
+    cache_dir: Path = Field(
+        default=Path(".slipway-cache"), description="Where bundles are kept, so that a start needs no registry."
+    )
+
+    max_body_bytes: int = Field(default=10 * 1024 * 1024, ge=1, description="The largest request body.")
+    max_rows: int = Field(default=10_000, ge=1, description="The most rows in one request.")
+    metrics_public: bool = Field(
+        default=False, description="Answer /metrics to every address, not only to loopback and private ones."
+    )
+
+    @field_validator("models", mode="before")
+    @classmethod
+    def _split_models(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(dict.fromkeys(name.strip() for name in value.split(",") if name.strip()))
+        return value
+
+    @field_validator("admin_username")
+    @classmethod
+    def _lower_name(cls, value: str) -> str:
+        return value.lower()
+
+    @model_validator(mode="after")
+    def _refuse_unsafe_secrets(self) -> Self:
+        if self.env != "production":
+            return self
+        key = self.secret_key.get_secret_value()
+        if len(key.encode()) < MIN_KEY_LENGTH or len(set(key)) < MIN_KEY_LENGTH // 4:
+            raise ValueError(
+                f"SECRET_KEY must have {MIN_KEY_LENGTH} random characters or more; `slipway env` makes one "
+                "(SLIPWAY_ENV=development allows any)"
+            )
+        if any(word in key.lower() for word in PLACEHOLDERS):
+            raise ValueError("SECRET_KEY is a placeholder; `slipway env` makes a random one")
+        password = self.admin_password.get_secret_value() if self.admin_password else None
+        if password is not None and (len(password) < MIN_PASSWORD_LENGTH or _is_placeholder(password)):
+            raise ValueError(
+                f"SLIPWAY_ADMIN_PASSWORD must have {MIN_PASSWORD_LENGTH} characters or more and be no example; "
+                "`slipway env` makes one"
+            )
+        return self
+
+
+def _is_placeholder(password: str) -> bool:
+    lowered = password.lower()
+    return lowered in DEFAULT_PASSWORDS or lowered.startswith(("changeme", "change-me", "change_me", "example"))

@@ -1,0 +1,31 @@
+"""What the routes work with, built once in `main.py` and handed to each request."""
+
+from dataclasses import dataclass
+
+from fastapi import Request
+
+from slipway_api.accounts import AccountSnapshot, AccountStore
+from slipway_api.metrics import Metrics
+from slipway_api.passwords import Passwords
+from slipway_api.serving.model_store import ModelStore
+from slipway_api.settings import ApiSettings
+from slipway_api.tokens import Tokens
+
+
+@dataclass(frozen=True)
+class Services:
+    """The parts that requests share."""
+
+    settings: ApiSettings
+    metrics: Metrics
+    models: ModelStore
+    accounts: AccountStore
+    snapshot: AccountSnapshot
+    passwords: Passwords
+    tokens: Tokens
+
+
+def services_of(request: Request) -> Services:
+    """Return the app's services (a FastAPI dependency)."""
+    services: Services = request.app.state.services
+    return services

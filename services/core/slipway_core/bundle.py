@@ -1,0 +1,222 @@
+"""The bundle: what the trainer registers and the API serves, as files in one folder.
+
+`model.onnx` (the graph), `manifest.json` (what it takes and gives, where it comes from, the digests of the other
+files), `golden.json` (inputs with the outputs they must give) and `reference.parquet` (training rows, for drift).
+This module reads and checks them; it runs nothing and reaches no network.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal, Self, TypeVar
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from slipway_core.errors import BundleError
+
+MODEL_FILE = "model.onnx"
+MANIFEST_FILE = "manifest.json"
+GOLDEN_FILE = "golden.json"
+REFERENCE_FILE = "reference.parquet"
+# What serving needs. The reference rows are for the monitor; the API never fetches them.
+SERVED_FILES = (MODEL_FILE, GOLDEN_FILE)
+
+MANIFEST_TAG = "slipway.manifest_sha256"
+SCHEMA_VERSION = 1
+MAX_REFERENCE_ROWS = 5_000
+
+DIGEST_PATTERN = r"^sha256:[0-9a-f]{64}$"
+Digest = Annotated[str, Field(pattern=DIGEST_PATTERN)]
+M = TypeVar("M", bound=BaseModel)
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class InputColumn(_Frozen):
+    """One named feature of a tabular model."""
+
+    name: str = Field(min_length=1, description="The feature's name, as clients send it.")
+    dtype: Literal["float32"] = Field(description="The element type that the graph takes.")
+    shape: tuple[int, ...] = Field(default=(), description="The shape of one value: () is a scalar.")
+    min: float | None = Field(default=None, description="The least value in the training rows.")
+    max: float | None = Field(default=None, description="The greatest value in the training rows.")
+    unit: str | None = Field(default=None, description="The unit of measure, such as `cm`.")
+    required: bool = Field(default=True, description="Whether a row may leave it out.")
+    categories: tuple[float, ...] | None = Field(default=None, description="The codes of a categorical feature.")
+
+
+class GraphNames(_Frozen):
+    """The names of the graph's input and outputs."""
+
+    input: str = Field(description="The input, (n_rows, n_features) float32.")
+    label: str = Field(
+        description="Classifiers: the class index a row, (n_rows,) int64. Regressors: the value, (n_rows, 1) float32."
+    )
+    scores: str | None = Field(
+        default=None, description="Classifiers: the probabilities, (n_rows, n_classes) float32."
+    )
+
+
+class DataLineage(_Frozen):
+    """Which rows the model was trained on."""
+
+    version: str = Field(description="SHA-256 over the sorted `path sha256` lines of the data's files.")
+    rows: int = Field(ge=0, description="How many rows the data has, before it is split.")
+    split: str = Field(description="How training and test rows were told apart, such as `stratified`.")
+
+
+class Manifest(_Frozen):
+    """`manifest.json`, schema version 1."""
+
+    schema_version: Literal[1] = Field(description="The version of this schema.")
+    name: str = Field(min_length=1, description="The model's name.")
+    task: Literal["classification", "regression"] = Field(description="What kind of answer the model gives.")
+    inputs: tuple[InputColumn, ...] = Field(min_length=1, description="The features, in the graph's order.")
+    graph: GraphNames
+    classes: tuple[str, ...] | None = Field(default=None, description="Classifiers: the label of each class index.")
+    preprocessing: None = Field(default=None, description="Tabular models keep preprocessing in the graph.")
+    metrics: dict[str, float] = Field(description="What the exported graph scored on the test rows.")
+    data: DataLineage
+    recipe: str = Field(description="The recipe that made the model.")
+    git_commit: str | None = Field(default=None, description="The commit it was trained from.")
+    libraries: dict[str, str] = Field(default_factory=dict, description="Versions of the libraries that fitted it.")
+    created_at: AwareDatetime = Field(description="When the bundle was written, UTC.")
+    digests: dict[str, Digest] = Field(description="The SHA-256 of each other file of the bundle.")
+
+    @model_validator(mode="after")
+    def _check_consistency(self) -> Self:
+        names = [column.name for column in self.inputs]
+        if len(set(names)) != len(names):
+            raise ValueError("two inputs have the same name")
+        if self.task == "classification" and not (self.classes and self.graph.scores):
+            raise ValueError("a classifier needs classes and graph.scores")
+        missing = [name for name in SERVED_FILES if name not in self.digests]
+        if missing:
+            raise ValueError(f"digests lack {', '.join(missing)}")
+        return self
+
+
+class GoldenOutputs(_Frozen):
+    """The outputs that the golden rows must give."""
+
+    prediction: tuple[float, ...] = Field(description="Class indices or values, one a row.")
+    scores: tuple[tuple[float, ...], ...] | None = Field(default=None, description="Probabilities a row, or null.")
+
+
+class Golden(_Frozen):
+    """`golden.json`: rows with the outputs that the graph gave when it was exported."""
+
+    rows: tuple[tuple[float, ...], ...] = Field(min_length=1, description="The inputs, in the graph's order.")
+    outputs: GoldenOutputs
+    rtol: float = Field(ge=0, description="The relative tolerance of a replay.")
+    atol: float = Field(ge=0, description="The absolute tolerance of a replay.")
+
+    @model_validator(mode="after")
+    def _check_lengths(self) -> Self:
+        lengths = {len(self.rows), len(self.outputs.prediction)}
+        if self.outputs.scores is not None:
+            lengths.add(len(self.outputs.scores))
+        if len(lengths) != 1:
+            raise ValueError("rows and outputs differ in number")
+        return self
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle whose digests have been checked.
+
+    Attributes:
+        manifest_sha256: the digest that the manifest was checked against.
+        model: the bytes of the ONNX graph.
+    """
+
+    manifest: Manifest
+    manifest_sha256: str
+    golden: Golden
+    model: bytes
+
+
+def digest(content: bytes) -> str:
+    """Return `sha256:` and the SHA-256 of some bytes in hexadecimal."""
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def is_digest(text: str) -> bool:
+    """Tell whether a text is written as `digest` writes one."""
+    return re.fullmatch(DIGEST_PATTERN, text) is not None
+
+
+def data_version(digests: Mapping[str, str]) -> str:
+    """Return the version of a data set from its files' digests, by path relative to the data's root.
+
+    It is the digest over the sorted lines `path sha256`, so neither order nor location matters.
+    """
+    lines = sorted(f"{path} {value.removeprefix('sha256:')}\n" for path, value in digests.items())
+    return digest("".join(lines).encode())
+
+
+def parse_manifest(content: bytes, expected_sha256: str) -> Manifest:
+    """Parse `manifest.json` after checking its digest.
+
+    Raises:
+        BundleError: the digest differs, or the schema is not understood.
+    """
+    found = digest(content)
+    if found != expected_sha256:
+        raise BundleError(
+            f"{MANIFEST_FILE} has the digest {found}, but the model version says {expected_sha256}: "
+            "the artifact was changed after it was registered; register it again"
+        )
+    return _parse(MANIFEST_FILE, content, Manifest)
+
+
+def read_bundle(folder: Path, expected_sha256: str) -> Bundle:
+    """Read a bundle from a folder and check every digest that serving rests on.
+
+    Raises:
+        BundleError: a file is missing, damaged or not understood.
+    """
+    manifest = parse_manifest(_read(folder, MANIFEST_FILE), expected_sha256)
+    contents = {}
+    for name in SERVED_FILES:
+        content = _read(folder, name)
+        found, expected = digest(content), manifest.digests[name]
+        if found != expected:
+            raise BundleError(
+                f"{name} has the digest {found}, but the manifest says {expected}: "
+                "the artifact is damaged; register it again"
+            )
+        contents[name] = content
+    golden = _parse(GOLDEN_FILE, contents[GOLDEN_FILE], Golden)
+    width = len(manifest.inputs)
+    if any(len(row) != width for row in golden.rows):
+        raise BundleError(f"{GOLDEN_FILE} has rows that do not have the manifest's {width} inputs")
+    return Bundle(manifest, expected_sha256, golden, contents[MODEL_FILE])
+
+
+def _read(folder: Path, name: str) -> bytes:
+    try:
+        return (folder / name).read_bytes()
+    except FileNotFoundError as error:
+        raise BundleError(f"the bundle has no {name}; register it again") from error
+    except OSError as error:
+        raise BundleError(f"{name} cannot be read: {error.strerror}") from error
+
+
+def _parse(name: str, content: bytes, model: type[M]) -> M:
+    try:
+        return model.model_validate_json(content)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False, include_context=False)[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the top"
+        raise BundleError(f"{name} is not understood at {place}: {first['msg']}") from error
+
+
+def manifest_json_schema() -> str:
+    """Return the JSON schema of `manifest.json`, as `docs/manifest.schema.json` holds it."""
+    return json.dumps(Manifest.model_json_schema(), indent=2, ensure_ascii=False) + "\n"

@@ -1,0 +1,50 @@
+"""Connections to Slipway's own database, SQLite or PostgreSQL."""
+
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from slipway_core.errors import ConfigurationError
+
+CONNECT_TIMEOUT_SECONDS = 3
+
+
+def database_url(url: str) -> URL:
+    """Parse `DATABASE_URL`, naming the driver that Slipway installs.
+
+    Raises:
+        ConfigurationError: it is not a URL, or of a database other than SQLite and PostgreSQL.
+    """
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError) as error:
+        raise ConfigurationError(
+            "DATABASE_URL is not a database URL; write sqlite:///slipway.db or postgresql://user:password@host/slipway"
+        ) from error
+    backend = parsed.get_backend_name()
+    if backend in {"postgresql", "postgres"}:
+        # The plain form means psycopg 3 since SQLAlchemy 2.1; the driver that MLflow needs as well serves both.
+        return parsed.set(drivername="postgresql+psycopg2")
+    if backend == "sqlite":
+        return parsed
+    raise ConfigurationError(f"DATABASE_URL names {backend}; Slipway keeps its tables in SQLite or PostgreSQL")
+
+
+def connect(url: str) -> Engine:
+    """Return an engine; nothing is connected yet."""
+    parsed = database_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        engine = create_engine(parsed)
+        event.listen(engine, "connect", _prepare_sqlite)
+        return engine
+    return create_engine(
+        parsed, pool_pre_ping=True, connect_args={"connect_timeout": CONNECT_TIMEOUT_SECONDS}, pool_size=4
+    )
+
+
+def _prepare_sqlite(connection: object, _record: object) -> None:
+    cursor = connection.cursor()  # type: ignore[attr-defined]  # a DB-API connection
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA busy_timeout=5000")
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.close()

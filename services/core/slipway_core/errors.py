@@ -1,0 +1,60 @@
+"""Errors that more than one service raises or handles. They know nothing of HTTP.
+
+SlipwayError
+├── ConfigurationError        a setting is missing, misspelt or unsafe
+├── BundleError               a bundle is damaged, incomplete or not understood
+├── FeaturesError             input that the model's signature does not allow
+└── RegistryError             the model registry refused or failed
+    ├── RegistryUnavailableError   it cannot be reached; trying again may help
+    └── RegistryNotFoundError      no such model, version or artifact
+
+Every message is one plain sentence that says what to do, fit to be shown to a person: it carries no file path,
+no secret and no library's name.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class SlipwayError(Exception):
+    """The root of every error that Slipway raises on purpose."""
+
+
+class ConfigurationError(SlipwayError):
+    """A setting is missing, misspelt or unsafe."""
+
+
+class BundleError(SlipwayError):
+    """A bundle is damaged, incomplete, or of a kind that is not understood."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong in an input: the place (keys and indices from the root) and a sentence about it."""
+
+    loc: tuple[str | int, ...]
+    msg: str
+
+
+class FeaturesError(SlipwayError):
+    """An input that does not fit the model's signature.
+
+    Attributes:
+        problems: every place that is wrong, at most `slipway_core.signature.MAX_PROBLEMS` of them.
+    """
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("; ".join(problem.msg for problem in self.problems))
+
+
+class RegistryError(SlipwayError):
+    """The model registry refused a call or failed at it."""
+
+
+class RegistryUnavailableError(RegistryError):
+    """The model registry cannot be reached or does not answer in time."""
+
+
+class RegistryNotFoundError(RegistryError):
+    """The model registry holds no such model, version, alias or artifact."""

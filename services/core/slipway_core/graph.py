@@ -1,0 +1,89 @@
+"""A bundle's ONNX graph in ONNX Runtime: load it, run it, replay its golden rows.
+
+The trainer evaluates with it and the API serves with it, so that both see the same numbers.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from slipway_core.bundle import Golden, GraphNames
+from slipway_core.errors import BundleError
+from slipway_core.signature import FloatMatrix
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What a graph answers.
+
+    Attributes:
+        prediction: (n_rows,) int64 class indices, or float32 values of a regressor.
+        scores: (n_rows, n_classes) float32 probabilities, or None for a regressor.
+    """
+
+    prediction: NDArray[np.int64] | FloatMatrix
+    scores: FloatMatrix | None
+
+
+class Graph:
+    """An ONNX graph ready to run. Running it is thread-safe."""
+
+    def __init__(self, model: bytes, names: GraphNames) -> None:
+        """Load a graph from its serialised form.
+
+        Raises:
+            BundleError: it does not load, or lacks an input or output that `names` tells of.
+        """
+        options = onnxruntime.SessionOptions()
+        # One thread a session: small graphs lose more to hand-over than they gain, and requests are parallel anyway.
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 4
+        try:
+            self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # ONNX Runtime's exceptions share no narrower base
+            raise BundleError("the graph cannot be loaded: it is not a valid ONNX model; export it again") from error
+        self._input = names.input
+        self._outputs = [names.label] if names.scores is None else [names.label, names.scores]
+        inputs = [item.name for item in self._session.get_inputs()]
+        outputs = [item.name for item in self._session.get_outputs()]
+        if inputs != [self._input]:
+            raise BundleError(f"the graph takes {', '.join(inputs)}, but the manifest names {self._input}")
+        if missing := [name for name in self._outputs if name not in outputs]:
+            raise BundleError(f"the graph has no output named {', '.join(missing)}, which the manifest names")
+
+    def run(self, rows: FloatMatrix) -> Outputs:
+        """Run the graph on an (n_rows, n_features) float32 matrix.
+
+        Raises:
+            BundleError: the graph refuses rows of this width, or fails on them.
+        """
+        try:
+            results = self._session.run(self._outputs, {self._input: rows})
+        except Exception as error:  # as above
+            raise BundleError("the graph fails on rows of its own signature; export it again") from error
+        return Outputs(results[0].reshape(-1), results[1] if len(results) > 1 else None)
+
+
+def replay(graph: Graph, golden: Golden) -> None:
+    """Run the golden rows and compare; class indices must be equal, the rest within the golden tolerances.
+
+    Raises:
+        BundleError: an output differs, with the first row that does.
+    """
+    outputs = graph.run(np.array(golden.rows, dtype=np.float32))
+    pairs = [("prediction", outputs.prediction, golden.outputs.prediction)]
+    if golden.outputs.scores is not None or outputs.scores is not None:
+        pairs.append(("scores", outputs.scores, golden.outputs.scores))
+    for name, found, expected in pairs:
+        if found is None or expected is None or np.shape(found) != np.shape(expected):
+            raise BundleError(f"the golden rows give {name} of another shape than golden.json says")
+        close = np.isclose(found, np.array(expected), rtol=golden.rtol, atol=golden.atol)
+        if not close.all():
+            row = int(np.argwhere(~close)[0][0])
+            raise BundleError(
+                f"golden row {row} gives another {name} than golden.json says: "
+                "the graph does not do what was evaluated; export it again"
+            )

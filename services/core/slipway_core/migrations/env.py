@@ -1,0 +1,13 @@
+"""Run by Alembic: apply the migrations over the connection that `upgrade` hands in."""
+
+from alembic import context
+
+from slipway_core.tables import Base
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=Base.metadata,
+    render_as_batch=True,
+)
+with context.begin_transaction():
+    context.run_migrations()

@@ -1,0 +1,79 @@
+"""The seam to the model registry. `MlflowRegistry` is the real one, `InMemoryRegistry` the double for tests."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+PRODUCTION = "Production"
+
+
+@dataclass(frozen=True)
+class RegisteredModel:
+    """A named model and what its aliases point to.
+
+    Attributes:
+        aliases: from alias to version.
+    """
+
+    name: str
+    description: str = ""
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """One registered version of a model.
+
+    Attributes:
+        version: a whole number as text, as the registry writes it.
+        created_at: seconds since the epoch.
+    """
+
+    name: str
+    version: str
+    run_id: str = ""
+    description: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    created_at: float = 0.0
+
+
+class Registry(Protocol):
+    """What Slipway asks of a model registry.
+
+    Every method raises RegistryUnavailableError if the registry cannot be reached, RegistryNotFoundError if what is
+    named does not exist, and RegistryError if the registry refuses.
+    """
+
+    def list_models(self) -> list[RegisteredModel]:
+        """Return every registered model with its aliases and tags."""
+        ...
+
+    def get_model(self, name: str) -> RegisteredModel:
+        """Return one registered model."""
+        ...
+
+    def list_versions(self, name: str) -> list[ModelVersion]:
+        """Return a model's versions, the newest first."""
+        ...
+
+    def get_version(self, name: str, version: str) -> ModelVersion:
+        """Return one version of a model."""
+        ...
+
+    def fetch(self, version: ModelVersion, file: str, destination: Path) -> None:
+        """Write one file of the version's bundle, by its name in the bundle, to `destination`."""
+        ...
+
+    def set_alias(self, name: str, alias: str, version: str) -> None:
+        """Point an alias at a version, wherever it pointed before."""
+        ...
+
+    def set_model_tag(self, name: str, key: str, value: str) -> None:
+        """Set a tag of a registered model."""
+        ...
+
+    def set_version_tag(self, name: str, version: str, key: str, value: str) -> None:
+        """Set a tag of a model version."""
+        ...

@@ -1,0 +1,112 @@
+"""The base of every service's settings: read once from the environment, frozen, misspellings refused."""
+
+import difflib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import Field, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from slipway_core.errors import ConfigurationError
+from slipway_core.variables import PREFIX, VARIABLES
+
+FILE_SUFFIX = "_FILE"
+
+S = TypeVar("S", bound="ServiceSettings")
+
+
+class SecretFileSource(PydanticBaseSettingsSource):
+    """Reads `NAME` from the file that `NAME_FILE` points to, as Docker and Kubernetes mount secrets.
+
+    Only for the fields that a settings class lists in `file_fields`. `NAME` itself wins where both are set.
+    """
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """Return (value, key, is_complex) of one field; the value is None where no file is named."""
+        variable = variable_of(self.settings_cls, field_name) + FILE_SUFFIX
+        path = os.environ.get(variable)
+        if not path:
+            return None, field_name, False
+        try:
+            return Path(path).read_text(encoding="utf-8").strip(), field_name, False
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigurationError(f"{variable} names a file that cannot be read: {path}") from error
+
+    def __call__(self) -> dict[str, Any]:
+        """Return the values found in files, by field name."""
+        found = {}
+        for name in getattr(self.settings_cls, "file_fields", frozenset()):
+            value, key, _ = self.get_field_value(self.settings_cls.model_fields[name], name)
+            if value is not None:
+                found[key] = value
+        return found
+
+
+class ServiceSettings(BaseSettings):
+    """What every service can be told: how to log. Subclasses add their own fields, each with a description."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", populate_by_name=True
+    )
+
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="The least severe log event that is written."
+    )
+    log_format: Literal["auto", "json", "text"] = Field(
+        default="auto",
+        description="`json`: one object a line; `text`: for people; `auto`: text on a terminal, else json.",
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # the signature is pydantic's
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Order the sources: arguments, the environment, files named by `*_FILE`."""
+        return init_settings, env_settings, SecretFileSource(settings_cls)
+
+
+def variable_of(settings: type[BaseSettings], field_name: str) -> str:
+    """Return the environment variable that sets a field: its alias, or the prefixed name."""
+    alias = settings.model_fields[field_name].validation_alias
+    return alias if isinstance(alias, str) else PREFIX + field_name.upper()
+
+
+def refuse_unknown_variables(environ: Mapping[str, str]) -> None:
+    """Raise ConfigurationError if a variable has our prefix and no service knows it."""
+    known = VARIABLES | {name + FILE_SUFFIX for name in VARIABLES}
+    unknown = sorted(name for name in environ if name.startswith(PREFIX) and name not in known)
+    if not unknown:
+        return
+    sentences = []
+    for name in unknown:
+        near = difflib.get_close_matches(name, VARIABLES, n=1)
+        hint = f"; did you mean {near[0]}?" if near else "; see .env.example for those there are."
+        sentences.append(f"{name} is not a setting of Slipway{hint}")
+    raise ConfigurationError(" ".join(sentences))
+
+
+def load_settings(settings: type[S], **overrides: Any) -> S:  # noqa: ANN401  # any field's value
+    """Build a service's settings from the environment; `overrides` win over it.
+
+    Raises:
+        ConfigurationError: naming each variable that is unknown, missing or wrong, and never its value.
+    """
+    refuse_unknown_variables(os.environ)
+    try:
+        return settings(**overrides)
+    except ValidationError as error:
+        sentences = []
+        for item in error.errors(include_input=False, include_url=False):
+            field = str(item["loc"][0]) if item["loc"] else ""
+            name = variable_of(settings, field) if field in settings.model_fields else field
+            message = item["msg"].removeprefix("Value error, ")
+            sentences.append(f"{name}: {message}" if name else message)
+        raise ConfigurationError("; ".join(sentences)) from error

@@ -1,0 +1,98 @@
+"""From what a client sent to the matrix that the graph takes, or to a list of what is wrong with it."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slipway_core.bundle import InputColumn
+from slipway_core.errors import FeaturesError, Problem
+
+MAX_PROBLEMS = 20
+ROOT = "features"
+FLOAT32_MAX = float(np.finfo(np.float32).max)
+
+FloatMatrix = NDArray[np.float32]
+
+
+class Signature:
+    """A model's inputs, compiled once at load so that a request only walks its own values."""
+
+    def __init__(self, inputs: Sequence[InputColumn]) -> None:
+        self.names = tuple(column.name for column in inputs)
+        self._name_set = frozenset(self.names)
+        self._minimum = np.array([-np.inf if c.min is None else c.min for c in inputs], dtype=np.float32)
+        self._maximum = np.array([np.inf if c.max is None else c.max for c in inputs], dtype=np.float32)
+
+    def matrix(self, features: Any) -> FloatMatrix:  # noqa: ANN401  # what a client sent may be anything
+        """Turn `features` into an (n_rows, n_features) float32 matrix.
+
+        Args:
+            features: a row or a list of rows, as parsed from JSON; a row is a list of numbers in the signature's
+                order, or an object from feature name to number.
+
+        Raises:
+            FeaturesError: naming each place that is wrong. Booleans, strings, NaN, infinities and numbers beyond
+                float32 are refused; integers are taken as floats.
+        """
+        rows = self._rows(features)
+        problems: list[Problem] = []
+        values = []
+        for index, row in enumerate(rows):
+            found = self._row(row, (ROOT, index) if rows is features else (ROOT,), problems)
+            if len(problems) >= MAX_PROBLEMS:
+                break
+            values.append(found)
+        if problems:
+            raise FeaturesError(problems[:MAX_PROBLEMS])
+        return np.array(values, dtype=np.float32)
+
+    def count_out_of_range(self, matrix: FloatMatrix) -> int:
+        """Count the values of an (n_rows, n_features) float32 matrix that lie outside the trained range."""
+        return int(np.count_nonzero((matrix < self._minimum) | (matrix > self._maximum)))
+
+    def _rows(self, features: Any) -> list[Any]:  # noqa: ANN401
+        if isinstance(features, dict):
+            return [features]
+        if not isinstance(features, list):
+            message = f"{ROOT} must be a row or a list of rows, not {_kind(features)}"
+            raise FeaturesError([Problem((ROOT,), message)])
+        if not features:
+            raise FeaturesError([Problem((ROOT,), f"{ROOT} is empty: send at least one row")])
+        return features if any(isinstance(row, list | dict) for row in features) else [features]
+
+    def _row(self, row: Any, loc: tuple[str | int, ...], problems: list[Problem]) -> list[float]:  # noqa: ANN401
+        if isinstance(row, dict):
+            if row.keys() != self._name_set:
+                problems += [Problem((*loc, n), f"the feature {n!r} is missing") for n in self.names if n not in row]
+                extra = [name for name in row if name not in self._name_set]
+                problems += [Problem((*loc, n), f"there is no feature {n!r} in this model") for n in extra]
+                return []
+            row = [row[name] for name in self.names]
+        elif not isinstance(row, list):
+            problems.append(Problem(loc, f"a row must be a list or an object, not {_kind(row)}"))
+            return []
+        elif len(row) != len(self.names):
+            expected = f"{len(self.names)} features ({', '.join(self.names)})"
+            problems.append(Problem(loc, f"expected {expected}, got {len(row)}"))
+            return []
+        for name, value in zip(self.names, row, strict=True):
+            # `type` and not `isinstance`: a bool is an int to Python, and not a number to us.
+            if not ((type(value) is float or type(value) is int) and -FLOAT32_MAX <= value <= FLOAT32_MAX):
+                problems.append(Problem((*loc, name), _explain(name, value)))
+        return row
+
+
+def _explain(name: str, value: Any) -> str:  # noqa: ANN401
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return f"{name!r} must be a number, not {_kind(value)}"
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"{name!r} must be a finite number, not NaN or infinity"
+    return f"{name!r} is too large for a 32-bit float"
+
+
+def _kind(value: Any) -> str:  # noqa: ANN401
+    kinds = {bool: "a boolean", str: "a string", list: "a list", dict: "an object", type(None): "null"}
+    return kinds.get(type(value), "a number")

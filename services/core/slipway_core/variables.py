@@ -1,0 +1,32 @@
+"""Every environment variable with Slipway's prefix.
+
+All services read one environment, so a service cannot tell a misspelt variable from one that belongs to its
+neighbour; this list can. A test holds it against the settings classes and `.env.example`.
+"""
+
+PREFIX = "SLIPWAY_"
+
+VARIABLES = frozenset(
+    {
+        "SLIPWAY_ADMIN_PASSWORD",
+        "SLIPWAY_ADMIN_USERNAME",
+        "SLIPWAY_AUTH_STALE_SECONDS",
+        "SLIPWAY_CACHE_DIR",
+        "SLIPWAY_DATA_DIR",
+        "SLIPWAY_DEFAULT_MODEL",
+        "SLIPWAY_ENV",
+        "SLIPWAY_HOME",
+        "SLIPWAY_HOST",
+        "SLIPWAY_LOG_FORMAT",
+        "SLIPWAY_LOG_LEVEL",
+        "SLIPWAY_MAX_BODY_BYTES",
+        "SLIPWAY_MAX_ROWS",
+        "SLIPWAY_METRICS_PUBLIC",
+        "SLIPWAY_MODELS",
+        "SLIPWAY_PORT",
+        "SLIPWAY_REGISTRY_POLL_SECONDS",
+        "SLIPWAY_TOKEN",
+        "SLIPWAY_TOKEN_TTL_SECONDS",
+        "SLIPWAY_URL",
+    }
+)

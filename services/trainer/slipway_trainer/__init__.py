@@ -1,0 +1,1 @@
+"""The trainer: from data to a registered, gated and promoted model version."""

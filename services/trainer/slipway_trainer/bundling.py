@@ -1,0 +1,108 @@
+"""Write a bundle: the files that are registered and served."""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from slipway_core.bundle import (
+    GOLDEN_FILE,
+    MANIFEST_FILE,
+    MAX_REFERENCE_ROWS,
+    MODEL_FILE,
+    REFERENCE_FILE,
+    SCHEMA_VERSION,
+    DataLineage,
+    Golden,
+    GoldenOutputs,
+    InputColumn,
+    Manifest,
+    digest,
+)
+from slipway_core.graph import Graph
+from slipway_core.signature import FloatMatrix
+from slipway_trainer.export import CLASSIFIER_NAMES, PARITY_TOLERANCE
+from slipway_trainer.recipes import Recipe
+from slipway_trainer.steps.evaluate import Evaluation
+from slipway_trainer.steps.train import Split
+from slipway_trainer.steps.validate import Table
+
+GOLDEN_ROWS = 16
+
+
+@dataclass(frozen=True)
+class WrittenBundle:
+    """A bundle in a folder.
+
+    Attributes:
+        manifest_sha256: what the model version's tag must say.
+    """
+
+    folder: Path
+    manifest: Manifest
+    manifest_sha256: str
+
+
+def write_bundle(
+    folder: Path,
+    *,
+    recipe: Recipe,
+    table: Table,
+    split: Split,
+    evaluation: Evaluation,
+    created_at: datetime,
+    git_commit: str | None,
+    libraries: dict[str, str],
+) -> WrittenBundle:
+    """Write the four files of a bundle into a folder that exists."""
+    (folder / MODEL_FILE).write_bytes(evaluation.model)
+    golden = _golden(Graph(evaluation.model, CLASSIFIER_NAMES), split.test_features[:GOLDEN_ROWS])
+    (folder / GOLDEN_FILE).write_text(golden.model_dump_json(indent=1), encoding="utf-8")
+    _reference(recipe, split).to_parquet(folder / REFERENCE_FILE, index=False)
+    manifest = Manifest(
+        schema_version=SCHEMA_VERSION,
+        name=recipe.name,
+        task=recipe.task,
+        inputs=_inputs(recipe, split.train_features),
+        graph=CLASSIFIER_NAMES,
+        classes=recipe.classes,
+        metrics=evaluation.metrics,
+        data=DataLineage(version=table.data_version, rows=len(table.features), split=recipe.split),
+        recipe=recipe.name,
+        git_commit=git_commit,
+        libraries=libraries,
+        created_at=created_at,
+        digests={name: digest((folder / name).read_bytes()) for name in (MODEL_FILE, GOLDEN_FILE, REFERENCE_FILE)},
+    )
+    content = json.dumps(manifest.model_dump(mode="json"), indent=1, ensure_ascii=False).encode()
+    (folder / MANIFEST_FILE).write_bytes(content)
+    return WrittenBundle(folder, manifest, digest(content))
+
+
+def _golden(graph: Graph, rows: FloatMatrix) -> Golden:
+    outputs = graph.run(rows)
+    return Golden(
+        rows=rows.tolist(),
+        outputs=GoldenOutputs(
+            prediction=outputs.prediction.tolist(), scores=None if outputs.scores is None else outputs.scores.tolist()
+        ),
+        rtol=PARITY_TOLERANCE,
+        atol=PARITY_TOLERANCE,
+    )
+
+
+def _inputs(recipe: Recipe, features: FloatMatrix) -> tuple[InputColumn, ...]:
+    low, high = features.min(axis=0).tolist(), features.max(axis=0).tolist()
+    return tuple(
+        InputColumn(name=column.name, dtype="float32", min=low[i], max=high[i], unit=column.unit)
+        for i, column in enumerate(recipe.columns)
+    )
+
+
+def _reference(recipe: Recipe, split: Split) -> pd.DataFrame:
+    frame = pd.DataFrame(split.train_features, columns=recipe.feature_names)
+    frame[recipe.target] = np.array(recipe.classes)[split.train_target]
+    return frame if len(frame) <= MAX_REFERENCE_ROWS else frame.sample(MAX_REFERENCE_ROWS, random_state=recipe.seed)

@@ -1,0 +1,21 @@
+"""Where a model comes from: the commit and the libraries that it was trained with."""
+
+import subprocess
+from importlib.metadata import version
+
+LIBRARIES = ("numpy", "onnx", "onnxruntime", "scikit-learn", "skl2onnx")
+
+
+def git_commit() -> str | None:
+    """Return the commit of the working directory, with `-dirty` if files differ from it; None outside a checkout."""
+    command = ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)  # noqa: S603
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return answer.stdout.strip() or None if answer.returncode == 0 else None
+
+
+def library_versions() -> dict[str, str]:
+    """Return the versions of the libraries that fit and export."""
+    return {name: version(name) for name in LIBRARIES}

@@ -1,0 +1,91 @@
+"""Track the runs, register the chosen candidate's bundle, and read it back."""
+
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from slipway_core.bundle import MANIFEST_FILE, SERVED_FILES, read_bundle
+from slipway_core.registry import ModelVersion, Registry
+from slipway_trainer.bundling import write_bundle
+from slipway_trainer.lineage import git_commit, library_versions
+from slipway_trainer.recipes import Recipe
+from slipway_trainer.steps.evaluate import Evaluation
+from slipway_trainer.steps.extract import Dataset
+from slipway_trainer.steps.train import Split
+from slipway_trainer.steps.validate import Table
+from slipway_trainer.tracking import GIT_COMMIT_TAG, RECIPE_TAG, Tracker
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A model version that was registered and read back.
+
+    Attributes:
+        run_id: the chosen candidate's run.
+        parent_run_id: the run of the whole training.
+    """
+
+    version: ModelVersion
+    run_id: str
+    parent_run_id: str
+
+
+def register(
+    recipe: Recipe,
+    dataset: Dataset,
+    table: Table,
+    split: Split,
+    evaluations: Sequence[Evaluation],
+    best: Evaluation,
+    *,
+    started_at: float,
+    tracker: Tracker,
+    registry: Registry,
+) -> Registered:
+    """Log a run for each candidate and register the best one's bundle as a new version.
+
+    Args:
+        started_at: when the training began, seconds since the epoch.
+
+    Raises:
+        RegistryError: the server refused or failed.
+        BundleError: what was read back is not what was written.
+    """
+    commit = git_commit()
+    tags = {RECIPE_TAG: recipe.name, "slipway.data_version": table.data_version}
+    if commit:
+        tags[GIT_COMMIT_TAG] = commit
+    parameters = {
+        "recipe": recipe.name,
+        "data": dataset.source,
+        "data_version": table.data_version,
+        "rows": len(table.features),
+        "split": recipe.split,
+        "test_fraction": recipe.test_fraction,
+        "folds": recipe.folds,
+        "seed": recipe.seed,
+    }
+    with tempfile.TemporaryDirectory(prefix="slipway-bundle-") as folder:
+        bundle = write_bundle(
+            Path(folder),
+            recipe=recipe,
+            table=table,
+            split=split,
+            evaluation=best,
+            created_at=datetime.fromtimestamp(time.time(), UTC),
+            git_commit=commit,
+            libraries=library_versions(),
+        )
+        runs = tracker.log_runs(
+            recipe, evaluations, best, started_at=started_at, parameters=parameters, tags=tags
+        )
+        number = tracker.register(recipe, bundle, runs, best)
+    version = registry.get_version(recipe.name, number)
+    with tempfile.TemporaryDirectory(prefix="slipway-readback-") as folder:
+        for name in (MANIFEST_FILE, *SERVED_FILES):
+            registry.fetch(version, name, Path(folder) / name)
+        read_bundle(Path(folder), bundle.manifest_sha256)
+    return Registered(version, runs.candidates[best.fitted.candidate.name], runs.parent)

@@ -1,0 +1,185 @@
+"""Runs, artifacts and model versions in MLflow: the one place that uses its full client."""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import mlflow
+import mlflow.onnx
+import numpy as np
+import onnx
+from mlflow.entities import Metric, Param
+from mlflow.exceptions import MlflowException
+from mlflow.models import ModelSignature
+from mlflow.tracking import MlflowClient
+from mlflow.types import Schema, TensorSpec
+
+from slipway_core.bundle import GOLDEN_FILE, MANIFEST_FILE, MANIFEST_TAG, MODEL_FILE, REFERENCE_FILE
+from slipway_core.errors import RegistryError
+from slipway_core.registry.promotion import DATA_VERSION_TAG, METRICS_TAG
+from slipway_trainer.bundling import WrittenBundle
+from slipway_trainer.plots import confusion_matrix_figure
+from slipway_trainer.recipes import Recipe
+from slipway_trainer.steps.evaluate import Evaluation
+
+GIT_COMMIT_TAG = "slipway.git_commit"
+RECIPE_TAG = "slipway.recipe"
+CHOSEN_TAG = "slipway.chosen"
+
+
+@dataclass(frozen=True)
+class TrackedRuns:
+    """The runs of one training.
+
+    Attributes:
+        parent: the run that the candidates' runs are under.
+        candidates: the run of each candidate, by its name.
+    """
+
+    experiment_id: str
+    parent: str
+    candidates: Mapping[str, str]
+
+
+class Tracker:
+    """Logs one training run to an MLflow server."""
+
+    def __init__(self, tracking_uri: str) -> None:
+        mlflow.set_tracking_uri(tracking_uri)
+        mlflow.set_registry_uri(tracking_uri)
+        self._client = MlflowClient(tracking_uri, tracking_uri)
+
+    def log_runs(
+        self,
+        recipe: Recipe,
+        evaluations: Sequence[Evaluation],
+        best: Evaluation,
+        *,
+        started_at: float,
+        parameters: Mapping[str, str | int | float],
+        tags: Mapping[str, str],
+    ) -> TrackedRuns:
+        """Log a run for each candidate under one parent, so that MLflow's UI compares them.
+
+        Args:
+            recipe: names the experiment.
+            evaluations: one for each candidate.
+            best: the one that is chosen; the parent run shows its metrics, too.
+            started_at: when the training began, seconds since the epoch.
+            parameters: what holds for all candidates.
+            tags: what every run is tagged with.
+
+        Raises:
+            RegistryError: the server refused or failed.
+        """
+        try:
+            experiment = self._client.get_experiment_by_name(recipe.name)
+            experiment_id = experiment.experiment_id if experiment else self._client.create_experiment(recipe.name)
+            stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started_at))
+            parent = self._start(experiment_id, f"{recipe.name} {stamp}", started_at, tags)
+            self._log(parent, best.metrics, {**parameters, "chosen": best.fitted.candidate.name})
+            children = {}
+            for evaluation in evaluations:
+                children[evaluation.fitted.candidate.name] = self._log_candidate(
+                    recipe, evaluation, experiment_id, {**tags, "mlflow.parentRunId": parent}, chosen=evaluation is best
+                )
+            self._client.set_terminated(parent)
+        except MlflowException as error:
+            raise _refused(error) from error
+        return TrackedRuns(experiment_id, parent, children)
+
+    def register(self, recipe: Recipe, bundle: WrittenBundle, runs: TrackedRuns, best: Evaluation) -> str:
+        """Log the bundle through MLflow's ONNX flavor in the chosen candidate's run, and register it.
+
+        Returns:
+            The new version's number.
+
+        Raises:
+            RegistryError: the server refused or failed.
+        """
+        manifest = bundle.manifest
+        width = len(manifest.inputs)
+        signature = ModelSignature(
+            inputs=Schema([TensorSpec(np.dtype(np.float32), (-1, width), manifest.graph.input)]),
+            outputs=Schema(
+                [
+                    TensorSpec(np.dtype(np.int64), (-1,), manifest.graph.label),
+                    TensorSpec(np.dtype(np.float32), (-1, len(recipe.classes)), manifest.graph.scores),
+                ]
+            ),
+        )
+        run_id = runs.candidates[best.fitted.candidate.name]
+        try:
+            with mlflow.start_run(run_id=run_id):
+                info = mlflow.onnx.log_model(
+                    onnx.load_model(bundle.folder / MODEL_FILE),
+                    name=recipe.name,
+                    signature=signature,
+                    # Without this, weights over 1 KB leave the graph for a file with a random name.
+                    save_as_external_data=False,
+                    extra_files=[str(bundle.folder / name) for name in (MANIFEST_FILE, GOLDEN_FILE, REFERENCE_FILE)],
+                    # Without this, MLflow guesses them in a process of its own, which takes seconds.
+                    pip_requirements=[f"{name}=={number}" for name, number in sorted(manifest.libraries.items())],
+                )
+            version = mlflow.register_model(
+                info.model_uri,
+                recipe.name,
+                tags={
+                    MANIFEST_TAG: bundle.manifest_sha256,
+                    METRICS_TAG: json.dumps(manifest.metrics),
+                    DATA_VERSION_TAG: manifest.data.version,
+                    RECIPE_TAG: recipe.name,
+                    **({GIT_COMMIT_TAG: manifest.git_commit} if manifest.git_commit else {}),
+                },
+            )
+            self._client.update_registered_model(recipe.name, recipe.title)
+            self._client.update_model_version(recipe.name, version.version, describe(recipe, best))
+        except MlflowException as error:
+            raise _refused(error) from error
+        return str(version.version)
+
+    def _log_candidate(
+        self, recipe: Recipe, evaluation: Evaluation, experiment_id: str, tags: Mapping[str, str], *, chosen: bool
+    ) -> str:
+        fitted = evaluation.fitted
+        run = self._start(
+            experiment_id, fitted.candidate.name, fitted.started_at, {**tags, CHOSEN_TAG: str(chosen).lower()}
+        )
+        metrics = {**evaluation.metrics, "fit_seconds": fitted.fit_seconds, "parity_max_difference": evaluation.parity}
+        self._log(run, metrics, {"estimator": fitted.candidate.name, **fitted.candidate.parameters})
+        folds = [Metric("cv_fold", score, _millis(time.time()), step) for step, score in enumerate(fitted.cv_scores)]
+        self._client.log_batch(run, metrics=folds)
+        figure = confusion_matrix_figure(evaluation.confusion, recipe.classes, fitted.candidate.name)
+        self._client.log_figure(run, figure, "confusion_matrix.png")
+        counts = {"classes": list(recipe.classes), "counts": evaluation.confusion.tolist()}
+        self._client.log_dict(run, counts, "confusion_matrix.json")
+        self._client.set_terminated(run)
+        return run
+
+    def _start(self, experiment_id: str, name: str, started_at: float, tags: Mapping[str, str]) -> str:
+        run = self._client.create_run(experiment_id, _millis(started_at), dict(tags), name)
+        return str(run.info.run_id)
+
+    def _log(self, run_id: str, metrics: Mapping[str, float], parameters: Mapping[str, Any]) -> None:
+        now = _millis(time.time())
+        self._client.log_batch(
+            run_id,
+            metrics=[Metric(name, value, now, 0) for name, value in metrics.items()],
+            params=[Param(name, str(value)) for name, value in parameters.items()],
+        )
+
+
+def describe(recipe: Recipe, best: Evaluation) -> str:
+    """Return the one sentence that a model version is described with."""
+    value = best.metrics[recipe.metric]
+    return f"{recipe.title}: {best.fitted.candidate.name}, {recipe.metric} {value:.4f} on held-out rows."
+
+
+def _millis(seconds: float) -> int:
+    return int(seconds * 1000)
+
+
+def _refused(error: MlflowException) -> RegistryError:
+    return RegistryError(f"the tracking server refused or failed: {error.message}")
