@@ -1,20 +1,20 @@
-"""Accounts: kept in the database, and known to every request from a snapshot that is refreshed beside them."""
+"""Accounts: kept in a store, and known to every request from a snapshot that is refreshed beside them."""
 
+import asyncio
+import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
+from typing import Protocol
 
-from sqlalchemy import Engine, func, insert, select
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
-
-from slipway_api.errors import AuthenticationError, ConflictError, NotReadyError
+from slipway_api.errors import AuthenticationError, NotReadyError
 from slipway_core.logging import get_logger
-from slipway_core.tables import User
 
 REFRESH_SECONDS = 2.0
+FIRST_LOOK_SECONDS = 5.0
 DATABASE_AWAY = "accounts cannot be read now: the database is away; try again in a moment"
 
 log = get_logger("slipway.accounts")
@@ -45,8 +45,8 @@ class Account:
 
 
 @dataclass(frozen=True)
-class _Known:
-    """What requests need to know of an account."""
+class Known:
+    """What every request needs to know of an account."""
 
     name: str
     role: Role
@@ -63,100 +63,88 @@ class Caller:
     role: Role
 
 
-class AccountStore:
-    """The accounts in the database. Its calls block: run them in a thread.
+class AccountStore(Protocol):
+    """Where accounts are kept. Its calls block: run them in a thread.
 
     Each raises NotReadyError while the database is away.
     """
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
     def add(self, name: str, password_hash: str, role: Role) -> Account:
-        """Add an account.
-
-        Raises:
-            ConflictError: the name is taken.
-        """
-        account = Account(uuid.uuid4(), name, role, 1, disabled=False, created_at=datetime.now(UTC))
-        values = {
-            "id": account.id,
-            "name": name,
-            "password_hash": password_hash,
-            "role": role.value,
-            "version": 1,
-            "disabled": False,
-            "created_at": account.created_at,
-        }
-        try:
-            with self._engine.begin() as connection:
-                connection.execute(insert(User).values(values))
-        except IntegrityError as error:
-            raise ConflictError(f"the name {name} is taken") from error
-        except SQLAlchemyError as error:
-            raise NotReadyError(DATABASE_AWAY) from error
-        return account
+        """Add an account; raises ConflictError if the name is taken."""
+        ...
 
     def find(self, name: str) -> tuple[Account, str] | None:
         """Return an account and its password hash; None if there is no such name."""
-        columns = (User.id, User.name, User.role, User.version, User.disabled, User.created_at, User.password_hash)
-        try:
-            with self._engine.connect() as connection:
-                row = connection.execute(select(*columns).where(User.name == name)).one_or_none()
-        except SQLAlchemyError as error:
-            raise NotReadyError(DATABASE_AWAY) from error
-        if row is None:
-            return None
-        account = Account(row.id, row.name, Role(row.role), row.version, row.disabled, row.created_at)
-        return account, row.password_hash
+        ...
 
     def count(self) -> int:
         """Return how many accounts there are."""
-        try:
-            with self._engine.connect() as connection:
-                return connection.execute(select(func.count()).select_from(User)).scalar_one()
-        except SQLAlchemyError as error:
-            raise NotReadyError(DATABASE_AWAY) from error
+        ...
 
-    def snapshot(self) -> dict[uuid.UUID, _Known]:
+    def snapshot(self) -> Mapping[uuid.UUID, Known]:
         """Return what requests need to know of every account."""
-        columns = (User.id, User.name, User.role, User.version, User.disabled)
-        try:
-            with self._engine.connect() as connection:
-                rows = connection.execute(select(*columns)).all()
-        except SQLAlchemyError as error:
-            raise NotReadyError(DATABASE_AWAY) from error
-        return {row.id: _Known(row.name, Role(row.role), row.version, row.disabled) for row in rows}
+        ...
 
 
-class AccountSnapshot:
-    """What was last read of the accounts, so that no request waits on the database."""
+class Accounts:
+    """The store, opened at its first use, and what was last read of it, so that no request waits on the database.
 
-    def __init__(self, store: AccountStore, stale_seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._store = store
+    The driver behind the store takes half a second to import; a start that is not asked about accounts yet need not
+    wait for it.
+    """
+
+    def __init__(
+        self, open_store: Callable[[], AccountStore], stale_seconds: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._open_store = open_store
+        self._store: AccountStore | None = None
+        self._lock = threading.Lock()
         self._stale_seconds = stale_seconds
         self._clock = clock
-        self._known: dict[uuid.UUID, _Known] = {}
+        self._known: Mapping[uuid.UUID, Known] = {}
         self._read_at: float | None = None
         self._away = False
+        # Set when the store was opened and looked at once, whatever came of it.
+        self.looked = asyncio.Event()
+
+    @property
+    def store(self) -> AccountStore:
+        """The store. The first use blocks: it opens it."""
+        with self._lock:
+            if self._store is None:
+                self._store = self._open_store()
+            return self._store
+
+    async def opened(self) -> None:
+        """Wait until the first look at the store is over, for callers that come right after a start.
+
+        Raises:
+            NotReadyError: it takes too long.
+        """
+        if self.looked.is_set():
+            return
+        try:
+            await asyncio.wait_for(self.looked.wait(), FIRST_LOOK_SECONDS)
+        except TimeoutError as error:
+            raise NotReadyError(DATABASE_AWAY) from error
 
     def refresh(self) -> bool:
         """Read all accounts; keep the last ones if the database is away. Returns whether they were read."""
         try:
-            known = self._store.snapshot()
+            known = self.store.snapshot()
         except NotReadyError as error:
             if not self._away:
                 log.warning("accounts_unreadable", reason=type(error.__cause__).__name__)
             self._away = True
             return False
-        if self._away or self._read_at is None:
+        if self._read_at is None or self._away:
             log.info("accounts_read", count=len(known))
         self._known, self._read_at, self._away = known, self._clock(), False
         return True
 
     def note(self, account: Account) -> None:
         """Make an account that was just read or added known at once."""
-        known = _Known(account.name, account.role, account.version, account.disabled)
+        known = Known(account.name, account.role, account.version, account.disabled)
         self._known = {**self._known, account.id: known}
 
     def caller(self, user_id: uuid.UUID, version: int) -> Caller:

@@ -37,9 +37,10 @@ def create_app(services: Services) -> FastAPI:
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        looked = asyncio.Event()
         tasks = [
-            asyncio.create_task(watch(services.models, services.settings.registry_poll_seconds)),
-            asyncio.create_task(_watch_accounts(services)),
+            asyncio.create_task(watch(services.models, services.settings.registry_poll_seconds, looked)),
+            asyncio.create_task(_watch_accounts(services, looked)),
         ]
         try:
             yield
@@ -68,17 +69,20 @@ def create_app(services: Services) -> FastAPI:
     return app
 
 
-async def _watch_accounts(services: Services) -> None:
+async def _watch_accounts(services: Services, after: asyncio.Event) -> None:
     """Keep the snapshot of accounts fresh; make the first administrator when the database first answers."""
+    # Opening the database takes the interpreter for half a second; the first model is wanted sooner.
+    await after.wait()
     admin_is_made = False
     while True:
         try:
             if not admin_is_made:
                 admin_is_made = await make_first_admin(services)
-            read = await asyncio.to_thread(services.snapshot.refresh)
+            read = await asyncio.to_thread(services.accounts.refresh)
             services.metrics.accounts_up.set(read)
         except Exception:  # a fault of ours must not end the watch: the last snapshot holds
             log.exception("accounts_watch_failed")
+        services.accounts.looked.set()
         await asyncio.sleep(REFRESH_SECONDS)
 
 
@@ -88,14 +92,14 @@ async def make_first_admin(services: Services) -> bool:
     Returns:
         Whether that is settled; False while the database is away.
     """
-    password = services.settings.admin_password
+    password, name = services.settings.admin_password, services.settings.admin_username
+    if password is None:
+        return True
     try:
-        if password is None or await asyncio.to_thread(services.accounts.count):
+        if await asyncio.to_thread(lambda: services.accounts.store.count()):
             return True
         password_hash = await services.passwords.hash(password.get_secret_value())
-        account = await asyncio.to_thread(
-            services.accounts.add, services.settings.admin_username, password_hash, Role.ADMIN
-        )
+        account = await asyncio.to_thread(lambda: services.accounts.store.add(name, password_hash, Role.ADMIN))
     except NotReadyError:
         return False
     except ConflictError:  # another replica was faster

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import uvicorn
 from fastapi import FastAPI
 
-from slipway_api.accounts import AccountSnapshot, AccountStore
+from slipway_api.accounts import Accounts, AccountStore
 from slipway_api.app import create_app
 from slipway_api.metrics import Metrics
 from slipway_api.passwords import Passwords
@@ -19,7 +19,6 @@ from slipway_api.serving.model_store import ModelStore
 from slipway_api.settings import ApiSettings
 from slipway_api.state import Services
 from slipway_api.tokens import Tokens
-from slipway_core.database import connect
 from slipway_core.errors import ConfigurationError, SlipwayError
 from slipway_core.logging import configure_logging
 from slipway_core.registry import Registry
@@ -34,13 +33,19 @@ def build(settings: ApiSettings, registry: Registry) -> FastAPI:
     """Build the services over a registry, and the app over the services."""
     metrics = Metrics()
     loader = Loader(registry, BundleCache(settings.cache_dir))
-    store = AccountStore(connect(settings.database_url.get_secret_value()))
+
+    def open_store() -> AccountStore:
+        # The database's toolkit is half of the API's import time, and the first model does not need it.
+        from slipway_api.account_store import SqlAccountStore  # noqa: PLC0415
+        from slipway_core.database import connect  # noqa: PLC0415
+
+        return SqlAccountStore(connect(settings.database_url.get_secret_value()))
+
     services = Services(
         settings=settings,
         metrics=metrics,
         models=ModelStore(registry, loader, metrics, models=settings.models, default_model=settings.default_model),
-        accounts=store,
-        snapshot=AccountSnapshot(store, settings.auth_stale_seconds),
+        accounts=Accounts(open_store, settings.auth_stale_seconds),
         passwords=Passwords(),
         tokens=Tokens(settings.secret_key.get_secret_value(), settings.token_ttl_seconds),
     )
@@ -108,7 +113,3 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise SystemExit(1) from error
     except KeyboardInterrupt:
         raise SystemExit(os.EX_OK) from None
-
-
-if __name__ == "__main__":
-    main()

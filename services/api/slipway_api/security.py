@@ -27,7 +27,8 @@ async def caller(request: Request, state: State, _token: Annotated[str | None, D
     if scheme.lower() != "bearer" or not token.strip():
         raise AuthenticationError("this needs a token: send `Authorization: Bearer …` with one from POST /token")
     claims = state.tokens.verify(token.strip())
-    return state.snapshot.caller(claims.user_id, claims.version)
+    await state.accounts.opened()
+    return state.accounts.caller(claims.user_id, claims.version)
 
 
 Reader = Annotated[Caller, Depends(caller)]

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from fastapi import Request
 
-from slipway_api.accounts import AccountSnapshot, AccountStore
+from slipway_api.accounts import Accounts
 from slipway_api.metrics import Metrics
 from slipway_api.passwords import Passwords
 from slipway_api.serving.model_store import ModelStore
@@ -19,8 +19,7 @@ class Services:
     settings: ApiSettings
     metrics: Metrics
     models: ModelStore
-    accounts: AccountStore
-    snapshot: AccountSnapshot
+    accounts: Accounts
     passwords: Passwords
     tokens: Tokens
 

@@ -52,7 +52,7 @@ def configure_logging(level: str, log_format: Literal["auto", "json", "text"]) -
     root.handlers = [handler]
     root.setLevel(level.upper())
     # httpx tells every request at info: the registry is polled every two seconds.
-    for chatty in ("httpx", "httpcore"):
+    for chatty in ("httpx", "httpcore", "alembic.runtime.plugins"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 

@@ -1,24 +1,23 @@
-"""The tables of Slipway's own database. Alembic's migrations make them; a test holds the two together."""
+"""The tables of Slipway's own database. Alembic's migrations make them; a test holds the two together.
 
-import uuid
+Plain tables, not the object-relational mapper: nothing here needs its sessions, and the API's start and memory would
+pay for it.
+"""
+
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import DateTime, Dialect, MetaData, String, TypeDecorator, Uuid
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy import Boolean, Column, DateTime, Dialect, Integer, MetaData, String, Table, TypeDecorator, Uuid
 
-
-class Base(DeclarativeBase):
-    """The declarative base; every constraint has a name, so that migrations can change it."""
-
-    metadata = MetaData(
-        naming_convention={
-            "ix": "ix_%(column_0_label)s",
-            "uq": "uq_%(table_name)s_%(column_0_name)s",
-            "ck": "ck_%(table_name)s_%(constraint_name)s",
-            "pk": "pk_%(table_name)s",
-        }
-    )
+# Every constraint has a name, so that migrations can change it.
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(column_0_label)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -38,23 +37,18 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
-class User(Base):
-    """An account.
-
-    Attributes:
-        id: immutable; the `sub` of its tokens.
-        name: in lower case, unique.
-        role: `admin`, `user` or `viewer`.
-        version: the `ver` of its tokens; raised by every change of role, password or `disabled`, which ends older
-            tokens.
-    """
-
-    __tablename__ = "users"
-
-    id: Mapped[uuid.UUID] = mapped_column(Uuid, primary_key=True)
-    name: Mapped[str] = mapped_column(String(64), unique=True)
-    password_hash: Mapped[str] = mapped_column(String(255))
-    role: Mapped[str] = mapped_column(String(16))
-    version: Mapped[int] = mapped_column(default=1)
-    disabled: Mapped[bool] = mapped_column(default=False)
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+users = Table(
+    "users",
+    metadata,
+    # Immutable; the `sub` of the account's tokens.
+    Column("id", Uuid, primary_key=True),
+    # In lower case.
+    Column("name", String(64), nullable=False, unique=True),
+    Column("password_hash", String(255), nullable=False),
+    # `admin`, `user` or `viewer`.
+    Column("role", String(16), nullable=False),
+    # The `ver` of its tokens; raised by every change of role, password or `disabled`, which ends older tokens.
+    Column("version", Integer, nullable=False),
+    Column("disabled", Boolean, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+)

@@ -146,7 +146,9 @@ async def token(state: State, given: Annotated[_Credentials, Depends(_credential
 
     A wrong name and a wrong password answer alike, and take alike long.
     """
-    found = await asyncio.to_thread(state.accounts.find, given.username.strip().lower())
+    await state.accounts.opened()
+    name = given.username.strip().lower()
+    found = await asyncio.to_thread(lambda: state.accounts.store.find(name))
     try:
         # A password over the limit cannot be right; it is not worth a hash of megabytes.
         password = given.password[: MAX_PASSWORD_LENGTH + 1]
@@ -159,7 +161,7 @@ async def token(state: State, given: Annotated[_Credentials, Depends(_credential
         log.warning("login_refused")
         raise AuthenticationError("the username or the password is wrong")
     account = found[0]
-    state.snapshot.note(account)
+    state.accounts.note(account)
     state.metrics.logins.labels("ok").inc()
     log.info("login", user_id=str(account.id))
     return Token(access_token=state.tokens.issue(account), expires_in=state.tokens.ttl_seconds)
@@ -169,7 +171,7 @@ async def token(state: State, given: Annotated[_Credentials, Depends(_credential
 async def add_user(state: State, caller: Admin, new: NewUser) -> User:
     """Add an account (admin only)."""
     password_hash = await state.passwords.hash(new.password)
-    account = await asyncio.to_thread(state.accounts.add, new.username, password_hash, new.role)
-    state.snapshot.note(account)
+    account = await asyncio.to_thread(lambda: state.accounts.store.add(new.username, password_hash, new.role))
+    state.accounts.note(account)
     log.info("user_added", user_id=str(account.id), role=account.role, by=str(caller.id))
     return User.of(account)

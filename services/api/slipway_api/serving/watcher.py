@@ -11,16 +11,18 @@ JITTER = 0.1
 log = get_logger("slipway.watcher")
 
 
-async def watch(store: ModelStore, poll_seconds: float) -> None:
+async def watch(store: ModelStore, poll_seconds: float, looked: asyncio.Event) -> None:
     """Keep a store in step with the registry until cancelled.
 
     Args:
         store: what to keep in step.
         poll_seconds: the pause between two looks, give or take a tenth, so that replicas do not look all at once.
+        looked: set after the first look, whatever came of it.
     """
     while True:
         try:
             await asyncio.to_thread(store.sync)
         except Exception:  # a fault of ours must not end the watch: what is served stays, and the next look may do
             log.exception("registry_watch_failed")
+        looked.set()
         await asyncio.sleep(poll_seconds * random.uniform(1 - JITTER, 1 + JITTER))  # noqa: S311  # no secret
