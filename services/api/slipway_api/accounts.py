@@ -94,7 +94,10 @@ class Accounts:
     """
 
     def __init__(
-        self, open_store: Callable[[], AccountStore], stale_seconds: float, clock: Callable[[], float] = time.monotonic
+        self,
+        open_store: Callable[[], AccountStore],
+        stale_seconds: float,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._open_store = open_store
         self._store: AccountStore | None = None

@@ -4,9 +4,9 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
-import slipway_core
 from fastapi import FastAPI
 
+import slipway_core
 from slipway_api import openapi, problems
 from slipway_api.accounts import REFRESH_SECONDS, Role
 from slipway_api.errors import ConflictError, NotReadyError
@@ -96,7 +96,7 @@ async def make_first_admin(services: Services) -> bool:
     if password is None:
         return True
     try:
-        if await asyncio.to_thread(lambda: services.accounts.store.count()):
+        if await asyncio.to_thread(lambda: services.accounts.store.count() > 0):
             return True
         password_hash = await services.passwords.hash(password.get_secret_value())
         account = await asyncio.to_thread(lambda: services.accounts.store.add(name, password_hash, Role.ADMIN))

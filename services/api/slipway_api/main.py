@@ -109,7 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         else:
             serve(settings)
     except SlipwayError as error:
-        print(f"Error: {error}", file=sys.stderr)  # noqa: T201
+        print(f"Error: {error}", file=sys.stderr)
         raise SystemExit(1) from error
     except KeyboardInterrupt:
         raise SystemExit(os.EX_OK) from None

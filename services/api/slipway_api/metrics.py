@@ -38,7 +38,10 @@ class Metrics:
             registry=self.registry,
         )
         self.predicted_rows = Counter(
-            "slipway_prediction_rows_total", "Rows that were predicted.", ["model", "version"], registry=self.registry
+            "slipway_prediction_rows_total",
+            "Rows that were predicted.",
+            ["model", "version"],
+            registry=self.registry,
         )
         self.inference_seconds = Histogram(
             "slipway_inference_duration_seconds",
@@ -55,14 +58,22 @@ class Metrics:
         )
         self.logins = Counter("slipway_logins_total", "Calls of /token.", ["outcome"], registry=self.registry)
         self.accounts_up = Gauge(
-            "slipway_accounts_up", "1 if the accounts were read from the database last time.", registry=self.registry
+            "slipway_accounts_up",
+            "1 if the accounts were read from the database last time.",
+            registry=self.registry,
         )
 
         self.model_info = Gauge(
-            "slipway_model_info", "1 for each version that is served.", ["model", "version"], registry=self.registry
+            "slipway_model_info",
+            "1 for each version that is served.",
+            ["model", "version"],
+            registry=self.registry,
         )
         self.model_loads = Counter(
-            "slipway_model_loads_total", "Versions that were loaded and are served since.", ["model"], registry=self.registry
+            "slipway_model_loads_total",
+            "Versions that were loaded and are served since.",
+            ["model"],
+            registry=self.registry,
         )
         self.model_load_failures = Counter(
             "slipway_model_load_failures_total",
@@ -86,7 +97,9 @@ class Metrics:
             "slipway_registry_up", "1 if the model registry answered last time.", registry=self.registry
         )
         self.registry_failures = Counter(
-            "slipway_registry_failures_total", "Looks at the model registry that failed.", registry=self.registry
+            "slipway_registry_failures_total",
+            "Looks at the model registry that failed.",
+            registry=self.registry,
         )
 
     def render(self) -> bytes:

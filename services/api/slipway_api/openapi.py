@@ -17,7 +17,10 @@ _MEANINGS: Mapping[int, tuple[str, str]] = {
     403: ("The caller's role may not do this.", "only an admin may do this"),
     404: ("There is no such thing.", "no model named rose is served; GET /models lists those that are"),
     409: ("The name is taken.", "the name alice is taken"),
-    413: ("The body or the batch is over its limit.", "12000 rows are over the limit of 10000; send them in parts"),
+    413: (
+        "The body or the batch is over its limit.",
+        "12000 rows are over the limit of 10000; send them in parts",
+    ),
     415: ("The content type is not understood.", "send the header `Content-Type: application/json`"),
     422: ("The input is wrong, with each place named.", "'petal width (cm)' must be a number, not a string"),
     429: ("Too much at once; see Retry-After.", "too many logins at once; try again in a moment"),

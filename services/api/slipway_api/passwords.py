@@ -12,7 +12,6 @@ from slipway_api.errors import TooManyRequestsError
 MAX_WAITING = 16
 RETRY_AFTER_SECONDS = 1
 MEMORY_KIB = 19 * 1024
-MAX_PASSWORD_LENGTH = 128
 
 T = TypeVar("T")
 
@@ -26,7 +25,11 @@ class Passwords:
 
     def __init__(self) -> None:
         self._context = CryptContext(
-            schemes=["argon2"], argon2__type="ID", argon2__memory_cost=MEMORY_KIB, argon2__time_cost=2, argon2__parallelism=1
+            schemes=["argon2"],
+            argon2__type="ID",
+            argon2__memory_cost=MEMORY_KIB,
+            argon2__time_cost=2,
+            argon2__parallelism=1,
         )
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="password")
         self._waiting = 0

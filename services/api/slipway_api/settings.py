@@ -6,12 +6,8 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode
 
+from slipway_core.policy import is_placeholder_password, why_key_is_unsafe, why_password_is_unsafe
 from slipway_core.settings import ServiceSettings
-
-MIN_KEY_LENGTH = 32
-MIN_PASSWORD_LENGTH = 8
-PLACEHOLDERS = ("change", "example", "placeholder", "secret-key", "your-", "insecure", "default")
-DEFAULT_PASSWORDS = frozenset({"admin", "administrator", "password", "12345678", "adminadmin", "slipway", "letmein1"})
 
 
 class ApiSettings(ServiceSettings):
@@ -23,7 +19,8 @@ class ApiSettings(ServiceSettings):
     )
 
     env: Literal["production", "development"] = Field(
-        default="production", description="`development` allows placeholders and short keys; nothing else changes."
+        default="production",
+        description="`development` allows placeholders and short keys; nothing else changes.",
     )
     host: str = Field(default="127.0.0.1", description="The address that the API listens on.")
     port: int = Field(default=8000, ge=0, le=65535, description="The port that the API listens on.")
@@ -34,7 +31,9 @@ class ApiSettings(ServiceSettings):
     )
     token_ttl_seconds: int = Field(default=3600, ge=1, description="How long a token is valid.")
     auth_stale_seconds: float = Field(
-        default=900.0, ge=0, description="How long accounts that were read last hold while the database is away."
+        default=900.0,
+        ge=0,
+        description="How long accounts that were read last hold while the database is away.",
     )
     admin_username: str = Field(default="admin", description="The first administrator's name.")
     admin_password: SecretStr | None = Field(
@@ -53,10 +52,14 @@ class ApiSettings(ServiceSettings):
         description="The MLflow server whose registry is served from.",
     )
     mlflow_tracking_username: str | None = Field(
-        default=None, validation_alias="MLFLOW_TRACKING_USERNAME", description="The name, where MLflow asks for one."
+        default=None,
+        validation_alias="MLFLOW_TRACKING_USERNAME",
+        description="The name, where MLflow asks for one.",
     )
     mlflow_tracking_password: SecretStr | None = Field(
-        default=None, validation_alias="MLFLOW_TRACKING_PASSWORD", description="The password that goes with it."
+        default=None,
+        validation_alias="MLFLOW_TRACKING_PASSWORD",
+        description="The password that goes with it.",
     )
     registry_poll_seconds: float = Field(
         default=2.0, gt=0, description="How often the registry's Production aliases are looked at."
@@ -67,7 +70,8 @@ class ApiSettings(ServiceSettings):
     )
     default_model: str = Field(default="iris", description="The model that /predict and /model-info use.")
     cache_dir: Path = Field(
-        default=Path(".slipway-cache"), description="Where bundles are kept, so that a start needs no registry."
+        default=Path(".slipway-cache"),
+        description="Where bundles are kept, so that a start needs no registry.",
     )
 
     max_body_bytes: int = Field(default=10 * 1024 * 1024, ge=1, description="The largest request body.")
@@ -92,23 +96,13 @@ class ApiSettings(ServiceSettings):
     def _refuse_unsafe_secrets(self) -> Self:
         if self.env != "production":
             return self
-        key = self.secret_key.get_secret_value()
-        if len(key.encode()) < MIN_KEY_LENGTH or len(set(key)) < MIN_KEY_LENGTH // 4:
-            raise ValueError(
-                f"SECRET_KEY must have {MIN_KEY_LENGTH} random characters or more; `slipway env` makes one "
-                "(SLIPWAY_ENV=development allows any)"
-            )
-        if any(word in key.lower() for word in PLACEHOLDERS):
-            raise ValueError("SECRET_KEY is a placeholder; `slipway env` makes a random one")
-        password = self.admin_password.get_secret_value() if self.admin_password else None
-        if password is not None and (len(password) < MIN_PASSWORD_LENGTH or _is_placeholder(password)):
-            raise ValueError(
-                f"SLIPWAY_ADMIN_PASSWORD must have {MIN_PASSWORD_LENGTH} characters or more and be no example; "
-                "`slipway env` makes one"
-            )
+        if why := why_key_is_unsafe(self.secret_key.get_secret_value()):
+            raise ValueError(f"SECRET_KEY {why}; `slipway env` makes a random one")
+        if self.admin_password is not None:
+            password = self.admin_password.get_secret_value()
+            why = why_password_is_unsafe(password, self.admin_username)
+            if why is None and is_placeholder_password(password):
+                why = "is a placeholder"
+            if why:
+                raise ValueError(f"SLIPWAY_ADMIN_PASSWORD {why}; `slipway env` makes a random one")
         return self
-
-
-def _is_placeholder(password: str) -> bool:
-    lowered = password.lower()
-    return lowered in DEFAULT_PASSWORDS or lowered.startswith(("changeme", "change-me", "change_me", "example"))

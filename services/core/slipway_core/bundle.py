@@ -57,9 +57,7 @@ class GraphNames(_Frozen):
     label: str = Field(
         description="Classifiers: the class index a row, (n_rows,) int64. Regressors: the value, (n_rows, 1) float32."
     )
-    scores: str | None = Field(
-        default=None, description="Classifiers: the probabilities, (n_rows, n_classes) float32."
-    )
+    scores: str | None = Field(default=None, description="Classifiers: the probabilities, (n_rows, n_classes) float32.")
 
 
 class DataLineage(_Frozen):

@@ -3,7 +3,9 @@
 The trainer evaluates with it and the API serves with it, so that both see the same numbers.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -74,7 +76,9 @@ def replay(graph: Graph, golden: Golden) -> None:
         BundleError: an output differs, with the first row that does.
     """
     outputs = graph.run(np.array(golden.rows, dtype=np.float32))
-    pairs = [("prediction", outputs.prediction, golden.outputs.prediction)]
+    pairs: list[tuple[str, NDArray[Any] | None, Sequence[Any] | None]] = [
+        ("prediction", outputs.prediction, golden.outputs.prediction)
+    ]
     if golden.outputs.scores is not None or outputs.scores is not None:
         pairs.append(("scores", outputs.scores, golden.outputs.scores))
     for name, found, expected in pairs:

@@ -24,7 +24,7 @@ class SecretFileSource(PydanticBaseSettingsSource):
     Only for the fields that a settings class lists in `file_fields`. `NAME` itself wins where both are set.
     """
 
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002
         """Return (value, key, is_complex) of one field; the value is None where no file is named."""
         variable = variable_of(self.settings_cls, field_name) + FILE_SUFFIX
         path = os.environ.get(variable)
@@ -104,9 +104,14 @@ def load_settings(settings: type[S], **overrides: Any) -> S:  # noqa: ANN401  # 
         return settings(**overrides)
     except ValidationError as error:
         sentences = []
+        fields = {key: name for name in settings.model_fields for key in (name, variable_of(settings, name))}
         for item in error.errors(include_input=False, include_url=False):
-            field = str(item["loc"][0]) if item["loc"] else ""
-            name = variable_of(settings, field) if field in settings.model_fields else field
+            # Pydantic names a field by its alias, where it has one.
+            field = fields.get(str(item["loc"][0]) if item["loc"] else "", "")
+            name = variable_of(settings, field) if field else ""
             message = item["msg"].removeprefix("Value error, ")
-            sentences.append(f"{name}: {message}" if name else message)
+            if item["type"] == "missing":
+                sentences.append(f"{name} is not set. {settings.model_fields[field].description}")
+            else:
+                sentences.append(f"{name}: {message}" if name else message)
         raise ConfigurationError("; ".join(sentences)) from error

@@ -63,7 +63,7 @@ class Signature:
             raise FeaturesError([Problem((ROOT,), f"{ROOT} is empty: send at least one row")])
         return features if any(isinstance(row, list | dict) for row in features) else [features]
 
-    def _row(self, row: Any, loc: tuple[str | int, ...], problems: list[Problem]) -> list[float]:  # noqa: ANN401
+    def _row(self, row: Any, loc: tuple[str | int, ...], problems: list[Problem]) -> list[Any]:  # noqa: ANN401
         if isinstance(row, dict):
             if row.keys() != self._name_set:
                 problems += [Problem((*loc, n), f"the feature {n!r} is missing") for n in self.names if n not in row]
@@ -82,7 +82,7 @@ class Signature:
             # `type` and not `isinstance`: a bool is an int to Python, and not a number to us.
             if not ((type(value) is float or type(value) is int) and -FLOAT32_MAX <= value <= FLOAT32_MAX):
                 problems.append(Problem((*loc, name), _explain(name, value)))
-        return row
+        return list(row)
 
 
 def _explain(name: str, value: Any) -> str:  # noqa: ANN401

@@ -7,7 +7,18 @@ pay for it.
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Boolean, Column, DateTime, Dialect, Integer, MetaData, String, Table, TypeDecorator, Uuid
+from sqlalchemy import (
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    TypeDecorator,
+    Uuid,
+)
 
 # Every constraint has a name, so that migrations can change it.
 metadata = MetaData(

@@ -87,7 +87,8 @@ def _golden(graph: Graph, rows: FloatMatrix) -> Golden:
     return Golden(
         rows=rows.tolist(),
         outputs=GoldenOutputs(
-            prediction=outputs.prediction.tolist(), scores=None if outputs.scores is None else outputs.scores.tolist()
+            prediction=outputs.prediction.tolist(),
+            scores=None if outputs.scores is None else outputs.scores.tolist(),
         ),
         rtol=PARITY_TOLERANCE,
         atol=PARITY_TOLERANCE,

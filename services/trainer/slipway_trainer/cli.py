@@ -107,7 +107,7 @@ def main() -> None:
     try:
         app()
     except SlipwayError as error:
-        print(f"Error: {error}", file=sys.stderr)  # noqa: T201
+        print(f"Error: {error}", file=sys.stderr)
         raise SystemExit(1) from error
 
 

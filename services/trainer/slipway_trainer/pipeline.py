@@ -42,6 +42,9 @@ def run_pipeline(
     """Run extract → validate → train → evaluate → register → promote.
 
     Args:
+        recipe: what to train.
+        data: the data's file, where it was given by hand.
+        data_dir: where the recipe's data is looked for next.
         open_registry: called once everything is evaluated, so that training need not wait for a server that is
             still starting.
         by: who trains, for the promotion's history.
@@ -62,7 +65,7 @@ def run_pipeline(
         fitted = train(recipe, candidate, split)
         tell(f"train: {candidate.name}, {recipe.metric} {fitted.cv_mean:.4f} over {recipe.folds} folds")
         evaluations.append(evaluate(recipe, fitted, split))
-    best = best_of(recipe, evaluations)
+    best = best_of(evaluations)
     tell(f"evaluate: {best.fitted.candidate.name} is the best of {len(evaluations)}, its graph equals its estimator")
     tracker, registry = open_registry()
     registered = register(

@@ -16,11 +16,13 @@ class TrainerSettings(ServiceSettings):
         description="The MLflow server that runs are tracked and models are registered in.",
     )
     mlflow_tracking_username: str | None = Field(
-        default=None, validation_alias="MLFLOW_TRACKING_USERNAME", description="The name, where MLflow asks for one."
+        default=None,
+        validation_alias="MLFLOW_TRACKING_USERNAME",
+        description="The name, where MLflow asks for one.",
     )
     mlflow_tracking_password: SecretStr | None = Field(
-        default=None, validation_alias="MLFLOW_TRACKING_PASSWORD", description="The password that goes with it."
+        default=None,
+        validation_alias="MLFLOW_TRACKING_PASSWORD",
+        description="The password that goes with it.",
     )
-    data_dir: Path = Field(
-        default=Path("data"), description="Where recipes look for data before they download it."
-    )
+    data_dir: Path = Field(default=Path("data"), description="Where recipes look for data before they download it.")

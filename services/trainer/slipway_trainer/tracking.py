@@ -83,7 +83,11 @@ class Tracker:
             children = {}
             for evaluation in evaluations:
                 children[evaluation.fitted.candidate.name] = self._log_candidate(
-                    recipe, evaluation, experiment_id, {**tags, "mlflow.parentRunId": parent}, chosen=evaluation is best
+                    recipe,
+                    evaluation,
+                    experiment_id,
+                    {**tags, "mlflow.parentRunId": parent},
+                    chosen=evaluation is best,
                 )
             self._client.set_terminated(parent)
         except MlflowException as error:
@@ -123,9 +127,12 @@ class Tracker:
                     # Without this, MLflow guesses them in a process of its own, which takes seconds.
                     pip_requirements=[f"{name}=={number}" for name, number in sorted(manifest.libraries.items())],
                 )
-            version = mlflow.register_model(
-                info.model_uri,
+            self._make_registered_model(recipe)
+            # Through the client, not the fluent call: that one prints to the terminal.
+            version = self._client.create_model_version(
                 recipe.name,
+                info.model_uri,
+                run_id,
                 tags={
                     MANIFEST_TAG: bundle.manifest_sha256,
                     METRICS_TAG: json.dumps(manifest.metrics),
@@ -133,21 +140,39 @@ class Tracker:
                     RECIPE_TAG: recipe.name,
                     **({GIT_COMMIT_TAG: manifest.git_commit} if manifest.git_commit else {}),
                 },
+                description=_describe(recipe, best),
+                model_id=info.model_id,
+                await_creation_for=None,
             )
-            self._client.update_registered_model(recipe.name, recipe.title)
-            self._client.update_model_version(recipe.name, version.version, describe(recipe, best))
         except MlflowException as error:
             raise _refused(error) from error
         return str(version.version)
 
+    def _make_registered_model(self, recipe: Recipe) -> None:
+        try:
+            self._client.create_registered_model(recipe.name, description=recipe.title)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+
     def _log_candidate(
-        self, recipe: Recipe, evaluation: Evaluation, experiment_id: str, tags: Mapping[str, str], *, chosen: bool
+        self,
+        recipe: Recipe,
+        evaluation: Evaluation,
+        experiment_id: str,
+        tags: Mapping[str, str],
+        *,
+        chosen: bool,
     ) -> str:
         fitted = evaluation.fitted
         run = self._start(
             experiment_id, fitted.candidate.name, fitted.started_at, {**tags, CHOSEN_TAG: str(chosen).lower()}
         )
-        metrics = {**evaluation.metrics, "fit_seconds": fitted.fit_seconds, "parity_max_difference": evaluation.parity}
+        metrics = {
+            **evaluation.metrics,
+            "fit_seconds": fitted.fit_seconds,
+            "parity_max_difference": evaluation.parity,
+        }
         self._log(run, metrics, {"estimator": fitted.candidate.name, **fitted.candidate.parameters})
         folds = [Metric("cv_fold", score, _millis(time.time()), step) for step, score in enumerate(fitted.cv_scores)]
         self._client.log_batch(run, metrics=folds)
@@ -171,8 +196,7 @@ class Tracker:
         )
 
 
-def describe(recipe: Recipe, best: Evaluation) -> str:
-    """Return the one sentence that a model version is described with."""
+def _describe(recipe: Recipe, best: Evaluation) -> str:
     value = best.metrics[recipe.metric]
     return f"{recipe.title}: {best.fitted.candidate.name}, {recipe.metric} {value:.4f} on held-out rows."
 

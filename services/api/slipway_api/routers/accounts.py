@@ -5,22 +5,25 @@ import re
 import uuid
 from datetime import datetime
 from http import HTTPStatus
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
-from typing_extensions import Self
 
 from slipway_api.accounts import Account, Role
-from slipway_api.errors import AuthenticationError, InvalidInputError, TooManyRequestsError, UnsupportedMediaTypeError
+from slipway_api.errors import (
+    AuthenticationError,
+    InvalidInputError,
+    TooManyRequestsError,
+    UnsupportedMediaTypeError,
+)
 from slipway_api.openapi import errors
-from slipway_api.passwords import MAX_PASSWORD_LENGTH
 from slipway_api.security import Admin, State
-from slipway_api.settings import MIN_PASSWORD_LENGTH
 from slipway_core.errors import Problem
 from slipway_core.logging import get_logger
+from slipway_core.policy import MAX_PASSWORD_LENGTH, MIN_PASSWORD_LENGTH, why_password_is_unsafe
 
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9._@-]{0,63}")
 FORM_TYPES = frozenset({"application/x-www-form-urlencoded", "multipart/form-data"})
@@ -33,7 +36,7 @@ class Token(BaseModel):
     """A bearer token."""
 
     access_token: str = Field(description="Send it as `Authorization: Bearer …`.")
-    token_type: Literal["bearer"] = "bearer"
+    token_type: Literal["bearer"] = "bearer"  # noqa: S105  # no password
     expires_in: int = Field(description="Seconds until it expires.")
 
 
@@ -46,7 +49,7 @@ class NewUser(BaseModel):
     )
 
     username: Annotated[str, StringConstraints(strip_whitespace=True, to_lower=True)] = Field(
-        description="1 to 64 of a–z, 0–9 and `.`, `_`, `@`, `-`, beginning with a letter or digit; capitals are lowered."
+        description="1 to 64 of a–z, 0–9, `.`, `_`, `@`, `-`, a letter or digit first; capitals are lowered."
     )
     password: str = Field(
         description=f"{MIN_PASSWORD_LENGTH} to {MAX_PASSWORD_LENGTH} characters, not the user's name.",
@@ -63,10 +66,8 @@ class NewUser(BaseModel):
 
     @model_validator(mode="after")
     def _check_password(self) -> Self:
-        if not MIN_PASSWORD_LENGTH <= len(self.password) <= MAX_PASSWORD_LENGTH:
-            raise ValueError(f"a password has {MIN_PASSWORD_LENGTH} to {MAX_PASSWORD_LENGTH} characters")
-        if self.password.lower() == self.username:
-            raise ValueError("the password must not be the user's name")
+        if why := why_password_is_unsafe(self.password, self.username):
+            raise ValueError(f"the password {why}")
         return self
 
 

@@ -4,11 +4,11 @@ import ipaddress
 from http import HTTPStatus
 from typing import Literal
 
-import slipway_core
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
+import slipway_core
 from slipway_api.errors import PermissionDeniedError
 from slipway_api.openapi import errors
 from slipway_api.security import State
@@ -44,7 +44,11 @@ class Ready(BaseModel):
 async def welcome() -> Welcome:
     """Say what this is and where its documentation lies."""
     return Welcome(
-        service="slipway", version=slipway_core.__version__, docs="/docs", openapi="/openapi.json", ready="/health/ready"
+        service="slipway",
+        version=slipway_core.__version__,
+        docs="/docs",
+        openapi="/openapi.json",
+        ready="/health/ready",
     )
 
 
@@ -77,7 +81,10 @@ async def ready(state: State) -> Response:
     "/metrics",
     tags=["service"],
     response_class=Response,
-    responses={200: {"content": {"text/plain": {}}, "description": "Prometheus' text format."}, **errors(403)},
+    responses={
+        200: {"content": {"text/plain": {}}, "description": "Prometheus' text format."},
+        **errors(403),
+    },
 )
 async def metrics(request: Request, state: State) -> Response:
     """Answer the metrics in Prometheus' text format, to loopback and private addresses unless opened."""

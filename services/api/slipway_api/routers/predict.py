@@ -75,7 +75,11 @@ _BODY: dict[str, Any] = {
     }
 }
 _RESPONSES: Responses = {
-    200: {"model": Prediction, "content": {"application/json": {"example": _ANSWER}}, "description": "The prediction."},
+    200: {
+        "model": Prediction,
+        "content": {"application/json": {"example": _ANSWER}},
+        "description": "The prediction.",
+    },
     **errors(401, 403, 413, 415, 422, 503),
 }
 
@@ -87,7 +91,10 @@ async def predict_default(request: Request, state: State, _caller: Predictor) ->
 
 
 @router.post(
-    "/models/{name}/predict", response_class=Response, responses={**_RESPONSES, **errors(404)}, openapi_extra=_BODY
+    "/models/{name}/predict",
+    response_class=Response,
+    responses={**_RESPONSES, **errors(404)},
+    openapi_extra=_BODY,
 )
 async def predict_named(name: str, request: Request, state: State, _caller: Predictor) -> Response:
     """Predict with the model of that name."""

@@ -52,9 +52,7 @@ class Loader:
             try:
                 return self._verified(folder, known, "registry")
             except BundleError as error:
-                log.warning(
-                    "cached_bundle_damaged", model=version.name, version=version.version, reason=str(error)
-                )
+                log.warning("cached_bundle_damaged", model=version.name, version=version.version, reason=str(error))
         self._fetch(version, folder)
         return self._verified(folder, known, "registry")
 
@@ -124,4 +122,3 @@ class Loader:
             loaded_at=datetime.now(UTC),
             source=source,
         )
-

@@ -238,7 +238,11 @@ class ModelStore:
         self._metrics.model_load_failures.labels(name).inc()
         served = self._served.get(name)
         log.error(
-            "model_load_failed", model=name, version=version, kept=served.version if served else None, reason=reason
+            "model_load_failed",
+            model=name,
+            version=version,
+            kept=served.version if served else None,
+            reason=reason,
         )
 
     def _record(self, name: str, failure: LoadFailure) -> None:

@@ -7,6 +7,7 @@ from slipway_api.serving.model_store import ModelStore
 from slipway_core.logging import get_logger
 
 JITTER = 0.1
+IMPATIENT_SECONDS = 0.5
 
 log = get_logger("slipway.watcher")
 
@@ -25,4 +26,6 @@ async def watch(store: ModelStore, poll_seconds: float, looked: asyncio.Event) -
         except Exception:  # a fault of ours must not end the watch: what is served stays, and the next look may do
             log.exception("registry_watch_failed")
         looked.set()
-        await asyncio.sleep(poll_seconds * random.uniform(1 - JITTER, 1 + JITTER))  # noqa: S311  # no secret
+        # While something required is missing, a start waits for us.
+        pause = min(poll_seconds, IMPATIENT_SECONDS) if store.missing() else poll_seconds
+        await asyncio.sleep(pause * random.uniform(1 - JITTER, 1 + JITTER))  # noqa: S311  # no secret

@@ -25,7 +25,12 @@ class InMemoryRegistry:
         self._files: dict[tuple[str, str], dict[str, bytes]] = {}
 
     def add_version(
-        self, name: str, files: Mapping[str, bytes], *, run_id: str = "", tags: Mapping[str, str] | None = None
+        self,
+        name: str,
+        files: Mapping[str, bytes],
+        *,
+        run_id: str = "",
+        tags: Mapping[str, str] | None = None,
     ) -> ModelVersion:
         """Register a new version of a model, which is made if it is new."""
         self._models.setdefault(name, RegisteredModel(name))

@@ -1,10 +1,18 @@
 """Export a fitted candidate, prove the graph equal to it, and score the graph on the test rows."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, log_loss, precision_score, recall_score
+from sklearn.metrics import (
+    accuracy_score,
+    confusion_matrix,
+    f1_score,
+    log_loss,
+    precision_score,
+    recall_score,
+)
 
 from slipway_core.graph import Graph, Outputs
 from slipway_core.signature import FloatMatrix
@@ -48,7 +56,9 @@ def evaluate(recipe: Recipe, fitted: Fitted, split: Split) -> Evaluation:
     metrics["cv_mean"] = fitted.cv_mean
     metrics["cv_std"] = float(np.std(fitted.cv_scores))
     labels = np.arange(len(recipe.classes))
-    return Evaluation(fitted, model, metrics, confusion_matrix(split.test_target, outputs.prediction, labels=labels), parity)
+    return Evaluation(
+        fitted, model, metrics, confusion_matrix(split.test_target, outputs.prediction, labels=labels), parity
+    )
 
 
 def classification_metrics(outputs: Outputs, target: NDArray[np.int64], n_classes: int) -> dict[str, float]:
@@ -59,16 +69,19 @@ def classification_metrics(outputs: Outputs, target: NDArray[np.int64], n_classe
     labels = np.arange(n_classes)
     macro = {"labels": labels, "average": "macro", "zero_division": 0.0}
     prediction = outputs.prediction
+    # float32 probabilities sum to one within 1e-6 only, and the score expects it of float64.
+    probabilities = np.asarray(outputs.scores, dtype=np.float64)
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
     return {
         "accuracy": float(accuracy_score(target, prediction)),
         "f1_macro": float(f1_score(target, prediction, **macro)),
         "precision_macro": float(precision_score(target, prediction, **macro)),
         "recall_macro": float(recall_score(target, prediction, **macro)),
-        "log_loss": float(log_loss(target, np.asarray(outputs.scores, dtype=np.float64), labels=labels)),
+        "log_loss": float(log_loss(target, probabilities, labels=labels)),
     }
 
 
-def best_of(recipe: Recipe, evaluations: list[Evaluation]) -> Evaluation:
+def best_of(evaluations: Sequence[Evaluation]) -> Evaluation:
     """Choose by cross-validation: the test rows must not choose, or they would flatter the winner.
 
     A tie goes to the candidate that the recipe names first.

@@ -8,8 +8,7 @@ from pathlib import Path
 from slipway_core.bundle import MANIFEST_FILE, MANIFEST_TAG, SERVED_FILES, read_bundle
 from slipway_core.errors import BundleError, RegistryNotFoundError
 from slipway_core.graph import Graph
-from slipway_core.registry import PRODUCTION, ModelVersion, Registry
-from slipway_core.registry import promotion
+from slipway_core.registry import PRODUCTION, ModelVersion, Registry, promotion
 from slipway_trainer.gate import Decision, decide
 from slipway_trainer.recipes import Recipe
 from slipway_trainer.steps.evaluate import Evaluation, classification_metrics
@@ -19,7 +18,13 @@ GATE_TAG = "slipway.gate"
 
 
 def promote(
-    recipe: Recipe, version: ModelVersion, evaluation: Evaluation, split: Split, *, registry: Registry, by: str
+    recipe: Recipe,
+    version: ModelVersion,
+    evaluation: Evaluation,
+    split: Split,
+    *,
+    registry: Registry,
+    by: str,
 ) -> Decision:
     """Promote a version if it meets the floors and is not worse than the champion on the same test rows.
 
@@ -32,7 +37,12 @@ def promote(
     registry.set_version_tag(recipe.name, version.version, GATE_TAG, json.dumps(verdict))
     if decision.promote:
         promotion.promote(
-            registry, recipe.name, version.version, by=by, at=datetime.now(UTC), reason=f"gate: {decision.summary}"
+            registry,
+            recipe.name,
+            version.version,
+            by=by,
+            at=datetime.now(UTC),
+            reason=f"gate: {decision.summary}",
         )
     return decision
 

@@ -47,8 +47,7 @@ def register(
 ) -> Registered:
     """Log a run for each candidate and register the best one's bundle as a new version.
 
-    Args:
-        started_at: when the training began, seconds since the epoch.
+    `started_at` is when the training began, in seconds since the epoch.
 
     Raises:
         RegistryError: the server refused or failed.
@@ -58,7 +57,7 @@ def register(
     tags = {RECIPE_TAG: recipe.name, "slipway.data_version": table.data_version}
     if commit:
         tags[GIT_COMMIT_TAG] = commit
-    parameters = {
+    parameters: dict[str, str | int | float] = {
         "recipe": recipe.name,
         "data": dataset.source,
         "data_version": table.data_version,
@@ -79,9 +78,7 @@ def register(
             git_commit=commit,
             libraries=library_versions(),
         )
-        runs = tracker.log_runs(
-            recipe, evaluations, best, started_at=started_at, parameters=parameters, tags=tags
-        )
+        runs = tracker.log_runs(recipe, evaluations, best, started_at=started_at, parameters=parameters, tags=tags)
         number = tracker.register(recipe, bundle, runs, best)
     version = registry.get_version(recipe.name, number)
     with tempfile.TemporaryDirectory(prefix="slipway-readback-") as folder:

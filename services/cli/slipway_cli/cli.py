@@ -1,0 +1,63 @@
+"""The command `slipway`: what is typed, put together from `commands/`."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+import slipway_core
+from slipway_cli.commands.accounts import login, users
+from slipway_cli.commands.env import env
+from slipway_cli.commands.models import app as models
+from slipway_cli.commands.predict import predict
+from slipway_cli.commands.train import train
+from slipway_cli.commands.up import up
+from slipway_core.errors import SlipwayError
+
+DEBUG_FLAG = "--debug"
+
+app = typer.Typer(
+    name="slipway",
+    help="From data to a served, watched and retrained model.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(up)
+app.command()(train)
+app.add_typer(models, name="models")
+app.command()(login)
+app.add_typer(users, name="users")
+app.command()(predict)
+app.command()(env)
+
+
+def _show_version(asked: bool) -> None:  # Typer's callback
+    if asked:
+        typer.echo(f"slipway {slipway_core.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option(DEBUG_FLAG, help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """From data to a served, watched and retrained model."""
+
+
+def main() -> None:
+    """Run the command; an error of ours is one sentence on standard error and exit code 1."""
+    try:
+        app()
+    except SlipwayError as error:
+        if DEBUG_FLAG in sys.argv:
+            raise
+        typer.echo(f"Error: {error}", err=True)
+        raise SystemExit(1) from error
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+"""`slipway up`: the embedded stack, from nothing to a served prediction."""
+
+import importlib.util
+import os
+import shlex
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from slipway_cli.commands.train import trainer_command
+from slipway_cli.embedded.home import Home
+from slipway_cli.embedded.stack import Stack, StackOptions
+from slipway_cli.settings import UpSettings
+from slipway_core.errors import ConfigurationError
+from slipway_core.logging import configure_logging
+from slipway_core.policy import why_password_is_unsafe
+from slipway_core.settings import load_settings
+
+REGISTRY_WAIT_SECONDS = 120
+
+
+def up(
+    home: Annotated[Path | None, typer.Option(help="The folder that holds everything it writes. [~/.slipway]")] = None,
+    host: Annotated[str | None, typer.Option(help="The address that the API listens on. [127.0.0.1]")] = None,
+    port: Annotated[int | None, typer.Option(help="The port that the API listens on. [8000]", min=1, max=65535)] = None,
+    mlflow_port: Annotated[
+        int, typer.Option(help="The port that MLflow listens on, on loopback.", min=1, max=65535)
+    ] = 5000,
+    recipe: Annotated[
+        list[str] | None,
+        typer.Option(help="Train this model if it has no Production version; may be repeated. [iris]"),
+    ] = None,
+    admin_password: Annotated[
+        str | None, typer.Option(help="The administrator's password, at the first start; else a random one.")
+    ] = None,
+) -> None:
+    """Run MLflow, the trainer and the API on this machine, without Docker.
+
+    The first start trains and promotes a model; the next ones take up where it was. Ctrl-C ends all of it.
+    Example: `slipway up --port 8080`
+    """
+    began = time.monotonic()
+    given = {"home": home, "host": host, "port": port, "admin_password": admin_password}
+    settings = load_settings(UpSettings, **{name: value for name, value in given.items() if value is not None})
+    configure_logging("warning", settings.log_format)
+    command = trainer_command("train", "--wait", str(REGISTRY_WAIT_SECONDS))
+    if importlib.util.find_spec("slipway_api") is None or importlib.util.find_spec("fastapi") is None:
+        raise ConfigurationError("the API is not installed here: run `pip install 'slipway[api]'`")
+    recipes = tuple(dict.fromkeys(recipe or ["iris"]))
+    folder = Home(settings.home.expanduser().absolute())
+    wanted = settings.admin_password.get_secret_value() if settings.admin_password else None
+    if wanted is not None and (why := why_password_is_unsafe(wanted, settings.admin_username)):
+        raise ConfigurationError(f"the administrator's password {why}")
+    options = StackOptions(
+        host=settings.host,
+        port=settings.port,
+        mlflow_port=mlflow_port,
+        recipes=recipes,
+        default_model=settings.default_model or recipes[0],
+        database_url=settings.database_url.get_secret_value()
+        if settings.database_url
+        else f"sqlite:///{folder.slipway_database}",
+        trainer_command=tuple(command),
+    )
+    folder.make()
+    with folder.locked():
+        password, is_new = folder.admin_password(wanted)
+        stack = Stack(options, folder, _environment(settings, options, folder, password), typer.echo)
+        if wanted is not None and wanted != password:
+            typer.echo(f"The given password is not used: the account was made before; see {folder.password_file}.")
+        stack.run(lambda: _welcome(settings, options, folder, password if is_new else None, time.monotonic() - began))
+    typer.echo("Everything has ended.")
+
+
+def _environment(settings: UpSettings, options: StackOptions, home: Home, password: str) -> dict[str, str]:
+    key = settings.secret_key.get_secret_value() if settings.secret_key else home.secret_key()
+    return {
+        **os.environ,
+        "SECRET_KEY": key,
+        "DATABASE_URL": options.database_url,
+        "MLFLOW_TRACKING_URI": options.mlflow_url,
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "SLIPWAY_ADMIN_USERNAME": settings.admin_username,
+        "SLIPWAY_ADMIN_PASSWORD": password,
+        "SLIPWAY_CACHE_DIR": str(home.cache),
+        "SLIPWAY_DEFAULT_MODEL": options.default_model,
+        "SLIPWAY_HOST": options.host,
+        "SLIPWAY_PORT": str(options.port),
+    }
+
+
+def _welcome(settings: UpSettings, options: StackOptions, home: Home, password: str | None, seconds: float) -> None:
+    url, kept = options.api_url, shlex.quote(str(home.password_file))
+    shown = f"{password}  (shown once; kept in {home.password_file})" if password else f"in {home.password_file}"
+    typer.echo(
+        f"""
+Slipway is ready after {seconds:.1f} s.
+
+  API       {url}   (try it in the browser: {url}/docs)
+  MLflow    {options.mlflow_url}
+  Account   {settings.admin_username}
+  Password  {shown}
+  Logs      {home.logs}
+
+Ask it, from another terminal:
+
+  TOKEN=$(curl -s {url}/token -d username={shlex.quote(settings.admin_username)} \\
+    --data-urlencode "password=$(cat {kept})" | sed 's/.*"access_token":"\\([^"]*\\)".*/\\1/')
+  curl -s {url}/models/{options.default_model}/predict -H "Authorization: Bearer $TOKEN" \\
+    -H "Content-Type: application/json" -d '{{"features": [5.1, 3.5, 1.4, 0.2]}}'
+
+Train again with:  MLFLOW_TRACKING_URI={options.mlflow_url} slipway train {options.recipes[0]}
+Ctrl-C ends all of it.
+"""
+    )

@@ -1,0 +1,81 @@
+"""The folder that holds everything the embedded stack writes."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from slipway_cli.errors import StackError
+from slipway_core.policy import new_key, new_password
+
+
+class Home:
+    """Names and makes the folder's files. Secrets are readable by their owner only."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.logs = root / "logs"
+        self.cache = root / "cache"
+        self.artifacts = root / "artifacts"
+        self.mlflow_database = root / "mlflow.db"
+        self.slipway_database = root / "slipway.db"
+        self.password_file = root / "admin-password"
+        self._key_file = root / "secret-key"
+
+    def make(self) -> None:
+        """Make the folder and what is in it.
+
+        Raises:
+            StackError: it cannot be written.
+        """
+        try:
+            self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+            for folder in (self.logs, self.cache, self.artifacts):
+                folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise StackError(
+                f"the folder {self.root} cannot be written ({error.strerror}): name another with --home"
+            ) from error
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder for this process alone.
+
+        Raises:
+            StackError: another stack holds it.
+        """
+        with (self.root / "lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise StackError(
+                    f"a stack is running on {self.root} already: end it first, or name another folder with --home"
+                ) from error
+            yield
+
+    def secret_key(self) -> str:
+        """Return the key that signs tokens, made at the first call."""
+        if not self._key_file.exists():
+            _write_secret(self._key_file, new_key())
+        return self._key_file.read_text(encoding="utf-8").strip()
+
+    def admin_password(self, given: str | None) -> tuple[str, bool]:
+        """Return the first administrator's password, and whether it is new.
+
+        Args:
+            given: what the person asked for; it counts at the first start only, as the account is made then.
+        """
+        if self.password_file.exists():
+            return self.password_file.read_text(encoding="utf-8").strip(), False
+        password = given or new_password()
+        _write_secret(self.password_file, password)
+        return password, True
+
+
+def _write_secret(path: Path, content: str) -> None:
+    partial = path.with_suffix(".partial")
+    partial.unlink(missing_ok=True)
+    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as out:
+        out.write(content + "\n")
+    partial.replace(path)

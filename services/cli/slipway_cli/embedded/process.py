@@ -1,0 +1,105 @@
+"""One process of the embedded stack, with everything that it starts in turn."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+LOG_LIMIT_BYTES = 10 * 1024 * 1024
+TAIL_BYTES = 4096
+
+
+class ManagedProcess:
+    """A command in a process group of its own, so that all of it can be ended and a Ctrl-C reaches only us."""
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        folder: Path,
+        log: Path | None,
+    ) -> None:
+        """Name a process; `start` starts it. Without a log it writes to our own output."""
+        self.name = name
+        self.log = log
+        self._command = list(command)
+        self._environment = dict(environment)
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start the command, or start it again after it has ended."""
+        self.kill()
+        output = None
+        if self.log is not None:
+            if self.log.exists() and self.log.stat().st_size > LOG_LIMIT_BYTES:
+                self.log.replace(self.log.with_suffix(".log.1"))
+            output = self.log.open("ab")
+        try:
+            self._process = subprocess.Popen(  # noqa: S603  # commands are our own, argument by argument
+                self._command,
+                cwd=self._folder,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT if output else None,
+                start_new_session=True,
+            )
+        finally:
+            if output is not None:
+                output.close()
+
+    @property
+    def exit_code(self) -> int | None:
+        """The exit code once the command has ended, else None."""
+        return None if self._process is None else self._process.poll()
+
+    def terminate(self) -> None:
+        """Ask every process of the group to end."""
+        self._signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End every process of the group at once."""
+        self._signal(signal.SIGKILL)
+        if self._process is not None:
+            self._process.wait()
+
+    def wait_gone(self, deadline: float) -> None:
+        """Wait until no process of the group is left; at the deadline (monotonic seconds), end it by force."""
+        while self._alive():
+            if time.monotonic() >= deadline:
+                self.kill()
+                return
+            time.sleep(0.02)
+
+    def last_words(self) -> str:
+        """Return the end of the log."""
+        if self.log is None or not self.log.exists():
+            return ""
+        with self.log.open("rb") as log:
+            log.seek(0, os.SEEK_END)
+            log.seek(max(0, log.tell() - TAIL_BYTES))
+            lines = log.read().decode(errors="replace").splitlines()
+        return "\n".join(lines[-8:])
+
+    def _signal(self, number: int) -> None:
+        # The group outlives its leader: a killed leader may leave children behind, which must go, too.
+        if self._process is None:
+            return
+        try:
+            os.killpg(self._process.pid, number)
+        except ProcessLookupError:
+            return
+
+    def _alive(self) -> bool:
+        if self._process is None:
+            return False
+        self._process.poll()
+        try:
+            os.killpg(self._process.pid, 0)
+        except ProcessLookupError:
+            return False
+        return True

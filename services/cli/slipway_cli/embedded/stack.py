@@ -1,0 +1,245 @@
+"""Start MLflow, the API and, the first time, the trainer; keep them running; end them all."""
+
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+import httpx
+
+from slipway_cli.embedded.home import Home
+from slipway_cli.embedded.process import ManagedProcess
+from slipway_cli.errors import StackError
+from slipway_core.errors import RegistryError
+from slipway_core.registry import PRODUCTION
+from slipway_core.registry.mlflow import MlflowRegistry
+
+STOP_SECONDS = 10.0
+START_SECONDS = 180.0
+POLL_SECONDS = 0.1
+FIRST_PAUSE_SECONDS = 1.0
+LONGEST_PAUSE_SECONDS = 30.0
+# An end this soon after the start, this often in a row, is no accident.
+EARLY_SECONDS = 10.0
+EARLY_ENDS = 3
+
+
+@dataclass(frozen=True)
+class StackOptions:
+    """What a person asked for.
+
+    Attributes:
+        recipes: the models that are trained if they have no Production version.
+        default_model: what /predict uses.
+        database_url: Slipway's database.
+        trainer_command: the command that trains, to which the recipe's name is added.
+    """
+
+    host: str
+    port: int
+    mlflow_port: int
+    recipes: tuple[str, ...]
+    default_model: str
+    database_url: str
+    trainer_command: tuple[str, ...]
+
+    @property
+    def api_url(self) -> str:
+        """The API's address, as this machine reaches it."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host, self.host)  # noqa: S104  # compared, not bound
+        return f"http://{f'[{host}]' if ':' in host and '[' not in host else host}:{self.port}"
+
+    @property
+    def mlflow_url(self) -> str:
+        """The registry's address; it is on loopback only."""
+        return f"http://127.0.0.1:{self.mlflow_port}"
+
+
+class Stack:
+    """The running stack."""
+
+    def __init__(
+        self, options: StackOptions, home: Home, environment: Mapping[str, str], tell: Callable[[str], None]
+    ) -> None:
+        """Prepare a stack.
+
+        Args:
+            options: what to start.
+            home: the folder that all of it writes to.
+            environment: what each process gets, secrets among it.
+            tell: prints a line for the person.
+        """
+        self._options = options
+        self._home = home
+        self._tell = tell
+        self._stopping = False
+        self._mlflow = ManagedProcess(
+            "MLflow",
+            _mlflow_command(options, home),
+            # Without job execution it is one process and 0.4 GB, with it 15 and 2.3 GB.
+            {**environment, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+            home.root,
+            home.logs / "mlflow.log",
+        )
+        self._api = ManagedProcess(
+            "The API",
+            [sys.executable, "-m", "slipway_api", "serve"],
+            environment,
+            home.root,
+            home.logs / "api.log",
+        )
+        # Data paths that a person gave are relative to where the person stands, so the trainer stays there.
+        self._trainers = {
+            recipe: ManagedProcess(
+                f"The training of {recipe}", [*options.trainer_command, recipe], environment, Path.cwd(), None
+            )
+            for recipe in options.recipes
+        }
+        self._to_train: list[ManagedProcess] = []
+        self._training: ManagedProcess | None = None
+        self._registry_asked = False
+        self._running: list[ManagedProcess] = []
+        self._started: dict[str, float] = {}
+        self._early_ends: dict[str, int] = {}
+        self._restart_at: dict[str, float] = {}
+
+    def run(self, on_ready: Callable[[], None]) -> None:
+        """Start everything, call `on_ready` once a prediction can be made, and stay until a signal ends it.
+
+        Raises:
+            StackError: a port is taken, a process does not come up, or the first training fails.
+        """
+        handlers = {
+            number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        }
+        try:
+            self._start_and_watch(on_ready)
+        finally:
+            self._stop()
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+
+    def _start_and_watch(self, on_ready: Callable[[], None]) -> None:
+        for host, port, option in (
+            ("127.0.0.1", self._options.mlflow_port, "--mlflow-port"),
+            (self._options.host, self._options.port, "--port"),
+        ):
+            _check_port(host, port, option)
+        is_new = not self._home.mlflow_database.exists()
+        self._start(self._mlflow)
+        if is_new:
+            # There is nothing to serve yet: the training has the second core until the registry answers.
+            self._tell("Starting MLflow and the first training, then the API; this takes a moment.")
+            self._to_train = list(self._trainers.values())
+        else:
+            self._start_api()
+        ready = False
+        deadline = time.monotonic() + START_SECONDS
+        while not self._stopping:
+            self._keep_running()
+            self._train()
+            if not self._registry_asked and (missing := self._without_production()) is not None:
+                self._registry_asked = True
+                if is_new:
+                    self._start_api()
+                else:
+                    self._to_train = [self._trainers[recipe] for recipe in missing]
+            if not ready:
+                if ready := self._is_ready():
+                    on_ready()
+                elif time.monotonic() > deadline:
+                    raise StackError(f"no model is served after {START_SECONDS:.0f} s; see {self._home.logs}")
+            time.sleep(POLL_SECONDS)
+
+    def _start_api(self) -> None:
+        from slipway_core.migrations import upgrade  # noqa: PLC0415  # half a second that MLflow's start hides
+
+        upgrade(self._options.database_url)
+        self._start(self._api)
+
+    def _train(self) -> None:
+        """Run the trainings that are wanted, one after the other."""
+        if self._training is not None and self._training.exit_code is not None:
+            if self._training.exit_code != 0 and not self._is_ready():
+                raise StackError(f"{self._training.name} failed; what it said is above")
+            self._training = None
+        if self._training is None and self._to_train:
+            self._training = self._to_train.pop(0)
+            self._training.start()
+
+    def _start(self, process: ManagedProcess) -> None:
+        process.start()
+        if process not in self._running:
+            self._running.append(process)
+        self._started[process.name] = time.monotonic()
+
+    def _keep_running(self) -> None:
+        """Start a server again that has ended, after a pause that grows."""
+        for process in self._running:
+            if process.exit_code is None:
+                continue
+            now, name = time.monotonic(), process.name
+            if name not in self._restart_at:
+                early = now - self._started[name] < EARLY_SECONDS
+                ends = self._early_ends[name] = self._early_ends.get(name, 0) + 1 if early else 1
+                if early and ends >= EARLY_ENDS:
+                    raise StackError(f"{name} does not stay up; it said last:\n{process.last_words()}")
+                pause = min(FIRST_PAUSE_SECONDS * 2 ** (ends - 1), LONGEST_PAUSE_SECONDS)
+                self._tell(f"{name} has ended (exit code {process.exit_code}); starting it again.")
+                self._restart_at[name] = now + pause
+            elif now >= self._restart_at[name]:
+                del self._restart_at[name]
+                self._start(process)
+
+    def _without_production(self) -> list[str] | None:
+        """Return the recipes whose model has no Production version; None while the registry does not answer."""
+        try:
+            with MlflowRegistry(self._options.mlflow_url, timeout_seconds=2.0) as registry:
+                served = {model.name for model in registry.list_models() if PRODUCTION in model.aliases}
+        except RegistryError:
+            return None
+        return [recipe for recipe in self._options.recipes if recipe not in served]
+
+    def _is_ready(self) -> bool:
+        try:
+            return httpx.get(f"{self._options.api_url}/health/ready", timeout=2.0).is_success
+        except httpx.HTTPError:
+            return False
+
+    def _stop(self) -> None:
+        processes = [*self._trainers.values(), self._api, self._mlflow]
+        for process in processes:
+            process.terminate()
+        deadline = time.monotonic() + STOP_SECONDS
+        for process in processes:
+            process.wait_gone(deadline)
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        if self._stopping:  # asked twice: at once
+            for process in (*self._trainers.values(), self._api, self._mlflow):
+                process.kill()
+        self._stopping = True
+
+
+def _mlflow_command(options: StackOptions, home: Home) -> list[str]:
+    return [
+        sys.executable,
+        "-m",
+        "slipway_cli.embedded.mlflow_server",
+        f"--port={options.mlflow_port}",
+        f"--database={home.mlflow_database}",
+        f"--artifacts={home.artifacts}",
+    ]
+
+
+def _check_port(host: str, port: int, option: str) -> None:
+    try:
+        socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
+    except OSError as error:
+        raise StackError(
+            f"cannot listen on {host} port {port} ({error.strerror}): choose another with {option}"
+        ) from error

@@ -1,0 +1,70 @@
+"""Who the person at the terminal is to an API: what `slipway login` keeps, and what overrides it."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import typer
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from slipway_cli.errors import NotLoggedInError
+from slipway_cli.settings import ClientSettings
+
+
+class Credentials(BaseModel):
+    """What `slipway login` keeps."""
+
+    model_config = ConfigDict(frozen=True)
+
+    url: str
+    username: str
+    token: str
+
+
+@dataclass(frozen=True)
+class Identity:
+    """An API's address, and the token to send it."""
+
+    url: str
+    token: str
+
+
+def credentials_file() -> Path:
+    """Return where credentials are kept: the user's configuration folder."""
+    return Path(typer.get_app_dir("slipway")) / "credentials.json"
+
+
+def keep(credentials: Credentials) -> Path:
+    """Write the credentials so that only their owner can read them, and return where."""
+    path = credentials_file()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    partial.unlink(missing_ok=True)
+    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as out:
+        out.write(credentials.model_dump_json())
+    partial.replace(path)
+    return path
+
+
+def identify(settings: ClientSettings) -> Identity:
+    """Return whom to ask, and as whom: SLIPWAY_URL and SLIPWAY_TOKEN, else what `slipway login` has kept.
+
+    Raises:
+        NotLoggedInError: an address or a token is missing.
+    """
+    kept = _kept()
+    token = settings.token.get_secret_value() if settings.token else None
+    # A token is of one API: one that was kept for another address must not be sent to this.
+    if token is None and kept is not None and settings.url in {None, kept.url}:
+        token = kept.token
+    url = settings.url or (kept.url if kept else None)
+    if url is None or token is None:
+        raise NotLoggedInError("you are not logged in: run `slipway login URL`, or set SLIPWAY_URL and SLIPWAY_TOKEN")
+    return Identity(url.rstrip("/"), token)
+
+
+def _kept() -> Credentials | None:
+    try:
+        return Credentials.model_validate_json(credentials_file().read_bytes())
+    except (OSError, ValidationError):
+        return None

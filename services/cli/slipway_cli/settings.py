@@ -1,0 +1,57 @@
+"""What the command line can be told by environment variables."""
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+
+from slipway_core.settings import ServiceSettings
+
+
+class RegistrySettings(ServiceSettings):
+    """Where the commands that work on the registry find it."""
+
+    mlflow_tracking_uri: str = Field(
+        validation_alias="MLFLOW_TRACKING_URI",
+        pattern=r"^https?://",
+        description="For the stack of `slipway up` it is http://127.0.0.1:5000.",
+    )
+    mlflow_tracking_username: str | None = Field(
+        default=None,
+        validation_alias="MLFLOW_TRACKING_USERNAME",
+        description="The name, where MLflow asks for one.",
+    )
+    mlflow_tracking_password: SecretStr | None = Field(
+        default=None,
+        validation_alias="MLFLOW_TRACKING_PASSWORD",
+        description="The password that goes with it.",
+    )
+
+
+class ClientSettings(ServiceSettings):
+    """How the commands that work over the API find it."""
+
+    url: str | None = Field(default=None, description="The API's address; else the one of `slipway login`.")
+    token: SecretStr | None = Field(default=None, description="A bearer token; else the one of `slipway login`.")
+
+
+class UpSettings(ServiceSettings):
+    """What `slipway up` takes from the environment; its options win."""
+
+    home: Path = Field(default=Path("~/.slipway"), description="The folder that the embedded stack writes to.")
+    host: str = Field(default="127.0.0.1", description="The address that the API listens on.")
+    port: int = Field(default=8000, ge=1, le=65535, description="The port that the API listens on.")
+    admin_username: str = Field(default="admin", description="The first administrator's name.")
+    admin_password: SecretStr | None = Field(
+        default=None, description="The first administrator's password; random where none is given."
+    )
+    default_model: str | None = Field(default=None, description="The model of /predict; else the first recipe's.")
+    database_url: SecretStr | None = Field(
+        default=None,
+        validation_alias="DATABASE_URL",
+        description="Slipway's database; else SQLite in the folder.",
+    )
+    secret_key: SecretStr | None = Field(
+        default=None,
+        validation_alias="SECRET_KEY",
+        description="Signs the tokens; else a random one is kept.",
+    )

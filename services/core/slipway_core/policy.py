@@ -1,0 +1,63 @@
+"""What a secret must be like: the rules that the API holds and the command line tells beforehand."""
+
+import secrets
+
+MIN_KEY_BYTES = 32
+MIN_PASSWORD_LENGTH = 8
+MAX_PASSWORD_LENGTH = 128
+
+_PLACEHOLDER_WORDS = (
+    "change",
+    "example",
+    "placeholder",
+    "secret-key",
+    "secret_key",
+    "your-",
+    "your_",
+    "insecure",
+)
+_COMMON_PASSWORDS = frozenset(
+    {"admin123", "administrator", "password", "password1", "12345678", "123456789", "adminadmin", "letmein1"}
+)
+
+
+def new_key() -> str:
+    """Return a random key of 384 bits, as text that needs no quoting."""
+    return secrets.token_urlsafe(48)
+
+
+def new_password() -> str:
+    """Return a random password of 120 bits, as text that needs no quoting."""
+    return secrets.token_urlsafe(15)
+
+
+def why_key_is_unsafe(key: str) -> str | None:
+    """Return what is wrong with a signing key, as the end of a sentence; None if nothing is."""
+    if len(key.encode()) < MIN_KEY_BYTES:
+        return f"is shorter than {MIN_KEY_BYTES} bytes"
+    if len(set(key)) < MIN_KEY_BYTES // 4:
+        return "repeats too few characters to be random"
+    if _is_placeholder(key):
+        return "is a placeholder"
+    return None
+
+
+def why_password_is_unsafe(password: str, username: str) -> str | None:
+    """Return what is wrong with a password, as the end of a sentence; None if nothing is."""
+    if not MIN_PASSWORD_LENGTH <= len(password) <= MAX_PASSWORD_LENGTH:
+        return f"must have {MIN_PASSWORD_LENGTH} to {MAX_PASSWORD_LENGTH} characters"
+    if password.lower() == username.lower():
+        return "must not be the user's name"
+    if password.lower() in _COMMON_PASSWORDS:
+        return "is one of those that are tried first"
+    return None
+
+
+def is_placeholder_password(password: str) -> bool:
+    """Tell whether a configured password was copied from an example."""
+    return password.lower().replace("-", "").replace("_", "").startswith(("changeme", "example", "placeholder"))
+
+
+def _is_placeholder(text: str) -> bool:
+    lowered = text.lower()
+    return any(word in lowered for word in _PLACEHOLDER_WORDS)

@@ -1,0 +1,31 @@
+"""What every test starts from: an environment without our variables, and servers that are started once."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.servers import mlflow_server
+
+# Before MLflow is imported anywhere: tests report to nobody.
+os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
+
+OURS = ("SECRET_KEY", "DATABASE_URL", "MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Hide the variables of the person who runs the tests, and their configuration folder."""
+    for name in list(os.environ):
+        if name in OURS or (name.startswith("SLIPWAY_") and name != "SLIPWAY_DATA_DIR"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+
+
+@pytest.fixture(scope="session")
+def mlflow_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a real MLflow server that all tests of a run share: give models names of their own."""
+    with mlflow_server(tmp_path_factory.mktemp("mlflow")) as url:
+        yield url

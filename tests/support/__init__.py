@@ -1,0 +1,1 @@
+"""What tests share: bundles, servers, and waiting for a condition."""

@@ -1,0 +1,131 @@
+"""Small real bundles, built from an ONNX graph that needs no training."""
+
+import json
+from datetime import UTC, datetime
+
+import numpy as np
+from onnx import TensorProto, helper, numpy_helper
+
+from slipway_core.bundle import (
+    GOLDEN_FILE,
+    MANIFEST_FILE,
+    MANIFEST_TAG,
+    MODEL_FILE,
+    REFERENCE_FILE,
+    DataLineage,
+    Golden,
+    GoldenOutputs,
+    GraphNames,
+    InputColumn,
+    Manifest,
+    digest,
+)
+from slipway_core.graph import Graph
+from slipway_core.registry import PRODUCTION
+from slipway_core.registry.memory import InMemoryRegistry
+from slipway_core.registry.promotion import DATA_VERSION_TAG, METRICS_TAG
+
+FEATURES = ("sepal length (cm)", "sepal width (cm)", "petal length (cm)", "petal width (cm)")
+CLASSES = ("setosa", "versicolor", "virginica")
+NAMES = GraphNames(input="X", label="label", scores="probabilities")
+GOLDEN_ROWS = ((5.1, 3.5, 1.4, 0.2), (6.0, 2.7, 4.2, 1.3), (6.7, 3.0, 5.2, 2.3))
+# Scores that tell the three species apart by the size of their petals.
+WEIGHTS = np.array([[0, 0, -2.0, -2.0], [0, 0, 0.2, 0.0], [0, 0, 1.1, 1.5]], dtype=np.float32).T
+BIAS = np.array([8.0, 1.5, -6.5], dtype=np.float32)
+
+
+def linear_classifier(bias: np.ndarray = BIAS, *, input_name: str = "X") -> bytes:
+    """Return a softmax classifier of four features and three classes as a serialised ONNX graph."""
+    nodes = [
+        helper.make_node("MatMul", [input_name, "W"], ["products"]),
+        helper.make_node("Add", ["products", "B"], ["logits"]),
+        helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
+        helper.make_node("ArgMax", ["logits"], ["label"], axis=1, keepdims=0),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "linear",
+        [helper.make_tensor_value_info(input_name, TensorProto.FLOAT, [None, 4])],
+        [
+            helper.make_tensor_value_info("label", TensorProto.INT64, [None]),
+            helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, [None, 3]),
+        ],
+        [numpy_helper.from_array(WEIGHTS, "W"), numpy_helper.from_array(bias, "B")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    return bytes(model.SerializeToString())
+
+
+def regressor() -> bytes:
+    """Return a regressor that sums its four features as a serialised ONNX graph."""
+    graph = helper.make_graph(
+        [helper.make_node("ReduceSum", ["X", "axes"], ["value"], keepdims=1)],
+        "sum",
+        [helper.make_tensor_value_info("X", TensorProto.FLOAT, [None, 4])],
+        [helper.make_tensor_value_info("value", TensorProto.FLOAT, [None, 1])],
+        [numpy_helper.from_array(np.array([1], dtype=np.int64), "axes")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    return bytes(model.SerializeToString())
+
+
+def golden_of(model: bytes, names: GraphNames = NAMES) -> Golden:
+    """Return the golden rows of a graph: what it gives now."""
+    outputs = Graph(model, names).run(np.array(GOLDEN_ROWS, dtype=np.float32))
+    scores = None if outputs.scores is None else outputs.scores.tolist()
+    expected = GoldenOutputs(prediction=outputs.prediction.tolist(), scores=scores)
+    return Golden(rows=GOLDEN_ROWS, outputs=expected, rtol=1e-5, atol=1e-5)
+
+
+def bundle_files(
+    name: str = "iris", model: bytes | None = None, golden: Golden | None = None, **changes: object
+) -> dict[str, bytes]:
+    """Return the files of a bundle whose digests are right.
+
+    Args:
+        name: the model's name.
+        model: the serialised graph; a linear classifier by default.
+        golden: the golden rows; by default those that the graph gives.
+        changes: fields of the manifest to set.
+    """
+    model = linear_classifier() if model is None else model
+    names = changes.get("graph", NAMES)
+    assert isinstance(names, GraphNames)
+    golden = golden_of(model, names) if golden is None else golden
+    files = {MODEL_FILE: model, GOLDEN_FILE: golden.model_dump_json().encode(), REFERENCE_FILE: b"not read by serving"}
+    fields: dict[str, object] = {
+        "schema_version": 1,
+        "name": name,
+        "task": "classification",
+        "inputs": [InputColumn(name=n, dtype="float32", min=0.0, max=8.0, unit="cm") for n in FEATURES],
+        "graph": NAMES,
+        "classes": CLASSES,
+        "metrics": {"accuracy": 0.97},
+        "data": DataLineage(version=digest(b"data"), rows=150, split="stratified"),
+        "recipe": name,
+        "created_at": datetime(2026, 11, 20, 12, tzinfo=UTC),
+        "digests": {file: digest(content) for file, content in files.items()},
+        **changes,
+    }
+    manifest = Manifest.model_validate(fields)
+    files[MANIFEST_FILE] = json.dumps(manifest.model_dump(mode="json")).encode()
+    return files
+
+
+def regression_files(name: str = "demand") -> dict[str, bytes]:
+    """Return the files of a regressor's bundle."""
+    names = GraphNames(input="X", label="value")
+    return bundle_files(name, regressor(), task="regression", classes=None, graph=names, metrics={"r2": 0.9})
+
+
+def register(registry: InMemoryRegistry, files: dict[str, bytes], name: str = "iris", *, promote: bool = False) -> str:
+    """Register a bundle's files as a new version, tagged as the trainer does, and return its number."""
+    tags = {
+        MANIFEST_TAG: digest(files[MANIFEST_FILE]),
+        METRICS_TAG: '{"accuracy": 0.97}',
+        DATA_VERSION_TAG: digest(b"data"),
+    }
+    version = registry.add_version(name, files, run_id="0" * 32, tags=tags).version
+    if promote:
+        registry.set_alias(name, PRODUCTION, version)
+    return version

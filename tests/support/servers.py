@@ -1,0 +1,87 @@
+"""Real servers for tests, each on a port of its own, ended with everything that it started."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+from support.waiting import wait_for
+
+
+def free_port() -> int:
+    """Return a port on loopback that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def running(
+    command: Sequence[str], *, folder: Path, log: Path, environment: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a command in a process group of its own, its output in a log, and end the group after the block."""
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env={**os.environ, **(environment or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        yield process
+    finally:
+        end_group(process)
+
+
+def end_group(process: subprocess.Popen[bytes], seconds: float = 15.0) -> None:
+    """Ask a process group to end; end it by force if it does not."""
+    try:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(seconds)
+    except ProcessLookupError:
+        pass
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait(seconds)
+
+
+def answers(url: str) -> bool:
+    """Tell whether a GET of a URL succeeds."""
+    try:
+        return httpx.get(url, timeout=2).is_success
+    except httpx.HTTPError:
+        return False
+
+
+@contextmanager
+def mlflow_server(folder: Path, port: int | None = None) -> Iterator[str]:
+    """Run a real MLflow server on SQLite and local artifacts below a folder; yield its address."""
+    port = port or free_port()
+    url = f"http://127.0.0.1:{port}"
+    command = [
+        sys.executable,
+        "-m",
+        "slipway_cli.embedded.mlflow_server",
+        f"--port={port}",
+        f"--database={folder / 'mlflow.db'}",
+        f"--artifacts={folder / 'artifacts'}",
+    ]
+    environment = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    log = folder / "mlflow.log"
+    with running(command, folder=folder, log=log, environment=environment) as process:
+
+        def is_up() -> bool:
+            assert process.poll() is None, log.read_text()
+            return answers(f"{url}/health")
+
+        wait_for(is_up, seconds=90, what="MLflow")
+        yield url
