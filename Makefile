@@ -1,0 +1,64 @@
+# The one vocabulary of tasks, for people and for CI. `make help` lists them.
+
+VENV ?= .venv
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+SOURCES := pyproject.toml constraints.txt
+
+# What `make demo` installs, and what `make test` adds to it.
+STACK_EXTRAS := cli,api,trainer
+DEV_EXTRAS := $(STACK_EXTRAS),dev
+
+.DEFAULT_GOAL := help
+.PHONY: help demo install install-dev test test-slow lint format bench clean
+
+help: ## List the tasks.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: install ## Train, register and serve a model on this machine; Ctrl-C ends it.
+	@$(BIN)/slipway up
+
+install: $(VENV)/.stack ## Make .venv with what `make demo` needs.
+
+install-dev: $(VENV)/.dev ## Make .venv with what the tests and checks need, too.
+
+test: install-dev ## Run every test that needs no Docker, with coverage.
+	$(BIN)/pytest --cov --cov-report=term:skip-covered
+
+test-slow: install-dev ## Run the tests that take longer.
+	$(BIN)/pytest -m slow
+
+lint: install-dev ## Check style, types, layers and workflows.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/zizmor --offline --quiet .github/workflows
+
+format: install-dev ## Format the code, and mend what can be mended.
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: install ## Measure starts, memory and a hot swap on this machine.
+	$(BIN)/python benchmarks/embedded_stack.py
+
+clean: ## Remove the virtual environment and the tools' caches.
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage*
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+		{ echo "Slipway needs Python 3.11 or newer: install it, or name one with PYTHON=…"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || \
+		{ echo "Making $(VENV) failed: on Debian and Ubuntu, install python3-venv first."; rm -rf $(VENV); exit 1; }
+
+$(VENV)/.stack: $(SOURCES) | $(BIN)/python
+	@echo "Installing the embedded stack into $(VENV); this takes a minute or two, once."
+	@$(PIP_INSTALL) --editable ".[$(STACK_EXTRAS)]"
+	@touch $@
+
+$(VENV)/.dev: $(SOURCES) | $(BIN)/python
+	@echo "Installing the development tools into $(VENV); this takes a minute or two, once."
+	@$(PIP_INSTALL) --editable ".[$(DEV_EXTRAS)]"
+	@touch $(VENV)/.stack $@
