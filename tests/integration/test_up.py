@@ -1,0 +1,258 @@
+"""`slipway up`, the whole of it: from an empty folder to served predictions, and all that may go wrong after."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import numpy as np
+import psutil
+import pytest
+from sklearn.datasets import load_iris
+
+from slipway_core.bundle import GOLDEN_FILE, MANIFEST_TAG, MODEL_FILE, GoldenOutputs, digest
+from slipway_core.graph import Graph
+from slipway_core.registry.mlflow import MlflowRegistry
+from slipway_core.registry.promotion import METRICS_TAG
+from slipway_trainer.export import CLASSIFIER_NAMES
+from support.bundles import BIAS, bundle_files, golden_of, linear_classifier
+from support.stack import PASSWORD, RunningStack, printed_commands, slipway_up
+from support.versions import add_version
+from support.waiting import wait_for
+
+ROW = {"features": [5.1, 3.5, 1.4, 0.2]}
+# The alias is polled every 2 s, give or take; a version must be served within 5.
+SWAP_SECONDS = 5.0
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
+    home = tmp_path_factory.mktemp("up") / "home"
+    with slipway_up(home, f"--admin-password={PASSWORD}") as running_stack:
+        yield running_stack
+
+
+@pytest.fixture
+def taken_port() -> Iterator[int]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener.getsockname()[1]
+
+
+def promote(stack: RunningStack, version: str) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "slipway_cli.cli", "models", "promote", "iris", version],
+        env={**os.environ, "MLFLOW_TRACKING_URI": stack.mlflow_url},
+        check=True,
+        capture_output=True,
+    )
+
+
+def metric(stack: RunningStack, sample: str) -> float:
+    page = httpx.get(f"{stack.url}/metrics").text
+    return next((float(line.rsplit(" ", 1)[1]) for line in page.splitlines() if line.startswith(sample + " ")), 0.0)
+
+
+def test_what_is_printed_works_when_pasted(stack: RunningStack) -> None:
+    pasted = subprocess.run(
+        ["bash", "-c", printed_commands(stack.output)], capture_output=True, text=True, check=True, timeout=30
+    )
+
+    assert json.loads(pasted.stdout)["label"] == ["setosa"]
+
+
+def test_secrets_are_for_their_owner_only(stack: RunningStack) -> None:
+    assert PASSWORD in stack.output
+    for name in ("admin-password", "secret-key"):
+        assert (stack.home / name).stat().st_mode & 0o777 == 0o600
+
+
+def test_all_iris_rows_are_answered_as_the_graph_answers_them(stack: RunningStack, tmp_path: Path) -> None:
+    data = load_iris()
+    rows = data.data.astype(np.float32)
+    with MlflowRegistry(stack.mlflow_url) as registry:
+        version = registry.get_version("iris", "1")
+        registry.fetch(version, MODEL_FILE, tmp_path / MODEL_FILE)
+    graph = Graph((tmp_path / MODEL_FILE).read_bytes(), CLASSIFIER_NAMES)
+
+    answer = stack.call("POST", "/predict", {"features": data.data.tolist()}).json()
+
+    expected = graph.run(rows)
+    assert expected.scores is not None
+    assert answer["prediction"] == expected.prediction.tolist()
+    assert answer["probabilities"] == expected.scores.tolist()
+    assert np.mean(np.array(answer["prediction"]) == data.target) >= 0.95
+
+
+def test_a_promoted_version_is_served_without_a_failed_request(stack: RunningStack) -> None:
+    version = add_version(stack.mlflow_url, "iris", bundle_files())
+    stop = threading.Event()
+    statuses: list[int] = []
+    served: list[str] = []
+
+    def ask() -> None:
+        with httpx.Client(base_url=stack.url, headers={"Authorization": f"Bearer {stack.token}"}) as client:
+            while not stop.is_set():
+                answer = client.post("/predict", json=ROW)
+                statuses.append(answer.status_code)
+                served.append(answer.json().get("version", ""))
+
+    askers = [threading.Thread(target=ask) for _ in range(4)]
+    for asker in askers:
+        asker.start()
+    try:
+        promote(stack, version)
+        wait_for(lambda: served and served[-1] == version, seconds=SWAP_SECONDS, what="the new version")
+    finally:
+        stop.set()
+        for asker in askers:
+            asker.join()
+
+    assert set(statuses) == {200}
+    assert len(statuses) > 50
+
+
+@dataclass(frozen=True)
+class BadVersion:
+    """Files that must be refused, with words of the reason. A tag of None is the right one."""
+
+    files: dict[str, bytes]
+    words: str
+    tag: str | None = None
+
+
+def bad_versions() -> dict[str, BadVersion]:
+    whole = bundle_files()
+    right = golden_of(linear_classifier())
+    swapped = GoldenOutputs(prediction=right.outputs.prediction[::-1], scores=right.outputs.scores)
+    return {
+        "a damaged artifact": BadVersion({**whole, MODEL_FILE: whole[MODEL_FILE][:-20]}, "model.onnx has the digest"),
+        "a wrong digest": BadVersion(whole, "manifest.json has the digest", digest(b"another manifest")),
+        "wrong golden rows": BadVersion(
+            bundle_files(golden=right.model_copy(update={"outputs": swapped})), "golden row 0 gives another"
+        ),
+        "another graph than was evaluated": BadVersion(
+            bundle_files(model=linear_classifier(BIAS[::-1].copy()), golden=right), "golden row"
+        ),
+        "no graph at all": BadVersion(bundle_files(model=b"not a graph", golden=right), "the graph cannot be loaded"),
+        "a missing file": BadVersion({k: v for k, v in whole.items() if k != GOLDEN_FILE}, "golden.json"),
+        "no tag": BadVersion(whole, f"no SHA-256 in its tag {MANIFEST_TAG}", ""),
+    }
+
+
+BAD_VERSIONS = bad_versions()
+
+
+@pytest.mark.parametrize("bad", BAD_VERSIONS.values(), ids=BAD_VERSIONS)
+def test_a_bad_version_is_told_and_never_served(stack: RunningStack, bad: BadVersion) -> None:
+    before = stack.status()["model_version"]
+    failures = metric(stack, 'slipway_model_load_failures_total{model="iris"}')
+    version = add_version(stack.mlflow_url, "iris", bad.files, tag=bad.tag)
+
+    promote(stack, version)
+    answer = stack.call("POST", "/models/iris/reload").raise_for_status().json()
+
+    failed = answer["model"]["failed_load"]
+    assert failed["version"] == version
+    assert bad.words in failed["reason"]
+    assert not answer["changed"]
+    assert answer["model"]["model_version"] == before
+    assert stack.call("POST", "/predict", ROW).json()["version"] == before
+    assert metric(stack, 'slipway_model_load_failures_total{model="iris"}') > failures
+    assert metric(stack, 'slipway_model_load_failing{model="iris"}') == 1
+    assert any(
+        event["event"] == "model_load_failed" and event["version"] == version and bad.words in event["reason"]
+        for event in map(json.loads, stack.api_log.splitlines())
+    )
+
+
+def test_a_good_version_ends_the_trouble(stack: RunningStack) -> None:
+    version = add_version(stack.mlflow_url, "iris", bundle_files())
+
+    promote(stack, version)
+
+    wait_for(lambda: stack.status()["model_version"] == version, seconds=SWAP_SECONDS, what="the good version")
+    assert stack.status()["failed_load"] is None
+    assert metric(stack, 'slipway_model_load_failing{model="iris"}') == 0
+
+
+def test_a_killed_registry_is_told_survived_and_started_again(stack: RunningStack) -> None:
+    before = stack.status()["model_version"]
+    server = next(p for p in stack.processes() if any("mlflow_server" in word for word in p.cmdline()))
+
+    server.kill()
+
+    def registry() -> dict[str, object]:
+        state = stack.status()["registry"]
+        assert isinstance(state, dict)
+        return state
+
+    wait_for(lambda: not registry()["reachable"], what="the loss of the registry to be told")
+    assert registry()["reason"] == "the model registry cannot be reached"
+    assert metric(stack, "slipway_registry_up") == 0
+    assert "registry_unreachable" in stack.api_log
+    answer = stack.call("POST", "/predict", ROW)
+    assert (answer.status_code, answer.json()["version"]) == (200, before)
+    wait_for(lambda: registry()["reachable"], seconds=60, what="the registry to come back")
+    assert stack.call("POST", "/predict", ROW).json()["version"] == before
+
+
+def test_a_second_stack_on_the_same_folder_is_refused(stack: RunningStack) -> None:
+    second = subprocess.run(
+        [sys.executable, "-m", "slipway_cli.cli", "up", f"--home={stack.home}", "--port=1", "--mlflow-port=2"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert second.returncode == 1
+    assert "a stack is running on" in second.stderr
+    assert "Traceback" not in second.stderr
+
+
+def test_a_signal_ends_everything_and_the_next_start_serves_from_the_cache(stack: RunningStack) -> None:
+    before = stack.status()["model_version"]
+    processes = stack.processes()
+    assert len(processes) >= 3
+
+    stack.process.send_signal(signal.SIGTERM)
+
+    assert stack.process.wait(30) == 0
+    assert [p for p in processes if p.is_running() and p.status() != psutil.STATUS_ZOMBIE] == []
+    assert "Everything has ended." in stack.output
+
+    with slipway_up(stack.home, log="again.log") as again:
+        loaded = [event for event in map(json.loads, again.api_log.splitlines()) if event["event"] == "model_loaded"]
+        assert any(event["source"] == "cache" and event["version"] == before for event in loaded)
+        assert PASSWORD not in again.output  # shown once
+        assert again.call("POST", "/predict", ROW).json()["version"] == before
+        wait_for(lambda: again.status()["source"] == "registry", seconds=60, what="the registry to confirm it")
+        # Nothing was trained again.
+        with MlflowRegistry(again.mlflow_url) as registry:
+            assert len([v for v in registry.list_versions("iris") if METRICS_TAG in v.tags]) == 1
+        again_processes = again.processes()
+        again.process.send_signal(signal.SIGINT)
+        assert again.process.wait(30) == 0
+        assert [p for p in again_processes if p.is_running() and p.status() != psutil.STATUS_ZOMBIE] == []
+
+
+@pytest.mark.parametrize("option", ["--port", "--mlflow-port"])
+def test_a_port_in_use_is_told_with_its_option(option: str, tmp_path: Path, taken_port: int) -> None:
+    refused = subprocess.run(
+        [sys.executable, "-m", "slipway_cli.cli", "up", f"--home={tmp_path}/home", f"{option}={taken_port}"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert refused.returncode == 1
+    assert f"port {taken_port}" in refused.stderr
+    assert f"choose another with {option}" in refused.stderr

@@ -1,0 +1,143 @@
+"""README and docs are held to what the repository does."""
+
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+from prometheus_client.metrics import MetricWrapperBase
+from typer.testing import CliRunner
+
+import slipway_core
+from slipway_api.metrics import Metrics
+from slipway_cli.cli import app
+from slipway_core.bundle import manifest_json_schema
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+OPERATIONS = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_relative_link_leads_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+
+    broken = [link for link in links if "://" not in link and not (page.parent / link).exists()]
+
+    assert broken == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_make_task_that_is_named_exists(page: Path) -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    tasks = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
+
+    named = set(re.findall(r"\bmake ([a-z-]+)\b(?=`|\s+#|\n)", page.read_text(encoding="utf-8")))
+
+    assert named <= tasks
+
+
+def test_every_slipway_command_of_the_readme_is_understood() -> None:
+    commands = set(re.findall(r"^slipway ([a-z]+(?: (?:list|show|promote|add))?)\b", README, re.MULTILINE))
+    assert len(commands) >= 8
+
+    unknown = [command for command in commands if CliRunner().invoke(app, [*command.split(), "--help"]).exit_code != 0]
+
+    assert unknown == []
+
+
+def test_every_option_of_the_readme_exists() -> None:
+    for line in re.findall(r"^slipway (.+?)(?:\s+#.*)?$", README, re.MULTILINE):
+        words = line.split(" &&")[0].split()
+        command = [word for word in words if re.fullmatch(r"[a-z]+", word)]
+        shown = CliRunner().invoke(app, [*command[: 2 if command[0] in {"models", "users"} else 1], "--help"]).output
+        for option in re.findall(r"--[a-z-]+", line):
+            assert option in shown, f"{line}: {option}"
+
+
+def test_every_metric_is_documented_and_no_other() -> None:
+    metrics = {
+        f"{metric._name}{'_total' if metric._type == 'counter' else ''}"
+        for metric in vars(Metrics()).values()
+        if isinstance(metric, MetricWrapperBase)
+    }
+
+    assert set(re.findall(r"`(slipway_[a-z_]+)`", OPERATIONS)) == metrics
+
+
+def test_every_log_event_of_the_api_is_documented() -> None:
+    source = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "services/api").rglob("*.py"))
+    logged = set(re.findall(r"\b(?:log\.\w+|tell)\(\s*\"([a-z_]+)\"", source))
+    assert "model_loaded" in logged
+    # Faults of ours that only a bug can cause; there is nothing for an operator to do but report them.
+    logged -= {"registry_watch_failed", "accounts_watch_failed", "unmapped_error"}
+
+    assert [event for event in sorted(logged) if f"`{event}`" not in OPERATIONS] == []
+
+
+def test_the_manifests_schema_is_the_published_one() -> None:
+    published = (ROOT / "docs/manifest.schema.json").read_text(encoding="utf-8")
+
+    assert published == manifest_json_schema()
+
+
+def test_the_version_is_in_the_changelog() -> None:
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+    assert re.search(rf"^## {re.escape(slipway_core.__version__)}\b", changelog, re.MULTILINE)
+
+
+def test_every_recipe_constraint_is_exact() -> None:
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+
+    loose = [line for line in lines if line and not re.fullmatch(r"#.*|[A-Za-z0-9._-]+==[A-Za-z0-9.+!_-]+", line)]
+
+    assert loose == []
+
+
+def test_every_direct_dependency_is_constrained() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = [
+        *project["dependencies"],
+        *(name for extra in project["optional-dependencies"].values() for name in extra),
+    ]
+    names = {normal(re.split(r"[\[<>=;~! ]", requirement)[0]) for requirement in wanted}
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    constrained = {normal(line.split("==")[0]) for line in lines if "==" in line}
+
+    assert names - constrained == set()
+
+
+def normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def tracked_files() -> list[Path]:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return [ROOT / name for name in listed.split("\0") if name and (ROOT / name).is_file()]
+
+
+def test_only_the_gate_names_what_lies_beside_the_repository() -> None:
+    needle = "../" + "shared"
+
+    naming = {str(path.relative_to(ROOT)) for path in tracked_files() if needle in path.read_text(errors="ignore")}
+
+    assert naming <= {".ci/run"}
+
+
+def test_nothing_large_or_secret_is_tracked() -> None:
+    files = tracked_files()
+    state = re.compile(r"(^|/)(mlruns|__pycache__)/|\.(db|sqlite3?|onnx|parquet|pem)$|(^|/)\.env$")
+
+    assert [path for path in files if path.stat().st_size > 500_000 or state.search(str(path.relative_to(ROOT)))] == []
+
+
+def test_source_files_stay_short_enough_to_hold_in_the_head() -> None:
+    lengths = {
+        str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines())
+        for path in (ROOT / "services").rglob("*.py")
+    }
+
+    assert {name: lines for name, lines in lengths.items() if lines > 300} == {}

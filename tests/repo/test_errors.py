@@ -1,0 +1,35 @@
+"""Every error of ours that can reach a client has a status, and every tree in a docstring is the tree in the code."""
+
+import inspect
+import re
+from types import ModuleType
+
+import pytest
+
+import slipway_api.errors
+import slipway_api.problems
+import slipway_cli.errors
+import slipway_core.errors
+import slipway_trainer.errors
+from slipway_core.errors import SlipwayError
+
+MODULES = (slipway_core.errors, slipway_api.errors, slipway_trainer.errors, slipway_cli.errors)
+
+
+def errors_of(module: ModuleType) -> dict[str, type[SlipwayError]]:
+    return {
+        name: kind
+        for name, kind in inspect.getmembers(module, inspect.isclass)
+        if issubclass(kind, SlipwayError) and kind.__module__ == module.__name__
+    }
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
+def test_the_tree_in_the_docstring_names_every_error(module: ModuleType) -> None:
+    drawn = set(re.findall(r"(\w+Error)\b", (module.__doc__ or "").split("\n\n")[1]))
+
+    assert drawn == set(errors_of(module)) | {"SlipwayError"}
+
+
+def test_every_error_of_the_api_has_a_status() -> None:
+    assert set(errors_of(slipway_api.errors).values()) <= set(slipway_api.problems.STATUS)

@@ -1,0 +1,87 @@
+"""Every setting is in the catalogue, in .env.example with its default, and nothing is there that is not read."""
+
+import re
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from slipway_api.settings import ApiSettings
+from slipway_cli.settings import ClientSettings, RegistrySettings, UpSettings
+from slipway_core.settings import ServiceSettings, variable_of
+from slipway_core.variables import PREFIX, VARIABLES
+from slipway_trainer.settings import TrainerSettings
+
+ROOT = Path(__file__).parents[2]
+SETTINGS: tuple[type[ServiceSettings], ...] = (
+    ApiSettings,
+    TrainerSettings,
+    ClientSettings,
+    RegistrySettings,
+    UpSettings,
+)
+
+
+def example() -> dict[str, str]:
+    lines = (ROOT / ".env.example").read_text(encoding="utf-8").splitlines()
+    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+
+
+def read_variables() -> set[str]:
+    return {variable_of(settings, name) for settings in SETTINGS for name in settings.model_fields}
+
+
+def test_the_catalogue_is_what_the_settings_read() -> None:
+    assert {name for name in read_variables() if name.startswith(PREFIX)} == VARIABLES
+
+
+def test_the_example_lists_every_variable_and_no_other() -> None:
+    assert set(example()) == read_variables()
+
+
+def test_every_variable_of_the_example_has_a_comment() -> None:
+    blocks = (ROOT / ".env.example").read_text(encoding="utf-8").split("\n\n")
+
+    bare = [block for block in blocks if re.search(r"^[A-Z_]+=", block, re.MULTILINE) and not block.startswith("#")]
+
+    assert bare == []
+
+
+def test_secrets_are_empty_in_the_example() -> None:
+    values = example()
+
+    given = [
+        variable_of(settings, name)
+        for settings in SETTINGS
+        for name, field in settings.model_fields.items()
+        if field.annotation in {SecretStr, SecretStr | None}
+        and variable_of(settings, name) != "DATABASE_URL"
+        and values[variable_of(settings, name)]
+    ]
+
+    assert given == []
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
+def test_the_example_shows_the_defaults(settings: type[ServiceSettings]) -> None:
+    values = example()
+    wrong = {}
+    for name, field in settings.model_fields.items():
+        default = field.default
+        if field.is_required() or default is None or default == ():
+            continue
+        shown = values[variable_of(settings, name)]
+        text = default.get_secret_value() if isinstance(default, SecretStr) else str(default)
+        if isinstance(default, bool):
+            text = text.lower()
+        if isinstance(default, float):
+            text = f"{default:g}"
+        if shown != text:
+            wrong[variable_of(settings, name)] = (shown, text)
+
+    assert wrong == {}
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
+def test_every_setting_is_described(settings: type[ServiceSettings]) -> None:
+    assert [name for name, field in settings.model_fields.items() if not field.description] == []

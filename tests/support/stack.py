@@ -1,0 +1,96 @@
+"""The embedded stack of `slipway up`, run as a person runs it."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import psutil
+
+from support.servers import answers, free_port, running
+from support.waiting import wait_for
+
+PASSWORD = "correct-horse-7"
+
+
+@dataclass
+class RunningStack:
+    """A stack that runs, with what a person would know of it."""
+
+    process: subprocess.Popen[bytes]
+    home: Path
+    url: str
+    mlflow_url: str
+    log: Path
+    token: str = field(default="", repr=False)
+
+    @property
+    def output(self) -> str:
+        """What was printed since this start."""
+        return self.log.read_text(encoding="utf-8")
+
+    @property
+    def api_log(self) -> str:
+        """What the API has logged since the folder was made."""
+        return (self.home / "logs/api.log").read_text(encoding="utf-8")
+
+    def processes(self) -> list[psutil.Process]:
+        """Return the stack's own process and all that it has started."""
+        parent = psutil.Process(self.process.pid)
+        return [parent, *parent.children(recursive=True)]
+
+    def log_in(self) -> None:
+        """Get a token for the administrator."""
+        answer = httpx.post(f"{self.url}/token", data={"username": "admin", "password": PASSWORD})
+        self.token = answer.raise_for_status().json()["access_token"]
+
+    def call(self, method: str, path: str, json: object = None) -> httpx.Response:
+        """Call the API as the administrator."""
+        return httpx.request(
+            method, self.url + path, json=json, headers={"Authorization": f"Bearer {self.token}"}, timeout=30
+        )
+
+    def status(self) -> dict[str, object]:
+        """Return what the API says of the iris model."""
+        status: dict[str, object] = self.call("GET", "/models/iris").raise_for_status().json()
+        return status
+
+
+@contextmanager
+def slipway_up(
+    home: Path, *arguments: str, environment: Mapping[str, str] | None = None, log: str = "up.log"
+) -> Iterator[RunningStack]:
+    """Run `slipway up` on a folder and free ports until it is ready; end it after the block if it still runs."""
+    port, mlflow_port = free_port(), free_port()
+    command = [
+        sys.executable,
+        "-m",
+        "slipway_cli.cli",
+        "up",
+        f"--home={home}",
+        f"--port={port}",
+        f"--mlflow-port={mlflow_port}",
+        *arguments,
+    ]
+    output = home.parent / log
+    with running(command, folder=home.parent, log=output, environment=environment) as process:
+        stack = RunningStack(process, home, f"http://127.0.0.1:{port}", f"http://127.0.0.1:{mlflow_port}", output)
+
+        def is_ready() -> bool:
+            assert process.poll() is None, stack.output
+            return "Slipway is ready" in stack.output and answers(f"{stack.url}/health/ready")
+
+        wait_for(is_ready, seconds=150, what="the stack")
+        stack.log_in()
+        yield stack
+
+
+def printed_commands(output: str) -> str:
+    """Return the two calls that `slipway up` prints for pasting."""
+    match = re.search(r"^  (TOKEN=.*?\n  curl .*?)\n\n", output, re.MULTILINE | re.DOTALL)
+    assert match, output
+    return match[1]
