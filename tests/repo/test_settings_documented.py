@@ -7,9 +7,10 @@ import pytest
 from pydantic import SecretStr
 
 from slipway_api.settings import ApiSettings
-from slipway_cli.settings import ClientSettings, RegistrySettings, UpSettings
+from slipway_cli.settings import ClientSettings, UpSettings
+from slipway_core.registry.settings import RegistrySettings
 from slipway_core.settings import ServiceSettings, variable_of
-from slipway_core.variables import PREFIX, VARIABLES
+from slipway_core.variables import FILE_VARIABLES, PREFIX, VARIABLES
 from slipway_trainer.settings import TrainerSettings
 
 ROOT = Path(__file__).parents[2]
@@ -33,6 +34,14 @@ def read_variables() -> set[str]:
 
 def test_the_catalogue_is_what_the_settings_read() -> None:
     assert {name for name in read_variables() if name.startswith(PREFIX)} == VARIABLES
+
+
+def test_the_catalogue_knows_which_may_come_from_a_file() -> None:
+    readable = {
+        variable_of(settings, name) for settings in SETTINGS for name in getattr(settings, "file_fields", frozenset())
+    }
+
+    assert {name for name in readable if name.startswith(PREFIX)} == FILE_VARIABLES
 
 
 def test_the_example_lists_every_variable_and_no_other() -> None:

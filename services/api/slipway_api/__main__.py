@@ -1,17 +1,16 @@
 """The entry point of `slipway-api` and `python -m slipway_api`."""
 
-import gc
 from collections.abc import Sequence
+
+from slipway_core.startup import quick_imports
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Import the service without the garbage collector, which would find nothing in it, and run it."""
-    gc.disable()
-    from slipway_api.main import main as run  # noqa: PLC0415
+    """Import the service and run it."""
+    # httpx and structlog import rich where it is installed, for a command line and for coloured tracebacks.
+    with quick_imports("rich"):
+        from slipway_api.main import main as run  # noqa: PLC0415
 
-    # What was imported stays: later collections need not walk it.
-    gc.freeze()
-    gc.enable()
     run(arguments)
 
 

@@ -22,7 +22,6 @@ from slipway_api.tokens import Tokens
 from slipway_core.errors import ConfigurationError, SlipwayError
 from slipway_core.logging import configure_logging
 from slipway_core.registry import Registry
-from slipway_core.registry.mlflow import MlflowRegistry
 from slipway_core.settings import load_settings
 
 REGISTRY_TIMEOUT_SECONDS = 5.0
@@ -58,13 +57,7 @@ def serve(settings: ApiSettings) -> None:
     Raises:
         ConfigurationError: the address cannot be listened on.
     """
-    password = settings.mlflow_tracking_password
-    registry = MlflowRegistry(
-        settings.mlflow_tracking_uri,
-        username=settings.mlflow_tracking_username,
-        password=password.get_secret_value() if password else None,
-        timeout_seconds=REGISTRY_TIMEOUT_SECONDS,
-    )
+    registry = settings.open_registry(REGISTRY_TIMEOUT_SECONDS)
     config = uvicorn.Config(
         build(settings, registry),
         host=settings.host,

@@ -7,16 +7,18 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode
 
 from slipway_core.policy import is_placeholder_password, why_key_is_unsafe, why_password_is_unsafe
-from slipway_core.settings import ServiceSettings
+from slipway_core.registry.settings import RegistrySettings
 
 
-class ApiSettings(ServiceSettings):
+class ApiSettings(RegistrySettings):
     """The API's settings."""
 
     # These may come from the file that `NAME_FILE` names, too.
-    file_fields: ClassVar[frozenset[str]] = frozenset(
-        {"secret_key", "database_url", "admin_password", "mlflow_tracking_password"}
-    )
+    file_fields: ClassVar[frozenset[str]] = RegistrySettings.file_fields | {
+        "secret_key",
+        "database_url",
+        "admin_password",
+    }
 
     env: Literal["production", "development"] = Field(
         default="production",
@@ -46,21 +48,6 @@ class ApiSettings(ServiceSettings):
         description="Slipway's own database: `sqlite:///FILE` or `postgresql://USER:PASSWORD@HOST/NAME`.",
     )
 
-    mlflow_tracking_uri: str = Field(
-        validation_alias="MLFLOW_TRACKING_URI",
-        pattern=r"^https?://",
-        description="The MLflow server whose registry is served from.",
-    )
-    mlflow_tracking_username: str | None = Field(
-        default=None,
-        validation_alias="MLFLOW_TRACKING_USERNAME",
-        description="The name, where MLflow asks for one.",
-    )
-    mlflow_tracking_password: SecretStr | None = Field(
-        default=None,
-        validation_alias="MLFLOW_TRACKING_PASSWORD",
-        description="The password that goes with it.",
-    )
     registry_poll_seconds: float = Field(
         default=2.0, gt=0, description="How often the registry's Production aliases are looked at."
     )

@@ -1,34 +1,17 @@
 """What the command line can be told by environment variables."""
 
 from pathlib import Path
+from typing import ClassVar
 
 from pydantic import Field, SecretStr
 
 from slipway_core.settings import ServiceSettings
 
 
-class RegistrySettings(ServiceSettings):
-    """Where the commands that work on the registry find it."""
-
-    mlflow_tracking_uri: str = Field(
-        validation_alias="MLFLOW_TRACKING_URI",
-        pattern=r"^https?://",
-        description="For the stack of `slipway up` it is http://127.0.0.1:5000.",
-    )
-    mlflow_tracking_username: str | None = Field(
-        default=None,
-        validation_alias="MLFLOW_TRACKING_USERNAME",
-        description="The name, where MLflow asks for one.",
-    )
-    mlflow_tracking_password: SecretStr | None = Field(
-        default=None,
-        validation_alias="MLFLOW_TRACKING_PASSWORD",
-        description="The password that goes with it.",
-    )
-
-
 class ClientSettings(ServiceSettings):
     """How the commands that work over the API find it."""
+
+    file_fields: ClassVar[frozenset[str]] = frozenset({"token"})
 
     url: str | None = Field(default=None, description="The API's address; else the one of `slipway login`.")
     token: SecretStr | None = Field(default=None, description="A bearer token; else the one of `slipway login`.")
@@ -36,6 +19,8 @@ class ClientSettings(ServiceSettings):
 
 class UpSettings(ServiceSettings):
     """What `slipway up` takes from the environment; its options win."""
+
+    file_fields: ClassVar[frozenset[str]] = frozenset({"admin_password", "database_url", "secret_key"})
 
     home: Path = Field(default=Path("~/.slipway"), description="The folder that the embedded stack writes to.")
     host: str = Field(default="127.0.0.1", description="The address that the API listens on.")

@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from slipway_core.errors import ConfigurationError
-from slipway_core.variables import PREFIX, VARIABLES
+from slipway_core.variables import FILE_VARIABLES, PREFIX, VARIABLES
 
 FILE_SUFFIX = "_FILE"
 
@@ -81,7 +81,7 @@ def variable_of(settings: type[BaseSettings], field_name: str) -> str:
 
 def refuse_unknown_variables(environ: Mapping[str, str]) -> None:
     """Raise ConfigurationError if a variable has our prefix and no service knows it."""
-    known = VARIABLES | {name + FILE_SUFFIX for name in VARIABLES}
+    known = VARIABLES | {name + FILE_SUFFIX for name in FILE_VARIABLES}
     unknown = sorted(name for name in environ if name.startswith(PREFIX) and name not in known)
     if not unknown:
         return

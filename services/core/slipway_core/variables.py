@@ -30,3 +30,6 @@ VARIABLES = frozenset(
         "SLIPWAY_URL",
     }
 )
+
+# Those that may come from a file: `NAME_FILE` names it.
+FILE_VARIABLES = frozenset({"SLIPWAY_ADMIN_PASSWORD", "SLIPWAY_TOKEN"})

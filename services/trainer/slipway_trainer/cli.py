@@ -15,6 +15,7 @@ from slipway_core.errors import RegistryUnavailableError, SlipwayError
 from slipway_core.logging import configure_logging
 from slipway_core.registry.mlflow import MlflowRegistry
 from slipway_core.settings import load_settings
+from slipway_core.startup import quick_imports
 from slipway_trainer.settings import TrainerSettings
 
 app = typer.Typer(
@@ -44,18 +45,17 @@ def train(
     settings = load_settings(TrainerSettings)
     configure_logging(settings.log_level, settings.log_format)
     console = Console(highlight=False)
-    password = settings.mlflow_tracking_password
-    with MlflowRegistry(
-        settings.mlflow_tracking_uri,
-        username=settings.mlflow_tracking_username,
-        password=password.get_secret_value() if password else None,
-    ) as registry:
+    if settings.mlflow_tracking_password:
+        # MLflow's own client reads the password from the environment only; ours may be from a file.
+        os.environ["MLFLOW_TRACKING_PASSWORD"] = settings.mlflow_tracking_password.get_secret_value()
+    with settings.open_registry() as registry:
         if wait == 0:
             registry.list_models()  # fail before the work, not after it
         # These take seconds to import, and the errors above need none of them.
-        from slipway_trainer.pipeline import run_pipeline  # noqa: PLC0415
-        from slipway_trainer.recipes import find_recipe  # noqa: PLC0415
-        from slipway_trainer.tracking import Tracker  # noqa: PLC0415
+        with quick_imports():
+            from slipway_trainer.pipeline import run_pipeline  # noqa: PLC0415
+            from slipway_trainer.recipes import find_recipe  # noqa: PLC0415
+            from slipway_trainer.tracking import Tracker  # noqa: PLC0415
 
         def open_registry() -> tuple[Tracker, MlflowRegistry]:
             _wait_for(registry, wait)

@@ -10,9 +10,9 @@ import typer
 from rich.table import Table
 
 from slipway_cli.output import console, print_json
-from slipway_cli.settings import RegistrySettings
 from slipway_core.registry import PRODUCTION, ModelVersion, promotion
 from slipway_core.registry.mlflow import MlflowRegistry
+from slipway_core.registry.settings import RegistrySettings
 from slipway_core.settings import load_settings
 
 GATE_TAG = "slipway.gate"
@@ -71,13 +71,7 @@ def promote(
 
 
 def _registry() -> MlflowRegistry:
-    settings = load_settings(RegistrySettings)
-    password = settings.mlflow_tracking_password
-    return MlflowRegistry(
-        settings.mlflow_tracking_uri,
-        username=settings.mlflow_tracking_username,
-        password=password.get_secret_value() if password else None,
-    )
+    return load_settings(RegistrySettings).open_registry()
 
 
 def _describe(version: ModelVersion, production: str | None) -> dict[str, Any]:

@@ -9,6 +9,8 @@ import argparse
 import os
 from pathlib import Path
 
+from slipway_core.startup import quick_imports
+
 HOST = "127.0.0.1"
 
 
@@ -21,9 +23,10 @@ def serve(port: int, database: Path, artifacts: Path) -> None:
         artifacts: the folder that files are proxied to.
     """
     uri = f"sqlite:///{database}"
-    import uvicorn  # noqa: PLC0415
-    from mlflow.server import constants  # noqa: PLC0415
-    from mlflow.server.handlers import initialize_backend_stores  # noqa: PLC0415
+    with quick_imports():
+        import uvicorn  # noqa: PLC0415
+        from mlflow.server import constants  # noqa: PLC0415
+        from mlflow.server.handlers import initialize_backend_stores  # noqa: PLC0415
 
     root = "mlflow-artifacts:/"
     os.environ.update(

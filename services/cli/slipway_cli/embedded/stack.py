@@ -102,6 +102,7 @@ class Stack:
         self._to_train: list[ManagedProcess] = []
         self._training: ManagedProcess | None = None
         self._registry_asked = False
+        self._ready = False
         self._running: list[ManagedProcess] = []
         self._started: dict[str, float] = {}
         self._early_ends: dict[str, int] = {}
@@ -137,7 +138,6 @@ class Stack:
             self._to_train = list(self._trainers.values())
         else:
             self._start_api()
-        ready = False
         deadline = time.monotonic() + START_SECONDS
         while not self._stopping:
             self._keep_running()
@@ -148,8 +148,9 @@ class Stack:
                     self._start_api()
                 else:
                     self._to_train = [self._trainers[recipe] for recipe in missing]
-            if not ready:
-                if ready := self._is_ready():
+            if not self._ready:
+                if self._is_ready():
+                    self._ready = True
                     on_ready()
                 elif time.monotonic() > deadline:
                     raise StackError(f"no model is served after {START_SECONDS:.0f} s; see {self._home.logs}")
@@ -186,7 +187,8 @@ class Stack:
             if name not in self._restart_at:
                 early = now - self._started[name] < EARLY_SECONDS
                 ends = self._early_ends[name] = self._early_ends.get(name, 0) + 1 if early else 1
-                if early and ends >= EARLY_ENDS:
+                # What has worked once is tried for as long as it takes.
+                if early and ends >= EARLY_ENDS and not self._ready:
                     raise StackError(f"{name} does not stay up; it said last:\n{process.last_words()}")
                 pause = min(FIRST_PAUSE_SECONDS * 2 ** (ends - 1), LONGEST_PAUSE_SECONDS)
                 self._tell(f"{name} has ended (exit code {process.exit_code}); starting it again.")

@@ -57,7 +57,7 @@ IRIS = Recipe(
         ),
         Candidate(
             name="gradient-boosting",
-            parameters={"n_estimators": 50, "learning_rate": 0.1, "max_depth": 2},
+            parameters={"n_estimators": 30, "learning_rate": 0.2, "max_depth": 2},
             build=_gradient_boosting,
         ),
     ),

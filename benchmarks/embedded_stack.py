@@ -1,0 +1,181 @@
+"""What a person waits for: starts, a hot swap, and the API's memory, measured on the real embedded stack.
+
+Run by `make bench`. The figures depend on the machine and on what else it does; compare those of one run.
+"""
+
+import argparse
+import os
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+PASSWORD = "measured-once-only"  # noqa: S105  # of an account that lives as long as the measurement
+ROW = {"features": [5.1, 3.5, 1.4, 0.2]}
+CLIENTS = 4
+
+
+def free_port() -> int:
+    """Return a port on loopback that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 120.0) -> float:
+    """Return after how many seconds a condition came about."""
+    began = time.perf_counter()
+    while not condition():
+        if time.perf_counter() - began > seconds:
+            raise SystemExit("a condition did not come about in time; the figures end here")
+        time.sleep(0.01)
+    return time.perf_counter() - began
+
+
+@contextmanager
+def process(command: Sequence[str], log: Path, environment: dict[str, str] | None = None) -> Iterator[int]:
+    """Run a command, yield its process id, and ask it to end after the block."""
+    with log.open("ab") as output:
+        running = subprocess.Popen(  # noqa: S603  # our own commands
+            command, env={**os.environ, **(environment or {})}, stdout=output, stderr=subprocess.STDOUT
+        )
+    try:
+        yield running.pid
+    finally:
+        running.terminate()
+        running.wait(30)
+
+
+class Client:
+    """The administrator of one API."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._token = ""
+
+    def is_ready(self) -> bool:
+        """Tell whether the API is ready."""
+        try:
+            return httpx.get(f"{self.url}/health/ready", timeout=5).is_success
+        except httpx.HTTPError:
+            return False
+
+    def predicts(self) -> bool:
+        """Tell whether a prediction is answered, logging in first where that is still to be done."""
+        try:
+            if not self._token:
+                answer = httpx.post(f"{self.url}/token", data={"username": "admin", "password": PASSWORD}, timeout=5)
+                self._token = answer.json().get("access_token", "")
+            return self.predict(httpx.Client()).is_success
+        except httpx.HTTPError:
+            return False
+
+    def predict(self, client: httpx.Client) -> httpx.Response:
+        """Ask for one prediction."""
+        headers = {"Authorization": f"Bearer {self._token}"}
+        return client.post(f"{self.url}/predict", json=ROW, headers=headers, timeout=5)
+
+
+def pss_megabytes(pid: int) -> float | None:
+    """Return a process's proportional set size in MB; None where the system does not tell it."""
+    try:
+        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii")
+    except OSError:
+        return None
+    found = re.search(r"^Pss:\s+(\d+) kB", rollup, re.MULTILINE)
+    return int(found[1]) / 1024 if found else None
+
+
+def report(name: str, value: float | None, unit: str) -> None:
+    """Print one figure."""
+    print(f"{name:<58} {'not told here' if value is None else f'{value:8.2f} {unit}'}", flush=True)
+
+
+def measure_starts(home: Path, rounds: int) -> None:
+    """Time from the command to the first prediction: once from nothing, then from what is there."""
+    for number in range(rounds + 1):
+        port, mlflow_port = free_port(), free_port()
+        command = [str(Path(sys.executable).with_name("slipway")), "up", f"--home={home}", f"--port={port}"]
+        command += [f"--mlflow-port={mlflow_port}", f"--admin-password={PASSWORD}"]
+        client = Client(f"http://127.0.0.1:{port}")
+        with process(command, home.parent / "up.log"):
+            seconds = wait_until(client.predicts)
+            label = "first start to first prediction" if number == 0 else "next start to first prediction"
+            report(f"slipway up: {label}", seconds, "s")
+            if number == rounds:
+                measure_swap(client, f"http://127.0.0.1:{mlflow_port}")
+                measure_api(home, f"http://127.0.0.1:{mlflow_port}", rounds)
+
+
+def measure_swap(client: Client, mlflow_url: str) -> None:
+    """Train again under load; time from the promotion to the first answer of the new version."""
+    answers: list[tuple[float, int, str]] = []
+    stop = threading.Event()
+
+    def ask() -> None:
+        with httpx.Client() as connection:
+            while not stop.is_set():
+                answer = client.predict(connection)
+                answers.append((time.time(), answer.status_code, answer.json().get("version", "")))
+
+    with httpx.Client() as connection:
+        before = client.predict(connection).json()["version"]
+    askers = [threading.Thread(target=ask) for _ in range(CLIENTS)]
+    for asker in askers:
+        asker.start()
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": mlflow_url}
+    subprocess.run(  # noqa: S603
+        [str(Path(sys.executable).with_name("slipway")), "train", "iris"],
+        env=environment,
+        capture_output=True,
+        check=True,
+    )
+    promoted = time.time()
+    version = str(int(before) + 1)
+    wait_until(lambda: bool(answers) and answers[-1][2] == version, seconds=30)
+    stop.set()
+    for asker in askers:
+        asker.join()
+    first = min(at for at, _, answered in answers if answered == version)
+    report("hot swap under load: end of the training to first new answer", max(0.0, first - promoted), "s")
+    report("hot swap under load: failed requests", sum(status != httpx.codes.OK for _, status, _ in answers), "")
+    report("hot swap under load: requests", len(answers), "")
+
+
+def measure_api(home: Path, mlflow_url: str, rounds: int) -> None:
+    """Time the API alone from its start to ready, with a registry that answers and an empty cache."""
+    for number in range(rounds):
+        port = free_port()
+        environment = {
+            "SECRET_KEY": "".join(chr(33 + byte % 94) for byte in os.urandom(48)),
+            "DATABASE_URL": f"sqlite:///{home / 'slipway.db'}",
+            "MLFLOW_TRACKING_URI": mlflow_url,
+            "SLIPWAY_CACHE_DIR": str(home / f"measured-{number}"),
+            "SLIPWAY_PORT": str(port),
+        }
+        command = [str(Path(sys.executable).with_name("slipway-api")), "serve"]
+        with process(command, home.parent / "api.log", environment) as pid:
+            report("slipway-api serve: start to ready", wait_until(Client(f"http://127.0.0.1:{port}").is_ready), "s")
+            time.sleep(3)  # past the first looks at registry and accounts
+            report("slipway-api serve: memory (PSS), no login yet", pss_megabytes(pid), "MB")
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3, help="how often the next starts are measured")
+    rounds = parser.parse_args().rounds
+    with tempfile.TemporaryDirectory(prefix="slipway-bench-") as folder:
+        measure_starts(Path(folder) / "home", rounds)
+
+
+if __name__ == "__main__":
+    main()
