@@ -6,6 +6,7 @@ import uuid
 from http import HTTPStatus
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from slipway_api.errors import TooLargeError
@@ -16,6 +17,8 @@ from slipway_core.logging import get_logger, request_context
 REQUEST_ID_HEADER = "X-Request-ID"
 REQUEST_ID_PATTERN = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 UNMATCHED_ROUTE = "(no route)"
+# Not in HTTP's registry; what proxies write into their logs when a client leaves in mid-request.
+CLIENT_CLOSED_REQUEST = 499
 QUIET_ROUTES = frozenset({"/health/live", "/health/ready", "/metrics"})
 KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
@@ -51,6 +54,8 @@ class RequestContext:
         with request_context(request_id):
             try:
                 await self._app(scope, receive, send_with_id)
+            except ClientDisconnect:
+                status = CLIENT_CLOSED_REQUEST  # nobody is there to be answered
             except Exception:
                 log.exception("request_failed", method=scope["method"], path=scope["path"])
                 if started:

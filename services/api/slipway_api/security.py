@@ -15,7 +15,6 @@ bearer = OAuth2PasswordBearer(tokenUrl="token", auto_error=False, description="A
 State = Annotated[Services, Depends(services_of)]
 
 
-# `async`, though nothing is awaited: FastAPI would run a plain function in a thread.
 async def caller(request: Request, state: State, _token: Annotated[str | None, Depends(bearer)]) -> Caller:
     """Return the caller of a request.
 

@@ -24,7 +24,8 @@ class Services:
     tokens: Tokens
 
 
-def services_of(request: Request) -> Services:
+# `async`, though nothing is awaited: FastAPI would run a plain function in a thread, at every request.
+async def services_of(request: Request) -> Services:
     """Return the app's services (a FastAPI dependency)."""
     services: Services = request.app.state.services
     return services

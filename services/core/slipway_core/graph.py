@@ -66,7 +66,12 @@ class Graph:
             results = self._session.run(self._outputs, {self._input: rows})
         except Exception as error:  # as above
             raise BundleError("the graph fails on rows of its own signature; export it again") from error
-        return Outputs(results[0].reshape(-1), results[1] if len(results) > 1 else None)
+        prediction = results[0]
+        if not (isinstance(prediction, np.ndarray) and prediction.dtype.kind in "if"):
+            raise BundleError(
+                "the graph's labels are not numbers: export the classes as indices, the scores as a tensor"
+            )
+        return Outputs(prediction.reshape(-1), results[1] if len(results) > 1 else None)
 
 
 def replay(graph: Graph, golden: Golden) -> None:

@@ -188,6 +188,10 @@ class ModelStore:
         except (BundleError, RegistryError) as error:
             self._failed(name, wanted, str(error))
             self._fall_back(name)
+        except Exception:  # whatever a bundle can do to us must stop neither this model nor the others
+            log.exception("model_load_crashed", model=name, version=wanted)
+            self._failed(name, wanted, "it cannot be loaded for a reason that we did not foresee; the log has more")
+            self._fall_back(name)
 
     def _swap(self, model: ServedModel) -> None:
         before = self._served.get(model.name)

@@ -19,6 +19,7 @@ from slipway_core.policy import why_password_is_unsafe
 from slipway_core.settings import load_settings
 
 REGISTRY_WAIT_SECONDS = 120
+SECRETS = frozenset({"SECRET_KEY", "DATABASE_URL", "SLIPWAY_ADMIN_PASSWORD", "SLIPWAY_TOKEN"})
 
 
 def up(
@@ -67,27 +68,36 @@ def up(
     folder.make()
     with folder.locked():
         password, is_new = folder.admin_password(wanted)
-        stack = Stack(options, folder, _environment(settings, options, folder, password), typer.echo)
+        secrets = _secrets(settings, options, folder, password)
+        stack = Stack(options, folder, _environment(options, folder), secrets, typer.echo)
         if wanted is not None and wanted != password:
             typer.echo(f"The given password is not used: the account was made before; see {folder.password_file}.")
         stack.run(lambda: _welcome(settings, options, folder, password if is_new else None, time.monotonic() - began))
     typer.echo("Everything has ended.")
 
 
-def _environment(settings: UpSettings, options: StackOptions, home: Home, password: str) -> dict[str, str]:
-    key = settings.secret_key.get_secret_value() if settings.secret_key else home.secret_key()
+def _environment(options: StackOptions, home: Home) -> dict[str, str]:
+    """Return what every process gets: no secret."""
+    inherited = {name: value for name, value in os.environ.items() if name not in SECRETS}
     return {
-        **os.environ,
-        "SECRET_KEY": key,
-        "DATABASE_URL": options.database_url,
+        **inherited,
         "MLFLOW_TRACKING_URI": options.mlflow_url,
         "MLFLOW_DISABLE_TELEMETRY": "true",
-        "SLIPWAY_ADMIN_USERNAME": settings.admin_username,
-        "SLIPWAY_ADMIN_PASSWORD": password,
         "SLIPWAY_CACHE_DIR": str(home.cache),
         "SLIPWAY_DEFAULT_MODEL": options.default_model,
         "SLIPWAY_HOST": options.host,
         "SLIPWAY_PORT": str(options.port),
+    }
+
+
+def _secrets(settings: UpSettings, options: StackOptions, home: Home, password: str) -> dict[str, str]:
+    """Return what the API alone gets."""
+    key = settings.secret_key.get_secret_value() if settings.secret_key else home.secret_key()
+    return {
+        "SECRET_KEY": key,
+        "DATABASE_URL": options.database_url,
+        "SLIPWAY_ADMIN_USERNAME": settings.admin_username,
+        "SLIPWAY_ADMIN_PASSWORD": password,
     }
 
 

@@ -29,6 +29,7 @@ class ManagedProcess:
         self._environment = dict(environment)
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
+        self._swept = False
 
     def start(self) -> None:
         """Start the command, or start it again after it has ended."""
@@ -39,6 +40,7 @@ class ManagedProcess:
                 self.log.replace(self.log.with_suffix(".log.1"))
             output = self.log.open("ab")
         try:
+            self._swept = False
             self._process = subprocess.Popen(  # noqa: S603  # commands are our own, argument by argument
                 self._command,
                 cwd=self._folder,
@@ -54,8 +56,13 @@ class ManagedProcess:
 
     @property
     def exit_code(self) -> int | None:
-        """The exit code once the command has ended, else None."""
-        return None if self._process is None else self._process.poll()
+        """The exit code once the command has ended, else None. What it may have left behind is ended with it."""
+        code = None if self._process is None else self._process.poll()
+        if code is not None and not self._swept:
+            self._signal(signal.SIGKILL)
+            # From here on the system may give the group's number to somebody else.
+            self._swept = True
+        return code
 
     def terminate(self) -> None:
         """Ask every process of the group to end."""
@@ -68,11 +75,10 @@ class ManagedProcess:
             self._process.wait()
 
     def wait_gone(self, deadline: float) -> None:
-        """Wait until no process of the group is left; at the deadline (monotonic seconds), end it by force."""
-        while self._alive():
+        """Wait until the command has ended; at the deadline (monotonic seconds), end it by force."""
+        while self._process is not None and self.exit_code is None:
             if time.monotonic() >= deadline:
                 self.kill()
-                return
             time.sleep(0.02)
 
     def last_words(self) -> str:
@@ -86,20 +92,9 @@ class ManagedProcess:
         return "\n".join(lines[-8:])
 
     def _signal(self, number: int) -> None:
-        # The group outlives its leader: a killed leader may leave children behind, which must go, too.
-        if self._process is None:
+        if self._process is None or self._swept:
             return
         try:
             os.killpg(self._process.pid, number)
         except ProcessLookupError:
             return
-
-    def _alive(self) -> bool:
-        if self._process is None:
-            return False
-        self._process.poll()
-        try:
-            os.killpg(self._process.pid, 0)
-        except ProcessLookupError:
-            return False
-        return True

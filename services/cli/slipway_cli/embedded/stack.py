@@ -63,14 +63,20 @@ class Stack:
     """The running stack."""
 
     def __init__(
-        self, options: StackOptions, home: Home, environment: Mapping[str, str], tell: Callable[[str], None]
+        self,
+        options: StackOptions,
+        home: Home,
+        environment: Mapping[str, str],
+        secrets: Mapping[str, str],
+        tell: Callable[[str], None],
     ) -> None:
         """Prepare a stack.
 
         Args:
             options: what to start.
             home: the folder that all of it writes to.
-            environment: what each process gets, secrets among it.
+            environment: what each process gets.
+            secrets: what the API gets beside it.
             tell: prints a line for the person.
         """
         self._options = options
@@ -88,7 +94,7 @@ class Stack:
         self._api = ManagedProcess(
             "The API",
             [sys.executable, "-m", "slipway_api", "serve"],
-            environment,
+            {**environment, **secrets},
             home.root,
             home.logs / "api.log",
         )
@@ -131,13 +137,16 @@ class Stack:
         ):
             _check_port(host, port, option)
         is_new = not self._home.mlflow_database.exists()
-        self._start(self._mlflow)
         if is_new:
             # There is nothing to serve yet: the training has the second core until the registry answers.
             self._tell("Starting MLflow and the first training, then the API; this takes a moment.")
+            self._start(self._mlflow)
             self._to_train = list(self._trainers.values())
         else:
-            self._start_api()
+            # The API serves from its cache: it goes first, and the registry comes up beside it.
+            self._start(self._api)
+            self._upgrade_database()
+            self._start(self._mlflow)
         deadline = time.monotonic() + START_SECONDS
         while not self._stopping:
             self._keep_running()
@@ -145,7 +154,8 @@ class Stack:
             if not self._registry_asked and (missing := self._without_production()) is not None:
                 self._registry_asked = True
                 if is_new:
-                    self._start_api()
+                    self._upgrade_database()
+                    self._start(self._api)
                 else:
                     self._to_train = [self._trainers[recipe] for recipe in missing]
             if not self._ready:
@@ -156,11 +166,10 @@ class Stack:
                     raise StackError(f"no model is served after {START_SECONDS:.0f} s; see {self._home.logs}")
             time.sleep(POLL_SECONDS)
 
-    def _start_api(self) -> None:
-        from slipway_core.migrations import upgrade  # noqa: PLC0415  # half a second that MLflow's start hides
+    def _upgrade_database(self) -> None:
+        from slipway_core.migrations import upgrade  # noqa: PLC0415  # half a second that another start hides
 
         upgrade(self._options.database_url)
-        self._start(self._api)
 
     def _train(self) -> None:
         """Run the trainings that are wanted, one after the other."""
