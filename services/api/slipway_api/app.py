@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator
 
 from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
 
 import slipway_core
 from slipway_api import openapi, problems
@@ -50,7 +51,8 @@ def create_app(services: Services) -> FastAPI:
             await asyncio.gather(*tasks, return_exceptions=True)
             services.passwords.close()
 
-    app = FastAPI(
+    # The pages of /docs come from the package, not from somebody's network: they work where there is none.
+    app = FastAPIOffline(
         title="Slipway",
         version=slipway_core.__version__,
         summary="The inference API.",

@@ -47,7 +47,7 @@ def run_pipeline(
         data_dir: where the recipe's data is looked for next.
         open_registry: called once everything is evaluated, so that training need not wait for a server that is
             still starting.
-        by: who trains, for the promotion's history.
+        by: who trains, for the runs and the promotion's history.
         tell: is told a sentence as each step ends.
 
     Raises:
@@ -78,6 +78,7 @@ def run_pipeline(
         started_at=started_at,
         tracker=tracker,
         registry=registry,
+        by=by,
     )
     version = registered.version
     tell(f"register: version {version.version} of {recipe.name}")

@@ -72,7 +72,12 @@ def up(
         stack = Stack(options, folder, _environment(options, folder), secrets, typer.echo)
         if wanted is not None and wanted != password:
             typer.echo(f"The given password is not used: the account was made before; see {folder.password_file}.")
-        stack.run(lambda: _welcome(settings, options, folder, password if is_new else None, time.monotonic() - began))
+
+        def welcome(registry_answers: bool) -> None:
+            seconds = time.monotonic() - began
+            _welcome(settings, options, folder, password if is_new else None, registry_answers, seconds)
+
+        stack.run(welcome)
     typer.echo("Everything has ended.")
 
 
@@ -101,15 +106,25 @@ def _secrets(settings: UpSettings, options: StackOptions, home: Home, password: 
     }
 
 
-def _welcome(settings: UpSettings, options: StackOptions, home: Home, password: str | None, seconds: float) -> None:
+def _welcome(
+    settings: UpSettings,
+    options: StackOptions,
+    home: Home,
+    new_password: str | None,
+    registry_answers: bool,
+    seconds: float,
+) -> None:
     url, kept = options.api_url, shlex.quote(str(home.password_file))
-    shown = f"{password}  (shown once; kept in {home.password_file})" if password else f"in {home.password_file}"
+    shown = (
+        f"{new_password}  (shown once; kept in {home.password_file})" if new_password else f"in {home.password_file}"
+    )
+    registry = "" if registry_answers else "   (still coming up; the API serves what it served last)"
     typer.echo(
         f"""
 Slipway is ready after {seconds:.1f} s.
 
   API       {url}   (try it in the browser: {url}/docs)
-  MLflow    {options.mlflow_url}
+  MLflow    {options.mlflow_url}{registry}
   Account   {settings.admin_username}
   Password  {shown}
   Logs      {home.logs}

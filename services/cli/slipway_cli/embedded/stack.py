@@ -114,8 +114,10 @@ class Stack:
         self._early_ends: dict[str, int] = {}
         self._restart_at: dict[str, float] = {}
 
-    def run(self, on_ready: Callable[[], None]) -> None:
+    def run(self, on_ready: Callable[[bool], None]) -> None:
         """Start everything, call `on_ready` once a prediction can be made, and stay until a signal ends it.
+
+        `on_ready` is told whether the registry answers already: the API may serve from its cache before.
 
         Raises:
             StackError: a port is taken, a process does not come up, or the first training fails.
@@ -130,7 +132,7 @@ class Stack:
             for number, handler in handlers.items():
                 signal.signal(number, handler)
 
-    def _start_and_watch(self, on_ready: Callable[[], None]) -> None:
+    def _start_and_watch(self, on_ready: Callable[[bool], None]) -> None:
         for host, port, option in (
             ("127.0.0.1", self._options.mlflow_port, "--mlflow-port"),
             (self._options.host, self._options.port, "--port"),
@@ -161,7 +163,7 @@ class Stack:
             if not self._ready:
                 if self._is_ready():
                     self._ready = True
-                    on_ready()
+                    on_ready(self._registry_asked)
                 elif time.monotonic() > deadline:
                     raise StackError(f"no model is served after {START_SECONDS:.0f} s; see {self._home.logs}")
             time.sleep(POLL_SECONDS)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from slipway_core.bundle import MANIFEST_FILE, SERVED_FILES, read_bundle
 from slipway_core.registry import ModelVersion, Registry
+from slipway_core.registry.promotion import DATA_VERSION_TAG
 from slipway_trainer.bundling import write_bundle
 from slipway_trainer.lineage import git_commit, library_versions
 from slipway_trainer.recipes import Recipe
@@ -44,19 +45,27 @@ def register(
     started_at: float,
     tracker: Tracker,
     registry: Registry,
+    by: str,
 ) -> Registered:
     """Log a run for each candidate and register the best one's bundle as a new version.
 
-    `started_at` is when the training began, in seconds since the epoch.
+    `started_at` is when the training began, in seconds since the epoch; `by` is who trains.
 
     Raises:
         RegistryError: the server refused or failed.
         BundleError: what was read back is not what was written.
     """
     commit = git_commit()
-    tags = {RECIPE_TAG: recipe.name, "slipway.data_version": table.data_version}
+    tags = {
+        RECIPE_TAG: recipe.name,
+        DATA_VERSION_TAG: table.data_version,
+        # MLflow's own names, for the columns of its pages.
+        "mlflow.source.name": f"slipway train {recipe.name}",
+        "mlflow.source.type": "LOCAL",
+        "mlflow.user": by,
+    }
     if commit:
-        tags[GIT_COMMIT_TAG] = commit
+        tags |= {GIT_COMMIT_TAG: commit, "mlflow.source.git.commit": commit}
     parameters: dict[str, str | int | float] = {
         "recipe": recipe.name,
         "data": dataset.source,
