@@ -1,12 +1,65 @@
 """The bundle: what is accepted, and what is refused with which words."""
 
+import errno
+import json
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from slipway_core.bundle import GOLDEN_FILE, MANIFEST_FILE, MODEL_FILE, data_version, digest, read_bundle
+from slipway_core.bundle import (
+    GOLDEN_FILE,
+    MANIFEST_FILE,
+    MODEL_FILE,
+    REFERENCE_FILE,
+    data_version,
+    digest,
+    is_digest,
+    manifest_json_schema,
+    parse_manifest,
+    read_bundle,
+)
 from slipway_core.errors import BundleError
-from support.bundles import bundle_files
+from support.bundles import bundle_files, regression_files
+
+ONE, TWO = digest(b"one"), digest(b"two")
+
+# The example that the schema was agreed on.
+EXAMPLE: dict[str, Any] = {
+    "schema_version": 1,
+    "name": "iris",
+    "task": "classification",
+    "inputs": [
+        {
+            "name": "sepal length (cm)",
+            "dtype": "float32",
+            "shape": [],
+            "min": 4.3,
+            "max": 7.9,
+            "unit": "cm",
+            "required": True,
+            "categories": None,
+        }
+    ],
+    "graph": {"input": "X", "label": "label", "scores": "probabilities"},
+    "classes": ["setosa", "versicolor", "virginica"],
+    "preprocessing": None,
+    "metrics": {"accuracy": 0.97},
+    "data": {"version": ONE, "rows": 150, "split": "stratified"},
+    "recipe": "iris",
+    "git_commit": "0d4a3e9b0d4a3e9b0d4a3e9b0d4a3e9b0d4a3e9b",
+    "libraries": {"scikit-learn": "1.9.1"},
+    "created_at": "2026-11-20T12:00:00Z",
+    "digests": {MODEL_FILE: ONE, GOLDEN_FILE: TWO, REFERENCE_FILE: ONE},
+}
+
+GOLDEN: dict[str, Any] = {
+    "rows": [[5.1, 3.5, 1.4, 0.2]],
+    "outputs": {"prediction": [0], "scores": [[0.9, 0.1, 0.0]]},
+    "rtol": 1e-5,
+    "atol": 1e-5,
+}
 
 
 def write(folder: Path, files: dict[str, bytes]) -> str:
@@ -15,13 +68,96 @@ def write(folder: Path, files: dict[str, bytes]) -> str:
     return digest(files[MANIFEST_FILE])
 
 
+def changed(document: dict[str, Any], path: tuple[str | int, ...], value: object) -> bytes:
+    """Return a document as JSON with one place in it set to a value."""
+    copy: Any = json.loads(json.dumps(document))
+    place = copy
+    for step in path[:-1]:
+        place = place[step]
+    place[path[-1]] = value
+    return json.dumps(copy).encode()
+
+
+def without(document: dict[str, Any], key: str) -> bytes:
+    return json.dumps({name: value for name, value in document.items() if name != key}).encode()
+
+
+def parse(content: bytes) -> None:
+    parse_manifest(content, digest(content))
+
+
+def write_with_golden(folder: Path, golden: bytes) -> str:
+    """Write a bundle whose golden rows are as given and whose digests are right."""
+    files = bundle_files()
+    manifest = json.loads(files[MANIFEST_FILE])
+    files[GOLDEN_FILE] = golden
+    files[MANIFEST_FILE] = changed(manifest, ("digests", GOLDEN_FILE), digest(golden))
+    return write(folder, files)
+
+
+# What is accepted
+
+
 def test_a_whole_bundle_is_read(tmp_path: Path) -> None:
-    expected = write(tmp_path, bundle_files())
+    files = bundle_files()
+    expected = write(tmp_path, files)
 
     bundle = read_bundle(tmp_path, expected)
 
     assert bundle.manifest.name == "iris"
     assert bundle.manifest_sha256 == expected
+    assert bundle.model == files[MODEL_FILE]
+    assert len(bundle.golden.rows) == len(bundle.golden.outputs.prediction) == 3
+
+
+def test_a_regressors_bundle_has_neither_classes_nor_scores(tmp_path: Path) -> None:
+    bundle = read_bundle(tmp_path, write(tmp_path, regression_files()))
+
+    assert bundle.manifest.classes is None
+    assert bundle.golden.outputs.scores is None
+
+
+def test_serving_needs_no_reference_rows(tmp_path: Path) -> None:
+    files = bundle_files()
+    del files[REFERENCE_FILE]
+
+    assert read_bundle(tmp_path, write(tmp_path, files)).manifest.name == "iris"
+
+
+def test_the_agreed_example_is_a_manifest() -> None:
+    content = json.dumps(EXAMPLE).encode()
+
+    manifest = parse_manifest(content, digest(content))
+
+    assert manifest.model_dump(mode="json") == EXAMPLE
+
+
+@pytest.mark.parametrize("key", ["classes", "preprocessing", "git_commit", "libraries"])
+def test_what_a_model_need_not_have_may_be_left_out(key: str) -> None:
+    regressor = {**EXAMPLE, "task": "regression", "graph": {"input": "X", "label": "value"}}
+
+    parse(without(regressor, key))
+
+
+def test_the_json_schema_describes_every_field_of_the_example() -> None:
+    schema = json.loads(manifest_json_schema())
+
+    assert schema["properties"].keys() == EXAMPLE.keys()
+    assert schema["$defs"]["InputColumn"]["properties"].keys() == EXAMPLE["inputs"][0].keys()
+    undescribed = [
+        f"{name}.{field}"
+        for name, part in schema["$defs"].items()
+        for field, told in part["properties"].items()
+        if "description" not in told
+    ]
+    assert undescribed == []
+
+
+def test_the_json_schema_ends_like_a_text_file() -> None:
+    assert manifest_json_schema().endswith("}\n")
+
+
+# Refusals by digest
 
 
 @pytest.mark.parametrize("name", [MODEL_FILE, GOLDEN_FILE])
@@ -33,8 +169,154 @@ def test_a_changed_file_is_refused_by_its_digest(tmp_path: Path, name: str) -> N
         read_bundle(tmp_path, expected)
 
 
-def test_the_data_version_depends_on_neither_order_nor_prefix() -> None:
-    one, two = digest(b"one"), digest(b"two")
+def test_a_changed_manifest_is_refused_by_the_digest_of_the_version(tmp_path: Path) -> None:
+    expected = write(tmp_path, bundle_files())
+    (tmp_path / MANIFEST_FILE).write_bytes(bundle_files(metrics={"accuracy": 1.0})[MANIFEST_FILE])
 
-    assert data_version({"a.csv": one, "b.csv": two}) == data_version({"b.csv": two, "a.csv": one})
-    assert data_version({"a.csv": one}) != data_version({"b.csv": one})
+    with pytest.raises(BundleError, match=rf"manifest.json has the digest .* but the model version says {expected}"):
+        read_bundle(tmp_path, expected)
+
+
+# Refusals of files
+
+
+@pytest.mark.parametrize("name", [MANIFEST_FILE, MODEL_FILE, GOLDEN_FILE])
+def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
+    expected = write(tmp_path, bundle_files())
+    (tmp_path / name).unlink()
+
+    with pytest.raises(BundleError) as caught:
+        read_bundle(tmp_path, expected)
+
+    assert str(caught.value) == f"the bundle has no {name}; register it again"
+
+
+def test_a_file_that_cannot_be_read_is_told_without_its_path(tmp_path: Path) -> None:
+    expected = write(tmp_path, bundle_files())
+    (tmp_path / MODEL_FILE).unlink()
+    (tmp_path / MODEL_FILE).mkdir()
+
+    with pytest.raises(BundleError) as caught:
+        read_bundle(tmp_path, expected)
+
+    assert str(caught.value) == f"model.onnx cannot be read: {os.strerror(errno.EISDIR)}"
+
+
+# Refusals of the manifest
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "at the top: Invalid JSON"),
+        (b"\xff\xfe", "at the top: Invalid JSON"),
+        (b"[" * 10_000, "at the top: Invalid JSON"),
+        (b"[]", "at the top: "),
+        (without(EXAMPLE, "schema_version"), "at schema_version: Field required"),
+        (changed(EXAMPLE, ("schema_version",), 2), "at schema_version: Input should be 1"),
+        (changed(EXAMPLE, ("surprise",), 1), "at surprise: Extra inputs are not permitted"),
+        (changed(EXAMPLE, ("task",), "clustering"), "at task: Input should be 'classification'"),
+        (changed(EXAMPLE, ("name",), ""), "at name: "),
+        (changed(EXAMPLE, ("inputs",), []), "at inputs: "),
+        (changed(EXAMPLE, ("inputs", 0, "dtype"), "float64"), "at inputs.0.dtype: Input should be 'float32'"),
+        (changed(EXAMPLE, ("inputs", 0, "colour"), "red"), "at inputs.0.colour: Extra inputs"),
+        (changed(EXAMPLE, ("data", "rows"), -1), "at data.rows: "),
+        (changed(EXAMPLE, ("created_at",), "2026-11-20T12:00:00"), "at created_at: .*timezone"),
+        (changed(EXAMPLE, ("digests", MODEL_FILE), ONE.upper()), "at digests.model.onnx: String should match"),
+        (changed(EXAMPLE, ("digests", MODEL_FILE), ONE.removeprefix("sha256:")), "at digests.model.onnx: "),
+        (changed(EXAMPLE, ("digests",), {MODEL_FILE: ONE}), "at the top: .*digests lack golden.json"),
+        (changed(EXAMPLE, ("digests",), {}), "at the top: .*digests lack model.onnx, golden.json"),
+        (changed(EXAMPLE, ("inputs",), EXAMPLE["inputs"] * 2), "at the top: .*two inputs have the same name"),
+        (changed(EXAMPLE, ("classes",), None), "at the top: .*a classifier needs classes and graph.scores"),
+        (changed(EXAMPLE, ("graph", "scores"), None), "at the top: .*a classifier needs classes and graph.scores"),
+    ],
+)
+def test_a_manifest_that_is_not_understood_is_refused_with_the_place(content: bytes, words: str) -> None:
+    with pytest.raises(BundleError, match=rf"^manifest.json is not understood {words}"):
+        parse(content)
+
+
+def test_a_refusal_tells_no_value() -> None:
+    with pytest.raises(BundleError) as caught:
+        parse(changed(EXAMPLE, ("task",), "hunter2"))
+
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_rule_of_ours_is_told_in_our_words_alone() -> None:
+    with pytest.raises(BundleError) as caught:
+        parse(changed(EXAMPLE, ("digests",), {MODEL_FILE: ONE}))
+
+    assert str(caught.value) == "manifest.json is not understood at the top: digests lack golden.json"
+
+
+# Refusals of the golden rows
+
+
+@pytest.mark.parametrize(
+    ("golden", "words"),
+    [
+        (b"not JSON", "is not understood at the top: Invalid JSON"),
+        (changed(GOLDEN, ("rows",), []), "is not understood at rows: "),
+        (changed(GOLDEN, ("rtol",), -1), "is not understood at rtol: "),
+        (changed(GOLDEN, ("atol",), -1), "is not understood at atol: "),
+        (changed(GOLDEN, ("rows", 0, 1), "wide"), r"is not understood at rows\.0\.1: "),
+        (changed(GOLDEN, ("outputs", "prediction"), []), "is not understood .*rows and outputs differ in number"),
+        (changed(GOLDEN, ("outputs", "scores"), []), "is not understood .*rows and outputs differ in number"),
+        (changed(GOLDEN, ("rows", 0), [1.0]), "has rows that do not have the manifest's 4 inputs"),
+    ],
+)
+def test_golden_rows_that_are_not_understood_are_refused(tmp_path: Path, golden: bytes, words: str) -> None:
+    expected = write_with_golden(tmp_path, golden)
+
+    with pytest.raises(BundleError, match=rf"^golden.json {words}"):
+        read_bundle(tmp_path, expected)
+
+
+# Digests
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (ONE, True),
+        (f"{ONE}\n", False),
+        (f" {ONE}", False),
+        (ONE[:-1], False),
+        (ONE + "0", False),
+        (ONE.upper(), False),
+        (ONE.removeprefix("sha256:"), False),
+        ("sha256:" + "g" * 64, False),
+        ("", False),
+    ],
+)
+def test_only_what_a_digest_is_written_like_is_one(text: str, expected: bool) -> None:
+    assert is_digest(text) is expected
+
+
+def test_a_digest_is_that_of_sha256() -> None:
+    # The SHA-256 of nothing, from FIPS 180-4's examples.
+    assert digest(b"") == "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+
+def test_the_data_version_does_not_depend_on_order() -> None:
+    assert data_version({"a.csv": ONE, "b.csv": TWO}) == data_version({"b.csv": TWO, "a.csv": ONE})
+
+
+def test_the_data_version_does_not_depend_on_the_digests_prefix() -> None:
+    assert data_version({"a.csv": ONE}) == data_version({"a.csv": ONE.removeprefix("sha256:")})
+
+
+def test_the_data_version_is_the_digest_of_sorted_lines_of_path_and_sha256() -> None:
+    lines = f"a.csv {ONE.removeprefix('sha256:')}\nsub/b.csv {TWO.removeprefix('sha256:')}\n"
+
+    assert data_version({"sub/b.csv": TWO, "a.csv": ONE}) == digest(lines.encode())
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"b.csv": ONE}, {"a.csv": TWO}, {"a.csv": ONE, "b.csv": ONE}, {}],
+    ids=["renamed", "changed", "one more", "none"],
+)
+def test_other_data_has_another_version(other: dict[str, str]) -> None:
+    assert data_version(other) != data_version({"a.csv": ONE})

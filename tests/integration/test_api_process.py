@@ -1,0 +1,181 @@
+"""The API as a process of its own, over a real MLflow server."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from slipway_core.policy import new_key
+from support.servers import answers, free_port, running
+from support.waiting import wait_for
+
+MODULE = [sys.executable, "-m", "slipway_api"]
+PASSWORD = "correct horse battery"
+# What the trainer needs, and what a start that is not asked about accounts can do without.
+HEAVY = (
+    *("torch", "torchvision", "sklearn", "pandas", "mlflow", "skl2onnx", "onnx"),
+    *("alembic", "sqlalchemy"),
+)
+
+
+@pytest.fixture
+def environment(tmp_path: Path, mlflow_url: str) -> dict[str, str]:
+    return {
+        "SECRET_KEY": new_key(),
+        "DATABASE_URL": f"sqlite:///{tmp_path / 'slipway.db'}",
+        "MLFLOW_TRACKING_URI": mlflow_url,
+        "SLIPWAY_ADMIN_PASSWORD": PASSWORD,
+        # A name that nobody registers: other tests share the registry.
+        "SLIPWAY_MODELS": "never-registered",
+        "SLIPWAY_CACHE_DIR": str(tmp_path / "cache"),
+        "SLIPWAY_PORT": str(free_port()),
+    }
+
+
+@dataclass(frozen=True)
+class Served:
+    """A process that serves."""
+
+    process: "subprocess.Popen[bytes]"
+    url: str
+    log: Path
+
+
+def run(command: str, folder: Path, environment: dict[str, str]) -> "subprocess.CompletedProcess[str]":
+    """Run a command of the service to its end."""
+    return subprocess.run(
+        [*MODULE, command],
+        cwd=folder,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+
+
+@contextmanager
+def serving(tmp_path: Path, environment: dict[str, str]) -> Iterator[Served]:
+    """Run a service whose tables were made, from the moment that it is live."""
+    migrated = run("migrate", tmp_path, environment)
+    assert migrated.returncode == 0, migrated.stderr
+    log = tmp_path / "api.log"
+    url = f"http://127.0.0.1:{environment['SLIPWAY_PORT']}"
+    with running([*MODULE, "serve"], folder=tmp_path, log=log, environment=environment) as process:
+
+        def is_live() -> bool:
+            assert process.poll() is None, log.read_text()
+            return answers(f"{url}/health/live")
+
+        wait_for(is_live, seconds=30, what="the API")
+        yield Served(process, url, log)
+
+
+@pytest.fixture
+def served(tmp_path: Path, environment: dict[str, str]) -> Iterator[Served]:
+    """A service over SQLite and an empty registry."""
+    with serving(tmp_path, environment) as served:
+        yield served
+
+
+@pytest.fixture
+def served_by_postgresql(tmp_path: Path, environment: dict[str, str], postgres_url: str) -> Iterator[Served]:
+    """A service over PostgreSQL and an empty registry."""
+    with serving(tmp_path, {**environment, "DATABASE_URL": postgres_url}) as served:
+        yield served
+
+
+def test_with_an_empty_registry_it_is_live_and_says_what_it_waits_for(served: Served) -> None:
+    def reason() -> str:
+        answer = httpx.get(f"{served.url}/health/ready")
+        assert answer.status_code == 503
+        missing: dict[str, str] = answer.json()["missing"]
+        # Until the registry was asked, the reason is that.
+        return missing["never-registered"] if "not asked yet" not in answer.text else ""
+
+    told = wait_for(reason, what="a look at the registry")
+
+    assert told == "never-registered has no version with the alias Production yet; train and promote one"
+
+
+def test_with_an_empty_registry_it_knows_its_first_admin(served: Served) -> None:
+    form = {"username": "admin", "password": PASSWORD}
+
+    answer = httpx.post(f"{served.url}/token", data=form, timeout=30)
+
+    assert answer.status_code == 200, answer.text
+    headers = {"Authorization": f"Bearer {answer.json()['access_token']}"}
+    assert httpx.get(f"{served.url}/models", headers=headers).json() == {"models": []}
+    assert httpx.get(f"{served.url}/model-info", headers=headers).status_code in {404, 503}
+
+
+def test_over_postgresql_names_are_known_or_refused(served_by_postgresql: Served) -> None:
+    url = f"{served_by_postgresql.url}/token"
+
+    answers_by_name = {
+        name: httpx.post(url, data={"username": name, "password": PASSWORD}, timeout=30).status_code
+        for name in ("admin", "nobody", "x" * 1_000, "half\x00way")
+    }
+
+    assert answers_by_name == {"admin": 200, "nobody": 401, "x" * 1_000: 401, "half\x00way": 401}
+
+
+def test_a_termination_ends_it_soon_and_quietly(served: Served) -> None:
+    served.process.send_signal(signal.SIGTERM)
+
+    assert served.process.wait(10) in {0, -signal.SIGTERM}
+    assert "Traceback" not in served.log.read_text()
+
+
+def refusal(tmp_path: Path, environment: dict[str, str]) -> str:
+    """Return the one sentence that a start ends with."""
+    ended = run("serve", tmp_path, environment)
+    assert ended.returncode == 1, ended.stderr
+    assert ended.stdout == ""
+    lines = ended.stderr.splitlines()
+    assert len(lines) == 1, ended.stderr
+    assert lines[0].startswith("Error: ")
+    return lines[0]
+
+
+def test_a_port_in_use_ends_it_with_a_sentence(tmp_path: Path, environment: dict[str, str]) -> None:
+    with socket.create_server(("127.0.0.1", int(environment["SLIPWAY_PORT"]))):
+        told = refusal(tmp_path, environment)
+
+    assert f"cannot listen on 127.0.0.1 port {environment['SLIPWAY_PORT']}" in told
+
+
+def test_a_misspelt_variable_ends_it_with_a_sentence(tmp_path: Path, environment: dict[str, str]) -> None:
+    told = refusal(tmp_path, {**environment, "SLIPWAY_MODEL": "iris"})
+
+    assert told == "Error: SLIPWAY_MODEL is not a setting of Slipway; did you mean SLIPWAY_MODELS?"
+
+
+def test_a_missing_key_ends_it_with_a_sentence(tmp_path: Path, environment: dict[str, str]) -> None:
+    del environment["SECRET_KEY"]
+
+    assert refusal(tmp_path, environment).startswith("Error: SECRET_KEY is not set.")
+
+
+def test_a_database_of_an_unknown_kind_ends_it_with_a_sentence(tmp_path: Path, environment: dict[str, str]) -> None:
+    told = refusal(tmp_path, {**environment, "DATABASE_URL": "mysql://slipway@127.0.0.1/slipway"})
+
+    assert "DATABASE_URL" in told
+
+
+def test_it_starts_without_what_it_does_not_need() -> None:
+    code = "import sys, slipway_api.main; print(*sys.modules)"
+
+    modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+
+    imported = set(modules.stdout.split())
+    assert "slipway_api.serving.model_store" in imported
+    assert imported.isdisjoint(HEAVY)

@@ -1,0 +1,467 @@
+"""The command `slipway` against the real API and the real registry."""
+
+import json
+import os
+import pty
+import re
+import select
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import httpx
+import pytest
+import uvicorn
+from structlog.testing import capture_logs
+
+from slipway_api.main import build
+from slipway_api.settings import ApiSettings
+from slipway_cli.cli import main
+from slipway_cli.identity import credentials_file
+from slipway_core.migrations import upgrade
+from slipway_core.policy import new_key
+from slipway_core.registry import PRODUCTION
+from slipway_core.registry.events import history
+from slipway_core.registry.memory import InMemoryRegistry
+from slipway_core.registry.mlflow import MlflowRegistry
+from support.bundles import bundle_files, register, regression_files
+from support.command import Ended, run
+from support.servers import answers
+from support.versions import add_version
+from support.waiting import wait_for
+
+PASSWORD = "correct horse battery"
+SETOSA, VIRGINICA = "5.1,3.5,1.4,0.2", "6.7,3.0,5.2,2.3"
+NAMES = "petal width (cm),sepal length (cm),petal length (cm),sepal width (cm)"
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a real API that serves a classifier and a regressor; its administrator is `ada`."""
+    folder = tmp_path_factory.mktemp("api")
+    registry = InMemoryRegistry()
+    register(registry, bundle_files(), promote=True)
+    register(registry, regression_files("demand"), "demand", promote=True)
+    settings = ApiSettings(
+        secret_key=new_key(),
+        database_url=f"sqlite:///{folder / 'slipway.db'}",
+        mlflow_tracking_uri="http://registry.invalid",
+        cache_dir=folder / "cache",
+        admin_username="ada",
+        admin_password=PASSWORD,
+        registry_poll_seconds=0.1,
+    )
+    upgrade(settings.database_url.get_secret_value())
+    server = uvicorn.Server(uvicorn.Config(build(settings, registry), log_config=None, access_log=False))
+    # Its log must not be taken for a command's output, which is read in the same process.
+    with socket.create_server(("127.0.0.1", 0)) as listener, capture_logs():
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            wait_for(lambda: answers(f"{url}/health/ready"), seconds=30, what="the API")
+            # The administrator is made after the first model is there.
+            wait_for(lambda: log_in_over_http(url, "ada"), seconds=30, what="the administrator")
+            yield url
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+def log_in_over_http(url: str, name: str) -> str:
+    """Return a token without the command; an empty text if the API gives none."""
+    answer = httpx.post(f"{url}/token", data={"username": name, "password": PASSWORD})
+    return str(answer.json()["access_token"]) if answer.is_success else ""
+
+
+def log_in(url: str, name: str = "ada", password: str = PASSWORD) -> Ended:
+    return run(main, "login", url, "--username", name, "--password-stdin", given=password + "\n")
+
+
+def add(name: str, *options: str, password: str = PASSWORD) -> Ended:
+    return run(main, "users", "add", name, *options, "--password-stdin", given=password + "\n")
+
+
+def refused(ended: Ended) -> str:
+    """Return the sentence of a command that was refused."""
+    assert ended.exit_code == 1
+    assert ended.output == ""
+    match = re.fullmatch(r"Error: (.+)\n", ended.error)
+    assert match, ended.error
+    return match[1]
+
+
+def cells(output: str, text: str) -> list[str]:
+    """Return the cells of the table's row that holds a text."""
+    row = next(line for line in output.splitlines() if text in line)
+    return [cell.strip() for cell in row.strip("│┃").split("│")]
+
+
+@dataclass
+class Terminal:
+    """A command on a terminal: what it shows, and what a person types."""
+
+    process: subprocess.Popen[bytes]
+    end: int
+    shown: str = ""
+
+    def type_after(self, prompt: str, text: str) -> None:
+        """Wait until a prompt is shown, and type a line."""
+        seen = len(self.shown)
+
+        def is_shown() -> bool:
+            if select.select([self.end], [], [], 0)[0]:
+                self.shown += os.read(self.end, 4096).decode()
+            return prompt in self.shown[seen:]
+
+        wait_for(is_shown, seconds=30, what=prompt)
+        os.write(self.end, f"{text}\n".encode())
+
+    def finish(self) -> int:
+        """Read what is shown to the end, and return the exit code."""
+        while True:
+            try:
+                part = os.read(self.end, 4096)
+            except OSError:  # on Linux, a terminal that nothing holds any more
+                break
+            if not part:
+                break
+            self.shown += part.decode()
+        return self.process.wait(30)
+
+
+class OnATerminal:
+    """Starts commands on terminals, and ends them."""
+
+    def __init__(self) -> None:
+        self._started: list[Terminal] = []
+
+    def __call__(self, *arguments: str) -> Terminal:
+        ours, theirs = pty.openpty()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "slipway_cli.cli", *arguments],
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+        )
+        os.close(theirs)
+        terminal = Terminal(process, ours)
+        self._started.append(terminal)
+        return terminal
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        for terminal in self._started:
+            terminal.process.kill()
+            terminal.process.wait()
+            os.close(terminal.end)
+
+
+@pytest.fixture
+def on_a_terminal() -> Iterator[OnATerminal]:
+    with OnATerminal() as start:
+        yield start
+
+
+def test_after_a_login_a_prediction_needs_nothing_more(api: str) -> None:
+    assert log_in(api).exit_code == 0
+
+    ended = run(main, "predict", "iris", "--features", SETOSA)
+
+    assert ended.exit_code == 0
+    assert "iris, version 1" in ended.output
+    assert cells(ended.output, "setosa")[:2] == ["1", "setosa"]
+
+
+def test_the_kept_token_is_one_of_the_api(api: str) -> None:
+    log_in(api)
+
+    token = json.loads(credentials_file().read_text())["token"]
+
+    answer = httpx.get(f"{api}/models", headers={"Authorization": f"Bearer {token}"})
+    assert answer.is_success
+    assert credentials_file().stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(("name", "password"), [("ada", "a wrong password"), ("nobody", PASSWORD)])
+def test_a_wrong_name_and_a_wrong_password_are_refused_alike_and_nothing_is_kept(
+    api: str, name: str, password: str
+) -> None:
+    assert refused(log_in(api, name, password)) == "the username or the password is wrong"
+    assert not credentials_file().exists()
+
+
+def test_an_empty_password_is_told(api: str) -> None:
+    assert "password" in refused(log_in(api, password=""))
+
+
+def test_a_password_is_asked_for_on_a_terminal_and_not_shown(
+    api: str, on_a_terminal: OnATerminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = on_a_terminal("login", api)
+
+    terminal.type_after("Username: ", "ada")
+    terminal.type_after("Password: ", PASSWORD)
+
+    assert terminal.finish() == 0, terminal.shown
+    assert "as ada" in terminal.shown
+    assert PASSWORD not in terminal.shown
+    assert credentials_file().exists()
+
+
+def test_a_new_accounts_password_is_asked_for_twice(api: str, on_a_terminal: OnATerminal) -> None:
+    log_in(api)
+    terminal = on_a_terminal("users", "add", "twice")
+
+    terminal.type_after("Password: ", PASSWORD)
+    terminal.type_after("Repeat for confirmation: ", "something else")
+    terminal.type_after("Password: ", PASSWORD)
+    terminal.type_after("Repeat for confirmation: ", PASSWORD)
+
+    assert terminal.finish() == 0, terminal.shown
+    assert log_in_over_http(api, "twice")
+
+
+def test_an_account_that_was_added_predicts(api: str) -> None:
+    log_in(api)
+
+    assert add("bob").output == "Added bob with the role user.\n"
+
+    log_in(api, "bob")
+    assert run(main, "predict", "iris", "--features", VIRGINICA).exit_code == 0
+
+
+def test_a_viewer_may_not_predict(api: str) -> None:
+    log_in(api)
+    add("vera", "--role", "viewer")
+    log_in(api, "vera")
+
+    sentence = refused(run(main, "predict", "iris", "--features", SETOSA))
+
+    assert sentence == "a viewer may read models, but not predict; ask an admin for the role user"
+
+
+def test_an_admin_that_was_added_adds_others(api: str) -> None:
+    log_in(api)
+    add("grace", "--role", "admin")
+    log_in(api, "grace")
+
+    assert add("hopper").exit_code == 0
+
+
+def test_only_an_admin_adds_accounts(api: str) -> None:
+    log_in(api)
+    add("ursula")
+    log_in(api, "ursula")
+
+    assert refused(add("victor")) == "only an admin may do this"
+
+
+def test_a_name_that_is_taken_is_told(api: str) -> None:
+    log_in(api)
+    add("carol")
+
+    assert "carol" in refused(add("Carol"))
+
+
+@pytest.mark.parametrize(
+    ("name", "password", "words"),
+    [
+        ("dave", "short", "the password must have 8 to 128 characters"),
+        ("dave", "Password1", "is one of those that are tried first"),
+        ("davedave", "DaveDave", "the password must not be the user's name"),
+        ("da ve", PASSWORD, "a name is 1 to 64 of"),
+    ],
+)
+def test_a_bad_name_or_password_is_told_with_the_rule(api: str, name: str, password: str, words: str) -> None:
+    log_in(api)
+
+    assert words in refused(add(name, password=password))
+
+
+def test_a_token_that_is_refused_says_to_log_in_again(api: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    log_in(api)
+    monkeypatch.setenv("SLIPWAY_TOKEN", "not.a.token")
+
+    assert refused(run(main, "predict", "iris", "--features", SETOSA)).endswith("(run `slipway login URL` again)")
+
+
+def test_the_environment_alone_is_enough(api: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLIPWAY_URL", api)
+    monkeypatch.setenv("SLIPWAY_TOKEN", log_in_over_http(api, "ada"))
+
+    assert run(main, "predict", "iris", "--features", SETOSA).exit_code == 0
+    assert not credentials_file().exists()
+
+
+def test_a_file_with_names_in_any_order_is_predicted_as_one_without(api: str, tmp_path: Path) -> None:
+    named, plain = tmp_path / "named.csv", tmp_path / "plain.csv"
+    named.write_text(f"{NAMES}\n0.2,5.1,1.4,3.5\n2.3,6.7,5.2,3.0\n")
+    plain.write_text(f"{SETOSA}\n{VIRGINICA}\n")
+    log_in(api)
+
+    by_name, by_place = (
+        json.loads(run(main, "predict", "iris", "--csv", str(path), "--json").output) for path in (named, plain)
+    )
+
+    assert by_name["label"] == ["setosa", "virginica"]
+    assert by_name["probabilities"] == by_place["probabilities"]
+
+
+def test_more_rows_than_one_request_takes_are_all_predicted(api: str, tmp_path: Path) -> None:
+    path = tmp_path / "many.csv"
+    path.write_text(f"{SETOSA}\n{VIRGINICA}\n" * 1_000)
+    log_in(api)
+
+    ended = run(main, "predict", "iris", "--csv", str(path), "--json")
+
+    labels = [label for part in json.loads(ended.output) for label in part["label"]]
+    assert labels == ["setosa", "virginica"] * 1_000
+
+
+def test_a_regressors_values_are_shown(api: str) -> None:
+    log_in(api)
+
+    ended = run(main, "predict", "demand", "--features", "1,2,3,4.5")
+
+    assert cells(ended.output, "10.5") == ["1", "10.5", "–"]
+
+
+@pytest.mark.parametrize(
+    ("model", "features", "words"),
+    [
+        ("tulip", SETOSA, "tulip"),
+        ("iris", "5.1,3.5", "expected 4 features"),
+        ("iris", "1e39,1,1,1", "is too large for a 32-bit float"),
+    ],
+)
+def test_what_the_api_refuses_is_told_in_its_words(api: str, model: str, features: str, words: str) -> None:
+    log_in(api)
+
+    assert words in refused(run(main, "predict", model, "--features", features))
+
+
+def test_a_wrong_name_of_a_feature_is_told(api: str, tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text(NAMES.replace("(cm)", "(in)", 1) + "\n0.2,5.1,1.4,3.5\n")
+    log_in(api)
+
+    sentence = refused(run(main, "predict", "iris", "--csv", str(path)))
+
+    assert "the feature 'petal width (cm)' is missing" in sentence
+    assert "there is no feature 'petal width (in)' in this model" in sentence
+
+
+def test_what_is_no_api_is_told(mlflow_url: str) -> None:
+    assert refused(log_in(mlflow_url)).startswith(f"what answers at {mlflow_url} is not Slipway's API")
+
+
+@pytest.fixture
+def model(request: pytest.FixtureRequest, mlflow_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of a model with two versions in the real registry, the first of them Production."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_url)
+    name = f"cli-{request.node.name.partition('[')[0]}"
+    with MlflowRegistry(mlflow_url) as registry:
+        for accuracy in (0.9, 0.95):
+            version = add_version(mlflow_url, name, bundle_files(name))
+            metrics = {"accuracy": accuracy, "f1_macro": 0.5}
+            gate = {"promote": True, "reasons": [f"accuracy {accuracy:.4f} meets the floor", "no champion"]}
+            registry.set_version_tag(name, version, "slipway.metrics", json.dumps(metrics))
+            registry.set_version_tag(name, version, "slipway.data_version", "sha256:" + "d" * 64)
+            registry.set_version_tag(name, version, "slipway.gate", json.dumps(gate))
+        registry.set_alias(name, PRODUCTION, "1")
+    return name
+
+
+def test_models_are_listed_with_their_production_version(model: str) -> None:
+    ended = run(main, "models", "list")
+
+    assert ended.exit_code == 0
+    assert cells(ended.output, model)[:2] == [model, "1"]
+
+
+def test_models_are_listed_as_json_in_the_order_of_their_names(model: str) -> None:
+    found = json.loads(run(main, "models", "list", "--json").output)
+
+    assert {"name": model, "production": "1", "description": ""} in found
+    assert [item["name"] for item in found] == sorted(item["name"] for item in found)
+
+
+def test_versions_are_shown_the_newest_first_with_metrics_and_reasons(model: str) -> None:
+    ended = run(main, "models", "show", model)
+
+    assert f"{model}: Production is 1" in ended.output
+    assert cells(ended.output, "accuracy 0.9000 meets")[0] == "1 ← Production"
+    assert cells(ended.output, "accuracy 0.9500 meets")[::2] == ["2", "accuracy 0.9500"]
+    assert ended.output.index("accuracy 0.9500") < ended.output.index("accuracy 0.9000")
+    assert ended.output.count("no champion") == 2
+
+
+def test_versions_are_shown_as_json(model: str) -> None:
+    found = json.loads(run(main, "models", "show", model, "--json").output)
+
+    assert (found["name"], found["production"]) == (model, "1")
+    assert [(v["version"], v["production"]) for v in found["versions"]] == [("2", False), ("1", True)]
+    newest = found["versions"][0]
+    assert newest["metrics"] == {"accuracy": 0.95, "f1_macro": 0.5}
+    assert newest["gate"] == ["accuracy 0.9500 meets the floor", "no champion"]
+    assert newest["data_version"] == "sha256:" + "d" * 64
+    assert newest["run_id"]
+
+
+def test_a_version_is_promoted_by_hand_and_told_in_the_history(
+    model: str, mlflow_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOGNAME", "ada")
+    before = time.time()
+
+    ended = run(main, "models", "promote", model, "2", "--reason", "the second is better")
+
+    assert (ended.exit_code, ended.output) == (0, f"Production of {model} is version 2 now, it was 1.\n")
+    with MlflowRegistry(mlflow_url) as registry:
+        registered = registry.get_model(model)
+    assert registered.aliases[PRODUCTION] == "2"
+    (event,) = history(registered.tags)
+    assert (event.action, event.version, event.from_version) == ("promote", "2", "1")
+    assert (event.by, event.reason) == ("ada", "the second is better")
+    assert event.metrics == {"accuracy": 0.95, "f1_macro": 0.5}
+    assert event.at.timestamp() == pytest.approx(before, abs=60)
+
+
+def test_every_promotion_adds_to_the_history(model: str, mlflow_url: str) -> None:
+    for version in ("2", "1", "2"):
+        run(main, "models", "promote", model, version)
+
+    with MlflowRegistry(mlflow_url) as registry:
+        events = history(registry.get_model(model).tags)
+    assert [(event.from_version, event.version) for event in events] == [("1", "2"), ("2", "1"), ("1", "2")]
+    assert {event.reason for event in events} == {"promoted by hand"}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("show", "no-such-model"), ("promote", "no-such-model", "1"), ("promote", "MODEL", "99")],
+)
+def test_what_the_registry_does_not_hold_is_told(model: str, arguments: tuple[str, ...]) -> None:
+    named = [model if argument == "MODEL" else argument for argument in arguments]
+
+    sentence = refused(run(main, "models", *named))
+
+    assert "not found" in sentence
+
+
+@pytest.mark.parametrize("version", ["latest", "1.5", "one"])
+def test_what_is_no_version_is_refused_and_moves_nothing(model: str, version: str) -> None:
+    sentence = refused(run(main, "models", "promote", model, version))
+
+    assert version in sentence
+    assert json.loads(run(main, "models", "show", model, "--json").output)["production"] == "1"

@@ -1,0 +1,174 @@
+"""Slipway's own database on a real PostgreSQL: migrations, times and connections that break."""
+
+import subprocess
+import sys
+import uuid
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, Engine, event, insert, inspect, select, text
+from sqlalchemy.exc import IntegrityError
+
+from slipway_core.database import connect
+from slipway_core.errors import ConfigurationError
+from slipway_core.migrations import upgrade
+from slipway_core.tables import metadata, users
+from support.migrations import downgrade, table_names
+from support.waiting import wait_for
+
+NOON = datetime(2026, 11, 20, 12, 0, 0, 123456, tzinfo=UTC)
+
+
+def add_account(engine: Engine, name: str = "grace", created_at: datetime = NOON) -> None:
+    with engine.begin() as connection:
+        connection.execute(
+            insert(users).values(
+                id=uuid.uuid4(),
+                name=name,
+                password_hash="x",
+                role="user",
+                version=1,
+                disabled=False,
+                created_at=created_at,
+            )
+        )
+
+
+def test_the_migrations_make_exactly_the_tables(postgres_url: str) -> None:
+    upgrade(postgres_url)
+
+    engine = connect(postgres_url)
+    with engine.connect() as connection:
+        differences = compare_metadata(MigrationContext.configure(connection), metadata)
+    engine.dispose()
+    assert differences == []
+
+
+def test_every_constraint_has_a_name_to_change_it_by(postgres_url: str) -> None:
+    upgrade(postgres_url)
+
+    engine = connect(postgres_url)
+    inspector = inspect(engine)
+    names = [inspector.get_pk_constraint("users")["name"]]
+    names += [constraint["name"] for constraint in inspector.get_unique_constraints("users")]
+    engine.dispose()
+    assert names == ["pk_users", "uq_users_name"]
+
+
+def test_upgrading_twice_keeps_what_is_there(postgres_url: str) -> None:
+    upgrade(postgres_url)
+    engine = connect(postgres_url)
+    add_account(engine)
+
+    upgrade(postgres_url)
+
+    with engine.connect() as connection:
+        assert connection.execute(select(users.c.name)).scalars().all() == ["grace"]
+    engine.dispose()
+
+
+def test_the_migrations_can_be_taken_back_and_made_again(postgres_url: str) -> None:
+    upgrade(postgres_url)
+
+    downgrade(postgres_url)
+    without = table_names(postgres_url)
+    upgrade(postgres_url)
+
+    assert without == {"alembic_version"}
+    assert table_names(postgres_url) == {"alembic_version", "users"}
+
+
+def waits_for_a_lock(engine: Engine) -> bool:
+    """Tell whether another connection to the same database waits for one that holds what it needs."""
+    with engine.connect() as connection:
+        found = connection.execute(
+            text(
+                "SELECT count(*) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND wait_event_type = 'Lock' AND pid <> pg_backend_pid()"
+            )
+        )
+        return bool(found.scalar_one())
+
+
+def test_a_replica_that_starts_while_another_upgrades_succeeds_too(postgres_url: str) -> None:
+    program = f"from slipway_core.migrations import upgrade; upgrade({postgres_url!r})"
+    observer = connect(postgres_url)
+    others: list[subprocess.Popen[str]] = []
+
+    def start_another(_connection: Connection) -> None:
+        """Before the first replica commits, let a second one begin and get as far as it can."""
+        if not others:
+            others.append(subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE, text=True))
+            wait_for(lambda: waits_for_a_lock(observer) or others[0].poll() is not None, seconds=30)
+
+    event.listen(Engine, "commit", start_another)
+    try:
+        upgrade(postgres_url)
+    finally:
+        event.remove(Engine, "commit", start_another)
+        observer.dispose()
+
+    told = others[0].communicate(timeout=30)[1]
+    assert others[0].returncode == 0, told
+
+
+def test_a_database_that_does_not_exist_is_refused(postgres_address: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"^the database of DATABASE_URL cannot be brought up to date"):
+        upgrade(f"{postgres_address}/missing")
+
+
+def test_an_account_that_may_not_make_tables_is_refused(postgres_url: str) -> None:
+    reader = f"reader_{uuid.uuid4().hex}"
+    engine = connect(postgres_url)
+    with engine.begin() as connection:
+        connection.execute(text(f"CREATE ROLE {reader} LOGIN"))
+        connection.execute(text("REVOKE CREATE ON SCHEMA public FROM PUBLIC"))
+    engine.dispose()
+
+    with pytest.raises(ConfigurationError, match="that the account may make tables"):
+        upgrade(postgres_url.replace("slipway@", f"{reader}@"))
+
+
+def test_a_time_is_read_as_the_same_instant_in_utc_whatever_the_servers_zone(postgres_url: str) -> None:
+    upgrade(postgres_url)
+    engine = connect(postgres_url)
+    with engine.begin() as connection:
+        connection.execute(text(f"ALTER DATABASE {engine.url.database} SET timezone TO 'Asia/Kolkata'"))
+    engine.dispose()
+
+    add_account(engine, created_at=NOON.astimezone(timezone(timedelta(hours=-8))))
+
+    with engine.connect() as connection:
+        assert connection.execute(text("SHOW timezone")).scalar_one() == "Asia/Kolkata"
+        read = connection.execute(select(users.c.created_at)).scalar_one()
+    engine.dispose()
+    assert read == NOON
+    assert read.tzinfo is UTC
+
+
+def test_a_name_is_taken_once(postgres_url: str) -> None:
+    upgrade(postgres_url)
+    engine = connect(postgres_url)
+    add_account(engine)
+
+    with pytest.raises(IntegrityError):
+        add_account(engine)
+    engine.dispose()
+
+
+def test_a_connection_that_the_server_ended_is_replaced(postgres_url: str) -> None:
+    engine = connect(postgres_url)
+    with engine.connect() as connection:
+        ended = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
+    other = connect(postgres_url)
+    with other.connect() as connection:
+        connection.execute(text(f"SELECT pg_terminate_backend({int(ended)}, 5000)"))
+    other.dispose()
+
+    with engine.connect() as connection:
+        now = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
+    engine.dispose()
+
+    assert now != ended

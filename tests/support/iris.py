@@ -1,0 +1,48 @@
+"""Iris: split, fitted, exported and scored once for all tests of a run. Nobody may change what is in it."""
+
+import functools
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from slipway_trainer.recipes.iris import IRIS
+from slipway_trainer.steps.evaluate import Evaluation, evaluate
+from slipway_trainer.steps.extract import Dataset, extract
+from slipway_trainer.steps.train import Split, split_rows, train
+from slipway_trainer.steps.validate import Table, validate
+
+CANDIDATES = tuple(candidate.name for candidate in IRIS.candidates)
+
+
+@dataclass(frozen=True)
+class TrainedIris:
+    """What the steps of the recipe `iris` give, one after the other.
+
+    Attributes:
+        evaluations: by the candidate's name.
+    """
+
+    dataset: Dataset
+    table: Table
+    split: Split
+    evaluations: Mapping[str, Evaluation]
+
+
+@functools.cache
+def iris_dataset() -> Dataset:
+    """Return the data as the recipe fetches it."""
+    with tempfile.TemporaryDirectory() as folder:
+        return extract(IRIS, data=None, data_dir=Path(folder), workdir=Path(folder))
+
+
+@functools.cache
+def trained_iris() -> TrainedIris:
+    """Return everything up to the evaluations."""
+    dataset = iris_dataset()
+    table = validate(IRIS, dataset)
+    split = split_rows(IRIS, table)
+    for array in (split.train_features, split.train_target, split.test_features, split.test_target):
+        array.flags.writeable = False
+    evaluations = {c.name: evaluate(IRIS, train(IRIS, c, split), split) for c in IRIS.candidates}
+    return TrainedIris(dataset, table, split, evaluations)

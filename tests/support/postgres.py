@@ -1,0 +1,94 @@
+"""A real PostgreSQL server for a run of tests, on loopback, in a folder that is gone after it."""
+
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from support.servers import free_port
+
+ACCOUNT = "postgres"
+# What a database that is thrown away need not do.
+NOT_DURABLE = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
+
+
+@contextmanager
+def postgres_server() -> Iterator[str]:
+    """Run a server that trusts everyone on loopback; yield its address, to which a database's name is added.
+
+    The test is skipped where PostgreSQL is not installed.
+    """
+    programs = _programs()
+    as_account = _account()
+    folder = Path(tempfile.mkdtemp(prefix="slipway-postgres-"))
+    data, log = folder / "data", folder / "log"
+    try:
+        if as_account:
+            shutil.chown(folder, ACCOUNT)
+        folder.chmod(0o755)
+
+        def run(program: str, *arguments: str) -> None:
+            command = [*as_account, str(programs / program), *arguments]
+            done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+            told = log.read_text(errors="replace") if log.exists() else ""
+            assert done.returncode == 0, f"{program}: {done.stdout}{done.stderr}{told}"
+
+        run(
+            "initdb",
+            f"--pgdata={data}",
+            "--username=slipway",
+            "--auth=trust",
+            "--encoding=UTF8",
+            "--locale=C",
+            "--no-sync",
+        )
+        port = free_port()
+        settings = ["listen_addresses=127.0.0.1", f"port={port}", f"unix_socket_directories={folder}", *NOT_DURABLE]
+        options = " ".join(f"-c {setting}" for setting in settings)
+        run("pg_ctl", "start", f"--pgdata={data}", f"--log={log}", f"--options={options}", "--wait", "--silent")
+        try:
+            yield f"postgresql://slipway@127.0.0.1:{port}"
+        finally:
+            run("pg_ctl", "stop", f"--pgdata={data}", "--mode=immediate", "--wait", "--silent")
+    finally:
+        shutil.rmtree(folder)
+
+
+def new_database(server: str) -> str:
+    """Make an empty database on a server and return its address, written as people write `DATABASE_URL`."""
+    name = f"slipway_{uuid.uuid4().hex}"
+    address = server.replace("postgresql://", "postgresql+psycopg2://")
+    engine = create_engine(f"{address}/postgres", isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    engine.dispose()
+    return f"{server}/{name}"
+
+
+def _programs() -> Path:
+    """Return the folder that `initdb` and `pg_ctl` are in; Debian keeps them off the path, a folder a version."""
+    installed = sorted((found.parent for found in Path("/usr/lib/postgresql").glob("*/bin/initdb")), reverse=True)
+    if on_path := shutil.which("initdb"):
+        installed.append(Path(on_path).resolve().parent)
+    for folder in installed:
+        if (folder / "pg_ctl").exists():
+            return folder
+    pytest.skip("PostgreSQL is not installed: there is no initdb with a pg_ctl beside it")
+
+
+def _account() -> Sequence[str]:
+    """Return what to put before a command, since PostgreSQL will not run as root."""
+    if os.geteuid() != 0:
+        return ()
+    runuser = shutil.which("runuser")
+    if runuser is None or ACCOUNT not in {entry.pw_name for entry in pwd.getpwall()}:
+        pytest.skip(f"PostgreSQL will not run as root, and there is no runuser or no account {ACCOUNT} to run it as")
+    return (runuser, "-u", ACCOUNT, "--")

@@ -1,0 +1,361 @@
+"""Requests that the API refuses, and apps in each state that they are sent to."""
+
+import json
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import httpx
+from fastapi import FastAPI
+from jose import jwt
+
+from slipway_api.accounts import Role
+from slipway_api.passwords import MAX_WAITING
+from slipway_core.errors import BundleError
+from slipway_core.registry.memory import InMemoryRegistry
+from support.api import PASSWORD, SECRET_KEY, Database, RunningApi, running_api
+from support.bundles import FEATURES, bundle_files, register, regression_files
+from support.waiting import wait_for
+
+JSON = {"Content-Type": "application/json"}
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+ROW = [5.1, 3.5, 1.4, 0.2]
+TOO_LONG = [b" " * 50_000] * 5
+
+Place = tuple[list[str | int], str]
+
+
+class HeldContext:
+    """A password context whose hash takes until it is released."""
+
+    def __init__(self) -> None:
+        self.released = threading.Event()
+
+    def verify(self, _password: str, _password_hash: str) -> bool:
+        return self.released.wait(600)
+
+
+class Apis:
+    """Apps in each state that answers errors, started when first asked for."""
+
+    def __init__(self, ready: RunningApi, folder: Path, database: Database, stack: ExitStack) -> None:
+        self.ready = ready
+        self._folder = folder
+        self._database = database
+        self._stack = stack
+
+    @cached_property
+    def empty(self) -> RunningApi:
+        """Nothing is registered."""
+        return self._start("empty", InMemoryRegistry(), ready=False)
+
+    @cached_property
+    def other(self) -> RunningApi:
+        """The default model is not among those to serve."""
+        registry = InMemoryRegistry()
+        register(registry, regression_files(), "demand", promote=True)
+        return self._start("other", registry, models=("demand",))
+
+    @cached_property
+    def unread(self) -> RunningApi:
+        """The database could never be read."""
+        return self._start("unread", database_url=f"sqlite:///{self._folder / 'nowhere' / 'x.db'}")
+
+    @cached_property
+    def stale(self) -> RunningApi:
+        """What was read of the database is too old at once."""
+        return self._start("stale", auth_stale_seconds=0)
+
+    @cached_property
+    def broken(self) -> RunningApi:
+        """Two routes fail in ways that nobody foresaw."""
+
+        async def unexpected() -> None:
+            raise RuntimeError("sqlalchemy failed in /opt/slipway/main.py")
+
+        async def unmapped() -> None:
+            raise BundleError("the graph of onnxruntime in /opt/model.onnx failed")
+
+        def add_routes(app: FastAPI) -> None:
+            app.add_api_route("/unexpected", unexpected)
+            app.add_api_route("/unmapped", unmapped)
+
+        return self._start("broken", prepare=add_routes)
+
+    @cached_property
+    def busy(self) -> RunningApi:
+        """As many logins wait for their hash as may."""
+        api = self._start("busy")
+        held = HeldContext()
+        self._stack.callback(held.released.set)
+        api.services.passwords._context = held  # a fake
+        for _ in range(MAX_WAITING + 1):
+            api.send("POST", "/token", data={"username": "uma", "password": PASSWORD})
+        wait_for(lambda: api.services.passwords._waiting == MAX_WAITING + 1, what="a full queue")
+        return api
+
+    def _start(self, name: str, registry: InMemoryRegistry | None = None, **options: Any) -> RunningApi:
+        if registry is None:
+            registry = InMemoryRegistry()
+            register(registry, bundle_files(), promote=True)
+        folder = self._folder / name
+        return self._stack.enter_context(running_api(folder, registry, self._database, **options))
+
+
+Ask = Callable[[Apis], httpx.Response]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A request that is refused.
+
+    Attributes:
+        places: each entry of `errors` that is expected: its place, and words of its message.
+    """
+
+    name: str
+    status: int
+    ask: Ask
+    places: tuple[Place, ...] = ()
+
+
+def get(path: str, role: Role | None = None) -> Ask:
+    return lambda apis: apis.ready.get(path, role=role)
+
+
+def post(path: str, role: Role | None = None, **request: Any) -> Ask:
+    return lambda apis: apis.ready.post(path, role=role, **request)
+
+
+def predicting(body: bytes, *places: Place, name: str) -> Case:
+    return Case(name, 422, post("/predict", Role.USER, content=body, headers=JSON), places)
+
+
+def adding(body: bytes, *places: Place, name: str) -> Case:
+    return Case(f"users-{name}", 422, post("/users", Role.ADMIN, content=body, headers=JSON), places)
+
+
+def new_user(*places: Place, name: str, **fields: object) -> Case:
+    body = {"username": "newcomer", "password": PASSWORD, **fields}
+    return adding(json.dumps({k: v for k, v in body.items() if v is not None}).encode(), *places, name=name)
+
+
+def logging_in(name: str, status: int, *places: Place, **request: Any) -> Case:
+    return Case(f"token-{name}", status, post("/token", **request), places)
+
+
+def with_token(name: str, make: Callable[[RunningApi], str]) -> Case:
+    return Case(f"401-{name}", 401, lambda apis: apis.ready.get("/models", token=make(apis.ready)))
+
+
+def forged(
+    changes: Mapping[str, object] | None = None, *, key: str = SECRET_KEY, algorithm: str = "HS256"
+) -> Callable[[RunningApi], str]:
+    """Return a maker of tokens that are right but for some claims; None leaves a claim out."""
+
+    def make(api: RunningApi) -> str:
+        claims = {**jwt.get_unverified_claims(api.token(Role.ADMIN)), **(changes or {})}
+        token: str = jwt.encode({k: v for k, v in claims.items() if v is not None}, key, algorithm=algorithm)
+        return token
+
+    return make
+
+
+def unsigned(api: RunningApi) -> str:
+    _, claims, _ = api.token(Role.ADMIN).split(".")
+    return f"eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0.{claims}."
+
+
+# A header of 1,500 nested lists, in base64.
+DEEP_HEADER = "W1tb" * 500
+NOW = time.time()
+
+TOKENS = [
+    with_token("garbage", lambda _: "garbage"),
+    with_token("three-parts-of-garbage", lambda _: "a.b.c"),
+    with_token("not-ascii", lambda _: "é.é.é"),
+    with_token("nested-header", lambda _: f"{DEEP_HEADER}.e30.AAAA"),
+    with_token("alg-none", unsigned),
+    with_token("other-algorithm", forged(algorithm="HS512")),
+    with_token("other-key", forged(key=SECRET_KEY[::-1])),
+    with_token("other-issuer", forged({"iss": "somebody"})),
+    with_token("other-audience", forged({"aud": "somebody"})),
+    with_token("expired", forged({"exp": int(NOW) - 1})),
+    with_token("not-yet-valid", forged({"nbf": int(NOW) + 3600})),
+    with_token("issued-in-the-future", forged({"iat": int(NOW) + 3600})),
+    with_token("unknown-user", forged({"sub": str(uuid.uuid4())})),
+    with_token("sub-is-no-id", forged({"sub": "ada"})),
+    with_token("older-version", forged({"ver": 0})),
+    with_token("newer-version", forged({"ver": 2})),
+    with_token("version-is-text", forged({"ver": "1"})),
+    with_token("version-is-a-boolean", forged({"ver": True})),
+    *(
+        with_token(f"without-{claim}", forged({claim: None}))
+        for claim in ("sub", "exp", "iat", "jti", "iss", "aud", "role", "ver")
+    ),
+    Case("401-no-token", 401, post("/predict", json={"features": ROW})),
+    Case("401-other-scheme", 401, lambda apis: apis.ready.get("/models", headers={"Authorization": "Basic YTpi"})),
+    Case("401-empty-token", 401, lambda apis: apis.ready.get("/models", headers={"Authorization": "Bearer "})),
+    logging_in("unknown-user", 401, data={"username": "nobody", "password": PASSWORD}),
+    logging_in("wrong-password", 401, data={"username": "uma", "password": "wrong horse battery"}),
+]
+
+STATUSES = [
+    Case("403-viewer-predicts", 403, post("/predict", Role.VIEWER, json={"features": ROW})),
+    Case("403-viewer-predicts-by-name", 403, post("/models/iris/predict", Role.VIEWER, json={"features": ROW})),
+    Case("403-user-adds-users", 403, post("/users", Role.USER, json={"username": "x", "password": PASSWORD})),
+    Case("403-user-reloads", 403, post("/models/iris/reload", Role.USER)),
+    Case("403-public-metrics", 403, lambda apis: apis.ready.get("/metrics", client=("8.8.8.8", 1))),
+    Case("404-route", 404, get("/nothing/here")),
+    Case("404-model", 404, get("/models/rose", Role.VIEWER)),
+    Case("404-predict", 404, post("/models/rose/predict", Role.USER, json={"features": ROW})),
+    Case("404-reload", 404, post("/models/rose/reload", Role.ADMIN)),
+    Case("404-default-model", 404, lambda apis: apis.other.post("/predict", role=Role.USER, json={"features": ROW})),
+    Case("404-default-info", 404, lambda apis: apis.other.get("/model-info", role=Role.USER)),
+    Case("405-delete", 405, lambda apis: apis.ready.request("DELETE", "/predict")),
+    Case("405-unheard-of", 405, lambda apis: apis.ready.request("BREW", "/models")),
+    Case("409-taken", 409, post("/users", Role.ADMIN, json={"username": "uma", "password": PASSWORD})),
+    Case("409-taken-in-capitals", 409, post("/users", Role.ADMIN, json={"username": "UMA", "password": PASSWORD})),
+    Case("413-declared", 413, post("/predict", Role.USER, content=b" " * 200_001, headers=JSON)),
+    Case("413-streamed-predict", 413, post("/predict", Role.USER, chunks=TOO_LONG, headers=JSON)),
+    Case("413-streamed-users", 413, post("/users", Role.ADMIN, chunks=TOO_LONG, headers=JSON)),
+    Case("413-declared-token", 413, post("/token", content=b"x" * 200_001, headers=FORM)),
+    Case(
+        "413-streamed-form",
+        413,
+        post(
+            "/token",
+            chunks=[b'--x\r\nContent-Disposition: form-data; name="username"\r\n\r\n', *TOO_LONG],
+            headers={"Content-Type": "multipart/form-data; boundary=x"},
+        ),
+    ),
+    Case("413-streamed-token", 413, post("/token", chunks=TOO_LONG, headers=FORM)),
+    Case("413-rows", 413, post("/predict", Role.USER, json={"features": [ROW] * 1_001})),
+    Case("415-predict", 415, post("/predict", Role.USER, content=b"5.1,3.5", headers={"Content-Type": "text/csv"})),
+    Case("415-predict-untold", 415, post("/predict", Role.USER, content=b'{"features": []}')),
+    Case("415-predict-form", 415, post("/predict", Role.USER, data={"features": "1"})),
+    Case("415-users", 415, post("/users", Role.ADMIN, content=b"a", headers={"Content-Type": "text/plain"})),
+    Case("422-half-a-character", 422, post("/predict", Role.USER, content=b'{"\\ud800": 1}', headers=JSON)),
+    Case("422-half-a-name", 422, post("/predict", Role.USER, content=b'{"features": {"\\ud800": 1}}', headers=JSON)),
+    Case(
+        "422-half-a-character-in-a-password",
+        422,
+        post("/users", Role.ADMIN, content=b'{"username": "x", "password": "secret \\ud800"}', headers=JSON),
+    ),
+    logging_in("json", 415, json={"username": "uma", "password": PASSWORD}),
+    Case("429-logins", 429, lambda apis: apis.busy.post("/token", data={"username": "uma", "password": PASSWORD})),
+    Case(
+        "429-users",
+        429,
+        lambda apis: apis.busy.post("/users", role=Role.ADMIN, json={"username": "newcomer", "password": PASSWORD}),
+    ),
+    Case("500-unexpected", 500, lambda apis: apis.broken.get("/unexpected")),
+    Case("500-unmapped", 500, lambda apis: apis.broken.get("/unmapped")),
+    Case("503-predict", 503, lambda apis: apis.empty.post("/predict", role=Role.USER, json={"features": ROW})),
+    Case("503-model-info", 503, lambda apis: apis.empty.get("/model-info", role=Role.USER)),
+    Case("503-model", 503, lambda apis: apis.empty.get("/models/iris", role=Role.USER)),
+    Case("503-accounts-unread", 503, lambda apis: apis.unread.get("/models", role=Role.USER)),
+    Case(
+        "503-token-unread", 503, lambda apis: apis.unread.post("/token", data={"username": "uma", "password": PASSWORD})
+    ),
+    Case("503-accounts-stale", 503, lambda apis: apis.stale.get("/models", role=Role.USER)),
+]
+
+FIRST, LAST = FEATURES[0], FEATURES[-1]
+NOT_JSON: Place = (["body"], "not JSON")
+INPUTS = [
+    predicting(b"{", NOT_JSON, name="not-json"),
+    predicting(b"", NOT_JSON, name="nothing"),
+    predicting(b"\xff\xfe", NOT_JSON, name="not-utf-8"),
+    predicting(b"[" * 100_000, NOT_JSON, name="nested-deeply"),
+    predicting(b'{"features": [1' + b"0" * 5_000 + b", 1, 1, 1]}", NOT_JSON, name="endless-integer"),
+    predicting(b"[1, 2, 3, 4]", (["body"], "must be an object"), name="body-is-a-list"),
+    predicting(b"null", (["body"], "must be an object"), name="body-is-null"),
+    predicting(b"{}", (["features"], "missing"), name="no-features"),
+    predicting(b'{"image": "x"}', (["features"], "missing"), (["image"], "no field 'image'"), name="unknown-field"),
+    predicting(b'{"features": "5.1"}', (["features"], "not a string"), name="features-is-text"),
+    predicting(b'{"features": null}', (["features"], "not null"), name="features-is-null"),
+    predicting(b'{"features": 5}', (["features"], "not a number"), name="features-is-a-number"),
+    predicting(b'{"features": []}', (["features"], "empty"), name="no-rows"),
+    predicting(b'{"features": [[]]}', (["features", 0], "expected 4 features"), name="empty-row"),
+    predicting(b'{"features": [1, 2, 3]}', (["features"], "got 3"), name="too-few"),
+    predicting(b'{"features": [1, 2, 3, 4, 5]}', (["features"], "got 5"), name="too-many"),
+    predicting(b'{"features": [[1, 2, 3, 4], [1]]}', (["features", 1], "got 1"), name="too-few-in-a-row"),
+    predicting(
+        b'{"features": [[1, 2, 3, 4], 1]}', (["features", 1], "must be a list or an object"), name="row-is-a-number"
+    ),
+    predicting(b'{"features": ["5.1", 1, 1, 1]}', (["features", FIRST], "not a string"), name="numeric-string"),
+    predicting(b'{"features": [true, 1, 1, 1]}', (["features", FIRST], "not a boolean"), name="boolean"),
+    predicting(b'{"features": [null, 1, 1, 1]}', (["features", FIRST], "not null"), name="null"),
+    predicting(b'{"features": [NaN, 1, 1, 1]}', (["features", FIRST], "finite"), name="nan"),
+    predicting(b'{"features": [1, 1, 1, Infinity]}', (["features", LAST], "finite"), name="infinity"),
+    predicting(b'{"features": [1, 1, 1, -Infinity]}', (["features", LAST], "finite"), name="minus-infinity"),
+    predicting(b'{"features": [1e39, 1, 1, 1]}', (["features", FIRST], "too large"), name="beyond-float32"),
+    predicting(b'{"features": [-1e39, 1, 1, 1]}', (["features", FIRST], "too large"), name="below-float32"),
+    predicting(
+        b'{"features": [1' + b"0" * 400 + b", 1, 1, 1]}", (["features", FIRST], "too large"), name="huge-integer"
+    ),
+    predicting(
+        b'{"features": [[1, 2, 3, 4], [1, 2, [3], 4]]}',
+        (["features", 1, FEATURES[2]], "not a list"),
+        name="list-for-a-number",
+    ),
+    predicting(
+        b'{"features": ' + b"[" * 900 + b"]" * 900 + b"}", (["features", 0], "expected 4 features"), name="nested"
+    ),
+    predicting(
+        json.dumps({"features": dict.fromkeys(FEATURES[1:], 1) | {"colour": 1}}).encode(),
+        (["features", FIRST], "missing"),
+        (["features", "colour"], "no feature 'colour'"),
+        name="names",
+    ),
+    predicting(
+        json.dumps({"features": [dict.fromkeys(FEATURES, 1), {**dict.fromkeys(FEATURES, 1), LAST: "x"}]}).encode(),
+        (["features", 1, LAST], "not a string"),
+        name="named-row",
+    ),
+    adding(b"{", NOT_JSON, name="not-json"),
+    adding(b"\xff", NOT_JSON, name="not-utf-8"),
+    adding(b"[" * 100_000, NOT_JSON, name="nested-deeply"),
+    adding(b'{"username": 1' + b"0" * 5_000 + b"}", NOT_JSON, name="endless-integer"),
+    adding(b"[]", (["body"], ""), name="body-is-a-list"),
+    new_user((["username"], ""), username=None, name="no-name"),
+    new_user((["username"], "begins with a letter or digit"), username="", name="empty-name"),
+    new_user((["username"], "begins with a letter or digit"), username="-x", name="odd-first"),
+    new_user((["username"], "1 to 64"), username="x" * 65, name="long-name"),
+    new_user((["username"], "1 to 64"), username="a b", name="space-inside"),
+    new_user((["username"], "1 to 64"), username="zoë", name="other-letters"),
+    new_user((["username"], ""), username=7, name="name-is-a-number"),
+    new_user((["role"], "'admin', 'user' or 'viewer'"), role="root", name="unknown-role"),
+    new_user((["email"], ""), email="x@example.org", name="unknown-field"),
+    new_user((["password"], ""), password=None, name="no-password"),
+    new_user((["password"], "8 to 128 characters"), password="x7y8z9a", name="short-password"),
+    new_user((["password"], "8 to 128 characters"), password="x" * 129, name="long-password"),
+    new_user((["password"], "not be the user's name"), password="NewComer", name="password-is-the-name"),
+    new_user((["password"], "tried first"), password="Password1", name="common-password"),
+    logging_in("no-username", 422, (["username"], "missing"), data={"password": PASSWORD}),
+    logging_in("no-password", 422, (["password"], "missing"), data={"username": "uma", "password": ""}),
+    logging_in("empty", 422, (["username"], "missing"), (["password"], "missing"), content=b"", headers=FORM),
+    logging_in(
+        "grant",
+        422,
+        (["grant_type"], "must be `password`"),
+        data={"username": "uma", "password": PASSWORD, "grant_type": "client_credentials"},
+    ),
+    logging_in(
+        "multipart-without-boundary",
+        422,
+        (["body"], "form cannot be read"),
+        content=b"x",
+        headers={"Content-Type": "multipart/form-data"},
+    ),
+    logging_in("file-for-a-name", 422, (["body"], "form cannot be read"), files={"username": ("a.txt", b"uma")}),
+]
+
+CASES = [*TOKENS, *STATUSES, *INPUTS]

@@ -1,0 +1,51 @@
+"""A model store over a registry in memory, a cache on disk, and a clock that the test sets."""
+
+from pathlib import Path
+
+from slipway_api.metrics import Metrics
+from slipway_api.serving.bundle_cache import BundleCache
+from slipway_api.serving.loader import Loader
+from slipway_api.serving.model_store import ModelStore
+from slipway_core.bundle import MANIFEST_FILE, MANIFEST_TAG, digest
+from slipway_core.registry.memory import InMemoryRegistry
+from support.bundles import bundle_files
+from support.clock import Clock
+
+
+class Serving:
+    """What serves models in one process, and what outlives it: the registry and the cache."""
+
+    def __init__(self, cache: Path, models: tuple[str, ...] = ()) -> None:
+        self.registry = InMemoryRegistry()
+        self.cache = cache
+        self.clock = Clock()
+        self.start(models)
+
+    def start(self, models: tuple[str, ...] = ()) -> None:
+        """Begin anew, as a restarted process does."""
+        self.metrics = Metrics()
+        loader = Loader(self.registry, BundleCache(self.cache))
+        self.store = ModelStore(
+            self.registry, loader, self.metrics, models=models, default_model="iris", clock=self.clock
+        )
+
+    def sync(self, *, force: bool = False) -> None:
+        self.store.sync(force=force)
+
+    def served(self) -> dict[str, str]:
+        """Return the version that is served of each model."""
+        return {name: model.version for name, model in self.store.served.items()}
+
+    def sample(self, name: str, **labels: str) -> float | None:
+        return self.metrics.registry.get_sample_value(name, labels)
+
+    def failures(self) -> float | None:
+        """Return how many attempts to load iris have failed."""
+        return self.sample("slipway_model_load_failures_total", model="iris")
+
+    def mend(self, version: str, name: str = "iris") -> None:
+        """Make a registered version what it should have been."""
+        files = bundle_files(name)
+        for file, content in files.items():
+            self.registry.replace_file(name, version, file, content)
+        self.registry.set_version_tag(name, version, MANIFEST_TAG, digest(files[MANIFEST_FILE]))

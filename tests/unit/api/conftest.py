@@ -1,0 +1,85 @@
+"""Apps of the API for its unit tests: one that all may share, and any number of a test's own."""
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+from structlog.testing import capture_logs
+from structlog.typing import EventDict
+
+from slipway_core.registry import Registry
+from slipway_core.registry.memory import InMemoryRegistry
+from support.api import Database, RunningApi, StartApi, make_database, running_api
+from support.bundles import bundle_files, register, regression_files
+from support.refusals import Apis
+from support.serving import Serving
+
+
+@pytest.fixture(autouse=True)
+def logs() -> Iterator[list[EventDict]]:
+    """Every event that is logged during the test; nothing is printed."""
+    with capture_logs(processors=[structlog.contextvars.merge_contextvars]) as events:
+        yield events
+
+
+@pytest.fixture(scope="session")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Database:
+    """A database with an account of each role: each app gets a copy."""
+    return make_database(tmp_path_factory.mktemp("database") / "template.db")
+
+
+@pytest.fixture
+def registry() -> InMemoryRegistry:
+    """A registry whose iris has a version in production."""
+    registry = InMemoryRegistry()
+    register(registry, bundle_files(), promote=True)
+    return registry
+
+
+@pytest.fixture
+def start_api(tmp_path: Path, database: Database) -> Iterator[StartApi]:
+    """Start an app of the test's own; a second one of the same folder is a restart."""
+    with ExitStack() as stack:
+
+        def start(registry: Registry, **options: Any) -> RunningApi:
+            return stack.enter_context(running_api(tmp_path / "api", registry, database, **options))
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def api(tmp_path_factory: pytest.TempPathFactory, database: Database) -> Iterator[RunningApi]:
+    """An app with a classifier and a regressor, shared by the tests that leave it as it is."""
+    registry = InMemoryRegistry()
+    register(registry, bundle_files(), promote=True)
+    register(registry, regression_files(), "demand", promote=True)
+    with ExitStack() as stack:
+        with pytest.MonkeyPatch.context() as monkeypatch:  # this runs before variables are hidden from tests
+            for name in [name for name in os.environ if name.startswith("SLIPWAY_")]:
+                monkeypatch.delenv(name)
+            # It need not look again: a jitter drawn beside them would disturb the property tests.
+            options: dict[str, Any] = {"max_body_bytes": 200_000, "max_rows": 1_000, "registry_poll_seconds": 3_600}
+            folder = tmp_path_factory.mktemp("api")
+            api = stack.enter_context(running_api(folder, registry, database, **options))
+        yield api
+
+
+@pytest.fixture(scope="module")
+def apis(api: RunningApi, database: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Apis]:
+    """Apps in each state that answers errors."""
+    with ExitStack() as stack:
+        yield Apis(api, tmp_path_factory.mktemp("errors"), database, stack)
+
+
+@pytest.fixture
+def serving(tmp_path: Path, logs: list[EventDict]) -> Serving:
+    """A process that serves version 1 of iris; what is logged is what comes after."""
+    serving = Serving(tmp_path / "cache")
+    register(serving.registry, bundle_files(), promote=True)
+    serving.sync()
+    logs.clear()
+    return serving

@@ -1,0 +1,155 @@
+"""The composition root: the commands `serve` and `migrate`, and how they end."""
+
+import logging
+import socket
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+import uvicorn
+from sqlalchemy import inspect
+
+from slipway_api.main import main
+from slipway_core.database import connect
+from support.api import SECRET_KEY
+from support.servers import free_port
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    """Put back the logging that a command configures."""
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
+    yield
+    root.handlers = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+@pytest.fixture(autouse=True)
+def database(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+    """Set what every start needs; return the database's URL."""
+    url = f"sqlite:///{tmp_path / 'slipway.db'}"
+    monkeypatch.setenv("SECRET_KEY", SECRET_KEY)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("DATABASE_URL", url)
+    monkeypatch.setenv("SLIPWAY_CACHE_DIR", str(tmp_path / "cache"))
+    return url
+
+
+class FakeServer:
+    """Stands in for uvicorn's server: notes what it would serve, and where."""
+
+    served: "list[FakeServer]" = []  # noqa: RUF012  # emptied by each test
+    interrupted = False
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        self.config = config
+        self.address: Any = None
+        self.answered_connect = False
+
+    def run(self, sockets: Sequence[socket.socket]) -> None:
+        [listener] = sockets
+        self.address = listener.getsockname()
+        with socket.create_connection(self.address[:2], timeout=5):
+            self.answered_connect = True
+        FakeServer.served.append(self)
+        if FakeServer.interrupted:
+            raise KeyboardInterrupt
+
+
+@pytest.fixture
+def servers(monkeypatch: pytest.MonkeyPatch) -> list[FakeServer]:
+    monkeypatch.setattr(uvicorn, "Server", FakeServer)
+    monkeypatch.setattr(FakeServer, "served", [])
+    return FakeServer.served
+
+
+def test_migrate_makes_the_tables_and_may_be_repeated(database: str) -> None:
+    for _ in range(2):
+        main(["migrate"])
+
+    engine = connect(database)
+    assert "users" in inspect(engine).get_table_names()
+    engine.dispose()
+
+
+def test_migrate_of_a_database_that_cannot_be_made_says_so(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path / 'nowhere' / 'slipway.db'}")
+
+    with pytest.raises(SystemExit) as ended:
+        main(["migrate"])
+
+    assert ended.value.code == 1
+    assert capsys.readouterr().err.startswith("Error: the database of DATABASE_URL cannot be brought up to date")
+
+
+def test_serve_listens_where_it_is_told(servers: list[FakeServer], monkeypatch: pytest.MonkeyPatch) -> None:
+    port = free_port()
+    monkeypatch.setenv("SLIPWAY_PORT", str(port))
+
+    main(["serve"])
+
+    [server] = servers
+    assert server.address == ("127.0.0.1", port)
+    assert server.answered_connect
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(server.address, timeout=5)
+
+
+def test_serve_gives_requests_under_way_time_and_hides_what_it_is_made_of(servers: list[FakeServer]) -> None:
+    main(["serve"])
+
+    config = servers[0].config
+    assert config.timeout_graceful_shutdown == 10
+    assert config.server_header is False
+
+
+def test_serve_listens_on_version_six_addresses_too(servers: list[FakeServer], monkeypatch: pytest.MonkeyPatch) -> None:
+    if not socket.has_dualstack_ipv6():
+        pytest.skip("this machine has no IPv6")
+    monkeypatch.setenv("SLIPWAY_HOST", "::1")
+    monkeypatch.setenv("SLIPWAY_PORT", "0")
+
+    main(["serve"])
+
+    assert servers[0].address[0] == "::1"
+
+
+def test_an_interrupt_is_a_normal_end(servers: list[FakeServer], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLIPWAY_PORT", "0")
+    monkeypatch.setattr(FakeServer, "interrupted", True)
+
+    with pytest.raises(SystemExit) as ended:
+        main(["serve"])
+
+    assert ended.value.code == 0
+
+
+def test_a_port_in_use_is_told_in_one_sentence(
+    servers: list[FakeServer], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        monkeypatch.setenv("SLIPWAY_PORT", str(port))
+        with pytest.raises(SystemExit) as ended:
+            main(["serve"])
+
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == (
+        f"Error: cannot listen on 127.0.0.1 port {port} (Address already in use): set SLIPWAY_HOST and SLIPWAY_PORT\n"
+    )
+    assert servers == []
+
+
+@pytest.mark.parametrize("arguments", [[], ["fly"], ["serve", "now"]], ids=str)
+def test_wrong_usage_ends_with_two(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+
+    assert ended.value.code == 2
+    assert "usage: slipway-api" in capsys.readouterr().err

@@ -1,0 +1,295 @@
+"""The model store: it follows Production, and keeps what it serves when it cannot."""
+
+from pathlib import Path
+
+import pytest
+from structlog.typing import EventDict
+
+from slipway_api.errors import NotFoundError, NotReadyError
+from slipway_core.registry import PRODUCTION
+from support.bundles import bundle_files, register
+from support.serving import Serving
+
+
+def events(logs: list[EventDict], *names: str) -> list[str]:
+    """Return the events of some names, in order."""
+    return [entry["event"] for entry in logs if entry["event"] in names]
+
+
+def test_nothing_is_served_before_the_first_look(tmp_path: Path) -> None:
+    serving = Serving(tmp_path / "cache")
+
+    assert serving.served() == {}
+    assert serving.store.missing() == ["iris"]
+    with pytest.raises(NotReadyError, match="not asked yet"):
+        serving.store.get("iris")
+    with pytest.raises(NotReadyError):
+        serving.store.get("rose")
+
+
+def test_the_version_that_production_points_to_is_served(serving: Serving) -> None:
+    assert serving.served() == {"iris": "1"}
+    assert serving.store.get("iris").source == "registry"
+    assert serving.store.production("iris") == "1"
+    assert serving.store.missing() == []
+    assert serving.sample("slipway_model_info", model="iris", version="1") == 1
+
+
+def test_a_version_without_the_alias_is_not_served(serving: Serving) -> None:
+    register(serving.registry, bundle_files())
+    register(serving.registry, bundle_files("rose"), "rose")
+
+    serving.sync()
+
+    assert serving.served() == {"iris": "1"}
+    with pytest.raises(NotFoundError, match="no model named rose is served"):
+        serving.store.get("rose")
+
+
+def test_a_moved_alias_is_followed(serving: Serving, logs: list[EventDict]) -> None:
+    register(serving.registry, bundle_files(), promote=True)
+
+    serving.sync()
+
+    assert serving.served() == {"iris": "2"}
+    assert serving.sample("slipway_model_info", model="iris", version="1") is None
+    assert serving.sample("slipway_model_info", model="iris", version="2") == 1
+    assert serving.sample("slipway_model_loads_total", model="iris") == 2
+    [loaded] = [entry for entry in logs if entry["event"] == "model_loaded"]
+    assert (loaded["model"], loaded["version"], loaded["replaced"]) == ("iris", "2", "1")
+
+
+def test_an_alias_that_moves_back_is_followed_without_fetching(serving: Serving) -> None:
+    register(serving.registry, bundle_files(), promote=True)
+    serving.sync()
+    fetched = len(serving.registry.fetched)
+    serving.registry.set_alias("iris", PRODUCTION, "1")
+
+    serving.sync()
+
+    assert serving.served() == {"iris": "1"}
+    assert len(serving.registry.fetched) == fetched
+
+
+def test_an_alias_that_stands_still_costs_nothing(serving: Serving) -> None:
+    fetched, model = len(serving.registry.fetched), serving.store.get("iris")
+
+    serving.sync()
+
+    assert len(serving.registry.fetched) == fetched
+    assert serving.store.get("iris") is model
+
+
+def test_a_request_keeps_the_model_it_got(serving: Serving) -> None:
+    held = serving.store.get("iris")
+    register(serving.registry, bundle_files(), promote=True)
+
+    serving.sync()
+
+    assert held.version == "1"
+    assert serving.store.get("iris") is not held
+
+
+def test_a_removed_alias_keeps_what_is_served_and_is_told_once(serving: Serving, logs: list[EventDict]) -> None:
+    serving.registry.delete_alias("iris", PRODUCTION)
+
+    for _ in range(3):
+        serving.sync()
+
+    assert serving.served() == {"iris": "1"}
+    assert serving.store.production("iris") is None
+    assert serving.sample("slipway_model_alias_missing", model="iris") == 1
+    assert events(logs, "production_alias_missing") == ["production_alias_missing"]
+
+
+def test_an_alias_that_is_set_again_is_no_longer_missed(serving: Serving) -> None:
+    serving.registry.delete_alias("iris", PRODUCTION)
+    serving.sync()
+    serving.registry.set_alias("iris", PRODUCTION, "1")
+
+    serving.sync()
+
+    assert serving.sample("slipway_model_alias_missing", model="iris") == 0
+
+
+def test_a_deleted_model_is_unloaded(serving: Serving, logs: list[EventDict]) -> None:
+    register(serving.registry, bundle_files("rose"), "rose", promote=True)
+    serving.sync()
+    serving.registry.delete_model("rose")
+
+    serving.sync()
+
+    assert serving.served() == {"iris": "1"}
+    with pytest.raises(NotFoundError):
+        serving.store.get("rose")
+    assert serving.sample("slipway_model_info", model="rose", version="1") is None
+    assert events(logs, "model_unloaded") == ["model_unloaded"]
+
+
+def test_a_deleted_model_does_not_come_back_while_the_registry_is_away(serving: Serving) -> None:
+    register(serving.registry, bundle_files("rose"), "rose", promote=True)
+    serving.sync()
+    serving.registry.delete_model("rose")
+    serving.sync()
+    serving.registry.reachable = False
+
+    serving.sync()
+
+    assert serving.served() == {"iris": "1"}
+
+
+def test_a_deleted_model_that_is_required_is_missed(serving: Serving) -> None:
+    serving.registry.delete_model("iris")
+
+    serving.sync()
+
+    assert serving.store.missing() == ["iris"]
+    with pytest.raises(NotReadyError, match="no version with the alias Production yet; train and promote one"):
+        serving.store.get("iris")
+
+
+def test_only_the_named_models_are_served(tmp_path: Path) -> None:
+    serving = Serving(tmp_path / "cache", models=("iris",))
+    for name in ("iris", "rose"):
+        register(serving.registry, bundle_files(name), name, promote=True)
+
+    serving.sync()
+
+    assert serving.served() == {"iris": "1"}
+
+
+@pytest.mark.parametrize("reachable", [True, False])
+def test_a_model_that_left_the_named_ones_is_not_served_after_a_restart(
+    serving: Serving,
+    reachable: bool,
+) -> None:
+    register(serving.registry, bundle_files("rose"), "rose", promote=True)
+    serving.sync()
+    serving.registry.reachable = reachable
+
+    serving.start(models=("rose",))
+    serving.sync()
+
+    assert serving.served() == {"rose": "1"}
+
+
+def test_ready_needs_every_named_model(tmp_path: Path) -> None:
+    serving = Serving(tmp_path / "cache", models=("iris", "rose"))
+    register(serving.registry, bundle_files(), promote=True)
+
+    serving.sync()
+
+    assert serving.store.missing() == ["rose"]
+    with pytest.raises(NotReadyError):
+        serving.store.get("rose")
+
+
+def test_while_the_registry_is_away_all_is_served_on_and_it_is_told_once(
+    serving: Serving, logs: list[EventDict]
+) -> None:
+    serving.registry.reachable = False
+
+    for _ in range(3):
+        serving.sync()
+
+    assert serving.served() == {"iris": "1"}
+    status = serving.store.registry_status
+    assert (status.reachable, status.answered, status.reason) == (False, True, "the model registry cannot be reached")
+    assert serving.sample("slipway_registry_up") == 0
+    assert serving.sample("slipway_registry_failures_total") == 3
+    assert events(logs, "registry_unreachable") == ["registry_unreachable"]
+
+
+def test_a_registry_that_is_back_is_followed_and_told(serving: Serving, logs: list[EventDict]) -> None:
+    serving.registry.reachable = False
+    serving.sync()
+    serving.registry.reachable = True
+    register(serving.registry, bundle_files(), promote=True)
+
+    serving.sync()
+
+    assert serving.served() == {"iris": "2"}
+    assert (serving.store.registry_status.reachable, serving.store.registry_status.reason) == (True, None)
+    assert serving.sample("slipway_registry_up") == 1
+    assert events(logs, "registry_unreachable", "registry_reachable") == ["registry_unreachable", "registry_reachable"]
+
+
+def test_an_outage_is_told_since_when(serving: Serving) -> None:
+    serving.registry.reachable = False
+    serving.sync()
+    began = serving.store.registry_status.since
+    serving.sync()
+
+    assert serving.store.registry_status.since == began
+
+
+def test_a_restart_without_a_registry_serves_what_was_served_last(serving: Serving) -> None:
+    serving.registry.reachable = False
+
+    serving.start()
+    serving.sync()
+
+    model = serving.store.get("iris")
+    assert (model.version, model.source, model.run_id) == ("1", "cache", "0" * 32)
+    assert serving.store.missing() == []
+
+
+def test_a_restart_without_a_registry_serves_the_newest_of_several(serving: Serving) -> None:
+    for _ in range(2):
+        register(serving.registry, bundle_files(), promote=True)
+        serving.sync()
+    serving.registry.reachable = False
+
+    serving.start()
+    serving.sync()
+
+    assert serving.served() == {"iris": "3"}
+
+
+def test_what_came_from_the_cache_is_the_registrys_once_it_answers(serving: Serving) -> None:
+    serving.registry.reachable = False
+    serving.start()
+    serving.sync()
+    serving.registry.reachable = True
+    fetched = len(serving.registry.fetched)
+
+    serving.sync()
+
+    assert serving.store.get("iris").source == "registry"
+    assert len(serving.registry.fetched) == fetched
+
+
+def test_a_first_start_without_a_registry_says_what_it_waits_for(tmp_path: Path) -> None:
+    serving = Serving(tmp_path / "cache")
+    serving.registry.reachable = False
+
+    serving.sync()
+
+    assert serving.store.why_missing("iris") == "iris is not loaded yet: the model registry cannot be reached"
+
+
+@pytest.mark.parametrize("name", ["../x", "..", ".", "/etc/x", "x/../../y", "a b", "é", "a\\b", "C:x", "x" * 200])
+def test_a_model_with_an_odd_name_stays_inside_the_cache(tmp_path: Path, name: str) -> None:
+    serving = Serving(tmp_path / "deep" / "cache")
+    register(serving.registry, bundle_files(name), name, promote=True)
+
+    serving.sync()
+    serving.registry.reachable = False
+    serving.start()
+    serving.sync()
+
+    assert serving.served() == {name: "1"}
+    assert [path.name for path in tmp_path.iterdir()] == ["deep"]
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["cache"]
+    [folder] = (tmp_path / "deep" / "cache").iterdir()
+    assert len([path for path in folder.iterdir() if path.is_dir()]) == 1
+
+
+def test_a_name_that_no_folder_can_have_does_not_keep_others_from_being_served(serving: Serving) -> None:
+    for name in ("é" * 100, "rose"):
+        register(serving.registry, bundle_files(name), name, promote=True)
+
+    serving.sync()
+
+    assert serving.served() == {"iris": "1", "rose": "1"}
+    assert serving.store.failure("é" * 100) is not None

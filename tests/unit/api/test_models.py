@@ -1,0 +1,153 @@
+"""`/model-info`, `/models`, `/models/{name}` and reload: what is served, and what keeps it from being Production's."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from slipway_api.accounts import Role
+from slipway_core.bundle import MODEL_FILE, digest
+from slipway_core.registry import PRODUCTION
+from slipway_core.registry.memory import InMemoryRegistry
+from support.api import RunningApi, StartApi
+from support.bundles import CLASSES, FEATURES, bundle_files, register
+
+LONG = 3_600
+
+
+def parse(time: str) -> datetime:
+    assert time.endswith("Z")
+    return datetime.fromisoformat(time)
+
+
+def test_model_info_describes_the_default_model(api: RunningApi) -> None:
+    answer = api.get("/model-info", role=Role.VIEWER)
+
+    assert answer.status_code == 200
+    info = answer.json()
+    loaded_at = parse(info.pop("loaded_at"))
+    inputs = info["signature"].pop("inputs")
+    assert [column["name"] for column in inputs] == list(FEATURES)
+    assert {(column["dtype"], column["min"], column["max"], column["unit"]) for column in inputs} == {
+        ("float32", 0.0, 8.0, "cm")
+    }
+    assert info == {
+        "model_name": "iris",
+        "model_version": "1",
+        "current_stage": "Production",
+        "description": "",
+        "task": "classification",
+        "signature": {
+            "classes": list(CLASSES),
+            "graph": {"input": "X", "label": "label", "scores": "probabilities"},
+        },
+        "metrics": {"accuracy": 0.97},
+        "run_id": "0" * 32,
+        "data_version": digest(b"data"),
+        "git_commit": None,
+        "created_at": "2026-11-20T12:00:00Z",
+        "source": "registry",
+    }
+    assert loaded_at <= datetime.now(UTC)
+
+
+def test_models_lists_each_model_by_name(api: RunningApi) -> None:
+    models = api.get("/models", role=Role.VIEWER).json()["models"]
+
+    assert [(model["model_name"], model["task"]) for model in models] == [
+        ("demand", "regression"),
+        ("iris", "classification"),
+    ]
+    assert models[1] == api.get("/model-info", role=Role.VIEWER).json()
+
+
+def test_a_model_that_is_productions_is_up_to_date(api: RunningApi) -> None:
+    status = api.get("/models/iris", role=Role.VIEWER).json()
+
+    assert status["model_version"] == status["production_version"] == "1"
+    assert status["up_to_date"] is True
+    assert status["failed_load"] is None
+    assert status["registry"].pop("since")
+    assert status["registry"] == {"reachable": True, "reason": None}
+
+
+def test_a_reload_serves_the_new_version_at_once(start_api: StartApi, registry: InMemoryRegistry) -> None:
+    api = start_api(registry, registry_poll_seconds=LONG)
+    register(registry, bundle_files(), promote=True)
+
+    answer = api.post("/models/iris/reload", role=Role.ADMIN)
+
+    assert answer.status_code == 200
+    result = answer.json()
+    assert (result["changed"], result["previous_version"], result["model"]["model_version"]) == (True, "1", "2")
+    assert api.post("/predict", role=Role.USER, json={"features": [5.1, 3.5, 1.4, 0.2]}).json()["version"] == "2"
+
+
+def test_a_reload_that_finds_nothing_new_says_so(start_api: StartApi, registry: InMemoryRegistry) -> None:
+    api = start_api(registry, registry_poll_seconds=LONG)
+
+    result = api.post("/models/iris/reload", role=Role.ADMIN).json()
+
+    assert (result["changed"], result["previous_version"], result["model"]["up_to_date"]) == (False, "1", True)
+
+
+def test_a_reload_loads_a_model_that_was_not_there_before(start_api: StartApi) -> None:
+    registry = InMemoryRegistry()
+    api = start_api(registry, ready=False, registry_poll_seconds=LONG, models=("rose",))
+    register(registry, bundle_files("rose"), "rose", promote=True)
+
+    result = api.post("/models/rose/reload", role=Role.ADMIN).json()
+
+    assert (result["changed"], result["previous_version"]) == (True, None)
+
+
+def test_a_version_that_cannot_be_loaded_is_told_beside_what_is_served(
+    start_api: StartApi, registry: InMemoryRegistry
+) -> None:
+    api = start_api(registry, registry_poll_seconds=LONG)
+    version = register(registry, bundle_files(), promote=True)
+    registry.replace_file("iris", version, MODEL_FILE, b"damaged")
+
+    result = api.post("/models/iris/reload", role=Role.ADMIN).json()
+
+    assert result["changed"] is False
+    status = api.get("/models/iris", role=Role.VIEWER).json()
+    assert (status["model_version"], status["production_version"], status["up_to_date"]) == ("1", "2", False)
+    failed = status["failed_load"]
+    assert (failed["version"], failed["attempts"]) == ("2", 1)
+    assert failed["reason"].startswith("model.onnx has the digest sha256:")
+    assert parse(failed["at"]) <= datetime.now(UTC)
+
+
+def test_a_registry_that_is_away_is_told_and_the_model_is_not_called_up_to_date(
+    start_api: StartApi, registry: InMemoryRegistry
+) -> None:
+    api = start_api(registry, registry_poll_seconds=LONG)
+    registry.reachable = False
+
+    status = api.post("/models/iris/reload", role=Role.ADMIN).json()["model"]
+
+    assert (status["model_version"], status["up_to_date"]) == ("1", False)
+    assert (status["registry"]["reachable"], status["registry"]["reason"]) == (
+        False,
+        "the model registry cannot be reached",
+    )
+
+
+def test_a_model_without_its_alias_is_served_on_and_told_as_not_up_to_date(
+    start_api: StartApi, registry: InMemoryRegistry
+) -> None:
+    api = start_api(registry, registry_poll_seconds=LONG)
+    registry.delete_alias("iris", PRODUCTION)
+
+    status = api.post("/models/iris/reload", role=Role.ADMIN).json()["model"]
+
+    assert (status["model_version"], status["production_version"], status["up_to_date"]) == ("1", None, False)
+
+
+@pytest.mark.parametrize("name", ["a b", "zoë", "a.b", "..."])
+def test_a_model_with_an_odd_name_is_reached_by_it(start_api: StartApi, name: str) -> None:
+    registry = InMemoryRegistry()
+    register(registry, bundle_files(name), name, promote=True)
+    api = start_api(registry, default_model=name)
+
+    assert api.get(f"/models/{name}", role=Role.VIEWER).json()["model_name"] == name

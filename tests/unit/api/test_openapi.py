@@ -1,0 +1,202 @@
+"""The OpenAPI document: complete, sound, and true."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator, ValidationError  # type: ignore[import-untyped]
+
+from slipway_api.accounts import Role
+from support.api import PASSWORD, RunningApi
+
+JSON = "application/json"
+PROBLEM_JSON = "application/problem+json"
+ROUTES = {
+    ("get", "/"),
+    ("post", "/token"),
+    ("post", "/users"),
+    ("post", "/predict"),
+    ("post", "/models/{name}/predict"),
+    ("get", "/model-info"),
+    ("get", "/models"),
+    ("get", "/models/{name}"),
+    ("post", "/models/{name}/reload"),
+    ("get", "/health/live"),
+    ("get", "/health/ready"),
+    ("get", "/metrics"),
+}
+PUBLIC = {
+    ("get", "/"),
+    ("post", "/token"),
+    ("get", "/health/live"),
+    ("get", "/health/ready"),
+    ("get", "/metrics"),
+}
+
+
+@pytest.fixture(scope="module")
+def document(api: RunningApi) -> dict[str, Any]:
+    document: dict[str, Any] = api.get("/openapi.json").json()
+    return document
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[tuple[str, str], dict[str, Any]]]:
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            yield (method, path), operation
+
+
+def bodies(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each request's and answer's content with a name."""
+    for (method, path), operation in operations(document):
+        for kind, content in operation.get("requestBody", {}).get("content", {}).items():
+            yield f"{method} {path} {kind}", content
+        for status, response in operation["responses"].items():
+            for kind, content in response.get("content", {}).items():
+                yield f"{method} {path} {status} {kind}", content
+
+
+def check(instance: object, schema: dict[str, Any], document: dict[str, Any]) -> None:
+    """Validate against a schema whose references are into the document."""
+    Draft202012Validator({**schema, "components": document["components"]}).validate(instance)
+
+
+def references(node: object) -> Iterator[str]:
+    if isinstance(node, dict):
+        if isinstance(node.get("$ref"), str):
+            yield node["$ref"]
+        for value in node.values():
+            yield from references(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from references(value)
+
+
+def test_every_route_is_there(document: dict[str, Any]) -> None:
+    assert {route for route, _ in operations(document)} >= ROUTES
+
+
+def test_every_route_says_what_it_does(document: dict[str, Any]) -> None:
+    assert [route for route, operation in operations(document) if not operation.get("description")] == []
+
+
+def test_all_but_the_public_routes_need_a_token(document: dict[str, Any]) -> None:
+    public = {route for route, operation in operations(document) if not operation.get("security")}
+
+    assert public == PUBLIC
+
+
+def test_every_error_is_problem_details(document: dict[str, Any]) -> None:
+    for route, operation in operations(document):
+        for status, response in operation["responses"].items():
+            if int(status) >= 400 and (route, status) != (("get", "/health/ready"), "503"):
+                assert list(response["content"]) == [PROBLEM_JSON], (route, status)
+                schema = response["content"][PROBLEM_JSON]["schema"]
+                assert schema == {"$ref": "#/components/schemas/ProblemDetails"}
+
+
+def test_nothing_is_left_of_the_errors_that_are_not_ours(document: dict[str, Any]) -> None:
+    assert "HTTPValidationError" not in json.dumps(document)
+
+
+def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
+    schemas = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
+
+    assert set(references(document)) - schemas == set()
+
+
+def test_every_schema_is_one(document: dict[str, Any]) -> None:
+    for schema in document["components"]["schemas"].values():
+        Draft202012Validator.check_schema(schema)
+
+
+def test_every_example_fits_its_schema(document: dict[str, Any]) -> None:
+    checked = set()
+    for name, content in bodies(document):
+        examples = [example["value"] for example in content.get("examples", {}).values()]
+        for example in [*examples, *([content["example"]] if "example" in content else [])]:
+            check(example, content["schema"], document)
+            checked.add(name)
+    for name, schema in document["components"]["schemas"].items():
+        for example in schema.get("examples", []):
+            check(example, schema, document)
+            checked.add(name)
+
+    assert {"post /predict application/json", "post /predict 200 application/json", "NewUser"} <= checked
+    assert f"post /predict 422 {PROBLEM_JSON}" in checked
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"features": "5.1"},
+        {"features": None},
+        {"features": [None]},
+        {"features": [[5.1, "3.5"]]},
+        {"features": {"a": True}},
+        {"features": [5.1], "other": 1},
+    ],
+    ids=str,
+)
+def test_the_schema_of_a_request_refuses_what_is_no_row(document: dict[str, Any], body: object) -> None:
+    schema = document["paths"]["/predict"]["post"]["requestBody"]["content"][JSON]["schema"]
+
+    with pytest.raises(ValidationError):
+        check(body, schema, document)
+
+
+def test_the_example_of_a_request_is_answered(api: RunningApi, document: dict[str, Any]) -> None:
+    examples = document["paths"]["/predict"]["post"]["requestBody"]["content"][JSON]["examples"]
+
+    for example in examples.values():
+        assert api.post("/predict", role=Role.USER, json=example["value"]).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "template", "request_"),
+    [
+        ("get", "/", "/", {}),
+        ("post", "/token", "/token", {"data": {"username": "uma", "password": PASSWORD}}),
+        ("post", "/predict", "/predict", {"json": {"features": [5.1, 3.5, 1.4, 0.2]}}),
+        (
+            "post",
+            "/models/demand/predict",
+            "/models/{name}/predict",
+            {"json": {"features": [[1, 2, 3, 4], [0.5, 0, 0, 0]]}},
+        ),
+        ("post", "/predict", "/predict", {"json": {"features": [1]}}),
+        ("get", "/model-info", "/model-info", {}),
+        ("get", "/models", "/models", {}),
+        ("get", "/models/iris", "/models/{name}", {}),
+        ("get", "/models/rose", "/models/{name}", {}),
+        ("post", "/models/iris/reload", "/models/{name}/reload", {}),
+        ("post", "/users", "/users", {"json": {"username": "uma", "password": PASSWORD}}),
+        ("get", "/health/live", "/health/live", {}),
+        ("get", "/health/ready", "/health/ready", {}),
+    ],
+)
+def test_an_answer_fits_its_schema(
+    api: RunningApi, document: dict[str, Any], method: str, path: str, template: str, request_: dict[str, Any]
+) -> None:
+    answer = api.request(method.upper(), path, role=Role.ADMIN, **request_)
+
+    content = document["paths"][template][method]["responses"][str(answer.status_code)]["content"]
+    check(answer.json(), content[answer.headers["Content-Type"]]["schema"], document)
+
+
+def test_the_document_is_made_once(api: RunningApi) -> None:
+    assert api.app.openapi() is api.app.openapi()
+
+
+def test_the_documentation_page_needs_no_network(api: RunningApi) -> None:
+    page = api.get("/docs")
+
+    assert page.status_code == 200
+    assert "/openapi.json" in page.text
+    parts = re.findall(r"""(?:src|href)=["']([^"']+)""", page.text)
+    assert parts
+    for part in parts:
+        assert api.get(part).status_code == 200

@@ -1,0 +1,187 @@
+"""The API's settings: what production refuses, and how each is written."""
+
+from pathlib import Path
+
+import hypothesis
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from slipway_api.settings import ApiSettings
+from slipway_core.errors import ConfigurationError
+from slipway_core.policy import new_key, new_password
+from slipway_core.settings import load_settings
+from support.api import SECRET_KEY
+
+UNSAFE_KEYS = [
+    ("k3y-of-17-letters", "is shorter than 32 bytes"),
+    ("x" * 31, "is shorter than 32 bytes"),
+    ("x" * 64, "repeats too few characters"),
+    ("change-me-please-0123456789-abcdefghij", "is a placeholder"),
+    ("your-secret-key-0123456789-abcdefghij", "is a placeholder"),
+]
+UNSAFE_PASSWORDS = [
+    ("pa55wd", "8 to 128 characters"),
+    ("x" * 129, "8 to 128 characters"),
+    ("administrator", "must not be the user's name"),
+    ("Password1", "tried first"),
+    ("change-me-now", "is a placeholder"),
+    ("changeme123", "is a placeholder"),
+]
+
+
+@pytest.fixture(autouse=True)
+def _required(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set what every start needs."""
+    monkeypatch.setenv("SECRET_KEY", SECRET_KEY)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
+
+
+def test_production_is_the_default_and_safe_secrets_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET_KEY", new_key())
+    monkeypatch.setenv("SLIPWAY_ADMIN_PASSWORD", new_password())
+
+    assert load_settings(ApiSettings).env == "production"
+
+
+def test_what_nobody_sets_is_as_documented() -> None:
+    settings = load_settings(ApiSettings)
+
+    assert (settings.host, settings.port) == ("127.0.0.1", 8000)
+    assert (settings.auth_stale_seconds, settings.registry_poll_seconds) == (900, 2)
+    assert (settings.default_model, settings.models) == ("iris", ())
+    assert (settings.admin_username, settings.admin_password) == ("admin", None)
+    assert settings.metrics_public is False
+
+
+@pytest.mark.parametrize(("key", "why"), UNSAFE_KEYS)
+def test_production_refuses_an_unsafe_key_without_telling_it(
+    monkeypatch: pytest.MonkeyPatch, key: str, why: str
+) -> None:
+    monkeypatch.setenv("SECRET_KEY", key)
+
+    with pytest.raises(ConfigurationError, match="SECRET_KEY") as refused:
+        load_settings(ApiSettings)
+
+    assert why in str(refused.value)
+    assert key not in str(refused.value)
+
+
+@pytest.mark.parametrize(("password", "why"), UNSAFE_PASSWORDS)
+def test_production_refuses_an_unsafe_first_password_without_telling_it(
+    monkeypatch: pytest.MonkeyPatch, password: str, why: str
+) -> None:
+    monkeypatch.setenv("SLIPWAY_ADMIN_USERNAME", "Administrator")
+    monkeypatch.setenv("SLIPWAY_ADMIN_PASSWORD", password)
+
+    with pytest.raises(ConfigurationError, match="SLIPWAY_ADMIN_PASSWORD") as refused:
+        load_settings(ApiSettings)
+
+    assert why in str(refused.value)
+    assert password not in str(refused.value)
+
+
+@pytest.mark.parametrize("key", [key for key, _ in UNSAFE_KEYS])
+def test_development_takes_any_key(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    monkeypatch.setenv("SLIPWAY_ENV", "development")
+    monkeypatch.setenv("SECRET_KEY", key)
+
+    assert load_settings(ApiSettings).secret_key.get_secret_value() == key
+
+
+@pytest.mark.parametrize("password", [password for password, _ in UNSAFE_PASSWORDS])
+def test_development_takes_any_first_password(monkeypatch: pytest.MonkeyPatch, password: str) -> None:
+    monkeypatch.setenv("SLIPWAY_ENV", "development")
+    monkeypatch.setenv("SLIPWAY_ADMIN_PASSWORD", password)
+
+    settings = load_settings(ApiSettings)
+
+    assert settings.admin_password is not None
+    assert settings.admin_password.get_secret_value() == password
+
+
+@pytest.mark.parametrize(
+    ("written", "models"),
+    [
+        ("iris", ("iris",)),
+        ("iris,demand", ("iris", "demand")),
+        (" iris , demand ", ("iris", "demand")),
+        ("demand,,iris,", ("demand", "iris")),
+        ("iris,demand,iris", ("iris", "demand")),
+        ("a b,c", ("a b", "c")),
+        (" , ", ()),
+        ("", ()),
+    ],
+)
+def test_models_are_written_as_a_list(monkeypatch: pytest.MonkeyPatch, written: str, models: tuple[str, ...]) -> None:
+    monkeypatch.setenv("SLIPWAY_MODELS", written)
+
+    assert load_settings(ApiSettings).models == models
+
+
+@hypothesis.settings(deadline=None)
+@given(names=st.lists(st.text("abcdefg-_. 0123", min_size=1).map(str.strip).filter(bool), unique=True))
+def test_any_names_are_read_as_they_were_written(names: list[str]) -> None:
+    settings = load_settings(ApiSettings, models=" ,".join(names))
+
+    assert settings.models == tuple(names)
+
+
+@pytest.mark.parametrize("name", ["SECRET_KEY", "DATABASE_URL", "SLIPWAY_ADMIN_PASSWORD", "MLFLOW_TRACKING_PASSWORD"])
+def test_a_secret_may_come_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str) -> None:
+    secret = "sqlite:///somewhere.db" if name == "DATABASE_URL" else new_key()
+    (tmp_path / "secret").write_text(f"{secret}\n")
+    monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(f"{name}_FILE", str(tmp_path / "secret"))
+
+    settings = load_settings(ApiSettings)
+
+    field = name.removeprefix("SLIPWAY_").lower()
+    assert getattr(settings, field).get_secret_value() == secret
+
+
+def test_secrets_are_not_in_what_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    secrets = {name: new_key() for name in ("SECRET_KEY", "SLIPWAY_ADMIN_PASSWORD", "MLFLOW_TRACKING_PASSWORD")}
+    for name, value in secrets.items():
+        monkeypatch.setenv(name, value)
+
+    printed = repr(load_settings(ApiSettings))
+
+    assert [name for name, value in secrets.items() if value in printed] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SLIPWAY_ENV", "staging"),
+        ("SLIPWAY_PORT", "70000"),
+        ("SLIPWAY_PORT", "http"),
+        ("SLIPWAY_TOKEN_TTL_SECONDS", "0"),
+        ("SLIPWAY_AUTH_STALE_SECONDS", "-1"),
+        ("SLIPWAY_REGISTRY_POLL_SECONDS", "0"),
+        ("SLIPWAY_MAX_BODY_BYTES", "0"),
+        ("SLIPWAY_MAX_ROWS", "0"),
+        ("SLIPWAY_METRICS_PUBLIC", "perhaps"),
+        ("SLIPWAY_LOG_LEVEL", "loud"),
+        ("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db"),
+    ],
+)
+def test_a_value_that_makes_no_sense_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+
+    with pytest.raises(ConfigurationError, match=name):
+        load_settings(ApiSettings)
+
+
+@pytest.mark.parametrize("name", ["SECRET_KEY", "MLFLOW_TRACKING_URI"])
+def test_what_is_needed_and_not_set_is_named(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.delenv(name)
+
+    with pytest.raises(ConfigurationError, match=f"{name} is not set"):
+        load_settings(ApiSettings)
+
+
+def test_every_setting_is_described() -> None:
+    undescribed = [name for name, field in ApiSettings.model_fields.items() if not field.description]
+
+    assert undescribed == []

@@ -1,0 +1,158 @@
+"""`slipway models` over a registry that answers what a test tells it; the real one is in tests/integration."""
+
+import json
+import os
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from slipway_cli.cli import main
+from support.command import run
+from support.servers import free_port
+from support.stub_api import Answer, Asked, StubApi, problem, stub_api
+
+VERSION = {"name": "iris", "version": "1", "run_id": "r1", "creation_timestamp": 1_800_000_000_000, "tags": []}
+
+
+def registry_of(model: dict[str, object], *versions: dict[str, object]) -> Callable[[Asked], Answer]:
+    """Return what answers as an MLflow server with one model does."""
+    answers: dict[str, object] = {
+        "registered-models/search": {"registered_models": [model]},
+        "registered-models/get": {"registered_model": model},
+        "model-versions/search": {"model_versions": list(versions)},
+        "model-versions/get": {"model_version": versions[0] if versions else {}},
+    }
+
+    def answer(asked: Asked) -> Answer:
+        call = asked.path.partition("?")[0].removeprefix("/api/2.0/mlflow/")
+        return Answer(answers.get(call, {}))
+
+    return answer
+
+
+@pytest.fixture
+def registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[StubApi]:
+    """A registry that is empty, and that the environment names."""
+    with stub_api(lambda _asked: Answer({})) as stub:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", stub.url)
+        yield stub
+
+
+def test_an_empty_registry_says_how_to_fill_it(registry: StubApi) -> None:
+    ended = run(main, "models", "list")
+
+    assert (ended.exit_code, ended.output) == (
+        0,
+        "No model is registered yet: `slipway train iris` trains the first.\n",
+    )
+
+
+def test_an_empty_registry_is_an_empty_list_in_json(registry: StubApi) -> None:
+    assert json.loads(run(main, "models", "list", "--json").output) == []
+
+
+def test_a_model_without_production_is_shown_as_such(registry: StubApi) -> None:
+    registry.answer = registry_of({"name": "iris"}, VERSION)
+
+    assert "–" in run(main, "models", "list").output
+    assert "iris: Production is not set" in run(main, "models", "show", "iris").output
+
+
+def test_a_version_that_someone_else_registered_is_shown_without_metrics(registry: StubApi) -> None:
+    registry.answer = registry_of({"name": "iris"}, VERSION)
+
+    ended = run(main, "models", "show", "iris", "--json")
+
+    (version,) = json.loads(ended.output)["versions"]
+    assert version["metrics"] == {}
+    assert version["gate"] == []
+    assert version["data_version"] is None
+    assert version["registered_at"] == "2027-01-15T08:00:00+00:00"
+
+
+@pytest.mark.parametrize(
+    ("tag", "value"),
+    [
+        ("slipway.metrics", "not JSON"),
+        ("slipway.metrics", '{"accuracy": "high"}'),
+        ("slipway.gate", "not JSON"),
+        ("slipway.gate", "[1]"),
+    ],
+)
+def test_a_tag_that_someone_else_wrote_does_not_hide_the_versions(registry: StubApi, tag: str, value: str) -> None:
+    registry.answer = registry_of({"name": "iris"}, {**VERSION, "tags": [{"key": tag, "value": value}]})
+
+    ended = run(main, "models", "show", "iris")
+
+    assert ended.exit_code == 0
+    assert "2027-01-15T08:00:00" in ended.output
+
+
+@pytest.mark.parametrize("value", ["not JSON", '{"accuracy": "high"}'])
+def test_metrics_that_someone_else_wrote_do_not_stop_a_promotion(registry: StubApi, value: str) -> None:
+    tags = [{"key": "slipway.metrics", "value": value}]
+    registry.answer = registry_of({"name": "iris"}, {**VERSION, "tags": tags})
+
+    ended = run(main, "models", "promote", "iris", "1")
+
+    assert (ended.exit_code, ended.output) == (0, "Production of iris is version 1 now.\n")
+
+
+@pytest.mark.parametrize("description", ["prices in [eur]", "[/] closes nothing"])
+def test_a_description_is_shown_as_it_is(registry: StubApi, description: str) -> None:
+    registry.answer = registry_of({"name": "prices", "description": description})
+
+    ended = run(main, "models", "list")
+
+    assert description in ended.output
+
+
+def test_a_reason_of_the_gate_is_shown_as_it_is(registry: StubApi) -> None:
+    gate = {"key": "slipway.gate", "value": json.dumps({"promote": False, "reasons": ["[accuracy] is too low"]})}
+    registry.answer = registry_of({"name": "iris"}, {**VERSION, "tags": [gate]})
+
+    assert "[accuracy] is too low" in run(main, "models", "show", "iris").output
+
+
+def test_a_registry_that_cannot_be_reached_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
+
+    ended = run(main, "models", "list")
+
+    assert (ended.exit_code, ended.error) == (1, "Error: the model registry cannot be reached\n")
+
+
+def test_a_registry_that_refuses_access_is_told_with_what_to_check(registry: StubApi) -> None:
+    registry.answer = lambda _asked: problem(403, "Invalid Host header")
+
+    ended = run(main, "models", "list")
+
+    assert ended.exit_code == 1
+    assert "check MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD" in ended.error
+
+
+def test_name_and_password_are_sent_to_the_registry(registry: StubApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "ada")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "secret")
+
+    run(main, "models", "list")
+
+    assert registry.asked[0].headers["Authorization"] == "Basic YWRhOnNlY3JldA=="
+
+
+@pytest.mark.parametrize(("name", "by"), [("ada", "ada"), (None, "uid 54321")])
+def test_the_history_says_who_promoted(
+    registry: StubApi, monkeypatch: pytest.MonkeyPatch, name: str | None, by: str
+) -> None:
+    for variable in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(variable, raising=False)
+    if name is None:
+        monkeypatch.setattr(os, "getuid", lambda: 54321)  # as in a container that is run as any user
+    else:
+        monkeypatch.setenv("LOGNAME", name)
+    registry.answer = registry_of({"name": "iris"}, VERSION)
+
+    run(main, "models", "promote", "iris", "1")
+
+    event = json.loads(registry.asked[-1].json["value"])
+    assert event["by"] == by

@@ -1,0 +1,86 @@
+"""`slipway train`: the trainer's process gets what was typed, and its end is ours."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from slipway_cli.cli import main
+from slipway_cli.commands.train import trainer_command
+from slipway_core.errors import ConfigurationError
+from support.command import run
+
+TOLD = "the trainer is not installed here: run `pip install 'slipway[trainer]'`"
+FAKE = """
+import json, os, sys
+from pathlib import Path
+Path(os.environ["TOLD_TO"]).write_text(json.dumps(sys.argv[1:]))
+raise SystemExit(int(os.environ["END_WITH"]))
+"""
+
+
+@pytest.fixture
+def trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Path]:
+    """Put a fake trainer before the real one; it ends with a code, having written its arguments to a file."""
+
+    def install(exit_code: int) -> Path:
+        package = tmp_path / "path" / "slipway_trainer"
+        package.mkdir(parents=True)
+        (package / "__init__.py").touch()
+        (package / "__main__.py").write_text(FAKE)
+        monkeypatch.setenv("PYTHONPATH", str(package.parent))
+        monkeypatch.setenv("TOLD_TO", str(tmp_path / "told"))
+        monkeypatch.setenv("END_WITH", str(exit_code))
+        return tmp_path / "told"
+
+    return install
+
+
+@pytest.mark.parametrize(
+    ("typed", "passed_on"),
+    [
+        (["iris"], ["train", "iris"]),
+        (["iris", "--data", "my data.csv"], ["train", "iris", "--data", "my data.csv"]),
+        (["no such; recipe"], ["train", "no such; recipe"]),
+    ],
+)
+def test_the_arguments_are_passed_on(trainer: Callable[[int], Path], typed: list[str], passed_on: list[str]) -> None:
+    told = trainer(0)
+
+    ended = run(main, "train", *typed)
+
+    assert ended.exit_code == 0
+    assert json.loads(told.read_text()) == passed_on
+
+
+@pytest.mark.parametrize("exit_code", [0, 1, 3])
+def test_the_exit_code_is_passed_through(trainer: Callable[[int], Path], exit_code: int) -> None:
+    trainer(exit_code)
+
+    assert run(main, "train", "iris").exit_code == exit_code
+
+
+@pytest.mark.parametrize("missing", ["slipway_trainer", "mlflow", "sklearn"])
+def test_a_trainer_that_is_not_installed_is_told(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
+    monkeypatch.setitem(sys.modules, missing, None)
+
+    ended = run(main, "train", "iris")
+
+    assert (ended.exit_code, ended.error) == (1, f"Error: {TOLD}\n")
+
+
+def test_the_command_uses_the_same_python() -> None:
+    assert trainer_command("train", "iris")[:3] == [sys.executable, "-m", "slipway_trainer"]
+
+
+def test_the_command_is_not_made_where_the_trainer_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "mlflow", None)
+
+    with pytest.raises(ConfigurationError, match="the trainer is not installed here"):
+        trainer_command("train", "iris")
+
+
+def test_a_recipe_must_be_named() -> None:
+    assert run(main, "train").exit_code == 2

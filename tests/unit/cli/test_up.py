@@ -1,0 +1,133 @@
+"""`slipway up`: what it refuses before anything starts. The whole of it is tested in tests/integration."""
+
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from slipway_cli.cli import main
+from slipway_cli.embedded.home import Home
+from support.command import Ended, run
+
+
+class Up:
+    """Runs `slipway up` on a folder, which ends because the port that MLflow would have is taken."""
+
+    def __init__(self, folder: Path, port: int) -> None:
+        self._options = (f"--home={folder}", f"--mlflow-port={port}")
+
+    def __call__(self, *options: str) -> Ended:
+        ended = run(main, "up", *self._options, *options)
+        assert ended.exit_code == 1
+        assert ended.error.startswith("Error: ")
+        assert len(ended.error.splitlines()) == 1
+        return ended
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where the stack would write."""
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def up(folder: Path) -> Iterator[Up]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield Up(folder, listener.getsockname()[1])
+
+
+def test_a_taken_port_is_told_with_its_option(up: Up) -> None:
+    assert "choose another with --mlflow-port" in up().error
+
+
+@pytest.mark.parametrize(
+    ("password", "why"),
+    [
+        ("short", "must have 8 to 128 characters"),
+        ("password1", "is one of those that are tried first"),
+        ("Administrator", "is one of those that are tried first"),
+    ],
+)
+def test_a_weak_password_is_refused_before_anything_is_made(up: Up, folder: Path, password: str, why: str) -> None:
+    assert up("--admin-password", password).error == f"Error: the administrator's password {why}\n"
+    assert not folder.exists()
+
+
+def test_the_name_of_the_administrator_is_no_password(up: Up, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLIPWAY_ADMIN_USERNAME", "ada-lovelace")
+
+    assert "must not be the user's name" in up("--admin-password", "Ada-Lovelace").error
+
+
+def test_a_password_that_comes_too_late_is_told(up: Up) -> None:
+    up("--admin-password", "correct horse")
+
+    ended = up("--admin-password", "another horse")
+
+    assert "The given password is not used: the account was made before" in ended.output
+    assert "horse" not in ended.output
+
+
+def test_the_same_password_again_is_nothing_to_tell(up: Up) -> None:
+    up("--admin-password", "correct horse")
+
+    assert "not used" not in up("--admin-password", "correct horse").output
+
+
+def test_the_password_may_come_from_the_environment(up: Up, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLIPWAY_ADMIN_PASSWORD", "correct horse")
+
+    up()
+
+    assert Home(folder).password_file.read_text() == "correct horse\n"
+
+
+def test_the_option_wins_over_the_environment(up: Up, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLIPWAY_ADMIN_PASSWORD", "correct horse")
+
+    up("--admin-password", "another horse")
+
+    assert Home(folder).password_file.read_text() == "another horse\n"
+
+
+def test_a_key_of_the_environment_is_not_kept(up: Up, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET_KEY", "k" * 48)
+
+    up()
+
+    assert not (folder / "secret-key").exists()
+
+
+def test_without_a_key_of_the_environment_one_is_made_and_kept(up: Up, folder: Path) -> None:
+    up()
+
+    assert (folder / "secret-key").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_folder_that_is_held_is_told(up: Up, folder: Path) -> None:
+    home = Home(folder)
+    home.make()
+
+    with home.locked():
+        assert up().error.startswith(f"Error: a stack is running on {folder} already")
+
+
+def test_a_folder_that_cannot_be_made_is_told(up: Up, folder: Path) -> None:
+    folder.touch()
+
+    assert up().error.startswith(f"Error: the folder {folder} cannot be written")
+
+
+@pytest.mark.parametrize(
+    ("module", "extra"),
+    [("mlflow", "trainer"), ("sklearn", "trainer"), ("slipway_api", "api"), ("fastapi", "api")],
+)
+def test_a_service_that_is_not_installed_is_told(
+    up: Up, folder: Path, monkeypatch: pytest.MonkeyPatch, module: str, extra: str
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+
+    assert up().error.endswith(f"is not installed here: run `pip install 'slipway[{extra}]'`\n")
+    assert not folder.exists()

@@ -1,0 +1,81 @@
+"""Slipway's own database: which addresses are understood, and how a connection to SQLite is prepared."""
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
+
+from slipway_core.database import connect, database_url
+from slipway_core.errors import ConfigurationError
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("postgresql://u:p@db:5433/slipway", "postgresql+psycopg2://u:p@db:5433/slipway"),
+        ("postgres://u:p@db/slipway", "postgresql+psycopg2://u:p@db/slipway"),
+        ("postgresql+psycopg2://u:p@db/slipway", "postgresql+psycopg2://u:p@db/slipway"),
+        ("postgresql+asyncpg://u:p@db/slipway", "postgresql+psycopg2://u:p@db/slipway"),
+        (
+            "postgresql://u:p%40ss@db/slipway?sslmode=require",
+            "postgresql+psycopg2://u:p%40ss@db/slipway?sslmode=require",
+        ),
+        ("sqlite:///slipway.db", "sqlite:///slipway.db"),
+        ("sqlite:////var/lib/slipway.db", "sqlite:////var/lib/slipway.db"),
+        ("sqlite+aiosqlite:///slipway.db", "sqlite:///slipway.db"),
+    ],
+)
+def test_an_address_is_understood_with_the_driver_that_is_installed(url: str, expected: str) -> None:
+    assert database_url(url).render_as_string(hide_password=False) == expected
+
+
+@pytest.mark.parametrize("url", ["", "slipway.db", "postgresql//db", "postgresql://u:hunter2@db:port/slipway"])
+def test_what_is_no_address_is_refused_with_one_to_follow_and_without_its_password(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="DATABASE_URL is not a database URL; write sqlite:///") as caught:
+        database_url(url)
+
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["mysql://u:hunter2@db/slipway", "mssql+pyodbc://u:hunter2@db/slipway"])
+def test_another_database_is_refused_by_its_name(url: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        connect(url)
+
+    name = url.partition(":")[0].partition("+")[0]
+    assert str(caught.value) == f"DATABASE_URL names {name}; Slipway keeps its tables in SQLite or PostgreSQL"
+
+
+@pytest.mark.parametrize("url", ["postgresql://u:p@db.invalid/slipway", "sqlite:///no/such/folder/slipway.db"])
+def test_an_engine_connects_to_nothing_by_itself(url: str) -> None:
+    engine = connect(url)
+
+    assert engine.pool.status()
+    engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("pragma", "expected"),
+    [("journal_mode", "wal"), ("busy_timeout", 5000), ("foreign_keys", 1)],
+    ids=["readers and a writer at once", "wait for a lock", "references are held"],
+)
+def test_every_connection_to_sqlite_is_prepared(tmp_path: Path, pragma: str, expected: object) -> None:
+    engine = connect(f"sqlite:///{tmp_path / 'slipway.db'}")
+
+    with engine.connect() as first, engine.connect() as second:
+        found = [connection.execute(text(f"PRAGMA {pragma}")).scalar_one() for connection in (first, second)]
+    engine.dispose()
+
+    assert found == [expected, expected]
+
+
+def test_sqlite_refuses_a_reference_to_nothing(tmp_path: Path) -> None:
+    engine = connect(f"sqlite:///{tmp_path / 'slipway.db'}")
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE parent (id INTEGER PRIMARY KEY)"))
+        connection.execute(text("CREATE TABLE child (parent INTEGER REFERENCES parent (id))"))
+
+    with engine.connect() as connection, pytest.raises(IntegrityError):
+        connection.execute(text("INSERT INTO child VALUES (1)"))
+    engine.dispose()

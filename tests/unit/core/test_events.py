@@ -1,0 +1,150 @@
+"""The history: what a promotion's tag holds, how events are numbered, and what is passed over."""
+
+import json
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from slipway_core.registry.events import EVENT_PREFIX, PromotionEvent, history, next_key
+
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+
+def event(version: str = "7", **changes: Any) -> PromotionEvent:
+    fields = {
+        "action": "promote",
+        "version": version,
+        "from": "6",
+        "by": "grace",
+        "at": NOON,
+        "reason": "not worse than 6",
+        "metrics": {"accuracy": 0.97},
+        "data_version": "sha256:" + "0" * 64,
+    }
+    return PromotionEvent.model_validate({**fields, **changes})
+
+
+def test_the_tag_has_exactly_the_agreed_keys() -> None:
+    assert json.loads(event().to_tag()) == {
+        "action": "promote",
+        "version": "7",
+        "from": "6",
+        "by": "grace",
+        "at": "2026-11-20T12:00:00Z",
+        "reason": "not worse than 6",
+        "metrics": {"accuracy": 0.97},
+        "data_version": "sha256:" + "0" * 64,
+    }
+
+
+def test_the_tag_has_the_same_keys_where_little_is_known() -> None:
+    little: dict[str, Any] = {"from": None, "metrics": {}, "data_version": None}
+
+    told = json.loads(event(**little).to_tag())
+
+    assert told.keys() == json.loads(event().to_tag()).keys()
+    assert told["from"] is None
+    assert told["data_version"] is None
+
+
+def test_the_tag_tells_the_time_in_utc() -> None:
+    elsewhere = event(at=NOON.astimezone(timezone(timedelta(hours=2))))
+
+    assert json.loads(elsewhere.to_tag())["at"] == "2026-11-20T12:00:00Z"
+
+
+def test_a_time_without_a_zone_is_refused() -> None:
+    with pytest.raises(ValidationError, match="timezone"):
+        event(at=NOON.replace(tzinfo=None))
+
+
+def test_an_action_that_is_neither_promotion_nor_rollback_is_refused() -> None:
+    with pytest.raises(ValidationError, match="action"):
+        event(action="delete")
+
+
+@given(
+    st.builds(
+        event,
+        version=st.integers(1, 10**6).map(str),
+        action=st.sampled_from(["promote", "rollback"]),
+        by=st.text(),
+        reason=st.text(),
+        at=st.datetimes(timezones=st.just(UTC)),
+        metrics=st.dictionaries(st.text(), st.floats(allow_nan=False, allow_infinity=False)),
+    )
+)
+def test_an_event_is_read_as_it_was_written(written: PromotionEvent) -> None:
+    assert history({f"{EVENT_PREFIX}000001": written.to_tag()}) == [written]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_an_odd_metric_does_not_lose_the_event(value: float) -> None:
+    written = event(metrics={"r2": value, "mae": 12.5})
+
+    (read,) = history({f"{EVENT_PREFIX}000001": written.to_tag()})
+
+    assert read.version == "7"
+    assert read.metrics["mae"] == 12.5
+
+
+def test_events_come_in_the_order_of_their_numbers() -> None:
+    numbers = (10, 2, 1_000_000, 1)
+    tags = {f"{EVENT_PREFIX}{number:06d}": event(str(number)).to_tag() for number in numbers}
+
+    assert [found.version for found in history(tags)] == ["1", "2", "10", "1000000"]
+
+
+def test_numbers_that_are_missing_leave_no_hole() -> None:
+    tags = {f"{EVENT_PREFIX}000003": event("3").to_tag(), f"{EVENT_PREFIX}000007": event("7").to_tag()}
+
+    assert [found.version for found in history(tags)] == ["3", "7"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("slipway.event.000002", "not JSON"),
+        ("slipway.event.000002", "[]"),
+        ("slipway.event.000002", '{"action": "promote"}'),
+        ("slipway.event.000002", ""),
+        ("slipway.event.", event("2").to_tag()),
+        ("slipway.event.two", event("2").to_tag()),
+        ("slipway.event.²", event("2").to_tag()),
+        ("slipway.event.-2", event("2").to_tag()),
+        ("slipway.events.000002", event("2").to_tag()),
+        ("team", "vision"),
+    ],
+)
+def test_a_tag_that_is_no_event_is_passed_over(key: str, value: str) -> None:
+    tags = {"slipway.event.000001": event("1").to_tag(), key: value, "slipway.event.000003": event("3").to_tag()}
+
+    assert [found.version for found in history(tags)] == ["1", "3"]
+
+
+def test_a_field_that_a_later_release_adds_does_not_lose_the_event() -> None:
+    tag = json.dumps({**json.loads(event().to_tag()), "approved_by": "ada"})
+
+    assert history({f"{EVENT_PREFIX}000001": tag}) == [event()]
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        ([], "slipway.event.000001"),
+        (["slipway.event.000001"], "slipway.event.000002"),
+        (["slipway.event.000002", "slipway.event.000007"], "slipway.event.000008"),
+        (["slipway.event.9", "slipway.event.10"], "slipway.event.000011"),
+        (["slipway.event.999999"], "slipway.event.1000000"),
+        (
+            ["slipway.event.two", "slipway.event.", "slipway.event.-9", "team", "slipway.event.²"],
+            "slipway.event.000001",
+        ),
+    ],
+)
+def test_the_next_event_takes_the_number_after_the_highest(keys: list[str], expected: str) -> None:
+    assert next_key(dict.fromkeys(keys, "whatever they hold")) == expected

@@ -1,0 +1,238 @@
+"""The graph: what loads, what it answers, and when a replay of the golden rows refuses it."""
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+from onnx import TensorProto, ValueInfoProto, helper
+
+from slipway_core.bundle import Golden, GoldenOutputs, GraphNames
+from slipway_core.errors import BundleError
+from slipway_core.graph import Graph, replay
+from support.bundles import BIAS, GOLDEN_ROWS, NAMES, golden_of, linear_classifier, regressor
+
+REGRESSOR_NAMES = GraphNames(input="X", label="value")
+ROWS = np.array(GOLDEN_ROWS, dtype=np.float32)
+
+
+def classifier_that_ends_in(label: ValueInfoProto, scores: ValueInfoProto, *last: tuple[str, str, str]) -> bytes:
+    """Return a graph of four features whose outputs are of unusual types.
+
+    Args:
+        label: the type of the output `label`.
+        scores: the type of the output `probabilities`.
+        last: the operators that make them, as (operator, input, output); the index of the greatest feature is
+            called `index`.
+    """
+    domains = {"ZipMap": "ai.onnx.ml", "LabelEncoder": "ai.onnx.ml"}
+    attributes: dict[str, dict[str, Any]] = {
+        "ZipMap": {"classlabels_int64s": [0, 1, 2, 3]},
+        "LabelEncoder": {"keys_int64s": [0, 1, 2, 3], "values_strings": ["a", "b", "c", "d"]},
+        "Softmax": {"axis": 1},
+    }
+    nodes = [helper.make_node("ArgMax", ["X"], ["index"], axis=1, keepdims=0)]
+    nodes += [
+        helper.make_node(kind, [taken], [given], domain=domains.get(kind, ""), **attributes.get(kind, {}))
+        for kind, taken, given in last
+    ]
+    features = helper.make_tensor_value_info("X", TensorProto.FLOAT, [None, 4])
+    graph = helper.make_graph(nodes, "unusual", [features], [label, scores])
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 3)]
+    return bytes(helper.make_model(graph, opset_imports=opsets, ir_version=9).SerializeToString())
+
+
+def with_string_labels() -> bytes:
+    """Return a graph like those that scikit-learn's classifiers of named classes are exported to."""
+    return classifier_that_ends_in(
+        helper.make_tensor_value_info("label", TensorProto.STRING, [None]),
+        helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, [None, 4]),
+        ("LabelEncoder", "index", "label"),
+        ("Softmax", "X", "probabilities"),
+    )
+
+
+def with_scores_in_dictionaries() -> bytes:
+    """Return a graph like those that skl2onnx makes unless `zipmap` is off."""
+    entry = helper.make_map_type_proto(TensorProto.INT64, helper.make_tensor_type_proto(TensorProto.FLOAT, []))
+    return classifier_that_ends_in(
+        helper.make_tensor_value_info("label", TensorProto.INT64, [None]),
+        helper.make_value_info("probabilities", helper.make_sequence_type_proto(entry)),
+        ("Identity", "index", "label"),
+        ("ZipMap", "X", "probabilities"),
+    )
+
+
+def golden_with(**changes: Any) -> Golden:
+    """Return the golden rows of the linear classifier with some of their outputs set."""
+    golden = golden_of(linear_classifier())
+    outputs: dict[str, Any] = {name: changes.pop(name) for name in ("prediction", "scores") if name in changes}
+    return golden.model_copy(update={**changes, "outputs": golden.outputs.model_copy(update=outputs)})
+
+
+# Load and run
+
+
+def test_a_classifier_gives_class_indices_and_probabilities() -> None:
+    outputs = Graph(linear_classifier(), NAMES).run(ROWS)
+
+    assert outputs.prediction.tolist() == [0, 1, 2]
+    assert outputs.prediction.dtype == np.int64
+    assert outputs.scores is not None
+    assert outputs.scores.shape == (3, 3)
+    assert outputs.scores.dtype == np.float32
+    assert np.allclose(outputs.scores.sum(axis=1), 1.0)
+
+
+def test_a_regressor_gives_one_value_a_row_and_no_scores() -> None:
+    outputs = Graph(regressor(), REGRESSOR_NAMES).run(ROWS)
+
+    assert outputs.prediction.shape == (3,)
+    assert np.allclose(outputs.prediction, ROWS.sum(axis=1))
+    assert outputs.scores is None
+
+
+def test_scores_that_are_not_asked_for_are_not_given() -> None:
+    names = GraphNames(input="X", label="label")
+
+    assert Graph(linear_classifier(), names).run(ROWS).scores is None
+
+
+def test_threads_may_share_a_graph() -> None:
+    graph = Graph(linear_classifier(), NAMES)
+
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda _: graph.run(ROWS).prediction.tolist(), range(100)))
+
+    assert answers == [[0, 1, 2]] * 100
+
+
+# What does not load
+
+
+@pytest.mark.parametrize("model", [b"", b"not a graph", linear_classifier()[:-40]], ids=["empty", "text", "cut short"])
+def test_what_is_no_graph_is_refused(model: bytes) -> None:
+    with pytest.raises(BundleError) as caught:
+        Graph(model, NAMES)
+
+    assert str(caught.value) == "the graph cannot be loaded: it is not a valid ONNX model; export it again"
+
+
+def test_a_graph_whose_input_has_another_name_is_refused() -> None:
+    with pytest.raises(BundleError) as caught:
+        Graph(linear_classifier(input_name="rows"), NAMES)
+
+    assert str(caught.value) == "the graph takes rows, but the manifest names X"
+
+
+def test_a_graph_that_takes_more_than_the_features_is_refused() -> None:
+    inputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [None, 4]) for name in ("X", "mask")]
+    output = helper.make_tensor_value_info("value", TensorProto.FLOAT, [None, 4])
+    graph = helper.make_graph([helper.make_node("Mul", ["X", "mask"], ["value"])], "masked", inputs, [output])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+
+    with pytest.raises(BundleError, match=r"^the graph takes X, mask, but the manifest names X$"):
+        Graph(model.SerializeToString(), REGRESSOR_NAMES)
+
+
+@pytest.mark.parametrize(
+    ("names", "missing"),
+    [
+        (GraphNames(input="X", label="class", scores="probabilities"), "class"),
+        (GraphNames(input="X", label="label", scores="odds"), "odds"),
+        (GraphNames(input="X", label="class", scores="odds"), "class, odds"),
+    ],
+)
+def test_a_graph_without_an_output_of_the_manifest_is_refused(names: GraphNames, missing: str) -> None:
+    with pytest.raises(BundleError) as caught:
+        Graph(linear_classifier(), names)
+
+    assert str(caught.value) == f"the graph has no output named {missing}, which the manifest names"
+
+
+def test_rows_that_the_graph_does_not_take_are_refused() -> None:
+    graph = Graph(linear_classifier(), NAMES)
+
+    with pytest.raises(BundleError, match=r"^the graph fails on rows of its own signature; export it again$"):
+        graph.run(ROWS[:, :3])
+
+
+# Replay
+
+
+@pytest.mark.parametrize(("model", "names"), [(linear_classifier(), NAMES), (regressor(), REGRESSOR_NAMES)])
+def test_a_graph_that_does_what_was_evaluated_passes(model: bytes, names: GraphNames) -> None:
+    replay(Graph(model, names), golden_of(model, names))
+
+
+def test_a_difference_within_the_tolerance_passes() -> None:
+    golden = golden_of(linear_classifier())
+    assert golden.outputs.scores is not None
+    nearly = tuple(tuple(score + 5e-6 for score in row) for row in golden.outputs.scores)
+
+    replay(Graph(linear_classifier(), NAMES), golden_with(scores=nearly))
+
+
+def test_another_class_is_refused_with_its_row() -> None:
+    with pytest.raises(BundleError, match=r"^golden row 1 gives another prediction than golden.json says"):
+        replay(Graph(linear_classifier(), NAMES), golden_with(prediction=(0.0, 2.0, 2.0)))
+
+
+def test_another_class_is_refused_however_wide_the_tolerance() -> None:
+    with pytest.raises(BundleError, match=r"^golden row 1 gives another prediction than golden.json says"):
+        replay(Graph(linear_classifier(), NAMES), golden_with(prediction=(0.0, 2.0, 2.0), atol=1.0))
+
+
+def test_other_scores_are_refused_with_their_row() -> None:
+    shifted = linear_classifier(BIAS + np.array([0.0, 0.01, 0.0], dtype=np.float32))
+
+    with pytest.raises(BundleError, match=r"^golden row 0 gives another scores than golden.json says"):
+        replay(Graph(shifted, NAMES), golden_of(linear_classifier()))
+
+
+def test_another_value_of_a_regressor_is_refused_with_its_row() -> None:
+    golden = golden_of(regressor(), REGRESSOR_NAMES)
+    *values, last = golden.outputs.prediction
+    other = golden.model_copy(update={"outputs": GoldenOutputs(prediction=(*values, last * 1.001))})
+
+    with pytest.raises(BundleError, match=r"^golden row 2 gives another prediction than golden.json says"):
+        replay(Graph(regressor(), REGRESSOR_NAMES), other)
+
+
+def test_what_is_not_a_number_is_refused_even_if_it_was_evaluated() -> None:
+    broken = linear_classifier(np.array([np.nan, 1.5, -6.5], dtype=np.float32))
+
+    with pytest.raises(BundleError, match=r"^golden row 0 gives another scores than golden.json says"):
+        replay(Graph(broken, NAMES), golden_of(broken))
+
+
+@pytest.mark.parametrize(
+    "scores",
+    [None, ((0.9, 0.1),) * 3, ((0.9, 0.1, 0.0), (1.0,), (0.9, 0.1, 0.0))],
+    ids=["none", "of two classes", "of unlike lengths"],
+)
+def test_scores_of_another_shape_are_refused(scores: object) -> None:
+    with pytest.raises(BundleError, match=r"^the golden rows give scores of another shape than golden.json says$"):
+        replay(Graph(linear_classifier(), NAMES), golden_with(scores=scores))
+
+
+def test_scores_that_a_graph_does_not_give_are_refused() -> None:
+    without_scores = Graph(linear_classifier(), GraphNames(input="X", label="label"))
+
+    with pytest.raises(BundleError, match=r"^the golden rows give scores of another shape than golden.json says$"):
+        replay(without_scores, golden_of(linear_classifier()))
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        (with_string_labels(), "labels are not numbers: export the classes as indices"),
+        (with_scores_in_dictionaries(), "scores of another shape than golden.json says"),
+    ],
+    ids=["labels", "scores"],
+)
+def test_a_graph_whose_outputs_are_no_tensors_of_numbers_is_refused(model: bytes, words: str) -> None:
+    golden = golden_with(prediction=(0.0, 0.0, 0.0), scores=((0.25, 0.25, 0.25, 0.25),) * 3)
+
+    with pytest.raises(BundleError, match=words):
+        replay(Graph(model, NAMES), golden)

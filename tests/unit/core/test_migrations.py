@@ -1,0 +1,123 @@
+"""The migrations on SQLite: they make what the tables say, once, and refuse what they cannot bring up to date."""
+
+import sqlite3
+import uuid
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import insert, inspect, select, text
+
+from slipway_core.database import connect
+from slipway_core.errors import ConfigurationError
+from slipway_core.migrations import upgrade
+from slipway_core.tables import metadata, users
+from support.migrations import downgrade, table_names
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'slipway.db'}"
+
+
+def test_the_migrations_make_exactly_the_tables(url: str) -> None:
+    upgrade(url)
+
+    engine = connect(url)
+    with engine.connect() as connection:
+        differences = compare_metadata(MigrationContext.configure(connection), metadata)
+    engine.dispose()
+    assert differences == []
+
+
+def test_every_constraint_has_a_name_to_change_it_by(url: str) -> None:
+    upgrade(url)
+
+    engine = connect(url)
+    inspector = inspect(engine)
+    names = [inspector.get_pk_constraint("users")["name"]]
+    names += [constraint["name"] for constraint in inspector.get_unique_constraints("users")]
+    engine.dispose()
+    assert names == ["pk_users", "uq_users_name"]
+
+
+def test_upgrading_twice_keeps_what_is_there(url: str) -> None:
+    upgrade(url)
+    engine = connect(url)
+    with engine.begin() as connection:
+        connection.execute(
+            insert(users).values(
+                id=uuid.uuid4(),
+                name="grace",
+                password_hash="x",
+                role="user",
+                version=1,
+                disabled=False,
+                created_at=datetime.now(UTC),
+            )
+        )
+
+    upgrade(url)
+
+    with engine.connect() as connection:
+        assert connection.execute(select(users.c.name)).scalars().all() == ["grace"]
+    engine.dispose()
+
+
+def test_the_migrations_can_be_taken_back_and_made_again(url: str) -> None:
+    upgrade(url)
+
+    downgrade(url)
+    without = table_names(url)
+    upgrade(url)
+
+    assert without == {"alembic_version"}
+    assert table_names(url) == {"alembic_version", "users"}
+
+
+def test_a_database_in_a_folder_that_does_not_exist_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        ConfigurationError, match=r"^the database of DATABASE_URL cannot be brought up to date"
+    ) as caught:
+        upgrade(f"sqlite:///{tmp_path / 'missing' / 'slipway.db'}")
+
+    assert str(tmp_path) not in str(caught.value)
+
+
+def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "slipway.db").write_bytes(b"not a database" * 100)
+
+    with pytest.raises(ConfigurationError, match="cannot be brought up to date"):
+        upgrade(f"sqlite:///{tmp_path / 'slipway.db'}")
+
+
+def test_a_database_that_may_not_be_written_is_refused(tmp_path: Path) -> None:
+    sqlite3.connect(tmp_path / "slipway.db").close()
+
+    with pytest.raises(ConfigurationError, match="cannot be brought up to date"):
+        upgrade(f"sqlite:///file:{tmp_path / 'slipway.db'}?mode=ro&uri=true")
+
+
+def test_a_database_of_a_later_release_is_refused(url: str) -> None:
+    upgrade(url)
+    engine = connect(url)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    engine.dispose()
+
+    with pytest.raises(ConfigurationError):
+        upgrade(url)
+
+
+def test_a_server_that_is_away_is_refused_without_its_password() -> None:
+    with pytest.raises(ConfigurationError, match="cannot be brought up to date") as caught:
+        upgrade("postgresql://slipway:hunter2@127.0.0.1:1/slipway")
+
+    assert "hunter2" not in str(caught.value)
+
+
+def test_what_is_no_address_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="DATABASE_URL is not a database URL"):
+        upgrade("slipway.db")

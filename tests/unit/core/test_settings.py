@@ -1,0 +1,251 @@
+"""Settings: where values come from, what is refused at start, and that no error tells a secret."""
+
+import traceback
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import pytest
+from pydantic import Field, SecretStr, ValidationError, model_validator
+
+from slipway_core.errors import ConfigurationError
+from slipway_core.settings import ServiceSettings, load_settings, refuse_unknown_variables, variable_of
+
+SECRET = "correct-horse-battery-staple"
+
+
+class SampleSettings(ServiceSettings):
+    """Settings with one field of each kind that services have."""
+
+    file_fields: ClassVar[frozenset[str]] = frozenset({"secret_key", "admin_password"})
+
+    port: int = Field(default=8000, ge=1, le=65535, description="The port.")
+    admin_password: SecretStr | None = Field(default=None, min_length=20, description="The first password.")
+    secret_key: SecretStr = Field(validation_alias="SECRET_KEY", description="Signs the tokens.")
+
+    @model_validator(mode="after")
+    def _refuse_marked_key(self) -> Self:
+        if self.secret_key.get_secret_value().startswith("unsafe"):
+            raise ValueError("SECRET_KEY is unsafe")
+        return self
+
+
+@pytest.fixture(autouse=True)
+def _whole_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET_KEY", SECRET)
+
+
+def test_a_setting_is_read_from_its_prefixed_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLIPWAY_PORT", "9000")
+
+    assert load_settings(SampleSettings).port == 9000
+
+
+def test_a_setting_with_an_alias_is_read_from_that_variable() -> None:
+    assert load_settings(SampleSettings).secret_key.get_secret_value() == SECRET
+
+
+def test_what_is_not_set_has_its_default() -> None:
+    settings = load_settings(SampleSettings)
+
+    assert (settings.port, settings.admin_password, settings.log_level) == (8000, None, "info")
+
+
+@pytest.mark.parametrize(("field", "variable"), [("port", "SLIPWAY_PORT"), ("secret_key", "SECRET_KEY")])
+def test_every_field_has_one_variable(field: str, variable: str) -> None:
+    assert variable_of(SampleSettings, field) == variable
+
+
+@pytest.mark.parametrize(("field", "value"), [("port", 7000), ("secret_key", "given as an argument")])
+def test_an_argument_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch, field: str, value: Any) -> None:
+    monkeypatch.setenv("SLIPWAY_PORT", "9000")
+
+    found = getattr(load_settings(SampleSettings, **{field: value}), field)
+
+    assert (found.get_secret_value() if isinstance(found, SecretStr) else found) == value
+
+
+def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLIPWAY_PORT", "")
+
+    assert load_settings(SampleSettings).port == 8000
+
+
+def test_settings_cannot_be_changed() -> None:
+    settings = load_settings(SampleSettings)
+
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.port = 9000  # type: ignore[misc]  # what the type checker refuses, too
+
+
+def test_a_secret_does_not_show_when_settings_are_printed() -> None:
+    assert SECRET not in repr(load_settings(SampleSettings))
+
+
+# Secrets in files
+
+
+def test_a_secret_is_read_from_the_file_that_its_variable_names(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "secret"
+    file.write_text(f"{SECRET} in a file\n", encoding="utf-8")
+    monkeypatch.delenv("SECRET_KEY")
+    monkeypatch.setenv("SECRET_KEY_FILE", str(file))
+
+    # Without the line's end that editors and `echo` write.
+    assert load_settings(SampleSettings).secret_key.get_secret_value() == f"{SECRET} in a file"
+
+
+@pytest.mark.parametrize("variable", ["SECRET_KEY", "SLIPWAY_ADMIN_PASSWORD"])
+def test_the_variable_itself_wins_over_its_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str) -> None:
+    file = tmp_path / "secret"
+    file.write_text("what the file says, twenty characters", encoding="utf-8")
+    monkeypatch.setenv(variable, SECRET)
+    monkeypatch.setenv(f"{variable}_FILE", str(file))
+
+    settings = load_settings(SampleSettings)
+
+    found = settings.secret_key if variable == "SECRET_KEY" else settings.admin_password
+    assert found is not None
+    assert found.get_secret_value() == SECRET
+
+
+def test_an_empty_variable_leaves_the_word_to_its_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_text("what the file says", encoding="utf-8")
+    monkeypatch.setenv("SECRET_KEY", "")
+    monkeypatch.setenv("SECRET_KEY_FILE", str(file))
+
+    assert load_settings(SampleSettings).secret_key.get_secret_value() == "what the file says"
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe\xff"], ids=["missing", "not text"])
+def test_a_file_that_cannot_be_read_is_refused_by_its_variable(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes | None
+) -> None:
+    file = tmp_path / "secret"
+    if content is not None:
+        file.write_bytes(content)
+    monkeypatch.setenv("SLIPWAY_ADMIN_PASSWORD_FILE", str(file))
+
+    with pytest.raises(ConfigurationError, match=r"^SLIPWAY_ADMIN_PASSWORD_FILE names a file that cannot be read"):
+        load_settings(SampleSettings)
+
+
+def test_a_settings_class_without_file_fields_reads_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLIPWAY_ADMIN_PASSWORD_FILE", "there is no such file")
+
+    assert load_settings(ServiceSettings).log_format == "auto"
+
+
+# What is refused
+
+
+def test_a_missing_setting_is_told_with_what_it_is_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SECRET_KEY")
+
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(SampleSettings)
+
+    assert str(caught.value) == "SECRET_KEY is not set. Signs the tokens."
+
+
+def test_every_wrong_setting_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SECRET_KEY")
+    monkeypatch.setenv("SLIPWAY_PORT", "99999")
+    monkeypatch.setenv("SLIPWAY_LOG_LEVEL", "loud")
+
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(SampleSettings)
+
+    assert all(name in str(caught.value) for name in ("SECRET_KEY is", "SLIPWAY_PORT: ", "SLIPWAY_LOG_LEVEL: "))
+
+
+def test_what_the_settings_say_of_each_other_is_told_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET_KEY", "unsafe")
+
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(SampleSettings)
+
+    assert str(caught.value) == "SECRET_KEY is unsafe"
+
+
+wrong_values = pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("SLIPWAY_ADMIN_PASSWORD", "hunter2"),
+        ("SECRET_KEY", "unsafe-hunter2"),
+        ("SLIPWAY_PORT", "hunter2"),
+    ],
+)
+
+
+@wrong_values
+def test_an_error_never_tells_the_value(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
+    monkeypatch.setenv(variable, value)
+
+    with pytest.raises(ConfigurationError, match=variable) as caught:
+        load_settings(SampleSettings)
+
+    assert "hunter2" not in str(caught.value)
+
+
+@wrong_values
+def test_an_errors_traceback_never_tells_the_value(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
+    monkeypatch.setenv(variable, value)
+
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(SampleSettings)
+
+    # With the causes, as a log or an unhandled exception prints them.
+    assert "hunter2" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_an_unknown_variable_is_refused_when_settings_are_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLIPWAY_PROT", "9000")
+
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(SampleSettings)
+
+    assert str(caught.value) == "SLIPWAY_PROT is not a setting of Slipway; did you mean SLIPWAY_PORT?"
+
+
+@pytest.mark.parametrize(
+    ("variable", "meant"),
+    [
+        ("SLIPWAY_LOGLEVEL", "SLIPWAY_LOG_LEVEL"),
+        ("SLIPWAY_ADMIN_PASSWORT", "SLIPWAY_ADMIN_PASSWORD"),
+        ("SLIPWAY_MODEL", "SLIPWAY_MODELS"),
+        # A file is read for secrets only.
+        ("SLIPWAY_PORT_FILE", "SLIPWAY_PORT"),
+        # Those that others share have no prefix, and are the ones that are prefixed by mistake.
+        ("SLIPWAY_SECRET_KEY", "SECRET_KEY"),
+        ("SLIPWAY_DATABASE_URL", "DATABASE_URL"),
+        ("SLIPWAY_MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_URI"),
+    ],
+)
+def test_a_misspelt_variable_is_met_with_what_was_meant(variable: str, meant: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        refuse_unknown_variables({variable: "x"})
+
+    assert str(caught.value) == f"{variable} is not a setting of Slipway; did you mean {meant}?"
+
+
+def test_a_variable_like_no_other_is_met_with_where_they_are_listed() -> None:
+    with pytest.raises(ConfigurationError, match=r"SLIPWAY_QQQQQQQQQQQQ is not a setting of Slipway; see .env.example"):
+        refuse_unknown_variables({"SLIPWAY_QQQQQQQQQQQQ": "x"})
+
+
+def test_every_unknown_variable_is_named_and_no_value() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        refuse_unknown_variables({"SLIPWAY_PROT": "hunter2", "SLIPWAY_HOTS": "hunter2", "PATH": "/bin"})
+
+    told = str(caught.value)
+    assert "SLIPWAY_PROT" in told
+    assert "SLIPWAY_HOTS" in told
+    assert "hunter2" not in told
+
+
+@pytest.mark.parametrize("variable", ["SLIPWAY_PORT", "SLIPWAY_ADMIN_PASSWORD_FILE", "PATH", "MLFLOW_EXTRA"])
+def test_a_known_variable_and_one_of_others_pass(variable: str) -> None:
+    refuse_unknown_variables({variable: "x"})

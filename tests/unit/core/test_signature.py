@@ -1,0 +1,258 @@
+"""Features: what a client may send, what is wrong with what it may not, and the matrix that comes of it."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from slipway_core.bundle import InputColumn
+from slipway_core.errors import FeaturesError, Problem
+from slipway_core.signature import FLOAT32_MAX, MAX_PROBLEMS, FloatMatrix, Signature
+
+NAMES = ("sepal length (cm)", "sepal width (cm)", "petal length (cm)", "petal width (cm)")
+SIGNATURE = Signature([InputColumn(name=name, dtype="float32", min=0.1, max=7.9) for name in NAMES])
+ROW = [5.1, 3.5, 1.4, 0.2]
+OTHER = [6.7, 3.0, 5.2, 2.3]
+
+
+def named(row: list[Any]) -> dict[str, Any]:
+    return dict(zip(NAMES, row, strict=True))
+
+
+def problems_of(features: object) -> tuple[Problem, ...]:
+    with pytest.raises(FeaturesError) as caught:
+        SIGNATURE.matrix(features)
+    return caught.value.problems
+
+
+# What is accepted
+
+
+@pytest.mark.parametrize(
+    ("features", "rows"),
+    [
+        (ROW, [ROW]),
+        (named(ROW), [ROW]),
+        ([ROW], [ROW]),
+        ([named(ROW)], [ROW]),
+        ([ROW, OTHER], [ROW, OTHER]),
+        ([named(ROW), named(OTHER)], [ROW, OTHER]),
+        ([ROW, named(OTHER)], [ROW, OTHER]),
+    ],
+    ids=["row", "named row", "one row", "one named row", "rows", "named rows", "rows of both kinds"],
+)
+def test_a_row_or_a_list_of_rows_becomes_a_matrix(features: object, rows: list[list[float]]) -> None:
+    matrix = SIGNATURE.matrix(features)
+
+    assert matrix.dtype == np.float32
+    assert np.array_equal(matrix, np.array(rows, dtype=np.float32))
+
+
+def test_the_order_of_names_is_free() -> None:
+    features = dict(reversed(named(ROW).items()))
+
+    assert np.array_equal(SIGNATURE.matrix(features), SIGNATURE.matrix(ROW))
+
+
+def test_integers_are_taken_as_floats() -> None:
+    assert SIGNATURE.matrix([5, 3, 10**30, -1]).tolist() == [[5.0, 3.0, np.float32(1e30), -1.0]]
+
+
+@pytest.mark.parametrize("value", [FLOAT32_MAX, -FLOAT32_MAX, 5e-324, -0.0, int(FLOAT32_MAX), 2**64])
+def test_every_number_that_float32_holds_is_accepted(value: float) -> None:
+    assert np.isfinite(SIGNATURE.matrix([value, 1.0, 1.0, 1.0])).all()
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (True, "must be a number, not a boolean"),
+        ("5.1", "must be a number, not a string"),
+        (None, "must be a number, not null"),
+        ({}, "must be a number, not an object"),
+        (math.nan, "must be a finite number, not NaN or infinity"),
+        (math.inf, "must be a finite number, not NaN or infinity"),
+        (-math.inf, "must be a finite number, not NaN or infinity"),
+        (1e39, "is too large for a 32-bit float"),
+        (-1e39, "is too large for a 32-bit float"),
+        (10**400, "is too large for a 32-bit float"),
+    ],
+)
+def test_a_value_that_is_no_finite_number_is_refused_at_its_place(value: object, words: str) -> None:
+    features = [ROW, [5.1, value, 1.4, 0.2]]
+
+    expected = Problem(("features", 1, "sepal width (cm)"), f"'sepal width (cm)' {words}")
+    assert problems_of(features) == (expected,)
+
+
+def test_a_list_in_place_of_a_value_is_refused() -> None:
+    expected = Problem(("features", 0, "petal width (cm)"), "'petal width (cm)' must be a number, not a list")
+
+    assert problems_of([[5.1, 3.5, 1.4, [0.2]]]) == (expected,)
+
+
+@pytest.mark.parametrize("features", [[5.1, True, 1.4, 0.2], named([5.1, True, 1.4, 0.2])], ids=["list", "object"])
+def test_the_place_in_a_single_row_has_no_index(features: object) -> None:
+    (problem,) = problems_of(features)
+
+    assert problem.loc == ("features", "sepal width (cm)")
+
+
+def test_missing_and_extra_names_are_each_named() -> None:
+    features = {**named(ROW), "petal colour": 1.0, "scent": 2.0}
+    del features["sepal length (cm)"], features["petal width (cm)"]
+
+    assert problems_of([ROW, features]) == (
+        Problem(("features", 1, "sepal length (cm)"), "the feature 'sepal length (cm)' is missing"),
+        Problem(("features", 1, "petal width (cm)"), "the feature 'petal width (cm)' is missing"),
+        Problem(("features", 1, "petal colour"), "there is no feature 'petal colour' in this model"),
+        Problem(("features", 1, "scent"), "there is no feature 'scent' in this model"),
+    )
+
+
+@pytest.mark.parametrize("length", [0, 3, 5])
+def test_a_row_of_another_length_is_refused_with_the_names_it_should_have(length: int) -> None:
+    expected = Problem(("features", 0), f"expected 4 features ({', '.join(NAMES)}), got {length}")
+
+    assert problems_of([[1.0] * length]) == (expected,)
+
+
+def test_a_row_of_another_length_is_told_without_an_index_if_it_is_the_only_one() -> None:
+    (problem,) = problems_of([1.0, 2.0])
+
+    assert problem.loc == ("features",)
+
+
+@pytest.mark.parametrize(
+    ("row", "kind"), [(5.1, "a number"), ("row", "a string"), (None, "null"), (False, "a boolean")]
+)
+def test_what_is_no_row_among_rows_is_refused_at_its_place(row: object, kind: str) -> None:
+    expected = Problem(("features", 1), f"a row must be a list or an object, not {kind}")
+
+    assert problems_of([ROW, row]) == (expected,)
+
+
+@pytest.mark.parametrize(
+    ("features", "kind"), [(5.1, "a number"), (5, "a number"), ("x", "a string"), (None, "null"), (True, "a boolean")]
+)
+def test_what_is_neither_a_row_nor_a_list_is_refused(features: object, kind: str) -> None:
+    assert problems_of(features) == (Problem(("features",), f"features must be a row or a list of rows, not {kind}"),)
+
+
+def test_no_row_at_all_is_refused() -> None:
+    assert problems_of([]) == (Problem(("features",), "features is empty: send at least one row"),)
+
+
+def test_every_wrong_place_is_told_at_once() -> None:
+    places = [problem.loc for problem in problems_of([["a", 1.0, 1.0, "b"], ROW, [1.0], 7])]
+
+    assert places == [
+        ("features", 0, "sepal length (cm)"),
+        ("features", 0, "petal width (cm)"),
+        ("features", 2),
+        ("features", 3),
+    ]
+
+
+@pytest.mark.parametrize(
+    "features",
+    [[["a"] * 4] * 1_000, {f"f{number}": 1.0 for number in range(1_000)}, [[None] * 3] * 21],
+    ids=["many rows", "many names", "one too many"],
+)
+def test_at_most_so_many_problems_are_told(features: object) -> None:
+    assert len(problems_of(features)) == MAX_PROBLEMS
+
+
+def test_rows_after_the_last_problem_that_is_told_are_not_looked_at() -> None:
+    class Untouchable(list[float]):
+        def __len__(self) -> int:
+            raise AssertionError("it was looked at")
+
+    assert len(problems_of([["a"] * 4] * 5 + [Untouchable()])) == MAX_PROBLEMS
+
+
+def test_the_errors_text_holds_every_problem() -> None:
+    with pytest.raises(FeaturesError) as caught:
+        SIGNATURE.matrix([["a", 1.0, 1.0, True]])
+
+    assert str(caught.value) == (
+        "'sepal length (cm)' must be a number, not a string; 'petal width (cm)' must be a number, not a boolean"
+    )
+
+
+# Values outside the trained range
+
+
+@pytest.mark.parametrize(
+    ("rows", "count"),
+    [([ROW], 0), ([[8.0, 3.5, 1.4, 0.0]], 2), ([ROW, [8.0] * 4], 4)],
+)
+def test_values_outside_the_trained_range_are_counted(rows: list[list[float]], count: int) -> None:
+    assert SIGNATURE.count_out_of_range(SIGNATURE.matrix(rows)) == count
+
+
+def test_the_ends_of_the_trained_range_are_inside() -> None:
+    # 0.1 and 7.9 are other numbers as float32 than as float64.
+    assert SIGNATURE.count_out_of_range(SIGNATURE.matrix([0.1, 7.9, 0.1, 7.9])) == 0
+
+
+def test_a_feature_without_a_range_is_never_outside() -> None:
+    signature = Signature([InputColumn(name="x", dtype="float32")])
+
+    assert signature.count_out_of_range(signature.matrix([[FLOAT32_MAX], [-FLOAT32_MAX]])) == 0
+
+
+# Whatever a client sends
+
+numbers = st.one_of(
+    st.integers(), st.integers(-(10**320), 10**320), st.floats(), st.sampled_from([0.1, 7.9, FLOAT32_MAX, 1e39])
+)
+scalars = st.one_of(st.none(), st.booleans(), numbers, st.text(max_size=5))
+names = st.sampled_from(NAMES) | st.text(max_size=5)
+json_values = st.recursive(
+    scalars, lambda inner: st.lists(inner, max_size=6) | st.dictionaries(names, inner, max_size=6), max_leaves=30
+)
+# Rows that are right but for some of their values: what any JSON value alone would seldom be.
+values = st.one_of(numbers, numbers, numbers, scalars)
+rows = st.lists(values, min_size=4, max_size=4) | st.fixed_dictionaries(dict.fromkeys(NAMES, values))
+nearly_right = rows | st.lists(rows, min_size=1, max_size=30)
+
+
+def matrix_or_problems(features: object) -> tuple[FloatMatrix | None, tuple[Problem, ...]]:
+    try:
+        return SIGNATURE.matrix(features), ()
+    except FeaturesError as error:
+        return None, error.problems
+
+
+@given(st.one_of(json_values, nearly_right))
+def test_any_json_value_gives_a_finite_matrix_or_problems(features: object) -> None:
+    matrix, problems = matrix_or_problems(features)
+
+    if matrix is None:
+        assert 1 <= len(problems) <= MAX_PROBLEMS
+        assert all(problem.loc[0] == "features" and problem.msg for problem in problems)
+    else:
+        assert matrix.dtype == np.float32
+        assert matrix.shape == (max(1, matrix.shape[0]), len(NAMES))
+        assert np.isfinite(matrix).all()
+
+
+@given(
+    st.lists(
+        st.lists(st.floats(-FLOAT32_MAX, FLOAT32_MAX) | st.integers(-(10**38), 10**38), min_size=4, max_size=4),
+        min_size=1,
+        max_size=5,
+    ),
+    st.permutations(NAMES),
+)
+def test_named_rows_in_any_order_equal_positional_ones(positional: list[list[float]], order: list[str]) -> None:
+    by_name = [{name: row[NAMES.index(name)] for name in order} for row in positional]
+
+    assert np.array_equal(SIGNATURE.matrix(by_name), SIGNATURE.matrix(positional))

@@ -1,0 +1,157 @@
+"""Bundling: what the trainer writes is what the core reads, and its golden rows come out right."""
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from slipway_core.bundle import (
+    GOLDEN_FILE,
+    MANIFEST_FILE,
+    MAX_REFERENCE_ROWS,
+    MODEL_FILE,
+    REFERENCE_FILE,
+    digest,
+    read_bundle,
+)
+from slipway_core.graph import Graph, replay
+from slipway_trainer.bundling import GOLDEN_ROWS, WrittenBundle, write_bundle
+from slipway_trainer.lineage import library_versions
+from slipway_trainer.recipes.iris import IRIS
+from slipway_trainer.steps.train import Split
+from support.iris import trained_iris
+
+CREATED_AT = datetime(2026, 11, 20, 12, tzinfo=UTC)
+COMMIT = "c" * 40
+
+
+def write(folder: Path, *, split: Split | None = None, commit: str | None = COMMIT) -> WrittenBundle:
+    folder.mkdir(exist_ok=True)
+    iris = trained_iris()
+    return write_bundle(
+        folder,
+        recipe=IRIS,
+        table=iris.table,
+        split=split or iris.split,
+        evaluation=iris.evaluations["random-forest"],
+        created_at=CREATED_AT,
+        git_commit=commit,
+        libraries=library_versions(),
+    )
+
+
+def test_what_is_written_is_read_by_the_core(tmp_path: Path) -> None:
+    written = write(tmp_path)
+
+    bundle = read_bundle(tmp_path, written.manifest_sha256)
+
+    assert bundle.manifest == written.manifest
+    assert bundle.model == trained_iris().evaluations["random-forest"].model
+
+
+def test_the_four_files_and_no_others_are_written(tmp_path: Path) -> None:
+    write(tmp_path)
+
+    assert {path.name for path in tmp_path.iterdir()} == {MODEL_FILE, MANIFEST_FILE, GOLDEN_FILE, REFERENCE_FILE}
+
+
+def test_the_golden_rows_are_test_rows_and_replay(tmp_path: Path) -> None:
+    written = write(tmp_path)
+
+    bundle = read_bundle(tmp_path, written.manifest_sha256)
+
+    assert bundle.golden.rows == tuple(map(tuple, trained_iris().split.test_features[:GOLDEN_ROWS].tolist()))
+    replay(Graph(bundle.model, bundle.manifest.graph), bundle.golden)
+
+
+def test_the_manifest_tells_what_the_model_is(tmp_path: Path) -> None:
+    manifest = write(tmp_path).manifest
+
+    assert (manifest.name, manifest.recipe, manifest.task) == ("iris", "iris", "classification")
+    assert manifest.classes == ("setosa", "versicolor", "virginica")
+    assert manifest.metrics == trained_iris().evaluations["random-forest"].metrics
+    assert manifest.created_at == CREATED_AT
+    assert manifest.git_commit == COMMIT
+    assert manifest.libraries == library_versions()
+
+
+def test_the_manifest_tells_the_data(tmp_path: Path) -> None:
+    data = write(tmp_path).manifest.data
+
+    assert (data.version, data.rows, data.split) == (trained_iris().table.data_version, 150, "stratified")
+
+
+def test_the_manifest_tells_the_inputs_with_the_range_of_the_training_rows(tmp_path: Path) -> None:
+    features = trained_iris().split.train_features
+
+    inputs = write(tmp_path).manifest.inputs
+
+    assert [column.name for column in inputs] == IRIS.feature_names
+    assert [column.unit for column in inputs] == ["cm"] * 4
+    assert [column.min for column in inputs] == features.min(axis=0).tolist()
+    assert [column.max for column in inputs] == features.max(axis=0).tolist()
+    assert {column.dtype for column in inputs} == {"float32"}
+
+
+def test_the_manifest_holds_the_digest_of_every_other_file(tmp_path: Path) -> None:
+    written = write(tmp_path)
+
+    found = {name: digest((tmp_path / name).read_bytes()) for name in (MODEL_FILE, GOLDEN_FILE, REFERENCE_FILE)}
+
+    assert written.manifest.digests == found
+    assert written.manifest_sha256 == digest((tmp_path / MANIFEST_FILE).read_bytes())
+
+
+def test_the_file_has_the_fields_that_the_design_promises(tmp_path: Path) -> None:
+    write(tmp_path)
+
+    content = json.loads((tmp_path / MANIFEST_FILE).read_text())
+
+    assert content["schema_version"] == 1
+    assert content["graph"] == {"input": "X", "label": "label", "scores": "probabilities"}
+    assert content["created_at"] == "2026-11-20T12:00:00Z"
+    assert content["preprocessing"] is None
+    assert content["inputs"][0].keys() == {"name", "dtype", "shape", "min", "max", "unit", "required", "categories"}
+
+
+def test_outside_a_checkout_the_commit_is_left_empty(tmp_path: Path) -> None:
+    written = write(tmp_path, commit=None)
+
+    assert read_bundle(tmp_path, written.manifest_sha256).manifest.git_commit is None
+
+
+def test_the_reference_is_the_training_rows_with_their_classes(tmp_path: Path) -> None:
+    write(tmp_path)
+
+    reference = pd.read_parquet(tmp_path / REFERENCE_FILE)
+
+    split = trained_iris().split
+    assert list(reference.columns) == [*IRIS.feature_names, "species"]
+    assert np.array_equal(reference[IRIS.feature_names].to_numpy(), split.train_features)
+    assert reference["species"].tolist() == [IRIS.classes[index] for index in split.train_target]
+
+
+@pytest.mark.parametrize(("copies", "expected"), [(41, 41 * 120), (42, MAX_REFERENCE_ROWS)])
+def test_the_reference_is_a_sample_where_there_are_too_many_rows(tmp_path: Path, copies: int, expected: int) -> None:
+    split = trained_iris().split
+    large = replace(
+        split,
+        train_features=np.tile(split.train_features, (copies, 1)),
+        train_target=np.tile(split.train_target, copies),
+    )
+
+    write(tmp_path, split=large)
+
+    reference = pd.read_parquet(tmp_path / REFERENCE_FILE)
+    assert len(reference) == expected
+    assert set(reference["species"]) == set(IRIS.classes)
+
+
+def test_the_same_training_gives_the_same_bytes(tmp_path: Path) -> None:
+    first, second = write(tmp_path / "first"), write(tmp_path / "second")
+
+    assert first.manifest_sha256 == second.manifest_sha256

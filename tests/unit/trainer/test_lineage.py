@@ -1,0 +1,83 @@
+"""Lineage: the commit that a model was trained from, and the libraries that made it."""
+
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from slipway_trainer.lineage import git_commit, library_versions
+
+
+def git(folder: Path, *arguments: str) -> str:
+    identity = ("-c", "user.name=Ada", "-c", "user.email=ada@example.org", "-c", "commit.gpgsign=false")
+    answer = subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True, text=True)
+    return answer.stdout.strip()
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory, in no checkout."""
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
+    for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    folder = tmp_path / "work"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture
+def checkout(folder: Path) -> Path:
+    """The working directory, a checkout with one commit."""
+    git(folder, "init", "--quiet")
+    (folder / "recipe.py").write_text("first")
+    git(folder, "add", ".")
+    git(folder, "commit", "--quiet", "-m", "First")
+    return folder
+
+
+def test_the_commit_of_the_checkout_is_told_in_full(checkout: Path) -> None:
+    assert git_commit() == git(checkout, "rev-parse", "HEAD")
+
+
+def test_a_folder_below_the_checkout_has_its_commit(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (checkout / "below").mkdir()
+    monkeypatch.chdir(checkout / "below")
+
+    assert git_commit() == git(checkout, "rev-parse", "HEAD")
+
+
+def test_changed_files_are_told(checkout: Path) -> None:
+    (checkout / "recipe.py").write_text("second")
+
+    assert git_commit() == git(checkout, "rev-parse", "HEAD") + "-dirty"
+
+
+def test_a_tag_does_not_take_the_place_of_the_commit(checkout: Path) -> None:
+    git(checkout, "tag", "-a", "v1", "-m", "Version 1")
+
+    assert git_commit() == git(checkout, "rev-parse", "HEAD")
+
+
+def test_outside_a_checkout_there_is_no_commit(folder: Path) -> None:
+    assert git_commit() is None
+
+
+def test_a_checkout_without_a_commit_has_none(folder: Path) -> None:
+    git(folder, "init", "--quiet")
+
+    assert git_commit() is None
+
+
+def test_a_machine_without_git_has_no_commit(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(checkout))
+
+    assert git_commit() is None
+
+
+def test_the_libraries_that_fit_and_export_are_told_with_their_versions() -> None:
+    versions = library_versions()
+
+    assert versions["scikit-learn"] == version("scikit-learn")
+    assert set(versions) == {"numpy", "onnx", "onnxruntime", "scikit-learn", "skl2onnx"}

@@ -1,0 +1,239 @@
+"""Validate: what is refused, in which line of the file, and that nothing is changed."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from slipway_trainer.errors import DataRefusedError
+from slipway_trainer.recipes.base import Column
+from slipway_trainer.recipes.iris import IRIS
+from slipway_trainer.steps.extract import Dataset, extract
+from slipway_trainer.steps.validate import Table, validate
+from support.iris import iris_dataset
+
+COLUMNS = (*IRIS.feature_names, IRIS.target)
+SEPAL_LENGTH, PETAL_WIDTH, SPECIES = 0, 3, 4
+
+
+def iris_lines() -> list[str]:
+    """Return the lines of the recipe's file, the header being the first."""
+    text: str = iris_dataset().frame.to_csv(index=False)
+    return text.splitlines()
+
+
+def with_cell(lines: Sequence[str], line: int, column: int, text: str) -> list[str]:
+    """Return lines of which one, counted from 1, has another value."""
+    cells = lines[line - 1].split(",")
+    cells[column] = text
+    return [*lines[: line - 1], ",".join(cells), *lines[line:]]
+
+
+def check(folder: Path, lines: Sequence[str]) -> Table:
+    """Write lines to a file, and read and check it as a training does."""
+    path = folder / "iris.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return validate(IRIS, extract(IRIS, data=path, data_dir=folder, workdir=folder))
+
+
+def findings_of(folder: Path, lines: Sequence[str]) -> tuple[str, ...]:
+    with pytest.raises(DataRefusedError) as caught:
+        check(folder, lines)
+    return caught.value.findings
+
+
+def test_the_data_of_the_recipe_fits_as_float32_in_the_recipes_order(tmp_path: Path) -> None:
+    table = check(tmp_path, iris_lines())
+
+    assert table.features.shape == (150, 4)
+    assert table.features.dtype == np.float32
+    assert table.features[0].tolist() == np.array([5.1, 3.5, 1.4, 0.2], dtype=np.float32).tolist()
+    assert np.bincount(table.target).tolist() == [50, 50, 50]
+    assert table.target.dtype == np.int64
+
+
+def test_columns_are_found_by_name_in_any_order_and_others_are_passed_over(tmp_path: Path) -> None:
+    frame = iris_dataset().frame
+    shuffled = frame[list(COLUMNS[::-1])].assign(remark="fine")
+
+    table = check(tmp_path, shuffled.to_csv(index=False).splitlines())
+
+    assert np.array_equal(table.features, check(tmp_path, iris_lines()).features)
+
+
+def test_the_table_tells_the_version_of_its_data() -> None:
+    assert validate(IRIS, iris_dataset()).data_version == iris_dataset().version
+
+
+@pytest.mark.parametrize(
+    ("column", "text", "finding"),
+    [
+        (SEPAL_LENGTH, "long", "'sepal length (cm)' holds what is not a number in line 9"),
+        (PETAL_WIDTH, "", "'petal width (cm)' is empty in line 9"),
+        (SEPAL_LENGTH, "NaN", "'sepal length (cm)' is empty in line 9"),
+        (SEPAL_LENGTH, "-0.1", "'sepal length (cm)' is below 0 in line 9"),
+        (PETAL_WIDTH, "30.1", "'petal width (cm)' is above 30 in line 9"),
+        (SPECIES, "rose", "'species' is none of setosa, versicolor, virginica in line 9"),
+        (SPECIES, "Setosa", "'species' is none of setosa, versicolor, virginica in line 9"),
+        (SPECIES, "", "'species' is none of setosa, versicolor, virginica in line 9"),
+    ],
+)
+def test_a_bad_value_is_refused_with_its_line(tmp_path: Path, column: int, text: str, finding: str) -> None:
+    assert findings_of(tmp_path, with_cell(iris_lines(), 9, column, text)) == (finding,)
+
+
+@pytest.mark.parametrize("text", ["inf", "-inf"])
+def test_an_infinite_value_is_told_once(tmp_path: Path, text: str) -> None:
+    findings = findings_of(tmp_path, with_cell(iris_lines(), 9, SEPAL_LENGTH, text))
+
+    assert findings == ("'sepal length (cm)' is infinite in line 9",)
+
+
+@pytest.mark.parametrize("value", ["0", "30"])
+def test_a_value_on_a_limit_is_allowed(tmp_path: Path, value: str) -> None:
+    table = check(tmp_path, with_cell(iris_lines(), 9, SEPAL_LENGTH, value))
+
+    assert table.features[7, 0] == float(value)
+
+
+def test_a_column_without_limits_takes_any_number_that_fits_float32() -> None:
+    free = IRIS.model_copy(update={"columns": (Column(name=COLUMNS[0]), *IRIS.columns[1:])})
+    frame = iris_dataset().frame.copy()
+    frame.iloc[7, SEPAL_LENGTH] = -1e30
+
+    table = validate(free, Dataset(frame, "version", "source"))
+
+    assert table.features[7, 0] == np.float32(-1e30)
+
+
+def test_a_number_beyond_float32_is_refused_where_no_limit_refuses_it() -> None:
+    free = IRIS.model_copy(update={"columns": (Column(name=COLUMNS[0]), *IRIS.columns[1:])})
+    frame = iris_dataset().frame.copy()
+    frame.iloc[7, SEPAL_LENGTH] = 1e39
+
+    with pytest.raises(DataRefusedError, match=r"'sepal length \(cm\)' .* in line 9"):
+        validate(free, Dataset(frame, "version", "source"))
+
+
+@pytest.mark.parametrize("missing", [(COLUMNS[0],), (COLUMNS[SPECIES],), (COLUMNS[1], COLUMNS[SPECIES])])
+def test_each_missing_column_is_named(missing: tuple[str, ...]) -> None:
+    frame = iris_dataset().frame.drop(columns=list(missing))
+
+    with pytest.raises(DataRefusedError) as caught:
+        validate(IRIS, Dataset(frame, "version", "source"))
+
+    assert caught.value.findings == tuple(f"the column {name!r} is missing" for name in missing)
+
+
+def test_a_file_of_a_header_alone_is_refused(tmp_path: Path) -> None:
+    assert findings_of(tmp_path, iris_lines()[:1]) == (
+        "there are fewer than 10 rows of setosa, versicolor, virginica",
+        "there are 0 rows, and 50 are needed at least",
+    )
+
+
+def test_too_few_rows_are_refused(tmp_path: Path) -> None:
+    header, *rows = iris_lines()
+    some = [*rows[:16], *rows[50:66], *rows[100:116]]
+
+    assert findings_of(tmp_path, [header, *some]) == ("there are 48 rows, and 50 are needed at least",)
+
+
+def test_too_few_rows_of_a_class_are_refused_with_its_name(tmp_path: Path) -> None:
+    assert findings_of(tmp_path, iris_lines()[:110]) == ("there are fewer than 10 rows of virginica",)
+
+
+def test_twice_as_many_rows_of_a_class_as_folds_are_enough(tmp_path: Path) -> None:
+    assert len(check(tmp_path, iris_lines()[:111]).target) == 110
+
+
+def test_everything_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
+    lines = with_cell(iris_lines(), 2, SEPAL_LENGTH, "long")
+    lines = with_cell(lines, 3, SEPAL_LENGTH, "")
+    lines = with_cell(lines, 4, PETAL_WIDTH, "99")
+    lines = with_cell(lines, 151, SPECIES, "rose")
+
+    findings = findings_of(tmp_path, lines)
+
+    assert findings == (
+        "'sepal length (cm)' holds what is not a number in line 2",
+        "'sepal length (cm)' is empty in line 3",
+        "'petal width (cm)' is above 30 in line 4",
+        "'species' is none of setosa, versicolor, virginica in line 151",
+    )
+
+
+def test_the_error_says_that_nothing_is_registered(tmp_path: Path) -> None:
+    with pytest.raises(DataRefusedError) as caught:
+        check(tmp_path, with_cell(iris_lines(), 2, SEPAL_LENGTH, "-1"))
+
+    assert str(caught.value) == (
+        "the data was refused, nothing is registered: 'sepal length (cm)' is below 0 in line 2"
+    )
+
+
+def test_five_lines_are_named_and_the_others_counted(tmp_path: Path) -> None:
+    lines = iris_lines()
+    for line in range(2, 10):
+        lines = with_cell(lines, line, SEPAL_LENGTH, "-1")
+
+    assert findings_of(tmp_path, lines) == ("'sepal length (cm)' is below 0 in lines 2, 3, 4, 5, 6 and 3 more",)
+
+
+def test_a_blank_line_does_not_shift_the_lines_that_are_named(tmp_path: Path) -> None:
+    lines = with_cell(iris_lines(), 9, SEPAL_LENGTH, "-1")
+
+    findings = findings_of(tmp_path, [*lines[:4], "", *lines[4:]])
+
+    assert findings == ("'sepal length (cm)' is below 0 in line 10",)
+
+
+@pytest.mark.parametrize("bad", [False, True])
+def test_the_frame_is_left_as_it_is(bad: bool) -> None:
+    frame = iris_dataset().frame.copy()
+    if bad:
+        frame.iloc[3, SEPAL_LENGTH] = -1
+    before = frame.copy(deep=True)
+
+    try:
+        validate(IRIS, Dataset(frame, "version", "source"))
+    except DataRefusedError:
+        assert bad
+
+    assert frame.equals(before)
+    assert frame.dtypes.equals(before.dtypes)
+
+
+@settings(max_examples=40)
+@given(
+    row=st.integers(min_value=0, max_value=149),
+    column=st.integers(min_value=0, max_value=3),
+    value=st.floats(max_value=-1e-6) | st.floats(min_value=30.0001) | st.just(float("nan")),
+)
+def test_whatever_is_outside_the_limits_is_refused_in_its_line(row: int, column: int, value: float) -> None:
+    frame = iris_dataset().frame.copy()
+    frame.iloc[row, column] = value
+
+    with pytest.raises(DataRefusedError) as caught:
+        validate(IRIS, Dataset(frame, "version", "source"))
+
+    assert all(repr(COLUMNS[column]) in finding for finding in caught.value.findings)
+    assert all(finding.endswith(f"in line {row + 2}") for finding in caught.value.findings)
+
+
+@settings(max_examples=40)
+@given(
+    row=st.integers(min_value=0, max_value=149),
+    column=st.integers(min_value=0, max_value=3),
+    value=st.floats(min_value=0, max_value=30),
+)
+def test_whatever_is_inside_the_limits_arrives_as_float32(row: int, column: int, value: float) -> None:
+    frame = iris_dataset().frame.copy()
+    frame.iloc[row, column] = value
+
+    table = validate(IRIS, Dataset(frame, "version", "source"))
+
+    assert table.features[row, column] == np.float32(value)
