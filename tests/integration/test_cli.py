@@ -71,7 +71,8 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             yield url
         finally:
             server.should_exit = True
-            thread.join()
+            thread.join(30)
+            assert not thread.is_alive()
 
 
 def log_in_over_http(url: str, name: str) -> str:
@@ -114,26 +115,24 @@ class Terminal:
     def type_after(self, prompt: str, text: str) -> None:
         """Wait until a prompt is shown, and type a line."""
         seen = len(self.shown)
-
-        def is_shown() -> bool:
-            if select.select([self.end], [], [], 0)[0]:
-                self.shown += os.read(self.end, 4096).decode()
-            return prompt in self.shown[seen:]
-
-        wait_for(is_shown, seconds=30, what=prompt)
+        wait_for(lambda: self._is_over() or prompt in self.shown[seen:], seconds=30, what=prompt)
         os.write(self.end, f"{text}\n".encode())
 
     def finish(self) -> int:
         """Read what is shown to the end, and return the exit code."""
-        while True:
-            try:
-                part = os.read(self.end, 4096)
-            except OSError:  # on Linux, a terminal that nothing holds any more
-                break
-            if not part:
-                break
-            self.shown += part.decode()
+        wait_for(self._is_over, seconds=30, what="the end")
         return self.process.wait(30)
+
+    def _is_over(self) -> bool:
+        """Read what is shown by now, and tell whether nothing more will come."""
+        if not select.select([self.end], [], [], 0)[0]:
+            return False
+        try:
+            part = os.read(self.end, 4096).decode()
+        except OSError:  # on Linux, a terminal that nothing holds any more
+            return True
+        self.shown += part
+        return not part
 
 
 class OnATerminal:

@@ -212,7 +212,8 @@ def _parse(name: str, content: bytes, model: type[M]) -> M:
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False, include_context=False)[0]
         place = ".".join(str(part) for part in first["loc"]) or "the top"
-        raise BundleError(f"{name} is not understood at {place}: {first['msg']}") from error
+        message = first["msg"].removeprefix("Value error, ")
+        raise BundleError(f"{name} is not understood at {place}: {message}") from error
 
 
 def manifest_json_schema() -> str:

@@ -26,7 +26,7 @@ def database_url(url: str) -> URL:
         # The plain form means psycopg 3 since SQLAlchemy 2.1; the driver that MLflow needs as well serves both.
         return parsed.set(drivername="postgresql+psycopg2")
     if backend == "sqlite":
-        return parsed
+        return parsed.set(drivername="sqlite")
     raise ConfigurationError(f"DATABASE_URL names {backend}; Slipway keeps its tables in SQLite or PostgreSQL")
 
 

@@ -4,6 +4,7 @@ The request id, bound with `request_context`, is on every event of a request. Pa
 """
 
 import contextlib
+import json
 import logging
 import sys
 from collections.abc import Iterator
@@ -42,7 +43,9 @@ def configure_logging(level: str, log_format: Literal["auto", "json", "text"]) -
     renderers: list[Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
     if text:
         renderers.append(
-            structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback, timestamp_key="time")
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback, timestamp_key="time"
+            )
         )
     else:
         renderers += [structlog.processors.format_exc_info, _render_json]
@@ -58,7 +61,7 @@ def configure_logging(level: str, log_format: Literal["auto", "json", "text"]) -
 
 @contextlib.contextmanager
 def request_context(request_id: str) -> Iterator[None]:
-    """Bind `request_id` to every event logged inside the block, in this task and the threads it starts."""
+    """Bind `request_id` to every event inside the block, in this task and what it hands to `asyncio.to_thread`."""
     tokens = structlog.contextvars.bind_contextvars(request_id=request_id)
     try:
         yield
@@ -67,4 +70,7 @@ def request_context(request_id: str) -> Iterator[None]:
 
 
 def _render_json(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
-    return orjson.dumps(event, default=str).decode()
+    try:
+        return orjson.dumps(event, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+    except TypeError:  # an integer over 64 bits or text that is not Unicode: slower, but no event is lost
+        return json.dumps(event, default=str, skipkeys=True)

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from slipway_core.errors import ConfigurationError
-from slipway_core.variables import FILE_VARIABLES, PREFIX, VARIABLES
+from slipway_core.variables import FILE_VARIABLES, PREFIX, UNPREFIXED, VARIABLES
 
 FILE_SUFFIX = "_FILE"
 
@@ -31,7 +31,7 @@ class SecretFileSource(PydanticBaseSettingsSource):
         if not path:
             return None, field_name, False
         try:
-            return Path(path).read_text(encoding="utf-8").strip(), field_name, False
+            return Path(path).read_text(encoding="utf-8").strip() or None, field_name, False
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigurationError(f"{variable} names a file that cannot be read: {path}") from error
 
@@ -39,9 +39,12 @@ class SecretFileSource(PydanticBaseSettingsSource):
         """Return the values found in files, by field name."""
         found = {}
         for name in getattr(self.settings_cls, "file_fields", frozenset()):
-            value, key, _ = self.get_field_value(self.settings_cls.model_fields[name], name)
+            field = self.settings_cls.model_fields[name]
+            value, _, _ = self.get_field_value(field, name)
             if value is not None:
-                found[key] = value
+                # Under the name that the environment's source uses, so that the environment wins.
+                alias = field.validation_alias
+                found[alias if isinstance(alias, str) else name] = value
         return found
 
 
@@ -49,7 +52,13 @@ class ServiceSettings(BaseSettings):
     """What every service can be told: how to log. Subclasses add their own fields, each with a description."""
 
     model_config = SettingsConfigDict(
-        frozen=True, env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", populate_by_name=True
+        frozen=True,
+        env_prefix=PREFIX,
+        env_ignore_empty=True,
+        extra="forbid",
+        populate_by_name=True,
+        # A traceback would print what was wrong, secrets too.
+        hide_input_in_errors=True,
     )
 
     log_level: Literal["debug", "info", "warning", "error"] = Field(
@@ -59,6 +68,11 @@ class ServiceSettings(BaseSettings):
         default="auto",
         description="`json`: one object a line; `text`: for people; `auto`: text on a terminal, else json.",
     )
+
+    @field_validator("log_level", "log_format", mode="before")
+    @classmethod
+    def _lower(cls, value: object) -> object:
+        return value.lower() if isinstance(value, str) else value
 
     @classmethod
     def settings_customise_sources(
@@ -87,7 +101,8 @@ def refuse_unknown_variables(environ: Mapping[str, str]) -> None:
         return
     sentences = []
     for name in unknown:
-        near = difflib.get_close_matches(name, VARIABLES, n=1)
+        bare = name.removeprefix(PREFIX)
+        near = [bare] if bare in UNPREFIXED else difflib.get_close_matches(name, VARIABLES, n=1)
         hint = f"; did you mean {near[0]}?" if near else "; see .env.example for those there are."
         sentences.append(f"{name} is not a setting of Slipway{hint}")
     raise ConfigurationError(" ".join(sentences))

@@ -11,6 +11,7 @@ from slipway_core.bundle import InputColumn
 from slipway_core.errors import FeaturesError, Problem
 
 MAX_PROBLEMS = 20
+SHOWN = 100
 ROOT = "features"
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 
@@ -68,7 +69,10 @@ class Signature:
             if row.keys() != self._name_set:
                 problems += [Problem((*loc, n), f"the feature {n!r} is missing") for n in self.names if n not in row]
                 extra = [name for name in row if name not in self._name_set]
-                problems += [Problem((*loc, n), f"there is no feature {n!r} in this model") for n in extra]
+                # What a client made up is not repeated at any length.
+                problems += [
+                    Problem((*loc, n[:SHOWN]), f"there is no feature {n[:SHOWN]!r} in this model") for n in extra
+                ]
                 return []
             row = [row[name] for name in self.names]
         elif not isinstance(row, list):

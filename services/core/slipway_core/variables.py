@@ -33,3 +33,8 @@ VARIABLES = frozenset(
 
 # Those that may come from a file: `NAME_FILE` names it.
 FILE_VARIABLES = frozenset({"SLIPWAY_ADMIN_PASSWORD", "SLIPWAY_TOKEN"})
+
+# Those that other tools know too have no prefix; writing one is the likely mistake.
+UNPREFIXED = frozenset(
+    {"DATABASE_URL", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_USERNAME", "SECRET_KEY"}
+)

@@ -81,10 +81,18 @@ def _describe(version: ModelVersion, production: str | None) -> dict[str, Any]:
         "registered_at": datetime.fromtimestamp(version.created_at, UTC).isoformat(),
         "description": version.description,
         "run_id": version.run_id,
-        "metrics": json.loads(version.tags.get(promotion.METRICS_TAG, "{}")),
+        "metrics": promotion.metrics_of(version),
         "data_version": version.tags.get(promotion.DATA_VERSION_TAG),
-        "gate": json.loads(version.tags.get(GATE_TAG, "{}")).get("reasons", []),
+        "gate": _reasons(version.tags.get(GATE_TAG, "{}")),
     }
+
+
+def _reasons(tag: str) -> list[str]:
+    """Return the gate's reasons from a version's tag; none where somebody wrote something else into it."""
+    try:
+        return [str(reason) for reason in json.loads(tag)["reasons"]]
+    except (ValueError, TypeError, KeyError):
+        return []
 
 
 def _user() -> str:

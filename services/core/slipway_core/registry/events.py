@@ -1,9 +1,10 @@
 """The history of what Production pointed to: one tag of the registered model an event."""
 
 from collections.abc import Mapping
+from datetime import UTC
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 EVENT_PREFIX = "slipway.event."
 
@@ -11,13 +12,14 @@ EVENT_PREFIX = "slipway.event."
 class PromotionEvent(BaseModel):
     """One move of the alias Production, as it is kept in a tag."""
 
-    model_config = ConfigDict(frozen=True, populate_by_name=True)
+    # Not a number is null by default, which is not read back.
+    model_config = ConfigDict(frozen=True, populate_by_name=True, ser_json_inf_nan="constants")
 
     action: Literal["promote", "rollback"]
     version: str = Field(description="The version that Production points to since.")
     from_version: Annotated[str | None, Field(alias="from")] = Field(description="The one before, if there was one.")
     by: str = Field(description="Who moved it: a person or a service.")
-    at: AwareDatetime = Field(description="When, UTC.")
+    at: Annotated[AwareDatetime, AfterValidator(lambda at: at.astimezone(UTC))] = Field(description="When, UTC.")
     reason: str
     metrics: dict[str, float] = Field(default_factory=dict, description="The version's metrics.")
     data_version: str | None = Field(default=None, description="The data that the version was trained on.")

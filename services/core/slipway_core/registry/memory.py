@@ -80,7 +80,7 @@ class InMemoryRegistry:
 
     def fetch(self, version: ModelVersion, file: str, destination: Path) -> None:
         """Write one file of the version's bundle to `destination`."""
-        self._check()
+        self.get_version(version.name, version.version)
         self.fetched.append((version.name, version.version, file))
         content = self._files[version.name, version.version].get(file)
         if content is None:

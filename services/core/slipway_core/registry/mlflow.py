@@ -7,7 +7,7 @@ from typing import Any, Self
 import httpx
 
 from slipway_core.bundle import GOLDEN_FILE, MANIFEST_FILE, MODEL_FILE, REFERENCE_FILE
-from slipway_core.errors import RegistryError, RegistryNotFoundError, RegistryUnavailableError
+from slipway_core.errors import ConfigurationError, RegistryError, RegistryNotFoundError, RegistryUnavailableError
 from slipway_core.registry.base import ModelVersion, RegisteredModel
 
 API = "/api/2.0/mlflow"
@@ -34,8 +34,12 @@ class MlflowRegistry:
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self.tracking_uri = tracking_uri.rstrip("/")
+        try:
+            base_url = httpx.URL(self.tracking_uri)
+        except httpx.InvalidURL as error:
+            raise ConfigurationError("MLFLOW_TRACKING_URI is not an address; write http://host:5000") from error
         self._client = httpx.Client(
-            base_url=self.tracking_uri,
+            base_url=base_url,
             auth=(username, password or "") if username else None,
             timeout=httpx.Timeout(timeout_seconds, connect=min(timeout_seconds, 3.0)),
             transport=transport,
@@ -58,23 +62,25 @@ class MlflowRegistry:
 
     def get_model(self, name: str) -> RegisteredModel:
         """Return one registered model."""
-        return _model(self._get("registered-models/get", {"name": name})["registered_model"])
+        return _model(_item(self._get("registered-models/get", {"name": name}), "registered_model"))
 
     def list_versions(self, name: str) -> list[ModelVersion]:
         """Return a model's versions, the newest first."""
         self.get_model(name)
-        quoted = name.replace("'", "''")
-        items = self._pages("model-versions/search", {"filter": f"name='{quoted}'"}, "model_versions")
+        # MLflow's filters know no escape: take the quote that the name does not hold.
+        quote = '"' if "'" in name else "'"
+        items = self._pages("model-versions/search", {"filter": f"name={quote}{name}{quote}"}, "model_versions")
         return sorted((_version(item) for item in items), key=lambda item: int(item.version), reverse=True)
 
     def get_version(self, name: str, version: str) -> ModelVersion:
         """Return one version of a model."""
-        answer = self._get("model-versions/get", {"name": name, "version": version})
-        return _version(answer["model_version"])
+        answer = self._get("model-versions/get", {"name": name, "version": _number(name, version)})
+        return _version(_item(answer, "model_version"))
 
     def fetch(self, version: ModelVersion, file: str, destination: Path) -> None:
         """Write one file of the version's bundle to `destination`, streamed."""
         params = {"name": version.name, "version": version.version, "path": ARTIFACT_PATHS[file]}
+        _number(version.name, version.version)
         request = self._client.build_request("GET", "/model-versions/get-artifact", params=params)
         try:
             response = self._client.send(request, stream=True)
@@ -82,7 +88,11 @@ class MlflowRegistry:
                 if response.is_error:
                     response.read()
                     # The server answers 404 or 500 for a file that its store does not hold, depending on the store.
-                    self._raise_for(response, f"{file} of version {version.version} of {version.name}")
+                    what = f"{file} of version {version.version} of {version.name}"
+                    if response.status_code == httpx.codes.NOT_FOUND:
+                        # Not in the server's words, which name the place in its store.
+                        raise RegistryNotFoundError(f"the model registry does not hold {what}")
+                    self._raise_for(response, what)
                 with destination.open("wb") as out:
                     for chunk in response.iter_bytes():
                         out.write(chunk)
@@ -93,7 +103,7 @@ class MlflowRegistry:
 
     def set_alias(self, name: str, alias: str, version: str) -> None:
         """Point an alias at a version."""
-        self._post("registered-models/alias", {"name": name, "alias": alias, "version": version})
+        self._post("registered-models/alias", {"name": name, "alias": alias, "version": _number(name, version)})
 
     def set_model_tag(self, name: str, key: str, value: str) -> None:
         """Set a tag of a registered model."""
@@ -101,7 +111,8 @@ class MlflowRegistry:
 
     def set_version_tag(self, name: str, version: str, key: str, value: str) -> None:
         """Set a tag of a model version."""
-        self._post("model-versions/set-tag", {"name": name, "version": version, "key": key, "value": value})
+        body = {"name": name, "version": _number(name, version), "key": key, "value": value}
+        self._post("model-versions/set-tag", body)
 
     def _get(self, call: str, params: Mapping[str, str | int]) -> dict[str, Any]:
         return self._send(self._client.build_request("GET", f"{API}/{call}", params=dict(params)))
@@ -151,7 +162,9 @@ class MlflowRegistry:
             )
         if status in {httpx.codes.BAD_GATEWAY, httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.GATEWAY_TIMEOUT}:
             raise RegistryUnavailableError(f"the model registry is not available ({status})")
-        raise RegistryError(f"the model registry failed at {what} ({status})" + (f": {message}" if message else ""))
+        # Of a fault of its own the server tells its inner life, which goes to its own log.
+        told = f": {message}" if message and response.is_client_error else ""
+        raise RegistryError(f"the model registry failed at {what} ({status})" + told)
 
 
 def _unavailable(error: httpx.HTTPError) -> RegistryUnavailableError:
@@ -178,3 +191,17 @@ def _version(item: Mapping[str, Any]) -> ModelVersion:
         tags={tag["key"]: tag.get("value", "") for tag in item.get("tags", [])},
         created_at=float(item.get("creation_timestamp", 0)) / 1000,
     )
+
+
+def _item(answer: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    item = answer.get(key)
+    if not isinstance(item, dict):
+        raise RegistryError("the model registry did not answer what was asked: is its address right?")
+    return item
+
+
+def _number(name: str, version: str) -> str:
+    """Return a version as it is; the server answers 400 for one that is not a whole number."""
+    if not (version.isascii() and version.isdecimal()):
+        raise RegistryNotFoundError(f"{name} has no version {version}")
+    return version

@@ -1,9 +1,10 @@
 """Moving the alias Production: the alias is set first, the event written after."""
 
-import json
 from datetime import datetime
 
-from slipway_core.registry.base import PRODUCTION, Registry
+from pydantic import TypeAdapter, ValidationError
+
+from slipway_core.registry.base import PRODUCTION, ModelVersion, Registry
 from slipway_core.registry.events import PromotionEvent, next_key
 
 METRICS_TAG = "slipway.metrics"
@@ -27,9 +28,17 @@ def promote(registry: Registry, name: str, version: str, *, by: str, at: datetim
         by=by,
         at=at,
         reason=reason,
-        metrics=json.loads(chosen.tags.get(METRICS_TAG, "{}")),
+        metrics=metrics_of(chosen),
         data_version=chosen.tags.get(DATA_VERSION_TAG),
     )
     registry.set_alias(name, PRODUCTION, chosen.version)
     registry.set_model_tag(name, next_key(model.tags), event.to_tag())
     return event
+
+
+def metrics_of(version: ModelVersion) -> dict[str, float]:
+    """Return the metrics of a version's tag; none where somebody wrote something else into it."""
+    try:
+        return TypeAdapter(dict[str, float]).validate_json(version.tags.get(METRICS_TAG, "{}"))
+    except ValidationError:
+        return {}
