@@ -105,6 +105,8 @@ class Accounts:
         self._stale_seconds = stale_seconds
         self._clock = clock
         self._known: Mapping[uuid.UUID, Known] = {}
+        # What became known while all are read again: it may be newer.
+        self._noted: Mapping[uuid.UUID, Known] = {}
         self._read_at: float | None = None
         self._away = False
         # Set when the store was opened and looked at once, whatever came of it.
@@ -133,6 +135,7 @@ class Accounts:
 
     def refresh(self) -> bool:
         """Read all accounts; keep the last ones if the database is away. Returns whether they were read."""
+        self._noted = {}
         try:
             known = self.store.snapshot()
         except NotReadyError as error:
@@ -142,12 +145,14 @@ class Accounts:
             return False
         if self._read_at is None or self._away:
             log.info("accounts_read", count=len(known))
-        self._known, self._read_at, self._away = known, self._clock(), False
+        newer = {i: k for i, k in self._noted.items() if i not in known or known[i].version < k.version}
+        self._known, self._read_at, self._away = {**known, **newer}, self._clock(), False
         return True
 
     def note(self, account: Account) -> None:
         """Make an account that was just read or added known at once."""
         known = Known(account.name, account.role, account.version, account.disabled)
+        self._noted = {**self._noted, account.id: known}
         self._known = {**self._known, account.id: known}
 
     def caller(self, user_id: uuid.UUID, version: int) -> Caller:

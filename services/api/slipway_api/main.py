@@ -80,8 +80,9 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
+        reason = (error.strerror or "").partition(" (")[0]  # Python adds the address once more
         raise ConfigurationError(
-            f"cannot listen on {host} port {port} ({error.strerror}): set SLIPWAY_HOST and SLIPWAY_PORT"
+            f"cannot listen on {host} port {port} ({reason}): set SLIPWAY_HOST and SLIPWAY_PORT"
         ) from error
 
 

@@ -1,5 +1,6 @@
 """Every error as RFC 9457 problem details. One table says which of our errors is which status."""
 
+import json
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -9,6 +10,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from slipway_api.errors import (
@@ -89,7 +91,7 @@ def problem_response(
         "request_id": scope.get("state", {}).get("request_id", ""),
         "errors": [{"loc": list(problem.loc), "msg": problem.msg} for problem in problems],
     }
-    return Response(orjson.dumps(body), status, dict(headers or {}), PROBLEM_JSON)
+    return Response(_encode(body), status, dict(headers or {}), PROBLEM_JSON)
 
 
 def install(app: FastAPI) -> None:
@@ -132,12 +134,23 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
         raise error
     if isinstance(error.__cause__, SlipwayError):  # FastAPI wraps what is raised while it reads a body
         return await _on_our_error(request, error.__cause__)
+    if isinstance(error.__cause__, ClientDisconnect):
+        raise error.__cause__
+    if error.status_code == HTTPStatus.BAD_REQUEST and isinstance(error.__cause__, ValueError | RecursionError):
+        return await _on_our_error(request, InvalidInputError([Problem(("body",), "this is not JSON")]))
     details = {
         HTTPStatus.NOT_FOUND: f"there is no {request.url.path} here; /docs lists what there is",
         HTTPStatus.METHOD_NOT_ALLOWED: f"{request.url.path} does not take {request.method}",
     }
     detail = details.get(HTTPStatus(error.status_code), str(error.detail))
     return problem_response(request.scope, error.status_code, detail, headers=error.headers)
+
+
+def _encode(body: Mapping[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(body)
+    except TypeError:  # half of a surrogate pair, which a client may write as an escape and UTF-8 cannot hold
+        return json.dumps(body).encode()
 
 
 def _title(status: int) -> str:

@@ -74,6 +74,14 @@ class ApiSettings(RegistrySettings):
             return tuple(dict.fromkeys(name.strip() for name in value.split(",") if name.strip()))
         return value
 
+    @field_validator("database_url")
+    @classmethod
+    def _check_database(cls, value: SecretStr) -> SecretStr:
+        backend = value.get_secret_value().partition(":")[0].partition("+")[0]
+        if backend not in {"sqlite", "postgresql", "postgres"}:
+            raise ValueError("write sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME")
+        return value
+
     @field_validator("admin_username")
     @classmethod
     def _lower_name(cls, value: str) -> str:

@@ -62,7 +62,7 @@ class Tokens:
         Raises:
             AuthenticationError: it is refused.
         """
-        options = {f"require_{name}": True for name in REQUIRED_CLAIMS if name not in {"role", "ver"}}
+        options = {f"require_{name}": True for name in REQUIRED_CLAIMS if name not in {"exp", "role", "ver"}}
         try:
             # The clock is ours, so that it can be set in tests: the library checks no times.
             claims = jwt.decode(
@@ -74,9 +74,9 @@ class Tokens:
                 options={**options, "verify_exp": False, "verify_nbf": False, "verify_iat": True},
             )
             now = self._clock()
-            user_id, version = uuid.UUID(claims["sub"]), claims["ver"]
+            user_id, version, _ = uuid.UUID(claims["sub"]), claims["ver"], claims["role"]
             expires, issued, begins = float(claims["exp"]), float(claims["iat"]), float(claims.get("nbf", 0))
-        except (JWTError, KeyError, TypeError, ValueError, AttributeError) as error:
+        except (JWTError, KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
             raise AuthenticationError(REFUSED) from error
         if type(version) is not int or max(issued, begins) > now + CLOCK_SKEW_SECONDS:
             raise AuthenticationError(REFUSED)

@@ -8,11 +8,12 @@ from http import HTTPStatus
 from typing import Annotated, Literal, Self
 
 from fastapi import APIRouter, Depends, Request
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationInfo, field_validator
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 
 from slipway_api.accounts import Account, Role
+from slipway_api.content import require_json
 from slipway_api.errors import (
     AuthenticationError,
     InvalidInputError,
@@ -64,11 +65,14 @@ class NewUser(BaseModel):
             raise ValueError("a name is 1 to 64 of a–z, 0–9, `.`, `_`, `@`, `-`, and begins with a letter or digit")
         return value
 
-    @model_validator(mode="after")
-    def _check_password(self) -> Self:
-        if why := why_password_is_unsafe(self.password, self.username):
+    @field_validator("password")
+    @classmethod
+    def _check_password(cls, value: str, info: ValidationInfo) -> str:
+        if any("\ud800" <= letter <= "\udfff" for letter in value):
+            raise ValueError("the password has half of a character")
+        if why := why_password_is_unsafe(value, info.data.get("username", "")):
             raise ValueError(f"the password {why}")
-        return self
+        return value
 
 
 class User(BaseModel):
@@ -149,7 +153,8 @@ async def token(state: State, given: Annotated[_Credentials, Depends(_credential
     """
     await state.accounts.opened()
     name = given.username.strip().lower()
-    found = await asyncio.to_thread(lambda: state.accounts.store.find(name))
+    # What no account can be called is not asked for: not every database takes every character.
+    found = await asyncio.to_thread(lambda: state.accounts.store.find(name)) if NAME_PATTERN.fullmatch(name) else None
     try:
         # A password over the limit cannot be right; it is not worth a hash of megabytes.
         password = given.password[: MAX_PASSWORD_LENGTH + 1]
@@ -168,7 +173,12 @@ async def token(state: State, given: Annotated[_Credentials, Depends(_credential
     return Token(access_token=state.tokens.issue(account), expires_in=state.tokens.ttl_seconds)
 
 
-@router.post("/users", status_code=HTTPStatus.CREATED, responses=errors(401, 403, 409, 413, 415, 422, 429, 503))
+@router.post(
+    "/users",
+    status_code=HTTPStatus.CREATED,
+    responses=errors(401, 403, 409, 413, 415, 422, 429, 503),
+    dependencies=[Depends(require_json)],
+)
 async def add_user(state: State, caller: Admin, new: NewUser) -> User:
     """Add an account (admin only)."""
     password_hash = await state.passwords.hash(new.password)

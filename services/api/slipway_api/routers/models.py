@@ -88,7 +88,7 @@ class ReloadResult(BaseModel):
     model: ModelStatus
 
 
-@router.get("/model-info", responses=errors(401, 503))
+@router.get("/model-info", responses=errors(401, 404, 503))
 async def model_info(state: State, _caller: Reader) -> ModelInfo:
     """Describe the default model."""
     return ModelInfo(**_info(state.models.get(state.models.default_model)))

@@ -3,18 +3,21 @@
 import json
 from typing import Any
 
+import numpy as np
 import orjson
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from slipway_api.errors import InvalidInputError, TooLargeError, UnsupportedMediaTypeError
+from slipway_api.content import require_json
+from slipway_api.errors import InvalidInputError, TooLargeError
 from slipway_api.openapi import Responses, errors
 from slipway_api.security import Predictor, State
 from slipway_api.serving.predictor import predict
 from slipway_api.state import Services
 from slipway_core.errors import Problem
 from slipway_core.ids import uuid7
+from slipway_core.signature import MAX_PROBLEMS
 
 router = APIRouter(tags=["prediction"])
 
@@ -80,7 +83,7 @@ _RESPONSES: Responses = {
         "content": {"application/json": {"example": _ANSWER}},
         "description": "The prediction.",
     },
-    **errors(401, 403, 413, 415, 422, 503),
+    **errors(401, 403, 404, 413, 415, 422, 503),
 }
 
 
@@ -103,10 +106,12 @@ async def predict_named(name: str, request: Request, state: State, _caller: Pred
 
 async def _predict(request: Request, state: Services, name: str) -> Response:
     model = state.models.get(name)
-    _require_json(request)
+    await require_json(request)
     features = _features(await request.body(), state.settings.max_rows)
     matrix = model.signature.matrix(features)
     outputs = await predict(model, matrix, state.metrics)
+    if not all(np.isfinite(part).all() for part in (outputs.prediction, outputs.scores) if part is not None):
+        raise InvalidInputError([Problem(("features",), "the model has no finite answer for these values")])
     body: dict[str, Any] = {
         "id": str(uuid7()),
         "model": model.name,
@@ -120,19 +125,13 @@ async def _predict(request: Request, state: Services, name: str) -> Response:
     return Response(orjson.dumps(body), media_type="application/json")
 
 
-def _require_json(request: Request) -> None:
-    given = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    if given != "application/json" and not (given.startswith("application/") and given.endswith("+json")):
-        what = f"{given} is not understood here" if given else "the body has no content type"
-        raise UnsupportedMediaTypeError(f"{what}; send the header `Content-Type: application/json`")
-
-
 def _features(content: bytes, max_rows: int) -> Any:  # noqa: ANN401  # what a client sent may be anything
     body = _parse(content)
     if not isinstance(body, dict):
         raise InvalidInputError([Problem(("body",), 'the body must be an object: {"features": …}')])
     problems = [] if "features" in body else [Problem(("features",), "the field 'features' is missing")]
     problems += [Problem((key,), f"there is no field {key!r}; send 'features'") for key in body if key != "features"]
+    problems = problems[:MAX_PROBLEMS]
     if problems:
         raise InvalidInputError(problems)
     features = body["features"]

@@ -4,6 +4,7 @@ A folder a model; in it a folder a bundle, named by version and digest, and `pro
 served last. A bundle's folder appears by a rename once it is complete.
 """
 
+import contextlib
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -79,6 +80,11 @@ class BundleCache:
         bundles.sort(key=lambda path: path.stat().st_mtime, reverse=True)
         for path in bundles[KEPT_BUNDLES:]:
             self.remove(path)
+
+    def forget(self, name: str) -> None:
+        """Note that nothing is served of a model any more."""
+        with contextlib.suppress(OSError):
+            (self._model_folder(name) / LAST_SERVED_FILE).unlink()
 
     def last_served(self, name: str) -> LastServed | None:
         """Return what was served of a model last; None if that is not known."""

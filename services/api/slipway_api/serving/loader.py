@@ -86,6 +86,10 @@ class Loader:
         except OSError as error:
             log.warning("bundle_cache_not_written", model=model.name, reason=error.strerror)
 
+    def forget(self, name: str) -> None:
+        """Note in the cache that a model is no longer served."""
+        self._cache.forget(name)
+
     def _fetch(self, version: ModelVersion, folder: Path) -> None:
         try:
             with self._cache.adding(folder) as partial:

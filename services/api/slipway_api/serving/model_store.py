@@ -80,6 +80,7 @@ class ModelStore:
         self._served: dict[str, ServedModel] = {}
         self._failures: dict[str, LoadFailure] = {}
         self._aliases: dict[str, str | None] = {}
+        self._damaged: dict[str, str] = {}
         self._registry_status = RegistryStatus(False, False, datetime.now(UTC), "the model registry was not asked yet")
         metrics.registry_up.set(0)
 
@@ -217,6 +218,7 @@ class ModelStore:
         self._clear_failure(name)
         self._metrics.model_info.remove(name, model.version)
         self._metrics.model_alias_missing.labels(name).set(0)
+        self._loader.forget(name)
         log.warning("model_unloaded", model=name, version=model.version, reason="it is no longer registered")
 
     def _fall_back(self, name: str) -> None:
@@ -226,7 +228,9 @@ class ModelStore:
         try:
             model = self._loader.load_last_served(name)
         except BundleError as error:
-            log.warning("cached_bundle_damaged", model=name, reason=str(error))
+            if self._damaged.get(name) != str(error):
+                log.warning("cached_bundle_damaged", model=name, reason=str(error))
+            self._damaged[name] = str(error)
             return
         if model is not None:
             failure = self._failures.get(name)
@@ -237,7 +241,7 @@ class ModelStore:
     def _failed(self, name: str, version: str, reason: str) -> None:
         before = self._failures.get(name)
         attempts = before.attempts + 1 if before and before.version == version else 1
-        pause = min(FIRST_RETRY_SECONDS * 2 ** (attempts - 1), LONGEST_RETRY_SECONDS)
+        pause = min(FIRST_RETRY_SECONDS * 2 ** min(attempts - 1, 10), LONGEST_RETRY_SECONDS)
         self._record(name, LoadFailure(version, reason, datetime.now(UTC), attempts, self._clock() + pause))
         self._metrics.model_load_failures.labels(name).inc()
         served = self._served.get(name)
