@@ -109,6 +109,7 @@ class Accounts:
         self._noted: Mapping[uuid.UUID, Known] = {}
         self._read_at: float | None = None
         self._away = False
+        self._reason = DATABASE_AWAY
         # Set when the store was opened and looked at once, whatever came of it.
         self.looked = asyncio.Event()
 
@@ -140,8 +141,8 @@ class Accounts:
             known = self.store.snapshot()
         except NotReadyError as error:
             if not self._away:
-                log.warning("accounts_unreadable", reason=type(error.__cause__).__name__)
-            self._away = True
+                log.warning("accounts_unreadable", reason=str(error), cause=type(error.__cause__).__name__)
+            self._away, self._reason = True, str(error)
             return False
         if self._read_at is None or self._away:
             log.info("accounts_read", count=len(known))
@@ -163,7 +164,7 @@ class Accounts:
             NotReadyError: accounts were not read yet, or too long ago.
         """
         if self._read_at is None or self._clock() - self._read_at > self._stale_seconds:
-            raise NotReadyError(DATABASE_AWAY)
+            raise NotReadyError(self._reason)
         known = self._known.get(user_id)
         if known is None or known.disabled or known.version != version:
             raise AuthenticationError("the token is no longer valid; get a new one from POST /token")

@@ -6,7 +6,13 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode
 
-from slipway_core.policy import is_placeholder_password, why_key_is_unsafe, why_password_is_unsafe
+from slipway_core.policy import (
+    NAME_PATTERN,
+    NAME_RULE,
+    is_placeholder_password,
+    why_key_is_unsafe,
+    why_password_is_unsafe,
+)
 from slipway_core.registry.settings import RegistrySettings
 
 
@@ -85,7 +91,10 @@ class ApiSettings(RegistrySettings):
     @field_validator("admin_username")
     @classmethod
     def _lower_name(cls, value: str) -> str:
-        return value.lower()
+        name = value.strip().lower()
+        if not NAME_PATTERN.fullmatch(name):
+            raise ValueError(NAME_RULE)
+        return name
 
     @model_validator(mode="after")
     def _refuse_unsafe_secrets(self) -> Self:

@@ -15,6 +15,8 @@ class ApiClient:
     """Calls the API; every error becomes one sentence."""
 
     def __init__(self, url: str, token: str | None = None) -> None:
+        if token is not None and not (token.isascii() and token.isprintable()):
+            raise ApiError("the token is damaged: run `slipway login URL` again, or mend SLIPWAY_TOKEN")
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._url = url.rstrip("/")
         try:
@@ -36,7 +38,10 @@ class ApiClient:
     def token(self, username: str, password: str) -> str:
         """Log in and return the token."""
         answer = self._call("POST", "/token", data={"username": username, "password": password})
-        return str(answer["access_token"])
+        token = answer.get("access_token")
+        if not isinstance(token, str):
+            raise ApiError(f"what answers at {self._url} is not Slipway's API")
+        return token
 
     def add_user(self, username: str, password: str, role: str) -> dict[str, Any]:
         """Add an account."""
@@ -44,7 +49,10 @@ class ApiClient:
 
     def predict(self, model: str, features: list[Any]) -> dict[str, Any]:
         """Predict the rows of `features`."""
-        return self._call("POST", f"/models/{quote(model, safe='')}/predict", json={"features": features})
+        answer = self._call("POST", f"/models/{quote(model, safe='')}/predict", json={"features": features})
+        if "version" not in answer or not isinstance(answer.get("prediction"), list):
+            raise ApiError(f"what answers at {self._url} is not Slipway's API")
+        return answer
 
     def _call(self, method: str, path: str, **content: Any) -> dict[str, Any]:  # noqa: ANN401  # httpx's own arguments
         try:

@@ -1,6 +1,5 @@
 """Who the person at the terminal is to an API: what `slipway login` keeps, and what overrides it."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +7,9 @@ import typer
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from slipway_cli.errors import NotLoggedInError
+from slipway_cli.secret_files import write_secret
 from slipway_cli.settings import ClientSettings
+from slipway_core.errors import ConfigurationError
 
 
 class Credentials(BaseModel):
@@ -35,14 +36,17 @@ def credentials_file() -> Path:
 
 
 def keep(credentials: Credentials) -> Path:
-    """Write the credentials so that only their owner can read them, and return where."""
+    """Write the credentials so that only their owner can read them, and return where.
+
+    Raises:
+        ConfigurationError: the folder cannot be written.
+    """
     path = credentials_file()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.unlink(missing_ok=True)
-    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as out:
-        out.write(credentials.model_dump_json())
-    partial.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_secret(path, credentials.model_dump_json())
+    except OSError as error:
+        raise ConfigurationError(f"the token cannot be kept in {path}: {error.strerror}") from error
     return path
 
 
@@ -55,7 +59,7 @@ def identify(settings: ClientSettings) -> Identity:
     kept = _kept()
     token = settings.token.get_secret_value() if settings.token else None
     # A token is of one API: one that was kept for another address must not be sent to this.
-    if token is None and kept is not None and settings.url in {None, kept.url}:
+    if token is None and kept is not None and (settings.url is None or settings.url.rstrip("/") == kept.url):
         token = kept.token
     url = settings.url or (kept.url if kept else None)
     if url is None or token is None:

@@ -8,7 +8,8 @@ from rich.console import Console
 
 def console() -> Console:
     """Return a console on standard output; colours go where nobody sees them."""
-    return Console(highlight=False)
+    # What a registry or an API says may hold brackets, which are no markup.
+    return Console(highlight=False, markup=False, emoji=False)
 
 
 def print_json(value: Any) -> None:  # noqa: ANN401  # anything that JSON can say

@@ -1,6 +1,11 @@
-"""What a secret must be like: the rules that the API holds and the command line tells beforehand."""
+"""What names and secrets must be like: the rules that the API holds and the command line tells beforehand."""
 
+import re
 import secrets
+
+# Of an account, after capitals were lowered.
+NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9._@-]{0,63}")
+NAME_RULE = "a name is 1 to 64 of a–z, 0–9, `.`, `_`, `@`, `-`, and begins with a letter or digit"
 
 MIN_KEY_BYTES = 32
 MIN_PASSWORD_LENGTH = 8

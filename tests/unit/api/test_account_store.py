@@ -41,7 +41,7 @@ def test_a_taken_name_is_a_conflict(engine: Engine) -> None:
         store.add("uma", "hash", Role.USER)
 
 
-@pytest.mark.parametrize(
+CALLS = pytest.mark.parametrize(
     "call",
     [
         lambda store: store.add("uma", "hash", Role.USER),
@@ -51,9 +51,20 @@ def test_a_taken_name_is_a_conflict(engine: Engine) -> None:
     ],
     ids=["add", "find", "count", "snapshot"],
 )
-def test_each_call_tells_that_the_database_is_away(engine: Engine, call: Callable[[SqlAccountStore], object]) -> None:
+
+
+@CALLS
+def test_each_call_tells_that_the_database_is_away(tmp_path: Path, call: Callable[[SqlAccountStore], object]) -> None:
+    engine = connect(f"sqlite:///{tmp_path / 'no-folder' / 'slipway.db'}")
+
+    with pytest.raises(NotReadyError, match="database is away"):
+        call(SqlAccountStore(engine))
+
+
+@CALLS
+def test_each_call_tells_that_there_are_no_tables(engine: Engine, call: Callable[[SqlAccountStore], object]) -> None:
     with engine.begin() as connection:
         connection.execute(text("DROP TABLE users"))
 
-    with pytest.raises(NotReadyError, match="database is away"):
+    with pytest.raises(NotReadyError, match="run `slipway-api migrate`"):
         call(SqlAccountStore(engine))

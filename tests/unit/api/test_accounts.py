@@ -14,7 +14,7 @@ from structlog.typing import EventDict
 
 from slipway_api import accounts as accounts_module
 from slipway_api.account_store import SqlAccountStore
-from slipway_api.accounts import Account, Accounts, Known, Role
+from slipway_api.accounts import DATABASE_AWAY, Account, Accounts, Known, Role
 from slipway_api.app import make_first_admin
 from slipway_api.errors import AuthenticationError, ConflictError, NotReadyError
 from slipway_api.main import build
@@ -68,7 +68,7 @@ class FakeStore:
 
     def _check(self) -> None:
         if self.away:
-            raise NotReadyError("away") from ConnectionError("the socket is closed")
+            raise NotReadyError(DATABASE_AWAY) from ConnectionError("the socket is closed")
 
 
 @pytest.fixture
@@ -180,7 +180,7 @@ def test_a_database_that_goes_away_and_comes_back_is_told_once_each(
         accounts.refresh()
 
     assert [entry["event"] for entry in logs] == ["accounts_read", "accounts_unreadable", "accounts_read"]
-    assert logs[1]["reason"] == "ConnectionError"
+    assert logs[1]["cause"] == "ConnectionError"
 
 
 def test_who_comes_before_the_first_look_is_over_waits_for_it(accounts: Accounts) -> None:

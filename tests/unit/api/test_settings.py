@@ -164,6 +164,11 @@ def test_secrets_are_not_in_what_is_printed(monkeypatch: pytest.MonkeyPatch) -> 
         ("SLIPWAY_METRICS_PUBLIC", "perhaps"),
         ("SLIPWAY_LOG_LEVEL", "loud"),
         ("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db"),
+        ("DATABASE_URL", "mysql://slipway@127.0.0.1/slipway"),
+        # No account can be called that: the first administrator could not log in.
+        ("SLIPWAY_ADMIN_USERNAME", "ops team"),
+        ("SLIPWAY_ADMIN_USERNAME", "-admin"),
+        ("SLIPWAY_ADMIN_USERNAME", "x" * 65),
     ],
 )
 def test_a_value_that_makes_no_sense_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:

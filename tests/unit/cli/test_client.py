@@ -14,11 +14,13 @@ from support.command import run
 from support.servers import free_port
 from support.stub_api import Answer, Asked, StubApi, problem, stub_api
 
+PREDICTION = {"version": "1", "prediction": [0]}
+
 
 @pytest.fixture
 def api() -> Iterator[StubApi]:
-    """An API that answers an empty object."""
-    with stub_api(lambda _asked: Answer({})) as stub:
+    """An API that answers every call with the same prediction."""
+    with stub_api(lambda _asked: Answer(PREDICTION)) as stub:
         yield stub
 
 
@@ -28,12 +30,10 @@ def predict(url: str) -> dict[str, object]:
 
 
 def test_a_prediction_carries_the_token_and_the_rows(api: StubApi) -> None:
-    api.answer = lambda _asked: Answer({"prediction": [0]})
-
     with ApiClient.of(Identity(api.url, "the-token")) as client:
         answer = client.predict("iris", [[1.0, 2.0]])
 
-    assert answer == {"prediction": [0]}
+    assert answer == PREDICTION
     (asked,) = api.asked
     assert (asked.method, asked.path) == ("POST", "/models/iris/predict")
     assert asked.headers["Authorization"] == "Bearer the-token"

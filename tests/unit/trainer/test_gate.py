@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slipway_trainer.gate import decide
@@ -88,6 +88,7 @@ def test_without_floors_and_champion_anything_is_promoted() -> None:
     assert decide({"accuracy": 0.1}, {}, metric="accuracy", champion=None).promote
 
 
+@settings(deadline=None)
 @given(floors=FLOORS, champion=st.none() | SCORES, margin=SCORES)
 def test_better_than_floors_and_champion_is_always_promoted(
     floors: dict[str, float], champion: float | None, margin: float
@@ -98,6 +99,7 @@ def test_better_than_floors_and_champion_is_always_promoted(
     assert decide(metrics, floors, metric="accuracy", champion=champion).promote
 
 
+@settings(deadline=None)
 @given(
     floors=FLOORS.filter(bool),
     champion=st.none() | SCORES,
@@ -117,11 +119,13 @@ def test_below_any_floor_is_never_promoted(
     assert any(reason.startswith(low) and "is below the floor" in reason for reason in decision.reasons)
 
 
+@settings(deadline=None)
 @given(champion=SCORES, shortfall=st.floats(min_value=1e-6, max_value=1))
 def test_worse_than_the_champion_is_never_promoted(champion: float, shortfall: float) -> None:
     assert not decide({"accuracy": champion - shortfall}, {}, metric="accuracy", champion=champion).promote
 
 
+@settings(deadline=None)
 @given(floors=FLOORS, champion=st.none() | SCORES)
 def test_every_comparison_gives_one_reason(floors: dict[str, float], champion: float | None) -> None:
     metrics = dict.fromkeys(["accuracy", "f1_macro", "recall_macro"], 0.5)

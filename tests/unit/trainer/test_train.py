@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slipway_trainer.recipes.iris import IRIS
@@ -29,6 +29,7 @@ def numbered(counts: list[int]) -> Table:
     return Table(rows, target, "version")
 
 
+@settings(deadline=None)
 @given(
     counts=st.lists(st.integers(min_value=10, max_value=60), min_size=2, max_size=5),
     fraction=st.floats(min_value=0.1, max_value=0.5),
@@ -45,6 +46,7 @@ def test_no_row_is_on_both_sides_and_none_is_lost(counts: list[int], fraction: f
     assert len(split.test_target) == pytest.approx(fraction * sum(counts), abs=1)
 
 
+@settings(deadline=None)
 @given(
     counts=st.lists(st.integers(min_value=10, max_value=60), min_size=2, max_size=5),
     fraction=st.floats(min_value=0.1, max_value=0.5),

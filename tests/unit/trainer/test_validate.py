@@ -207,7 +207,7 @@ def test_the_frame_is_left_as_it_is(bad: bool) -> None:
     assert frame.dtypes.equals(before.dtypes)
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(
     row=st.integers(min_value=0, max_value=149),
     column=st.integers(min_value=0, max_value=3),
@@ -224,7 +224,7 @@ def test_whatever_is_outside_the_limits_is_refused_in_its_line(row: int, column:
     assert all(finding.endswith(f"in line {row + 2}") for finding in caught.value.findings)
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(
     row=st.integers(min_value=0, max_value=149),
     column=st.integers(min_value=0, max_value=3),

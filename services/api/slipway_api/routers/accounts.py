@@ -1,7 +1,6 @@
 """`/token` and `/users`: logging in and adding accounts."""
 
 import asyncio
-import re
 import uuid
 from datetime import datetime
 from http import HTTPStatus
@@ -24,9 +23,14 @@ from slipway_api.openapi import errors
 from slipway_api.security import Admin, State
 from slipway_core.errors import Problem
 from slipway_core.logging import get_logger
-from slipway_core.policy import MAX_PASSWORD_LENGTH, MIN_PASSWORD_LENGTH, why_password_is_unsafe
+from slipway_core.policy import (
+    MAX_PASSWORD_LENGTH,
+    MIN_PASSWORD_LENGTH,
+    NAME_PATTERN,
+    NAME_RULE,
+    why_password_is_unsafe,
+)
 
-NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9._@-]{0,63}")
 FORM_TYPES = frozenset({"application/x-www-form-urlencoded", "multipart/form-data"})
 
 router = APIRouter(tags=["accounts"])
@@ -62,7 +66,7 @@ class NewUser(BaseModel):
     @classmethod
     def _check_name(cls, value: str) -> str:
         if not NAME_PATTERN.fullmatch(value):
-            raise ValueError("a name is 1 to 64 of a–z, 0–9, `.`, `_`, `@`, `-`, and begins with a letter or digit")
+            raise ValueError(NAME_RULE)
         return value
 
     @field_validator("password")

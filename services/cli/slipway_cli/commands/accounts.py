@@ -19,7 +19,9 @@ PasswordFromInput = Annotated[
 
 def login(
     url: Annotated[str, typer.Argument(help="The API's address, such as http://127.0.0.1:8000.")],
-    username: Annotated[str, typer.Option("--username", "-u", prompt=True, help="The account's name.")],
+    username: Annotated[
+        str | None, typer.Option("--username", "-u", help="The account's name; asked for where it is left out.")
+    ] = None,
     password_stdin: PasswordFromInput = False,  # a flag
 ) -> None:
     """Log in to an API and keep the token in your configuration folder, for your eyes only.
@@ -27,6 +29,10 @@ def login(
     Example: `slipway login http://127.0.0.1:8000 --username admin`
     """
     load_settings(ClientSettings)  # a misspelt variable is told before the password is asked for
+    if username is None:
+        if password_stdin or not sys.stdin.isatty():
+            raise NotLoggedInError("there is no terminal to ask for the account's name: give it with --username")
+        username = str(typer.prompt("Username"))
     password = _password(from_input=password_stdin, confirm=False)
     with ApiClient(url) as client:
         token = client.token(username, password)

@@ -1,12 +1,12 @@
 """The folder that holds everything the embedded stack writes."""
 
 import fcntl
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from slipway_cli.errors import StackError
+from slipway_cli.secret_files import write_secret
 from slipway_core.policy import new_key, new_password
 
 
@@ -45,7 +45,11 @@ class Home:
         Raises:
             StackError: another stack holds it.
         """
-        with (self.root / "lock").open("w") as lock:
+        try:
+            lock = (self.root / "lock").open("w")
+        except OSError as error:
+            raise StackError(f"{self.root / 'lock'} cannot be opened: {error.strerror}") from error
+        with lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
@@ -57,7 +61,7 @@ class Home:
     def secret_key(self) -> str:
         """Return the key that signs tokens, made at the first call."""
         if not self._key_file.exists():
-            _write_secret(self._key_file, new_key())
+            write_secret(self._key_file, new_key() + "\n")
         return self._key_file.read_text(encoding="utf-8").strip()
 
     def admin_password(self, given: str | None) -> tuple[str, bool]:
@@ -69,13 +73,5 @@ class Home:
         if self.password_file.exists():
             return self.password_file.read_text(encoding="utf-8").strip(), False
         password = given or new_password()
-        _write_secret(self.password_file, password)
+        write_secret(self.password_file, password + "\n")
         return password, True
-
-
-def _write_secret(path: Path, content: str) -> None:
-    partial = path.with_suffix(".partial")
-    partial.unlink(missing_ok=True)
-    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as out:
-        out.write(content + "\n")
-    partial.replace(path)

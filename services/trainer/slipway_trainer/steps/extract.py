@@ -15,7 +15,7 @@ class Dataset:
     """A recipe's data as it was found.
 
     Attributes:
-        frame: every row and column of the file.
+        frame: every row and column of the file; the index counts its lines from the second.
         version: see `slipway_core.bundle.data_version`.
         source: where it comes from, for people.
     """
@@ -48,7 +48,12 @@ def extract(recipe: Recipe, *, data: Path | None, data_dir: Path, workdir: Path)
         source = str(path)
     content = path.read_bytes()
     try:
-        frame = pd.read_csv(path)
+        # Blank lines are read and then left out, so that the index still tells each row's line.
+        frame = pd.read_csv(path, skip_blank_lines=False)
     except (ValueError, UnicodeDecodeError) as error:  # pandas' parser errors are ValueErrors
         raise DataRefusedError([f"{path} cannot be read as CSV: {error}"]) from error
+    if not isinstance(frame.index, pd.RangeIndex):
+        # pandas would take what is too much for an index, and shift the columns.
+        raise DataRefusedError([f"the rows of {path} have more values than its first line has names"])
+    frame = frame.dropna(how="all")
     return Dataset(frame, data_version({recipe.data_file: digest(content)}), source)

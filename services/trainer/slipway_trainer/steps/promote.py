@@ -5,7 +5,7 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
-from slipway_core.bundle import MANIFEST_FILE, MANIFEST_TAG, SERVED_FILES, read_bundle
+from slipway_core.bundle import MANIFEST_FILE, MANIFEST_TAG, SERVED_FILES, Manifest, read_bundle
 from slipway_core.errors import BundleError, RegistryNotFoundError
 from slipway_core.graph import Graph
 from slipway_core.registry import PRODUCTION, ModelVersion, Registry, promotion
@@ -47,8 +47,14 @@ def promote(
     return decision
 
 
+def _is_comparable(recipe: Recipe, manifest: Manifest) -> bool:
+    """Tell whether a champion takes the recipe's features and gives its classes, each in the same order."""
+    inputs = [column.name for column in manifest.inputs]
+    return manifest.task == recipe.task and inputs == recipe.feature_names and manifest.classes == recipe.classes
+
+
 def _champion_score(recipe: Recipe, split: Split, registry: Registry) -> float | None:
-    """Score Production's graph on the test rows; None where there is none, or none that can be read."""
+    """Score Production's graph on the test rows; None where none can be compared with."""
     number = registry.get_model(recipe.name).aliases.get(PRODUCTION)
     if number is None:
         return None
@@ -58,6 +64,8 @@ def _champion_score(recipe: Recipe, split: Split, registry: Registry) -> float |
             for name in (MANIFEST_FILE, *SERVED_FILES):
                 registry.fetch(champion, name, Path(folder) / name)
             bundle = read_bundle(Path(folder), champion.tags.get(MANIFEST_TAG, ""))
+        if not _is_comparable(recipe, bundle.manifest):
+            return None
         outputs = Graph(bundle.model, bundle.manifest.graph).run(split.test_features)
         return classification_metrics(outputs, split.test_target, len(recipe.classes))[recipe.metric]
     except (BundleError, RegistryNotFoundError):

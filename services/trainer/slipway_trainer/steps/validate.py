@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from slipway_core.signature import FloatMatrix
+from slipway_core.signature import FLOAT32_MAX, FloatMatrix
 from slipway_trainer.errors import DataRefusedError
 from slipway_trainer.recipes import Column, Recipe
 from slipway_trainer.steps.extract import Dataset
@@ -64,7 +64,10 @@ def _check_column(column: Column, values: pd.Series) -> Iterator[str]:
     infinite = np.isinf(numbers)
     if infinite.any():
         yield f"{column.name!r} is infinite in {_lines(infinite)}"
-    if column.minimum is not None and (low := numbers < column.minimum).any():
+    too_large = (numbers.abs() > FLOAT32_MAX) & ~infinite
+    if column.minimum is None and column.maximum is None and too_large.any():
+        yield f"{column.name!r} is too large for a 32-bit float in {_lines(too_large)}"
+    if column.minimum is not None and (low := (numbers < column.minimum) & ~infinite).any():
         yield f"{column.name!r} is below {column.minimum:g} in {_lines(low)}"
     if column.maximum is not None and (high := (numbers > column.maximum) & ~infinite).any():
         yield f"{column.name!r} is above {column.maximum:g} in {_lines(high)}"
@@ -81,7 +84,7 @@ def _check_target(recipe: Recipe, values: pd.Series) -> Iterator[str]:
 
 def _lines(mask: pd.Series) -> str:
     # Line 1 is the header, so the first row of data is line 2.
-    lines = [str(index + 2) for index in np.flatnonzero(mask.to_numpy())]
+    lines = [str(index + 2) for index in mask.index[mask.to_numpy()]]
     shown = ", ".join(lines[:SHOWN_ROWS])
     more = f" and {len(lines) - SHOWN_ROWS} more" if len(lines) > SHOWN_ROWS else ""
     return f"line{'s' if len(lines) > 1 else ''} {shown}{more}"
