@@ -10,6 +10,9 @@ SOURCES := pyproject.toml constraints.txt
 STACK_EXTRAS := cli,api,trainer
 DEV_EXTRAS := $(STACK_EXTRAS),dev
 
+# How many test files run at a time.
+TEST_PROCESSES ?= 2
+
 .DEFAULT_GOAL := help
 .PHONY: help demo install install-dev test test-slow lint format bench clean
 
@@ -24,7 +27,7 @@ install: $(VENV)/.stack ## Make .venv with what `make demo` needs.
 install-dev: $(VENV)/.dev ## Make .venv with what the tests and checks need, too.
 
 test: install-dev ## Run every test that needs no Docker, with coverage.
-	$(BIN)/pytest --cov --cov-report=term:skip-covered
+	$(BIN)/pytest --numprocesses=$(TEST_PROCESSES) --dist=loadfile --cov --cov-report=term:skip-covered
 
 test-slow: install-dev ## Run the tests that take longer.
 	$(BIN)/pytest -m slow

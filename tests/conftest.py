@@ -5,12 +5,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from support.servers import mlflow_server
 
 # Before MLflow is imported anywhere: tests report to nobody.
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
+
+# The same examples in every run, however busy the machine is.
+settings.register_profile("slipway", deadline=None, derandomize=True)
+settings.load_profile("slipway")
 
 OURS = ("SECRET_KEY", "DATABASE_URL", "MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
 

@@ -27,8 +27,8 @@ def up(
     host: Annotated[str | None, typer.Option(help="The address that the API listens on. [127.0.0.1]")] = None,
     port: Annotated[int | None, typer.Option(help="The port that the API listens on. [8000]", min=1, max=65535)] = None,
     mlflow_port: Annotated[
-        int, typer.Option(help="The port that MLflow listens on, on loopback.", min=1, max=65535)
-    ] = 5000,
+        int | None, typer.Option(help="The port that MLflow listens on, on loopback. [5000]", min=1, max=65535)
+    ] = None,
     recipe: Annotated[
         list[str] | None,
         typer.Option(help="Train this model if it has no Production version; may be repeated. [iris]"),
@@ -43,7 +43,13 @@ def up(
     Example: `slipway up --port 8080`
     """
     began = time.monotonic()
-    given = {"home": home, "host": host, "port": port, "admin_password": admin_password}
+    given = {
+        "home": home,
+        "host": host,
+        "port": port,
+        "mlflow_port": mlflow_port,
+        "admin_password": admin_password,
+    }
     settings = load_settings(UpSettings, **{name: value for name, value in given.items() if value is not None})
     configure_logging("warning", settings.log_format)
     command = trainer_command("train", "--wait", str(REGISTRY_WAIT_SECONDS))
@@ -57,7 +63,7 @@ def up(
     options = StackOptions(
         host=settings.host,
         port=settings.port,
-        mlflow_port=mlflow_port,
+        mlflow_port=settings.mlflow_port,
         recipes=recipes,
         default_model=settings.default_model or recipes[0],
         database_url=settings.database_url.get_secret_value()
