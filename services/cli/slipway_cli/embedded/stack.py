@@ -21,6 +21,7 @@ from slipway_core.registry.mlflow import MlflowRegistry
 STOP_SECONDS = 10.0
 START_SECONDS = 180.0
 POLL_SECONDS = 0.1
+LOOK_SECONDS = 2.0
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 30.0
 # An end this soon after the start, this often in a row, is no accident.
@@ -105,6 +106,9 @@ class Stack:
             )
             for recipe in options.recipes
         }
+        # One of each for all looks: making a client costs more than asking.
+        self._registry = MlflowRegistry(options.mlflow_url, timeout_seconds=LOOK_SECONDS)
+        self._client = httpx.Client(timeout=LOOK_SECONDS)
         self._to_train: list[ManagedProcess] = []
         self._training: ManagedProcess | None = None
         self._registry_asked = False
@@ -126,7 +130,8 @@ class Stack:
             number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
         }
         try:
-            self._start_and_watch(on_ready)
+            with self._registry, self._client:
+                self._start_and_watch(on_ready)
         finally:
             self._stop()
             for number, handler in handlers.items():
@@ -211,15 +216,14 @@ class Stack:
     def _without_production(self) -> list[str] | None:
         """Return the recipes whose model has no Production version; None while the registry does not answer."""
         try:
-            with MlflowRegistry(self._options.mlflow_url, timeout_seconds=2.0) as registry:
-                served = {model.name for model in registry.list_models() if PRODUCTION in model.aliases}
+            served = {model.name for model in self._registry.list_models() if PRODUCTION in model.aliases}
         except RegistryError:
             return None
         return [recipe for recipe in self._options.recipes if recipe not in served]
 
     def _is_ready(self) -> bool:
         try:
-            return httpx.get(f"{self._options.api_url}/health/ready", timeout=2.0).is_success
+            return self._client.get(f"{self._options.api_url}/health/ready").is_success
         except httpx.HTTPError:
             return False
 
