@@ -1,5 +1,6 @@
 """Runs, artifacts and model versions in MLflow: the one place that uses its full client."""
 
+import contextlib
 import json
 import time
 from collections.abc import Mapping, Sequence
@@ -79,6 +80,9 @@ class Tracker:
             experiment_id = experiment.experiment_id if experiment else self._client.create_experiment(recipe.name)
             stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started_at))
             parent = self._start(experiment_id, f"{recipe.name} {stamp}", started_at, tags)
+        except MlflowException as error:
+            raise _refused(error) from error
+        try:
             self._log(parent, best.metrics, {**parameters, "chosen": best.fitted.candidate.name})
             children = {}
             for evaluation in evaluations:
@@ -91,6 +95,8 @@ class Tracker:
                 )
             self._client.set_terminated(parent)
         except MlflowException as error:
+            with contextlib.suppress(MlflowException):
+                self._client.set_terminated(parent, "FAILED")
             raise _refused(error) from error
         return TrackedRuns(experiment_id, parent, children)
 

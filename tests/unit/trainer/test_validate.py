@@ -109,10 +109,13 @@ def test_a_column_without_limits_takes_any_number_that_fits_float32() -> None:
     assert table.features[7, 0] == np.float32(-1e30)
 
 
-def test_a_number_beyond_float32_is_refused_where_no_limit_refuses_it() -> None:
-    free = IRIS.model_copy(update={"columns": (Column(name=COLUMNS[0]), *IRIS.columns[1:])})
+@pytest.mark.parametrize(
+    ("limits", "value"), [({}, 1e39), ({}, -1e39), ({"minimum": 0.0}, 1e39), ({"maximum": 30.0}, -1e39)]
+)
+def test_a_number_beyond_float32_is_refused_where_no_limit_refuses_it(limits: dict[str, float], value: float) -> None:
+    free = IRIS.model_copy(update={"columns": (Column(name=COLUMNS[0], **limits), *IRIS.columns[1:])})
     frame = iris_dataset().frame.copy()
-    frame.iloc[7, SEPAL_LENGTH] = 1e39
+    frame.iloc[7, SEPAL_LENGTH] = value
 
     with pytest.raises(DataRefusedError, match=r"'sepal length \(cm\)' .* in line 9"):
         validate(free, Dataset(frame, "version", "source"))

@@ -94,6 +94,8 @@ def _environment(options: StackOptions, home: Home) -> dict[str, str]:
         **inherited,
         "MLFLOW_TRACKING_URI": options.mlflow_url,
         "MLFLOW_DISABLE_TELEMETRY": "true",
+        # The stack's parts meet on loopback, whatever proxy leads elsewhere.
+        "NO_PROXY": ",".join(filter(None, [os.environ.get("NO_PROXY"), "127.0.0.1,localhost"])),
         "SLIPWAY_CACHE_DIR": str(home.cache),
         "SLIPWAY_DEFAULT_MODEL": options.default_model,
         "SLIPWAY_HOST": options.host,

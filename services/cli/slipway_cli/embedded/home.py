@@ -1,7 +1,7 @@
 """The folder that holds everything the embedded stack writes."""
 
 import fcntl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -60,9 +60,8 @@ class Home:
 
     def secret_key(self) -> str:
         """Return the key that signs tokens, made at the first call."""
-        if not self._key_file.exists():
-            write_secret(self._key_file, new_key() + "\n")
-        return self._key_file.read_text(encoding="utf-8").strip()
+        key, _ = _kept(self._key_file, new_key)
+        return key
 
     def admin_password(self, given: str | None) -> tuple[str, bool]:
         """Return the first administrator's password, and whether it is new.
@@ -70,8 +69,20 @@ class Home:
         Args:
             given: what the person asked for; it counts at the first start only, as the account is made then.
         """
-        if self.password_file.exists():
-            return self.password_file.read_text(encoding="utf-8").strip(), False
-        password = given or new_password()
-        write_secret(self.password_file, password + "\n")
-        return password, True
+        return _kept(self.password_file, lambda: given or new_password())
+
+
+def _kept(path: Path, make: Callable[[], str]) -> tuple[str, bool]:
+    """Return the secret that a file holds, and whether it was made just now.
+
+    Raises:
+        StackError: the file cannot be read or written.
+    """
+    try:
+        if path.exists():
+            return path.read_text(encoding="utf-8").strip(), False
+        secret = make()
+        write_secret(path, secret + "\n")
+    except OSError as error:
+        raise StackError(f"{path} cannot be read or written ({error.strerror}): is it another user's?") from error
+    return secret, True

@@ -108,7 +108,7 @@ class Stack:
         }
         # One of each for all looks: making a client costs more than asking.
         self._registry = MlflowRegistry(options.mlflow_url, timeout_seconds=LOOK_SECONDS)
-        self._client = httpx.Client(timeout=LOOK_SECONDS)
+        self._client = httpx.Client(timeout=LOOK_SECONDS, trust_env=False)
         self._to_train: list[ManagedProcess] = []
         self._training: ManagedProcess | None = None
         self._registry_asked = False

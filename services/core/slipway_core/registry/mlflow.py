@@ -43,6 +43,8 @@ class MlflowRegistry:
             auth=(username, password or "") if username else None,
             timeout=httpx.Timeout(timeout_seconds, connect=min(timeout_seconds, 3.0)),
             transport=transport,
+            # A proxy leads elsewhere; what is on this machine is reached directly.
+            trust_env=base_url.host not in {"127.0.0.1", "localhost", "::1"},
         )
 
     def __enter__(self) -> Self:

@@ -1,5 +1,6 @@
 """Find the recipe's data, or fetch it, and say which version of it this is."""
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,10 +47,13 @@ def extract(recipe: Recipe, *, data: Path | None, data_dir: Path, workdir: Path)
         path, source = workdir / recipe.data_file, "the recipe's public source"
     else:
         source = str(path)
-    content = path.read_bytes()
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataRefusedError([f"{path} cannot be read: {error.strerror}"]) from error
     try:
         # Blank lines are read and then left out, so that the index still tells each row's line.
-        frame = pd.read_csv(path, skip_blank_lines=False)
+        frame = pd.read_csv(io.BytesIO(content), skip_blank_lines=False)
     except (ValueError, UnicodeDecodeError) as error:  # pandas' parser errors are ValueErrors
         raise DataRefusedError([f"{path} cannot be read as CSV: {error}"]) from error
     if not isinstance(frame.index, pd.RangeIndex):

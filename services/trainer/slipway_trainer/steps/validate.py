@@ -64,13 +64,12 @@ def _check_column(column: Column, values: pd.Series) -> Iterator[str]:
     infinite = np.isinf(numbers)
     if infinite.any():
         yield f"{column.name!r} is infinite in {_lines(infinite)}"
-    too_large = (numbers.abs() > FLOAT32_MAX) & ~infinite
-    if column.minimum is None and column.maximum is None and too_large.any():
-        yield f"{column.name!r} is too large for a 32-bit float in {_lines(too_large)}"
-    if column.minimum is not None and (low := (numbers < column.minimum) & ~infinite).any():
-        yield f"{column.name!r} is below {column.minimum:g} in {_lines(low)}"
-    if column.maximum is not None and (high := (numbers > column.maximum) & ~infinite).any():
-        yield f"{column.name!r} is above {column.maximum:g} in {_lines(high)}"
+    minimum = -FLOAT32_MAX if column.minimum is None else column.minimum
+    maximum = FLOAT32_MAX if column.maximum is None else column.maximum
+    if (low := (numbers < minimum) & ~infinite).any():
+        yield f"{column.name!r} is below {minimum:g} in {_lines(low)}"
+    if (high := (numbers > maximum) & ~infinite).any():
+        yield f"{column.name!r} is above {maximum:g} in {_lines(high)}"
 
 
 def _check_target(recipe: Recipe, values: pd.Series) -> Iterator[str]:
