@@ -23,6 +23,7 @@ from slipway_core.registry.mlflow import MlflowRegistry
 from slipway_core.registry.promotion import METRICS_TAG
 from slipway_trainer.export import CLASSIFIER_NAMES
 from support.bundles import BIAS, bundle_files, golden_of, linear_classifier
+from support.servers import free_port
 from support.stack import PASSWORD, RunningStack, printed_commands, slipway_up
 from support.versions import add_version
 from support.waiting import wait_for
@@ -243,10 +244,11 @@ def test_a_signal_ends_everything_and_the_next_start_serves_from_the_cache(stack
         assert [p for p in again_processes if p.is_running() and p.status() != psutil.STATUS_ZOMBIE] == []
 
 
-@pytest.mark.parametrize("option", ["--port", "--mlflow-port"])
-def test_a_port_in_use_is_told_with_its_option(option: str, tmp_path: Path, taken_port: int) -> None:
+@pytest.mark.parametrize(("option", "other"), [("--port", "--mlflow-port"), ("--mlflow-port", "--port")])
+def test_a_port_in_use_is_told_with_its_option(option: str, other: str, tmp_path: Path, taken_port: int) -> None:
+    ports = [f"{option}={taken_port}", f"{other}={free_port()}"]
     refused = subprocess.run(
-        [sys.executable, "-m", "slipway_cli.cli", "up", f"--home={tmp_path}/home", f"{option}={taken_port}"],
+        [sys.executable, "-m", "slipway_cli.cli", "up", f"--home={tmp_path}/home", *ports],
         capture_output=True,
         text=True,
         timeout=60,

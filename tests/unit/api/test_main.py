@@ -101,7 +101,11 @@ def test_serve_listens_where_it_is_told(servers: list[FakeServer], monkeypatch: 
         socket.create_connection(server.address, timeout=5)
 
 
-def test_serve_gives_requests_under_way_time_and_hides_what_it_is_made_of(servers: list[FakeServer]) -> None:
+def test_serve_gives_requests_under_way_time_and_hides_what_it_is_made_of(
+    servers: list[FakeServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLIPWAY_PORT", "0")
+
     main(["serve"])
 
     config = servers[0].config
