@@ -54,6 +54,14 @@ def process(command: Sequence[str], log: Path, environment: dict[str, str] | Non
         running.wait(30)
 
 
+def is_up(url: str) -> bool:
+    """Tell whether a GET of a URL succeeds."""
+    try:
+        return httpx.get(url, timeout=5).is_success
+    except httpx.HTTPError:
+        return False
+
+
 class Client:
     """The administrator of one API."""
 
@@ -63,10 +71,7 @@ class Client:
 
     def is_ready(self) -> bool:
         """Tell whether the API is ready."""
-        try:
-            return httpx.get(f"{self.url}/health/ready", timeout=5).is_success
-        except httpx.HTTPError:
-            return False
+        return is_up(f"{self.url}/health/ready")
 
     def predicts(self) -> bool:
         """Tell whether a prediction is answered, logging in first where that is still to be done."""
@@ -117,6 +122,7 @@ def measure_starts(home: Path, rounds: int) -> None:
 
 def measure_swap(client: Client, mlflow_url: str) -> None:
     """Train again under load; time from the promotion to the first answer of the new version."""
+    wait_until(lambda: is_up(f"{mlflow_url}/health"))
     answers: list[tuple[float, int, str]] = []
     stop = threading.Event()
 
