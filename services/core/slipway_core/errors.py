@@ -4,6 +4,7 @@ SlipwayError
 ├── ConfigurationError        a setting is missing, misspelt or unsafe
 ├── BundleError               a bundle is damaged, incomplete or not understood
 ├── FeaturesError             input that the model's signature does not allow
+├── NothingToRestoreError     Production held no version before that could be restored
 └── RegistryError             the model registry refused or failed
     ├── RegistryUnavailableError   it cannot be reached; trying again may help
     └── RegistryNotFoundError      no such model, version or artifact
@@ -46,6 +47,10 @@ class FeaturesError(SlipwayError):
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
         super().__init__("; ".join(problem.msg for problem in self.problems))
+
+
+class NothingToRestoreError(SlipwayError):
+    """Production held no version before that could be restored."""
 
 
 class RegistryError(SlipwayError):

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from slipway_core.bundle import (
@@ -24,11 +23,12 @@ from slipway_core.bundle import (
 )
 from slipway_core.graph import Graph
 from slipway_core.signature import FloatMatrix
-from slipway_trainer.export import CLASSIFIER_NAMES, PARITY_TOLERANCE
+from slipway_trainer.export import PARITY_TOLERANCE
 from slipway_trainer.recipes import Recipe
 from slipway_trainer.steps.evaluate import Evaluation
 from slipway_trainer.steps.train import Split
 from slipway_trainer.steps.validate import Table
+from slipway_trainer.tasks import task_of
 
 GOLDEN_ROWS = 16
 
@@ -59,7 +59,8 @@ def write_bundle(
 ) -> WrittenBundle:
     """Write the four files of a bundle into a folder that exists."""
     (folder / MODEL_FILE).write_bytes(evaluation.model)
-    golden = _golden(Graph(evaluation.model, CLASSIFIER_NAMES), split.test_features[:GOLDEN_ROWS])
+    names = task_of(recipe).graph
+    golden = _golden(Graph(evaluation.model, names), split)
     (folder / GOLDEN_FILE).write_text(golden.model_dump_json(indent=1), encoding="utf-8")
     _reference(recipe, split).to_parquet(folder / REFERENCE_FILE, index=False)
     manifest = Manifest(
@@ -67,8 +68,8 @@ def write_bundle(
         name=recipe.name,
         task=recipe.task,
         inputs=_inputs(recipe, split.train_features),
-        graph=CLASSIFIER_NAMES,
-        classes=recipe.classes,
+        graph=names,
+        classes=recipe.classes or None,
         metrics=evaluation.metrics,
         data=DataLineage(version=table.data_version, rows=len(table.features), split=recipe.split),
         recipe=recipe.name,
@@ -82,7 +83,8 @@ def write_bundle(
     return WrittenBundle(folder, manifest, digest(content))
 
 
-def _golden(graph: Graph, rows: FloatMatrix) -> Golden:
+def _golden(graph: Graph, split: Split) -> Golden:
+    rows = split.test_features[:GOLDEN_ROWS]
     outputs = graph.run(rows)
     return Golden(
         rows=rows.tolist(),
@@ -91,19 +93,26 @@ def _golden(graph: Graph, rows: FloatMatrix) -> Golden:
             scores=None if outputs.scores is None else outputs.scores.tolist(),
         ),
         rtol=PARITY_TOLERANCE,
-        atol=PARITY_TOLERANCE,
+        atol=PARITY_TOLERANCE * (1.0 if outputs.scores is not None else split.target_scale),
     )
 
 
 def _inputs(recipe: Recipe, features: FloatMatrix) -> tuple[InputColumn, ...]:
     low, high = features.min(axis=0).tolist(), features.max(axis=0).tolist()
     return tuple(
-        InputColumn(name=column.name, dtype="float32", min=low[i], max=high[i], unit=column.unit)
+        InputColumn(
+            name=column.name,
+            dtype="float32",
+            min=low[i],
+            max=high[i],
+            unit=column.unit,
+            categories=column.categories,
+        )
         for i, column in enumerate(recipe.columns)
     )
 
 
 def _reference(recipe: Recipe, split: Split) -> pd.DataFrame:
     frame = pd.DataFrame(split.train_features, columns=recipe.feature_names)
-    frame[recipe.target] = np.array(recipe.classes)[split.train_target]
+    frame[recipe.target.name] = task_of(recipe).decode(split.train_target)
     return frame if len(frame) <= MAX_REFERENCE_ROWS else frame.sample(MAX_REFERENCE_ROWS, random_state=recipe.seed)

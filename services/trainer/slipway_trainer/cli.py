@@ -4,18 +4,19 @@ import getpass
 import os
 import sys
 import time
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from slipway_core.errors import RegistryUnavailableError, SlipwayError
 from slipway_core.logging import configure_logging
 from slipway_core.registry.mlflow import MlflowRegistry
 from slipway_core.settings import load_settings
 from slipway_core.startup import quick_imports
+from slipway_trainer.errors import OverrideError
 from slipway_trainer.settings import TrainerSettings
 
 app = typer.Typer(
@@ -24,58 +25,93 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-DATA_HELP = "The data, a CSV file; else SLIPWAY_DATA_DIR is looked at, then it is fetched."
+
+
+class PromoteMode(StrEnum):
+    """What happens to a version once the gate has spoken."""
+
+    AUTO = "auto"
+    NEVER = "never"
+    FORCE = "force"
 
 
 @app.callback()
 def _app() -> None:
-    """Keep `train` a command of its own, though it is the only one."""
+    """Keep `train` and `recipes` commands, however few they are."""
+
+
+@app.command()
+def recipes() -> None:
+    """List the recipes."""
+    with quick_imports():
+        from slipway_trainer.recipes import find_recipe, recipe_names  # noqa: PLC0415
+
+    for name in recipe_names():
+        typer.echo(f"{name:<16} {find_recipe(name).title}")
 
 
 @app.command()
 def train(
-    recipe: Annotated[str, typer.Argument(help="The recipe's name, such as `iris`.")],
-    data: Annotated[Path | None, typer.Option(help=DATA_HELP)] = None,
+    recipe: Annotated[str, typer.Argument(help="The recipe's name, such as `iris`, or the path of its Python file.")],
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="The data: a CSV file, or the folder that holds it; else SLIPWAY_DATA_DIR is looked at, then it is "
+            "fetched."
+        ),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="NAME=VALUE", help="Change a parameter or a value of the recipe; may be repeated."
+        ),
+    ] = None,
+    promote: Annotated[
+        PromoteMode,
+        typer.Option(help="auto: if the gate agrees; never: register only; force: whatever the gate says."),
+    ] = PromoteMode.AUTO,
     wait: Annotated[float, typer.Option(help="Seconds to wait for the registry to come up.", min=0)] = 0.0,
 ) -> None:
     """Extract, validate, train, evaluate, register and promote.
 
-    Ends with 0 if the new version is Production, with 1 if a step or the gate refused.
+    Ends with 0 if the new version is Production (or registered, with `--promote never`), with 1 if a step or the gate
+    refused.
     """
-    settings = load_settings(TrainerSettings)
-    configure_logging(settings.log_level, settings.log_format)
-    console = Console(highlight=False)
-    if settings.mlflow_tracking_password:
+    own = load_settings(TrainerSettings)
+    configure_logging(own.log_level, own.log_format)
+    if own.mlflow_tracking_password:
         # MLflow's own client reads the password from the environment only; ours may be from a file.
-        os.environ["MLFLOW_TRACKING_PASSWORD"] = settings.mlflow_tracking_password.get_secret_value()
-    with settings.open_registry() as registry:
+        os.environ["MLFLOW_TRACKING_PASSWORD"] = own.mlflow_tracking_password.get_secret_value()
+    with own.open_registry() as registry:
         if wait == 0:
             registry.list_models()  # fail before the work, not after it
         # These take seconds to import, and the errors above need none of them.
         with quick_imports():
+            from slipway_trainer.overrides import override  # noqa: PLC0415
             from slipway_trainer.pipeline import run_pipeline  # noqa: PLC0415
             from slipway_trainer.recipes import find_recipe  # noqa: PLC0415
+            from slipway_trainer.terminal import Terminal  # noqa: PLC0415
             from slipway_trainer.tracking import Tracker  # noqa: PLC0415
 
         def open_registry() -> tuple[Tracker, MlflowRegistry]:
             _wait_for(registry, wait)
-            return Tracker(settings.mlflow_tracking_uri), registry
+            return Tracker(own.mlflow_tracking_uri), registry
 
-        outcome = run_pipeline(
-            find_recipe(recipe),
-            data=data,
-            data_dir=settings.data_dir,
-            open_registry=open_registry,
-            by=_user(),
-            tell=lambda sentence: console.print(sentence, markup=False, soft_wrap=True),
-        )
-    table = Table("candidate", "cv", "accuracy", "F1", "log loss", "chosen", title=outcome.recipe.title)
-    for item in outcome.evaluations:
-        values = [item.metrics[name] for name in ("cv_mean", "accuracy", "f1_macro", "log_loss")]
-        chosen = "✓" if item is outcome.best else ""
-        table.add_row(item.fitted.candidate.name, *(f"{value:.4f}" for value in values), chosen)
-    console.print(table)
-    if not outcome.decision.promote:
+        try:
+            chosen = override(find_recipe(recipe), settings or [])
+        except OverrideError as error:
+            raise typer.BadParameter(str(error), param_hint="--set") from error
+        with Terminal(Console(highlight=False)) as terminal:
+            outcome = run_pipeline(
+                chosen,
+                data=data,
+                data_dir=own.data_dir,
+                mode=promote.value,
+                open_registry=open_registry,
+                by=_user(),
+                reporter=terminal,
+            )
+    if promote is not PromoteMode.NEVER and not outcome.verdict.promote:
         raise typer.Exit(1)
 
 
@@ -104,6 +140,8 @@ def main() -> None:
     # Before MLflow is imported: it reports its use to its makers, and prints an address for every run.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    # Before pandas is validated: Pandera reminds of a package that nothing here uses.
+    os.environ.setdefault("DISABLE_PANDERA_IMPORT_WARNING", "True")
     try:
         app()
     except SlipwayError as error:

@@ -1,58 +1,111 @@
-"""From a fitted scikit-learn classifier to an ONNX graph that answers alike."""
+"""From a fitted scikit-learn estimator to an ONNX graph that answers alike."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from skl2onnx import to_onnx
+from numpy.typing import NDArray
+from skl2onnx import convert_sklearn
+from skl2onnx._supported_operators import get_model_alias
+from skl2onnx.common._registration import get_converter
+from skl2onnx.common.data_types import FloatTensorType
+from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import KBinsDiscretizer
 
-from slipway_core.bundle import GraphNames
-from slipway_core.graph import Graph
-from slipway_core.signature import FloatMatrix
-from slipway_trainer.errors import ParityError
+from slipway_trainer.errors import TrainingError
 
 # A fixed opset: the newest that scikit-learn's converters are tested with and the runtime has had for years.
 OPSET = {"": 17, "ai.onnx.ml": 3}
-# Sums of float32 leaf values and scores differ in the last bits between the two; probabilities stay within this.
+# Sums of float32 leaf values and scores differ in the last bits between the two. Probabilities stay within this;
+# values within this times the sum of their own size and the target's standard deviation.
 PARITY_TOLERANCE = 1e-5
-CLASSIFIER_NAMES = GraphNames(input="X", label="label", scores="probabilities")
+
+_HISTOGRAM_MODELS = (HistGradientBoostingClassifier, HistGradientBoostingRegressor)
+_FLAGS = "nodes_missing_value_tracks_true"
 
 
-def export_classifier(estimator: Any, sample: FloatMatrix) -> bytes:  # noqa: ANN401  # scikit-learn has no types
-    """Return the serialised graph of a classifier: `X` → `label` and `probabilities`, as plain tensors.
+def export(estimator: Any, n_features: int, options: Mapping[str, Any]) -> bytes:  # noqa: ANN401  # no types
+    """Return the serialised graph of an estimator or pipeline that was fitted on float32 rows.
+
+    Call `round_to_float32` on the estimator first.
 
     Args:
-        estimator: fitted on float32 rows with class indices as target.
-        sample: one row or more, (n_rows, n_features) float32, for the input's width.
+        estimator: any that skl2onnx converts.
+        n_features: the width of the input `X`.
+        options: for skl2onnx.
+
+    Raises:
+        TrainingError: there is no conversion.
     """
-    graph = to_onnx(estimator, sample[:1], options={"zipmap": False}, target_opset=OPSET)
+    try:
+        graph = convert_sklearn(
+            estimator,
+            initial_types=[("X", FloatTensorType([None, n_features]))],
+            target_opset=OPSET,
+            options=dict(options),
+            custom_conversion_functions={model: _with_integer_flags(model) for model in _HISTOGRAM_MODELS},
+        )
+    except Exception as error:  # skl2onnx raises whatever its converters meet
+        raise TrainingError(
+            f"{type(estimator).__name__} cannot be exported to ONNX: is each of its parts in skl2onnx's list of "
+            "supported models?"
+        ) from error
     graph.producer_name = "slipway"
     content: bytes = graph.SerializeToString()
     return content
 
 
-def check_parity(estimator: Any, graph: Graph, rows: FloatMatrix) -> float:  # noqa: ANN401
-    """Compare the graph with its estimator on (n_rows, n_features) float32 rows.
+def round_to_float32(estimator: Any) -> None:  # noqa: ANN401
+    """Make a fitted estimator's thresholds float32 numbers, without changing an answer to a float32 row.
 
-    Returns:
-        The greatest absolute difference of a probability.
-
-    Raises:
-        ParityError: a difference is above PARITY_TOLERANCE, or a class differs that is no tie.
+    scikit-learn compares with float64 thresholds, which the graph holds as float32: rounded to the nearest, a value
+    just at a threshold would fall on the other side. Of `x <= t` the greatest float32 up to t says the same of every
+    float32 x, of `x >= t` the least from t on. Trees of forests need no help: skl2onnx rounds those itself.
     """
-    outputs = graph.run(rows)
-    probabilities = estimator.predict_proba(rows)
-    if outputs.scores is None or outputs.scores.shape != probabilities.shape:
-        raise ParityError("the exported graph gives no probabilities of the estimator's shape")
-    difference = float(np.max(np.abs(outputs.scores - probabilities)))
-    if not difference <= PARITY_TOLERANCE:
-        raise ParityError(
-            f"the exported graph's probabilities differ from the estimator's by {difference:.2g}, "
-            f"and {PARITY_TOLERANCE:g} is allowed"
-        )
-    expected = estimator.predict(rows)
-    # Where two classes are equally likely within the tolerance, either is right.
-    best_two = np.sort(probabilities, axis=1)[:, -2:]
-    tied = best_two[:, 1] - best_two[:, 0] <= PARITY_TOLERANCE
-    if np.any((outputs.prediction != expected) & ~tied):
-        raise ParityError("the exported graph and the estimator disagree on a class")
-    return difference
+    if isinstance(estimator, Pipeline):
+        for _, step in estimator.steps:
+            round_to_float32(step)
+    elif isinstance(estimator, ColumnTransformer):
+        for _, step, _ in estimator.transformers_:
+            round_to_float32(step)
+    elif isinstance(estimator, _HISTOGRAM_MODELS):
+        for predictors in estimator._predictors:  # noqa: SLF001  # they have no public name
+            for predictor in predictors:
+                predictor.nodes["num_threshold"] = _round_down(predictor.nodes["num_threshold"])
+    elif isinstance(estimator, KBinsDiscretizer):
+        for column, edges in enumerate(estimator.bin_edges_):
+            estimator.bin_edges_[column] = -_round_down(-edges)
+
+
+def _round_down(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    nearest = values.astype(np.float32)
+    above = nearest.astype(np.float64) > values
+    nearest[above] = np.nextafter(nearest[above], np.float32(-np.inf))
+    return nearest.astype(np.float64)
+
+
+def _with_integer_flags(model: type) -> Any:  # noqa: ANN401  # skl2onnx's own converter
+    """Return skl2onnx's converter of a model, its flags as integers: onnx 1.21 and later takes no booleans there."""
+    convert = get_converter(get_model_alias(model))
+
+    def converter(scope: Any, operator: Any, container: Any) -> None:  # noqa: ANN401
+        convert(scope, operator, _IntegerFlags(container))
+
+    return converter
+
+
+class _IntegerFlags:
+    """skl2onnx's container of nodes, which is given integers where a converter gives booleans."""
+
+    def __init__(self, container: Any) -> None:  # noqa: ANN401
+        self._container = container
+
+    def add_node(self, *arguments: Any, **attributes: Any) -> None:  # noqa: ANN401
+        if _FLAGS in attributes:
+            attributes[_FLAGS] = [int(flag) for flag in attributes[_FLAGS]]
+        self._container.add_node(*arguments, **attributes)
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
+        return getattr(self._container, name)

@@ -1,56 +1,126 @@
 """The gate: may this version be promoted? Pure, so that every decision can be explained and tested."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Literal
+
+from slipway_core.registry.verdict import GateCheck, Verdict
+
+MIN_DIGITS = 4
+MAX_DIGITS = 17
+# Data of fewer rows than this share of the champion's is more likely cut short than chosen.
+MIN_SHARE_OF_ROWS = 0.5
 
 
 @dataclass(frozen=True)
-class Decision:
-    """What the gate decided.
+class Champion:
+    """Production's version, as the challenger meets it.
 
     Attributes:
-        promote: whether the version may become Production.
-        reasons: one sentence for each comparison that was made.
+        score: what its graph scored on the challenger's test rows; None if it could not be scored.
+        why_not: why it could not, as the end of a sentence.
+        rows: how many rows of data it was trained on, where that is known.
     """
 
-    promote: bool
-    reasons: tuple[str, ...]
+    version: str
+    score: float | None
+    why_not: str = ""
+    rows: int | None = None
 
-    @property
-    def summary(self) -> str:
-        """All reasons in one line."""
-        return "; ".join(self.reasons)
+
+@dataclass(frozen=True)
+class Challenger:
+    """A new version that asks to be promoted.
+
+    Attributes:
+        metrics: of its graph on the test rows; greater is better.
+        rows: how many rows of data it was trained on.
+        withdrawn_twin: the version with the very same graph that somebody has rolled back from, if there is one.
+    """
+
+    metrics: Mapping[str, float]
+    rows: int
+    withdrawn_twin: str | None = None
 
 
 def decide(
-    metrics: Mapping[str, float],
-    floors: Mapping[str, float],
+    challenger: Challenger,
+    champion: Champion | None,
     *,
     metric: str,
-    champion: float | None,
+    floors: Mapping[str, float],
     max_regression: float = 0.0,
-) -> Decision:
+    mode: Literal["auto", "never", "force"] = "auto",
+) -> Verdict:
     """Compare a challenger with the recipe's floors and with the champion on the same rows.
 
     Args:
-        metrics: the challenger's metrics on the test rows; greater is better.
+        challenger: what asks to be promoted.
+        champion: what Production points to, or None if it is not set.
+        metric: the metric that the two are compared by.
         floors: the least value of each metric.
-        metric: the metric that challenger and champion are compared by.
-        champion: the champion's value of it on the same rows, or None where there is no champion.
         max_regression: by how much the challenger may be worse than the champion; a tie promotes.
+        mode: what `--promote` asked for; the checks are the same in each.
     """
-    promote, reasons = True, []
+    checks = [*_floors(challenger, floors), _against(challenger, champion, metric, max_regression)]
+    if champion is not None and champion.rows is not None:
+        checks.append(_rows(challenger, champion.version, champion.rows))
+    if challenger.withdrawn_twin is not None:
+        reason = (
+            f"its graph is the same as that of version {challenger.withdrawn_twin}, which was rolled back from; "
+            "only a person promotes it again"
+        )
+        checks.append(GateCheck(name="not withdrawn", passed=False, reason=reason))
+    return Verdict(checks=tuple(checks), mode=mode)
+
+
+def _floors(challenger: Challenger, floors: Mapping[str, float]) -> Iterator[GateCheck]:
     for name, floor in sorted(floors.items()):
-        value = metrics[name]
+        value = challenger.metrics[name]
         passed = value >= floor  # NaN passes no floor
-        promote &= passed
-        reasons.append(f"{name} {value:.4f} {'meets' if passed else 'is below'} the floor {floor:.4f}")
+        shown, least = told_apart(value, floor)
+        reason = f"{name} {shown} {'meets' if passed else 'is below'} the floor {least}"
+        yield GateCheck(name=f"floor of {name}", value=value, required=floor, passed=passed, reason=reason)
+
+
+def _against(challenger: Challenger, champion: Champion | None, metric: str, max_regression: float) -> GateCheck:
+    name = f"champion's {metric}"
+    value = challenger.metrics[metric]
     if champion is None:
-        reasons.append("there is no champion to compare with")
+        return GateCheck(name=name, value=value, passed=True, reason="there is no champion to compare with")
+    if champion.score is None:
+        reason = f"the champion, version {champion.version}, cannot be compared with: {champion.why_not}"
+        return GateCheck(name=name, value=value, passed=True, reason=reason)
+    required = champion.score - max_regression
+    passed = value >= required
+    shown, best = told_apart(value, champion.score)
+    if value == champion.score:
+        comparison = "equals"
+    elif value > champion.score:
+        comparison = "is better than"
     else:
-        value = metrics[metric]
-        passed = value >= champion - max_regression
-        promote &= passed
-        comparison = "is not worse than" if passed else "is worse than"
-        reasons.append(f"{metric} {value:.4f} {comparison} the champion's {champion:.4f} on the same rows")
-    return Decision(promote, tuple(reasons))
+        comparison = "is hardly worse than" if passed else "is worse than"
+    allowed = f", and {max_regression:g} less is allowed" if max_regression else ""
+    reason = (
+        f"{metric} {shown} {comparison} the champion's {best} (version {champion.version}) on the same rows{allowed}"
+    )
+    return GateCheck(name=name, value=value, required=required, passed=passed, reason=reason)
+
+
+def _rows(challenger: Challenger, version: str, rows: int) -> GateCheck:
+    required = math.ceil(MIN_SHARE_OF_ROWS * rows)
+    passed = challenger.rows >= required
+    reason = f"{challenger.rows} rows of data, and version {version} had {rows}"
+    if not passed:
+        reason += f": less than {MIN_SHARE_OF_ROWS:.0%}; was the data cut short?"
+    return GateCheck(name="rows of data", value=challenger.rows, required=required, passed=passed, reason=reason)
+
+
+def told_apart(value: float, other: float) -> tuple[str, str]:
+    """Write two numbers with four digits after the point, or as many as it takes to tell them apart."""
+    whole = float(value).is_integer() and float(other).is_integer()
+    digits = 0 if whole else MIN_DIGITS
+    while f"{value:.{digits}f}" == f"{other:.{digits}f}" and value != other and digits < MAX_DIGITS:
+        digits += 1
+    return f"{value:.{digits}f}", f"{other:.{digits}f}"

@@ -1,21 +1,44 @@
 """A training run from end to end: the steps in their order, telling each as it ends."""
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Literal, Protocol
 
+from threadpoolctl import threadpool_limits
+
+from slipway_core.errors import RegistryError
 from slipway_core.registry import ModelVersion, Registry
-from slipway_trainer.gate import Decision
+from slipway_core.registry.verdict import Verdict
 from slipway_trainer.recipes import Recipe
 from slipway_trainer.steps.evaluate import Evaluation, best_of, evaluate
 from slipway_trainer.steps.extract import extract
 from slipway_trainer.steps.promote import promote
 from slipway_trainer.steps.register import register
+from slipway_trainer.steps.report import report
 from slipway_trainer.steps.train import split_rows, train
 from slipway_trainer.steps.validate import validate
 from slipway_trainer.tracking import Tracker
+
+
+class Reporter(Protocol):
+    """Who is told how far a training is."""
+
+    def tell(self, step: str, sentence: str) -> None:
+        """Tell that a step has ended, and with what."""
+        ...
+
+    def progress(self, what: str, done: int, total: int) -> None:
+        """Tell how much of a long piece of work is done."""
+        ...
+
+    def verdict(self, recipe: Recipe, evaluations: tuple[Evaluation, ...], best: Evaluation, verdict: Verdict) -> None:
+        """Show how the candidates scored, and what the gate said."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -27,7 +50,27 @@ class Outcome:
     best: Evaluation
     version: ModelVersion
     parent_run_id: str
-    decision: Decision
+    verdict: Verdict
+
+
+@dataclass
+class Stopwatch:
+    """How long each step took.
+
+    Attributes:
+        started_at: when the training began, seconds since the epoch.
+        seconds: by the step's name.
+    """
+
+    started_at: float = field(default_factory=time.time)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Time a block."""
+        began = time.perf_counter()
+        yield
+        self.seconds[name] = time.perf_counter() - began
 
 
 def run_pipeline(
@@ -35,53 +78,95 @@ def run_pipeline(
     *,
     data: Path | None,
     data_dir: Path,
+    mode: Literal["auto", "never", "force"],
     open_registry: Callable[[], tuple[Tracker, Registry]],
     by: str,
-    tell: Callable[[str], None],
+    reporter: Reporter,
 ) -> Outcome:
-    """Run extract → validate → train → evaluate → register → promote.
+    """Run extract → validate → train → evaluate → register → promote, and draw the plots after that.
 
     Args:
         recipe: what to train.
         data: the data's file, where it was given by hand.
         data_dir: where the recipe's data is looked for next.
+        mode: whether the gate promotes (`auto`), nobody (`never`), or the caller whatever the gate says (`force`).
         open_registry: called once everything is evaluated, so that training need not wait for a server that is
             still starting.
         by: who trains, for the runs and the promotion's history.
-        tell: is told a sentence as each step ends.
+        reporter: is told a sentence as each step ends.
 
     Raises:
         SlipwayError: a step refused; what was served before is still served.
     """
-    started_at = time.time()
-    with TemporaryDirectory(prefix="slipway-data-") as folder:
+    watch = Stopwatch()
+    with watch.step("extract"), TemporaryDirectory(prefix="slipway-data-") as folder:
         dataset = extract(recipe, data=data, data_dir=data_dir, workdir=Path(folder))
-    tell(f"extract: {len(dataset.frame)} rows from {dataset.source}, version {dataset.version[:19]}…")
-    table = validate(recipe, dataset)
-    tell(f"validate: {len(recipe.columns)} features and the target {recipe.target!r} fit the schema")
-    split = split_rows(recipe, table)
-    evaluations = []
-    for candidate in recipe.candidates:
-        fitted = train(recipe, candidate, split)
-        tell(f"train: {candidate.name}, {recipe.metric} {fitted.cv_mean:.4f} over {recipe.folds} folds")
-        evaluations.append(evaluate(recipe, fitted, split))
-    best = best_of(evaluations)
-    tell(f"evaluate: {best.fitted.candidate.name} is the best of {len(evaluations)}, its graph equals its estimator")
-    tracker, registry = open_registry()
-    registered = register(
-        recipe,
-        dataset,
-        table,
-        split,
-        evaluations,
-        best,
-        started_at=started_at,
-        tracker=tracker,
-        registry=registry,
-        by=by,
+    reporter.tell("extract", f"{len(dataset.frame)} rows from {dataset.source}, version {dataset.version[:19]}…")
+    with watch.step("validate"):
+        table = validate(recipe, dataset)
+        split = split_rows(recipe, table)
+    reporter.tell(
+        "validate",
+        f"{len(recipe.columns)} features and the target {recipe.target.name!r} fit the schema; "
+        f"{len(split.train_target)} rows to train on, {len(split.test_target)} to judge by ({recipe.split} split)",
     )
+    evaluated = []
+    for candidate in recipe.candidates:
+        name = candidate.name
+        # One thread: threads that wait for one another in a loop take many times as long once a core is busy elsewhere.
+        with watch.step(f"train_{name}"), threadpool_limits(1):
+            fitted = train(recipe, candidate, split, partial(reporter.progress, name))
+        with watch.step(f"evaluate_{name}"):
+            evaluated.append(evaluate(recipe, fitted, split))
+        chosen = ", ".join(f"{key}={fitted.parameters[key]}" for key in candidate.search)
+        spread = evaluated[-1].metrics["cv_std"]
+        reporter.tell(
+            "train",
+            f"{name}{f' with {chosen}' if chosen else ''}: {recipe.metric} {fitted.cv_mean:.4f} ± {spread:.4f} "
+            f"over {recipe.folds} folds, in {fitted.cv_seconds + fitted.fit_seconds:.1f} s",
+        )
+    evaluations = tuple(evaluated)
+    best = best_of(evaluations)
+    reporter.tell(
+        "evaluate",
+        f"{best.fitted.candidate.name} is the best of {len(evaluations)}, its graph equals its estimator",
+    )
+    tracker, registry = open_registry()
+    with watch.step("register"):
+        registered = register(
+            recipe,
+            dataset,
+            table,
+            split,
+            evaluations,
+            best,
+            started_at=watch.started_at,
+            tracker=tracker,
+            registry=registry,
+            by=by,
+        )
     version = registered.version
-    tell(f"register: version {version.version} of {recipe.name}")
-    decision = promote(recipe, version, best, split, registry=registry, by=by)
-    tell(f"promote: {'Production is' if decision.promote else 'refused'} version {version.version}: {decision.summary}")
-    return Outcome(recipe, tuple(evaluations), best, version, registered.parent_run_id, decision)
+    reporter.tell("register", f"version {version.version} of {recipe.name}")
+    with watch.step("promote"):
+        verdict = promote(recipe, version, best, split, mode=mode, registry=registry, by=by)
+    reporter.verdict(recipe, evaluations, best, verdict)
+    reporter.tell("promote", _promoted(recipe, version, verdict))
+    # After the promotion: what is served need not wait for pictures.
+    try:
+        with watch.step("report"):
+            report(recipe, evaluations, split, tracker=tracker, runs=registered.runs)
+        tracker.log_timings(registered.runs, watch.seconds)
+        reporter.tell("report", "the plots are with the runs in MLflow")
+    except RegistryError as error:
+        reporter.tell("report", f"the version is as told above, but its plots were not kept: {error}")
+    return Outcome(recipe, evaluations, best, version, registered.runs.parent, verdict)
+
+
+def _promoted(recipe: Recipe, version: ModelVersion, verdict: Verdict) -> str:
+    if verdict.promote:
+        return f"Production of {recipe.name} is version {version.version} now"
+    kept = f"version {version.version} is registered, and Production of {recipe.name} stays as it is"
+    if verdict.mode == "never":
+        would = "the gate would agree" if verdict.passed else f"the gate would refuse: {verdict.summary}"
+        return f"{kept}, as asked; {would}"
+    return f"refused: {verdict.summary}; {kept}"

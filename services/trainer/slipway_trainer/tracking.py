@@ -3,7 +3,7 @@
 import contextlib
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,11 +19,11 @@ from mlflow.types import Schema, TensorSpec
 
 from slipway_core.bundle import GOLDEN_FILE, MANIFEST_FILE, MANIFEST_TAG, MODEL_FILE, REFERENCE_FILE
 from slipway_core.errors import RegistryError
-from slipway_core.registry.promotion import DATA_VERSION_TAG, METRICS_TAG
+from slipway_core.registry.promotion import DATA_VERSION_TAG, METRICS_TAG, MODEL_DIGEST_TAG
 from slipway_trainer.bundling import WrittenBundle
-from slipway_trainer.plots import confusion_matrix_figure
 from slipway_trainer.recipes import Recipe
 from slipway_trainer.steps.evaluate import Evaluation
+from slipway_trainer.tasks import Figure, task_of
 
 GIT_COMMIT_TAG = "slipway.git_commit"
 RECIPE_TAG = "slipway.recipe"
@@ -64,6 +64,8 @@ class Tracker:
     ) -> TrackedRuns:
         """Log a run for each candidate under one parent, so that MLflow's UI compares them.
 
+        The parent's run goes on until `finishing` ends it.
+
         Args:
             recipe: names the experiment.
             evaluations: one for each candidate.
@@ -87,18 +89,28 @@ class Tracker:
             children = {}
             for evaluation in evaluations:
                 children[evaluation.fitted.candidate.name] = self._log_candidate(
-                    recipe,
                     evaluation,
                     experiment_id,
                     {**tags, "mlflow.parentRunId": parent},
                     chosen=evaluation is best,
                 )
-            self._client.set_terminated(parent)
         except MlflowException as error:
-            with contextlib.suppress(MlflowException):
-                self._client.set_terminated(parent, "FAILED")
+            self._fail(parent)
             raise _refused(error) from error
         return TrackedRuns(experiment_id, parent, children)
+
+    @contextlib.contextmanager
+    def finishing(self, runs: TrackedRuns) -> Iterator[None]:
+        """End the parent's run after a block: as finished, or as failed if the block failed."""
+        try:
+            yield
+            self._client.set_terminated(runs.parent)
+        except MlflowException as error:
+            self._fail(runs.parent)
+            raise _refused(error) from error
+        except BaseException:
+            self._fail(runs.parent)
+            raise
 
     def register(self, recipe: Recipe, bundle: WrittenBundle, runs: TrackedRuns, best: Evaluation) -> str:
         """Log the bundle through MLflow's ONNX flavor in the chosen candidate's run, and register it.
@@ -113,12 +125,7 @@ class Tracker:
         width = len(manifest.inputs)
         signature = ModelSignature(
             inputs=Schema([TensorSpec(np.dtype(np.float32), (-1, width), manifest.graph.input)]),
-            outputs=Schema(
-                [
-                    TensorSpec(np.dtype(np.int64), (-1,), manifest.graph.label),
-                    TensorSpec(np.dtype(np.float32), (-1, len(recipe.classes)), manifest.graph.scores),
-                ]
-            ),
+            outputs=Schema(task_of(recipe).output_specs()),
         )
         run_id = runs.candidates[best.fitted.candidate.name]
         try:
@@ -143,6 +150,7 @@ class Tracker:
                     MANIFEST_TAG: bundle.manifest_sha256,
                     METRICS_TAG: json.dumps(manifest.metrics),
                     DATA_VERSION_TAG: manifest.data.version,
+                    MODEL_DIGEST_TAG: manifest.digests[MODEL_FILE],
                     RECIPE_TAG: recipe.name,
                     **({GIT_COMMIT_TAG: manifest.git_commit} if manifest.git_commit else {}),
                 },
@@ -154,6 +162,34 @@ class Tracker:
             raise _refused(error) from error
         return str(version.version)
 
+    def log_figures(self, run_id: str, figures: Iterable[Figure]) -> None:
+        """Keep figures with a run, each as a picture and as the numbers behind it.
+
+        Raises:
+            RegistryError: the server refused or failed.
+        """
+        try:
+            for figure in figures:
+                self._client.log_figure(run_id, figure.figure, f"{figure.name}.png")
+                self._client.log_dict(run_id, dict(figure.data), f"{figure.name}.json")
+        except MlflowException as error:
+            raise _refused(error) from error
+
+    def log_timings(self, runs: TrackedRuns, seconds: Mapping[str, float]) -> None:
+        """Keep how long each step took with the parent's run.
+
+        Raises:
+            RegistryError: the server refused or failed.
+        """
+        try:
+            self._log(runs.parent, {f"seconds_{step}": value for step, value in seconds.items()}, {})
+        except MlflowException as error:
+            raise _refused(error) from error
+
+    def _fail(self, run_id: str) -> None:
+        with contextlib.suppress(MlflowException):
+            self._client.set_terminated(run_id, "FAILED")
+
     def _make_registered_model(self, recipe: Recipe) -> None:
         try:
             self._client.create_registered_model(recipe.name, description=recipe.title)
@@ -163,7 +199,6 @@ class Tracker:
 
     def _log_candidate(
         self,
-        recipe: Recipe,
         evaluation: Evaluation,
         experiment_id: str,
         tags: Mapping[str, str],
@@ -176,16 +211,14 @@ class Tracker:
         )
         metrics = {
             **evaluation.metrics,
+            "cv_seconds": fitted.cv_seconds,
             "fit_seconds": fitted.fit_seconds,
-            "parity_max_difference": evaluation.parity,
+            "graph_bytes": len(evaluation.model),
+            "parity_of_tolerance": evaluation.parity,
         }
-        self._log(run, metrics, {"estimator": fitted.candidate.name, **fitted.candidate.parameters})
+        self._log(run, metrics, {"estimator": fitted.candidate.name, **fitted.parameters})
         folds = [Metric("cv_fold", score, _millis(time.time()), step) for step, score in enumerate(fitted.cv_scores)]
         self._client.log_batch(run, metrics=folds)
-        figure = confusion_matrix_figure(evaluation.confusion, recipe.classes, fitted.candidate.name)
-        self._client.log_figure(run, figure, "confusion_matrix.png")
-        counts = {"classes": list(recipe.classes), "counts": evaluation.confusion.tolist()}
-        self._client.log_dict(run, counts, "confusion_matrix.json")
         self._client.set_terminated(run)
         return run
 

@@ -1,8 +1,8 @@
 """`slipway models`: the registry's models, and what Production points to."""
 
 import getpass
-import json
 import os
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -13,12 +13,15 @@ from slipway_cli.output import console, print_json
 from slipway_core.registry import PRODUCTION, ModelVersion, promotion
 from slipway_core.registry.mlflow import MlflowRegistry
 from slipway_core.registry.settings import RegistrySettings
+from slipway_core.registry.trail import Move, moved_by_hand, moves
+from slipway_core.registry.verdict import verdict_of
 from slipway_core.settings import load_settings
 
-GATE_TAG = "slipway.gate"
-
-app = typer.Typer(no_args_is_help=True, help="The registry: list models, show versions, promote one.")
+app = typer.Typer(
+    no_args_is_help=True, help="The registry: its models, what Production points to, and how it came there."
+)
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Reason = Annotated[str, typer.Option(help="Why, for the history.")]
 Name = Annotated[str, typer.Argument(help="The model's name, such as `iris`.")]
 
 
@@ -52,22 +55,69 @@ def show(name: Name, as_json: AsJson = False) -> None:
     table = Table("version", "registered", "metrics", "gate", title=f"{name}: Production is {production or 'not set'}")
     for row in rows:
         mark = " ← Production" if row["production"] else ""
-        metrics = ", ".join(f"{key} {value:.4f}" for key, value in row["metrics"].items() if "_" not in key)
-        table.add_row(row["version"] + mark, row["registered_at"][:19], metrics or "–", "\n".join(row["gate"]) or "–")
+        mark += " (withdrawn)" if row["withdrawn"] else ""
+        table.add_row(
+            row["version"] + mark, row["registered_at"][:19], _metrics(row["metrics"]), "\n".join(row["gate"]) or "–"
+        )
     console().print(table)
+    if moved_by_hand(model):
+        typer.echo("Production was moved outside of Slipway; see `slipway models history`.")
 
 
 @app.command()
 def promote(
     name: Name,
     version: Annotated[str, typer.Argument(help="The version's number.")],
-    reason: Annotated[str, typer.Option(help="Why, for the history.")] = "promoted by hand",
+    reason: Reason = "promoted by hand",
 ) -> None:
     """Make a version Production, whatever the gate said. Example: `slipway models promote iris 3`."""
     with _registry() as registry:
+        was_withdrawn = promotion.is_withdrawn(registry.get_version(name, version))
         event = promotion.promote(registry, name, version, by=_user(), at=datetime.now(UTC), reason=reason)
     before = f", it was {event.from_version}" if event.from_version else ""
     typer.echo(f"Production of {name} is version {event.version} now{before}.")
+    if was_withdrawn:
+        typer.echo("It had been rolled back from before; `slipway models history` tells why.")
+
+
+@app.command()
+def rollback(name: Name, reason: Reason = "rolled back by hand") -> None:
+    """Make the version Production that was it before, and withdraw the current one. Again: further back.
+
+    A withdrawn version is not promoted again by itself. Example: `slipway models rollback iris`
+    """
+    with _registry() as registry:
+        event = promotion.rollback(registry, name, by=_user(), at=datetime.now(UTC), reason=reason)
+    typer.echo(
+        f"Production of {name} is version {event.version} again; version {event.from_version} is withdrawn, and only "
+        "a person promotes it again."
+    )
+
+
+@app.command()
+def history(name: Name, as_json: AsJson = False) -> None:
+    """Tell every move of a model's Production, the newest first. Example: `slipway models history iris`.
+
+    `external`: the alias was moved by something else than Slipway, such as in MLflow's pages.
+    """
+    with _registry() as registry:
+        trail = moves(registry.get_model(name))[::-1]
+    if as_json:
+        print_json([_tell(move) for move in trail])
+        return
+    table = Table("when", "what", "from", "to", "by", "why", "metrics", title=f"{name}: what Production pointed to")
+    for move in trail:
+        told = _tell(move)
+        table.add_row(
+            (told["at"] or "–")[:19].replace("T", " "),
+            move.action,
+            move.from_version or "–",
+            move.version or "–",
+            told["by"] or "–",
+            told["reason"] or "the alias was moved outside of Slipway",
+            _metrics(told["metrics"]),
+        )
+    console().print(table if trail else f"Production of {name} has never been set.")
 
 
 def _registry() -> MlflowRegistry:
@@ -83,16 +133,23 @@ def _describe(version: ModelVersion, production: str | None) -> dict[str, Any]:
         "run_id": version.run_id,
         "metrics": promotion.metrics_of(version),
         "data_version": version.tags.get(promotion.DATA_VERSION_TAG),
-        "gate": _reasons(version.tags.get(GATE_TAG, "{}")),
+        "withdrawn": promotion.is_withdrawn(version),
+        "gate": [check.reason for check in verdict.checks] if (verdict := verdict_of(version.tags)) else [],
     }
 
 
-def _reasons(tag: str) -> list[str]:
-    """Return the gate's reasons from a version's tag; none where somebody wrote something else into it."""
-    try:
-        return [str(reason) for reason in json.loads(tag)["reasons"]]
-    except (ValueError, TypeError, KeyError):
-        return []
+def _tell(move: Move) -> dict[str, Any]:
+    event = move.event.model_dump(mode="json") if move.event else {}
+    return {
+        "action": move.action,
+        "version": move.version,
+        "from": move.from_version,
+        **{key: event.get(key) for key in ("at", "by", "reason", "metrics", "data_version")},
+    }
+
+
+def _metrics(metrics: Mapping[str, float] | None) -> str:
+    return ", ".join(f"{key} {value:.4f}" for key, value in (metrics or {}).items() if "_" not in key) or "–"
 
 
 def _user() -> str:

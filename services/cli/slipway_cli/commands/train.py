@@ -4,7 +4,7 @@ import importlib.util
 import subprocess
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -12,18 +12,41 @@ from slipway_core.errors import ConfigurationError
 
 
 def train(
-    recipe: Annotated[str, typer.Argument(help="The recipe's name, such as `iris`.")],
+    recipe: Annotated[
+        str, typer.Argument(help="The recipe's name, such as `iris` or `bike-demand`, or the path of its Python file.")
+    ],
     data: Annotated[
         Path | None,
-        typer.Option(help="The data, a CSV file; else SLIPWAY_DATA_DIR is looked at, then it is fetched."),
+        typer.Option(
+            help="The data: a CSV file, or the folder that holds it; else SLIPWAY_DATA_DIR is looked at, then it is "
+            "fetched."
+        ),
     ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="Change a parameter (`random-forest.max_depth=8`) or a value of the recipe (`split=time`, `seed=7`); "
+            "may be repeated.",
+        ),
+    ] = None,
+    promote: Annotated[
+        Literal["auto", "never", "force"],
+        typer.Option(help="auto: if the gate agrees; never: register only; force: whatever the gate says."),
+    ] = "auto",
 ) -> None:
     """Train a recipe's model: extract → validate → train → evaluate → register → promote.
 
     Needs MLFLOW_TRACKING_URI. Ends with 1 if a step or the gate refuses; what is served stays as it is.
-    Example: `slipway train iris`
+    Examples: `slipway train iris`, `slipway train bike-demand --set split=time --promote never`
     """
-    command = trainer_command("train", recipe, *(["--data", str(data)] if data else []))
+    arguments = ["train", recipe, "--promote", promote]
+    if data:
+        arguments += ["--data", str(data)]
+    for setting in settings or []:
+        arguments += ["--set", setting]
+    command = trainer_command(*arguments)
     raise typer.Exit(subprocess.call(command))  # noqa: S603  # our own module, its arguments one by one
 
 

@@ -8,6 +8,8 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 EVENT_PREFIX = "slipway.event."
 
+Action = Literal["promote", "rollback"]
+
 
 class PromotionEvent(BaseModel):
     """One move of the alias Production, as it is kept in a tag."""
@@ -15,7 +17,7 @@ class PromotionEvent(BaseModel):
     # Not a number is null by default, which is not read back.
     model_config = ConfigDict(frozen=True, populate_by_name=True, ser_json_inf_nan="constants")
 
-    action: Literal["promote", "rollback"]
+    action: Action
     version: str = Field(description="The version that Production points to since.")
     from_version: Annotated[str | None, Field(alias="from")] = Field(description="The one before, if there was one.")
     by: str = Field(description="Who moved it: a person or a service.")

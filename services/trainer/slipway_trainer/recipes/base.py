@@ -2,9 +2,15 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pandera.pandas import Check
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+# What a model may be chosen by and must reach: of all of these, greater is better.
+MEASURES = {"classification": ("accuracy", "balanced_accuracy", "f1_macro", "roc_auc"), "regression": ("r2",)}
+# A class is in the folds and in the test rows only if it has this many rows for each fold.
+ROWS_A_FOLD = 2
 
 
 class _Frozen(BaseModel):
@@ -12,18 +18,22 @@ class _Frozen(BaseModel):
 
 
 class Column(_Frozen):
-    """One feature column, and the values that make sense in it.
+    """One column, and the values that make sense in it.
 
     Attributes:
         unit: the unit of measure, such as `cm`.
         minimum: the least value that the data may hold.
         maximum: the greatest value that the data may hold.
+        categories: the codes that the data may hold, where they are few.
+        may_be_constant: whether data in which it never changes is worth training on.
     """
 
-    name: str
+    name: str = Field(min_length=1)
     unit: str | None = None
     minimum: float | None = None
     maximum: float | None = None
+    categories: tuple[float, ...] | None = None
+    may_be_constant: bool = False
 
 
 class Candidate(_Frozen):
@@ -33,41 +43,86 @@ class Candidate(_Frozen):
         name: the name of its run.
         parameters: what the estimator is made with, and what its run records.
         build: makes a new, unfitted scikit-learn estimator from the parameters and a seed.
+        search: values of parameters that are tried, each combination; the best by cross-validation within the training
+            rows is taken.
     """
 
-    name: str
-    parameters: Mapping[str, Any]
+    name: str = Field(min_length=1)
+    parameters: Mapping[str, Any] = Field(default_factory=dict)
     build: Callable[[Mapping[str, Any], int], Any]
+    search: Mapping[str, tuple[Any, ...]] = Field(default_factory=dict)
 
 
 class Recipe(_Frozen):
     """One file that names a model: its data, schema, candidates, metric and floors.
 
     Attributes:
-        fetch: writes the data as a CSV file into a folder, where none is given.
+        name: the model's name in the registry.
+        data_file: the data's place below SLIPWAY_DATA_DIR, a CSV file.
+        fetch: writes the data as a CSV file of that name into a folder, where none is given.
+        columns: the features, in the order that the graph takes them.
+        target: the column to predict.
+        classes: a classifier's labels; the index of a label is what the graph answers.
+        ignored: columns that the data may hold beside features and target, and that nothing is learned from.
+        time_columns: what orders the rows in time, for `split="time"`.
+        checks: more rules for the data, as Pandera's checks of the whole frame; `error` tells what they ask for.
+        metric: what candidates are chosen by, and challenger and champion compared by; greater is better.
         floors: the least value of each metric at which a version may be promoted.
-        metric: the metric that candidates are chosen by; greater is better.
-        split: how test rows are held out.
+        max_regression: by how much a challenger may be worse than the champion.
+        split: how test rows are held out. `time`: the last ones, and the folds of the cross-validation in order, too.
+        min_rows: the fewest rows that are worth training on.
+        min_class_share: the least share of the rows that each class must have.
+        max_duplicate_share: the greatest share of rows that may repeat an earlier one.
+        min_skill: how far the features must lead from guessing (0) to knowing (1) in a first look at the data.
+        leakage_score: a feature that alone predicts the target this well gives it away.
     """
 
-    name: str
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
     title: str
-    task: Literal["classification"]
+    task: Literal["classification", "regression"]
     data_file: str
     fetch: Callable[[Path], None]
-    columns: tuple[Column, ...]
-    target: str
-    classes: tuple[str, ...]
+    columns: tuple[Column, ...] = Field(min_length=1)
+    target: Column
+    classes: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
+    time_columns: tuple[str, ...] = ()
+    checks: tuple[Check, ...] = ()
     candidates: tuple[Candidate, ...] = Field(min_length=1)
-    metric: Literal["accuracy", "f1_macro"]
+    metric: str
     floors: Mapping[str, float]
-    split: Literal["stratified"] = "stratified"
+    max_regression: float = Field(default=0.0, ge=0)
+    split: Literal["stratified", "random", "time"]
     test_fraction: float = Field(default=0.2, gt=0, lt=1)
     folds: int = Field(default=5, ge=2)
-    seed: int = 42
-    min_rows: int = 50
+    seed: int = Field(default=42, ge=0)
+    min_rows: int = Field(default=50, ge=2)
+    min_class_share: float = Field(default=0.02, ge=0, lt=1)
+    max_duplicate_share: float = Field(default=0.05, ge=0, le=1)
+    min_skill: float = Field(default=0.2, ge=0, lt=1)
+    leakage_score: float = Field(default=0.99, gt=0, le=1)
 
     @property
     def feature_names(self) -> list[str]:
         """The names of the features, in the order that the graph takes them."""
         return [column.name for column in self.columns]
+
+    @model_validator(mode="after")
+    def _check_consistency(self) -> Self:
+        measured = MEASURES[self.task]
+        for name in (self.metric, *self.floors):
+            if name not in measured:
+                raise ValueError(f"{name!r} cannot be asked for in {self.task}; there is {', '.join(measured)}")
+        if (self.task == "classification") != (len(self.classes) > 1):
+            raise ValueError("a classifier has two classes or more, a regressor none")
+        if self.split == "stratified" and self.task != "classification":
+            raise ValueError("the split 'stratified' is for classes; take 'random' or 'time'")
+        if self.split == "time" and not self.time_columns:
+            raise ValueError("the split 'time' needs time_columns, and this recipe has none")
+        for what, names in (
+            ("columns", [*self.feature_names, self.target.name]),
+            ("candidates", [candidate.name for candidate in self.candidates]),
+        ):
+            if len(set(names)) != len(names):
+                raise ValueError(f"two {what} have the same name")
+        return self

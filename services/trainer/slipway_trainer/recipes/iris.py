@@ -34,7 +34,7 @@ def _gradient_boosting(parameters: Mapping[str, Any], seed: int) -> Any:  # noqa
     return GradientBoostingClassifier(**parameters, random_state=seed)
 
 
-IRIS = Recipe(
+RECIPE = Recipe(
     name="iris",
     title="Iris species from the measures of a flower",
     task="classification",
@@ -46,10 +46,15 @@ IRIS = Recipe(
         Column(name="petal length (cm)", unit="cm", minimum=0.0, maximum=30.0),
         Column(name="petal width (cm)", unit="cm", minimum=0.0, maximum=30.0),
     ),
-    target=TARGET,
+    target=Column(name=TARGET),
     classes=("setosa", "versicolor", "virginica"),
     candidates=(
-        Candidate(name="logistic-regression", parameters={"C": 1.0, "max_iter": 500}, build=_logistic_regression),
+        Candidate(
+            name="logistic-regression",
+            parameters={"C": 1.0, "max_iter": 500},
+            build=_logistic_regression,
+            search={"C": (0.1, 1.0, 10.0)},
+        ),
         Candidate(
             name="random-forest",
             parameters={"n_estimators": 60, "max_depth": 5, "min_samples_leaf": 2},
@@ -63,4 +68,5 @@ IRIS = Recipe(
     ),
     metric="accuracy",
     floors={"accuracy": 0.9},
+    split="stratified",
 )

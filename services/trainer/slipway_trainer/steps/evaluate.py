@@ -2,23 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from sklearn.metrics import (
-    accuracy_score,
-    confusion_matrix,
-    f1_score,
-    log_loss,
-    precision_score,
-    recall_score,
-)
 
 from slipway_core.graph import Graph, Outputs
 from slipway_core.signature import FloatMatrix
-from slipway_trainer.export import CLASSIFIER_NAMES, check_parity, export_classifier
+from slipway_trainer.errors import ParityError
+from slipway_trainer.export import PARITY_TOLERANCE, export
 from slipway_trainer.recipes import Recipe
 from slipway_trainer.steps.train import Fitted, Split
+from slipway_trainer.tasks import Task, task_of
 
 PARITY_ROWS = 1_000
 
@@ -30,14 +24,14 @@ class Evaluation:
     Attributes:
         model: the serialised ONNX graph: this, and not the estimator, was scored.
         metrics: on the test rows, by name; of the cross-validation, with the prefix `cv_`.
-        confusion: (n_classes, n_classes) counts; rows are the true classes.
-        parity: the greatest difference to the estimator that was seen.
+        outputs: the graph's on the test rows.
+        parity: the greatest difference to the estimator that was seen, in units of the tolerance.
     """
 
     fitted: Fitted
     model: bytes
     metrics: dict[str, float]
-    confusion: NDArray[np.int64]
+    outputs: Outputs
     parity: float
 
 
@@ -46,39 +40,38 @@ def evaluate(recipe: Recipe, fitted: Fitted, split: Split) -> Evaluation:
 
     Raises:
         ParityError: the graph does not answer as the estimator does.
+        TrainingError: the estimator cannot be exported.
     """
-    model = export_classifier(fitted.estimator, split.train_features)
-    graph = Graph(model, CLASSIFIER_NAMES)
+    task = task_of(recipe)
+    model = export(fitted.estimator, len(recipe.columns), task.export_options)
+    graph = Graph(model, task.graph)
     rows = np.concatenate([split.train_features, split.test_features, _random_rows(split.train_features, recipe.seed)])
-    parity = check_parity(fitted.estimator, graph, rows)
+    parity = check_parity(task, fitted.estimator, graph, rows, split.target_scale)
     outputs = graph.run(split.test_features)
-    metrics = classification_metrics(outputs, split.test_target, len(recipe.classes))
+    metrics = task.score(outputs, split.test_target)
     metrics["cv_mean"] = fitted.cv_mean
     metrics["cv_std"] = float(np.std(fitted.cv_scores))
-    labels = np.arange(len(recipe.classes))
-    return Evaluation(
-        fitted, model, metrics, confusion_matrix(split.test_target, outputs.prediction, labels=labels), parity
-    )
+    return Evaluation(fitted, model, metrics, outputs, parity)
 
 
-def classification_metrics(outputs: Outputs, target: NDArray[np.int64], n_classes: int) -> dict[str, float]:
-    """Score a classifier's outputs against (n_rows,) class indices.
+def check_parity(task: Task, estimator: Any, graph: Graph, rows: FloatMatrix, scale: float) -> float:  # noqa: ANN401
+    """Compare a graph with its estimator on (n_rows, n_features) float32 rows.
 
-    Precision, recall and F1 are means over the classes (macro); `log_loss` is in nats.
+    `scale` is the standard deviation of the training rows' target.
+
+    Returns:
+        The greatest difference in units of the tolerance, at most 1.
+
+    Raises:
+        ParityError: a difference is above PARITY_TOLERANCE, or a class differs that is no tie.
     """
-    labels = np.arange(n_classes)
-    macro = {"labels": labels, "average": "macro", "zero_division": 0.0}
-    prediction = outputs.prediction
-    # float32 probabilities sum to one within 1e-6 only, and the score expects it of float64.
-    probabilities = np.asarray(outputs.scores, dtype=np.float64)
-    probabilities /= probabilities.sum(axis=1, keepdims=True)
-    return {
-        "accuracy": float(accuracy_score(target, prediction)),
-        "f1_macro": float(f1_score(target, prediction, **macro)),
-        "precision_macro": float(precision_score(target, prediction, **macro)),
-        "recall_macro": float(recall_score(target, prediction, **macro)),
-        "log_loss": float(log_loss(target, probabilities, labels=labels)),
-    }
+    difference = task.difference(estimator, graph.run(rows), rows, scale)
+    if not difference <= 1:  # NaN is no parity
+        raise ParityError(
+            f"the exported graph differs from its estimator by {difference:.2g} times the tolerance of "
+            f"{PARITY_TOLERANCE:g}: it would not serve what was trained"
+        )
+    return difference
 
 
 def best_of(evaluations: Sequence[Evaluation]) -> Evaluation:

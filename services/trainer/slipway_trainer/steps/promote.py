@@ -1,20 +1,20 @@
-"""Ask the gate, keep its reasons on the version, and move Production if it agrees."""
+"""Ask the gate, keep its verdict on the version, and move Production if it agrees or is told to."""
 
-import json
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
-from slipway_core.bundle import MANIFEST_FILE, MANIFEST_TAG, SERVED_FILES, Manifest, read_bundle
+from slipway_core.bundle import MANIFEST_FILE, MANIFEST_TAG, SERVED_FILES, Bundle, read_bundle
 from slipway_core.errors import BundleError, RegistryNotFoundError
 from slipway_core.graph import Graph
 from slipway_core.registry import PRODUCTION, ModelVersion, Registry, promotion
-from slipway_trainer.gate import Decision, decide
+from slipway_core.registry.verdict import GATE_TAG, Verdict
+from slipway_trainer.gate import Challenger, Champion, decide
 from slipway_trainer.recipes import Recipe
-from slipway_trainer.steps.evaluate import Evaluation, classification_metrics
+from slipway_trainer.steps.evaluate import Evaluation
 from slipway_trainer.steps.train import Split
-
-GATE_TAG = "slipway.gate"
+from slipway_trainer.tasks import task_of
 
 
 def promote(
@@ -23,38 +23,49 @@ def promote(
     evaluation: Evaluation,
     split: Split,
     *,
+    mode: Literal["auto", "never", "force"] = "auto",
     registry: Registry,
     by: str,
-) -> Decision:
+) -> Verdict:
     """Promote a version if it meets the floors and is not worse than the champion on the same test rows.
+
+    Args:
+        recipe: tells floors, metric, and by how much the version may be worse.
+        version: the challenger.
+        evaluation: what it scored on the test rows.
+        split: the rows that it and the champion are scored on.
+        mode: `never` asks the gate and leaves Production alone; `force` promotes whatever it says.
+        registry: where both are.
+        by: who promotes, for the history.
 
     Raises:
         RegistryError: the registry refused or failed.
     """
-    champion = _champion_score(recipe, split, registry)
-    decision = decide(evaluation.metrics, recipe.floors, metric=recipe.metric, champion=champion)
-    verdict = {"promote": decision.promote, "reasons": decision.reasons}
-    registry.set_version_tag(recipe.name, version.version, GATE_TAG, json.dumps(verdict))
-    if decision.promote:
+    rows = len(split.train_target) + len(split.test_target)
+    verdict = decide(
+        Challenger(evaluation.metrics, rows, _withdrawn_twin(registry, version)),
+        _champion(recipe, split, registry),
+        metric=recipe.metric,
+        floors=recipe.floors,
+        max_regression=recipe.max_regression,
+        mode=mode,
+    )
+    registry.set_version_tag(recipe.name, version.version, GATE_TAG, verdict.to_tag())
+    if verdict.promote:
+        word = "gate" if verdict.passed else "forced, though the gate refused"
         promotion.promote(
             registry,
             recipe.name,
             version.version,
             by=by,
             at=datetime.now(UTC),
-            reason=f"gate: {decision.summary}",
+            reason=f"{word}: {verdict.summary}",
         )
-    return decision
+    return verdict
 
 
-def _is_comparable(recipe: Recipe, manifest: Manifest) -> bool:
-    """Tell whether a champion takes the recipe's features and gives its classes, each in the same order."""
-    inputs = [column.name for column in manifest.inputs]
-    return manifest.task == recipe.task and inputs == recipe.feature_names and manifest.classes == recipe.classes
-
-
-def _champion_score(recipe: Recipe, split: Split, registry: Registry) -> float | None:
-    """Score Production's graph on the test rows; None where none can be compared with."""
+def _champion(recipe: Recipe, split: Split, registry: Registry) -> Champion | None:
+    """Score Production's graph on the test rows."""
     number = registry.get_model(recipe.name).aliases.get(PRODUCTION)
     if number is None:
         return None
@@ -64,10 +75,37 @@ def _champion_score(recipe: Recipe, split: Split, registry: Registry) -> float |
             for name in (MANIFEST_FILE, *SERVED_FILES):
                 registry.fetch(champion, name, Path(folder) / name)
             bundle = read_bundle(Path(folder), champion.tags.get(MANIFEST_TAG, ""))
-        if not _is_comparable(recipe, bundle.manifest):
-            return None
+        if why_not := _why_not_comparable(recipe, bundle):
+            return Champion(number, None, why_not, bundle.manifest.data.rows)
         outputs = Graph(bundle.model, bundle.manifest.graph).run(split.test_features)
-        return classification_metrics(outputs, split.test_target, len(recipe.classes))[recipe.metric]
-    except (BundleError, RegistryNotFoundError):
+        score = task_of(recipe).score(outputs, split.test_target)[recipe.metric]
+        return Champion(number, score, rows=bundle.manifest.data.rows)
+    except (BundleError, RegistryNotFoundError) as error:
         # A champion that is damaged or gone cannot be served either: the floors alone decide.
+        return Champion(number, None, str(error))
+
+
+def _why_not_comparable(recipe: Recipe, bundle: Bundle) -> str | None:
+    manifest = bundle.manifest
+    if manifest.task != recipe.task:
+        return f"it does {manifest.task}"
+    if [column.name for column in manifest.inputs] != recipe.feature_names:
+        return "it takes other features, or in another order"
+    if (manifest.classes or ()) != recipe.classes:
+        return "it knows other classes, or in another order"
+    return None
+
+
+def _withdrawn_twin(registry: Registry, version: ModelVersion) -> str | None:
+    """Return the version with the same graph that was rolled back from, if there is one."""
+    graph = version.tags.get(promotion.MODEL_DIGEST_TAG)
+    if graph is None:
         return None
+    return next(
+        (
+            other.version
+            for other in registry.list_versions(version.name)
+            if promotion.is_withdrawn(other) and other.tags.get(promotion.MODEL_DIGEST_TAG) == graph
+        ),
+        None,
+    )

@@ -17,7 +17,7 @@ from slipway_trainer.steps.evaluate import Evaluation
 from slipway_trainer.steps.extract import Dataset
 from slipway_trainer.steps.train import Split
 from slipway_trainer.steps.validate import Table
-from slipway_trainer.tracking import GIT_COMMIT_TAG, RECIPE_TAG, Tracker
+from slipway_trainer.tracking import GIT_COMMIT_TAG, RECIPE_TAG, TrackedRuns, Tracker
 
 
 @dataclass(frozen=True)
@@ -25,13 +25,11 @@ class Registered:
     """A model version that was registered and read back.
 
     Attributes:
-        run_id: the chosen candidate's run.
-        parent_run_id: the run of the whole training.
+        runs: those of the whole training and of its candidates.
     """
 
     version: ModelVersion
-    run_id: str
-    parent_run_id: str
+    runs: TrackedRuns
 
 
 def register(
@@ -88,10 +86,16 @@ def register(
             libraries=library_versions(),
         )
         runs = tracker.log_runs(recipe, evaluations, best, started_at=started_at, parameters=parameters, tags=tags)
-        number = tracker.register(recipe, bundle, runs, best)
-    version = registry.get_version(recipe.name, number)
+        with tracker.finishing(runs):
+            number = tracker.register(recipe, bundle, runs, best)
+            version = registry.get_version(recipe.name, number)
+            _read_back(registry, version, bundle.manifest_sha256)
+    return Registered(version, runs)
+
+
+def _read_back(registry: Registry, version: ModelVersion, manifest_sha256: str) -> None:
+    """Fetch what was registered, as the API will."""
     with tempfile.TemporaryDirectory(prefix="slipway-readback-") as folder:
         for name in (MANIFEST_FILE, *SERVED_FILES):
             registry.fetch(version, name, Path(folder) / name)
-        read_bundle(Path(folder), bundle.manifest_sha256)
-    return Registered(version, runs.candidates[best.fitted.candidate.name], runs.parent)
+        read_bundle(Path(folder), manifest_sha256)

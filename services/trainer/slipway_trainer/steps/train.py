@@ -1,16 +1,25 @@
 """Hold test rows out, then fit every candidate on the rest and score it by cross-validation."""
 
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from sklearn.model_selection import StratifiedKFold, cross_val_score, train_test_split
+from sklearn.metrics import get_scorer
+from sklearn.model_selection import KFold, ParameterGrid, StratifiedKFold, TimeSeriesSplit, train_test_split
 
 from slipway_core.signature import FloatMatrix
+from slipway_trainer.errors import TrainingError
+from slipway_trainer.export import round_to_float32
 from slipway_trainer.recipes import Candidate, Recipe
 from slipway_trainer.steps.validate import Table
+from slipway_trainer.tasks.base import Target
+
+INNER_FOLDS = 3
+
+# Is told how many of how many fits are done.
+Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -18,9 +27,14 @@ class Split:
     """Training and test rows, told apart by the recipe's split and seed alone."""
 
     train_features: FloatMatrix
-    train_target: NDArray[np.int64]
+    train_target: Target
     test_features: FloatMatrix
-    test_target: NDArray[np.int64]
+    test_target: Target
+
+    @property
+    def target_scale(self) -> float:
+        """The standard deviation of the training rows' target."""
+        return float(np.std(self.train_target))
 
 
 @dataclass(frozen=True)
@@ -28,15 +42,19 @@ class Fitted:
     """A candidate fitted on all training rows.
 
     Attributes:
+        parameters: what it was fitted with: the candidate's own, and those that the search took.
         cv_scores: the recipe's metric on each fold that was held out of the training rows.
         started_at: seconds since the epoch.
-        fit_seconds: how long the last fit took, without cross-validation.
+        cv_seconds: how long the cross-validation took.
+        fit_seconds: how long the last fit took, the search included.
     """
 
     candidate: Candidate
     estimator: Any
+    parameters: Mapping[str, Any]
     cv_scores: tuple[float, ...]
     started_at: float
+    cv_seconds: float
     fit_seconds: float
 
     @property
@@ -46,31 +64,78 @@ class Fitted:
 
 
 def split_rows(recipe: Recipe, table: Table) -> Split:
-    """Hold out the recipe's fraction of rows, with the classes in the same proportions on both sides."""
+    """Hold out the recipe's fraction of rows: the last ones in time, or random ones, classes in proportion."""
+    in_time = recipe.split == "time"
     train_features, test_features, train_target, test_target = train_test_split(
         table.features,
         table.target,
         test_size=recipe.test_fraction,
-        stratify=table.target,
-        random_state=recipe.seed,
+        shuffle=not in_time,
+        stratify=table.target if recipe.split == "stratified" else None,
+        random_state=None if in_time else recipe.seed,
     )
     return Split(train_features, train_target, test_features, test_target)
 
 
-def train(recipe: Recipe, candidate: Candidate, split: Split) -> Fitted:
-    """Fit one candidate on the training rows; the test rows are not looked at."""
+def train(recipe: Recipe, candidate: Candidate, split: Split, progress: Progress) -> Fitted:
+    """Fit one candidate on the training rows; the test rows are not looked at.
+
+    Where parameters are searched, each fold of the cross-validation searches anew within its own training rows: the
+    rows that score a choice have had no part in it.
+
+    Raises:
+        TrainingError: it cannot be fitted, such as with a parameter out of its range.
+    """
     started_at = time.time()
-    folds = StratifiedKFold(recipe.folds, shuffle=True, random_state=recipe.seed)
-    scores = cross_val_score(
-        candidate.build(candidate.parameters, recipe.seed),
-        split.train_features,
-        split.train_target,
-        scoring=recipe.metric,
-        cv=folds,
-        error_score="raise",
-    )
-    estimator = candidate.build(candidate.parameters, recipe.seed)
-    before = time.perf_counter()
-    estimator.fit(split.train_features, split.train_target)
-    fit_seconds = time.perf_counter() - before
-    return Fitted(candidate, estimator, tuple(float(score) for score in scores), started_at, fit_seconds)
+    score = get_scorer(recipe.metric)
+    features, target = split.train_features, split.train_target
+    folds = list(_folds(recipe, recipe.folds).split(features, target))
+    scores = []
+    clock = time.perf_counter()
+    for done, (rows, held_out) in enumerate(folds):
+        progress(done, len(folds) + 1)
+        estimator, _ = _fit(recipe, candidate, features[rows], target[rows])
+        scores.append(float(score(estimator, features[held_out], target[held_out])))
+    cv_seconds = time.perf_counter() - clock
+    progress(len(folds), len(folds) + 1)
+    clock = time.perf_counter()
+    estimator, chosen = _fit(recipe, candidate, features, target)
+    fit_seconds = time.perf_counter() - clock
+    round_to_float32(estimator)
+    parameters = {**candidate.parameters, **chosen}
+    return Fitted(candidate, estimator, parameters, tuple(scores), started_at, cv_seconds, fit_seconds)
+
+
+def _fit(recipe: Recipe, candidate: Candidate, features: FloatMatrix, target: Target) -> tuple[Any, dict[str, Any]]:
+    """Return a fitted estimator and the parameters that a search chose for it."""
+    try:
+        chosen = _search(recipe, candidate, features, target) if candidate.search else {}
+        estimator = candidate.build({**candidate.parameters, **chosen}, recipe.seed)
+        return estimator.fit(features, target), chosen
+    except (ValueError, TypeError) as error:  # what scikit-learn says to a parameter that it does not take
+        reason = str(error).partition("\n")[0].rstrip(".")
+        raise TrainingError(f"{candidate.name} cannot be fitted: {reason}") from error
+
+
+def _search(recipe: Recipe, candidate: Candidate, features: FloatMatrix, target: Target) -> dict[str, Any]:
+    """Return the combination with the best mean score; of equal ones, the first."""
+    score = get_scorer(recipe.metric)
+    folds = list(_folds(recipe, INNER_FOLDS).split(features, target))
+
+    def mean_score(chosen: dict[str, Any]) -> float:
+        parameters = {**candidate.parameters, **chosen}
+        fits = (
+            (candidate.build(parameters, recipe.seed).fit(features[rows], target[rows]), held_out)
+            for rows, held_out in folds
+        )
+        return float(np.mean([score(fitted, features[held_out], target[held_out]) for fitted, held_out in fits]))
+
+    best: dict[str, Any] = max(ParameterGrid(candidate.search), key=mean_score)
+    return best
+
+
+def _folds(recipe: Recipe, count: int) -> StratifiedKFold | KFold | TimeSeriesSplit:
+    if recipe.split == "time":
+        return TimeSeriesSplit(count)
+    kind = StratifiedKFold if recipe.task == "classification" else KFold
+    return kind(count, shuffle=True, random_state=recipe.seed)

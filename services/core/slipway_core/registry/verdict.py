@@ -1,0 +1,57 @@
+"""What the gate said of a version, as it is kept in the version's tag."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+GATE_TAG = "slipway.gate"
+
+
+class _Frozen(BaseModel):
+    # Not a number is null by default, which is not read back.
+    model_config = ConfigDict(frozen=True, ser_json_inf_nan="constants")
+
+
+class GateCheck(_Frozen):
+    """One thing that the gate looked at."""
+
+    name: str = Field(description="What was looked at, such as `floor of accuracy`.")
+    value: float | None = Field(default=None, description="What was found.")
+    required: float | None = Field(default=None, description="What was asked for at least.")
+    passed: bool
+    reason: str = Field(description="The comparison as a sentence.")
+
+
+class Verdict(_Frozen):
+    """The gate's checks, and what came of them."""
+
+    checks: tuple[GateCheck, ...]
+    mode: Literal["auto", "never", "force"] = Field(default="auto", description="What `--promote` asked for.")
+
+    @property
+    def passed(self) -> bool:
+        """Whether every check passed."""
+        return all(check.passed for check in self.checks)
+
+    @property
+    def promote(self) -> bool:
+        """Whether the version becomes Production."""
+        return self.mode == "force" or (self.mode == "auto" and self.passed)
+
+    @property
+    def summary(self) -> str:
+        """The reasons in one line: of a refusal those that failed, else all."""
+        return "; ".join(check.reason for check in self.checks if self.passed or not check.passed)
+
+    def to_tag(self) -> str:
+        """Return the JSON that is kept as the tag's value."""
+        return self.model_dump_json()
+
+
+def verdict_of(tags: Mapping[str, str]) -> Verdict | None:
+    """Return the verdict of a version's tags; None if there is none, or somebody wrote something else into it."""
+    try:
+        return Verdict.model_validate_json(tags[GATE_TAG])
+    except (KeyError, ValidationError):
+        return None

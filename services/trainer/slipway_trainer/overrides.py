@@ -1,0 +1,92 @@
+"""`--set name=value`: what a person changes of a recipe for one training."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from slipway_trainer.errors import OverrideError
+from slipway_trainer.recipes import Candidate, Recipe
+
+SETTABLE = ("split", "test_fraction", "folds", "seed", "metric", "max_regression", "min_rows")
+CANDIDATES = "candidates"
+FLOOR = "floors."
+
+
+def override(recipe: Recipe, settings: Sequence[str]) -> Recipe:
+    """Return a recipe with some of its values changed.
+
+    Args:
+        recipe: what is changed.
+        settings: each `name=value`. A name is a field of the recipe (`split`, `seed`, …), `floors.METRIC`, `candidates`
+            (names separated by commas), a parameter of one candidate (`random-forest.max_depth`), or of all that have
+            it (`max_depth`). A value is JSON, or else text. A parameter that is set is not searched.
+
+    Raises:
+        OverrideError: a name is unknown, or a value cannot be.
+    """
+    changes: dict[str, Any] = {}
+    floors = dict(recipe.floors)
+    candidates = list(recipe.candidates)
+    for setting in settings:
+        name, found, text = setting.partition("=")
+        name = name.strip()
+        if not (found and name):
+            raise OverrideError(f"{setting!r} is not name=value; write it as --set seed=7")
+        value = _value(text.strip())
+        if name in SETTABLE:
+            changes[name] = value
+        elif name.startswith(FLOOR):
+            floors[name.removeprefix(FLOOR)] = value
+        elif name == CANDIDATES:
+            candidates = _chosen(candidates, text)
+        else:
+            candidates = _with_parameter(candidates, name, value)
+    fields = {name: getattr(recipe, name) for name in Recipe.model_fields}
+    try:
+        return Recipe(**{**fields, **changes, "floors": floors, "candidates": tuple(candidates)})
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        message = first["msg"].removeprefix("Value error, ")
+        raise OverrideError(f"--set {place}: {message}" if place else f"--set: {message}") from error
+
+
+def _value(text: str) -> Any:  # noqa: ANN401  # whatever JSON can say
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _chosen(candidates: Sequence[Candidate], text: str) -> list[Candidate]:
+    by_name = {candidate.name: candidate for candidate in candidates}
+    names = [name.strip() for name in text.split(",")]
+    if unknown := [name for name in names if name not in by_name]:
+        raise OverrideError(f"there is no candidate {unknown[0]!r}; there is {', '.join(by_name)}")
+    return [by_name[name] for name in dict.fromkeys(names)]
+
+
+def _with_parameter(candidates: Sequence[Candidate], name: str, value: Any) -> list[Candidate]:  # noqa: ANN401
+    owner, dot, parameter = name.rpartition(".")
+
+    def is_meant(candidate: Candidate) -> bool:
+        # Of a candidate that is named, parameters can be set that the recipe leaves at their default.
+        return candidate.name == owner if dot else parameter in {*candidate.parameters, *candidate.search}
+
+    if not any(is_meant(candidate) for candidate in candidates):
+        own = [f"{c.name}.{key}" for c in candidates for key in dict.fromkeys([*c.parameters, *c.search])]
+        there = ", ".join([*SETTABLE, CANDIDATES, f"{FLOOR}METRIC", *own])
+        raise OverrideError(f"there is nothing named {name!r} to set; there is {there}")
+    return [
+        candidate.model_copy(
+            update={
+                "parameters": {**candidate.parameters, parameter: value},
+                "search": {key: values for key, values in candidate.search.items() if key != parameter},
+            }
+        )
+        if is_meant(candidate)
+        else candidate
+        for candidate in candidates
+    ]

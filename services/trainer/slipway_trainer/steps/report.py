@@ -1,0 +1,63 @@
+"""Draw what people look at when they compare runs, and keep it with each candidate's run."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from slipway_core.graph import Graph
+from slipway_core.signature import FloatMatrix
+from slipway_trainer.plots import importance_figure
+from slipway_trainer.recipes import Recipe
+from slipway_trainer.steps.evaluate import Evaluation
+from slipway_trainer.steps.train import Split
+from slipway_trainer.tasks import Figure, Task, task_of
+from slipway_trainer.tracking import TrackedRuns, Tracker
+
+IMPORTANCE_REPEATS = 3
+# Enough rows to rank features by; more only cost time.
+IMPORTANCE_ROWS = 2_000
+
+
+def report(
+    recipe: Recipe, evaluations: tuple[Evaluation, ...], split: Split, *, tracker: Tracker, runs: TrackedRuns
+) -> None:
+    """Log every candidate's figures, each as a picture and as the numbers behind it.
+
+    Raises:
+        RegistryError: the server refused or failed.
+    """
+    for evaluation in evaluations:
+        candidate = evaluation.fitted.candidate.name
+        tracker.log_figures(runs.candidates[candidate], figures_of(recipe, evaluation, split))
+
+
+def figures_of(recipe: Recipe, evaluation: Evaluation, split: Split) -> Iterator[Figure]:
+    """Draw a candidate's figures, on the test rows."""
+    task, title = task_of(recipe), evaluation.fitted.candidate.name
+    yield from task.figures(evaluation.outputs, split.test_target, title)
+    yield _importance(recipe, task, evaluation, split, title)
+
+
+def _importance(recipe: Recipe, task: Task, evaluation: Evaluation, split: Split, title: str) -> Figure:
+    """Shuffle one feature after the other and see what the graph loses (L. Breiman, Random Forests, 2001).
+
+    scikit-learn has the like for estimators only, and here the graph is what counts.
+    """
+    graph = Graph(evaluation.model, task.graph)
+    rows, target = split.test_features[:IMPORTANCE_ROWS], split.test_target[:IMPORTANCE_ROWS]
+    random = np.random.default_rng(recipe.seed)
+
+    def score(features: FloatMatrix) -> float:
+        return task.score(graph.run(features), target)[recipe.metric]
+
+    def loss(column: int) -> float:
+        shuffled = rows.copy()
+        random.shuffle(shuffled[:, column])
+        return whole - score(shuffled)
+
+    whole = score(rows)
+    losses = np.array([[loss(column) for _ in range(IMPORTANCE_REPEATS)] for column in range(rows.shape[1])])
+    figure, data = importance_figure(
+        losses.mean(axis=1), losses.std(axis=1), recipe.feature_names, recipe.metric, title
+    )
+    return Figure("feature_importance", figure, data)

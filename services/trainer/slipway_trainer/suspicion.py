@@ -1,0 +1,112 @@
+"""Data that fits its schema and is still not worth training on: few, repeated, constant, leaking or unrelated rows."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.linear_model import LinearRegression
+from sklearn.model_selection import KFold, StratifiedKFold, cross_val_score
+
+from slipway_core.signature import FloatMatrix
+from slipway_trainer.recipes import Recipe
+from slipway_trainer.schema import lines
+from slipway_trainer.tasks import task_of
+from slipway_trainer.tasks.base import Target
+
+FOLDS = 3
+# A first look needs no more rows than these.
+MAX_PROBE_ROWS = 20_000
+# Of fewer rows, one honest feature may tell every class by luck.
+MIN_LEAKAGE_ROWS = 100
+# A sum of features that gives the target this well holds the target's own parts.
+MAX_LINEAR_R2 = 0.9999
+
+
+def suspicious(recipe: Recipe, frame: pd.DataFrame) -> list[str]:
+    """Look at rows that fit the schema as a whole.
+
+    Args:
+        recipe: tells what is too much.
+        frame: features and target, numbers as float64; the index counts the lines of the file from the second.
+
+    Returns:
+        A sentence for each thing that speaks against training on them.
+    """
+    if len(frame) < recipe.min_rows:
+        return [f"there are {len(frame)} rows, and {recipe.min_rows} are needed at least"]
+    target = task_of(recipe).encode(frame[recipe.target.name])
+    findings = [*task_of(recipe).check_target(target), *_constant(recipe, frame), *_duplicates(recipe, frame)]
+    if findings:  # what comes next is no use on such rows
+        return findings
+    rows = np.random.default_rng(recipe.seed).permutation(len(frame))[:MAX_PROBE_ROWS]
+    features = frame[recipe.feature_names].to_numpy(dtype=np.float32)
+    return [*_leaking(recipe, frame, features, target, rows), *_unrelated(recipe, features, target, rows)]
+
+
+def _constant(recipe: Recipe, frame: pd.DataFrame) -> Iterator[str]:
+    for column in recipe.columns:
+        values = frame[column.name].to_numpy()
+        if not column.may_be_constant and (values == values[0]).all():
+            yield f"{column.name!r} is {values[0]:g} in every row: a feature that never changes tells nothing"
+
+
+def _duplicates(recipe: Recipe, frame: pd.DataFrame) -> Iterator[str]:
+    names = [name for name in frame.columns if name in {*recipe.feature_names, recipe.target.name, *recipe.ignored}]
+    repeated = frame.duplicated(names)
+    if repeated.mean() > recipe.max_duplicate_share:
+        yield (
+            f"{repeated.sum()} of {len(frame)} rows repeat an earlier one, and {recipe.max_duplicate_share:.0%} may: "
+            f"the same row would be learned from and judged by ({lines(repeated)})"
+        )
+
+
+def _leaking(
+    recipe: Recipe, frame: pd.DataFrame, features: FloatMatrix, target: Target, rows: NDArray[np.int64]
+) -> Iterator[str]:
+    if len(rows) < MIN_LEAKAGE_ROWS:
+        return
+    task = task_of(recipe)
+    known = {recipe.target.name, *recipe.feature_names, *recipe.ignored}
+    others = [name for name in frame.columns if name not in known and pd.api.types.is_numeric_dtype(frame[name])]
+    for name in (*recipe.feature_names, *others):
+        values = frame[name].to_numpy(dtype=np.float32)[:, np.newaxis]
+        score = _probe(recipe, values, target, rows) if np.isfinite(values).all() else -np.inf
+        if score >= recipe.leakage_score:
+            yield (
+                f"{name!r} alone gives the target {recipe.target.name!r} away ({task.probe_score} {score:.4f}): it "
+                "holds the answer, which will not be known when the model is asked; take it out of the data"
+            )
+    if recipe.task == "regression":
+        together = cross_val_score(
+            LinearRegression(), features[rows], target[rows], cv=_folds(recipe), scoring=task.probe_score
+        )
+        if together.mean() >= MAX_LINEAR_R2:
+            yield (
+                f"the features together add up to the target {recipe.target.name!r} (r2 {together.mean():.5f} of a "
+                "plain sum): they hold its parts, which will not be known when the model is asked"
+            )
+
+
+def _unrelated(recipe: Recipe, features: FloatMatrix, target: Target, rows: NDArray[np.int64]) -> Iterator[str]:
+    task = task_of(recipe)
+    score = _probe(recipe, features, target, rows)
+    if (score - task.chance) / (1 - task.chance) < recipe.min_skill:
+        yield (
+            f"the features tell next to nothing of the target {recipe.target.name!r}: a small tree reaches "
+            f"{task.probe_score} {score:.2f} where guessing reaches {task.chance:.2f}; were its values shuffled or "
+            "shifted against the rows?"
+        )
+
+
+def _probe(recipe: Recipe, features: FloatMatrix, target: Target, rows: NDArray[np.int64]) -> float:
+    task = task_of(recipe)
+    scores = cross_val_score(
+        task.probe(), features[rows], target[rows], cv=_folds(recipe), scoring=task.probe_score, error_score="raise"
+    )
+    return float(scores.mean())
+
+
+def _folds(recipe: Recipe) -> KFold | StratifiedKFold:
+    kind = KFold if recipe.task == "regression" else StratifiedKFold
+    return kind(FOLDS, shuffle=True, random_state=recipe.seed)

@@ -1,0 +1,88 @@
+"""The seam between the steps, which are alike for all models, and what differs by the kind of model."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import matplotlib.figure
+import numpy as np
+import pandas as pd
+from mlflow.types import TensorSpec
+from numpy.typing import NDArray
+
+from slipway_core.bundle import GraphNames
+from slipway_core.graph import Outputs
+from slipway_core.signature import FloatMatrix
+
+# (n_rows,) int64 class indices, or float64 values of a regression.
+Target = NDArray[np.int64] | NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A plot and the numbers that it shows.
+
+    Attributes:
+        name: the artifact's name, without its suffix.
+        data: what JSON can say.
+    """
+
+    name: str
+    figure: matplotlib.figure.Figure
+    data: Mapping[str, Any]
+
+
+class Task(Protocol):
+    """A kind of model, for one recipe."""
+
+    graph: GraphNames
+    # What skl2onnx is told when it converts.
+    export_options: Mapping[str, Any]
+    # scikit-learn's name of the score that first looks at the data use; guessing scores `chance`.
+    probe_score: str
+    chance: float
+
+    def encode(self, values: pd.Series) -> Target:
+        """Turn the target's column into what estimators are fitted on."""
+        ...
+
+    def decode(self, target: Target) -> NDArray[Any]:
+        """Turn it back into what people read."""
+        ...
+
+    def probe(self) -> Any:  # noqa: ANN401  # scikit-learn has no types
+        """Return a new, small estimator for a first look at the data."""
+        ...
+
+    def check_target(self, target: Target) -> Iterator[str]:
+        """Yield what is wrong with the target as a whole."""
+        ...
+
+    def score(self, outputs: Outputs, target: Target) -> dict[str, float]:
+        """Score a graph's outputs against the true target."""
+        ...
+
+    def difference(self, estimator: Any, outputs: Outputs, rows: FloatMatrix, scale: float) -> float:  # noqa: ANN401
+        """Compare a graph's outputs with its estimator's on (n_rows, n_features) float32 rows.
+
+        Args:
+            estimator: the fitted estimator.
+            outputs: the graph's.
+            rows: what both were given.
+            scale: the target's standard deviation on the training rows; nothing to classifiers.
+
+        Returns:
+            The greatest difference in units of the tolerance: up to 1 is alike.
+
+        Raises:
+            ParityError: they differ in shape, or in a class that is no tie.
+        """
+        ...
+
+    def output_specs(self) -> list[TensorSpec]:
+        """Return the graph's outputs, for MLflow's signature."""
+        ...
+
+    def figures(self, outputs: Outputs, target: Target, title: str) -> Iterator[Figure]:
+        """Draw what people look at when they compare runs."""
+        ...

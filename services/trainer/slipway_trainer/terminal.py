@@ -1,0 +1,75 @@
+"""A training as a person at a terminal sees it: a bar for what is going on, a line for what is done, two tables."""
+
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from slipway_core.registry.verdict import GateCheck, Verdict
+from slipway_trainer.gate import told_apart
+from slipway_trainer.recipes import Recipe
+from slipway_trainer.steps.evaluate import Evaluation
+
+
+class Terminal:
+    """Tells a training on a console; where that is no terminal, there is no bar."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._what: str | None = None
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self._bar.stop()
+
+    def tell(self, step: str, sentence: str) -> None:
+        """Print a line for a step that has ended."""
+        self._end_bar()
+        self._console.print(f"{step:<9} {sentence}", markup=False, soft_wrap=True)
+
+    def progress(self, what: str, done: int, total: int) -> None:
+        """Show how many fits of a candidate are done."""
+        if what != self._what or self._task is None:
+            self._end_bar()
+            self._what, self._task = what, self._bar.add_task(f"fitting {what}", total=total)
+        self._bar.update(self._task, completed=done)
+
+    def verdict(self, recipe: Recipe, evaluations: tuple[Evaluation, ...], best: Evaluation, verdict: Verdict) -> None:
+        """Print the candidates' scores on the test rows, and the gate's checks."""
+        candidates = [item.fitted.candidate.name + (" ✓" if item is best else "") for item in evaluations]
+        scores = Table("", *candidates, title=recipe.title)
+        scores.add_row(f"{recipe.metric} of folds", *(f"{item.fitted.cv_mean:.4f}" for item in evaluations))
+        for name in (name for name in best.metrics if not name.startswith("cv_")):
+            scores.add_row(
+                name, *(f"{item.metrics[name]:.4f}" if name in item.metrics else "–" for item in evaluations)
+            )
+        self._console.print(scores)
+        checks = Table("the gate asks", "found", "at least", "", title=f"The gate, --promote {verdict.mode}")
+        for check in verdict.checks:
+            checks.add_row(check.name, *_numbers(check), "passed" if check.passed else "refused")
+        self._console.print(checks)
+
+    def _end_bar(self) -> None:
+        if self._task is not None:
+            self._bar.remove_task(self._task)
+            self._task = None
+
+
+def _numbers(check: GateCheck) -> tuple[str, str]:
+    if check.value is None or check.required is None:
+        return "–" if check.value is None else f"{check.value:.4f}", check.reason
+    return told_apart(check.value, check.required)
