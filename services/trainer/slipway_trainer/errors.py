@@ -23,8 +23,8 @@ class DataRefusedError(SlipwayError):
 
     def __init__(self, findings: Sequence[str]) -> None:
         self.findings = tuple(findings)
-        told = findings[0] if len(findings) == 1 else "".join(f"\n  - {finding}" for finding in findings)
-        super().__init__(f"the data was refused, nothing is registered: {told}")
+        told = f" {findings[0]}" if len(findings) == 1 else "".join(f"\n  - {finding}" for finding in findings)
+        super().__init__(f"the data was refused, nothing is registered:{told}")
 
 
 class DataUnavailableError(SlipwayError):

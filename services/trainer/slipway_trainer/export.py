@@ -42,6 +42,8 @@ def export(estimator: Any, n_features: int, options: Mapping[str, Any]) -> bytes
     try:
         graph = convert_sklearn(
             estimator,
+            # Else a random one: the same training must give the same bytes.
+            name="slipway",
             initial_types=[("X", FloatTensorType([None, n_features]))],
             target_opset=OPSET,
             options=dict(options),

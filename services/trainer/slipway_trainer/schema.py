@@ -88,8 +88,9 @@ def _findings(schema: DataFrameSchema, frame: pd.DataFrame) -> Iterator[str]:
         schema.validate(frame, lazy=True)
     except SchemaErrors as error:
         cases = error.failure_cases
-        for (context, column, check), group in cases.groupby(["schema_context", "column", "check"], sort=False):
-            subject = "" if context == "DataFrameSchema" else f"{column!r} "
+        # A rule of the whole frame fails once for each of its columns.
+        subjects = cases["column"].map("{!r} ".format).where(cases["schema_context"] == "Column", "")
+        for (subject, check), group in cases.groupby([subjects, "check"], sort=False):
             rows = sorted({int(index) for index in group["index"].dropna()})
             yield f"{subject}{check} in {_lines(rows)}" if rows else f"{subject}{check}"
 

@@ -41,7 +41,11 @@ def suspicious(recipe: Recipe, frame: pd.DataFrame) -> list[str]:
         return findings
     rows = np.random.default_rng(recipe.seed).permutation(len(frame))[:MAX_PROBE_ROWS]
     features = frame[recipe.feature_names].to_numpy(dtype=np.float32)
-    return [*_leaking(recipe, frame, features, target, rows), *_unrelated(recipe, features, target, rows)]
+    return [
+        *_leaking(recipe, features, target, rows),
+        *_copies(recipe, frame, target),
+        *_unrelated(recipe, features, target, rows),
+    ]
 
 
 def _constant(recipe: Recipe, frame: pd.DataFrame) -> Iterator[str]:
@@ -61,17 +65,12 @@ def _duplicates(recipe: Recipe, frame: pd.DataFrame) -> Iterator[str]:
         )
 
 
-def _leaking(
-    recipe: Recipe, frame: pd.DataFrame, features: FloatMatrix, target: Target, rows: NDArray[np.int64]
-) -> Iterator[str]:
+def _leaking(recipe: Recipe, features: FloatMatrix, target: Target, rows: NDArray[np.int64]) -> Iterator[str]:
     if len(rows) < MIN_LEAKAGE_ROWS:
         return
     task = task_of(recipe)
-    known = {recipe.target.name, *recipe.feature_names, *recipe.ignored}
-    others = [name for name in frame.columns if name not in known and pd.api.types.is_numeric_dtype(frame[name])]
-    for name in (*recipe.feature_names, *others):
-        values = frame[name].to_numpy(dtype=np.float32)[:, np.newaxis]
-        score = _probe(recipe, values, target, rows) if np.isfinite(values).all() else -np.inf
+    for index, name in enumerate(recipe.feature_names):
+        score = _probe(recipe, features[:, [index]], target, rows)
         if score >= recipe.leakage_score:
             yield (
                 f"{name!r} alone gives the target {recipe.target.name!r} away ({task.probe_score} {score:.4f}): it "
@@ -85,6 +84,18 @@ def _leaking(
             yield (
                 f"the features together add up to the target {recipe.target.name!r} (r2 {together.mean():.5f} of a "
                 "plain sum): they hold its parts, which will not be known when the model is asked"
+            )
+
+
+def _copies(recipe: Recipe, frame: pd.DataFrame, target: Target) -> Iterator[str]:
+    """Look at columns that the recipe does not know: nothing is learned from them, but a copy is a trap."""
+    for name in frame.columns.difference([recipe.target.name, *recipe.feature_names, *recipe.ignored], sort=False):
+        codes, values = pd.factorize(frame[name])
+        # As many different values as the target has, each always with the same one.
+        if len(values) == len(np.unique(target)) == len(np.unique(np.stack([codes, target]), axis=1).T):
+            yield (
+                f"the column {name!r} is a copy of the target {recipe.target.name!r} under another name; take it out "
+                "of the data, or name it in the recipe's `ignored`"
             )
 
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
+from rich.box import SIMPLE
 from rich.table import Table
 
 from slipway_cli.output import console, print_json
@@ -52,13 +53,14 @@ def show(name: Name, as_json: AsJson = False) -> None:
     if as_json:
         print_json({"name": name, "production": production, "description": model.description, "versions": rows})
         return
-    table = Table("version", "registered", "metrics", "gate", title=f"{name}: Production is {production or 'not set'}")
+    table = Table(
+        "version", "registered", "metrics", "gate", title=f"{name}: Production is {production or 'not set'}", box=SIMPLE
+    )
     for row in rows:
-        mark = " ← Production" if row["production"] else ""
-        mark += " (withdrawn)" if row["withdrawn"] else ""
-        table.add_row(
-            row["version"] + mark, row["registered_at"][:19], _metrics(row["metrics"]), "\n".join(row["gate"]) or "–"
-        )
+        mark = "\nProduction" if row["production"] else ""
+        mark += "\nwithdrawn" if row["withdrawn"] else ""
+        gate = "\n".join(f"• {reason}" for reason in row["gate"])
+        table.add_row(row["version"] + mark, _minute(row["registered_at"]), _metrics(row["metrics"]), gate or "–")
     console().print(table)
     if moved_by_hand(model):
         typer.echo("Production was moved outside of Slipway; see `slipway models history`.")
@@ -105,17 +107,15 @@ def history(name: Name, as_json: AsJson = False) -> None:
     if as_json:
         print_json([_tell(move) for move in trail])
         return
-    table = Table("when", "what", "from", "to", "by", "why", "metrics", title=f"{name}: what Production pointed to")
+    table = Table("when", "move", "by", "metrics", "why", title=f"{name}: what Production pointed to", box=SIMPLE)
     for move in trail:
         told = _tell(move)
         table.add_row(
-            (told["at"] or "–")[:19].replace("T", " "),
-            move.action,
-            move.from_version or "–",
-            move.version or "–",
+            _minute(told["at"] or "–"),
+            f"{move.action}\n{move.from_version or '–'} → {move.version or '–'}",
             told["by"] or "–",
-            told["reason"] or "the alias was moved outside of Slipway",
             _metrics(told["metrics"]),
+            told["reason"] or "the alias was moved outside of Slipway",
         )
     console().print(table if trail else f"Production of {name} has never been set.")
 
@@ -149,7 +149,12 @@ def _tell(move: Move) -> dict[str, Any]:
 
 
 def _metrics(metrics: Mapping[str, float] | None) -> str:
-    return ", ".join(f"{key} {value:.4f}" for key, value in (metrics or {}).items() if "_" not in key) or "–"
+    """Return the metrics of one word, a line each; the others are in the JSON."""
+    return "\n".join(f"{key} {value:.4f}" for key, value in (metrics or {}).items() if "_" not in key) or "–"
+
+
+def _minute(time: str) -> str:
+    return time[:16].replace("T", " ")
 
 
 def _user() -> str:

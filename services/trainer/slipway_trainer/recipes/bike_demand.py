@@ -126,4 +126,6 @@ RECIPE = Recipe(
     split="random",
     folds=3,
     min_rows=500,
+    # No honest column comes near: the hour alone reaches 0.5, the registered users' part of the answer 0.94.
+    leakage_score=0.9,
 )

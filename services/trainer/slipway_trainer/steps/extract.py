@@ -89,6 +89,8 @@ def _parse(content: bytes, source: str) -> pd.DataFrame:
 
 def _check_whole(content: bytes, source: str) -> None:
     """Refuse a file that ends within a row: pandas would fill the row up."""
+    if b"\0" in content:
+        raise DataRefusedError([f"{source} is not a text file; give a CSV file in UTF-8"])
     first, *rest = content.rstrip().split(b"\n") or [b""]
     header = first.decode(errors="replace")
     if len(_cells(header)) == 1:

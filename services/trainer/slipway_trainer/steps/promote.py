@@ -97,15 +97,14 @@ def _why_not_comparable(recipe: Recipe, bundle: Bundle) -> str | None:
 
 
 def _withdrawn_twin(registry: Registry, version: ModelVersion) -> str | None:
-    """Return the version with the same graph that was rolled back from, if there is one."""
+    """Return the version with the same graph that was rolled back from, if there is one and it is not served again."""
     graph = version.tags.get(promotion.MODEL_DIGEST_TAG)
-    if graph is None:
+    production = registry.get_model(version.name).aliases.get(PRODUCTION)
+    twins = [
+        other
+        for other in registry.list_versions(version.name)
+        if graph is not None and other.tags.get(promotion.MODEL_DIGEST_TAG) == graph
+    ]
+    if any(twin.version == production for twin in twins):
         return None
-    return next(
-        (
-            other.version
-            for other in registry.list_versions(version.name)
-            if promotion.is_withdrawn(other) and other.tags.get(promotion.MODEL_DIGEST_TAG) == graph
-        ),
-        None,
-    )
+    return next((twin.version for twin in twins if promotion.is_withdrawn(twin)), None)
