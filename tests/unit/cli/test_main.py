@@ -35,6 +35,8 @@ def test_the_commands_are_those_that_are_tested() -> None:
         "models list",
         "models show",
         "models promote",
+        "models rollback",
+        "models history",
     }
 
 
@@ -76,6 +78,9 @@ def test_without_a_command_the_help_is_shown(arguments: tuple[str, ...]) -> None
         ("models", "list", "--bogus"),
         ("models", "show"),
         ("models", "promote", "iris"),
+        ("models", "rollback"),
+        ("models", "history"),
+        ("train", "iris", "--promote", "maybe"),
         ("users", "add", "alice", "--role", "boss"),
         ("login",),
         ("predict",),
@@ -96,9 +101,9 @@ def test_wrong_usage_ends_with_2_and_no_traceback(arguments: tuple[str, ...]) ->
 
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("models ")])
 def test_the_registrys_commands_say_what_they_need(command: str) -> None:
-    arguments = {"models list": (), "models show": ("iris",), "models promote": ("iris", "1")}[command]
+    arguments = {"models list": (), "models promote": ("iris", "1")}
 
-    ended = run(main, *command.split(), *arguments)
+    ended = run(main, *command.split(), *arguments.get(command, ("iris",)))
 
     assert ended.exit_code == 1
     assert ended.output == ""

@@ -85,7 +85,7 @@ def test_a_tag_that_someone_else_wrote_does_not_hide_the_versions(registry: Stub
     ended = run(main, "models", "show", "iris")
 
     assert ended.exit_code == 0
-    assert "2027-01-15T08:00:00" in ended.output
+    assert "2027-01-15 08:00" in ended.output
 
 
 @pytest.mark.parametrize("value", ["not JSON", '{"accuracy": "high"}'])
@@ -108,10 +108,81 @@ def test_a_description_is_shown_as_it_is(registry: StubApi, description: str) ->
 
 
 def test_a_reason_of_the_gate_is_shown_as_it_is(registry: StubApi) -> None:
-    gate = {"key": "slipway.gate", "value": json.dumps({"promote": False, "reasons": ["[accuracy] is too low"]})}
+    gate = {
+        "key": "slipway.gate",
+        "value": json.dumps({"checks": [{"name": "floor", "passed": False, "reason": "[accuracy] is too low"}]}),
+    }
     registry.answer = registry_of({"name": "iris"}, {**VERSION, "tags": [gate]})
 
     assert "[accuracy] is too low" in run(main, "models", "show", "iris").output
+
+
+def event(number: int, action: str, before: str | None, version: str, reason: str) -> dict[str, str]:
+    told = {"action": action, "version": version, "from": before, "by": "ada", "at": "2026-11-20T12:00:00Z"}
+    value = json.dumps({**told, "reason": reason, "metrics": {"accuracy": 0.97}, "data_version": "sha256:1"})
+    return {"key": f"slipway.event.{number:06d}", "value": value}
+
+
+def alias(version: str) -> dict[str, object]:
+    return {"aliases": [{"alias": "Production", "version": version}]}
+
+
+def test_the_history_tells_every_move_the_newest_first(registry: StubApi) -> None:
+    tags = [event(1, "promote", None, "1", "[first]"), event(2, "promote", "1", "2", "better")]
+    registry.answer = registry_of({"name": "iris", "tags": tags, **alias("2")})
+
+    moves = json.loads(run(main, "models", "history", "iris", "--json").output)
+    shown = run(main, "models", "history", "iris").output
+
+    assert moves[0] == {
+        "action": "promote",
+        "version": "2",
+        "from": "1",
+        "at": "2026-11-20T12:00:00Z",
+        "by": "ada",
+        "reason": "better",
+        "metrics": {"accuracy": 0.97},
+        "data_version": "sha256:1",
+    }
+    assert [move["version"] for move in moves] == ["2", "1"]
+    for part in ("1 → 2", "– → 1", "2026-11-20 12:00", "ada", "accuracy 0.9700", "[first]", "better"):
+        assert part in shown
+
+
+def test_a_move_by_hand_is_shown_as_external(registry: StubApi) -> None:
+    tags = [event(1, "promote", None, "1", "first")]
+    registry.answer = registry_of({"name": "iris", "tags": tags, **alias("3")}, VERSION)
+
+    newest = json.loads(run(main, "models", "history", "iris", "--json").output)[0]
+
+    assert (newest["action"], newest["from"], newest["version"], newest["by"]) == ("external", "1", "3", None)
+    assert "the alias was moved outside of Slipway" in " ".join(run(main, "models", "history", "iris").output.split())
+    assert "Production was moved outside of Slipway" in run(main, "models", "show", "iris").output
+
+
+def test_a_model_that_was_never_promoted_says_so(registry: StubApi) -> None:
+    registry.answer = registry_of({"name": "iris"})
+
+    assert run(main, "models", "history", "iris").output == "Production of iris has never been set.\n"
+    assert run(main, "models", "history", "iris", "--json").output == "[]\n"
+
+
+def test_a_roll_back_with_nothing_before_is_refused_with_what_to_do(registry: StubApi) -> None:
+    registry.answer = registry_of({"name": "iris", "tags": [event(1, "promote", None, "1", "first")], **alias("1")})
+
+    ended = run(main, "models", "rollback", "iris")
+
+    assert ended.exit_code == 1
+    assert ended.error.startswith("Error: version 1 is the first that Production of iris held")
+    assert "slipway models promote iris VERSION" in ended.error
+
+
+def test_promoting_a_withdrawn_version_by_hand_reminds_of_it(registry: StubApi) -> None:
+    withdrawn = {"key": "slipway.withdrawn", "value": "{}"}
+    registry.answer = registry_of({"name": "iris"}, {**VERSION, "tags": [withdrawn]})
+
+    assert "It had been rolled back from before" in run(main, "models", "promote", "iris", "1").output
+    assert "withdrawn" in run(main, "models", "show", "iris").output
 
 
 def test_a_registry_that_cannot_be_reached_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

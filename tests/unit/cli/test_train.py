@@ -44,6 +44,11 @@ def trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], 
         (["iris"], ["train", "iris"]),
         (["iris", "--data", "my data.csv"], ["train", "iris", "--data", "my data.csv"]),
         (["no such; recipe"], ["train", "no such; recipe"]),
+        (["iris", "--promote", "never"], ["train", "iris", "--promote", "never"]),
+        (
+            ["iris", "--set", "seed=7", "--set", "random-forest.max_depth=8"],
+            ["train", "iris", "--set", "seed=7", "--set", "random-forest.max_depth=8"],
+        ),
     ],
 )
 def test_the_arguments_are_passed_on(trainer: Callable[[int], Path], typed: list[str], passed_on: list[str]) -> None:
@@ -84,3 +89,8 @@ def test_the_command_is_not_made_where_the_trainer_is_missing(monkeypatch: pytes
 
 def test_a_recipe_must_be_named() -> None:
     assert run(main, "train").exit_code == 2
+
+
+@pytest.mark.parametrize("mode", ["later", "Auto", ""])
+def test_a_way_to_promote_that_there_is_not_is_wrong_usage(mode: str) -> None:
+    assert run(main, "train", "iris", "--promote", mode).exit_code == 2

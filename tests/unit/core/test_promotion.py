@@ -1,15 +1,28 @@
 """Promotion: the alias moves first, the event is written after, and a failure leaves no half-told move."""
 
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import pytest
 
-from slipway_core.errors import RegistryError, RegistryNotFoundError, RegistryUnavailableError
+from slipway_core.errors import (
+    NothingToRestoreError,
+    RegistryError,
+    RegistryNotFoundError,
+    RegistryUnavailableError,
+)
 from slipway_core.registry import PRODUCTION
 from slipway_core.registry.events import PromotionEvent, history
 from slipway_core.registry.memory import InMemoryRegistry
-from slipway_core.registry.promotion import DATA_VERSION_TAG, METRICS_TAG, promote
+from slipway_core.registry.promotion import (
+    DATA_VERSION_TAG,
+    METRICS_TAG,
+    WITHDRAWN_TAG,
+    is_withdrawn,
+    promote,
+    rollback,
+)
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
@@ -29,6 +42,10 @@ class RegistryThatTakesNotes(InMemoryRegistry):
     def set_model_tag(self, name: str, key: str, value: str) -> None:
         self._note("event")
         super().set_model_tag(name, key, value)
+
+    def set_version_tag(self, name: str, version: str, key: str, value: str) -> None:
+        self._note("withdrawn")
+        super().set_version_tag(name, version, key, value)
 
     def _note(self, call: str) -> None:
         self.calls.append(call)
@@ -168,3 +185,117 @@ def test_metrics_that_are_not_understood_do_not_stop_a_promotion(value: str) -> 
 
     assert production(registry) == "1"
     assert event.metrics == {}
+
+
+def roll_back(registry: InMemoryRegistry) -> PromotionEvent:
+    return rollback(registry, "iris", by="grace", at=NOON, reason="it is wrong on Mondays")
+
+
+def promoted(count: int) -> InMemoryRegistry:
+    registry = InMemoryRegistry()
+    for _ in range(count):
+        promote_iris(registry, registry.add_version("iris", {}).version)
+    return registry
+
+
+def test_rolling_back_restores_the_version_before() -> None:
+    registry = promoted(3)
+
+    event = roll_back(registry)
+
+    assert production(registry) == "2"
+    assert told(registry)[-1] == event
+    assert (event.action, event.version, event.from_version) == ("rollback", "2", "3")
+    assert (event.by, event.reason) == ("grace", "it is wrong on Mondays")
+
+
+def test_rolling_back_twice_goes_two_back() -> None:
+    registry = promoted(3)
+
+    roll_back(registry)
+    roll_back(registry)
+
+    assert production(registry) == "1"
+    assert [is_withdrawn(version) for version in registry.list_versions("iris")] == [True, True, False]
+
+
+def test_after_a_new_promotion_a_roll_back_passes_over_what_was_withdrawn() -> None:
+    registry = promoted(2)
+    roll_back(registry)
+    promote_iris(registry, registry.add_version("iris", {}).version)
+
+    roll_back(registry)
+
+    assert production(registry) == "1"
+
+
+def test_the_withdrawn_version_says_by_whom_when_and_why() -> None:
+    registry = promoted(2)
+
+    roll_back(registry)
+
+    note = json.loads(registry.get_version("iris", "2").tags[WITHDRAWN_TAG])
+    assert note == {"by": "grace", "at": "2026-11-20T12:00:00Z", "reason": "it is wrong on Mondays"}
+
+
+def test_a_version_that_was_deleted_is_passed_over() -> None:
+    registry = promoted(3)
+    registry.delete_version("iris", "2")
+
+    roll_back(registry)
+
+    assert production(registry) == "1"
+
+
+def test_what_was_set_by_hand_is_rolled_back_to_what_was_promoted() -> None:
+    registry = promoted(1)
+    by_hand = registry.add_version("iris", {}).version
+    registry.set_alias("iris", PRODUCTION, by_hand)
+
+    event = roll_back(registry)
+
+    assert (event.from_version, event.version) == (by_hand, "1")
+    assert is_withdrawn(registry.get_version("iris", by_hand))
+
+
+def test_the_first_version_cannot_be_rolled_back() -> None:
+    registry = promoted(1)
+
+    with pytest.raises(NothingToRestoreError, match=r"^version 1 is the first that Production of iris held"):
+        roll_back(registry)
+
+    assert production(registry) == "1"
+    assert len(told(registry)) == 1
+    assert not is_withdrawn(registry.get_version("iris", "1"))
+
+
+def test_without_production_there_is_nothing_to_roll_back() -> None:
+    registry = promoted(2)
+    registry.delete_alias("iris", PRODUCTION)
+
+    with pytest.raises(NothingToRestoreError, match="has no Production version"):
+        roll_back(registry)
+
+
+def test_a_roll_back_moves_the_alias_before_all_else() -> None:
+    registry = RegistryThatTakesNotes()
+    for _ in range(2):
+        promote_iris(registry, registry.add_version("iris", {}).version)
+    registry.calls.clear()
+
+    roll_back(registry)
+
+    assert registry.calls == ["alias", "event", "withdrawn"]
+
+
+def test_a_failed_roll_back_withdraws_nothing() -> None:
+    registry = RegistryThatTakesNotes()
+    for _ in range(2):
+        promote_iris(registry, registry.add_version("iris", {}).version)
+    registry._refuse = "alias"
+
+    with pytest.raises(RegistryUnavailableError):
+        roll_back(registry)
+
+    assert production(registry) == "2"
+    assert not is_withdrawn(registry.get_version("iris", "2"))

@@ -39,11 +39,13 @@ def train(
     """Train a recipe's model: extract → validate → train → evaluate → register → promote.
 
     Needs MLFLOW_TRACKING_URI. Ends with 1 if a step or the gate refuses; what is served stays as it is.
-    Examples: `slipway train iris`, `slipway train bike-demand --set split=time --promote never`
+    Example: `slipway train bike-demand --set split=time --promote never`
     """
-    arguments = ["train", recipe, "--promote", promote]
+    arguments = ["train", recipe]
     if data:
         arguments += ["--data", str(data)]
+    if promote != "auto":
+        arguments += ["--promote", promote]
     for setting in settings or []:
         arguments += ["--set", setting]
     command = trainer_command(*arguments)

@@ -49,6 +49,10 @@ class InMemoryRegistry:
         """Delete a registered model with its versions."""
         del self._models[name], self._versions[name]
 
+    def delete_version(self, name: str, version: str) -> None:
+        """Delete one version of a model; aliases that point to it stay."""
+        self._versions[name] = [found for found in self._versions[name] if found.version != version]
+
     def delete_alias(self, name: str, alias: str) -> None:
         """Remove an alias from a model."""
         model = self._models[name]
