@@ -165,5 +165,5 @@ def _judge_tables(subject: Subject, connection: "Connection") -> Finding:
 
 def _tables_missing(subject: Subject, what: str) -> Finding:
     if subject.is_embedded:
-        return ok("tables", f"{what}: `slipway up` brings them up to date")
+        return ok("tables", f"{what}: `slipway up` sees to it")
     return broken("tables", what, MIGRATE)

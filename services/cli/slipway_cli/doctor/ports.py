@@ -80,8 +80,8 @@ def _of_running_stack(subject: Subject, port: Port) -> Iterator[Finding]:
     yield broken(
         port.name,
         f"the stack of {subject.home.root} runs, but {what} at {port.url}",
-        f"if it was started with {port.option}, give the same to `slipway doctor`; else see "
-        f"{subject.home.root / port.log}, and start it again",
+        f"wait a moment if it was started just now; if it was started with {port.option}, give the same to "
+        f"`slipway doctor`; else see {subject.home.root / port.log}",
     )
 
 
@@ -118,7 +118,7 @@ def _why_not_free(subject: Subject, port: Port, error: OSError) -> Finding:
     another = f"choose another with `slipway up {port.option} PORT` or {port.variable}"
     if error.errno == errno.EADDRINUSE:
         return _taken(subject, port, another)
-    if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+    if error.errno in {errno.EADDRNOTAVAIL, socket.EAI_NONAME, socket.EAI_AGAIN}:
         what = f"{port.host} is no address of this machine"
         mend = "set SLIPWAY_HOST to one that is, such as 127.0.0.1, or 0.0.0.0 for all of them"
     elif error.errno == errno.EACCES:

@@ -89,7 +89,9 @@ def _unreachable(subject: Subject, shown: str, error: httpx.HTTPError) -> Findin
         mend = f"correct the host in MLFLOW_TRACKING_URI; `getent hosts {host}` shows what it resolves to"
     elif any(isinstance(cause, ConnectionRefusedError) for cause in causes):
         what = f"nothing listens at {shown}"
-        if subject.is_embedded:
+        if subject.is_embedded and subject.stack_runs:
+            mend = f"wait a moment if `slipway up` was started just now; else see {subject.home.logs / 'mlflow.log'}"
+        elif subject.is_embedded:
             mend = "start it with `slipway up`, or set MLFLOW_TRACKING_URI to the address of your server"
     elif any(isinstance(cause, ssl.SSLError) for cause in causes):
         what = f"no trusted encrypted connection can be made to {shown}"

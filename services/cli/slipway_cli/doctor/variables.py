@@ -27,7 +27,7 @@ def check_names(_subject: Subject) -> Iterator[Finding]:
         yield broken("variables", what, f"{rename}remove it with `unset {name}`; .env.example lists those there are")
     if not unknown:
         count = sum(name.startswith(PREFIX) for name in os.environ)
-        yield ok("variables", f"{count or 'no'} variable{'s'[: count != 1]} with the prefix {PREFIX}, none misspelt")
+        yield ok("variables", f"{count} with the prefix {PREFIX}, none misspelt" if count else f"no {PREFIX}… is set")
 
 
 def check_values(subject: Subject) -> Iterator[Finding]:
