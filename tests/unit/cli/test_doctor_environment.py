@@ -114,12 +114,12 @@ def test_a_wrong_value_is_replaced_by_the_default_and_kept_as_wrong(monkeypatch:
 
 def test_each_misspelt_variable_is_a_finding_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLIPWAY_SECRET_KEY", "x")
-    monkeypatch.setenv("SLIPWAY_KUBERNETES_NAMESPACE", "x")
+    monkeypatch.setenv("SLIPWAY_ZZZZZZZZZZZZZZZZZZZZ", "x")
 
-    unlike, near = check_names(read_subject({}))
+    near, unlike = check_names(read_subject({}))
 
-    assert unlike.what == "SLIPWAY_KUBERNETES_NAMESPACE is not a setting of Slipway"
-    assert unlike.mend.startswith("remove it with `unset SLIPWAY_KUBERNETES_NAMESPACE`")
+    assert unlike.what == "SLIPWAY_ZZZZZZZZZZZZZZZZZZZZ is not a setting of Slipway"
+    assert unlike.mend.startswith("remove it with `unset SLIPWAY_ZZZZZZZZZZZZZZZZZZZZ`")
     assert near.mend.startswith("rename it to SECRET_KEY, or remove it")
 
 

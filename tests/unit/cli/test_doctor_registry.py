@@ -16,7 +16,7 @@ from slipway_cli.doctor.models import check_content
 from slipway_cli.doctor.registry import check_registry
 from slipway_cli.doctor.subject import read_subject
 from slipway_core.bundle import MANIFEST_TAG
-from slipway_core.registry import PRODUCTION
+from slipway_core.registry import PRODUCTION, RegisteredModel
 from slipway_core.registry.memory import InMemoryRegistry
 from slipway_core.registry.promotion import promote
 from support.stub_api import Answer, Asked, stub_api
@@ -249,7 +249,8 @@ def test_a_withdrawn_version_that_is_served_is_a_warning(registry: InMemoryRegis
 
 def test_an_alias_of_a_version_that_does_not_exist_is_broken(registry: InMemoryRegistry) -> None:
     class Forgetful(InMemoryRegistry):
-        list_models = staticmethod(registry.list_models)  # type: ignore[assignment]
+        def list_models(self) -> list[RegisteredModel]:
+            return registry.list_models()
 
     (finding,) = check_content(Forgetful(), "iris")
 
