@@ -115,7 +115,7 @@ def test_our_own_api_in_place_of_the_registry_is_told(folder: Path, monkeypatch:
         found = diagnose(folder)
 
     assert (found.exit_code, found.the("registry").status) == (1, "broken")
-    assert found.the("registry").what == f"Slipway's API answers, not MLflow at {stub.url}"
+    assert found.the("registry").what == f"at {stub.url}, Slipway's API answers, not MLflow"
     assert "set MLFLOW_TRACKING_URI to the MLflow server" in found.the("registry").mend
 
 

@@ -148,7 +148,9 @@ def store(answers: dict[str, Answer]) -> Callable[[Asked], Answer]:
     def answer(asked: Asked) -> Answer:
         if asked.method == "PUT":
             kept.append(asked.body)
-        return answers.get(asked.method, Answer(kept[-1] if asked.method == "GET" else {}))
+        if asked.method in answers:
+            return answers[asked.method]
+        return Answer(kept[-1] if asked.method == "GET" else {})
 
     return answer
 
@@ -182,6 +184,17 @@ def test_the_artifact_store_is_judged_by_what_becomes_of_a_file(
     assert what in finding.what
     assert mend in finding.mend
     assert "/srv" not in finding.what + finding.mend
+
+
+def test_a_store_of_the_embedded_stack_that_fails_is_told_with_its_folder(
+    look: Callable[[str], Finding], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with stub_api(store({"PUT": Answer(b"", 500), "GET": Answer({})})) as stub:
+        monkeypatch.setenv("SLIPWAY_MLFLOW_PORT", stub.url.rpartition(":")[2])
+        finding = look(stub.url)
+
+    assert finding.check == "artifact store"
+    assert f"{tmp_path}/artifacts is a folder which this account can write" in finding.mend
 
 
 @pytest.mark.parametrize(

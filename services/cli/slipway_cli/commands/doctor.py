@@ -22,7 +22,8 @@ MARKS: "dict[Status, tuple[str, str]]" = {
     "broken": ("✗ broken", "bold red"),
 }
 STATUS_WIDTH = 9
-CHECK_WIDTH = 20
+# The longest name of a setting that is looked at has 22 letters.
+CHECK_WIDTH = 22
 INDENT = "  "
 
 

@@ -14,30 +14,36 @@ FOLDER = "slipway-doctor"
 STORE_SECONDS = 5.0
 
 NOT_PROXIED = (httpx.codes.NOT_FOUND, httpx.codes.METHOD_NOT_ALLOWED)
-WHAT_TO_CHECK = (
+WHERE_EMBEDDED = "check that {home}/artifacts is a folder which this account can write; {home}/logs/mlflow.log has more"
+WHERE_OF_ONES_OWN = (
     "check, for the server: that the bucket or folder of its --artifacts-destination exists and can be written, its "
     "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and MLFLOW_S3_ENDPOINT_URL; its log has more"
 )
 
 
-def check_artifacts(client: httpx.Client) -> Iterator[Finding]:
-    """Write a file, read it back and delete it, under a name that no other has."""
+def check_artifacts(client: httpx.Client, where: str = WHERE_OF_ONES_OWN) -> Iterator[Finding]:
+    """Write a file, read it back and delete it, under a name that no other has.
+
+    Args:
+        client: a client of the MLflow server.
+        where: what to check if its store fails.
+    """
     path = f"{ARTIFACTS}/{FOLDER}/{secrets.token_hex(16)}.txt"
     content = secrets.token_bytes(64)
     try:
         written = client.put(path, content=content, timeout=STORE_SECONDS)
-        if (refused := _refused(written, "write")) is not None:
+        if (refused := _refused(written, "write", where)) is not None:
             yield refused
             return
         read = client.get(path, timeout=STORE_SECONDS)
         deleted = client.delete(path, timeout=STORE_SECONDS)
     except httpx.TimeoutException:
-        yield broken(CHECK, f"the server's store does not answer within {STORE_SECONDS:.0f} s", WHAT_TO_CHECK)
+        yield broken(CHECK, f"the server's store does not answer within {STORE_SECONDS:.0f} s", where)
         return
     except httpx.HTTPError:
         yield broken(CHECK, "the server broke the connection over a file", "see the MLflow server's log")
         return
-    if (refused := _refused(read, "read")) is not None:
+    if (refused := _refused(read, "read", where)) is not None:
         yield refused
         return
     if read.content != content:
@@ -56,7 +62,7 @@ def check_artifacts(client: httpx.Client) -> Iterator[Finding]:
         yield ok(CHECK, "a file was written, read and deleted through the server")
 
 
-def _refused(response: httpx.Response, verb: str) -> Finding | None:
+def _refused(response: httpx.Response, verb: str, where: str) -> Finding | None:
     status = response.status_code
     if response.is_success:
         return None
@@ -78,4 +84,4 @@ def _refused(response: httpx.Response, verb: str) -> Finding | None:
         return broken(
             CHECK, "a proxy before the server refuses a small file (413)", "raise the proxy's limit of bodies"
         )
-    return broken(CHECK, f"the server cannot {verb} a file in its store ({status})", WHAT_TO_CHECK)
+    return broken(CHECK, f"the server cannot {verb} a file in its store ({status})", where)

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from slipway_cli.doctor.answers import ANSWER_SECONDS, CONNECT_SECONDS, Kind, compare_clocks, kind_of, open_client
-from slipway_cli.doctor.artifacts import check_artifacts
+from slipway_cli.doctor.artifacts import WHERE_EMBEDDED, WHERE_OF_ONES_OWN, check_artifacts
 from slipway_cli.doctor.findings import Finding, broken, guarded, ok, warning
 from slipway_cli.doctor.models import check_models
 from slipway_cli.doctor.subject import Subject
@@ -63,7 +63,8 @@ def check_registry(subject: Subject) -> Iterator[Finding]:
             yield refused
             return
         yield ok(CHECK, f"MLflow answers at {shown}")
-        yield from guarded("artifact store", check_artifacts, client)
+        where = WHERE_EMBEDDED.format(home=subject.home.root) if subject.is_embedded else WHERE_OF_ONES_OWN
+        yield from guarded("artifact store", lambda _: check_artifacts(client, where), subject)
     yield from guarded("models", check_models, subject)
 
 
@@ -136,7 +137,7 @@ def _refused(subject: Subject, shown: str, client: httpx.Client, response: httpx
         what = f"the server at {shown} fails ({status})"
         mend = "see its log; the database of its --backend-store-uri may be away, or need `mlflow db upgrade`"
     else:
-        what = f"{NOT_MLFLOW[kind_of(client)]} at {shown}"
+        what = f"at {shown}, {NOT_MLFLOW[kind_of(client)]}"
     return broken(CHECK, what, mend)
 
 
