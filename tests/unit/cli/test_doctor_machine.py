@@ -171,8 +171,10 @@ def test_tables_are_looked_for_and_not_made(monkeypatch: pytest.MonkeyPatch, tmp
 
     (missing,) = check_database(read_subject({"home": tmp_path}))
     upgrade(f"sqlite:///{tmp_path / 'slipway.db'}")
+    files = set(tmp_path.iterdir())
     (there,) = check_database(read_subject({"home": tmp_path}))
 
+    assert set(tmp_path.iterdir()) == files == {tmp_path / "slipway.db"}
     assert (missing.status, there.status) == ("broken", "ok")
     assert "slipway-api migrate" in missing.mend
 

@@ -129,10 +129,11 @@ def _check_sqlite(subject: Subject, file: Path) -> Iterator[Finding]:
     if not file.exists():
         yield _tables_missing(subject, "the SQLite file is not there yet")
         return
-    # Opened to be read: looking makes and changes nothing.
-    engine = create_engine(
-        URL.create("sqlite", database=f"file:{quote(str(file))}", query={"mode": "ro", "uri": "true"})
-    )
+    query = {"mode": "ro", "uri": "true"}
+    if not file.with_name(f"{file.name}-wal").exists():
+        # Nobody has it open. A reader would leave -wal and -shm files behind, of an account that may not be the API's.
+        query["immutable"] = "1"
+    engine = create_engine(URL.create("sqlite", database=f"file:{quote(str(file))}", query=query))
     try:
         with engine.connect() as connection:
             yield _judge_tables(subject, connection)
