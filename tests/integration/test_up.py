@@ -23,6 +23,7 @@ from slipway_core.registry.mlflow import MlflowRegistry
 from slipway_core.registry.promotion import METRICS_TAG
 from slipway_trainer.export import CLASSIFIER_NAMES
 from support.bundles import BIAS, bundle_files, golden_of, linear_classifier
+from support.diagnosis import diagnose
 from support.servers import free_port
 from support.stack import PASSWORD, RunningStack, printed_commands, slipway_up
 from support.versions import add_version
@@ -66,6 +67,17 @@ def test_what_is_printed_works_when_pasted(stack: RunningStack) -> None:
     )
 
     assert json.loads(pasted.stdout)["label"] == ["setosa"]
+
+
+def test_the_doctor_finds_nothing_broken_in_a_running_stack(stack: RunningStack) -> None:
+    port, mlflow_port = (int(url.rpartition(":")[2]) for url in (stack.url, stack.mlflow_url))
+
+    found = diagnose(stack.home, port=port, mlflow_port=mlflow_port)
+
+    assert (found.exit_code, found.broken) == (0, [])
+    assert found.the("API").what == "a prediction can be made"
+    assert found.the("artifact store").status == "ok"
+    assert found.the("model iris").what == "Production is version 1"
 
 
 def test_secrets_are_for_their_owner_only(stack: RunningStack) -> None:

@@ -87,16 +87,19 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run `slipway-api serve` or `slipway-api migrate`."""
+    """Run `slipway-api serve`, `slipway-api migrate` or `slipway-api check`."""
     parser = argparse.ArgumentParser(prog="slipway-api", description="Slipway's inference API.")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("serve", help="Listen and answer.")
     commands.add_parser("migrate", help="Bring the database's tables up to date.")
+    commands.add_parser("check", help="Say whether the settings are right, and start nothing.")
     command = parser.parse_args(arguments).command
     try:
         settings = load_settings(ApiSettings)
         configure_logging(settings.log_level, settings.log_format)
-        if command == "migrate":
+        if command == "check":
+            print("The settings are right.")
+        elif command == "migrate":
             from slipway_core.migrations import upgrade  # noqa: PLC0415  # serving does not need Alembic
 
             upgrade(settings.database_url.get_secret_value())

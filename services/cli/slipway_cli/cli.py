@@ -7,6 +7,7 @@ import typer
 
 import slipway_core
 from slipway_cli.commands.accounts import login, users
+from slipway_cli.commands.doctor import doctor
 from slipway_cli.commands.env import env
 from slipway_cli.commands.models import app as models
 from slipway_cli.commands.predict import predict
@@ -30,6 +31,7 @@ app.command()(login)
 app.add_typer(users, name="users")
 app.command()(predict)
 app.command()(env)
+app.command()(doctor)
 
 
 def _show_version(asked: bool) -> None:  # Typer's callback

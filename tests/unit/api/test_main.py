@@ -1,4 +1,4 @@
-"""The composition root: the commands `serve` and `migrate`, and how they end."""
+"""The composition root: the commands `serve`, `migrate` and `check`, and how they end."""
 
 import logging
 import socket
@@ -86,6 +86,30 @@ def test_migrate_of_a_database_that_cannot_be_made_says_so(
 
     assert ended.value.code == 1
     assert capsys.readouterr().err.startswith("Error: the database of DATABASE_URL cannot be brought up to date")
+
+
+def test_check_takes_settings_that_are_right_and_makes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["check"])
+
+    assert capsys.readouterr().out == "The settings are right.\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_check_names_each_setting_that_is_wrong(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SLIPWAY_MAX_ROWS", "many")
+    monkeypatch.setenv("SLIPWAY_TOKEN_TTL_SECONDS", "0")
+
+    with pytest.raises(SystemExit) as end:
+        main(["check"])
+
+    told = capsys.readouterr().err
+    assert end.value.code == 1
+    assert told.startswith("Error: SLIPWAY_TOKEN_TTL_SECONDS: ")
+    assert "; SLIPWAY_MAX_ROWS: " in told
 
 
 def test_serve_listens_where_it_is_told(servers: list[FakeServer], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -85,6 +85,17 @@ def test_two_folders_are_held_at_once(home: Home, tmp_path: Path) -> None:
         pass
 
 
+def test_whether_the_folder_is_held_is_told_without_changing_it(home: Home) -> None:
+    before = home.is_locked()
+    made = set(home.root.iterdir())
+
+    with home.locked():
+        held = home.is_locked()
+
+    assert (before, held, home.is_locked()) == (False, True, False)
+    assert made == {home.logs, home.cache, home.artifacts}
+
+
 def test_a_lock_that_cannot_be_opened_is_told_in_one_sentence(home: Home) -> None:
     (home.root / "lock").mkdir()
 

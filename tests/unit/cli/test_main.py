@@ -31,6 +31,7 @@ def test_the_commands_are_those_that_are_tested() -> None:
         "login",
         "predict",
         "env",
+        "doctor",
         "users add",
         "models list",
         "models show",

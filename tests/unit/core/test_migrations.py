@@ -12,7 +12,7 @@ from sqlalchemy import insert, inspect, select, text
 
 from slipway_core.database import connect
 from slipway_core.errors import ConfigurationError
-from slipway_core.migrations import upgrade
+from slipway_core.migrations import state_of, upgrade
 from slipway_core.tables import metadata, users
 from support.migrations import downgrade, table_names
 
@@ -121,3 +121,26 @@ def test_a_server_that_is_away_is_refused_without_its_password() -> None:
 def test_what_is_no_address_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="DATABASE_URL is not a database URL"):
         upgrade("slipway.db")
+
+
+@pytest.mark.parametrize(
+    ("prepare", "state"),
+    [
+        ([], "missing"),
+        (["CREATE TABLE alembic_version (version_num VARCHAR(32))"], "missing"),
+        (["upgrade"], "current"),
+        (["upgrade", "UPDATE alembic_version SET version_num = '9999'"], "unknown"),
+    ],
+)
+def test_how_far_the_tables_are_is_told(url: str, prepare: list[str], state: str) -> None:
+    engine = connect(url)
+    for step in prepare:
+        if step == "upgrade":
+            upgrade(url)
+        else:
+            with engine.begin() as connection:
+                connection.execute(text(step))
+
+    with engine.connect() as connection:
+        assert state_of(connection) == state
+    engine.dispose()

@@ -21,7 +21,7 @@ class Home:
         self.mlflow_database = root / "mlflow.db"
         self.slipway_database = root / "slipway.db"
         self.password_file = root / "admin-password"
-        self._key_file = root / "secret-key"
+        self.key_file = root / "secret-key"
 
     def make(self) -> None:
         """Make the folder and what is in it.
@@ -58,9 +58,20 @@ class Home:
                 ) from error
             yield
 
+    def is_locked(self) -> bool:
+        """Tell whether a process holds the folder. Nothing is made or changed."""
+        try:
+            with (self.root / "lock").open("rb") as lock:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False  # nobody has made it yet, or it is none of ours
+        return False
+
     def secret_key(self) -> str:
         """Return the key that signs tokens, made at the first call."""
-        key, _ = _kept(self._key_file, new_key)
+        key, _ = _kept(self.key_file, new_key)
         return key
 
     def admin_password(self, given: str | None) -> tuple[str, bool]:

@@ -1,9 +1,13 @@
 """Alembic's migrations of Slipway's own database, and the call that applies them."""
 
+from typing import Literal
+
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from slipway_core.database import connect
@@ -17,8 +21,7 @@ def upgrade(url: str, revision: str = "head") -> None:
         ConfigurationError: the database cannot be opened, or a migration fails.
     """
     engine = connect(url)
-    config = Config()
-    config.set_main_option("script_location", "slipway_core:migrations")
+    config = _config()
     try:
         with engine.begin() as connection:
             if connection.dialect.name == "postgresql":
@@ -37,3 +40,23 @@ def upgrade(url: str, revision: str = "head") -> None:
         ) from error
     finally:
         engine.dispose()
+
+
+def state_of(connection: Connection) -> Literal["current", "behind", "missing", "unknown"]:
+    """Tell how far a database's tables are; nothing is changed.
+
+    `missing` is a database without any, `unknown` one of a later release.
+    """
+    scripts = ScriptDirectory.from_config(_config())
+    found = MigrationContext.configure(connection).get_current_revision()
+    if found is None:
+        return "missing"
+    if found == scripts.get_current_head():
+        return "current"
+    return "behind" if found in {script.revision for script in scripts.walk_revisions()} else "unknown"
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", "slipway_core:migrations")
+    return config

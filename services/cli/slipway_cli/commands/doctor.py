@@ -1,0 +1,94 @@
+"""`slipway doctor`: what is wrong here, and how to mend it."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from slipway_cli.output import console, print_json
+
+if TYPE_CHECKING:
+    from slipway_cli.doctor.examination import AreaReport
+    from slipway_cli.doctor.findings import Finding, Status
+
+MARKS: "dict[Status, tuple[str, str]]" = {
+    "ok": ("✓ ok", "green"),
+    "warning": ("! warning", "yellow"),
+    "broken": ("✗ broken", "bold red"),
+}
+STATUS_WIDTH = 9
+# The longest name of a setting that is looked at has 22 letters.
+CHECK_WIDTH = 22
+INDENT = "  "
+
+
+def doctor(
+    home: Annotated[Path | None, typer.Option(help="The folder of `slipway up` to look at. [~/.slipway]")] = None,
+    host: Annotated[str | None, typer.Option(help="The address that the API listens on. [127.0.0.1]")] = None,
+    port: Annotated[int | None, typer.Option(help="The port that the API listens on. [8000]", min=1, max=65535)] = None,
+    mlflow_port: Annotated[
+        int | None, typer.Option(help="The port that MLflow listens on. [5000]", min=1, max=65535)
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Look for what is wrong with this machine, its settings and servers, and say how to mend it.
+
+    Without MLFLOW_TRACKING_URI it looks at the stack of `slipway up`, running or not; with it, at that MLflow server.
+    Nothing is changed. Ends with 1 if something is broken. Example: `slipway doctor`
+    """
+    # What the checks need would slow down every other command.
+    from slipway_cli.doctor.examination import examine  # noqa: PLC0415
+    from slipway_cli.doctor.subject import read_subject  # noqa: PLC0415
+
+    given = {"home": home, "host": host, "port": port, "mlflow_port": mlflow_port}
+    subject = read_subject({name: value for name, value in given.items() if value is not None})
+    # Progress is for a terminal, and not part of what is printed.
+    with Console(stderr=True).status("Looking …") as status:
+        reports = examine(subject, lambda names: status.update(f"Looking at: {', '.join(names).lower()} …"))
+    statuses = [finding.status for report in reports for finding in report.findings]
+    if as_json:
+        findings = [{"area": report.name, **asdict(finding)} for report in reports for finding in report.findings]
+        print_json({"status": _worst(statuses), "findings": findings})
+    else:
+        _print(reports, statuses)
+    if "broken" in statuses:
+        raise typer.Exit(1)
+
+
+def _worst(statuses: "Sequence[Status]") -> "Status":
+    return "broken" if "broken" in statuses else "warning" if "warning" in statuses else "ok"
+
+
+def _print(reports: "Sequence[AreaReport]", statuses: "Sequence[Status]") -> None:
+    out = console()
+    for report in reports:
+        if report.findings:
+            out.print(Text(report.name, style="bold"))
+        for finding in report.findings:
+            _print_finding(out, finding)
+    count, warnings = statuses.count("broken"), statuses.count("warning")
+    told = f"{warnings} warning{'s'[: warnings != 1]}" if warnings else "no warning"
+    if count:
+        out.print(Text(f"\n{count} broken, {told}: each → says how to mend it.", style="bold"))
+    else:
+        out.print(Text(f"\nNothing is broken, {told}.", style="bold"))
+
+
+def _print_finding(out: Console, finding: "Finding") -> None:
+    mark, style = MARKS[finding.status]
+    row = Table.grid(padding=(0, 1))
+    row.add_column(width=len(INDENT) - 1)
+    row.add_column(width=STATUS_WIDTH)
+    # Columns of a fixed width line up though each finding is a table of its own.
+    row.add_column(width=CHECK_WIDTH, overflow="fold")
+    row.add_column(overflow="fold")
+    row.add_row("", Text(mark, style=style), finding.check, finding.what)
+    out.print(row)
+    if finding.mend:
+        # One line however narrow the terminal is, so that a command can be copied whole.
+        out.print(Text(f"{INDENT}{' ' * STATUS_WIDTH} → {finding.mend}", style="cyan"), soft_wrap=True)

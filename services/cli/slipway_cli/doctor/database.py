@@ -1,0 +1,170 @@
+"""Slipway's own database: its address, its driver, whether it lets us in, and its tables."""
+
+import importlib.util
+import shlex
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from slipway_cli.doctor.findings import Finding, broken, ok, warning
+from slipway_cli.doctor.subject import Subject
+from slipway_core.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+CHECK = "DATABASE_URL"
+MIGRATE = "run `slipway-api migrate` with this DATABASE_URL"
+
+# What PostgreSQL says of a connection that it refuses (its messages carry no code then), and what to do.
+REFUSALS: Mapping[str, tuple[str, str]] = {
+    "could not translate host name": (
+        "the name of the database's host does not resolve",
+        "correct the host in DATABASE_URL",
+    ),
+    "connection refused": (
+        "nothing listens at the database's host and port",
+        "start PostgreSQL, or correct the host and port in DATABASE_URL",
+    ),
+    "timeout expired": (
+        "the database's host does not answer in time",
+        "check the host in DATABASE_URL, and that no firewall drops the packets",
+    ),
+    "password authentication failed": (
+        "PostgreSQL refuses the name or the password",
+        "correct USER:PASSWORD in DATABASE_URL; odd characters are written as %XX there",
+    ),
+    "no password supplied": ("PostgreSQL asks for a password", "add it to DATABASE_URL: postgresql://USER:PASSWORD@…"),
+    "no pg_hba.conf entry": (
+        "PostgreSQL does not let this host or account in",
+        "add them to the server's pg_hba.conf; it may ask for TLS: add ?sslmode=require to DATABASE_URL",
+    ),
+}
+
+
+def check_database(subject: Subject) -> Iterator[Finding]:
+    """Look at the database, and change nothing in it."""
+    from slipway_core.database import database_url  # noqa: PLC0415  # SQLAlchemy would slow down every command
+
+    secret = subject.settings.database_url
+    if secret is None:
+        if not subject.is_embedded:
+            yield ok(CHECK, "skipped: it is not set, so the API would keep accounts in slipway.db where it is started")
+            return
+        url = f"sqlite:///{subject.home.slipway_database}"
+    else:
+        url = secret.get_secret_value()
+    try:
+        parsed = database_url(url)
+    except ConfigurationError as error:
+        what, _, hint = str(error).partition("; ")
+        yield broken(CHECK, what, hint or "write postgresql://USER:PASSWORD@HOST/NAME or sqlite:///FILE")
+        return
+    scheme = url.partition("://")[0]
+    if "+" in scheme and scheme != parsed.drivername:
+        yield warning(
+            CHECK,
+            f"names the driver {scheme.partition('+')[2]}, which Slipway does not use",
+            f"write {parsed.get_backend_name()}://…, without a driver",
+        )
+    if parsed.get_backend_name() == "postgresql":
+        yield from _check_postgresql(subject, url)
+    elif not parsed.database or parsed.database == ":memory:":
+        yield warning(CHECK, "keeps accounts in memory only: a restart loses them", "name a file: sqlite:///FILE")
+    else:
+        yield from _check_sqlite(subject, Path(parsed.database).absolute())
+
+
+def _check_postgresql(subject: Subject, url: str) -> Iterator[Finding]:
+    if importlib.util.find_spec("psycopg2") is None:
+        yield broken(CHECK, "the driver of PostgreSQL is not installed", "run `pip install 'slipway[api]'`")
+        return
+    from sqlalchemy.exc import OperationalError  # noqa: PLC0415  # as above
+
+    from slipway_core.database import connect  # noqa: PLC0415
+
+    engine = connect(url)
+    try:
+        with engine.connect() as connection:
+            yield ok(CHECK, "PostgreSQL answers")
+            yield _judge_tables(subject, connection)
+    except OperationalError as error:
+        said = str(error.orig).lower()
+        for words, (what, mend) in REFUSALS.items():
+            if words in said:
+                yield broken(CHECK, what, mend)
+                return
+        if "does not exist" in said:
+            missing = "account" if 'role "' in said else "database"
+            yield broken(
+                CHECK,
+                f"PostgreSQL has no such {missing}",
+                f"make it with `{'createuser' if missing == 'account' else 'createdb'}` on the server, or correct "
+                "DATABASE_URL",
+            )
+            return
+        yield broken(CHECK, "PostgreSQL does not take the connection", "see its log, and check DATABASE_URL")
+    finally:
+        engine.dispose()
+
+
+def _check_sqlite(subject: Subject, file: Path) -> Iterator[Finding]:
+    from sqlalchemy import URL, create_engine  # noqa: PLC0415  # as above
+    from sqlalchemy.exc import DBAPIError  # noqa: PLC0415
+
+    from slipway_cli.doctor.machine import why_not_writable  # noqa: PLC0415
+
+    folder = file.parent
+    if not folder.exists() and subject.settings.database_url is None:
+        yield ok("database", "none yet: `slipway up` makes it")
+        return
+    if why := why_not_writable(folder):
+        yield broken(
+            CHECK,
+            f"the folder {folder} of its SQLite file cannot be written ({why})",
+            f"make it with `mkdir -p {shlex.quote(str(folder))}`, or give it to this account, or name another file",
+        )
+        return
+    if not file.exists():
+        yield _tables_missing(subject, "the SQLite file is not there yet")
+        return
+    query = {"mode": "ro", "uri": "true"}
+    if not file.with_name(f"{file.name}-wal").exists():
+        # Nobody has it open. A reader would leave -wal and -shm files behind, of an account that may not be the API's.
+        query["immutable"] = "1"
+    engine = create_engine(URL.create("sqlite", database=f"file:{quote(str(file))}", query=query))
+    try:
+        with engine.connect() as connection:
+            yield _judge_tables(subject, connection)
+    except DBAPIError:
+        yield broken(
+            CHECK,
+            f"{file} cannot be read as an SQLite database",
+            "name another file in DATABASE_URL, or put the file back from a backup",
+        )
+    finally:
+        engine.dispose()
+
+
+def _judge_tables(subject: Subject, connection: "Connection") -> Finding:
+    from slipway_core.migrations import state_of  # noqa: PLC0415  # Alembic would slow down every command
+
+    state = state_of(connection)
+    if state == "current":
+        return ok("tables", "up to date")
+    if state == "missing":
+        return _tables_missing(subject, "the database holds no tables of Slipway")
+    if state == "unknown":
+        return broken(
+            "tables",
+            "they were made by a later release of Slipway",
+            "run that release or a newer one, or name another database in DATABASE_URL",
+        )
+    return _tables_missing(subject, "the tables are of an earlier release")
+
+
+def _tables_missing(subject: Subject, what: str) -> Finding:
+    if subject.is_embedded:
+        return ok("tables", f"{what}: `slipway up` sees to it")
+    return broken("tables", what, MIGRATE)

@@ -1,0 +1,86 @@
+"""What the registry says of the models: Production, its history, and what was withdrawn."""
+
+import shlex
+from collections.abc import Iterator
+
+from slipway_cli.doctor.answers import ANSWER_SECONDS
+from slipway_cli.doctor.findings import Finding, broken, ok, warning
+from slipway_cli.doctor.subject import Subject
+from slipway_core.bundle import MANIFEST_TAG, is_digest
+from slipway_core.errors import RegistryError, RegistryNotFoundError
+from slipway_core.registry import PRODUCTION, RegisteredModel, Registry
+from slipway_core.registry.events import history
+from slipway_core.registry.mlflow import MlflowRegistry
+
+WITHDRAWN_TAG = "slipway.withdrawn"
+
+
+def check_models(subject: Subject) -> Iterator[Finding]:
+    """Look at each model that has a Production version."""
+    password = subject.settings.mlflow_tracking_password
+    with MlflowRegistry(
+        subject.tracking_uri,
+        username=subject.settings.mlflow_tracking_username,
+        password=password.get_secret_value() if password else None,
+        timeout_seconds=ANSWER_SECONDS,
+    ) as registry:
+        yield from check_content(registry, subject.settings.default_model or "iris")
+
+
+def check_content(registry: Registry, default_model: str) -> Iterator[Finding]:
+    """Look at each model of a registry that has a Production version, and for that of /predict.
+
+    Args:
+        registry: the models.
+        default_model: the name that /predict uses.
+    """
+    try:
+        models = sorted(registry.list_models(), key=lambda model: model.name)
+    except RegistryError as error:
+        yield broken("models", str(error), "see the MLflow server's log")
+        return
+    served = [model for model in models if PRODUCTION in model.aliases]
+    if default_model not in {model.name for model in served}:
+        yield warning(
+            "models",
+            f"{default_model}, the model of /predict, has no Production version",
+            f"train it with `slipway train {shlex.quote(default_model)}`, or name another in SLIPWAY_DEFAULT_MODEL",
+        )
+    for model in served:
+        yield from _check_model(registry, model)
+
+
+def _check_model(registry: Registry, model: RegisteredModel) -> Iterator[Finding]:
+    check, number = f"model {model.name}", model.aliases[PRODUCTION]
+    name = shlex.quote(model.name)
+    another = f"choose another with `slipway models promote {name} VERSION`; `slipway models show {name}` lists them"
+    try:
+        version = registry.get_version(model.name, number)
+    except RegistryNotFoundError:
+        yield broken(check, f"Production points to version {number}, which does not exist", another)
+        return
+    except RegistryError as error:
+        yield broken(check, f"version {number} cannot be read: {error}", "see the MLflow server's log")
+        return
+    findings = []
+    if not is_digest(version.tags.get(MANIFEST_TAG, "")):
+        findings.append(
+            broken(
+                check,
+                f"version {number}, Production, has no SHA-256 in its tag {MANIFEST_TAG}: the API does not load it",
+                f"{another}, or train one with `slipway train RECIPE`",
+            )
+        )
+    if WITHDRAWN_TAG in version.tags:
+        findings.append(warning(check, f"version {number}, Production, was withdrawn before", another))
+    events = history(model.tags)
+    if not events or events[-1].version != number:
+        last = f"the history's last is {events[-1].version}" if events else "the history is empty"
+        findings.append(
+            warning(
+                check,
+                f"Production was moved to version {number} outside of Slipway: {last}",
+                f"if it is meant, write it down with `slipway models promote {name} {number}`; else {another}",
+            )
+        )
+    yield from findings or [ok(check, f"Production is version {number}")]

@@ -1,0 +1,39 @@
+"""What is installed."""
+
+import importlib.util
+from collections.abc import Iterator
+
+from slipway_cli.doctor.findings import Finding, broken, ok, warning
+from slipway_cli.doctor.subject import Subject
+
+# By extra: the modules that its service cannot do without.
+MODULES = {
+    "api": (
+        "slipway_api",
+        "fastapi",
+        "uvicorn",
+        "onnxruntime",
+        "numpy",
+        "jose",
+        "passlib",
+        "argon2",
+        "prometheus_client",
+        "psycopg2",
+    ),
+    "trainer": ("slipway_trainer", "mlflow", "sklearn", "skl2onnx", "onnx", "onnxruntime", "pandas", "boto3"),
+}
+
+
+def check_extras(subject: Subject) -> Iterator[Finding]:
+    """Find services that lack a package. `slipway up` needs all, a machine with a server elsewhere may not."""
+    for extra, modules in MODULES.items():
+        missing = [name for name in modules if importlib.util.find_spec(name) is None]
+        if not missing:
+            yield ok(extra, f"slipway[{extra}] is installed")
+            continue
+        make = broken if subject.is_embedded else warning
+        yield make(
+            extra,
+            f"slipway[{extra}] is not installed whole: {', '.join(missing)} cannot be imported",
+            f"run `pip install 'slipway[{extra}]'`" + ("" if subject.is_embedded else " if this machine needs it"),
+        )

@@ -1,0 +1,192 @@
+"""The MLflow server: its address, whether it is one, its Host check, and the account to use there."""
+
+import socket
+import ssl
+import time
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import httpx
+
+from slipway_cli.doctor.answers import ANSWER_SECONDS, CONNECT_SECONDS, Kind, compare_clocks, kind_of, open_client
+from slipway_cli.doctor.artifacts import WHERE_EMBEDDED, WHERE_OF_ONES_OWN, check_artifacts
+from slipway_cli.doctor.findings import Finding, broken, guarded, ok, warning
+from slipway_cli.doctor.models import check_models
+from slipway_cli.doctor.subject import Subject
+
+CHECK = "registry"
+SEARCH = "/api/2.0/mlflow/registered-models/search"
+HOST_REFUSED = "Invalid Host header"
+
+NOT_MLFLOW: dict[Kind, str] = {
+    "api": "Slipway's API answers, not MLflow",
+    "mlflow": "MLflow answers, but not to the calls of its registry",
+    "page": "a web page answers, not MLflow",
+    "other": "another server than MLflow answers",
+    "silent": "what listens does not speak HTTP",
+}
+
+
+def check_registry(subject: Subject) -> Iterator[Finding]:
+    """Look at the server, and if it can be used, at its artifact store and its models."""
+    if subject.settings.mlflow_tracking_uri is None and not subject.stack_runs:
+        yield ok(CHECK, "skipped: MLFLOW_TRACKING_URI is not set and the stack does not run; `slipway up` starts it")
+        return
+    uri = subject.tracking_uri
+    shown = _without_credentials(uri)
+    if shown is None:
+        yield broken(
+            "MLFLOW_TRACKING_URI",
+            "is not the address of an MLflow server: it begins with neither http:// nor https://, or names no host",
+            f"write it as http://HOST:PORT, such as {subject.embedded_mlflow_url} for the stack of `slipway up`",
+        )
+        return
+    if "@" in urlsplit(uri).netloc:
+        yield warning(
+            "MLFLOW_TRACKING_URI",
+            "holds a name or password, and addresses are written to logs",
+            "put them into MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD",
+        )
+    password = subject.settings.mlflow_tracking_password
+    with open_client(
+        uri, subject.settings.mlflow_tracking_username, password.get_secret_value() if password else None
+    ) as client:
+        asked_at = time.time()
+        try:
+            response = client.get(SEARCH, params={"max_results": 1})
+        except httpx.HTTPError as error:
+            yield _unreachable(subject, shown, error)
+            return
+        if (clocks := compare_clocks(response, "the registry", asked_at)) is not None:
+            yield clocks
+        if (refused := _refused(subject, shown, client, response)) is not None:
+            yield refused
+            return
+        yield ok(CHECK, f"MLflow answers at {shown}")
+        where = WHERE_EMBEDDED.format(home=subject.home.root) if subject.is_embedded else WHERE_OF_ONES_OWN
+        yield from guarded("artifact store", lambda _: check_artifacts(client, where), subject)
+    yield from guarded("models", check_models, subject)
+
+
+def _without_credentials(uri: str) -> str | None:
+    """Return an address without name, password and query; None where it is none of a server."""
+    try:
+        parts = urlsplit(uri)
+        httpx.URL(uri)
+        host, port = parts.hostname, parts.port
+    except (ValueError, httpx.InvalidURL):
+        return None
+    if parts.scheme not in {"http", "https"} or not host:
+        return None
+    return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}{f':{port}' if port else ''}{parts.path}"
+
+
+def _unreachable(subject: Subject, shown: str, error: httpx.HTTPError) -> Finding:
+    host, causes = urlsplit(shown).hostname, list(_causes(error))
+    what = f"{shown} cannot be reached"
+    mend = "start the MLflow server, or set MLFLOW_TRACKING_URI to where it listens"
+    if any(isinstance(cause, socket.gaierror) for cause in causes):
+        what = f"the name {host} does not resolve"
+        mend = f"correct the host in MLFLOW_TRACKING_URI; `getent hosts {host}` shows what it resolves to"
+    elif any(isinstance(cause, ConnectionRefusedError) for cause in causes):
+        what = f"nothing listens at {shown}"
+        if subject.is_embedded and subject.stack_runs:
+            mend = f"wait a moment if `slipway up` was started just now; else see {subject.home.logs / 'mlflow.log'}"
+        elif subject.is_embedded:
+            mend = "start it with `slipway up`, or set MLFLOW_TRACKING_URI to the address of your server"
+    elif any(isinstance(cause, ssl.SSLError) for cause in causes):
+        what = f"no trusted encrypted connection can be made to {shown}"
+        mend = (
+            "write http:// in MLFLOW_TRACKING_URI if the server has no TLS; else let SSL_CERT_FILE name the "
+            "certificate of the authority that signed its certificate"
+        )
+    elif isinstance(error, httpx.ConnectTimeout):
+        what = f"{shown} cannot be connected to within {CONNECT_SECONDS:.0f} s"
+        mend = "check the host and port in MLFLOW_TRACKING_URI, and that no firewall drops the packets"
+    elif isinstance(error, httpx.TimeoutException):
+        what = f"{shown} does not answer within {ANSWER_SECONDS:.0f} s"
+        mend = "see the MLflow server's log: it may be starting, overloaded, or waiting for its database"
+    elif isinstance(error, httpx.ProxyError):
+        what = f"the proxy of HTTP_PROXY or HTTPS_PROXY does not lead to {shown}"
+        mend = f"let it be passed by: `export NO_PROXY={host}`"
+    elif isinstance(error, httpx.RemoteProtocolError):
+        what = f"what listens at {shown} does not speak HTTP"
+        mend = "check the port in MLFLOW_TRACKING_URI, and write https:// if the server has TLS"
+    return broken(CHECK, what, mend)
+
+
+def _refused(subject: Subject, shown: str, client: httpx.Client, response: httpx.Response) -> Finding | None:
+    """Return why the server does not let itself be used as a registry; None if it does."""
+    status = response.status_code
+    if status == httpx.codes.FORBIDDEN and HOST_REFUSED in response.text:
+        return _host_refused(shown)
+    if status in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
+        return _credentials_refused(subject, shown, status)
+    if response.is_success and _is_search_result(response):
+        return None
+    mend = f"set MLFLOW_TRACKING_URI to the MLflow server; that of `slipway up` is {subject.embedded_mlflow_url}"
+    if response.is_redirect:
+        what = f"{shown} sends elsewhere ({status})"
+        mend = "set MLFLOW_TRACKING_URI to the address at which MLflow itself answers, with no login page before it"
+    elif status in {httpx.codes.BAD_GATEWAY, httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.GATEWAY_TIMEOUT}:
+        what = f"{shown} is not available ({status})"
+        mend = (
+            "start the MLflow server behind the proxy, or wait until it is up; with --artifacts-only it is no registry"
+        )
+    elif response.is_server_error:
+        what = f"the server at {shown} fails ({status})"
+        mend = "see its log; the database of its --backend-store-uri may be away, or need `mlflow db upgrade`"
+    else:
+        what = f"at {shown}, {NOT_MLFLOW[kind_of(client)]}"
+    return broken(CHECK, what, mend)
+
+
+def _host_refused(shown: str) -> Finding:
+    # Patterns are matched against host and port together, and the setting replaces the defaults.
+    parts = urlsplit(shown)
+    host = f"[[]{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    pattern = f"{host}:*" if parts.port else host
+    return broken(
+        "Host check",
+        f"MLflow refuses the host name of {shown} (403, Invalid Host header)",
+        "start the MLflow server with the variable "
+        f'MLFLOW_SERVER_ALLOWED_HOSTS="{pattern},localhost:*,127.0.0.1:*", which replaces its own list',
+    )
+
+
+def _credentials_refused(subject: Subject, shown: str, status: int) -> Finding:
+    username = subject.settings.mlflow_tracking_username
+    if not username and "@" not in urlsplit(subject.tracking_uri).netloc:
+        return broken(
+            "account",
+            f"MLflow at {shown} asks for an account ({status})",
+            "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD",
+        )
+    if status == httpx.codes.FORBIDDEN:
+        return broken(
+            "account",
+            f"MLflow at {shown} does not allow this account to read the registry (403)",
+            "have an administrator of MLflow give it access, or set another in MLFLOW_TRACKING_USERNAME and "
+            "MLFLOW_TRACKING_PASSWORD",
+        )
+    return broken(
+        "account",
+        f"MLflow at {shown} refuses the name or the password (401)",
+        "correct MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD",
+    )
+
+
+def _is_search_result(response: httpx.Response) -> bool:
+    """Tell whether it is what MLflow answers; without a model that is an empty object."""
+    try:
+        answer = response.json()
+    except ValueError:
+        return False
+    return isinstance(answer, dict) and (not answer or "registered_models" in answer)
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or cause.__context__

@@ -1,0 +1,78 @@
+"""Secrets: strong enough, and readable by their owner only."""
+
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+from slipway_cli.doctor.findings import Finding, broken, ok, warning
+from slipway_cli.doctor.subject import Subject
+from slipway_core.policy import is_placeholder_password, why_key_is_unsafe, why_password_is_unsafe
+
+
+def check_key(subject: Subject) -> Iterator[Finding]:
+    """Look at the key that signs tokens, where one is set."""
+    key = subject.settings.secret_key
+    if key is None:
+        if subject.is_embedded:
+            yield ok("SECRET_KEY", "not set: `slipway up` keeps a random one in its folder")
+        else:
+            yield warning(
+                "SECRET_KEY",
+                "is not set, and `slipway-api serve` does not start without it",
+                "if the API runs here, `slipway env --output .env` makes a random one",
+            )
+        return
+    why = why_key_is_unsafe(key.get_secret_value())
+    yield _judged(subject, "SECRET_KEY", why)
+
+
+def check_password(subject: Subject) -> Iterator[Finding]:
+    """Look at the first administrator's password, where one is set."""
+    given = subject.settings.admin_password
+    if given is None:
+        return
+    password = given.get_secret_value()
+    why = why_password_is_unsafe(password, subject.settings.admin_username)
+    if why is None and is_placeholder_password(password):
+        why = "is a placeholder"
+    yield _judged(subject, "SLIPWAY_ADMIN_PASSWORD", why)
+
+
+def check_kept_files(subject: Subject) -> Iterator[Finding]:
+    """Look at the secrets that the folder of the embedded stack keeps."""
+    for path, hint in (
+        (subject.home.key_file, "everybody then has to log in again"),
+        (subject.home.password_file, "the account itself keeps the password that it has"),
+    ):
+        yield from _kept_file(path, hint)
+
+
+def _judged(subject: Subject, variable: str, why: str | None) -> Finding:
+    if why is None:
+        return ok(variable, "set, and strong enough")
+    mend = f"replace {variable} by the random one that `slipway env` prints"
+    if subject.settings.env == "development":
+        return warning(variable, f"{why}; only SLIPWAY_ENV=development allows it", mend)
+    return broken(variable, why, mend)
+
+
+def _kept_file(path: Path, hint: str) -> Iterator[Finding]:
+    quoted = shlex.quote(str(path))
+    try:
+        mode = path.stat().st_mode
+        content = path.read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        return  # `slipway up` makes it
+    except (OSError, UnicodeDecodeError):
+        yield broken(
+            path.name,
+            f"{path} cannot be read",
+            f"give it back to this account with `sudo chown $(id -un) {quoted}`, or remove it and run `slipway up`",
+        )
+        return
+    if not content:
+        yield broken(path.name, f"{path} is empty", f"remove it with `rm {quoted}`: `slipway up` makes another; {hint}")
+    elif mode & 0o077:
+        yield broken(path.name, f"{path} can be read by others than its owner", f"close it with `chmod 600 {quoted}`")
+    else:
+        yield ok(path.name, "readable by its owner only")

@@ -1,0 +1,73 @@
+"""What is examined: the settings as far as they can be read, and the folder of the embedded stack."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from pydantic import ValidationError
+
+from slipway_cli.embedded.home import Home
+from slipway_cli.settings import DoctorSettings
+from slipway_core.settings import variable_of
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What the checks look at.
+
+    Attributes:
+        settings: what was set; where a value is wrong, the default stands for it.
+        home: the folder of the embedded stack.
+        wrong_values: by variable, why its value was not taken.
+    """
+
+    settings: DoctorSettings
+    home: Home
+    wrong_values: Mapping[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def stack_runs(self) -> bool:
+        """Whether `slipway up` runs on the folder."""
+        return self.home.is_locked()
+
+    @property
+    def embedded_mlflow_url(self) -> str:
+        """The address of the embedded stack's MLflow."""
+        return f"http://127.0.0.1:{self.settings.mlflow_port}"
+
+    @property
+    def api_url(self) -> str:
+        """The address of the API, as this machine reaches it."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.settings.host, self.settings.host)  # noqa: S104  # compared
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.settings.port}"
+
+    @property
+    def tracking_uri(self) -> str:
+        """The MLflow server to look at: the one that is set, else that of the embedded stack."""
+        return (self.settings.mlflow_tracking_uri or self.embedded_mlflow_url).strip().rstrip("/")
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether the MLflow server is that of the embedded stack, not one of the person's own."""
+        return self.tracking_uri in {self.embedded_mlflow_url, f"http://localhost:{self.settings.mlflow_port}"}
+
+
+def read_subject(options: Mapping[str, Any]) -> Subject:
+    """Read the environment; `options`, by field of the settings, win over it.
+
+    A wrong value keeps nothing else from being read.
+    """
+    wrong: dict[str, str] = {}
+    try:
+        settings = DoctorSettings(**options)
+    except ValidationError as error:
+        defaults = {}
+        fields = {variable_of(DoctorSettings, name): name for name in DoctorSettings.model_fields}
+        for item in error.errors(include_input=False, include_url=False):
+            place = str(item["loc"][0])
+            name = fields.get(place, place)
+            wrong[variable_of(DoctorSettings, name)] = item["msg"].removeprefix("Value error, ")
+            defaults[name] = DoctorSettings.model_fields[name].get_default()
+        settings = DoctorSettings(**{**options, **defaults})
+    return Subject(settings, Home(settings.home.expanduser().absolute()), wrong)

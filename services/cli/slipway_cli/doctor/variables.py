@@ -1,0 +1,120 @@
+"""The environment variables: misspelt ones, wrong values, files that cannot be read."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+
+from slipway_cli.doctor.findings import Finding, broken, ok, warning
+from slipway_cli.doctor.subject import Subject
+from slipway_cli.settings import DoctorSettings
+from slipway_core.errors import ConfigurationError
+from slipway_core.policy import new_key
+from slipway_core.settings import FILE_SUFFIX, SecretFileSource, refuse_unknown_variables, variable_of
+from slipway_core.variables import PREFIX
+
+API_CHECK_SECONDS = 12.0
+
+
+def check_names(_subject: Subject) -> Iterator[Finding]:
+    """Find variables with our prefix that no service knows."""
+    unknown = _unknown_variables()
+    for name, sentence in unknown.items():
+        what, _, hint = sentence.partition("; ")
+        near = hint.removeprefix("did you mean ").removesuffix("?") if hint.endswith("?") else ""
+        rename = f"rename it to {near}, or " if near else ""
+        yield broken("variables", what, f"{rename}remove it with `unset {name}`; .env.example lists those there are")
+    if not unknown:
+        count = sum(name.startswith(PREFIX) for name in os.environ)
+        yield ok("variables", f"{count} with the prefix {PREFIX}, none misspelt" if count else f"no {PREFIX}… is set")
+
+
+def check_values(subject: Subject) -> Iterator[Finding]:
+    """Find values that are refused: by the command line, and by the API."""
+    refused = False
+    for name, why in subject.wrong_values.items():
+        refused = True
+        yield broken("values", f"{name}: {why}", f"change {name}; .env.example shows what it takes")
+    sentence = _why_the_api_refuses(subject)
+    if sentence:
+        yield broken("values", sentence, "change what is named; .env.example shows what each setting takes")
+    elif not refused:
+        yield ok("values", "every setting has a value that is understood")
+
+
+def check_files(_subject: Subject) -> Iterator[Finding]:
+    """Find secrets that are to come from a file which cannot be read."""
+    source = SecretFileSource(DoctorSettings)
+    for name in sorted(DoctorSettings.file_fields):
+        variable = variable_of(DoctorSettings, name) + FILE_SUFFIX
+        path = os.environ.get(variable)
+        if not path:
+            continue
+        try:
+            value, _, _ = source.get_field_value(DoctorSettings.model_fields[name], name)
+        except ConfigurationError as error:
+            yield broken(
+                variable,
+                str(error),
+                f"write the secret to that file and let this account read it, or `unset {variable}`",
+            )
+            continue
+        if value is None:
+            yield broken(
+                variable, f"names a file that is empty: {path}", f"write the secret to it, or `unset {variable}`"
+            )
+        else:
+            yield ok(variable, "the file can be read")
+
+
+def check_data_folder(subject: Subject) -> Iterator[Finding]:
+    """Find a data folder that is named and is not there."""
+    folder = subject.settings.data_dir
+    if folder is None:
+        return
+    if folder.expanduser().is_dir():
+        yield ok("data folder", f"SLIPWAY_DATA_DIR is {folder}")
+    else:
+        yield warning(
+            "data folder",
+            f"SLIPWAY_DATA_DIR names {folder}, which is no folder",
+            f"make it with `mkdir -p {folder}`, or `unset SLIPWAY_DATA_DIR`; until then recipes fetch their data",
+        )
+
+
+def _unknown_variables() -> dict[str, str]:
+    """Return what is said of each variable that no service knows."""
+    found = {}
+    for name in sorted(os.environ):
+        try:
+            refuse_unknown_variables({name: ""})
+        except ConfigurationError as error:
+            found[name] = str(error)
+    return found
+
+
+def _why_the_api_refuses(subject: Subject) -> str:
+    """Return the API's own word on its settings; empty if it takes them.
+
+    The API knows settings that the command line does not. It is asked in a process of its own, as services import no
+    other; what is looked at elsewhere is put right for it, so that nothing is said twice.
+    """
+    if importlib.util.find_spec("slipway_api") is None or importlib.util.find_spec("fastapi") is None:
+        return ""
+    secrets = {variable_of(DoctorSettings, name) for name in DoctorSettings.file_fields}
+    hidden = {*secrets, *(name + FILE_SUFFIX for name in secrets), *subject.wrong_values, *_unknown_variables()}
+    environment = {name: value for name, value in os.environ.items() if name not in hidden}
+    environment |= {"SECRET_KEY": new_key(), "MLFLOW_TRACKING_URI": subject.embedded_mlflow_url}
+    done = subprocess.run(
+        [sys.executable, "-m", "slipway_api", "check"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=API_CHECK_SECONDS,
+        check=False,
+    )
+    if done.returncode == 0:
+        return ""
+    last = done.stderr.strip().splitlines()[-1:] or [""]
+    return last[0].removeprefix("Error: ") if last[0].startswith("Error: ") else "the API cannot read its settings"

@@ -1,0 +1,329 @@
+"""`slipway doctor` on real servers that are broken on purpose: MLflow over S3, PostgreSQL, their clocks."""
+
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+import pytest
+from sqlalchemy import create_engine, text
+
+from slipway_cli.doctor.database import check_database
+from slipway_cli.doctor.subject import read_subject
+from slipway_core.migrations import upgrade
+from slipway_core.registry import PRODUCTION
+from slipway_core.registry.mlflow import MlflowRegistry
+from slipway_core.registry.promotion import promote
+from support.bundles import bundle_files
+from support.diagnosis import Diagnosis, diagnose
+from support.front import front_of
+from support.s3 import ACCESS_KEY, SECRET_KEY, s3_server
+from support.servers import answers, free_port, running
+from support.versions import add_version
+from support.waiting import wait_for
+
+BUCKET = "models"
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Server:
+    """An MLflow server of one's own, with its artifacts in S3. The S3 server is a test's affair."""
+
+    url: str
+    s3_port: int
+    folder: Path
+
+    @property
+    def port(self) -> str:
+        return self.url.rpartition(":")[2]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder, port, s3_port = tmp_path_factory.mktemp("server"), free_port(), free_port()
+    command = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "server",
+        "--host=127.0.0.1",
+        f"--port={port}",
+        "--workers=1",
+        f"--backend-store-uri=sqlite:///{folder / 'mlflow.db'}",
+        f"--artifacts-destination=s3://{BUCKET}",
+        "--serve-artifacts",
+    ]
+    environment = {
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_S3_ENDPOINT_URL": f"http://127.0.0.1:{s3_port}",
+        "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+        "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    log, url = folder / "log", f"http://127.0.0.1:{port}"
+    with running(command, folder=folder, log=log, environment=environment) as process:
+
+        def is_up() -> bool:
+            assert process.poll() is None, log.read_text()
+            return answers(f"{url}/health")
+
+        wait_for(is_up, seconds=120, what="MLflow")
+        yield Server(url, s3_port, folder)
+
+
+@pytest.fixture
+def store(server: Server) -> Iterator[Server]:
+    """The server with a store that works."""
+    with s3_server(server.folder, port=server.s3_port) as s3:
+        s3.make_bucket(BUCKET)
+        yield server
+
+
+@pytest.fixture
+def model(store: Server) -> Iterator[str]:
+    """The name of a model with two versions, the first of them promoted; it is gone after the test."""
+    name = f"iris-{uuid.uuid4().hex}"
+    for _ in range(2):
+        add_version(store.url, name, bundle_files(name))
+    with MlflowRegistry(store.url) as registry:
+        promote(registry, name, "1", by="ada", at=NOON, reason="the first")
+    yield name
+    httpx.request("DELETE", f"{store.url}/api/2.0/mlflow/registered-models/delete", json={"name": name})
+
+
+@pytest.fixture(autouse=True)
+def _key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set what `slipway env` would."""
+    monkeypatch.setenv("SECRET_KEY", "kJ8sP2qX7vN4mB9tR6wY3zC5hF1gD0aL-eU")
+
+
+def look(home: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> Diagnosis:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", url)
+    return diagnose(home)
+
+
+def test_on_a_server_where_all_is_well_nothing_is_broken(
+    store: Server, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLIPWAY_DEFAULT_MODEL", model)
+    before = set(store.folder.rglob("buckets/**/*.*"))
+
+    found = look(tmp_path / "home", store.url, monkeypatch)
+
+    assert (found.exit_code, found.broken) == (0, [])
+    assert {finding.status for finding in found.findings} == {"ok"}
+    assert found.the("registry").what == f"MLflow answers at {store.url}"
+    assert found.the("artifact store").what == "a file was written, read and deleted through the server"
+    assert found.the(f"model {model}").what == "Production is version 1"
+    assert set(store.folder.rglob("buckets/**/*.*")) == before
+
+
+def test_a_host_name_that_mlflow_refuses_is_told_with_the_setting_that_allows_it(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # 127.1 is 127.0.0.1 to every resolver, and another name to MLflow.
+    found = look(tmp_path / "home", f"http://127.1:{server.port}", monkeypatch)
+
+    assert found.exit_code == 1
+    assert found.the("Host check").status == "broken"
+    assert 'MLFLOW_SERVER_ALLOWED_HOSTS="127.1:*,localhost:*,127.0.0.1:*"' in found.the("Host check").mend
+    assert found.of("artifact store") == []
+
+
+def test_a_bucket_that_does_not_exist_is_told(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with s3_server(tmp_path, port=server.s3_port):
+        found = look(tmp_path / "home", server.url, monkeypatch)
+
+    finding = found.the("artifact store")
+    assert (found.exit_code, finding.status) == (1, "broken")
+    assert finding.what.startswith("the server cannot write a file in its store")
+    for named in ("bucket", "--artifacts-destination", "AWS_ACCESS_KEY_ID", "MLFLOW_S3_ENDPOINT_URL"):
+        assert named in finding.mend
+
+
+def test_keys_that_the_store_does_not_take_are_told(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with s3_server(tmp_path, port=server.s3_port, secret_key="another-secret-key") as s3:
+        s3.make_bucket(BUCKET)
+        found = look(tmp_path / "home", server.url, monkeypatch)
+
+    assert (found.exit_code, found.the("artifact store").status) == (1, "broken")
+    assert "AWS_SECRET_ACCESS_KEY" in found.the("artifact store").mend
+    assert SECRET_KEY not in found.output
+
+
+def test_a_store_that_is_away_is_told_in_time(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    began = time.monotonic()
+
+    found = look(tmp_path / "home", server.url, monkeypatch)
+
+    assert time.monotonic() - began < 15
+    assert (found.exit_code, found.the("artifact store").status) == (1, "broken")
+    assert "MLFLOW_S3_ENDPOINT_URL" in found.the("artifact store").mend
+    assert found.the("registry").status == "ok"
+
+
+@pytest.mark.parametrize(("seconds", "direction"), [(-3600, "ahead of"), (3600, "behind")])
+def test_a_clock_that_differs_from_the_registrys_is_told(
+    store: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: int, direction: str
+) -> None:
+    with front_of(store.url, date=time.time() + seconds) as url:
+        found = look(tmp_path / "home", url, monkeypatch)
+
+    (finding,) = [finding for finding in found.of("clock") if finding.status == "broken"]
+    assert found.exit_code == 1
+    assert f"60 minutes {direction} that of the registry" in finding.what
+    assert "timedatectl set-ntp true" in finding.mend
+
+
+def test_a_server_that_asks_for_an_account_is_told_with_the_variables(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with front_of(server.url, account=("ada", "correct horse")) as url:
+        found = look(tmp_path / "home", url, monkeypatch)
+
+    assert (found.exit_code, found.the("account").status) == (1, "broken")
+    assert "asks for an account" in found.the("account").what
+    assert found.the("account").mend == "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+
+
+def test_an_account_that_the_server_refuses_is_told_without_its_password(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "ada")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "wrong-horse")
+
+    with front_of(server.url, account=("ada", "correct horse")) as url:
+        found = look(tmp_path / "home", url, monkeypatch)
+
+    assert found.exit_code == 1
+    assert "refuses the name or the password" in found.the("account").what
+    assert "wrong-horse" not in found.output
+
+
+def test_an_account_in_the_address_works_and_is_never_printed(
+    store: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with front_of(store.url, account=("ada", "s3same")) as url:
+        found = look(tmp_path / "home", url.replace("http://", "http://ada:s3same@"), monkeypatch)
+
+    assert (found.exit_code, found.broken) == (0, [])
+    assert found.the("MLFLOW_TRACKING_URI").status == "warning"
+    assert "MLFLOW_TRACKING_PASSWORD" in found.the("MLFLOW_TRACKING_URI").mend
+    assert "s3same" not in found.output
+
+
+def test_an_alias_that_was_moved_by_hand_is_a_warning(
+    store: Server, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with MlflowRegistry(store.url) as registry:
+        registry.set_alias(model, PRODUCTION, "2")
+
+    found = look(tmp_path / "home", store.url, monkeypatch)
+
+    assert (found.exit_code, found.the(f"model {model}").status) == (0, "warning")
+    assert "moved to version 2 outside of Slipway: the history's last is 1" in found.the(f"model {model}").what
+    assert f"slipway models promote {model} 2" in found.the(f"model {model}").mend
+
+
+def test_a_database_on_postgresql_with_its_tables_is_well(
+    postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upgrade(postgres_url)
+    monkeypatch.setenv("DATABASE_URL", postgres_url)
+
+    found = diagnose(tmp_path / "home")
+
+    assert (found.exit_code, found.broken) == (0, [])
+    assert found.the("tables").what == "up to date"
+
+
+def test_a_database_without_tables_is_told_with_the_command_that_makes_them(
+    postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", postgres_url)
+
+    found = look(tmp_path / "home", f"http://127.0.0.1:{free_port()}", monkeypatch)
+
+    assert (found.exit_code, found.the("tables").status) == (1, "broken")
+    assert "slipway-api migrate" in found.the("tables").mend
+
+
+def test_tables_of_a_later_release_are_told(postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    upgrade(postgres_url)
+    execute(postgres_url, "UPDATE alembic_version SET version_num = '9999'")
+    monkeypatch.setenv("DATABASE_URL", postgres_url)
+
+    found = diagnose(tmp_path / "home")
+
+    assert (found.exit_code, found.the("tables").status) == (1, "broken")
+    assert "later release" in found.the("tables").what
+
+
+@pytest.mark.parametrize(
+    ("change", "what", "mend"),
+    [
+        (lambda url: url + "-gone", "no such database", "createdb"),
+        (lambda url: url.replace("slipway@", "nobody-of-that-name@"), "no such account", "createuser"),
+        (lambda url: url.replace("127.0.0.1", "nosuch.invalid"), "does not resolve", "correct the host"),
+        (lambda url: url.rpartition(":")[0] + f":{free_port()}/slipway", "nothing listens", "start PostgreSQL"),
+    ],
+    ids=["database", "account", "host", "port"],
+)
+def test_a_database_that_does_not_let_us_in_is_told(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch, change: Callable[[str], str], what: str, mend: str
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", change(postgres_url))
+
+    (finding,) = check_database(read_subject({}))
+
+    assert finding.status == "broken"
+    assert what in finding.what
+    assert mend in finding.mend
+
+
+@pytest.fixture
+def guarded_url(postgres_url: str) -> Iterator[str]:
+    """The database's address with the account `ada`, who has a password that the address does not hold."""
+    with ExitStack() as undone:
+        execute(postgres_url, "CREATE ROLE ada LOGIN PASSWORD 'correct-horse'")
+        undone.callback(execute, postgres_url, "DROP ROLE ada")
+        rules = Path(execute(postgres_url, "SHOW hba_file"))
+        before = rules.read_text(encoding="utf-8")
+        rules.write_text(f"host all ada all scram-sha-256\n{before}", encoding="utf-8")
+        undone.callback(execute, postgres_url, "SELECT pg_reload_conf()")
+        undone.callback(rules.write_text, before, encoding="utf-8")
+        execute(postgres_url, "SELECT pg_reload_conf()")
+        wait_for(lambda: "ada" in execute(postgres_url, "SELECT user_name::text FROM pg_hba_file_rules LIMIT 1"))
+        yield postgres_url.replace("slipway@", "ada:{password}@")
+
+
+def test_a_wrong_password_of_the_database_is_told_and_not_shown(
+    guarded_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", guarded_url.format(password="wrong-horse"))
+
+    found = diagnose(tmp_path / "home")
+
+    assert (found.exit_code, found.the("DATABASE_URL").status) == (1, "broken")
+    assert "refuses the name or the password" in found.the("DATABASE_URL").what
+    assert "DATABASE_URL" in found.the("DATABASE_URL").mend
+    assert "wrong-horse" not in found.output
+
+
+def execute(url: str, statement: str) -> str:
+    """Run a statement, each on a connection of its own, and return the first value of its answer."""
+    engine = create_engine(url.replace("postgresql://", "postgresql+psycopg2://"), isolation_level="AUTOCOMMIT")
+    try:
+        with engine.connect() as connection:
+            answer = connection.execute(text(statement))
+            return str(answer.scalar()) if answer.returns_rows else ""
+    finally:
+        engine.dispose()

@@ -1,0 +1,55 @@
+"""`slipway doctor`, run as a person runs it, and what it found."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from slipway_cli.cli import main
+from slipway_cli.doctor.findings import Finding
+from support.command import run
+from support.servers import free_port
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What the whole command said.
+
+    Attributes:
+        output: its JSON as it was printed.
+    """
+
+    exit_code: int
+    findings: list[Finding]
+    output: str
+
+    def of(self, check: str) -> list[Finding]:
+        """Return what was found by one check."""
+        return [finding for finding in self.findings if finding.check == check]
+
+    def the(self, check: str) -> Finding:
+        """Return what was found by a check that finds one thing."""
+        (finding,) = self.of(check)
+        return finding
+
+    @property
+    def broken(self) -> list[Finding]:
+        """Everything that is broken."""
+        return [finding for finding in self.findings if finding.status == "broken"]
+
+
+def diagnose(home: Path, *, port: int | None = None, mlflow_port: int | None = None) -> Diagnosis:
+    """Run the command on a folder, and on free ports where none are given."""
+    ended = run(
+        main,
+        "doctor",
+        "--json",
+        f"--home={home}",
+        f"--port={port or free_port()}",
+        f"--mlflow-port={mlflow_port or free_port()}",
+    )
+    assert ended.error == ""
+    findings = [
+        Finding(item["check"], item["status"], item["what"], item["mend"])
+        for item in json.loads(ended.output)["findings"]
+    ]
+    return Diagnosis(ended.exit_code, findings, ended.output)
