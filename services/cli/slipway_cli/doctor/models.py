@@ -9,10 +9,9 @@ from slipway_cli.doctor.subject import Subject
 from slipway_core.bundle import MANIFEST_TAG, is_digest
 from slipway_core.errors import RegistryError, RegistryNotFoundError
 from slipway_core.registry import PRODUCTION, RegisteredModel, Registry
-from slipway_core.registry.events import history
 from slipway_core.registry.mlflow import MlflowRegistry
-
-WITHDRAWN_TAG = "slipway.withdrawn"
+from slipway_core.registry.promotion import is_withdrawn
+from slipway_core.registry.trail import moved_by_hand, moves
 
 
 def check_models(subject: Subject) -> Iterator[Finding]:
@@ -71,16 +70,17 @@ def _check_model(registry: Registry, model: RegisteredModel) -> Iterator[Finding
                 f"{another}, or train one with `slipway train RECIPE`",
             )
         )
-    if WITHDRAWN_TAG in version.tags:
+    if is_withdrawn(version):
         findings.append(warning(check, f"version {number}, Production, was withdrawn before", another))
-    events = history(model.tags)
-    if not events or events[-1].version != number:
-        last = f"the history's last is {events[-1].version}" if events else "the history is empty"
+    if moved_by_hand(model):
+        before = moves(model)[-1].from_version
+        last = f"the history's last is {before}" if before else "the history is empty"
         findings.append(
             warning(
                 check,
                 f"Production was moved to version {number} outside of Slipway: {last}",
-                f"if it is meant, write it down with `slipway models promote {name} {number}`; else {another}",
+                f"if it is meant, write it down with `slipway models promote {name} {number}`; else go back with "
+                f"`slipway models rollback {name}`, or {another}",
             )
         )
     yield from findings or [ok(check, f"Production is version {number}")]

@@ -20,7 +20,18 @@ MODULES = {
         "prometheus_client",
         "psycopg2",
     ),
-    "trainer": ("slipway_trainer", "mlflow", "sklearn", "skl2onnx", "onnx", "onnxruntime", "pandas", "boto3"),
+    "trainer": (
+        "slipway_trainer",
+        "mlflow",
+        "sklearn",
+        "skl2onnx",
+        "onnx",
+        "onnxruntime",
+        "pandas",
+        "pandera",
+        "matplotlib",
+        "boto3",
+    ),
 }
 
 

@@ -1,0 +1,64 @@
+"""docs/adding-a-model.md, followed as it is written: its recipe, and every command of it, on the real stack."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.stack import RunningStack, slipway_up
+from support.waiting import wait_for
+
+pytestmark = pytest.mark.slow
+
+PAGE = (Path(__file__).parents[2] / "docs/adding-a-model.md").read_text(encoding="utf-8")
+# A promoted version is served within this.
+SERVED_SECONDS = 5.0
+
+
+@pytest.fixture
+def stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunningStack]:
+    """The stack in the reader's home, as `make demo` starts it."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with slipway_up(tmp_path / ".slipway", "--admin-password=correct-horse-7") as running_stack:
+        yield running_stack
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+
+
+def test_the_page_works_as_it_is_written(stack: RunningStack, tmp_path: Path) -> None:
+    (recipe,) = blocks("python")
+    (tmp_path / "wine.py").write_text(recipe, encoding="utf-8")
+    (tmp_path / ".venv").symlink_to(sys.prefix)
+    prepare, *steps = blocks("sh")
+    assert len(steps) == 5
+
+    def paste(commands: str) -> str:
+        script = f"set -e\n{prepare}\n{commands}"
+        script = script.replace("http://127.0.0.1:5000", stack.mlflow_url).replace("http://127.0.0.1:8000", stack.url)
+        ended = subprocess.run(
+            ["bash", "-c", script],
+            cwd=tmp_path,
+            env=os.environ,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        return ended.stdout
+
+    first, changed, promoted, asked, back = steps
+
+    kept = "version 1 is registered, and Production of wine stays as it is, as asked; the gate would agree"
+    assert kept in paste(first)
+    assert "version 2 is registered" in paste(changed)
+    assert "Production of wine is version 3 now" in paste(promoted)
+    wait_for(lambda: stack.call("GET", "/models/wine").is_success, seconds=SERVED_SECONDS, what="the new model")
+    assert "cultivar 0" in paste(asked)
+    assert "Production of wine is version 3 again; version 1 is withdrawn" in paste(back)
