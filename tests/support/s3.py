@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import boto3
 import httpx
 import pytest
 
@@ -31,10 +32,20 @@ class S3Server:
     folder: Path
 
     def make_bucket(self, name: str) -> Path:
-        """Make an empty bucket; return the folder that its objects are files of."""
-        bucket = self.folder / name
-        bucket.mkdir()
-        return bucket
+        """Make an empty bucket; return the folder that its objects are files of.
+
+        The server keeps listings, so it does not see what is put into the folder past it.
+        """
+        client = boto3.client(
+            "s3",
+            endpoint_url=self.url,
+            region_name="us-east-1",
+            aws_access_key_id=self.access_key,
+            aws_secret_access_key=self.secret_key,
+        )
+        client.create_bucket(Bucket=name)
+        client.close()
+        return self.folder / name
 
     def environment(self) -> dict[str, str]:
         """Return the variables by which boto3 and MLflow reach the server."""
@@ -49,29 +60,31 @@ class S3Server:
 
 @contextmanager
 def s3_server(folder: Path) -> Iterator[S3Server]:
-    """Run a server on a folder. The test is skipped where rclone is not installed."""
+    """Run a server that keeps everything below a folder; what is in `buckets` there is served from the start.
+
+    The test is skipped where rclone is not installed.
+    """
     rclone = shutil.which("rclone", path=str(Path(sys.executable).parent)) or shutil.which("rclone")
     if rclone is None:
         pytest.skip("rclone is not installed: there is no S3 server without it")
     buckets, own = folder / "buckets", folder / "rclone"
     for part in (buckets, own):
-        part.mkdir(parents=True)
+        part.mkdir(parents=True, exist_ok=True)
     port = free_port()
+    # Listings are cached, as by default: with --dir-cache-time=0s uploads hang now and then (rclone 1.75.2).
     command = [
         rclone,
         "serve",
         "s3",
         f"--addr=127.0.0.1:{port}",
         f"--auth-key={ACCESS_KEY},{SECRET_KEY}",
-        # What a test puts into the folder itself is seen at once.
-        "--dir-cache-time=0s",
         f"--config={own / 'rclone.conf'}",
         f"--cache-dir={own}",
         "--quiet",
         str(buckets),
     ]
-    # Not the settings of the person who runs the tests.
-    own.joinpath("rclone.conf").touch()
+    # An empty configuration, not that of the person who runs the tests.
+    (own / "rclone.conf").touch()
     log = own / "rclone.log"
     url = f"http://127.0.0.1:{port}"
     with running(command, folder=own, log=log) as process:

@@ -10,12 +10,17 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError, SSLError
+from botocore.stub import Stubber
 
 from slipway_core.errors import ConfigurationError, StorageError, StorageNotFoundError, StorageUnavailableError
-from slipway_core.storage import Storage, open_storage
+from slipway_core.storage import Storage, StoredFile, open_storage
+from slipway_core.storage.s3 import S3Storage
 from slipway_core.storage.s3_errors import told
-from support.s3 import S3Server
+from support.s3 import S3Server, s3_server
 from support.servers import free_port
+
+# S3 lists 1,000 keys in one answer.
+MORE_THAN_A_PAGE = 1_003
 
 Calls = dict[str, Callable[[Storage, Path], Any]]
 CALLS: Calls = {
@@ -40,7 +45,8 @@ def server(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
 def bucket(server: S3Server) -> str:
     """The name of a bucket that holds `iris.csv`."""
     name = uuid.uuid4().hex
-    (server.make_bucket(name) / "iris.csv").write_bytes(b"1,2")
+    server.make_bucket(name)
+    boto3.client("s3").put_object(Bucket=name, Key="iris.csv", Body=b"1,2")
     return name
 
 
@@ -79,11 +85,31 @@ def test_empty_variables_are_as_good_as_none(server: S3Server, bucket: str, monk
     assert paths(f"s3://{bucket}") == ["iris.csv"]
 
 
-def test_a_folder_marker_of_a_console_is_no_file(server: S3Server, bucket: str) -> None:
-    client = boto3.client("s3")
-    client.put_object(Bucket=bucket, Key="data/", Body=b"")
+def test_more_files_than_one_answer_holds_are_all_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "buckets/large/many"
+    folder.mkdir(parents=True)
+    names = [f"{number:04}" for number in range(MORE_THAN_A_PAGE)]
+    for name in names:
+        (folder / name).touch()
 
-    assert paths(f"s3://{bucket}") == ["iris.csv"]
+    with s3_server(tmp_path) as server:
+        for variable, value in server.environment().items():
+            monkeypatch.setenv(variable, value)
+        found = [file.path for file in open_storage("s3://large").list("many/")]
+
+    assert found == [f"many/{name}" for name in names]
+
+
+def test_a_folder_marker_of_a_console_is_no_file(server: S3Server) -> None:
+    storage = S3Storage("bucket", "data")
+    marked = {"Contents": [{"Key": "data/", "Size": 0}, {"Key": "data/iris.csv", "Size": 3}]}
+
+    # An answer of Amazon's: the test's server knows no such keys.
+    with Stubber(storage._client) as stub:
+        stub.add_response("list_objects_v2", marked)
+        found = storage.list()
+
+    assert found == [StoredFile("iris.csv", 3)]
 
 
 @pytest.mark.parametrize(
@@ -127,14 +153,14 @@ def test_wrong_keys_are_told_with_their_variables_and_not_their_values(
     assert "horse" not in str(caught.value)
 
 
-@every_call
+@pytest.mark.parametrize("call", ["list", "fetch"])
 def test_a_server_that_does_not_run_is_told_with_the_variable_of_its_address(
-    bucket: str, file: Path, monkeypatch: pytest.MonkeyPatch, call: Callable[[Storage, Path], object]
+    bucket: str, file: Path, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
 
     with pytest.raises(StorageUnavailableError, match="check that it runs, and its address in AWS_ENDPOINT_URL"):
-        call(open_storage(f"s3://{bucket}"), file)
+        CALLS[call](open_storage(f"s3://{bucket}"), file)
 
 
 @every_call
