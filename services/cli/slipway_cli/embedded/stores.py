@@ -37,8 +37,8 @@ def backend_store_uri(settings: UpSettings, home: Home) -> str:
         ours = with_absolute_file(database_url(settings.database_url.get_secret_value()))
         if _place(ours) == _place(uri):
             raise ConfigurationError(
-                f"{variable} and DATABASE_URL name one database: make a second one, as both keep their migrations under "
-                "the same name"
+                f"{variable} and DATABASE_URL name one database: make a second one, as both keep their migrations "
+                "under the same name"
             )
     return uri.render_as_string(hide_password=False)
 
