@@ -58,7 +58,7 @@ def serve(port: int, backend_store_uri: str, artifacts_destination: str) -> None
     except (CommandError, MlflowException, SQLAlchemyError) as error:
         traceback.print_exc()  # into the log; the sentence is for the person
         raise StackError(
-            "MLflow cannot use its database: check that the account may make tables in it, and bring what another "
+            "its database cannot be used: check that the account may make tables in it, and bring what another "
             "release of MLflow has made up to date with `mlflow db upgrade`"
         ) from error
     uvicorn.run("mlflow.server.fastapi_app:app", host=HOST, port=port)

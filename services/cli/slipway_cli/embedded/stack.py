@@ -150,6 +150,8 @@ class Stack:
             self._start(self._mlflow)
             self._to_train = list(self._trainers.values())
         else:
+            if self._options.has_own_registry:
+                self._tell("Starting the API and MLflow; what has no Production version is trained then.")
             # The API serves from its cache, if there is one: it goes first, and the registry comes up beside it.
             self._start(self._api)
             self._upgrade_database()
