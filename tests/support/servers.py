@@ -72,10 +72,13 @@ def mlflow_server(folder: Path, port: int | None = None) -> Iterator[str]:
         "-m",
         "slipway_cli.embedded.mlflow_server",
         f"--port={port}",
-        f"--database={folder / 'mlflow.db'}",
-        f"--artifacts={folder / 'artifacts'}",
     ]
-    environment = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    environment = {
+        "MLFLOW_BACKEND_STORE_URI": f"sqlite:///{folder / 'mlflow.db'}",
+        "MLFLOW_ARTIFACTS_DESTINATION": str(folder / "artifacts"),
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+    }
     log = folder / "mlflow.log"
     with running(command, folder=folder, log=log, environment=environment) as process:
 

@@ -23,7 +23,9 @@ class ClientSettings(ServiceSettings):
 class UpSettings(ServiceSettings):
     """What `slipway up` takes from the environment; its options win."""
 
-    file_fields: ClassVar[frozenset[str]] = frozenset({"admin_password", "database_url", "secret_key"})
+    file_fields: ClassVar[frozenset[str]] = frozenset(
+        {"admin_password", "database_url", "mlflow_backend_store_uri", "secret_key"}
+    )
 
     home: Path = Field(default=Path("~/.slipway"), description="The folder that the embedded stack writes to.")
     host: str = Field(default="127.0.0.1", description="The address that the API listens on.")
@@ -38,6 +40,16 @@ class UpSettings(ServiceSettings):
         default=None,
         validation_alias="DATABASE_URL",
         description="Slipway's database; else SQLite in the folder.",
+    )
+    mlflow_backend_store_uri: SecretStr | None = Field(
+        default=None,
+        validation_alias="MLFLOW_BACKEND_STORE_URI",
+        description="The database of its MLflow; else SQLite in the folder.",
+    )
+    mlflow_artifacts_destination: str | None = Field(
+        default=None,
+        validation_alias="MLFLOW_ARTIFACTS_DESTINATION",
+        description="Where its MLflow keeps artifacts, a folder or s3://bucket/prefix; else in the folder.",
     )
     secret_key: SecretStr | None = Field(
         default=None,

@@ -1,5 +1,7 @@
 """Connections to Slipway's own database, SQLite or PostgreSQL."""
 
+from pathlib import Path
+
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
@@ -15,11 +17,27 @@ def database_url(url: str) -> URL:
     Raises:
         ConfigurationError: it is not a URL, or of a database other than SQLite and PostgreSQL.
     """
+    parsed = with_installed_driver(url, "DATABASE_URL")
+    if (backend := parsed.get_backend_name()) not in {"postgresql", "sqlite"}:
+        raise ConfigurationError(f"DATABASE_URL names {backend}; Slipway keeps its tables in SQLite or PostgreSQL")
+    return parsed
+
+
+def with_installed_driver(url: str, variable: str) -> URL:
+    """Parse a database's URL, naming the driver that Slipway installs for SQLite and PostgreSQL.
+
+    Args:
+        url: as people write it, such as `postgresql://user:password@host/name`.
+        variable: the one that it comes from, for the error.
+
+    Raises:
+        ConfigurationError: it is not a URL.
+    """
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError) as error:
         raise ConfigurationError(
-            "DATABASE_URL is not a database URL; write sqlite:///slipway.db or postgresql://user:password@host/slipway"
+            f"{variable} is not a database URL; write sqlite:///slipway.db or postgresql://user:password@host/slipway"
         ) from error
     backend = parsed.get_backend_name()
     if backend in {"postgresql", "postgres"}:
@@ -27,7 +45,15 @@ def database_url(url: str) -> URL:
         return parsed.set(drivername="postgresql+psycopg2")
     if backend == "sqlite":
         return parsed.set(drivername="sqlite")
-    raise ConfigurationError(f"DATABASE_URL names {backend}; Slipway keeps its tables in SQLite or PostgreSQL")
+    return parsed
+
+
+def with_absolute_file(url: URL) -> URL:
+    """Return the URL with SQLite's file named from the file system's root, for processes that run elsewhere."""
+    file = url.database
+    if url.get_backend_name() != "sqlite" or not file or file == ":memory:" or file.startswith("file:"):
+        return url
+    return url.set(database=str(Path(file).absolute()))
 
 
 def connect(url: str) -> Engine:

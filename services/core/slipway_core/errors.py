@@ -5,12 +5,15 @@ SlipwayError
 ├── BundleError               a bundle is damaged, incomplete or not understood
 ├── FeaturesError             input that the model's signature does not allow
 ├── NothingToRestoreError     Production held no version before that could be restored
-└── RegistryError             the model registry refused or failed
-    ├── RegistryUnavailableError   it cannot be reached; trying again may help
-    └── RegistryNotFoundError      no such model, version or artifact
+├── RegistryError             the model registry refused or failed
+│   ├── RegistryUnavailableError   it cannot be reached; trying again may help
+│   └── RegistryNotFoundError      no such model, version or artifact
+└── StorageError              a folder or bucket of files refused or failed
+    ├── StorageUnavailableError    it cannot be reached; trying again may help
+    └── StorageNotFoundError       no such file or bucket
 
-Every message is one plain sentence that says what to do, fit to be shown to a person: it carries no file path,
-no secret and no library's name.
+Every message is one plain sentence that says what to do, fit to be shown to a person: it carries no file path (but
+paths inside a storage, as they were asked for), no secret and no library's name.
 """
 
 from collections.abc import Sequence
@@ -63,3 +66,15 @@ class RegistryUnavailableError(RegistryError):
 
 class RegistryNotFoundError(RegistryError):
     """The model registry holds no such model, version, alias or artifact."""
+
+
+class StorageError(SlipwayError):
+    """A folder or bucket of files refused a call or failed at it."""
+
+
+class StorageUnavailableError(StorageError):
+    """The S3 server cannot be reached, is busy, or breaks off."""
+
+
+class StorageNotFoundError(StorageError):
+    """The storage holds no such file, or there is no such bucket."""

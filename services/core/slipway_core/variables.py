@@ -37,5 +37,13 @@ FILE_VARIABLES = frozenset({"SLIPWAY_ADMIN_PASSWORD", "SLIPWAY_TOKEN"})
 
 # Those that other tools know too have no prefix; writing one is the likely mistake.
 UNPREFIXED = frozenset(
-    {"DATABASE_URL", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_USERNAME", "SECRET_KEY"}
+    {
+        "DATABASE_URL",
+        "MLFLOW_ARTIFACTS_DESTINATION",
+        "MLFLOW_BACKEND_STORE_URI",
+        "MLFLOW_TRACKING_PASSWORD",
+        "MLFLOW_TRACKING_URI",
+        "MLFLOW_TRACKING_USERNAME",
+        "SECRET_KEY",
+    }
 )

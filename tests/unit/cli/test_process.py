@@ -285,6 +285,19 @@ def test_bytes_that_are_no_text_do_not_hide_the_last_words(shell: Shell) -> None
     assert shell("true").last_words().endswith("broken\nend")
 
 
+def test_an_error_of_ours_is_the_sentence_that_the_log_ends_with(shell: Shell) -> None:
+    shell.log.write_text("Error: an older one\nstarting\nError: the bucket is missing: make it\n")
+
+    assert shell("true").error() == "the bucket is missing: make it"
+
+
+@pytest.mark.parametrize("log", ["", "Error: once\nserving on port 5000\n", "ValueError: Error: x\n"])
+def test_a_log_that_ends_otherwise_tells_no_error_of_ours(shell: Shell, log: str) -> None:
+    shell.log.write_text(log)
+
+    assert shell("true").error() == ""
+
+
 def test_a_command_that_does_not_exist_is_an_error_and_can_be_ended(shell: Shell) -> None:
     process = ManagedProcess("The work", ["no-such-command-here"], ENVIRONMENT, shell.folder, shell.log)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from slipway_cli.embedded.environments import Environments
 from slipway_cli.embedded.home import Home
 from slipway_cli.embedded.stack import Stack, StackOptions
 from slipway_cli.errors import StackError
@@ -65,7 +66,7 @@ def test_a_port_that_is_taken_is_told_with_its_option_and_nothing_starts(
     told: list[str] = []
 
     with pytest.raises(StackError, match=rf"port {taken_port} \(.+\): choose another with {option}"):
-        Stack(wanted, home, {}, {}, told.append).run(lambda _answers: pytest.fail("it cannot be ready"))
+        Stack(wanted, home, Environments(), told.append).run(lambda _answers: pytest.fail("it cannot be ready"))
 
     assert told == []
     assert list(home.logs.iterdir()) == []
@@ -77,7 +78,7 @@ def test_a_host_that_is_none_of_this_machine_is_told(tmp_path: Path) -> None:
     home.make()
 
     with pytest.raises(StackError, match=r"cannot listen on 192\.0\.2\.1 port \d+ \(.+\)"):
-        Stack(wanted, home, {}, {}, lambda _line: None).run(lambda _answers: None)
+        Stack(wanted, home, Environments(), lambda _line: None).run(lambda _answers: None)
 
 
 def test_signals_mean_afterwards_what_they_meant_before(tmp_path: Path, taken_port: int) -> None:
@@ -87,6 +88,6 @@ def test_signals_mean_afterwards_what_they_meant_before(tmp_path: Path, taken_po
     home.make()
 
     with pytest.raises(StackError):
-        Stack(options(mlflow_port=taken_port), home, {}, {}, lambda _line: None).run(lambda _answers: None)
+        Stack(options(mlflow_port=taken_port), home, Environments(), lambda _line: None).run(lambda _answers: None)
 
     assert [signal.getsignal(number) for number in numbers] == before

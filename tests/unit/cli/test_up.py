@@ -131,3 +131,16 @@ def test_a_service_that_is_not_installed_is_told(
 
     assert up().error.endswith(f"is not installed here: run `pip install 'slipway[{extra}]'`\n")
     assert not folder.exists()
+
+
+def test_one_database_for_mlflow_and_slipway_is_refused_before_anything_is_made(
+    up: Up, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in ("MLFLOW_BACKEND_STORE_URI", "DATABASE_URL"):
+        monkeypatch.setenv(variable, "postgresql://u:hunter2@db.invalid/one")
+
+    ended = up()
+
+    assert "MLFLOW_BACKEND_STORE_URI and DATABASE_URL name one database" in ended.error
+    assert "hunter2" not in ended.error
+    assert not folder.exists()

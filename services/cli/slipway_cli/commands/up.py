@@ -10,8 +10,10 @@ from typing import Annotated
 import typer
 
 from slipway_cli.commands.train import trainer_command
+from slipway_cli.embedded.environments import Environments, environments
 from slipway_cli.embedded.home import Home
 from slipway_cli.embedded.stack import Stack, StackOptions
+from slipway_cli.embedded.stores import artifacts_destination, backend_store_uri, slipway_database_url
 from slipway_cli.settings import UpSettings
 from slipway_core.errors import ConfigurationError
 from slipway_core.logging import configure_logging
@@ -19,7 +21,6 @@ from slipway_core.policy import why_password_is_unsafe
 from slipway_core.settings import load_settings
 
 REGISTRY_WAIT_SECONDS = 120
-SECRETS = frozenset({"SECRET_KEY", "DATABASE_URL", "SLIPWAY_ADMIN_PASSWORD", "SLIPWAY_TOKEN"})
 
 
 def up(
@@ -40,6 +41,7 @@ def up(
     """Run MLflow, the trainer and the API on this machine, without Docker.
 
     The first start trains and promotes a model; the next ones take up where it was. Ctrl-C ends all of it.
+    MLFLOW_BACKEND_STORE_URI, MLFLOW_ARTIFACTS_DESTINATION and DATABASE_URL put it on PostgreSQL and S3.
     Example: `slipway up --port 8080`
     """
     began = time.monotonic()
@@ -66,16 +68,15 @@ def up(
         mlflow_port=settings.mlflow_port,
         recipes=recipes,
         default_model=settings.default_model or recipes[0],
-        database_url=settings.database_url.get_secret_value()
-        if settings.database_url
-        else f"sqlite:///{folder.slipway_database}",
+        database_url=slipway_database_url(settings, folder),
         trainer_command=tuple(command),
+        has_own_registry=settings.mlflow_backend_store_uri is not None,
     )
+    backend_store_uri(settings, folder)  # refuse before anything is made
     folder.make()
     with folder.locked():
         password, is_new = folder.admin_password(wanted)
-        secrets = _secrets(settings, options, folder, password)
-        stack = Stack(options, folder, _environment(options, folder), secrets, typer.echo)
+        stack = Stack(options, folder, _environments(settings, options, folder, password), typer.echo)
         if wanted is not None and wanted != password:
             typer.echo(f"The given password is not used: the account was made before; see {folder.password_file}.")
 
@@ -87,31 +88,31 @@ def up(
     typer.echo("Everything has ended.")
 
 
-def _environment(options: StackOptions, home: Home) -> dict[str, str]:
-    """Return what every process gets: no secret."""
-    inherited = {name: value for name, value in os.environ.items() if name not in SECRETS}
-    return {
-        **inherited,
-        "MLFLOW_TRACKING_URI": options.mlflow_url,
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        # The stack's parts meet on loopback, whatever proxy leads elsewhere.
-        "NO_PROXY": ",".join(filter(None, [os.environ.get("NO_PROXY"), "127.0.0.1,localhost"])),
-        "SLIPWAY_CACHE_DIR": str(home.cache),
-        "SLIPWAY_DEFAULT_MODEL": options.default_model,
-        "SLIPWAY_HOST": options.host,
-        "SLIPWAY_PORT": str(options.port),
-    }
-
-
-def _secrets(settings: UpSettings, options: StackOptions, home: Home, password: str) -> dict[str, str]:
-    """Return what the API alone gets."""
+def _environments(settings: UpSettings, options: StackOptions, home: Home, password: str) -> Environments:
     key = settings.secret_key.get_secret_value() if settings.secret_key else home.secret_key()
-    return {
-        "SECRET_KEY": key,
-        "DATABASE_URL": options.database_url,
-        "SLIPWAY_ADMIN_USERNAME": settings.admin_username,
-        "SLIPWAY_ADMIN_PASSWORD": password,
-    }
+    return environments(
+        os.environ,
+        {
+            "MLFLOW_TRACKING_URI": options.mlflow_url,
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            # The stack's parts meet on loopback, whatever proxy leads elsewhere.
+            "NO_PROXY": ",".join(filter(None, [os.environ.get("NO_PROXY"), "127.0.0.1,localhost"])),
+            "SLIPWAY_CACHE_DIR": str(home.cache),
+            "SLIPWAY_DEFAULT_MODEL": options.default_model,
+            "SLIPWAY_HOST": options.host,
+            "SLIPWAY_PORT": str(options.port),
+        },
+        stores={
+            "MLFLOW_BACKEND_STORE_URI": backend_store_uri(settings, home),
+            "MLFLOW_ARTIFACTS_DESTINATION": artifacts_destination(settings, home),
+        },
+        api_secrets={
+            "SECRET_KEY": key,
+            "DATABASE_URL": options.database_url,
+            "SLIPWAY_ADMIN_USERNAME": settings.admin_username,
+            "SLIPWAY_ADMIN_PASSWORD": password,
+        },
+    )
 
 
 def _welcome(

@@ -9,6 +9,8 @@ from pathlib import Path
 
 LOG_LIMIT_BYTES = 10 * 1024 * 1024
 TAIL_BYTES = 4096
+# How every command of ours tells its error.
+ERROR_PREFIX = "Error: "
 
 
 class ManagedProcess:
@@ -90,6 +92,11 @@ class ManagedProcess:
             log.seek(max(0, log.tell() - TAIL_BYTES))
             lines = log.read().decode(errors="replace").splitlines()
         return "\n".join(lines[-8:])
+
+    def error(self) -> str:
+        """Return the sentence that the log ends with, if the command ended with an error of ours; else nothing."""
+        last = self.last_words().rpartition("\n")[2]
+        return last.removeprefix(ERROR_PREFIX) if last.startswith(ERROR_PREFIX) else ""
 
     def _signal(self, number: int) -> None:
         if self._process is None or self._swept:

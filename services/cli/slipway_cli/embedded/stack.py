@@ -4,13 +4,14 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
 import httpx
 
+from slipway_cli.embedded.environments import Environments
 from slipway_cli.embedded.home import Home
 from slipway_cli.embedded.process import ManagedProcess
 from slipway_cli.errors import StackError
@@ -37,6 +38,7 @@ class StackOptions:
         recipes: the models that are trained if they have no Production version.
         default_model: what /predict uses.
         database_url: Slipway's database.
+        has_own_registry: MLflow keeps its runs in a database of the person's, which may hold models already.
         trainer_command: the command that trains, to which the recipe's name is added.
     """
 
@@ -47,6 +49,7 @@ class StackOptions:
     default_model: str
     database_url: str
     trainer_command: tuple[str, ...]
+    has_own_registry: bool = False
 
     @property
     def api_url(self) -> str:
@@ -67,8 +70,7 @@ class Stack:
         self,
         options: StackOptions,
         home: Home,
-        environment: Mapping[str, str],
-        secrets: Mapping[str, str],
+        environments: Environments,
         tell: Callable[[str], None],
     ) -> None:
         """Prepare a stack.
@@ -76,8 +78,7 @@ class Stack:
         Args:
             options: what to start.
             home: the folder that all of it writes to.
-            environment: what each process gets.
-            secrets: what the API gets beside it.
+            environments: what each process finds in its environment.
             tell: prints a line for the person.
         """
         self._options = options
@@ -86,23 +87,22 @@ class Stack:
         self._stopping = False
         self._mlflow = ManagedProcess(
             "MLflow",
-            _mlflow_command(options, home),
-            # Without job execution it is one process and 0.4 GB, with it 15 and 2.3 GB.
-            {**environment, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+            [sys.executable, "-m", "slipway_cli.embedded.mlflow_server", f"--port={options.mlflow_port}"],
+            environments.mlflow,
             home.root,
             home.logs / "mlflow.log",
         )
         self._api = ManagedProcess(
             "The API",
             [sys.executable, "-m", "slipway_api", "serve"],
-            {**environment, **secrets},
+            environments.api,
             home.root,
             home.logs / "api.log",
         )
         # Data paths that a person gave are relative to where the person stands, so the trainer stays there.
         self._trainers = {
             recipe: ManagedProcess(
-                f"The training of {recipe}", [*options.trainer_command, recipe], environment, Path.cwd(), None
+                f"The training of {recipe}", [*options.trainer_command, recipe], environments.trainer, Path.cwd(), None
             )
             for recipe in options.recipes
         }
@@ -143,14 +143,16 @@ class Stack:
             (self._options.host, self._options.port, "--port"),
         ):
             _check_port(host, port, option)
-        is_new = not self._home.mlflow_database.exists()
+        is_new = not self._options.has_own_registry and not self._home.mlflow_database.exists()
         if is_new:
             # There is nothing to serve yet: the training has the second core until the registry answers.
             self._tell("Starting MLflow and the first training, then the API; this takes a moment.")
             self._start(self._mlflow)
             self._to_train = list(self._trainers.values())
         else:
-            # The API serves from its cache: it goes first, and the registry comes up beside it.
+            if self._options.has_own_registry:
+                self._tell("Starting the API and MLflow; what has no Production version is trained then.")
+            # The API serves from its cache, if there is one: it goes first, and the registry comes up beside it.
             self._start(self._api)
             self._upgrade_database()
             self._start(self._mlflow)
@@ -205,9 +207,12 @@ class Stack:
                 ends = self._early_ends[name] = self._early_ends.get(name, 0) + 1 if early else 1
                 # What has worked once is tried for as long as it takes.
                 if early and ends >= EARLY_ENDS and not self._ready:
+                    if error := process.error():
+                        raise StackError(f"{name} cannot start: {error}")
                     raise StackError(f"{name} does not stay up; it said last:\n{process.last_words()}")
                 pause = min(FIRST_PAUSE_SECONDS * 2 ** (ends - 1), LONGEST_PAUSE_SECONDS)
-                self._tell(f"{name} has ended (exit code {process.exit_code}); starting it again.")
+                why = process.error() or f"exit code {process.exit_code}"
+                self._tell(f"{name} has ended ({why}); starting it again.")
                 self._restart_at[name] = now + pause
             elif now >= self._restart_at[name]:
                 del self._restart_at[name]
@@ -240,17 +245,6 @@ class Stack:
             for process in (*self._trainers.values(), self._api, self._mlflow):
                 process.kill()
         self._stopping = True
-
-
-def _mlflow_command(options: StackOptions, home: Home) -> list[str]:
-    return [
-        sys.executable,
-        "-m",
-        "slipway_cli.embedded.mlflow_server",
-        f"--port={options.mlflow_port}",
-        f"--database={home.mlflow_database}",
-        f"--artifacts={home.artifacts}",
-    ]
 
 
 def _check_port(host: str, port: int, option: str) -> None:

@@ -1,0 +1,52 @@
+"""Whether MLflow's stores can be used, asked before MLflow starts."""
+
+import sys
+
+from slipway_cli.errors import StackError
+from slipway_core.errors import ConfigurationError, StorageError
+
+CONNECT_TIMEOUT_SECONDS = 5
+
+
+def check_database(uri: str) -> None:
+    """Connect once: MLflow itself tries for minutes, and then says it in a hundred lines.
+
+    Raises:
+        StackError: the database cannot be opened; what its driver said is on standard error.
+    """
+    if uri.startswith("sqlite:"):
+        return
+    from sqlalchemy import create_engine  # noqa: PLC0415
+    from sqlalchemy.engine import make_url  # noqa: PLC0415
+    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
+
+    backend = make_url(uri).get_backend_name()
+    arguments = {"connect_timeout": CONNECT_TIMEOUT_SECONDS} if backend == "postgresql" else {}
+    try:
+        engine = create_engine(uri, connect_args=arguments)
+        engine.connect().close()
+        engine.dispose()
+    except ImportError as error:
+        raise StackError(f"the driver of {backend} is not installed here: install {error.name} with pip") from error
+    except SQLAlchemyError as error:
+        print(getattr(error, "orig", None) or type(error).__name__, file=sys.stderr)
+        raise StackError(
+            "the database of MLFLOW_BACKEND_STORE_URI cannot be opened: check that its server runs, that the database "
+            "exists, and the account and password"
+        ) from error
+
+
+def check_artifacts(destination: str) -> None:
+    """Ask a bucket for something: MLflow itself would notice with the first file, after the training.
+
+    Raises:
+        StackError: the bucket cannot be used.
+    """
+    if not destination.startswith("s3://"):
+        return
+    from slipway_core.storage import open_storage  # noqa: PLC0415
+
+    try:
+        open_storage(destination).exists("slipway")
+    except (ConfigurationError, StorageError) as error:
+        raise StackError(f"MLFLOW_ARTIFACTS_DESTINATION cannot be used: {error}") from error

@@ -1,0 +1,98 @@
+"""Files in a folder of this machine."""
+
+import builtins
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from slipway_core.errors import StorageError, StorageNotFoundError
+from slipway_core.storage.base import StoredFile, checked_path, checked_prefix
+from slipway_core.storage.whole_file import is_part, whole_file
+
+
+class LocalStorage:
+    """A storage whose root is a folder; the folder is made by the first `put`.
+
+    Linked files are listed and read as what they link to; linked folders are not listed, as they may lead round.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root.expanduser().absolute()
+
+    @property
+    def location(self) -> str:
+        """The folder's absolute path."""
+        return str(self._root)
+
+    def list(self, prefix: str = "") -> builtins.list[StoredFile]:
+        """Return the files whose path begins with `prefix`, in the order of their paths."""
+        folder = self._root / checked_prefix(prefix).rpartition("/")[0]
+        found = []
+        with _told(prefix or "the storage's folder"):
+            for parent, _, names in os.walk(folder, onerror=_raise_unless_missing):
+                for name in names:
+                    file = Path(parent, name)
+                    path = file.relative_to(self._root).as_posix()
+                    if is_part(name) or not path.startswith(prefix):
+                        continue
+                    try:
+                        status = file.stat()
+                    except FileNotFoundError:  # removed since, or a link to nothing
+                        continue
+                    if stat.S_ISREG(status.st_mode):
+                        found.append(StoredFile(path, status.st_size))
+        return sorted(found)
+
+    def fetch(self, path: str, destination: Path) -> None:
+        """Copy a file to `destination`."""
+        with (
+            _told(path),
+            self._file(path).open("rb") as stored,
+            _told(destination.name),
+            whole_file(destination) as out,
+        ):
+            shutil.copyfileobj(stored, out)
+
+    def put(self, path: str, source: Path) -> None:
+        """Copy a local file to a path."""
+        file = self._file(path)
+        with _told(source.name), source.open("rb") as given, _told(path), whole_file(file) as out:
+            shutil.copyfileobj(given, out)
+
+    def delete(self, path: str) -> None:
+        """Remove a file; one that does not exist is removed already."""
+        with _told(path):
+            self._file(path).unlink(missing_ok=True)
+
+    def exists(self, path: str) -> bool:
+        """Tell whether there is a file of that path."""
+        with _told(path):
+            return self._file(path).is_file()
+
+    def _file(self, path: str) -> Path:
+        return self._root / checked_path(path)
+
+
+@contextmanager
+def _told(what: str) -> Iterator[None]:
+    """Turn what the system says of a file into our own error.
+
+    Args:
+        what: the file, as the person named it.
+    """
+    try:
+        yield
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise StorageNotFoundError(f"there is no file {what}: check its name and the storage's location") from error
+    except OSError as error:
+        raise StorageError(f"{what} cannot be read or written: {error.strerror}") from error
+
+
+def _raise_unless_missing(error: OSError) -> None:
+    """Let a folder that does not exist be an empty one."""
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        return
+    raise error

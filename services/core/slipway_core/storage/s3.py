@@ -1,0 +1,157 @@
+"""Files in an S3 bucket: Amazon's, or that of any server that speaks its protocol.
+
+Keys, region and endpoint come from boto3's own chain: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_DEFAULT_REGION,
+AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, profiles and roles. Besides, MLFLOW_S3_ENDPOINT_URL is the endpoint where AWS's
+variables name none: who runs MLflow has set that one.
+"""
+
+import builtins
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from slipway_core.errors import ConfigurationError, StorageError, StorageNotFoundError
+from slipway_core.storage.base import StoredFile, checked_path, checked_prefix
+from slipway_core.storage.s3_errors import NO_KEYS, told
+from slipway_core.storage.whole_file import whole_file
+
+ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "MLFLOW_S3_ENDPOINT_URL")
+# Servers that are not Amazon's have one region, whose name signs requests all the same.
+REGION_OF_OTHERS = "us-east-1"
+CONNECT_TIMEOUT_SECONDS = 5
+READ_TIMEOUT_SECONDS = 30
+ATTEMPTS = 3
+
+BUCKET = re.compile(r"[a-zA-Z0-9._-]{1,255}")  # what botocore takes
+
+
+class S3Storage:
+    """A storage whose root is a prefix of a bucket's keys. The bucket must exist."""
+
+    def __init__(self, bucket: str, prefix: str = "") -> None:
+        """Prepare a client; nothing is connected yet.
+
+        Raises:
+            ConfigurationError: bucket or prefix cannot be one, or S3's client is not installed or not configured.
+        """
+        if not BUCKET.fullmatch(bucket):
+            raise ConfigurationError("the location names no bucket: write s3://bucket/prefix")
+        self._bucket = bucket
+        try:
+            root = checked_prefix(prefix).removesuffix("/")
+        except StorageError as error:
+            raise ConfigurationError(
+                f"the prefix after the bucket {bucket} cannot be one: write s3://bucket/prefix"
+            ) from error
+        self._root = f"{root}/" if root else ""
+        self._client = _client()
+
+    @property
+    def location(self) -> str:
+        """The root as a URL, `s3://bucket/prefix`."""
+        return f"s3://{self._bucket}/{self._root}".removesuffix("/")
+
+    def list(self, prefix: str = "") -> builtins.list[StoredFile]:
+        """Return the files whose path begins with `prefix`, in the order of their paths."""
+        found: builtins.list[StoredFile] = []
+        with told(self._bucket):
+            # A page has 1,000 keys at most.
+            pages = self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=self._bucket, Prefix=self._root + checked_prefix(prefix)
+            )
+            for page in pages:
+                found += [
+                    StoredFile(item["Key"].removeprefix(self._root), int(item["Size"]))
+                    for item in page.get("Contents", ())
+                    # A key that ends in a slash is how consoles mark an empty folder.
+                    if not item["Key"].endswith("/")
+                ]
+        return sorted(found)
+
+    def fetch(self, path: str, destination: Path) -> None:
+        """Download a file to `destination`."""
+        key = self._key(path)
+        try:
+            with told(self._bucket, path), whole_file(destination) as out:
+                self._client.download_fileobj(self._bucket, key, out)
+        except StorageNotFoundError:
+            self._check_bucket()
+            raise
+        except OSError as error:
+            raise StorageError(f"{destination.name} cannot be written: {error.strerror}") from error
+
+    def put(self, path: str, source: Path) -> None:
+        """Upload a local file to a path, in parts if it is large."""
+        key = self._key(path)
+        try:
+            with source.open("rb") as given, told(self._bucket, path):
+                self._client.upload_fileobj(given, self._bucket, key)
+        except OSError as error:
+            raise StorageError(f"{source.name} cannot be read: {error.strerror}") from error
+
+    def delete(self, path: str) -> None:
+        """Remove a file; one that does not exist is removed already."""
+        try:
+            with told(self._bucket, path):
+                self._client.delete_object(Bucket=self._bucket, Key=self._key(path))
+        except StorageNotFoundError:
+            self._check_bucket()
+
+    def exists(self, path: str) -> bool:
+        """Tell whether there is a file of that path."""
+        try:
+            with told(self._bucket, path):
+                self._client.head_object(Bucket=self._bucket, Key=self._key(path))
+        except StorageNotFoundError:
+            self._check_bucket()
+            return False
+        return True
+
+    def _key(self, path: str) -> str:
+        return self._root + checked_path(path)
+
+    def _check_bucket(self) -> None:
+        """Raise StorageNotFoundError if it is the bucket that is missing; S3's answer for a file need not tell."""
+        with told(self._bucket):
+            self._client.head_bucket(Bucket=self._bucket)
+
+
+def _client() -> Any:  # noqa: ANN401  # boto3 has no types
+    """Return boto3's client for S3.
+
+    Raises:
+        ConfigurationError: boto3 is not installed, or what it is configured by is wrong.
+    """
+    try:
+        import boto3  # noqa: PLC0415  # it costs a third of a second, and few need it
+        from botocore.config import Config  # noqa: PLC0415
+        from botocore.exceptions import BotoCoreError, PartialCredentialsError  # noqa: PLC0415
+    except ImportError as error:
+        raise ConfigurationError("S3's client is not installed here: run `pip install 'slipway[trainer]'`") from error
+    endpoint = next((os.environ[name] for name in ENDPOINT_VARIABLES if os.environ.get(name)), None)
+    config = Config(
+        connect_timeout=CONNECT_TIMEOUT_SECONDS,
+        read_timeout=READ_TIMEOUT_SECONDS,
+        retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
+        # Servers that are not Amazon's are reached by one name, and need not know Amazon's newer checksums.
+        s3={"addressing_style": "path"} if endpoint else None,
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+    )
+    try:
+        # The default session is shared and not for threads.
+        session = boto3.session.Session()
+        region = session.region_name or (REGION_OF_OTHERS if endpoint else None)
+        return session.client("s3", endpoint_url=endpoint, region_name=region, config=config)
+    except PartialCredentialsError as error:
+        raise ConfigurationError(NO_KEYS) from error
+    except BotoCoreError as error:
+        raise ConfigurationError(
+            f"S3's client cannot be made ({type(error).__name__}): check AWS_PROFILE and AWS_DEFAULT_REGION"
+        ) from error
+    except ValueError as error:
+        raise ConfigurationError(
+            "the endpoint of S3 is not an address: write http://host:9000 into AWS_ENDPOINT_URL or "
+            "MLFLOW_S3_ENDPOINT_URL"
+        ) from error

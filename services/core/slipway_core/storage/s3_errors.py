@@ -1,0 +1,118 @@
+"""What S3 and its client say is wrong, in our own errors."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from slipway_core.errors import StorageError, StorageNotFoundError, StorageUnavailableError
+
+NO_KEYS = "there are no keys for S3: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
+SERVER_FAULT = 500
+# Of an answer without a body, botocore knows the status alone.
+MISSING_CODES = frozenset({"NoSuchKey", "NotFound", "404"})
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Codes of S3's error answers that mean one thing to a person.
+
+    Attributes:
+        sentence: may hold `{bucket}` and `{code}`.
+    """
+
+    codes: frozenset[str]
+    kind: type[StorageError]
+    sentence: str
+
+
+NO_BUCKET = Refusal(
+    frozenset({"NoSuchBucket"}),
+    StorageNotFoundError,
+    "there is no bucket {bucket}: make it, or check its name and the address of the S3 server",
+)
+BUSY = Refusal(
+    frozenset({"RequestTimeout", "ServiceUnavailable", "SlowDown", "Throttling", "ThrottlingException"}),
+    StorageUnavailableError,
+    "the S3 server failed or is busy ({code}): try again later",
+)
+OTHER = Refusal(
+    frozenset(), StorageError, "S3 refused what was asked of the bucket {bucket} ({code}): check the bucket's rules"
+)
+REFUSALS = (
+    NO_BUCKET,
+    BUSY,
+    Refusal(
+        frozenset(
+            {"AccessDenied", "AllAccessDisabled", "Forbidden", "403", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
+        ),
+        StorageError,
+        "S3 refused access to the bucket {bucket}: check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and what they "
+        "may do there",
+    ),
+    Refusal(
+        frozenset({"ExpiredToken", "InvalidToken", "TokenRefreshRequired"}),
+        StorageError,
+        "S3 refused the session token: log in to AWS again, or renew AWS_SESSION_TOKEN",
+    ),
+    Refusal(
+        frozenset({"RequestTimeTooSkewed"}),
+        StorageError,
+        "S3 refused the time of this machine: set its clock",
+    ),
+    Refusal(
+        frozenset({"301", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "PermanentRedirect"}),
+        StorageError,
+        "the bucket {bucket} is in another region: name it in AWS_DEFAULT_REGION",
+    ),
+)
+
+
+@contextmanager
+def told(bucket: str, path: str | None = None) -> Iterator[None]:
+    """Turn what boto3 raises into our own errors.
+
+    Args:
+        bucket: the bucket that is called.
+        path: the file that the call is about; without it, the call is about the bucket.
+
+    Raises:
+        StorageError: boto3 raised inside the block.
+    """
+    from boto3.exceptions import Boto3Error  # noqa: PLC0415  # whoever comes here has it, and others need not
+    from botocore import exceptions as boto  # noqa: PLC0415
+    from s3transfer.exceptions import RetriesExceededError  # noqa: PLC0415
+
+    try:
+        yield
+    except boto.ClientError as error:
+        raise _refused(error.response, bucket, path) from error
+    except (boto.NoCredentialsError, boto.PartialCredentialsError, boto.CredentialRetrievalError) as error:
+        raise StorageError(NO_KEYS) from error
+    except boto.SSLError as error:
+        raise StorageUnavailableError(
+            "the certificate of the S3 server is not trusted: name its authority's file in AWS_CA_BUNDLE"
+        ) from error
+    except (boto.ConnectionError, boto.HTTPClientError, boto.IncompleteReadError, RetriesExceededError) as error:
+        raise StorageUnavailableError(
+            f"the S3 server of the bucket {bucket} cannot be reached, or broke off: check that it runs, and its "
+            "address in AWS_ENDPOINT_URL or MLFLOW_S3_ENDPOINT_URL"
+        ) from error
+    except (boto.BotoCoreError, Boto3Error) as error:
+        raise StorageError(
+            f"S3 cannot be used ({type(error).__name__}): check AWS's variables, and the profile if there is one"
+        ) from error
+
+
+def _refused(response: dict[str, Any], bucket: str, path: str | None) -> StorageError:
+    """Return our own error for an error answer, as botocore parsed it."""
+    code = str(response.get("Error", {}).get("Code", ""))
+    status = int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    if code in MISSING_CODES and path is not None:
+        return StorageNotFoundError(f"there is no file {path}: check its name and the storage's location")
+    if code in MISSING_CODES:
+        refusal = NO_BUCKET
+    else:
+        otherwise = BUSY if status >= SERVER_FAULT else OTHER
+        refusal = next((refusal for refusal in REFUSALS if code in refusal.codes), otherwise)
+    return refusal.kind(refusal.sentence.format(bucket=bucket, code=code or status))

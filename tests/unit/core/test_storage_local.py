@@ -1,0 +1,129 @@
+"""Files in a folder: locations, writes that are whole or nothing, and what the system refuses."""
+
+import errno
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from slipway_core.errors import ConfigurationError, StorageError
+from slipway_core.storage import open_storage
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """A local file to be stored."""
+    path = tmp_path / "given.csv"
+    path.write_bytes(b"new content")
+    return path
+
+
+def test_a_folder_is_opened_by_its_path(tmp_path: Path) -> None:
+    assert open_storage(str(tmp_path)).location == str(tmp_path)
+
+
+def test_a_relative_folder_is_one_of_where_we_stand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    storage = open_storage("data")
+    monkeypatch.chdir("/")
+
+    assert storage.location == str(tmp_path / "data")
+
+
+def test_the_tilde_is_the_persons_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    assert open_storage("~/data").location == str(tmp_path / "data")
+
+
+@pytest.mark.parametrize("authority", ["", "localhost"])
+def test_a_folder_is_opened_by_its_url(tmp_path: Path, authority: str) -> None:
+    assert open_storage(f"file://{authority}{tmp_path}/a%20b").location == str(tmp_path / "a b")
+
+
+@pytest.mark.parametrize(
+    ("location", "words"),
+    [
+        ("", "the location is empty"),
+        ("gs://bucket/data", "gs:// is not understood"),
+        ("https://example.org/data", "https:// is not understood"),
+        ("file://server/share", "write file:///folder"),
+        ("file://", "write file:///folder"),
+    ],
+)
+def test_what_is_no_location_is_told_with_one_to_follow(location: str, words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        open_storage(location)
+
+
+def test_a_write_that_fails_leaves_what_was_there(
+    tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = open_storage(str(tmp_path / "kept"))
+    storage.put("iris.csv", source)
+
+    def disk_is_full(given: object, out: object) -> None:
+        out.write(b"half")  # type: ignore[attr-defined]  # an open file
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(shutil, "copyfileobj", disk_is_full)
+    with pytest.raises(StorageError) as caught:
+        storage.put("iris.csv", source)
+
+    assert str(caught.value) == "iris.csv cannot be read or written: No space left on device"
+    assert {file.name: file.read_bytes() for file in (tmp_path / "kept").iterdir()} == {"iris.csv": b"new content"}
+
+
+def test_what_is_being_written_is_not_listed(tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage = open_storage(str(tmp_path / "kept"))
+    copy, listed = shutil.copyfileobj, []
+
+    def look_on(given: object, out: object) -> None:
+        listed.append((storage.list(), list((tmp_path / "kept").iterdir())))
+        copy(given, out)  # type: ignore[arg-type]  # open files
+
+    monkeypatch.setattr(shutil, "copyfileobj", look_on)
+    storage.put("iris.csv", source)
+
+    [(seen, there)] = listed
+    assert (seen, len(there)) == ([], 1)
+
+
+def test_a_stored_file_is_as_readable_as_any_that_the_person_makes(tmp_path: Path, source: Path) -> None:
+    storage = open_storage(str(tmp_path / "kept"))
+
+    storage.put("iris.csv", source)
+
+    assert (tmp_path / "kept/iris.csv").stat().st_mode == source.stat().st_mode
+
+
+def test_a_folder_in_a_files_place_is_told_without_the_machines_own_path(tmp_path: Path, source: Path) -> None:
+    storage = open_storage(str(tmp_path / "kept"))
+    storage.put("data/iris.csv", source)
+
+    with pytest.raises(StorageError) as caught:
+        storage.put("data", source)
+
+    assert str(caught.value) == "data cannot be read or written: Is a directory"
+
+
+def test_a_linked_file_is_listed_and_a_link_to_nothing_is_not(tmp_path: Path, source: Path) -> None:
+    storage = open_storage(str(tmp_path / "kept"))
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept/linked.csv").symlink_to(source)
+    (tmp_path / "kept/broken.csv").symlink_to(tmp_path / "nowhere")
+
+    storage.fetch("linked.csv", tmp_path / "back.csv")
+
+    assert [(file.path, file.size_bytes) for file in storage.list()] == [("linked.csv", len(source.read_bytes()))]
+    assert (tmp_path / "back.csv").read_bytes() == source.read_bytes()
+
+
+def test_a_linked_folder_that_leads_round_does_not_keep_the_list_from_ending(tmp_path: Path, source: Path) -> None:
+    storage = open_storage(str(tmp_path / "kept"))
+    storage.put("data/iris.csv", source)
+    (tmp_path / "kept/data/round").symlink_to(tmp_path / "kept", target_is_directory=True)
+
+    assert [file.path for file in storage.list()] == ["data/iris.csv"]
