@@ -5,7 +5,6 @@ import os
 import sys
 import time
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -54,10 +53,10 @@ def recipes() -> None:
 def train(
     recipe: Annotated[str, typer.Argument(help="The recipe's name, such as `iris`, or the path of its Python file.")],
     data: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            help="The data: a CSV file, or the folder that holds it; else SLIPWAY_DATA_DIR is looked at, then it is "
-            "fetched."
+            help="The data: a CSV file or the folder that holds it, `s3://bucket/…` too; else SLIPWAY_DATA_DIR is "
+            "looked at, then it is fetched."
         ),
     ] = None,
     settings: Annotated[
@@ -143,7 +142,7 @@ def main() -> None:
     # Before pandas is validated: Pandera reminds of a package that nothing here uses.
     os.environ.setdefault("DISABLE_PANDERA_IMPORT_WARNING", "True")
     try:
-        app()
+        app(prog_name="slipway-trainer")
     except SlipwayError as error:
         print(f"Error: {error}", file=sys.stderr)
         raise SystemExit(1) from error

@@ -76,8 +76,8 @@ class Stopwatch:
 def run_pipeline(
     recipe: Recipe,
     *,
-    data: Path | None,
-    data_dir: Path,
+    data: str | Path | None,
+    data_dir: str | Path,
     mode: Literal["auto", "never", "force"],
     open_registry: Callable[[], tuple[Tracker, Registry]],
     by: str,
@@ -87,7 +87,7 @@ def run_pipeline(
 
     Args:
         recipe: what to train.
-        data: the data's file, where it was given by hand.
+        data: the data's file or folder, where it was given by hand; `s3://bucket/…` too.
         data_dir: where the recipe's data is looked for next.
         mode: whether the gate promotes (`auto`), nobody (`never`), or the caller whatever the gate says (`force`).
         open_registry: called once everything is evaluated, so that training need not wait for a server that is

@@ -1,7 +1,5 @@
 """What the trainer can be told by environment variables."""
 
-from pathlib import Path
-
 from pydantic import Field
 
 from slipway_core.registry.settings import RegistrySettings
@@ -10,4 +8,7 @@ from slipway_core.registry.settings import RegistrySettings
 class TrainerSettings(RegistrySettings):
     """The trainer's settings."""
 
-    data_dir: Path = Field(default=Path("data"), description="Where recipes look for data before they download it.")
+    data_dir: str = Field(
+        default="data",
+        description="Where recipes look for data before they download it: a folder, or s3://bucket/prefix.",
+    )

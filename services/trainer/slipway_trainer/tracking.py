@@ -78,8 +78,7 @@ class Tracker:
             RegistryError: the server refused or failed.
         """
         try:
-            experiment = self._client.get_experiment_by_name(recipe.name)
-            experiment_id = experiment.experiment_id if experiment else self._client.create_experiment(recipe.name)
+            experiment_id = self._experiment(recipe.name)
             stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started_at))
             parent = self._start(experiment_id, f"{recipe.name} {stamp}", started_at, tags)
         except MlflowException as error:
@@ -185,6 +184,17 @@ class Tracker:
             self._log(runs.parent, {f"seconds_{step}": value for step, value in seconds.items()}, {})
         except MlflowException as error:
             raise _refused(error) from error
+
+    def _experiment(self, name: str) -> str:
+        """Return the experiment of that name; of two trainings that make it at once, one finds it made."""
+        if (experiment := self._client.get_experiment_by_name(name)) is None:
+            try:
+                return str(self._client.create_experiment(name))
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                    raise
+                experiment = self._client.get_experiment_by_name(name)
+        return str(experiment.experiment_id)
 
     def _fail(self, run_id: str) -> None:
         with contextlib.suppress(MlflowException):

@@ -3,7 +3,6 @@
 import importlib.util
 import subprocess
 import sys
-from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -16,10 +15,10 @@ def train(
         str, typer.Argument(help="The recipe's name, such as `iris` or `bike-demand`, or the path of its Python file.")
     ],
     data: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            help="The data: a CSV file, or the folder that holds it; else SLIPWAY_DATA_DIR is looked at, then it is "
-            "fetched."
+            help="The data: a CSV file or the folder that holds it, `s3://bucket/…` too; else SLIPWAY_DATA_DIR is "
+            "looked at, then it is fetched."
         ),
     ] = None,
     settings: Annotated[
@@ -43,7 +42,7 @@ def train(
     """
     arguments = ["train", recipe]
     if data:
-        arguments += ["--data", str(data)]
+        arguments += ["--data", data]
     if promote != "auto":
         arguments += ["--promote", promote]
     for setting in settings or []:

@@ -1,13 +1,16 @@
 """`slipway up`: the embedded stack, from nothing to a served prediction."""
 
 import importlib.util
+import json
 import os
 import shlex
 import time
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import quote
 
 import typer
+from pydantic import ValidationError
 
 from slipway_cli.commands.train import trainer_command
 from slipway_cli.embedded.environments import Environments, environments
@@ -15,6 +18,7 @@ from slipway_cli.embedded.home import Home
 from slipway_cli.embedded.stack import Stack, StackOptions
 from slipway_cli.embedded.stores import artifacts_destination, backend_store_uri, slipway_database_url
 from slipway_cli.settings import UpSettings
+from slipway_core.bundle import GOLDEN_FILE, Golden
 from slipway_core.errors import ConfigurationError
 from slipway_core.logging import configure_logging
 from slipway_core.policy import why_password_is_unsafe
@@ -115,6 +119,18 @@ def _environments(settings: UpSettings, options: StackOptions, home: Home, passw
     )
 
 
+def example_row(home: Home, model: str) -> str:
+    """Return a row that the served model was tried with, as JSON: each model takes other features."""
+    # The API names the folder by the model, with what file systems do not take escaped.
+    files = sorted(home.cache.glob(f"{quote(model, safe=' ')}/*/{GOLDEN_FILE}"), key=lambda file: file.stat().st_mtime)
+    try:
+        row = Golden.model_validate_json(files[-1].read_bytes()).rows[0]
+    except (IndexError, OSError, ValidationError):
+        return "[…]"
+    # float32 numbers, written as short as they are read.
+    return json.dumps([float(f"{value:.6g}") for value in row])
+
+
 def _welcome(
     settings: UpSettings,
     options: StackOptions,
@@ -143,7 +159,7 @@ Ask it, from another terminal:
   TOKEN=$(curl -s {url}/token -d username={shlex.quote(settings.admin_username)} \\
     --data-urlencode "password=$(cat {kept})" | sed 's/.*"access_token":"\\([^"]*\\)".*/\\1/')
   curl -s {url}/models/{options.default_model}/predict -H "Authorization: Bearer $TOKEN" \\
-    -H "Content-Type: application/json" -d '{{"features": [5.1, 3.5, 1.4, 0.2]}}'
+    -H "Content-Type: application/json" -d '{{"features": {example_row(home, options.default_model)}}}'
 
 Train again with:  MLFLOW_TRACKING_URI={options.mlflow_url} slipway train {options.recipes[0]}
 Ctrl-C ends all of it.

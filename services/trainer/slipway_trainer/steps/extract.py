@@ -3,11 +3,12 @@
 import csv
 import io
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
 from slipway_core.bundle import data_version, digest
+from slipway_core.storage import open_storage
 from slipway_trainer.errors import DataRefusedError, DataUnavailableError
 from slipway_trainer.recipes import Recipe
 
@@ -29,49 +30,47 @@ class Dataset:
     source: str
 
 
-def extract(recipe: Recipe, *, data: Path | None, data_dir: Path, workdir: Path) -> Dataset:
+def extract(recipe: Recipe, *, data: str | Path | None, data_dir: str | Path, workdir: Path) -> Dataset:
     """Read the recipe's data.
 
     Args:
         recipe: the model's recipe.
-        data: the file given by hand, or the folder that holds it; it wins.
-        data_dir: where the recipe's file is looked for next.
-        workdir: a folder that the data is fetched into where neither has it.
+        data: the file given by hand, or the folder that holds it, `s3://bucket/…` too; it wins.
+        data_dir: where the recipe's file is looked for next: a folder, or `s3://bucket/prefix`.
+        workdir: a folder that the data is copied or fetched into.
 
     Raises:
         DataUnavailableError: what was given does not exist, or the data cannot be fetched.
         DataRefusedError: the file is not whole, or not CSV.
+        StorageError: what holds it refused or failed.
     """
-    path = _find(recipe, data) if data else next(filter(Path.is_file, _places(recipe, data_dir)), None)
-    source = str(path)
-    if path is None:
+    file = workdir / recipe.data_file
+    if found := _find(recipe, str(data or data_dir)):
+        folder, path = found
+        open_storage(folder).fetch(path, file)
+        source = f"{folder.rstrip('/')}/{path}"
+    elif data is not None:
+        raise DataUnavailableError(
+            f"{data} is no file, and no folder with {PurePosixPath(recipe.data_file).name} in it; give the path of a "
+            "CSV file with --data"
+        )
+    else:
         recipe.fetch(workdir)
-        path, source = workdir / recipe.data_file, "the recipe's public source"
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataUnavailableError(f"{path} cannot be read: {error.strerror}") from error
-    return Dataset(_parse(content, source), data_version({path.name: digest(content)}), source)
+        source = "the recipe's public source"
+    content = file.read_bytes()
+    return Dataset(_parse(content, source), data_version({file.name: digest(content)}), source)
 
 
-def _places(recipe: Recipe, folder: Path) -> list[Path]:
-    """Return where a folder may hold the data: at the recipe's place, under the model's name, or at the top."""
-    name = Path(recipe.data_file).name
-    return list(dict.fromkeys([folder / recipe.data_file, folder / recipe.name / name, folder / name]))
-
-
-def _find(recipe: Recipe, data: Path) -> Path:
-    if data.is_dir():
-        places = _places(recipe, data)
-        found = next(filter(Path.is_file, places), None)
-        if found is None:
-            raise DataUnavailableError(
-                f"the folder {data} holds no {places[-1].name}; give the file's path with --data"
-            )
-        return found
-    if not data.is_file():
-        raise DataUnavailableError(f"{data} is not a file; give the path of a CSV file with --data")
-    return data
+def _find(recipe: Recipe, location: str) -> tuple[str, str] | None:
+    """Return the folder and the path in it of a recipe's file, at a location that may be the file or a folder of it."""
+    at_place = PurePosixPath(recipe.data_file)
+    # At the recipe's place, under the model's name, or at the top.
+    places = dict.fromkeys([str(at_place), f"{recipe.name}/{at_place.name}", at_place.name])
+    within = [(location, path) for path in places]
+    parent, _, name = location.rstrip("/").rpartition("/")
+    if name and not parent.endswith(":/"):
+        within.append((parent or ("/" if location.startswith("/") else "."), name))
+    return next(((folder, path) for folder, path in within if open_storage(folder).exists(path)), None)
 
 
 def _parse(content: bytes, source: str) -> pd.DataFrame:
