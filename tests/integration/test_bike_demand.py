@@ -1,0 +1,149 @@
+"""The recipe bike-demand on its real data, through the whole stack: trained, served, and bad trainings refused."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from slipway_core.bundle import MANIFEST_FILE, MODEL_FILE, Manifest
+from slipway_core.graph import Graph
+from slipway_core.registry.mlflow import MlflowRegistry
+from slipway_core.registry.verdict import verdict_of
+from slipway_trainer.recipes import find_recipe
+from support.stack import PASSWORD, RunningStack, slipway_up
+
+pytestmark = pytest.mark.slow
+
+NAME = "bike-demand"
+RECIPE = find_recipe(NAME)
+FILE = Path(os.environ.get("SLIPWAY_DATA_DIR", "data")).absolute() / RECIPE.data_file
+
+
+@pytest.fixture(scope="module")
+def data() -> pd.DataFrame:
+    if not FILE.is_file():
+        pytest.skip(f"the bike sharing data is not here: SLIPWAY_DATA_DIR holds no {RECIPE.data_file}")
+    return pd.read_csv(FILE)
+
+
+@pytest.fixture(scope="module")
+def stack(data: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
+    home = tmp_path_factory.mktemp("bikes") / "home"
+    environment = {"SLIPWAY_DATA_DIR": str(FILE.parents[1])}
+    with slipway_up(home, f"--admin-password={PASSWORD}", f"--recipe={NAME}", environment=environment) as running_stack:
+        yield running_stack
+
+
+def train(stack: RunningStack, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "slipway_cli.cli", "train", NAME, *arguments],
+        env={**os.environ, "MLFLOW_TRACKING_URI": stack.mlflow_url, "SLIPWAY_DATA_DIR": str(FILE.parents[1])},
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+
+
+def test_it_reaches_its_score_on_random_held_out_rows(stack: RunningStack) -> None:
+    status = stack.call("GET", f"/models/{NAME}").raise_for_status().json()
+
+    assert status["model_version"] == "1"
+    assert status["metrics"]["r2"] >= 0.85
+
+
+def test_it_is_served_as_the_exported_graph_answers(stack: RunningStack, data: pd.DataFrame, tmp_path: Path) -> None:
+    with MlflowRegistry(stack.mlflow_url) as registry:
+        version = registry.get_version(NAME, "1")
+        for file in (MODEL_FILE, MANIFEST_FILE):
+            registry.fetch(version, file, tmp_path / file)
+    manifest = Manifest.model_validate_json((tmp_path / MANIFEST_FILE).read_bytes())
+    rows = data[RECIPE.feature_names].sample(1_000, random_state=1)
+
+    answer = stack.call("POST", f"/models/{NAME}/predict", {"features": rows.to_numpy().tolist()}).json()
+
+    graph = Graph((tmp_path / MODEL_FILE).read_bytes(), manifest.graph)
+    expected = graph.run(rows.to_numpy(dtype=np.float32)).prediction
+    np.testing.assert_allclose(answer["prediction"], expected, rtol=1e-5)
+    assert "label" not in answer
+    assert "probabilities" not in answer
+
+
+def test_one_row_by_name_is_answered_with_one_number(stack: RunningStack, data: pd.DataFrame) -> None:
+    row = data[RECIPE.feature_names].iloc[17].to_dict()
+
+    answer = stack.call("POST", "/predict", {"features": {name: float(row[name]) for name in reversed(row)}}).json()
+
+    assert answer["model"] == NAME
+    assert len(answer["prediction"]) == 1
+    assert answer["prediction"][0] == pytest.approx(data["cnt"].iloc[17], abs=100)
+
+
+def shuffled(data: pd.DataFrame) -> pd.DataFrame:
+    rentals = data.drop(columns=["casual", "registered"])
+    return rentals.assign(cnt=np.random.default_rng(3).permutation(rentals["cnt"]))
+
+
+BAD: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], str]] = {
+    "shuffled targets": (shuffled, "the features tell next to nothing of the target 'cnt'"),
+    "a missing column": (lambda data: data.drop(columns="hum"), "the column 'hum' is missing"),
+    "a leaked target": (lambda data: data.assign(temp=data["cnt"] / 1000), "'temp' alone gives the target 'cnt' away"),
+    "a constant feature": (lambda data: data.assign(windspeed=0.2), "'windspeed' is 0.2 in every row"),
+    "ten rows": (lambda data: data.head(10), "there are 10 rows, and 500 are needed at least"),
+    "an hour of 24": (lambda data: data.assign(hr=data["hr"] + 1), "'hr' is none of 0 to 23 in lines 25, 48,"),
+}
+
+
+def refused(stack: RunningStack, *arguments: str) -> str:
+    """Train; return why it was refused, after seeing that version 1 is served as before."""
+    ended = train(stack, *arguments)
+
+    assert ended.returncode == 1, ended.stdout + ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert stack.call("GET", f"/models/{NAME}").json()["model_version"] == "1"
+    return ended.stdout + ended.stderr
+
+
+def versions(stack: RunningStack) -> int:
+    with MlflowRegistry(stack.mlflow_url) as registry:
+        return len(registry.list_versions(NAME))
+
+
+@pytest.mark.parametrize("bad", BAD)
+def test_bad_data_is_refused_with_its_reason(stack: RunningStack, data: pd.DataFrame, bad: str, tmp_path: Path) -> None:
+    spoil, reason = BAD[bad]
+    spoil(data).to_csv(tmp_path / "bad.csv", index=False)
+    before = versions(stack)
+
+    told = refused(stack, "--data", str(tmp_path / "bad.csv"))
+
+    assert "the data was refused, nothing is registered" in told
+    assert reason in told
+    assert versions(stack) == before
+
+
+def test_a_truncated_file_is_refused_with_the_line_it_ends_in(stack: RunningStack, tmp_path: Path) -> None:
+    content = FILE.read_bytes()
+    (tmp_path / "cut.csv").write_bytes(content[: len(content) // 2])
+
+    assert "is cut off: its last line, 6127, has" in refused(stack, "--data", str(tmp_path / "cut.csv"))
+
+
+def test_a_model_that_is_worse_by_a_hair_is_refused_by_the_gate(stack: RunningStack) -> None:
+    told = refused(
+        stack, *("--set", "candidates=hist-gradient-boosting", "--set", "hist-gradient-boosting.max_iter=150")
+    )
+
+    assert "is worse than the champion's" in told
+    with MlflowRegistry(stack.mlflow_url) as registry:
+        newest = registry.list_versions(NAME)[0]
+    verdict = verdict_of(newest.tags)
+    assert verdict is not None
+    assert not verdict.passed
+    (reason,) = [check.reason for check in verdict.checks if not check.passed]
+    assert reason in told
