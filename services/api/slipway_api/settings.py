@@ -97,6 +97,15 @@ class ApiSettings(RegistrySettings):
         return name
 
     @model_validator(mode="after")
+    def _check_default_model(self) -> Self:
+        if self.models and self.default_model not in self.models:
+            raise ValueError(
+                f"SLIPWAY_DEFAULT_MODEL is {self.default_model}, which SLIPWAY_MODELS does not name: add it there, or "
+                "name one of those as the default"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _refuse_unsafe_secrets(self) -> Self:
         if self.env != "production":
             return self

@@ -81,6 +81,7 @@ class ModelStore:
         self._failures: dict[str, LoadFailure] = {}
         self._aliases: dict[str, str | None] = {}
         self._damaged: dict[str, str] = {}
+        self._loaded_from: dict[str, float] = {}
         self._registry_status = RegistryStatus(False, False, datetime.now(UTC), "the model registry was not asked yet")
         metrics.registry_up.set(0)
 
@@ -177,7 +178,9 @@ class ModelStore:
                 log.warning("production_alias_missing", model=name, kept=served.version if served else None)
             self._clear_failure(name)
             return
-        if served is not None and served.version == wanted and served.source == "registry":
+        # A model that was deleted and made again counts its versions from 1 again, too.
+        is_same = self._loaded_from.get(name) == model.created_at
+        if served is not None and served.version == wanted and served.source == "registry" and is_same:
             self._clear_failure(name)
             return
         failure = self._failures.get(name)
@@ -186,6 +189,7 @@ class ModelStore:
         try:
             version = self._registry.get_version(name, wanted)
             self._swap(self._loader.load(version))
+            self._loaded_from[name] = model.created_at
         except (BundleError, RegistryError) as error:
             self._failed(name, wanted, str(error))
             self._fall_back(name)

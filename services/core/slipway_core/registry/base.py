@@ -14,12 +14,14 @@ class RegisteredModel:
 
     Attributes:
         aliases: from alias to version.
+        created_at: seconds since the epoch; it tells a model from a later one of the same name.
     """
 
     name: str
     description: str = ""
     aliases: Mapping[str, str] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
+    created_at: float = 0.0
 
 
 @dataclass(frozen=True)

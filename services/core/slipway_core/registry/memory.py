@@ -33,7 +33,7 @@ class InMemoryRegistry:
         tags: Mapping[str, str] | None = None,
     ) -> ModelVersion:
         """Register a new version of a model, which is made if it is new."""
-        self._models.setdefault(name, RegisteredModel(name))
+        self._models.setdefault(name, RegisteredModel(name, created_at=time.time()))
         versions = self._versions.setdefault(name, [])
         number = 1 + max((int(v.version) for v in versions), default=0)
         version = ModelVersion(name, str(number), run_id, tags=dict(tags or {}), created_at=time.time())

@@ -181,6 +181,7 @@ def _model(item: Mapping[str, Any]) -> RegisteredModel:
         description=item.get("description", ""),
         aliases={a["alias"]: str(a["version"]) for a in item.get("aliases", [])},
         tags={tag["key"]: tag.get("value", "") for tag in item.get("tags", [])},
+        created_at=float(item.get("creation_timestamp", 0)) / 1000,
     )
 
 
