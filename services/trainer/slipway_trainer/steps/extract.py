@@ -51,7 +51,7 @@ def extract(recipe: Recipe, *, data: Path | None, data_dir: Path, workdir: Path)
         content = path.read_bytes()
     except OSError as error:
         raise DataUnavailableError(f"{path} cannot be read: {error.strerror}") from error
-    return Dataset(_parse(content, source), data_version({path.name: digest(content)}), source)
+    return Dataset(_parse(content, source), data_version({recipe.data_file: digest(content)}), source)
 
 
 def _places(recipe: Recipe, folder: Path) -> list[Path]:
