@@ -9,6 +9,8 @@ from slipway_core.registry.verdict import GateCheck, Verdict
 
 MIN_DIGITS = 4
 MAX_DIGITS = 17
+# What the sum of decimal fractions may be off by: 0.8 - 0.1 is a little more than 0.7.
+ROUNDING = 1e-15
 # Data of fewer rows than this share of the champion's is more likely cut short than chosen.
 MIN_SHARE_OF_ROWS = 0.5
 
@@ -92,7 +94,7 @@ def _against(challenger: Challenger, champion: Champion | None, metric: str, max
     if champion.score is None:
         reason = f"the champion, version {champion.version}, cannot be compared with: {champion.why_not}"
         return GateCheck(name=name, value=value, passed=True, reason=reason)
-    required = champion.score - max_regression
+    required = champion.score - max_regression - (ROUNDING if max_regression else 0)
     passed = value >= required
     shown, best = told_apart(value, champion.score)
     if value == champion.score:

@@ -73,7 +73,9 @@ def _checks(column: Column) -> list[Check]:
     checks = [Check(lambda values: ~np.isinf(values), error="is infinite")]
     minimum = -FLOAT32_MAX if column.minimum is None else column.minimum
     maximum = FLOAT32_MAX if column.maximum is None else column.maximum
-    unit = f" {column.unit}" if column.unit else ""
+    unit = column.unit or ""
+    # A unit such as `41 °C` is a number itself.
+    unit = f"{' ×' if unit[:1].isdigit() else ''} {unit}".rstrip()
     checks.append(Check(lambda values: (values >= minimum) | np.isneginf(values), error=f"is below {minimum:g}{unit}"))
     checks.append(Check(lambda values: (values <= maximum) | np.isposinf(values), error=f"is above {maximum:g}{unit}"))
     if column.categories is not None:

@@ -92,11 +92,19 @@ def _copies(recipe: Recipe, frame: pd.DataFrame, target: Target) -> Iterator[str
     for name in frame.columns.difference([recipe.target.name, *recipe.feature_names, *recipe.ignored], sort=False):
         codes, values = pd.factorize(frame[name])
         # As many different values as the target has, each always with the same one.
-        if len(values) == len(np.unique(target)) == len(np.unique(np.stack([codes, target]), axis=1).T):
+        if not len(values) == len(np.unique(target)) == len(np.unique(np.stack([codes, target]), axis=1).T):
+            continue
+        # Where no value comes twice, that is so of any row number, too: then a copy rises or falls with the target.
+        if len(values) < len(target) or _is_monotone(frame[name], target):
             yield (
                 f"the column {name!r} is a copy of the target {recipe.target.name!r} under another name; take it out "
                 "of the data, or name it in the recipe's `ignored`"
             )
+
+
+def _is_monotone(values: pd.Series, target: Target) -> bool:
+    steps = np.diff(pd.to_numeric(values, errors="coerce").to_numpy(dtype=np.float64)[np.argsort(target)])
+    return bool((steps > 0).all() or (steps < 0).all())
 
 
 def _unrelated(recipe: Recipe, features: FloatMatrix, target: Target, rows: NDArray[np.int64]) -> Iterator[str]:

@@ -21,8 +21,9 @@ from slipway_core.bundle import (
 from slipway_core.graph import Graph, replay
 from slipway_trainer.bundling import GOLDEN_ROWS, WrittenBundle, write_bundle
 from slipway_trainer.lineage import library_versions
-from slipway_trainer.recipes.iris import IRIS
+from slipway_trainer.recipes.iris import RECIPE as IRIS
 from slipway_trainer.steps.train import Split
+from support.bike import BIKE, trained_bike
 from support.iris import trained_iris
 
 CREATED_AT = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -40,6 +41,20 @@ def write(folder: Path, *, split: Split | None = None, commit: str | None = COMM
         evaluation=iris.evaluations["random-forest"],
         created_at=CREATED_AT,
         git_commit=commit,
+        libraries=library_versions(),
+    )
+
+
+def write_bike(folder: Path, name: str = "hist-gradient-boosting") -> WrittenBundle:
+    bike = trained_bike()
+    return write_bundle(
+        folder,
+        recipe=BIKE,
+        table=bike.table,
+        split=bike.split,
+        evaluation=bike.evaluations[name],
+        created_at=CREATED_AT,
+        git_commit=COMMIT,
         libraries=library_versions(),
     )
 
@@ -149,6 +164,45 @@ def test_the_reference_is_a_sample_where_there_are_too_many_rows(tmp_path: Path,
     reference = pd.read_parquet(tmp_path / REFERENCE_FILE)
     assert len(reference) == expected
     assert set(reference["species"]) == set(IRIS.classes)
+
+
+@pytest.mark.parametrize("name", ["linear-regression", "random-forest", "hist-gradient-boosting"])
+def test_a_regressors_bundle_is_read_and_its_golden_rows_replay(tmp_path: Path, name: str) -> None:
+    written = write_bike(tmp_path, name)
+
+    bundle = read_bundle(tmp_path, written.manifest_sha256)
+
+    assert (bundle.manifest.task, bundle.manifest.classes) == ("regression", None)
+    assert bundle.manifest.graph.scores is None
+    assert bundle.golden.outputs.scores is None
+    replay(Graph(bundle.model, bundle.manifest.graph), bundle.golden)
+
+
+def test_a_regressors_golden_tolerance_is_told_in_the_targets_own_scale(tmp_path: Path) -> None:
+    written = write_bike(tmp_path)
+
+    golden = read_bundle(tmp_path, written.manifest_sha256).golden
+
+    assert golden.atol == pytest.approx(1e-5 * np.std(trained_bike().split.train_target))
+    assert golden.rtol == 1e-5
+
+
+def test_codes_are_told_as_categories(tmp_path: Path) -> None:
+    inputs = {column.name: column for column in write_bike(tmp_path).manifest.inputs}
+
+    assert list(inputs) == BIKE.feature_names
+    assert inputs["season"].categories == (1, 2, 3, 4)
+    assert inputs["temp"].categories is None
+    assert inputs["temp"].unit == "41 °C"
+
+
+def test_a_regressors_reference_holds_the_values_of_the_target(tmp_path: Path) -> None:
+    write_bike(tmp_path)
+
+    reference = pd.read_parquet(tmp_path / REFERENCE_FILE)
+
+    assert list(reference.columns) == [*BIKE.feature_names, "cnt"]
+    assert np.array_equal(reference["cnt"].to_numpy(), trained_bike().split.train_target)
 
 
 def test_the_same_training_gives_the_same_bytes(tmp_path: Path) -> None:

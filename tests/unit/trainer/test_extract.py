@@ -1,12 +1,18 @@
-"""Extract: which file is read, and which version of the data it is."""
+"""Extract: which file is read, whether it is whole, and which version of the data it is."""
 
+import io
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
-from slipway_trainer.errors import DataRefusedError
-from slipway_trainer.recipes.iris import IRIS
+from slipway_trainer.errors import DataRefusedError, DataUnavailableError
+from slipway_trainer.recipes import Recipe
+from slipway_trainer.recipes.iris import RECIPE as IRIS
+from slipway_trainer.schema import check_schema
 from slipway_trainer.steps.extract import Dataset, extract
+from support.bike import BIKE, bike_frame
+from support.iris import iris_dataset
 
 HEADER = "sepal length (cm),sepal width (cm),petal length (cm),petal width (cm),species\n"
 GIVEN = HEADER + "1,1,1,1,setosa\n"
@@ -43,20 +49,20 @@ def test_the_file_given_by_hand_wins(data_dir: Path, tmp_path: Path) -> None:
     assert dataset.source == str(given)
 
 
-def test_the_folder_of_the_recipe_comes_before_the_top(data_dir: Path, tmp_path: Path) -> None:
-    dataset = read(data_dir, tmp_path / "work")
-
-    assert first_value(dataset) == 2
-    assert dataset.source == str(data_dir / "iris" / "iris.csv")
-
-
-def test_the_file_at_the_top_of_the_data_folder_is_found(data_dir: Path, tmp_path: Path) -> None:
-    (data_dir / "iris" / "iris.csv").unlink()
-
+def test_the_place_that_the_recipe_names_comes_before_the_models_folder(data_dir: Path, tmp_path: Path) -> None:
     dataset = read(data_dir, tmp_path / "work")
 
     assert first_value(dataset) == 3
     assert dataset.source == str(data_dir / "iris.csv")
+
+
+def test_the_file_in_the_models_folder_is_found(data_dir: Path, tmp_path: Path) -> None:
+    (data_dir / "iris.csv").unlink()
+
+    dataset = read(data_dir, tmp_path / "work")
+
+    assert first_value(dataset) == 2
+    assert dataset.source == str(data_dir / "iris" / "iris.csv")
 
 
 def test_the_data_is_fetched_where_no_folder_has_it(tmp_path: Path) -> None:
@@ -67,37 +73,124 @@ def test_the_data_is_fetched_where_no_folder_has_it(tmp_path: Path) -> None:
     assert (tmp_path / "work" / "iris.csv").is_file()
 
 
-def test_a_given_file_that_is_missing_is_refused_and_nothing_is_fetched(data_dir: Path, tmp_path: Path) -> None:
+def test_a_given_file_that_is_missing_is_told_and_nothing_is_fetched(data_dir: Path, tmp_path: Path) -> None:
     missing = tmp_path / "missing.csv"
 
-    with pytest.raises(DataRefusedError, match=r"missing\.csv is not a file; give the path of a CSV file with --data"):
+    with pytest.raises(
+        DataUnavailableError, match=r"missing\.csv is not a file; give the path of a CSV file with --data"
+    ):
         read(data_dir, tmp_path / "work", missing)
 
     assert not list((tmp_path / "work").iterdir())
 
 
-def test_a_folder_in_place_of_the_given_file_is_refused(data_dir: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataRefusedError, match="is not a file"):
-        read(data_dir, tmp_path / "work", data_dir)
+def test_a_given_folder_is_looked_through_as_the_data_folder_is(data_dir: Path, tmp_path: Path) -> None:
+    dataset = read(tmp_path / "nothing", tmp_path / "work", data_dir)
+
+    assert first_value(dataset) == 3
+    assert dataset.source == str(data_dir / "iris.csv")
+
+
+def test_the_place_that_a_recipe_names_comes_first(tmp_path: Path) -> None:
+    for place in ("bike-sharing", "bike-demand", "."):
+        (tmp_path / place).mkdir(exist_ok=True)
+        (tmp_path / place / "hour.csv").write_text("hr,cnt\n1,2\n")
+
+    dataset = extract(BIKE, data=None, data_dir=tmp_path, workdir=tmp_path)
+
+    assert dataset.source == str(tmp_path / "bike-sharing" / "hour.csv")
+
+
+def test_a_given_folder_without_the_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(DataUnavailableError, match=r"holds no iris\.csv; give the file's path with --data"):
+        read(tmp_path / "nothing", tmp_path / "work", tmp_path)
+
+
+def test_a_file_that_may_not_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = tmp_path / "given.csv"
+    given.write_text(GIVEN)
+
+    def refuse(_path: Path) -> bytes:  # as for a file of somebody else; the tests may run as root, who reads all
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+
+    with pytest.raises(DataUnavailableError, match=r"given\.csv cannot be read: Permission denied"):
+        read(tmp_path, tmp_path / "work", given)
 
 
 @pytest.mark.parametrize(
-    "content",
+    ("content", "finding"),
     [
-        pytest.param(b"", id="empty"),
-        pytest.param(b'a,b\n"1,2\n', id="a quote that is not closed"),
-        pytest.param(b"a\n1\n1,2,3\n", id="more values than names"),
-        pytest.param(b"a,b\n\xff\xfe,2\n", id="not UTF-8"),
+        pytest.param(b"", "cannot be read as CSV", id="empty"),
+        pytest.param(b'a,b\n"1,2\n', "is cut off", id="a quote that is not closed"),
+        pytest.param(b"a,b\n\xff\xfe,2\n", "cannot be read as CSV", id="not UTF-8"),
+        pytest.param(b"a\n1\n1,2,3\n", "cannot be read as CSV", id="more values than names"),
+        pytest.param(b"PK\x03\x04\x00\x00", "is not a text file; give a CSV file in UTF-8", id="a ZIP file"),
+        pytest.param("a,b\n1,2\n".encode("utf-16"), "is not a text file", id="UTF-16"),
+        pytest.param(b"a;b\n1;2\n", "are separated by semicolons: write commas", id="semicolons"),
+        pytest.param(b"a\tb\n1\t2\n", "are separated by tabs: write commas", id="tabs"),
+        pytest.param(b"a,b,c\n1,2,3\n4,5\n", "its last line, 3, has 2 values where the first has 3", id="cut off"),
+        pytest.param(b"a,b,c\r\n1,2,3\r\n4,5\r\n", "its last line, 3, has 2 values", id="cut off, CRLF"),
     ],
 )
-def test_a_file_that_is_no_csv_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_no_whole_csv_is_refused(tmp_path: Path, content: bytes, finding: str) -> None:
     given = tmp_path / "given.csv"
     given.write_bytes(content)
 
-    with pytest.raises(DataRefusedError, match=r"given\.csv cannot be read as CSV") as caught:
+    with pytest.raises(DataRefusedError) as caught:
         read(tmp_path, tmp_path / "work", given)
 
-    assert len(caught.value.findings) == 1
+    (sentence,) = caught.value.findings
+    assert sentence.startswith(("the columns of ", str(given)))
+    assert finding in sentence
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r\n", "\n\n\n"])
+def test_a_whole_file_is_read_whatever_it_ends_with(tmp_path: Path, end: str) -> None:
+    given = tmp_path / "given.csv"
+    given.write_bytes((GIVEN.rstrip() + end).encode())
+
+    dataset = read(tmp_path, tmp_path / "work", given)
+
+    assert dataset.frame.to_numpy().tolist() == [[1, 1, 1, 1, "setosa"]]
+
+
+def test_quoted_commas_do_not_cut_a_file_off(tmp_path: Path) -> None:
+    given = tmp_path / "given.csv"
+    given.write_text('a,b\n1,"x, y"\n2,"z"\n')
+
+    dataset = read(tmp_path, tmp_path / "work", given)
+
+    assert dataset.frame["b"].tolist() == ["x, y", "z"]
+
+
+CSV = {
+    IRIS.name: iris_dataset().frame.to_csv(index=False).encode(),
+    BIKE.name: bike_frame().to_csv(index=False).encode(),
+}
+
+
+@pytest.mark.parametrize("recipe", [IRIS, BIKE], ids=["iris", "bike-demand"])
+def test_a_file_cut_anywhere_is_refused_or_gives_whole_rows(tmp_path: Path, recipe: Recipe) -> None:
+    content = CSV[recipe.name]
+    given = tmp_path / "given.csv"
+    whole = pd.read_csv(io.BytesIO(content))
+    # Places of the header and between the rows, and every place of the last row.
+    cuts = [*range(0, 300, 9), *range(300, len(content) - 60, 1993), *range(len(content) - 60, len(content))]
+
+    for cut in cuts:
+        given.write_bytes(content[:cut])
+        try:
+            dataset = extract(recipe, data=given, data_dir=tmp_path, workdir=tmp_path)
+            frame, findings = check_schema(recipe, dataset.frame)
+        except DataRefusedError:
+            continue
+        if not findings:
+            names = [*recipe.feature_names, recipe.target.name]
+            assert (
+                frame[names].astype(str).equals(whole[names].head(len(frame)).astype(frame[names].dtypes).astype(str))
+            )
 
 
 @pytest.mark.parametrize("row", ["1,2,3,4,setosa,", "7,1,2,3,4,setosa"])

@@ -1,135 +1,282 @@
-"""The gate: floors and champion, ties and values that are no numbers."""
+"""The gate: floors, champion, rows and withdrawn twins; ties, hairs and values that are no numbers."""
 
 import math
+from typing import Literal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from slipway_trainer.gate import decide
+from slipway_core.registry.verdict import GATE_TAG, Verdict, verdict_of
+from slipway_trainer.gate import Challenger, Champion, decide, told_apart
 
 SCORES = st.floats(min_value=0, max_value=1)
-FLOORS = st.dictionaries(st.sampled_from(["accuracy", "f1_macro", "recall_macro"]), SCORES)
+SHORTFALLS = st.floats(min_value=1e-12, max_value=1)
+NAMES = ("accuracy", "f1_macro", "roc_auc")
+FLOORS = st.dictionaries(st.sampled_from(NAMES), SCORES)
+CHAMPIONS = st.none() | st.builds(Champion, st.just("1"), st.none() | SCORES, st.just("it is damaged"))
+Mode = Literal["auto", "never", "force"]
 
 
-def test_without_a_champion_the_floors_alone_decide() -> None:
-    decision = decide({"accuracy": 0.95}, {"accuracy": 0.9}, metric="accuracy", champion=None)
-
-    assert decision.promote
-    assert decision.reasons == ("accuracy 0.9500 meets the floor 0.9000", "there is no champion to compare with")
-
-
-def test_below_a_floor_is_refused_even_without_a_champion() -> None:
-    decision = decide({"accuracy": 0.85}, {"accuracy": 0.9}, metric="accuracy", champion=None)
-
-    assert not decision.promote
-    assert decision.reasons[0] == "accuracy 0.8500 is below the floor 0.9000"
-
-
-def test_a_value_on_the_floor_meets_it() -> None:
-    assert decide({"accuracy": 0.9}, {"accuracy": 0.9}, metric="accuracy", champion=None).promote
-
-
-def test_a_tie_with_the_champion_is_promoted() -> None:
-    decision = decide({"accuracy": 0.95}, {}, metric="accuracy", champion=0.95)
-
-    assert decision.promote
-    assert decision.reasons == ("accuracy 0.9500 is not worse than the champion's 0.9500 on the same rows",)
-
-
-def test_worse_than_the_champion_is_refused_though_it_meets_the_floors() -> None:
-    decision = decide({"accuracy": 0.94}, {"accuracy": 0.9}, metric="accuracy", champion=0.95)
-
-    assert not decision.promote
-    assert decision.summary == (
-        "accuracy 0.9400 meets the floor 0.9000; accuracy 0.9400 is worse than the champion's 0.9500 on the same rows"
+def ask(
+    accuracy: float,
+    champion: float | None = None,
+    *,
+    floors: dict[str, float] | None = None,
+    max_regression: float = 0.0,
+    mode: Mode = "auto",
+    twin: str | None = None,
+) -> Verdict:
+    """Ask the gate for a challenger of 150 rows, against a champion of 150 where its score is given."""
+    return decide(
+        Challenger({"accuracy": accuracy}, 150, twin),
+        None if champion is None else Champion("4", champion, rows=150),
+        metric="accuracy",
+        floors=floors or {},
+        max_regression=max_regression,
+        mode=mode,
     )
 
 
-def test_better_than_the_champion_but_below_a_floor_is_refused() -> None:
-    decision = decide({"accuracy": 0.8}, {"accuracy": 0.9}, metric="accuracy", champion=0.5)
-
-    assert not decision.promote
+def reasons(verdict: Verdict) -> list[str]:
+    return [check.reason for check in verdict.checks]
 
 
-@pytest.mark.parametrize(("challenger", "promoted"), [(0.94, True), (0.925, True), (0.92, False)])
-def test_a_regression_is_allowed_up_to_its_maximum(challenger: float, promoted: bool) -> None:
-    decision = decide({"accuracy": challenger}, {}, metric="accuracy", champion=0.95, max_regression=0.025)
+@pytest.mark.parametrize(
+    ("accuracy", "champion", "floor", "passed"),
+    [
+        pytest.param(0.95, None, 0.9, True, id="first above the floor"),
+        pytest.param(0.90, None, 0.9, True, id="first on the floor"),
+        pytest.param(0.89, None, 0.9, False, id="first below the floor"),
+        pytest.param(0.95, 0.94, 0.9, True, id="better"),
+        pytest.param(0.95, 0.95, 0.9, True, id="a tie"),
+        pytest.param(0.94, 0.95, 0.9, False, id="worse, though above the floor"),
+        pytest.param(0.80, 0.50, 0.9, False, id="better, but below the floor"),
+        pytest.param(0.95, 0.95 + 1e-12, 0.9, False, id="worse by a hair"),
+        pytest.param(0.9 - 1e-12, None, 0.9, False, id="below the floor by a hair"),
+        pytest.param(math.nan, None, 0.0, False, id="no number, against a floor"),
+        pytest.param(math.nan, 0.0, 0.0, False, id="no number, against a champion"),
+        pytest.param(math.inf, 0.9, 0.9, True, id="infinitely good"),
+        pytest.param(-math.inf, 0.9, -10.0, False, id="infinitely bad"),
+    ],
+)
+def test_floor_and_champion_decide(accuracy: float, champion: float | None, floor: float, passed: bool) -> None:
+    verdict = ask(accuracy, champion, floors={"accuracy": floor})
 
-    assert decision.promote is promoted
+    assert (verdict.passed, verdict.promote) == (passed, passed)
+
+
+def test_without_a_champion_the_verdict_says_so() -> None:
+    assert reasons(ask(0.95, floors={"accuracy": 0.9})) == [
+        "accuracy 0.9500 meets the floor 0.9000",
+        "there is no champion to compare with",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "max_regression", "sentence"),
+    [
+        (0.96, 0, "accuracy 0.9600 is better than the champion's 0.9500 (version 4) on the same rows"),
+        (0.95, 0, "accuracy 0.9500 equals the champion's 0.9500 (version 4) on the same rows"),
+        (0.94, 0, "accuracy 0.9400 is worse than the champion's 0.9500 (version 4) on the same rows"),
+        (
+            0.94,
+            0.02,
+            (
+                "accuracy 0.9400 is hardly worse than the champion's 0.9500 (version 4) on the same rows, "
+                "and 0.02 less is allowed"
+            ),
+        ),
+        (
+            0.92,
+            0.02,
+            (
+                "accuracy 0.9200 is worse than the champion's 0.9500 (version 4) on the same rows, "
+                "and 0.02 less is allowed"
+            ),
+        ),
+    ],
+)
+def test_the_comparison_is_told_with_both_scores(accuracy: float, max_regression: float, sentence: str) -> None:
+    assert reasons(ask(accuracy, 0.95, max_regression=max_regression))[0] == sentence
+
+
+def test_worse_by_a_hair_shows_the_digits_that_tell_the_two_apart() -> None:
+    verdict = ask(0.95 - 1e-12, 0.95)
+
+    assert not verdict.promote
+    assert "accuracy 0.949999999999 is worse than the champion's 0.950000000000" in verdict.summary
+
+
+@pytest.mark.parametrize(
+    ("champion", "max_regression", "accuracy", "passed"),
+    [
+        (0.95, 0.025, 0.94, True),
+        (0.95, 0.025, 0.925, True),
+        (0.95, 0.025, 0.925 - 1e-12, False),
+        (0.95, 0.025, 0.92, False),
+        # 0.8 - 0.1 is 0.7000000000000001 to a computer.
+        (0.8, 0.1, 0.7, True),
+        (0.8, 0.1, 0.7 - 1e-12, False),
+        (1.0, 0.95, 0.05, True),
+    ],
+)
+def test_a_regression_is_allowed_up_to_its_maximum(
+    champion: float, max_regression: float, accuracy: float, passed: bool
+) -> None:
+    assert ask(accuracy, champion, max_regression=max_regression).passed is passed
 
 
 def test_every_floor_counts_and_is_told_in_the_order_of_the_names() -> None:
-    metrics = {"accuracy": 0.95, "f1_macro": 0.7}
+    verdict = decide(
+        Challenger({"accuracy": 0.95, "f1_macro": 0.7}, 150),
+        None,
+        metric="accuracy",
+        floors={"f1_macro": 0.8, "accuracy": 0.9},
+    )
 
-    decision = decide(metrics, {"f1_macro": 0.8, "accuracy": 0.9}, metric="accuracy", champion=0.9)
-
-    assert not decision.promote
-    assert decision.reasons == (
+    assert reasons(verdict)[:2] == [
         "accuracy 0.9500 meets the floor 0.9000",
         "f1_macro 0.7000 is below the floor 0.8000",
-        "accuracy 0.9500 is not worse than the champion's 0.9000 on the same rows",
-    )
+    ]
+    assert verdict.summary == "f1_macro 0.7000 is below the floor 0.8000"
 
 
 def test_the_champion_is_compared_by_the_recipes_metric() -> None:
-    metrics = {"accuracy": 0.5, "f1_macro": 0.9}
+    challenger = Challenger({"accuracy": 0.5, "f1_macro": 0.9}, 150)
 
-    assert decide(metrics, {}, metric="f1_macro", champion=0.8).promote
-    assert not decide(metrics, {}, metric="accuracy", champion=0.8).promote
+    by_f1, by_accuracy = (
+        decide(challenger, Champion("1", 0.8), metric=metric, floors={}) for metric in ("f1_macro", "accuracy")
+    )
 
-
-@pytest.mark.parametrize(("floors", "champion"), [({"accuracy": 0.0}, None), ({}, 0.0)])
-def test_a_challenger_that_is_no_number_is_never_promoted(floors: dict[str, float], champion: float | None) -> None:
-    assert not decide({"accuracy": math.nan}, floors, metric="accuracy", champion=champion).promote
-
-
-def test_without_floors_and_champion_anything_is_promoted() -> None:
-    assert decide({"accuracy": 0.1}, {}, metric="accuracy", champion=None).promote
+    assert by_f1.promote
+    assert not by_accuracy.promote
 
 
-@settings(deadline=None)
-@given(floors=FLOORS, champion=st.none() | SCORES, margin=SCORES)
-def test_better_than_floors_and_champion_is_always_promoted(
-    floors: dict[str, float], champion: float | None, margin: float
-) -> None:
-    best = max([*floors.values(), champion or 0.0])
-    metrics = dict.fromkeys(["accuracy", "f1_macro", "recall_macro"], best + margin)
+def test_a_champion_that_cannot_be_scored_leaves_the_decision_to_the_floors() -> None:
+    champion = Champion("4", None, "it takes other features, or in another order")
 
-    assert decide(metrics, floors, metric="accuracy", champion=champion).promote
+    verdict = decide(Challenger({"accuracy": 0.9}, 150), champion, metric="accuracy", floors={"accuracy": 0.9})
+
+    assert verdict.promote
+    assert reasons(verdict)[1] == (
+        "the champion, version 4, cannot be compared with: it takes other features, or in another order"
+    )
 
 
-@settings(deadline=None)
-@given(
-    floors=FLOORS.filter(bool),
-    champion=st.none() | SCORES,
-    shortfall=st.floats(min_value=1e-6, max_value=1),
-    data=st.data(),
+@pytest.mark.parametrize(("rows", "champions", "passed"), [(75, 150, True), (74, 150, False), (76, 151, True)])
+def test_data_of_fewer_than_half_of_the_champions_rows_is_refused(rows: int, champions: int, passed: bool) -> None:
+    verdict = decide(
+        Challenger({"accuracy": 1.0}, rows), Champion("4", 0.9, rows=champions), metric="accuracy", floors={}
+    )
+
+    assert verdict.passed is passed
+    told = f"{rows} rows of data, and version 4 had {champions}"
+    assert reasons(verdict)[-1] == (told if passed else f"{told}: less than 50%; was the data cut short?")
+
+
+def test_the_graph_of_a_withdrawn_version_is_refused_though_it_is_the_best() -> None:
+    verdict = ask(1.0, 0.5, twin="3")
+
+    assert not verdict.promote
+    assert verdict.summary == (
+        "its graph is the same as that of version 3, which was rolled back from; only a person promotes it again"
+    )
+
+
+@pytest.mark.parametrize(
+    ("mode", "accuracy", "promoted"),
+    [
+        ("auto", 0.95, True),
+        ("auto", 0.85, False),
+        ("never", 0.95, False),
+        ("never", 0.85, False),
+        ("force", 0.95, True),
+        ("force", 0.85, True),
+    ],
 )
-def test_below_any_floor_is_never_promoted(
-    floors: dict[str, float], champion: float | None, shortfall: float, data: st.DataObject
+def test_the_mode_says_what_follows_of_the_checks(mode: Mode, accuracy: float, promoted: bool) -> None:
+    verdict = ask(accuracy, floors={"accuracy": 0.9}, mode=mode)
+
+    assert verdict.promote is promoted
+    assert verdict.passed is (accuracy >= 0.9)
+
+
+@given(accuracy=SCORES, champion=st.none() | SCORES, floors=st.dictionaries(st.just("accuracy"), SCORES))
+def test_the_mode_changes_none_of_the_checks(accuracy: float, champion: float | None, floors: dict[str, float]) -> None:
+    auto, never, force = (ask(accuracy, champion, floors=floors, mode=mode) for mode in ("auto", "never", "force"))
+
+    assert auto.checks == never.checks == force.checks
+
+
+@given(floors=FLOORS, champion=CHAMPIONS, margin=SCORES)
+def test_at_or_above_floors_and_champion_is_always_promoted(
+    floors: dict[str, float], champion: Champion | None, margin: float
 ) -> None:
-    metrics = dict.fromkeys(["accuracy", "f1_macro", "recall_macro"], 2.0)
+    best = max([*floors.values(), (champion and champion.score) or 0.0])
+    challenger = Challenger(dict.fromkeys(NAMES, best + margin), 150)
+
+    assert decide(challenger, champion, metric="accuracy", floors=floors).promote
+
+
+@given(floors=FLOORS.filter(bool), champion=CHAMPIONS, shortfall=SHORTFALLS, data=st.data())
+def test_below_any_floor_is_never_promoted(
+    floors: dict[str, float], champion: Champion | None, shortfall: float, data: st.DataObject
+) -> None:
     low = data.draw(st.sampled_from(sorted(floors)))
-    metrics[low] = floors[low] - shortfall
+    challenger = Challenger({**dict.fromkeys(NAMES, 2.0), low: floors[low] - shortfall}, 150)
 
-    decision = decide(metrics, floors, metric="accuracy", champion=champion)
+    verdict = decide(challenger, champion, metric="accuracy", floors=floors)
 
-    assert not decision.promote
-    assert any(reason.startswith(low) and "is below the floor" in reason for reason in decision.reasons)
-
-
-@settings(deadline=None)
-@given(champion=SCORES, shortfall=st.floats(min_value=1e-6, max_value=1))
-def test_worse_than_the_champion_is_never_promoted(champion: float, shortfall: float) -> None:
-    assert not decide({"accuracy": champion - shortfall}, {}, metric="accuracy", champion=champion).promote
+    assert not verdict.promote
+    assert verdict.summary.startswith(low)
+    assert "is below the floor" in verdict.summary
 
 
-@settings(deadline=None)
-@given(floors=FLOORS, champion=st.none() | SCORES)
-def test_every_comparison_gives_one_reason(floors: dict[str, float], champion: float | None) -> None:
-    metrics = dict.fromkeys(["accuracy", "f1_macro", "recall_macro"], 0.5)
+@given(champion=SCORES, shortfall=SHORTFALLS)
+def test_worse_than_the_champion_is_never_promoted_and_the_numbers_differ(champion: float, shortfall: float) -> None:
+    verdict = ask(champion - shortfall, champion)
 
-    decision = decide(metrics, floors, metric="accuracy", champion=champion)
+    assert not verdict.promote
+    shown, best = told_apart(champion - shortfall, champion)
+    assert shown != best
+    assert f"accuracy {shown} is worse than the champion's {best}" in verdict.summary
 
-    assert len(decision.reasons) == len(floors) + 1
+
+@given(champion=SCORES, max_regression=st.floats(min_value=0, max_value=1), share=SCORES)
+def test_within_the_regression_that_is_allowed_is_always_promoted(
+    champion: float, max_regression: float, share: float
+) -> None:
+    assert ask(champion - max_regression * share, champion, max_regression=max_regression).promote
+
+
+@given(champion=SCORES)
+def test_a_tie_is_always_promoted(champion: float) -> None:
+    assert ask(champion, champion).promote
+
+
+@pytest.mark.parametrize(
+    ("value", "other", "told"),
+    [
+        (0.95, 0.9, ("0.9500", "0.9000")),
+        (0.9, 0.9, ("0.9000", "0.9000")),
+        (150, 75, ("150", "75")),
+        (0.90001, 0.90002, ("0.90001", "0.90002")),
+        (math.nan, 0.9, ("nan", "0.9000")),
+    ],
+)
+def test_numbers_are_told_with_four_digits_or_as_many_as_it_takes(
+    value: float, other: float, told: tuple[str, str]
+) -> None:
+    assert told_apart(value, other) == told
+
+
+@pytest.mark.parametrize("accuracy", [0.95, 0.1, math.nan, math.inf])
+def test_a_verdict_is_read_back_from_its_tag(accuracy: float) -> None:
+    verdict = ask(accuracy, 0.9, floors={"accuracy": 0.9}, max_regression=0.01)
+
+    found = verdict_of({GATE_TAG: verdict.to_tag()})
+
+    assert found is not None
+    assert reasons(found) == reasons(verdict)
+    assert (found.passed, found.promote) == (verdict.passed, verdict.promote)

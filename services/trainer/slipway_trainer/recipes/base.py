@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 # What a model may be chosen by and must reach: of all of these, greater is better.
 MEASURES = {"classification": ("accuracy", "balanced_accuracy", "f1_macro", "roc_auc"), "regression": ("r2",)}
+# The generators of random numbers take no greater seed.
+MAX_SEED = 2**32 - 1
 # A class is in the folds and in the test rows only if it has this many rows for each fold.
 ROWS_A_FOLD = 2
 
@@ -95,7 +97,7 @@ class Recipe(_Frozen):
     split: Literal["stratified", "random", "time"]
     test_fraction: float = Field(default=0.2, gt=0, lt=1)
     folds: int = Field(default=5, ge=2)
-    seed: int = Field(default=42, ge=0)
+    seed: int = Field(default=42, ge=0, le=MAX_SEED)
     min_rows: int = Field(default=50, ge=2)
     min_class_share: float = Field(default=0.02, ge=0, lt=1)
     max_duplicate_share: float = Field(default=0.05, ge=0, le=1)

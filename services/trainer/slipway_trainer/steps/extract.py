@@ -58,7 +58,7 @@ def extract(recipe: Recipe, *, data: str | Path | None, data_dir: str | Path, wo
         recipe.fetch(workdir)
         source = "the recipe's public source"
     content = file.read_bytes()
-    return Dataset(_parse(content, source), data_version({file.name: digest(content)}), source)
+    return Dataset(_parse(content, source), data_version({recipe.data_file: digest(content)}), source)
 
 
 def _find(recipe: Recipe, location: str) -> tuple[str, str] | None:

@@ -5,6 +5,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from slipway_core.bundle import MANIFEST_FILE, MANIFEST_TAG, SERVED_FILES, Bundle, read_bundle
 from slipway_core.errors import BundleError, RegistryNotFoundError
 from slipway_core.graph import Graph
@@ -78,6 +80,8 @@ def _champion(recipe: Recipe, split: Split, registry: Registry) -> Champion | No
         if why_not := _why_not_comparable(recipe, bundle):
             return Champion(number, None, why_not, bundle.manifest.data.rows)
         outputs = Graph(bundle.model, bundle.manifest.graph).run(split.test_features)
+        if not np.isfinite(outputs.prediction if outputs.scores is None else outputs.scores).all():
+            return Champion(number, None, "it does not answer every test row with a number", bundle.manifest.data.rows)
         score = task_of(recipe).score(outputs, split.test_target)[recipe.metric]
         return Champion(number, score, rows=bundle.manifest.data.rows)
     except (BundleError, RegistryNotFoundError) as error:

@@ -1,7 +1,8 @@
 """Hold test rows out, then fit every candidate on the rest and score it by cross-validation."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ from sklearn.metrics import get_scorer
 from sklearn.model_selection import KFold, ParameterGrid, StratifiedKFold, TimeSeriesSplit, train_test_split
 
 from slipway_core.signature import FloatMatrix
-from slipway_trainer.errors import TrainingError
+from slipway_trainer.errors import DataRefusedError, TrainingError
 from slipway_trainer.export import round_to_float32
 from slipway_trainer.recipes import Candidate, Recipe
 from slipway_trainer.steps.validate import Table
@@ -64,16 +65,29 @@ class Fitted:
 
 
 def split_rows(recipe: Recipe, table: Table) -> Split:
-    """Hold out the recipe's fraction of rows: the last ones in time, or random ones, classes in proportion."""
+    """Hold out the recipe's fraction of rows: the last ones in time, or random ones, classes in proportion.
+
+    Raises:
+        DataRefusedError: one side has no row of a class.
+        TrainingError: there are too few rows for such a fraction.
+    """
     in_time = recipe.split == "time"
-    train_features, test_features, train_target, test_target = train_test_split(
-        table.features,
-        table.target,
-        test_size=recipe.test_fraction,
-        shuffle=not in_time,
-        stratify=table.target if recipe.split == "stratified" else None,
-        random_state=None if in_time else recipe.seed,
-    )
+    with _told("the rows cannot be split"):
+        train_features, test_features, train_target, test_target = train_test_split(
+            table.features,
+            table.target,
+            test_size=recipe.test_fraction,
+            shuffle=not in_time,
+            stratify=table.target if recipe.split == "stratified" else None,
+            random_state=None if in_time else recipe.seed,
+        )
+    if lacking := [
+        f"the {recipe.split} split leaves no row of the class {label!r} to {purpose}; take another split"
+        for purpose, target in (("train on", train_target), ("judge by", test_target))
+        for index, label in enumerate(recipe.classes)
+        if index not in target
+    ]:
+        raise DataRefusedError(lacking)
     return Split(train_features, train_target, test_features, test_target)
 
 
@@ -84,23 +98,25 @@ def train(recipe: Recipe, candidate: Candidate, split: Split, progress: Progress
     rows that score a choice have had no part in it.
 
     Raises:
-        TrainingError: it cannot be fitted, such as with a parameter out of its range.
+        TrainingError: it cannot be fitted, such as with a parameter out of its range, or there are fewer rows than
+            folds.
     """
     started_at = time.time()
-    score = get_scorer(recipe.metric)
+    score = _scorer(recipe)
     features, target = split.train_features, split.train_target
-    folds = list(_folds(recipe, recipe.folds).split(features, target))
     scores = []
-    clock = time.perf_counter()
-    for done, (rows, held_out) in enumerate(folds):
-        progress(done, len(folds) + 1)
-        estimator, _ = _fit(recipe, candidate, features[rows], target[rows])
-        scores.append(float(score(estimator, features[held_out], target[held_out])))
-    cv_seconds = time.perf_counter() - clock
-    progress(len(folds), len(folds) + 1)
-    clock = time.perf_counter()
-    estimator, chosen = _fit(recipe, candidate, features, target)
-    fit_seconds = time.perf_counter() - clock
+    with _told(f"{candidate.name} cannot be fitted"):
+        folds = list(_folds(recipe, recipe.folds).split(features, target))
+        clock = time.perf_counter()
+        for done, (rows, held_out) in enumerate(folds):
+            progress(done, len(folds) + 1)
+            estimator, _ = _fit(recipe, candidate, features[rows], target[rows])
+            scores.append(float(score(estimator, features[held_out], target[held_out])))
+        cv_seconds = time.perf_counter() - clock
+        progress(len(folds), len(folds) + 1)
+        clock = time.perf_counter()
+        estimator, chosen = _fit(recipe, candidate, features, target)
+        fit_seconds = time.perf_counter() - clock
     round_to_float32(estimator)
     parameters = {**candidate.parameters, **chosen}
     return Fitted(candidate, estimator, parameters, tuple(scores), started_at, cv_seconds, fit_seconds)
@@ -108,18 +124,14 @@ def train(recipe: Recipe, candidate: Candidate, split: Split, progress: Progress
 
 def _fit(recipe: Recipe, candidate: Candidate, features: FloatMatrix, target: Target) -> tuple[Any, dict[str, Any]]:
     """Return a fitted estimator and the parameters that a search chose for it."""
-    try:
-        chosen = _search(recipe, candidate, features, target) if candidate.search else {}
-        estimator = candidate.build({**candidate.parameters, **chosen}, recipe.seed)
-        return estimator.fit(features, target), chosen
-    except (ValueError, TypeError) as error:  # what scikit-learn says to a parameter that it does not take
-        reason = str(error).partition("\n")[0].rstrip(".")
-        raise TrainingError(f"{candidate.name} cannot be fitted: {reason}") from error
+    chosen = _search(recipe, candidate, features, target) if candidate.search else {}
+    estimator = candidate.build({**candidate.parameters, **chosen}, recipe.seed)
+    return estimator.fit(features, target), chosen
 
 
 def _search(recipe: Recipe, candidate: Candidate, features: FloatMatrix, target: Target) -> dict[str, Any]:
     """Return the combination with the best mean score; of equal ones, the first."""
-    score = get_scorer(recipe.metric)
+    score = _scorer(recipe)
     folds = list(_folds(recipe, INNER_FOLDS).split(features, target))
 
     def mean_score(chosen: dict[str, Any]) -> float:
@@ -132,6 +144,21 @@ def _search(recipe: Recipe, candidate: Candidate, features: FloatMatrix, target:
 
     best: dict[str, Any] = max(ParameterGrid(candidate.search), key=mean_score)
     return best
+
+
+@contextmanager
+def _told(what: str) -> Iterator[None]:
+    """Tell in one sentence what scikit-learn says to a value that it does not take."""
+    try:
+        yield
+    except (ValueError, TypeError, OverflowError) as error:
+        reason = str(error).partition("\n")[0].rstrip(".")
+        raise TrainingError(f"{what}: {reason}") from error
+
+
+def _scorer(recipe: Recipe) -> Any:  # noqa: ANN401  # scikit-learn has no types
+    # As the graph is scored: each class against the rest. Its plain name takes two classes only.
+    return get_scorer("roc_auc_ovr" if recipe.metric == "roc_auc" else recipe.metric)
 
 
 def _folds(recipe: Recipe, count: int) -> StratifiedKFold | KFold | TimeSeriesSplit:

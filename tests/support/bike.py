@@ -1,0 +1,102 @@
+"""Bike rentals made up from an hour, a calendar and a weather: the recipe's schema without the recipe's file.
+
+As honest data does, they follow the hour, the working days, the warmth and the rain, and chance for a small part.
+"""
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from threadpoolctl import threadpool_limits
+
+from slipway_trainer.overrides import override
+from slipway_trainer.recipes.bike_demand import RECIPE as BIKE
+from slipway_trainer.steps.evaluate import Evaluation, evaluate
+from slipway_trainer.steps.extract import Dataset
+from slipway_trainer.steps.train import Split, split_rows, train
+from slipway_trainer.steps.validate import Table, validate
+
+CANDIDATES = tuple(candidate.name for candidate in BIKE.candidates)
+# The recipe with so few fits that a test can wait for them.
+SMALL = ("folds=2", "n_estimators=20", "max_iter=40", "max_leaf_nodes=15")
+QUICK_BIKE = override(BIKE, SMALL)
+N_ROWS = 744
+
+
+@dataclass(frozen=True)
+class TrainedBike:
+    """What the steps of the recipe `bike-demand` give on made-up rows, one after the other.
+
+    Attributes:
+        evaluations: by the candidate's name.
+    """
+
+    table: Table
+    split: Split
+    evaluations: Mapping[str, Evaluation]
+
+
+def bike_frame(seed: int = 2011) -> pd.DataFrame:
+    """Return 744 rows as the file holds them: every hour of each twelfth day of a year, in time's order."""
+    random = np.random.default_rng(seed)
+    days = pd.date_range("2011-01-01", "2011-12-31", freq="12D")
+    hours = pd.DataFrame([(day, hour) for day in days for hour in range(24)], columns=["day", "hr"])
+    day, hr = hours["day"].dt, hours["hr"].to_numpy()
+    n_days, n_rows = len(days), len(hours)
+    holiday = np.repeat(np.arange(n_days) % 10 == 3, 24)
+    weekday = (day.dayofweek.to_numpy() + 1) % 7
+    working = (weekday > 0) & (weekday < 6) & ~holiday
+    weather = np.repeat(random.choice([1, 2, 3], size=n_days, p=[0.6, 0.3, 0.1]), 24)
+    year = np.sin((day.dayofyear.to_numpy() - 110) / 365 * 2 * np.pi)
+    temp = np.clip(0.5 + 0.3 * year + 0.08 * np.sin((hr - 9) / 12 * np.pi) + random.normal(0, 0.03, n_rows), 0.02, 1)
+    humidity = np.clip(0.55 + 0.12 * weather - 0.2 * (temp - 0.5) + random.normal(0, 0.08, n_rows), 0, 1)
+    commuters = np.exp(-((hr - 8) ** 2) / 3) + 1.2 * np.exp(-((hr - 17.5) ** 2) / 5)
+    strollers = np.exp(-((hr - 14) ** 2) / 24)
+    demand = np.where(working, 300 * commuters, 0) + np.where(working, 60, 220) * strollers + 8
+    demand = demand * (0.4 + 1.2 * temp) * np.array([0, 1.0, 0.85, 0.5])[weather]
+    count = random.poisson(demand * random.lognormal(0, 0.12, n_rows))
+    casual = random.binomial(count, np.where(working, 0.12, 0.35))
+    return pd.DataFrame(
+        {
+            "instant": np.arange(1, n_rows + 1),
+            "dteday": day.strftime("%Y-%m-%d"),
+            "season": (day.month.to_numpy() % 12) // 3 + 1,
+            "yr": 0,
+            "mnth": day.month.to_numpy(),
+            "hr": hr,
+            "holiday": holiday.astype(int),
+            "weekday": weekday,
+            "workingday": working.astype(int),
+            "weathersit": weather,
+            "temp": temp.round(2),
+            "atemp": (0.9 * temp + 0.03 + random.normal(0, 0.02, n_rows)).round(4),
+            "hum": humidity.round(2),
+            "windspeed": random.gamma(4, 0.05, n_rows).round(4),
+            "casual": casual,
+            "registered": count - casual,
+            "cnt": count,
+        }
+    )
+
+
+def bike_dataset() -> Dataset:
+    """Return the rows as they would be read of a file."""
+    return Dataset(bike_frame(), "sha256:" + "b" * 64, "made-up rows")
+
+
+@functools.cache
+def trained_bike() -> TrainedBike:
+    """Return everything up to the evaluations."""
+    table = validate(QUICK_BIKE, bike_dataset())
+    split = split_rows(QUICK_BIKE, table)
+    for array in (split.train_features, split.train_target, split.test_features, split.test_target):
+        array.flags.writeable = False
+    # One thread: those of the histograms wait for one another in a loop, for minutes where a core is busy.
+    with threadpool_limits(1):
+        evaluations = {
+            c.name: evaluate(QUICK_BIKE, train(QUICK_BIKE, c, split, lambda _done, _total: None), split)
+            for c in QUICK_BIKE.candidates
+        }
+    return TrainedBike(table, split, evaluations)
