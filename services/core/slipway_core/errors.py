@@ -4,7 +4,9 @@ SlipwayError
 ├── ConfigurationError        a setting is missing, misspelt or unsafe
 ├── BundleError               a bundle is damaged, incomplete or not understood
 ├── FeaturesError             input that the model's signature does not allow
+├── HistoryNotWrittenError    Production was moved, and its history does not tell so
 ├── NothingToRestoreError     Production held no version before that could be restored
+├── ProductionMovedError      Production was moved by somebody else meanwhile
 ├── RegistryError             the model registry refused or failed
 │   ├── RegistryUnavailableError   it cannot be reached; trying again may help
 │   └── RegistryNotFoundError      no such model, version or artifact
@@ -52,8 +54,16 @@ class FeaturesError(SlipwayError):
         super().__init__("; ".join(problem.msg for problem in self.problems))
 
 
+class HistoryNotWrittenError(SlipwayError):
+    """Production was moved, and its history does not tell so."""
+
+
 class NothingToRestoreError(SlipwayError):
     """Production held no version before that could be restored."""
+
+
+class ProductionMovedError(SlipwayError):
+    """Production was moved by somebody else meanwhile."""
 
 
 class RegistryError(SlipwayError):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from slipway_core.bundle import (
@@ -84,7 +85,9 @@ def write_bundle(
 
 
 def _golden(graph: Graph, split: Split) -> Golden:
-    rows = split.test_features[:GOLDEN_ROWS]
+    # From first to last: the rows may be in the order of their classes.
+    count = len(split.test_features)
+    rows = split.test_features[np.linspace(0, count - 1, min(count, GOLDEN_ROWS)).astype(int)]
     outputs = graph.run(rows)
     return Golden(
         rows=rows.tolist(),

@@ -26,6 +26,9 @@ app = typer.Typer(
 )
 
 
+DEBUG_FLAG = "--debug"
+
+
 class PromoteMode(StrEnum):
     """What happens to a version once the gate has spoken."""
 
@@ -35,8 +38,10 @@ class PromoteMode(StrEnum):
 
 
 @app.callback()
-def _app() -> None:
-    """Keep `train` and `recipes` commands, however few they are."""
+def options(
+    debug: Annotated[bool, typer.Option(DEBUG_FLAG, help="Show the traceback of an error.")] = False,
+) -> None:
+    """Train a model by its recipe, register it and promote it if the gate agrees."""
 
 
 @app.command()
@@ -100,7 +105,7 @@ def train(
             chosen = override(find_recipe(recipe), settings or [])
         except OverrideError as error:
             raise typer.BadParameter(str(error), param_hint="--set") from error
-        with Terminal(Console(highlight=False)) as terminal:
+        with Terminal(Console(highlight=False, markup=False, emoji=False)) as terminal:
             outcome = run_pipeline(
                 chosen,
                 data=data,
@@ -144,7 +149,18 @@ def main() -> None:
     try:
         app(prog_name="slipway-trainer")
     except SlipwayError as error:
+        if DEBUG_FLAG in sys.argv:
+            raise
         print(f"Error: {error}", file=sys.stderr)
+        raise SystemExit(1) from error
+    except Exception as error:  # a recipe's own code, or a fault of ours
+        if DEBUG_FLAG in sys.argv:
+            raise
+        print(
+            f"Error: {type(error).__name__}: {str(error).partition(chr(10))[0]} (nobody foresaw this: `slipway --debug "
+            "train …` shows where it comes from)",
+            file=sys.stderr,
+        )
         raise SystemExit(1) from error
 
 

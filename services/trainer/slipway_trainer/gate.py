@@ -22,12 +22,14 @@ class Champion:
     Attributes:
         score: what its graph scored on the challenger's test rows; None if it could not be scored.
         why_not: why it could not, as the end of a sentence.
+        caveat: what makes its score less than fair, as the end of a sentence.
         rows: how many rows of data it was trained on, where that is known.
     """
 
     version: str
     score: float | None
     why_not: str = ""
+    caveat: str = ""
     rows: int | None = None
 
 
@@ -104,8 +106,10 @@ def _against(challenger: Challenger, champion: Champion | None, metric: str, max
     else:
         comparison = "is hardly worse than" if passed else "is worse than"
     allowed = f", and {max_regression:g} less is allowed" if max_regression else ""
+    caveat = f"; {champion.caveat}" if champion.caveat else ""
     reason = (
-        f"{metric} {shown} {comparison} the champion's {best} (version {champion.version}) on the same rows{allowed}"
+        f"{metric} {shown} {comparison} the champion's {best} (version {champion.version}) on the same rows"
+        f"{allowed}{caveat}"
     )
     return GateCheck(name=name, value=value, required=required, passed=passed, reason=reason)
 

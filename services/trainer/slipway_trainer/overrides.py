@@ -9,7 +9,10 @@ from pydantic import ValidationError
 from slipway_trainer.errors import OverrideError
 from slipway_trainer.recipes import Candidate, Recipe
 
-SETTABLE = ("split", "test_fraction", "folds", "seed", "metric", "max_regression", "min_rows")
+SETTABLE = (
+    *("split", "test_fraction", "folds", "seed", "metric", "max_regression"),
+    *("min_rows", "min_class_share", "max_duplicate_share", "min_skill", "leakage_score"),
+)
 CANDIDATES = "candidates"
 FLOOR = "floors."
 

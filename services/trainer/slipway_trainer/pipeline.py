@@ -11,7 +11,6 @@ from typing import Literal, Protocol
 
 from threadpoolctl import threadpool_limits
 
-from slipway_core.errors import RegistryError
 from slipway_core.registry import ModelVersion, Registry
 from slipway_core.registry.verdict import Verdict
 from slipway_trainer.recipes import Recipe
@@ -157,7 +156,7 @@ def run_pipeline(
             report(recipe, evaluations, split, tracker=tracker, runs=registered.runs)
         tracker.log_timings(registered.runs, watch.seconds)
         reporter.tell("report", "the plots are with the runs in MLflow")
-    except RegistryError as error:
+    except Exception as error:  # noqa: BLE001  # whatever it is, what was promoted is promoted
         reporter.tell("report", f"the version is as told above, but its plots were not kept: {error}")
     return Outcome(recipe, evaluations, best, version, registered.runs.parent, verdict)
 

@@ -1,10 +1,12 @@
 """Data that fits its schema and is still not worth training on: few, repeated, constant, leaking or unrelated rows."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.stats import rankdata
 from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import KFold, StratifiedKFold, cross_val_score
 
@@ -39,7 +41,7 @@ def suspicious(recipe: Recipe, frame: pd.DataFrame) -> list[str]:
     findings = [*task_of(recipe).check_target(target), *_constant(recipe, frame), *_duplicates(recipe, frame)]
     if findings:  # what comes next is no use on such rows
         return findings
-    rows = np.random.default_rng(recipe.seed).permutation(len(frame))[:MAX_PROBE_ROWS]
+    rows = _sample(recipe, target)
     features = frame[recipe.feature_names].to_numpy(dtype=np.float32)
     return [
         *_leaking(recipe, features, target, rows),
@@ -52,7 +54,10 @@ def _constant(recipe: Recipe, frame: pd.DataFrame) -> Iterator[str]:
     for column in recipe.columns:
         values = frame[column.name].to_numpy()
         if not column.may_be_constant and (values == values[0]).all():
-            yield f"{column.name!r} is {values[0]:g} in every row: a feature that never changes tells nothing"
+            yield (
+                f"{column.name!r} is {values[0]:g} in every row: a feature that never changes tells nothing (if it is "
+                "meant to, set may_be_constant in the recipe)"
+            )
 
 
 def _duplicates(recipe: Recipe, frame: pd.DataFrame) -> Iterator[str]:
@@ -66,30 +71,30 @@ def _duplicates(recipe: Recipe, frame: pd.DataFrame) -> Iterator[str]:
 
 
 def _leaking(recipe: Recipe, features: FloatMatrix, target: Target, rows: NDArray[np.int64]) -> Iterator[str]:
-    if len(rows) < MIN_LEAKAGE_ROWS:
-        return
     task = task_of(recipe)
-    for index, name in enumerate(recipe.feature_names):
-        score = _probe(recipe, features[:, [index]], target, rows)
+    # By ranks, so that a few huge values do not hide that the order is the same.
+    ranked = rankdata(target) if recipe.task == "regression" else target
+    for index, name in enumerate(recipe.feature_names if len(rows) >= MIN_LEAKAGE_ROWS else []):
+        score = _probe(recipe, task.probes()[0], features[:, [index]], ranked, rows)
         if score >= recipe.leakage_score:
             yield (
                 f"{name!r} alone gives the target {recipe.target.name!r} away ({task.probe_score} {score:.4f}): it "
-                "holds the answer, which will not be known when the model is asked; take it out of the data"
+                "seems to hold the answer, which will not be known when the model is asked; put the right values into "
+                "it, or take it out of the recipe's columns (or, if it is honest, set leakage_score above that)"
             )
     if recipe.task == "regression":
-        together = cross_val_score(
-            LinearRegression(), features[rows], target[rows], cv=_folds(recipe), scoring=task.probe_score
-        )
-        if together.mean() >= MAX_LINEAR_R2:
+        together = _probe(recipe, LinearRegression(), features, target, rows)
+        if together >= MAX_LINEAR_R2:
             yield (
-                f"the features together add up to the target {recipe.target.name!r} (r2 {together.mean():.5f} of a "
+                f"the features together add up to the target {recipe.target.name!r} (r2 {together:.5f} of a "
                 "plain sum): they hold its parts, which will not be known when the model is asked"
             )
 
 
 def _copies(recipe: Recipe, frame: pd.DataFrame, target: Target) -> Iterator[str]:
     """Look at columns that the recipe does not know: nothing is learned from them, but a copy is a trap."""
-    for name in frame.columns.difference([recipe.target.name, *recipe.feature_names, *recipe.ignored], sort=False):
+    known = {recipe.target.name, *recipe.feature_names, *recipe.ignored, *recipe.time_columns}
+    for name in (name for name in frame.columns if name not in known):
         codes, values = pd.factorize(frame[name])
         # As many different values as the target has, each always with the same one.
         if not len(values) == len(np.unique(target)) == len(np.unique(np.stack([codes, target]), axis=1).T):
@@ -109,19 +114,28 @@ def _is_monotone(values: pd.Series, target: Target) -> bool:
 
 def _unrelated(recipe: Recipe, features: FloatMatrix, target: Target, rows: NDArray[np.int64]) -> Iterator[str]:
     task = task_of(recipe)
-    score = _probe(recipe, features, target, rows)
+    score = max(_probe(recipe, probe, features, target, rows) for probe in task.probes())
     if (score - task.chance) / (1 - task.chance) < recipe.min_skill:
         yield (
-            f"the features tell next to nothing of the target {recipe.target.name!r}: a small tree reaches "
+            f"the features tell next to nothing of the target {recipe.target.name!r}: a small model reaches "
             f"{task.probe_score} {score:.2f} where guessing reaches {task.chance:.2f}; were its values shuffled or "
-            "shifted against the rows?"
+            f"shifted against the rows? (If it is as hard as that, set min_skill below {recipe.min_skill:g}.)"
         )
 
 
-def _probe(recipe: Recipe, features: FloatMatrix, target: Target, rows: NDArray[np.int64]) -> float:
-    task = task_of(recipe)
+def _sample(recipe: Recipe, target: Target) -> NDArray[np.int64]:
+    """Return the indices of the rows to look at; of a rare class all, so that each is there."""
+    random = np.random.default_rng(recipe.seed)
+    groups = (
+        [np.flatnonzero(target == label) for label in np.unique(target)] if recipe.classes else [np.arange(len(target))]
+    )
+    return np.concatenate([random.permutation(group)[: MAX_PROBE_ROWS // len(groups)] for group in groups])
+
+
+def _probe(recipe: Recipe, estimator: Any, features: FloatMatrix, target: Target, rows: NDArray[np.int64]) -> float:  # noqa: ANN401  # scikit-learn has no types
+    score = task_of(recipe).probe_score
     scores = cross_val_score(
-        task.probe(), features[rows], target[rows], cv=_folds(recipe), scoring=task.probe_score, error_score="raise"
+        estimator, features[rows], target[rows], cv=_folds(recipe), scoring=score, error_score="raise"
     )
     return float(scores.mean())
 

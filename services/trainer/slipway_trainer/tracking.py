@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -255,4 +256,6 @@ def _millis(seconds: float) -> int:
 
 
 def _refused(error: MlflowException) -> RegistryError:
-    return RegistryError(f"the tracking server refused or failed: {error.message}")
+    """Turn an error of MLflow's client into ours: its first line, without the account of an address."""
+    told = re.sub(r"://[^/@\s]+@", "://", str(error.message).partition("\n")[0])
+    return RegistryError(f"the tracking server refused or failed: {told}")

@@ -7,7 +7,9 @@ from datetime import UTC, datetime
 import pytest
 
 from slipway_core.errors import (
+    HistoryNotWrittenError,
     NothingToRestoreError,
+    ProductionMovedError,
     RegistryError,
     RegistryNotFoundError,
     RegistryUnavailableError,
@@ -17,12 +19,14 @@ from slipway_core.registry.events import PromotionEvent, history
 from slipway_core.registry.memory import InMemoryRegistry
 from slipway_core.registry.promotion import (
     DATA_VERSION_TAG,
+    MAX_REASON,
     METRICS_TAG,
     WITHDRAWN_TAG,
     is_withdrawn,
     promote,
     rollback,
 )
+from slipway_core.registry.trail import moved_by_hand
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
@@ -133,7 +137,7 @@ def test_the_alias_is_set_first_and_the_event_after() -> None:
 def test_an_event_that_cannot_be_written_leaves_the_alias_moved() -> None:
     registry = RegistryThatTakesNotes(refuse="event")
 
-    with pytest.raises(RegistryUnavailableError):
+    with pytest.raises(HistoryNotWrittenError):
         promote_iris(with_versions(registry), "1")
 
     assert production(registry) == "1"
@@ -277,25 +281,119 @@ def test_without_production_there_is_nothing_to_roll_back() -> None:
         roll_back(registry)
 
 
-def test_a_roll_back_moves_the_alias_before_all_else() -> None:
-    registry = RegistryThatTakesNotes()
-    for _ in range(2):
+def three_promoted(registry: RegistryThatTakesNotes) -> None:
+    for _ in range(3):
         promote_iris(registry, registry.add_version("iris", {}).version)
     registry.calls.clear()
 
+
+def test_a_roll_back_withdraws_first_then_moves_then_tells() -> None:
+    registry = RegistryThatTakesNotes()
+    three_promoted(registry)
+
     roll_back(registry)
 
-    assert registry.calls == ["alias", "event", "withdrawn"]
+    assert registry.calls == ["withdrawn", "alias", "event"]
 
 
-def test_a_failed_roll_back_withdraws_nothing() -> None:
+@pytest.mark.parametrize("failing", ["withdrawn", "alias", "event"])
+def test_a_roll_back_that_failed_half_way_ends_alike_when_it_is_done_again(failing: str) -> None:
     registry = RegistryThatTakesNotes()
-    for _ in range(2):
-        promote_iris(registry, registry.add_version("iris", {}).version)
-    registry._refuse = "alias"
+    three_promoted(registry)
+    registry._refuse = failing
+    with pytest.raises((RegistryUnavailableError, HistoryNotWrittenError)):
+        roll_back(registry)
+    registry._refuse = ""
+    moved = production(registry) == "2"
 
-    with pytest.raises(RegistryUnavailableError):
+    if not moved:
         roll_back(registry)
 
     assert production(registry) == "2"
-    assert not is_withdrawn(registry.get_version("iris", "2"))
+    assert [is_withdrawn(version) for version in registry.list_versions("iris")] == [True, False, False]
+    # Rolled back once more, it goes further back, and never to what was withdrawn.
+    roll_back(registry)
+    assert production(registry) == "1"
+
+
+def test_a_move_whose_event_could_not_be_written_says_that_it_was_made() -> None:
+    registry = RegistryThatTakesNotes()
+    three_promoted(registry)
+    registry._refuse = "event"
+
+    with pytest.raises(HistoryNotWrittenError, match=r"^Production of iris IS version 2 now.*do not repeat"):
+        roll_back(registry)
+
+    assert moved_by_hand(registry.get_model("iris"))
+
+
+def test_an_event_that_fails_once_is_written_again() -> None:
+    class Hiccup(InMemoryRegistry):
+        failures = 1
+
+        def set_model_tag(self, name: str, key: str, value: str) -> None:
+            if self.failures:
+                self.failures -= 1
+                raise RegistryUnavailableError("the model registry does not answer in time")
+            super().set_model_tag(name, key, value)
+
+    registry = with_versions(Hiccup())
+
+    event = promote_iris(registry, "2")
+
+    assert told(registry) == [event]
+
+
+def test_two_movers_of_the_same_moment_are_both_told() -> None:
+    class Crowded(InMemoryRegistry):
+        """Another mover writes its event under the same number just after ours."""
+
+        crowded = True
+
+        def set_model_tag(self, name: str, key: str, value: str) -> None:
+            super().set_model_tag(name, key, value)
+            if self.crowded:
+                self.crowded = False
+                other = PromotionEvent(
+                    action="promote", version="1", from_version=None, by="bob", at=NOON, reason="mine"
+                )
+                super().set_model_tag(name, key, other.to_tag())
+
+    registry = with_versions(Crowded())
+
+    promote_iris(registry, "2")
+
+    assert {event.by for event in told(registry)} == {"bob", "grace"}
+
+
+@pytest.mark.parametrize("expected", [None, "2"])
+def test_a_promotion_that_was_judged_against_another_champion_is_refused(expected: str | None) -> None:
+    registry = promoted(2) if expected is None else promoted(1)
+    before = production(registry)
+    new = registry.add_version("iris", {}).version
+
+    with pytest.raises(ProductionMovedError, match=f"was moved to version {before} meanwhile"):
+        promote(registry, "iris", new, by="gate", at=NOON, reason="better", expected=expected)
+
+    assert production(registry) == before
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_a_promotion_that_finds_the_expected_champion_goes_on(count: int) -> None:
+    registry = promoted(count)
+    new = registry.add_version("iris", {}).version
+
+    promote(registry, "iris", new, by="gate", at=NOON, reason="better", expected="1" if count else None)
+
+    assert production(registry) == new
+
+
+def test_of_a_long_reason_the_beginning_is_kept() -> None:
+    registry = promoted(2)
+
+    event = rollback(registry, "iris", by="grace", at=NOON, reason="very " * 10_000)
+
+    assert event.reason == told(registry)[-1].reason
+    assert len(event.reason) == MAX_REASON
+    assert event.reason.endswith("…")
+    assert len(registry.get_version("iris", "2").tags[WITHDRAWN_TAG]) < 5_000

@@ -83,6 +83,9 @@ def test_a_move_by_hand_between_two_events_is_told_between_them() -> None:
         ([("promote", None, "1"), ("promote", "1", "2"), ("promote", "2", "1")], "1", ["2", "1"]),
         ([("promote", None, "1"), ("promote", "1", "1")], "1", []),
         ([("promote", None, "1")], "7", ["1"]),
+        # Moved by hand to the version right below: that is a roll back.
+        ([("promote", None, "1"), ("promote", "1", "2"), ("promote", "2", "3")], "2", ["1"]),
+        ([("promote", None, "1"), ("promote", "1", "2"), ("promote", "2", "3")], "1", ["3", "2", "1"]),
     ],
 )
 def test_what_production_held_before_is_a_pile_that_roll_backs_take_from(

@@ -11,6 +11,7 @@ from slipway_core.errors import ConfigurationError
 
 
 def train(
+    context: typer.Context,
     recipe: Annotated[
         str, typer.Argument(help="The recipe's name, such as `iris` or `bike-demand`, or the path of its Python file.")
     ],
@@ -40,7 +41,8 @@ def train(
     Needs MLFLOW_TRACKING_URI. Ends with 1 if a step or the gate refuses; what is served stays as it is.
     Example: `slipway train bike-demand --set split=time --promote never`
     """
-    arguments = ["train", recipe]
+    arguments = ["--debug"] if context.find_root().params.get("debug") else []
+    arguments += ["train", recipe]
     if data:
         arguments += ["--data", data]
     if promote != "auto":

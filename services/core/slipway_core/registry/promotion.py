@@ -1,11 +1,19 @@
 """Moving the alias Production: the alias is set first, the event written after."""
 
 import json
-from datetime import datetime
+from datetime import UTC, datetime
+from enum import Enum
+from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from slipway_core.errors import NothingToRestoreError, RegistryNotFoundError
+from slipway_core.errors import (
+    HistoryNotWrittenError,
+    NothingToRestoreError,
+    ProductionMovedError,
+    RegistryError,
+    RegistryNotFoundError,
+)
 from slipway_core.registry.base import PRODUCTION, ModelVersion, Registry
 from slipway_core.registry.events import Action, PromotionEvent, next_key
 from slipway_core.registry.trail import held_before, moves
@@ -15,16 +23,49 @@ DATA_VERSION_TAG = "slipway.data_version"
 MODEL_DIGEST_TAG = "slipway.model_sha256"
 WITHDRAWN_TAG = "slipway.withdrawn"
 
+# A tag has room for 5,000 characters where MLflow keeps it in PostgreSQL.
+MAX_REASON = 1_000
+WRITE_ATTEMPTS = 4
 
-def promote(registry: Registry, name: str, version: str, *, by: str, at: datetime, reason: str) -> PromotionEvent:
+
+class _Any(Enum):
+    ANY = "any"
+
+
+def promote(
+    registry: Registry,
+    name: str,
+    version: str,
+    *,
+    by: str,
+    at: datetime,
+    reason: str,
+    expected: str | Literal[_Any.ANY] | None = _Any.ANY,
+) -> PromotionEvent:
     """Point Production at a version and add the event to the model's history.
 
     Promoting the version that Production points to already is allowed and told in the history, too.
 
+    Args:
+        registry: holds the model.
+        name: the model's name.
+        version: the version to promote.
+        by: who promotes.
+        at: when.
+        reason: why; of a long one, the beginning is kept.
+        expected: the version that Production must point to still, None if it must not be set; by default any.
+
     Raises:
+        ProductionMovedError: Production points to another version than `expected`.
+        HistoryNotWrittenError: Production was moved, and the event could not be added.
         RegistryError: there is no such model or version, or the registry failed.
     """
     chosen = registry.get_version(name, version)
+    if expected is not _Any.ANY and (found := registry.get_model(name).aliases.get(PRODUCTION)) != expected:
+        raise ProductionMovedError(
+            f"Production of {name} was moved to version {found} meanwhile, so version {version} was judged against "
+            f"another; train again, or promote it by hand: slipway models promote {name} {version}"
+        )
     return _move(registry, "promote", chosen, by=by, at=at, reason=reason)
 
 
@@ -36,6 +77,7 @@ def rollback(registry: Registry, name: str, *, by: str, at: datetime, reason: st
 
     Raises:
         NothingToRestoreError: Production is not set, or held no other version that still exists.
+        HistoryNotWrittenError: Production was moved, and the event could not be added.
         RegistryError: there is no such model, or the registry failed.
     """
     model = registry.get_model(name)
@@ -50,11 +92,11 @@ def rollback(registry: Registry, name: str, *, by: str, at: datetime, reason: st
             f"version {withdrawn} is the first that Production of {name} held, so there is none to go back to; "
             f"promote another by hand: slipway models promote {name} VERSION"
         )
-    event = _move(registry, "rollback", restored, by=by, at=at, reason=reason)
-    note = json.dumps({"by": by, "at": event.model_dump(mode="json")["at"], "reason": reason})
+    # First of all: if what follows fails half way, done again it ends alike, and this version stays withdrawn.
     if _existing(registry, name, withdrawn) is not None:
-        registry.set_version_tag(name, withdrawn, WITHDRAWN_TAG, note)
-    return event
+        note = {"by": by, "at": at.astimezone(UTC).isoformat().replace("+00:00", "Z"), "reason": reason[:MAX_REASON]}
+        registry.set_version_tag(name, withdrawn, WITHDRAWN_TAG, json.dumps(note))
+    return _move(registry, "rollback", restored, by=by, at=at, reason=reason)
 
 
 def metrics_of(version: ModelVersion) -> dict[str, float]:
@@ -87,10 +129,27 @@ def _move(
         from_version=model.aliases.get(PRODUCTION),
         by=by,
         at=at,
-        reason=reason,
+        reason=reason if len(reason) <= MAX_REASON else reason[: MAX_REASON - 1] + "…",
         metrics=metrics_of(version),
         data_version=version.tags.get(DATA_VERSION_TAG),
     )
     registry.set_alias(version.name, PRODUCTION, version.version)
-    registry.set_model_tag(version.name, next_key(model.tags), event.to_tag())
+    _write(registry, version.name, event)
     return event
+
+
+def _write(registry: Registry, name: str, event: PromotionEvent) -> None:
+    """Add an event to the history; again if it failed, or if another mover took its number in the same moment."""
+    tag, problem = event.to_tag(), "others kept taking its number"
+    for _ in range(WRITE_ATTEMPTS):
+        try:
+            tags = registry.get_model(name).tags
+            if tag in tags.values():  # seen after the write, since another may have written over it
+                return
+            registry.set_model_tag(name, next_key(tags), tag)
+        except RegistryError as error:
+            problem = str(error)
+    raise HistoryNotWrittenError(
+        f"Production of {name} IS version {event.version} now, but its history could not be written ({problem}): do "
+        "not repeat the command; `slipway models history` shows the move as external"
+    )

@@ -59,13 +59,15 @@ def held_before(trail: Sequence[Move]) -> list[str]:
     """Return the versions that a roll back can restore, the nearest first.
 
     Each promotion (and each move by hand) lays a version on those that Production held before; each roll back takes
-    away the ones above the version that it restored. So rolling back again goes further back, not to and fro.
+    away the ones above the version that it restored. So rolling back again goes further back, not to and fro. A move by
+    hand to the version right below is a roll back, too: made in MLflow's pages, or by us without getting to the event.
     """
     held: list[str] = []
     for move in trail:
         if move.version is None:
             continue
-        if move.action == "rollback" and move.version in held:
+        is_back_by_hand = move.action == "external" and held[-2:-1] == [move.version]
+        if is_back_by_hand or (move.action == "rollback" and move.version in held):
             last = len(held) - 1 - held[::-1].index(move.version)
             del held[last + 1 :]
         elif not held or held[-1] != move.version:

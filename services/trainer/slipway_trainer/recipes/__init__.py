@@ -6,6 +6,8 @@ import pkgutil
 from pathlib import Path
 from types import ModuleType
 
+from pydantic import ValidationError
+
 from slipway_trainer.errors import UnknownRecipeError
 from slipway_trainer.recipes.base import Candidate, Column, Recipe
 
@@ -35,7 +37,10 @@ def find_recipe(name: str) -> Recipe:
             f"there is no recipe {name!r}; there is {', '.join(recipe_names())}, or give the path of a file such as "
             "./wine.py"
         )
-    return _recipe_of(importlib.import_module(f"{__name__}.{name.replace('-', '_')}"), name)
+    recipe = _recipe_of(importlib.import_module(f"{__name__}.{name.replace('-', '_')}"), name)
+    if recipe.name != name:
+        raise UnknownRecipeError(f"the recipe {name} calls its model {recipe.name!r}: name the file like the model")
+    return recipe
 
 
 def _load(path: Path) -> ModuleType:
@@ -47,6 +52,11 @@ def _load(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        message = first["msg"].removeprefix("Value error, ")
+        raise UnknownRecipeError(f"{path} cannot be used: {f'{place}: ' if place else ''}{message}") from error
     except Exception as error:  # a person's own code may raise anything
         raise UnknownRecipeError(f"{path} cannot be used: {type(error).__name__}: {error}") from error
     return module

@@ -6,6 +6,7 @@ combining ensemble detectors and background knowledge", Progress in Artificial I
 
 import io
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,7 @@ def fetch(folder: Path, client: httpx.Client | None = None) -> None:
             if archive.getinfo(FILE).file_size > MAX_BYTES:
                 raise DataUnavailableError(f"what {SOURCE} holds is too large to be the data; {instead}")
             content = archive.read(FILE)
-    except (httpx.HTTPError, zipfile.BadZipFile, KeyError) as error:
+    except (httpx.HTTPError, zipfile.BadZipFile, zlib.error, KeyError) as error:
         raise DataUnavailableError(f"the data could not be downloaded from {SOURCE}; {instead}") from error
     target = folder / RECIPE.data_file
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -53,7 +54,8 @@ def fetch(folder: Path, client: httpx.Client | None = None) -> None:
 def _all_are_casual_or_registered(frame: pd.DataFrame) -> "pd.Series[bool]":
     if not {"casual", "registered", "cnt"} <= set(frame.columns):
         return pd.Series(data=True, index=frame.index)
-    return frame["casual"] + frame["registered"] == frame["cnt"]
+    parts = frame[["casual", "registered"]].apply(pd.to_numeric, errors="coerce")
+    return parts.sum(axis=1) == frame["cnt"]
 
 
 def _linear_regression(parameters: Mapping[str, Any], seed: int) -> Any:  # noqa: ANN401  # scikit-learn has no types

@@ -8,10 +8,12 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from slipway_core.bundle import data_version, digest
+from slipway_core.errors import SlipwayError
 from slipway_core.storage import open_storage
 from slipway_trainer.errors import DataRefusedError, DataUnavailableError
 from slipway_trainer.recipes import Recipe
 
+NEWLINE = b"\n"
 OTHER_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
@@ -55,29 +57,48 @@ def extract(recipe: Recipe, *, data: str | Path | None, data_dir: str | Path, wo
             "CSV file with --data"
         )
     else:
-        recipe.fetch(workdir)
+        _fetch(recipe, workdir)
         source = "the recipe's public source"
     content = file.read_bytes()
-    return Dataset(_parse(content, source), data_version({recipe.data_file: digest(content)}), source)
+    return Dataset(_parse(recipe, content, source), data_version({recipe.data_file: digest(content)}), source)
 
 
 def _find(recipe: Recipe, location: str) -> tuple[str, str] | None:
     """Return the folder and the path in it of a recipe's file, at a location that may be the file or a folder of it."""
     at_place = PurePosixPath(recipe.data_file)
+    within = []
+    parent, _, name = location.rstrip("/").rpartition("/")
+    if name not in {"", ".", "..", "~"} and not parent.endswith(":/"):
+        within.append((parent or ("/" if location.startswith("/") else "."), name))
     # At the recipe's place, under the model's name, or at the top.
     places = dict.fromkeys([str(at_place), f"{recipe.name}/{at_place.name}", at_place.name])
-    within = [(location, path) for path in places]
-    parent, _, name = location.rstrip("/").rpartition("/")
-    if name and not parent.endswith(":/"):
-        within.append((parent or ("/" if location.startswith("/") else "."), name))
+    within += [(location, path) for path in places]
     return next(((folder, path) for folder, path in within if open_storage(folder).exists(path)), None)
 
 
-def _parse(content: bytes, source: str) -> pd.DataFrame:
+def _fetch(recipe: Recipe, workdir: Path) -> None:
+    """Have the recipe write its data; what its code raises is told as a sentence."""
+    file = workdir / recipe.data_file
+    file.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        recipe.fetch(workdir)
+    except SlipwayError:
+        raise
+    except Exception as error:  # a person's own code may raise anything
+        raise DataUnavailableError(
+            f"the recipe {recipe.name} could not fetch its data ({type(error).__name__}: {error}); give it with --data"
+        ) from error
+    if not file.is_file():
+        raise DataUnavailableError(f"the recipe {recipe.name} fetched its data, but wrote no {recipe.data_file}")
+
+
+def _parse(recipe: Recipe, content: bytes, source: str) -> pd.DataFrame:
     _check_whole(content, source)
     try:
         # Blank lines are read and then left out, so that the index still tells each row's line.
-        frame = pd.read_csv(io.BytesIO(content), skip_blank_lines=False)
+        # Labels are text, even where they look like numbers.
+        kinds = {recipe.target.name: "str"} if recipe.classes else None
+        frame = pd.read_csv(io.BytesIO(content), skip_blank_lines=False, dtype=kinds)
     except (ValueError, UnicodeDecodeError) as error:  # pandas' parser errors are ValueErrors
         raise DataRefusedError([f"{source} cannot be read as CSV: {str(error).strip()}"]) from error
     if not isinstance(frame.index, pd.RangeIndex):
@@ -90,21 +111,25 @@ def _check_whole(content: bytes, source: str) -> None:
     """Refuse a file that ends within a row: pandas would fill the row up."""
     if b"\0" in content:
         raise DataRefusedError([f"{source} is not a text file; give a CSV file in UTF-8"])
-    first, *rest = content.rstrip().split(b"\n") or [b""]
-    header = first.decode(errors="replace")
-    if len(_cells(header)) == 1:
-        for separator, name in OTHER_SEPARATORS.items():
-            if separator in header:
-                raise DataRefusedError([f"the columns of {source} are separated by {name}: write commas"])
-    last = rest[-1].decode(errors="replace") if rest else header
-    found, expected = len(_cells(last)), len(_cells(header))
-    if found < expected:
+    try:
+        rows = [row for row in csv.reader(io.StringIO(content.decode("utf-8-sig", "replace"), newline="")) if row]
+    except csv.Error as error:
+        raise DataRefusedError([f"{source} cannot be read as CSV: {error}"]) from error
+    header, last = (rows or [[]])[0], (rows or [[]])[-1]
+    for separator, name in OTHER_SEPARATORS.items():
+        if len(header) == 1 and separator in header[0]:
+            raise DataRefusedError([f"the columns of {source} are separated by {name}: write commas"])
+    if len(last) < len(header):
+        line = content.rstrip().count(NEWLINE) + 1
         sentence = (
-            f"{source} is cut off: its last line, {len(rest) + 1}, has {found} values where the first has {expected} "
+            f"{source} is cut off: its last line, {line}, has {len(last)} values where the first has {len(header)} "
             "names; get the whole file again"
         )
         raise DataRefusedError([sentence])
-
-
-def _cells(line: str) -> list[str]:
-    return next(csv.reader([line]), [])
+    if len(rows) > 1 and not content.endswith((NEWLINE, b"\r")) and last[-1][-1:].isdigit():
+        # 582.26 that was cut to 58 is a number, too.
+        sentence = (
+            f"{source} may be cut off within its last number: no line break comes after {last[-1]}; get the whole file "
+            "again, or add a line break if it is whole"
+        )
+        raise DataRefusedError([sentence])

@@ -44,9 +44,10 @@ def promote(
         RegistryError: the registry refused or failed.
     """
     rows = len(split.train_target) + len(split.test_target)
+    champion = _champion(recipe, split, registry)
     verdict = decide(
         Challenger(evaluation.metrics, rows, _withdrawn_twin(registry, version)),
-        _champion(recipe, split, registry),
+        champion,
         metric=recipe.metric,
         floors=recipe.floors,
         max_regression=recipe.max_regression,
@@ -62,6 +63,8 @@ def promote(
             by=by,
             at=datetime.now(UTC),
             reason=f"{word}: {verdict.summary}",
+            # Somebody may have decided otherwise meanwhile; that wins.
+            expected=champion.version if champion else None,
         )
     return verdict
 
@@ -78,12 +81,18 @@ def _champion(recipe: Recipe, split: Split, registry: Registry) -> Champion | No
                 registry.fetch(champion, name, Path(folder) / name)
             bundle = read_bundle(Path(folder), champion.tags.get(MANIFEST_TAG, ""))
         if why_not := _why_not_comparable(recipe, bundle):
-            return Champion(number, None, why_not, bundle.manifest.data.rows)
+            return Champion(number, None, why_not, rows=bundle.manifest.data.rows)
         outputs = Graph(bundle.model, bundle.manifest.graph).run(split.test_features)
         if not np.isfinite(outputs.prediction if outputs.scores is None else outputs.scores).all():
-            return Champion(number, None, "it does not answer every test row with a number", bundle.manifest.data.rows)
+            return Champion(number, None, "it does not answer each row with a number", rows=bundle.manifest.data.rows)
         score = task_of(recipe).score(outputs, split.test_target)[recipe.metric]
-        return Champion(number, score, rows=bundle.manifest.data.rows)
+        data = bundle.manifest.data
+        caveat = ""
+        if data.split != recipe.split:
+            caveat = (
+                f"but the champion was trained on some of them, as its split was {data.split} and not {recipe.split}"
+            )
+        return Champion(number, score, caveat=caveat, rows=data.rows)
     except (BundleError, RegistryNotFoundError) as error:
         # A champion that is damaged or gone cannot be served either: the floors alone decide.
         return Champion(number, None, str(error))

@@ -44,7 +44,9 @@ def _importance(recipe: Recipe, task: Task, evaluation: Evaluation, split: Split
     scikit-learn has the like for estimators only, and here the graph is what counts.
     """
     graph = Graph(evaluation.model, task.graph)
-    rows, target = split.test_features[:IMPORTANCE_ROWS], split.test_target[:IMPORTANCE_ROWS]
+    count = len(split.test_target)
+    taken = np.linspace(0, count - 1, min(count, IMPORTANCE_ROWS)).astype(int)
+    rows, target = split.test_features[taken], split.test_target[taken]
     random = np.random.default_rng(recipe.seed)
 
     def score(features: FloatMatrix) -> float:

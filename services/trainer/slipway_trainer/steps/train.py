@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 from sklearn.metrics import get_scorer
-from sklearn.model_selection import KFold, ParameterGrid, StratifiedKFold, TimeSeriesSplit, train_test_split
+from sklearn.model_selection import KFold, ParameterGrid, StratifiedKFold, TimeSeriesSplit
 
 from slipway_core.signature import FloatMatrix
 from slipway_trainer.errors import DataRefusedError, TrainingError
 from slipway_trainer.export import round_to_float32
 from slipway_trainer.recipes import Candidate, Recipe
+from slipway_trainer.splitting import judged_by
 from slipway_trainer.steps.validate import Table
 from slipway_trainer.tasks.base import Target
 
@@ -25,7 +26,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Split:
-    """Training and test rows, told apart by the recipe's split and seed alone."""
+    """Training and test rows, told apart by the recipe's split and their content alone."""
 
     train_features: FloatMatrix
     train_target: Target
@@ -65,22 +66,19 @@ class Fitted:
 
 
 def split_rows(recipe: Recipe, table: Table) -> Split:
-    """Hold out the recipe's fraction of rows: the last ones in time, or random ones, classes in proportion.
+    """Hold out the recipe's fraction of rows; see `slipway_trainer.splitting`.
 
     Raises:
         DataRefusedError: one side has no row of a class.
         TrainingError: there are too few rows for such a fraction.
     """
-    in_time = recipe.split == "time"
-    with _told("the rows cannot be split"):
-        train_features, test_features, train_target, test_target = train_test_split(
-            table.features,
-            table.target,
-            test_size=recipe.test_fraction,
-            shuffle=not in_time,
-            stratify=table.target if recipe.split == "stratified" else None,
-            random_state=None if in_time else recipe.seed,
+    held_out = judged_by(recipe, table.features, table.target)
+    if held_out.all() or not held_out.any():
+        raise TrainingError(
+            f"test_fraction {recipe.test_fraction:g} of {len(held_out)} rows leaves none to "
+            f"{'train on' if held_out.all() else 'judge by'}; take another with --set test_fraction=0.2"
         )
+    train_target, test_target = table.target[~held_out], table.target[held_out]
     if lacking := [
         f"the {recipe.split} split leaves no row of the class {label!r} to {purpose}; take another split"
         for purpose, target in (("train on", train_target), ("judge by", test_target))
@@ -88,7 +86,7 @@ def split_rows(recipe: Recipe, table: Table) -> Split:
         if index not in target
     ]:
         raise DataRefusedError(lacking)
-    return Split(train_features, train_target, test_features, test_target)
+    return Split(table.features[~held_out], train_target, table.features[held_out], test_target)
 
 
 def train(recipe: Recipe, candidate: Candidate, split: Split, progress: Progress) -> Fitted:
@@ -111,7 +109,7 @@ def train(recipe: Recipe, candidate: Candidate, split: Split, progress: Progress
         for done, (rows, held_out) in enumerate(folds):
             progress(done, len(folds) + 1)
             estimator, _ = _fit(recipe, candidate, features[rows], target[rows])
-            scores.append(float(score(estimator, features[held_out], target[held_out])))
+            scores.append(_finite(recipe, float(score(estimator, features[held_out], target[held_out]))))
         cv_seconds = time.perf_counter() - clock
         progress(len(folds), len(folds) + 1)
         clock = time.perf_counter()
@@ -140,10 +138,18 @@ def _search(recipe: Recipe, candidate: Candidate, features: FloatMatrix, target:
             (candidate.build(parameters, recipe.seed).fit(features[rows], target[rows]), held_out)
             for rows, held_out in folds
         )
-        return float(np.mean([score(fitted, features[held_out], target[held_out]) for fitted, held_out in fits]))
+        scores = [float(score(fitted, features[held_out], target[held_out])) for fitted, held_out in fits]
+        return _finite(recipe, float(np.mean(scores)))
 
     best: dict[str, Any] = max(ParameterGrid(candidate.search), key=mean_score)
     return best
+
+
+def _finite(recipe: Recipe, score: float) -> float:
+    """Return a score; one that is no number would be neither best nor worst, and win by being first."""
+    if not np.isfinite(score):
+        raise ValueError(f"its {recipe.metric} is {score} on a fold: take fewer folds, or a metric that each fold has")
+    return score
 
 
 @contextmanager

@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from slipway_core.signature import FloatMatrix
 from slipway_trainer.errors import DataRefusedError
 from slipway_trainer.recipes import Recipe
-from slipway_trainer.schema import check_schema
+from slipway_trainer.schema import check_schema, lines
 from slipway_trainer.steps.extract import Dataset
 from slipway_trainer.suspicion import suspicious
 from slipway_trainer.tasks import task_of
@@ -38,16 +39,30 @@ def validate(recipe: Recipe, dataset: Dataset) -> Table:
         DataRefusedError: with every finding; rows are counted as in the file, the header being line 1.
     """
     frame, findings = check_schema(recipe, dataset.frame)
+    times: dict[str, pd.Series] = {}
     if recipe.split == "time":
-        findings += [
-            f"the column {name!r} is missing, which the split by time needs"
-            for name in recipe.time_columns
-            if name not in frame.columns
-        ]
+        times, wrong = _times(recipe, frame)
+        findings += wrong
     findings = findings or suspicious(recipe, frame)
     if findings:
         raise DataRefusedError(findings)
     if recipe.split == "time":
-        frame = frame.sort_values(list(recipe.time_columns), kind="stable")
+        frame = frame.loc[pd.DataFrame(times).sort_values(list(times), kind="stable").index]
     features = frame[recipe.feature_names].to_numpy(dtype=np.float32)
     return Table(features, task_of(recipe).encode(frame[recipe.target.name]), dataset.version)
+
+
+def _times(recipe: Recipe, frame: pd.DataFrame) -> tuple[dict[str, pd.Series], list[str]]:
+    """Read the columns that order the rows, as numbers or ISO dates: as text, 10/2 would come before 9/1."""
+    times, findings = {}, []
+    for name in recipe.time_columns:
+        if name not in frame.columns:
+            findings.append(f"the column {name!r} is missing, which the split by time needs")
+            continue
+        values = frame[name]
+        if not pd.api.types.is_numeric_dtype(values):
+            values = pd.to_datetime(values, format="ISO8601", errors="coerce", utc=True)
+        if values.isna().any():
+            findings.append(f"{name!r} is neither a number nor a date such as 2026-11-21 in {lines(values.isna())}")
+        times[name] = values
+    return times, findings

@@ -50,8 +50,8 @@ class Task(Protocol):
         """Turn it back into what people read."""
         ...
 
-    def probe(self) -> Any:  # noqa: ANN401  # scikit-learn has no types
-        """Return a new, small estimator for a first look at the data."""
+    def probes(self) -> tuple[Any, ...]:
+        """Return new, small estimators for a first look at the data: a tree, and a linear one."""
         ...
 
     def check_target(self, target: Target) -> Iterator[str]:

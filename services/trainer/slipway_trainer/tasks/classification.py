@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from mlflow.types import TensorSpec
 from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import (
     accuracy_score,
     balanced_accuracy_score,
@@ -17,6 +18,8 @@ from sklearn.metrics import (
     recall_score,
     roc_auc_score,
 )
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
 from slipway_core.bundle import GraphNames
@@ -53,9 +56,12 @@ class Classification:
         """Turn class indices into labels."""
         return np.array(self._classes)[target]
 
-    def probe(self) -> Any:  # noqa: ANN401  # scikit-learn has no types
-        """Return a small tree that gives rare classes their weight."""
-        return DecisionTreeClassifier(max_depth=6, class_weight="balanced", random_state=0)
+    def probes(self) -> tuple[Any, ...]:
+        """Return a small tree and a linear classifier that give rare classes their weight."""
+        return (
+            DecisionTreeClassifier(max_depth=6, class_weight="balanced", random_state=0),
+            make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced", max_iter=1_000)),
+        )
 
     def check_target(self, target: Target) -> Iterator[str]:
         """Yield the classes that are too rare to learn from and to judge by."""
@@ -79,8 +85,8 @@ class Classification:
         """
         macro = {"labels": self._labels, "average": "macro", "zero_division": 0.0}
         prediction = outputs.prediction
-        # float32 probabilities sum to one within 1e-6 only, and the scores expect it of float64.
-        probabilities = np.asarray(outputs.scores, dtype=np.float64)
+        # float32 probabilities are between 0 and 1, and sum to 1, within 1e-6 only; the scores expect it of float64.
+        probabilities = np.clip(np.asarray(outputs.scores, dtype=np.float64), 0.0, 1.0)
         probabilities /= probabilities.sum(axis=1, keepdims=True)
         scores = {
             "accuracy": float(accuracy_score(target, prediction)),
@@ -98,6 +104,11 @@ class Classification:
 
     def difference(self, estimator: Any, outputs: Outputs, rows: FloatMatrix, scale: float) -> float:  # noqa: ANN401, ARG002  # classifiers have no scale
         """Compare probabilities and classes."""
+        if not hasattr(estimator, "predict_proba"):
+            raise ParityError(
+                f"{type(estimator).__name__} gives no probabilities, which every classifier here must; wrap it in "
+                "scikit-learn's CalibratedClassifierCV, or take another"
+            )
         expected = estimator.predict_proba(rows)
         if outputs.scores is None or outputs.scores.shape != expected.shape:
             raise ParityError("the exported graph gives no probabilities of the estimator's shape")

@@ -7,7 +7,10 @@ import numpy as np
 import pandas as pd
 from mlflow.types import TensorSpec
 from numpy.typing import NDArray
+from sklearn.linear_model import Ridge
 from sklearn.metrics import mean_absolute_error, median_absolute_error, r2_score, root_mean_squared_error
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeRegressor
 
 from slipway_core.bundle import GraphNames
@@ -40,9 +43,12 @@ class Regression:
         """Return the numbers as they are."""
         return target
 
-    def probe(self) -> Any:  # noqa: ANN401  # scikit-learn has no types
-        """Return a tree of at most a thousand leaves."""
-        return DecisionTreeRegressor(max_depth=10, min_samples_leaf=3, random_state=0)
+    def probes(self) -> tuple[Any, ...]:
+        """Return a tree of at most a thousand leaves, and a linear regressor."""
+        return (
+            DecisionTreeRegressor(max_depth=10, min_samples_leaf=3, random_state=0),
+            make_pipeline(StandardScaler(), Ridge()),
+        )
 
     def check_target(self, target: Target) -> Iterator[str]:
         """Yield that the target never changes."""
