@@ -7,12 +7,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from slipway_trainer.cli import _user, main
-from slipway_trainer.recipes import RECIPES
-from slipway_trainer.recipes.iris import IRIS
+from support.bike import bike_frame
 from support.command import run
+from support.iris import iris_dataset
 from support.servers import free_port
 from support.stub_api import Answer, StubApi, problem, stub_api
 
@@ -56,12 +57,10 @@ def test_a_server_that_cannot_be_reached_is_told_before_anything_is_trained(monk
 
 def test_a_server_that_is_waited_for_in_vain_is_told_after_the_training(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
-    monkeypatch.setitem(RECIPES, "iris", IRIS.model_copy(update={"candidates": IRIS.candidates[:1], "folds": 2}))
-
-    ended = run(main, "train", "iris", "--wait", "0.2")
+    ended = run(main, "train", "iris", "--wait", "0.2", "--set", "candidates=logistic-regression", "--set", "C=1")
 
     assert ended.exit_code == 1
-    assert "evaluate: logistic-regression is the best of 1" in ended.output
+    assert "evaluate  logistic-regression is the best of 1" in ended.output
     assert "register" not in ended.output
     assert ended.error == "Error: the model registry cannot be reached\n"
 
@@ -92,8 +91,7 @@ def test_a_file_that_is_missing_is_told(registry: StubApi, tmp_path: Path) -> No
     missing = tmp_path / "missing.csv"
 
     assert refusal("train", "iris", "--data", str(missing)) == (
-        "Error: the data was refused, nothing is registered: "
-        f"{missing} is not a file; give the path of a CSV file with --data\n"
+        f"Error: {missing} is not a file; give the path of a CSV file with --data\n"
     )
 
 
@@ -112,7 +110,17 @@ def test_a_misspelt_variable_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "did you mean SLIPWAY_DATA_DIR?" in refusal("train", "iris")
 
 
-@pytest.mark.parametrize("arguments", [(), ("train",), ("bogus",), ("train", "iris", "--wait", "-1")])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("train",),
+        ("bogus",),
+        ("train", "iris", "--wait", "-1"),
+        ("train", "iris", "--promote", "maybe"),
+        ("train", "iris", "--set"),
+    ],
+)
 def test_wrong_usage_ends_with_2(arguments: tuple[str, ...]) -> None:
     assert run(main, *arguments).exit_code == 2
 
@@ -138,3 +146,99 @@ def test_a_user_without_a_name_is_known_by_number(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(os, "getuid", lambda: 54321)  # as in a container that is run as any user
 
     assert _user() == "uid 54321"
+
+
+@pytest.mark.parametrize("setting", ["bogus=1", "seed", "folds=1", "candidates=tulip"])
+def test_a_setting_that_is_wrong_is_wrong_usage_told_before_anything_is_trained(
+    registry: StubApi, setting: str
+) -> None:
+    ended = run(main, "train", "iris", "--set", setting)
+
+    assert (ended.exit_code, ended.output) == (2, "")
+    assert "--set" in ended.error
+    assert "Traceback" not in ended.error
+
+
+def test_the_recipes_are_listed_with_their_titles() -> None:
+    ended = run(main, "recipes")
+
+    assert (ended.exit_code, ended.error) == (0, "")
+    assert ended.output.splitlines() == [
+        "bike-demand      Rented bikes an hour by calendar and weather",
+        "iris             Iris species from the measures of a flower",
+    ]
+
+
+def test_a_recipe_file_that_is_missing_is_told(registry: StubApi) -> None:
+    assert refusal("train", "./wine.py") == (
+        "Error: wine.py is not a file; give the path of the recipe's Python file\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("setting", "sentence"),
+    [
+        ("C=0", "Error: logistic-regression cannot be fitted: The 'C' parameter of LogisticRegression must be"),
+        ("test_fraction=0.001", "Error: the rows cannot be split: "),
+        ("folds=41", "Error: the data was refused, nothing is registered:"),
+    ],
+)
+def test_a_setting_that_cannot_be_trained_with_is_told_in_a_sentence(
+    registry: StubApi, setting: str, sentence: str
+) -> None:
+    ended = run(main, "train", "iris", "--set", "candidates=logistic-regression", "--set", setting)
+
+    assert ended.exit_code == 1
+    assert ended.error.startswith(sentence)
+    assert "Traceback" not in ended.error
+
+
+# What is refused, for both recipes, as a person at a terminal meets it. What each check finds, and what it lets pass,
+# is in test_suspicion and test_schema.
+
+FRAMES = {"iris": iris_dataset().frame, "bike-demand": bike_frame().drop(columns=["casual", "registered"])}
+TARGETS = {"iris": "species", "bike-demand": "cnt"}
+FEATURES = {"iris": "sepal width (cm)", "bike-demand": "windspeed"}
+
+
+def spoiled(recipe: str, how: str) -> str:
+    """Return a recipe's data as CSV, spoiled in one way."""
+    frame, target, feature = FRAMES[recipe], TARGETS[recipe], FEATURES[recipe]
+    numbers = pd.factorize(frame[target])[0] if recipe == "iris" else frame[target] / 500
+    changed = {
+        "shuffled targets": frame.assign(**{target: frame[target].sample(frac=1, random_state=1).to_numpy()}),
+        "a missing column": frame.drop(columns=feature),
+        "a leaked target": frame.assign(**{feature: numbers}),
+        "a copied target": frame.assign(answer=frame[target]),
+        "a constant feature": frame.assign(**{feature: 1.0}),
+        "ten rows": frame.head(10),
+        "a truncated file": frame,
+    }[how].to_csv(index=False)
+    return changed[: len(changed) * 2 // 3].rpartition(",")[0] if how == "a truncated file" else changed
+
+
+@pytest.mark.parametrize("recipe", FRAMES)
+@pytest.mark.parametrize(
+    ("how", "reason"),
+    [
+        ("shuffled targets", "the features tell next to nothing of the target"),
+        ("a truncated file", "is cut off: its last line, "),
+        ("a missing column", "is missing; the file has "),
+        ("a leaked target", " alone gives the target "),
+        ("a copied target", "the column 'answer' is a copy of the target "),
+        ("a constant feature", "is 1 in every row: a feature that never changes tells nothing"),
+        ("ten rows", "there are 10 rows, and "),
+    ],
+)
+def test_data_that_is_not_worth_training_on_is_refused_and_the_registry_is_left_alone(
+    registry: StubApi, tmp_path: Path, recipe: str, how: str, reason: str
+) -> None:
+    data = tmp_path / "data.csv"
+    data.write_text(spoiled(recipe, how))
+
+    ended = run(main, "train", recipe, "--data", str(data))
+
+    assert ended.exit_code == 1
+    assert ended.error.startswith("Error: the data was refused, nothing is registered:")
+    assert reason in ended.error
+    assert {asked.method for asked in registry.asked} <= {"GET"}

@@ -1,33 +1,21 @@
-"""Evaluate: metrics as computed by hand, of the graph, on the test rows; cross-validation chooses."""
+"""Evaluate: the graph is proved equal and scored on the test rows; cross-validation chooses."""
 
 import copy
-import math
 from dataclasses import replace
 
 import numpy as np
+import onnx
 import pytest
+from sklearn.metrics import r2_score
 
-from slipway_core.graph import Graph, Outputs
+from slipway_core.graph import Graph
 from slipway_trainer.errors import ParityError
-from slipway_trainer.export import CLASSIFIER_NAMES
-from slipway_trainer.recipes.iris import IRIS
-from slipway_trainer.steps.evaluate import Evaluation, best_of, classification_metrics, evaluate
+from slipway_trainer.recipes.iris import RECIPE as IRIS
+from slipway_trainer.steps.evaluate import Evaluation, best_of, check_parity, evaluate
+from slipway_trainer.tasks import task_of
+from support import bike
+from support.bike import BIKE, trained_bike
 from support.iris import CANDIDATES, trained_iris
-
-TARGET = np.array([0, 0, 1, 1, 2, 2])
-# The probability of the true class is 0.5, 0.8, 0.6, 0.2, 0.5, 0.1.
-SCORES = np.array(
-    [
-        [0.5, 0.3, 0.2],
-        [0.8, 0.1, 0.1],
-        [0.3, 0.6, 0.1],
-        [0.1, 0.2, 0.7],
-        [0.2, 0.3, 0.5],
-        [0.8, 0.1, 0.1],
-    ],
-    dtype=np.float32,
-)
-OUTPUTS = Outputs(np.array([0, 0, 1, 2, 2, 0]), SCORES)
 
 
 def with_cv_scores(evaluation: Evaluation, *scores: float, accuracy: float = 0.9) -> Evaluation:
@@ -38,62 +26,15 @@ def with_cv_scores(evaluation: Evaluation, *scores: float, accuracy: float = 0.9
     )
 
 
-def test_the_metrics_are_those_computed_by_hand() -> None:
-    metrics = classification_metrics(OUTPUTS, TARGET, 3)
-
-    assert metrics == pytest.approx(
-        {
-            "accuracy": 4 / 6,
-            # Of three predicted setosa two are right, of one versicolor one, of two virginica one.
-            "precision_macro": (2 / 3 + 1 + 1 / 2) / 3,
-            "recall_macro": (1 + 1 / 2 + 1 / 2) / 3,
-            "f1_macro": (4 / 5 + 2 / 3 + 1 / 2) / 3,
-            "log_loss": -sum(math.log(p) for p in (0.5, 0.8, 0.6, 0.2, 0.5, 0.1)) / 6,
-        },
-        rel=1e-6,
-    )
-
-
-def test_a_perfect_answer_scores_one_and_loses_nothing() -> None:
-    metrics = classification_metrics(Outputs(TARGET, np.eye(3, dtype=np.float32)[TARGET]), TARGET, 3)
-
-    assert metrics == pytest.approx(
-        {"accuracy": 1, "f1_macro": 1, "precision_macro": 1, "recall_macro": 1, "log_loss": 0}, abs=1e-9
-    )
-
-
-def test_a_class_that_is_never_predicted_counts_with_zero() -> None:
-    outputs = Outputs(np.array([0, 1]), SCORES[:2])
-
-    metrics = classification_metrics(outputs, np.array([0, 1]), 3)
-
-    assert metrics["accuracy"] == 1
-    assert metrics["precision_macro"] == metrics["recall_macro"] == metrics["f1_macro"] == pytest.approx(2 / 3)
-
-
-def test_probabilities_that_sum_to_one_within_float32_are_taken_as_they_are() -> None:
-    loose = Outputs(OUTPUTS.prediction, SCORES * np.float32(1 + 1e-6))
-
-    assert classification_metrics(loose, TARGET, 3) == pytest.approx(classification_metrics(OUTPUTS, TARGET, 3))
-
-
-def test_the_outputs_are_left_as_they_are() -> None:
-    before = SCORES.copy()
-
-    classification_metrics(OUTPUTS, TARGET, 3)
-
-    assert np.array_equal(SCORES, before)
-
-
 @pytest.mark.parametrize("name", CANDIDATES)
 def test_the_graph_is_scored_on_the_test_rows(name: str) -> None:
     evaluation, split = trained_iris().evaluations[name], trained_iris().split
-    outputs = Graph(evaluation.model, CLASSIFIER_NAMES).run(split.test_features)
+    outputs = Graph(evaluation.model, task_of(IRIS).graph).run(split.test_features)
 
-    expected = classification_metrics(outputs, split.test_target, 3)
+    expected = task_of(IRIS).score(outputs, split.test_target)
 
     assert {key: evaluation.metrics[key] for key in expected} == expected
-    assert np.trace(evaluation.confusion) / 30 == pytest.approx(evaluation.metrics["accuracy"])
+    assert np.array_equal(evaluation.outputs.prediction, outputs.prediction)
 
 
 @pytest.mark.parametrize("name", CANDIDATES)
@@ -111,24 +52,32 @@ def test_every_iris_candidate_meets_the_floors(name: str) -> None:
     assert all(metrics[metric] >= floor for metric, floor in IRIS.floors.items())
 
 
-def test_the_confusion_has_a_row_and_a_column_for_every_class() -> None:
-    split, evaluation = trained_iris().split, trained_iris().evaluations["logistic-regression"]
-    setosa = split.test_target == 0
-    only_setosa = replace(split, test_features=split.test_features[setosa], test_target=split.test_target[setosa])
+@pytest.mark.parametrize("name", bike.CANDIDATES)
+def test_a_regressors_graph_is_scored_on_the_test_rows(name: str) -> None:
+    evaluation, split = trained_bike().evaluations[name], trained_bike().split
+    outputs = Graph(evaluation.model, task_of(BIKE).graph).run(split.test_features)
 
-    confusion = evaluate(IRIS, evaluation.fitted, only_setosa).confusion
+    assert evaluation.metrics["r2"] == pytest.approx(r2_score(split.test_target, outputs.prediction))
+    assert evaluation.metrics["r2"] > 0.6
+    assert evaluation.parity <= 1
 
-    assert confusion.tolist() == [[10, 0, 0], [0, 0, 0], [0, 0, 0]]
 
+def test_a_graph_that_was_tampered_with_is_refused() -> None:
+    evaluation, split = trained_bike().evaluations["linear-regression"], trained_bike().split
+    model = onnx.load_model_from_string(evaluation.model)
+    (regressor,) = (node for node in model.graph.node if node.op_type == "LinearRegressor")
+    (weights,) = (attribute for attribute in regressor.attribute if attribute.name == "coefficients")
+    weights.floats[0] *= 1.01
+    task = task_of(BIKE)
 
-def test_rows_of_the_confusion_are_the_true_classes() -> None:
-    split, evaluation = trained_iris().split, trained_iris().evaluations["logistic-regression"]
-    setosa = split.test_features[split.test_target == 0]
-    mislabelled = replace(split, test_features=setosa, test_target=np.full(len(setosa), 2))
-
-    confusion = evaluate(IRIS, evaluation.fitted, mislabelled).confusion
-
-    assert confusion.tolist() == [[0, 0, 0], [0, 0, 0], [10, 0, 0]]
+    with pytest.raises(ParityError, match="times the tolerance of 1e-05: it would not serve what was trained"):
+        check_parity(
+            task,
+            evaluation.fitted.estimator,
+            Graph(model.SerializeToString(), task.graph),
+            split.test_features,
+            split.target_scale,
+        )
 
 
 def test_an_estimator_whose_graph_answers_otherwise_is_refused() -> None:
@@ -136,7 +85,7 @@ def test_an_estimator_whose_graph_answers_otherwise_is_refused() -> None:
     undecided = copy.copy(fitted.estimator)
     undecided.predict_proba = lambda rows: np.full((len(rows), 3), 1 / 3)
 
-    with pytest.raises(ParityError, match="probabilities differ"):
+    with pytest.raises(ParityError, match="it would not serve what was trained"):
         evaluate(IRIS, replace(fitted, estimator=undecided), trained_iris().split)
 
 

@@ -1,4 +1,4 @@
-"""Plots: the confusion matrix shows its counts under the right names."""
+"""Plots: each shows what its numbers say, under the right names."""
 
 import io
 
@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from slipway_trainer.plots import confusion_matrix_figure
+from slipway_trainer.plots import (
+    MAX_POINTS,
+    calibration_figure,
+    confusion_matrix_figure,
+    importance_figure,
+    prediction_figure,
+    residuals_figure,
+    roc_figure,
+)
 
 COUNTS = np.array([[10, 0, 0], [0, 9, 1], [0, 2, 8]])
 CLASSES = ("setosa", "versicolor", "virginica")
@@ -47,3 +55,76 @@ def test_it_is_drawn_without_a_display(counts: np.ndarray) -> None:
     confusion_matrix_figure(counts, CLASSES, "title").savefig(png)
 
     assert png.getvalue().startswith(b"\x89PNG")
+
+
+TARGET = np.array([0, 0, 1, 1, 2, 2])
+CERTAIN = np.eye(3)[TARGET]
+
+
+def test_a_perfect_classifier_has_an_area_of_one_for_each_class() -> None:
+    figure, data = roc_figure(TARGET, CERTAIN, CLASSES, "title")
+
+    assert {name: curve["auc"] for name, curve in data["classes"].items()} == dict.fromkeys(CLASSES, 1.0)
+    assert figure.axes[0].get_xlabel() == "false positive rate"
+    # A line for each class and one for guessing.
+    assert len(figure.axes[0].lines) == 4
+
+
+def test_a_class_that_the_target_lacks_has_no_roc_curve() -> None:
+    _, data = roc_figure(TARGET[:4], CERTAIN[:4], CLASSES, "title")
+
+    assert set(data["classes"]) == {"setosa", "versicolor"}
+
+
+def test_a_calibrated_classifier_is_right_as_often_as_it_says() -> None:
+    target = np.array([0, 0, 0, 1] * 10)
+    said = np.tile([0.75, 0.25], (40, 1))
+
+    _, data = calibration_figure(target, said, ("no", "yes"), "title")
+
+    assert data["classes"]["no"]["mean_probability"] == pytest.approx([0.75])
+    assert data["classes"]["no"]["share"] == pytest.approx([0.75])
+
+
+def test_probabilities_that_are_one_within_float32_are_calibrated_too() -> None:
+    _, data = calibration_figure(TARGET, CERTAIN * (1 + 1e-7), CLASSES, "title")
+
+    assert data["classes"]["setosa"]["share"] == [0.0, 1.0]
+
+
+def test_predictions_are_drawn_against_the_truth_in_the_targets_unit() -> None:
+    figure, data = prediction_figure(np.array([1.0, 2.0]), np.array([1.5, 1.5]), "rentals", "title")
+
+    assert data == {"true": [1.0, 2.0], "prediction": [1.5, 1.5]}
+    assert figure.axes[0].get_xlabel() == "true value (rentals)"
+    assert figure.axes[0].get_ylabel() == "prediction (rentals)"
+
+
+def test_of_many_points_some_are_drawn_from_first_to_last() -> None:
+    values = np.arange(10 * MAX_POINTS, dtype=np.float64)
+
+    _, data = prediction_figure(values, values, "rentals", "title")
+
+    assert len(data["true"]) == MAX_POINTS
+    assert (data["true"][0], data["true"][-1]) == (0, values[-1])
+
+
+def test_residuals_are_truth_less_prediction_and_each_is_counted() -> None:
+    target = np.linspace(0, 100, 101)
+
+    _, data = residuals_figure(target, np.zeros(101), "rentals", "title")
+
+    assert (data["p5"], data["p50"], data["p95"]) == pytest.approx((5, 50, 95))
+    assert sum(data["counts"]) == 101
+    assert len(data["edges"]) == len(data["counts"]) + 1
+
+
+def test_the_feature_that_matters_most_comes_first() -> None:
+    figure, data = importance_figure(
+        np.array([0.1, 0.5, -0.01]), np.array([0.01, 0.02, 0.03]), ["a", "b", "c"], "r2", "title"
+    )
+
+    assert list(data["features"]) == ["b", "a", "c"]
+    assert data["features"]["b"] == {"mean": 0.5, "std": 0.02}
+    # matplotlib draws from the bottom up.
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["c", "a", "b"]

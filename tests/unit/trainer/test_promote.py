@@ -1,26 +1,30 @@
 """Promote: the gate against the champion in the registry, its reasons kept, Production moved or left."""
 
 import json
+import re
 from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Literal
 
 import numpy as np
 import pytest
 
-from slipway_core.bundle import GOLDEN_FILE, MANIFEST_FILE, MODEL_FILE, InputColumn
+from slipway_core.bundle import GOLDEN_FILE, MANIFEST_FILE, MODEL_FILE, DataLineage, InputColumn, digest
 from slipway_core.errors import RegistryUnavailableError
 from slipway_core.graph import Graph
 from slipway_core.registry import PRODUCTION, promotion
 from slipway_core.registry.memory import InMemoryRegistry
-from slipway_trainer.gate import Decision
+from slipway_core.registry.verdict import Verdict, verdict_of
 from slipway_trainer.recipes import Recipe
-from slipway_trainer.recipes.iris import IRIS
+from slipway_trainer.recipes.iris import RECIPE as IRIS
 from slipway_trainer.steps.evaluate import Evaluation
-from slipway_trainer.steps.promote import GATE_TAG, promote
+from slipway_trainer.steps.promote import promote
 from support.bundles import (
     CLASSES,
     FEATURES,
     NAMES,
     bundle_files,
+    golden_of,
     linear_classifier,
     register,
     regression_files,
@@ -42,21 +46,27 @@ def challenger(accuracy: float) -> Evaluation:
     return replace(evaluation, metrics={**evaluation.metrics, "accuracy": accuracy})
 
 
-def ask(registry: InMemoryRegistry, accuracy: float = 1.0, recipe: Recipe = IRIS) -> tuple[str, Decision]:
+def ask(
+    registry: InMemoryRegistry,
+    accuracy: float = 1.0,
+    recipe: Recipe = IRIS,
+    mode: Literal["auto", "never", "force"] = "auto",
+) -> tuple[str, Verdict]:
     """Register a new version and ask the gate for it."""
     number = register(registry, bundle_files())
     version = registry.get_version("iris", number)
-    decision = promote(recipe, version, challenger(accuracy), trained_iris().split, registry=registry, by="ada")
-    return number, decision
+    return number, promote(
+        recipe, version, challenger(accuracy), trained_iris().split, mode=mode, registry=registry, by="ada"
+    )
 
 
 def production(registry: InMemoryRegistry) -> str | None:
     return registry.get_model("iris").aliases.get(PRODUCTION)
 
 
-def verdict(registry: InMemoryRegistry, version: str) -> dict[str, object]:
-    found: dict[str, object] = json.loads(registry.get_version("iris", version).tags[GATE_TAG])
-    return found
+def kept(registry: InMemoryRegistry, version: str) -> Verdict | None:
+    """Return the verdict that a version carries."""
+    return verdict_of(registry.get_version("iris", version).tags)
 
 
 def accuracy_of(model: bytes) -> float:
@@ -65,36 +75,32 @@ def accuracy_of(model: bytes) -> float:
 
 
 def test_the_first_version_that_meets_the_floors_becomes_production(registry: InMemoryRegistry) -> None:
-    number, decision = ask(registry, 0.95)
+    number, verdict = ask(registry, 0.95)
 
-    assert decision.promote
+    assert verdict.promote
     assert production(registry) == number
-    assert verdict(registry, number) == {
-        "promote": True,
-        "reasons": ["accuracy 0.9500 meets the floor 0.9000", NO_CHAMPION],
-    }
+    assert kept(registry, number) == verdict
+    assert verdict.summary == f"accuracy 0.9500 meets the floor 0.9000; {NO_CHAMPION}"
 
 
 def test_the_move_is_in_the_history_with_its_reason(registry: InMemoryRegistry) -> None:
-    number, decision = ask(registry, 0.95)
+    number, verdict = ask(registry, 0.95)
 
     event = json.loads(registry.get_model("iris").tags["slipway.event.000001"])
 
     assert event.keys() == {"action", "version", "from", "by", "at", "reason", "metrics", "data_version"}
     assert (event["action"], event["version"], event["from"], event["by"]) == ("promote", number, None, "ada")
-    assert event["reason"] == f"gate: {decision.summary}"
+    assert event["reason"] == f"gate: {verdict.summary}"
     assert event["at"].endswith("Z")
 
 
 def test_a_version_below_a_floor_is_not_promoted_and_keeps_the_reasons(registry: InMemoryRegistry) -> None:
-    number, decision = ask(registry, 0.85)
+    number, verdict = ask(registry, 0.85)
 
-    assert not decision.promote
+    assert not verdict.promote
     assert production(registry) is None
-    assert verdict(registry, number) == {
-        "promote": False,
-        "reasons": ["accuracy 0.8500 is below the floor 0.9000", NO_CHAMPION],
-    }
+    assert kept(registry, number) == verdict
+    assert verdict.summary == "accuracy 0.8500 is below the floor 0.9000"
     assert not registry.get_model("iris").tags
 
 
@@ -103,20 +109,22 @@ def test_the_champion_is_scored_on_the_rows_of_the_challenger(registry: InMemory
     champion = accuracy_of(linear_classifier())
     assert champion != 0.97  # what its manifest says
 
-    _, decision = ask(registry, 1.0)
+    _, verdict = ask(registry, 1.0)
 
-    assert decision.promote
-    assert decision.reasons[-1] == (f"accuracy 1.0000 is not worse than the champion's {champion:.4f} on the same rows")
+    assert verdict.promote
+    assert f"accuracy 1.0000 is better than the champion's {champion:.4f} (version 1) on the same rows" in (
+        verdict.summary
+    )
 
 
 def test_a_version_worse_than_the_champion_leaves_it_in_production(registry: InMemoryRegistry) -> None:
     before = register(registry, bundle_files(), promote=True)
     lenient = IRIS.model_copy(update={"floors": {}})
 
-    _, decision = ask(registry, accuracy_of(linear_classifier()) - 0.01, lenient)
+    _, verdict = ask(registry, accuracy_of(linear_classifier()) - 0.01, lenient)
 
-    assert not decision.promote
-    assert "is worse than the champion's" in decision.summary
+    assert not verdict.promote
+    assert "is worse than the champion's" in verdict.summary
     assert production(registry) == before
 
 
@@ -134,9 +142,9 @@ def test_a_weak_champion_does_not_lower_the_floors(registry: InMemoryRegistry) -
     before = register(registry, bundle_files(model=ALWAYS_SETOSA), promote=True)
     assert accuracy_of(ALWAYS_SETOSA) == pytest.approx(1 / 3)
 
-    _, decision = ask(registry, 0.8)
+    _, verdict = ask(registry, 0.8)
 
-    assert not decision.promote
+    assert not verdict.promote
     assert production(registry) == before
 
 
@@ -145,9 +153,10 @@ def test_a_damaged_champion_leaves_the_decision_to_the_floors(registry: InMemory
     before = register(registry, bundle_files(), promote=True)
     registry.replace_file("iris", before, file, b"damaged")
 
-    number, decision = ask(registry, 0.95)
+    number, verdict = ask(registry, 0.95)
 
-    assert decision.reasons[-1] == NO_CHAMPION
+    assert "the champion, version " in verdict.summary
+    assert " cannot be compared with: " in verdict.summary
     assert production(registry) == number
 
 
@@ -164,37 +173,40 @@ def test_a_champion_whose_files_are_gone_leaves_the_decision_to_the_floors(
     ).version
     registry.set_alias("iris", PRODUCTION, number)
 
-    _, decision = ask(registry, 0.95)
+    _, verdict = ask(registry, 0.95)
 
-    assert decision.promote
-    assert decision.reasons[-1] == NO_CHAMPION
+    assert verdict.promote
+    assert "the champion, version " in verdict.summary
+    assert " cannot be compared with: " in verdict.summary
 
 
 def test_a_champion_that_someone_else_registered_leaves_the_decision_to_the_floors(registry: InMemoryRegistry) -> None:
     number = registry.add_version("iris", {MODEL_FILE: linear_classifier()}).version
     registry.set_alias("iris", PRODUCTION, number)
 
-    _, decision = ask(registry, 0.95)
+    _, verdict = ask(registry, 0.95)
 
-    assert decision.promote
-    assert decision.reasons[-1] == NO_CHAMPION
+    assert verdict.promote
+    assert "the champion, version " in verdict.summary
+    assert " cannot be compared with: " in verdict.summary
 
 
 def test_a_champion_that_is_no_classifier_does_not_stop_the_gate(registry: InMemoryRegistry) -> None:
     register(registry, regression_files("iris"), promote=True)
 
-    _, decision = ask(registry, 0.95)
+    _, verdict = ask(registry, 0.95)
 
-    assert decision.promote
+    assert verdict.promote
+    assert "the champion, version 1, cannot be compared with: it does regression" in verdict.summary
 
 
 def test_a_champion_of_other_classes_does_not_stop_the_gate(registry: InMemoryRegistry) -> None:
     register(registry, bundle_files(), promote=True)
     four = IRIS.model_copy(update={"classes": (*IRIS.classes, "tulip")})
 
-    _, decision = ask(registry, 0.95, four)
+    _, verdict = ask(registry, 0.95, four)
 
-    assert decision.promote
+    assert verdict.promote
 
 
 @pytest.mark.parametrize(
@@ -209,12 +221,12 @@ def test_a_champion_with_its_names_in_another_order_is_not_taken_by_their_places
 ) -> None:
     register(registry, files, promote=True)
 
-    _, decision = ask(registry, 0.95)
+    _, verdict = ask(registry, 0.95)
 
-    assert f"the champion's {accuracy_of(linear_classifier()):.4f}" not in decision.summary
+    assert f"the champion's {accuracy_of(linear_classifier()):.4f}" not in verdict.summary
 
 
-def test_a_registry_that_is_away_is_an_error_and_no_decision(registry: InMemoryRegistry) -> None:
+def test_a_registry_that_is_away_is_an_error_and_no_verdict(registry: InMemoryRegistry) -> None:
     version = registry.get_version("iris", register(registry, bundle_files()))
     registry.reachable = False
 
@@ -230,3 +242,118 @@ def test_the_history_keeps_the_metrics_that_the_version_was_registered_with(regi
 
     assert event["metrics"] == json.loads(version.tags[promotion.METRICS_TAG])
     assert event["data_version"] == version.tags[promotion.DATA_VERSION_TAG]
+
+
+def test_never_keeps_the_verdict_and_leaves_production_alone(registry: InMemoryRegistry) -> None:
+    before = register(registry, bundle_files(), promote=True)
+
+    number, verdict = ask(registry, 1.0, mode="never")
+
+    assert verdict.passed
+    assert not verdict.promote
+    assert kept(registry, number) == verdict
+    assert production(registry) == before
+    assert not registry.get_model("iris").tags
+
+
+def test_force_promotes_what_the_gate_refuses_and_says_so(registry: InMemoryRegistry) -> None:
+    register(registry, bundle_files(), promote=True)
+
+    number, verdict = ask(registry, 0.5, mode="force")
+
+    assert not verdict.passed
+    assert production(registry) == number
+    event = json.loads(registry.get_model("iris").tags["slipway.event.000001"])
+    assert event["reason"].startswith("forced, though the gate refused: accuracy 0.5000 is below the floor 0.9000; ")
+
+
+def test_force_where_the_gate_agrees_is_no_forced_promotion(registry: InMemoryRegistry) -> None:
+    ask(registry, 0.95, mode="force")
+
+    assert json.loads(registry.get_model("iris").tags["slipway.event.000001"])["reason"].startswith("gate: ")
+
+
+def test_worse_than_the_champion_by_a_hair_is_refused_with_numbers_that_differ(registry: InMemoryRegistry) -> None:
+    before = register(registry, bundle_files(), promote=True)
+    champion = accuracy_of(linear_classifier())
+    lenient = IRIS.model_copy(update={"floors": {}})
+
+    _, verdict = ask(registry, champion - 1e-12, lenient)
+
+    assert not verdict.promote
+    assert production(registry) == before
+    shown, best = re.findall(r"\d\.\d{5,}", verdict.summary)
+    assert float(shown) < float(best)
+
+
+def test_data_of_fewer_than_half_of_the_champions_rows_is_refused(registry: InMemoryRegistry) -> None:
+    lineage = DataLineage(version="sha256:" + "0" * 64, rows=301, split="stratified")
+    before = register(registry, bundle_files(data=lineage), promote=True)
+
+    _, verdict = ask(registry, 1.0)
+
+    assert verdict.summary == "150 rows of data, and version 1 had 301: less than 50%; was the data cut short?"
+    assert production(registry) == before
+
+
+def test_a_champion_that_answers_with_no_number_leaves_the_decision_to_the_floors(registry: InMemoryRegistry) -> None:
+    silent = linear_classifier(np.array([np.nan, 0, 0], dtype=np.float32))
+    golden = golden_of(linear_classifier())
+    register(registry, bundle_files(model=silent, golden=golden), promote=True)
+
+    _, verdict = ask(registry, 0.95)
+
+    assert verdict.promote
+    assert "version 1, cannot be compared with: it does not answer every test row with a number" in verdict.summary
+
+
+def twin(registry: InMemoryRegistry) -> str:
+    """Register a version whose tag tells the digest of its graph, as the trainer does."""
+    files = bundle_files()
+    number = register(registry, files)
+    registry.set_version_tag("iris", number, promotion.MODEL_DIGEST_TAG, digest(files[MODEL_FILE]))
+    return number
+
+
+def judged(registry: InMemoryRegistry, number: str) -> Verdict:
+    """Ask the gate for a version that is registered, which is as good as can be."""
+    version = registry.get_version("iris", number)
+    return promote(IRIS, version, challenger(1.0), trained_iris().split, registry=registry, by="ada")
+
+
+def rolled_back(registry: InMemoryRegistry) -> str:
+    """Promote two versions and roll back from the second; return its number."""
+    weak = register(registry, bundle_files(model=ALWAYS_SETOSA))
+    withdrawn = twin(registry)
+    for number in (weak, withdrawn):
+        promotion.promote(registry, "iris", number, by="ada", at=datetime.now(UTC), reason="by hand")
+    promotion.rollback(registry, "iris", by="ada", at=datetime.now(UTC), reason="it is biased")
+    return withdrawn
+
+
+def test_the_twin_of_a_version_that_was_rolled_back_from_is_refused(registry: InMemoryRegistry) -> None:
+    withdrawn = rolled_back(registry)
+    before = production(registry)
+
+    verdict = judged(registry, twin(registry))
+
+    assert not verdict.promote
+    assert verdict.summary.startswith(f"its graph is the same as that of version {withdrawn}, which was rolled back")
+    assert production(registry) == before
+
+
+def test_a_withdrawn_version_that_a_person_promoted_again_stops_no_twin(registry: InMemoryRegistry) -> None:
+    withdrawn = rolled_back(registry)
+    promotion.promote(registry, "iris", withdrawn, by="ada", at=datetime.now(UTC), reason="it was fine")
+
+    verdict = judged(registry, twin(registry))
+
+    assert verdict.passed
+
+
+def test_another_graph_than_the_withdrawn_one_is_not_refused_for_it(registry: InMemoryRegistry) -> None:
+    rolled_back(registry)
+    other = twin(registry)
+    registry.set_version_tag("iris", other, promotion.MODEL_DIGEST_TAG, digest(b"another graph"))
+
+    assert judged(registry, other).passed

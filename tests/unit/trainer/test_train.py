@@ -1,25 +1,48 @@
 """Train: test rows are held out, classes keep their proportions, and a seed gives the same model again."""
 
 from dataclasses import replace
+from typing import Self
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
+from sklearn.tree import DecisionTreeClassifier
+from threadpoolctl import threadpool_limits
 
-from slipway_trainer.recipes.iris import IRIS
+from slipway_core.signature import FloatMatrix
+from slipway_trainer.errors import DataRefusedError, TrainingError
+from slipway_trainer.export import export
+from slipway_trainer.overrides import override
+from slipway_trainer.recipes import Candidate, Recipe
+from slipway_trainer.recipes.iris import RECIPE as IRIS
 from slipway_trainer.steps.train import split_rows, train
 from slipway_trainer.steps.validate import Table
+from slipway_trainer.tasks import task_of
+from support.bike import BIKE, QUICK_BIKE, trained_bike
 from support.iris import CANDIDATES, trained_iris
 
-# The recipe's candidates, but with few trees.
+# The recipe's candidates, but with few trees and nothing to search.
 BY_NAME = {
     candidate.name: candidate.model_copy(
-        update={"parameters": {n: 5 if n == "n_estimators" else v for n, v in candidate.parameters.items()}}
+        update={
+            "parameters": {n: 5 if n == "n_estimators" else v for n, v in candidate.parameters.items()},
+            "search": {},
+        }
     )
     for candidate in IRIS.candidates
 }
 QUICK = IRIS.model_copy(update={"folds": 2})
+
+
+def unwatched(_done: int, _total: int) -> None:
+    """Take no notice of how far a training is."""
+
+
+def with_classes(counts: list[int], **changes: object) -> Recipe:
+    """Return the recipe with as many classes as there are counts."""
+    return IRIS.model_copy(update={"classes": tuple(f"class {i}" for i in range(len(counts))), **changes})
 
 
 def numbered(counts: list[int]) -> Table:
@@ -29,14 +52,13 @@ def numbered(counts: list[int]) -> Table:
     return Table(rows, target, "version")
 
 
-@settings(deadline=None)
 @given(
     counts=st.lists(st.integers(min_value=10, max_value=60), min_size=2, max_size=5),
     fraction=st.floats(min_value=0.1, max_value=0.5),
     seed=st.integers(min_value=0, max_value=2**32 - 1),
 )
 def test_no_row_is_on_both_sides_and_none_is_lost(counts: list[int], fraction: float, seed: int) -> None:
-    recipe = IRIS.model_copy(update={"test_fraction": fraction, "seed": seed})
+    recipe = with_classes(counts, test_fraction=fraction, seed=seed)
 
     split = split_rows(recipe, numbered(counts))
 
@@ -46,7 +68,6 @@ def test_no_row_is_on_both_sides_and_none_is_lost(counts: list[int], fraction: f
     assert len(split.test_target) == pytest.approx(fraction * sum(counts), abs=1)
 
 
-@settings(deadline=None)
 @given(
     counts=st.lists(st.integers(min_value=10, max_value=60), min_size=2, max_size=5),
     fraction=st.floats(min_value=0.1, max_value=0.5),
@@ -54,7 +75,7 @@ def test_no_row_is_on_both_sides_and_none_is_lost(counts: list[int], fraction: f
 def test_both_sides_have_the_classes_in_the_same_proportions(counts: list[int], fraction: float) -> None:
     table = numbered(counts)
 
-    split = split_rows(IRIS.model_copy(update={"test_fraction": fraction}), table)
+    split = split_rows(with_classes(counts, test_fraction=fraction), table)
 
     found = np.bincount(split.test_target, minlength=len(counts))
     assert found == pytest.approx(len(split.test_target) * np.array(counts) / sum(counts), abs=1)
@@ -63,7 +84,7 @@ def test_both_sides_have_the_classes_in_the_same_proportions(counts: list[int], 
 def test_rows_keep_their_targets() -> None:
     table = numbered([20, 30])
 
-    split = split_rows(IRIS, table)
+    split = split_rows(with_classes([20, 30]), table)
 
     for features, target in (
         (split.train_features, split.train_target),
@@ -93,9 +114,11 @@ def test_the_seed_alone_decides_the_split() -> None:
 def test_training_twice_gives_the_same_model(name: str) -> None:
     split = trained_iris().split
 
-    first, second = (train(QUICK, BY_NAME[name], split) for _ in range(2))
+    first, second = (train(QUICK, BY_NAME[name], split, unwatched) for _ in range(2))
 
     assert first.cv_scores == second.cv_scores
+    options = task_of(QUICK).export_options
+    assert export(first.estimator, 4, options) == export(second.estimator, 4, options)
     before, after = (fitted.estimator.predict_proba(split.test_features) for fitted in (first, second))
     assert np.array_equal(before, after)
 
@@ -104,7 +127,7 @@ def test_another_seed_gives_another_forest() -> None:
     split = trained_iris().split
     other = QUICK.model_copy(update={"seed": 7})
 
-    first, second = (train(recipe, BY_NAME["random-forest"], split) for recipe in (QUICK, other))
+    first, second = (train(recipe, BY_NAME["random-forest"], split, unwatched) for recipe in (QUICK, other))
 
     before, after = (fitted.estimator.predict_proba(split.test_features) for fitted in (first, second))
     assert not np.array_equal(before, after)
@@ -116,7 +139,7 @@ def test_the_test_rows_change_nothing_about_the_model() -> None:
         split, test_features=np.full_like(split.test_features, 1e9), test_target=np.zeros_like(split.test_target)
     )
 
-    honest, other = (train(QUICK, BY_NAME["logistic-regression"], part) for part in (split, poisoned))
+    honest, other = (train(QUICK, BY_NAME["logistic-regression"], part, unwatched) for part in (split, poisoned))
 
     assert honest.cv_scores == other.cv_scores
     assert np.array_equal(honest.estimator[-1].coef_, other.estimator[-1].coef_)
@@ -135,6 +158,164 @@ def test_the_folds_are_scored_by_the_recipes_metric() -> None:
     lopsided = replace(split, train_target=split.train_target // 2, test_target=split.test_target // 2)
     by_f1 = QUICK.model_copy(update={"metric": "f1_macro"})
 
-    accuracy, f1 = (train(recipe, BY_NAME["logistic-regression"], lopsided) for recipe in (QUICK, by_f1))
+    accuracy, f1 = (train(recipe, BY_NAME["logistic-regression"], lopsided, unwatched) for recipe in (QUICK, by_f1))
 
     assert accuracy.cv_scores != f1.cv_scores
+
+
+def test_a_class_that_one_side_lacks_is_refused_by_its_name() -> None:
+    in_order = with_classes([30, 30], split="time", time_columns=("day",))
+
+    with pytest.raises(DataRefusedError) as caught:
+        split_rows(in_order, numbered([30, 30]))
+
+    assert caught.value.findings == (
+        "the time split leaves no row of the class 'class 0' to judge by; take another split",
+    )
+
+
+@pytest.mark.parametrize("fraction", [0.001, 0.99])
+def test_a_fraction_that_leaves_too_few_rows_is_told_in_one_sentence(fraction: float) -> None:
+    with pytest.raises(TrainingError, match=r"^the rows cannot be split: The t\w+_size = 1 should be greater"):
+        split_rows(IRIS.model_copy(update={"test_fraction": fraction}), trained_iris().table)
+
+
+@pytest.mark.parametrize("name", ["random-forest", "hist-gradient-boosting"])
+def test_training_a_regressor_twice_gives_the_same_bytes(name: str) -> None:
+    bike = trained_bike()
+    candidate = next(candidate for candidate in QUICK_BIKE.candidates if candidate.name == name)
+
+    with threadpool_limits(1):
+        fitted = train(QUICK_BIKE, candidate, bike.split, unwatched)
+
+    assert export(fitted.estimator, 12, {}) == bike.evaluations[name].model
+
+
+def test_a_split_by_time_holds_out_the_last_rows() -> None:
+    table = Table(np.arange(50, dtype=np.float32).reshape(-1, 1), np.arange(50.0), "version")
+
+    split = split_rows(override(BIKE, ["split=time"]), table)
+
+    assert split.train_features[:, 0].tolist() == list(range(40))
+    assert split.test_target.tolist() == list(range(40, 50))
+
+
+def recording(calls: list[tuple[str, tuple[float, ...]]]) -> Candidate:
+    """Return a candidate that writes down the number of each row that it is fitted on, or asked about.
+
+    The first feature of a row is its number.
+    """
+
+    class Recorder(DecisionTreeClassifier):
+        def fit(self, rows: FloatMatrix, target: NDArray[np.int64]) -> Self:
+            calls.append(("fit", tuple(rows[:, 0].tolist())))
+            super().fit(rows, target)
+            return self
+
+        def predict(self, rows: FloatMatrix) -> NDArray[np.int64]:
+            calls.append(("score", tuple(rows[:, 0].tolist())))
+            found: NDArray[np.int64] = super().predict(rows)
+            return found
+
+    return Candidate(
+        name="recorder",
+        build=lambda parameters, seed: Recorder(**parameters, random_state=seed),
+        search={"max_depth": (1, 2)},
+    )
+
+
+def test_rows_that_score_a_fold_have_no_part_in_its_search_and_test_rows_in_nothing() -> None:
+    calls: list[tuple[str, tuple[float, ...]]] = []
+    recipe = with_classes([30, 30], folds=3)
+    split = split_rows(recipe, numbered([30, 30]))
+
+    train(recipe, recording(calls), split, unwatched)
+
+    test_rows = set(split.test_features[:, 0])
+    assert all(test_rows.isdisjoint(rows) for _, rows in calls)
+    # Two parameters on three inner folds, then the fit that the outer fold scores: of each, a fit and a score.
+    search = 2 * 3 * 2
+    outer = [calls[start : start + search + 2] for start in range(0, 3 * (search + 2), search + 2)]
+    for fold in outer:
+        *searched, (fitted, training), (scored, held_out) = fold
+        assert (fitted, scored) == ("fit", "score")
+        assert set(training).isdisjoint(held_out)
+        assert all(set(rows) <= set(training) for _, rows in searched)
+    # At last the search and the fit on all training rows, which nothing scores.
+    assert len(calls) == 3 * (search + 2) + search + 1
+    assert sorted(calls[-1][1]) == sorted(split.train_features[:, 0].tolist())
+
+
+def test_the_folds_of_a_split_by_time_train_on_the_past_alone() -> None:
+    calls: list[tuple[str, tuple[float, ...]]] = []
+    recipe = with_classes([30, 30], folds=3, split="time", time_columns=("day",))
+    rows = np.arange(60, dtype=np.float32).reshape(-1, 1)
+    split = split_rows(recipe, Table(rows, np.arange(60) % 2, "version"))
+
+    train(recipe, recording(calls).model_copy(update={"search": {}}), split, unwatched)
+
+    folds = list(zip(calls[0:6:2], calls[1:6:2], strict=True))
+    assert len(folds) == 3
+    for (_, past), (_, future) in folds:
+        assert max(past) < min(future)
+
+
+def test_a_search_takes_the_parameter_that_scores_best() -> None:
+    recipe = override(IRIS, ["folds=2", "candidates=logistic-regression"])
+    candidate = recipe.candidates[0].model_copy(update={"search": {"C": (1e-6, 1.0)}})
+
+    fitted = train(recipe, candidate, trained_iris().split, unwatched)
+
+    assert fitted.parameters["C"] == 1.0
+    assert fitted.estimator[-1].C == 1.0
+
+
+def test_a_parameter_that_is_set_takes_the_place_of_its_search() -> None:
+    recipe = override(IRIS, ["folds=2", "C=0.25", "candidates=logistic-regression"])
+
+    fitted = train(recipe, recipe.candidates[0], trained_iris().split, unwatched)
+
+    assert fitted.parameters["C"] == 0.25
+
+
+def test_progress_is_told_before_each_fit() -> None:
+    told: list[tuple[int, int]] = []
+
+    train(QUICK, BY_NAME["logistic-regression"], trained_iris().split, lambda done, total: told.append((done, total)))
+
+    assert told == [(0, 3), (1, 3), (2, 3)]
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "balanced_accuracy", "f1_macro", "roc_auc"])
+def test_every_metric_that_a_classifier_may_be_chosen_by_scores_its_folds(metric: str) -> None:
+    recipe = override(QUICK, [f"metric={metric}"])
+
+    fitted = train(recipe, BY_NAME["logistic-regression"], trained_iris().split, unwatched)
+
+    assert 0.8 < fitted.cv_mean <= 1
+
+
+@pytest.mark.parametrize(
+    ("setting", "sentence"),
+    [
+        ("C=0", "logistic-regression cannot be fitted: The 'C' parameter of LogisticRegression must be a float in"),
+        ("C=many", "logistic-regression cannot be fitted: The 'C' parameter of LogisticRegression must be a float in"),
+        ("logistic-regression.luck=1", "logistic-regression cannot be fitted: LogisticRegression.__init__() got an"),
+        ("folds=41", "logistic-regression cannot be fitted: n_splits=41 cannot be greater than the number of members"),
+    ],
+)
+def test_what_cannot_be_fitted_is_told_in_one_sentence(setting: str, sentence: str) -> None:
+    recipe = override(IRIS, [setting])
+
+    with pytest.raises(TrainingError) as caught:
+        train(recipe, recipe.candidates[0], trained_iris().split, unwatched)
+
+    assert str(caught.value).startswith(sentence)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_number_too_large_for_the_machine_is_told_in_one_sentence() -> None:
+    recipe = override(QUICK, [f"random-forest.max_depth={10**30}"])
+
+    with pytest.raises(TrainingError, match="random-forest cannot be fitted: Python int too large"):
+        train(recipe, recipe.candidates[1], trained_iris().split, unwatched)

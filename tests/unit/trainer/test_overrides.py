@@ -1,0 +1,139 @@
+"""`--set`: what it changes of a recipe, and what it refuses in one sentence."""
+
+import pytest
+
+from slipway_trainer.errors import OverrideError
+from slipway_trainer.overrides import override
+from slipway_trainer.recipes import Candidate, Recipe
+from support.bike import BIKE
+from support.iris import IRIS
+
+
+def candidate(recipe: Recipe, name: str) -> Candidate:
+    return next(candidate for candidate in recipe.candidates if candidate.name == name)
+
+
+def test_without_settings_the_recipe_stays_as_it_is() -> None:
+    assert override(IRIS, []) == IRIS
+
+
+@pytest.mark.parametrize(
+    ("setting", "field", "value"),
+    [
+        ("seed=7", "seed", 7),
+        ("folds=3", "folds", 3),
+        ("test_fraction=0.3", "test_fraction", 0.3),
+        ("max_regression=0.01", "max_regression", 0.01),
+        ("metric=f1_macro", "metric", "f1_macro"),
+        ("split=random", "split", "random"),
+        ("min_rows = 20", "min_rows", 20),
+    ],
+)
+def test_a_field_of_the_recipe_is_set(setting: str, field: str, value: object) -> None:
+    changed = override(IRIS, [setting])
+
+    assert getattr(changed, field) == value
+    assert changed.model_copy(update={field: getattr(IRIS, field)}) == IRIS
+
+
+def test_a_floor_is_set_or_added() -> None:
+    changed = override(IRIS, ["floors.accuracy=0.5", "floors.roc_auc=0.8"])
+
+    assert changed.floors == {"accuracy": 0.5, "roc_auc": 0.8}
+
+
+def test_of_two_settings_of_the_same_name_the_last_wins() -> None:
+    assert override(IRIS, ["seed=1", "seed=2"]).seed == 2
+
+
+def test_a_parameter_is_set_for_all_candidates_that_have_it() -> None:
+    changed = override(IRIS, ["max_depth=3"])
+
+    assert candidate(changed, "random-forest").parameters["max_depth"] == 3
+    assert candidate(changed, "gradient-boosting").parameters["max_depth"] == 3
+    assert "max_depth" not in candidate(changed, "logistic-regression").parameters
+
+
+def test_a_parameter_of_one_candidate_is_set_for_it_alone() -> None:
+    changed = override(IRIS, ["random-forest.max_depth=3"])
+
+    assert candidate(changed, "random-forest").parameters["max_depth"] == 3
+    assert candidate(changed, "gradient-boosting").parameters["max_depth"] == 2
+
+
+def test_a_parameter_that_the_recipe_leaves_at_its_default_can_be_set_for_a_named_candidate() -> None:
+    changed = override(IRIS, ["random-forest.criterion=entropy"])
+
+    assert candidate(changed, "random-forest").parameters["criterion"] == "entropy"
+
+
+@pytest.mark.parametrize(
+    ("recipe", "setting", "name"),
+    [(IRIS, "C=0.5", "logistic-regression"), (BIKE, "max_leaf_nodes=7", "hist-gradient-boosting")],
+)
+def test_a_parameter_that_is_set_is_not_searched(recipe: Recipe, setting: str, name: str) -> None:
+    assert candidate(recipe, name).search
+
+    changed = override(recipe, [setting])
+
+    assert candidate(changed, name).search == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("3", 3), ("0.5", 0.5), ("null", None), ("true", True), ("sqrt", "sqrt"), ('"3"', "3")]
+)
+def test_a_value_is_json_or_else_text(text: str, value: object) -> None:
+    changed = override(IRIS, [f"random-forest.max_features={text}"])
+
+    assert candidate(changed, "random-forest").parameters["max_features"] == value
+
+
+def test_candidates_are_chosen_by_name_in_the_order_that_is_given() -> None:
+    changed = override(IRIS, ["candidates=random-forest, logistic-regression,random-forest"])
+
+    assert [candidate.name for candidate in changed.candidates] == ["random-forest", "logistic-regression"]
+
+
+def test_the_recipe_that_is_changed_stays_as_it_was() -> None:
+    before = IRIS.model_copy(deep=True)
+
+    override(IRIS, ["C=9", "floors.accuracy=0", "candidates=logistic-regression"])
+
+    assert before == IRIS
+
+
+@pytest.mark.parametrize(
+    ("setting", "sentence"),
+    [
+        ("seed", "'seed' is not name=value; write it as --set seed=7"),
+        ("=7", "'=7' is not name=value; write it as --set seed=7"),
+        ("seed=x", "--set seed: Input should be a valid integer"),
+        ("seed=-1", "--set seed: Input should be greater than or equal to 0"),
+        ("seed=4294967296", "--set seed: Input should be less than or equal to 4294967295"),
+        ("folds=1", "--set folds: Input should be greater than or equal to 2"),
+        ("test_fraction=1", "--set test_fraction: Input should be less than 1"),
+        ("max_regression=-0.1", "--set max_regression: Input should be greater than or equal to 0"),
+        ("max_regression=NaN", "--set max_regression: Input should be greater than or equal to 0"),
+        ("split=backwards", "--set split: Input should be 'stratified', 'random' or 'time'"),
+        ("split=time", "--set: the split 'time' needs time_columns, and this recipe has none"),
+        ("metric=r2", "--set: 'r2' cannot be asked for in classification; there is accuracy, "),
+        ("floors.luck=1", "--set: 'luck' cannot be asked for in classification; there is accuracy, "),
+        ("floors.accuracy=high", "--set floors.accuracy: Input should be a valid number"),
+        ("candidates=tulip", "there is no candidate 'tulip'; there is logistic-regression, random-forest, "),
+        ("candidates=", "there is no candidate ''; there is logistic-regression, "),
+        ("max_dept=3", "there is nothing named 'max_dept' to set; there is split, test_fraction, folds, seed, "),
+        ("tulip.max_depth=3", "there is nothing named 'tulip.max_depth' to set; there is split, "),
+        ("name=other", "there is nothing named 'name' to set"),
+    ],
+)
+def test_what_cannot_be_set_is_told_in_one_sentence(setting: str, sentence: str) -> None:
+    with pytest.raises(OverrideError) as caught:
+        override(IRIS, [setting])
+
+    assert str(caught.value).startswith(sentence)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_regression_cannot_be_stratified() -> None:
+    with pytest.raises(OverrideError, match="the split 'stratified' is for classes; take 'random' or 'time'"):
+        override(BIKE, ["split=stratified"])

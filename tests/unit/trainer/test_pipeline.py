@@ -1,0 +1,228 @@
+"""The pipeline: its steps in their order, told as they end, and what a failure leaves undone."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import pytest
+
+from slipway_core.bundle import MANIFEST_FILE, MANIFEST_TAG, MODEL_FILE, REFERENCE_FILE, SERVED_FILES
+from slipway_core.errors import RegistryError
+from slipway_core.registry import PRODUCTION
+from slipway_core.registry.memory import InMemoryRegistry
+from slipway_core.registry.promotion import MODEL_DIGEST_TAG
+from slipway_core.registry.verdict import Verdict
+from slipway_trainer.bundling import WrittenBundle
+from slipway_trainer.errors import DataRefusedError
+from slipway_trainer.overrides import override
+from slipway_trainer.pipeline import Outcome, Stopwatch, run_pipeline
+from slipway_trainer.recipes import Recipe
+from slipway_trainer.steps.evaluate import Evaluation
+from slipway_trainer.tasks import Figure
+from slipway_trainer.tracking import TrackedRuns, Tracker
+from support.iris import IRIS, iris_dataset
+
+QUICK = override(IRIS, ["folds=2", "candidates=logistic-regression,gradient-boosting", "C=1", "n_estimators=3"])
+
+
+@dataclass
+class FakeTracker:
+    """Keeps in memory what a real one sends to MLflow."""
+
+    registry: InMemoryRegistry
+    figures: dict[str, list[str]] = field(default_factory=dict)
+    timings: dict[str, float] = field(default_factory=dict)
+    status: str = "none"
+    refuses_figures: bool = False
+
+    def log_runs(
+        self, _recipe: Recipe, evaluations: Sequence[Evaluation], _best: Evaluation, **_: object
+    ) -> TrackedRuns:
+        self.status = "running"
+        return TrackedRuns("0", "parent", {e.fitted.candidate.name: e.fitted.candidate.name for e in evaluations})
+
+    @contextmanager
+    def finishing(self, _runs: TrackedRuns) -> Iterator[None]:
+        self.status = "failed"
+        yield
+        self.status = "finished"
+
+    def register(self, recipe: Recipe, bundle: WrittenBundle, _runs: TrackedRuns, _best: Evaluation) -> str:
+        names = (MANIFEST_FILE, REFERENCE_FILE, *SERVED_FILES)
+        files = {name: (bundle.folder / name).read_bytes() for name in names}
+        tags = {MANIFEST_TAG: bundle.manifest_sha256, MODEL_DIGEST_TAG: bundle.manifest.digests[MODEL_FILE]}
+        return self.registry.add_version(recipe.name, files, tags=tags).version
+
+    def log_figures(self, run_id: str, figures: Iterable[Figure]) -> None:
+        if self.refuses_figures:
+            raise RegistryError("the disk is full")
+        self.figures[run_id] = [figure.name for figure in figures]
+
+    def log_timings(self, _runs: TrackedRuns, seconds: Mapping[str, float]) -> None:
+        self.timings = dict(seconds)
+
+
+@dataclass
+class FakeReporter:
+    """Remembers what it was told."""
+
+    told: list[tuple[str, str]] = field(default_factory=list)
+    fits: list[tuple[str, int, int]] = field(default_factory=list)
+    verdicts: list[Verdict] = field(default_factory=list)
+
+    def tell(self, step: str, sentence: str) -> None:
+        self.told.append((step, sentence))
+
+    def progress(self, what: str, done: int, total: int) -> None:
+        self.fits.append((what, done, total))
+
+    def verdict(self, _recipe: Recipe, _all: tuple[Evaluation, ...], _best: Evaluation, verdict: Verdict) -> None:
+        self.verdicts.append(verdict)
+
+
+@dataclass
+class Training:
+    """A pipeline with everything around it in memory."""
+
+    registry: InMemoryRegistry = field(default_factory=InMemoryRegistry)
+    reporter: FakeReporter = field(default_factory=FakeReporter)
+    opened: int = 0
+
+    def __post_init__(self) -> None:
+        self.tracker = FakeTracker(self.registry)
+
+    def run(
+        self, recipe: Recipe = QUICK, mode: Literal["auto", "never", "force"] = "auto", data: Path | None = None
+    ) -> Outcome:
+        return run_pipeline(
+            recipe,
+            data=data,
+            data_dir=Path("there-is-no-such-folder"),
+            mode=mode,
+            open_registry=self._open,
+            by="ada",
+            reporter=self.reporter,
+        )
+
+    def _open(self) -> tuple[Tracker, Any]:
+        self.opened += 1
+        return cast("Tracker", self.tracker), self.registry
+
+    @property
+    def last(self) -> dict[str, str]:
+        """The last sentence of each step."""
+        return dict(self.reporter.told)
+
+
+@pytest.fixture
+def training() -> Training:
+    return Training()
+
+
+def test_each_step_is_told_as_it_ends(training: Training) -> None:
+    training.run()
+
+    steps = [step for step, _ in training.reporter.told]
+    assert steps == ["extract", "validate", "train", "train", "evaluate", "register", "promote", "report"]
+    assert training.last["validate"].endswith("120 rows to train on, 30 to judge by (stratified split)")
+    assert training.last["promote"] == "Production of iris is version 1 now"
+
+
+def test_every_fit_of_every_candidate_is_counted(training: Training) -> None:
+    training.run()
+
+    names = ("logistic-regression", "gradient-boosting")
+    assert training.reporter.fits == [(name, done, 3) for name in names for done in range(3)]
+
+
+def test_the_parameters_that_a_search_chose_are_told(training: Training) -> None:
+    training.run(override(IRIS, ["folds=2", "candidates=logistic-regression"]))
+
+    assert training.last["train"].startswith("logistic-regression with C=")
+
+
+def test_the_version_is_promoted_before_anything_is_drawn(training: Training) -> None:
+    training.tracker.refuses_figures = True
+
+    outcome = training.run()
+
+    assert training.registry.get_model("iris").aliases[PRODUCTION] == outcome.version.version
+    assert training.last["report"] == ("the version is as told above, but its plots were not kept: the disk is full")
+
+
+def test_every_candidate_has_its_figures_and_each_step_its_time(training: Training) -> None:
+    training.run()
+
+    assert set(training.tracker.figures) == {"logistic-regression", "gradient-boosting"}
+    assert set(training.tracker.timings) == {
+        *("extract", "validate", "register", "promote", "report"),
+        *(f"{step}_{name}" for step in ("train", "evaluate") for name in training.tracker.figures),
+    }
+    assert training.tracker.status == "finished"
+
+
+def test_the_verdict_is_shown_and_returned(training: Training) -> None:
+    outcome = training.run()
+
+    assert training.reporter.verdicts == [outcome.verdict]
+    assert outcome.verdict.promote
+
+
+def test_what_was_registered_is_read_back_before_it_is_promoted(
+    training: Training, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register = training.tracker.register
+
+    def damaging(*arguments: Any) -> str:
+        version = register(*arguments)
+        training.registry.replace_file("iris", version, MODEL_FILE, b"damaged")
+        return version
+
+    monkeypatch.setattr(training.tracker, "register", damaging)
+
+    with pytest.raises(Exception, match="model.onnx"):
+        training.run()
+
+    assert training.tracker.status == "failed"
+    assert training.registry.get_model("iris").aliases == {}
+
+
+def test_refused_data_opens_no_registry(training: Training, tmp_path: Path) -> None:
+    data = tmp_path / "iris.csv"
+    iris_dataset().frame.head(10).to_csv(data, index=False)
+
+    with pytest.raises(DataRefusedError):
+        training.run(data=data)
+
+    assert training.opened == 0
+    assert [step for step, _ in training.reporter.told] == ["extract"]
+
+
+def test_a_refusal_is_told_with_its_reason_and_what_stays(training: Training) -> None:
+    training.run(override(QUICK, ["floors.accuracy=1.01"]))
+
+    sentence = training.last["promote"]
+    assert sentence.startswith("refused: accuracy ")
+    assert sentence.endswith("; version 1 is registered, and Production of iris stays as it is")
+
+
+@pytest.mark.parametrize(("floor", "told"), [(0.5, "the gate would agree"), (1.01, "the gate would refuse: accuracy ")])
+def test_never_tells_what_the_gate_would_have_done(training: Training, floor: float, told: str) -> None:
+    training.run(override(QUICK, [f"floors.accuracy={floor}"]), mode="never")
+
+    assert f"Production of iris stays as it is, as asked; {told}" in training.last["promote"]
+    assert training.registry.get_model("iris").aliases == {}
+
+
+def test_a_step_that_fails_has_no_time() -> None:
+    watch = Stopwatch()
+
+    with pytest.raises(ValueError, match="no"), watch.step("extract"):
+        raise ValueError("no")
+    with watch.step("validate"):
+        pass
+
+    assert list(watch.seconds) == ["validate"]
+    assert watch.seconds["validate"] >= 0

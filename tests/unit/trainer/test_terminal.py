@@ -1,0 +1,95 @@
+"""Terminal: a line for each step, a bar only where somebody watches, and two tables."""
+
+import io
+from collections.abc import Callable
+
+import pytest
+from rich.console import Console
+
+from slipway_core.registry.verdict import Verdict
+from slipway_trainer.gate import Challenger, Champion, decide
+from slipway_trainer.terminal import Terminal
+from support.iris import IRIS, trained_iris
+
+REFUSED = decide(
+    Challenger({"accuracy": 0.85}, 150, withdrawn_twin="3"),
+    Champion("4", 0.85 + 1e-9, rows=150),
+    metric="accuracy",
+    floors={"accuracy": 0.9},
+    mode="never",
+)
+
+
+def told(talk: Callable[[Terminal], None], *, is_terminal: bool = False) -> str:
+    """Return what a console shows of a talk."""
+    output = io.StringIO()
+    with Terminal(Console(file=output, width=100, force_terminal=is_terminal, highlight=False)) as terminal:
+        talk(terminal)
+    return output.getvalue()
+
+
+def show(verdict: Verdict) -> str:
+    evaluations = tuple(trained_iris().evaluations.values())
+    return told(lambda terminal: terminal.verdict(IRIS, evaluations, evaluations[1], verdict))
+
+
+def test_a_step_is_a_line_with_its_name_first() -> None:
+    assert told(lambda terminal: terminal.tell("extract", "150 rows")) == "extract   150 rows\n"
+
+
+def test_a_long_sentence_is_not_broken() -> None:
+    sentence = "word " * 60 + "end"
+
+    assert told(lambda terminal: terminal.tell("train", sentence)).splitlines() == [f"train     {sentence}"]
+
+
+def test_brackets_are_told_as_they_are() -> None:
+    assert "a [red] file[/]" in told(lambda terminal: terminal.tell("extract", "a [red] file[/]"))
+
+
+def test_a_pipe_gets_no_bar() -> None:
+    assert told(lambda terminal: terminal.progress("random-forest", 1, 6)) == ""
+
+
+def test_a_terminal_shows_what_is_fitted_and_how_far_it_is() -> None:
+    shown = told(lambda terminal: terminal.progress("random-forest", 2, 6), is_terminal=True)
+
+    assert "fitting random-forest" in shown
+    assert "2/6" in shown
+
+
+def test_the_candidates_stand_side_by_side_and_the_chosen_one_is_marked() -> None:
+    shown = show(REFUSED)
+
+    assert "random-forest ✓" in shown
+    assert shown.count("✓") == 1
+    assert "accuracy of folds" in shown
+    assert f"{trained_iris().evaluations['gradient-boosting'].fitted.cv_mean:.4f}" in shown
+
+
+def test_every_check_of_the_gate_is_a_row() -> None:
+    rows = {
+        line.split("│")[1].strip(): [cell.strip() for cell in line.split("│")[2:5]]
+        for line in show(REFUSED).splitlines()
+        if line.count("│") == 5
+    }
+
+    assert rows["floor of accuracy"] == ["0.8500", "0.9000", "refused"]
+    assert rows["champion's accuracy"] == ["0.850000000", "0.850000001", "refused"]
+    assert rows["rows of data"] == ["150", "75", "passed"]
+    assert rows["not withdrawn"][0] == "–"
+
+
+def test_the_mode_is_told_with_the_checks() -> None:
+    assert "The gate, --promote never" in show(REFUSED)
+
+
+@pytest.mark.parametrize("is_terminal", [False, True])
+def test_the_end_of_a_step_takes_the_bar_away(is_terminal: bool) -> None:
+    def talk(terminal: Terminal) -> None:
+        terminal.progress("random-forest", 1, 6)
+        terminal.tell("train", "random-forest: accuracy 0.95")
+
+    shown = told(talk, is_terminal=is_terminal)
+
+    assert "train     random-forest: accuracy 0.95" in shown
