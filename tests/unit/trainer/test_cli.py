@@ -91,7 +91,7 @@ def test_a_file_that_is_missing_is_told(registry: StubApi, tmp_path: Path) -> No
     missing = tmp_path / "missing.csv"
 
     assert refusal("train", "iris", "--data", str(missing)) == (
-        f"Error: {missing} is not a file; give the path of a CSV file with --data\n"
+        f"Error: {missing} is no file, and no folder with iris.csv in it; give the path of a CSV file with --data\n"
     )
 
 
@@ -101,7 +101,10 @@ def test_data_in_the_data_folder_is_taken_and_refused(
     (tmp_path / "iris.csv").write_text("a,b\n1,2\n")
     monkeypatch.setenv("SLIPWAY_DATA_DIR", str(tmp_path))
 
-    assert "the column 'species' is missing" in refusal("train", "iris")
+    ended = run(main, "train", "iris")
+
+    assert ended.exit_code == 1
+    assert "the column 'species' is missing" in ended.error
 
 
 def test_a_misspelt_variable_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -179,7 +182,7 @@ def test_a_recipe_file_that_is_missing_is_told(registry: StubApi) -> None:
     ("setting", "sentence"),
     [
         ("C=0", "Error: logistic-regression cannot be fitted: The 'C' parameter of LogisticRegression must be"),
-        ("test_fraction=0.001", "Error: the rows cannot be split: "),
+        ("test_fraction=0.001", "Error: test_fraction 0.001 of 150 rows leaves none to judge by; take another"),
         ("folds=41", "Error: the data was refused, nothing is registered:"),
     ],
 )

@@ -182,7 +182,7 @@ def test_what_was_registered_is_read_back_before_it_is_promoted(
 
     monkeypatch.setattr(training.tracker, "register", damaging)
 
-    with pytest.raises(Exception, match="model.onnx"):
+    with pytest.raises(Exception, match=r"model\.onnx"):
         training.run()
 
     assert training.tracker.status == "failed"

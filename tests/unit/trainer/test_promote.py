@@ -304,7 +304,7 @@ def test_a_champion_that_answers_with_no_number_leaves_the_decision_to_the_floor
     _, verdict = ask(registry, 0.95)
 
     assert verdict.promote
-    assert "version 1, cannot be compared with: it does not answer every test row with a number" in verdict.summary
+    assert "version 1, cannot be compared with: it does not answer each row with a number" in verdict.summary
 
 
 def twin(registry: InMemoryRegistry) -> str:

@@ -108,7 +108,8 @@ def test_ten_rows_or_none_are_too_few(recipe: Recipe, rows: int) -> None:
 def test_a_feature_that_never_changes_is_refused(recipe: Recipe, name: str) -> None:
     findings = suspicious(recipe, frame_of(recipe).assign(**{name: 1.0}))
 
-    assert f"{name!r} is 1 in every row: a feature that never changes tells nothing" in findings
+    told = f"{name!r} is 1 in every row: a feature that never changes tells nothing"
+    assert any(finding.startswith(told) for finding in findings)
 
 
 def test_a_target_that_never_changes_is_refused() -> None:
