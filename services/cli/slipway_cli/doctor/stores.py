@@ -7,12 +7,13 @@ from urllib.parse import unquote, urlsplit
 
 from slipway_cli.doctor.findings import Finding, broken, ok
 from slipway_cli.doctor.machine import nearest, why_not_writable
+from slipway_cli.doctor.patience import within
 from slipway_cli.doctor.refusals import why_refused
 from slipway_cli.doctor.subject import Subject
 from slipway_cli.embedded.store_checks import check_artifacts, check_database
 from slipway_cli.embedded.stores import artifacts_destination, backend_store_uri
 from slipway_cli.errors import StackError
-from slipway_core.errors import ConfigurationError, SlipwayError
+from slipway_core.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from slipway_cli.settings import UpSettings
@@ -22,6 +23,13 @@ RUNS_VARIABLE = "MLFLOW_BACKEND_STORE_URI"
 ARTIFACTS = "MLflow's artifacts"
 ARTIFACTS_VARIABLE = "MLFLOW_ARTIFACTS_DESTINATION"
 S3 = "s3://"
+# S3's client tries again and again, for a minute and more.
+BUCKET_SECONDS = 6.0
+BUCKET_SILENT = f"the S3 server does not answer within {BUCKET_SECONDS:.0f} s"
+BUCKET_SILENT_MEND = (
+    "check that it runs, its address in AWS_ENDPOINT_URL or MLFLOW_S3_ENDPOINT_URL, and that no firewall drops the "
+    "packets"
+)
 
 
 def check_runs_database(subject: Subject) -> Iterator[Finding]:
@@ -49,7 +57,7 @@ def check_runs_database(subject: Subject) -> Iterator[Finding]:
         check_database(uri, said.append)
     except StackError as error:
         refused = backend == "postgresql" and said
-        yield broken(RUNS, *(why_refused(said[0], RUNS_VARIABLE) if refused else halves(error)))
+        yield broken(RUNS, *(why_refused(said[0], RUNS_VARIABLE) if refused else halves(str(error))))
     else:
         yield ok(RUNS, f"the one of {RUNS_VARIABLE} can be opened ({backend})")
 
@@ -62,9 +70,11 @@ def check_artifacts_destination(subject: Subject) -> Iterator[Finding]:
     shown = _shown(destination)
     if destination.startswith(S3):
         try:
-            check_artifacts(destination)
+            within(BUCKET_SECONDS, lambda: check_artifacts(destination))
+        except TimeoutError:
+            yield broken(ARTIFACTS, f"{ARTIFACTS_VARIABLE} cannot be used: {BUCKET_SILENT}", BUCKET_SILENT_MEND)
         except StackError as error:
-            yield broken(ARTIFACTS, *halves(error))
+            yield broken(ARTIFACTS, *halves(str(error)))
         else:
             yield ok(ARTIFACTS, f"{shown} can be reached")
     elif (folder := _folder(destination)) is None:
@@ -93,9 +103,9 @@ def where_artifacts_are(subject: Subject) -> str:
     return f"check that {folder} is a folder which this account can write; {log}"
 
 
-def halves(error: SlipwayError) -> tuple[str, str]:
-    """Return the two halves of a sentence of ours about a store: what is wrong, and after a colon what to do."""
-    what, _, mend = str(error).rpartition(": ")
+def halves(sentence: str) -> tuple[str, str]:
+    """Return the two halves of an error's sentence about a store: what is wrong, and after a colon what to do."""
+    what, _, mend = sentence.rpartition(": ")
     return (what, mend) if what else (mend, "check the variable that names it")
 
 

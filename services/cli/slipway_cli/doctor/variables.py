@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from slipway_cli.doctor.findings import Finding, broken, ok, warning
-from slipway_cli.doctor.stores import S3, halves
+from slipway_cli.doctor.patience import within
+from slipway_cli.doctor.stores import BUCKET_SECONDS, BUCKET_SILENT, BUCKET_SILENT_MEND, S3, halves
 from slipway_cli.doctor.subject import Subject
 from slipway_cli.settings import DoctorSettings
 from slipway_core.errors import ConfigurationError, StorageError
@@ -80,9 +81,11 @@ def check_data_folder(subject: Subject) -> Iterator[Finding]:
     try:
         storage = open_storage(location)
         if location.startswith(S3):
-            storage.exists("slipway")  # there need be no such file: it is the bucket that is asked
-    except (ConfigurationError, StorageError) as error:
-        what, mend = halves(error)
+            # There need be no such file: it is the bucket that is asked.
+            within(BUCKET_SECONDS, lambda: storage.exists("slipway"))
+    except (ConfigurationError, StorageError, TimeoutError) as error:
+        is_silent = isinstance(error, TimeoutError)
+        what, mend = (BUCKET_SILENT, BUCKET_SILENT_MEND) if is_silent else halves(str(error))
         yield warning("data folder", f"SLIPWAY_DATA_DIR cannot be used: {what}", f"{mend}; or `unset SLIPWAY_DATA_DIR`")
         return
     if location.startswith(S3) or Path(storage.location).is_dir():
