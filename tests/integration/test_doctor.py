@@ -1,21 +1,16 @@
-"""`slipway doctor` on real servers that are broken on purpose: MLflow over S3, PostgreSQL, their clocks."""
+"""`slipway doctor` on real servers that are broken on purpose: MLflow over S3, its clock and its accounts."""
 
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 import pytest
-from sqlalchemy import create_engine, text
 
-from slipway_cli.doctor.database import check_database
-from slipway_cli.doctor.subject import read_subject
-from slipway_core.migrations import upgrade
 from slipway_core.registry import PRODUCTION
 from slipway_core.registry.mlflow import MlflowRegistry
 from slipway_core.registry.promotion import promote
@@ -122,6 +117,18 @@ def test_on_a_server_where_all_is_well_nothing_is_broken(
     assert found.the("artifact store").what == "a file was written, read and deleted through the server"
     assert found.the(f"model {model}").what == "Production is version 1"
     assert set(store.folder.rglob("buckets/**/*.*")) == before
+
+
+def test_a_server_of_ones_own_may_listen_where_the_stack_would_have_its(
+    store: Server, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLIPWAY_DEFAULT_MODEL", model)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store.url)
+
+    found = diagnose(tmp_path / "home", mlflow_port=int(store.port))
+
+    assert (found.exit_code, found.broken) == (0, [])
+    assert found.the("MLflow port").what == f"{store.port} is taken by an MLflow server"
 
 
 def test_a_host_name_that_mlflow_refuses_is_told_with_the_setting_that_allows_it(
@@ -231,99 +238,3 @@ def test_an_alias_that_was_moved_by_hand_is_a_warning(
     assert (found.exit_code, found.the(f"model {model}").status) == (0, "warning")
     assert "moved to version 2 outside of Slipway: the history's last is 1" in found.the(f"model {model}").what
     assert f"slipway models promote {model} 2" in found.the(f"model {model}").mend
-
-
-def test_a_database_on_postgresql_with_its_tables_is_well(
-    postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    upgrade(postgres_url)
-    monkeypatch.setenv("DATABASE_URL", postgres_url)
-
-    found = diagnose(tmp_path / "home")
-
-    assert (found.exit_code, found.broken) == (0, [])
-    assert found.the("tables").what == "up to date"
-
-
-def test_a_database_without_tables_is_told_with_the_command_that_makes_them(
-    postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("DATABASE_URL", postgres_url)
-
-    found = look(tmp_path / "home", f"http://127.0.0.1:{free_port()}", monkeypatch)
-
-    assert (found.exit_code, found.the("tables").status) == (1, "broken")
-    assert "slipway-api migrate" in found.the("tables").mend
-
-
-def test_tables_of_a_later_release_are_told(postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    upgrade(postgres_url)
-    execute(postgres_url, "UPDATE alembic_version SET version_num = '9999'")
-    monkeypatch.setenv("DATABASE_URL", postgres_url)
-
-    found = diagnose(tmp_path / "home")
-
-    assert (found.exit_code, found.the("tables").status) == (1, "broken")
-    assert "later release" in found.the("tables").what
-
-
-@pytest.mark.parametrize(
-    ("change", "what", "mend"),
-    [
-        (lambda url: url + "-gone", "no such database", "createdb"),
-        (lambda url: url.replace("slipway@", "nobody-of-that-name@"), "no such account", "createuser"),
-        (lambda url: url.replace("127.0.0.1", "nosuch.invalid"), "does not resolve", "correct the host"),
-        (lambda url: url.rpartition(":")[0] + f":{free_port()}/slipway", "nothing listens", "start PostgreSQL"),
-    ],
-    ids=["database", "account", "host", "port"],
-)
-def test_a_database_that_does_not_let_us_in_is_told(
-    postgres_url: str, monkeypatch: pytest.MonkeyPatch, change: Callable[[str], str], what: str, mend: str
-) -> None:
-    monkeypatch.setenv("DATABASE_URL", change(postgres_url))
-
-    (finding,) = check_database(read_subject({}))
-
-    assert finding.status == "broken"
-    assert what in finding.what
-    assert mend in finding.mend
-
-
-@pytest.fixture
-def guarded_url(postgres_url: str) -> Iterator[str]:
-    """The database's address with the account `ada`, who has a password that the address does not hold."""
-    with ExitStack() as undone:
-        execute(postgres_url, "CREATE ROLE ada LOGIN PASSWORD 'correct-horse'")
-        undone.callback(execute, postgres_url, "DROP ROLE ada")
-        rules = Path(execute(postgres_url, "SHOW hba_file"))
-        before = rules.read_text(encoding="utf-8")
-        rules.write_text(f"host all ada all scram-sha-256\n{before}", encoding="utf-8")
-        undone.callback(execute, postgres_url, "SELECT pg_reload_conf()")
-        undone.callback(rules.write_text, before, encoding="utf-8")
-        execute(postgres_url, "SELECT pg_reload_conf()")
-        wait_for(lambda: "ada" in execute(postgres_url, "SELECT user_name::text FROM pg_hba_file_rules LIMIT 1"))
-        yield postgres_url.replace("slipway@", "ada:{password}@")
-
-
-def test_a_wrong_password_of_the_database_is_told_and_not_shown(
-    guarded_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("DATABASE_URL", guarded_url.format(password="wrong-horse"))
-
-    found = diagnose(tmp_path / "home")
-
-    assert (found.exit_code, found.the("DATABASE_URL").status) == (1, "broken")
-    assert "refuses the name or the password" in found.the("DATABASE_URL").what
-    assert "DATABASE_URL" in found.the("DATABASE_URL").mend
-    assert "wrong-horse" not in found.output
-
-
-def execute(url: str, statement: str) -> str:
-    """Run a statement, each on a connection of its own, and return the first value of its answer."""
-    engine = create_engine(url.replace("postgresql://", "postgresql+psycopg2://"), isolation_level="AUTOCOMMIT")
-    try:
-        with engine.connect() as connection:
-            answer = connection.execute(text(statement))
-            return str(answer.scalar()) if answer.returns_rows else ""
-    finally:
-        engine.dispose()

@@ -70,7 +70,10 @@ class DoctorSettings(UpSettings):
         default="production", description="`development` allows placeholders and short keys."
     )
     cache_dir: Path = Field(default=Path(".slipway-cache"), description="Where the API keeps bundles.")
-    data_dir: Path | None = Field(default=None, description="Where recipes look for data before they download it.")
+    data_dir: str | None = Field(
+        default=None,
+        description="Where recipes look for data before they download it: a folder, or s3://bucket/prefix.",
+    )
     mlflow_tracking_uri: str | None = Field(
         default=None,
         validation_alias="MLFLOW_TRACKING_URI",

@@ -160,6 +160,26 @@ def test_a_data_folder_that_is_missing_is_a_warning(
     assert f"mkdir -p {tmp_path / 'data'}" in found.the("data folder").mend
 
 
+def test_a_data_folder_with_a_space_in_its_name_is_quoted_where_it_is_to_be_made(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLIPWAY_DATA_DIR", str(tmp_path / "my data"))
+
+    found = diagnose(folder)
+
+    assert f"`mkdir -p '{tmp_path}/my data'`" in found.the("data folder").mend
+
+
+def test_a_data_folder_of_another_protocol_is_a_warning(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLIPWAY_DATA_DIR", "gs://bucket/data")
+
+    found = diagnose(folder)
+
+    assert (found.exit_code, found.the("data folder").status) == (0, "warning")
+    assert found.the("data folder").what == "SLIPWAY_DATA_DIR cannot be used: gs:// is not understood"
+    assert found.the("data folder").mend.startswith("write s3://bucket/prefix or the path of a folder; or `unset")
+
+
 def test_it_prints_a_line_for_each_finding_with_its_mend_and_a_summary(folder: Path, taken_port: int) -> None:
     ended = run(main, "doctor", f"--home={folder}", f"--port={taken_port}", f"--mlflow-port={free_port()}")
 

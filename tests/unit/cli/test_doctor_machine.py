@@ -129,6 +129,29 @@ def test_an_api_of_ours_may_have_its_port_where_mlflow_is_elsewhere(
     assert "only `slipway up` needs it" in findings[1].what
 
 
+def test_an_mlflow_of_ones_own_may_be_where_the_stack_would_have_its(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with stub_api(mlflow) as own:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", own.url)
+        subject = read_subject({"home": tmp_path, "port": free_port(), "mlflow_port": port_of(own.url)})
+        findings = {finding.check: finding for finding in check_ports(subject)}
+
+    assert not subject.is_embedded
+    assert findings["MLflow port"].status == "ok"
+    assert findings["MLflow port"].what.endswith("is taken by an MLflow server")
+
+
+def test_a_running_stack_is_looked_at_though_its_registry_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://localhost:5000/")
+    subject = read_subject({"home": tmp_path})
+
+    with Home(tmp_path).locked():
+        assert subject.is_embedded
+
+
 def port_of(url: str) -> int:
     return int(url.rpartition(":")[2])
 

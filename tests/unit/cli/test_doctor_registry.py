@@ -15,10 +15,12 @@ from slipway_cli.doctor.findings import Finding
 from slipway_cli.doctor.models import check_content
 from slipway_cli.doctor.registry import check_registry
 from slipway_cli.doctor.subject import read_subject
+from slipway_cli.embedded.home import Home
 from slipway_core.bundle import MANIFEST_TAG
 from slipway_core.registry import PRODUCTION, RegisteredModel
 from slipway_core.registry.memory import InMemoryRegistry
 from slipway_core.registry.promotion import promote
+from support.servers import free_port
 from support.stub_api import Answer, Asked, stub_api
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -186,15 +188,42 @@ def test_the_artifact_store_is_judged_by_what_becomes_of_a_file(
     assert "/srv" not in finding.what + finding.mend
 
 
-def test_a_store_of_the_embedded_stack_that_fails_is_told_with_its_folder(
-    look: Callable[[str], Finding], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("destination", "mend"),
+    [
+        (None, "check that {home}/artifacts is a folder which this account can write; {home}/logs/mlflow.log"),
+        ("/srv/artifacts", "check that /srv/artifacts is a folder"),
+        ("file:///srv/artifacts", "check that /srv/artifacts is a folder"),
+        ("s3://models/mlflow", "check that s3://models/mlflow, which MLFLOW_ARTIFACTS_DESTINATION names, exists"),
+        ("ftp://ada:s3same@host/models", "check ftp://…, which MLFLOW_ARTIFACTS_DESTINATION names"),
+    ],
+)
+def test_a_store_of_the_embedded_stack_that_fails_is_told_with_where_it_is(
+    look: Callable[[str], Finding],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    destination: str | None,
+    mend: str,
 ) -> None:
-    with stub_api(store({"PUT": Answer(b"", 500), "GET": Answer({})})) as stub:
+    if destination:
+        monkeypatch.setenv("MLFLOW_ARTIFACTS_DESTINATION", destination)
+    with Home(tmp_path).locked(), stub_api(store({"PUT": Answer(b"", 500), "GET": Answer({})})) as stub:
         monkeypatch.setenv("SLIPWAY_MLFLOW_PORT", stub.url.rpartition(":")[2])
         finding = look(stub.url)
 
     assert finding.check == "artifact store"
-    assert f"{tmp_path}/artifacts is a folder which this account can write" in finding.mend
+    assert finding.mend.startswith(mend.format(home=tmp_path))
+
+
+def test_a_registry_at_the_address_of_the_stack_that_does_not_run_is_told_with_what_starts_it(
+    look: Callable[[str], Finding], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = free_port()
+    monkeypatch.setenv("SLIPWAY_MLFLOW_PORT", str(port))
+
+    finding = look(f"http://127.0.0.1:{port}")
+
+    assert finding.mend.startswith("start it with `slipway up`")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """`slipway up`: what it refuses before anything starts. The whole of it is tested in tests/integration."""
 
+import shlex
 import socket
 import sys
 from collections.abc import Iterator
@@ -40,6 +41,16 @@ def up(folder: Path) -> Iterator[Up]:
 
 def test_a_taken_port_is_told_with_its_option(up: Up) -> None:
     assert "choose another with --mlflow-port" in up().error
+
+
+@pytest.mark.parametrize("recipe", ["./wine.py", "wine.py", "recipes/wine", "/srv/my recipes/wine.py"])
+def test_a_recipe_by_its_path_is_refused_at_once_with_what_trains_it(folder: Path, recipe: str) -> None:
+    ended = run(main, "up", f"--home={folder}", "--recipe=iris", f"--recipe={recipe}")
+
+    assert ended.exit_code == 2
+    assert "`slipway up` takes recipes by name" in ended.error
+    assert f"`slipway train {shlex.quote(recipe)}` once the stack runs" in ended.error
+    assert not folder.exists()
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import json
 import os
 import shlex
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import quote
@@ -49,6 +50,8 @@ def up(
     Example: `slipway up --port 8080`
     """
     began = time.monotonic()
+    recipes = tuple(dict.fromkeys(recipe or ["iris"]))
+    _refuse_files(recipes)
     given = {
         "home": home,
         "host": host,
@@ -61,7 +64,6 @@ def up(
     command = trainer_command("train", "--wait", str(REGISTRY_WAIT_SECONDS))
     if importlib.util.find_spec("slipway_api") is None or importlib.util.find_spec("fastapi") is None:
         raise ConfigurationError("the API is not installed here: run `pip install 'slipway[api]'`")
-    recipes = tuple(dict.fromkeys(recipe or ["iris"]))
     folder = Home(settings.home.expanduser().absolute())
     wanted = settings.admin_password.get_secret_value() if settings.admin_password else None
     if wanted is not None and (why := why_password_is_unsafe(wanted, settings.admin_username)):
@@ -90,6 +92,21 @@ def up(
 
         stack.run(welcome)
     typer.echo("Everything has ended.")
+
+
+def _refuse_files(recipes: Sequence[str]) -> None:
+    """Refuse recipes by path: the stack waits for models by name, and a file's is known once it is run.
+
+    Raises:
+        typer.BadParameter: one is a path.
+    """
+    for recipe in recipes:
+        if recipe.endswith(".py") or "/" in recipe:
+            raise typer.BadParameter(
+                f"`slipway up` takes recipes by name, and {recipe} is a path: train it with "
+                f"`slipway train {shlex.quote(recipe)}` once the stack runs",
+                param_hint="--recipe",
+            )
 
 
 def _environments(settings: UpSettings, options: StackOptions, home: Home, password: str) -> Environments:

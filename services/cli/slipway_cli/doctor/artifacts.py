@@ -14,7 +14,6 @@ FOLDER = "slipway-doctor"
 STORE_SECONDS = 5.0
 
 NOT_PROXIED = (httpx.codes.NOT_FOUND, httpx.codes.METHOD_NOT_ALLOWED)
-WHERE_EMBEDDED = "check that {home}/artifacts is a folder which this account can write; {home}/logs/mlflow.log has more"
 WHERE_OF_ONES_OWN = (
     "check, for the server: that the bucket or folder of its --artifacts-destination exists and can be written, its "
     "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and MLFLOW_S3_ENDPOINT_URL; its log has more"

@@ -2,12 +2,13 @@
 
 import importlib.util
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from slipway_cli.doctor.findings import Finding, broken, ok, warning
+from slipway_cli.doctor.refusals import why_refused
 from slipway_cli.doctor.subject import Subject
 from slipway_core.errors import ConfigurationError
 
@@ -16,31 +17,6 @@ if TYPE_CHECKING:
 
 CHECK = "DATABASE_URL"
 MIGRATE = "run `slipway-api migrate` with this DATABASE_URL"
-
-# What PostgreSQL says of a connection that it refuses (its messages carry no code then), and what to do.
-REFUSALS: Mapping[str, tuple[str, str]] = {
-    "could not translate host name": (
-        "the name of the database's host does not resolve",
-        "correct the host in DATABASE_URL",
-    ),
-    "connection refused": (
-        "nothing listens at the database's host and port",
-        "start PostgreSQL, or correct the host and port in DATABASE_URL",
-    ),
-    "timeout expired": (
-        "the database's host does not answer in time",
-        "check the host in DATABASE_URL, and that no firewall drops the packets",
-    ),
-    "password authentication failed": (
-        "PostgreSQL refuses the name or the password",
-        "correct USER:PASSWORD in DATABASE_URL; odd characters are written as %XX there",
-    ),
-    "no password supplied": ("PostgreSQL asks for a password", "add it to DATABASE_URL: postgresql://USER:PASSWORD@…"),
-    "no pg_hba.conf entry": (
-        "PostgreSQL does not let this host or account in",
-        "add them to the server's pg_hba.conf; it may ask for TLS: add ?sslmode=require to DATABASE_URL",
-    ),
-}
 
 
 def check_database(subject: Subject) -> Iterator[Finding]:
@@ -90,21 +66,7 @@ def _check_postgresql(subject: Subject, url: str) -> Iterator[Finding]:
             yield ok(CHECK, "PostgreSQL answers")
             yield _judge_tables(subject, connection)
     except OperationalError as error:
-        said = str(error.orig).lower()
-        for words, (what, mend) in REFUSALS.items():
-            if words in said:
-                yield broken(CHECK, what, mend)
-                return
-        if "does not exist" in said:
-            missing = "account" if 'role "' in said else "database"
-            yield broken(
-                CHECK,
-                f"PostgreSQL has no such {missing}",
-                f"make it with `{'createuser' if missing == 'account' else 'createdb'}` on the server, or correct "
-                "DATABASE_URL",
-            )
-            return
-        yield broken(CHECK, "PostgreSQL does not take the connection", "see its log, and check DATABASE_URL")
+        yield broken(CHECK, *why_refused(str(error.orig), CHECK))
     finally:
         engine.dispose()
 

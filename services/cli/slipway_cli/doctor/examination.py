@@ -12,6 +12,7 @@ from slipway_cli.doctor.packages import check_extras
 from slipway_cli.doctor.ports import check_ports
 from slipway_cli.doctor.registry import check_registry
 from slipway_cli.doctor.secrets import check_kept_files, check_key, check_password
+from slipway_cli.doctor.stores import check_artifacts_destination, check_runs_database
 from slipway_cli.doctor.subject import Subject
 from slipway_cli.doctor.variables import check_data_folder, check_files, check_names, check_values
 
@@ -60,6 +61,7 @@ AREAS = (
     Area("Machine", (("folders", check_folders), ("clock", check_clock))),
     Area("Embedded stack", (("ports", check_ports),)),
     Area("Database", (("DATABASE_URL", check_database),)),
+    Area("Stores", (("MLflow's database", check_runs_database), ("MLflow's artifacts", check_artifacts_destination))),
     Area("Registry", (("registry", check_registry),)),
 )
 

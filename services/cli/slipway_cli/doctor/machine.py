@@ -32,7 +32,7 @@ def check_folders(subject: Subject, free: Callable[[Path], int] = free_bytes) ->
         free: returns the free bytes of the disk that a folder lies on.
     """
     for (name, variable), folder in _folders(subject).items():
-        there = _nearest(folder)
+        there = nearest(folder)
         if why := why_not_writable(there):
             yield broken(
                 name,
@@ -73,7 +73,7 @@ def _folders(subject: Subject) -> Mapping[tuple[str, str], Path]:
     return folders
 
 
-def _nearest(folder: Path) -> Path:
+def nearest(folder: Path) -> Path:
     """Return the folder, or what is there of the path to it."""
     return next(path for path in (folder, *folder.parents) if path.exists())
 

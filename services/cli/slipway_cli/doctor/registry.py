@@ -9,9 +9,10 @@ from urllib.parse import urlsplit
 import httpx
 
 from slipway_cli.doctor.answers import ANSWER_SECONDS, CONNECT_SECONDS, Kind, compare_clocks, kind_of, open_client
-from slipway_cli.doctor.artifacts import WHERE_EMBEDDED, WHERE_OF_ONES_OWN, check_artifacts
+from slipway_cli.doctor.artifacts import WHERE_OF_ONES_OWN, check_artifacts
 from slipway_cli.doctor.findings import Finding, broken, guarded, ok, warning
 from slipway_cli.doctor.models import check_models
+from slipway_cli.doctor.stores import where_artifacts_are
 from slipway_cli.doctor.subject import Subject
 
 CHECK = "registry"
@@ -63,7 +64,7 @@ def check_registry(subject: Subject) -> Iterator[Finding]:
             yield refused
             return
         yield ok(CHECK, f"MLflow answers at {shown}")
-        where = WHERE_EMBEDDED.format(home=subject.home.root) if subject.is_embedded else WHERE_OF_ONES_OWN
+        where = where_artifacts_are(subject) if subject.is_embedded else WHERE_OF_ONES_OWN
         yield from guarded("artifact store", lambda _: check_artifacts(client, where), subject)
     yield from guarded("models", check_models, subject)
 
@@ -92,7 +93,7 @@ def _unreachable(subject: Subject, shown: str, error: httpx.HTTPError) -> Findin
         what = f"nothing listens at {shown}"
         if subject.is_embedded and subject.stack_runs:
             mend = f"wait a moment if `slipway up` was started just now; else see {subject.home.logs / 'mlflow.log'}"
-        elif subject.is_embedded:
+        elif subject.is_at_embedded_address:
             mend = "start it with `slipway up`, or set MLFLOW_TRACKING_URI to the address of your server"
     elif any(isinstance(cause, ssl.SSLError) for cause in causes):
         what = f"no trusted encrypted connection can be made to {shown}"

@@ -48,9 +48,18 @@ class Subject:
         return (self.settings.mlflow_tracking_uri or self.embedded_mlflow_url).strip().rstrip("/")
 
     @property
-    def is_embedded(self) -> bool:
-        """Whether the MLflow server is that of the embedded stack, not one of the person's own."""
+    def is_at_embedded_address(self) -> bool:
+        """Whether the MLflow server is where `slipway up` would start its own."""
         return self.tracking_uri in {self.embedded_mlflow_url, f"http://localhost:{self.settings.mlflow_port}"}
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether the MLflow server is that of the embedded stack, not one of the person's own.
+
+        A server that MLFLOW_TRACKING_URI names is the stack's only while the stack runs: at its address, another may
+        listen.
+        """
+        return self.is_at_embedded_address and (not self.settings.mlflow_tracking_uri or self.stack_runs)
 
 
 def read_subject(options: Mapping[str, Any]) -> Subject:

@@ -2,16 +2,21 @@
 
 import importlib.util
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 from slipway_cli.doctor.findings import Finding, broken, ok, warning
+from slipway_cli.doctor.patience import within
+from slipway_cli.doctor.stores import BUCKET_SECONDS, BUCKET_SILENT, BUCKET_SILENT_MEND, S3, halves
 from slipway_cli.doctor.subject import Subject
 from slipway_cli.settings import DoctorSettings
-from slipway_core.errors import ConfigurationError
+from slipway_core.errors import ConfigurationError, StorageError
 from slipway_core.policy import new_key
 from slipway_core.settings import FILE_SUFFIX, SecretFileSource, refuse_unknown_variables, variable_of
+from slipway_core.storage import open_storage
 from slipway_core.variables import PREFIX
 
 API_CHECK_SECONDS = 12.0
@@ -69,17 +74,28 @@ def check_files(_subject: Subject) -> Iterator[Finding]:
 
 
 def check_data_folder(subject: Subject) -> Iterator[Finding]:
-    """Find a data folder that is named and is not there."""
-    folder = subject.settings.data_dir
-    if folder is None:
+    """Find a data folder or bucket that is named and cannot be used."""
+    location = subject.settings.data_dir
+    if location is None:
         return
-    if folder.expanduser().is_dir():
-        yield ok("data folder", f"SLIPWAY_DATA_DIR is {folder}")
+    try:
+        storage = open_storage(location)
+        if location.startswith(S3):
+            # There need be no such file: it is the bucket that is asked.
+            within(BUCKET_SECONDS, lambda: storage.exists("slipway"))
+    except (ConfigurationError, StorageError, TimeoutError) as error:
+        is_silent = isinstance(error, TimeoutError)
+        what, mend = (BUCKET_SILENT, BUCKET_SILENT_MEND) if is_silent else halves(str(error))
+        yield warning("data folder", f"SLIPWAY_DATA_DIR cannot be used: {what}", f"{mend}; or `unset SLIPWAY_DATA_DIR`")
+        return
+    if location.startswith(S3) or Path(storage.location).is_dir():
+        yield ok("data folder", f"SLIPWAY_DATA_DIR is {location}")
     else:
         yield warning(
             "data folder",
-            f"SLIPWAY_DATA_DIR names {folder}, which is no folder",
-            f"make it with `mkdir -p {folder}`, or `unset SLIPWAY_DATA_DIR`; until then recipes fetch their data",
+            f"SLIPWAY_DATA_DIR names {location}, which is no folder",
+            f"make it with `mkdir -p {shlex.quote(storage.location)}`, or `unset SLIPWAY_DATA_DIR`; until then recipes "
+            "fetch their data",
         )
 
 

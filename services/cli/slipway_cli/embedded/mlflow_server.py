@@ -32,7 +32,7 @@ def serve(port: int, backend_store_uri: str, artifacts_destination: str) -> None
     Raises:
         StackError: a store cannot be used.
     """
-    check_database(backend_store_uri)
+    check_database(backend_store_uri, lambda said: print(said, file=sys.stderr))
     check_artifacts(artifacts_destination)
     with quick_imports():
         import uvicorn  # noqa: PLC0415

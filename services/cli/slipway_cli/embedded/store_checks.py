@@ -1,6 +1,6 @@
 """Whether MLflow's stores can be used, asked before MLflow starts."""
 
-import sys
+from collections.abc import Callable
 
 from slipway_cli.errors import StackError
 from slipway_core.errors import ConfigurationError, StorageError
@@ -8,11 +8,15 @@ from slipway_core.errors import ConfigurationError, StorageError
 CONNECT_TIMEOUT_SECONDS = 5
 
 
-def check_database(uri: str) -> None:
+def check_database(uri: str, tell: Callable[[str], None]) -> None:
     """Connect once: MLflow itself tries for minutes, and then says it in a hundred lines.
 
+    Args:
+        uri: the database, with a driver that is installed.
+        tell: is told what the driver said of a failure; it may name hosts and accounts.
+
     Raises:
-        StackError: the database cannot be opened; what its driver said is on standard error.
+        StackError: the database cannot be opened.
     """
     if uri.startswith("sqlite:"):
         return
@@ -29,7 +33,7 @@ def check_database(uri: str) -> None:
     except ImportError as error:
         raise StackError(f"the driver of {backend} is not installed here: install {error.name} with pip") from error
     except SQLAlchemyError as error:
-        print(getattr(error, "orig", None) or type(error).__name__, file=sys.stderr)
+        tell(str(getattr(error, "orig", None) or type(error).__name__))
         raise StackError(
             "the database of MLFLOW_BACKEND_STORE_URI cannot be opened: check that its server runs, that the database "
             "exists, and the account and password"

@@ -1,0 +1,149 @@
+"""Where the embedded stack's MLflow keeps runs and artifacts, if that is not its folder: a database, a bucket."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+from slipway_cli.doctor.findings import Finding, broken, ok
+from slipway_cli.doctor.machine import nearest, why_not_writable
+from slipway_cli.doctor.patience import within
+from slipway_cli.doctor.refusals import why_refused
+from slipway_cli.doctor.subject import Subject
+from slipway_cli.embedded.store_checks import check_artifacts, check_database
+from slipway_cli.embedded.stores import artifacts_destination, backend_store_uri
+from slipway_cli.errors import StackError
+from slipway_core.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from slipway_cli.settings import UpSettings
+
+RUNS = "MLflow's database"
+RUNS_VARIABLE = "MLFLOW_BACKEND_STORE_URI"
+ARTIFACTS = "MLflow's artifacts"
+ARTIFACTS_VARIABLE = "MLFLOW_ARTIFACTS_DESTINATION"
+S3 = "s3://"
+# S3's client tries again and again, for a minute and more.
+BUCKET_SECONDS = 6.0
+BUCKET_SILENT = f"the S3 server does not answer within {BUCKET_SECONDS:.0f} s"
+BUCKET_SILENT_MEND = (
+    "check that it runs, its address in AWS_ENDPOINT_URL or MLFLOW_S3_ENDPOINT_URL, and that no firewall drops the "
+    "packets"
+)
+
+
+def check_runs_database(subject: Subject) -> Iterator[Finding]:
+    """Open the database of MLFLOW_BACKEND_STORE_URI, where it is set for the embedded stack."""
+    if subject.settings.mlflow_backend_store_uri is None or not subject.is_at_embedded_address:
+        return
+    try:
+        uri = backend_store_uri(_without_wrong_database_url(subject.settings), subject.home)
+    except ConfigurationError as error:
+        yield broken(
+            RUNS,
+            str(error).partition("; ")[0],
+            f"name a database of MLflow's own in {RUNS_VARIABLE}, as postgresql://USER:PASSWORD@HOST/NAME, or leave it "
+            f"out: runs are then kept in {subject.home.root}",
+        )
+        return
+    from sqlalchemy.engine import make_url  # noqa: PLC0415  # SQLAlchemy would slow down every command
+
+    backend = make_url(uri).get_backend_name()
+    if backend == "sqlite":
+        yield _judge_sqlite(make_url(uri).database)
+        return
+    said: list[str] = []
+    try:
+        check_database(uri, said.append)
+    except StackError as error:
+        refused = backend == "postgresql" and said
+        yield broken(RUNS, *(why_refused(said[0], RUNS_VARIABLE) if refused else halves(str(error))))
+    else:
+        yield ok(RUNS, f"the one of {RUNS_VARIABLE} can be opened ({backend})")
+
+
+def check_artifacts_destination(subject: Subject) -> Iterator[Finding]:
+    """Ask the bucket or folder of MLFLOW_ARTIFACTS_DESTINATION, where it is set for the embedded stack."""
+    if subject.settings.mlflow_artifacts_destination is None or not subject.is_at_embedded_address:
+        return
+    destination = artifacts_destination(subject.settings, subject.home)
+    shown = _shown(destination)
+    if destination.startswith(S3):
+        try:
+            within(BUCKET_SECONDS, lambda: check_artifacts(destination))
+        except TimeoutError:
+            yield broken(ARTIFACTS, f"{ARTIFACTS_VARIABLE} cannot be used: {BUCKET_SILENT}", BUCKET_SILENT_MEND)
+        except StackError as error:
+            yield broken(ARTIFACTS, *halves(str(error)))
+        else:
+            yield ok(ARTIFACTS, f"{shown} can be reached")
+    elif (folder := _folder(destination)) is None:
+        yield ok(ARTIFACTS, f"skipped: {shown} is neither a folder nor S3, so MLflow alone knows how to reach it")
+    elif why := why_not_writable(nearest(folder)):
+        yield broken(
+            ARTIFACTS,
+            f"{folder} cannot be written ({why})",
+            f"give it to this account, or name another folder or s3://BUCKET/PREFIX in {ARTIFACTS_VARIABLE}",
+        )
+    else:
+        yield ok(ARTIFACTS, f"{folder} can be written")
+
+
+def where_artifacts_are(subject: Subject) -> str:
+    """Return what to check when the embedded stack's MLflow fails to keep a file."""
+    destination = artifacts_destination(subject.settings, subject.home)
+    shown, log = _shown(destination), f"{subject.home.logs / 'mlflow.log'} has more"
+    if destination.startswith(S3):
+        return (
+            f"check that {shown}, which {ARTIFACTS_VARIABLE} names, exists and can be written, AWS_ACCESS_KEY_ID and "
+            f"AWS_SECRET_ACCESS_KEY, and AWS_ENDPOINT_URL or MLFLOW_S3_ENDPOINT_URL; {log}"
+        )
+    if (folder := _folder(destination)) is None:
+        return f"check {shown}, which {ARTIFACTS_VARIABLE} names; {log}"
+    return f"check that {folder} is a folder which this account can write; {log}"
+
+
+def halves(sentence: str) -> tuple[str, str]:
+    """Return the two halves of an error's sentence about a store: what is wrong, and after a colon what to do."""
+    what, _, mend = sentence.rpartition(": ")
+    return (what, mend) if what else (mend, "check the variable that names it")
+
+
+def _judge_sqlite(file: str | None) -> Finding:
+    """Judge the file of runs, which MLflow makes with its folder; as a rule its path is absolute."""
+    if not file or not file.startswith("/"):
+        return ok(RUNS, f"the one of {RUNS_VARIABLE} is SQLite's")
+    folder = Path(file).parent
+    if why := why_not_writable(nearest(folder)):
+        return broken(
+            RUNS,
+            f"the folder {folder} of its SQLite file cannot be written ({why})",
+            f"give it to this account, or name another file in {RUNS_VARIABLE}",
+        )
+    return ok(RUNS, f"{folder} can be written")
+
+
+def _without_wrong_database_url(settings: "UpSettings") -> "UpSettings":
+    """Return the settings without a DATABASE_URL that is none of a database: another check tells it."""
+    from slipway_core.database import database_url  # noqa: PLC0415  # as above
+
+    if settings.database_url is None:
+        return settings
+    try:
+        database_url(settings.database_url.get_secret_value())
+    except ConfigurationError:
+        return settings.model_copy(update={"database_url": None})
+    return settings
+
+
+def _shown(destination: str) -> str:
+    """Return a destination as it may be printed: of a URL that could hold a password, the scheme."""
+    is_plain = _folder(destination) is not None or (destination.startswith(S3) and "@" not in destination)
+    return destination if is_plain else f"{destination.partition(':')[0]}://…"
+
+
+def _folder(destination: str) -> Path | None:
+    """Return the folder that a destination is; None where it is something else."""
+    if destination.startswith("file:"):
+        return Path(unquote(urlsplit(destination).path))
+    return None if ":/" in destination else Path(destination)
