@@ -21,8 +21,7 @@ from slipway_core.bundle import GOLDEN_FILE, MANIFEST_TAG, MODEL_FILE, GoldenOut
 from slipway_core.graph import Graph
 from slipway_core.registry.mlflow import MlflowRegistry
 from slipway_core.registry.promotion import METRICS_TAG
-from slipway_trainer.export import CLASSIFIER_NAMES
-from support.bundles import BIAS, bundle_files, golden_of, linear_classifier
+from support.bundles import BIAS, NAMES, bundle_files, golden_of, linear_classifier
 from support.servers import free_port
 from support.stack import PASSWORD, RunningStack, printed_commands, slipway_up
 from support.versions import add_version
@@ -80,7 +79,7 @@ def test_all_iris_rows_are_answered_as_the_graph_answers_them(stack: RunningStac
     with MlflowRegistry(stack.mlflow_url) as registry:
         version = registry.get_version("iris", "1")
         registry.fetch(version, MODEL_FILE, tmp_path / MODEL_FILE)
-    graph = Graph((tmp_path / MODEL_FILE).read_bytes(), CLASSIFIER_NAMES)
+    graph = Graph((tmp_path / MODEL_FILE).read_bytes(), NAMES)
 
     answer = stack.call("POST", "/predict", {"features": data.data.tolist()}).json()
 
