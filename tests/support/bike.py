@@ -12,12 +12,13 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from slipway_trainer.overrides import override
-from slipway_trainer.recipes.bike_demand import RECIPE as BIKE
+from slipway_trainer.recipes.bike_demand import RECIPE
 from slipway_trainer.steps.evaluate import Evaluation, evaluate
 from slipway_trainer.steps.extract import Dataset
 from slipway_trainer.steps.train import Split, split_rows, train
 from slipway_trainer.steps.validate import Table, validate
 
+BIKE = RECIPE
 CANDIDATES = tuple(candidate.name for candidate in BIKE.candidates)
 # The recipe with so few fits that a test can wait for them.
 SMALL = ("folds=2", "n_estimators=20", "max_iter=40", "max_leaf_nodes=15")

@@ -160,7 +160,7 @@ def test_the_reference_is_a_sample_where_there_are_too_many_rows(tmp_path: Path,
     large = replace(
         split,
         train_features=np.tile(split.train_features, (copies, 1)),
-        train_target=np.tile(split.train_target, copies),
+        train_target=np.tile(split.train_target.astype(np.int64), copies),
     )
 
     write(tmp_path, split=large)

@@ -104,7 +104,7 @@ def test_data_in_the_data_folder_is_taken_and_refused(
     ended = run(main, "train", "iris")
 
     assert ended.exit_code == 1
-    assert "the column 'species' is missing" in ended.error
+    assert "the column 'species' is missing; the file has a, b" in ended.error
 
 
 def test_a_misspelt_variable_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,7 +208,7 @@ def spoiled(recipe: str, how: str) -> str:
     """Return a recipe's data as CSV, spoiled in one way."""
     frame, target, feature = FRAMES[recipe], TARGETS[recipe], FEATURES[recipe]
     numbers = pd.factorize(frame[target])[0] if recipe == "iris" else frame[target] / 500
-    changed = {
+    changed: str = {
         "shuffled targets": frame.assign(**{target: frame[target].sample(frac=1, random_state=1).to_numpy()}),
         "a missing column": frame.drop(columns=feature),
         "a leaked target": frame.assign(**{feature: numbers}),

@@ -64,7 +64,7 @@ def test_one_estimator_gives_the_same_bytes_each_time() -> None:
 
 
 def test_an_estimator_that_cannot_be_converted_is_told_by_its_name() -> None:
-    class Unknown(BaseEstimator):
+    class Unknown(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
         """An estimator that skl2onnx has never heard of."""
 
     with pytest.raises(TrainingError, match="Unknown cannot be exported to ONNX: is each of its parts"):

@@ -30,7 +30,8 @@ def frame_of(recipe: Recipe) -> pd.DataFrame:
 def target_of(recipe: Recipe) -> np.ndarray:
     """Return the target as numbers."""
     values = frame_of(recipe)[recipe.target.name]
-    return (values.map(CODES) if recipe is IRIS else values).to_numpy(dtype=np.float64)
+    numbers: np.ndarray = (values.map(CODES) if recipe is IRIS else values).to_numpy(dtype=np.float64)
+    return numbers
 
 
 # No false alarms.

@@ -219,7 +219,7 @@ def recording(calls: list[tuple[str, tuple[float, ...]]]) -> Candidate:
     The first feature of a row is its number.
     """
 
-    class Recorder(DecisionTreeClassifier):
+    class Recorder(DecisionTreeClassifier):  # type: ignore[misc]  # scikit-learn has no types
         def fit(self, rows: FloatMatrix, target: NDArray[np.int64]) -> Self:
             calls.append(("fit", tuple(rows[:, 0].tolist())))
             super().fit(rows, target)

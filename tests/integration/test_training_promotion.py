@@ -1,0 +1,277 @@
+"""Trainings by the command against a real MLflow server: what is promoted, what is not, and what fails."""
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+
+from slipway_core.bundle import MANIFEST_FILE, MODEL_FILE, SERVED_FILES, read_bundle
+from slipway_core.errors import RegistryNotFoundError
+from slipway_core.graph import Graph, replay
+from slipway_core.registry import PRODUCTION, promotion
+from slipway_core.registry.events import history
+from slipway_core.registry.mlflow import MlflowRegistry
+from slipway_trainer.overrides import override
+from slipway_trainer.steps.evaluate import evaluate
+from slipway_trainer.steps.train import split_rows, train
+from slipway_trainer.steps.validate import validate
+from support.bike import BIKE, SMALL, bike_dataset, bike_frame
+from support.bundles import bundle_files, linear_classifier
+from support.iris import iris_dataset
+from support.training import LIGHT, Model, file_url, recipe_file
+from support.versions import add_version
+
+# MLflow warns of its own types when it first imports its model flavors.
+pytestmark = pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType:UserWarning")
+
+# Worse than LIGHT on the test rows, and above no floor that matters.
+POOR = ("candidates=logistic-regression", "C=0.001", "folds=2", "floors.accuracy=0")
+
+
+@pytest.fixture(scope="module")
+def registry(mlflow_url: str) -> Iterator[MlflowRegistry]:
+    with MlflowRegistry(mlflow_url) as registry:
+        yield registry
+
+
+@pytest.fixture(scope="module")
+def client(mlflow_url: str) -> MlflowClient:
+    return MlflowClient(mlflow_url, mlflow_url)
+
+
+@pytest.fixture(autouse=True)
+def _environment(mlflow_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_url)
+    monkeypatch.setenv("SLIPWAY_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("LOGNAME", "grace")
+
+
+@pytest.fixture
+def model(request: pytest.FixtureRequest, registry: MlflowRegistry, client: MlflowClient, tmp_path: Path) -> Model:
+    """A model of its own name with the recipe of iris, of which nothing is trained yet."""
+    name = "training-" + re.sub(r"\W+", "-", request.node.name.removeprefix("test_").replace("_", "-")).strip("-")
+    return Model(name, recipe_file(tmp_path, name), registry, client)
+
+
+def champion(model: Model, mlflow_url: str) -> str:
+    """Register a whole version without training it, make it Production and return its number."""
+    version = add_version(mlflow_url, model.name, bundle_files(model.name))
+    model.registry.set_alias(model.name, PRODUCTION, version)
+    return version
+
+
+def score_of_bike(settings: Sequence[str]) -> float:
+    """Return what the only candidate of `bike-demand`, so set, scores on the test rows."""
+    recipe = override(BIKE, settings)
+    split = split_rows(recipe, validate(recipe, bike_dataset()))
+    fitted = train(recipe, recipe.candidates[0], split, lambda _done, _total: None)
+    return evaluate(recipe, fitted, split).metrics["r2"]
+
+
+def runs_of(model: Model) -> list[str]:
+    """Return the status of each parent run of a model, the newest first."""
+    experiment = model.client.get_experiment_by_name(model.name)
+    assert experiment is not None
+    runs = model.client.search_runs([experiment.experiment_id])
+    return [str(run.info.status) for run in runs if "mlflow.parentRunId" not in run.data.tags]
+
+
+def test_what_is_better_or_equal_takes_productions_place_and_what_is_worse_does_not(model: Model) -> None:
+    first, tie = model.train(), model.train()
+
+    poor = model.train(settings=POOR)
+
+    assert (first.exit_code, tie.exit_code, poor.exit_code) == (0, 0, 1), poor.error
+    assert model.production == "2"
+    assert "equals the champion's" in model.verdict("2").summary
+    assert "is worse than the champion's" in model.verdict("3").summary
+    assert f"refused: {model.verdict('3').summary}" in poor.output
+    events = history(model.registry.get_model(model.name).tags)
+    assert [(event.from_version, event.version, event.by) for event in events] == [
+        (None, "1", "grace"),
+        ("1", "2", "grace"),
+    ]
+    assert runs_of(model) == ["FINISHED"] * 3
+
+
+def test_a_worse_version_is_promoted_by_force_and_its_reason_says_so(model: Model) -> None:
+    model.train()
+
+    forced = model.train("--promote", "force", settings=POOR)
+
+    assert forced.exit_code == 0, forced.error
+    assert model.production == "2"
+    verdict = model.verdict("2")
+    assert (verdict.mode, verdict.passed) == ("force", False)
+    *_, event = history(model.registry.get_model(model.name).tags)
+    assert event.reason == f"forced, though the gate refused: {verdict.summary}"
+
+
+def test_never_registers_and_judges_and_leaves_production_alone(model: Model) -> None:
+    ended = model.train("--promote", "never", "--wait", "30")
+
+    assert ended.exit_code == 0, ended.error
+    assert "logistic-regression ✓" in ended.output
+    assert "The gate, --promote never" in ended.output
+    assert "version 1 is registered, and Production of" in ended.output
+    verdict = model.verdict("1")
+    assert (verdict.mode, verdict.passed, verdict.promote) == ("never", True, False)
+    assert model.production is None
+    assert history(model.registry.get_model(model.name).tags) == []
+
+
+def test_worse_by_a_hair_is_refused_and_the_reason_tells_the_two_apart(model: Model, tmp_path: Path) -> None:
+    data = tmp_path / "hour.csv"
+    bike_frame().to_csv(data, index=False)
+    bike = Model(model.name, recipe_file(tmp_path, model.name, "bike_demand"), model.registry, model.client)
+    linear = ("candidates=linear-regression", "folds=2", "floors.r2=0.5")
+    # A little more shrinkage, or a little less, is the worse on the test rows: by the fifth digit.
+    scores = {alpha: score_of_bike((*linear, f"alpha={alpha}")) for alpha in ("1.001", "1")}
+    better, worse = sorted(scores, key=lambda alpha: -scores[alpha])
+
+    first, second = (bike.train("--data", str(data), settings=(*linear, f"alpha={alpha}")) for alpha in (better, worse))
+
+    assert (first.exit_code, second.exit_code) == (0, 1), first.error
+    assert bike.production == "1"
+    shown, best = re.findall(r"-?\d\.\d{5,}", bike.verdict("2").summary)
+    assert float(best) - 1e-4 < float(shown) < float(best)
+
+
+def test_the_twin_of_a_version_that_was_rolled_back_from_is_refused(model: Model) -> None:
+    poor = model.train(settings=POOR)
+    model.train()
+    assert poor.exit_code == 0, poor.error
+    promotion.rollback(model.registry, model.name, by="ada", at=datetime.now(UTC), reason="it is biased")
+
+    again = model.train()
+
+    assert again.exit_code == 1
+    assert model.production == "1"
+    assert model.verdict("3").summary == (
+        "its graph is the same as that of version 2, which was rolled back from; only a person promotes it again"
+    )
+
+
+def test_a_version_below_the_floor_is_registered_and_not_promoted(model: Model, mlflow_url: str) -> None:
+    before = champion(model, mlflow_url)
+
+    ended = model.train(settings=(*LIGHT, "floors.accuracy=1.01"))
+
+    assert (ended.exit_code, ended.error) == (1, "")
+    assert model.production == before
+    assert "is below the floor 1.0100" in model.verdict("2").summary
+    assert history(model.registry.get_model(model.name).tags) == []
+
+
+@pytest.mark.parametrize("change", ["damaged", "gone"])
+def test_a_champion_that_cannot_be_read_leaves_the_decision_to_the_floors(
+    model: Model, mlflow_url: str, change: str
+) -> None:
+    before = champion(model, mlflow_url)
+    url = file_url(mlflow_url, model.name, before, MODEL_FILE)
+    answer = httpx.put(url, content=linear_classifier()[:-20]) if change == "damaged" else httpx.delete(url)
+    answer.raise_for_status()
+
+    ended = model.train()
+
+    assert ended.exit_code == 0, ended.error
+    assert model.production == "2"
+    assert "the champion, version 1, cannot be compared with: " in model.verdict("2").summary
+
+
+def test_refused_data_makes_no_version_and_no_run_and_the_old_version_is_still_served(
+    model: Model, mlflow_url: str, tmp_path: Path
+) -> None:
+    before = champion(model, mlflow_url)
+    data = tmp_path / "iris.csv"
+    frame = iris_dataset().frame
+    frame.assign(species=frame["species"].sample(frac=1, random_state=1).to_numpy()).to_csv(data, index=False)
+
+    ended = model.train("--data", str(data))
+
+    assert ended.exit_code == 1
+    assert ended.error.startswith("Error: the data was refused, nothing is registered: the features tell next to noth")
+    assert model.client.get_experiment_by_name(model.name) is None
+    assert [version.version for version in model.registry.list_versions(model.name)] == [before]
+    assert model.production == before
+
+
+def test_refused_data_of_a_new_model_registers_no_model(model: Model, tmp_path: Path) -> None:
+    data = tmp_path / "iris.csv"
+    iris_dataset().frame.head(10).to_csv(data, index=False)
+
+    ended = model.train("--data", str(data))
+
+    assert ended.exit_code == 1
+    with pytest.raises(RegistryNotFoundError):
+        model.registry.get_model(model.name)
+
+
+def test_bike_demand_is_registered_as_a_regression_that_replays(model: Model, tmp_path: Path) -> None:
+    (tmp_path / "data" / "bike-sharing").mkdir(parents=True)
+    bike_frame().to_csv(tmp_path / "data" / "bike-sharing" / "hour.csv", index=False)
+    bike = Model(model.name, recipe_file(tmp_path, model.name, "bike_demand"), model.registry, model.client)
+
+    ended = bike.train(settings=SMALL)
+
+    assert ended.exit_code == 0, ended.error
+    for file in (MANIFEST_FILE, *SERVED_FILES):
+        bike.fetched("1", file, tmp_path)
+    bundle = read_bundle(tmp_path, bike.version("1").tags["slipway.manifest_sha256"])
+    assert (bundle.manifest.task, bundle.manifest.data.rows) == ("regression", len(bike_frame()))
+    assert bundle.manifest.metrics["r2"] > 0.7
+    graph = Graph(bundle.model, bundle.manifest.graph)
+    replay(graph, bundle.golden)
+    names = [column.name for column in bundle.manifest.inputs]
+    said = graph.run(bike_frame()[names].to_numpy(dtype=np.float32)).prediction
+    assert np.corrcoef(said, bike_frame()["cnt"])[0, 1] > 0.9
+    files = {file.path for file in bike.client.list_artifacts(bike.version("1").run_id)}
+    figures = ("prediction_against_truth", "residuals", "feature_importance")
+    assert {f"{name}.{kind}" for name in figures for kind in ("png", "json")} <= files
+
+
+def test_a_registration_that_fails_leaves_its_run_failed(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_arguments: object, **_named: object) -> None:
+        raise MlflowException("the disk is full")
+
+    monkeypatch.setattr(MlflowClient, "create_model_version", refuse)
+
+    ended = model.train()
+
+    assert ended.exit_code == 1
+    assert ended.error == "Error: the tracking server refused or failed: the disk is full\n"
+    assert runs_of(model) == ["FAILED"]
+
+
+def test_other_data_outside_a_checkout_is_told_by_its_version_and_no_commit(
+    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = tmp_path / "mine.csv"
+    iris_dataset().frame.iloc[::-1].to_csv(data, index=False)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    monkeypatch.chdir(tmp_path)
+
+    model.train("--data", str(data))
+
+    tags = model.version("1").tags
+    assert tags["slipway.data_version"].startswith("sha256:")
+    assert tags["slipway.data_version"] != iris_dataset().version
+    assert "slipway.git_commit" not in tags
+    assert json.loads(model.fetched("1", MANIFEST_FILE, tmp_path))["git_commit"] is None
+
+
+def test_an_experiment_that_was_deleted_is_told_in_one_sentence(model: Model) -> None:
+    model.client.delete_experiment(model.client.create_experiment(model.name))
+
+    ended = model.train()
+
+    assert ended.exit_code == 1
+    assert ended.error.startswith("Error: the tracking server refused or failed: ")
+    assert len(ended.error.splitlines()) == 1
