@@ -98,7 +98,9 @@ class ApiSettings(RegistrySettings):
 
     @model_validator(mode="after")
     def _check_default_model(self) -> Self:
-        if self.models and self.default_model not in self.models:
+        # Only one that was asked for: where models are named, the default's default need not be among them.
+        is_asked_for = "default_model" in self.model_fields_set
+        if is_asked_for and self.models and self.default_model not in self.models:
             raise ValueError(
                 f"SLIPWAY_DEFAULT_MODEL is {self.default_model}, which SLIPWAY_MODELS does not name: add it there, or "
                 "name one of those as the default"

@@ -5,7 +5,7 @@ SlipwayError
 ├── DataUnavailableError   the data cannot be found or fetched
 ├── OverrideError          a `--set` names nothing there is, or gives it a value that it cannot have
 ├── ParityError            an exported graph does not answer as its estimator does
-├── TrainingError          a candidate cannot be fitted or exported
+├── TrainingError          the rows cannot be split, or a candidate cannot be fitted or exported
 └── UnknownRecipeError     no recipe has that name, or a file defines none
 """
 
@@ -40,7 +40,7 @@ class ParityError(SlipwayError):
 
 
 class TrainingError(SlipwayError):
-    """A candidate cannot be fitted or exported."""
+    """The rows cannot be split, or a candidate cannot be fitted or exported."""
 
 
 class UnknownRecipeError(SlipwayError):

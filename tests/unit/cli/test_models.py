@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from support.stub_api import Answer, Asked, StubApi, problem, stub_api
 VERSION = {"name": "iris", "version": "1", "run_id": "r1", "creation_timestamp": 1_800_000_000_000, "tags": []}
 
 
-def registry_of(model: dict[str, object], *versions: dict[str, object]) -> Callable[[Asked], Answer]:
+def registry_of(model: dict[str, Any], *versions: dict[str, object]) -> Callable[[Asked], Answer]:
     """Return what answers as an MLflow server with one model does."""
     answers: dict[str, object] = {
         "registered-models/search": {"registered_models": [model]},
@@ -25,6 +26,8 @@ def registry_of(model: dict[str, object], *versions: dict[str, object]) -> Calla
 
     def answer(asked: Asked) -> Answer:
         call = asked.path.partition("?")[0].removeprefix("/api/2.0/mlflow/")
+        if call == "registered-models/set-tag":
+            model["tags"] = [*model.get("tags", []), asked.json]
         return Answer(answers.get(call, {}))
 
     return answer

@@ -22,7 +22,7 @@ def recipe_of(frame: pd.DataFrame, **changes: Any) -> Recipe:
     """Return a recipe for a frame whose last column is the target; a target of text makes a classifier."""
     *features, target = frame.columns
     labels = () if pd.api.types.is_numeric_dtype(frame[target]) else tuple(sorted(frame[target].unique()))
-    fields = {
+    fields: dict[str, Any] = {
         "name": "honest",
         "title": "Honest data",
         "task": "classification" if labels else "regression",

@@ -3,13 +3,12 @@
 import json
 import re
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Literal
 
 import numpy as np
 import pytest
 
-from slipway_core.bundle import GOLDEN_FILE, MANIFEST_FILE, MODEL_FILE, DataLineage, InputColumn, digest
+from slipway_core.bundle import GOLDEN_FILE, MANIFEST_FILE, MODEL_FILE, DataLineage, InputColumn
 from slipway_core.errors import RegistryUnavailableError
 from slipway_core.graph import Graph
 from slipway_core.registry import PRODUCTION, promotion
@@ -305,55 +304,3 @@ def test_a_champion_that_answers_with_no_number_leaves_the_decision_to_the_floor
 
     assert verdict.promote
     assert "version 1, cannot be compared with: it does not answer each row with a number" in verdict.summary
-
-
-def twin(registry: InMemoryRegistry) -> str:
-    """Register a version whose tag tells the digest of its graph, as the trainer does."""
-    files = bundle_files()
-    number = register(registry, files)
-    registry.set_version_tag("iris", number, promotion.MODEL_DIGEST_TAG, digest(files[MODEL_FILE]))
-    return number
-
-
-def judged(registry: InMemoryRegistry, number: str) -> Verdict:
-    """Ask the gate for a version that is registered, which is as good as can be."""
-    version = registry.get_version("iris", number)
-    return promote(IRIS, version, challenger(1.0), trained_iris().split, registry=registry, by="ada")
-
-
-def rolled_back(registry: InMemoryRegistry) -> str:
-    """Promote two versions and roll back from the second; return its number."""
-    weak = register(registry, bundle_files(model=ALWAYS_SETOSA))
-    withdrawn = twin(registry)
-    for number in (weak, withdrawn):
-        promotion.promote(registry, "iris", number, by="ada", at=datetime.now(UTC), reason="by hand")
-    promotion.rollback(registry, "iris", by="ada", at=datetime.now(UTC), reason="it is biased")
-    return withdrawn
-
-
-def test_the_twin_of_a_version_that_was_rolled_back_from_is_refused(registry: InMemoryRegistry) -> None:
-    withdrawn = rolled_back(registry)
-    before = production(registry)
-
-    verdict = judged(registry, twin(registry))
-
-    assert not verdict.promote
-    assert verdict.summary.startswith(f"its graph is the same as that of version {withdrawn}, which was rolled back")
-    assert production(registry) == before
-
-
-def test_a_withdrawn_version_that_a_person_promoted_again_stops_no_twin(registry: InMemoryRegistry) -> None:
-    withdrawn = rolled_back(registry)
-    promotion.promote(registry, "iris", withdrawn, by="ada", at=datetime.now(UTC), reason="it was fine")
-
-    verdict = judged(registry, twin(registry))
-
-    assert verdict.passed
-
-
-def test_another_graph_than_the_withdrawn_one_is_not_refused_for_it(registry: InMemoryRegistry) -> None:
-    rolled_back(registry)
-    other = twin(registry)
-    registry.set_version_tag("iris", other, promotion.MODEL_DIGEST_TAG, digest(b"another graph"))
-
-    assert judged(registry, other).passed

@@ -1,21 +1,17 @@
 """Train: test rows are held out, classes keep their proportions, and a seed gives the same model again."""
 
 from dataclasses import replace
-from typing import Self
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
-from sklearn.tree import DecisionTreeClassifier
 from threadpoolctl import threadpool_limits
 
-from slipway_core.signature import FloatMatrix
 from slipway_trainer.errors import DataRefusedError, TrainingError
 from slipway_trainer.export import export
 from slipway_trainer.overrides import override
-from slipway_trainer.recipes import Candidate, Recipe
+from slipway_trainer.recipes import Recipe
 from slipway_trainer.recipes.iris import RECIPE as IRIS
 from slipway_trainer.steps.train import split_rows, train
 from slipway_trainer.steps.validate import Table
@@ -211,66 +207,6 @@ def test_a_split_by_time_holds_out_the_last_rows() -> None:
 
     assert split.train_features[:, 0].tolist() == list(range(40))
     assert split.test_target.tolist() == list(range(40, 50))
-
-
-def recording(calls: list[tuple[str, tuple[float, ...]]]) -> Candidate:
-    """Return a candidate that writes down the number of each row that it is fitted on, or asked about.
-
-    The first feature of a row is its number.
-    """
-
-    class Recorder(DecisionTreeClassifier):  # type: ignore[misc]  # scikit-learn has no types
-        def fit(self, rows: FloatMatrix, target: NDArray[np.int64]) -> Self:
-            calls.append(("fit", tuple(rows[:, 0].tolist())))
-            super().fit(rows, target)
-            return self
-
-        def predict(self, rows: FloatMatrix) -> NDArray[np.int64]:
-            calls.append(("score", tuple(rows[:, 0].tolist())))
-            found: NDArray[np.int64] = super().predict(rows)
-            return found
-
-    return Candidate(
-        name="recorder",
-        build=lambda parameters, seed: Recorder(**parameters, random_state=seed),
-        search={"max_depth": (1, 2)},
-    )
-
-
-def test_rows_that_score_a_fold_have_no_part_in_its_search_and_test_rows_in_nothing() -> None:
-    calls: list[tuple[str, tuple[float, ...]]] = []
-    recipe = with_classes([30, 30], folds=3)
-    split = split_rows(recipe, numbered([30, 30]))
-
-    train(recipe, recording(calls), split, unwatched)
-
-    test_rows = set(split.test_features[:, 0])
-    assert all(test_rows.isdisjoint(rows) for _, rows in calls)
-    # Two parameters on three inner folds, then the fit that the outer fold scores: of each, a fit and a score.
-    search = 2 * 3 * 2
-    outer = [calls[start : start + search + 2] for start in range(0, 3 * (search + 2), search + 2)]
-    for fold in outer:
-        *searched, (fitted, training), (scored, held_out) = fold
-        assert (fitted, scored) == ("fit", "score")
-        assert set(training).isdisjoint(held_out)
-        assert all(set(rows) <= set(training) for _, rows in searched)
-    # At last the search and the fit on all training rows, which nothing scores.
-    assert len(calls) == 3 * (search + 2) + search + 1
-    assert sorted(calls[-1][1]) == sorted(split.train_features[:, 0].tolist())
-
-
-def test_the_folds_of_a_split_by_time_train_on_the_past_alone() -> None:
-    calls: list[tuple[str, tuple[float, ...]]] = []
-    recipe = with_classes([30, 30], folds=3, split="time", time_columns=("day",))
-    rows = np.arange(60, dtype=np.float32).reshape(-1, 1)
-    split = split_rows(recipe, Table(rows, np.arange(60) % 2, "version"))
-
-    train(recipe, recording(calls).model_copy(update={"search": {}}), split, unwatched)
-
-    folds = list(zip(calls[0:6:2], calls[1:6:2], strict=True))
-    assert len(folds) == 3
-    for (_, past), (_, future) in folds:
-        assert max(past) < min(future)
 
 
 def test_a_search_takes_the_parameter_that_scores_best() -> None:

@@ -71,8 +71,8 @@ class Recipe(_Frozen):
         metric: what candidates are chosen by, and challenger and champion compared by; greater is better.
         floors: the least value of each metric at which a version may be promoted.
         max_regression: by how much a challenger may be worse than the champion.
-        split: how test rows are held out: `random`, `stratified` by class, or `time`: the last ones, and the folds of the
-            cross-validation in order, too.
+        split: how test rows are held out: `random`, `stratified` by class, or `time`: the last ones, and the folds of
+            the cross-validation in order, too.
         seed: of the estimators and the folds. It does not move a row between training and test rows.
         min_rows: the fewest rows that are worth training on.
         min_class_share: the least share of the rows that each class must have.
