@@ -22,6 +22,9 @@ from support.servers import answers, free_port, running
 from support.versions import add_version
 from support.waiting import wait_for
 
+# Real servers that are started and broken: more than `make test` has time for.
+pytestmark = pytest.mark.slow
+
 BUCKET = "models"
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 

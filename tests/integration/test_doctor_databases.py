@@ -17,6 +17,9 @@ from support.s3 import S3Server
 from support.servers import free_port
 from support.waiting import wait_for
 
+# Real servers that are started and broken: more than `make test` has time for.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def _key(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,9 @@ from support.servers import free_port
 from support.stack import PASSWORD, RunningStack, slipway_up
 from support.waiting import wait_for
 
+# Real servers that are started and broken: more than `make test` has time for.
+pytestmark = pytest.mark.slow
+
 ROW = {"features": [5.1, 3.5, 1.4, 0.2]}
 
 
