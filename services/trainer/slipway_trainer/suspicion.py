@@ -74,8 +74,11 @@ def _leaking(recipe: Recipe, features: FloatMatrix, target: Target, rows: NDArra
     task = task_of(recipe)
     # By ranks, so that a few huge values do not hide that the order is the same.
     ranked = rankdata(target) if recipe.task == "regression" else target
-    for index, name in enumerate(recipe.feature_names if len(rows) >= MIN_LEAKAGE_ROWS else []):
-        score = _probe(recipe, task.probes()[0], features[:, [index]], ranked, rows)
+    for index, name in enumerate(recipe.feature_names):
+        if len(rows) >= MIN_LEAKAGE_ROWS:
+            score = _probe(recipe, task.probes()[0], features[:, [index]], ranked, rows)
+        else:
+            score = 1.0 if _is_copy(pd.Series(features[:, index]), target) else task.chance
         if score >= recipe.leakage_score:
             yield (
                 f"{name!r} alone gives the target {recipe.target.name!r} away ({task.probe_score} {score:.4f}): it "
@@ -95,19 +98,21 @@ def _copies(recipe: Recipe, frame: pd.DataFrame, target: Target) -> Iterator[str
     """Look at columns that the recipe does not know: nothing is learned from them, but a copy is a trap."""
     known = {recipe.target.name, *recipe.feature_names, *recipe.ignored, *recipe.time_columns}
     for name in (name for name in frame.columns if name not in known):
-        codes, values = pd.factorize(frame[name])
-        # As many different values as the target has, each always with the same one.
-        if not len(values) == len(np.unique(target)) == len(np.unique(np.stack([codes, target]), axis=1).T):
-            continue
-        # Where no value comes twice, that is so of any row number, too: then a copy rises or falls with the target.
-        if len(values) < len(target) or _is_monotone(frame[name], target):
+        if _is_copy(frame[name], target):
             yield (
                 f"the column {name!r} is a copy of the target {recipe.target.name!r} under another name; take it out "
                 "of the data, or name it in the recipe's `ignored`"
             )
 
 
-def _is_monotone(values: pd.Series, target: Target) -> bool:
+def _is_copy(values: pd.Series, target: Target) -> bool:
+    """Tell whether a column has as many different values as the target, each always with the same one."""
+    codes, different = pd.factorize(values)
+    if not len(different) == len(np.unique(target)) == len(np.unique(np.stack([codes, target]), axis=1).T):
+        return False
+    if len(different) < len(target):
+        return True
+    # Where no value comes twice, that is so of any row number, too: then a copy rises or falls with the target.
     steps = np.diff(pd.to_numeric(values, errors="coerce").to_numpy(dtype=np.float64)[np.argsort(target)])
     return bool((steps > 0).all() or (steps < 0).all())
 
@@ -115,7 +120,9 @@ def _is_monotone(values: pd.Series, target: Target) -> bool:
 def _unrelated(recipe: Recipe, features: FloatMatrix, target: Target, rows: NDArray[np.int64]) -> Iterator[str]:
     task = task_of(recipe)
     score = max(_probe(recipe, probe, features, target, rows) for probe in task.probes())
-    if (score - task.chance) / (1 - task.chance) < recipe.min_skill:
+    # What guessing classes reaches by luck: three standard errors of a share of rows, on the scale of skill.
+    luck = 3 * np.sqrt(task.chance / ((1 - task.chance) * len(rows)))
+    if (score - task.chance) / (1 - task.chance) < max(recipe.min_skill, luck):
         yield (
             f"the features tell next to nothing of the target {recipe.target.name!r}: a small model reaches "
             f"{task.probe_score} {score:.2f} where guessing reaches {task.chance:.2f}; were its values shuffled or "

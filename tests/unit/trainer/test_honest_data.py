@@ -110,6 +110,27 @@ def test_a_copy_among_few_rows_is_seen() -> None:
         checked(frame.assign(bmi=frame["target"] * 2 + 1))
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_shuffled_labels_of_few_rows_are_refused(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    frame = labelled(load_wine).sample(60, random_state=seed)
+
+    with pytest.raises(DataRefusedError, match="tell next to nothing of the target"):
+        checked(frame.assign(target=random.permutation(frame["target"])))
+
+
+def test_a_copy_of_few_labels_is_seen() -> None:
+    frame = labelled(load_wine).sample(60, random_state=0)
+
+    with pytest.raises(DataRefusedError, match="'ash' alone gives the target 'target' away"):
+        checked(frame.assign(ash=frame["target"].str[-1].astype(float)))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_few_rows_of_honest_classes_are_accepted(seed: int) -> None:
+    assert len(checked(labelled(load_wine).sample(60, random_state=seed)).target) == 60
+
+
 def test_labels_that_look_like_numbers_are_labels(tmp_path: Path) -> None:
     frame = labelled(load_wine)
     recipe = recipe_of(frame.assign(target=frame["target"].str[-1]))
