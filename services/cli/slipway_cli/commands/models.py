@@ -11,6 +11,7 @@ from rich.box import SIMPLE
 from rich.table import Table
 
 from slipway_cli.output import console, print_json
+from slipway_core.bundle import MANIFEST_TAG, is_digest
 from slipway_core.registry import PRODUCTION, ModelVersion, promotion
 from slipway_core.registry.mlflow import MlflowRegistry
 from slipway_core.registry.settings import RegistrySettings
@@ -74,11 +75,13 @@ def promote(
 ) -> None:
     """Make a version Production, whatever the gate said. Example: `slipway models promote iris 3`."""
     with _registry() as registry:
-        was_withdrawn = promotion.is_withdrawn(registry.get_version(name, version))
+        chosen = registry.get_version(name, version)
         event = promotion.promote(registry, name, version, by=_user(), at=datetime.now(UTC), reason=reason)
     before = f", it was {event.from_version}" if event.from_version else ""
     typer.echo(f"Production of {name} is version {event.version} now{before}.")
-    if was_withdrawn:
+    if not is_digest(chosen.tags.get(MANIFEST_TAG, "")):
+        typer.echo("Its bundle has no SHA-256 in the registry, so the API keeps serving what it has.")
+    if promotion.is_withdrawn(chosen):
         typer.echo("It had been rolled back from before; `slipway models history` tells why.")
 
 

@@ -1,16 +1,15 @@
 """Ask the gate, keep its verdict on the version, and move Production if it agrees or is told to."""
 
-import tempfile
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from slipway_core.bundle import MANIFEST_FILE, MANIFEST_TAG, SERVED_FILES, Bundle, read_bundle
+from slipway_core.bundle import MANIFEST_TAG, Bundle
 from slipway_core.errors import BundleError, RegistryNotFoundError
 from slipway_core.graph import Graph
 from slipway_core.registry import PRODUCTION, ModelVersion, Registry, promotion
+from slipway_core.registry.fetching import fetch_bundle
 from slipway_core.registry.verdict import GATE_TAG, Verdict
 from slipway_trainer.gate import Challenger, Champion, decide
 from slipway_trainer.recipes import Recipe
@@ -76,10 +75,7 @@ def _champion(recipe: Recipe, split: Split, registry: Registry) -> Champion | No
         return None
     try:
         champion = registry.get_version(recipe.name, number)
-        with tempfile.TemporaryDirectory(prefix="slipway-champion-") as folder:
-            for name in (MANIFEST_FILE, *SERVED_FILES):
-                registry.fetch(champion, name, Path(folder) / name)
-            bundle = read_bundle(Path(folder), champion.tags.get(MANIFEST_TAG, ""))
+        bundle = fetch_bundle(registry, champion, champion.tags.get(MANIFEST_TAG, ""))
         if why_not := _why_not_comparable(recipe, bundle):
             return Champion(number, None, why_not, rows=bundle.manifest.data.rows)
         outputs = Graph(bundle.model, bundle.manifest.graph).run(split.test_features)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from slipway_core.bundle import MANIFEST_FILE, SERVED_FILES, read_bundle
 from slipway_core.registry import ModelVersion, Registry
+from slipway_core.registry.fetching import fetch_bundle
 from slipway_core.registry.promotion import DATA_VERSION_TAG
 from slipway_trainer.bundling import write_bundle
 from slipway_trainer.lineage import git_commit, library_versions
@@ -89,13 +89,5 @@ def register(
         with tracker.finishing(runs):
             number = tracker.register(recipe, bundle, runs, best)
             version = registry.get_version(recipe.name, number)
-            _read_back(registry, version, bundle.manifest_sha256)
+            fetch_bundle(registry, version, bundle.manifest_sha256)  # as the API will
     return Registered(version, runs)
-
-
-def _read_back(registry: Registry, version: ModelVersion, manifest_sha256: str) -> None:
-    """Fetch what was registered, as the API will."""
-    with tempfile.TemporaryDirectory(prefix="slipway-readback-") as folder:
-        for name in (MANIFEST_FILE, *SERVED_FILES):
-            registry.fetch(version, name, Path(folder) / name)
-        read_bundle(Path(folder), manifest_sha256)

@@ -1,0 +1,20 @@
+"""A version's bundle, fetched whole."""
+
+import tempfile
+from pathlib import Path
+
+from slipway_core.bundle import MANIFEST_FILE, SERVED_FILES, Bundle, read_bundle
+from slipway_core.registry.base import ModelVersion, Registry
+
+
+def fetch_bundle(registry: Registry, version: ModelVersion, manifest_sha256: str) -> Bundle:
+    """Fetch what serving needs of a version, and check every digest.
+
+    Raises:
+        RegistryError: the registry failed, or does not hold a file.
+        BundleError: a file is damaged or not understood.
+    """
+    with tempfile.TemporaryDirectory(prefix="slipway-bundle-") as folder:
+        for name in (MANIFEST_FILE, *SERVED_FILES):
+            registry.fetch(version, name, Path(folder) / name)
+        return read_bundle(Path(folder), manifest_sha256)
