@@ -27,8 +27,12 @@ from support.iris import iris_dataset
 from support.training import LIGHT, Model, file_url, recipe_file
 from support.versions import add_version
 
-# MLflow warns of its own types when it first imports its model flavors.
-pytestmark = pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType:UserWarning")
+pytestmark = [
+    # A training each, over a real server: more than `make test` has time for.
+    pytest.mark.slow,
+    # MLflow warns of its own types when it first imports its model flavors.
+    pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType:UserWarning"),
+]
 
 # Worse than LIGHT on the test rows, and above no floor that matters.
 POOR = ("candidates=logistic-regression", "C=0.001", "folds=2", "floors.accuracy=0")
