@@ -49,12 +49,7 @@ RECIPE = Recipe(
     target=Column(name=TARGET),
     classes=("setosa", "versicolor", "virginica"),
     candidates=(
-        Candidate(
-            name="logistic-regression",
-            parameters={"C": 1.0, "max_iter": 500},
-            build=_logistic_regression,
-            search={"C": (0.1, 1.0, 10.0)},
-        ),
+        Candidate(name="logistic-regression", parameters={"C": 1.0, "max_iter": 500}, build=_logistic_regression),
         Candidate(
             name="random-forest",
             parameters={"n_estimators": 60, "max_depth": 5, "min_samples_leaf": 2},
