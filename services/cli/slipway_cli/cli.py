@@ -13,7 +13,7 @@ from slipway_cli.commands.models import app as models
 from slipway_cli.commands.predict import predict
 from slipway_cli.commands.train import train
 from slipway_cli.commands.up import up
-from slipway_core.errors import SlipwayError
+from slipway_core.errors import RegistryUnavailableError, SlipwayError
 
 DEBUG_FLAG = "--debug"
 
@@ -54,6 +54,12 @@ def main() -> None:
     """Run the command; an error of ours is one sentence on standard error and exit code 1."""
     try:
         app()
+    except RegistryUnavailableError as error:
+        if DEBUG_FLAG in sys.argv:
+            raise
+        hint = "is its server running, and MLFLOW_TRACKING_URI right? `slipway doctor` tells more"
+        typer.echo(f"Error: {error}: {hint}", err=True)
+        raise SystemExit(1) from error
     except SlipwayError as error:
         if DEBUG_FLAG in sys.argv:
             raise

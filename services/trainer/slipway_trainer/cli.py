@@ -1,6 +1,7 @@
 """The trainer's own command, `slipway-trainer`: run by hand, by `slipway train`, by a job or a pipeline."""
 
 import getpass
+import logging
 import os
 import sys
 import time
@@ -147,7 +148,15 @@ def main() -> None:
     # Before pandas is validated: Pandera reminds of a package that nothing here uses.
     os.environ.setdefault("DISABLE_PANDERA_IMPORT_WARNING", "True")
     try:
+        # It tells of fonts as it builds its list of them.
+        logging.getLogger("matplotlib").setLevel(logging.WARNING)
         app(prog_name="slipway-trainer")
+    except RegistryUnavailableError as error:
+        if DEBUG_FLAG in sys.argv:
+            raise
+        hint = "is its server running, and MLFLOW_TRACKING_URI right? `slipway doctor` tells more"
+        print(f"Error: {error}: {hint}", file=sys.stderr)
+        raise SystemExit(1) from error
     except SlipwayError as error:
         if DEBUG_FLAG in sys.argv:
             raise

@@ -11,8 +11,6 @@ MIN_DIGITS = 4
 MAX_DIGITS = 17
 # What the sum of decimal fractions may be off by: 0.8 - 0.1 is a little more than 0.7.
 ROUNDING = 1e-15
-# Data of fewer rows than this share of the champion's is more likely cut short than chosen.
-MIN_SHARE_OF_ROWS = 0.5
 
 
 @dataclass(frozen=True)
@@ -55,6 +53,7 @@ def decide(
     metric: str,
     floors: Mapping[str, float],
     max_regression: float = 0.0,
+    min_rows_share: float = 0.8,
     mode: Literal["auto", "never", "force"] = "auto",
 ) -> Verdict:
     """Compare a challenger with the recipe's floors and with the champion on the same rows.
@@ -65,11 +64,12 @@ def decide(
         metric: the metric that the two are compared by.
         floors: the least value of each metric.
         max_regression: by how much the challenger may be worse than the champion; a tie promotes.
+        min_rows_share: data of a smaller share of the champion's rows is more likely cut short than chosen.
         mode: what `--promote` asked for; the checks are the same in each.
     """
     checks = [*_floors(challenger, floors), _against(challenger, champion, metric, max_regression)]
     if champion is not None and champion.rows is not None:
-        checks.append(_rows(challenger, champion.version, champion.rows))
+        checks.append(_rows(challenger, champion.version, champion.rows, min_rows_share))
     if challenger.withdrawn_twin is not None:
         reason = (
             f"its graph is the same as that of version {challenger.withdrawn_twin}, which was rolled back from; "
@@ -89,7 +89,7 @@ def _floors(challenger: Challenger, floors: Mapping[str, float]) -> Iterator[Gat
 
 
 def _against(challenger: Challenger, champion: Champion | None, metric: str, max_regression: float) -> GateCheck:
-    name = f"champion's {metric}"
+    name = f"{metric} against the champion"
     value = challenger.metrics[metric]
     if champion is None:
         return GateCheck(name=name, value=value, passed=True, reason="there is no champion to compare with")
@@ -114,12 +114,12 @@ def _against(challenger: Challenger, champion: Champion | None, metric: str, max
     return GateCheck(name=name, value=value, required=required, passed=passed, reason=reason)
 
 
-def _rows(challenger: Challenger, version: str, rows: int) -> GateCheck:
-    required = math.ceil(MIN_SHARE_OF_ROWS * rows)
+def _rows(challenger: Challenger, version: str, rows: int, share: float) -> GateCheck:
+    required = math.ceil(share * rows)
     passed = challenger.rows >= required
     reason = f"{challenger.rows} rows of data, and version {version} had {rows}"
     if not passed:
-        reason += f": less than {MIN_SHARE_OF_ROWS:.0%}; was the data cut short?"
+        reason += f": less than {share:.0%}; was the data cut short?"
     return GateCheck(name="rows of data", value=challenger.rows, required=required, passed=passed, reason=reason)
 
 

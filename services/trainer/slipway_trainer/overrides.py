@@ -11,7 +11,7 @@ from slipway_trainer.recipes import Candidate, Recipe
 
 SETTABLE = (
     *("split", "test_fraction", "folds", "seed", "metric", "max_regression"),
-    *("min_rows", "min_class_share", "max_duplicate_share", "min_skill", "leakage_score"),
+    *("min_rows", "min_rows_share", "min_class_share", "max_duplicate_share", "min_skill", "leakage_score"),
 )
 CANDIDATES = "candidates"
 FLOOR = "floors."
@@ -46,6 +46,8 @@ def override(recipe: Recipe, settings: Sequence[str]) -> Recipe:
             candidates = _chosen(candidates, text)
         else:
             candidates = _with_parameter(candidates, name, value)
+            for candidate in candidates:
+                _check(candidate, recipe.seed)
     fields = {name: getattr(recipe, name) for name in Recipe.model_fields}
     try:
         return Recipe(**{**fields, **changes, "floors": floors, "candidates": tuple(candidates)})
@@ -69,6 +71,14 @@ def _chosen(candidates: Sequence[Candidate], text: str) -> list[Candidate]:
     if unknown := [name for name in names if name not in by_name]:
         raise OverrideError(f"there is no candidate {unknown[0]!r}; there is {', '.join(by_name)}")
     return [by_name[name] for name in dict.fromkeys(names)]
+
+
+def _check(candidate: Candidate, seed: int) -> None:
+    """Make the estimator once, so that a parameter it does not know is told before anything is trained."""
+    try:
+        candidate.build(candidate.parameters, seed)
+    except TypeError as error:
+        raise OverrideError(f"{candidate.name} cannot be made: {error}") from error
 
 
 def _with_parameter(candidates: Sequence[Candidate], name: str, value: Any) -> list[Candidate]:  # noqa: ANN401

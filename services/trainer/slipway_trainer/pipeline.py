@@ -128,7 +128,8 @@ def run_pipeline(
     best = best_of(evaluations)
     reporter.tell(
         "evaluate",
-        f"{best.fitted.candidate.name} is the best of {len(evaluations)}, its graph equals its estimator",
+        f"{best.fitted.candidate.name} is the best of {len(evaluations)} by {recipe.metric} of the folds; its graph "
+        "equals its estimator",
     )
     tracker, registry = open_registry()
     with watch.step("register"):
@@ -155,7 +156,7 @@ def run_pipeline(
         with watch.step("report"):
             report(recipe, evaluations, split, tracker=tracker, runs=registered.runs)
         tracker.log_timings(registered.runs, watch.seconds)
-        reporter.tell("report", "the plots are with the runs in MLflow")
+        reporter.tell("report", f"the plots are at {tracker.run_url(registered.runs, best.fitted.candidate.name)}")
     except Exception as error:  # noqa: BLE001  # whatever it is, what was promoted is promoted
         reporter.tell("report", f"the version is as told above, but its plots were not kept: {error}")
     return Outcome(recipe, evaluations, best, version, registered.runs.parent, verdict)
@@ -168,4 +169,5 @@ def _promoted(recipe: Recipe, version: ModelVersion, verdict: Verdict) -> str:
     if verdict.mode == "never":
         would = "the gate would agree" if verdict.passed else f"the gate would refuse: {verdict.summary}"
         return f"{kept}, as asked; {would}"
-    return f"refused: {verdict.summary}; {kept}"
+    overrule = f"a person can overrule it: slipway models promote {recipe.name} {version.version}"
+    return f"refused: {verdict.summary}; {kept}; {overrule}"

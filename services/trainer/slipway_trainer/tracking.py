@@ -51,6 +51,7 @@ class Tracker:
     def __init__(self, tracking_uri: str) -> None:
         mlflow.set_tracking_uri(tracking_uri)
         mlflow.set_registry_uri(tracking_uri)
+        self._address = re.sub(r"://[^/@\s]+@", "://", tracking_uri.rstrip("/"))
         self._client = MlflowClient(tracking_uri, tracking_uri)
 
     def log_runs(
@@ -174,6 +175,10 @@ class Tracker:
                 self._client.log_dict(run_id, dict(figure.data), f"{figure.name}.json")
         except MlflowException as error:
             raise _refused(error) from error
+
+    def run_url(self, runs: TrackedRuns, candidate: str) -> str:
+        """Return the address of a candidate's run in MLflow's pages, where its plots are."""
+        return f"{self._address}/#/experiments/{runs.experiment_id}/runs/{runs.candidates[candidate]}/artifacts"
 
     def log_timings(self, runs: TrackedRuns, seconds: Mapping[str, float]) -> None:
         """Keep how long each step took with the parent's run.

@@ -153,7 +153,7 @@ def test_a_file_that_is_missing_is_told(api: StubApi, tmp_path: Path) -> None:
     ended = run(main, "predict", "iris", "--csv", str(tmp_path / "missing.csv"))
 
     assert ended.exit_code == 1
-    assert "missing.csv cannot be read" in ended.error
+    assert ended.error == f"Error: there is no file {tmp_path / 'missing.csv'}\n"
 
 
 @pytest.mark.parametrize(

@@ -164,15 +164,15 @@ def test_a_champion_that_cannot_be_scored_leaves_the_decision_to_the_floors() ->
     )
 
 
-@pytest.mark.parametrize(("rows", "champions", "passed"), [(75, 150, True), (74, 150, False), (76, 151, True)])
-def test_data_of_fewer_than_half_of_the_champions_rows_is_refused(rows: int, champions: int, passed: bool) -> None:
+@pytest.mark.parametrize(("rows", "champions", "passed"), [(120, 150, True), (119, 150, False), (121, 151, True)])
+def test_data_of_far_fewer_than_the_champions_rows_is_refused(rows: int, champions: int, passed: bool) -> None:
     verdict = decide(
         Challenger({"accuracy": 1.0}, rows), Champion("4", 0.9, rows=champions), metric="accuracy", floors={}
     )
 
     assert verdict.passed is passed
     told = f"{rows} rows of data, and version 4 had {champions}"
-    assert reasons(verdict)[-1] == (told if passed else f"{told}: less than 50%; was the data cut short?")
+    assert reasons(verdict)[-1] == (told if passed else f"{told}: less than 80%; was the data cut short?")
 
 
 def test_the_graph_of_a_withdrawn_version_is_refused_though_it_is_the_best() -> None:

@@ -133,3 +133,8 @@ def test_what_cannot_be_set_is_told_in_one_sentence(setting: str, sentence: str)
 def test_a_regression_cannot_be_stratified() -> None:
     with pytest.raises(OverrideError, match="the split 'stratified' is for classes; take 'random' or 'time'"):
         override(BIKE, ["split=stratified"])
+
+
+def test_a_parameter_that_no_estimator_takes_is_told_before_anything_is_trained() -> None:
+    with pytest.raises(OverrideError, match=r"^random-forest cannot be made: .*unexpected keyword argument 'max_dept'"):
+        override(IRIS, ["random-forest.max_dept=3"])

@@ -138,7 +138,10 @@ def test_every_fit_of_every_candidate_is_counted(training: Training) -> None:
 
 
 def test_the_parameters_that_a_search_chose_are_told(training: Training) -> None:
-    training.run(override(IRIS, ["folds=2", "candidates=logistic-regression"]))
+    recipe = override(IRIS, ["folds=2", "candidates=logistic-regression"])
+    searching = recipe.candidates[0].model_copy(update={"search": {"C": (0.1, 1.0)}})
+
+    training.run(recipe.model_copy(update={"candidates": (searching,)}))
 
     assert training.last["train"].startswith("logistic-regression with C=")
 
@@ -205,7 +208,8 @@ def test_a_refusal_is_told_with_its_reason_and_what_stays(training: Training) ->
 
     sentence = training.last["promote"]
     assert sentence.startswith("refused: accuracy ")
-    assert sentence.endswith("; version 1 is registered, and Production of iris stays as it is")
+    assert "; version 1 is registered, and Production of iris stays as it is; " in sentence
+    assert sentence.endswith("a person can overrule it: slipway models promote iris 1")
 
 
 @pytest.mark.parametrize(("floor", "told"), [(0.5, "the gate would agree"), (1.01, "the gate would refuse: accuracy ")])

@@ -285,13 +285,13 @@ def test_worse_than_the_champion_by_a_hair_is_refused_with_numbers_that_differ(r
     assert float(shown) < float(best)
 
 
-def test_data_of_fewer_than_half_of_the_champions_rows_is_refused(registry: InMemoryRegistry) -> None:
+def test_data_of_far_fewer_than_the_champions_rows_is_refused(registry: InMemoryRegistry) -> None:
     lineage = DataLineage(version="sha256:" + "0" * 64, rows=301, split="stratified")
     before = register(registry, bundle_files(data=lineage), promote=True)
 
     _, verdict = ask(registry, 1.0)
 
-    assert verdict.summary == "150 rows of data, and version 1 had 301: less than 50%; was the data cut short?"
+    assert verdict.summary == "150 rows of data, and version 1 had 301: less than 80%; was the data cut short?"
     assert production(registry) == before
 
 

@@ -75,8 +75,8 @@ def test_every_check_of_the_gate_is_a_row() -> None:
     }
 
     assert rows["floor of accuracy"] == ["0.8500", "0.9000", "refused"]
-    assert rows["champion's accuracy"] == ["0.850000000", "0.850000001", "refused"]
-    assert rows["rows of data"] == ["150", "75", "passed"]
+    assert rows["accuracy against the champion"] == ["0.850000000", "0.850000001", "refused"]
+    assert rows["rows of data"] == ["150", "120", "passed"]
     assert rows["not withdrawn"][0] == "–"
 
 

@@ -71,6 +71,8 @@ def _rows(path: Path) -> list[Any]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as lines:
             table = [(number, row) for number, row in enumerate(csv.reader(lines), start=1) if row]
+    except FileNotFoundError as error:
+        raise ConfigurationError(f"there is no file {path}") from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ConfigurationError(f"{path} cannot be read as CSV") from error
     names = None

@@ -4,6 +4,7 @@ import importlib.util
 import json
 import os
 import shlex
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -136,6 +137,12 @@ def _environments(settings: UpSettings, options: StackOptions, home: Home, passw
     )
 
 
+def _command() -> str:
+    """Return how another terminal calls `slipway`, where this environment may not be active."""
+    own = Path(sys.executable).with_name("slipway")
+    return shlex.quote(str(own)) if own.exists() else "slipway"
+
+
 def example_row(home: Home, model: str) -> str:
     """Return a row that the served model was tried with, as JSON: each model takes other features."""
     # The API names the folder by the model, with what file systems do not take escaped.
@@ -178,7 +185,7 @@ Ask it, from another terminal:
   curl -s {url}/models/{options.default_model}/predict -H "Authorization: Bearer $TOKEN" \\
     -H "Content-Type: application/json" -d '{{"features": {example_row(home, options.default_model)}}}'
 
-Train again with:  MLFLOW_TRACKING_URI={options.mlflow_url} slipway train {options.recipes[0]}
+Train again with:  MLFLOW_TRACKING_URI={options.mlflow_url} {_command()} train {options.recipes[0]}
 Ctrl-C ends all of it.
 """
     )

@@ -252,4 +252,7 @@ def _check_port(host: str, port: int, option: str) -> None:
         socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
     except OSError as error:
         reason = (error.strerror or "").partition(" (")[0]  # Python adds the address once more
-        raise StackError(f"cannot listen on {host} port {port} ({reason}): choose another with {option}") from error
+        variable = "SLIPWAY" + option.removeprefix("-").replace("-", "_").upper()
+        raise StackError(
+            f"cannot listen on {host} port {port} ({reason}): choose another with {option} or {variable}"
+        ) from error

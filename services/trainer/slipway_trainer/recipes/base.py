@@ -71,6 +71,7 @@ class Recipe(_Frozen):
         metric: what candidates are chosen by, and challenger and champion compared by; greater is better.
         floors: the least value of each metric at which a version may be promoted.
         max_regression: by how much a challenger may be worse than the champion.
+        min_rows_share: the least share of the champion's rows that a version must be trained on.
         split: how test rows are held out: `random`, `stratified` by class, or `time`: the last ones, and the folds of
             the cross-validation in order, too.
         seed: of the estimators and the folds. It does not move a row between training and test rows.
@@ -96,6 +97,7 @@ class Recipe(_Frozen):
     metric: str
     floors: Mapping[str, float]
     max_regression: float = Field(default=0.0, ge=0)
+    min_rows_share: float = Field(default=0.8, ge=0)
     split: Literal["stratified", "random", "time"]
     test_fraction: float = Field(default=0.2, gt=0, lt=1)
     folds: int = Field(default=5, ge=2)

@@ -50,6 +50,7 @@ def promote(
         metric=recipe.metric,
         floors=recipe.floors,
         max_regression=recipe.max_regression,
+        min_rows_share=recipe.min_rows_share,
         mode=mode,
     )
     registry.set_version_tag(recipe.name, version.version, GATE_TAG, verdict.to_tag())
