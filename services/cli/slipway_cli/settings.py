@@ -5,9 +5,9 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, SecretStr
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from slipway_core.errors import ConfigurationError
+from slipway_core.registry.settings import RegistrySettings
 from slipway_core.settings import SecretFileSource, ServiceSettings
 
 
@@ -58,51 +58,31 @@ class UpSettings(ServiceSettings):
     )
 
 
-class DoctorSettings(UpSettings):
-    """What `slipway doctor` looks at: the settings of all services that a machine may be told.
-
-    Nothing of it is required, and a file that cannot be read gives no value: the checks say so, one by one.
-    """
-
-    file_fields: ClassVar[frozenset[str]] = UpSettings.file_fields | {"mlflow_tracking_password", "token"}
-
-    env: Literal["production", "development"] = Field(
-        default="production", description="`development` allows placeholders and short keys."
-    )
-    cache_dir: Path = Field(default=Path(".slipway-cache"), description="Where the API keeps bundles.")
-    data_dir: str | None = Field(
-        default=None,
-        description="Where recipes look for data before they download it: a folder, or s3://bucket/prefix.",
-    )
-    mlflow_tracking_uri: str | None = Field(
-        default=None,
-        validation_alias="MLFLOW_TRACKING_URI",
-        description="The MLflow server; else that of the embedded stack.",
-    )
-    mlflow_tracking_username: str | None = Field(
-        default=None, validation_alias="MLFLOW_TRACKING_USERNAME", description="The name, where MLflow asks for one."
-    )
-    mlflow_tracking_password: SecretStr | None = Field(
-        default=None, validation_alias="MLFLOW_TRACKING_PASSWORD", description="The password that goes with it."
-    )
-    token: SecretStr | None = Field(default=None, description="A bearer token of the API.")
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # the signature is pydantic's
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Order the sources as for every service; a file that cannot be read is passed over."""
-        return init_settings, env_settings, _ReadableFileSource(settings_cls)
-
-
 class _ReadableFileSource(SecretFileSource):
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
         try:
             return super().get_field_value(field, field_name)
         except ConfigurationError:
             return None, field_name, False
+
+
+class DoctorSettings(UpSettings, RegistrySettings):
+    """What `slipway doctor` looks at: the settings of all services that a machine may be told.
+
+    Nothing of it is required, and a file that cannot be read gives no value: the checks say so, one by one.
+    """
+
+    file_fields: ClassVar[frozenset[str]] = UpSettings.file_fields | RegistrySettings.file_fields | {"token"}
+    file_source: ClassVar[type[SecretFileSource]] = _ReadableFileSource
+
+    env: Literal["production", "development"] = Field(
+        default="production", description="`development` allows placeholders and short keys."
+    )
+    cache_dir: Path = Field(default=Path(".slipway-cache"), description="Where the API keeps bundles.")
+    data_dir: str | None = Field(default=None, description="Where recipes look for data before they download it.")
+    mlflow_tracking_uri: str = Field(
+        default="",
+        validation_alias="MLFLOW_TRACKING_URI",
+        description="The MLflow server; else that of the embedded stack.",
+    )
+    token: SecretStr | None = Field(default=None, description="A bearer token of the API.")

@@ -16,6 +16,7 @@ from typing import Annotated, Literal, Self, TypeVar
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from slipway_core.errors import BundleError
+from slipway_core.validation import first_problem
 
 MODEL_FILE = "model.onnx"
 MANIFEST_FILE = "manifest.json"
@@ -210,10 +211,8 @@ def _parse(name: str, content: bytes, model: type[M]) -> M:
     try:
         return model.model_validate_json(content)
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the top"
-        message = first["msg"].removeprefix("Value error, ")
-        raise BundleError(f"{name} is not understood at {place}: {message}") from error
+        place, message = first_problem(error)
+        raise BundleError(f"{name} is not understood at {place or 'the top'}: {message}") from error
 
 
 def manifest_json_schema() -> str:

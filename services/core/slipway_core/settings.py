@@ -4,7 +4,7 @@ import difflib
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic.fields import FieldInfo
@@ -61,6 +61,9 @@ class ServiceSettings(BaseSettings):
         hide_input_in_errors=True,
     )
 
+    # What reads the files that `*_FILE` names.
+    file_source: ClassVar[type[SecretFileSource]] = SecretFileSource
+
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="The least severe log event that is written."
     )
@@ -84,7 +87,7 @@ class ServiceSettings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Order the sources: arguments, the environment, files named by `*_FILE`."""
-        return init_settings, env_settings, SecretFileSource(settings_cls)
+        return init_settings, env_settings, cls.file_source(settings_cls)
 
 
 def variable_of(settings: type[BaseSettings], field_name: str) -> str:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from slipway_core.bundle import (
@@ -26,6 +25,7 @@ from slipway_core.graph import Graph
 from slipway_core.signature import FloatMatrix
 from slipway_trainer.export import PARITY_TOLERANCE
 from slipway_trainer.recipes import Recipe
+from slipway_trainer.sampling import evenly
 from slipway_trainer.steps.evaluate import Evaluation
 from slipway_trainer.steps.train import Split
 from slipway_trainer.steps.validate import Table
@@ -85,9 +85,7 @@ def write_bundle(
 
 
 def _golden(graph: Graph, split: Split) -> Golden:
-    # From first to last: the rows may be in the order of their classes.
-    count = len(split.test_features)
-    rows = split.test_features[np.linspace(0, count - 1, min(count, GOLDEN_ROWS)).astype(int)]
+    rows = split.test_features[evenly(len(split.test_features), GOLDEN_ROWS)]
     outputs = graph.run(rows)
     return Golden(
         rows=rows.tolist(),

@@ -1,11 +1,9 @@
 """The trainer's own command, `slipway-trainer`: run by hand, by `slipway train`, by a job or a pipeline."""
 
-import getpass
 import logging
 import os
 import sys
 import time
-from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -14,8 +12,10 @@ from rich.console import Console
 from slipway_core.errors import RegistryUnavailableError, SlipwayError
 from slipway_core.logging import configure_logging
 from slipway_core.registry.mlflow import MlflowRegistry
+from slipway_core.registry.verdict import PromoteMode
 from slipway_core.settings import load_settings
 from slipway_core.startup import quick_imports
+from slipway_core.whoami import whoami
 from slipway_trainer.errors import OverrideError
 from slipway_trainer.settings import TrainerSettings
 
@@ -28,14 +28,6 @@ app = typer.Typer(
 
 
 DEBUG_FLAG = "--debug"
-
-
-class PromoteMode(StrEnum):
-    """What happens to a version once the gate has spoken."""
-
-    AUTO = "auto"
-    NEVER = "never"
-    FORCE = "force"
 
 
 @app.callback()
@@ -74,7 +66,7 @@ def train(
     promote: Annotated[
         PromoteMode,
         typer.Option(help="auto: if the gate agrees; never: register only; force: whatever the gate says."),
-    ] = PromoteMode.AUTO,
+    ] = "auto",
     wait: Annotated[float, typer.Option(help="Seconds to wait for the registry to come up.", min=0)] = 0.0,
 ) -> None:
     """Extract, validate, train, evaluate, register and promote.
@@ -111,12 +103,12 @@ def train(
                 chosen,
                 data=data,
                 data_dir=own.data_dir,
-                mode=promote.value,
+                mode=promote,
                 open_registry=open_registry,
-                by=_user(),
+                by=whoami(),
                 reporter=terminal,
             )
-    if promote is not PromoteMode.NEVER and not outcome.verdict.promote:
+    if promote != "never" and not outcome.verdict.promote:
         raise typer.Exit(1)
 
 
@@ -131,13 +123,6 @@ def _wait_for(registry: MlflowRegistry, seconds: float) -> None:
             time.sleep(0.1)
         else:
             return
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user id need not have a name
-        return f"uid {os.getuid()}"
 
 
 def main() -> None:

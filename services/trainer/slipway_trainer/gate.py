@@ -3,9 +3,8 @@
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
 
-from slipway_core.registry.verdict import GateCheck, Verdict
+from slipway_core.registry.verdict import GateCheck, PromoteMode, Verdict
 
 MIN_DIGITS = 4
 MAX_DIGITS = 17
@@ -54,7 +53,7 @@ def decide(
     floors: Mapping[str, float],
     max_regression: float = 0.0,
     min_rows_share: float = 0.8,
-    mode: Literal["auto", "never", "force"] = "auto",
+    mode: PromoteMode = "auto",
 ) -> Verdict:
     """Compare a challenger with the recipe's floors and with the champion on the same rows.
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from slipway_core.validation import first_problem
 from slipway_trainer.errors import OverrideError
 from slipway_trainer.recipes import Candidate, Recipe
 
@@ -52,9 +53,7 @@ def override(recipe: Recipe, settings: Sequence[str]) -> Recipe:
     try:
         return Recipe(**{**fields, **changes, "floors": floors, "candidates": tuple(candidates)})
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        message = first["msg"].removeprefix("Value error, ")
+        place, message = first_problem(error)
         raise OverrideError(f"--set {place}: {message}" if place else f"--set: {message}") from error
 
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Literal, Protocol
+from typing import Protocol
 
 from threadpoolctl import threadpool_limits
 
 from slipway_core.registry import ModelVersion, Registry
-from slipway_core.registry.verdict import Verdict
+from slipway_core.registry.verdict import PromoteMode, Verdict
 from slipway_trainer.recipes import Recipe
 from slipway_trainer.steps.evaluate import Evaluation, best_of, evaluate
 from slipway_trainer.steps.extract import extract
@@ -77,7 +77,7 @@ def run_pipeline(
     *,
     data: str | Path | None,
     data_dir: str | Path,
-    mode: Literal["auto", "never", "force"],
+    mode: PromoteMode,
     open_registry: Callable[[], tuple[Tracker, Registry]],
     by: str,
     reporter: Reporter,

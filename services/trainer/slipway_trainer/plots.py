@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import auc, roc_curve
 
+from slipway_trainer.sampling import evenly
+
 BINS = 10
 # More points than these are a blot.
 MAX_POINTS = 3_000
@@ -73,7 +75,7 @@ def calibration_figure(
 def prediction_figure(target: NDArray[Any], prediction: NDArray[np.float64], unit: str, title: str) -> Drawn:
     """Draw (n_rows,) predicted against true values."""
     figure, axes = _axes(title, f"true value ({unit})", f"prediction ({unit})")
-    shown = _sample(len(target))
+    shown = evenly(len(target), MAX_POINTS)
     low, high = float(min(target.min(), prediction.min())), float(max(target.max(), prediction.max()))
     axes.plot([low, high], [low, high], linestyle=":", color="grey")
     axes.scatter(target[shown], prediction[shown], s=6, alpha=0.4, linewidths=0)
@@ -86,7 +88,7 @@ def residuals_figure(target: NDArray[Any], prediction: NDArray[np.float64], unit
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=(2, 1))
     figure.suptitle(title)
     residuals = target - prediction
-    shown = _sample(len(target))
+    shown = evenly(len(target), MAX_POINTS)
     left.axhline(0, linestyle=":", color="grey")
     left.scatter(prediction[shown], residuals[shown], s=6, alpha=0.4, linewidths=0)
     left.set(xlabel=f"prediction ({unit})", ylabel=f"residual ({unit})")
@@ -113,8 +115,3 @@ def _axes(title: str, x: str, y: str) -> tuple[Figure, Axes]:
     axes = figure.add_subplot()
     axes.set(xlabel=x, ylabel=y, title=title)
     return figure, axes
-
-
-def _sample(count: int) -> NDArray[np.int64]:
-    """Return the indices of the points that are drawn: all, or as many as are told apart, evenly taken."""
-    return np.linspace(0, count - 1, min(count, MAX_POINTS)).astype(np.int64)

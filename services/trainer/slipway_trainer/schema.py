@@ -26,14 +26,12 @@ def check_schema(recipe: Recipe, frame: pd.DataFrame) -> tuple[pd.DataFrame, lis
         The frame with numbers as float64, and the findings. A value that is no number is NaN in it.
     """
     numeric = [*recipe.columns, *([] if recipe.classes else [recipe.target])]
-    names = [*(column.name for column in numeric), *([recipe.target.name] if recipe.classes else [])]
-    if missing := [name for name in names if name not in frame.columns]:
+    raw = {column.name: _raw(is_number=column in numeric) for column in (*recipe.columns, recipe.target)}
+    if missing := [name for name in raw if name not in frame.columns]:
         there = ", ".join(str(name) for name in frame.columns[:30])
         return frame, [f"the column {name!r} is missing; the file has {there}" for name in missing]
     # First as they stand in the file, then as numbers: a word in a column of numbers would hide all else.
-    findings = list(
-        _findings(DataFrameSchema({name: _raw(name in {c.name for c in numeric}) for name in names}), frame)
-    )
+    findings = list(_findings(DataFrameSchema(raw), frame))
     numbers = frame.copy()
     for column in numeric:
         numbers[column.name] = pd.to_numeric(frame[column.name], errors="coerce").astype("float64")
@@ -50,7 +48,7 @@ def lines(mask: pd.Series) -> str:
     return _lines(mask.index[mask.to_numpy()].to_list())
 
 
-def _raw(is_number: bool) -> SchemaColumn:  # a column is one or the other
+def _raw(*, is_number: bool) -> SchemaColumn:
     checks = [Check(_not_empty, error="is empty", ignore_na=False)]
     if is_number:
         checks.append(Check(_is_number, error="holds what is not a number", ignore_na=False))

@@ -51,7 +51,7 @@ class Tracker:
     def __init__(self, tracking_uri: str) -> None:
         mlflow.set_tracking_uri(tracking_uri)
         mlflow.set_registry_uri(tracking_uri)
-        self._address = re.sub(r"://[^/@\s]+@", "://", tracking_uri.rstrip("/"))
+        self._address = _without_account(tracking_uri.rstrip("/"))
         self._client = MlflowClient(tracking_uri, tracking_uri)
 
     def log_runs(
@@ -261,6 +261,11 @@ def _millis(seconds: float) -> int:
 
 
 def _refused(error: MlflowException) -> RegistryError:
-    """Turn an error of MLflow's client into ours: its first line, without the account of an address."""
-    told = re.sub(r"://[^/@\s]+@", "://", str(error.message).partition("\n")[0])
+    """Turn an error of MLflow's client into ours: its first line alone."""
+    told = _without_account(str(error.message).partition("\n")[0])
     return RegistryError(f"the tracking server refused or failed: {told}")
+
+
+def _without_account(text: str) -> str:
+    """Return a text without the names and passwords of the addresses in it."""
+    return re.sub(r"://[^/@\s]+@", "://", text)

@@ -10,7 +10,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from slipway_trainer.cli import _user, main
+from slipway_core.whoami import whoami
+from slipway_trainer.cli import main
 from support.bike import bike_frame
 from support.command import run
 from support.iris import iris_dataset
@@ -140,7 +141,7 @@ def test_as_a_module_it_is_the_same_command() -> None:
 def test_whoever_trains_is_known_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOGNAME", "ada")
 
-    assert _user() == "ada"
+    assert whoami() == "ada"
 
 
 def test_a_user_without_a_name_is_known_by_number(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,7 +149,7 @@ def test_a_user_without_a_name_is_known_by_number(monkeypatch: pytest.MonkeyPatc
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(os, "getuid", lambda: 54321)  # as in a container that is run as any user
 
-    assert _user() == "uid 54321"
+    assert whoami() == "uid 54321"
 
 
 @pytest.mark.parametrize("setting", ["bogus=1", "seed", "folds=1", "candidates=tulip"])

@@ -1,7 +1,5 @@
 """`slipway models`: the registry's models, and what Production points to."""
 
-import getpass
-import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -18,6 +16,7 @@ from slipway_core.registry.settings import RegistrySettings
 from slipway_core.registry.trail import Move, moved_by_hand, moves
 from slipway_core.registry.verdict import verdict_of
 from slipway_core.settings import load_settings
+from slipway_core.whoami import whoami
 
 app = typer.Typer(
     no_args_is_help=True, help="The registry: its models, what Production points to, and how it came there."
@@ -76,7 +75,7 @@ def promote(
     """Make a version Production, whatever the gate said. Example: `slipway models promote iris 3`."""
     with _registry() as registry:
         chosen = registry.get_version(name, version)
-        event = promotion.promote(registry, name, version, by=_user(), at=datetime.now(UTC), reason=reason)
+        event = promotion.promote(registry, name, version, by=whoami(), at=datetime.now(UTC), reason=reason)
     before = f", it was {event.from_version}" if event.from_version else ""
     typer.echo(f"Production of {name} is version {event.version} now{before}.")
     if not is_digest(chosen.tags.get(MANIFEST_TAG, "")):
@@ -92,7 +91,7 @@ def rollback(name: Name, reason: Reason = "rolled back by hand") -> None:
     A withdrawn version is not promoted again by itself. Example: `slipway models rollback iris`
     """
     with _registry() as registry:
-        event = promotion.rollback(registry, name, by=_user(), at=datetime.now(UTC), reason=reason)
+        event = promotion.rollback(registry, name, by=whoami(), at=datetime.now(UTC), reason=reason)
     typer.echo(
         f"Production of {name} is version {event.version} again; version {event.from_version} is withdrawn, and only "
         "a person promotes it again."
@@ -158,10 +157,3 @@ def _metrics(metrics: Mapping[str, float] | None) -> str:
 
 def _minute(time: str) -> str:
     return time[:16].replace("T", " ")
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user id need not have a name
-        return f"uid {os.getuid()}"

@@ -3,11 +3,12 @@
 import importlib.util
 import subprocess
 import sys
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from slipway_core.errors import ConfigurationError
+from slipway_core.registry.verdict import PromoteMode
 
 
 def train(
@@ -32,7 +33,7 @@ def train(
         ),
     ] = None,
     promote: Annotated[
-        Literal["auto", "never", "force"],
+        PromoteMode,
         typer.Option(help="auto: if the gate agrees; never: register only; force: whatever the gate says."),
     ] = "auto",
 ) -> None:

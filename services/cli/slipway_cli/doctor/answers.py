@@ -8,12 +8,11 @@ from typing import Literal
 import httpx
 
 from slipway_cli.doctor.findings import Finding, broken, ok
+from slipway_core.registry.mlflow import LOOPBACK
 
 CONNECT_SECONDS = 3.0
 ANSWER_SECONDS = 4.0
 MAX_CLOCK_SECONDS = 30.0
-
-LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 Kind = Literal["api", "mlflow", "page", "other", "silent"]
 

@@ -9,20 +9,14 @@ from slipway_cli.doctor.subject import Subject
 from slipway_core.bundle import MANIFEST_TAG, is_digest
 from slipway_core.errors import RegistryError, RegistryNotFoundError
 from slipway_core.registry import PRODUCTION, RegisteredModel, Registry
-from slipway_core.registry.mlflow import MlflowRegistry
 from slipway_core.registry.promotion import is_withdrawn
 from slipway_core.registry.trail import moved_by_hand, moves
 
 
 def check_models(subject: Subject) -> Iterator[Finding]:
     """Look at each model that has a Production version."""
-    password = subject.settings.mlflow_tracking_password
-    with MlflowRegistry(
-        subject.tracking_uri,
-        username=subject.settings.mlflow_tracking_username,
-        password=password.get_secret_value() if password else None,
-        timeout_seconds=ANSWER_SECONDS,
-    ) as registry:
+    settings = subject.settings.model_copy(update={"mlflow_tracking_uri": subject.tracking_uri})
+    with settings.open_registry(ANSWER_SECONDS) as registry:
         yield from check_content(registry, subject.settings.default_model or "iris")
 
 

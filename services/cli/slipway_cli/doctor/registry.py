@@ -30,7 +30,7 @@ NOT_MLFLOW: dict[Kind, str] = {
 
 def check_registry(subject: Subject) -> Iterator[Finding]:
     """Look at the server, and if it can be used, at its artifact store and its models."""
-    if subject.settings.mlflow_tracking_uri is None and not subject.stack_runs:
+    if not subject.settings.mlflow_tracking_uri and not subject.stack_runs:
         yield ok(CHECK, "skipped: MLFLOW_TRACKING_URI is not set and the stack does not run; `slipway up` starts it")
         return
     uri = subject.tracking_uri

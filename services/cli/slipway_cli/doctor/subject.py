@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from slipway_cli.addresses import reachable_url
 from slipway_cli.embedded.home import Home
 from slipway_cli.settings import DoctorSettings
 from slipway_core.settings import variable_of
@@ -39,8 +40,7 @@ class Subject:
     @property
     def api_url(self) -> str:
         """The address of the API, as this machine reaches it."""
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.settings.host, self.settings.host)  # noqa: S104  # compared
-        return f"http://{f'[{host}]' if ':' in host else host}:{self.settings.port}"
+        return reachable_url(self.settings.host, self.settings.port)
 
     @property
     def tracking_uri(self) -> str:

@@ -11,6 +11,7 @@ from types import FrameType
 
 import httpx
 
+from slipway_cli.addresses import reachable_url
 from slipway_cli.embedded.environments import Environments
 from slipway_cli.embedded.home import Home
 from slipway_cli.embedded.process import ManagedProcess
@@ -54,8 +55,7 @@ class StackOptions:
     @property
     def api_url(self) -> str:
         """The API's address, as this machine reaches it."""
-        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host, self.host)  # noqa: S104  # compared, not bound
-        return f"http://{f'[{host}]' if ':' in host and '[' not in host else host}:{self.port}"
+        return reachable_url(self.host, self.port)
 
     @property
     def mlflow_url(self) -> str:

@@ -11,6 +11,7 @@ from slipway_core.errors import ConfigurationError, RegistryError, RegistryNotFo
 from slipway_core.registry.base import ModelVersion, RegisteredModel
 
 API = "/api/2.0/mlflow"
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 PAGE_SIZE = 1_000
 
 # MLflow's ONNX flavor puts the graph at the root of its folder and what else it is given into `extra_files`.
@@ -44,7 +45,7 @@ class MlflowRegistry:
             timeout=httpx.Timeout(timeout_seconds, connect=min(timeout_seconds, 3.0)),
             transport=transport,
             # A proxy leads elsewhere; what is on this machine is reached directly.
-            trust_env=base_url.host not in {"127.0.0.1", "localhost", "::1"},
+            trust_env=base_url.host not in LOOPBACK,
         )
 
     def __enter__(self) -> Self:

@@ -7,6 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 GATE_TAG = "slipway.gate"
 
+# What `--promote` asks for: whatever the gate says is kept, and decides in `auto` alone.
+PromoteMode = Literal["auto", "never", "force"]
+
 
 class _Frozen(BaseModel):
     # Not a number is null by default, which is not read back.
@@ -27,7 +30,7 @@ class Verdict(_Frozen):
     """The gate's checks, and what came of them."""
 
     checks: tuple[GateCheck, ...]
-    mode: Literal["auto", "never", "force"] = Field(default="auto", description="What `--promote` asked for.")
+    mode: PromoteMode = Field(default="auto", description="What `--promote` asked for.")
 
     @property
     def passed(self) -> bool:

@@ -8,6 +8,7 @@ from types import ModuleType
 
 from pydantic import ValidationError
 
+from slipway_core.validation import first_problem
 from slipway_trainer.errors import UnknownRecipeError
 from slipway_trainer.recipes.base import Candidate, Column, Recipe
 
@@ -53,9 +54,7 @@ def _load(path: Path) -> ModuleType:
     try:
         spec.loader.exec_module(module)
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        message = first["msg"].removeprefix("Value error, ")
+        place, message = first_problem(error)
         raise UnknownRecipeError(f"{path} cannot be used: {f'{place}: ' if place else ''}{message}") from error
     except Exception as error:  # a person's own code may raise anything
         raise UnknownRecipeError(f"{path} cannot be used: {type(error).__name__}: {error}") from error

@@ -1,7 +1,6 @@
 """Ask the gate, keep its verdict on the version, and move Production if it agrees or is told to."""
 
 from datetime import UTC, datetime
-from typing import Literal
 
 import numpy as np
 
@@ -10,7 +9,7 @@ from slipway_core.errors import BundleError, RegistryNotFoundError
 from slipway_core.graph import Graph
 from slipway_core.registry import PRODUCTION, ModelVersion, Registry, promotion
 from slipway_core.registry.fetching import fetch_bundle
-from slipway_core.registry.verdict import GATE_TAG, Verdict
+from slipway_core.registry.verdict import GATE_TAG, PromoteMode, Verdict
 from slipway_trainer.gate import Challenger, Champion, decide
 from slipway_trainer.recipes import Recipe
 from slipway_trainer.steps.evaluate import Evaluation
@@ -24,7 +23,7 @@ def promote(
     evaluation: Evaluation,
     split: Split,
     *,
-    mode: Literal["auto", "never", "force"] = "auto",
+    mode: PromoteMode = "auto",
     registry: Registry,
     by: str,
 ) -> Verdict:

@@ -8,6 +8,7 @@ from slipway_core.graph import Graph
 from slipway_core.signature import FloatMatrix
 from slipway_trainer.plots import importance_figure
 from slipway_trainer.recipes import Recipe
+from slipway_trainer.sampling import evenly
 from slipway_trainer.steps.evaluate import Evaluation
 from slipway_trainer.steps.train import Split
 from slipway_trainer.tasks import Figure, Task, task_of
@@ -44,8 +45,7 @@ def _importance(recipe: Recipe, task: Task, evaluation: Evaluation, split: Split
     scikit-learn has the like for estimators only, and here the graph is what counts.
     """
     graph = Graph(evaluation.model, task.graph)
-    count = len(split.test_target)
-    taken = np.linspace(0, count - 1, min(count, IMPORTANCE_ROWS)).astype(int)
+    taken = evenly(len(split.test_target), IMPORTANCE_ROWS)
     rows, target = split.test_features[taken], split.test_target[taken]
     random = np.random.default_rng(recipe.seed)
 

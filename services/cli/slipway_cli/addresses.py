@@ -1,0 +1,7 @@
+"""Where a server is that listens on a host and a port."""
+
+
+def reachable_url(host: str, port: int) -> str:
+    """Return the address at which this machine reaches a server that listens there."""
+    own = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  # compared, not bound
+    return f"http://{f'[{own}]' if ':' in own and '[' not in own else own}:{port}"
