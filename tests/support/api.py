@@ -16,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from slipway_api.account_store import SqlAccountStore
 from slipway_api.accounts import Account, Role
+from slipway_api.front import Front
 from slipway_api.main import build
 from slipway_api.passwords import Passwords
 from slipway_api.settings import ApiSettings
@@ -57,10 +58,17 @@ def make_database(file: Path) -> Database:
 class RunningApi:
     """An app whose lifespan runs. Requests go to it without a network, from any thread."""
 
-    app: FastAPI
-    services: Services
+    front: Front
     accounts: Mapping[Role, Account]
     portal: BlockingPortal
+
+    @property
+    def app(self) -> FastAPI:
+        return self.front.app
+
+    @property
+    def services(self) -> Services:
+        return self.front.services
 
     def token(self, role: Role) -> str:
         """Return a fresh token of the account with a role, as a login would."""
@@ -110,7 +118,7 @@ class RunningApi:
         if chunks is not None:
             content["content"] = _parts(chunks)
         # An address may be missing, which httpx's types do not know.
-        transport = httpx.ASGITransport(self.app, client=cast("tuple[str, int]", client))
+        transport = httpx.ASGITransport(self.front, client=cast("tuple[str, int]", client))
         async with httpx.AsyncClient(transport=transport, base_url="http://slipway") as http:
             return await http.request(method, path, headers=cast("dict[str, str]", given), **content)
 
@@ -173,20 +181,19 @@ def running_api(
         "registry_poll_seconds": 0.05,
         **settings,
     }
-    app = build(ApiSettings(**fields), registry)
+    front = build(ApiSettings(**fields), registry)
     if prepare is not None:
-        prepare(app)
-    services: Services = app.state.services
-    with start_blocking_portal() as portal, portal.wrap_async_context_manager(_lifespan(app)):
-        api = RunningApi(app, services, database.accounts, portal)
-        wait_for(services.accounts.looked.is_set, what="the first look at the accounts")
+        prepare(front.app)
+    with start_blocking_portal() as portal, portal.wrap_async_context_manager(_lifespan(front)):
+        api = RunningApi(front, database.accounts, portal)
+        wait_for(front.services.accounts.looked.is_set, what="the first look at the accounts")
         if ready:
             wait_for(api.is_ready, what="readiness")
         yield api
 
 
 @asynccontextmanager
-async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+async def _lifespan(app: Front) -> AsyncIterator[None]:
     """Run an app's lifespan over the ASGI protocol, as a server does."""
     to_app: asyncio.Queue[Any] = asyncio.Queue()
     from_app: asyncio.Queue[Any] = asyncio.Queue()

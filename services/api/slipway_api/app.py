@@ -1,4 +1,4 @@
-"""The app factory: routes, error answers and middleware around services that are built elsewhere."""
+"""The app factory: routes and error answers around services that are built elsewhere."""
 
 import asyncio
 import contextlib
@@ -11,8 +11,8 @@ import slipway_core
 from slipway_api import openapi, problems
 from slipway_api.accounts import REFRESH_SECONDS, Role
 from slipway_api.errors import ConflictError, NotReadyError
-from slipway_api.middleware import BodyLimit, RequestContext
-from slipway_api.routers import accounts, health, models, predict
+from slipway_api.prediction_paths import ROUTERS
+from slipway_api.routers import accounts, health, models
 from slipway_api.serving.watcher import watch
 from slipway_api.state import Services
 from slipway_core.logging import get_logger
@@ -50,6 +50,7 @@ def create_app(services: Services) -> FastAPI:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             services.passwords.close()
+            services.pool.close()
 
     # The pages of /docs come from the package, not from somebody's network: they work where there is none.
     app = FastAPIOffline(
@@ -62,12 +63,10 @@ def create_app(services: Services) -> FastAPI:
         redoc_url=None,
     )
     app.state.services = services
-    for part in (predict, models, accounts, health):
+    for part in (models, accounts, health):
         app.include_router(part.router)
     problems.install(app)
-    openapi.install(app)
-    app.add_middleware(BodyLimit, max_bytes=services.settings.max_body_bytes)
-    app.add_middleware(RequestContext, metrics=services.metrics)
+    openapi.install(app, ROUTERS)
     return app
 
 

@@ -9,7 +9,8 @@ SlipwayError
 ├── TooLargeError             a body or batch over its limit
 ├── UnsupportedMediaTypeError a content type that is not understood
 ├── TooManyRequestsError      try again later
-└── NotReadyError             a model or the accounts are not there yet, or no longer
+├── NotReadyError             a model or the accounts are not there yet, or no longer
+└── DeadlineError             the answer takes too long
 """
 
 from collections.abc import Sequence
@@ -75,3 +76,7 @@ class NotReadyError(SlipwayError):
     def __init__(self, message: str, retry_after_seconds: int = 2) -> None:
         self.retry_after_seconds = retry_after_seconds
         super().__init__(message)
+
+
+class DeadlineError(SlipwayError):
+    """The answer takes longer than a request may."""

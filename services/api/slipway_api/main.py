@@ -7,15 +7,18 @@ import sys
 from collections.abc import Sequence
 
 import uvicorn
-from fastapi import FastAPI
 
 from slipway_api.accounts import Accounts, AccountStore
 from slipway_api.app import create_app
+from slipway_api.front import Front
 from slipway_api.metrics import Metrics
 from slipway_api.passwords import Passwords
+from slipway_api.rates import PredictionRate
 from slipway_api.serving.bundle_cache import BundleCache
 from slipway_api.serving.loader import Loader
 from slipway_api.serving.model_store import ModelStore
+from slipway_api.serving.predictor import Predictor
+from slipway_api.serving.work_pool import WorkPool
 from slipway_api.settings import ApiSettings
 from slipway_api.state import Services
 from slipway_api.tokens import Tokens
@@ -28,8 +31,8 @@ REGISTRY_TIMEOUT_SECONDS = 5.0
 SHUTDOWN_SECONDS = 10
 
 
-def build(settings: ApiSettings, registry: Registry) -> FastAPI:
-    """Build the services over a registry, and the app over the services."""
+def build(settings: ApiSettings, registry: Registry) -> Front:
+    """Build the services over a registry, and what answers requests over the services."""
     metrics = Metrics()
     loader = Loader(registry, BundleCache(settings.cache_dir))
 
@@ -47,8 +50,11 @@ def build(settings: ApiSettings, registry: Registry) -> FastAPI:
         accounts=Accounts(open_store, settings.auth_stale_seconds),
         passwords=Passwords(),
         tokens=Tokens(settings.secret_key.get_secret_value(), settings.token_ttl_seconds),
+        predictor=Predictor(metrics),
+        pool=WorkPool(settings.max_waiting),
+        rate=PredictionRate(settings.predictions_per_minute),
     )
-    return create_app(services)
+    return Front(create_app(services), services)
 
 
 def serve(settings: ApiSettings) -> None:

@@ -1,10 +1,10 @@
 """What OpenAPI says beyond what FastAPI finds by itself: the errors a route answers, and the problem schema."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
@@ -24,6 +24,7 @@ _MEANINGS: Mapping[int, tuple[str, str]] = {
     415: ("The content type is not understood.", "send the header `Content-Type: application/json`"),
     422: ("The input is wrong, with each place named.", "'petal width (cm)' must be a number, not a string"),
     429: ("Too much at once; see Retry-After.", "too many logins at once; try again in a moment"),
+    504: ("It takes too long.", "the answer took longer than 30 s; ask for less at once"),
     503: ("Not ready; see Retry-After.", "iris is not loaded yet: the model registry cannot be reached"),
 }
 
@@ -54,8 +55,13 @@ def _response(status: int) -> dict[str, Any]:
     return answer
 
 
-def install(app: FastAPI) -> None:
-    """Give an app's schema the problem details, which no route names as its model."""
+def install(app: FastAPI, described: Sequence[APIRouter]) -> None:
+    """Make an app's schema complete.
+
+    Args:
+        app: its routes do not name the problem details, which are added.
+        described: routes that something else answers: the calls that predict.
+    """
 
     def schema() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -64,7 +70,7 @@ def install(app: FastAPI) -> None:
                 version=app.version,
                 summary=app.summary,
                 description=app.description,
-                routes=app.routes,
+                routes=[*(route for router in described for route in router.routes), *app.routes],
                 tags=app.openapi_tags,
             )
             _, definitions = models_json_schema(

@@ -16,6 +16,7 @@ from starlette.responses import Response
 from slipway_api.errors import (
     AuthenticationError,
     ConflictError,
+    DeadlineError,
     InvalidInputError,
     NotFoundError,
     NotReadyError,
@@ -28,6 +29,7 @@ from slipway_core.errors import FeaturesError, Problem, SlipwayError
 from slipway_core.logging import get_logger
 
 PROBLEM_JSON = "application/problem+json"
+OPEN_INFERENCE_PREFIX = "/v2"
 UNEXPECTED = "something went wrong on our side; the log has more under this request id"
 
 STATUS: Mapping[type[SlipwayError], HTTPStatus] = {
@@ -41,6 +43,7 @@ STATUS: Mapping[type[SlipwayError], HTTPStatus] = {
     InvalidInputError: HTTPStatus.UNPROCESSABLE_ENTITY,
     TooManyRequestsError: HTTPStatus.TOO_MANY_REQUESTS,
     NotReadyError: HTTPStatus.SERVICE_UNAVAILABLE,
+    DeadlineError: HTTPStatus.GATEWAY_TIMEOUT,
 }
 
 log = get_logger("slipway.problems")
@@ -73,7 +76,7 @@ def problem_response(
     problems: Sequence[Problem] = (),
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """Return an error as problem details.
+    """Return an error as problem details, or as the Open Inference Protocol has it below `/v2`.
 
     Args:
         scope: the request's ASGI scope; its path and request id are told.
@@ -82,6 +85,8 @@ def problem_response(
         problems: the places that are wrong.
         headers: more headers for the answer.
     """
+    if scope["path"].startswith(OPEN_INFERENCE_PREFIX):
+        return Response(_encode({"error": detail}), status, dict(headers or {}), "application/json")
     body = {
         "type": "about:blank",
         "title": _title(status),
@@ -99,13 +104,25 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(SlipwayError, _on_our_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
     app.add_exception_handler(HTTPException, _on_http_error)
+    app.add_exception_handler(Exception, _on_unexpected_error)
 
 
 async def _on_our_error(request: Request, error: Exception) -> Response:
+    if not isinstance(error, SlipwayError):  # the handler's type is Starlette's
+        raise error
+    return error_response(request.scope, error)
+
+
+async def _on_unexpected_error(request: Request, _error: Exception) -> Response:
+    return problem_response(request.scope, HTTPStatus.INTERNAL_SERVER_ERROR, UNEXPECTED)
+
+
+def error_response(scope: Mapping[str, Any], error: SlipwayError) -> Response:
+    """Return the answer to one of our errors, by the table above."""
     status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), None)
     if status is None:
         log.error("unmapped_error", error=type(error).__name__, reason=str(error))
-        return problem_response(request.scope, HTTPStatus.INTERNAL_SERVER_ERROR, UNEXPECTED)
+        return problem_response(scope, HTTPStatus.INTERNAL_SERVER_ERROR, UNEXPECTED)
     headers = {}
     if status is HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
@@ -113,7 +130,7 @@ async def _on_our_error(request: Request, error: Exception) -> Response:
         headers["Retry-After"] = str(error.retry_after_seconds)
     problems = error.problems if isinstance(error, FeaturesError | InvalidInputError) else ()
     detail = str(error) if len(problems) <= 1 else f"{len(problems)} things are wrong: {error}"
-    return problem_response(request.scope, status, detail, problems=problems, headers=headers)
+    return problem_response(scope, status, detail, problems=problems, headers=headers)
 
 
 async def _on_validation_error(request: Request, error: Exception) -> Response:
@@ -133,11 +150,11 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):  # as above
         raise error
     if isinstance(error.__cause__, SlipwayError):  # FastAPI wraps what is raised while it reads a body
-        return await _on_our_error(request, error.__cause__)
+        return error_response(request.scope, error.__cause__)
     if isinstance(error.__cause__, ClientDisconnect):
         raise error.__cause__
     if error.status_code == HTTPStatus.BAD_REQUEST and isinstance(error.__cause__, ValueError | RecursionError):
-        return await _on_our_error(request, InvalidInputError([Problem(("body",), "this is not JSON")]))
+        return error_response(request.scope, InvalidInputError([Problem(("body",), "this is not JSON")]))
     details = {
         HTTPStatus.NOT_FOUND: f"there is no {request.url.path} here; /docs lists what there is",
         HTTPStatus.METHOD_NOT_ALLOWED: f"{request.url.path} does not take {request.method}",

@@ -1,4 +1,4 @@
-"""Who calls, and whether they may: FastAPI dependencies over tokens and the snapshot of accounts."""
+"""Who calls, and whether they may: by the token, and by the snapshot of accounts as it is now."""
 
 from typing import Annotated
 
@@ -15,32 +15,38 @@ bearer = OAuth2PasswordBearer(tokenUrl="token", auto_error=False, description="A
 State = Annotated[Services, Depends(services_of)]
 
 
-async def caller(request: Request, state: State, _token: Annotated[str | None, Depends(bearer)]) -> Caller:
-    """Return the caller of a request.
+async def identify(services: Services, authorization: bytes) -> Caller:
+    """Return the caller whom an `Authorization` header names.
 
     Raises:
         AuthenticationError: there is no bearer token, or it is refused.
         NotReadyError: accounts cannot be read.
     """
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token.strip():
+    scheme, _, token = authorization.partition(b" ")
+    if scheme.lower() != b"bearer" or not token.strip():
         raise AuthenticationError("this needs a token: send `Authorization: Bearer …` with one from POST /token")
-    claims = state.tokens.verify(token.strip())
-    await state.accounts.opened()
-    return state.accounts.caller(claims.user_id, claims.version)
+    claims = services.tokens.verify(token.strip().decode("latin-1"))
+    await services.accounts.opened()
+    return services.accounts.caller(claims.user_id, claims.version)
+
+
+def may_predict(caller: Caller) -> None:
+    """Raise PermissionDeniedError if a caller's role may only read."""
+    if caller.role is Role.VIEWER:
+        raise PermissionDeniedError("a viewer may read models, but not predict; ask an admin for the role user")
+
+
+async def caller(request: Request, state: State, _token: Annotated[str | None, Depends(bearer)]) -> Caller:
+    """Return the caller of a request (a FastAPI dependency)."""
+    return await identify(state, request.headers.get("Authorization", "").encode("latin-1"))
 
 
 Reader = Annotated[Caller, Depends(caller)]
 
 
 async def predictor(caller: Reader) -> Caller:
-    """Return a caller that may predict.
-
-    Raises:
-        PermissionDeniedError: a viewer may not.
-    """
-    if caller.role is Role.VIEWER:
-        raise PermissionDeniedError("a viewer may read models, but not predict; ask an admin for the role user")
+    """Return a caller that may predict."""
+    may_predict(caller)
     return caller
 
 

@@ -69,13 +69,28 @@ class ApiSettings(RegistrySettings):
 
     max_body_bytes: int = Field(default=10 * 1024 * 1024, ge=1, description="The largest request body.")
     max_rows: int = Field(default=10_000, ge=1, description="The most rows in one request.")
+    max_requests_in_flight: int = Field(
+        default=512, ge=1, description="The most requests that one worker has under way; more are answered 503."
+    )
+    max_waiting: int = Field(
+        default=64, ge=0, description="The most large requests that wait for a thread; more are answered 503."
+    )
+    request_timeout_seconds: float = Field(
+        default=30.0, gt=0, description="How long a request may take, its body's arrival included; then 504."
+    )
+    predictions_per_minute: float = Field(
+        default=0.0, ge=0, description="How often one account may predict, shared among the workers; 0: no limit."
+    )
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="The origins whose pages a browser lets call the API, separated by commas; none."
+    )
     metrics_public: bool = Field(
         default=False, description="Answer /metrics to every address, not only to loopback and private ones."
     )
 
-    @field_validator("models", mode="before")
+    @field_validator("models", "cors_origins", mode="before")
     @classmethod
-    def _split_models(cls, value: object) -> object:
+    def _split(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(dict.fromkeys(name.strip() for name in value.split(",") if name.strip()))
         return value

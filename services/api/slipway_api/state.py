@@ -7,7 +7,10 @@ from fastapi import Request
 from slipway_api.accounts import Accounts
 from slipway_api.metrics import Metrics
 from slipway_api.passwords import Passwords
+from slipway_api.rates import PredictionRate
 from slipway_api.serving.model_store import ModelStore
+from slipway_api.serving.predictor import Predictor
+from slipway_api.serving.work_pool import WorkPool
 from slipway_api.settings import ApiSettings
 from slipway_api.tokens import Tokens
 
@@ -22,6 +25,9 @@ class Services:
     accounts: Accounts
     passwords: Passwords
     tokens: Tokens
+    predictor: Predictor
+    pool: WorkPool
+    rate: PredictionRate
 
 
 # `async`, though nothing is awaited: FastAPI would run a plain function in a thread, at every request.

@@ -297,7 +297,7 @@ def services(store: FakeStore, accounts: Accounts, tmp_path: Path) -> Iterator[S
         admin_password="the first password",
         cache_dir=tmp_path,
     )
-    built: Services = build(settings, InMemoryRegistry()).state.services
+    built: Services = build(settings, InMemoryRegistry()).services
     passwords = Passwords()
     yield replace(built, accounts=accounts, passwords=passwords)
     passwords.close()

@@ -1,25 +1,17 @@
-"""`/predict` and `/models/{name}/predict`: the project's own prediction calls."""
+"""`/predict` and `/models/{name}/predict`: the project's own prediction calls, as OpenAPI tells them."""
 
-import json
 from typing import Any
 
-import numpy as np
-import orjson
-from fastapi import APIRouter, Request
-from fastapi.responses import Response
+from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field
 
-from slipway_api.content import require_json
-from slipway_api.errors import InvalidInputError, TooLargeError
 from slipway_api.openapi import Responses, errors
-from slipway_api.security import Predictor, State
-from slipway_api.serving.predictor import predict
-from slipway_api.state import Services
-from slipway_core.errors import Problem
-from slipway_core.ids import uuid7
-from slipway_core.signature import MAX_PROBLEMS
+from slipway_api.prediction_endpoint import PredictionPath
+from slipway_api.protocols import native
+from slipway_api.security import bearer
 
-router = APIRouter(tags=["prediction"])
+# Described here, answered by the prediction endpoint.
+router = APIRouter(tags=["prediction"], dependencies=[Depends(bearer)])
 
 Row = list[float] | dict[str, float]
 
@@ -65,7 +57,6 @@ _ANSWER = {
     "label": ["setosa"],
     "probabilities": [[0.98, 0.02, 0.0]],
 }
-# The body is read and checked against the model's signature, so FastAPI is told of it and does not parse it.
 _BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
@@ -83,70 +74,21 @@ _RESPONSES: Responses = {
         "content": {"application/json": {"example": _ANSWER}},
         "description": "The prediction.",
     },
-    **errors(401, 403, 404, 413, 415, 422, 503),
+    **errors(401, 403, 404, 413, 415, 422, 429, 503, 504),
 }
 
 
-@router.post("/predict", response_class=Response, responses=_RESPONSES, openapi_extra=_BODY)
-async def predict_default(request: Request, state: State, _caller: Predictor) -> Response:
-    """Predict with the default model."""
-    return await _predict(request, state, state.models.default_model)
-
-
-@router.post(
-    "/models/{name}/predict",
-    response_class=Response,
-    responses={**_RESPONSES, **errors(404)},
-    openapi_extra=_BODY,
+PATHS = (
+    PredictionPath("/predict", native.read),
+    PredictionPath("/models/{name}/predict", native.read),
 )
-async def predict_named(name: str, request: Request, state: State, _caller: Predictor) -> Response:
+
+
+@router.post("/predict", responses=_RESPONSES, openapi_extra=_BODY)
+async def predict_default() -> None:
+    """Predict with the default model."""
+
+
+@router.post("/models/{name}/predict", responses=_RESPONSES, openapi_extra=_BODY)
+async def predict_named(name: str) -> None:
     """Predict with the model of that name."""
-    return await _predict(request, state, name)
-
-
-async def _predict(request: Request, state: Services, name: str) -> Response:
-    model = state.models.get(name)
-    await require_json(request)
-    features = _features(await request.body(), state.settings.max_rows)
-    matrix = model.signature.matrix(features)
-    outputs = await predict(model, matrix, state.metrics)
-    if not all(np.isfinite(part).all() for part in (outputs.prediction, outputs.scores) if part is not None):
-        raise InvalidInputError([Problem(("features",), "the model has no finite answer for these values")])
-    body: dict[str, Any] = {
-        "id": str(uuid7()),
-        "model": model.name,
-        "version": model.version,
-        "prediction": outputs.prediction.tolist(),
-    }
-    classes = model.manifest.classes
-    if classes is not None and outputs.scores is not None:
-        body["label"] = [classes[index] for index in body["prediction"]]
-        body["probabilities"] = outputs.scores.tolist()
-    return Response(orjson.dumps(body), media_type="application/json")
-
-
-def _features(content: bytes, max_rows: int) -> Any:  # noqa: ANN401  # what a client sent may be anything
-    body = _parse(content)
-    if not isinstance(body, dict):
-        raise InvalidInputError([Problem(("body",), 'the body must be an object: {"features": …}')])
-    problems = [] if "features" in body else [Problem(("features",), "the field 'features' is missing")]
-    problems += [Problem((key,), f"there is no field {key!r}; send 'features'") for key in body if key != "features"]
-    problems = problems[:MAX_PROBLEMS]
-    if problems:
-        raise InvalidInputError(problems)
-    features = body["features"]
-    if isinstance(features, list) and len(features) > max_rows and isinstance(features[0], list | dict):
-        raise TooLargeError(f"{len(features)} rows are over the limit of {max_rows}; send them in parts")
-    return features
-
-
-def _parse(content: bytes) -> Any:  # noqa: ANN401
-    try:
-        return orjson.loads(content)
-    except orjson.JSONDecodeError as error:
-        message = f"the body is not JSON: line {error.lineno}, column {error.colno}"
-    # NaN and infinity are not JSON, but many clients write them; this reader lets the signature name their place.
-    try:
-        return json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise InvalidInputError([Problem(("body",), message)]) from error

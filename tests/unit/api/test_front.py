@@ -157,7 +157,7 @@ def test_a_client_that_goes_away_is_no_fault_of_ours(
             return
 
         scope = {"type": "http", "method": "POST", "path": path, "headers": headers, "query_string": b""}
-        await api.app({**scope, "client": LOOPBACK}, receive, send)
+        await api.front({**scope, "client": LOOPBACK}, receive, send)
 
     api.portal.call(upload_half)
 

@@ -1,0 +1,88 @@
+"""Bodies and their limit: over it, a request is refused by its declared length at once, else as soon as it is seen."""
+
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from slipway_api.errors import TooLargeError
+from slipway_api.problems import error_response
+from slipway_core.errors import SlipwayError
+
+
+class BodyLimit:
+    """Holds the limit for everything behind it."""
+
+    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+        self._app = app
+        self._max_bytes = max_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request (ASGI)."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        try:
+            check_declared_length(header(scope, b"content-length"), self._max_bytes)
+        except SlipwayError as error:
+            await error_response(scope, error)(scope, receive, send)
+            return
+        received = 0
+
+        async def receive_limited() -> Message:
+            nonlocal received
+            part = await receive()
+            received += len(part.get("body", b""))
+            if received > self._max_bytes:
+                raise _too_large(self._max_bytes)
+            return part
+
+        await self._app(scope, receive_limited, send)
+
+
+async def read_body(scope: Scope, receive: Receive, max_bytes: int) -> bytes:
+    """Read a whole body.
+
+    Raises:
+        TooLargeError: it is over the limit.
+        ClientDisconnect: the client went away before its end.
+    """
+    check_declared_length(header(scope, b"content-length"), max_bytes)
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        part: bytes = message.get("body", b"")
+        if not parts and not message.get("more_body", False):
+            size = len(part)
+        else:
+            parts.append(part)
+            size += len(part)
+        if size > max_bytes:
+            raise _too_large(max_bytes)
+        if not message.get("more_body", False):
+            return b"".join(parts) if parts else part
+
+
+def check_declared_length(declared: bytes, max_bytes: int) -> None:
+    """Raise TooLargeError if a `Content-Length` is over a limit."""
+    if declared.isdigit() and int(declared) > max_bytes:
+        raise _too_large(max_bytes)
+
+
+def header(scope: Scope, name: bytes) -> bytes:
+    """Return a header's first value; empty if there is none.
+
+    Args:
+        scope: the request's ASGI scope.
+        name: in lower case.
+    """
+    for key, value in scope["headers"]:
+        if key == name:
+            found: bytes = value
+            return found
+    return b""
+
+
+def _too_large(max_bytes: int) -> TooLargeError:
+    return TooLargeError(f"the body is over the limit of {max_bytes} bytes; send it in parts")

@@ -1,0 +1,186 @@
+"""The front of the service: what surrounds every request, and the short way of those that predict.
+
+Around every request: its id, its limits of number and time, the headers that keep browsers safe, its metrics and log
+line, and the last catch of an error. Predictions go from here to their endpoint; everything else goes to FastAPI.
+"""
+
+import asyncio
+import re
+import time
+import uuid
+from http import HTTPStatus
+from typing import Final
+
+from fastapi import FastAPI
+from prometheus_client import Counter, Histogram
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from slipway_api.body import BodyLimit, header
+from slipway_api.errors import DeadlineError, NotReadyError
+from slipway_api.metrics import Metrics
+from slipway_api.prediction_endpoint import PredictionPath, PredictionPaths
+from slipway_api.prediction_paths import PREDICTION_PATHS
+from slipway_api.problems import UNEXPECTED, error_response, problem_response
+from slipway_api.state import Services
+from slipway_core.logging import get_logger, request_context
+
+REQUEST_ID_HEADER: Final = b"x-request-id"
+REQUEST_ID_PATTERN = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
+UNMATCHED_ROUTE = "(no route)"
+# Not in HTTP's registry; what proxies write into their logs when a client leaves in mid-request.
+CLIENT_CLOSED_REQUEST = 499
+QUIET_ROUTES = frozenset({"/health/live", "/health/ready", "/metrics", "/v2/health/live", "/v2/health/ready", "/ping"})
+# These say how the service is, and say it also when it has too much to do.
+UNLIMITED_PATHS = QUIET_ROUTES
+KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+# OWASP Secure Headers Project: what an API answers, so that no browser shows, frames or keeps it.
+SECURITY_HEADERS: Final = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+)
+# The pages of /docs run the scripts that come with them.
+PAGE_POLICY: Final = (
+    b"content-security-policy",
+    b"default-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'",
+)
+STRICT_TRANSPORT: Final = (b"strict-transport-security", b"max-age=31536000")
+PAGES = ("/docs", "/static-offline-docs")
+
+log = get_logger("slipway.requests")
+
+
+class Front:
+    """The ASGI application that the server runs."""
+
+    def __init__(self, app: FastAPI, services: Services) -> None:
+        settings = services.settings
+        self.app = app
+        self.services = services
+        inside: ASGIApp = PredictionPaths(BodyLimit(app, settings.max_body_bytes), services, PREDICTION_PATHS)
+        if settings.cors_origins:
+            inside = CORSMiddleware(
+                inside,
+                allow_origins=list(settings.cors_origins),
+                allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+                allow_headers=["Authorization", "Content-Type", "X-Request-ID"],
+                expose_headers=["X-Request-ID", "Retry-After"],
+                max_age=600,
+            )
+        self._inside = inside
+        self._max_in_flight = settings.max_requests_in_flight
+        self._timeout_seconds = settings.request_timeout_seconds
+        self._in_flight = 0
+        self._record = RequestMetrics(services.metrics)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request, or the lifespan (ASGI)."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        given = header(scope, REQUEST_ID_HEADER)
+        known = given if REQUEST_ID_PATTERN.fullmatch(given) else str(uuid.uuid4()).encode()
+        request_id = known.decode()
+        scope.setdefault("state", {})["request_id"] = request_id
+        answer = _Answer(scope, send, known)
+        began = time.perf_counter()
+        self._in_flight += 1
+        try:
+            with request_context(request_id):
+                await self._handle(scope, receive, answer)
+                self._record(scope, answer.status, time.perf_counter() - began)
+        finally:
+            self._in_flight -= 1
+
+    async def _handle(self, scope: Scope, receive: Receive, answer: "_Answer") -> None:
+        try:
+            if self._in_flight > self._max_in_flight and scope["path"] not in UNLIMITED_PATHS:
+                busy = NotReadyError(
+                    f"more than {self._max_in_flight} requests are under way; try again in a moment", 1
+                )
+                await error_response(scope, busy)(scope, receive, answer.send)
+                return
+            async with asyncio.timeout(self._timeout_seconds):
+                await self._inside(scope, receive, answer.send)
+        except ClientDisconnect:
+            answer.status = CLIENT_CLOSED_REQUEST  # nobody is there to be answered
+        except TimeoutError:
+            if answer.is_begun:
+                raise
+            late = DeadlineError(f"the answer took longer than {self._timeout_seconds:g} s; ask for less at once")
+            await error_response(scope, late)(scope, receive, answer.send)
+        except Exception:
+            log.exception("request_failed", method=scope["method"], path=scope["path"])
+            if answer.is_begun and not answer.is_complete:
+                answer.status = HTTPStatus.INTERNAL_SERVER_ERROR
+                raise
+            if not answer.is_begun:
+                failed = problem_response(scope, HTTPStatus.INTERNAL_SERVER_ERROR, UNEXPECTED)
+                await failed(scope, receive, answer.send)
+
+
+class _Answer:
+    """Passes an answer on, with the headers that each has, and remembers how far it came."""
+
+    __slots__ = ("_headers", "_scope", "_send", "is_begun", "is_complete", "status")
+
+    def __init__(self, scope: Scope, send: Send, request_id: bytes) -> None:
+        self._scope = scope
+        self._send = send
+        self._headers = (REQUEST_ID_HEADER, request_id)
+        self.status: int = HTTPStatus.INTERNAL_SERVER_ERROR
+        self.is_begun = False
+        self.is_complete = False
+
+    async def send(self, message: Message) -> None:
+        """Pass one message on (ASGI)."""
+        if message["type"] == "http.response.start":
+            self.status, self.is_begun = message["status"], True
+            is_page = self._scope["path"].startswith(PAGES)
+            message["headers"] = [
+                *message["headers"],
+                self._headers,
+                *(SECURITY_HEADERS if not is_page else (*SECURITY_HEADERS[:-1], PAGE_POLICY)),
+            ]
+            if self._scope.get("scheme") == "https":
+                message["headers"].append(STRICT_TRANSPORT)
+        elif not message.get("more_body", False):
+            self.is_complete = True
+        await self._send(message)
+
+
+class RequestMetrics:
+    """Counts, times and logs requests. The metrics' children are looked up once for each label."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._counters: dict[tuple[str, str, int], Counter] = {}
+        self._timers: dict[tuple[str, str], Histogram] = {}
+
+    def __call__(self, scope: Scope, status: int, seconds: float) -> None:
+        """Record one request that was answered after some seconds."""
+        route = scope.get("route")
+        path = getattr(route, "path", UNMATCHED_ROUTE)
+        method = scope["method"] if scope["method"] in KNOWN_METHODS else "(other)"
+        counter = self._counters.get((method, path, status))
+        timer = self._timers.get((method, path))
+        if counter is None or timer is None:
+            counter = self._counters[method, path, status] = self._metrics.requests.labels(method, path, status)
+            timer = self._timers[method, path] = self._metrics.request_seconds.labels(method, path)
+        counter.inc()
+        timer.observe(seconds)
+        # A prediction that went well is in the prediction log.
+        if path in QUIET_ROUTES or (status == HTTPStatus.OK and isinstance(route, PredictionPath)):
+            if log.is_enabled_for(10):
+                log.debug("request", **_told(scope, method, status, seconds))
+            return
+        log.info("request", **_told(scope, method, status, seconds))
+
+
+def _told(scope: Scope, method: str, status: int, seconds: float) -> dict[str, object]:
+    return {"method": method, "path": scope["path"], "status": status, "duration_ms": round(seconds * 1000, 3)}

@@ -1,0 +1,116 @@
+"""Every call that predicts, whatever its protocol: who asks, how often, which model, what with; then the answer.
+
+This is the path that most requests take, so it is plain ASGI: no dependency is solved, nothing is parsed twice. The
+routes in `routers/` describe the same calls to OpenAPI.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Final
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from slipway_api.body import header, read_body
+from slipway_api.content import media_type
+from slipway_api.problems import error_response, problem_response
+from slipway_api.protocols.base import Answered, Incoming, Payload, Read
+from slipway_api.security import identify, may_predict
+from slipway_api.serving.served_model import ServedModel
+from slipway_api.state import Services
+from slipway_core.errors import SlipwayError
+from slipway_core.ids import uuid7
+
+# A body of this size is read, predicted and answered in about a millisecond; more would hold up the loop.
+INLINE_BYTES: Final = 8 * 1024
+
+JSON: Final = b"application/json"
+
+
+@dataclass(frozen=True)
+class PredictionPath:
+    """A call that predicts.
+
+    Attributes:
+        path: as OpenAPI has it; it may have the parameters `{name}` and `{version}`. Without a name it is the default
+            model's.
+        read: understands what clients of its protocol send.
+        is_public: whether it needs no token.
+    """
+
+    path: str
+    read: Read
+    is_public: bool = False
+    pattern: re.Pattern[str] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        pattern = re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", re.escape(self.path))
+        object.__setattr__(self, "pattern", re.compile(pattern))
+
+
+class PredictionPaths:
+    """Answers the calls that predict, and passes every other on."""
+
+    def __init__(self, app: ASGIApp, services: Services, paths: Sequence[PredictionPath]) -> None:
+        self._app = app
+        self._services = services
+        self._fixed = {path.path: path for path in paths if "{" not in path.path}
+        self._patterns = [path for path in paths if "{" in path.path]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request (ASGI)."""
+        asked = scope["path"].removeprefix(scope.get("root_path", ""))
+        path = self._fixed.get(asked)
+        if path is not None:
+            await self._answer(path, {}, scope, receive, send)
+            return
+        for path in self._patterns:
+            if match := path.pattern.fullmatch(asked):
+                await self._answer(path, match.groupdict(), scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+    async def _answer(
+        self, path: PredictionPath, asked: dict[str, str], scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        scope["route"] = path
+        if scope["method"] != "POST":
+            detail = f"{scope['path']} does not take {scope['method']}"
+            refused = problem_response(scope, HTTPStatus.METHOD_NOT_ALLOWED, detail, headers={"Allow": "POST"})
+            await refused(scope, receive, send)
+            return
+        try:
+            payload = await self._predict(path, asked, scope, receive)
+        except SlipwayError as error:
+            await error_response(scope, error)(scope, receive, send)
+            return
+        headers = [
+            (b"content-length", b"%d" % len(payload.body)),
+            (b"content-type", payload.content_type),
+            *payload.headers,
+        ]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": payload.body})
+
+    async def _predict(self, path: PredictionPath, asked: dict[str, str], scope: Scope, receive: Receive) -> Payload:
+        services = self._services
+        if not path.is_public:
+            caller = await identify(services, header(scope, b"authorization"))
+            may_predict(caller)
+            services.rate.take(caller.id)
+        model = services.models.get(asked.get("name", services.models.default_model))
+        incoming = Incoming(
+            body=await read_body(scope, receive, services.settings.max_body_bytes),
+            content_type=media_type(header(scope, b"content-type").decode("latin-1")),
+            headers=scope["headers"],
+            max_rows=services.settings.max_rows,
+        )
+        if len(incoming.body) <= INLINE_BYTES:
+            return self._work(path.read, model, incoming)
+        return await services.pool.run(self._work, path.read, model, incoming)
+
+    def _work(self, read: Read, model: ServedModel, incoming: Incoming) -> Payload:
+        query = read(model, incoming)
+        outputs = self._services.predictor.run(model, query.matrix)
+        return query.write(Answered(uuid7(), model, outputs))

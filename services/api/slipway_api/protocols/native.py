@@ -1,0 +1,74 @@
+"""The project's own protocol: `{"features": …}` for `{"prediction": …, "label": …, "probabilities": …}`."""
+
+import json
+from typing import Any
+
+import orjson
+
+from slipway_api.content import check_json
+from slipway_api.errors import InvalidInputError, TooLargeError
+from slipway_api.protocols.base import Answered, Incoming, Payload, Query
+from slipway_api.serving.served_model import ServedModel
+from slipway_core.errors import Problem
+from slipway_core.signature import MAX_PROBLEMS
+
+
+def read(model: ServedModel, incoming: Incoming) -> Query:
+    """Understand a request for rows.
+
+    Raises:
+        UnsupportedMediaTypeError: it does not say that it is JSON.
+        InvalidInputError: it is not, or not an object with `features`.
+        FeaturesError: the rows do not fit the signature.
+        TooLargeError: there are too many rows.
+    """
+    check_json(incoming.content_type)
+    return Query(model.signature.matrix(_features(incoming.body, incoming.max_rows)), write)
+
+
+def write(answered: Answered) -> Payload:
+    """Return the answer: one entry a row."""
+    model, outputs = answered.model, answered.outputs
+    body: dict[str, Any] = {
+        "id": answered.id,
+        "model": model.name,
+        "version": model.version,
+        "prediction": outputs.prediction,
+    }
+    classes = model.manifest.classes
+    if classes is not None and outputs.scores is not None:
+        body["label"] = [classes[index] for index in outputs.prediction.tolist()]
+        body["probabilities"] = outputs.scores
+    return Payload(orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY))
+
+
+def _features(content: bytes, max_rows: int) -> Any:  # noqa: ANN401  # what a client sent may be anything
+    body = parse_json(content)
+    if not isinstance(body, dict):
+        raise InvalidInputError([Problem(("body",), 'the body must be an object: {"features": …}')])
+    if len(body) != 1 or "features" not in body:
+        problems = [] if "features" in body else [Problem(("features",), "the field 'features' is missing")]
+        problems += [
+            Problem((key,), f"there is no field {key!r}; send 'features'") for key in body if key != "features"
+        ]
+        raise InvalidInputError(problems[:MAX_PROBLEMS])
+    features = body["features"]
+    if isinstance(features, list) and len(features) > max_rows and isinstance(features[0], list | dict):
+        raise TooLargeError(f"{len(features)} rows are over the limit of {max_rows}; send them in parts")
+    return features
+
+
+def parse_json(content: bytes) -> Any:  # noqa: ANN401
+    """Parse JSON, with NaN and infinities, so that they can be refused by their place.
+
+    Raises:
+        InvalidInputError: it is not JSON.
+    """
+    try:
+        return orjson.loads(content)
+    except orjson.JSONDecodeError as error:
+        message = f"the body is not JSON: line {error.lineno}, column {error.colno}"
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise InvalidInputError([Problem(("body",), message)]) from error
