@@ -6,17 +6,15 @@ Run by `make bench`. The figures depend on the machine and on what else it does;
 import argparse
 import os
 import re
-import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+from benchmarks.servers import free_port, is_up, process, report, wait_until
 
 from slipway_core.registry.events import history
 from slipway_core.registry.mlflow import MlflowRegistry
@@ -24,45 +22,6 @@ from slipway_core.registry.mlflow import MlflowRegistry
 PASSWORD = "measured-once-only"  # noqa: S105  # of an account that lives as long as the measurement
 ROW = {"features": [5.1, 3.5, 1.4, 0.2]}
 CLIENTS = 4
-
-
-def free_port() -> int:
-    """Return a port on loopback that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 120.0) -> float:
-    """Return after how many seconds a condition came about."""
-    began = time.perf_counter()
-    while not condition():
-        if time.perf_counter() - began > seconds:
-            raise SystemExit("a condition did not come about in time; the figures end here")
-        time.sleep(0.01)
-    return time.perf_counter() - began
-
-
-@contextmanager
-def process(command: Sequence[str], log: Path, environment: dict[str, str] | None = None) -> Iterator[int]:
-    """Run a command, yield its process id, and ask it to end after the block."""
-    with log.open("ab") as output:
-        running = subprocess.Popen(  # noqa: S603  # our own commands
-            command, env={**os.environ, **(environment or {})}, stdout=output, stderr=subprocess.STDOUT
-        )
-    try:
-        yield running.pid
-    finally:
-        running.terminate()
-        running.wait(30)
-
-
-def is_up(url: str) -> bool:
-    """Tell whether a GET of a URL succeeds."""
-    try:
-        return httpx.get(url, timeout=5).is_success
-    except httpx.HTTPError:
-        return False
 
 
 class Client:
@@ -100,11 +59,6 @@ def pss_megabytes(pid: int) -> float | None:
         return None
     found = re.search(r"^Pss:\s+(\d+) kB", rollup, re.MULTILINE)
     return int(found[1]) / 1024 if found else None
-
-
-def report(name: str, value: float | None, unit: str) -> None:
-    """Print one figure."""
-    print(f"{name:<58} {'not told here' if value is None else f'{value:8.2f} {unit}'}", flush=True)
 
 
 def measure_starts(home: Path, rounds: int) -> None:

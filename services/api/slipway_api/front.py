@@ -24,7 +24,7 @@ from slipway_api.prediction_endpoint import PredictionPath, PredictionPaths
 from slipway_api.prediction_paths import PREDICTION_PATHS
 from slipway_api.problems import UNEXPECTED, error_response, problem_response
 from slipway_api.state import Services
-from slipway_core.logging import get_logger, request_context
+from slipway_core.logging import RequestContext, get_logger
 
 REQUEST_ID_HEADER: Final = b"x-request-id"
 REQUEST_ID_PATTERN = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
@@ -76,7 +76,7 @@ class Front:
         self._max_in_flight = settings.max_requests_in_flight
         self._timeout_seconds = settings.request_timeout_seconds
         self._in_flight = 0
-        self._record = RequestMetrics(services.metrics)
+        self._record = RequestMetrics(services.metrics, tells_all=settings.log_level == "debug")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request, or the lifespan (ASGI)."""
@@ -91,7 +91,7 @@ class Front:
         began = time.perf_counter()
         self._in_flight += 1
         try:
-            with request_context(request_id):
+            with RequestContext(request_id):
                 await self._handle(scope, receive, answer)
                 self._record(scope, answer.status, time.perf_counter() - began)
         finally:
@@ -157,8 +157,9 @@ class _Answer:
 class RequestMetrics:
     """Counts, times and logs requests. The metrics' children are looked up once for each label."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, *, tells_all: bool) -> None:
         self._metrics = metrics
+        self._tells_all = tells_all
         self._counters: dict[tuple[str, str, int], Counter] = {}
         self._timers: dict[tuple[str, str], Histogram] = {}
 
@@ -174,13 +175,11 @@ class RequestMetrics:
             timer = self._timers[method, path] = self._metrics.request_seconds.labels(method, path)
         counter.inc()
         timer.observe(seconds)
-        # A prediction that went well is in the prediction log.
-        if path in QUIET_ROUTES or (status == HTTPStatus.OK and isinstance(route, PredictionPath)):
-            if log.is_enabled_for(10):
-                log.debug("request", **_told(scope, method, status, seconds))
-            return
-        log.info("request", **_told(scope, method, status, seconds))
-
-
-def _told(scope: Scope, method: str, status: int, seconds: float) -> dict[str, object]:
-    return {"method": method, "path": scope["path"], "status": status, "duration_ms": round(seconds * 1000, 3)}
+        if status == HTTPStatus.OK and isinstance(route, PredictionPath):
+            # It is in the prediction log; an event that is not written either would cost as much as its validation.
+            tell = log.debug if self._tells_all else None
+        else:
+            tell = log.debug if path in QUIET_ROUTES else log.info
+        if tell is not None:
+            duration_ms = round(seconds * 1000, 3)
+            tell("request", method=method, path=scope["path"], status=status, duration_ms=duration_ms)

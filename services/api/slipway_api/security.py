@@ -25,7 +25,7 @@ async def identify(services: Services, authorization: bytes) -> Caller:
     scheme, _, token = authorization.partition(b" ")
     if scheme.lower() != b"bearer" or not token.strip():
         raise AuthenticationError("this needs a token: send `Authorization: Bearer …` with one from POST /token")
-    claims = services.tokens.verify(token.strip().decode("latin-1"))
+    claims = services.tokens.verify(token.strip())
     await services.accounts.opened()
     return services.accounts.caller(claims.user_id, claims.version)
 

@@ -16,6 +16,9 @@ AUDIENCE = "slipway-api"
 CLOCK_SKEW_SECONDS = 30
 REQUIRED_CLAIMS = ("sub", "exp", "iat", "jti", "iss", "aud", "role", "ver")
 REFUSED = "the token is not valid; get a new one from POST /token"
+EXPIRED = "the token has expired; get a new one from POST /token"
+# Of verified tokens that are remembered: about 1 MB.
+MAX_REMEMBERED = 2048
 
 
 @dataclass(frozen=True)
@@ -25,19 +28,27 @@ class Claims:
     Attributes:
         user_id: the account's immutable id.
         version: the account's version when the token was made; an older one is refused.
+        expires: seconds since the epoch.
     """
 
     user_id: uuid.UUID
     version: int
+    expires: float
 
 
 class Tokens:
-    """Makes and verifies tokens with one key."""
+    """Makes and verifies tokens with one key.
+
+    A signature costs a hundred times what a look into a dictionary does, and a client sends the same token again and
+    again, so what was verified is remembered until it expires. Whether its account may still use it is not: that is
+    asked of the accounts at every call.
+    """
 
     def __init__(self, secret_key: str, ttl_seconds: int, clock: Callable[[], float] = time.time) -> None:
         self._key = secret_key
         self.ttl_seconds = ttl_seconds
         self._clock = clock
+        self._remembered: dict[bytes, Claims] = {}
 
     def issue(self, account: Account) -> str:
         """Return a new token for an account (RFC 7519, signed with HMAC-SHA256)."""
@@ -56,17 +67,29 @@ class Tokens:
         token: str = jwt.encode(claims, self._key, algorithm=ALGORITHM)
         return token
 
-    def verify(self, token: str) -> Claims:
+    def verify(self, token: bytes) -> Claims:
         """Check a token's signature, times, issuer and audience.
 
         Raises:
             AuthenticationError: it is refused.
         """
+        claims = self._remembered.get(token)
+        if claims is None:
+            claims = self._read(token)
+            if len(self._remembered) >= MAX_REMEMBERED:  # the one that has been there longest makes room
+                self._remembered.pop(next(iter(self._remembered)), None)
+            self._remembered[token] = claims
+        if not self._clock() < claims.expires:
+            self._remembered.pop(token, None)
+            raise AuthenticationError(EXPIRED)
+        return claims
+
+    def _read(self, token: bytes) -> Claims:
         options = {f"require_{name}": True for name in REQUIRED_CLAIMS if name not in {"exp", "role", "ver"}}
         try:
             # The clock is ours, so that it can be set in tests: the library checks no times.
             claims = jwt.decode(
-                token,
+                token.decode("ascii"),
                 self._key,
                 algorithms=[ALGORITHM],
                 audience=AUDIENCE,
@@ -81,5 +104,5 @@ class Tokens:
         if type(version) is not int or max(issued, begins) > now + CLOCK_SKEW_SECONDS:
             raise AuthenticationError(REFUSED)
         if not now < expires:
-            raise AuthenticationError("the token has expired; get a new one from POST /token")
-        return Claims(user_id, version)
+            raise AuthenticationError(EXPIRED)
+        return Claims(user_id, version, expires)

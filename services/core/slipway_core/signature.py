@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Sequence
+from itertools import chain
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,8 @@ SHOWN = 100
 ROOT = "features"
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 
+NUMBERS = frozenset({float, int})
+
 FloatMatrix = NDArray[np.float32]
 
 
@@ -26,6 +30,9 @@ class Signature:
         self._name_set = frozenset(self.names)
         self._minimum = np.array([-np.inf if c.min is None else c.min for c in inputs], dtype=np.float32)
         self._maximum = np.array([np.inf if c.max is None else c.max for c in inputs], dtype=np.float32)
+        self._ranges = tuple(zip(self._minimum.tolist(), self._maximum.tolist(), strict=True))
+        first, *others = self.names
+        self._values_of = itemgetter(*self.names) if others else lambda row: (row[first],)
 
     def matrix(self, features: Any) -> FloatMatrix:  # noqa: ANN401  # what a client sent may be anything
         """Turn `features` into an (n_rows, n_features) float32 matrix.
@@ -38,6 +45,44 @@ class Signature:
             FeaturesError: naming each place that is wrong. Booleans, strings, NaN, infinities and numbers beyond
                 float32 are refused; integers are taken as floats.
         """
+        matrix = self._quick(features)
+        return self._checked(features) if matrix is None else matrix
+
+    def _quick(self, features: Any) -> FloatMatrix | None:  # noqa: ANN401
+        """Convert rows without fault by what runs in C, as most are; None where a look at each value is due."""
+        if type(features) is list and features:
+            rows = features if type(features[0]) in {list, dict} else [features]
+        else:
+            rows = [features]
+        values = self._flat(rows)
+        if values is None or not NUMBERS.issuperset(map(type, values)):  # a bool is an int to Python, not to us
+            return None
+        if len(rows) == 1:
+            for value in values:
+                if not -FLOAT32_MAX <= value <= FLOAT32_MAX:  # NaN is not, either
+                    return None
+            return np.array([values], dtype=np.float32)
+        try:
+            wide = np.array(values, dtype=np.float64)
+        except OverflowError:
+            return None
+        if wide.min() >= -FLOAT32_MAX and wide.max() <= FLOAT32_MAX:
+            return wide.astype(np.float32).reshape(len(rows), -1)
+        return None
+
+    def _flat(self, rows: list[Any]) -> list[Any] | None:
+        """Return all values one after another; None if the rows are not of one kind and of the right width."""
+        kinds = set(map(type, rows))
+        if kinds not in ({list}, {dict}) or set(map(len, rows)) != {len(self.names)}:
+            return None
+        if kinds == {dict}:
+            try:
+                rows = list(map(self._values_of, rows))
+            except KeyError:
+                return None
+        return list(chain.from_iterable(rows))
+
+    def _checked(self, features: Any) -> FloatMatrix:  # noqa: ANN401
         rows = self._rows(features)
         problems: list[Problem] = []
         values = []
@@ -52,6 +97,8 @@ class Signature:
 
     def count_out_of_range(self, matrix: FloatMatrix) -> int:
         """Count the values of an (n_rows, n_features) float32 matrix that lie outside the trained range."""
+        if len(matrix) == 1:  # numpy would take longer to begin
+            return sum(not low <= v <= high for v, (low, high) in zip(matrix[0].tolist(), self._ranges, strict=True))
         return int(np.count_nonzero((matrix < self._minimum) | (matrix > self._maximum)))
 
     def _rows(self, features: Any) -> list[Any]:  # noqa: ANN401

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
+from slipway_core.logging import add_request_id
 from slipway_core.registry import Registry
 from slipway_core.registry.memory import InMemoryRegistry
 from support.api import Database, RunningApi, StartApi, make_database, running_api
@@ -22,7 +22,7 @@ from support.serving import Serving
 @pytest.fixture(autouse=True)
 def logs() -> Iterator[list[EventDict]]:
     """Every event that is logged during the test; nothing is printed."""
-    with capture_logs(processors=[structlog.contextvars.merge_contextvars]) as events:
+    with capture_logs(processors=[add_request_id]) as events:
         yield events
 
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import pytest
 import structlog
 
-from slipway_core.logging import configure_logging, get_logger, request_context
+from slipway_core.logging import RequestContext, configure_logging, get_logger
 
 CHATTY = ("httpx", "httpcore", "alembic.runtime.plugins")
 
@@ -66,7 +66,7 @@ def test_an_event_is_one_json_object_on_one_line(capsys: pytest.CaptureFixture[s
 def test_the_standard_librarys_loggers_take_the_same_form(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logging("info", "json")
 
-    with request_context("abc"):
+    with RequestContext("abc"):
         logging.getLogger("uvicorn.error").warning("listening on port %d", 8000)
 
     (event,) = events(capsys)
@@ -150,7 +150,7 @@ def test_the_request_id_is_on_every_event_of_the_request_and_on_none_after(capsy
     configure_logging("info", "json")
     log = get_logger("slipway.test")
 
-    with request_context("abc"):
+    with RequestContext("abc"):
         log.info("first")
         get_logger("slipway.other").info("second")
     log.info("after")
@@ -161,7 +161,7 @@ def test_the_request_id_is_on_every_event_of_the_request_and_on_none_after(capsy
 def test_the_request_id_goes_with_a_request_that_fails(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logging("info", "json")
 
-    with pytest.raises(RuntimeError), request_context("abc"):
+    with pytest.raises(RuntimeError), RequestContext("abc"):
         raise RuntimeError
     get_logger("slipway.test").info("after")
 
@@ -172,8 +172,8 @@ def test_an_inner_request_id_gives_way_to_the_outer_one(capsys: pytest.CaptureFi
     configure_logging("info", "json")
     log = get_logger("slipway.test")
 
-    with request_context("outer"):
-        with request_context("inner"):
+    with RequestContext("outer"):
+        with RequestContext("inner"):
             log.info("within")
         log.info("after")
 
@@ -185,7 +185,7 @@ def test_requests_at_the_same_time_keep_their_own_ids(capsys: pytest.CaptureFixt
     log = get_logger("slipway.test")
 
     async def request(name: str, mine: asyncio.Event, other: asyncio.Event) -> None:
-        with request_context(name):
+        with RequestContext(name):
             mine.set()
             await other.wait()
             await asyncio.to_thread(log.info, "in_a_thread", expected=name)

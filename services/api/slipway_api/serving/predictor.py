@@ -1,5 +1,6 @@
 """From a matrix to a model's outputs, timed, counted and checked."""
 
+import math
 import time
 from typing import NamedTuple
 
@@ -59,11 +60,17 @@ class Predictor:
 def _checked(model: ServedModel, outputs: Outputs) -> Outputs:
     prediction, scores, classes = outputs.prediction, outputs.scores, model.manifest.classes
     values = prediction if scores is None else scores
-    if not np.isfinite(values).all():
+    # Of one row, Python's own sums and comparisons are done before numpy's have begun.
+    few = values.ravel().tolist() if len(values) == 1 else None
+    if not (np.isfinite(values).all() if few is None else math.isfinite(sum(few))):
         raise InvalidInputError([Problem(("features",), "the model has no finite answer for these values")])
     if classes is None or scores is None:
         return outputs
-    if prediction.min() < 0 or prediction.max() >= len(classes):
+    if not (
+        prediction.min() >= 0 and prediction.max() < len(classes) if few is None else 0 <= prediction[0] < len(classes)
+    ):
         raise BundleError(f"the graph of {model.name} {model.version} gives a class that its manifest does not name")
+    if few is not None and min(few) >= 0 and max(few) <= 1:
+        return outputs
     # Sums in float32 end a hair beside 0 and 1.
     return Outputs(prediction, np.minimum(np.maximum(scores, np.float32(0)), np.float32(1)))
