@@ -1,12 +1,10 @@
 """The composition root: from the environment to a running server."""
 
 import argparse
+import contextlib
 import os
-import socket
 import sys
 from collections.abc import Sequence
-
-import uvicorn
 
 from slipway_api.accounts import Accounts, AccountStore
 from slipway_api.app import create_app
@@ -14,6 +12,7 @@ from slipway_api.front import Front
 from slipway_api.metrics import Metrics
 from slipway_api.passwords import Passwords
 from slipway_api.rates import PredictionRate
+from slipway_api.server import run
 from slipway_api.serving.bundle_cache import BundleCache
 from slipway_api.serving.loader import Loader
 from slipway_api.serving.model_store import ModelStore
@@ -22,13 +21,12 @@ from slipway_api.serving.work_pool import WorkPool
 from slipway_api.settings import ApiSettings
 from slipway_api.state import Services
 from slipway_api.tokens import Tokens
-from slipway_core.errors import ConfigurationError, SlipwayError
+from slipway_core.errors import SlipwayError
 from slipway_core.logging import configure_logging
 from slipway_core.registry import Registry
 from slipway_core.settings import load_settings
 
 REGISTRY_TIMEOUT_SECONDS = 5.0
-SHUTDOWN_SECONDS = 10
 
 
 def build(settings: ApiSettings, registry: Registry) -> Front:
@@ -52,9 +50,16 @@ def build(settings: ApiSettings, registry: Registry) -> Front:
         tokens=Tokens(settings.secret_key.get_secret_value(), settings.token_ttl_seconds),
         predictor=Predictor(metrics),
         pool=WorkPool(settings.max_waiting),
-        rate=PredictionRate(settings.predictions_per_minute),
+        rate=PredictionRate(settings.predictions_per_minute / settings.workers),
     )
     return Front(create_app(services), services)
+
+
+def worker() -> Front:
+    """Build what one of several workers runs, from the environment that it was started with."""
+    settings = load_settings(ApiSettings)
+    configure_logging(settings.log_level, settings.log_format)
+    return build(settings, settings.open_registry(REGISTRY_TIMEOUT_SECONDS))
 
 
 def serve(settings: ApiSettings) -> None:
@@ -63,43 +68,27 @@ def serve(settings: ApiSettings) -> None:
     Raises:
         ConfigurationError: the address cannot be listened on.
     """
-    registry = settings.open_registry(REGISTRY_TIMEOUT_SECONDS)
-    config = uvicorn.Config(
-        build(settings, registry),
-        host=settings.host,
-        port=settings.port,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
-    )
-    listener = _listen(settings.host, settings.port)
-    try:
-        uvicorn.Server(config).run(sockets=[listener])
-    finally:
-        listener.close()
-        registry.close()
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=2048)
-    except OSError as error:
-        reason = (error.strerror or "").partition(" (")[0]  # Python adds the address once more
-        raise ConfigurationError(
-            f"cannot listen on {host} port {port} ({reason}): set SLIPWAY_HOST and SLIPWAY_PORT"
-        ) from error
+    with contextlib.closing(settings.open_registry(REGISTRY_TIMEOUT_SECONDS)) as registry:
+        run(settings, lambda: build(settings, registry))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run `slipway-api serve`, `slipway-api migrate` or `slipway-api check`."""
     parser = argparse.ArgumentParser(prog="slipway-api", description="Slipway's inference API.")
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("serve", help="Listen and answer.")
+    serving = commands.add_parser("serve", help="Listen and answer.")
+    serving.add_argument("--workers", help="How many processes answer (SLIPWAY_WORKERS).")
+    serving.add_argument(
+        "--forwarded-allow-ips", help="Whose X-Forwarded-* headers are believed (FORWARDED_ALLOW_IPS)."
+    )
     commands.add_parser("migrate", help="Bring the database's tables up to date.")
     commands.add_parser("check", help="Say whether the settings are right, and start nothing.")
-    command = parser.parse_args(arguments).command
+    given = vars(parser.parse_args(arguments))
+    command = given.pop("command")
+    # Workers read the environment, too.
+    for name, variable in {"workers": "SLIPWAY_WORKERS", "forwarded_allow_ips": "FORWARDED_ALLOW_IPS"}.items():
+        if given.get(name) is not None:
+            os.environ[variable] = given[name]
     try:
         settings = load_settings(ApiSettings)
         configure_logging(settings.log_level, settings.log_format)

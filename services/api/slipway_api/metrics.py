@@ -1,4 +1,10 @@
-"""The API's Prometheus metrics. Each app has a registry of its own, so that two in one process do not mix."""
+"""The API's Prometheus metrics. Each app has a registry of its own, so that two in one process do not mix.
+
+Several workers add theirs up by files, in the library's multiprocess mode: what each has counted is summed, and of a
+state that each knows for itself the worst is told.
+"""
+
+import os
 
 from prometheus_client import (
     CollectorRegistry,
@@ -10,6 +16,7 @@ from prometheus_client import (
     ProcessCollector,
     generate_latest,
 )
+from prometheus_client.multiprocess import MultiProcessCollector
 
 LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 INFERENCE_BUCKETS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0)
@@ -20,9 +27,11 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        ProcessCollector(registry=self.registry)
-        PlatformCollector(registry=self.registry)
-        GCCollector(registry=self.registry)
+        self._is_shared = "PROMETHEUS_MULTIPROC_DIR" in os.environ
+        if not self._is_shared:  # what these tell is of one process
+            ProcessCollector(registry=self.registry)
+            PlatformCollector(registry=self.registry)
+            GCCollector(registry=self.registry)
 
         self.requests = Counter(
             "slipway_http_requests_total",
@@ -60,6 +69,7 @@ class Metrics:
         self.accounts_up = Gauge(
             "slipway_accounts_up",
             "1 if the accounts were read from the database last time.",
+            multiprocess_mode="livemin",
             registry=self.registry,
         )
 
@@ -67,6 +77,7 @@ class Metrics:
             "slipway_model_info",
             "1 for each version that is served.",
             ["model", "version"],
+            multiprocess_mode="livemax",
             registry=self.registry,
         )
         self.model_loads = Counter(
@@ -85,16 +96,21 @@ class Metrics:
             "slipway_model_load_failing",
             "1 while Production's version cannot be loaded.",
             ["model"],
+            multiprocess_mode="livemax",
             registry=self.registry,
         )
         self.model_alias_missing = Gauge(
             "slipway_model_alias_missing",
             "1 while a served model has no Production alias.",
             ["model"],
+            multiprocess_mode="livemax",
             registry=self.registry,
         )
         self.registry_up = Gauge(
-            "slipway_registry_up", "1 if the model registry answered last time.", registry=self.registry
+            "slipway_registry_up",
+            "1 if the model registry answered last time.",
+            multiprocess_mode="livemin",
+            registry=self.registry,
         )
         self.registry_failures = Counter(
             "slipway_registry_failures_total",
@@ -104,4 +120,15 @@ class Metrics:
 
     def render(self) -> bytes:
         """Return the page in Prometheus' text format."""
-        return generate_latest(self.registry)
+        if not self._is_shared:
+            return generate_latest(self.registry)
+        everybodys = CollectorRegistry()
+        MultiProcessCollector(everybodys)  # type: ignore[no-untyped-call]
+        return generate_latest(everybodys)
+
+    def forget(self, gauge: Gauge, *labels: str) -> None:
+        """End a gauge's series; where workers share metrics it can only be set to 0."""
+        if self._is_shared:
+            gauge.labels(*labels).set(0)
+        else:
+            gauge.remove(*labels)

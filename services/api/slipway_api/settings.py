@@ -33,6 +33,15 @@ class ApiSettings(RegistrySettings):
     host: str = Field(default="127.0.0.1", description="The address that the API listens on.")
     port: int = Field(default=8000, ge=0, le=65535, description="The port that the API listens on.")
 
+    workers: int = Field(
+        default=1, ge=1, le=64, description="How many processes answer; above 1 the database must be PostgreSQL."
+    )
+    forwarded_allow_ips: str = Field(
+        default="127.0.0.1,::1",
+        validation_alias="FORWARDED_ALLOW_IPS",
+        description="The proxies whose X-Forwarded-For and -Proto are believed: addresses, networks, or `*`.",
+    )
+
     secret_key: SecretStr = Field(
         validation_alias="SECRET_KEY",
         description="Signs the tokens (HS256): 32 characters or more, random. `slipway env` makes one.",
@@ -119,6 +128,15 @@ class ApiSettings(RegistrySettings):
             raise ValueError(
                 f"SLIPWAY_DEFAULT_MODEL is {self.default_model}, which SLIPWAY_MODELS does not name: add it there, or "
                 "name one of those as the default"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_workers(self) -> Self:
+        if self.workers > 1 and self.database_url.get_secret_value().startswith("sqlite"):
+            raise ValueError(
+                f"{self.workers} workers need a database that several processes can write: set DATABASE_URL to "
+                "postgresql://USER:PASSWORD@HOST/NAME, or SLIPWAY_WORKERS to 1"
             )
         return self
 

@@ -1,8 +1,11 @@
-"""What surrounds every request: its id, its size limit, its log line, and the last catch of an error."""
+"""What surrounds every request: its id, its limits, its log line, its headers, and the last catch of an error."""
 
+import asyncio
+import threading
 import uuid
 from collections.abc import AsyncIterator, Iterator
 
+import httpx
 import pytest
 from fastapi import FastAPI
 from starlette.responses import StreamingResponse
@@ -12,6 +15,9 @@ from structlog.typing import EventDict
 from slipway_api.accounts import Role
 from slipway_core.registry.memory import InMemoryRegistry
 from support.api import LOOPBACK, RunningApi, StartApi
+from support.waiting import wait_for
+
+SETOSA = [5.1, 3.5, 1.4, 0.2]
 
 
 @pytest.mark.parametrize("given", ["abc", "0b6d1d5e-9d0f-4f6e-8a53-1d3f5f0a9f2c", "a.b_c:d-E9", "x" * 128])
@@ -164,3 +170,167 @@ def test_a_client_that_goes_away_is_no_fault_of_ours(
     assert "request_failed" not in [entry["event"] for entry in logs]
     counted = [(labels["route"], labels["status"]) for labels in api.samples("slipway_http_requests_total")]
     assert counted == [(path, "499")]
+
+
+# Limits
+
+
+class Gate:
+    """A route that answers once it is opened."""
+
+    def __init__(self) -> None:
+        self.opened = asyncio.Event()
+        self.entered = 0
+
+    def add_to(self, app: FastAPI) -> None:
+        async def wait() -> None:
+            self.entered += 1
+            await self.opened.wait()
+
+        app.add_api_route("/gate", wait)
+
+
+def test_more_requests_than_may_be_under_way_are_sent_away_and_health_is_not(
+    start_api: StartApi, registry: InMemoryRegistry
+) -> None:
+    gate = Gate()
+    api = start_api(registry, prepare=gate.add_to, max_requests_in_flight=2)
+    waiting = [api.send("GET", "/gate") for _ in range(2)]
+    wait_for(lambda: gate.entered == 2, what="two requests under way")
+
+    refused = api.post("/predict", role=Role.USER, json={"features": SETOSA})
+    healthy = api.get("/health/live")
+    api.portal.call(gate.opened.set)
+
+    assert refused.status_code == 503
+    assert refused.headers["Retry-After"] == "1"
+    assert refused.json()["detail"] == "more than 2 requests are under way; try again in a moment"
+    assert healthy.status_code == 200
+    assert [one.result(timeout=30).status_code for one in waiting] == [200, 200]
+    assert api.post("/predict", role=Role.USER, json={"features": SETOSA}).status_code == 200
+
+
+def test_an_answer_that_takes_too_long_is_given_up(start_api: StartApi, registry: InMemoryRegistry) -> None:
+    api = start_api(registry, prepare=Gate().add_to, request_timeout_seconds=0.05)
+
+    answer = api.get("/gate")
+
+    assert answer.status_code == 504
+    assert answer.json()["detail"] == "the answer took longer than 0.05 s; ask for less at once"
+    assert api.sample("slipway_http_requests_total", method="GET", route="/gate", status="504") == 1
+
+
+def test_a_body_that_never_ends_is_given_up(start_api: StartApi, registry: InMemoryRegistry) -> None:
+    api = start_api(registry, request_timeout_seconds=0.05)
+    headers = [
+        (b"authorization", f"Bearer {api.token(Role.USER)}".encode()),
+        (b"content-type", b"application/json"),
+    ]
+    sent: list[Message] = []
+
+    async def upload_for_ever() -> None:
+        async def receive() -> Message:
+            await asyncio.Event().wait()
+            raise AssertionError
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        scope = {"type": "http", "method": "POST", "path": "/predict", "headers": headers, "query_string": b""}
+        await api.front({**scope, "client": LOOPBACK}, receive, send)
+
+    api.portal.call(upload_for_ever)
+
+    assert sent[0]["status"] == 504
+
+
+def test_an_account_may_predict_so_often_and_no_oftener(start_api: StartApi, registry: InMemoryRegistry) -> None:
+    api = start_api(registry, predictions_per_minute=30)  # in bursts of three
+    asked = [api.post("/predict", role=Role.USER, json={"features": SETOSA}) for _ in range(4)]
+
+    assert [answer.status_code for answer in asked] == [200, 200, 200, 429]
+    assert 1 <= int(asked[-1].headers["Retry-After"]) <= 2
+    assert api.post("/predict", role=Role.ADMIN, json={"features": SETOSA}).status_code == 200
+
+
+def test_large_requests_that_find_no_place_in_the_queue_are_sent_away(
+    start_api: StartApi, registry: InMemoryRegistry
+) -> None:
+    api = start_api(registry, max_waiting=0)
+    release = threading.Event()
+    pool = api.services.pool
+    places = pool._places._value
+
+    async def hold() -> None:
+        await pool.run(release.wait, 30)
+
+    held = [api.portal.start_task_soon(hold) for _ in range(places)]
+    wait_for(lambda: pool._places._value == 0, what="every thread to be busy")
+    large = {"features": [SETOSA] * 1_000}
+    refused = api.post("/predict", role=Role.USER, json=large)
+    small = api.post("/predict", role=Role.USER, json={"features": SETOSA})
+    release.set()
+    for one in held:
+        one.result(timeout=30)
+
+    assert refused.status_code == 503
+    assert "queue" in refused.json()["detail"]
+    assert small.status_code == 200
+    assert api.post("/predict", role=Role.USER, json=large).status_code == 200
+
+
+# What browsers are told
+
+
+@pytest.mark.parametrize("path", ["/", "/health/live", "/models", "/nowhere", "/predict"])
+def test_every_answer_tells_browsers_to_keep_and_show_nothing(api: RunningApi, path: str) -> None:
+    headers = api.get(path).headers
+
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["X-Frame-Options"] == "DENY"
+    assert headers["Cache-Control"] == "no-store"
+    assert headers["Content-Security-Policy"] == "default-src 'none'; frame-ancestors 'none'"
+    assert "Strict-Transport-Security" not in headers
+
+
+def test_the_documentation_may_run_its_own_scripts_alone(api: RunningApi) -> None:
+    policy = api.get("/docs").headers["Content-Security-Policy"]
+
+    assert "default-src 'self'" in policy
+    assert "frame-ancestors 'none'" in policy
+
+
+def test_behind_tls_browsers_are_told_to_stay_there(api: RunningApi) -> None:
+    transport = httpx.ASGITransport(api.front)
+
+    async def ask() -> httpx.Response:
+        async with httpx.AsyncClient(transport=transport, base_url="https://slipway") as http:
+            return await http.get("/health/live")
+
+    assert "max-age" in api.portal.call(ask).headers["Strict-Transport-Security"]
+
+
+PREFLIGHT = {"Origin": "https://app.example.com", "Access-Control-Request-Method": "POST"}
+
+
+def test_no_page_of_another_origin_is_let_in_by_default(api: RunningApi) -> None:
+    answer = api.request("OPTIONS", "/predict", headers=PREFLIGHT)
+
+    assert answer.status_code == 405
+    assert "Access-Control-Allow-Origin" not in answer.headers
+
+
+def test_pages_of_the_origins_that_are_named_may_call(start_api: StartApi, registry: InMemoryRegistry) -> None:
+    api = start_api(registry, cors_origins=("https://app.example.com",))
+
+    asked = api.request("OPTIONS", "/predict", headers=PREFLIGHT)
+    answered = api.post(
+        "/predict", role=Role.USER, json={"features": SETOSA}, headers={"Origin": "https://app.example.com"}
+    )
+    other = api.request("OPTIONS", "/predict", headers={**PREFLIGHT, "Origin": "https://evil.example.com"})
+
+    assert asked.status_code == 200
+    assert asked.headers["Access-Control-Allow-Origin"] == "https://app.example.com"
+    assert answered.status_code == 200
+    assert answered.headers["Access-Control-Allow-Origin"] == "https://app.example.com"
+    assert "Access-Control-Allow-Origin" not in other.headers

@@ -203,7 +203,7 @@ class ModelStore:
         self._served = {**self._served, model.name: model}
         self._clear_failure(model.name)
         if before is not None and before.version != model.version:
-            self._metrics.model_info.remove(model.name, before.version)
+            self._metrics.forget(self._metrics.model_info, model.name, before.version)
         self._metrics.model_info.labels(model.name, model.version).set(1)
         self._metrics.model_loads.labels(model.name).inc()
         log.info(
@@ -220,7 +220,7 @@ class ModelStore:
         self._served = {key: value for key, value in self._served.items() if key != name}
         self._aliases.pop(name, None)
         self._clear_failure(name)
-        self._metrics.model_info.remove(name, model.version)
+        self._metrics.forget(self._metrics.model_info, name, model.version)
         self._metrics.model_alias_missing.labels(name).set(0)
         self._loader.forget(name)
         log.warning("model_unloaded", model=name, version=model.version, reason="it is no longer registered")

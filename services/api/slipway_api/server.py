@@ -1,0 +1,97 @@
+"""Listening: one process, or several workers behind one socket.
+
+Several workers share their metrics by files (Prometheus' multiprocess mode) and know the same accounts by looking at
+the database every two seconds.
+"""
+
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import uvicorn
+from prometheus_client.multiprocess import mark_process_dead
+from starlette.types import ASGIApp
+from uvicorn.supervisors import Multiprocess
+
+from slipway_api.settings import ApiSettings
+from slipway_core.errors import ConfigurationError
+
+SHUTDOWN_SECONDS = 10
+METRICS_FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+# What a worker process imports and calls for its application.
+WORKER = "slipway_api.main:worker"
+
+
+def run(settings: ApiSettings, make_app: Callable[[], ASGIApp]) -> None:
+    """Listen until a signal ends it; requests under way are answered first.
+
+    Args:
+        settings: the address, and how many workers.
+        make_app: called once, where one process is enough.
+
+    Raises:
+        ConfigurationError: the address cannot be listened on.
+    """
+    with _listening(settings.host, settings.port) as listener:
+        if settings.workers == 1:
+            uvicorn.Server(_config(settings, make_app())).run(sockets=[listener])
+        else:
+            with _metrics_folder():
+                _Workers(_config(settings, WORKER), [listener]).run()
+
+
+class _Workers(Multiprocess):
+    """uvicorn's workers; what a dead one has told of its present state is forgotten."""
+
+    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
+        super().__init__(config, sockets)
+        self._seen: set[int] = set()
+
+    def keep_subprocess_alive(self) -> None:
+        super().keep_subprocess_alive()
+        alive = {process.pid for process in self.processes if process.pid is not None}
+        for pid in self._seen - alive:
+            mark_process_dead(pid)  # type: ignore[no-untyped-call]
+        self._seen = alive
+
+
+def _config(settings: ApiSettings, app: ASGIApp | str) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        factory=isinstance(app, str),
+        workers=settings.workers,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+        forwarded_allow_ips=settings.forwarded_allow_ips,
+    )
+
+
+@contextmanager
+def _metrics_folder() -> Iterator[None]:
+    """Give the workers a folder for their metrics, as their library wants it: before it is imported, by a variable."""
+    folder = tempfile.mkdtemp(prefix="slipway-metrics-")
+    os.environ[METRICS_FOLDER_VARIABLE] = folder
+    try:
+        yield
+    finally:
+        del os.environ[METRICS_FOLDER_VARIABLE]
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _listening(host: str, port: int) -> Iterator[socket.socket]:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listener = socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        reason = (error.strerror or "").partition(" (")[0]  # Python adds the address once more
+        raise ConfigurationError(
+            f"cannot listen on {host} port {port} ({reason}): set SLIPWAY_HOST and SLIPWAY_PORT"
+        ) from error
+    with listener:
+        yield listener

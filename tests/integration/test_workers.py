@@ -1,0 +1,102 @@
+"""Several workers behind one socket: one view of users and models, metrics that add up, dead ones replaced."""
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from support.api_process import ApiProcess, api_process
+from support.postgres import new_database
+from support.waiting import wait_for
+
+WORKERS = 2
+ROW = {"features": [5.1, 3.5, 1.4, 0.2]}
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory, postgres_address: str) -> Iterator[ApiProcess]:
+    folder = tmp_path_factory.mktemp("workers")
+    with api_process(folder, new_database(postgres_address), f"--workers={WORKERS}") as api:
+        yield api
+
+
+def workers(api: ApiProcess) -> list[psutil.Process]:
+    """Return the processes that answer."""
+    found = []
+    for child in psutil.Process(api.process.pid).children():
+        with contextlib.suppress(psutil.NoSuchProcess):  # a dead one that is not replaced yet
+            if any("spawn_main" in part for part in child.cmdline()):
+                found.append(child)
+    return found
+
+
+def sample(api: ApiProcess, name: str, **labels: str) -> float:
+    """Return the sum of a metric's samples with these labels."""
+    page = httpx.get(f"{api.url}/metrics", timeout=30).text
+    return sum(
+        sample.value
+        for family in text_string_to_metric_families(page)
+        for sample in family.samples
+        if sample.name == name and labels.items() <= sample.labels.items()
+    )
+
+
+def test_as_many_processes_answer_as_were_asked_for(api: ApiProcess) -> None:
+    assert len(workers(api)) == WORKERS
+
+
+def test_what_each_worker_counts_is_added_up(api: ApiProcess) -> None:
+    before = sample(api, "slipway_prediction_rows_total", model="iris")
+
+    # Each over a connection of its own, so that more than one worker answers.
+    statuses = {api.call("POST", "/predict", json=ROW).status_code for _ in range(40)}
+
+    assert statuses == {200}
+    assert sample(api, "slipway_prediction_rows_total", model="iris") == before + 40
+
+
+def test_a_state_that_all_know_is_told_once(api: ApiProcess) -> None:
+    assert sample(api, "slipway_model_info", model="iris", version="1") == 1
+    assert sample(api, "slipway_accounts_up") == 1
+    assert sample(api, "slipway_registry_up") == 0
+
+
+def test_a_user_that_one_worker_adds_is_known_to_all_within_five_seconds(api: ApiProcess) -> None:
+    user = {"username": "wanda", "password": "correct horse battery", "role": "user"}
+    assert api.call("POST", "/users", json=user).status_code == 201
+    headers = {"Authorization": f"Bearer {api.log_in('wanda')}"}
+
+    def all_know() -> bool:
+        asked = [httpx.get(f"{api.url}/models", headers=headers, timeout=30).status_code for _ in range(20)]
+        return set(asked) == {200}
+
+    wait_for(all_know, seconds=5, what="every worker to know the user")
+
+
+def test_a_worker_that_dies_is_replaced_and_what_it_counted_stays(api: ApiProcess) -> None:
+    counted = sample(api, "slipway_prediction_rows_total", model="iris")
+    victim = workers(api)[0]
+
+    os.kill(victim.pid, signal.SIGKILL)
+
+    wait_for(
+        lambda: len(workers(api)) == WORKERS and victim.pid not in {worker.pid for worker in workers(api)},
+        seconds=30,
+        what="another worker",
+    )
+    wait_for(lambda: sample(api, "slipway_model_info", model="iris", version="1") == 1, seconds=30, what="its model")
+    assert sample(api, "slipway_prediction_rows_total", model="iris") >= counted
+
+
+def test_sqlite_is_refused(tmp_path: Path) -> None:
+    with (
+        pytest.raises(AssertionError, match=r"2 workers need a database .* set DATABASE_URL to postgresql://"),
+        api_process(tmp_path, f"sqlite:///{tmp_path / 'slipway.db'}", SLIPWAY_WORKERS="2"),
+    ):
+        pass
