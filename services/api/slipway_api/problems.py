@@ -23,6 +23,7 @@ from slipway_api.errors import (
     TooLargeError,
     TooManyRequestsError,
     UnsupportedMediaTypeError,
+    UnusableAnswerError,
 )
 from slipway_core.errors import FeaturesError, Problem, SlipwayError
 from slipway_core.logging import get_logger
@@ -41,6 +42,7 @@ STATUS: Mapping[type[SlipwayError], HTTPStatus] = {
     InvalidInputError: HTTPStatus.UNPROCESSABLE_ENTITY,
     TooManyRequestsError: HTTPStatus.TOO_MANY_REQUESTS,
     NotReadyError: HTTPStatus.SERVICE_UNAVAILABLE,
+    UnusableAnswerError: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 
 log = get_logger("slipway.problems")

@@ -10,7 +10,7 @@ import pytest
 from structlog.typing import EventDict
 
 from slipway_api.errors import NotReadyError
-from slipway_api.serving.model_store import FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS
+from slipway_api.serving.slot import FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS
 from slipway_core.bundle import GOLDEN_FILE, MANIFEST_FILE, MANIFEST_TAG, MODEL_FILE, Golden, GoldenOutputs, digest
 from slipway_core.registry import PRODUCTION, ModelVersion
 from slipway_core.registry.memory import InMemoryRegistry

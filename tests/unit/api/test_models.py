@@ -34,6 +34,7 @@ def test_model_info_describes_the_default_model(api: RunningApi) -> None:
         "model_name": "iris",
         "model_version": "1",
         "current_stage": "Production",
+        "pinned": False,
         "description": "",
         "task": "classification",
         "signature": {

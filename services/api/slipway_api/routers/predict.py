@@ -1,4 +1,4 @@
-"""`/predict` and `/models/{name}/predict`: the project's own prediction calls."""
+"""`/predict`, `/models/{name}/predict` and the same of a version: the project's own prediction calls."""
 
 import json
 from typing import Any
@@ -104,8 +104,19 @@ async def predict_named(name: str, request: Request, state: State, _caller: Pred
     return await _predict(request, state, name)
 
 
-async def _predict(request: Request, state: Services, name: str) -> Response:
-    model = state.models.get(name)
+@router.post(
+    "/models/{name}/versions/{version}/predict",
+    response_class=Response,
+    responses={**_RESPONSES, **errors(404)},
+    openapi_extra=_BODY,
+)
+async def predict_version(name: str, version: str, request: Request, state: State, _caller: Predictor) -> Response:
+    """Predict with a version that is pinned: one that SLIPWAY_MODELS names as `iris@7`."""
+    return await _predict(request, state, name, version)
+
+
+async def _predict(request: Request, state: Services, name: str, version: str | None = None) -> Response:
+    model = state.models.get(name, version)
     await require_json(request)
     features = _features(await request.body(), state.settings.max_rows)
     matrix = model.signature.matrix(features)

@@ -4,9 +4,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+import numpy as np
+
+from slipway_api.serving.model_ref import ModelRef
 from slipway_core.bundle import Manifest
-from slipway_core.graph import Graph
-from slipway_core.signature import Signature
+from slipway_core.errors import BundleError
+from slipway_core.graph import Graph, Outputs
+from slipway_core.signature import FloatMatrix, Signature
+
+ROUNDING = 1e-3
 
 
 @dataclass(frozen=True)
@@ -17,6 +23,7 @@ class ServedModel:
         manifest_sha256: the digest that the bundle was verified against.
         loaded_at: when it was ready, UTC.
         source: `registry` if the registry named this version, `cache` if it could not be asked.
+        pinned: whether the settings name this very version; else it is served by the alias Production.
     """
 
     name: str
@@ -29,3 +36,33 @@ class ServedModel:
     description: str
     loaded_at: datetime
     source: Literal["registry", "cache"]
+    pinned: bool = False
+
+    @property
+    def ref(self) -> ModelRef:
+        """What it is served as."""
+        return ModelRef(self.name, self.version if self.pinned else None)
+
+    def answer(self, matrix: FloatMatrix) -> Outputs:
+        """Run the graph on an (n_rows, n_features) float32 matrix; probabilities are clipped to [0, 1].
+
+        Values that are not finite are passed on: it may be the input that has no answer.
+
+        Raises:
+            BundleError: the graph fails, or answers what the manifest rules out: another number of rows, a class or
+                probabilities that there cannot be.
+        """
+        outputs = self.graph.run(matrix)
+        prediction, scores, classes = outputs.prediction, outputs.scores, self.manifest.classes
+        if len(prediction) != len(matrix):
+            raise BundleError(f"the graph gives {len(prediction)} predictions for {len(matrix)} rows")
+        if classes is None:
+            return outputs
+        if not isinstance(scores, np.ndarray) or scores.shape != (len(matrix), len(classes)):
+            raise BundleError(f"the graph gives no probabilities for the manifest's {len(classes)} classes")
+        if prediction.dtype.kind != "i" or ((prediction < 0) | (prediction >= len(classes))).any():
+            raise BundleError(f"the graph gives a class that is not one of the manifest's {len(classes)}")
+        # Sums of float32 end a hair beyond; what ends further beyond is no probability.
+        if ((scores < -ROUNDING) | (scores > 1 + ROUNDING)).any() and np.isfinite(scores).all():
+            raise BundleError("the graph gives scores that are no probabilities")
+        return Outputs(prediction, np.clip(scores, 0, 1))
