@@ -93,13 +93,26 @@ def test_a_folder_that_was_not_completed_leaves_nothing(cache: BundleCache) -> N
     assert list(folder.parent.iterdir()) == []
 
 
-def test_a_folder_that_is_added_again_is_replaced(cache: BundleCache) -> None:
+def test_a_folder_that_another_process_has_added_meanwhile_stays(cache: BundleCache) -> None:
+    folder = cache.folder("iris", "1", DIGEST)
+    with cache.adding(folder) as late:
+        (late / "late").touch()
+        with cache.adding(folder) as early:
+            (early / "early").touch()
+
+    assert [path.name for path in folder.iterdir()] == ["early"]
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
+def test_a_folder_that_was_removed_can_be_added_again(cache: BundleCache) -> None:
     folder = cache.folder("iris", "1", DIGEST)
     for name in ("old", "new"):
+        cache.remove(folder)
         with cache.adding(folder) as partial:
             (partial / name).touch()
 
     assert [path.name for path in folder.iterdir()] == ["new"]
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
 
 
 def test_what_is_remembered_is_known_after_a_restart(cache: BundleCache, tmp_path: Path) -> None:

@@ -63,12 +63,10 @@ class BundleCache:
         return True
 
     @contextmanager
-    def adding(self, folder: Path, *, replace: bool = True) -> Iterator[Path]:
+    def adding(self, folder: Path) -> Iterator[Path]:
         """Yield an empty folder to fill; it becomes `folder` if the block ends without an error.
 
-        Args:
-            folder: where the bundle belongs.
-            replace: what to do if another process has put one there meanwhile: replace it, or be content with it.
+        What another process has put there meanwhile stays: it is the same bundle, and was checked, too.
 
         Raises:
             OSError: the disk is full or the folder cannot be written.
@@ -77,12 +75,9 @@ class BundleCache:
         partial = Path(tempfile.mkdtemp(prefix=PARTIAL_PREFIX, dir=folder.parent))
         try:
             yield partial
-            if replace:
-                self.remove(folder)
             try:
                 partial.rename(folder)
-            except OSError:
-                # A folder takes no other's place. Whoever was faster has checked what it put there, as we did.
+            except OSError:  # a folder takes no other's place
                 if not folder.is_dir():
                     raise
         finally:

@@ -57,15 +57,14 @@ class Loader:
             description=version.description,
         )
         folder = self._cache.folder(version.name, version.version, expected)
-        is_damaged = False
         if self._cache.holds(folder):
             try:
                 return _verified(folder, known, "registry", pinned=pinned)
             except BundleError as error:
-                is_damaged = True
                 log.warning("cached_bundle_damaged", model=version.name, version=version.version, reason=str(error))
+                self._cache.remove(folder)
         try:
-            with self._cache.adding(folder, replace=is_damaged) as partial:
+            with self._cache.adding(folder) as partial:
                 return self._fetched(version, known, partial, pinned=pinned)
         except OSError as error:
             log.warning("bundle_cache_not_written", model=version.name, reason=error.strerror)
