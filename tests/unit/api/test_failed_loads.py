@@ -12,9 +12,19 @@ from structlog.typing import EventDict
 from slipway_api.errors import NotReadyError
 from slipway_api.serving.slot import FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS
 from slipway_core.bundle import GOLDEN_FILE, MANIFEST_FILE, MANIFEST_TAG, MODEL_FILE, Golden, GoldenOutputs, digest
+from slipway_core.graph import Graph
 from slipway_core.registry import PRODUCTION, ModelVersion
 from slipway_core.registry.memory import InMemoryRegistry
-from support.bundles import BIAS, GOLDEN_ROWS, bundle_files, golden_of, linear_classifier, register
+from support.bundles import (
+    BIAS,
+    GOLDEN_ROWS,
+    NAMES,
+    bundle_files,
+    echo_classifier,
+    golden_of,
+    linear_classifier,
+    register,
+)
 from support.serving import Serving
 
 RIGHT = golden_of(linear_classifier())
@@ -60,6 +70,15 @@ def bundled(files: dict[str, bytes]) -> Callable[[InMemoryRegistry], str]:
     return lambda registry: register(registry, files)
 
 
+def echoing(*row: float) -> Callable[[InMemoryRegistry], str]:
+    """Return a way to register a version whose golden row gives what its manifest rules out."""
+    model = echo_classifier()
+    outputs = Graph(model, NAMES).run(np.array([row], dtype=np.float32))
+    assert outputs.scores is not None
+    expected = GoldenOutputs(prediction=outputs.prediction.tolist(), scores=outputs.scores.tolist())
+    return bundled(bundle_files(model=model, golden=golden(rows=(row,), outputs=expected)))
+
+
 @dataclass(frozen=True)
 class Bad:
     """A version that must not be served: how it is registered, and words of the reason."""
@@ -96,6 +115,9 @@ BAD = [
         bundled(bundle_files(model=linear_classifier(input_name="Y"), golden=RIGHT)),
         "the graph takes Y, but the manifest names X",
     ),
+    Bad("class-beyond", echoing(70.0, 1.0, 1.0, 1.0), "gives a class that is not one of the manifest's 3"),
+    Bad("class-below", echoing(-10.0, 1.0, 1.0, 1.0), "gives a class that is not one of the manifest's 3"),
+    Bad("no-probabilities", echoing(0.0, 70.0, 1.0, 1.0), "gives scores that are no probabilities"),
     Bad("two-classes", bundled(bundle_files(classes=("a", "b"))), "no probabilities for the manifest's 2 classes"),
 ]
 each_bad_version = pytest.mark.parametrize("bad", BAD, ids=lambda bad: bad.name)

@@ -126,9 +126,13 @@ async def reload_model(name: str, state: State, _caller: Admin) -> ReloadResult:
     models = state.models
     before, pinned_before = models.served.get(name), _pinned(models, name)
     await asyncio.to_thread(models.sync, force=True)
+    status = None
+    if models.is_named(name) or not models.pins(name):
+        status = _status(models, name)
+    else:  # only versions of it are named: each must be served, and none follows Production
+        for version in models.pins(name):
+            models.get(name, version)
     pinned = _pinned(models, name)
-    # Where only versions are named, none follows Production, and that is as it should be.
-    status = None if pinned and not models.is_named(name) else _status(models, name)
     previous, now = before.version if before else None, status.model_version if status else None
     return ReloadResult(
         changed=now != previous or pinned != pinned_before,

@@ -100,6 +100,10 @@ class ModelStore:
         ref = ModelRef(name, version)
         return ref in self._refs if self._refs else not ref.is_pinned
 
+    def pins(self, name: str) -> frozenset[str]:
+        """Return the versions of a model that the settings name."""
+        return frozenset(ref.version for ref in self._refs if ref.name == name and ref.version is not None)
+
     def get(self, name: str, version: str | None = None) -> ServedModel:
         """Return the model that is served under a name, or the version of it that is pinned.
 
@@ -187,13 +191,12 @@ class ModelStore:
 
     def _slot(self, ref: ModelRef) -> Slot:
         if ref not in self._slots:
-            pins = frozenset(one.version for one in self._refs if one.name == ref.name and one.version is not None)
             slot = Slot(
                 ref,
                 self._registry,
                 self._loader,
                 self._metrics,
-                pins=pins,
+                pins=self.pins(ref.name),
                 changed=self._tell_served,
                 clock=self._clock,
             )
