@@ -10,6 +10,8 @@ import pytest
 from structlog.typing import EventDict
 
 from slipway_api.errors import NotReadyError
+from slipway_api.serving.bundle_cache import LastServed
+from slipway_api.serving.model_ref import ModelRef
 from slipway_api.serving.slot import FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS
 from slipway_core.bundle import GOLDEN_FILE, MANIFEST_FILE, MANIFEST_TAG, MODEL_FILE, Golden, GoldenOutputs, digest
 from slipway_core.graph import Graph
@@ -287,6 +289,28 @@ def test_a_load_that_crashes_is_told_and_keeps_neither_this_nor_other_models_fro
     monkeypatch.undo()
     serving.sync(force=True)
     assert serving.served()["iris"] == "2"
+
+
+def test_a_cached_bundle_that_crashes_us_keeps_no_other_model_from_being_served(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch, logs: list[EventDict]
+) -> None:
+    register(serving.registry, bundle_files("rose"), "rose", promote=True)
+    serving.sync()
+    serving.registry.reachable = False
+    serving.start()
+    last_served = serving.bundle_cache.last_served
+
+    def crash_for_iris(ref: ModelRef) -> LastServed | None:
+        if ref.name == "iris":
+            raise ZeroDivisionError("in a library")
+        return last_served(ref)
+
+    monkeypatch.setattr(serving.bundle_cache, "last_served", crash_for_iris)
+
+    serving.sync()
+
+    assert serving.served() == {"rose": "1"}
+    assert [entry["model"] for entry in logs if entry["event"] == "model_load_crashed"] == ["iris"]
 
 
 def test_a_version_that_fails_for_days_is_still_tried_and_told(serving: Serving) -> None:

@@ -1,6 +1,7 @@
 """A version that takes its time to arrive holds up neither other models nor the looks at the registry."""
 
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -107,6 +108,20 @@ def test_a_model_that_is_deleted_while_it_is_loaded_goes_at_the_next_look(
 
     wait_for(is_gone, what="the end of the load")
     assert serving.served() == {}
+
+
+def test_a_look_waits_for_a_slow_load_once(serving: Serving, registry: SlowRegistry) -> None:
+    registry.slow = {"iris"}
+    register(registry, bundle_files(), promote=True)
+    serving.sync()
+    wait_for(lambda: registry.fetching == 1, what="the fetch")
+    serving.store._load_wait_seconds = 30.0
+    began = time.monotonic()
+
+    serving.sync()
+
+    assert time.monotonic() - began < 10
+    assert serving.store.missing() == ["iris"]
 
 
 def test_a_look_waits_for_quick_loads(tmp_path: Path) -> None:

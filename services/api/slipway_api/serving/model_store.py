@@ -128,7 +128,7 @@ class ModelStore:
         ref, failure, registry = ModelRef(name, version), self.failure(name, version), self._registry_status
         if failure is not None:
             return f"version {failure.version} of {name} cannot be loaded: {failure.reason}"
-        if ref in self._loading:
+        if (thread := self._loading.get(ref)) is not None and thread.is_alive():
             return f"{ref} is being loaded"
         if not registry.reachable:
             return f"{ref} is not loaded yet: {registry.reason}"
@@ -153,7 +153,7 @@ class ModelStore:
             force: try a version again at once that failed to load a moment ago.
         """
         with self._lock:
-            self._loading = {ref: thread for ref, thread in self._loading.items() if thread.is_alive()}
+            slow = self._loading = {ref: thread for ref, thread in self._loading.items() if thread.is_alive()}
             try:
                 models = {model.name: model for model in self._registry.list_models()}
             except RegistryError as error:
@@ -172,7 +172,8 @@ class ModelStore:
             self._follow_aliases(wanted, models)
             for ref in wanted:
                 self._begin_load(self._slot(ref), models[ref.name], force=force)
-            self._await_loads()
+            # Those that an earlier look began were waited for; whoever forces a look wants to see what becomes of them.
+            self._await([thread for ref, thread in self._loading.items() if force or ref not in slow])
             for ref, slot in list(self._slots.items()):
                 if ref not in wanted and ref not in self._loading:
                     self._drop(slot)
@@ -239,9 +240,9 @@ class ModelStore:
         with self._may_load:
             slot.load(version, made_at)
 
-    def _await_loads(self) -> None:
+    def _await(self, threads: Sequence[threading.Thread]) -> None:
         deadline = time.monotonic() + self._load_wait_seconds
-        for thread in self._loading.values():
+        for thread in threads:
             thread.join(max(0.0, deadline - time.monotonic()))
         self._loading = {ref: thread for ref, thread in self._loading.items() if thread.is_alive()}
 

@@ -110,6 +110,9 @@ class Slot:
                 log.warning("cached_bundle_damaged", model=self.ref.name, reason=str(error))
             self._damage = str(error)
             return
+        except Exception:  # as above
+            log.exception("model_load_crashed", model=self.ref.name, version=self.ref.version)
+            return
         if model is not None:
             failure = self.failure
             self._swap(model)
