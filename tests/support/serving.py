@@ -20,6 +20,7 @@ class Serving:
         self.cache = cache
         self.clock = Clock()
         self.load_wait_seconds = 30.0
+        self.allow_unverified = False
         self.start(models)
 
     def start(self, models: tuple[str, ...] = ()) -> None:
@@ -28,7 +29,7 @@ class Serving:
         self.bundle_cache = BundleCache(self.cache)
         self.store = ModelStore(
             self.registry,
-            Loader(self.registry, self.bundle_cache),
+            Loader(self.registry, self.bundle_cache, allow_unverified=self.allow_unverified),
             self.metrics,
             models=models,
             default_model="iris",

@@ -31,7 +31,7 @@ SHUTDOWN_SECONDS = 10
 def build(settings: ApiSettings, registry: Registry) -> FastAPI:
     """Build the services over a registry, and the app over the services."""
     metrics = Metrics()
-    loader = Loader(registry, BundleCache(settings.cache_dir))
+    loader = Loader(registry, BundleCache(settings.cache_dir), allow_unverified=settings.allow_unverified_models)
 
     def open_store() -> AccountStore:
         # The database's toolkit is half of the API's import time, and the first model does not need it.

@@ -64,6 +64,10 @@ class ApiSettings(RegistrySettings):
         "good; empty: every one with a Production alias.",
     )
     default_model: str = Field(default="iris", description="The model that /predict and /model-info use.")
+    allow_unverified_models: bool = Field(
+        default=False,
+        description="Serve ONNX models that Slipway's trainer did not register, by MLflow's signature alone.",
+    )
     cache_dir: Path = Field(
         default=Path(".slipway-cache"),
         description="Where bundles are kept, so that a start needs no registry.",

@@ -35,6 +35,7 @@ def test_model_info_describes_the_default_model(api: RunningApi) -> None:
         "model_version": "1",
         "current_stage": "Production",
         "pinned": False,
+        "verified": True,
         "description": "",
         "task": "classification",
         "signature": {

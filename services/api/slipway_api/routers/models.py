@@ -52,6 +52,9 @@ class ModelInfo(BaseModel):
         description="`None` (MLflow's word for no stage): a pinned version that is not Production's."
     )
     pinned: bool = Field(description="Whether SLIPWAY_MODELS names this very version; else it follows Production.")
+    verified: bool = Field(
+        description="False: Slipway's trainer did not register it; no digest and no golden row speak for it."
+    )
     description: str
     task: str
     signature: ModelSignature
@@ -159,6 +162,7 @@ def _fields(models: ModelStore, model: ServedModel) -> dict[str, object]:
         "model_version": model.version,
         "current_stage": "Production" if is_production else "None",
         "pinned": model.pinned,
+        "verified": model.verified,
         "description": model.description,
         "task": manifest.task,
         "signature": ModelSignature(inputs=manifest.inputs, classes=manifest.classes, graph=manifest.graph),

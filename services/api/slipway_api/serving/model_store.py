@@ -231,14 +231,14 @@ class ModelStore:
         if not slot.is_due(version, model.created_at, force=force):
             return
         # A thread of its own, and one that the process's end does not wait for: a registry may take its time.
-        load = partial(contextvars.copy_context().run, self._load, slot, version, model.created_at)
+        load = partial(contextvars.copy_context().run, self._load, slot, version, model.created_at, force)
         thread = threading.Thread(target=load, name=f"load-{slot.ref}", daemon=True)
         self._loading = {**self._loading, slot.ref: thread}
         thread.start()
 
-    def _load(self, slot: Slot, version: str, made_at: float) -> None:
+    def _load(self, slot: Slot, version: str, made_at: float, force: bool) -> None:  # a thread's target
         with self._may_load:
-            slot.load(version, made_at)
+            slot.load(version, made_at, force=force)
 
     def _await(self, threads: Sequence[threading.Thread]) -> None:
         deadline = time.monotonic() + self._load_wait_seconds

@@ -23,6 +23,7 @@ class ServedModel:
         manifest_sha256: the digest that the bundle was verified against.
         loaded_at: when it was ready, UTC.
         source: `registry` if the registry named this version, `cache` if it could not be asked.
+        verified: whether it came as a bundle with digests and golden rows that it was held against.
         pinned: whether the settings name this very version; else it is served by the alias Production.
     """
 
@@ -37,6 +38,7 @@ class ServedModel:
     loaded_at: datetime
     source: Literal["registry", "cache"]
     pinned: bool = False
+    verified: bool = True
 
     @property
     def ref(self) -> ModelRef:

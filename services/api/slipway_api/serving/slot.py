@@ -83,11 +83,17 @@ class Slot:
         failure = self.failure
         return force or failure is None or failure.version != version or self._clock() >= failure.retry_at
 
-    def load(self, version: str, made_at: float) -> None:
-        """Serve a version from now on; if it cannot be loaded, keep what is served and tell why."""
+    def load(self, version: str, made_at: float, *, force: bool = False) -> None:
+        """Serve a version from now on; if it cannot be loaded, keep what is served and tell why.
+
+        Args:
+            version: the version that should be served.
+            made_at: when its registered model was made, seconds since the epoch.
+            force: also one that is served, if it is not in the cache.
+        """
         try:
             found = self._find(version, made_at)
-            if found is None or self._is_served(found, made_at):
+            if found is None or self._is_served(found, made_at, force=force):
                 return
             self._swap(self._loader.load(found, pinned=self.ref.is_pinned))
             self._made_at = made_at
@@ -158,12 +164,13 @@ class Slot:
                 return None
             raise
 
-    def _is_served(self, found: ModelVersion, made_at: float) -> bool:
+    def _is_served(self, found: ModelVersion, made_at: float, *, force: bool) -> bool:
         """Tell whether a pinned version that was looked at again is what is served; note that it was."""
         self._look_at = self._clock() + PINNED_LOOK_SECONDS
         model = self.served
-        is_same = model is not None and model.manifest_sha256 == found.tags.get(MANIFEST_TAG)
-        if not (is_same and self._is_cached and self._serves(found.version, made_at)):
+        expected = found.tags.get(MANIFEST_TAG)
+        is_same = model is not None and expected == (model.manifest_sha256 if model.verified else None)
+        if not (is_same and self._serves(found.version, made_at)) or (force and not self._is_cached):
             return False
         self.clear_failure()
         return True
