@@ -62,9 +62,13 @@ class ServedModel:
             return outputs
         if not isinstance(scores, np.ndarray) or scores.shape != (len(matrix), len(classes)):
             raise BundleError(f"the graph gives no probabilities for the manifest's {len(classes)} classes")
-        if prediction.dtype.kind != "i" or ((prediction < 0) | (prediction >= len(classes))).any():
+        if not len(matrix):
+            return outputs
+        # Each call of numpy costs as much as a tenth of a small graph: two extremes a part, and a copy only if needed.
+        if prediction.dtype.kind != "i" or not (prediction.min() >= 0 and prediction.max() < len(classes)):
             raise BundleError(f"the graph gives a class that is not one of the manifest's {len(classes)}")
+        least, most = scores.min(), scores.max()
         # Sums of float32 end a hair beyond; what ends further beyond is no probability.
-        if ((scores < -ROUNDING) | (scores > 1 + ROUNDING)).any() and np.isfinite(scores).all():
+        if (least < -ROUNDING or most > 1 + ROUNDING) and np.isfinite(scores).all():
             raise BundleError("the graph gives scores that are no probabilities")
-        return Outputs(prediction, np.clip(scores, 0, 1))
+        return Outputs(prediction, np.clip(scores, 0, 1)) if least < 0 or most > 1 else outputs
