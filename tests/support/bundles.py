@@ -56,6 +56,31 @@ def linear_classifier(bias: np.ndarray = BIAS, *, input_name: str = "X") -> byte
     return bytes(model.SerializeToString())
 
 
+def echo_classifier() -> bytes:
+    """Return a classifier that answers a tenth of its features: of the first as the class, of the others as scores."""
+    columns = {"first": np.array(0), "others": np.array([1, 2, 3])}
+    graph = helper.make_graph(
+        [
+            helper.make_node("Div", ["X", "ten"], ["tenths"]),
+            helper.make_node("Gather", ["tenths", "first"], ["index"], axis=1),
+            helper.make_node("Cast", ["index"], ["label"], to=TensorProto.INT64),
+            helper.make_node("Gather", ["tenths", "others"], ["probabilities"], axis=1),
+        ],
+        "echo",
+        [helper.make_tensor_value_info("X", TensorProto.FLOAT, [None, 4])],
+        [
+            helper.make_tensor_value_info("label", TensorProto.INT64, [None]),
+            helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, [None, 3]),
+        ],
+        [
+            numpy_helper.from_array(np.array(10, dtype=np.float32), "ten"),
+            *(numpy_helper.from_array(indices.astype(np.int64), name) for name, indices in columns.items()),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    return bytes(model.SerializeToString())
+
+
 def regressor() -> bytes:
     """Return a regressor that sums its four features as a serialised ONNX graph."""
     graph = helper.make_graph(

@@ -19,14 +19,22 @@ class Serving:
         self.registry = InMemoryRegistry()
         self.cache = cache
         self.clock = Clock()
+        self.load_wait_seconds = 30.0
+        self.allow_unverified = False
         self.start(models)
 
     def start(self, models: tuple[str, ...] = ()) -> None:
         """Begin anew, as a restarted process does."""
         self.metrics = Metrics()
-        loader = Loader(self.registry, BundleCache(self.cache))
+        self.bundle_cache = BundleCache(self.cache)
         self.store = ModelStore(
-            self.registry, loader, self.metrics, models=models, default_model="iris", clock=self.clock
+            self.registry,
+            Loader(self.registry, self.bundle_cache, allow_unverified=self.allow_unverified),
+            self.metrics,
+            models=models,
+            default_model="iris",
+            clock=self.clock,
+            load_wait_seconds=self.load_wait_seconds,
         )
 
     def sync(self, *, force: bool = False) -> None:
@@ -35,6 +43,10 @@ class Serving:
     def served(self) -> dict[str, str]:
         """Return the version that is served of each model."""
         return {name: model.version for name, model in self.store.served.items()}
+
+    def pinned(self) -> list[str]:
+        """Return the pinned versions that are served, such as `iris@7`."""
+        return sorted(str(model.ref) for model in self.store.pinned)
 
     def sample(self, name: str, **labels: str) -> float | None:
         return self.metrics.registry.get_sample_value(name, labels)

@@ -10,6 +10,7 @@ SlipwayError
 ├── UnsupportedMediaTypeError a content type that is not understood
 ├── TooManyRequestsError      try again later
 ├── NotReadyError             a model or the accounts are not there yet, or no longer
+│   └── UnusableAnswerError   the model gives what it cannot mean
 └── DeadlineError             the answer takes too long
 """
 
@@ -80,3 +81,11 @@ class NotReadyError(SlipwayError):
 
 class DeadlineError(SlipwayError):
     """The answer takes longer than a request may."""
+
+
+class UnusableAnswerError(NotReadyError):
+    """The model fails on the input, or gives what its manifest rules out, such as a class that there is not."""
+
+    def __init__(self, message: str) -> None:
+        # Nothing changes before somebody promotes another version.
+        super().__init__(message, retry_after_seconds=60)

@@ -32,7 +32,7 @@ REGISTRY_TIMEOUT_SECONDS = 5.0
 def build(settings: ApiSettings, registry: Registry) -> Front:
     """Build the services over a registry, and what answers requests over the services."""
     metrics = Metrics()
-    loader = Loader(registry, BundleCache(settings.cache_dir))
+    loader = Loader(registry, BundleCache(settings.cache_dir), allow_unverified=settings.allow_unverified_models)
 
     def open_store() -> AccountStore:
         # The database's toolkit is half of the API's import time, and the first model does not need it.

@@ -88,13 +88,13 @@ class Metrics:
         )
         self.model_load_failures = Counter(
             "slipway_model_load_failures_total",
-            "Attempts to load Production's version that failed; what was served before is served on.",
+            "Attempts to load a version that failed; what was served before is served on.",
             ["model"],
             registry=self.registry,
         )
         self.model_load_failing = Gauge(
             "slipway_model_load_failing",
-            "1 while Production's version cannot be loaded.",
+            "1 while the version that should be served cannot be loaded; a pinned one is named as `iris@7`.",
             ["model"],
             multiprocess_mode="livemax",
             registry=self.registry,
@@ -104,6 +104,19 @@ class Metrics:
             "1 while a served model has no Production alias.",
             ["model"],
             multiprocess_mode="livemax",
+            registry=self.registry,
+        )
+        self.model_not_cached = Gauge(
+            "slipway_model_not_cached",
+            "1 while what is served could not be written to the bundle cache: a restart would need the registry.",
+            ["model"],
+            multiprocess_mode="livemax",
+            registry=self.registry,
+        )
+        self.unusable_answers = Counter(
+            "slipway_model_unusable_answers_total",
+            "Predictions that the model failed at, or answered with what its manifest rules out.",
+            ["model", "version"],
             registry=self.registry,
         )
         self.registry_up = Gauge(

@@ -99,7 +99,7 @@ class PredictionPaths:
             caller = await identify(services, header(scope, b"authorization"))
             may_predict(caller)
             services.rate.take(caller.id)
-        model = services.models.get(asked.get("name", services.models.default_model))
+        model = services.models.get(asked.get("name", services.models.default_model), asked.get("version"))
         incoming = Incoming(
             body=await read_body(scope, receive, services.settings.max_body_bytes),
             content_type=media_type(header(scope, b"content-type").decode("latin-1")),

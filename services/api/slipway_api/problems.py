@@ -24,6 +24,7 @@ from slipway_api.errors import (
     TooLargeError,
     TooManyRequestsError,
     UnsupportedMediaTypeError,
+    UnusableAnswerError,
 )
 from slipway_core.errors import FeaturesError, Problem, SlipwayError
 from slipway_core.logging import get_logger
@@ -44,6 +45,7 @@ STATUS: Mapping[type[SlipwayError], HTTPStatus] = {
     TooManyRequestsError: HTTPStatus.TOO_MANY_REQUESTS,
     NotReadyError: HTTPStatus.SERVICE_UNAVAILABLE,
     DeadlineError: HTTPStatus.GATEWAY_TIMEOUT,
+    UnusableAnswerError: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 
 log = get_logger("slipway.problems")

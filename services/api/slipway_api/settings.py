@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode
 
+from slipway_api.serving.model_ref import ModelRef
 from slipway_core.policy import (
     NAME_PATTERN,
     NAME_RULE,
@@ -68,9 +69,14 @@ class ApiSettings(RegistrySettings):
     )
     models: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
-        description="The models to serve, separated by commas; empty: every one with a Production alias.",
+        description="The models to serve, separated by commas: `iris` follows Production, `iris@7` is that version for "
+        "good; empty: every one with a Production alias.",
     )
     default_model: str = Field(default="iris", description="The model that /predict and /model-info use.")
+    allow_unverified_models: bool = Field(
+        default=False,
+        description="Serve ONNX models that Slipway's trainer did not register, by MLflow's signature alone.",
+    )
     cache_dir: Path = Field(
         default=Path(".slipway-cache"),
         description="Where bundles are kept, so that a start needs no registry.",
@@ -102,6 +108,20 @@ class ApiSettings(RegistrySettings):
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(dict.fromkeys(name.strip() for name in value.split(",") if name.strip()))
+        return value
+
+    @field_validator("models")
+    @classmethod
+    def _check_models(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for text in value:
+            ModelRef.parse(text)
+        return value
+
+    @field_validator("default_model")
+    @classmethod
+    def _check_default_is_no_version(cls, value: str) -> str:
+        if ModelRef.parse(value).is_pinned:
+            raise ValueError("name a model, which follows Production, and not one of its versions")
         return value
 
     @field_validator("database_url")

@@ -22,6 +22,8 @@ MODEL_FILE = "model.onnx"
 MANIFEST_FILE = "manifest.json"
 GOLDEN_FILE = "golden.json"
 REFERENCE_FILE = "reference.parquet"
+# MLflow's own description of a model, which any version in its registry has; no part of a bundle.
+MLMODEL_FILE = "MLmodel"
 # What serving needs. The reference rows are for the monitor; the API never fetches them.
 SERVED_FILES = (MODEL_FILE, GOLDEN_FILE)
 

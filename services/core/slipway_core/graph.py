@@ -38,15 +38,7 @@ class Graph:
         Raises:
             BundleError: it does not load, or lacks an input or output that `names` tells of.
         """
-        options = onnxruntime.SessionOptions()
-        # One thread a session: small graphs lose more to hand-over than they gain, and requests are parallel anyway.
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 4
-        try:
-            self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # ONNX Runtime's exceptions share no narrower base
-            raise BundleError("the graph cannot be loaded: it is not a valid ONNX model; export it again") from error
+        self._session = _open(model)
         self._input = names.input
         self._outputs = [names.label] if names.scores is None else [names.label, names.scores]
         inputs = [item.name for item in self._session.get_inputs()]
@@ -72,6 +64,46 @@ class Graph:
                 "the graph's labels are not numbers: export the classes as indices, the scores as a tensor"
             )
         return Outputs(prediction.reshape(-1), results[1] if len(results) > 1 else None)
+
+
+@dataclass(frozen=True)
+class Port:
+    """An input or output of a graph.
+
+    Attributes:
+        kind: its type in ONNX Runtime's words, such as `tensor(float)`.
+        shape: its axes; one whose length is open has a name, or None.
+    """
+
+    name: str
+    kind: str
+    shape: tuple[int | str | None, ...]
+
+
+def ports(model: bytes) -> tuple[list[Port], list[Port]]:
+    """Return the inputs and the outputs of a serialised graph.
+
+    Raises:
+        BundleError: it does not load.
+    """
+    session = _open(model)
+    inputs, outputs = (
+        [Port(item.name, item.type, tuple(item.shape or ())) for item in items]
+        for items in (session.get_inputs(), session.get_outputs())
+    )
+    return inputs, outputs
+
+
+def _open(model: bytes) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    # One thread a session: small graphs lose more to hand-over than they gain, and requests are parallel anyway.
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    try:
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's exceptions share no narrower base
+        raise BundleError("the graph cannot be loaded: it is not a valid ONNX model; export it again") from error
 
 
 def replay(graph: Graph, golden: Golden) -> None:

@@ -1,6 +1,11 @@
 """Bundles on the local disk: where they lie, what is kept, and what becomes of damage."""
 
+import errno
 import os
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -8,8 +13,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.typing import EventDict
 
-from slipway_api.serving.bundle_cache import KEPT_BUNDLES, LAST_SERVED_FILE, BundleCache, LastServed
+from slipway_api.serving.bundle_cache import (
+    KEPT_BUNDLES,
+    LAST_SERVED_FILE,
+    PARTIAL_PREFIX,
+    PARTIAL_SECONDS,
+    PRUNED_AFTER_SECONDS,
+    BundleCache,
+    LastServed,
+)
 from slipway_api.serving.loader import Loader
+from slipway_api.serving.model_ref import ModelRef
 from slipway_core.bundle import GOLDEN_FILE, MANIFEST_FILE, MODEL_FILE, digest
 from slipway_core.errors import BundleError, RegistryNotFoundError
 from slipway_core.registry.memory import InMemoryRegistry
@@ -17,6 +31,8 @@ from support.bundles import bundle_files, register
 from support.serving import Serving
 
 DIGEST = digest(b"a manifest")
+IRIS = ModelRef("iris")
+LONG_AGO = 1_000_000
 
 
 def last_served(version: str = "1", name: str = "iris") -> LastServed:
@@ -77,21 +93,34 @@ def test_a_folder_that_was_not_completed_leaves_nothing(cache: BundleCache) -> N
     assert list(folder.parent.iterdir()) == []
 
 
-def test_a_folder_that_is_added_again_is_replaced(cache: BundleCache) -> None:
+def test_a_folder_that_another_process_has_added_meanwhile_stays(cache: BundleCache) -> None:
+    folder = cache.folder("iris", "1", DIGEST)
+    with cache.adding(folder) as late:
+        (late / "late").touch()
+        with cache.adding(folder) as early:
+            (early / "early").touch()
+
+    assert [path.name for path in folder.iterdir()] == ["early"]
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
+def test_a_folder_that_was_removed_can_be_added_again(cache: BundleCache) -> None:
     folder = cache.folder("iris", "1", DIGEST)
     for name in ("old", "new"):
+        cache.remove(folder)
         with cache.adding(folder) as partial:
             (partial / name).touch()
 
     assert [path.name for path in folder.iterdir()] == ["new"]
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
 
 
 def test_what_is_remembered_is_known_after_a_restart(cache: BundleCache, tmp_path: Path) -> None:
     cache.remember(last_served("7"))
 
     again = BundleCache(tmp_path / "cache")
-    assert again.last_served("iris") == last_served("7")
-    assert again.last_served("rose") is None
+    assert again.last_served(IRIS) == last_served("7")
+    assert again.last_served(ModelRef("rose")) is None
     assert again.names() == ["iris"]
 
 
@@ -100,36 +129,109 @@ def test_a_damaged_note_is_as_if_there_were_none(cache: BundleCache, tmp_path: P
     cache.remember(last_served())
     (tmp_path / "cache" / "iris" / LAST_SERVED_FILE).write_bytes(content)
 
-    assert cache.last_served("iris") is None
+    assert cache.last_served(IRIS) is None
     assert cache.names() == []
 
 
 def test_a_cache_that_is_not_there_knows_nothing(cache: BundleCache) -> None:
-    assert cache.last_served("iris") is None
+    assert cache.last_served(IRIS) is None
     assert cache.names() == []
 
 
-def test_bundles_that_were_served_long_ago_are_removed(cache: BundleCache) -> None:
-    for number in range(1, 6):
-        folder = cache.folder("iris", str(number), digest(str(number).encode()))
+def add_bundles(cache: BundleCache, *versions: str, age_seconds: float = LONG_AGO) -> Path:
+    """Add a bundle of each version of iris, the last one the youngest, and return the model's folder."""
+    for index, version in enumerate(reversed(versions)):
+        folder = cache.folder("iris", version, digest(version.encode()))
         with cache.adding(folder):
             pass
-        os.utime(folder, (number, number))
+        age(folder, age_seconds + index)
+    return cache.folder("iris", "1", DIGEST).parent
 
+
+def age(path: Path, seconds: float) -> None:
+    """Make a file or folder that many seconds old."""
+    then = time.time() - seconds
+    os.utime(path, (then, then))
+
+
+def kept(folder: Path) -> list[str]:
+    """Return the versions whose bundles are in a model's folder."""
+    return sorted(path.name.partition("-")[0] for path in folder.iterdir() if path.is_dir())
+
+
+def test_bundles_that_were_served_long_ago_are_removed(cache: BundleCache) -> None:
+    folder = add_bundles(cache, "1", "2", "3", "4", "5")
     cache.remember(last_served("1"))
 
-    kept = sorted(path.name.partition("-")[0] for path in folder.parent.iterdir() if path.is_dir())
-    assert kept == ["1", "4", "5"]
-    assert len(kept) == KEPT_BUNDLES
+    cache.prune("iris")
+
+    assert kept(folder) == ["1", "4", "5"]
+    assert len(kept(folder)) == KEPT_BUNDLES
+
+
+def test_young_bundles_stay_as_another_process_may_be_loading_them(cache: BundleCache) -> None:
+    folder = add_bundles(cache, "1", "2", "3", "4", "5", age_seconds=PRUNED_AFTER_SECONDS - 60)
+
+    cache.prune("iris")
+
+    assert kept(folder) == ["1", "2", "3", "4", "5"]
+
+
+def test_a_bundle_that_a_process_begins_to_load_is_young_again(cache: BundleCache) -> None:
+    folder = add_bundles(cache, "1", "2", "3", "4", "5")
+
+    assert cache.holds(cache.folder("iris", "1", digest(b"1")))
+    cache.prune("iris")
+
+    assert kept(folder) == ["1", "4", "5"]
+
+
+def test_pinned_bundles_stay_however_old_they_are(cache: BundleCache) -> None:
+    folder = add_bundles(cache, "1", "2", "3", "4", "5")
+    cache.remember(last_served("1"), pinned=True)
+    age(cache.folder("iris", "1", digest(b"1")), LONG_AGO * 2)
+
+    cache.prune("iris", ["1"])
+
+    assert kept(folder) == ["1", "3", "4", "5"]
+    assert cache.last_served(ModelRef("iris", "1")) == last_served("1")
+
+
+def test_a_version_that_is_pinned_no_longer_is_as_any_other(cache: BundleCache) -> None:
+    folder = add_bundles(cache, "1", "2", "3", "4", "5")
+    cache.remember(last_served("1"), pinned=True)
+    age(cache.folder("iris", "1", digest(b"1")), LONG_AGO * 2)
+
+    cache.prune("iris", ["5"])
+
+    assert kept(folder) == ["3", "4", "5"]
+    assert cache.last_served(ModelRef("iris", "1")) is None
+
+
+def test_what_a_killed_process_left_is_removed_in_the_end(cache: BundleCache) -> None:
+    folder = add_bundles(cache, "1")
+    for name, seconds in [("old", PARTIAL_SECONDS + 60), ("new", 60.0)]:
+        partial, note = folder / f"{PARTIAL_PREFIX}{name}", folder / f"{PARTIAL_PREFIX}{name}-note"
+        partial.mkdir()
+        note.touch()
+        for path in (partial, note):
+            age(path, seconds)
+
+    cache.prune("iris")
+
+    left = sorted(path.name for path in folder.glob(f"{PARTIAL_PREFIX}*"))
+    assert left == [f"{PARTIAL_PREFIX}new", f"{PARTIAL_PREFIX}new-note"]
 
 
 def test_only_the_last_few_versions_are_kept_on_the_disk(serving: Serving) -> None:
-    for _ in range(4):
+    for number in range(2, 6):
         register(serving.registry, bundle_files(), promote=True)
+        for path in (serving.cache / "iris").iterdir():
+            age(path, LONG_AGO - number)
         serving.sync()
 
-    kept = sorted(path.name.partition("-")[0] for path in (serving.cache / "iris").iterdir() if path.is_dir())
-    assert kept == ["3", "4", "5"]
+    assert len(kept(serving.cache / "iris")) == KEPT_BUNDLES
+    assert "5" in kept(serving.cache / "iris")
 
 
 @pytest.mark.parametrize("file", [MODEL_FILE, MANIFEST_FILE, GOLDEN_FILE])
@@ -181,32 +283,79 @@ def test_only_what_serving_needs_is_fetched(serving: Serving) -> None:
     assert serving.registry.fetched == [("iris", "1", file) for file in (MANIFEST_FILE, MODEL_FILE, GOLDEN_FILE)]
 
 
-def test_a_cache_that_cannot_be_written_is_told_and_keeps_what_is_served(serving: Serving) -> None:
+def block(serving: Serving) -> Path:
+    """Make the cache one that cannot be written: a file lies where iris' folder belongs."""
     folder = serving.cache / "iris"
     folder.rename(serving.cache / "away")
     folder.write_text("a file where a folder belongs")
-    register(serving.registry, bundle_files(classes=("a", "b", "c")), promote=True)
+    return folder
+
+
+def test_a_version_is_served_though_the_cache_cannot_be_written_and_that_is_told(
+    serving: Serving, logs: list[EventDict]
+) -> None:
+    block(serving)
+    register(serving.registry, bundle_files(), promote=True)
+
+    for _ in range(3):
+        serving.sync()
+
+    assert serving.served() == {"iris": "2"}
+    assert serving.store.failure("iris") is None
+    assert serving.sample("slipway_model_not_cached", model="iris") == 1
+    [told] = [entry for entry in logs if entry["event"] == "bundle_cache_not_written"]
+    assert (told["model"], told["log_level"]) == ("iris", "warning")
+
+
+def test_a_cache_that_can_be_written_again_is_used_at_a_reload(serving: Serving) -> None:
+    folder = block(serving)
+    register(serving.registry, bundle_files(), promote=True)
+    serving.sync()
+    folder.unlink()
+
+    serving.sync(force=True)
+
+    assert serving.sample("slipway_model_not_cached", model="iris") == 0
+    serving.registry.reachable = False
+    serving.start()
+    serving.sync()
+    assert serving.served() == {"iris": "2"}
+
+
+def test_a_version_is_not_served_when_nothing_at_all_can_be_written(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    block(serving)
+    register(serving.registry, bundle_files(), promote=True)
+    monkeypatch.setattr(tempfile, "tempdir", str(serving.cache / "nowhere"))
 
     serving.sync()
 
     assert serving.served() == {"iris": "1"}
     failure = serving.store.failure("iris")
     assert failure is not None
-    assert "the bundle cache cannot be written" in failure.reason
+    assert "neither the bundle cache nor a temporary folder can be written" in failure.reason
     assert "check SLIPWAY_CACHE_DIR" in failure.reason
 
 
-def test_a_cache_that_can_be_written_again_is_used(serving: Serving) -> None:
-    folder = serving.cache / "iris"
-    folder.rename(serving.cache / "away")
-    folder.write_text("a file where a folder belongs")
-    register(serving.registry, bundle_files(classes=("a", "b", "c")), promote=True)
+def test_a_version_that_was_not_cached_leaves_the_one_before_for_a_restart(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextmanager
+    def full(folder: Path, **_options: object) -> Iterator[Path]:
+        raise OSError(errno.ENOSPC, "No space left on device")
+        yield folder
+
+    monkeypatch.setattr(serving.bundle_cache, "adding", full)
+    register(serving.registry, bundle_files(), promote=True)
     serving.sync()
-    folder.unlink()
-
-    serving.sync(force=True)
-
     assert serving.served() == {"iris": "2"}
+    serving.registry.reachable = False
+
+    serving.start()
+    serving.sync()
+
+    assert serving.served() == {"iris": "1"}
 
 
 def test_a_note_that_cannot_be_written_is_logged_and_the_model_is_served(tmp_path: Path, logs: list[EventDict]) -> None:
@@ -224,7 +373,7 @@ def test_a_note_that_cannot_be_written_is_logged_and_the_model_is_served(tmp_pat
 def test_a_bundle_that_nobody_served_is_not_served_from_the_cache(tmp_path: Path) -> None:
     loader = Loader(InMemoryRegistry(), BundleCache(tmp_path))
 
-    assert loader.load_last_served("iris") is None
+    assert loader.load_last_served(IRIS) is None
     assert loader.cached_names() == []
 
 
@@ -232,4 +381,4 @@ def test_a_note_of_a_bundle_that_is_gone_is_damage(cache: BundleCache) -> None:
     cache.remember(last_served())
 
     with pytest.raises(BundleError, match="the bundle has no manifest"):
-        Loader(InMemoryRegistry(), cache).load_last_served("iris")
+        Loader(InMemoryRegistry(), cache).load_last_served(IRIS)

@@ -10,11 +10,23 @@ import pytest
 from structlog.typing import EventDict
 
 from slipway_api.errors import NotReadyError
-from slipway_api.serving.model_store import FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS
+from slipway_api.serving.bundle_cache import LastServed
+from slipway_api.serving.model_ref import ModelRef
+from slipway_api.serving.slot import FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS
 from slipway_core.bundle import GOLDEN_FILE, MANIFEST_FILE, MANIFEST_TAG, MODEL_FILE, Golden, GoldenOutputs, digest
+from slipway_core.graph import Graph
 from slipway_core.registry import PRODUCTION, ModelVersion
 from slipway_core.registry.memory import InMemoryRegistry
-from support.bundles import BIAS, GOLDEN_ROWS, bundle_files, golden_of, linear_classifier, register
+from support.bundles import (
+    BIAS,
+    GOLDEN_ROWS,
+    NAMES,
+    bundle_files,
+    echo_classifier,
+    golden_of,
+    linear_classifier,
+    register,
+)
 from support.serving import Serving
 
 RIGHT = golden_of(linear_classifier())
@@ -60,6 +72,15 @@ def bundled(files: dict[str, bytes]) -> Callable[[InMemoryRegistry], str]:
     return lambda registry: register(registry, files)
 
 
+def echoing(*row: float) -> Callable[[InMemoryRegistry], str]:
+    """Return a way to register a version whose golden row gives what its manifest rules out."""
+    model = echo_classifier()
+    outputs = Graph(model, NAMES).run(np.array([row], dtype=np.float32))
+    assert outputs.scores is not None
+    expected = GoldenOutputs(prediction=outputs.prediction.tolist(), scores=outputs.scores.tolist())
+    return bundled(bundle_files(model=model, golden=golden(rows=(row,), outputs=expected)))
+
+
 @dataclass(frozen=True)
 class Bad:
     """A version that must not be served: how it is registered, and words of the reason."""
@@ -96,6 +117,9 @@ BAD = [
         bundled(bundle_files(model=linear_classifier(input_name="Y"), golden=RIGHT)),
         "the graph takes Y, but the manifest names X",
     ),
+    Bad("class-beyond", echoing(70.0, 1.0, 1.0, 1.0), "gives a class that is not one of the manifest's 3"),
+    Bad("class-below", echoing(-10.0, 1.0, 1.0, 1.0), "gives a class that is not one of the manifest's 3"),
+    Bad("no-probabilities", echoing(0.0, 70.0, 1.0, 1.0), "gives scores that are no probabilities"),
     Bad("two-classes", bundled(bundle_files(classes=("a", "b"))), "no probabilities for the manifest's 2 classes"),
 ]
 each_bad_version = pytest.mark.parametrize("bad", BAD, ids=lambda bad: bad.name)
@@ -265,6 +289,28 @@ def test_a_load_that_crashes_is_told_and_keeps_neither_this_nor_other_models_fro
     monkeypatch.undo()
     serving.sync(force=True)
     assert serving.served()["iris"] == "2"
+
+
+def test_a_cached_bundle_that_crashes_us_keeps_no_other_model_from_being_served(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch, logs: list[EventDict]
+) -> None:
+    register(serving.registry, bundle_files("rose"), "rose", promote=True)
+    serving.sync()
+    serving.registry.reachable = False
+    serving.start()
+    last_served = serving.bundle_cache.last_served
+
+    def crash_for_iris(ref: ModelRef) -> LastServed | None:
+        if ref.name == "iris":
+            raise ZeroDivisionError("in a library")
+        return last_served(ref)
+
+    monkeypatch.setattr(serving.bundle_cache, "last_served", crash_for_iris)
+
+    serving.sync()
+
+    assert serving.served() == {"rose": "1"}
+    assert [entry["model"] for entry in logs if entry["event"] == "model_load_crashed"] == ["iris"]
 
 
 def test_a_version_that_fails_for_days_is_still_tried_and_told(serving: Serving) -> None:

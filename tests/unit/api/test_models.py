@@ -34,6 +34,8 @@ def test_model_info_describes_the_default_model(api: RunningApi) -> None:
         "model_name": "iris",
         "model_version": "1",
         "current_stage": "Production",
+        "pinned": False,
+        "verified": True,
         "description": "",
         "task": "classification",
         "signature": {
@@ -142,6 +144,94 @@ def test_a_model_without_its_alias_is_served_on_and_told_as_not_up_to_date(
     status = api.post("/models/iris/reload", role=Role.ADMIN).json()["model"]
 
     assert (status["model_version"], status["production_version"], status["up_to_date"]) == ("1", None, False)
+
+
+@pytest.fixture
+def pinned_api(start_api: StartApi, registry: InMemoryRegistry) -> RunningApi:
+    """An app whose iris follows Production, at version 2, beside its version 1."""
+    register(registry, bundle_files(), promote=True)
+    return start_api(registry, models=("iris", "iris@1"), registry_poll_seconds=LONG)
+
+
+def test_a_pinned_version_is_described_and_is_in_no_stage(pinned_api: RunningApi) -> None:
+    answer = pinned_api.get("/models/iris/versions/1", role=Role.VIEWER)
+
+    assert answer.status_code == 200
+    info = answer.json()
+    assert (info["model_name"], info["model_version"], info["current_stage"]) == ("iris", "1", "None")
+    assert info["pinned"] is True
+
+
+def test_a_pinned_version_that_is_productions_says_so(pinned_api: RunningApi, registry: InMemoryRegistry) -> None:
+    registry.set_alias("iris", PRODUCTION, "1")
+    pinned_api.post("/models/iris/reload", role=Role.ADMIN)
+
+    info = pinned_api.get("/models/iris/versions/1", role=Role.VIEWER).json()
+
+    assert (info["current_stage"], info["pinned"]) == ("Production", True)
+
+
+def test_models_lists_pinned_versions_after_those_that_follow_production(pinned_api: RunningApi) -> None:
+    models = pinned_api.get("/models", role=Role.VIEWER).json()["models"]
+
+    told = [(one["model_name"], one["model_version"], one["pinned"], one["current_stage"]) for one in models]
+    assert told == [("iris", "2", False, "Production"), ("iris", "1", True, "None")]
+
+
+def test_a_pinned_version_predicts_under_its_number_and_production_under_the_name(pinned_api: RunningApi) -> None:
+    body = {"features": [5.1, 3.5, 1.4, 0.2]}
+
+    paths = ("/models/iris/versions/1/predict", "/models/iris/predict", "/predict")
+    answers = [pinned_api.post(path, role=Role.USER, json=body).json() for path in paths]
+
+    assert [(answer["model"], answer["version"]) for answer in answers] == [("iris", "1"), ("iris", "2"), ("iris", "2")]
+
+
+@pytest.mark.parametrize("version", ["2", "3", "01", "latest"])
+def test_a_version_that_is_not_named_is_not_found_be_it_productions(pinned_api: RunningApi, version: str) -> None:
+    shown = pinned_api.get(f"/models/iris/versions/{version}", role=Role.VIEWER)
+    asked = pinned_api.post(
+        f"/models/iris/versions/{version}/predict", role=Role.USER, json={"features": [5.1, 3.5, 1.4, 0.2]}
+    )
+
+    assert (shown.status_code, asked.status_code) == (404, 404)
+
+
+def test_who_may_not_predict_may_not_with_a_version_either(pinned_api: RunningApi) -> None:
+    path, body = "/models/iris/versions/1/predict", {"features": [5.1, 3.5, 1.4, 0.2]}
+
+    assert pinned_api.post(path, json=body).status_code == 401
+    assert pinned_api.post(path, role=Role.VIEWER, json=body).status_code == 403
+    assert pinned_api.get("/models/iris/versions/1").status_code == 401
+
+
+def test_ready_names_pinned_versions_that_are_served_and_that_are_missing(
+    start_api: StartApi, registry: InMemoryRegistry
+) -> None:
+    api = start_api(registry, models=("iris", "iris@1", "iris@7"), ready=False, registry_poll_seconds=LONG)
+    api.post("/models/iris/reload", role=Role.ADMIN)
+
+    answer = api.get("/health/ready")
+
+    assert answer.status_code == 503
+    assert answer.json()["models"] == {"iris": "1", "iris@1": "1"}
+    assert list(answer.json()["missing"]) == ["iris@7"]
+    assert api.get("/models/iris/versions/7", role=Role.VIEWER).status_code == 503
+
+
+def test_a_reload_tries_pinned_versions_again(start_api: StartApi, registry: InMemoryRegistry) -> None:
+    mended = bundle_files()[MODEL_FILE]
+    registry.replace_file("iris", "1", MODEL_FILE, b"damaged")
+    api = start_api(registry, models=("iris@1",), ready=False, registry_poll_seconds=LONG)
+    refused = api.post("/models/iris/reload", role=Role.ADMIN)
+    assert refused.status_code == 503
+    assert refused.json()["detail"].startswith("version 1 of iris cannot be loaded: model.onnx has the digest")
+    registry.replace_file("iris", "1", MODEL_FILE, mended)
+
+    result = api.post("/models/iris/reload", role=Role.ADMIN).json()
+
+    assert (result["changed"], result["previous_version"], result["model"]) == (True, None, None)
+    assert [(one["model_version"], one["pinned"]) for one in result["pinned"]] == [("1", True)]
 
 
 @pytest.mark.parametrize("name", ["a b", "zoë", "a.b", "..."])

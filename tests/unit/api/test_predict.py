@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from slipway_api.accounts import Role
 from slipway_api.prediction_endpoint import INLINE_BYTES
+from slipway_api.serving.model_ref import ModelRef
 from slipway_core.graph import Graph, Outputs
 from slipway_core.registry.memory import InMemoryRegistry
 from slipway_core.signature import FloatMatrix
@@ -146,8 +147,8 @@ class WatchedGraph(Graph):
 def test_many_rows_do_not_hold_up_the_loop(start_api: StartApi, registry: InMemoryRegistry, inline: bool) -> None:
     api = start_api(registry)
     graph = WatchedGraph(linear_classifier(), NAMES)
-    models = api.services.models
-    models._served = {"iris": replace(models.get("iris"), graph=graph)}
+    slot = api.services.models._slot(ModelRef("iris"))
+    slot.served = replace(api.services.models.get("iris"), graph=graph)
     rows = 1 if inline else INLINE_BYTES // 16
 
     answer = api.post("/predict", role=Role.USER, json={"features": [SETOSA] * rows})

@@ -109,6 +109,9 @@ def test_development_takes_any_first_password(monkeypatch: pytest.MonkeyPatch, p
         ("demand,,iris,", ("demand", "iris")),
         ("iris,demand,iris", ("iris", "demand")),
         ("a b,c", ("a b", "c")),
+        ("iris@7", ("iris@7",)),
+        ("iris , iris@7, iris@7,bike-demand", ("iris", "iris@7", "bike-demand")),
+        ("me@home@12", ("me@home@12",)),
         (" , ", ()),
         ("", ()),
     ],
@@ -117,6 +120,39 @@ def test_models_are_written_as_a_list(monkeypatch: pytest.MonkeyPatch, written: 
     monkeypatch.setenv("SLIPWAY_MODELS", written)
 
     assert load_settings(ApiSettings).models == models
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        *("iris@", "@7", "@", "me@home", "iris@latest", "iris@0", "iris@07", "iris@-1", "iris@1.0", "iris @7"),
+        *("iris@\u0667", "iris@1234567890", "rose,iris@x"),
+    ],
+)
+def test_a_version_that_is_written_otherwise_is_refused_with_how_to(
+    monkeypatch: pytest.MonkeyPatch, written: str
+) -> None:
+    monkeypatch.setenv("SLIPWAY_MODELS", written)
+
+    with pytest.raises(ConfigurationError, match=r"SLIPWAY_MODELS: .* names no model: write .* such as iris@7"):
+        load_settings(ApiSettings)
+
+
+@pytest.mark.parametrize("models", ["", "iris@7", "iris,iris@7"])
+def test_the_default_model_is_no_version(monkeypatch: pytest.MonkeyPatch, models: str) -> None:
+    monkeypatch.setenv("SLIPWAY_MODELS", models)
+    monkeypatch.setenv("SLIPWAY_DEFAULT_MODEL", "iris@7")
+
+    with pytest.raises(ConfigurationError, match="SLIPWAY_DEFAULT_MODEL: name a model, which follows Production"):
+        load_settings(ApiSettings)
+
+
+def test_a_default_model_of_which_only_a_version_is_named_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLIPWAY_MODELS", "iris@7")
+    monkeypatch.setenv("SLIPWAY_DEFAULT_MODEL", "iris")
+
+    with pytest.raises(ConfigurationError, match="which SLIPWAY_MODELS does not name"):
+        load_settings(ApiSettings)
 
 
 @hypothesis.settings(deadline=None)

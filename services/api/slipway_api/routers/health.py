@@ -36,7 +36,9 @@ class Ready(BaseModel):
     """Whether every required model is loaded."""
 
     status: Literal["ready", "not ready"]
-    models: dict[str, str] = Field(description="The version that is served of each model.")
+    models: dict[str, str] = Field(
+        description="The version that is served of each model; one that is pinned is named as `iris@7`."
+    )
     missing: dict[str, str] = Field(description="Why each required model is not served yet.")
 
 
@@ -66,10 +68,11 @@ async def live() -> Live:
 )
 async def ready(state: State) -> Response:
     """Answer 200 once every required model is loaded, else 503 with what is missing."""
-    missing = {name: state.models.why_missing(name) for name in state.models.missing()}
+    missing = state.models.reasons_missing()
+    served = [*state.models.served.values(), *state.models.pinned]
     body = Ready(
         status="not ready" if missing else "ready",
-        models={name: model.version for name, model in state.models.served.items()},
+        models={str(model.ref): model.version for model in served},
         missing=missing,
     )
     status = HTTPStatus.SERVICE_UNAVAILABLE if missing else HTTPStatus.OK

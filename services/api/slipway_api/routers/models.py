@@ -1,4 +1,4 @@
-"""What is served: `/model-info`, `/models`, `/models/{name}`, and looking at the registry now."""
+"""What is served: `/model-info`, `/models`, one model or version of it, and looking at the registry now."""
 
 import asyncio
 from datetime import datetime
@@ -48,7 +48,13 @@ class ModelInfo(BaseModel):
 
     model_name: str
     model_version: str
-    current_stage: Literal["Production"] = "Production"
+    current_stage: Literal["Production", "None"] = Field(
+        description="`None` (MLflow's word for no stage): a pinned version that is not Production's."
+    )
+    pinned: bool = Field(description="Whether SLIPWAY_MODELS names this very version; else it follows Production.")
+    verified: bool = Field(
+        description="False: Slipway's trainer did not register it; no digest and no golden row speak for it."
+    )
     description: str
     task: str
     signature: ModelSignature
@@ -85,19 +91,21 @@ class ReloadResult(BaseModel):
 
     changed: bool
     previous_version: str | None = Field(description="The version that was served before.")
-    model: ModelStatus
+    model: ModelStatus | None = Field(description="Null where only versions of the model are served, by number.")
+    pinned: list[ModelInfo] = Field(description="The versions of it that are pinned and served.")
 
 
 @router.get("/model-info", responses=errors(401, 404, 503))
 async def model_info(state: State, _caller: Reader) -> ModelInfo:
     """Describe the default model."""
-    return ModelInfo(**_info(state.models.get(state.models.default_model)))
+    return _info(state.models, state.models.get(state.models.default_model))
 
 
 @router.get("/models", responses=errors(401, 503))
 async def list_models(state: State, _caller: Reader) -> ModelList:
-    """List the models that are served."""
-    return ModelList(models=[ModelInfo(**_info(model)) for _, model in sorted(state.models.served.items())])
+    """List the models that are served, then the versions that are pinned."""
+    served = [model for _, model in sorted(state.models.served.items())]
+    return ModelList(models=[_info(state.models, model) for model in [*served, *_pinned(state.models)]])
 
 
 @router.get("/models/{name}", responses=errors(401, 404, 503))
@@ -106,21 +114,55 @@ async def show_model(name: str, state: State, _caller: Reader) -> ModelStatus:
     return _status(state.models, name)
 
 
+@router.get("/models/{name}/versions/{version}", responses=errors(401, 404, 503))
+async def show_version(name: str, version: str, state: State, _caller: Reader) -> ModelInfo:
+    """Describe a version that is pinned: one that SLIPWAY_MODELS names as `iris@7`."""
+    return _info(state.models, state.models.get(name, version))
+
+
 @router.post("/models/{name}/reload", responses=errors(401, 403, 404, 503))
 async def reload_model(name: str, state: State, _caller: Admin) -> ReloadResult:
-    """Look at the registry now (admin only). Other workers and replicas follow within their polling interval."""
-    before = state.models.served.get(name)
-    await asyncio.to_thread(state.models.sync, force=True)
-    status = _status(state.models, name)
-    previous = before.version if before else None
-    return ReloadResult(changed=status.model_version != previous, previous_version=previous, model=status)
+    """Look at the registry now (admin only). Other workers and replicas follow within their polling interval.
+
+    The model's pinned versions are tried again, too, if they failed.
+    """
+    models = state.models
+    before, pinned_before = models.served.get(name), _pinned(models, name)
+    await asyncio.to_thread(models.sync, force=True)
+    status = None
+    if models.is_named(name) or not models.pins(name):
+        status = _status(models, name)
+    else:  # only versions of it are named: each must be served, and none follows Production
+        for version in models.pins(name):
+            models.get(name, version)
+    pinned = _pinned(models, name)
+    previous, now = before.version if before else None, status.model_version if status else None
+    return ReloadResult(
+        changed=now != previous or pinned != pinned_before,
+        previous_version=previous,
+        model=status,
+        pinned=[_info(models, model) for model in pinned],
+    )
 
 
-def _info(model: ServedModel) -> dict[str, object]:
+def _pinned(models: ModelStore, name: str | None = None) -> list[ServedModel]:
+    found = [model for model in models.pinned if name is None or model.name == name]
+    return sorted(found, key=lambda model: (model.name, int(model.version)))
+
+
+def _info(models: ModelStore, model: ServedModel) -> ModelInfo:
+    return ModelInfo(**_fields(models, model))
+
+
+def _fields(models: ModelStore, model: ServedModel) -> dict[str, object]:
     manifest = model.manifest
+    is_production = not model.pinned or models.production(model.name) == model.version
     return {
         "model_name": model.name,
         "model_version": model.version,
+        "current_stage": "Production" if is_production else "None",
+        "pinned": model.pinned,
+        "verified": model.verified,
         "description": model.description,
         "task": manifest.task,
         "signature": ModelSignature(inputs=manifest.inputs, classes=manifest.classes, graph=manifest.graph),
@@ -143,7 +185,7 @@ def _status(models: ModelStore, name: str) -> ModelStatus:
             version=failure.version, reason=failure.reason, at=failure.at, attempts=failure.attempts
         )
     return ModelStatus(
-        **_info(model),
+        **_fields(models, model),
         production_version=production,
         up_to_date=registry.reachable and production == model.version,
         failed_load=failed_load,

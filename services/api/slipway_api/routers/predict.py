@@ -81,6 +81,7 @@ _RESPONSES: Responses = {
 PATHS = (
     PredictionPath("/predict", native.read),
     PredictionPath("/models/{name}/predict", native.read),
+    PredictionPath("/models/{name}/versions/{version}/predict", native.read),
 )
 
 
@@ -92,3 +93,8 @@ async def predict_default() -> None:
 @router.post("/models/{name}/predict", responses=_RESPONSES, openapi_extra=_BODY)
 async def predict_named(name: str) -> None:
     """Predict with the model of that name."""
+
+
+@router.post("/models/{name}/versions/{version}/predict", responses=_RESPONSES, openapi_extra=_BODY)
+async def predict_version(name: str, version: str) -> None:
+    """Predict with a version that is pinned: one that SLIPWAY_MODELS names as `iris@7`."""

@@ -1,64 +1,36 @@
-"""What is served, and how it follows the registry's Production aliases.
+"""What is served, and how it follows the registry: Production's aliases, and the versions that the settings pin.
 
-`sync` runs in a thread and swaps one reference per model; requests read that reference on the event loop and keep the
-model they got until they are answered.
+`sync` runs in a thread and each load in one of its own; a load swaps one reference. Requests read that reference on the
+event loop and keep the model they got until they are answered.
 """
 
+import contextvars
 import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 
 from slipway_api.errors import NotFoundError, NotReadyError
 from slipway_api.metrics import Metrics
 from slipway_api.serving.loader import Loader
+from slipway_api.serving.model_ref import ModelRef
 from slipway_api.serving.served_model import ServedModel
-from slipway_core.errors import BundleError, RegistryError
+from slipway_api.serving.slot import Slot
+from slipway_api.serving.status import LoadFailure, RegistryStatus
+from slipway_core.errors import RegistryError
 from slipway_core.logging import get_logger
 from slipway_core.registry import PRODUCTION, RegisteredModel, Registry
 
-FIRST_RETRY_SECONDS = 2.0
-LONGEST_RETRY_SECONDS = 60.0
+# How long a look at the registry waits for the loads that it began; a slower one ends by itself.
+LOAD_WAIT_SECONDS = 5.0
+CONCURRENT_LOADS = 4
 
 log = get_logger("slipway.models")
 
 
-@dataclass(frozen=True)
-class LoadFailure:
-    """Why Production's version is not the one that is served.
-
-    Attributes:
-        version: the version that could not be loaded.
-        at: when it was tried last, UTC.
-        retry_at: when it is tried again, on the store's clock.
-    """
-
-    version: str
-    reason: str
-    at: datetime
-    attempts: int
-    retry_at: float
-
-
-@dataclass(frozen=True)
-class RegistryStatus:
-    """Whether the registry answers.
-
-    Attributes:
-        answered: whether it has ever answered.
-        since: when it began to be as it is, UTC.
-        reason: why it does not answer; None if it does.
-    """
-
-    reachable: bool
-    answered: bool
-    since: datetime
-    reason: str | None = None
-
-
 class ModelStore:
-    """The served models by name, and what keeps each from being Production's version."""
+    """The served models by name and version, and what keeps each from being what it should be."""
 
     def __init__(
         self,
@@ -69,201 +41,229 @@ class ModelStore:
         models: tuple[str, ...],
         default_model: str,
         clock: Callable[[], float] = time.monotonic,
+        load_wait_seconds: float = LOAD_WAIT_SECONDS,
     ) -> None:
+        """Serve nothing yet.
+
+        Args:
+            registry: what to follow.
+            loader: makes served models of versions.
+            metrics: where looks, loads and failures are counted.
+            models: what to serve, each as `name` or `name@number`; empty: every model with a Production alias.
+            default_model: the model that must be served where `models` is empty.
+            clock: seconds, for the pauses between attempts.
+            load_wait_seconds: how long a look waits for the loads that it began.
+        """
         self._registry = registry
         self._loader = loader
         self._metrics = metrics
-        self._models = models
+        self._refs = tuple(ModelRef.parse(text) for text in models)
         self.default_model = default_model
         self._clock = clock
+        self._load_wait_seconds = load_wait_seconds
         self._lock = threading.Lock()
-        self._served: dict[str, ServedModel] = {}
-        self._failures: dict[str, LoadFailure] = {}
+        self._slots: dict[ModelRef, Slot] = {}
         self._aliases: dict[str, str | None] = {}
-        self._damaged: dict[str, str] = {}
-        self._loaded_from: dict[str, float] = {}
+        self._loading: dict[ModelRef, threading.Thread] = {}
+        self._may_load = threading.BoundedSemaphore(CONCURRENT_LOADS)
+        self._told: set[tuple[str, str]] = set()
+        self._telling = threading.Lock()
         self._registry_status = RegistryStatus(False, False, datetime.now(UTC), "the model registry was not asked yet")
         metrics.registry_up.set(0)
 
     @property
     def served(self) -> Mapping[str, ServedModel]:
-        """The models that are served now, by name."""
-        return self._served
+        """The models that follow Production and are served now, by name."""
+        return {model.name: model for model in self._served() if not model.pinned}
+
+    @property
+    def pinned(self) -> Sequence[ServedModel]:
+        """The versions that the settings name and that are served now."""
+        return [model for model in self._served() if model.pinned]
 
     @property
     def registry_status(self) -> RegistryStatus:
         """Whether the registry answers."""
         return self._registry_status
 
-    def failure(self, name: str) -> LoadFailure | None:
-        """Return why Production's version of a model is not served, if it is not."""
-        return self._failures.get(name)
+    def failure(self, name: str, version: str | None = None) -> LoadFailure | None:
+        """Return why Production's version of a model, or a version of it that is pinned, is not served."""
+        slot = self._slots.get(ModelRef(name, version))
+        return slot.failure if slot else None
 
     def production(self, name: str) -> str | None:
         """Return the version that Production pointed to when the registry last answered."""
         return self._aliases.get(name)
 
-    def get(self, name: str) -> ServedModel:
-        """Return the model that is served under a name.
+    def is_named(self, name: str, version: str | None = None) -> bool:
+        """Tell whether the settings let a model, or this version of it, be served."""
+        ref = ModelRef(name, version)
+        return ref in self._refs if self._refs else not ref.is_pinned
+
+    def pins(self, name: str) -> frozenset[str]:
+        """Return the versions of a model that the settings name."""
+        return frozenset(ref.version for ref in self._refs if ref.name == name and ref.version is not None)
+
+    def get(self, name: str, version: str | None = None) -> ServedModel:
+        """Return the model that is served under a name, or the version of it that is pinned.
 
         Raises:
             NotReadyError: it should be served and is not yet.
             NotFoundError: it is not served.
         """
-        model = self._served.get(name)
+        ref = ModelRef(name, version)
+        slot = self._slots.get(ref)
+        model = slot.served if slot else None
         if model is not None:
             return model
-        reason = self.why_missing(name)
-        if name in self._failures or name in self._required or not self._registry_status.answered:
-            raise NotReadyError(reason)
-        raise NotFoundError(f"no model named {name} is served; GET /models lists those that are")
+        if self.is_named(name, version) and (
+            ref in self._required or self.failure(name, version) or not self._registry_status.answered
+        ):
+            raise NotReadyError(self.why_missing(name, version))
+        what = f"no model named {name}" if version is None else f"no version {version} of a model named {name}"
+        raise NotFoundError(f"{what} is served; GET /models lists those that are")
 
-    def why_missing(self, name: str) -> str:
-        """Return in a sentence why a model is not served."""
-        failure, registry = self._failures.get(name), self._registry_status
+    def why_missing(self, name: str, version: str | None = None) -> str:
+        """Return in a sentence why a model, or a version of it that is pinned, is not served."""
+        ref, failure, registry = ModelRef(name, version), self.failure(name, version), self._registry_status
         if failure is not None:
             return f"version {failure.version} of {name} cannot be loaded: {failure.reason}"
+        if (thread := self._loading.get(ref)) is not None and thread.is_alive():
+            return f"{ref} is being loaded"
         if not registry.reachable:
-            return f"{name} is not loaded yet: {registry.reason}"
+            return f"{ref} is not loaded yet: {registry.reason}"
+        if ref.is_pinned:
+            return f"no model named {name} is registered; register it, or take {ref} out of SLIPWAY_MODELS"
         return f"{name} has no version with the alias {PRODUCTION} yet; train and promote one"
 
     def missing(self) -> list[str]:
-        """Return the models that must be served before the service is ready, and are not."""
-        return [name for name in self._required if name not in self._served]
+        """Return what must be served before the service is ready, and is not, as `name` or `name@number`."""
+        return [str(ref) for ref in self._missing()]
 
-    @property
-    def _required(self) -> tuple[str, ...]:
-        return self._models or (self.default_model,)
+    def reasons_missing(self) -> dict[str, str]:
+        """Return why each of `missing` is not served."""
+        return {str(ref): self.why_missing(ref.name, ref.version) for ref in self._missing()}
 
     def sync(self, *, force: bool = False) -> None:
         """Look at the registry once and follow it; what cannot be followed is kept as it is and told.
+
+        One slow load holds up no other: it is waited for a few seconds, and later looks go on without it.
 
         Args:
             force: try a version again at once that failed to load a moment ago.
         """
         with self._lock:
+            slow = self._loading = {ref: thread for ref, thread in self._loading.items() if thread.is_alive()}
             try:
                 models = {model.name: model for model in self._registry.list_models()}
             except RegistryError as error:
                 self._registry_failed(str(error))
-                for name in self._models or self._loader.cached_names():
-                    self._fall_back(name)
+                for ref in self._refs or map(ModelRef, self._loader.cached_names()):
+                    if ref not in self._loading:
+                        self._slot(ref).fall_back()
                 return
+            if not self._registry_status.answered:
+                # What was deleted while nobody looked must not come back in the next outage.
+                for ref in self._refs or map(ModelRef, self._loader.cached_names()):
+                    if ref.name not in models:
+                        self._loader.forget(ref)
             self._registry_answered()
             wanted = self._wanted(models)
-            for name in wanted:
-                self._follow(models[name], force=force)
-            for name in [name for name in self._served if name not in models or not self._may_serve(name)]:
-                self._unload(name)
-            for name in [name for name in self._failures if name not in wanted]:
-                self._clear_failure(name)
+            self._follow_aliases(wanted, models)
+            for ref in wanted:
+                self._begin_load(self._slot(ref), models[ref.name], force=force)
+            # Those that an earlier look began were waited for; whoever forces a look wants to see what becomes of them.
+            self._await([thread for ref, thread in self._loading.items() if force or ref not in slow])
+            for ref, slot in list(self._slots.items()):
+                if ref not in wanted and ref not in self._loading:
+                    self._drop(slot)
 
-    def _may_serve(self, name: str) -> bool:
-        return not self._models or name in self._models
+    @property
+    def _required(self) -> tuple[ModelRef, ...]:
+        return self._refs or (ModelRef(self.default_model),)
 
-    def _wanted(self, models: Mapping[str, RegisteredModel]) -> list[str]:
+    def _missing(self) -> list[ModelRef]:
+        served = {model.ref for model in self._served()}
+        return [ref for ref in self._required if ref not in served]
+
+    def _served(self) -> list[ServedModel]:
+        # The dictionary is replaced and never changed, so that any thread may walk over it.
+        return [slot.served for slot in self._slots.values() if slot.served is not None]
+
+    def _slot(self, ref: ModelRef) -> Slot:
+        if ref not in self._slots:
+            slot = Slot(
+                ref,
+                self._registry,
+                self._loader,
+                self._metrics,
+                pins=self.pins(ref.name),
+                changed=self._tell_served,
+                clock=self._clock,
+            )
+            self._slots = {**self._slots, ref: slot}
+        return self._slots[ref]
+
+    def _wanted(self, models: Mapping[str, RegisteredModel]) -> list[ModelRef]:
+        served = {model.ref for model in self._served()}
         return [
-            name
-            for name, model in models.items()
-            if self._may_serve(name) and (PRODUCTION in model.aliases or name in self._served)
+            ref
+            for ref in self._refs or map(ModelRef, models)
+            if ref.name in models and (ref.is_pinned or ref in served or PRODUCTION in models[ref.name].aliases)
         ]
 
-    def _follow(self, model: RegisteredModel, *, force: bool) -> None:
-        name, wanted, served = model.name, model.aliases.get(PRODUCTION), self._served.get(model.name)
-        before = self._aliases.get(name)
-        self._aliases[name] = wanted
-        self._metrics.model_alias_missing.labels(name).set(wanted is None)
-        if wanted is None:
-            if before is not None:
-                log.warning("production_alias_missing", model=name, kept=served.version if served else None)
-            self._clear_failure(name)
+    def _follow_aliases(self, wanted: Sequence[ModelRef], models: Mapping[str, RegisteredModel]) -> None:
+        before = self._aliases
+        self._aliases = {ref.name: models[ref.name].aliases.get(PRODUCTION) for ref in wanted}
+        for name in [ref.name for ref in wanted if not ref.is_pinned]:
+            is_missing = self._aliases[name] is None
+            self._metrics.model_alias_missing.labels(name).set(is_missing)
+            if is_missing:
+                slot = self._slot(ModelRef(name))
+                if before.get(name) is not None:
+                    log.warning("production_alias_missing", model=name, kept=slot.served and slot.served.version)
+                slot.clear_failure()
+
+    def _begin_load(self, slot: Slot, model: RegisteredModel, *, force: bool) -> None:
+        version = slot.ref.version or self._aliases[model.name]
+        if version is None or slot.ref in self._loading:
             return
-        # A model that was deleted and made again counts its versions from 1 again, too.
-        is_same = self._loaded_from.get(name) == model.created_at
-        if served is not None and served.version == wanted and served.source == "registry" and is_same:
-            self._clear_failure(name)
+        if not slot.is_due(version, model.created_at, force=force):
             return
-        failure = self._failures.get(name)
-        if failure and failure.version == wanted and self._clock() < failure.retry_at and not force:
-            return
-        try:
-            version = self._registry.get_version(name, wanted)
-            self._swap(self._loader.load(version))
-            self._loaded_from[name] = model.created_at
-        except (BundleError, RegistryError) as error:
-            self._failed(name, wanted, str(error))
-            self._fall_back(name)
-        except Exception:  # whatever a bundle can do to us must stop neither this model nor the others
-            log.exception("model_load_crashed", model=name, version=wanted)
-            self._failed(name, wanted, "it cannot be loaded for a reason that we did not foresee; the log has more")
-            self._fall_back(name)
+        # A thread of its own, and one that the process's end does not wait for: a registry may take its time.
+        load = partial(contextvars.copy_context().run, self._load, slot, version, model.created_at, force)
+        thread = threading.Thread(target=load, name=f"load-{slot.ref}", daemon=True)
+        self._loading = {**self._loading, slot.ref: thread}
+        thread.start()
 
-    def _swap(self, model: ServedModel) -> None:
-        before = self._served.get(model.name)
-        self._served = {**self._served, model.name: model}
-        self._clear_failure(model.name)
-        if before is not None and before.version != model.version:
-            self._metrics.forget(self._metrics.model_info, model.name, before.version)
-        self._metrics.model_info.labels(model.name, model.version).set(1)
-        self._metrics.model_loads.labels(model.name).inc()
-        log.info(
-            "model_loaded",
-            model=model.name,
-            version=model.version,
-            replaced=before.version if before else None,
-            source=model.source,
-        )
-        self._loader.remember(model)
+    def _load(self, slot: Slot, version: str, made_at: float, force: bool) -> None:  # a thread's target
+        with self._may_load:
+            slot.load(version, made_at, force=force)
 
-    def _unload(self, name: str) -> None:
-        model = self._served[name]
-        self._served = {key: value for key, value in self._served.items() if key != name}
-        self._aliases.pop(name, None)
-        self._clear_failure(name)
-        self._metrics.forget(self._metrics.model_info, name, model.version)
-        self._metrics.model_alias_missing.labels(name).set(0)
-        self._loader.forget(name)
-        log.warning("model_unloaded", model=name, version=model.version, reason="it is no longer registered")
+    def _await(self, threads: Sequence[threading.Thread]) -> None:
+        deadline = time.monotonic() + self._load_wait_seconds
+        for thread in threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        self._loading = {ref: thread for ref, thread in self._loading.items() if thread.is_alive()}
 
-    def _fall_back(self, name: str) -> None:
-        """Serve what was served last, from the cache, if nothing is served of a model."""
-        if name in self._served:
-            return
-        try:
-            model = self._loader.load_last_served(name)
-        except BundleError as error:
-            if self._damaged.get(name) != str(error):
-                log.warning("cached_bundle_damaged", model=name, reason=str(error))
-            self._damaged[name] = str(error)
-            return
-        if model is not None:
-            failure = self._failures.get(name)
-            self._swap(model)
-            if failure is not None:
-                self._record(name, failure)
+    def _drop(self, slot: Slot) -> None:
+        if slot.served is not None:
+            slot.unload("it is no longer registered")
+        else:
+            slot.clear_failure()
+        if not slot.ref.is_pinned:
+            self._metrics.model_alias_missing.labels(slot.ref.name).set(0)
+        self._slots = {ref: one for ref, one in self._slots.items() if ref != slot.ref}
 
-    def _failed(self, name: str, version: str, reason: str) -> None:
-        before = self._failures.get(name)
-        attempts = before.attempts + 1 if before and before.version == version else 1
-        pause = min(FIRST_RETRY_SECONDS * 2 ** min(attempts - 1, 10), LONGEST_RETRY_SECONDS)
-        self._record(name, LoadFailure(version, reason, datetime.now(UTC), attempts, self._clock() + pause))
-        self._metrics.model_load_failures.labels(name).inc()
-        served = self._served.get(name)
-        log.error(
-            "model_load_failed",
-            model=name,
-            version=version,
-            kept=served.version if served else None,
-            reason=reason,
-        )
-
-    def _record(self, name: str, failure: LoadFailure) -> None:
-        self._failures = {**self._failures, name: failure}
-        self._metrics.model_load_failing.labels(name).set(1)
-
-    def _clear_failure(self, name: str) -> None:
-        self._failures = {key: value for key, value in self._failures.items() if key != name}
-        self._metrics.model_load_failing.labels(name).set(0)
+    def _tell_served(self) -> None:
+        """Bring the metric of what is served up to date. A version may be pinned and Production's at once."""
+        with self._telling:
+            served = {(model.name, model.version) for model in self._served()}
+            for gone in self._told - served:
+                self._metrics.forget(self._metrics.model_info, *gone)
+            for model in served - self._told:
+                self._metrics.model_info.labels(*model).set(1)
+            self._told = served
 
     def _registry_failed(self, reason: str) -> None:
         self._metrics.registry_up.set(0)

@@ -2,17 +2,21 @@
 
 import math
 import time
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from prometheus_client import Counter, Histogram
 
-from slipway_api.errors import InvalidInputError
+from slipway_api.errors import InvalidInputError, UnusableAnswerError
 from slipway_api.metrics import Metrics
 from slipway_api.serving.served_model import ServedModel
 from slipway_core.errors import BundleError, Problem
 from slipway_core.graph import Outputs
+from slipway_core.logging import get_logger
 from slipway_core.signature import FloatMatrix
+
+log = get_logger("slipway.predictor")
 
 
 class _Children(NamedTuple):
@@ -34,17 +38,22 @@ class Predictor:
         """Run a model on an (n_rows, n_features) float32 matrix.
 
         Raises:
-            BundleError: the graph fails on rows that its signature allows, or gives a class that there is not.
+            UnusableAnswerError: the graph fails on rows that its signature allows, or answers what there cannot be.
             InvalidInputError: the graph has no finite answer for these rows.
         """
         children = self._children.get((model.name, model.version)) or self._resolve(model)
         began = time.perf_counter()
-        outputs = model.graph.run(matrix)
+        try:
+            outputs = model.answer(matrix)
+        except BundleError as error:
+            raise self._unusable(model, error) from error
         children.seconds.observe(time.perf_counter() - began)
         children.rows.inc(len(matrix))
         if outside := model.signature.count_out_of_range(matrix):
             children.outside.inc(outside)
-        return _checked(model, outputs)
+        if not _is_finite(outputs.prediction if outputs.scores is None else outputs.scores):
+            raise InvalidInputError([Problem(("features",), "the model has no finite answer for these values")])
+        return outputs
 
     def _resolve(self, model: ServedModel) -> _Children:
         labels = (model.name, model.version)
@@ -56,21 +65,16 @@ class Predictor:
         self._children = {**self._children, labels: children}
         return children
 
+    def _unusable(self, model: ServedModel, error: BundleError) -> UnusableAnswerError:
+        self._metrics.unusable_answers.labels(model.name, model.version).inc()
+        # The reason says all, and a client may cause it again and again: no traceback.
+        log.error("model_answer_unusable", model=model.name, version=model.version, reason=str(error))
+        return UnusableAnswerError(
+            f"version {model.version} of {model.name} gives no usable answer to this; roll back to another version"
+        )
 
-def _checked(model: ServedModel, outputs: Outputs) -> Outputs:
-    prediction, scores, classes = outputs.prediction, outputs.scores, model.manifest.classes
-    values = prediction if scores is None else scores
-    # Of one row, Python's own sums and comparisons are done before numpy's have begun.
-    few = values.ravel().tolist() if len(values) == 1 else None
-    if not (np.isfinite(values).all() if few is None else math.isfinite(sum(few))):
-        raise InvalidInputError([Problem(("features",), "the model has no finite answer for these values")])
-    if classes is None or scores is None:
-        return outputs
-    if not (
-        prediction.min() >= 0 and prediction.max() < len(classes) if few is None else 0 <= prediction[0] < len(classes)
-    ):
-        raise BundleError(f"the graph of {model.name} {model.version} gives a class that its manifest does not name")
-    if few is not None and min(few) >= 0 and max(few) <= 1:
-        return outputs
-    # Sums in float32 end a hair beside 0 and 1.
-    return Outputs(prediction, np.minimum(np.maximum(scores, np.float32(0)), np.float32(1)))
+
+def _is_finite(values: NDArray[Any]) -> bool:
+    if len(values) == 1:  # of one row, Python's sum is done before numpy has begun
+        return math.isfinite(sum(values.ravel().tolist()))
+    return bool(np.isfinite(values).all())

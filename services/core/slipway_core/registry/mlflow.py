@@ -6,7 +6,7 @@ from typing import Any, Self
 
 import httpx
 
-from slipway_core.bundle import GOLDEN_FILE, MANIFEST_FILE, MODEL_FILE, REFERENCE_FILE
+from slipway_core.bundle import GOLDEN_FILE, MANIFEST_FILE, MLMODEL_FILE, MODEL_FILE, REFERENCE_FILE
 from slipway_core.errors import ConfigurationError, RegistryError, RegistryNotFoundError, RegistryUnavailableError
 from slipway_core.registry.base import ModelVersion, RegisteredModel
 
@@ -18,6 +18,7 @@ PAGE_SIZE = 1_000
 EXTRA_FILES = "extra_files"
 ARTIFACT_PATHS = {
     MODEL_FILE: MODEL_FILE,
+    MLMODEL_FILE: MLMODEL_FILE,
     **{name: f"{EXTRA_FILES}/{name}" for name in (MANIFEST_FILE, GOLDEN_FILE, REFERENCE_FILE)},
 }
 

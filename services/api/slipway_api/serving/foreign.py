@@ -1,0 +1,117 @@
+"""Versions that Slipway's trainer did not register: a manifest from MLflow's signature and the graph itself.
+
+Nothing proves that such a graph does what somebody evaluated: there are no golden rows, and no digest to hold it
+against. It is served only where the settings allow that.
+"""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from pydantic import ValidationError
+
+from slipway_core.bundle import (
+    GOLDEN_FILE,
+    MODEL_FILE,
+    SCHEMA_VERSION,
+    DataLineage,
+    GraphNames,
+    InputColumn,
+    Manifest,
+    digest,
+)
+from slipway_core.errors import BundleError
+from slipway_core.graph import Graph, ports
+from slipway_core.registry import ModelVersion
+from slipway_core.validation import first_problem
+
+MLMODEL_MAX_BYTES = 1_000_000
+# Clients send numbers, and the graph takes float32: a signature of float64 columns is met as well.
+FLOATS = frozenset({"float", "double", "float32", "float64"})
+EXPECTED_OUTPUTS = "export it with a float output of one column, or with an int64 label and float probabilities"
+
+
+def derive_manifest(version: ModelVersion, mlmodel: bytes, model: bytes) -> Manifest:
+    """Derive the manifest of a version from its MLmodel file and its graph.
+
+    Raises:
+        BundleError: it is no ONNX model of float features, or has no signature.
+    """
+    names = _input_names(mlmodel)
+    inputs, outputs = ports(model)
+    if len(inputs) != 1 or inputs[0].kind != "tensor(float)":
+        raise BundleError("the graph takes something else than one float32 matrix: only such a version can be served")
+    kinds = {port.kind: port.name for port in outputs}
+    classes = None
+    if [port.kind for port in outputs] == ["tensor(float)"]:
+        graph, task = GraphNames(input=inputs[0].name, label=outputs[0].name), "regression"
+        width = outputs[0].shape[1:]
+        if width not in {(), (1,)}:
+            raise BundleError(f"the graph's answer has another shape than a value a row: {EXPECTED_OUTPUTS}")
+    elif len(outputs) == len(kinds) and kinds.keys() == {"tensor(int64)", "tensor(float)"}:
+        label, scores = kinds["tensor(int64)"], kinds["tensor(float)"]
+        graph, task = GraphNames(input=inputs[0].name, label=label, scores=scores), "classification"
+        found = Graph(model, graph).run(np.zeros((1, len(names)), dtype=np.float32)).scores
+        classes = tuple(str(index) for index in range(found.shape[-1] if found is not None and found.ndim else 0))
+    else:
+        raise BundleError(f"the graph's outputs are not understood: {EXPECTED_OUTPUTS}")
+    try:
+        return Manifest.model_validate(
+            {
+                "schema_version": SCHEMA_VERSION,
+                "name": version.name,
+                "task": task,
+                "inputs": [InputColumn(name=name, dtype="float32") for name in names],
+                "graph": graph,
+                "classes": classes,
+                "metrics": {},
+                "data": DataLineage(version="", rows=0, split=""),
+                "recipe": "",
+                "created_at": datetime.fromtimestamp(version.created_at, UTC),
+                # The schema asks for both; of golden rows there are none.
+                "digests": {MODEL_FILE: digest(model), GOLDEN_FILE: digest(b"")},
+            }
+        )
+    except ValidationError as error:
+        place, message = first_problem(error)
+        raise BundleError(f"no manifest can be derived: {message} ({place or 'as a whole'})") from error
+
+
+def _input_names(mlmodel: bytes) -> list[str]:
+    """Return the features' names as the signature in an MLmodel file has them."""
+    flavor, signature = _read(mlmodel)
+    if flavor.get("data", MODEL_FILE) != MODEL_FILE:
+        raise BundleError(f"its graph lies in another file than {MODEL_FILE}: log it with mlflow.onnx again")
+    try:
+        columns = json.loads(signature["inputs"])
+        if [column["type"] for column in columns] == ["tensor"]:
+            spec = columns[0]["tensor-spec"]
+            rows, width = spec["shape"]
+            if rows == -1 and width > 0 and spec["dtype"] in FLOATS:
+                return [f"feature_{index}" for index in range(width)]
+        elif columns and {column["type"] for column in columns} <= FLOATS:
+            return [column.get("name") or f"feature_{index}" for index, column in enumerate(columns)]
+    except (KeyError, TypeError, ValueError) as error:
+        raise BundleError("its MLflow signature is not understood: log it with mlflow.onnx again") from error
+    raise BundleError("its MLflow signature is not of float features: only such a version can be served")
+
+
+def _read(mlmodel: bytes) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Return the ONNX flavor and the signature of an MLmodel file."""
+    # Few ever need it, and every start would pay for it.
+    import yaml  # noqa: PLC0415
+
+    if len(mlmodel) > MLMODEL_MAX_BYTES:
+        raise BundleError("its MLmodel file is too large to be one")
+    try:
+        content = yaml.safe_load(mlmodel)
+        flavor, signature = content["flavors"].get("onnx"), content.get("signature")
+    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise BundleError("its MLmodel file is not understood: log it with mlflow.onnx again") from error
+    if not isinstance(flavor, dict):
+        raise BundleError("it has no ONNX flavor: log it with mlflow.onnx")
+    if not isinstance(signature, dict):
+        raise BundleError("it has no MLflow signature: log it with one, such as of mlflow.models.infer_signature")
+    return flavor, signature

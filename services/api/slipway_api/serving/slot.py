@@ -1,0 +1,211 @@
+"""One thing that is served, and what keeps it from being what it should be: a model by its alias, or one version."""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from slipway_api.metrics import Metrics
+from slipway_api.serving.loader import Loader
+from slipway_api.serving.model_ref import ModelRef
+from slipway_api.serving.served_model import ServedModel
+from slipway_api.serving.status import LoadFailure
+from slipway_core.bundle import MANIFEST_TAG
+from slipway_core.errors import BundleError, RegistryError, RegistryNotFoundError
+from slipway_core.logging import get_logger
+from slipway_core.registry import ModelVersion, Registry
+
+FIRST_RETRY_SECONDS = 2.0
+LONGEST_RETRY_SECONDS = 60.0
+# A deleted version is not in what a look at the registry answers: a pinned one is asked for by itself, now and then.
+PINNED_LOOK_SECONDS = 30.0
+
+log = get_logger("slipway.models")
+
+
+class Slot:
+    """Holds what is served under one reference. One thread at a time changes it; any may read it.
+
+    Attributes:
+        served: the model that answers now, if there is one.
+        failure: why the version that should answer does not, if it does not.
+    """
+
+    def __init__(
+        self,
+        ref: ModelRef,
+        registry: Registry,
+        loader: Loader,
+        metrics: Metrics,
+        *,
+        pins: frozenset[str],
+        changed: Callable[[], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Serve nothing yet.
+
+        Args:
+            ref: what to serve.
+            registry: where it is registered.
+            loader: makes a served model of a version.
+            metrics: where loads and failures are counted.
+            pins: the model's versions that the settings name: their bundles stay in the cache.
+            changed: called whenever another model answers.
+            clock: seconds, for the pauses between attempts.
+        """
+        self.ref = ref
+        self.served: ServedModel | None = None
+        self.failure: LoadFailure | None = None
+        self._registry = registry
+        self._loader = loader
+        self._metrics = metrics
+        self._pins = pins
+        self._changed = changed
+        self._clock = clock
+        # When the registered model that `served` came from was made: one of the same name may come after it.
+        self._made_at: float | None = None
+        self._is_cached = True
+        self._damage: str | None = None
+        self._look_at = 0.0
+
+    def is_due(self, version: str, made_at: float, *, force: bool) -> bool:
+        """Tell whether `load` has something to do.
+
+        Args:
+            version: the version that should be served.
+            made_at: when its registered model was made, seconds since the epoch.
+            force: also for one that failed, or could not be written to the cache, a moment ago.
+        """
+        if self._serves(version, made_at):
+            if not self.ref.is_pinned:
+                self.clear_failure()
+            is_looked_at = self.ref.is_pinned and (force or self._clock() >= self._look_at)
+            return is_looked_at or (force and not self._is_cached)
+        failure = self.failure
+        return force or failure is None or failure.version != version or self._clock() >= failure.retry_at
+
+    def load(self, version: str, made_at: float, *, force: bool = False) -> None:
+        """Serve a version from now on; if it cannot be loaded, keep what is served and tell why.
+
+        Args:
+            version: the version that should be served.
+            made_at: when its registered model was made, seconds since the epoch.
+            force: also one that is served, if it is not in the cache.
+        """
+        try:
+            found = self._find(version, made_at)
+            if found is None or self._is_served(found, made_at, force=force):
+                return
+            self._swap(self._loader.load(found, pinned=self.ref.is_pinned))
+            self._made_at = made_at
+        except (BundleError, RegistryError) as error:
+            self._failed(version, str(error))
+            self.fall_back()
+        except Exception:  # whatever a bundle can do to us must stop neither this model nor the others
+            log.exception("model_load_crashed", model=self.ref.name, version=version)
+            self._failed(version, "it cannot be loaded for a reason that we did not foresee; the log has more")
+            self.fall_back()
+
+    def fall_back(self) -> None:
+        """Serve what was served last, from the cache, if nothing is served."""
+        if self.served is not None:
+            return
+        try:
+            model = self._loader.load_last_served(self.ref)
+        except BundleError as error:
+            if self._damage != str(error):
+                log.warning("cached_bundle_damaged", model=self.ref.name, reason=str(error))
+            self._damage = str(error)
+            return
+        except Exception:  # as above
+            log.exception("model_load_crashed", model=self.ref.name, version=self.ref.version)
+            return
+        if model is not None:
+            failure = self.failure
+            self._swap(model)
+            if failure is not None:
+                self._record(failure)
+
+    def unload(self, reason: str) -> None:
+        """Serve nothing any more."""
+        model, self.served = self.served, None
+        self.clear_failure()
+        self._loader.forget(self.ref)
+        self._metrics.model_not_cached.labels(str(self.ref)).set(0)
+        if model is not None:
+            self._changed()
+            log.warning("model_unloaded", model=model.name, version=model.version, reason=reason)
+
+    def clear_failure(self) -> None:
+        """Note that nothing is wrong any more."""
+        self.failure = None
+        self._metrics.model_load_failing.labels(str(self.ref)).set(0)
+
+    def _serves(self, version: str, made_at: float) -> bool:
+        model = self.served
+        # A model that was deleted and made again counts its versions from 1 again, too.
+        return (
+            model is not None and model.version == version and model.source == "registry" and self._made_at == made_at
+        )
+
+    def _find(self, version: str, made_at: float) -> ModelVersion | None:
+        """Return the version as the registry has it; None if it may go on as it is."""
+        name, is_pinned = self.ref.name, self.ref.is_pinned
+        try:
+            return self._registry.get_version(name, version)
+        except RegistryNotFoundError:
+            if not is_pinned:
+                raise
+            self.unload("that version is no longer registered")
+            self._failed(version, f"{name} has no such version; take {self.ref} out of SLIPWAY_MODELS")
+            return None
+        except RegistryError:
+            # It was only looked at again: a registry that is away is told elsewhere.
+            if is_pinned and self._serves(version, made_at):
+                return None
+            raise
+
+    def _is_served(self, found: ModelVersion, made_at: float, *, force: bool) -> bool:
+        """Tell whether a pinned version that was looked at again is what is served; note that it was."""
+        self._look_at = self._clock() + PINNED_LOOK_SECONDS
+        model = self.served
+        expected = found.tags.get(MANIFEST_TAG)
+        is_same = model is not None and expected == (model.manifest_sha256 if model.verified else None)
+        if not (is_same and self._serves(found.version, made_at)) or (force and not self._is_cached):
+            return False
+        self.clear_failure()
+        return True
+
+    def _swap(self, model: ServedModel) -> None:
+        before, self.served = self.served, model
+        self.clear_failure()
+        self._changed()
+        self._metrics.model_loads.labels(str(self.ref)).inc()
+        log.info(
+            "model_loaded",
+            model=model.name,
+            version=model.version,
+            pinned=self.ref.is_pinned,
+            replaced=before.version if before else None,
+            source=model.source,
+        )
+        self._is_cached = self._loader.remember(model, self._pins)
+        self._metrics.model_not_cached.labels(str(self.ref)).set(not self._is_cached)
+
+    def _failed(self, version: str, reason: str) -> None:
+        before, now = self.failure, self._clock()
+        attempts = before.attempts + 1 if before and before.version == version else 1
+        pause = min(FIRST_RETRY_SECONDS * 2 ** min(attempts - 1, 10), LONGEST_RETRY_SECONDS)
+        self._record(LoadFailure(version, reason, datetime.now(UTC), attempts, now + pause))
+        self._metrics.model_load_failures.labels(str(self.ref)).inc()
+        log.error(
+            "model_load_failed",
+            model=self.ref.name,
+            version=version,
+            pinned=self.ref.is_pinned,
+            kept=self.served.version if self.served else None,
+            reason=reason,
+        )
+
+    def _record(self, failure: LoadFailure) -> None:
+        self.failure = failure
+        self._metrics.model_load_failing.labels(str(self.ref)).set(1)

@@ -1,0 +1,113 @@
+"""One bundle cache for several processes: whoever loads at the same time ends well, and the cache is whole."""
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from slipway_api.serving.bundle_cache import BundleCache, LastServed
+from slipway_api.serving.loader import Loader
+from slipway_api.serving.model_ref import ModelRef
+from slipway_core.bundle import MANIFEST_TAG, MODEL_FILE, digest
+from slipway_core.registry import ModelVersion
+from slipway_core.registry.memory import InMemoryRegistry
+from support.bundles import bundle_files, register
+
+AT_ONCE = 8
+
+
+class Meeting(InMemoryRegistry):
+    """A registry at which all have to arrive before any gets a file: nobody finds what another has fetched."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.barrier = threading.Barrier(AT_ONCE)
+
+    def fetch(self, version: ModelVersion, file: str, destination: Path) -> None:
+        if file == MODEL_FILE:
+            self.barrier.wait(30)
+        super().fetch(version, file, destination)
+
+
+def at_once(work: Callable[[int], object]) -> None:
+    """Do something in many threads; the first error of any is raised."""
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        for future in [pool.submit(work, number) for number in range(AT_ONCE)]:
+            future.result(timeout=60)
+
+
+@pytest.mark.parametrize("is_damaged", [False, True])
+def test_who_fetches_the_same_bundle_at_once_ends_well(tmp_path: Path, is_damaged: bool) -> None:
+    registry = Meeting()
+    register(registry, bundle_files(), promote=True)
+    [version] = registry.list_versions("iris")
+    folder = BundleCache(tmp_path).folder("iris", "1", version.tags[MANIFEST_TAG])
+    if is_damaged:
+        folder.mkdir(parents=True)
+        (folder / MODEL_FILE).write_bytes(b"damaged")
+
+    def load(_number: int) -> None:
+        loader = Loader(registry, BundleCache(tmp_path))
+        assert loader.remember(loader.load(version))
+
+    at_once(load)
+
+    assert {path.name for path in folder.parent.iterdir()} == {folder.name, "production.json"}
+    served = Loader(registry, BundleCache(tmp_path)).load_last_served(ModelRef("iris"))
+    assert served is not None
+    assert served.version == "1"
+
+
+def test_notes_that_are_written_at_once_are_whole(tmp_path: Path) -> None:
+    ref = ModelRef("iris")
+    torn = []
+
+    def note(number: int) -> None:
+        cache = BundleCache(tmp_path)
+        for _ in range(50):
+            text = str(number)
+            served = LastServed(
+                name="iris", version=text, manifest_sha256=digest(b""), run_id=text, description=text * 999
+            )
+            cache.remember(served)
+            found = cache.last_served(ref)
+            if found is None or found.run_id != found.version:
+                torn.append(found)
+
+    at_once(note)
+
+    assert torn == []
+    assert [path.name for path in (tmp_path / "iris").iterdir()] == ["production.json"]
+
+
+def test_who_prunes_at_once_ends_well(tmp_path: Path) -> None:
+    cache = BundleCache(tmp_path)
+    for number in range(30):
+        folder = cache.folder("iris", str(number), digest(str(number).encode()))
+        with cache.adding(folder) as partial:
+            (partial / "file").touch()
+        os.utime(folder, (number, number))
+
+    at_once(lambda _number: BundleCache(tmp_path).prune("iris"))
+
+    assert sorted(path.name.partition("-")[0] for path in (tmp_path / "iris").iterdir()) == ["27", "28", "29"]
+
+
+def test_processes_that_load_note_and_damage_at_once_are_never_without_the_model(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "support.shared_cache", str(tmp_path / "cache"), "20"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+
+    processes = [
+        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    told = [process.communicate(timeout=60)[1] for process in processes]
+
+    assert [process.returncode for process in processes] == [0, 0, 0], told
+    left = [path.name for path in (tmp_path / "cache" / "iris").iterdir() if path.name.startswith(".")]
+    assert left == []
