@@ -10,6 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from jose import jwt
 
+from slipway_api import tokens as tokens_module
 from slipway_api.accounts import Account, Role
 from slipway_api.errors import AuthenticationError
 from slipway_api.tokens import CLOCK_SKEW_SECONDS, Tokens
@@ -123,3 +124,43 @@ def test_a_signed_token_with_senseless_claims_is_refused_and_nothing_else(claims
     except AuthenticationError:
         return
     assert (verified.user_id, verified.version) == (uuid.UUID(str({**right, **claims}["sub"])), claims.get("ver", 3))
+
+
+# What is remembered
+
+
+def test_a_token_that_was_verified_is_not_decoded_again(tokens: Tokens, monkeypatch: pytest.MonkeyPatch) -> None:
+    token = tokens.issue(ACCOUNT).encode()
+    claims = tokens.verify(token)
+    monkeypatch.setattr(tokens, "_read", None)  # calling it would fail
+
+    assert tokens.verify(token) is claims
+
+
+def test_a_remembered_token_expires_in_time(tokens: Tokens, clock: Clock) -> None:
+    token = tokens.issue(ACCOUNT).encode()
+    tokens.verify(token)
+
+    clock.now += TTL_SECONDS
+
+    for _ in range(2):
+        with pytest.raises(AuthenticationError, match="has expired"):
+            tokens.verify(token)
+
+
+def test_no_more_tokens_are_remembered_than_fit(tokens: Tokens, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tokens_module, "MAX_REMEMBERED", 3)
+    issued = [tokens.issue(ACCOUNT).encode() for _ in range(5)]
+
+    for token in issued:
+        tokens.verify(token)
+
+    assert list(tokens._remembered) == issued[2:]
+    assert {tokens.verify(token).user_id for token in issued} == {ACCOUNT.id}
+
+
+def test_what_is_refused_is_not_remembered(tokens: Tokens) -> None:
+    with pytest.raises(AuthenticationError):
+        tokens.verify(b"a.b.c")
+
+    assert tokens._remembered == {}
