@@ -40,6 +40,9 @@ class HeldContext:
     def verify(self, _password: str, _password_hash: str) -> bool:
         return self.released.wait(600)
 
+    def needs_update(self, _password_hash: str) -> bool:
+        return False
+
 
 class Apis:
     """Apps in each state that answers errors, started when first asked for."""

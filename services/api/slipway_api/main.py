@@ -9,8 +9,10 @@ from collections.abc import Sequence
 import uvicorn
 from fastapi import FastAPI
 
+from slipway_api.account_snapshot import SignedSnapshotFile
 from slipway_api.accounts import Accounts, AccountStore
 from slipway_api.app import create_app
+from slipway_api.login_throttle import Limits, LoginThrottle
 from slipway_api.metrics import Metrics
 from slipway_api.passwords import Passwords
 from slipway_api.serving.bundle_cache import BundleCache
@@ -31,6 +33,7 @@ SHUTDOWN_SECONDS = 10
 def build(settings: ApiSettings, registry: Registry) -> FastAPI:
     """Build the services over a registry, and the app over the services."""
     metrics = Metrics()
+    key = settings.secret_key.get_secret_value()
     loader = Loader(registry, BundleCache(settings.cache_dir))
 
     def open_store() -> AccountStore:
@@ -44,9 +47,17 @@ def build(settings: ApiSettings, registry: Registry) -> FastAPI:
         settings=settings,
         metrics=metrics,
         models=ModelStore(registry, loader, metrics, models=settings.models, default_model=settings.default_model),
-        accounts=Accounts(open_store, settings.auth_stale_seconds),
+        accounts=Accounts(open_store, settings.auth_stale_seconds, file=SignedSnapshotFile(settings.cache_dir, key)),
         passwords=Passwords(),
-        tokens=Tokens(settings.secret_key.get_secret_value(), settings.token_ttl_seconds),
+        throttle=LoginThrottle(
+            key,
+            Limits(
+                per_name=settings.login_max_failures,
+                per_address=settings.login_max_failures_per_address,
+                window_seconds=settings.login_window_seconds,
+            ),
+        ),
+        tokens=Tokens(key, settings.token_ttl_seconds),
     )
     return create_app(services)
 

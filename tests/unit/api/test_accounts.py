@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from sqlalchemy import text, update
@@ -14,7 +14,7 @@ from structlog.typing import EventDict
 
 from slipway_api import accounts as accounts_module
 from slipway_api.account_store import SqlAccountStore
-from slipway_api.accounts import DATABASE_AWAY, Account, Accounts, Known, Role
+from slipway_api.accounts import DATABASE_AWAY, Account, Accounts, AccountStore, Known, Role
 from slipway_api.app import make_first_admin
 from slipway_api.errors import AuthenticationError, ConflictError, NotReadyError
 from slipway_api.main import build
@@ -38,7 +38,7 @@ class FakeStore:
         self.rows: dict[str, tuple[Account, str]] = {}
         self.before_snapshot_returns: Callable[[], None] = lambda: None
 
-    def add(self, name: str, password_hash: str, role: Role) -> Account:
+    def add(self, name: str, password_hash: str, role: Role, **_told: object) -> Account:
         self._check()
         if name in self.rows:
             raise ConflictError(f"the name {name} is taken")
@@ -83,7 +83,8 @@ def clock() -> Clock:
 
 @pytest.fixture
 def accounts(store: FakeStore, clock: Clock) -> Accounts:
-    return Accounts(lambda: store, 900.0, clock)
+    # It has what the snapshot and the first administrator need.
+    return Accounts(lambda: cast("AccountStore", store), 900.0, clock)
 
 
 def test_an_account_that_was_read_is_the_caller(store: FakeStore, accounts: Accounts) -> None:
