@@ -119,6 +119,38 @@ def test_an_account_that_is_noted_while_others_are_read_stays_known(store: FakeS
     assert accounts.caller(added[0].id, 1).name == "uma"
 
 
+def test_what_is_noted_late_replaces_nothing_newer(store: FakeStore, accounts: Accounts) -> None:
+    older = store.add("uma", "hash", Role.USER)
+    accounts.refresh()
+    accounts.note(store.change("uma", role=Role.VIEWER))
+
+    accounts.note(older)
+
+    assert accounts.caller(older.id, 2).role is Role.VIEWER
+
+
+def test_a_deleted_account_is_forgotten_at_once(store: FakeStore, accounts: Accounts) -> None:
+    account = store.add("uma", "hash", Role.USER)
+    accounts.refresh()
+
+    accounts.forget(account.id)
+
+    with pytest.raises(AuthenticationError):
+        accounts.caller(account.id, 1)
+
+
+def test_an_account_that_is_deleted_while_others_are_read_stays_forgotten(store: FakeStore, accounts: Accounts) -> None:
+    account = store.add("uma", "hash", Role.USER)
+    accounts.refresh()
+    store.before_snapshot_returns = lambda: accounts.forget(account.id)
+
+    accounts.refresh()
+    accounts.note(account)
+
+    with pytest.raises(AuthenticationError):
+        accounts.caller(account.id, 1)
+
+
 def test_a_changed_account_ends_older_tokens(store: FakeStore, accounts: Accounts) -> None:
     account = store.add("uma", "hash", Role.USER)
     accounts.refresh()
