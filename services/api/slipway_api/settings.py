@@ -52,7 +52,7 @@ class ApiSettings(RegistrySettings):
         default=50, ge=1, description="How many a client's address may have; of IPv6, its /64 network."
     )
     login_window_seconds: int = Field(
-        default=300, ge=1, description="How long after the first of them failed logins count."
+        default=300, ge=1, le=86_400, description="How long after the first of them failed logins count."
     )
     admin_username: str = Field(default="admin", description="The first administrator's name.")
     admin_password: SecretStr | None = Field(
