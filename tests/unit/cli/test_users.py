@@ -163,7 +163,7 @@ def test_events_are_shown_as_a_table(api: StubApi, monkeypatch: pytest.MonkeyPat
 
     assert "role changed (user → viewer)" in output
     [line] = [line.split() for line in output.splitlines() if "deleted" in line]
-    assert line == ["2026-11-20T12:00:00", "deleted", "0b6d", "–", "–"]
+    assert line == ["2026-11-20", "12:00:00", "deleted", "0b6d", "–", "–"]
 
 
 @pytest.mark.parametrize("command", [("users", "list"), ("users", "events")])

@@ -37,7 +37,7 @@ async def registrar(request: Request, state: State, token: Annotated[str | None,
         return None
     found = await caller(request, state, token)
     if not is_open and found.role is not Role.ADMIN:
-        raise PermissionDeniedError("only an admin may add accounts here")
+        raise PermissionDeniedError("only an admin may do this")
     return found
 
 

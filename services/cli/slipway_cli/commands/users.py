@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 from rich.box import SIMPLE
-from rich.table import Table
+from rich.table import Column, Table
 
 from slipway_cli.client import ApiClient
 from slipway_cli.commands.accounts import PasswordFromInput, read_password
@@ -134,12 +134,14 @@ def events(
     if as_json:
         print_json(found)
         return
-    table = Table("when", "what", "account", "by", "from", box=SIMPLE)
+    table = Table(Column("when", no_wrap=True), "what", "account", "by", "from", box=SIMPLE)
     for event in found:
         details = " → ".join(str(value) for value in event["details"].values())
         what = event["action"].replace("_", " ") + (f" ({details})" if details else "")
         subject = event["subject_name"] or event["subject_id"]
-        table.add_row(event["at"][:19], what, subject, event["actor_id"] or "–", event["address"] or "–")
+        table.add_row(
+            event["at"][:19].replace("T", " "), what, subject, event["actor_id"] or "–", event["address"] or "–"
+        )
     console().print(table)
 
 
