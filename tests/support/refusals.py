@@ -28,6 +28,9 @@ FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 ROW = [5.1, 3.5, 1.4, 0.2]
 TOO_LONG = [b" " * 50_000] * 5
 
+BAD_TOKEN = {"Authorization": "Bearer garbage"}
+WRONG = {"current_password": "wrong horse battery", "new_password": "another horse battery"}
+
 Place = tuple[list[str | int], str]
 
 
@@ -39,6 +42,9 @@ class HeldContext:
 
     def verify(self, _password: str, _password_hash: str) -> bool:
         return self.released.wait(600)
+
+    def needs_update(self, _password_hash: str) -> bool:
+        return False
 
 
 class Apis:
@@ -66,6 +72,17 @@ class Apis:
     def unread(self) -> RunningApi:
         """The database could never be read."""
         return self._start("unread", database_url=f"sqlite:///{self._folder / 'nowhere' / 'x.db'}")
+
+    @cached_property
+    def away(self) -> RunningApi:
+        """The database went away after it was read."""
+        api = self._start("away")
+        (self._folder / "away" / "slipway.db").rename(self._folder / "away" / "gone.db")
+        store: Any = api.services.accounts.store
+        store._database._engine.dispose()
+        (self._folder / "away" / "slipway.db").mkdir()
+        wait_for(lambda: api.services.accounts._away, what="the database to be found away")
+        return api
 
     @cached_property
     def stale(self) -> RunningApi:
@@ -98,6 +115,60 @@ class Apis:
         for _ in range(MAX_WAITING + 1):
             api.send("POST", "/token", data={"username": "uma", "password": PASSWORD})
         wait_for(lambda: api.services.passwords._waiting == MAX_WAITING + 1, what="a full queue")
+        return api
+
+    @cached_property
+    def changed(self) -> RunningApi:
+        """Accounts of which each was changed in another way, after the token was made that `old_tokens` holds."""
+        api = self._start("changed")
+        self.old_tokens: dict[str, str] = {}
+        changes: dict[str, Callable[[str, str], httpx.Response]] = {
+            "disabled": lambda name, _: api.request("PATCH", name, role=Role.ADMIN, json={"disabled": True}),
+            "deleted": lambda name, _: api.request("DELETE", name, role=Role.ADMIN),
+            "registered-again": lambda name, _: api.request("DELETE", name, role=Role.ADMIN),
+            "password-changed": lambda _, token: api.request(
+                "PUT",
+                "/users/me/password",
+                token=token,
+                json={"current_password": PASSWORD, "new_password": "another horse battery"},
+            ),
+            "password-reset": lambda name, _: api.request(
+                "PATCH", name, role=Role.ADMIN, json={"password": "another horse battery"}
+            ),
+            "role-changed": lambda name, _: api.request("PATCH", name, role=Role.ADMIN, json={"role": "viewer"}),
+        }
+        for name, change in changes.items():
+            new_account = {"username": name, "password": PASSWORD}
+            assert api.post("/users", role=Role.ADMIN, json=new_account).status_code == 201
+            token: str = api.post("/token", data=new_account).json()["access_token"]
+            assert api.get("/models", token=token).status_code == 200
+            assert change(f"/users/{name}", token).is_success
+            self.old_tokens[name] = token
+        again = {"username": "registered-again", "password": PASSWORD}
+        assert api.post("/users", role=Role.ADMIN, json=again).status_code == 201
+        return api
+
+    @cached_property
+    def open(self) -> RunningApi:
+        """Anybody may register."""
+        return self._start("open", registration="open", login_window_seconds=60)
+
+    @cached_property
+    def locked(self) -> RunningApi:
+        """Too many logins failed, of a name and from an address."""
+        limits: dict[str, Any] = {
+            "login_max_failures": 2,
+            "login_max_failures_per_address": 3,
+            "login_window_seconds": 60,
+        }
+        api = self._start("locked", registration="open", **limits)
+        wrong = "wrong horse battery"
+        for _ in range(2):
+            api.post("/token", client=("192.0.2.1", 1), data={"username": "uma", "password": wrong})
+        for name in ("nobody", "somebody", "anybody"):
+            api.post("/token", client=("192.0.2.2", 1), data={"username": name, "password": wrong})
+        for name in ("eve", "mallory"):
+            api.post("/users", client=("192.0.2.3", 1), json={"username": name, "password": PASSWORD})
         return api
 
     def _start(self, name: str, registry: InMemoryRegistry | None = None, **options: Any) -> RunningApi:
@@ -154,6 +225,28 @@ def with_token(name: str, make: Callable[[RunningApi], str]) -> Case:
     return Case(f"401-{name}", 401, lambda apis: apis.ready.get("/models", token=make(apis.ready)))
 
 
+def outdated(name: str) -> Case:
+    def ask(apis: Apis) -> httpx.Response:
+        api = apis.changed
+        return api.get("/models", token=apis.old_tokens[name])
+
+    return Case(f"401-{name}", 401, ask)
+
+
+def asking(
+    name: str,
+    status: int,
+    method: str,
+    path: str,
+    role: Role | None = Role.ADMIN,
+    *,
+    places: tuple[Place, ...] = (),
+    on: Callable[[Apis], RunningApi] = lambda apis: apis.ready,
+    **request: Any,
+) -> Case:
+    return Case(f"{status}-{name}", status, lambda apis: on(apis).request(method, path, role=role, **request), places)
+
+
 def forged(
     changes: Mapping[str, object] | None = None, *, key: str = SECRET_KEY, algorithm: str = "HS256"
 ) -> Callable[[RunningApi], str]:
@@ -199,6 +292,23 @@ TOKENS = [
         with_token(f"without-{claim}", forged({claim: None}))
         for claim in ("sub", "exp", "iat", "jti", "iss", "aud", "role", "ver")
     ),
+    *(
+        outdated(name)
+        for name in (
+            *("disabled", "deleted", "registered-again"),
+            *("password-changed", "password-reset", "role-changed"),
+        )
+    ),
+    # The token is looked at before the body and the query.
+    asking("add-user", 401, "POST", "/users", None, content=b"{"),
+    asking("add-user-in-an-open-service", 401, "POST", "/users", None, on=lambda a: a.open, headers=BAD_TOKEN),
+    asking("me", 401, "GET", "/users/me", None),
+    asking("change-my-password", 401, "PUT", "/users/me/password", None, content=b"{"),
+    asking("delete-me", 401, "DELETE", "/users/me?erase=perhaps", None),
+    asking("list-users", 401, "GET", "/users?limit=0", None),
+    asking("events", 401, "GET", "/users/events?limit=0", None),
+    asking("change-user", 401, "PATCH", "/users/uma", None, content=b"{"),
+    asking("delete-user", 401, "DELETE", "/users/uma?erase=perhaps", None),
     Case("401-no-token", 401, post("/predict", json={"features": ROW})),
     Case("401-other-scheme", 401, lambda apis: apis.ready.get("/models", headers={"Authorization": "Basic YTpi"})),
     Case("401-empty-token", 401, lambda apis: apis.ready.get("/models", headers={"Authorization": "Bearer "})),
@@ -210,6 +320,56 @@ STATUSES = [
     Case("403-viewer-predicts", 403, post("/predict", Role.VIEWER, json={"features": ROW})),
     Case("403-viewer-predicts-by-name", 403, post("/models/iris/predict", Role.VIEWER, json={"features": ROW})),
     Case("403-user-adds-users", 403, post("/users", Role.USER, json={"username": "x", "password": PASSWORD})),
+    asking("user-lists-users", 403, "GET", "/users", Role.USER),
+    asking("user-reads-events", 403, "GET", "/users/events", Role.USER),
+    asking("user-changes-users", 403, "PATCH", "/users/vic", Role.USER, content=b"{"),
+    asking("user-deletes-users", 403, "DELETE", "/users/vic", Role.USER),
+    asking("wrong-current-password", 403, "PUT", "/users/me/password", Role.VIEWER, json=WRONG),
+    asking("own-password-reset", 403, "PATCH", "/users/ada", json={"password": "another horse battery"}),
+    asking(
+        *("anybody-registers-an-admin", 403, "POST", "/users", None),
+        on=lambda apis: apis.open,
+        json={"username": "eve", "password": PASSWORD, "role": "admin"},
+    ),
+    asking(
+        *("user-registers-a-viewer", 403, "POST", "/users", Role.USER),
+        on=lambda apis: apis.open,
+        json={"username": "eve", "password": PASSWORD, "role": "viewer"},
+    ),
+    asking("change-nobody", 404, "PATCH", "/users/nobody", json={"disabled": True}),
+    asking("delete-nobody", 404, "DELETE", "/users/nobody"),
+    asking("delete-what-is-no-name", 404, "DELETE", "/users/%00"),
+    asking("demote-the-last-admin", 409, "PATCH", "/users/ada", json={"role": "user"}),
+    asking("disable-the-last-admin", 409, "PATCH", "/users/ada", json={"disabled": True}),
+    asking("delete-the-last-admin", 409, "DELETE", "/users/ada"),
+    asking("last-admin-deletes-itself", 409, "DELETE", "/users/me?erase=true"),
+    asking("my-password", 413, "PUT", "/users/me/password", Role.USER, chunks=TOO_LONG, headers=JSON),
+    asking("change-user", 413, "PATCH", "/users/uma", chunks=TOO_LONG, headers=JSON),
+    asking("my-password", 415, "PUT", "/users/me/password", Role.USER, data=WRONG),
+    asking("change-user", 415, "PATCH", "/users/uma", content=b"role=user"),
+    asking(
+        *("locked-name", 429, "POST", "/token", None),
+        on=lambda apis: apis.locked,
+        data={"username": "uma", "password": PASSWORD},
+    ),
+    asking(
+        *("locked-address", 429, "POST", "/token", None),
+        on=lambda apis: apis.locked,
+        client=("192.0.2.2", 2),
+        data={"username": "vic", "password": PASSWORD},
+    ),
+    asking(
+        *("locked-name-changes-its-password", 429, "PUT", "/users/me/password", Role.USER),
+        on=lambda apis: apis.locked,
+        json=WRONG,
+    ),
+    asking(
+        *("many-registrations", 429, "POST", "/users", None),
+        on=lambda apis: apis.locked,
+        client=("192.0.2.3", 1),
+        json={"username": "trudy", "password": PASSWORD},
+    ),
+    asking("reset", 429, "PATCH", "/users/uma", on=lambda apis: apis.busy, json={"password": "another horse battery"}),
     Case("403-user-reloads", 403, post("/models/iris/reload", Role.USER)),
     Case("403-public-metrics", 403, lambda apis: apis.ready.get("/metrics", client=("8.8.8.8", 1))),
     Case("404-route", 404, get("/nothing/here")),
@@ -263,6 +423,19 @@ STATUSES = [
     Case("503-accounts-unread", 503, lambda apis: apis.unread.get("/models", role=Role.USER)),
     Case(
         "503-token-unread", 503, lambda apis: apis.unread.post("/token", data={"username": "uma", "password": PASSWORD})
+    ),
+    *(
+        asking(f"database-away-{name}", 503, method, path, on=lambda apis: apis.away, **request)
+        for name, method, path, request in (
+            ("me", "GET", "/users/me", {}),
+            ("password", "PUT", "/users/me/password", {"json": WRONG}),
+            ("delete-me", "DELETE", "/users/me", {}),
+            ("add", "POST", "/users", {"json": {"username": "eve", "password": PASSWORD}}),
+            ("list", "GET", "/users", {}),
+            ("events", "GET", "/users/events", {}),
+            ("change", "PATCH", "/users/uma", {"json": {"disabled": True}}),
+            ("delete", "DELETE", "/users/uma", {}),
+        )
     ),
     Case("503-accounts-stale", 503, lambda apis: apis.stale.get("/models", role=Role.USER)),
 ]
@@ -339,6 +512,66 @@ INPUTS = [
     new_user((["password"], "8 to 128 characters"), password="x" * 129, name="long-password"),
     new_user((["password"], "not be the user's name"), password="NewComer", name="password-is-the-name"),
     new_user((["password"], "tried first"), password="Password1", name="common-password"),
+    new_user((["username"], "means something else"), username="Me", name="reserved-name"),
+    *(
+        asking(f"{name}-{value}", 422, method, f"{path}={value}", Role.ADMIN, places=((["query", parameter], ""),))
+        for name, method, path, parameter, values in (
+            ("users-limit", "GET", "/users?limit", "limit", ("0", "201", "x")),
+            ("users-cursor", "GET", "/users?cursor", "cursor", ("*", "A", "w6k", "x" * 201)),
+            ("events-limit", "GET", "/users/events?limit", "limit", ("0", "201", "x")),
+            ("events-cursor", "GET", "/users/events?cursor", "cursor", ("*", "dW1h", "x" * 201)),
+            ("delete-erase", "DELETE", "/users/uma?erase", "erase", ("perhaps",)),
+            ("delete-me-erase", "DELETE", "/users/me?erase", "erase", ("perhaps",)),
+        )
+        for value in values
+    ),
+    asking("change-nothing", 422, "PATCH", "/users/uma", Role.ADMIN, places=((["body"], "at least one"),), json={}),
+    asking(
+        "change-null", 422, "PATCH", "/users/uma", Role.ADMIN, places=((["body"], "at least one"),), json={"role": None}
+    ),
+    asking("change-not-json", 422, "PATCH", "/users/uma", Role.ADMIN, places=(NOT_JSON,), content=b"{", headers=JSON),
+    asking(
+        "change-role",
+        422,
+        "PATCH",
+        "/users/uma",
+        Role.ADMIN,
+        places=((["role"], "'admin', 'user'"),),
+        json={"role": "root"},
+    ),
+    asking(
+        *("change-disabled", 422, "PATCH", "/users/uma", Role.ADMIN),
+        places=((["disabled"], "boolean"),),
+        json={"disabled": "yes"},
+    ),
+    asking("change-other", 422, "PATCH", "/users/uma", Role.ADMIN, places=((["name"], ""),), json={"name": "eve"}),
+    asking(
+        "reset-short",
+        422,
+        "PATCH",
+        "/users/uma",
+        Role.ADMIN,
+        places=((["password"], "8 to 128"),),
+        json={"password": "x"},
+    ),
+    asking(
+        *("password-short", 422, "PUT", "/users/me/password", Role.USER),
+        places=((["new_password"], "8 to 128"),),
+        json={**WRONG, "new_password": "x"},
+    ),
+    asking(
+        *("password-is-the-name", 422, "PUT", "/users/me/password", Role.USER),
+        places=((["new_password"], "8 to 128"),),
+        json={**WRONG, "new_password": "uma"},
+    ),
+    asking(
+        *("password-not-given", 422, "PUT", "/users/me/password", Role.USER),
+        places=(
+            (["current_password"], ""),
+            (["new_password"], ""),
+        ),
+        json={},
+    ),
     logging_in("no-username", 422, (["username"], "missing"), data={"password": PASSWORD}),
     logging_in("no-password", 422, (["password"], "missing"), data={"username": "uma", "password": ""}),
     logging_in("empty", 422, (["username"], "missing"), (["password"], "missing"), content=b"", headers=FORM),

@@ -66,7 +66,7 @@ def stub_api(answer: Callable[[Asked], Answer]) -> Iterator[StubApi]:
             self.end_headers()
             self.wfile.write(content)
 
-        do_GET = do_POST = do_PUT = do_DELETE = _handle  # noqa: N815  # names that http.server looks for
+        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _handle  # noqa: N815  # names that http.server looks for
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the base's name
             """Stay silent."""

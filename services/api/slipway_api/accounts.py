@@ -4,13 +4,15 @@ import asyncio
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
+from slipway_api.account_events import AccountEvent, Action, Actor
 from slipway_api.errors import AuthenticationError, NotReadyError
+from slipway_api.login_throttle import LoginAttempts
 from slipway_core.logging import get_logger
 
 REFRESH_SECONDS = 2.0
@@ -66,15 +68,62 @@ class Caller:
 class AccountStore(Protocol):
     """Where accounts are kept. Its calls block: run them in a thread.
 
-    Each raises NotReadyError while the database is away.
+    Each raises NotReadyError while the database is away. Each change is told as an event, with who made it.
     """
 
-    def add(self, name: str, password_hash: str, role: Role) -> Account:
+    @property
+    def attempts(self) -> LoginAttempts:
+        """The logins that failed of late."""
+        ...
+
+    def add(
+        self, name: str, password_hash: str, role: Role, *, by: Actor = ..., action: Action = Action.REGISTERED
+    ) -> Account:
         """Add an account; raises ConflictError if the name is taken."""
         ...
 
     def find(self, name: str) -> tuple[Account, str] | None:
         """Return an account and its password hash; None if there is no such name."""
+        ...
+
+    def get(self, user_id: uuid.UUID) -> tuple[Account, str] | None:
+        """Return an account and its password hash; None if there is no such id."""
+        ...
+
+    def page(self, after: str, limit: int) -> Sequence[Account]:
+        """Return the accounts whose names come after one, at most `limit` of them, by name."""
+        ...
+
+    def change(
+        self,
+        name: str,
+        *,
+        by: Actor,
+        role: Role | None = None,
+        disabled: bool | None = None,
+        password_hash: str | None = None,
+    ) -> Account:
+        """Change what is given; raises NotFoundError, and ConflictError for the last active admin."""
+        ...
+
+    def set_password(self, account: Account, password_hash: str, *, by: Actor) -> Account | None:
+        """Set a new password and end older tokens; None if the account was changed or deleted since it was read."""
+        ...
+
+    def renew_hash(self, account: Account, old: str, new: str) -> None:
+        """Replace a hash by another one of the same password; tokens stay valid."""
+        ...
+
+    def delete(self, name: str, *, by: Actor, erase: bool = False, user_id: uuid.UUID | None = None) -> uuid.UUID:
+        """Delete an account; raises NotFoundError, and ConflictError for the last active admin."""
+        ...
+
+    def tell_locked(self, name: str, *, by: Actor) -> None:
+        """Tell that a name has failed to log in too often, if an account has it."""
+        ...
+
+    def events(self, before: uuid.UUID | None, limit: int) -> Sequence[AccountEvent]:
+        """Return what happened to accounts before an event, at most `limit` of them, the newest first."""
         ...
 
     def count(self) -> int:
@@ -83,6 +132,18 @@ class AccountStore(Protocol):
 
     def snapshot(self) -> Mapping[uuid.UUID, Known]:
         """Return what requests need to know of every account."""
+        ...
+
+
+class SnapshotFile(Protocol):
+    """Where the snapshot is kept for a restart without the database."""
+
+    def save(self, known: Mapping[uuid.UUID, Known]) -> None:
+        """Keep what was read just now, unless that is on disk already."""
+        ...
+
+    def load(self) -> tuple[Mapping[uuid.UUID, Known], float] | None:
+        """Return what was kept and its age in seconds; None if there is nothing that can be trusted."""
         ...
 
 
@@ -98,15 +159,19 @@ class Accounts:
         open_store: Callable[[], AccountStore],
         stale_seconds: float,
         clock: Callable[[], float] = time.monotonic,
+        file: SnapshotFile | None = None,
     ) -> None:
         self._open_store = open_store
         self._store: AccountStore | None = None
         self._lock = threading.Lock()
         self._stale_seconds = stale_seconds
         self._clock = clock
+        self._file = file
         self._known: Mapping[uuid.UUID, Known] = {}
-        # What became known while all are read again: it may be newer.
-        self._noted: Mapping[uuid.UUID, Known] = {}
+        # What became known while all are read again, and what was deleted: it may be newer.
+        self._noted: dict[uuid.UUID, Known] = {}
+        self._forgotten: set[uuid.UUID] = set()
+        self._merging = threading.Lock()
         self._read_at: float | None = None
         self._away = False
         self._reason = DATABASE_AWAY
@@ -136,25 +201,64 @@ class Accounts:
 
     def refresh(self) -> bool:
         """Read all accounts; keep the last ones if the database is away. Returns whether they were read."""
-        self._noted = {}
+        with self._merging:
+            self._noted, self._forgotten = {}, set()
         try:
             known = self.store.snapshot()
         except NotReadyError as error:
             if not self._away:
                 log.warning("accounts_unreadable", reason=str(error), cause=type(error.__cause__).__name__)
+                if self._read_at is None:
+                    self._load()
             self._away, self._reason = True, str(error)
             return False
         if self._read_at is None or self._away:
             log.info("accounts_read", count=len(known))
-        newer = {i: k for i, k in self._noted.items() if i not in known or known[i].version < k.version}
-        self._known, self._read_at, self._away = {**known, **newer}, self._clock(), False
+        with self._merging:
+            newer = {i: k for i, k in self._noted.items() if i not in known or known[i].version < k.version}
+            known = {i: k for i, k in {**known, **newer}.items() if i not in self._forgotten}
+            self._known, self._read_at, self._away = known, self._clock(), False
+        if self._file is not None:
+            self._file.save(known)
         return True
 
+    def _load(self) -> None:
+        """Begin with what was kept on disk, if that is not too old."""
+        kept = self._file.load() if self._file is not None else None
+        if kept is None:
+            return
+        known, age = kept
+        if age > self._stale_seconds:
+            log.warning("accounts_snapshot_refused", reason="it is too old", age_seconds=round(age))
+            return
+        log.info("accounts_read_from_disk", count=len(known), age_seconds=round(age))
+        self._known, self._read_at = known, self._clock() - age
+
+    def check_database(self) -> None:
+        """Refuse at once what needs the database while that is known to be away.
+
+        Raises:
+            NotReadyError: it did not answer at the last refresh.
+        """
+        if self._away:
+            raise NotReadyError(self._reason)
+
     def note(self, account: Account) -> None:
-        """Make an account that was just read or added known at once."""
-        known = Known(account.name, account.role, account.version, account.disabled)
-        self._noted = {**self._noted, account.id: known}
-        self._known = {**self._known, account.id: known}
+        """Make an account that was just read, added or changed known at once, unless something newer is known."""
+        new = Known(account.name, account.role, account.version, account.disabled)
+        with self._merging:
+            current = self._known.get(account.id)
+            if account.id in self._forgotten or (current is not None and current.version > new.version):
+                return
+            self._noted[account.id] = new
+            self._known = {**self._known, account.id: new}
+
+    def forget(self, user_id: uuid.UUID) -> None:
+        """Make it known at once that an account was deleted."""
+        with self._merging:
+            self._noted.pop(user_id, None)
+            self._forgotten.add(user_id)
+            self._known = {i: k for i, k in self._known.items() if i != user_id}
 
     def caller(self, user_id: uuid.UUID, version: int) -> Caller:
         """Return the account of a token.

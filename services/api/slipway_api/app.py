@@ -9,10 +9,12 @@ from fastapi_offline import FastAPIOffline
 
 import slipway_core
 from slipway_api import openapi, problems
+from slipway_api.account_events import Action
 from slipway_api.accounts import REFRESH_SECONDS, Role
 from slipway_api.errors import ConflictError, NotReadyError
 from slipway_api.prediction_paths import ROUTERS
-from slipway_api.routers import accounts, health, models
+from slipway_api.routers import health, login, me, models, users
+from slipway_api.routers.account_models import BODIES
 from slipway_api.serving.watcher import watch
 from slipway_api.state import Services
 from slipway_core.logging import get_logger
@@ -26,7 +28,7 @@ Errors are [RFC 9457](https://www.rfc-editor.org/rfc/rfc9457) problem details.
 TAGS = [
     {"name": "prediction", "description": "Ask a model."},
     {"name": "models", "description": "What is served, and what keeps it from being Production's version."},
-    {"name": "accounts", "description": "Log in, add accounts."},
+    {"name": "accounts", "description": "Log in, one's own account, and everybody's."},
     {"name": "service", "description": "Health and metrics."},
 ]
 
@@ -63,10 +65,10 @@ def create_app(services: Services) -> FastAPI:
         redoc_url=None,
     )
     app.state.services = services
-    for part in (models, accounts, health):
+    for part in (models, login, me, users, health):
         app.include_router(part.router)
     problems.install(app)
-    openapi.install(app, ROUTERS)
+    openapi.install(app, described=ROUTERS, bodies=BODIES)
     return app
 
 
@@ -77,10 +79,10 @@ async def _watch_accounts(services: Services, after: asyncio.Event) -> None:
     admin_is_made = False
     while True:
         try:
-            if not admin_is_made:
-                admin_is_made = await make_first_admin(services)
             read = await asyncio.to_thread(services.accounts.refresh)
             services.metrics.accounts_up.set(read)
+            if read and not admin_is_made:
+                admin_is_made = await make_first_admin(services)
         except Exception:  # a fault of ours must not end the watch: the last snapshot holds
             log.exception("accounts_watch_failed")
         services.accounts.looked.set()
@@ -100,10 +102,11 @@ async def make_first_admin(services: Services) -> bool:
         if await asyncio.to_thread(lambda: services.accounts.store.count() > 0):
             return True
         password_hash = await services.passwords.hash(password.get_secret_value())
-        account = await asyncio.to_thread(lambda: services.accounts.store.add(name, password_hash, Role.ADMIN))
+        store, action = services.accounts.store, Action.FIRST_ADMIN_MADE
+        account = await asyncio.to_thread(lambda: store.add(name, password_hash, Role.ADMIN, action=action))
     except NotReadyError:
         return False
     except ConflictError:  # another replica was faster
         return True
-    log.info("first_admin_made", user_id=str(account.id))
+    services.accounts.note(account)
     return True

@@ -4,7 +4,7 @@ SlipwayError
 ├── AuthenticationError       no token, or one that is refused
 ├── PermissionDeniedError     a role that may not
 ├── NotFoundError             no such model or account
-├── ConflictError             a name that is taken
+├── ConflictError             a name that is taken, or the last active admin
 ├── InvalidInputError         a body that cannot be understood, with the places
 ├── TooLargeError             a body or batch over its limit
 ├── UnsupportedMediaTypeError a content type that is not understood
@@ -32,7 +32,7 @@ class NotFoundError(SlipwayError):
 
 
 class ConflictError(SlipwayError):
-    """The name is taken."""
+    """The name is taken, or the account is the last active admin."""
 
 
 class InvalidInputError(SlipwayError):

@@ -6,9 +6,11 @@ import os
 import sys
 from collections.abc import Sequence
 
+from slipway_api.account_snapshot import SignedSnapshotFile
 from slipway_api.accounts import Accounts, AccountStore
 from slipway_api.app import create_app
 from slipway_api.front import Front
+from slipway_api.login_throttle import Limits, LoginThrottle
 from slipway_api.metrics import Metrics
 from slipway_api.passwords import Passwords
 from slipway_api.rates import PredictionRate
@@ -32,6 +34,7 @@ REGISTRY_TIMEOUT_SECONDS = 5.0
 def build(settings: ApiSettings, registry: Registry) -> Front:
     """Build the services over a registry, and what answers requests over the services."""
     metrics = Metrics()
+    key = settings.secret_key.get_secret_value()
     loader = Loader(registry, BundleCache(settings.cache_dir), allow_unverified=settings.allow_unverified_models)
 
     def open_store() -> AccountStore:
@@ -45,9 +48,17 @@ def build(settings: ApiSettings, registry: Registry) -> Front:
         settings=settings,
         metrics=metrics,
         models=ModelStore(registry, loader, metrics, models=settings.models, default_model=settings.default_model),
-        accounts=Accounts(open_store, settings.auth_stale_seconds),
+        accounts=Accounts(open_store, settings.auth_stale_seconds, file=SignedSnapshotFile(settings.cache_dir, key)),
         passwords=Passwords(),
-        tokens=Tokens(settings.secret_key.get_secret_value(), settings.token_ttl_seconds),
+        throttle=LoginThrottle(
+            key,
+            Limits(
+                per_name=settings.login_max_failures,
+                per_address=settings.login_max_failures_per_address,
+                window_seconds=settings.login_window_seconds,
+            ),
+        ),
+        tokens=Tokens(key, settings.token_ttl_seconds),
         predictor=Predictor(metrics),
         pool=WorkPool(settings.max_waiting),
         rate=PredictionRate(settings.predictions_per_minute / settings.workers),

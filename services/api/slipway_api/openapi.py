@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from slipway_api.problems import PROBLEM_JSON, ProblemDetails
@@ -16,7 +17,7 @@ _MEANINGS: Mapping[int, tuple[str, str]] = {
     401: ("No token, or one that is refused.", "this needs a token: send `Authorization: Bearer …`"),
     403: ("The caller's role may not do this.", "only an admin may do this"),
     404: ("There is no such thing.", "no model named rose is served; GET /models lists those that are"),
-    409: ("The name is taken.", "the name alice is taken"),
+    409: ("The name is taken, or it is the last active admin.", "the name alice is taken"),
     413: (
         "The body or the batch is over its limit.",
         "12000 rows are over the limit of 10000; send them in parts",
@@ -55,12 +56,19 @@ def _response(status: int) -> dict[str, Any]:
     return answer
 
 
-def install(app: FastAPI, described: Sequence[APIRouter]) -> None:
+def body(model: type[BaseModel]) -> dict[str, Any]:
+    """Return the `openapi_extra` of a route that reads its body by `slipway_api.content.json_body`."""
+    schema = {"$ref": f"#/components/schemas/{model.__name__}"}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
+def install(app: FastAPI, *, described: Sequence[APIRouter], bodies: Sequence[type[BaseModel]]) -> None:
     """Make an app's schema complete.
 
     Args:
         app: its routes do not name the problem details, which are added.
         described: routes that something else answers: the calls that predict.
+        bodies: what `body` refers to.
     """
 
     def schema() -> dict[str, Any]:
@@ -74,7 +82,8 @@ def install(app: FastAPI, described: Sequence[APIRouter]) -> None:
                 tags=app.openapi_tags,
             )
             _, definitions = models_json_schema(
-                [(ProblemDetails, "serialization")], ref_template="#/components/schemas/{model}"
+                [(ProblemDetails, "serialization"), *((model, "validation") for model in bodies)],
+                ref_template="#/components/schemas/{model}",
             )
             schemas = document.setdefault("components", {}).setdefault("schemas", {})
             schemas.update(definitions["$defs"])

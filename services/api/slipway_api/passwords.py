@@ -51,13 +51,33 @@ class Passwords:
         """
         return await self._run(self._verify, password, password_hash)
 
+    async def renewed(self, password: str, password_hash: str) -> str | None:
+        """Return a new hash of a password that was verified, if the one it has was made with other parameters.
+
+        None while too many wait: a later login renews it.
+        """
+        if not self._context.needs_update(password_hash):
+            return None
+        try:
+            return await self.hash(password)
+        except TooManyRequestsError:
+            return None
+
+    def check_room(self) -> None:
+        """Refuse at once what would be refused for a full queue.
+
+        Raises:
+            TooManyRequestsError: too many wait already.
+        """
+        if self._waiting > MAX_WAITING:
+            raise TooManyRequestsError("too many logins at once; try again in a moment", RETRY_AFTER_SECONDS)
+
     def close(self) -> None:
         """End the thread."""
         self._executor.shutdown(wait=False, cancel_futures=True)
 
     async def _run(self, function: Callable[..., T], *args: str | None) -> T:
-        if self._waiting > MAX_WAITING:
-            raise TooManyRequestsError("too many logins at once; try again in a moment", RETRY_AFTER_SECONDS)
+        self.check_room()
         self._waiting += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._executor, function, *args)

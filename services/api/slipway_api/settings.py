@@ -8,10 +8,9 @@ from pydantic_settings import NoDecode
 
 from slipway_api.serving.model_ref import ModelRef
 from slipway_core.policy import (
-    NAME_PATTERN,
-    NAME_RULE,
     is_placeholder_password,
     why_key_is_unsafe,
+    why_name_is_refused,
     why_password_is_unsafe,
 )
 from slipway_core.registry.settings import RegistrySettings
@@ -52,6 +51,18 @@ class ApiSettings(RegistrySettings):
         default=900.0,
         ge=0,
         description="How long accounts that were read last hold while the database is away.",
+    )
+    registration: Literal["closed", "open"] = Field(
+        default="closed", description="`open` lets anybody register, with the role `user`; else admins add accounts."
+    )
+    login_max_failures: int = Field(
+        default=10, ge=1, description="How many failed logins a name may have in a window; more are answered 429."
+    )
+    login_max_failures_per_address: int = Field(
+        default=50, ge=1, description="How many a client's address may have; of IPv6, its /64 network."
+    )
+    login_window_seconds: int = Field(
+        default=300, ge=1, le=86_400, description="How long after the first of them failed logins count."
     )
     admin_username: str = Field(default="admin", description="The first administrator's name.")
     admin_password: SecretStr | None = Field(
@@ -136,8 +147,8 @@ class ApiSettings(RegistrySettings):
     @classmethod
     def _lower_name(cls, value: str) -> str:
         name = value.strip().lower()
-        if not NAME_PATTERN.fullmatch(name):
-            raise ValueError(NAME_RULE)
+        if why := why_name_is_refused(name):
+            raise ValueError(why)
         return name
 
     @model_validator(mode="after")

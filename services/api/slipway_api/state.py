@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from fastapi import Request
 
 from slipway_api.accounts import Accounts
+from slipway_api.login_throttle import LoginThrottle
 from slipway_api.metrics import Metrics
 from slipway_api.passwords import Passwords
 from slipway_api.rates import PredictionRate
@@ -24,6 +25,7 @@ class Services:
     models: ModelStore
     accounts: Accounts
     passwords: Passwords
+    throttle: LoginThrottle
     tokens: Tokens
     predictor: Predictor
     pool: WorkPool

@@ -6,13 +6,14 @@ from typing import Annotated
 import typer
 
 import slipway_core
-from slipway_cli.commands.accounts import login, users
+from slipway_cli.commands.accounts import login
 from slipway_cli.commands.doctor import doctor
 from slipway_cli.commands.env import env
 from slipway_cli.commands.models import app as models
 from slipway_cli.commands.predict import predict
 from slipway_cli.commands.train import train
 from slipway_cli.commands.up import up
+from slipway_cli.commands.users import users
 from slipway_core.errors import RegistryUnavailableError, SlipwayError
 
 DEBUG_FLAG = "--debug"

@@ -9,6 +9,7 @@ from slipway_cli.errors import ApiError
 from slipway_cli.identity import Identity
 
 TIMEOUT_SECONDS = 30.0
+PAGE_SIZE = 200
 
 
 class ApiClient:
@@ -47,12 +48,47 @@ class ApiClient:
         """Add an account."""
         return self._call("POST", "/users", json={"username": username, "password": password, "role": role})
 
+    def users(self) -> list[dict[str, Any]]:
+        """List every account, by name."""
+        return self._pages("/users", "users", None)
+
+    def user_events(self, limit: int) -> list[dict[str, Any]]:
+        """List what happened to accounts, the newest first, at most `limit` of them."""
+        return self._pages("/users/events", "events", limit)
+
+    def change_user(self, username: str, **changes: object) -> dict[str, Any]:
+        """Change an account's `role`, `disabled` or `password`."""
+        return self._call("PATCH", _user(username), json=changes)
+
+    def delete_user(self, username: str, *, erase: bool) -> None:
+        """Delete an account."""
+        self._call("DELETE", _user(username), params={"erase": "true"} if erase else {})
+
+    def change_my_password(self, current: str, new: str) -> str:
+        """Set a new password for one's own account and return the token that holds from now on."""
+        change = {"current_password": current, "new_password": new}
+        return str(self._call("PUT", "/users/me/password", json=change).get("access_token"))
+
     def predict(self, model: str, features: list[Any]) -> dict[str, Any]:
         """Predict the rows of `features`."""
         answer = self._call("POST", f"/models/{quote(model, safe='')}/predict", json={"features": features})
         if "version" not in answer or not isinstance(answer.get("prediction"), list):
             raise ApiError(f"what answers at {self._url} is not Slipway's API")
         return answer
+
+    def _pages(self, path: str, key: str, limit: int | None) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        cursor: str | None = None
+        while limit is None or len(found) < limit:
+            size = PAGE_SIZE if limit is None else min(PAGE_SIZE, limit - len(found))
+            page = self._call("GET", path, params={"limit": size, **({"cursor": cursor} if cursor else {})})
+            if not isinstance(page.get(key), list):
+                raise ApiError(f"what answers at {self._url} is not Slipway's API")
+            found += page[key]
+            cursor = page.get("next_cursor")
+            if not cursor:
+                break
+        return found
 
     def _call(self, method: str, path: str, **content: Any) -> dict[str, Any]:  # noqa: ANN401  # httpx's own arguments
         try:
@@ -65,6 +101,8 @@ class ApiClient:
             raise ApiError(
                 f"the API at {self._url} cannot be reached: is it running, and the address right?"
             ) from error
+        if response.status_code == httpx.codes.NO_CONTENT:
+            return {}
         try:
             answer = response.json()
         except ValueError:
@@ -74,6 +112,11 @@ class ApiClient:
         if response.is_error:
             raise ApiError(_explain(response.status_code, answer))
         return answer
+
+
+def _user(username: str) -> str:
+    # Dots alone would lead to another path.
+    return f"/users/{quote(username, safe='').replace('.', '%2E')}"
 
 
 def _explain(status: int, problem: dict[str, Any]) -> str:

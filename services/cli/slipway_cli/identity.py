@@ -67,6 +67,19 @@ def identify(settings: ClientSettings) -> Identity:
     return Identity(url.rstrip("/"), token)
 
 
+def keep_token(identity: Identity, token: str) -> bool:
+    """Keep a fresh token in the place of the one that an identity was kept with, which has ended.
+
+    Returns:
+        Whether it was kept there; not if the token came from SLIPWAY_TOKEN.
+    """
+    kept = _kept()
+    if kept is None or kept.token != identity.token or kept.url != identity.url:
+        return False
+    keep(kept.model_copy(update={"token": token}))
+    return True
+
+
 def _kept() -> Credentials | None:
     try:
         return Credentials.model_validate_json(credentials_file().read_bytes())

@@ -6,6 +6,8 @@ import secrets
 # Of an account, after capitals were lowered.
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9._@-]{0,63}")
 NAME_RULE = "a name is 1 to 64 of a–z, 0–9, `.`, `_`, `@`, `-`, and begins with a letter or digit"
+# `/users/me` and `/users/events` are routes of their own.
+RESERVED_NAMES = frozenset({"events", "me"})
 
 MIN_KEY_BYTES = 32
 MIN_PASSWORD_LENGTH = 8
@@ -34,6 +36,15 @@ def new_key() -> str:
 def new_password() -> str:
     """Return a random password of 120 bits, as text that needs no quoting."""
     return secrets.token_urlsafe(15)
+
+
+def why_name_is_refused(name: str) -> str | None:
+    """Return why no account can have a name (its capitals lowered before), as a sentence; None if one can."""
+    if not NAME_PATTERN.fullmatch(name):
+        return NAME_RULE
+    if name in RESERVED_NAMES:
+        return f"no account can be named {name}, as /users/{name} means something else"
+    return None
 
 
 def why_key_is_unsafe(key: str) -> str | None:

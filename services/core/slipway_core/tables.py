@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import (
+    JSON,
     Boolean,
     Column,
     DateTime,
@@ -62,4 +63,43 @@ users = Table(
     Column("version", Integer, nullable=False),
     Column("disabled", Boolean, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
+)
+
+# What happened to accounts. A row is written in the transaction of the change that it tells of.
+account_events = Table(
+    "account_events",
+    metadata,
+    # A UUIDv7: sorts by time.
+    Column("id", Uuid, primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
+    # Whose token did it; null where nobody was logged in.
+    Column("actor_id", Uuid, nullable=True),
+    # The account that it was done to; the row outlives it.
+    Column("subject_id", Uuid, nullable=False, index=True),
+    # Its name then; null once the account was erased.
+    Column("subject_name", String(64), nullable=True),
+    Column("action", String(32), nullable=False),
+    # The client's, as the server saw it; null where there was none, and where its account was erased.
+    Column("address", String(64), nullable=True),
+    # Never names or secrets.
+    Column("details", JSON, nullable=False),
+)
+
+# Users whose predictions are to be deleted, and are not to be written any more where some are still under way.
+erasures = Table(
+    "erasures",
+    metadata,
+    Column("user_id", Uuid, primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
+)
+
+# Logins that failed of late, a row a name or address, and the addresses that names have logged in from.
+login_attempts = Table(
+    "login_attempts",
+    metadata,
+    # A keyed hash of the name or address: no row is longer than another, and none tells what was typed.
+    Column("key", String(64), primary_key=True),
+    Column("attempts", Integer, nullable=False),
+    # When the row no longer holds; the first attempt after that begins anew.
+    Column("expires_at", UtcDateTime, nullable=False, index=True),
 )

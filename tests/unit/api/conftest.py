@@ -63,6 +63,8 @@ def api(tmp_path_factory: pytest.TempPathFactory, database: Database) -> Iterato
                 monkeypatch.delenv(name)
             # It need not look again: a jitter drawn beside them would disturb the property tests.
             options: dict[str, Any] = {"max_body_bytes": 200_000, "max_rows": 1_000, "registry_poll_seconds": 3_600}
+            # Logins that fail in one test lock nobody out of the next.
+            options |= {"login_max_failures": 10_000, "login_max_failures_per_address": 10_000}
             folder = tmp_path_factory.mktemp("api")
             api = stack.enter_context(running_api(folder, registry, database, **options))
         yield api

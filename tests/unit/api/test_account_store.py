@@ -1,11 +1,13 @@
 """Accounts in the database."""
 
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, text
 
+from slipway_api.account_events import Actor
 from slipway_api.account_store import SqlAccountStore
 from slipway_api.accounts import Known, Role
 from slipway_api.errors import ConflictError, NotReadyError
@@ -48,8 +50,21 @@ CALLS = pytest.mark.parametrize(
         lambda store: store.find("uma"),
         lambda store: store.count(),
         lambda store: store.snapshot(),
+        lambda store: store.get(uuid.uuid4()),
+        lambda store: store.page("", 2),
+        lambda store: store.change("uma", by=Actor(), disabled=True),
+        lambda store: store.delete("uma", by=Actor()),
+        lambda store: store.events(None, 2),
+        lambda store: store.tell_locked("uma", by=Actor()),
+        lambda store: store.attempts.read(["key"], 0.0),
+        lambda store: store.attempts.add(["key"], 0.0, 1.0),
+        lambda store: store.attempts.forget("key"),
+        lambda store: store.attempts.prune(0.0),
     ],
-    ids=["add", "find", "count", "snapshot"],
+    ids=[
+        *("add", "find", "count", "snapshot", "get", "page", "change", "delete", "events", "tell_locked"),
+        *("read_attempts", "add_attempts", "forget_attempts", "prune_attempts"),
+    ],
 )
 
 
@@ -64,7 +79,8 @@ def test_each_call_tells_that_the_database_is_away(tmp_path: Path, call: Callabl
 @CALLS
 def test_each_call_tells_that_there_are_no_tables(engine: Engine, call: Callable[[SqlAccountStore], object]) -> None:
     with engine.begin() as connection:
-        connection.execute(text("DROP TABLE users"))
+        for table in ("users", "account_events", "login_attempts"):
+            connection.execute(text(f"DROP TABLE {table}"))
 
     with pytest.raises(NotReadyError, match="run `slipway-api migrate`"):
         call(SqlAccountStore(engine))

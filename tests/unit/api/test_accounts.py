@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from sqlalchemy import text, update
@@ -14,7 +14,7 @@ from structlog.typing import EventDict
 
 from slipway_api import accounts as accounts_module
 from slipway_api.account_store import SqlAccountStore
-from slipway_api.accounts import DATABASE_AWAY, Account, Accounts, Known, Role
+from slipway_api.accounts import DATABASE_AWAY, Account, Accounts, AccountStore, Known, Role
 from slipway_api.app import make_first_admin
 from slipway_api.errors import AuthenticationError, ConflictError, NotReadyError
 from slipway_api.main import build
@@ -38,7 +38,7 @@ class FakeStore:
         self.rows: dict[str, tuple[Account, str]] = {}
         self.before_snapshot_returns: Callable[[], None] = lambda: None
 
-    def add(self, name: str, password_hash: str, role: Role) -> Account:
+    def add(self, name: str, password_hash: str, role: Role, **_told: object) -> Account:
         self._check()
         if name in self.rows:
             raise ConflictError(f"the name {name} is taken")
@@ -83,7 +83,8 @@ def clock() -> Clock:
 
 @pytest.fixture
 def accounts(store: FakeStore, clock: Clock) -> Accounts:
-    return Accounts(lambda: store, 900.0, clock)
+    # It has what the snapshot and the first administrator need.
+    return Accounts(lambda: cast("AccountStore", store), 900.0, clock)
 
 
 def test_an_account_that_was_read_is_the_caller(store: FakeStore, accounts: Accounts) -> None:
@@ -116,6 +117,38 @@ def test_an_account_that_is_noted_while_others_are_read_stays_known(store: FakeS
     accounts.refresh()
 
     assert accounts.caller(added[0].id, 1).name == "uma"
+
+
+def test_what_is_noted_late_replaces_nothing_newer(store: FakeStore, accounts: Accounts) -> None:
+    older = store.add("uma", "hash", Role.USER)
+    accounts.refresh()
+    accounts.note(store.change("uma", role=Role.VIEWER))
+
+    accounts.note(older)
+
+    assert accounts.caller(older.id, 2).role is Role.VIEWER
+
+
+def test_a_deleted_account_is_forgotten_at_once(store: FakeStore, accounts: Accounts) -> None:
+    account = store.add("uma", "hash", Role.USER)
+    accounts.refresh()
+
+    accounts.forget(account.id)
+
+    with pytest.raises(AuthenticationError):
+        accounts.caller(account.id, 1)
+
+
+def test_an_account_that_is_deleted_while_others_are_read_stays_forgotten(store: FakeStore, accounts: Accounts) -> None:
+    account = store.add("uma", "hash", Role.USER)
+    accounts.refresh()
+    store.before_snapshot_returns = lambda: accounts.forget(account.id)
+
+    accounts.refresh()
+    accounts.note(account)
+
+    with pytest.raises(AuthenticationError):
+        accounts.caller(account.id, 1)
 
 
 def test_a_changed_account_ends_older_tokens(store: FakeStore, accounts: Accounts) -> None:

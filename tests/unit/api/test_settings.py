@@ -205,6 +205,12 @@ def test_secrets_are_not_in_what_is_printed(monkeypatch: pytest.MonkeyPatch) -> 
         ("SLIPWAY_ADMIN_USERNAME", "ops team"),
         ("SLIPWAY_ADMIN_USERNAME", "-admin"),
         ("SLIPWAY_ADMIN_USERNAME", "x" * 65),
+        ("SLIPWAY_ADMIN_USERNAME", "Me"),
+        ("SLIPWAY_REGISTRATION", "sometimes"),
+        ("SLIPWAY_LOGIN_MAX_FAILURES", "0"),
+        ("SLIPWAY_LOGIN_MAX_FAILURES_PER_ADDRESS", "0"),
+        ("SLIPWAY_LOGIN_WINDOW_SECONDS", "0"),
+        ("SLIPWAY_LOGIN_WINDOW_SECONDS", "86401"),
     ],
 )
 def test_a_value_that_makes_no_sense_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:

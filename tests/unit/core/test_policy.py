@@ -11,6 +11,7 @@ from slipway_core.policy import (
     new_key,
     new_password,
     why_key_is_unsafe,
+    why_name_is_refused,
     why_password_is_unsafe,
 )
 
@@ -81,3 +82,18 @@ def test_a_password_from_an_example_is_a_placeholder(password: str) -> None:
 @pytest.mark.parametrize("password", ["", "exchange-me-not", "an example", "q3Zk8vTn"])
 def test_another_password_is_no_placeholder(password: str) -> None:
     assert not is_placeholder_password(password)
+
+
+@pytest.mark.parametrize("name", ["a", "7", "ada.lovelace_1815@example.org", "me-too", "x" * 64])
+def test_a_name_of_plain_characters_is_taken(name: str) -> None:
+    assert why_name_is_refused(name) is None
+
+
+@pytest.mark.parametrize("name", ["", "-x", "Ada", "a b", "x" * 65, "a/b", "a\n"])
+def test_any_other_name_is_refused_with_the_rule(name: str) -> None:
+    assert "1 to 64" in (why_name_is_refused(name) or "")
+
+
+@pytest.mark.parametrize("name", ["me", "events"])
+def test_a_name_that_is_a_route_of_its_own_is_refused(name: str) -> None:
+    assert f"/users/{name} means something else" in (why_name_is_refused(name) or "")

@@ -1,0 +1,151 @@
+"""`slipway users`: accounts, over the API."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+from rich.box import SIMPLE
+from rich.table import Column, Table
+
+from slipway_cli.client import ApiClient
+from slipway_cli.commands.accounts import PasswordFromInput, read_password
+from slipway_cli.identity import identify, keep_token
+from slipway_cli.output import console, print_json
+from slipway_cli.settings import ClientSettings
+from slipway_core.settings import load_settings
+
+users = typer.Typer(no_args_is_help=True, help="Accounts: list, add, change and delete them, as an admin.")
+Name = Annotated[str, typer.Argument(help="The account's name.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+class Role(StrEnum):
+    """What an account may do."""
+
+    ADMIN = "admin"
+    USER = "user"
+    VIEWER = "viewer"
+
+
+@users.command("list")
+def list_users(as_json: AsJson = False) -> None:  # a flag
+    """List the accounts. Example: `slipway users list`."""
+    with _client() as client:
+        found = client.users()
+    if as_json:
+        print_json(found)
+        return
+    table = Table("name", "role", "state", "since", "id", box=SIMPLE)
+    for user in found:
+        state = "disabled" if user["disabled"] else "active"
+        table.add_row(user["username"], user["role"], state, user["created_at"][:10], user["id"])
+    console().print(table)
+
+
+@users.command()
+def add(
+    name: Annotated[str, typer.Argument(help="The new account's name.")],
+    role: Annotated[Role, typer.Option(help="admin does all, user predicts, viewer reads models.")] = Role.USER,
+    password_stdin: PasswordFromInput = False,
+) -> None:
+    """Add an account (as an admin). Example: `slipway users add alice --role viewer`."""
+    identity = identify(load_settings(ClientSettings))
+    password = read_password(from_input=password_stdin, confirm=True)
+    with ApiClient.of(identity) as client:
+        user = client.add_user(name, password, role)
+    typer.echo(f"Added {user['username']} with the role {user['role']}.")
+
+
+@users.command()
+def disable(name: Name) -> None:
+    """Disable an account: its tokens end, and it cannot log in. Example: `slipway users disable alice`."""
+    with _client() as client:
+        user = client.change_user(name, disabled=True)
+    typer.echo(f"{user['username']} is disabled.")
+
+
+@users.command()
+def enable(name: Name) -> None:
+    """Enable an account that was disabled. Example: `slipway users enable alice`."""
+    with _client() as client:
+        user = client.change_user(name, disabled=False)
+    typer.echo(f"{user['username']} is active.")
+
+
+@users.command()
+def role(name: Name, role: Annotated[Role, typer.Argument(help="admin, user or viewer.")]) -> None:
+    """Change what an account may do; its tokens end. Example: `slipway users role alice viewer`."""
+    with _client() as client:
+        user = client.change_user(name, role=role)
+    typer.echo(f"{user['username']} has the role {user['role']}.")
+
+
+@users.command()
+def password(
+    name: Annotated[str | None, typer.Argument(help="Another account, as an admin; one's own if left out.")] = None,
+    password_stdin: PasswordFromInput = False,
+) -> None:
+    """Change a password; the account's tokens end. Example: `slipway users password`.
+
+    With `--password-stdin` the first line is the current password and the second the new one; with a name, the first
+    is the new one.
+    """
+    identity = identify(load_settings(ClientSettings))
+    current = None if name else read_password(from_input=password_stdin, confirm=False, prompt="Current password")
+    new = read_password(from_input=password_stdin, confirm=True, prompt="New password")
+    with ApiClient.of(identity) as client:
+        if name is not None:
+            user = client.change_user(name, password=new)
+            typer.echo(f"{user['username']} has a new password.")
+            return
+        token = client.change_my_password(current or "", new)
+    if keep_token(identity, token):
+        typer.echo("Your password is changed, and you are logged in with it.")
+    else:
+        typer.echo("Your password is changed. SLIPWAY_TOKEN has ended: run `slipway login URL`.")
+
+
+@users.command()
+def delete(
+    name: Name,
+    erase: Annotated[
+        bool, typer.Option("--erase", help="Delete its predictions too, and its name in the audit log.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Delete an account for good. Example: `slipway users delete alice`."""
+    with _client() as client:
+        if not yes and sys.stdin.isatty():
+            typer.confirm(f"Delete {name} for good?", abort=True)
+        client.delete_user(name, erase=erase)
+    typer.echo(f"Deleted {name}" + (" and what tells of it." if erase else "."))
+
+
+@users.command()
+def events(
+    limit: Annotated[int, typer.Option(min=1, help="How many, the newest first.")] = 50, as_json: AsJson = False
+) -> None:
+    """Tell what happened to accounts, and who did it. Example: `slipway users events --limit 10`."""
+    with _client() as client:
+        found = client.user_events(limit)
+    if as_json:
+        print_json(found)
+        return
+    table = Table(Column("when", no_wrap=True), "what", "account", "by", "from", box=SIMPLE)
+    for event in found:
+        details = " → ".join(str(value) for value in event["details"].values())
+        what = event["action"].replace("_", " ") + (f" ({details})" if details else "")
+        subject = event["subject_name"] or event["subject_id"]
+        table.add_row(
+            event["at"][:19].replace("T", " "), what, subject, event["actor_id"] or "–", event["address"] or "–"
+        )
+    console().print(table)
+
+
+@contextmanager
+def _client() -> Iterator[ApiClient]:
+    with ApiClient.of(identify(load_settings(ClientSettings))) as client:
+        yield client

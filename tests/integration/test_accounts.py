@@ -1,0 +1,289 @@
+"""Accounts on SQLite and on a real PostgreSQL: changes that race, what is told of them, and logins that are counted."""
+
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, delete, func, select
+
+from slipway_api.account_events import Action, Actor
+from slipway_api.account_store import SqlAccountStore
+from slipway_api.accounts import Role
+from slipway_api.errors import ConflictError, NotFoundError
+from slipway_core.tables import account_events, erasures, login_attempts, users
+from support.account_databases import migrated
+
+NOW = 1_800_000_000.0
+SOMEBODY = Actor(uuid.uuid4(), "192.0.2.1")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    is_sqlite = request.param == "sqlite"
+    url = f"sqlite:///{tmp_path / 'slipway.db'}" if is_sqlite else request.getfixturevalue("postgres_url")
+    with migrated(url) as engine:
+        yield engine
+
+
+@pytest.fixture
+def store(engine: Engine) -> SqlAccountStore:
+    return SqlAccountStore(engine)
+
+
+def at_once(*calls: Callable[[], object]) -> list[object]:
+    """Make calls in threads that begin together; return what each returned or raised."""
+    barrier = threading.Barrier(len(calls))
+
+    def make(call: Callable[[], object]) -> object:
+        barrier.wait(10)
+        try:
+            return call()
+        except (ConflictError, NotFoundError) as error:
+            return error
+
+    with ThreadPoolExecutor(len(calls)) as threads:
+        return list(threads.map(make, calls))
+
+
+ENDS: dict[str, Callable[[SqlAccountStore, str], object]] = {
+    "disable": lambda store, name: store.change(name, by=SOMEBODY, disabled=True),
+    "demote": lambda store, name: store.change(name, by=SOMEBODY, role=Role.USER),
+    "delete": lambda store, name: store.delete(name, by=SOMEBODY),
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_the_last_active_admin_stays_one(store: SqlAccountStore, end: str) -> None:
+    store.add("ada", "hash", Role.ADMIN)
+    store.add("uma", "hash", Role.USER)
+    store.add("dan", "hash", Role.ADMIN)
+    store.change("dan", by=SOMEBODY, disabled=True)
+
+    with pytest.raises(ConflictError, match="ada is the last active admin"):
+        ENDS[end](store, "ada")
+
+    found = store.find("ada")
+    assert found is not None
+    assert (found[0].role, found[0].disabled, found[0].version) == (Role.ADMIN, False, 1)
+    assert len(store.events(None, 9)) == 4
+
+
+@pytest.mark.parametrize("one", ENDS)
+@pytest.mark.parametrize("other", ENDS)
+def test_of_two_that_end_each_other_at_once_one_admin_is_left(store: SqlAccountStore, one: str, other: str) -> None:
+    before: list[str] = []
+    for attempt in range(5):
+        ada, bea = f"ada{attempt}", f"bea{attempt}"
+        for name in (ada, bea):
+            store.add(name, "hash", Role.ADMIN)
+        for name in before:
+            store.delete(name, by=SOMEBODY)
+
+        outcomes = at_once(partial(ENDS[one], store, ada), partial(ENDS[other], store, bea))
+
+        assert sum(isinstance(outcome, ConflictError) for outcome in outcomes) == 1
+        before = [k.name for k in store.snapshot().values() if k.role is Role.ADMIN and not k.disabled]
+        assert len(before) == 1
+
+
+def test_of_many_admins_that_all_resign_at_once_one_is_left(store: SqlAccountStore) -> None:
+    names = [f"ada{number}" for number in range(8)]
+    for name in names:
+        store.add(name, "hash", Role.ADMIN)
+
+    outcomes = at_once(*(partial(store.delete, name, by=SOMEBODY) for name in names))
+
+    assert sum(isinstance(outcome, ConflictError) for outcome in outcomes) == 1
+    assert store.count() == 1
+
+
+def test_changes_of_one_account_at_once_each_raise_its_version(store: SqlAccountStore) -> None:
+    store.add("uma", "hash", Role.USER)
+
+    at_once(*(partial(store.change, "uma", by=SOMEBODY, password_hash=f"{n}") for n in range(8)))
+
+    found = store.find("uma")
+    assert found is not None
+    assert found[0].version == 9
+
+
+def test_of_two_new_passwords_at_once_one_is_taken(store: SqlAccountStore) -> None:
+    account = store.add("uma", "hash", Role.USER)
+
+    outcomes = at_once(*(partial(store.set_password, account, f"{n}", by=SOMEBODY) for n in range(4)))
+
+    assert sum(outcome is not None for outcome in outcomes) == 1
+
+
+def test_what_changes_nothing_ends_no_token_and_tells_nothing(store: SqlAccountStore) -> None:
+    account = store.add("uma", "hash", Role.USER)
+
+    assert store.change("uma", by=SOMEBODY, role=Role.USER, disabled=False) == account
+
+    assert len(store.events(None, 9)) == 1
+
+
+def test_each_change_raises_the_version_and_tells_who_did_what(store: SqlAccountStore) -> None:
+    uma = store.add("uma", "hash", Role.USER, by=SOMEBODY)
+
+    store.change("uma", by=SOMEBODY, role=Role.VIEWER)
+    store.change("uma", by=SOMEBODY, disabled=True)
+    store.change("uma", by=SOMEBODY, disabled=False, password_hash="other")
+    found = store.get(uma.id)
+    assert found is not None
+    store.set_password(found[0], "another", by=Actor(uma.id, "192.0.2.7"))
+
+    told = store.events(None, 9)
+    assert {event.action for event in told} == {
+        *(Action.REGISTERED, Action.ROLE_CHANGED, Action.DISABLED, Action.ENABLED),
+        *(Action.PASSWORD_RESET, Action.PASSWORD_CHANGED),
+    }
+    assert all((event.subject_id, event.subject_name) == (uma.id, "uma") for event in told)
+    assert [(event.actor_id, event.address) for event in told if event.action is Action.PASSWORD_CHANGED] == [
+        (uma.id, "192.0.2.7")
+    ]
+    assert [event.details for event in told if event.action is Action.ROLE_CHANGED] == [
+        {"before": "user", "after": "viewer"}
+    ]
+    found = store.get(uma.id)
+    assert found is not None
+    assert (found[0].version, found[1]) == (5, "another")
+
+
+def test_what_is_not_done_is_not_told(engine: Engine, store: SqlAccountStore) -> None:
+    store.add("uma", "hash", Role.USER)
+
+    with pytest.raises(ConflictError):
+        store.add("uma", "hash", Role.USER)
+
+    with engine.connect() as connection:
+        assert connection.execute(select(func.count()).select_from(account_events)).scalar_one() == 1
+
+
+def test_a_deleted_name_is_told_and_may_be_taken_again_with_another_id(store: SqlAccountStore) -> None:
+    first = store.add("uma", "hash", Role.USER)
+
+    assert store.delete("uma", by=SOMEBODY) == first.id
+    second = store.add("uma", "hash", Role.USER)
+
+    assert second.id != first.id
+    assert {(event.action, event.subject_name) for event in store.events(None, 9)} == {
+        (Action.REGISTERED, "uma"),
+        (Action.DELETED, "uma"),
+    }
+
+
+def test_an_id_does_not_delete_the_account_that_has_its_name_now(store: SqlAccountStore) -> None:
+    first = store.add("uma", "hash", Role.USER)
+    store.delete("uma", by=SOMEBODY)
+    store.add("uma", "hash", Role.USER)
+
+    with pytest.raises(NotFoundError):
+        store.delete("uma", by=SOMEBODY, user_id=first.id)
+
+
+def test_erasing_leaves_a_bare_id(engine: Engine, store: SqlAccountStore) -> None:
+    uma = store.add("uma", "hash", Role.USER, by=Actor(None, "192.0.2.7"))
+    other = store.add("vic", "hash", Role.USER, by=SOMEBODY)
+    store.set_password(uma, "another", by=Actor(uma.id, "192.0.2.7"))
+
+    store.delete("uma", by=SOMEBODY, erase=True)
+
+    told = store.events(None, 9)
+    of_uma = [event for event in told if event.subject_id == uma.id]
+    assert {event.action for event in of_uma} == {
+        *(Action.REGISTERED, Action.PASSWORD_CHANGED, Action.DELETED, Action.ERASED)
+    }
+    assert {event.subject_name for event in of_uma} == {None}
+    assert {event.address for event in of_uma} == {None, SOMEBODY.address}
+    assert [event.subject_name for event in told if event.subject_id == other.id] == ["vic"]
+    with engine.connect() as connection:
+        assert connection.execute(select(erasures.c.user_id)).scalars().all() == [uma.id]
+        assert connection.execute(select(users.c.name)).scalars().all() == ["vic"]
+
+
+def test_accounts_and_events_are_read_in_pages(store: SqlAccountStore) -> None:
+    for name in ("b", "a_", "a", "a-b", "c.d", "a@b"):
+        store.add(name, "hash", Role.USER)
+
+    names: list[str] = []
+    while page := store.page(names[-1] if names else "", 2):
+        names += [account.name for account in page]
+    events = list(store.events(None, 2))
+    while page_of_events := store.events(events[-1].id, 2):
+        events += page_of_events
+
+    assert sorted(names) == sorted(["b", "a_", "a", "a-b", "c.d", "a@b"])
+    assert len({event.id for event in events}) == len(events) == 6
+    assert [event.id for event in events] == sorted((event.id for event in events), reverse=True)
+
+
+def test_a_lock_is_told_of_accounts_only(store: SqlAccountStore) -> None:
+    store.add("uma", "hash", Role.USER)
+
+    for name in ("uma", "nobody"):
+        store.tell_locked(name, by=Actor(address="192.0.2.7"))
+
+    assert [event.subject_name for event in store.events(None, 9) if event.action is Action.LOGIN_LOCKED] == ["uma"]
+
+
+def test_a_renewed_hash_ends_no_token_and_replaces_no_newer_one(store: SqlAccountStore) -> None:
+    uma = store.add("uma", "old", Role.USER)
+
+    store.renew_hash(uma, "old", "new")
+    store.renew_hash(uma, "old", "of an old password")
+
+    assert store.find("uma") == (uma, "new")
+
+
+def test_failures_are_counted_from_many_threads(store: SqlAccountStore) -> None:
+    attempts = store.attempts
+
+    at_once(*(lambda: attempts.add(["name", "address"], NOW, NOW + 300) for _ in range(8)))
+
+    counted = attempts.read(["name", "address", "other"], NOW)
+    assert {key: tally.count for key, tally in counted.items()} == {"name": 8, "address": 8}
+    assert {tally.expires_at for tally in counted.values()} == {NOW + 300}
+
+
+def test_a_count_begins_anew_when_its_time_is_over(store: SqlAccountStore) -> None:
+    attempts = store.attempts
+    attempts.add(["name"], NOW, NOW + 300)
+
+    assert attempts.add(["name"], NOW + 299, NOW + 599)["name"].expires_at == NOW + 300
+    assert attempts.read(["name"], NOW + 300) == {}
+    assert attempts.add(["name"], NOW + 300, NOW + 600)["name"].count == 1
+
+
+def test_rows_that_no_longer_hold_are_deleted(engine: Engine, store: SqlAccountStore) -> None:
+    store.attempts.add(["old"], NOW, NOW + 300)
+    store.attempts.add(["new"], NOW, NOW + 301)
+
+    store.attempts.prune(NOW + 300)
+
+    with engine.connect() as connection:
+        assert connection.execute(select(login_attempts.c.key)).scalars().all() == ["new"]
+
+
+def test_what_is_remembered_is_remembered_longer_each_time(store: SqlAccountStore) -> None:
+    store.attempts.add(["pair"], NOW, NOW + 300)
+
+    for later in (0, 10):
+        store.attempts.forget("pair", remember=("known", NOW + later + 1_000))
+
+    assert {k: (t.count, t.expires_at) for k, t in store.attempts.read(["pair", "known"], NOW).items()} == {
+        "known": (0, NOW + 1_010)
+    }
+
+
+def test_an_event_outlives_its_account(engine: Engine, store: SqlAccountStore) -> None:
+    store.add("uma", "hash", Role.USER)
+
+    with engine.begin() as connection:
+        connection.execute(delete(users))
+
+    assert len(store.events(None, 9)) == 1
