@@ -14,8 +14,8 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from fastapi import FastAPI
 from prometheus_client.parser import text_string_to_metric_families
 
+from slipway_api.account import Account, Role
 from slipway_api.account_store import SqlAccountStore
-from slipway_api.accounts import Account, Role
 from slipway_api.front import Front
 from slipway_api.main import build
 from slipway_api.passwords import Passwords

@@ -15,7 +15,7 @@ import httpx
 from fastapi import FastAPI
 from jose import jwt
 
-from slipway_api.accounts import Role
+from slipway_api.account import Role
 from slipway_api.passwords import MAX_WAITING
 from slipway_core.errors import BundleError
 from slipway_core.registry.memory import InMemoryRegistry

@@ -16,7 +16,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, FiniteFloat, StrictInt, StringConstraints, ValidationError
 
-from slipway_api.accounts import Known, Role
+from slipway_api.account import Known, Role
 from slipway_core.logging import get_logger
 
 SNAPSHOT_FILE = "accounts.json"

@@ -9,9 +9,9 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Row, Select, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from slipway_api.account import Account, Known, Role
 from slipway_api.account_database import AccountDatabase, Changes
 from slipway_api.account_events import AccountEvent, Action, Actor
-from slipway_api.accounts import Account, Known, Role
 from slipway_api.errors import ConflictError, NotFoundError
 from slipway_api.login_attempts import SqlLoginAttempts
 from slipway_core.tables import account_events, erasures, users

@@ -5,11 +5,9 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from enum import StrEnum
 from typing import Protocol
 
+from slipway_api.account import Account, Caller, Known, Role
 from slipway_api.account_events import AccountEvent, Action, Actor
 from slipway_api.errors import AuthenticationError, NotReadyError
 from slipway_api.login_throttle import LoginAttempts
@@ -17,52 +15,11 @@ from slipway_core.logging import get_logger
 
 REFRESH_SECONDS = 2.0
 FIRST_LOOK_SECONDS = 5.0
+# A token tells the second in which it was made, and replicas' clocks differ a little.
+CLOCK_DIFFERENCE_SECONDS = 3.0
 DATABASE_AWAY = "accounts cannot be read now: the database is away; try again in a moment"
 
 log = get_logger("slipway.accounts")
-
-
-class Role(StrEnum):
-    """What an account may do."""
-
-    ADMIN = "admin"
-    USER = "user"
-    VIEWER = "viewer"
-
-
-@dataclass(frozen=True)
-class Account:
-    """An account without its password.
-
-    Attributes:
-        version: raised by each change that ends older tokens.
-    """
-
-    id: uuid.UUID
-    name: str
-    role: Role
-    version: int
-    disabled: bool
-    created_at: datetime
-
-
-@dataclass(frozen=True)
-class Known:
-    """What every request needs to know of an account."""
-
-    name: str
-    role: Role
-    version: int
-    disabled: bool
-
-
-@dataclass(frozen=True)
-class Caller:
-    """The account that a verified token belongs to, as it is now."""
-
-    id: uuid.UUID
-    name: str
-    role: Role
 
 
 class AccountStore(Protocol):
@@ -160,6 +117,7 @@ class Accounts:
         stale_seconds: float,
         clock: Callable[[], float] = time.monotonic,
         file: SnapshotFile | None = None,
+        wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._open_store = open_store
         self._store: AccountStore | None = None
@@ -167,12 +125,16 @@ class Accounts:
         self._stale_seconds = stale_seconds
         self._clock = clock
         self._file = file
+        self._wall_clock = wall_clock
+        self._refreshing = threading.Lock()
         self._known: Mapping[uuid.UUID, Known] = {}
         # What became known while all are read again, and what was deleted: it may be newer.
         self._noted: dict[uuid.UUID, Known] = {}
         self._forgotten: set[uuid.UUID] = set()
         self._merging = threading.Lock()
         self._read_at: float | None = None
+        # When the last reading began, in seconds since 1970.
+        self._read_of = 0.0
         self._away = False
         self._reason = DATABASE_AWAY
         # Set when the store was opened and looked at once, whatever came of it.
@@ -201,6 +163,31 @@ class Accounts:
 
     def refresh(self) -> bool:
         """Read all accounts; keep the last ones if the database is away. Returns whether they were read."""
+        with self._refreshing:
+            return self._refresh()
+
+    def is_behind(self, user_id: uuid.UUID, version: int, issued: float) -> bool:
+        """Tell whether a token may be of an account, or a change of one, that another worker made after our last look.
+
+        Args:
+            user_id: whose it is.
+            version: of the account when the token was made.
+            issued: when that was, in whole seconds since 1970.
+        """
+        known = self._known.get(user_id)
+        if known is not None and known.version >= version:
+            return False
+        return self._read_at is not None and not self._away and self._read_of < issued + CLOCK_DIFFERENCE_SECONDS
+
+    def catch_up(self) -> None:
+        """Read all accounts, unless somebody else did while this waited for its turn. Blocks."""
+        asked = self._wall_clock()
+        with self._refreshing:
+            if self._read_of < asked:
+                self._refresh()
+
+    def _refresh(self) -> bool:
+        began = self._wall_clock()
         with self._merging:
             self._noted, self._forgotten = {}, set()
         try:
@@ -218,6 +205,7 @@ class Accounts:
             newer = {i: k for i, k in self._noted.items() if i not in known or known[i].version < k.version}
             known = {i: k for i, k in {**known, **newer}.items() if i not in self._forgotten}
             self._known, self._read_at, self._away = known, self._clock(), False
+            self._read_of = began
         if self._file is not None:
             self._file.save(known)
         return True

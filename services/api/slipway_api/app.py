@@ -9,8 +9,9 @@ from fastapi_offline import FastAPIOffline
 
 import slipway_core
 from slipway_api import openapi, problems
+from slipway_api.account import Role
 from slipway_api.account_events import Action
-from slipway_api.accounts import REFRESH_SECONDS, Role
+from slipway_api.accounts import REFRESH_SECONDS
 from slipway_api.errors import ConflictError, NotReadyError
 from slipway_api.prediction_paths import ROUTERS
 from slipway_api.routers import health, login, me, models, users

@@ -2,8 +2,8 @@
 
 import asyncio
 
+from slipway_api.account import Account
 from slipway_api.account_events import Actor
-from slipway_api.accounts import Account
 from slipway_api.errors import TooManyRequestsError
 from slipway_api.login_throttle import Attempt
 from slipway_api.state import Services

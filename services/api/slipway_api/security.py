@@ -1,11 +1,12 @@
 """Who calls, and whether they may: by the token, and by the snapshot of accounts as it is now."""
 
+import asyncio
 from typing import Annotated
 
 from fastapi import Depends, Request
 from fastapi.security import OAuth2PasswordBearer
 
-from slipway_api.accounts import Caller, Role
+from slipway_api.account import Caller, Role
 from slipway_api.errors import AuthenticationError, PermissionDeniedError
 from slipway_api.state import Services, services_of
 
@@ -26,8 +27,11 @@ async def identify(services: Services, authorization: bytes) -> Caller:
     if scheme.lower() != b"bearer" or not token.strip():
         raise AuthenticationError("this needs a token: send `Authorization: Bearer …` with one from POST /token")
     claims = services.tokens.verify(token.strip())
-    await services.accounts.opened()
-    return services.accounts.caller(claims.user_id, claims.version)
+    accounts = services.accounts
+    await accounts.opened()
+    if accounts.is_behind(claims.user_id, claims.version, claims.issued):
+        await asyncio.to_thread(accounts.catch_up)
+    return accounts.caller(claims.user_id, claims.version)
 
 
 def may_predict(caller: Caller) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from jose import JWTError, jwt
 
-from slipway_api.accounts import Account
+from slipway_api.account import Account
 from slipway_api.errors import AuthenticationError
 
 ALGORITHM = "HS256"
@@ -28,11 +28,13 @@ class Claims:
     Attributes:
         user_id: the account's immutable id.
         version: the account's version when the token was made; an older one is refused.
-        expires: seconds since the epoch.
+        issued: when it was made, seconds since 1970.
+        expires: until when it is valid, seconds since 1970.
     """
 
     user_id: uuid.UUID
     version: int
+    issued: float
     expires: float
 
 
@@ -105,4 +107,4 @@ class Tokens:
             raise AuthenticationError(REFUSED)
         if not now < expires:
             raise AuthenticationError(EXPIRED)
-        return Claims(user_id, version, expires)
+        return Claims(user_id, version, issued, expires)

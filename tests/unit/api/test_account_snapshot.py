@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from structlog.typing import EventDict
 
+from slipway_api.account import Known, Role
 from slipway_api.account_snapshot import SAVE_SECONDS, SNAPSHOT_FILE, SignedSnapshotFile
-from slipway_api.accounts import Known, Role
 from slipway_core.registry.memory import InMemoryRegistry
 from support.api import PASSWORD, SECRET_KEY, StartApi
 from support.clock import Clock

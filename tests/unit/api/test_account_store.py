@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, text
 
+from slipway_api.account import Known, Role
 from slipway_api.account_events import Actor
 from slipway_api.account_store import SqlAccountStore
-from slipway_api.accounts import Known, Role
 from slipway_api.errors import ConflictError, NotReadyError
 from slipway_core.database import connect
 from slipway_core.migrations import upgrade

@@ -13,8 +13,9 @@ from sqlalchemy import text, update
 from structlog.typing import EventDict
 
 from slipway_api import accounts as accounts_module
+from slipway_api.account import Account, Known, Role
 from slipway_api.account_store import SqlAccountStore
-from slipway_api.accounts import DATABASE_AWAY, Account, Accounts, AccountStore, Known, Role
+from slipway_api.accounts import DATABASE_AWAY, Accounts, AccountStore
 from slipway_api.app import make_first_admin
 from slipway_api.errors import AuthenticationError, ConflictError, NotReadyError
 from slipway_api.main import build
@@ -372,3 +373,59 @@ def test_a_fault_in_reading_accounts_does_not_end_the_service(
     assert "accounts_watch_failed" in [entry["event"] for entry in logs]
     assert api.get("/health/ready").status_code == 200
     assert api.get("/models", role=Role.USER).status_code == 503
+
+
+# What other workers do
+
+
+def test_an_account_that_another_worker_has_just_added_is_looked_for(store: FakeStore) -> None:
+    wall = Clock(1_000.0)
+    accounts = Accounts(lambda: store, 900.0, wall_clock=wall)
+    accounts.refresh()
+    account = store.add("uma", "hash", Role.USER)
+    wall.now = 1_000.5
+
+    assert accounts.is_behind(account.id, 1, issued=1_000)
+    accounts.catch_up()
+
+    assert not accounts.is_behind(account.id, 1, issued=1_000)
+    assert accounts.caller(account.id, 1).name == "uma"
+
+
+def test_a_change_that_another_worker_has_just_made_is_looked_for(store: FakeStore) -> None:
+    wall = Clock(1_000.0)
+    accounts = Accounts(lambda: store, 900.0, wall_clock=wall)
+    account = store.add("uma", "hash", Role.USER)
+    accounts.refresh()
+    changed = replace(account, version=2)
+    store.rows["uma"] = changed, "another hash"
+
+    assert accounts.is_behind(account.id, 2, issued=1_001)
+    assert not accounts.is_behind(account.id, 1, issued=1_001)
+
+
+def test_a_token_older_than_the_last_look_makes_nobody_look_again(store: FakeStore) -> None:
+    accounts = Accounts(lambda: store, 900.0, wall_clock=Clock(1_000.0))
+    accounts.refresh()
+
+    assert not accounts.is_behind(uuid.uuid4(), 1, issued=990)
+
+
+def test_while_the_database_is_away_nobody_looks_again(store: FakeStore) -> None:
+    accounts = Accounts(lambda: store, 900.0, wall_clock=Clock(1_000.0))
+    accounts.refresh()
+    store.away = True
+    accounts.refresh()
+
+    assert not accounts.is_behind(uuid.uuid4(), 1, issued=1_000)
+
+
+def test_who_waited_while_another_looked_does_not_look_again(store: FakeStore) -> None:
+    accounts = Accounts(lambda: store, 900.0, wall_clock=Clock(1_000.0))
+    looks: list[int] = []
+    store.before_snapshot_returns = lambda: looks.append(1)
+
+    for _ in range(8):
+        accounts.catch_up()
+
+    assert len(looks) == 1

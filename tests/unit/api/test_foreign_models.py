@@ -8,7 +8,7 @@ import pytest
 import yaml
 from structlog.typing import EventDict
 
-from slipway_api.accounts import Role
+from slipway_api.account import Role
 from slipway_api.serving.foreign import MLMODEL_MAX_BYTES, derive_manifest
 from slipway_api.serving.slot import PINNED_LOOK_SECONDS
 from slipway_core.bundle import MLMODEL_FILE, MODEL_FILE

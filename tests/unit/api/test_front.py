@@ -12,7 +12,7 @@ from starlette.responses import StreamingResponse
 from starlette.types import Message
 from structlog.typing import EventDict
 
-from slipway_api.accounts import Role
+from slipway_api.account import Role
 from slipway_core.registry.memory import InMemoryRegistry
 from support.api import LOOPBACK, RunningApi, StartApi
 from support.waiting import wait_for

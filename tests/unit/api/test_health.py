@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from slipway_api.accounts import Role
+from slipway_api.account import Role
 from slipway_core.bundle import MODEL_FILE
 from slipway_core.registry import PRODUCTION
 from slipway_core.registry.memory import InMemoryRegistry

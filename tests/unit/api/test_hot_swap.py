@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from structlog.typing import EventDict
 
-from slipway_api.accounts import Role
+from slipway_api.account import Role
 from slipway_api.serving import watcher
 from slipway_core.graph import Graph
 from slipway_core.registry import RegisteredModel

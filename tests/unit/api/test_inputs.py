@@ -2,7 +2,7 @@
 
 import pytest
 
-from slipway_api.accounts import Role
+from slipway_api.account import Role
 from support.api import RunningApi
 from support.refusals import INPUTS, Apis, Case
 

@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy import select
 from structlog.typing import EventDict
 
+from slipway_api.account import Role
 from slipway_api.account_store import SqlAccountStore
-from slipway_api.accounts import Role
 from slipway_api.errors import TooManyRequestsError
 from slipway_api.login_throttle import (
     KNOWN_ADDRESS_SECONDS,

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from slipway_api.accounts import Role
+from slipway_api.account import Role
 from slipway_core.bundle import MODEL_FILE, digest
 from slipway_core.registry import PRODUCTION
 from slipway_core.registry.memory import InMemoryRegistry

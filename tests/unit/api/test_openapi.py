@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator, ValidationError  # type: ignore[import-untyped]
 
-from slipway_api.accounts import Role
+from slipway_api.account import Role
 from support.api import PASSWORD, RunningApi
 
 JSON = "application/json"

@@ -1,13 +1,15 @@
 """Password hashes: of what kind, and how many at once."""
 
 import asyncio
+import os
+import sys
 import threading
 from collections.abc import Iterator
 
 import pytest
 
 from slipway_api.errors import TooManyRequestsError
-from slipway_api.passwords import MAX_WAITING, Passwords
+from slipway_api.passwords import MAX_WAITING, NICENESS, Passwords
 
 
 @pytest.fixture
@@ -95,3 +97,11 @@ def test_the_queue_is_free_again_once_it_is_worked_off(passwords: Passwords) -> 
         return [await passwords.verify("x", "hash") for _ in range(3 * MAX_WAITING)]
 
     assert asyncio.run(one_after_another()) == [True] * 3 * MAX_WAITING
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have a priority of their own on Linux alone")
+def test_hashes_are_computed_behind_everything_else(passwords: Passwords) -> None:
+    niceness = passwords._executor.submit(lambda: os.getpriority(os.PRIO_PROCESS, threading.get_native_id())).result()
+
+    assert niceness >= NICENESS
+    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) < NICENESS

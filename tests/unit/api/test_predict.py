@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from slipway_api.accounts import Role
+from slipway_api.account import Role
 from slipway_api.prediction_endpoint import INLINE_BYTES
 from slipway_api.serving.model_ref import ModelRef
 from slipway_core.graph import Graph, Outputs

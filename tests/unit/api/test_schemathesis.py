@@ -21,7 +21,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from slipway_api.accounts import Role
+from slipway_api.account import Role
 from slipway_core.registry.memory import InMemoryRegistry
 from support.api import Database, RunningApi, running_api
 from support.bundles import bundle_files, register, regression_files

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from jose import jwt
 
 from slipway_api import tokens as tokens_module
-from slipway_api.accounts import Account, Role
+from slipway_api.account import Account, Role
 from slipway_api.errors import AuthenticationError
 from slipway_api.tokens import CLOCK_SKEW_SECONDS, Tokens
 from support.api import SECRET_KEY

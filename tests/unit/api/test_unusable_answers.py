@@ -3,7 +3,7 @@
 import pytest
 from structlog.typing import EventDict
 
-from slipway_api.accounts import Role
+from slipway_api.account import Role
 from slipway_core.registry.memory import InMemoryRegistry
 from support.api import RunningApi, StartApi
 from support.bundles import bundle_files, echo_classifier, register

@@ -4,7 +4,7 @@ import pytest
 from jose import jwt
 from structlog.typing import EventDict
 
-from slipway_api.accounts import Role
+from slipway_api.account import Role
 from slipway_api.passwords import Passwords
 from slipway_core.registry.memory import InMemoryRegistry
 from support.api import NAMES, PASSWORD, RunningApi, StartApi

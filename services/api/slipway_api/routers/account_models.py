@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationInfo, field_validator
 
+from slipway_api.account import Account, Role
 from slipway_api.account_events import AccountEvent, Action
-from slipway_api.accounts import Account, Role
 from slipway_api.tokens import Tokens
 from slipway_core.policy import (
     MAX_PASSWORD_LENGTH,

@@ -7,8 +7,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
 
+from slipway_api.account import Caller, Role
 from slipway_api.account_events import Actor
-from slipway_api.accounts import Caller, Role
 from slipway_api.content import json_body
 from slipway_api.errors import InvalidInputError, NotFoundError, PermissionDeniedError
 from slipway_api.openapi import body, errors
