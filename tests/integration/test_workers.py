@@ -67,16 +67,28 @@ def test_a_state_that_all_know_is_told_once(api: ApiProcess) -> None:
     assert sample(api, "slipway_registry_up") == 0
 
 
-def test_a_user_that_one_worker_adds_is_known_to_all_within_five_seconds(api: ApiProcess) -> None:
+def test_a_user_that_one_worker_adds_is_known_to_all_at_once(api: ApiProcess) -> None:
     user = {"username": "wanda", "password": "correct horse battery", "role": "user"}
     assert api.call("POST", "/users", json=user).status_code == 201
     headers = {"Authorization": f"Bearer {api.log_in('wanda')}"}
 
-    def all_know() -> bool:
-        asked = [httpx.get(f"{api.url}/models", headers=headers, timeout=30).status_code for _ in range(20)]
-        return set(asked) == {200}
+    # Each over a connection of its own.
+    asked = [httpx.get(f"{api.url}/models", headers=headers, timeout=30).status_code for _ in range(20)]
 
-    wait_for(all_know, seconds=5, what="every worker to know the user")
+    assert set(asked) == {200}
+
+
+def test_a_user_that_one_worker_disables_is_refused_by_all_within_five_seconds(api: ApiProcess) -> None:
+    user = {"username": "dora", "password": "correct horse battery", "role": "user"}
+    assert api.call("POST", "/users", json=user).status_code == 201
+    headers = {"Authorization": f"Bearer {api.log_in('dora')}"}
+    assert api.call("PATCH", "/users/dora", json={"disabled": True}).status_code == 200
+
+    def all_refuse() -> bool:
+        asked = [httpx.get(f"{api.url}/models", headers=headers, timeout=30).status_code for _ in range(20)]
+        return set(asked) == {401}
+
+    wait_for(all_refuse, seconds=5, what="every worker to refuse")
 
 
 def test_a_worker_that_dies_is_replaced_and_what_it_counted_stays(api: ApiProcess) -> None:

@@ -378,9 +378,13 @@ def test_a_fault_in_reading_accounts_does_not_end_the_service(
 # What other workers do
 
 
+def over(store: FakeStore, wall_clock: Clock) -> Accounts:
+    return Accounts(lambda: cast("AccountStore", store), 900.0, wall_clock=wall_clock)
+
+
 def test_an_account_that_another_worker_has_just_added_is_looked_for(store: FakeStore) -> None:
     wall = Clock(1_000.0)
-    accounts = Accounts(lambda: store, 900.0, wall_clock=wall)
+    accounts = over(store, wall)
     accounts.refresh()
     account = store.add("uma", "hash", Role.USER)
     wall.now = 1_000.5
@@ -394,7 +398,7 @@ def test_an_account_that_another_worker_has_just_added_is_looked_for(store: Fake
 
 def test_a_change_that_another_worker_has_just_made_is_looked_for(store: FakeStore) -> None:
     wall = Clock(1_000.0)
-    accounts = Accounts(lambda: store, 900.0, wall_clock=wall)
+    accounts = over(store, wall)
     account = store.add("uma", "hash", Role.USER)
     accounts.refresh()
     changed = replace(account, version=2)
@@ -405,14 +409,14 @@ def test_a_change_that_another_worker_has_just_made_is_looked_for(store: FakeSto
 
 
 def test_a_token_older_than_the_last_look_makes_nobody_look_again(store: FakeStore) -> None:
-    accounts = Accounts(lambda: store, 900.0, wall_clock=Clock(1_000.0))
+    accounts = over(store, Clock(1_000.0))
     accounts.refresh()
 
     assert not accounts.is_behind(uuid.uuid4(), 1, issued=990)
 
 
 def test_while_the_database_is_away_nobody_looks_again(store: FakeStore) -> None:
-    accounts = Accounts(lambda: store, 900.0, wall_clock=Clock(1_000.0))
+    accounts = over(store, Clock(1_000.0))
     accounts.refresh()
     store.away = True
     accounts.refresh()
@@ -421,7 +425,7 @@ def test_while_the_database_is_away_nobody_looks_again(store: FakeStore) -> None
 
 
 def test_who_waited_while_another_looked_does_not_look_again(store: FakeStore) -> None:
-    accounts = Accounts(lambda: store, 900.0, wall_clock=Clock(1_000.0))
+    accounts = over(store, Clock(1_000.0))
     looks: list[int] = []
     store.before_snapshot_returns = lambda: looks.append(1)
 
