@@ -12,7 +12,7 @@ from slipway_api import openapi, problems
 from slipway_api.accounts import REFRESH_SECONDS, Role
 from slipway_api.errors import ConflictError, NotReadyError
 from slipway_api.middleware import BodyLimit, RequestContext
-from slipway_api.routers import accounts, health, models, predict
+from slipway_api.routers import accounts, health, models, predict, predictions
 from slipway_api.serving.watcher import watch
 from slipway_api.state import Services
 from slipway_core.logging import get_logger
@@ -25,6 +25,7 @@ Errors are [RFC 9457](https://www.rfc-editor.org/rfc/rfc9457) problem details.
 """
 TAGS = [
     {"name": "prediction", "description": "Ask a model."},
+    {"name": "predictions", "description": "Read what was predicted, and tell what turned out to be true."},
     {"name": "models", "description": "What is served, and what keeps it from being Production's version."},
     {"name": "accounts", "description": "Log in, add accounts."},
     {"name": "service", "description": "Health and metrics."},
@@ -42,6 +43,7 @@ def create_app(services: Services) -> FastAPI:
         tasks = [
             asyncio.create_task(watch(services.models, services.settings.registry_poll_seconds, looked)),
             asyncio.create_task(_watch_accounts(services, looked)),
+            asyncio.create_task(_watch_live_metrics(services, looked)),
         ]
         try:
             yield
@@ -50,6 +52,9 @@ def create_app(services: Services) -> FastAPI:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             services.passwords.close()
+            # After the last request: what it has logged must not be lost.
+            await asyncio.to_thread(services.prediction_log.close)
+            services.predictions.close()
 
     # The pages of /docs come from the package, not from somebody's network: they work where there is none.
     app = FastAPIOffline(
@@ -62,7 +67,7 @@ def create_app(services: Services) -> FastAPI:
         redoc_url=None,
     )
     app.state.services = services
-    for part in (predict, models, accounts, health):
+    for part in (predict, predictions, models, accounts, health):
         app.include_router(part.router)
     problems.install(app)
     openapi.install(app)
@@ -86,6 +91,12 @@ async def _watch_accounts(services: Services, after: asyncio.Event) -> None:
             log.exception("accounts_watch_failed")
         services.accounts.looked.set()
         await asyncio.sleep(REFRESH_SECONDS)
+
+
+async def _watch_live_metrics(services: Services, after: asyncio.Event) -> None:
+    await after.wait()
+    await services.accounts.looked.wait()
+    await services.live_metrics.watch()
 
 
 async def make_first_admin(services: Services) -> bool:

@@ -2,21 +2,27 @@
 
 import argparse
 import os
+import signal
 import socket
 import sys
 from collections.abc import Sequence
+from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
 
 from slipway_api.accounts import Accounts, AccountStore
 from slipway_api.app import create_app
+from slipway_api.live_metrics import LiveMetrics
 from slipway_api.metrics import Metrics
 from slipway_api.passwords import Passwords
+from slipway_api.predictions import Predictions, PredictionStore
 from slipway_api.serving.bundle_cache import BundleCache
 from slipway_api.serving.loader import Loader
 from slipway_api.serving.model_store import ModelStore
+from slipway_api.serving.prediction_log import PredictionLog
 from slipway_api.settings import ApiSettings
+from slipway_api.shipping import ShipperProcess
 from slipway_api.state import Services
 from slipway_api.tokens import Tokens
 from slipway_core.errors import ConfigurationError, SlipwayError
@@ -40,6 +46,13 @@ def build(settings: ApiSettings, registry: Registry) -> FastAPI:
 
         return SqlAccountStore(connect(settings.database_url.get_secret_value()))
 
+    def open_predictions() -> PredictionStore:
+        from slipway_api.prediction_store import SqlPredictionStore  # noqa: PLC0415
+        from slipway_core.database import connect  # noqa: PLC0415
+
+        return SqlPredictionStore(connect(settings.database_url.get_secret_value()))
+
+    predictions = Predictions(open_predictions)
     services = Services(
         settings=settings,
         metrics=metrics,
@@ -47,6 +60,17 @@ def build(settings: ApiSettings, registry: Registry) -> FastAPI:
         accounts=Accounts(open_store, settings.auth_stale_seconds),
         passwords=Passwords(),
         tokens=Tokens(settings.secret_key.get_secret_value(), settings.token_ttl_seconds),
+        prediction_log=PredictionLog(
+            settings.journal_dir,
+            metrics,
+            max_bytes=settings.journal_max_bytes,
+            enabled=settings.prediction_log,
+            redacted=settings.redacted_features,
+        ),
+        predictions=predictions,
+        live_metrics=LiveMetrics(
+            predictions, metrics, window_seconds=settings.live_window_seconds, journal=settings.journal_dir
+        ),
     )
     return create_app(services)
 
@@ -68,11 +92,20 @@ def serve(settings: ApiSettings) -> None:
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
     listener = _listen(settings.host, settings.port)
+    shipper = ShipperProcess(settings.journal_dir)
+    # uvicorn raises the signal that ended it once more, and the default would end us before the shipper is.
+    signal.signal(signal.SIGTERM, _end)
+    shipper.start()
     try:
         uvicorn.Server(config).run(sockets=[listener])
     finally:
+        shipper.stop()
         listener.close()
         registry.close()
+
+
+def _end(_number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(os.EX_OK)
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -87,11 +120,12 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run `slipway-api serve`, `slipway-api migrate` or `slipway-api check`."""
+    """Run `slipway-api serve`, `slipway-api migrate` or `slipway-api check`; `__main__` runs `slipway-api ship`."""
     parser = argparse.ArgumentParser(prog="slipway-api", description="Slipway's inference API.")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("serve", help="Listen and answer.")
     commands.add_parser("migrate", help="Bring the database's tables up to date.")
+    commands.add_parser("ship", help="Take the journal of predictions to the database; `serve` does so by itself.")
     commands.add_parser("check", help="Say whether the settings are right, and start nothing.")
     command = parser.parse_args(arguments).command
     try:

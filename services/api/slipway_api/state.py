@@ -5,9 +5,12 @@ from dataclasses import dataclass
 from fastapi import Request
 
 from slipway_api.accounts import Accounts
+from slipway_api.live_metrics import LiveMetrics
 from slipway_api.metrics import Metrics
 from slipway_api.passwords import Passwords
+from slipway_api.predictions import Predictions
 from slipway_api.serving.model_store import ModelStore
+from slipway_api.serving.prediction_log import PredictionLog
 from slipway_api.settings import ApiSettings
 from slipway_api.tokens import Tokens
 
@@ -22,6 +25,9 @@ class Services:
     accounts: Accounts
     passwords: Passwords
     tokens: Tokens
+    prediction_log: PredictionLog
+    predictions: Predictions
+    live_metrics: LiveMetrics
 
 
 # `async`, though nothing is awaited: FastAPI would run a plain function in a thread, at every request.

@@ -1,6 +1,7 @@
 """`/predict` and `/models/{name}/predict`: the project's own prediction calls."""
 
 import json
+import time
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from slipway_api.accounts import Caller
 from slipway_api.content import require_json
 from slipway_api.errors import InvalidInputError, TooLargeError
 from slipway_api.openapi import Responses, errors
@@ -88,9 +90,9 @@ _RESPONSES: Responses = {
 
 
 @router.post("/predict", response_class=Response, responses=_RESPONSES, openapi_extra=_BODY)
-async def predict_default(request: Request, state: State, _caller: Predictor) -> Response:
+async def predict_default(request: Request, state: State, caller: Predictor) -> Response:
     """Predict with the default model."""
-    return await _predict(request, state, state.models.default_model)
+    return await _predict(request, state, caller, state.models.default_model)
 
 
 @router.post(
@@ -99,12 +101,13 @@ async def predict_default(request: Request, state: State, _caller: Predictor) ->
     responses={**_RESPONSES, **errors(404)},
     openapi_extra=_BODY,
 )
-async def predict_named(name: str, request: Request, state: State, _caller: Predictor) -> Response:
+async def predict_named(name: str, request: Request, state: State, caller: Predictor) -> Response:
     """Predict with the model of that name."""
-    return await _predict(request, state, name)
+    return await _predict(request, state, caller, name)
 
 
-async def _predict(request: Request, state: Services, name: str) -> Response:
+async def _predict(request: Request, state: Services, caller: Caller, name: str) -> Response:
+    began = time.perf_counter()
     model = state.models.get(name)
     await require_json(request)
     features = _features(await request.body(), state.settings.max_rows)
@@ -112,8 +115,9 @@ async def _predict(request: Request, state: Services, name: str) -> Response:
     outputs = await predict(model, matrix, state.metrics)
     if not all(np.isfinite(part).all() for part in (outputs.prediction, outputs.scores) if part is not None):
         raise InvalidInputError([Problem(("features",), "the model has no finite answer for these values")])
+    prediction_id = uuid7()
     body: dict[str, Any] = {
-        "id": str(uuid7()),
+        "id": str(prediction_id),
         "model": model.name,
         "version": model.version,
         "prediction": outputs.prediction.tolist(),
@@ -122,6 +126,16 @@ async def _predict(request: Request, state: Services, name: str) -> Response:
     if classes is not None and outputs.scores is not None:
         body["label"] = [classes[index] for index in body["prediction"]]
         body["probabilities"] = outputs.scores.tolist()
+    state.prediction_log.append(
+        model,
+        prediction_id,
+        time.time_ns(),
+        caller.id,
+        matrix,
+        outputs,
+        time.perf_counter() - began,
+        request.scope["state"]["request_id"],
+    )
     return Response(orjson.dumps(body), media_type="application/json")
 
 
