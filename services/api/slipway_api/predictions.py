@@ -54,6 +54,8 @@ class Position:
         """
         try:
             microseconds, identity = _CURSOR.unpack(base64.b64decode(text.encode("ascii"), b"-_", validate=True))
+            if microseconds < 0:
+                raise OverflowError
             return cls(EPOCH + timedelta(microseconds=microseconds), uuid.UUID(bytes=identity))
         except (binascii.Error, struct.error, OverflowError, UnicodeEncodeError) as error:
             raise ValueError("this is no cursor of this service") from error

@@ -156,16 +156,18 @@ class Shipper:
                 middle = len(records) // 2
                 self._load_batch(versions, records[:middle])
                 self._load_batch(versions, records[middle:])
-            elif versions:
+            elif records and versions:
                 # It may be the lineage that is refused; the prediction is worth more.
-                log.warning("lineage_rejected", models=[one.model for one in versions], reason=str(error))
                 self._load_batch((), records)
+                self._load_batch(versions, ())
             elif records:
                 record = records[0]
                 log.warning("record_rejected", prediction_id=str(record.id), model=record.model, reason=str(error))
                 content = record._asdict() | {"scores": None if record.scores is None else record.scores.tolist()}
                 content |= {"inputs": record.inputs.tolist(), "prediction": record.prediction.tolist()}
                 self._reject(f"{record.id}.json", orjson.dumps(content))
+            else:
+                log.warning("lineage_rejected", models=[one.model for one in versions], reason=str(error))
 
     def _reject(self, name: str, content: bytes) -> None:
         folder = self._folder / REJECTED

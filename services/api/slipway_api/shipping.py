@@ -175,8 +175,10 @@ class ShipperProcess:
         if self._process is not None and self._process.poll() is None:
             self._process.terminate()
             _wait(self._process)
-        elif any(self._journal.glob(f"*{SUFFIX}")):
-            # It ended before the last request did, as when a signal went to all: another takes what came after.
+            if self._process.returncode == 0:
+                return
+        # It ended before it was to, as when a signal went to all of us, or when it had only begun to start.
+        if any(self._journal.glob(f"*{SUFFIX}")):
             _wait(subprocess.Popen([*self._command, "--once"], stdin=subprocess.DEVNULL))  # noqa: S603  # ours
 
     def _keep_running(self) -> None:

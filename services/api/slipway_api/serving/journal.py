@@ -165,9 +165,17 @@ def encode_version(version: Version) -> bytes:
 
 
 def encode_records(model: str, version: str, manifest_sha256: str, columns: Columns) -> bytes:
-    """Return the payload of a batch of records of one model version."""
-    count, width = len(columns.rows), columns.inputs.shape[1]
-    prediction = columns.prediction
+    """Return the payload of a batch of records of one model version.
+
+    Raises:
+        FormatError: the columns are not those of the same rows.
+    """
+    count, total = len(columns.rows), sum(columns.rows)
+    prediction, scores = columns.prediction, columns.scores
+    if prediction.shape != (total,) or (scores is not None and (scores.ndim, len(scores)) != (2, total)):
+        raise FormatError("there is not one answer a row")
+    if (columns.inputs.ndim, len(columns.inputs)) != (2, total):
+        raise FormatError("the inputs are not those of the rows")
     if prediction.dtype.str not in _TYPES:
         prediction = prediction.astype("<i8" if prediction.dtype.kind == "i" else "<f8")
     meta = orjson.dumps(
@@ -176,8 +184,8 @@ def encode_records(model: str, version: str, manifest_sha256: str, columns: Colu
             "version": version,
             "manifest_sha256": manifest_sha256,
             "count": count,
-            "width": width,
-            "classes": 0 if columns.scores is None else columns.scores.shape[1],
+            "width": columns.inputs.shape[1],
+            "classes": 0 if scores is None else scores.shape[1],
             "type": prediction.dtype.str,
             "request_ids": columns.request_ids,
         }
@@ -194,7 +202,7 @@ def encode_records(model: str, version: str, manifest_sha256: str, columns: Colu
             struct.pack(f"<{count}I", *columns.rows),
             columns.inputs.tobytes(),
             prediction.tobytes(),
-            b"" if columns.scores is None else columns.scores.tobytes(),
+            b"" if scores is None else scores.tobytes(),
         )
     )
 
@@ -237,6 +245,8 @@ def _records(meta: Mapping[str, Any], payload: bytes, begin: int) -> Iterator[Re
     inputs = column("<f4", total * width).reshape(total, width)
     prediction = column(kind, total)
     scores = column("<f4", total * classes).reshape(total, classes) if classes else None
+    if position != len(payload):
+        raise FormatError("there is more than its columns")
     first = 0
     for index in range(count):
         last = first + rows[index]
