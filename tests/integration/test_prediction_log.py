@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -131,11 +132,11 @@ def test_live_figures_are_those_of_the_feedback(journal: Journal, engine: Engine
 
 @pytest.mark.parametrize(
     "change",
-    [{"request_id": "half\x00way"}, {"request_id": "x" * 129}, {"model": "m" * 257}, {"at_ns": 2**62}],
+    [{"request_id": "half\x00way"}, {"request_id": "x" * 129}, {"model": "m" * 257}, {"at_ns": 2**80}],
     ids=["NUL", "too long", "a long name", "no time"],
 )
 def test_a_record_that_postgresql_refuses_does_not_block_the_others(
-    journal: Journal, engine: Engine, change: dict[str, object]
+    journal: Journal, engine: Engine, change: dict[str, Any]
 ) -> None:
     for _ in range(3):
         journal.add()
@@ -143,8 +144,6 @@ def test_a_record_that_postgresql_refuses_does_not_block_the_others(
     versions, records = records_of(journal)
     store = SqlLoadingStore(engine)
     odd = records[1]._replace(**change)
-    if "at_ns" in change:
-        odd = odd._replace(at_ns=2**80)
 
     with pytest.raises(RefusedError):
         store.load(versions, [records[0], odd, records[2]])
@@ -170,7 +169,7 @@ def test_an_erasure_waits_for_what_is_being_loaded(journal: Journal, engine: Eng
         thread = threading.Thread(target=erase)
         thread.start()
         assert not erased.wait(0.3)
-        loading.execute(SqlLoadingStore(engine)._insert_record, [row_of(record)])
+        SqlLoadingStore(engine).insert(loading, [row_of(record)])
     thread.join(10)
 
     assert erased.is_set()
@@ -187,8 +186,8 @@ def test_loading_keeps_up_with_the_predictions(journal: Journal, engine: Engine)
     shipped = shipper.ship_once()
 
     assert shipped == 5_000
-    # Half a core at 5,000 a second would be 0.5; leave room for a busy machine.
-    assert time.process_time() - began < 1.5
+    # It takes 0.1; half a core at 5,000 a second would be 0.5.
+    assert time.process_time() - began < 0.5
 
 
 @pytest.fixture(scope="module")
@@ -225,11 +224,14 @@ class Api:
     def read(self, identity: uuid.UUID) -> httpx.Response:
         return self._client.get(f"/predictions/{identity}")
 
-    def shipper(self) -> psutil.Process | None:
-        for child in psutil.Process(self.process.pid).children():
-            if "ship" in child.cmdline():
-                return child
-        return None
+    def shipper(self) -> psutil.Process:
+        """Return the shipper's process, once it runs."""
+
+        def found() -> list[psutil.Process]:
+            children = psutil.Process(self.process.pid).children()
+            return [child for child in children if "ship" in child.cmdline()]
+
+        return wait_for(found, what="the shipper")[0]
 
     def segments(self) -> list[Path]:
         return sorted(self.journal.glob("*.journal"))
@@ -303,7 +305,7 @@ def test_a_kill_loses_nothing_that_was_flushed_and_leaves_no_orphan(
     tmp_path: Path, mlflow_url: str, registered: str, database: str
 ) -> None:
     with serving(tmp_path, mlflow_url, database, registered) as api:
-        shipper = wait_for(api.shipper, what="the shipper")
+        shipper = api.shipper()
         shipper.suspend()  # so that it is the journal that the records outlive the kill in
         ids = api.predict(50)
         wait_for(lambda: api.count_in_journal() == 50, what="the flush")
@@ -322,7 +324,7 @@ def test_a_shipper_that_dies_is_started_again_and_nothing_is_twice(
 ) -> None:
     with serving(tmp_path, mlflow_url, database, registered) as api:
         ids = api.predict(5)
-        first = wait_for(api.shipper, what="the shipper")
+        first = api.shipper()
         first.kill()
         ids += api.predict(5)
         with closing(connect(database)) as engine:

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import orjson
-from sqlalchemy import Double, Engine, Integer, String, Text, Uuid, column, delete, select, table
+from sqlalchemy import Connection, Double, Engine, Integer, String, Text, Uuid, column, delete, select, table, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError, StatementError
 
@@ -18,7 +18,20 @@ from slipway_core.tables import erasures, predictions, served_versions
 # PostgreSQL's classes of errors (appendix A) that lie in the data: data, constraints, limits.
 REFUSED_CLASSES = ("22", "23", "54")
 
-# The table as it is filled: with JSON that is text already.
+# PostgreSQL takes a batch as one JSON document: 10 µs a record here against 80 for a parameter a value, and a fifth of
+# the time there.
+_INSERT_DOCUMENT = text("""
+    INSERT INTO predictions (id, at, user_id, model, version, manifest_sha256, inputs, prediction, scores, rows,
+        latency_seconds, request_id)
+    SELECT id, at, user_id, model, version, manifest_sha256, inputs, prediction, scores, rows,
+        latency_seconds, request_id
+    FROM json_to_recordset(:document) AS batch (id uuid, at timestamptz, user_id uuid, model text, version text,
+        manifest_sha256 text, inputs jsonb, prediction jsonb, scores jsonb, rows integer, latency_seconds float8,
+        request_id text)
+    ON CONFLICT (id) DO NOTHING
+""")
+_JSON_COLUMNS = ("inputs", "prediction", "scores")
+# The table as SQLite's is filled: with JSON that is text already.
 _target = table(
     "predictions",
     column("id", Uuid),
@@ -34,6 +47,8 @@ _target = table(
     column("latency_seconds", Double),
     column("request_id", String),
 )
+
+_INSERT_ROWS = sqlite.insert(_target).on_conflict_do_nothing(index_elements=["id"])
 
 
 class RefusedError(Exception):
@@ -57,8 +72,8 @@ class SqlLoadingStore:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        dialect = postgresql if engine.dialect.name == "postgresql" else sqlite
-        self._insert_record = dialect.insert(_target).on_conflict_do_nothing(index_elements=["id"])
+        self._is_postgresql = engine.dialect.name == "postgresql"
+        dialect = postgresql if self._is_postgresql else sqlite
         self._insert_version = dialect.insert(served_versions).on_conflict_do_nothing(
             index_elements=["manifest_sha256", "model", "version"]
         )
@@ -86,7 +101,18 @@ class SqlLoadingStore:
                 connection.execute(self._insert_version, [version._asdict() for version in versions])
             gone = set(connection.execute(select(erasures.c.user_id).where(erasures.c.user_id.in_(users))).scalars())
             if rows := [row_of(record) for record in records if record.user_id not in gone]:
-                connection.execute(self._insert_record, rows)
+                self.insert(connection, rows)
+
+    def insert(self, connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
+        """Insert rows as `row_of` gives them; those whose id is there stay as they are."""
+        if not self._is_postgresql:
+            connection.execute(_INSERT_ROWS, rows)
+            return
+        document = []
+        for row in rows:
+            texts = {name: row[name] for name in _JSON_COLUMNS if row[name] is not None}
+            document.append(row | {name: orjson.Fragment(value) for name, value in texts.items()})
+        connection.execute(_INSERT_DOCUMENT, {"document": orjson.dumps(document).decode()})
 
     def delete_older(self, than: datetime, limit: int) -> int:
         """Delete some of the predictions that are older than a time, with their feedback; return how many."""

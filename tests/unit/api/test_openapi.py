@@ -197,11 +197,12 @@ def test_the_answers_about_predictions_fit_their_schemas(api: RunningApi, docume
         for name in ("iris", "demand")
     ]
     api.ship()
-    for prediction_id, truth in zip(made, ({"label": "setosa"}, {"value": 12.5}), strict=True):
+    truths: list[dict[str, Any]] = [{"row": 0, "label": "setosa"}, {"row": 0, "value": 12.5}]
+    for prediction_id, truth in zip(made, truths, strict=True):
         path = f"/predictions/{prediction_id}"
         for method, called, template, body in (
-            ("post", f"{path}/feedback", "/predictions/{id}/feedback", {"row": 0, **truth}),
-            ("post", f"{path}/feedback", "/predictions/{id}/feedback", {"row": 0, **truth}),
+            ("post", f"{path}/feedback", "/predictions/{id}/feedback", truth),
+            ("post", f"{path}/feedback", "/predictions/{id}/feedback", truth),
             ("get", path, "/predictions/{id}", None),
             ("get", "/predictions", "/predictions", None),
             ("get", "/predictions?limit=0", "/predictions", None),

@@ -1,6 +1,7 @@
 """The prediction log in a worker: what is appended reaches the disk, soon, and nothing stops the predictions."""
 
 import math
+import os
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -229,7 +230,7 @@ def test_a_folder_that_cannot_be_made_stops_no_prediction(
 def test_a_disk_that_fills_up_leaves_no_half_of_a_frame(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = journal.add()
     journal.log.flush()
-    real = segments.os.write
+    real = os.write
 
     def full(file: int, content: bytes) -> int:
         if len(content) > 50:
@@ -237,7 +238,7 @@ def test_a_disk_that_fills_up_leaves_no_half_of_a_frame(journal: Journal, monkey
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(segments.os, "write", full)
+        patch.setattr(os, "write", full)
         journal.add()
         journal.log.flush()
     journal.log._retry_at = 0.0
