@@ -21,6 +21,8 @@ from slipway_core.logging import get_logger
 
 LIVE_SECONDS = 10.0
 JOURNAL_SECONDS = 2.0
+# How much longer than a read the pause after it is, when feedback comes all the time.
+REST_PER_READ = 9
 
 log = get_logger("slipway.predictions")
 
@@ -45,6 +47,8 @@ class LiveMetrics:
         self._shown: dict[Gauge, set[tuple[str, str]]] = {}
         self._lock = threading.Lock()
         self._away = False
+        self._refreshing: asyncio.Task[None] | None = None
+        self._is_stale = False
 
     async def watch(self) -> None:
         """Read both again and again."""
@@ -58,6 +62,20 @@ class LiveMetrics:
             except Exception:  # a fault of ours must not end the watch
                 log.exception("live_metrics_failed")
             await asyncio.sleep(JOURNAL_SECONDS)
+
+    def feedback_came(self) -> None:
+        """Read the live figures at once, without being waited for; much feedback at once is read once."""
+        self._is_stale = True
+        if self._refreshing is None or self._refreshing.done():
+            self._refreshing = asyncio.create_task(self._refresh_while_stale())
+
+    async def _refresh_while_stale(self) -> None:
+        while self._is_stale:
+            self._is_stale = False
+            began = time.monotonic()
+            await self.refresh()
+            # A table that takes long to read is not read all the time.
+            await asyncio.sleep((time.monotonic() - began) * REST_PER_READ)
 
     async def refresh(self) -> None:
         """Read the live figures. While the database is away, the last ones stand."""

@@ -22,7 +22,7 @@ from slipway_api.serving.loader import Loader
 from slipway_api.serving.model_store import ModelStore
 from slipway_api.serving.prediction_log import PredictionLog
 from slipway_api.settings import ApiSettings
-from slipway_api.shipping import ShipperProcess
+from slipway_api.shipping import ShipperProcess, ship
 from slipway_api.state import Services
 from slipway_api.tokens import Tokens
 from slipway_core.errors import ConfigurationError, SlipwayError
@@ -137,6 +137,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             from slipway_core.migrations import upgrade  # noqa: PLC0415  # serving does not need Alembic
 
             upgrade(settings.database_url.get_secret_value())
+        elif command == "ship":  # without its options, which `__main__` hands over before it imports all of this
+            ship(settings)
         else:
             serve(settings)
     except SlipwayError as error:

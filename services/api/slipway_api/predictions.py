@@ -236,14 +236,14 @@ class Predictions:
             NotYetThereError: there is none, but its id is so young that it may come yet.
             NotReadyError: the database is away.
         """
-        deadline, pause = self._clock() + WAIT_SECONDS, FIRST_PAUSE_SECONDS
+        deadline, pause = time.monotonic() + WAIT_SECONDS, FIRST_PAUSE_SECONDS
         while True:
             found = await self.ask(lambda store: store.find(prediction_id, user_id))
             if found is not None:
                 return found
             if not self._is_recent(prediction_id):
                 raise NotFoundError(f"there is no prediction {prediction_id} of yours")
-            if self._clock() + pause > deadline:
+            if time.monotonic() + pause > deadline:
                 raise NotYetThereError(
                     f"there is no prediction {prediction_id} of yours yet; if it was made just now, try again"
                 )

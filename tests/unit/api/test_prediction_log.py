@@ -124,7 +124,7 @@ def test_a_log_that_nothing_is_appended_to_writes_nothing_and_runs_no_thread(jou
     journal.log.close()
 
     assert not journal.folder.exists()
-    assert "prediction-log" not in [thread.name for thread in threading.enumerate()]
+    assert journal.log._thread is None
 
 
 def test_a_log_that_is_off_keeps_nothing(tmp_path: Path, model: ServedModel) -> None:

@@ -184,7 +184,7 @@ def test_what_is_no_id_names_no_prediction(api: RunningApi, identity: str) -> No
     assert "Retry-After" not in answer.headers
 
 
-@pytest.mark.parametrize("identity", [OLD_ID, str(uuid.uuid4()), str(uuid.UUID(int=2**128 - 1))])
+@pytest.mark.parametrize("identity", [OLD_ID, "0b6d1d5e-9d0f-4f6e-8a53-1d3f5f0a9f2c", str(uuid.UUID(int=2**128 - 1))])
 def test_an_old_id_is_not_waited_for(api: RunningApi, identity: str) -> None:
     began = time.monotonic()
 
@@ -468,6 +468,7 @@ def test_feedback_shows_in_the_live_figures_at_once(api: RunningApi) -> None:
     feed(api, other, {"row": 1, "value": -4})
 
     iris, demand = {"model": "iris", "version": "1"}, {"model": "demand", "version": "1"}
+    wait_for(lambda: api.sample("slipway_live_feedback_rows", **demand) == 2, what="the figures")
     assert api.sample("slipway_feedback_rows_total", **iris) == 4
     assert api.sample("slipway_live_feedback_rows", **iris) == 4
     assert api.sample("slipway_live_accuracy_ratio", **iris) == 0.75
@@ -479,6 +480,7 @@ def test_feedback_shows_in_the_live_figures_at_once(api: RunningApi) -> None:
 
 def test_live_figures_vanish_with_the_last_feedback_of_the_window(api: RunningApi) -> None:
     feed(api, predict(api)["id"], {"label": "setosa"})
+    wait_for(lambda: api.sample("slipway_live_feedback_rows", model="iris", version="1"), what="the figures")
     live = api.services.live_metrics
     live._clock = lambda: time.time() + 8 * 86_400
 
@@ -504,3 +506,17 @@ def test_the_state_of_the_journal_is_told(api: RunningApi) -> None:
     assert api.sample("slipway_journal_bytes") == held > 0
     assert api.sample("slipway_journal_oldest_record_seconds") == pytest.approx(100, abs=5)
     assert api.sample("slipway_journal_rejected_files") == 0
+
+
+def test_much_feedback_is_read_at_once_and_its_last_is_not_missed(api: RunningApi) -> None:
+    rows = 20
+    identity = predict(api, [SETOSA] * rows)["id"]
+
+    sent = [
+        api.send("POST", f"/predictions/{identity}/feedback", role=Role.USER, json={"row": row, "label": "setosa"})
+        for row in range(rows)
+    ]
+
+    assert {one.result(timeout=30).status_code for one in sent} == {201}
+    iris = {"model": "iris", "version": "1"}
+    wait_for(lambda: api.sample("slipway_live_feedback_rows", **iris) == rows, seconds=5, what="the last")

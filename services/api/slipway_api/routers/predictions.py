@@ -167,7 +167,7 @@ async def give_feedback(
     feedback = _judge(found, given, caller)
     await state.predictions.ask(lambda store: store.add_feedback(feedback))
     state.metrics.feedback_rows.labels(found.model, found.version).inc()
-    await state.live_metrics.refresh()
+    state.live_metrics.feedback_came()
     return FeedbackAnswer(
         prediction_id=str(found.id),
         model=found.model,
