@@ -92,7 +92,7 @@ class PredictionLog:
         latency_seconds: float,
         request_id: str,
     ) -> None:
-        """Note an answered request. It costs a microsecond, and never fails.
+        """Note an answered request. It costs a microsecond or two, and never fails.
 
         Args:
             model: the version that answered.
