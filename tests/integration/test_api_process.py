@@ -36,6 +36,7 @@ def environment(tmp_path: Path, mlflow_url: str) -> dict[str, str]:
         # A name that nobody registers: other tests share the registry.
         "SLIPWAY_MODELS": "never-registered",
         "SLIPWAY_CACHE_DIR": str(tmp_path / "cache"),
+        "SLIPWAY_JOURNAL_DIR": str(tmp_path / "journal"),
         "SLIPWAY_PORT": str(free_port()),
     }
 

@@ -54,6 +54,7 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         database_url=f"sqlite:///{folder / 'slipway.db'}",
         mlflow_tracking_uri="http://registry.invalid",
         cache_dir=folder / "cache",
+        journal_dir=folder / "journal",
         admin_username="ada",
         admin_password=PASSWORD,
         registry_poll_seconds=0.1,

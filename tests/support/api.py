@@ -19,7 +19,9 @@ from slipway_api.account_store import SqlAccountStore
 from slipway_api.front import Front
 from slipway_api.main import build
 from slipway_api.passwords import Passwords
+from slipway_api.prediction_loading import SqlLoadingStore
 from slipway_api.settings import ApiSettings
+from slipway_api.shipper import Shipper
 from slipway_api.state import Services
 from slipway_core.database import connect
 from slipway_core.migrations import upgrade
@@ -132,6 +134,15 @@ class RunningApi:
         families = text_string_to_metric_families(page)
         return [sample.labels for family in families for sample in family.samples if sample.name == name]
 
+    def ship(self) -> int:
+        """Take what was predicted until now to the database, as the shipper does; return how many records."""
+        self.services.prediction_log.flush()
+        engine = connect(self.services.settings.database_url.get_secret_value())
+        try:
+            return Shipper(self.services.settings.journal_dir, SqlLoadingStore(engine)).ship_once()
+        finally:
+            engine.dispose()
+
     def is_ready(self) -> bool:
         return self.services.accounts.looked.is_set() and not self.services.models.missing()
 
@@ -178,6 +189,7 @@ def running_api(
         "database_url": f"sqlite:///{file}",
         "mlflow_tracking_uri": "http://registry.invalid",
         "cache_dir": folder / "cache",
+        "journal_dir": folder / "journal",
         "registry_poll_seconds": 0.05,
         **settings,
     }

@@ -6,8 +6,9 @@ import shutil
 import subprocess
 import tempfile
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -20,12 +21,32 @@ ACCOUNT = "postgres"
 NOT_DURABLE = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
 
 
+@dataclass(frozen=True)
+class PostgresServer:
+    """A server that can be stopped and started again.
+
+    Attributes:
+        address: to which a database's name is added.
+    """
+
+    address: str
+    stop: Callable[[], None]
+    start: Callable[[], None]
+
+
 @contextmanager
 def postgres_server() -> Iterator[str]:
     """Run a server that trusts everyone on loopback; yield its address, to which a database's name is added.
 
     The test is skipped where PostgreSQL is not installed.
     """
+    with stoppable_postgres() as server:
+        yield server.address
+
+
+@contextmanager
+def stoppable_postgres() -> Iterator[PostgresServer]:
+    """Run a server of the test's own, as `postgres_server` does."""
     programs = _programs()
     as_account = _account()
     folder = Path(tempfile.mkdtemp(prefix="slipway-postgres-"))
@@ -53,11 +74,20 @@ def postgres_server() -> Iterator[str]:
         port = free_port()
         settings = ["listen_addresses=127.0.0.1", f"port={port}", f"unix_socket_directories={folder}", *NOT_DURABLE]
         options = " ".join(f"-c {setting}" for setting in settings)
-        run("pg_ctl", "start", f"--pgdata={data}", f"--log={log}", f"--options={options}", "--wait", "--silent")
+
+        def start() -> None:
+            run("pg_ctl", "start", f"--pgdata={data}", f"--log={log}", f"--options={options}", "--wait", "--silent")
+
+        def stop(mode: str = "fast") -> None:
+            # Such a server keeps what it has committed only if it may write it down.
+            run("pg_ctl", "stop", f"--pgdata={data}", f"--mode={mode}", "--wait", "--silent")
+
+        start()
         try:
-            yield f"postgresql://slipway@127.0.0.1:{port}"
+            yield PostgresServer(f"postgresql://slipway@127.0.0.1:{port}", stop, start)
         finally:
-            run("pg_ctl", "stop", f"--pgdata={data}", "--mode=immediate", "--wait", "--silent")
+            if (data / "postmaster.pid").exists():
+                stop("immediate")
     finally:
         shutil.rmtree(folder)
 

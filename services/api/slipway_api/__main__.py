@@ -1,5 +1,6 @@
 """The entry point of `slipway-api` and `python -m slipway_api`."""
 
+import sys
 from collections.abc import Sequence
 
 from slipway_core.startup import quick_imports
@@ -7,6 +8,13 @@ from slipway_core.startup import quick_imports
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Import the service and run it."""
+    given = sys.argv[1:] if arguments is None else arguments
+    if given[:1] == ["ship"]:
+        # A process of its own that needs neither the web framework nor the model runtime.
+        from slipway_api.shipping import main as ship  # noqa: PLC0415
+
+        ship(given[1:])
+        return
     # httpx and structlog import rich where it is installed, for a command line and for coloured tracebacks.
     with quick_imports("rich"):
         from slipway_api.main import main as run  # noqa: PLC0415

@@ -14,7 +14,8 @@ from slipway_api.account_database import AccountDatabase, Changes
 from slipway_api.account_events import AccountEvent, Action, Actor
 from slipway_api.errors import ConflictError, NotFoundError
 from slipway_api.login_attempts import SqlLoginAttempts
-from slipway_core.tables import account_events, erasures, users
+from slipway_api.prediction_store import erase as erase_predictions
+from slipway_core.tables import account_events, users
 
 NOBODY = Actor()
 
@@ -127,7 +128,7 @@ class SqlAccountStore:
         Args:
             name: the account's name.
             by: who deletes it.
-            erase: also forget its name where events tell of it, and ask for its predictions to be deleted.
+            erase: also forget its name where events tell of it, and delete its predictions and its feedback.
             user_id: the id that it must have; by then the name may be another's.
 
         Raises:
@@ -144,7 +145,7 @@ class SqlAccountStore:
             connection.execute(delete(users).where(users.c.id == row.id))
             changes.tell(Action.DELETED, row.id, row.name)
             if erase:
-                connection.execute(insert(erasures).values(user_id=row.id, at=datetime.now(UTC)))
+                erase_predictions(connection, row.id)
                 changes.tell(Action.ERASED, row.id, None)
                 of_it = account_events.c.subject_id == row.id
                 connection.execute(update(account_events).where(of_it).values(subject_name=None))

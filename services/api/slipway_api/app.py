@@ -14,7 +14,7 @@ from slipway_api.account_events import Action
 from slipway_api.accounts import REFRESH_SECONDS
 from slipway_api.errors import ConflictError, NotReadyError
 from slipway_api.prediction_paths import ROUTERS
-from slipway_api.routers import health, login, me, models, users
+from slipway_api.routers import health, login, me, models, predictions, users
 from slipway_api.routers.account_models import BODIES
 from slipway_api.serving.watcher import watch
 from slipway_api.state import Services
@@ -28,6 +28,7 @@ Errors are [RFC 9457](https://www.rfc-editor.org/rfc/rfc9457) problem details.
 """
 TAGS = [
     {"name": "prediction", "description": "Ask a model."},
+    {"name": "predictions", "description": "Read what was predicted, and tell what turned out to be true."},
     {"name": "models", "description": "What is served, and what keeps it from being Production's version."},
     {"name": "accounts", "description": "Log in, one's own account, and everybody's."},
     {"name": "service", "description": "Health and metrics."},
@@ -45,6 +46,7 @@ def create_app(services: Services) -> FastAPI:
         tasks = [
             asyncio.create_task(watch(services.models, services.settings.registry_poll_seconds, looked)),
             asyncio.create_task(_watch_accounts(services, looked)),
+            asyncio.create_task(_watch_live_metrics(services, looked)),
         ]
         try:
             yield
@@ -54,6 +56,9 @@ def create_app(services: Services) -> FastAPI:
             await asyncio.gather(*tasks, return_exceptions=True)
             services.passwords.close()
             services.pool.close()
+            # After the last request: what it has logged must not be lost.
+            await asyncio.to_thread(services.prediction_log.close)
+            services.predictions.close()
 
     # The pages of /docs come from the package, not from somebody's network: they work where there is none.
     app = FastAPIOffline(
@@ -66,7 +71,7 @@ def create_app(services: Services) -> FastAPI:
         redoc_url=None,
     )
     app.state.services = services
-    for part in (models, login, me, users, health):
+    for part in (predictions, models, login, me, users, health):
         app.include_router(part.router)
     problems.install(app)
     openapi.install(app, described=ROUTERS, bodies=BODIES)
@@ -88,6 +93,12 @@ async def _watch_accounts(services: Services, after: asyncio.Event) -> None:
             log.exception("accounts_watch_failed")
         services.accounts.looked.set()
         await asyncio.sleep(REFRESH_SECONDS)
+
+
+async def _watch_live_metrics(services: Services, after: asyncio.Event) -> None:
+    await after.wait()
+    await services.accounts.looked.wait()
+    await services.live_metrics.watch()
 
 
 async def make_first_admin(services: Services) -> bool:

@@ -3,8 +3,9 @@
 SlipwayError
 ├── AuthenticationError       no token, or one that is refused
 ├── PermissionDeniedError     a role that may not
-├── NotFoundError             no such model or account
-├── ConflictError             a name that is taken, or the last active admin
+├── NotFoundError             no such model, account or prediction
+│   └── NotYetThereError      no such prediction yet; trying again may help
+├── ConflictError             a name that is taken, the last active admin, a row that has feedback
 ├── InvalidInputError         a body that cannot be understood, with the places
 ├── TooLargeError             a body or batch over its limit
 ├── UnsupportedMediaTypeError a content type that is not understood
@@ -31,8 +32,20 @@ class NotFoundError(SlipwayError):
     """There is no such model or account."""
 
 
+class NotYetThereError(NotFoundError):
+    """There is no such prediction, but it is so young that it may come yet.
+
+    Attributes:
+        retry_after_seconds: when to try again.
+    """
+
+    def __init__(self, message: str, retry_after_seconds: int = 1) -> None:
+        self.retry_after_seconds = retry_after_seconds
+        super().__init__(message)
+
+
 class ConflictError(SlipwayError):
-    """The name is taken, or the account is the last active admin."""
+    """The name is taken, the account is the last active admin, or the row has feedback."""
 
 
 class InvalidInputError(SlipwayError):

@@ -3,24 +3,30 @@
 import argparse
 import contextlib
 import os
+import signal
 import sys
 from collections.abc import Sequence
+from types import FrameType
 
 from slipway_api.account_snapshot import SignedSnapshotFile
 from slipway_api.accounts import Accounts, AccountStore
 from slipway_api.app import create_app
 from slipway_api.front import Front
+from slipway_api.live_metrics import LiveMetrics
 from slipway_api.login_throttle import Limits, LoginThrottle
 from slipway_api.metrics import Metrics
 from slipway_api.passwords import Passwords
+from slipway_api.predictions import Predictions, PredictionStore
 from slipway_api.rates import PredictionRate
-from slipway_api.server import run
+from slipway_api.server import listening, run
 from slipway_api.serving.bundle_cache import BundleCache
 from slipway_api.serving.loader import Loader
 from slipway_api.serving.model_store import ModelStore
+from slipway_api.serving.prediction_log import PredictionLog
 from slipway_api.serving.predictor import Predictor
 from slipway_api.serving.work_pool import WorkPool
 from slipway_api.settings import ApiSettings
+from slipway_api.shipping import ShipperProcess, ship
 from slipway_api.state import Services
 from slipway_api.tokens import Tokens
 from slipway_core.errors import SlipwayError
@@ -44,6 +50,13 @@ def build(settings: ApiSettings, registry: Registry) -> Front:
 
         return SqlAccountStore(connect(settings.database_url.get_secret_value()))
 
+    def open_predictions() -> PredictionStore:
+        from slipway_api.prediction_store import SqlPredictionStore  # noqa: PLC0415
+        from slipway_core.database import connect  # noqa: PLC0415
+
+        return SqlPredictionStore(connect(settings.database_url.get_secret_value()))
+
+    predictions = Predictions(open_predictions)
     services = Services(
         settings=settings,
         metrics=metrics,
@@ -62,6 +75,17 @@ def build(settings: ApiSettings, registry: Registry) -> Front:
         predictor=Predictor(metrics),
         pool=WorkPool(settings.max_waiting),
         rate=PredictionRate(settings.predictions_per_minute / settings.workers),
+        prediction_log=PredictionLog(
+            settings.journal_dir,
+            metrics,
+            max_bytes=settings.journal_max_bytes,
+            enabled=settings.prediction_log,
+            redacted=settings.redacted_features,
+        ),
+        predictions=predictions,
+        live_metrics=LiveMetrics(
+            predictions, metrics, window_seconds=settings.live_window_seconds, journal=settings.journal_dir
+        ),
     )
     return Front(create_app(services), services)
 
@@ -79,12 +103,26 @@ def serve(settings: ApiSettings) -> None:
     Raises:
         ConfigurationError: the address cannot be listened on.
     """
-    with contextlib.closing(settings.open_registry(REGISTRY_TIMEOUT_SECONDS)) as registry:
-        run(settings, lambda: build(settings, registry))
+    shipper = ShipperProcess(settings.journal_dir)
+    # uvicorn raises the signal that ended it once more, and the default would end us before the shipper is.
+    signal.signal(signal.SIGTERM, _end)
+    with (
+        contextlib.closing(settings.open_registry(REGISTRY_TIMEOUT_SECONDS)) as registry,
+        listening(settings.host, settings.port) as listener,
+    ):
+        shipper.start()
+        try:
+            run(settings, listener, lambda: build(settings, registry))
+        finally:
+            shipper.stop()
+
+
+def _end(_number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(os.EX_OK)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run `slipway-api serve`, `slipway-api migrate` or `slipway-api check`."""
+    """Run `slipway-api serve`, `slipway-api migrate` or `slipway-api check`; `__main__` runs `slipway-api ship`."""
     parser = argparse.ArgumentParser(prog="slipway-api", description="Slipway's inference API.")
     commands = parser.add_subparsers(dest="command", required=True)
     serving = commands.add_parser("serve", help="Listen and answer.")
@@ -93,6 +131,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--forwarded-allow-ips", help="Whose X-Forwarded-* headers are believed (FORWARDED_ALLOW_IPS)."
     )
     commands.add_parser("migrate", help="Bring the database's tables up to date.")
+    commands.add_parser("ship", help="Take the journal of predictions to the database; `serve` does so by itself.")
     commands.add_parser("check", help="Say whether the settings are right, and start nothing.")
     given = vars(parser.parse_args(arguments))
     command = given.pop("command")
@@ -109,6 +148,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             from slipway_core.migrations import upgrade  # noqa: PLC0415  # serving does not need Alembic
 
             upgrade(settings.database_url.get_secret_value())
+        elif command == "ship":  # without its options, which `__main__` hands over before it imports all of this
+            ship(settings)
         else:
             serve(settings)
     except SlipwayError as error:

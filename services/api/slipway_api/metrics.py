@@ -131,6 +131,64 @@ class Metrics:
             registry=self.registry,
         )
 
+        self.prediction_log_dropped = Counter(
+            "slipway_prediction_log_dropped_records_total",
+            "Answered requests that were not kept: the journal is full or cannot be written.",
+            registry=self.registry,
+        )
+        self.journal_bytes = Gauge(
+            "slipway_journal_bytes",
+            "What the journal's files hold.",
+            registry=self.registry,
+            multiprocess_mode="mostrecent",
+        )
+        self.journal_oldest_seconds = Gauge(
+            "slipway_journal_oldest_record_seconds",
+            "Age of the oldest file of the journal, and so at most of what it holds; 0 if it is empty.",
+            registry=self.registry,
+            multiprocess_mode="mostrecent",
+        )
+        self.journal_rejected = Gauge(
+            "slipway_journal_rejected_files",
+            "Files put aside because the database refused a record, or a file was damaged.",
+            registry=self.registry,
+            multiprocess_mode="mostrecent",
+        )
+        self.feedback_rows = Counter(
+            "slipway_feedback_rows_total",
+            "Rows that feedback was taken for.",
+            ["model", "version"],
+            registry=self.registry,
+        )
+        self.live_feedback_rows = Gauge(
+            "slipway_live_feedback_rows",
+            "Rows with feedback in the window.",
+            ["model", "version"],
+            registry=self.registry,
+            multiprocess_mode="mostrecent",
+        )
+        self.live_accuracy = Gauge(
+            "slipway_live_accuracy_ratio",
+            "Share of the rows with feedback in the window that were predicted right.",
+            ["model", "version"],
+            registry=self.registry,
+            multiprocess_mode="mostrecent",
+        )
+        self.live_mean_absolute_error = Gauge(
+            "slipway_live_mean_absolute_error",
+            "Mean absolute error over the rows with feedback in the window, in the target's unit.",
+            ["model", "version"],
+            registry=self.registry,
+            multiprocess_mode="mostrecent",
+        )
+        self.live_root_mean_squared_error = Gauge(
+            "slipway_live_root_mean_squared_error",
+            "Root of the mean squared error over the rows with feedback in the window, in the target's unit.",
+            ["model", "version"],
+            registry=self.registry,
+            multiprocess_mode="mostrecent",
+        )
+
     def render(self) -> bytes:
         """Return the page in Prometheus' text format."""
         if not self._is_shared:

@@ -17,7 +17,7 @@ _MEANINGS: Mapping[int, tuple[str, str]] = {
     401: ("No token, or one that is refused.", "this needs a token: send `Authorization: Bearer …`"),
     403: ("The caller's role may not do this.", "only an admin may do this"),
     404: ("There is no such thing.", "no model named rose is served; GET /models lists those that are"),
-    409: ("The name is taken, or it is the last active admin.", "the name alice is taken"),
+    409: ("The name is taken, it is the last active admin, or the row has feedback.", "the name alice is taken"),
     413: (
         "The body or the batch is over its limit.",
         "12000 rows are over the limit of 10000; send them in parts",

@@ -5,6 +5,8 @@ routes in `routers/` describe the same calls to OpenAPI.
 """
 
 import re
+import time
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -21,11 +23,13 @@ from slipway_api.serving.served_model import ServedModel
 from slipway_api.state import Services
 from slipway_core.errors import SlipwayError
 from slipway_core.ids import uuid7
+from slipway_core.signature import FloatMatrix
 
 # A body of this size is read, predicted and answered in about a millisecond; more would hold up the loop.
 INLINE_BYTES: Final = 8 * 1024
 
-JSON: Final = b"application/json"
+# Who asked where no token is needed.
+NOBODY: Final = uuid.UUID(int=0)
 
 
 @dataclass(frozen=True)
@@ -95,10 +99,13 @@ class PredictionPaths:
 
     async def _predict(self, path: PredictionPath, asked: dict[str, str], scope: Scope, receive: Receive) -> Payload:
         services = self._services
+        began = time.perf_counter()
+        user_id = NOBODY
         if not path.is_public:
             caller = await identify(services, header(scope, b"authorization"))
             may_predict(caller)
             services.rate.take(caller.id)
+            user_id = caller.id
         model = services.models.get(asked.get("name", services.models.default_model), asked.get("version"))
         incoming = Incoming(
             body=await read_body(scope, receive, services.settings.max_body_bytes),
@@ -107,10 +114,22 @@ class PredictionPaths:
             max_rows=services.settings.max_rows,
         )
         if len(incoming.body) <= INLINE_BYTES:
-            return self._work(path.read, model, incoming)
-        return await services.pool.run(self._work, path.read, model, incoming)
+            matrix, answered, payload = self._work(path.read, model, incoming)
+        else:
+            matrix, answered, payload = await services.pool.run(self._work, path.read, model, incoming)
+        services.prediction_log.append(
+            model,
+            answered.id,
+            time.time_ns(),
+            user_id,
+            matrix,
+            answered.outputs,
+            time.perf_counter() - began,
+            scope["state"]["request_id"],
+        )
+        return payload
 
-    def _work(self, read: Read, model: ServedModel, incoming: Incoming) -> Payload:
+    def _work(self, read: Read, model: ServedModel, incoming: Incoming) -> tuple[FloatMatrix, Answered, Payload]:
         query = read(model, incoming)
-        outputs = self._services.predictor.run(model, query.matrix)
-        return query.write(Answered(uuid7(), model, outputs))
+        answered = Answered(uuid7(), model, self._services.predictor.run(model, query.matrix))
+        return query.matrix, answered, query.write(answered)

@@ -20,6 +20,7 @@ from slipway_api.errors import (
     InvalidInputError,
     NotFoundError,
     NotReadyError,
+    NotYetThereError,
     PermissionDeniedError,
     TooLargeError,
     TooManyRequestsError,
@@ -37,6 +38,7 @@ STATUS: Mapping[type[SlipwayError], HTTPStatus] = {
     AuthenticationError: HTTPStatus.UNAUTHORIZED,
     PermissionDeniedError: HTTPStatus.FORBIDDEN,
     NotFoundError: HTTPStatus.NOT_FOUND,
+    NotYetThereError: HTTPStatus.NOT_FOUND,
     ConflictError: HTTPStatus.CONFLICT,
     TooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     UnsupportedMediaTypeError: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
@@ -128,7 +130,7 @@ def error_response(scope: Mapping[str, Any], error: SlipwayError) -> Response:
     headers = {}
     if status is HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
-    if isinstance(error, TooManyRequestsError | NotReadyError):
+    if isinstance(error, TooManyRequestsError | NotReadyError | NotYetThereError):
         headers["Retry-After"] = str(error.retry_after_seconds)
     problems = error.problems if isinstance(error, FeaturesError | InvalidInputError) else ()
     detail = str(error) if len(problems) <= 1 else f"{len(problems)} things are wrong: {error}"

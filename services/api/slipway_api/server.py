@@ -25,22 +25,19 @@ METRICS_FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 WORKER = "slipway_api.main:worker"
 
 
-def run(settings: ApiSettings, make_app: Callable[[], ASGIApp]) -> None:
-    """Listen until a signal ends it; requests under way are answered first.
+def run(settings: ApiSettings, listener: socket.socket, make_app: Callable[[], ASGIApp]) -> None:
+    """Answer until a signal ends it; requests under way are answered first.
 
     Args:
-        settings: the address, and how many workers.
+        settings: how many workers.
+        listener: where clients come in.
         make_app: called once, where one process is enough.
-
-    Raises:
-        ConfigurationError: the address cannot be listened on.
     """
-    with _listening(settings.host, settings.port) as listener:
-        if settings.workers == 1:
-            uvicorn.Server(_config(settings, make_app())).run(sockets=[listener])
-        else:
-            with _metrics_folder():
-                _Workers(_config(settings, WORKER), [listener]).run()
+    if settings.workers == 1:
+        uvicorn.Server(_config(settings, make_app())).run(sockets=[listener])
+    else:
+        with _metrics_folder():
+            _Workers(_config(settings, WORKER), [listener]).run()
 
 
 class _Workers(Multiprocess):
@@ -84,7 +81,12 @@ def _metrics_folder() -> Iterator[None]:
 
 
 @contextmanager
-def _listening(host: str, port: int) -> Iterator[socket.socket]:
+def listening(host: str, port: int) -> Iterator[socket.socket]:
+    """Yield a socket that listens.
+
+    Raises:
+        ConfigurationError: the address cannot be listened on.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         listener = socket.create_server((host, port), family=family, backlog=2048)

@@ -93,6 +93,27 @@ class ApiSettings(RegistrySettings):
         description="Where bundles are kept, so that a start needs no registry.",
     )
 
+    prediction_log: bool = Field(default=True, description="`false` keeps no predictions; they have ids all the same.")
+    journal_dir: Path = Field(
+        default=Path(".slipway-journal"),
+        description="Where predictions wait for the database: a folder on a local disk that outlives the process.",
+    )
+    journal_max_bytes: int = Field(
+        default=1024**3,
+        ge=1024**2,
+        description="How large that folder may grow while the database is away; beyond it, predictions are not kept.",
+    )
+    redacted_features: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Features whose values are not kept, separated by commas; `*` for all.",
+    )
+    prediction_retention_days: int = Field(
+        default=90, ge=0, le=36_500, description="How long predictions and feedback are kept; 0: for ever."
+    )
+    live_window_seconds: float = Field(
+        default=7 * 86_400, gt=0, le=3_153_600_000, description="The window of the live accuracy and errors."
+    )
+
     max_body_bytes: int = Field(default=10 * 1024 * 1024, ge=1, description="The largest request body.")
     max_rows: int = Field(default=10_000, ge=1, description="The most rows in one request.")
     max_requests_in_flight: int = Field(
@@ -114,7 +135,7 @@ class ApiSettings(RegistrySettings):
         default=False, description="Answer /metrics to every address, not only to loopback and private ones."
     )
 
-    @field_validator("models", "cors_origins", mode="before")
+    @field_validator("models", "cors_origins", "redacted_features", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):

@@ -5,11 +5,14 @@ from dataclasses import dataclass
 from fastapi import Request
 
 from slipway_api.accounts import Accounts
+from slipway_api.live_metrics import LiveMetrics
 from slipway_api.login_throttle import LoginThrottle
 from slipway_api.metrics import Metrics
 from slipway_api.passwords import Passwords
+from slipway_api.predictions import Predictions
 from slipway_api.rates import PredictionRate
 from slipway_api.serving.model_store import ModelStore
+from slipway_api.serving.prediction_log import PredictionLog
 from slipway_api.serving.predictor import Predictor
 from slipway_api.serving.work_pool import WorkPool
 from slipway_api.settings import ApiSettings
@@ -30,6 +33,9 @@ class Services:
     predictor: Predictor
     pool: WorkPool
     rate: PredictionRate
+    prediction_log: PredictionLog
+    predictions: Predictions
+    live_metrics: LiveMetrics
 
 
 # `async`, though nothing is awaited: FastAPI would run a plain function in a thread, at every request.

@@ -13,13 +13,18 @@ from sqlalchemy import (
     Column,
     DateTime,
     Dialect,
+    Double,
+    ForeignKeyConstraint,
+    Index,
     Integer,
     MetaData,
     String,
     Table,
+    Text,
     TypeDecorator,
     Uuid,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 
 # Every constraint has a name, so that migrations can change it.
 metadata = MetaData(
@@ -28,6 +33,7 @@ metadata = MetaData(
         "uq": "uq_%(table_name)s_%(column_0_name)s",
         "ck": "ck_%(table_name)s_%(constraint_name)s",
         "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
     }
 )
 
@@ -85,7 +91,77 @@ account_events = Table(
     Column("details", JSON, nullable=False),
 )
 
-# Users whose predictions are to be deleted, and are not to be written any more where some are still under way.
+
+# Null is no JSON there: a model without scores has none.
+Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+
+predictions = Table(
+    "predictions",
+    metadata,
+    # UUIDv7: sorts by time.
+    Column("id", Uuid, primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
+    # The account, which may be gone by now.
+    Column("user_id", Uuid, nullable=False),
+    Column("model", String(256), nullable=False),
+    Column("version", String(64), nullable=False),
+    Column("manifest_sha256", String(80), nullable=False),
+    # An array a row, of numbers; null for a value that is not to be kept.
+    Column("inputs", Json, nullable=False),
+    # A class index or a value a row.
+    Column("prediction", Json, nullable=False),
+    # An array of probabilities a row; null for a regressor.
+    Column("scores", Json),
+    Column("rows", Integer, nullable=False),
+    Column("latency_seconds", Double, nullable=False),
+    Column("request_id", String(128), nullable=False),
+    Index("ix_predictions_at", "at", "id"),
+    Index("ix_predictions_user_id", "user_id", "at", "id"),
+    Index("ix_predictions_model", "model", "at", "id"),
+)
+
+# Where the predictions of a model version come from, once for all of them.
+served_versions = Table(
+    "served_versions",
+    metadata,
+    Column("manifest_sha256", String(80), primary_key=True),
+    Column("model", String(256), primary_key=True),
+    Column("version", String(64), primary_key=True),
+    Column("run_id", String(256), nullable=False),
+    Column("data_version", String(256), nullable=False),
+    Column("git_commit", String(256)),
+    # `classification` or `regression`.
+    Column("task", String(64), nullable=False),
+    # The names of the features, in the order of `inputs`.
+    Column("features", Json, nullable=False),
+    # The label of each class index; null for a regressor.
+    Column("classes", Json),
+)
+
+feedback = Table(
+    "feedback",
+    metadata,
+    Column("prediction_id", Uuid, primary_key=True),
+    # The index of a row of that prediction.
+    Column("row", Integer, primary_key=True, autoincrement=False),
+    Column("at", UtcDateTime, nullable=False),
+    # The account that told the truth.
+    Column("by", Uuid, nullable=False),
+    # The truth: of a classifier its label, of a regressor its value.
+    Column("label", Text),
+    Column("value", Double),
+    # What live figures need, so that they read this table alone.
+    Column("model", String(256), nullable=False),
+    Column("version", String(64), nullable=False),
+    Column("correct", Boolean),
+    # Predicted less true.
+    Column("error", Double),
+    ForeignKeyConstraint(["prediction_id"], ["predictions.id"], ondelete="CASCADE"),
+    Index("ix_feedback_model", "model", "version", "at"),
+    Index("ix_feedback_by", "by"),
+)
+
+# Users whose predictions are not to be kept, whenever they arrive.
 erasures = Table(
     "erasures",
     metadata,

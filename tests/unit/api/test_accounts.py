@@ -330,6 +330,7 @@ def services(store: FakeStore, accounts: Accounts, tmp_path: Path) -> Iterator[S
         mlflow_tracking_uri="http://registry.invalid",
         admin_password="the first password",
         cache_dir=tmp_path,
+        journal_dir=tmp_path / "journal",
     )
     built: Services = build(settings, InMemoryRegistry()).services
     passwords = Passwords()

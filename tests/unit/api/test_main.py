@@ -36,6 +36,7 @@ def database(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     monkeypatch.setenv("DATABASE_URL", url)
     monkeypatch.setenv("SLIPWAY_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("SLIPWAY_JOURNAL_DIR", str(tmp_path / "journal"))
     return url
 
 

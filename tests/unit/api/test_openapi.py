@@ -26,6 +26,9 @@ ROUTES = {
     ("delete", "/users/{name}"),
     ("post", "/predict"),
     ("post", "/models/{name}/predict"),
+    ("get", "/predictions"),
+    ("get", "/predictions/{id}"),
+    ("post", "/predictions/{id}/feedback"),
     ("get", "/model-info"),
     ("get", "/models"),
     ("get", "/models/{name}"),
@@ -202,6 +205,29 @@ def test_an_answer_fits_its_schema(
 
     content = document["paths"][template][method]["responses"][str(answer.status_code)]["content"]
     check(answer.json(), content[answer.headers["Content-Type"]]["schema"], document)
+
+
+def test_the_answers_about_predictions_fit_their_schemas(api: RunningApi, document: dict[str, Any]) -> None:
+    rows = [[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3]]
+    made = [
+        api.post(f"/models/{name}/predict", role=Role.ADMIN, json={"features": rows}).json()["id"]
+        for name in ("iris", "demand")
+    ]
+    api.ship()
+    truths: list[dict[str, Any]] = [{"row": 0, "label": "setosa"}, {"row": 0, "value": 12.5}]
+    for prediction_id, truth in zip(made, truths, strict=True):
+        path = f"/predictions/{prediction_id}"
+        for method, called, template, body in (
+            ("post", f"{path}/feedback", "/predictions/{id}/feedback", truth),
+            ("post", f"{path}/feedback", "/predictions/{id}/feedback", truth),
+            ("get", path, "/predictions/{id}", None),
+            ("get", "/predictions", "/predictions", None),
+            ("get", "/predictions?limit=0", "/predictions", None),
+        ):
+            answer = api.request(method.upper(), called, role=Role.ADMIN, json=body)
+
+            content = document["paths"][template][method]["responses"][str(answer.status_code)]["content"]
+            check(answer.json(), content[answer.headers["Content-Type"]]["schema"], document)
 
 
 def test_the_document_is_made_once(api: RunningApi) -> None:

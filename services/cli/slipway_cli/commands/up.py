@@ -120,6 +120,7 @@ def _environments(settings: UpSettings, options: StackOptions, home: Home, passw
             # The stack's parts meet on loopback, whatever proxy leads elsewhere.
             "NO_PROXY": ",".join(filter(None, [os.environ.get("NO_PROXY"), "127.0.0.1,localhost"])),
             "SLIPWAY_CACHE_DIR": str(home.cache),
+            "SLIPWAY_JOURNAL_DIR": str(home.journal),
             "SLIPWAY_DEFAULT_MODEL": options.default_model,
             "SLIPWAY_HOST": options.host,
             "SLIPWAY_PORT": str(options.port),

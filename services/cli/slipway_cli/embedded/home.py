@@ -17,6 +17,7 @@ class Home:
         self.root = root
         self.logs = root / "logs"
         self.cache = root / "cache"
+        self.journal = root / "journal"
         self.artifacts = root / "artifacts"
         self.mlflow_database = root / "mlflow.db"
         self.slipway_database = root / "slipway.db"

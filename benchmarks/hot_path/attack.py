@@ -1,0 +1,26 @@
+"""Wrong passwords from everywhere: each for another name, from another address, over many connections."""
+
+import sys
+from collections import Counter
+
+from benchmarks.hot_path.client import load, request
+
+ATTEMPTS = 1_000
+CONNECTIONS = 32
+
+
+def attempts(seed: int) -> list[bytes]:
+    """Return requests of which no two share a name or, behind the proxy that they claim to come through, an address."""
+    made = []
+    for number in range(seed * ATTEMPTS, (seed + 1) * ATTEMPTS):
+        headers = {
+            "Content-Type": "application/x-www-form-urlencoded",
+            "X-Forwarded-For": f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}",
+        }
+        made.append(request("/token", f"username=user{number}&password=wrong-{number}".encode(), headers))
+    return made
+
+
+if __name__ == "__main__":
+    port, seed = (int(argument) for argument in sys.argv[1:])
+    print(Counter(load(port, attempts(seed), CONNECTIONS, count=ATTEMPTS).statuses))

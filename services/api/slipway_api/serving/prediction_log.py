@@ -1,0 +1,246 @@
+"""The prediction log's way out of a worker: a list, a thread, and a journal on the local disk.
+
+What is appended is written within 20 ms or so by a thread of its own, so that no request waits for a disk, and only
+what a killed process had not yet handed to the system is lost. The shipper takes it from there to the database.
+"""
+
+import threading
+import time
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from slipway_api.metrics import Metrics
+from slipway_api.serving.journal import Columns, Version, encode_records, encode_version
+from slipway_api.serving.segments import SegmentWriter
+from slipway_api.serving.served_model import ServedModel
+from slipway_core.graph import Outputs
+from slipway_core.logging import get_logger
+from slipway_core.signature import FloatMatrix
+
+FLUSH_SECONDS = 0.02
+# After a write that failed, what comes is dropped for so long before the next is tried.
+RETRY_SECONDS = 1.0
+# What may wait in memory while a disk does not answer.
+MAX_WAITING_BYTES = 64 * 1024 * 1024
+# What a record takes beside its values.
+RECORD_BYTES = 400
+ALL_FEATURES = "*"
+
+log = get_logger("slipway.predictions")
+
+
+class _Entry(NamedTuple):
+    model: ServedModel
+    id: uuid.UUID | bytes
+    at_ns: int
+    user_id: uuid.UUID
+    matrix: FloatMatrix
+    outputs: Outputs
+    latency_seconds: float
+    request_id: str
+
+
+class PredictionLog:
+    """Takes a record of every answered request and writes it to this worker's journal."""
+
+    def __init__(
+        self,
+        folder: Path,
+        metrics: Metrics,
+        *,
+        max_bytes: int,
+        enabled: bool = True,
+        redacted: Sequence[str] = (),
+    ) -> None:
+        """Prepare a log; nothing is written and no thread runs before the first record.
+
+        Args:
+            folder: the journal's.
+            metrics: counts what is dropped.
+            max_bytes: how much all files of the folder may hold.
+            enabled: False keeps nothing.
+            redacted: names of features whose values are not kept; `*` for all.
+        """
+        self._metrics = metrics
+        self._enabled = enabled
+        self._redacted = frozenset(redacted)
+        self._writer = SegmentWriter(folder, max_bytes)
+        self._waiting: list[_Entry] = []
+        self._waiting_bytes = 0
+        self._idle = True
+        self._closed = False
+        self._wake = threading.Event()
+        self._closing = threading.Event()
+        self._flushing = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._starting = threading.Lock()
+        self._failing = False
+        self._retry_at = 0.0
+
+    def append(
+        self,
+        model: ServedModel,
+        id: uuid.UUID | bytes,  # noqa: A002  # the name that it has everywhere
+        at_ns: int,
+        user_id: uuid.UUID,
+        matrix: FloatMatrix,
+        outputs: Outputs,
+        latency_seconds: float,
+        request_id: str,
+    ) -> None:
+        """Note an answered request. It costs a microsecond or two, and never fails.
+
+        Args:
+            model: the version that answered.
+            id: the prediction's id, or its 16 bytes.
+            at_ns: when, in nanoseconds of Unix time.
+            user_id: the caller.
+            matrix: (n_rows, n_features) float32. It is read later: it must not change.
+            outputs: what the model answered; the same holds.
+            latency_seconds: from the request's head until now.
+            request_id: the request's.
+        """
+        if not self._enabled:
+            return
+        if self._waiting_bytes > MAX_WAITING_BYTES:
+            self._metrics.prediction_log_dropped.inc()
+            return
+        self._waiting_bytes += matrix.nbytes + RECORD_BYTES
+        self._waiting.append(_Entry(model, id, at_ns, user_id, matrix, outputs, latency_seconds, request_id))
+        if self._idle:
+            self._idle = False
+            self._start()
+
+    def flush(self) -> None:
+        """Write what was appended until now. Blocks."""
+        with self._flushing:
+            # The loop may append meanwhile, at the end: each of these is one step to the interpreter.
+            batch = self._waiting[:]
+            del self._waiting[: len(batch)]
+            self._waiting_bytes = sum(entry.matrix.nbytes + RECORD_BYTES for entry in self._waiting)
+            if batch:
+                self._write(batch)
+            elif self._writer.expires_in() <= 0:
+                self._writer.close()
+
+    def close(self) -> None:
+        """Write what there is and end. Blocks; call it after the last request."""
+        self._closing.set()
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join()
+        self.flush()
+        with self._flushing:
+            self._writer.close()
+
+    def _start(self) -> None:
+        if self._thread is None:
+            with self._starting:
+                if self._thread is None:
+                    self._thread = threading.Thread(target=self._run, name="prediction-log", daemon=True)
+                    self._thread.start()
+        self._wake.set()
+
+    def _run(self) -> None:
+        while not self._closing.is_set():
+            if self._waiting:
+                self._closing.wait(FLUSH_SECONDS)
+            else:
+                self._idle = True
+                if not self._waiting:  # else a record came before it could see that we are idle
+                    expires_in = self._writer.expires_in()
+                    self._wake.wait(None if expires_in == float("inf") else max(expires_in, 0.0))
+                self._wake.clear()
+                self._idle = False
+                if self._waiting:
+                    self._closing.wait(FLUSH_SECONDS)
+            self.flush()
+
+    def _write(self, batch: Sequence[_Entry]) -> None:
+        if self._failing and time.monotonic() < self._retry_at and not self._closing.is_set():
+            self._metrics.prediction_log_dropped.inc(len(batch))
+            return
+        try:
+            self._writer.write([part for group in _by_model(batch) for part in self._encode(group)])
+        except OSError as error:
+            self._metrics.prediction_log_dropped.inc(len(batch))
+            self._retry_at = time.monotonic() + RETRY_SECONDS
+            if not self._failing:
+                log.warning("prediction_log_dropping", reason=error.strerror or str(error))
+            self._failing = True
+            return
+        except Exception:  # a fault of ours must end neither the thread nor the predictions
+            self._metrics.prediction_log_dropped.inc(len(batch))
+            log.exception("prediction_log_crashed")
+            return
+        if self._failing:
+            log.info("prediction_log_resumed")
+        self._failing = False
+
+    def _encode(self, group: Sequence[_Entry]) -> "list[tuple[object, _Describe, bytes]]":
+        """Return the payload of records of one model; of each alone, if they do not go together."""
+        model = group[0].model
+        try:
+            payload = encode_records(model.name, model.version, model.manifest_sha256, self._columns(group))
+        except Exception:  # whatever it is, it is a fault of one record and must not take the others along
+            if len(group) == 1:
+                self._metrics.prediction_log_dropped.inc()
+                log.exception("prediction_not_logged", model=model.name, version=model.version)
+                return []
+            return [part for entry in group for part in self._encode([entry])]
+        key = (model.name, model.version, model.manifest_sha256)
+        return [(key, _Describe(model), payload)]
+
+    def _columns(self, group: Sequence[_Entry]) -> Columns:
+        models, ids, at, users, matrices, outputs, latencies, request_ids = zip(*group, strict=True)
+        inputs = np.concatenate(matrices, dtype=np.float32)
+        if self._redacted:
+            for index, name in enumerate(models[0].signature.names):
+                if name in self._redacted or ALL_FEATURES in self._redacted:
+                    inputs[:, index] = np.nan
+        has_scores = outputs[0].scores is not None
+        return Columns(
+            b"".join([one if type(one) is bytes else one.bytes for one in ids]),
+            at,
+            b"".join([one.bytes for one in users]),
+            latencies,
+            [len(matrix) for matrix in matrices],
+            request_ids,
+            inputs,
+            np.concatenate([one.prediction for one in outputs]),
+            np.concatenate([one.scores for one in outputs], dtype=np.float32) if has_scores else None,
+        )
+
+
+class _Describe:
+    """Tells of a model version, when a segment first has records of it."""
+
+    def __init__(self, model: ServedModel) -> None:
+        self._model = model
+
+    def __call__(self) -> bytes:
+        model, manifest = self._model, self._model.manifest
+        return encode_version(
+            Version(
+                model=model.name,
+                version=model.version,
+                manifest_sha256=model.manifest_sha256,
+                run_id=model.run_id,
+                data_version=manifest.data.version,
+                git_commit=manifest.git_commit,
+                task=manifest.task,
+                features=list(model.signature.names),
+                classes=None if manifest.classes is None else list(manifest.classes),
+            )
+        )
+
+
+def _by_model(batch: Sequence[_Entry]) -> list[list[_Entry]]:
+    groups: dict[int, list[_Entry]] = {}
+    for entry in batch:
+        groups.setdefault(id(entry.model), []).append(entry)
+    return list(groups.values())
