@@ -11,8 +11,8 @@ import slipway_core
 from slipway_api import openapi, problems
 from slipway_api.accounts import REFRESH_SECONDS, Role
 from slipway_api.errors import ConflictError, NotReadyError
-from slipway_api.prediction_paths import ROUTERS
-from slipway_api.routers import accounts, health, models
+from slipway_api.prediction_paths import BODIES, ROUTERS
+from slipway_api.routers import accounts, health, models, open_inference, scoring
 from slipway_api.serving.watcher import watch
 from slipway_api.state import Services
 from slipway_core.logging import get_logger
@@ -26,6 +26,8 @@ Errors are [RFC 9457](https://www.rfc-editor.org/rfc/rfc9457) problem details.
 TAGS = [
     {"name": "prediction", "description": "Ask a model."},
     {"name": "models", "description": "What is served, and what keeps it from being Production's version."},
+    {"name": "open inference protocol", "description": "For clients of KServe, Triton and MLServer."},
+    {"name": "scoring", "description": "For SageMaker, and for clients of MLflow's model server."},
     {"name": "accounts", "description": "Log in, add accounts."},
     {"name": "service", "description": "Health and metrics."},
 ]
@@ -63,10 +65,10 @@ def create_app(services: Services) -> FastAPI:
         redoc_url=None,
     )
     app.state.services = services
-    for part in (models, accounts, health):
+    for part in (models, accounts, health, open_inference, scoring):
         app.include_router(part.router)
     problems.install(app)
-    openapi.install(app, ROUTERS)
+    openapi.install(app, ROUTERS, BODIES)
     return app
 
 

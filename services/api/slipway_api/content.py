@@ -1,4 +1,6 @@
-"""The one content type of bodies that are no forms."""
+"""What bodies are: their content type and encoding, and which one an answer is wanted in."""
+
+import re
 
 from fastapi import Request
 
@@ -28,3 +30,25 @@ def check_json(given: str) -> None:
     if given != "application/json" and not (given.startswith("application/") and given.endswith("+json")):
         what = f"{given} is not understood here" if given else "the body has no content type"
         raise UnsupportedMediaTypeError(f"{what}; send the header `Content-Type: application/json`")
+
+
+def check_encoding(given: bytes) -> None:
+    """Refuse a compressed body: a `Content-Encoding` other than none.
+
+    Raises:
+        UnsupportedMediaTypeError: the body is compressed.
+    """
+    if given.strip().lower() not in {b"", b"identity"}:
+        raise UnsupportedMediaTypeError("compressed bodies are not understood here; send it without Content-Encoding")
+
+
+def prefers_csv(accept: bytes) -> bool:
+    """Tell whether an `Accept` header (RFC 9110, 12.5.1) would rather have CSV than JSON; without one it would not."""
+    best, is_csv = 0.0, False
+    for item in accept.decode("latin-1").lower().split(","):
+        kind, *parameters = (part.strip() for part in item.split(";"))
+        quality = next((part[2:].strip() for part in parameters if part.startswith("q=")), "1")
+        weight = float(quality) if re.fullmatch(r"[01](\.[0-9]{0,3})?", quality) else 0.0
+        if kind in {"text/csv", "text/*", "application/json", "application/*", "*/*"} and weight > best:
+            best, is_csv = weight, kind.startswith("text/")
+    return is_csv

@@ -4,7 +4,7 @@ import argparse
 import os
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import uvicorn
 
@@ -14,6 +14,7 @@ from slipway_api.front import Front
 from slipway_api.metrics import Metrics
 from slipway_api.passwords import Passwords
 from slipway_api.rates import PredictionRate
+from slipway_api.routers.scoring import SAGEMAKER_PATHS
 from slipway_api.serving.bundle_cache import BundleCache
 from slipway_api.serving.loader import Loader
 from slipway_api.serving.model_store import ModelStore
@@ -24,6 +25,7 @@ from slipway_api.state import Services
 from slipway_api.tokens import Tokens
 from slipway_core.errors import ConfigurationError, SlipwayError
 from slipway_core.logging import configure_logging
+from slipway_core.policy import new_key
 from slipway_core.registry import Registry
 from slipway_core.settings import load_settings
 
@@ -31,8 +33,14 @@ REGISTRY_TIMEOUT_SECONDS = 5.0
 SHUTDOWN_SECONDS = 10
 
 
-def build(settings: ApiSettings, registry: Registry) -> Front:
-    """Build the services over a registry, and what answers requests over the services."""
+def build(settings: ApiSettings, registry: Registry, tokenless: frozenset[str] = frozenset()) -> Front:
+    """Build the services over a registry, and what answers requests over the services.
+
+    Args:
+        settings: the API's settings.
+        registry: what models come from.
+        tokenless: paths that need no token here, though they do elsewhere.
+    """
     metrics = Metrics()
     loader = Loader(registry, BundleCache(settings.cache_dir))
 
@@ -53,11 +61,12 @@ def build(settings: ApiSettings, registry: Registry) -> Front:
         predictor=Predictor(metrics),
         pool=WorkPool(settings.max_waiting),
         rate=PredictionRate(settings.predictions_per_minute),
+        tokenless=tokenless,
     )
     return Front(create_app(services), services)
 
 
-def serve(settings: ApiSettings) -> None:
+def serve(settings: ApiSettings, tokenless: frozenset[str] = frozenset()) -> None:
     """Listen until a signal ends it; requests under way are answered first.
 
     Raises:
@@ -65,7 +74,7 @@ def serve(settings: ApiSettings) -> None:
     """
     registry = settings.open_registry(REGISTRY_TIMEOUT_SECONDS)
     config = uvicorn.Config(
-        build(settings, registry),
+        build(settings, registry, tokenless),
         host=settings.host,
         port=settings.port,
         log_config=None,
@@ -81,6 +90,18 @@ def serve(settings: ApiSettings) -> None:
         registry.close()
 
 
+def sagemaker_overrides(environ: Mapping[str, str]) -> dict[str, object]:
+    """Return the settings that SageMaker's contract fixes, and a key for this process where none is given.
+
+    See "Use Your Own Inference Code with Hosting Services" in Amazon SageMaker's guide; a pipeline of containers names
+    another port than 8080.
+    """
+    overrides: dict[str, object] = {"host": "0.0.0.0", "port": environ.get("SAGEMAKER_BIND_TO_PORT") or 8080}  # noqa: S104
+    if not environ.get("SECRET_KEY") and not environ.get("SECRET_KEY_FILE"):
+        overrides["secret_key"] = new_key()
+    return overrides
+
+
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
@@ -93,15 +114,17 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run `slipway-api serve`, `slipway-api migrate` or `slipway-api check`."""
+    """Run `slipway-api serve`, `slipway-api sagemaker`, `slipway-api migrate` or `slipway-api check`."""
     parser = argparse.ArgumentParser(prog="slipway-api", description="Slipway's inference API.")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("serve", help="Listen and answer.")
+    commands.add_parser("sagemaker", help="Listen where SageMaker asks: it authenticates /ping and /invocations.")
     commands.add_parser("migrate", help="Bring the database's tables up to date.")
     commands.add_parser("check", help="Say whether the settings are right, and start nothing.")
     command = parser.parse_args(arguments).command
     try:
-        settings = load_settings(ApiSettings)
+        is_sagemaker = command == "sagemaker"
+        settings = load_settings(ApiSettings, **(sagemaker_overrides(os.environ) if is_sagemaker else {}))
         configure_logging(settings.log_level, settings.log_format)
         if command == "check":
             print("The settings are right.")
@@ -110,7 +133,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
             upgrade(settings.database_url.get_secret_value())
         else:
-            serve(settings)
+            serve(settings, SAGEMAKER_PATHS if is_sagemaker else frozenset())
     except SlipwayError as error:
         print(f"Error: {error}", file=sys.stderr)
         raise SystemExit(1) from error

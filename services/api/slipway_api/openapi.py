@@ -6,9 +6,10 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from slipway_api.problems import PROBLEM_JSON, ProblemDetails
+from slipway_api.problems import PROBLEM_JSON, OpenInferenceError, ProblemDetails
 
 Responses = dict[int | str, dict[str, Any]]
 
@@ -34,6 +35,18 @@ def errors(*statuses: int) -> Responses:
     return {status: _response(status) for status in statuses}
 
 
+def open_inference_errors(*statuses: int) -> Responses:
+    """Return the `responses` of a route below `/v2` that may answer these statuses."""
+    found = errors(*statuses)
+    for status, answer in found.items():
+        content = {
+            "schema": {"$ref": f"#/components/schemas/{OpenInferenceError.__name__}"},
+            "example": {"error": _MEANINGS[int(status)][1]},
+        }
+        answer["content"] = {"application/json": content}
+    return found
+
+
 def _response(status: int) -> dict[str, Any]:
     description, detail = _MEANINGS[status]
     example = {
@@ -55,12 +68,13 @@ def _response(status: int) -> dict[str, Any]:
     return answer
 
 
-def install(app: FastAPI, described: Sequence[APIRouter]) -> None:
+def install(app: FastAPI, described: Sequence[APIRouter], bodies: Sequence[type[BaseModel]] = ()) -> None:
     """Make an app's schema complete.
 
     Args:
         app: its routes do not name the problem details, which are added.
         described: routes that something else answers: the calls that predict.
+        bodies: schemas that these refer to.
     """
 
     def schema() -> dict[str, Any]:
@@ -74,7 +88,11 @@ def install(app: FastAPI, described: Sequence[APIRouter]) -> None:
                 tags=app.openapi_tags,
             )
             _, definitions = models_json_schema(
-                [(ProblemDetails, "serialization")], ref_template="#/components/schemas/{model}"
+                [
+                    *((error, "serialization") for error in (ProblemDetails, OpenInferenceError)),
+                    *((body, "validation") for body in bodies),
+                ],
+                ref_template="#/components/schemas/{model}",
             )
             schemas = document.setdefault("components", {}).setdefault("schemas", {})
             schemas.update(definitions["$defs"])
@@ -83,7 +101,8 @@ def install(app: FastAPI, described: Sequence[APIRouter]) -> None:
                 schemas.pop(name, None)
             # It adds the answer that goes with it to every route with a parameter, too; ours are text and cannot fail.
             for operation in [one for path in document["paths"].values() for one in path.values()]:
-                if "application/json" in operation["responses"].get("422", {}).get("content", {}):
+                content = operation["responses"].get("422", {}).get("content", {})
+                if "HTTPValidationError" in str(content.get("application/json")):
                     del operation["responses"]["422"]
             app.openapi_schema = document
         return app.openapi_schema

@@ -18,6 +18,7 @@ from slipway_api.problems import error_response, problem_response
 from slipway_api.protocols.base import Answered, Incoming, Payload, Read
 from slipway_api.security import identify, may_predict
 from slipway_api.serving.served_model import ServedModel
+from slipway_api.serving.version_lookup import find
 from slipway_api.state import Services
 from slipway_core.errors import SlipwayError
 from slipway_core.ids import uuid7
@@ -95,11 +96,11 @@ class PredictionPaths:
 
     async def _predict(self, path: PredictionPath, asked: dict[str, str], scope: Scope, receive: Receive) -> Payload:
         services = self._services
-        if not path.is_public:
+        if not path.is_public and path.path not in services.tokenless:
             caller = await identify(services, header(scope, b"authorization"))
             may_predict(caller)
             services.rate.take(caller.id)
-        model = services.models.get(asked.get("name", services.models.default_model))
+        model = find(services.models, asked.get("name", services.models.default_model), asked.get("version"))
         incoming = Incoming(
             body=await read_body(scope, receive, services.settings.max_body_bytes),
             content_type=media_type(header(scope, b"content-type").decode("latin-1")),
