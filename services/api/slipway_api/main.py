@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import socket
 import sys
 from collections.abc import Mapping, Sequence
@@ -95,8 +96,14 @@ def sagemaker_overrides(environ: Mapping[str, str]) -> dict[str, object]:
 
     See "Use Your Own Inference Code with Hosting Services" in Amazon SageMaker's guide; a pipeline of containers names
     another port than 8080.
+
+    Raises:
+        ConfigurationError: that port is none.
     """
-    overrides: dict[str, object] = {"host": "0.0.0.0", "port": environ.get("SAGEMAKER_BIND_TO_PORT") or 8080}  # noqa: S104
+    port = environ.get("SAGEMAKER_BIND_TO_PORT") or "8080"
+    if not re.fullmatch("[0-9]{1,5}", port):
+        raise ConfigurationError("SAGEMAKER_BIND_TO_PORT is no port: leave it out, or write a number")
+    overrides: dict[str, object] = {"host": "0.0.0.0", "port": port}  # noqa: S104  # as the contract asks
     if not environ.get("SECRET_KEY") and not environ.get("SECRET_KEY_FILE"):
         overrides["secret_key"] = new_key()
     return overrides

@@ -427,7 +427,9 @@ def test_a_length_that_is_none_or_beyond_the_body_is_refused(api: RunningApi, le
 
 
 def test_a_length_that_cuts_the_json_is_refused(api: RunningApi) -> None:
-    assert "not JSON" in error(infer_binary(api, {"inputs": [binary(MATRIX)]}, TAIL, "10"))
+    message = "the first 10 bytes, as Inference-Header-Content-Length says, are not JSON"
+
+    assert error(infer_binary(api, {"inputs": [binary(MATRIX)]}, TAIL, "10")) == message
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

@@ -86,7 +86,7 @@ def read(model: ServedModel, incoming: Incoming) -> Query:
             f"`{OCTETS}` with binary tensors"
         )
     head, tail = _split(incoming)
-    request = parse_json(head)
+    request = _parse(head, is_whole=len(head) == len(incoming.body))
     if not isinstance(request, dict):
         raise _wrong("the body must be an object with `inputs`", "body")
     request_id = _request_id(request)
@@ -160,6 +160,17 @@ def _split(incoming: Incoming) -> tuple[bytes, memoryview]:
         raise _wrong("Inference-Header-Content-Length must be the size of the JSON at the body's start", "body")
     size = int(declared)
     return body[:size], memoryview(body)[size:]
+
+
+def _parse(head: bytes, *, is_whole: bool) -> Any:  # noqa: ANN401  # what a client sent may be anything
+    try:
+        return parse_json(head)
+    except InvalidInputError as error:
+        if is_whole:
+            raise
+        # A client that keeps its headers for the next request sends the length of the one before.
+        message = f"the first {len(head)} bytes, as Inference-Header-Content-Length says, are not JSON"
+        raise _wrong(message, "body") from error
 
 
 def _request_id(request: Mapping[str, Any]) -> str | None:
