@@ -25,7 +25,7 @@ def named_rows(body: bytes, names: Sequence[str], max_rows: int) -> list[Any]:
         max_rows: the most rows that there may be.
 
     Raises:
-        InvalidInputError: it is not CSV, has no rows, or a row that is not as long as the header.
+        InvalidInputError: it is not CSV, has no rows, or a line that has not a field for each feature.
         TooLargeError: there are too many rows.
     """
     try:
@@ -36,6 +36,7 @@ def named_rows(body: bytes, names: Sequence[str], max_rows: int) -> list[Any]:
     first = next(lines, None)
     if first is None:
         raise _wrong("the CSV is empty: send at least one row", "body")
+    _check_width(first, names, "the CSV's first line has", "body")
     header = first if _is_header(first, names) else None
     if header is not None and len(set(header)) != len(header):
         raise _wrong("the CSV's header names a feature twice", "body")
@@ -43,13 +44,9 @@ def named_rows(body: bytes, names: Sequence[str], max_rows: int) -> list[Any]:
     for line in lines if header is not None else chain((first,), lines):
         if len(rows) == max_rows:
             raise TooLargeError(f"the CSV has more than {max_rows} rows, which is the limit; send them in parts")
+        _check_width(line, names, "this row has", "rows", len(rows))
         values = [_number(field) for field in line]
-        if header is None:
-            rows.append(values)
-        elif len(values) == len(header):
-            rows.append(dict(zip(header, values, strict=True)))
-        else:
-            raise _wrong(f"expected {len(header)} fields, as in the header, got {len(values)}", "rows", len(rows))
+        rows.append(values if header is None else dict(zip(header, values, strict=True)))
     if not rows:
         raise _wrong("the CSV has a header and no rows: send at least one", "body")
     return rows
@@ -63,6 +60,12 @@ def _lines(text: str) -> Iterator[list[str]]:
     except csv.Error as error:
         message = f"line {reader.line_num} is not CSV: look for a quote that is not closed, or a field without an end"
         raise _wrong(message, "body") from error
+
+
+def _check_width(fields: Sequence[str], names: Sequence[str], what: str, *loc: str | int) -> None:
+    # Before anything is made of the fields: a line may have millions.
+    if len(fields) != len(names):
+        raise _wrong(f"{what} {len(fields)} fields; expected {len(names)} ({', '.join(names)})", *loc)
 
 
 def _is_header(fields: Sequence[str], names: Sequence[str]) -> bool:

@@ -3,7 +3,7 @@
 MLflow's "Deploy Models: Inference Server Specification", and Amazon SageMaker's "Common data formats for inference".
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from typing import Any, Final
@@ -65,11 +65,8 @@ def _form(body: Any) -> tuple[str, Any]:  # noqa: ANN401  # what a client sent m
     choice = f"send one of {', '.join(f'`{name}`' for name in _FORMS)}"
     if not isinstance(body, dict):
         raise InvalidInputError([Problem(("body",), f"the body must be an object: {choice}")])
-    problems = [
-        Problem((name,), f"there is no field {name[:SHOWN]!r}; {choice}")
-        for name in body
-        if name not in _FORMS and name != PARAMS
-    ]
+    odd = (name[:SHOWN] for name in body if name not in _FORMS and name != PARAMS)
+    problems = [Problem((name,), f"there is no field {name!r}; {choice}") for name in islice(odd, MAX_PROBLEMS)]
     if body.get(PARAMS):
         problems.append(Problem((PARAMS,), "this model takes no `params`; leave them out"))
     forms = [name for name in _FORMS if name in body]
@@ -99,16 +96,18 @@ def _inputs(given: Any, model: ServedModel, max_rows: int) -> tuple[Rows, Place]
     tensor = model.manifest.graph.input
     if given.keys() == {tensor} and model.signature.names != (tensor,):
         return _list(given[tensor], "inputs", tensor), lambda *loc: (tensor, *loc)
+    _check_names(given, model, "inputs")
     return _from_columns(given, max_rows), lambda row, *name: (*name, row)
 
 
-def _dataframe_split(given: Any, _model: ServedModel, max_rows: int) -> tuple[Rows, Place]:  # noqa: ANN401
+def _dataframe_split(given: Any, model: ServedModel, max_rows: int) -> tuple[Rows, Place]:  # noqa: ANN401
     root = "dataframe_split"
     if not isinstance(given, dict) or not isinstance(given.get("columns"), list):
         raise _wrong(f"`{root}` must be an object with the lists `columns` and `data`", root)
     columns, data = given["columns"], _list(given.get("data"), root, "data")
     if not all(isinstance(name, str) for name in columns) or len(set(columns)) != len(columns):
         raise _wrong("`columns` must be the features' names, each once", root, "columns")
+    _check_names(columns, model, root, "columns")
     _check_count(data, max_rows)
     for index, row in enumerate(data):
         if not isinstance(row, list) or len(row) != len(columns):
@@ -132,6 +131,16 @@ _FORMS: Mapping[str, Callable[[Any, ServedModel, int], tuple[Rows, Place]]] = {
 }
 
 
+def _check_names(given: Collection[str], model: ServedModel, *loc: str) -> None:
+    """Refuse names that are not the features', before a row is made of each."""
+    names = model.signature.names
+    if set(given) != set(names):
+        problems = [Problem((*loc, name), f"the feature {name!r} is missing") for name in names if name not in given]
+        extra = islice((name[:SHOWN] for name in given if name not in names), MAX_PROBLEMS)
+        problems += [Problem((*loc, name), f"there is no feature {name!r} in this model") for name in extra]
+        raise FeaturesError(problems[:MAX_PROBLEMS])
+
+
 def _from_columns(columns: Mapping[str, Any], max_rows: int) -> Rows:
     """Return columns of equal length as rows; each value may stand in a list of its own."""
     names = list(columns)
@@ -139,8 +148,6 @@ def _from_columns(columns: Mapping[str, Any], max_rows: int) -> Rows:
         _check_count(_list(columns[name], "inputs", name), max_rows)
         if len(columns[name]) != len(columns[names[0]]):
             raise _wrong("all columns must have as many values as the first", "inputs", name)
-    if not names:
-        raise _wrong("`inputs` is empty: send a list for each feature", "inputs")
     values = [[_unwrapped(value) for value in columns[name]] for name in names]
     return [dict(zip(names, row, strict=True)) for row in zip(*values, strict=True)]
 
@@ -176,4 +183,5 @@ def _matrix(model: ServedModel, rows: Rows, place: Place, max_rows: int) -> Floa
 
 
 def _wrong(message: str, *loc: str | int) -> InvalidInputError:
-    return InvalidInputError([Problem(loc, message)])
+    # What a client made up is not repeated at any length.
+    return InvalidInputError([Problem(tuple(k[:SHOWN] if isinstance(k, str) else k for k in loc), message)])
