@@ -174,20 +174,6 @@ def test_an_erasure_waits_for_what_is_being_loaded(journal: Journal, engine: Eng
     assert ids_in(engine) == []
 
 
-def test_loading_keeps_up_with_the_predictions(journal: Journal, engine: Engine) -> None:
-    for _ in range(5_000):
-        journal.add()
-    journal.log.close()
-    shipper = shipper_of(journal.folder, engine)
-    began = time.process_time()
-
-    shipped = shipper.ship_once()
-
-    assert shipped == 5_000
-    # It takes 0.1; half a core at 5,000 a second would be 0.5.
-    assert time.process_time() - began < 0.5
-
-
 @pytest.fixture(scope="module")
 def registered(mlflow_url: str) -> str:
     """A model of these tests' own in the shared registry."""

@@ -22,7 +22,8 @@ ROW = {"features": [5.1, 3.5, 1.4, 0.2]}
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory, postgres_address: str) -> Iterator[ApiProcess]:
     folder = tmp_path_factory.mktemp("workers")
-    with api_process(folder, new_database(postgres_address), f"--workers={WORKERS}") as api:
+    database = {"DATABASE_URL": new_database(postgres_address)}
+    with api_process(folder, "serve", f"--workers={WORKERS}", environment=database) as api:
         yield api
 
 
@@ -109,6 +110,6 @@ def test_a_worker_that_dies_is_replaced_and_what_it_counted_stays(api: ApiProces
 def test_sqlite_is_refused(tmp_path: Path) -> None:
     with (
         pytest.raises(AssertionError, match=r"2 workers need a database .* set DATABASE_URL to postgresql://"),
-        api_process(tmp_path, f"sqlite:///{tmp_path / 'slipway.db'}", SLIPWAY_WORKERS="2"),
+        api_process(tmp_path, environment={"SLIPWAY_WORKERS": "2"}),
     ):
         pass

@@ -156,6 +156,7 @@ class StartApi(Protocol):
         *,
         ready: bool = True,
         prepare: Callable[[FastAPI], None] | None = None,
+        tokenless: frozenset[str] = frozenset(),
         **settings: Any,
     ) -> RunningApi: ...
 
@@ -168,6 +169,7 @@ def running_api(
     *,
     ready: bool = True,
     prepare: Callable[[FastAPI], None] | None = None,
+    tokenless: frozenset[str] = frozenset(),
     **settings: Any,
 ) -> Iterator[RunningApi]:
     """Run an app over a registry and a copy of a database.
@@ -178,6 +180,7 @@ def running_api(
         database: what its database begins as.
         ready: wait until every required model is loaded.
         prepare: changes the app before it starts.
+        tokenless: paths that need no token.
         settings: fields of ApiSettings that differ from the defaults below.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -193,7 +196,7 @@ def running_api(
         "registry_poll_seconds": 0.05,
         **settings,
     }
-    front = build(ApiSettings(**fields), registry)
+    front = build(ApiSettings(**fields), registry, tokenless)
     if prepare is not None:
         prepare(front.app)
     with start_blocking_portal() as portal, portal.wrap_async_context_manager(_lifespan(front)):

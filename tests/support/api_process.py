@@ -1,19 +1,20 @@
-"""The API as a process, serving a small iris from its cache: nothing else runs but a database."""
+"""The API as a process of its own that serves from its cache: nothing else runs but a database."""
 
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 
-from slipway_api.serving.bundle_cache import BundleCache, LastServed
-from slipway_core.bundle import MANIFEST_FILE, digest
+from slipway_api.serving.bundle_cache import BundleCache
+from slipway_api.serving.loader import Loader
 from slipway_core.policy import new_key
-from support.bundles import bundle_files
+from slipway_core.registry.memory import InMemoryRegistry
+from support.bundles import bundle_files, register, regression_files
 from support.servers import answers, free_port, running
 from support.waiting import wait_for
 
@@ -23,18 +24,28 @@ PASSWORD = "correct horse battery"
 
 @dataclass
 class ApiProcess:
-    """A service that runs, and its administrator's token."""
+    """A process that serves `iris`, a classifier, and `demand`, a regressor, and its administrator's token."""
 
     process: "subprocess.Popen[bytes]"
-    url: str
+    port: int
     log: Path
     token: str = ""
+
+    @property
+    def address(self) -> str:
+        """Host and port."""
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.address}"
 
     @property
     def headers(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.token}"}
 
     def log_in(self, name: str = "admin", password: str = PASSWORD) -> str:
+        """Return a token."""
         answer = httpx.post(f"{self.url}/token", data={"username": name, "password": password}, timeout=30)
         token: str = answer.raise_for_status().json()["access_token"]
         return token
@@ -44,6 +55,7 @@ class ApiProcess:
         return httpx.request(method, self.url + path, headers=self.headers, timeout=30, **request)  # type: ignore[arg-type]
 
     def can_log_in(self) -> bool:
+        """Tell whether the administrator, who is made a moment after the first model is there, has a token now."""
         try:
             self.token = self.log_in()
         except httpx.HTTPError:
@@ -51,54 +63,59 @@ class ApiProcess:
         return True
 
 
-def seed_cache(folder: Path, name: str = "iris", version: str = "1") -> None:
-    """Make a cache look as if this model had been served before."""
-    cache, files = BundleCache(folder), bundle_files(name)
-    sha256 = digest(files[MANIFEST_FILE])
-    with cache.adding(cache.folder(name, version, sha256)) as partial:
-        for file, content in files.items():
-            (partial / file).write_bytes(content)
-    cache.remember(LastServed(name=name, version=version, manifest_sha256=sha256, run_id="0" * 32, description="small"))
+def fill_cache(folder: Path) -> None:
+    """Leave two models in a cache, as a process that served them would."""
+    registry = InMemoryRegistry()
+    loader = Loader(registry, BundleCache(folder))
+    for name, files in (("iris", bundle_files()), ("demand", regression_files())):
+        loader.remember(loader.load(registry.get_version(name, register(registry, files, name))))
 
 
 @contextmanager
 def api_process(
-    folder: Path, database_url: str, *arguments: str, secret_key: str = "", **variables: str
+    folder: Path, *arguments: str, environment: Mapping[str, str | None] | None = None
 ) -> Iterator[ApiProcess]:
-    """Run `slipway-api serve` until it is ready and its administrator can log in; end it after the block.
+    """Run `slipway-api` until it is ready and its administrator can log in; end it after the block.
 
     Args:
-        folder: its cache and log; another start in it is a restart.
-        database_url: its tables are made.
-        arguments: of `serve`.
-        secret_key: by default a new one.
-        variables: of its environment.
+        folder: where its database, cache, journal and log lie; another start in it is a restart.
+        arguments: of `slipway-api`; `serve` by default.
+        environment: variables that differ from the defaults below; None leaves one out.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / "cache").exists():
-        seed_cache(folder / "cache")
-    port = free_port()
-    environment = {
-        "SECRET_KEY": secret_key or new_key(),
-        "DATABASE_URL": database_url,
-        "MLFLOW_TRACKING_URI": f"http://127.0.0.1:{free_port()}",
+    cache, log = folder / "cache", folder / "api.log"
+    if not cache.exists():
+        fill_cache(cache)
+    variables: dict[str, str | None] = {
+        "SECRET_KEY": new_key(),
+        "DATABASE_URL": f"sqlite:///{folder / 'slipway.db'}",
+        # Nothing listens there.
+        "MLFLOW_TRACKING_URI": "http://127.0.0.1:9",
         "SLIPWAY_ADMIN_PASSWORD": PASSWORD,
-        "SLIPWAY_CACHE_DIR": str(folder / "cache"),
-        "SLIPWAY_PORT": str(port),
-        **variables,
+        "SLIPWAY_CACHE_DIR": str(cache),
+        "SLIPWAY_JOURNAL_DIR": str(folder / "journal"),
+        "SLIPWAY_PORT": str(free_port()),
+        **(environment or {}),
     }
+    given = {name: value for name, value in variables.items() if value is not None}
+    port = int(given["SAGEMAKER_BIND_TO_PORT"] if "SAGEMAKER_BIND_TO_PORT" in given else given["SLIPWAY_PORT"])
     migrated = subprocess.run(
-        [*PROGRAM, "migrate"], cwd=folder, env={**os.environ, **environment}, capture_output=True, check=False
+        [*PROGRAM, "migrate"],
+        cwd=folder,
+        env={**os.environ, "SECRET_KEY": new_key(), **given},
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    assert migrated.returncode == 0, migrated.stderr.decode()
-    log = folder / "api.log"
-    with running([*PROGRAM, "serve", *arguments], folder=folder, log=log, environment=environment) as process:
-        api = ApiProcess(process, f"http://127.0.0.1:{port}", log)
+    assert migrated.returncode == 0, migrated.stderr
+    command = [*PROGRAM, *(arguments or ("serve",))]
+    with running(command, folder=folder, log=log, environment=given) as process:
+        api = ApiProcess(process, port, log)
 
         def is_ready() -> bool:
             assert process.poll() is None, log.read_text()
             return answers(f"{api.url}/health/ready")
 
         wait_for(is_ready, seconds=60, what="the API")
-        wait_for(api.can_log_in, seconds=30, what="a login")
+        wait_for(api.can_log_in, seconds=30, what="the administrator")
         yield api

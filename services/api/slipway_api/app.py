@@ -8,13 +8,12 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 import slipway_core
-from slipway_api import openapi, problems
+from slipway_api import openapi, prediction_paths, problems
 from slipway_api.account import Role
 from slipway_api.account_events import Action
 from slipway_api.accounts import REFRESH_SECONDS
 from slipway_api.errors import ConflictError, NotReadyError
-from slipway_api.prediction_paths import ROUTERS
-from slipway_api.routers import health, login, me, models, predictions, users
+from slipway_api.routers import health, login, me, models, open_inference, predictions, scoring, users
 from slipway_api.routers.account_models import BODIES
 from slipway_api.serving.watcher import watch
 from slipway_api.state import Services
@@ -30,6 +29,8 @@ TAGS = [
     {"name": "prediction", "description": "Ask a model."},
     {"name": "predictions", "description": "Read what was predicted, and tell what turned out to be true."},
     {"name": "models", "description": "What is served, and what keeps it from being Production's version."},
+    {"name": "open inference protocol", "description": "For clients of KServe, Triton and MLServer."},
+    {"name": "scoring", "description": "For SageMaker, and for clients of MLflow's model server."},
     {"name": "accounts", "description": "Log in, one's own account, and everybody's."},
     {"name": "service", "description": "Health and metrics."},
 ]
@@ -71,10 +72,10 @@ def create_app(services: Services) -> FastAPI:
         redoc_url=None,
     )
     app.state.services = services
-    for part in (predictions, models, login, me, users, health):
+    for part in (predictions, models, login, me, users, health, open_inference, scoring):
         app.include_router(part.router)
     problems.install(app)
-    openapi.install(app, described=ROUTERS, bodies=BODIES)
+    openapi.install(app, described=prediction_paths.ROUTERS, bodies=[*BODIES, *prediction_paths.BODIES])
     return app
 
 

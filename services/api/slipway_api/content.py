@@ -1,6 +1,7 @@
-"""Bodies that are no forms: their one content type, and how they are read once the caller may send them."""
+"""What bodies are, how they are read once the caller may send them, and which kind an answer is wanted in."""
 
 import json
+import re
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -59,3 +60,25 @@ def json_body(model: type[M]) -> Callable[[Request], Awaitable[M]]:
             raise RequestValidationError([{**item, "loc": ("body", *item["loc"])} for item in error.errors()]) from None
 
     return read
+
+
+def check_encoding(given: bytes) -> None:
+    """Refuse a compressed body: a `Content-Encoding` other than none.
+
+    Raises:
+        UnsupportedMediaTypeError: the body is compressed.
+    """
+    if given.strip().lower() not in {b"", b"identity"}:
+        raise UnsupportedMediaTypeError("compressed bodies are not understood here; send it without Content-Encoding")
+
+
+def prefers_csv(accept: bytes) -> bool:
+    """Tell whether an `Accept` header (RFC 9110, 12.5.1) would rather have CSV than JSON; without one it would not."""
+    best, is_csv = 0.0, False
+    for item in accept.decode("latin-1").lower().split(","):
+        kind, *parameters = (part.strip() for part in item.split(";"))
+        quality = next((part[2:].strip() for part in parameters if part.startswith("q=")), "1")
+        weight = float(quality) if re.fullmatch(r"[01](\.[0-9]{0,3})?", quality) else 0.0
+        if kind in {"text/csv", "text/*", "application/json", "application/*", "*/*"} and weight > best:
+            best, is_csv = weight, kind.startswith("text/")
+    return is_csv

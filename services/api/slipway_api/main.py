@@ -3,9 +3,10 @@
 import argparse
 import contextlib
 import os
+import re
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import FrameType
 
 from slipway_api.account_snapshot import SignedSnapshotFile
@@ -18,6 +19,7 @@ from slipway_api.metrics import Metrics
 from slipway_api.passwords import Passwords
 from slipway_api.predictions import Predictions, PredictionStore
 from slipway_api.rates import PredictionRate
+from slipway_api.routers.scoring import SAGEMAKER_PATHS
 from slipway_api.server import listening, run
 from slipway_api.serving.bundle_cache import BundleCache
 from slipway_api.serving.loader import Loader
@@ -29,16 +31,23 @@ from slipway_api.settings import ApiSettings
 from slipway_api.shipping import ShipperProcess, ship
 from slipway_api.state import Services
 from slipway_api.tokens import Tokens
-from slipway_core.errors import SlipwayError
+from slipway_core.errors import ConfigurationError, SlipwayError
 from slipway_core.logging import configure_logging
+from slipway_core.policy import new_key
 from slipway_core.registry import Registry
 from slipway_core.settings import load_settings
 
 REGISTRY_TIMEOUT_SECONDS = 5.0
 
 
-def build(settings: ApiSettings, registry: Registry) -> Front:
-    """Build the services over a registry, and what answers requests over the services."""
+def build(settings: ApiSettings, registry: Registry, tokenless: frozenset[str] = frozenset()) -> Front:
+    """Build the services over a registry, and what answers requests over the services.
+
+    Args:
+        settings: the API's settings.
+        registry: what models come from.
+        tokenless: paths that need no token here, though they do elsewhere.
+    """
     metrics = Metrics()
     key = settings.secret_key.get_secret_value()
     loader = Loader(registry, BundleCache(settings.cache_dir), allow_unverified=settings.allow_unverified_models)
@@ -86,18 +95,24 @@ def build(settings: ApiSettings, registry: Registry) -> Front:
         live_metrics=LiveMetrics(
             predictions, metrics, window_seconds=settings.live_window_seconds, journal=settings.journal_dir
         ),
+        tokenless=tokenless,
     )
     return Front(create_app(services), services)
 
 
-def worker() -> Front:
+def worker(tokenless: frozenset[str] = frozenset()) -> Front:
     """Build what one of several workers runs, from the environment that it was started with."""
     settings = load_settings(ApiSettings)
     configure_logging(settings.log_level, settings.log_format)
-    return build(settings, settings.open_registry(REGISTRY_TIMEOUT_SECONDS))
+    return build(settings, settings.open_registry(REGISTRY_TIMEOUT_SECONDS), tokenless)
 
 
-def serve(settings: ApiSettings) -> None:
+def sagemaker_worker() -> Front:
+    """Build what one of several workers runs in a container of SageMaker's."""
+    return worker(SAGEMAKER_PATHS)
+
+
+def serve(settings: ApiSettings, tokenless: frozenset[str] = frozenset()) -> None:
     """Listen until a signal ends it; requests under way are answered first.
 
     Raises:
@@ -112,7 +127,8 @@ def serve(settings: ApiSettings) -> None:
     ):
         shipper.start()
         try:
-            run(settings, listener, lambda: build(settings, registry))
+            make_worker = sagemaker_worker if tokenless else worker
+            run(settings, listener, lambda: build(settings, registry, tokenless), make_worker)
         finally:
             shipper.stop()
 
@@ -121,8 +137,26 @@ def _end(_number: int, _frame: FrameType | None) -> None:
     raise SystemExit(os.EX_OK)
 
 
+def sagemaker_variables(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that SageMaker's contract fixes, and a key for this service where none is given.
+
+    See "Use Your Own Inference Code with Hosting Services" in Amazon SageMaker's guide; a pipeline of containers names
+    another port than 8080.
+
+    Raises:
+        ConfigurationError: that port is none.
+    """
+    port = environ.get("SAGEMAKER_BIND_TO_PORT") or "8080"
+    if not re.fullmatch("[0-9]{1,5}", port):
+        raise ConfigurationError("SAGEMAKER_BIND_TO_PORT is no port: leave it out, or write a number")
+    variables = {"SLIPWAY_HOST": "0.0.0.0", "SLIPWAY_PORT": port}  # noqa: S104  # as the contract asks
+    if not environ.get("SECRET_KEY") and not environ.get("SECRET_KEY_FILE"):
+        variables["SECRET_KEY"] = new_key()
+    return variables
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run `slipway-api serve`, `slipway-api migrate` or `slipway-api check`; `__main__` runs `slipway-api ship`."""
+    """Run `slipway-api serve`, `sagemaker`, `migrate` or `slipway-api check`; `__main__` runs `slipway-api ship`."""
     parser = argparse.ArgumentParser(prog="slipway-api", description="Slipway's inference API.")
     commands = parser.add_subparsers(dest="command", required=True)
     serving = commands.add_parser("serve", help="Listen and answer.")
@@ -130,16 +164,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     serving.add_argument(
         "--forwarded-allow-ips", help="Whose X-Forwarded-* headers are believed (FORWARDED_ALLOW_IPS)."
     )
+    commands.add_parser("sagemaker", help="Listen where SageMaker asks: it authenticates /ping and /invocations.")
     commands.add_parser("migrate", help="Bring the database's tables up to date.")
     commands.add_parser("ship", help="Take the journal of predictions to the database; `serve` does so by itself.")
     commands.add_parser("check", help="Say whether the settings are right, and start nothing.")
     given = vars(parser.parse_args(arguments))
     command = given.pop("command")
-    # Workers read the environment, too.
+    # Workers and the shipper read the environment, too.
     for name, variable in {"workers": "SLIPWAY_WORKERS", "forwarded_allow_ips": "FORWARDED_ALLOW_IPS"}.items():
         if given.get(name) is not None:
             os.environ[variable] = given[name]
     try:
+        if command == "sagemaker":
+            os.environ.update(sagemaker_variables(os.environ))
         settings = load_settings(ApiSettings)
         configure_logging(settings.log_level, settings.log_format)
         if command == "check":
@@ -151,7 +188,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         elif command == "ship":  # without its options, which `__main__` hands over before it imports all of this
             ship(settings)
         else:
-            serve(settings)
+            serve(settings, SAGEMAKER_PATHS if command == "sagemaker" else frozenset())
     except SlipwayError as error:
         print(f"Error: {error}", file=sys.stderr)
         raise SystemExit(1) from error

@@ -9,7 +9,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from slipway_api.problems import PROBLEM_JSON, ProblemDetails
+from slipway_api.problems import PROBLEM_JSON, OpenInferenceError, ProblemDetails
 
 Responses = dict[int | str, dict[str, Any]]
 
@@ -33,6 +33,18 @@ _MEANINGS: Mapping[int, tuple[str, str]] = {
 def errors(*statuses: int) -> Responses:
     """Return the `responses` of a route that may answer these statuses."""
     return {status: _response(status) for status in statuses}
+
+
+def open_inference_errors(*statuses: int) -> Responses:
+    """Return the `responses` of a route below `/v2` that may answer these statuses."""
+    found = errors(*statuses)
+    for status, answer in found.items():
+        content = {
+            "schema": {"$ref": f"#/components/schemas/{OpenInferenceError.__name__}"},
+            "example": {"error": _MEANINGS[int(status)][1]},
+        }
+        answer["content"] = {"application/json": content}
+    return found
 
 
 def _response(status: int) -> dict[str, Any]:
@@ -82,7 +94,10 @@ def install(app: FastAPI, *, described: Sequence[APIRouter], bodies: Sequence[ty
                 tags=app.openapi_tags,
             )
             _, definitions = models_json_schema(
-                [(ProblemDetails, "serialization"), *((model, "validation") for model in bodies)],
+                [
+                    *((error, "serialization") for error in (ProblemDetails, OpenInferenceError)),
+                    *((model, "validation") for model in bodies),
+                ],
                 ref_template="#/components/schemas/{model}",
             )
             schemas = document.setdefault("components", {}).setdefault("schemas", {})
@@ -92,7 +107,8 @@ def install(app: FastAPI, *, described: Sequence[APIRouter], bodies: Sequence[ty
                 schemas.pop(name, None)
             # It adds the answer that goes with it to every route with a parameter, too; ours are text and cannot fail.
             for operation in [one for path in document["paths"].values() for one in path.values()]:
-                if "application/json" in operation["responses"].get("422", {}).get("content", {}):
+                content = operation["responses"].get("422", {}).get("content", {})
+                if "HTTPValidationError" in str(content.get("application/json")):
                     del operation["responses"]["422"]
             app.openapi_schema = document
         return app.openapi_schema

@@ -7,7 +7,7 @@ routes in `routers/` describe the same calls to OpenAPI.
 import re
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final
@@ -19,6 +19,7 @@ from slipway_api.content import media_type
 from slipway_api.problems import error_response, problem_response
 from slipway_api.protocols.base import Answered, Incoming, Payload, Read
 from slipway_api.security import identify, may_predict
+from slipway_api.serving.model_store import ModelStore
 from slipway_api.serving.served_model import ServedModel
 from slipway_api.state import Services
 from slipway_core.errors import SlipwayError
@@ -41,11 +42,13 @@ class PredictionPath:
             model's.
         read: understands what clients of its protocol send.
         is_public: whether it needs no token.
+        find: from a name and a version to the model that answers.
     """
 
     path: str
     read: Read
     is_public: bool = False
+    find: Callable[[ModelStore, str, str | None], ServedModel] = ModelStore.get
     pattern: re.Pattern[str] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -101,12 +104,12 @@ class PredictionPaths:
         services = self._services
         began = time.perf_counter()
         user_id = NOBODY
-        if not path.is_public:
+        if not path.is_public and path.path not in services.tokenless:
             caller = await identify(services, header(scope, b"authorization"))
             may_predict(caller)
             services.rate.take(caller.id)
             user_id = caller.id
-        model = services.models.get(asked.get("name", services.models.default_model), asked.get("version"))
+        model = path.find(services.models, asked.get("name", services.models.default_model), asked.get("version"))
         incoming = Incoming(
             body=await read_body(scope, receive, services.settings.max_body_bytes),
             content_type=media_type(header(scope, b"content-type").decode("latin-1")),

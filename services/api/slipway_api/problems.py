@@ -72,6 +72,12 @@ class ProblemDetails(BaseModel):
     errors: list[ProblemItem] = Field(description="The places that are wrong, if there are any.")
 
 
+class OpenInferenceError(BaseModel):
+    """An error, as the Open Inference Protocol has it."""
+
+    error: str = Field(description="What is wrong, and what to do.")
+
+
 def problem_response(
     scope: Mapping[str, Any],
     status: int,

@@ -21,23 +21,28 @@ from slipway_core.errors import ConfigurationError
 
 SHUTDOWN_SECONDS = 10
 METRICS_FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
-# What a worker process imports and calls for its application.
-WORKER = "slipway_api.main:worker"
 
 
-def run(settings: ApiSettings, listener: socket.socket, make_app: Callable[[], ASGIApp]) -> None:
+def run(
+    settings: ApiSettings,
+    listener: socket.socket,
+    make_app: Callable[[], ASGIApp],
+    make_worker: Callable[[], ASGIApp],
+) -> None:
     """Answer until a signal ends it; requests under way are answered first.
 
     Args:
         settings: how many workers.
         listener: where clients come in.
         make_app: called once, where one process is enough.
+        make_worker: a function of a module, which each of several workers imports and calls.
     """
     if settings.workers == 1:
         uvicorn.Server(_config(settings, make_app())).run(sockets=[listener])
     else:
         with _metrics_folder():
-            _Workers(_config(settings, WORKER), [listener]).run()
+            app = f"{make_worker.__module__}:{make_worker.__name__}"
+            _Workers(_config(settings, app), [listener]).run()
 
 
 class _Workers(Multiprocess):

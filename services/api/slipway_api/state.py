@@ -21,7 +21,11 @@ from slipway_api.tokens import Tokens
 
 @dataclass(frozen=True)
 class Services:
-    """The parts that requests share."""
+    """The parts that requests share.
+
+    Attributes:
+        tokenless: paths that need no token here, though they do elsewhere: SageMaker authenticates before them.
+    """
 
     settings: ApiSettings
     metrics: Metrics
@@ -36,6 +40,7 @@ class Services:
     prediction_log: PredictionLog
     predictions: Predictions
     live_metrics: LiveMetrics
+    tokenless: frozenset[str] = frozenset()
 
 
 # `async`, though nothing is awaited: FastAPI would run a plain function in a thread, at every request.

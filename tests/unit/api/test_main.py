@@ -11,10 +11,12 @@ import structlog
 import uvicorn
 from sqlalchemy import inspect
 
-from slipway_api.main import main
+from slipway_api.main import main, sagemaker_variables
 from slipway_core.database import connect
 from support.api import SECRET_KEY
 from support.servers import free_port
+
+EVERY_ADDRESS = "0.0.0.0"  # noqa: S104
 
 
 @pytest.fixture(autouse=True)
@@ -124,6 +126,36 @@ def test_serve_listens_where_it_is_told(servers: list[FakeServer], monkeypatch: 
     assert server.answered_connect
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(server.address, timeout=5)
+
+
+def test_under_sagemaker_it_listens_to_every_address_with_a_key_of_its_own(
+    servers: list[FakeServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = free_port()
+    monkeypatch.delenv("SECRET_KEY")
+    monkeypatch.setenv("SLIPWAY_HOST", "127.0.0.1")
+    monkeypatch.setenv("SAGEMAKER_BIND_TO_PORT", str(port))
+
+    main(["sagemaker"])
+
+    [server] = servers
+    assert server.address == (EVERY_ADDRESS, port)
+    assert server.config.app.services.tokenless == {"/ping", "/invocations"}  # type: ignore[union-attr]
+
+
+def test_under_sagemaker_the_port_is_8080_and_a_key_that_is_given_holds() -> None:
+    environment = {"SECRET_KEY": SECRET_KEY}
+
+    assert sagemaker_variables(environment) == {"SLIPWAY_HOST": EVERY_ADDRESS, "SLIPWAY_PORT": "8080"}
+    assert sagemaker_variables({}).keys() == {"SLIPWAY_HOST", "SLIPWAY_PORT", "SECRET_KEY"}
+
+
+def test_serve_needs_a_token_for_everything(servers: list[FakeServer], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLIPWAY_PORT", "0")
+
+    main(["serve"])
+
+    assert servers[0].config.app.services.tokenless == frozenset()  # type: ignore[union-attr]
 
 
 def test_serve_gives_requests_under_way_time_and_hides_what_it_is_made_of(

@@ -13,6 +13,7 @@ from support.api import PASSWORD, RunningApi
 
 JSON = "application/json"
 PROBLEM_JSON = "application/problem+json"
+OPEN_INFERENCE = {"inputs": [{"name": "X", "shape": [1, 4], "datatype": "FP32", "data": [5.1, 3.5, 1.4, 0.2]}]}
 ROUTES = {
     ("get", "/"),
     ("post", "/token"),
@@ -38,6 +39,17 @@ ROUTES = {
     ("get", "/health/live"),
     ("get", "/health/ready"),
     ("get", "/metrics"),
+    ("get", "/v2"),
+    ("get", "/v2/health/live"),
+    ("get", "/v2/health/ready"),
+    ("get", "/v2/models/{name}"),
+    ("get", "/v2/models/{name}/ready"),
+    ("post", "/v2/models/{name}/infer"),
+    ("get", "/v2/models/{name}/versions/{version}"),
+    ("get", "/v2/models/{name}/versions/{version}/ready"),
+    ("post", "/v2/models/{name}/versions/{version}/infer"),
+    ("get", "/ping"),
+    ("post", "/invocations"),
 }
 PUBLIC = {
     ("get", "/"),
@@ -45,6 +57,16 @@ PUBLIC = {
     ("get", "/health/live"),
     ("get", "/health/ready"),
     ("get", "/metrics"),
+    ("get", "/v2"),
+    ("get", "/v2/health/live"),
+    ("get", "/v2/health/ready"),
+}
+# They answer 503 in the shape of their 200.
+READINESS = {
+    ("get", "/health/ready"),
+    ("get", "/v2/health/ready"),
+    ("get", "/v2/models/{name}/ready"),
+    ("get", "/v2/models/{name}/versions/{version}/ready"),
 }
 
 
@@ -103,10 +125,12 @@ def test_all_but_the_public_routes_need_a_token(document: dict[str, Any]) -> Non
 def test_every_error_is_problem_details(document: dict[str, Any]) -> None:
     for route, operation in operations(document):
         for status, response in operation["responses"].items():
-            if int(status) >= 400 and (route, status) != (("get", "/health/ready"), "503"):
-                assert list(response["content"]) == [PROBLEM_JSON], (route, status)
-                schema = response["content"][PROBLEM_JSON]["schema"]
-                assert schema == {"$ref": "#/components/schemas/ProblemDetails"}
+            if int(status) < 400 or (route in READINESS and status == "503"):
+                continue
+            is_v2 = route[1].startswith("/v2")
+            kind, name = (JSON, "OpenInferenceError") if is_v2 else (PROBLEM_JSON, "ProblemDetails")
+            assert list(response["content"]) == [kind], (route, status)
+            assert response["content"][kind]["schema"] == {"$ref": f"#/components/schemas/{name}"}
 
 
 def test_nothing_is_left_of_the_errors_that_are_not_ours(document: dict[str, Any]) -> None:
@@ -160,11 +184,21 @@ def test_the_schema_of_a_request_refuses_what_is_no_row(document: dict[str, Any]
         check(body, schema, document)
 
 
-def test_the_example_of_a_request_is_answered(api: RunningApi, document: dict[str, Any]) -> None:
-    examples = document["paths"]["/predict"]["post"]["requestBody"]["content"][JSON]["examples"]
+@pytest.mark.parametrize(
+    ("template", "path"),
+    [
+        ("/predict", "/predict"),
+        ("/v2/models/{name}/infer", "/v2/models/iris/infer"),
+        ("/invocations", "/invocations"),
+    ],
+)
+def test_the_example_of_a_request_is_answered(
+    api: RunningApi, document: dict[str, Any], template: str, path: str
+) -> None:
+    examples = document["paths"][template]["post"]["requestBody"]["content"][JSON]["examples"]
 
     for example in examples.values():
-        assert api.post("/predict", role=Role.USER, json=example["value"]).status_code == 200
+        assert api.post(path, role=Role.USER, json=example["value"]).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -194,6 +228,18 @@ def test_the_example_of_a_request_is_answered(api: RunningApi, document: dict[st
         ("get", "/users/me", "/users/me", {}),
         ("patch", "/users/uma", "/users/{name}", {"json": {"role": "user"}}),
         ("delete", "/users/nobody", "/users/{name}", {}),
+        ("get", "/v2", "/v2", {}),
+        ("get", "/v2/health/live", "/v2/health/live", {}),
+        ("get", "/v2/health/ready", "/v2/health/ready", {}),
+        ("get", "/v2/models/iris", "/v2/models/{name}", {}),
+        ("get", "/v2/models/rose", "/v2/models/{name}", {}),
+        ("get", "/v2/models/iris/ready", "/v2/models/{name}/ready", {}),
+        ("get", "/v2/models/iris/versions/1", "/v2/models/{name}/versions/{version}", {}),
+        ("post", "/v2/models/iris/infer", "/v2/models/{name}/infer", {"json": OPEN_INFERENCE}),
+        ("post", "/v2/models/iris/infer", "/v2/models/{name}/infer", {"json": {}}),
+        ("get", "/ping", "/ping", {}),
+        ("post", "/invocations", "/invocations", {"json": {"instances": [[5.1, 3.5, 1.4, 0.2]]}}),
+        ("post", "/invocations", "/invocations", {"json": {}}),
         ("get", "/health/live", "/health/live", {}),
         ("get", "/health/ready", "/health/ready", {}),
     ],

@@ -27,6 +27,10 @@ class Incoming:
     headers: RawHeaders
     max_rows: int
 
+    def header(self, name: bytes) -> bytes:
+        """Return a header's first value, by its name in lower case; empty if there is none."""
+        return next((value for key, value in self.headers if key == name), b"")
+
 
 class Answered(NamedTuple):
     """What a model answered.

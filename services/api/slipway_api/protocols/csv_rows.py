@@ -1,0 +1,86 @@
+"""Rows of CSV (RFC 4180), with a header or without one."""
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from typing import Any
+
+from slipway_api.errors import InvalidInputError, TooLargeError
+from slipway_core.errors import Problem
+
+# No number that a program writes is longer; reading one takes time that grows with its square.
+MAX_DIGITS = 400
+
+
+def named_rows(body: bytes, names: Sequence[str], max_rows: int) -> list[Any]:
+    """Return the rows of a CSV body, each an object by the header's names, or a list where there is no header.
+
+    The first line is a header if it has the features' names, or anything that is no number. Numbers become floats,
+    NaN and infinities too; everything else stays text, for the signature to refuse.
+
+    Args:
+        body: UTF-8, with or without a byte order mark; lines end in LF or CRLF.
+        names: the features' names.
+        max_rows: the most rows that there may be.
+
+    Raises:
+        InvalidInputError: it is not CSV, has no rows, or a line that has not a field for each feature.
+        TooLargeError: there are too many rows.
+    """
+    try:
+        text = body.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise _wrong("the CSV is not UTF-8", "body") from error
+    lines = _lines(text)
+    first = next(lines, None)
+    if first is None:
+        raise _wrong("the CSV is empty: send at least one row", "body")
+    _check_width(first, names, "the CSV's first line has", "body")
+    header = first if _is_header(first, names) else None
+    if header is not None and len(set(header)) != len(header):
+        raise _wrong("the CSV's header names a feature twice", "body")
+    rows: list[Any] = []
+    for line in lines if header is not None else chain((first,), lines):
+        if len(rows) == max_rows:
+            raise TooLargeError(f"the CSV has more than {max_rows} rows, which is the limit; send them in parts")
+        _check_width(line, names, "this row has", "rows", len(rows))
+        values = [_number(field) for field in line]
+        rows.append(values if header is None else dict(zip(header, values, strict=True)))
+    if not rows:
+        raise _wrong("the CSV has a header and no rows: send at least one", "body")
+    return rows
+
+
+def _lines(text: str) -> Iterator[list[str]]:
+    """Yield the fields of each line that is not empty."""
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    try:
+        yield from (line for line in reader if line)
+    except csv.Error as error:
+        message = f"line {reader.line_num} is not CSV: look for a quote that is not closed, or a field without an end"
+        raise _wrong(message, "body") from error
+
+
+def _check_width(fields: Sequence[str], names: Sequence[str], what: str, *loc: str | int) -> None:
+    # Before anything is made of the fields: a line may have millions.
+    if len(fields) != len(names):
+        raise _wrong(f"{what} {len(fields)} fields; expected {len(names)} ({', '.join(names)})", *loc)
+
+
+def _is_header(fields: Sequence[str], names: Sequence[str]) -> bool:
+    return sorted(fields) == sorted(names) or any(isinstance(_number(field), str) for field in fields)
+
+
+def _number(field: str) -> float | str:
+    # Python would take digits of every script, and underscores between them.
+    if not field.isascii() or "_" in field or len(field) > MAX_DIGITS:
+        return field
+    try:
+        return float(field)
+    except ValueError:
+        return field
+
+
+def _wrong(message: str, *loc: str | int) -> InvalidInputError:
+    return InvalidInputError([Problem(loc, message)])

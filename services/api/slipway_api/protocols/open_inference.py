@@ -1,0 +1,286 @@
+"""The Open Inference Protocol v2: `{"inputs": [tensor, …]}` for `{"outputs": [tensor, …]}`, in JSON or binary.
+
+KServe's "Open Inference Protocol, REST", with Triton's "Binary Tensor Data Extension". A tabular model takes one tensor
+under its graph's input name, or one for each feature under the feature's name.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import orjson
+
+from slipway_api.content import check_encoding
+from slipway_api.errors import InvalidInputError, TooLargeError, UnsupportedMediaTypeError
+from slipway_api.protocols.base import Answered, Incoming, Payload, Query
+from slipway_api.protocols.native import parse_json
+from slipway_api.protocols.tensors import Tensor, binary_of, describe, values_of
+from slipway_api.serving.served_model import ServedModel
+from slipway_core.errors import Problem
+from slipway_core.signature import MAX_PROBLEMS, SHOWN
+
+HEADER_LENGTH: Final = b"inference-header-content-length"
+OCTETS: Final = "application/octet-stream"
+# A client of this protocol need not say what it sends; those in use say nothing, or one of these.
+CONTENT_TYPES: Final = frozenset({"", "application/json", OCTETS})
+PLATFORM: Final = "onnx_onnxv1"
+MAX_ID = 256
+MAX_HEADER_DIGITS = 12
+ANY = -1
+
+
+class TensorInfo(NamedTuple):
+    """What the metadata tells of an input or output; -1 in a shape is any number of rows."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """An output that a client wants."""
+
+    name: str
+    is_binary: bool
+
+
+def input_tensors(model: ServedModel) -> list[TensorInfo]:
+    """Return the inputs that make up one request. One tensor for each feature is understood, too."""
+    return [TensorInfo(model.manifest.graph.input, "FP32", (ANY, len(model.signature.names)))]
+
+
+def output_tensors(model: ServedModel) -> list[TensorInfo]:
+    """Return the outputs: a regressor's values; or a classifier's class indices, probabilities and class names."""
+    graph, classes = model.manifest.graph, model.manifest.classes
+    if classes is None or graph.scores is None:
+        return [TensorInfo(graph.label, "FP32", (ANY,))]
+    return [
+        TensorInfo(graph.label, "INT64", (ANY,)),
+        TensorInfo(graph.scores, "FP32", (ANY, len(classes))),
+        TensorInfo(_names_output(model), "BYTES", (ANY,)),
+    ]
+
+
+def _names_output(model: ServedModel) -> str:
+    """Return what the output of class names is called: no graph has it, so its name is ours."""
+    graph = model.manifest.graph
+    name = f"{graph.label}_name"
+    return name if name != graph.scores else f"{name}s"
+
+
+def read(model: ServedModel, incoming: Incoming) -> Query:
+    """Understand a request to infer.
+
+    Raises:
+        UnsupportedMediaTypeError: it is compressed, or of another content type.
+        InvalidInputError: it is not understood, or does not fit the model.
+        TooLargeError: there are too many rows.
+    """
+    check_encoding(incoming.header(b"content-encoding"))
+    if incoming.content_type not in CONTENT_TYPES and not incoming.content_type.endswith("+json"):
+        raise UnsupportedMediaTypeError(
+            f"{incoming.content_type} is not understood here; send `Content-Type: application/json`, or "
+            f"`{OCTETS}` with binary tensors"
+        )
+    head, tail = _split(incoming)
+    request = _parse(head, is_whole=len(head) == len(incoming.body))
+    if not isinstance(request, dict):
+        raise _wrong("the body must be an object with `inputs`", "body")
+    request_id = _request_id(request)
+    wanted = _wanted(request, model)
+    tensors = _tensors(request, len(model.signature.names))
+    is_matrix = _is_matrix(tensors, model)
+    n_rows = _count_rows(tensors, model, is_matrix=is_matrix)
+    if n_rows > incoming.max_rows:
+        raise TooLargeError(f"{str(n_rows)[:SHOWN]} rows are over the limit of {incoming.max_rows}; send them in parts")
+    parts = _parts(tensors, tail)
+    if is_matrix:
+        matrix = values_of(tensors[0], parts[0]).astype(np.float32).reshape(n_rows, -1)
+    else:
+        matrix = np.empty((n_rows, len(tensors)), np.float32)
+        for tensor, part in zip(tensors, parts, strict=True):
+            matrix[:, model.signature.names.index(tensor.name)] = values_of(tensor, part)
+    return Query(matrix, partial(write, wanted, request_id))
+
+
+def write(wanted: Sequence[Wanted], request_id: str | None, answered: Answered) -> Payload:
+    """Return the answer: the outputs that are wanted, in that order, the binary ones after the JSON."""
+    model = answered.model
+    infos = {info.name: info for info in output_tensors(model)}
+    values = _values(answered)
+    outputs, tails = [], []
+    for one in wanted:
+        info, found = infos[one.name], values[one.name]
+        output: dict[str, Any] = {
+            "name": one.name,
+            "datatype": info.datatype,
+            "shape": found.shape if isinstance(found, np.ndarray) else [len(found)],
+        }
+        if one.is_binary:
+            tails.append(binary_of(found))
+            output["parameters"] = {"binary_data_size": len(tails[-1])}
+        else:
+            output["data"] = found.reshape(-1) if isinstance(found, np.ndarray) else found
+        outputs.append(output)
+    body = {
+        "model_name": model.name,
+        "model_version": model.version,
+        **({} if request_id is None else {"id": request_id}),
+        "parameters": {"prediction_id": answered.id},
+        "outputs": outputs,
+    }
+    head = orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
+    if not tails:
+        return Payload(head)
+    headers = ((HEADER_LENGTH, b"%d" % len(head)),)
+    return Payload(b"".join((head, *tails)), OCTETS.encode(), headers)
+
+
+def _values(answered: Answered) -> Mapping[str, Any]:
+    model, (prediction, scores) = answered.model, (answered.outputs.prediction, answered.outputs.scores)
+    graph, classes = model.manifest.graph, model.manifest.classes
+    if classes is None or graph.scores is None or scores is None:
+        return {graph.label: prediction.astype(np.float32, copy=False)}
+    return {
+        graph.label: prediction.astype(np.int64, copy=False),
+        graph.scores: np.ascontiguousarray(scores, dtype=np.float32),
+        _names_output(model): [classes[index] for index in prediction.tolist()],
+    }
+
+
+def _split(incoming: Incoming) -> tuple[bytes, memoryview]:
+    """Return the JSON and the binary bytes after it; without the header that tells them apart, all is JSON."""
+    body, declared = incoming.body, incoming.header(HEADER_LENGTH)
+    if not declared:
+        return body, memoryview(b"")
+    if not declared.isdigit() or len(declared) > MAX_HEADER_DIGITS or int(declared) > len(body):
+        raise _wrong("Inference-Header-Content-Length must be the size of the JSON at the body's start", "body")
+    size = int(declared)
+    return body[:size], memoryview(body)[size:]
+
+
+def _parse(head: bytes, *, is_whole: bool) -> Any:  # noqa: ANN401  # what a client sent may be anything
+    try:
+        return parse_json(head)
+    except InvalidInputError as error:
+        if is_whole:
+            raise
+        # A client that keeps its headers for the next request sends the length of the one before.
+        message = f"the first {len(head)} bytes, as Inference-Header-Content-Length says, are not JSON"
+        raise _wrong(message, "body") from error
+
+
+def _request_id(request: Mapping[str, Any]) -> str | None:
+    given = request.get("id")
+    if given is None:
+        return None
+    if not isinstance(given, str) or len(given) > MAX_ID or not _is_encodable(given):
+        raise _wrong(f"the request's `id` must be text of at most {MAX_ID} characters", "id")
+    return given or None
+
+
+def _is_encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return False
+    return True
+
+
+def _wanted(request: Mapping[str, Any], model: ServedModel) -> list[Wanted]:
+    """Return the outputs that a request names, or all."""
+    is_binary = _flag(request, "binary_data_output", default=False, loc=("parameters",))
+    names = [info.name for info in output_tensors(model)]
+    given = request.get("outputs")
+    if given is None or given == []:
+        return [Wanted(name, is_binary) for name in names]
+    if not isinstance(given, list) or len(given) > len(names):
+        raise _wrong(f"`outputs` must be a list of objects, each naming one of {', '.join(names)}", "outputs")
+    found: list[Wanted] = []
+    for index, item in enumerate(given):
+        name = item.get("name") if isinstance(item, dict) else None
+        if name not in names or name in [one.name for one in found]:
+            raise _wrong(f"each of `outputs` must name another one of {', '.join(names)}", "outputs", index)
+        binary = _flag(item, "binary_data", default=is_binary, loc=("outputs", index, "parameters"))
+        for refused in ("classification", "shared_memory_region"):
+            if refused in (item.get("parameters") or {}):
+                raise _wrong(f"the parameter `{refused}` is not offered here; leave it out", "outputs", index)
+        found.append(Wanted(name, binary))
+    return found
+
+
+def _flag(given: Mapping[str, Any], name: str, *, default: bool, loc: tuple[str | int, ...]) -> bool:
+    parameters = given.get("parameters")
+    if parameters is None:
+        return default
+    if not isinstance(parameters, dict) or not isinstance(parameters.get(name, default), bool):
+        raise _wrong(f"`parameters` must be an object, and `{name}` in it true or false", *loc)
+    flag: bool = parameters.get(name, default)
+    return flag
+
+
+def _tensors(request: Mapping[str, Any], n_features: int) -> list[Tensor]:
+    given = request.get("inputs")
+    if not isinstance(given, list) or not given:
+        raise _wrong("`inputs` must be a list of tensors, at least one", "inputs")
+    if len(given) > n_features:
+        raise _wrong(f"there are {len(given)} inputs, and the model has {n_features} features", "inputs")
+    return [describe(item, ("inputs", index)) for index, item in enumerate(given)]
+
+
+def _is_matrix(tensors: Sequence[Tensor], model: ServedModel) -> bool:
+    """Tell whether all features come as one tensor; if they come one by one, each must be there once."""
+    if len(tensors) == 1 and tensors[0].name == model.manifest.graph.input:
+        return True
+    names = [tensor.name for tensor in tensors]
+    problems = [
+        tensor.problem("is given twice" if tensor.name in names[:index] else "is not one of this model's")
+        for index, tensor in enumerate(tensors)
+        if tensor.name not in model.signature.names or tensor.name in names[:index]
+    ]
+    problems += [Problem(("inputs",), f"the input {n!r} is missing") for n in model.signature.names if n not in names]
+    if problems:
+        [whole] = input_tensors(model)
+        hint = f"send {whole.name!r} of shape [n, {whole.shape[1]}], or one tensor for each feature"
+        last = min(len(problems), MAX_PROBLEMS) - 1
+        problems[last] = Problem(problems[last].loc, f"{problems[last].msg}; {hint}")
+        raise InvalidInputError(problems[:MAX_PROBLEMS])
+    return False
+
+
+def _count_rows(tensors: Sequence[Tensor], model: ServedModel, *, is_matrix: bool) -> int:
+    """Return how many rows the shapes have, once they are found to fit the model."""
+    n_rows, width = tensors[0].shape[0], len(model.signature.names) if is_matrix else 1
+    wanted = f"[n, {width}]" if width > 1 else "[n] or [n, 1]"
+    problems = []
+    for tensor in tensors:
+        if tensor.shape[1:] != (width,) and not (width == 1 and len(tensor.shape) == 1):
+            problems.append(tensor.problem(f"must be of shape {wanted}", "shape"))
+        elif tensor.shape[0] != n_rows:
+            problems.append(tensor.problem(f"must have as many rows as {tensors[0].name!r}", "shape"))
+    if problems:
+        raise InvalidInputError(problems[:MAX_PROBLEMS])
+    return n_rows
+
+
+def _parts(tensors: Sequence[Tensor], tail: memoryview) -> list[memoryview]:
+    """Return each tensor's share of the binary bytes, of which none may be left."""
+    sizes = [tensor.binary_size or 0 for tensor in tensors]
+    if sum(sizes) != len(tail):
+        raise _wrong(
+            f"the `binary_data_size` of all inputs must add up to the {len(tail)} bytes after the JSON, whose size the "
+            "header Inference-Header-Content-Length tells",
+            "inputs",
+        )
+    parts, begin = [], 0
+    for size in sizes:
+        parts.append(tail[begin : begin + size])
+        begin += size
+    return parts
+
+
+def _wrong(message: str, *loc: str | int) -> InvalidInputError:
+    return InvalidInputError([Problem(loc, message)])

@@ -1,0 +1,187 @@
+"""What SageMaker and MLflow send to be scored, for `{"predictions": […]}`: JSON in four forms, or CSV.
+
+MLflow's "Deploy Models: Inference Server Specification", and Amazon SageMaker's "Common data formats for inference".
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
+from itertools import islice
+from typing import Any, Final
+
+import orjson
+
+from slipway_api.content import check_encoding, check_json, prefers_csv
+from slipway_api.errors import InvalidInputError, TooLargeError, UnsupportedMediaTypeError
+from slipway_api.protocols.base import Answered, Incoming, Payload, Query
+from slipway_api.protocols.csv_rows import named_rows
+from slipway_api.protocols.native import parse_json
+from slipway_api.serving.served_model import ServedModel
+from slipway_core.errors import FeaturesError, Problem
+from slipway_core.signature import MAX_PROBLEMS, SHOWN, FloatMatrix
+
+CSV: Final = "text/csv"
+PREDICTION_ID: Final = b"x-prediction-id"
+PARAMS: Final = "params"
+
+Rows = list[Any]
+
+
+def read(model: ServedModel, incoming: Incoming) -> Query:
+    """Understand a request to score rows.
+
+    Raises:
+        UnsupportedMediaTypeError: it is compressed, or neither JSON nor CSV.
+        InvalidInputError: it is not what it says it is, or not one of the four forms.
+        FeaturesError: the rows do not fit the signature.
+        TooLargeError: there are too many rows.
+    """
+    check_encoding(incoming.header(b"content-encoding"))
+    write = partial(write_predictions, as_csv=prefers_csv(incoming.header(b"accept")))
+    if incoming.content_type == CSV:
+        rows = named_rows(incoming.body, model.signature.names, incoming.max_rows)
+        return Query(_matrix(model, rows, lambda row, *name: ("rows", row, *name), incoming.max_rows), write)
+    try:
+        check_json(incoming.content_type)
+    except UnsupportedMediaTypeError as error:
+        raise UnsupportedMediaTypeError(f"{error}, or `{CSV}`") from error
+    form, given = _form(parse_json(incoming.body))
+    rows, place = _FORMS[form](given, model, incoming.max_rows)
+    return Query(_matrix(model, rows, lambda *loc: (form, *place(*loc)), incoming.max_rows), write)
+
+
+def write_predictions(answered: Answered, *, as_csv: bool) -> Payload:
+    """Return what the model's own `predict` would: class indices of a classifier, values of a regressor."""
+    prediction = answered.outputs.prediction
+    headers = ((PREDICTION_ID, str(answered.id).encode()),)
+    if as_csv:
+        lines = "".join(f"{value!s}\n" for value in prediction)
+        return Payload(lines.encode(), b"text/csv; charset=utf-8", headers)
+    body = {"predictions": prediction}
+    return Payload(orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY), headers=headers)
+
+
+def _form(body: Any) -> tuple[str, Any]:  # noqa: ANN401  # what a client sent may be anything
+    """Return which of the four forms a body has, and what is in it."""
+    choice = f"send one of {', '.join(f'`{name}`' for name in _FORMS)}"
+    if not isinstance(body, dict):
+        raise InvalidInputError([Problem(("body",), f"the body must be an object: {choice}")])
+    odd = (name[:SHOWN] for name in body if name not in _FORMS and name != PARAMS)
+    problems = [Problem((name,), f"there is no field {name!r}; {choice}") for name in islice(odd, MAX_PROBLEMS)]
+    if body.get(PARAMS):
+        problems.append(Problem((PARAMS,), "this model takes no `params`; leave them out"))
+    forms = [name for name in _FORMS if name in body]
+    if len(forms) != 1 and not problems:
+        problems.append(Problem(("body",), f"{choice}, and only one"))
+    if problems:
+        raise InvalidInputError(problems[:MAX_PROBLEMS])
+    return forms[0], body[forms[0]]
+
+
+# From the index of a row, and perhaps the name of a feature, to the place in the form.
+Place = Callable[..., tuple[str | int, ...]]
+
+
+def _as_it_is(*loc: str | int) -> tuple[str | int, ...]:
+    return loc
+
+
+def _instances(given: Any, _model: ServedModel, _max_rows: int) -> tuple[Rows, Place]:  # noqa: ANN401
+    return _list(given, "instances"), _as_it_is
+
+
+def _inputs(given: Any, model: ServedModel, max_rows: int) -> tuple[Rows, Place]:  # noqa: ANN401
+    """Understand a tensor, or columns by name."""
+    if not isinstance(given, dict):
+        return _list(given, "inputs"), _as_it_is
+    tensor = model.manifest.graph.input
+    if given.keys() == {tensor} and model.signature.names != (tensor,):
+        return _list(given[tensor], "inputs", tensor), lambda *loc: (tensor, *loc)
+    _check_names(given, model, "inputs")
+    return _from_columns(given, max_rows), lambda row, *name: (*name, row)
+
+
+def _dataframe_split(given: Any, model: ServedModel, max_rows: int) -> tuple[Rows, Place]:  # noqa: ANN401
+    root = "dataframe_split"
+    if not isinstance(given, dict) or not isinstance(given.get("columns"), list):
+        raise _wrong(f"`{root}` must be an object with the lists `columns` and `data`", root)
+    columns, data = given["columns"], _list(given.get("data"), root, "data")
+    if not all(isinstance(name, str) for name in columns) or len(set(columns)) != len(columns):
+        raise _wrong("`columns` must be the features' names, each once", root, "columns")
+    _check_names(columns, model, root, "columns")
+    _check_count(data, max_rows)
+    for index, row in enumerate(data):
+        if not isinstance(row, list) or len(row) != len(columns):
+            raise _wrong(f"a row must be a list of {len(columns)} values, as `columns` is", root, "data", index)
+    return [dict(zip(columns, row, strict=True)) for row in data], lambda *loc: ("data", *loc)
+
+
+def _dataframe_records(given: Any, _model: ServedModel, _max_rows: int) -> tuple[Rows, Place]:  # noqa: ANN401
+    rows = _list(given, "dataframe_records")
+    for index, row in enumerate(rows):
+        if not isinstance(row, dict):
+            raise _wrong("a record must be an object by feature name", "dataframe_records", index)
+    return rows, _as_it_is
+
+
+_FORMS: Mapping[str, Callable[[Any, ServedModel, int], tuple[Rows, Place]]] = {
+    "instances": _instances,
+    "inputs": _inputs,
+    "dataframe_split": _dataframe_split,
+    "dataframe_records": _dataframe_records,
+}
+
+
+def _check_names(given: Collection[str], model: ServedModel, *loc: str) -> None:
+    """Refuse names that are not the features', before a row is made of each."""
+    names = model.signature.names
+    if set(given) != set(names):
+        problems = [Problem((*loc, name), f"the feature {name!r} is missing") for name in names if name not in given]
+        extra = islice((name[:SHOWN] for name in given if name not in names), MAX_PROBLEMS)
+        problems += [Problem((*loc, name), f"there is no feature {name!r} in this model") for name in extra]
+        raise FeaturesError(problems[:MAX_PROBLEMS])
+
+
+def _from_columns(columns: Mapping[str, Any], max_rows: int) -> Rows:
+    """Return columns of equal length as rows; each value may stand in a list of its own."""
+    names = list(columns)
+    for name in names:
+        _check_count(_list(columns[name], "inputs", name), max_rows)
+        if len(columns[name]) != len(columns[names[0]]):
+            raise _wrong("all columns must have as many values as the first", "inputs", name)
+    values = [[_unwrapped(value) for value in columns[name]] for name in names]
+    return [dict(zip(names, row, strict=True)) for row in zip(*values, strict=True)]
+
+
+def _unwrapped(value: Any) -> Any:  # noqa: ANN401
+    return value[0] if isinstance(value, list) and len(value) == 1 else value
+
+
+def _list(given: Any, *loc: str | int) -> Rows:  # noqa: ANN401
+    if not isinstance(given, list) or not given:
+        raise _wrong(f"`{str(loc[-1])[:SHOWN]}` must be a list of at least one", *loc)
+    return given
+
+
+def _check_count(rows: Sequence[Any], max_rows: int) -> None:
+    if len(rows) > max_rows:
+        raise TooLargeError(f"{len(rows)} rows are over the limit of {max_rows}; send them in parts")
+
+
+def _matrix(model: ServedModel, rows: Rows, place: Place, max_rows: int) -> FloatMatrix:
+    """Return rows as (n_rows, n_features) float32, or tell what is wrong with them, each at its place in the form."""
+    _check_count(rows, max_rows)
+    # The signature would take a list of numbers as one row; here each entry is one.
+    odd = [index for index, row in enumerate(rows) if not isinstance(row, list | dict)]
+    if odd:
+        raise FeaturesError(
+            [Problem(place(index), "a row must be a list or an object") for index in islice(odd, MAX_PROBLEMS)]
+        )
+    try:
+        return model.signature.matrix(rows)
+    except FeaturesError as error:
+        raise FeaturesError([Problem(place(*problem.loc[1:]), problem.msg) for problem in error.problems]) from error
+
+
+def _wrong(message: str, *loc: str | int) -> InvalidInputError:
+    # What a client made up is not repeated at any length.
+    return InvalidInputError([Problem(tuple(k[:SHOWN] if isinstance(k, str) else k for k in loc), message)])

@@ -1,0 +1,193 @@
+"""Tensors of the Open Inference Protocol: what a request says of one, its values, and the way back.
+
+Data types and their names: the protocol's "Tensor Data Types". Binary values are little-endian and row-major, and
+BYTES are each preceded by its length as 4 bytes: Triton's "Binary Tensor Data Extension".
+"""
+
+import math
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slipway_api.errors import InvalidInputError
+from slipway_core.errors import Problem
+from slipway_core.signature import FLOAT32_MAX, MAX_PROBLEMS, SHOWN
+
+Values = NDArray[np.float32] | NDArray[np.float64]
+
+NUMBERS: Final[Mapping[str, np.dtype[Any]]] = {
+    "FP16": np.dtype("<f2"),
+    "FP32": np.dtype("<f4"),
+    "FP64": np.dtype("<f8"),
+    **{f"{kind}{8 * size}": np.dtype(f"<{kind[0].lower()}{size}") for kind in ("INT", "UINT") for size in (1, 2, 4, 8)},
+}
+MAX_DIMENSIONS = 2
+_FP16_MAX = float(np.finfo(np.float16).max)
+# Further than any type's limit, and still a float64.
+_BEYOND = 1e300
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """An input whose description is sound; its values are not looked at yet.
+
+    Attributes:
+        loc: its place in the request.
+        name: as the client sent it, cut for messages where it is long.
+        datatype: a key of `NUMBERS`.
+        shape: one or two dimensions, each 1 or more. Their product may be anything.
+        data: the JSON values, if they are there.
+        binary_size: how many of the binary bytes are its, if they are there.
+    """
+
+    loc: tuple[str | int, ...]
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+    data: list[Any] | None
+    binary_size: int | None
+
+    @property
+    def count(self) -> int:
+        """How many values the shape has."""
+        return math.prod(self.shape)
+
+    def problem(self, message: str, *loc: str | int) -> Problem:
+        """Return a problem at a place inside this tensor."""
+        return Problem((*self.loc, *loc), f"the input {self.name[:SHOWN]!r} {message}")
+
+
+def describe(given: Any, loc: tuple[str | int, ...]) -> Tensor:  # noqa: ANN401  # what a client sent may be anything
+    """Read what a request says of an input.
+
+    Raises:
+        InvalidInputError: it is not sound, or of a kind that no tabular model takes.
+    """
+    if not isinstance(given, dict) or not isinstance(given.get("name"), str):
+        raise InvalidInputError([Problem(loc, "an input must be an object with `name`, `shape` and `datatype`")])
+    shape, datatype, data = given.get("shape"), given.get("datatype"), given.get("data")
+    parameters = given.get("parameters")
+    parameters = {} if parameters is None else parameters
+    name = given["name"]
+    tensor = Tensor(loc, name, "", (), None, None)
+    if not isinstance(parameters, dict):
+        raise InvalidInputError([tensor.problem("has `parameters` that are no object", "parameters")])
+    if "shared_memory_region" in parameters:
+        message = "is in shared memory, which is not offered here; send its values"
+        raise InvalidInputError([tensor.problem(message, "parameters")])
+    if not isinstance(datatype, str) or datatype not in NUMBERS:
+        raise InvalidInputError([tensor.problem(f"must have one of the datatypes {', '.join(NUMBERS)}", "datatype")])
+    if not (isinstance(shape, list) and 1 <= len(shape) <= MAX_DIMENSIONS and all(_is_size(n) for n in shape)):
+        message = "must have a shape of one or two dimensions, each 1 or more"
+        raise InvalidInputError([tensor.problem(message, "shape")])
+    size = parameters.get("binary_data_size")
+    if size is not None and (type(size) is not int or size < 0):
+        raise InvalidInputError([tensor.problem("has a `binary_data_size` that is no size", "parameters")])
+    if (data is None) == (size is None):
+        message = "must have either `data` or the parameter `binary_data_size`"
+        raise InvalidInputError([tensor.problem(message)])
+    if data is not None and not isinstance(data, list):
+        raise InvalidInputError([tensor.problem("must have a list as its `data`", "data")])
+    return Tensor(loc, name, datatype, tuple(shape), data, size)
+
+
+def _is_size(given: object) -> bool:
+    return type(given) is int and given >= 1
+
+
+def values_of(tensor: Tensor, binary: memoryview) -> Values:
+    """Return a tensor's values, flat. Its shape must have been found fit for the model: that much memory is taken.
+
+    Args:
+        tensor: what the request says of it.
+        binary: its binary bytes, if that is how it was sent.
+
+    Raises:
+        InvalidInputError: there are more or fewer than its shape says, or some are no numbers that a model takes:
+            NaN, infinities, and what is beyond float32 or the tensor's own type.
+    """
+    values = _from_json(tensor) if tensor.data is not None else _from_binary(tensor, binary)
+    _check(tensor, values)
+    if tensor.datatype == "FP16" and tensor.data is not None:
+        return values.astype(np.float16).astype(np.float32)
+    return values
+
+
+def _from_binary(tensor: Tensor, binary: memoryview) -> Values:
+    dtype = NUMBERS[tensor.datatype]
+    if len(binary) != (needed := tensor.count * dtype.itemsize):
+        message = f"has {len(binary)} binary bytes, but {tensor.datatype} of shape {_text(tensor.shape)} needs {needed}"
+        raise InvalidInputError([tensor.problem(message, "parameters")])
+    values = np.frombuffer(binary, dtype)
+    if tensor.datatype in {"FP16", "FP32"}:
+        return values.astype(np.float32)
+    # Integers go by way of float64, as JSON's do, so that both are rounded alike.
+    return values.astype(np.float64)
+
+
+def _from_json(tensor: Tensor) -> Values:
+    flat = _flat(tensor)
+    if not set(map(type, flat)) <= {int, float}:
+        places = [i for i, value in enumerate(flat) if type(value) not in {int, float}]
+        raise InvalidInputError(_problems(tensor, places, "must be a number"))
+    try:
+        return np.array(flat, dtype=np.float64)
+    except OverflowError:  # an integer of hundreds of digits
+        return np.array([min(max(value, -_BEYOND), _BEYOND) for value in flat], dtype=np.float64)
+
+
+def _flat(tensor: Tensor) -> list[Any]:
+    data = tensor.data or []
+    if len(tensor.shape) > 1 and any(isinstance(row, list) for row in data):
+        n_rows, n_columns = tensor.shape
+        if len(data) != n_rows or not all(isinstance(row, list) and len(row) == n_columns for row in data):
+            message = f"has `data` that is not of its shape {_text(tensor.shape)}"
+            raise InvalidInputError([tensor.problem(message, "data")])
+        return [value for row in data for value in row]
+    if len(data) != tensor.count:
+        message = f"has {len(data)} values, but its shape {_text(tensor.shape)} needs {tensor.count}"
+        raise InvalidInputError([tensor.problem(message, "data")])
+    return data
+
+
+def _check(tensor: Tensor, values: Values) -> None:
+    finite = np.isfinite(values)
+    if not finite.all():
+        message = "must be a finite number, not NaN or infinity"
+        raise InvalidInputError(_problems(tensor, np.flatnonzero(~finite).tolist(), message))
+    dtype = NUMBERS[tensor.datatype]
+    if dtype.kind == "f":
+        limit = _FP16_MAX if tensor.datatype == "FP16" else FLOAT32_MAX
+        wrong, message = np.abs(values) > limit, f"is too large for {'FP16' if limit == _FP16_MAX else 'FP32'}"
+    else:
+        limits = np.iinfo(dtype)
+        wrong = (values < float(limits.min)) | (values > float(limits.max)) | (values != np.floor(values))
+        message = f"is no {tensor.datatype}"
+    if wrong.any():
+        raise InvalidInputError(_problems(tensor, np.flatnonzero(wrong).tolist(), message))
+
+
+def _problems(tensor: Tensor, places: Sequence[int], message: str) -> list[Problem]:
+    found = []
+    for place in places[:MAX_PROBLEMS]:
+        index = [place] if len(tensor.shape) == 1 else list(divmod(place, tensor.shape[1]))
+        found.append(tensor.problem(f"at {_text(index)} {message}", "data", *index))
+    return found
+
+
+def _text(numbers: Sequence[int]) -> str:
+    # What a client made up is not repeated at any length.
+    return f"[{', '.join(str(number)[:SHOWN] for number in numbers)}]"
+
+
+def binary_of(values: NDArray[Any] | Sequence[str]) -> bytes:
+    """Return an output's values as binary bytes: numbers as they are, text as BYTES."""
+    if isinstance(values, np.ndarray):
+        return values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes()
+    encoded = {text: text.encode() for text in set(values)}
+    framed = {text: struct.pack("<I", len(content)) + content for text, content in encoded.items()}
+    return b"".join([framed[text] for text in values])
