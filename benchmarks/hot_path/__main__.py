@@ -1,7 +1,7 @@
 """What a prediction costs beyond what it must, measured on the real service with a forest of iris.
 
-The server has one core, the client another; everything that a user has is on: token, validation, metrics. What is
-compared takes turns within one run, as the machine is never twice the same. Run by `make bench-hot-path`.
+The server has one core, its shipper and the client another; everything that a user has is on: token, validation,
+metrics, log. What is compared takes turns within one run, as the machine is never twice the same. `make bench` runs it.
 """
 
 import argparse
@@ -23,6 +23,7 @@ import orjson
 from benchmarks.hot_path.client import Load, load, request
 from benchmarks.servers import free_port, is_up, process, report, wait_until
 
+from slipway_api.serving.journal import SUFFIX
 from slipway_core.bundle import MODEL_FILE, Manifest
 from slipway_core.graph import Graph
 
@@ -41,6 +42,7 @@ class Server:
     pid: int
     port: int
     token: str = ""
+    journal: Path = Path()
 
     @property
     def headers(self) -> dict[str, str]:
@@ -51,10 +53,21 @@ class Server:
         """Return a request for a prediction."""
         return request("/predict", json.dumps({"features": features}).encode(), self.headers)
 
-    def cpu_seconds(self) -> float:
-        """Return what its process has used of a core so far."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    def shipper(self) -> int:
+        """Return the process that ships its predictions."""
+        tasks = Path(f"/proc/{self.pid}/task").iterdir()  # of the thread that has started it
+        children = [child for task in tasks for child in (task / "children").read_text(encoding="ascii").split()]
+        return next(int(child) for child in children if b"ship" in Path(f"/proc/{child}/cmdline").read_bytes())
+
+    def backlog(self) -> int:
+        """Return how many bytes of its journal are not in the database yet."""
+        return sum(path.stat().st_size for path in self.journal.iterdir() if path.suffix == SUFFIX)
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return what a process has used of a core so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager
@@ -90,8 +103,8 @@ def api(folder: Path, registry: str, name: str, **variables: str) -> Iterator[Se
         "MLFLOW_TRACKING_URI": registry,
         "SLIPWAY_ADMIN_PASSWORD": PASSWORD,
         "SLIPWAY_CACHE_DIR": str(folder / f"{name}-cache"),
+        "SLIPWAY_JOURNAL_DIR": str(folder / f"{name}-journal"),
         "SLIPWAY_PORT": str(port),
-        "SLIPWAY_LOG_LEVEL": "info",
         **variables,
     }
     program = str(PROGRAMS / "slipway-api")
@@ -100,7 +113,9 @@ def api(folder: Path, registry: str, name: str, **variables: str) -> Iterator[Se
         url = f"http://127.0.0.1:{port}"
         wait_until(lambda: is_up(f"{url}/health/ready"))
         wait_until(lambda: _logged_in(url).is_success)
-        yield Server(pid, port, _logged_in(url).json()["access_token"])
+        server = Server(pid, port, _logged_in(url).json()["access_token"], folder / f"{name}-journal")
+        os.sched_setaffinity(server.shipper(), {CLIENT_CORE})
+        yield server
 
 
 @contextmanager
@@ -122,11 +137,11 @@ def measured(server: Server, messages: list[bytes], seconds: float) -> tuple[Loa
 
     Every answer must be 200: a fast refusal is no prediction.
     """
-    before = server.cpu_seconds()
+    before = cpu_seconds(server.pid)
     result = load(server.port, messages, CONNECTIONS, seconds=seconds)
     if set(result.statuses) != {200}:
         raise SystemExit(f"not every request was answered: {result.statuses}")
-    return result, (server.cpu_seconds() - before) / sum(result.statuses.values())
+    return result, (cpu_seconds(server.pid) - before) / sum(result.statuses.values())
 
 
 def measure_single_rows(ours: Server, theirs: Server, rounds: int, seconds: float) -> None:
@@ -177,6 +192,38 @@ def measure_many_rows(ours: Server, cache: Path, rounds: int) -> None:
     report("orjson + graph + orjson alone take of that", statistics.median(shares) * 100, "%")
 
 
+def measure_log(logging: Server, silent: Server, rounds: int, seconds: float) -> None:
+    """Compare the CPU of the API's process with the prediction log and without; tell the shipper's beside it."""
+    shares, shipped = [], []
+    shipper = logging.shipper()
+    for _ in range(rounds):
+        _, without = measured(silent, [silent.predict(ROW)], seconds)
+        before = cpu_seconds(shipper)
+        result, cost = measured(logging, [logging.predict(ROW)], seconds)
+        wait_until(lambda: not logging.backlog())
+        shipped.append((cpu_seconds(shipper) - before) / sum(result.statuses.values()))
+        shares.append(cost / without - 1)
+    report("the prediction log: CPU of the API's process, more by", statistics.median(shares) * 100, "%")
+    report("the prediction log: CPU of the shipper, a request", statistics.median(shipped) * 1e6, "µs")
+
+
+def measure_wrong_passwords(ours: Server, rounds: int, seconds: float) -> None:
+    """Compare predictions alone with predictions during 1,000 wrong passwords."""
+    shares = []
+    for number in range(rounds):
+        calm, _ = measured(ours, [ours.predict(ROW)], seconds)
+        attack = subprocess.Popen(  # noqa: S603
+            [sys.executable, "-m", "benchmarks.hot_path.attack", str(ours.port), str(number)], stdout=subprocess.PIPE
+        )
+        answered, began = 0, time.perf_counter()
+        while attack.poll() is None:
+            result, _ = measured(ours, [ours.predict(ROW)], 0.25)
+            answered += sum(result.statuses.values())
+        shares.append(answered / (time.perf_counter() - began) / calm.per_second)
+    report("predictions during 1,000 wrong passwords, of those in calm", statistics.median(shares) * 100, "%")
+    report("predictions during 1,000 wrong passwords, worst round", min(shares) * 100, "%")
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -187,12 +234,19 @@ def main() -> None:
         raise SystemExit("this needs Linux and two cores: one for the server, one for the client")
     with tempfile.TemporaryDirectory(prefix="slipway-bench-") as name:
         folder = Path(name)
-        with forest(folder) as registry, api(folder, registry, "api") as ours, empty(folder) as theirs:
+        with (
+            forest(folder) as registry,
+            api(folder, registry, "logging") as ours,
+            api(folder, registry, "silent", SLIPWAY_PREDICTION_LOG="false") as silent,
+            empty(folder) as theirs,
+        ):
             os.sched_setaffinity(0, {CLIENT_CORE})
-            for server in (ours, theirs):
+            for server in (ours, silent, theirs):
                 measured(server, [server.predict(ROW)], 1.0)
             measure_single_rows(ours, theirs, given.rounds, given.seconds)
-            measure_many_rows(ours, folder / "api-cache", given.rounds)
+            measure_many_rows(ours, folder / "logging-cache", given.rounds)
+            measure_log(ours, silent, given.rounds, given.seconds)
+            measure_wrong_passwords(ours, min(given.rounds, 3), given.seconds)
 
 
 if __name__ == "__main__":
