@@ -1,8 +1,9 @@
 """What the prediction log's tests begin with: a served model, a log over a folder, a database, a shipper."""
 
 import itertools
+import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ class Journal:
         self.model = model
         self.metrics = Metrics()
         self._count = itertools.count()
-        self.log = PredictionLog(folder, self.metrics, **{"max_bytes": 2**30, **options})
+        self.log = PredictionLog(folder, self.metrics, **{"later": later, "max_bytes": 2**30, **options})
 
     def add(self, rows: Any = ROWS, **changes: Any) -> uuid.UUID:
         """Append the answer to some rows; return its id."""
@@ -66,6 +67,13 @@ class Journal:
 
     def dropped(self) -> float | None:
         return self.metrics.registry.get_sample_value("slipway_prediction_log_dropped_records_total")
+
+
+def later(seconds: float, function: Callable[[], None]) -> None:
+    """Call a function after some seconds, as an event loop would."""
+    timer = threading.Timer(seconds, function)
+    timer.daemon = True
+    timer.start()
 
 
 def records_in(content: bytes) -> list[Record]:

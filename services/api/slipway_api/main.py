@@ -1,6 +1,7 @@
 """The composition root: from the environment to a running server."""
 
 import argparse
+import asyncio
 import contextlib
 import os
 import re
@@ -87,6 +88,7 @@ def build(settings: ApiSettings, registry: Registry, tokenless: frozenset[str] =
         prediction_log=PredictionLog(
             settings.journal_dir,
             metrics,
+            later=lambda seconds, function: asyncio.get_running_loop().call_later(seconds, function),
             max_bytes=settings.journal_max_bytes,
             enabled=settings.prediction_log,
             redacted=settings.redacted_features,

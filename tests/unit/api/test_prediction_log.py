@@ -251,10 +251,18 @@ def test_a_disk_that_fills_up_leaves_no_half_of_a_frame(journal: Journal, monkey
 
 def test_what_waits_for_a_slow_disk_has_a_limit(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("slipway_api.serving.prediction_log.MAX_WAITING_BYTES", 2_000)
-    with journal.log._flushing:  # as while a write does not come back
-        for _ in range(20):
-            journal.add()
+    answers = threading.Event()
+    write = journal.log._writer.write
 
+    def write_late(batches: Any) -> None:
+        answers.wait(30)
+        write(batches)
+
+    monkeypatch.setattr(journal.log._writer, "write", write_late)
+    for _ in range(20):
+        journal.add()
+
+    answers.set()
     journal.log.close()
 
     assert journal.dropped() == 20 - len(journal.records())

@@ -1,13 +1,16 @@
 """The prediction log's way out of a worker: a list, a thread, and a journal on the local disk.
 
-What is appended is written within 20 ms or so by a thread of its own, so that no request waits for a disk, and only
-what a killed process had not yet handed to the system is lost. The shipper takes it from there to the database.
+What is appended is encoded 20 ms later by the event loop, a batch at a time, and written by a thread of its own, so
+that no request waits for a disk, and only what a killed process had not yet handed to the system is lost. The loop
+encodes, as a thread that did would fight with it for the interpreter, at several times the cost. The shipper takes it
+from there to the database.
 """
 
+import queue
 import threading
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -44,6 +47,15 @@ class _Entry(NamedTuple):
     request_id: str
 
 
+class _Batch(NamedTuple):
+    """Encoded records on their way to the disk; without parts it asks the thread to tell when it gets there."""
+
+    parts: "list[tuple[object, _Describe, bytes]]"
+    records: int
+    size_bytes: int
+    written: threading.Event | None = None
+
+
 class PredictionLog:
     """Takes a record of every answered request and writes it to this worker's journal."""
 
@@ -52,6 +64,7 @@ class PredictionLog:
         folder: Path,
         metrics: Metrics,
         *,
+        later: Callable[[float, Callable[[], None]], object],
         max_bytes: int,
         enabled: bool = True,
         redacted: Sequence[str] = (),
@@ -61,23 +74,25 @@ class PredictionLog:
         Args:
             folder: the journal's.
             metrics: counts what is dropped.
+            later: calls a function after some seconds, on the thread that appends.
             max_bytes: how much all files of the folder may hold.
             enabled: False keeps nothing.
             redacted: names of features whose values are not kept; `*` for all.
         """
         self._metrics = metrics
+        self._later = later
         self._enabled = enabled
         self._redacted = frozenset(redacted)
         self._writer = SegmentWriter(folder, max_bytes)
         self._waiting: list[_Entry] = []
-        self._waiting_bytes = 0
-        self._idle = True
-        self._closed = False
-        self._wake = threading.Event()
-        self._closing = threading.Event()
-        self._flushing = threading.Lock()
+        self._is_due = False
+        self._encoding = threading.Lock()
+        # Each is counted by one thread alone; the difference is what waits in memory.
+        self._appended_bytes = 0
+        self._written_bytes = 0
+        self._queue: queue.SimpleQueue[_Batch | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
-        self._starting = threading.Lock()
+        self._closing = False
         self._failing = False
         self._retry_at = 0.0
 
@@ -106,75 +121,80 @@ class PredictionLog:
         """
         if not self._enabled:
             return
-        if self._waiting_bytes > MAX_WAITING_BYTES:
+        if self._appended_bytes - self._written_bytes > MAX_WAITING_BYTES:
             self._metrics.prediction_log_dropped.inc()
             return
-        self._waiting_bytes += matrix.nbytes + RECORD_BYTES
+        self._appended_bytes += matrix.nbytes + RECORD_BYTES
         self._waiting.append(_Entry(model, id, at_ns, user_id, matrix, outputs, latency_seconds, request_id))
-        if self._idle:
-            self._idle = False
-            self._start()
+        if not self._is_due:
+            self._is_due = True
+            self._later(FLUSH_SECONDS, self._hand_over)
 
     def flush(self) -> None:
         """Write what was appended until now. Blocks."""
-        with self._flushing:
-            # The loop may append meanwhile, at the end: each of these is one step to the interpreter.
-            batch = self._waiting[:]
-            del self._waiting[: len(batch)]
-            self._waiting_bytes = sum(entry.matrix.nbytes + RECORD_BYTES for entry in self._waiting)
-            if batch:
-                self._write(batch)
-            elif self._writer.expires_in() <= 0:
-                self._writer.close()
+        self._hand_over()
+        if self._thread is not None:
+            written = threading.Event()
+            self._queue.put(_Batch([], 0, 0, written))
+            written.wait()
 
     def close(self) -> None:
         """Write what there is and end. Blocks; call it after the last request."""
-        self._closing.set()
-        self._wake.set()
+        self._closing = True
+        self._hand_over()
         if self._thread is not None:
+            self._queue.put(None)
             self._thread.join()
-        self.flush()
-        with self._flushing:
-            self._writer.close()
+            self._thread = None
 
-    def _start(self) -> None:
-        if self._thread is None:
-            with self._starting:
-                if self._thread is None:
-                    self._thread = threading.Thread(target=self._run, name="prediction-log", daemon=True)
-                    self._thread.start()
-        self._wake.set()
+    def _hand_over(self) -> None:
+        """Encode what was appended and give it to the thread."""
+        self._is_due = False
+        with self._encoding:
+            # Others may append meanwhile, at the end: each of these is one step to the interpreter.
+            batch = self._waiting[:]
+            del self._waiting[: len(batch)]
+            if not batch:
+                return
+            parts = [part for group in _by_model(batch) for part in self._encode(group)]
+            size_bytes = sum(entry.matrix.nbytes + RECORD_BYTES for entry in batch)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="prediction-log", daemon=True)
+                self._thread.start()
+            self._queue.put(_Batch(parts, len(batch), size_bytes))
 
     def _run(self) -> None:
-        while not self._closing.is_set():
-            if self._waiting:
-                self._closing.wait(FLUSH_SECONDS)
-            else:
-                self._idle = True
-                if not self._waiting:  # else a record came before it could see that we are idle
-                    expires_in = self._writer.expires_in()
-                    self._wake.wait(None if expires_in == float("inf") else max(expires_in, 0.0))
-                self._wake.clear()
-                self._idle = False
-                if self._waiting:
-                    self._closing.wait(FLUSH_SECONDS)
-            self.flush()
+        while True:
+            expires_in = self._writer.expires_in()
+            try:
+                batch = self._queue.get(timeout=None if expires_in == float("inf") else max(expires_in, 0.0))
+            except queue.Empty:
+                self._writer.close()
+                continue
+            if batch is None:
+                self._writer.close()
+                return
+            if batch.parts:
+                self._write(batch)
+            self._written_bytes += batch.size_bytes
+            if batch.written is not None:
+                batch.written.set()
 
-    def _write(self, batch: Sequence[_Entry]) -> None:
-        if self._failing and time.monotonic() < self._retry_at and not self._closing.is_set():
-            self._metrics.prediction_log_dropped.inc(len(batch))
+    def _write(self, batch: _Batch) -> None:
+        if self._failing and time.monotonic() < self._retry_at and not self._closing:
+            self._metrics.prediction_log_dropped.inc(batch.records)
             return
         try:
-            self._writer.write([part for group in _by_model(batch) for part in self._encode(group)])
+            self._writer.write(batch.parts)
         except OSError as error:
-            self._metrics.prediction_log_dropped.inc(len(batch))
+            self._metrics.prediction_log_dropped.inc(batch.records)
             self._retry_at = time.monotonic() + RETRY_SECONDS
             if not self._failing:
                 log.warning("prediction_log_dropping", reason=error.strerror or str(error))
             self._failing = True
             return
         except Exception:  # a fault of ours must end neither the thread nor the predictions
-            self._metrics.prediction_log_dropped.inc(len(batch))
+            self._metrics.prediction_log_dropped.inc(batch.records)
             log.exception("prediction_log_crashed")
             return
         if self._failing:
