@@ -9,7 +9,7 @@ import re
 import time
 import uuid
 from http import HTTPStatus
-from typing import Final
+from typing import Final, NamedTuple
 
 from fastapi import FastAPI
 from prometheus_client import Counter, Histogram
@@ -18,7 +18,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from slipway_api.body import BodyLimit, header
-from slipway_api.errors import DeadlineError, NotReadyError
+from slipway_api.errors import DeadlineError, NotReadyError, TooManyRequestsError
 from slipway_api.metrics import Metrics
 from slipway_api.prediction_endpoint import PredictionPath, PredictionPaths
 from slipway_api.prediction_paths import PREDICTION_PATHS
@@ -35,6 +35,15 @@ QUIET_ROUTES = frozenset({"/health/live", "/health/ready", "/metrics", "/v2/heal
 # These say how the service is, and say it also when it has too much to do.
 UNLIMITED_PATHS = QUIET_ROUTES
 KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+class _Route(NamedTuple):
+    """What a request is counted under that gets no further than here."""
+
+    path: str
+
+
+LOGIN: Final = _Route("/token")
 
 # OWASP Secure Headers Project: what an API answers, so that no browser shows, frames or keeps it.
 SECURITY_HEADERS: Final = (
@@ -99,14 +108,11 @@ class Front:
 
     async def _handle(self, scope: Scope, receive: Receive, answer: "_Answer") -> None:
         try:
-            if self._in_flight > self._max_in_flight and scope["path"] not in UNLIMITED_PATHS:
-                busy = NotReadyError(
-                    f"more than {self._max_in_flight} requests are under way; try again in a moment", 1
-                )
-                await error_response(scope, busy)(scope, receive, answer.send)
-                return
+            self._admit(scope)
             async with asyncio.timeout(self._timeout_seconds):
                 await self._inside(scope, receive, answer.send)
+        except (NotReadyError, TooManyRequestsError) as error:
+            await error_response(scope, error)(scope, receive, answer.send)
         except ClientDisconnect:
             answer.status = CLIENT_CLOSED_REQUEST  # nobody is there to be answered
         except TimeoutError:
@@ -122,6 +128,25 @@ class Front:
             if not answer.is_begun:
                 failed = problem_response(scope, HTTPStatus.INTERNAL_SERVER_ERROR, UNEXPECTED)
                 await failed(scope, receive, answer.send)
+
+    def _admit(self, scope: Scope) -> None:
+        """Send a request away before anything is read of it.
+
+        Raises:
+            NotReadyError: too many are under way.
+            TooManyRequestsError: it is a login, and too many wait for their hash. A flood of passwords must cost those
+                who predict next to nothing.
+        """
+        path = scope["path"]
+        if self._in_flight > self._max_in_flight and path not in UNLIMITED_PATHS:
+            raise NotReadyError(f"more than {self._max_in_flight} requests are under way; try again in a moment", 1)
+        if path == LOGIN.path:
+            try:
+                self.services.passwords.check_room()
+            except TooManyRequestsError:
+                scope["route"] = LOGIN
+                self.services.metrics.logins.labels("throttled").inc()
+                raise
 
 
 class _Answer:
@@ -179,7 +204,9 @@ class RequestMetrics:
             # It is in the prediction log; an event that is not written either would cost as much as its validation.
             tell = log.debug if self._tells_all else None
         else:
-            tell = log.debug if path in QUIET_ROUTES else log.info
+            # What is refused for its number is counted; to tell each would cost more than to refuse it.
+            is_quiet = path in QUIET_ROUTES or status == HTTPStatus.TOO_MANY_REQUESTS
+            tell = log.debug if is_quiet else log.info
         if tell is not None:
             duration_ms = round(seconds * 1000, 3)
             tell("request", method=method, path=scope["path"], status=status, duration_ms=duration_ms)

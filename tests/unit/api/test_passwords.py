@@ -105,3 +105,20 @@ def test_hashes_are_computed_behind_everything_else(passwords: Passwords) -> Non
 
     assert niceness >= NICENESS
     assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) < NICENESS
+
+
+def test_a_hash_waits_for_nothing_and_the_next_one_for_the_thread_to_rest(
+    passwords: Passwords, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr("slipway_api.passwords.time.sleep", slept.append)
+
+    async def twice() -> None:
+        for _ in range(2):
+            await passwords.hash("correct horse")
+
+    asyncio.run(twice())
+
+    first, second = slept
+    assert first == 0
+    assert second > 0
