@@ -44,8 +44,9 @@ format: install-dev ## Format the code, and mend what can be mended.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: install ## Measure starts, memory and a hot swap on this machine.
-	$(BIN)/python benchmarks/embedded_stack.py
+bench: install ## Measure starts, memory, a hot swap, and what a prediction costs, on this machine.
+	$(BIN)/python -m benchmarks.embedded_stack
+	$(BIN)/python -m benchmarks.hot_path
 
 clean: ## Remove the virtual environment and the tools' caches.
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage*

@@ -31,6 +31,7 @@ class UpSettings(ServiceSettings):
     host: str = Field(default="127.0.0.1", description="The address that the API listens on.")
     port: int = Field(default=8000, ge=1, le=65535, description="The port that the API listens on.")
     mlflow_port: int = Field(default=5000, ge=1, le=65535, description="The port that its MLflow listens on.")
+    workers: int = Field(default=1, ge=1, le=64, description="How many processes answer.")
     admin_username: str = Field(default="admin", description="The first administrator's name.")
     admin_password: SecretStr | None = Field(
         default=None, description="The first administrator's password; random where none is given."

@@ -155,3 +155,10 @@ def test_one_database_for_mlflow_and_slipway_is_refused_before_anything_is_made(
     assert "MLFLOW_BACKEND_STORE_URI and DATABASE_URL name one database" in ended.error
     assert "hunter2" not in ended.error
     assert not folder.exists()
+
+
+def test_several_workers_need_a_database_of_their_own(up: Up, folder: Path) -> None:
+    ended = up("--workers=2")
+
+    assert "2 workers need a database that several processes can write: set DATABASE_URL" in ended.error
+    assert not folder.exists()

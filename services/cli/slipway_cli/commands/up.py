@@ -40,6 +40,9 @@ def up(
         list[str] | None,
         typer.Option(help="Train this model if it has no Production version; may be repeated. [iris]"),
     ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="How many processes answer; above 1 with DATABASE_URL alone. [1]", min=1, max=64)
+    ] = None,
     admin_password: Annotated[
         str | None, typer.Option(help="The administrator's password, at the first start; else a random one.")
     ] = None,
@@ -58,6 +61,7 @@ def up(
         "host": host,
         "port": port,
         "mlflow_port": mlflow_port,
+        "workers": workers,
         "admin_password": admin_password,
     }
     settings = load_settings(UpSettings, **{name: value for name, value in given.items() if value is not None})
@@ -79,6 +83,11 @@ def up(
         trainer_command=tuple(command),
         has_own_registry=settings.mlflow_backend_store_uri is not None,
     )
+    if settings.workers > 1 and options.database_url.startswith("sqlite"):
+        raise ConfigurationError(
+            f"{settings.workers} workers need a database that several processes can write: set DATABASE_URL to "
+            "postgresql://USER:PASSWORD@HOST/NAME, or leave --workers out"
+        )
     backend_store_uri(settings, folder)  # refuse before anything is made
     folder.make()
     with folder.locked():
@@ -124,6 +133,7 @@ def _environments(settings: UpSettings, options: StackOptions, home: Home, passw
             "SLIPWAY_DEFAULT_MODEL": options.default_model,
             "SLIPWAY_HOST": options.host,
             "SLIPWAY_PORT": str(options.port),
+            "SLIPWAY_WORKERS": str(settings.workers),
         },
         stores={
             "MLFLOW_BACKEND_STORE_URI": backend_store_uri(settings, home),
