@@ -258,6 +258,7 @@ def database(postgres_url: str) -> str:
     return postgres_url
 
 
+@pytest.mark.slow
 def test_a_prediction_can_be_read_well_within_a_second(
     tmp_path: Path, mlflow_url: str, registered: str, database: str
 ) -> None:
@@ -273,6 +274,7 @@ def test_a_prediction_can_be_read_well_within_a_second(
     assert sorted(waits)[2] < 0.8, waits
 
 
+@pytest.mark.slow
 def test_a_termination_loses_nothing(tmp_path: Path, mlflow_url: str, registered: str, database: str) -> None:
     with serving(tmp_path, mlflow_url, database, registered) as api:
         ids = api.predict(50)
@@ -285,6 +287,7 @@ def test_a_termination_loses_nothing(tmp_path: Path, mlflow_url: str, registered
         assert api.segments() == []
 
 
+@pytest.mark.slow
 def test_a_kill_loses_nothing_that_was_flushed_and_leaves_no_orphan(
     tmp_path: Path, mlflow_url: str, registered: str, database: str
 ) -> None:
@@ -303,6 +306,7 @@ def test_a_kill_loses_nothing_that_was_flushed_and_leaves_no_orphan(
     assert api.segments() == []
 
 
+@pytest.mark.slow
 def test_a_shipper_that_dies_is_started_again_and_nothing_is_twice(
     tmp_path: Path, mlflow_url: str, registered: str, database: str
 ) -> None:
@@ -317,6 +321,7 @@ def test_a_shipper_that_dies_is_started_again_and_nothing_is_twice(
         assert "shipper_ended" in api.log.read_text()
 
 
+@pytest.mark.slow
 def test_what_a_journal_was_left_with_is_shipped_by_the_next_start(
     tmp_path: Path, mlflow_url: str, registered: str, database: str, model: ServedModel
 ) -> None:
@@ -331,6 +336,7 @@ def test_what_a_journal_was_left_with_is_shipped_by_the_next_start(
         wait_for(lambda: ids_in(engine) == left, seconds=30, what="the shipper")
 
 
+@pytest.mark.slow
 def test_while_the_database_is_away_predictions_go_on_and_arrive_later(
     tmp_path: Path, mlflow_url: str, registered: str
 ) -> None:

@@ -15,6 +15,8 @@ from support.api_process import ApiProcess, api_process
 from support.postgres import new_database
 from support.waiting import wait_for
 
+pytestmark = pytest.mark.slow
+
 WORKERS = 2
 ROW = {"features": [5.1, 3.5, 1.4, 0.2]}
 

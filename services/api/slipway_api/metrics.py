@@ -14,6 +14,7 @@ from prometheus_client import (
     Histogram,
     PlatformCollector,
     ProcessCollector,
+    disable_created_metrics,
     generate_latest,
 )
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -26,6 +27,8 @@ class Metrics:
     """Every metric of the service, and the page that Prometheus scrapes."""
 
     def __init__(self) -> None:
+        # A time of creation beside each counter would double what is scraped, and nobody asks for it.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         self._is_shared = "PROMETHEUS_MULTIPROC_DIR" in os.environ
         if not self._is_shared:  # what these tell is of one process
