@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+from support.waiting import wait_for
+
 CLIENTS = 4
 TIMEOUT_SECONDS = 40.0
 SETOSA = [5.1, 3.5, 1.4, 0.2]
@@ -98,12 +100,17 @@ class Load:
     @property
     def sent(self) -> set[str]:
         """The ids of all requests that may have been answered."""
-        return {one.request_id for one in (*self.answers, *self.broken)}
+        return {one.request_id for one in self.answers} | {one.request_id for one in self.broken}
 
     @property
     def longest_seconds(self) -> float:
         """How long the slowest answer took."""
         return max((answer.seconds for answer in self.answers), default=0.0)
+
+    def wait_for_more(self, count: int) -> None:
+        """Wait until so many more predictions are acknowledged."""
+        wanted = len(self.answers) + count
+        wait_for(lambda: len(self.answers) >= wanted, seconds=30, what="the load")
 
     def stop(self) -> None:
         """Let each client end after the request that it has under way."""
