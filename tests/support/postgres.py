@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 from sqlalchemy import create_engine, text
 
@@ -27,11 +28,15 @@ class PostgresServer:
 
     Attributes:
         address: to which a database's name is added.
+        freeze: let all its processes stand still: it listens, and does not answer.
+        thaw: let them go on.
     """
 
     address: str
     stop: Callable[[], None]
     start: Callable[[], None]
+    freeze: Callable[[], None]
+    thaw: Callable[[], None]
 
 
 @contextmanager
@@ -82,11 +87,26 @@ def stoppable_postgres() -> Iterator[PostgresServer]:
             # Such a server keeps what it has committed only if it may write it down.
             run("pg_ctl", "stop", f"--pgdata={data}", f"--mode={mode}", "--wait", "--silent")
 
+        def processes() -> list[psutil.Process]:
+            # The first line is the process id of the one that starts all others.
+            first = psutil.Process(int((data / "postmaster.pid").read_text().split()[0]))
+            return [first, *first.children()]
+
+        def freeze() -> None:
+            processes()[0].suspend()  # first, so that the others do not become more
+            for process in processes()[1:]:
+                process.suspend()
+
+        def thaw() -> None:
+            for process in processes():
+                process.resume()
+
         start()
         try:
-            yield PostgresServer(f"postgresql://slipway@127.0.0.1:{port}", stop, start)
+            yield PostgresServer(f"postgresql://slipway@127.0.0.1:{port}", stop, start, freeze, thaw)
         finally:
             if (data / "postmaster.pid").exists():
+                thaw()
                 stop("immediate")
     finally:
         shutil.rmtree(folder)

@@ -52,6 +52,12 @@ class _Workers(Multiprocess):
         super().__init__(config, sockets)
         self._seen: set[int] = set()
 
+    def terminate_all(self) -> None:
+        # Else whoever comes now is let in by the system, and waits for nobody until the shipper has ended, too.
+        for listener in self.sockets:
+            listener.close()
+        super().terminate_all()
+
     def keep_subprocess_alive(self) -> None:
         super().keep_subprocess_alive()
         alive = {process.pid for process in self.processes if process.pid is not None}
