@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from itertools import chain
+from itertools import chain, islice
 from operator import itemgetter
 from typing import Any
 
@@ -115,11 +115,9 @@ class Signature:
         if isinstance(row, dict):
             if row.keys() != self._name_set:
                 problems += [Problem((*loc, n), f"the feature {n!r} is missing") for n in self.names if n not in row]
-                extra = [name for name in row if name not in self._name_set]
                 # What a client made up is not repeated at any length.
-                problems += [
-                    Problem((*loc, n[:SHOWN]), f"there is no feature {n[:SHOWN]!r} in this model") for n in extra
-                ]
+                extra = islice((name[:SHOWN] for name in row if name not in self._name_set), MAX_PROBLEMS)
+                problems += [Problem((*loc, n), f"there is no feature {n!r} in this model") for n in extra]
                 return []
             row = [row[name] for name in self.names]
         elif not isinstance(row, list):
