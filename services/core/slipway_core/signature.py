@@ -18,6 +18,7 @@ ROOT = "features"
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 NUMBERS = frozenset({float, int})
+ROWS = frozenset({list, dict})
 
 FloatMatrix = NDArray[np.float32]
 
@@ -109,7 +110,7 @@ class Signature:
             raise FeaturesError([Problem((ROOT,), message)])
         if not features:
             raise FeaturesError([Problem((ROOT,), f"{ROOT} is empty: send at least one row")])
-        return features if any(isinstance(row, list | dict) for row in features) else [features]
+        return [features] if ROWS.isdisjoint(map(type, features)) else features
 
     def _row(self, row: Any, loc: tuple[str | int, ...], problems: list[Problem]) -> list[Any]:  # noqa: ANN401
         if isinstance(row, dict):

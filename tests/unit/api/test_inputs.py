@@ -4,8 +4,10 @@ import pytest
 
 from slipway_api.account import Role
 from slipway_api.body import SMALL_BODY_BYTES
+from slipway_api.protocols.native import MAX_LENIENT_BYTES
+from slipway_core.registry.memory import InMemoryRegistry
 from slipway_core.signature import MAX_PROBLEMS
-from support.api import RunningApi
+from support.api import RunningApi, StartApi
 from support.refusals import INPUTS, Apis, Case
 
 FEEDBACK = "/predictions/01939c4e-5f0e-7c3a-9d2b-3a1f0c9d7e55/feedback"
@@ -43,6 +45,16 @@ def test_what_a_client_made_up_is_not_repeated_at_any_length(api: RunningApi, bo
 
     assert answer.status_code == 422
     assert len(answer.content) < 10_000
+
+
+def test_nan_in_a_large_body_is_refused_by_line_and_column(start_api: StartApi, registry: InMemoryRegistry) -> None:
+    api = start_api(registry)
+    content = b'{"features": [5.1, 3.5, NaN, 0.2]' + b" " * MAX_LENIENT_BYTES + b"}"
+
+    answer = api.post("/predict", role=Role.USER, content=content, headers={"Content-Type": "application/json"})
+
+    assert answer.status_code == 422
+    assert answer.json()["detail"] == "the body is not JSON: line 1, column 25"
 
 
 def test_rows_are_counted_whatever_the_first_of_them_is(apis: Apis) -> None:
