@@ -14,6 +14,8 @@ from slipway_api.login_throttle import LoginAttempts
 from slipway_core.logging import get_logger
 
 REFRESH_SECONDS = 2.0
+# A reading that takes longer waits for a database that has fallen silent.
+SILENT_SECONDS = 5.0
 FIRST_LOOK_SECONDS = 5.0
 # A token tells the second in which it was made, and replicas' clocks differ a little.
 CLOCK_DIFFERENCE_SECONDS = 3.0
@@ -135,6 +137,8 @@ class Accounts:
         self._read_at: float | None = None
         # When the last reading began, in seconds since 1970.
         self._read_of = 0.0
+        # When the one that is under way began.
+        self._reading_since: float | None = None
         self._away = False
         self._reason = DATABASE_AWAY
         # Set when the store was opened and looked at once, whatever came of it.
@@ -164,7 +168,7 @@ class Accounts:
     def refresh(self) -> bool:
         """Read all accounts; keep the last ones if the database is away. Returns whether they were read."""
         with self._refreshing:
-            return self._refresh()
+            return self._timed_refresh()
 
     def is_behind(self, user_id: uuid.UUID, version: int, issued: float) -> bool:
         """Tell whether a token may be of an account, or a change of one, that another worker made after our last look.
@@ -177,14 +181,27 @@ class Accounts:
         known = self._known.get(user_id)
         if known is not None and known.version >= version:
             return False
-        return self._read_at is not None and not self._away and self._read_of < issued + CLOCK_DIFFERENCE_SECONDS
+        if self._read_at is None or self._read_of >= issued + CLOCK_DIFFERENCE_SECONDS:
+            return False
+        try:
+            self.check_database()
+        except NotReadyError:  # there is nothing to be read
+            return False
+        return True
 
     def catch_up(self) -> None:
         """Read all accounts, unless somebody else did while this waited for its turn. Blocks."""
         asked = self._wall_clock()
         with self._refreshing:
             if self._read_of < asked:
-                self._refresh()
+                self._timed_refresh()
+
+    def _timed_refresh(self) -> bool:
+        self._reading_since = self._clock()
+        try:
+            return self._refresh()
+        finally:
+            self._reading_since = None
 
     def _refresh(self) -> bool:
         began = self._wall_clock()
@@ -226,9 +243,10 @@ class Accounts:
         """Refuse at once what needs the database while that is known to be away.
 
         Raises:
-            NotReadyError: it did not answer at the last refresh.
+            NotReadyError: it did not answer at the last refresh, or does not at this one.
         """
-        if self._away:
+        since = self._reading_since
+        if self._away or (since is not None and self._clock() - since > SILENT_SECONDS):
             raise NotReadyError(self._reason)
 
     def note(self, account: Account) -> None:

@@ -13,8 +13,7 @@ from slipway_api.account import Role
 from slipway_api.account_events import Action
 from slipway_api.accounts import REFRESH_SECONDS
 from slipway_api.errors import ConflictError, NotReadyError
-from slipway_api.routers import health, login, me, models, open_inference, predictions, scoring, users
-from slipway_api.routers.account_models import BODIES
+from slipway_api.routers import account_models, health, login, me, models, open_inference, predictions, scoring, users
 from slipway_api.serving.watcher import watch
 from slipway_api.state import Services
 from slipway_core.logging import get_logger
@@ -75,7 +74,11 @@ def create_app(services: Services) -> FastAPI:
     for part in (predictions, models, login, me, users, health, open_inference, scoring):
         app.include_router(part.router)
     problems.install(app)
-    openapi.install(app, described=prediction_paths.ROUTERS, bodies=[*BODIES, *prediction_paths.BODIES])
+    openapi.install(
+        app,
+        described=prediction_paths.ROUTERS,
+        bodies=[*account_models.BODIES, *predictions.BODIES, *prediction_paths.BODIES],
+    )
     return app
 
 

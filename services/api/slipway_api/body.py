@@ -1,19 +1,27 @@
 """Bodies and their limit: over it, a request is refused by its declared length at once, else as soon as it is seen."""
 
+from typing import Final
+
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from slipway_api.errors import TooLargeError
+from slipway_api.errors import NotReadyError, TooLargeError
 from slipway_api.problems import error_response
 from slipway_core.errors import SlipwayError
 
+# Forms and accounts are small, and some of them are read of callers whom nobody knows yet.
+SMALL_BODY_BYTES: Final = 64 * 1024
+# Bodies that take their time. Who may not be known sends them, and they must not fill the places of the predictions.
+MAX_ARRIVING: Final = 64
+
 
 class BodyLimit:
-    """Holds the limit for everything behind it."""
+    """Holds the limits for everything behind it, which takes small bodies only: it answers all but predictions."""
 
     def __init__(self, app: ASGIApp, max_bytes: int) -> None:
         self._app = app
-        self._max_bytes = max_bytes
+        self._max_bytes = min(max_bytes, SMALL_BODY_BYTES)
+        self._arriving = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request (ASGI)."""
@@ -29,7 +37,13 @@ class BodyLimit:
 
         async def receive_limited() -> Message:
             nonlocal received
-            part = await receive()
+            if self._arriving >= MAX_ARRIVING:
+                raise NotReadyError("too many requests are slow to arrive; try again in a moment", 1)
+            self._arriving += 1
+            try:
+                part = await receive()
+            finally:
+                self._arriving -= 1
             received += len(part.get("body", b""))
             if received > self._max_bytes:
                 raise _too_large(self._max_bytes)

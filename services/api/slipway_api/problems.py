@@ -29,6 +29,7 @@ from slipway_api.errors import (
 )
 from slipway_core.errors import FeaturesError, Problem, SlipwayError
 from slipway_core.logging import get_logger
+from slipway_core.signature import MAX_PROBLEMS, SHOWN
 
 PROBLEM_JSON = "application/problem+json"
 OPEN_INFERENCE_PREFIX = "/v2"
@@ -147,9 +148,11 @@ async def _on_validation_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, RequestValidationError):  # the handler's type is Starlette's
         raise error
     problems = []
-    for item in error.errors():
+    for item in error.errors()[:MAX_PROBLEMS]:
         # FastAPI names the part of the request first; in a body, the client knows only what is inside.
         loc = tuple(item["loc"])[1:] if item["loc"][:1] == ("body",) and len(item["loc"]) > 1 else tuple(item["loc"])
+        # What a client made up is not repeated at any length.
+        loc = tuple(key[:SHOWN] if isinstance(key, str) else key for key in loc)
         message = "this is not JSON" if item["type"] == "json_invalid" else _sentence(item["msg"])
         problems.append(Problem(("body",) if item["type"] == "json_invalid" else loc, message))
     detail = "; ".join(f"{'.'.join(map(str, problem.loc))}: {problem.msg}" for problem in problems)

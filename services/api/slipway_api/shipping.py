@@ -30,8 +30,6 @@ LONGEST_BACKOFF_SECONDS = 2.0
 # How long the last round may take for what is still there, or still being written.
 DRAIN_SECONDS = 5.0
 LOCK_SECONDS = 0.5
-# A server that falls silent would hold the shipper, and with it the journal's lock, for a quarter of an hour.
-NETWORK_OPTIONS = {"tcp_user_timeout": "10000", "keepalives_idle": "5", "keepalives_interval": "2"}
 LOCK_FILE = "shipper.lock"
 # What a stop waits for before it ends the process by force: its last round and some.
 STOP_SECONDS = DRAIN_SECONDS + 4.0
@@ -55,7 +53,7 @@ def ship(settings: ApiSettings, *, parent: int | None = None, once: bool = False
     # Half a second that a process which only says how it is used need not spend.
     from slipway_api.prediction_loading import SqlLoadingStore  # noqa: PLC0415
     from slipway_api.shipper import Shipper  # noqa: PLC0415
-    from slipway_core.database import connect, database_url  # noqa: PLC0415
+    from slipway_core.database import connect  # noqa: PLC0415
 
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
@@ -68,10 +66,7 @@ def ship(settings: ApiSettings, *, parent: int | None = None, once: bool = False
     with _sole_shipper(settings.journal_dir, is_over, wait=not once) as is_sole:
         if not is_sole:
             return
-        url = database_url(settings.database_url.get_secret_value())
-        if url.get_backend_name() == "postgresql":
-            url = url.set(query={**NETWORK_OPTIONS, **url.query})
-        store = SqlLoadingStore(connect(url.render_as_string(hide_password=False)))
+        store = SqlLoadingStore(connect(settings.database_url.get_secret_value()))
         shipper = Shipper(settings.journal_dir, store, retention_days=settings.prediction_retention_days)
         loop = ShippingLoop(shipper.ship_once, shipper.is_drained)
         try:

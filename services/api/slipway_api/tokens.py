@@ -19,6 +19,8 @@ REFUSED = "the token is not valid; get a new one from POST /token"
 EXPIRED = "the token has expired; get a new one from POST /token"
 # Of verified tokens that are remembered: about 1 MB.
 MAX_REMEMBERED = 2048
+# Ours have some 350; a decoder skips what is no base64, so that one token could be written at any length.
+MAX_TOKEN_BYTES = 4096
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,8 @@ class Tokens:
         """
         claims = self._remembered.get(token)
         if claims is None:
+            if len(token) > MAX_TOKEN_BYTES:
+                raise AuthenticationError(REFUSED)
             claims = self._read(token)
             if len(self._remembered) >= MAX_REMEMBERED:  # the one that has been there longest makes room
                 self._remembered.pop(next(iter(self._remembered)), None)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from itertools import chain
+from itertools import chain, islice
 from operator import itemgetter
 from typing import Any
 
@@ -18,6 +18,7 @@ ROOT = "features"
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 NUMBERS = frozenset({float, int})
+ROWS = frozenset({list, dict})
 
 FloatMatrix = NDArray[np.float32]
 
@@ -109,17 +110,15 @@ class Signature:
             raise FeaturesError([Problem((ROOT,), message)])
         if not features:
             raise FeaturesError([Problem((ROOT,), f"{ROOT} is empty: send at least one row")])
-        return features if any(isinstance(row, list | dict) for row in features) else [features]
+        return [features] if ROWS.isdisjoint(map(type, features)) else features
 
     def _row(self, row: Any, loc: tuple[str | int, ...], problems: list[Problem]) -> list[Any]:  # noqa: ANN401
         if isinstance(row, dict):
             if row.keys() != self._name_set:
                 problems += [Problem((*loc, n), f"the feature {n!r} is missing") for n in self.names if n not in row]
-                extra = [name for name in row if name not in self._name_set]
                 # What a client made up is not repeated at any length.
-                problems += [
-                    Problem((*loc, n[:SHOWN]), f"there is no feature {n[:SHOWN]!r} in this model") for n in extra
-                ]
+                extra = islice((name[:SHOWN] for name in row if name not in self._name_set), MAX_PROBLEMS)
+                problems += [Problem((*loc, n), f"there is no feature {n!r} in this model") for n in extra]
                 return []
             row = [row[name] for name in self.names]
         elif not isinstance(row, list):

@@ -15,7 +15,7 @@ from structlog.typing import EventDict
 from slipway_api import accounts as accounts_module
 from slipway_api.account import Account, Known, Role
 from slipway_api.account_store import SqlAccountStore
-from slipway_api.accounts import DATABASE_AWAY, Accounts, AccountStore
+from slipway_api.accounts import DATABASE_AWAY, SILENT_SECONDS, Accounts, AccountStore
 from slipway_api.app import make_first_admin
 from slipway_api.errors import AuthenticationError, ConflictError, NotReadyError
 from slipway_api.main import build
@@ -434,3 +434,22 @@ def test_who_waited_while_another_looked_does_not_look_again(store: FakeStore) -
         accounts.catch_up()
 
     assert len(looks) == 1
+
+
+def test_a_database_that_falls_silent_is_found_away_before_it_answers(
+    store: FakeStore, accounts: Accounts, clock: Clock
+) -> None:
+    told: list[str] = []
+
+    def ask_meanwhile() -> None:
+        accounts.check_database()  # it may yet answer
+        clock.now += SILENT_SECONDS + 1
+        with pytest.raises(NotReadyError) as caught:
+            accounts.check_database()
+        told.append(str(caught.value))
+
+    store.before_snapshot_returns = ask_meanwhile
+    accounts.refresh()
+
+    assert told == [DATABASE_AWAY]
+    accounts.check_database()

@@ -103,6 +103,15 @@ def test_metrics_are_not_answered_to_others(api: RunningApi, client: tuple[str, 
     assert api.get("/metrics", client=client).status_code == 403
 
 
+@pytest.mark.parametrize("told", ["8.8.8.8", "10.0.0.1, 8.8.8.8", "8.8.8.8, 10.0.0.1", "somebody"])
+def test_metrics_are_not_answered_by_way_of_a_proxy_that_nobody_named(api: RunningApi, told: str) -> None:
+    assert api.get("/metrics", client=("172.18.0.2", 1), headers={"X-Forwarded-For": told}).status_code == 403
+
+
+def test_metrics_are_answered_by_way_of_proxies_of_ones_own(api: RunningApi) -> None:
+    assert api.get("/metrics", headers={"X-Forwarded-For": "10.0.0.1, 127.0.0.1"}).status_code == 200
+
+
 def test_metrics_may_be_opened_to_every_address(start_api: StartApi, registry: InMemoryRegistry) -> None:
     api = start_api(registry, metrics_public=True)
 

@@ -207,9 +207,8 @@ def test_the_version_that_is_served_is_answered_by_its_number(api: RunningApi) -
     path = "/v2/models/iris/versions/{}"
 
     assert_as_native(api, infer(api, whole(), path=f"{path.format(1)}/infer"))
-    assert "no version 2 of a model named iris is served" in error(
-        infer(api, whole(), path=f"{path.format(2)}/infer"), 404
-    )
+    other = infer(api, whole(), path=f"{path.format(2)}/infer")
+    assert "no version 2 of a model named iris is served" in error(other, 404)
     assert api.get(path.format(1), role=Role.VIEWER).json()["versions"] == ["1"]
     assert api.get(f"{path.format(1)}/ready", role=Role.VIEWER).json() == {"name": "iris", "ready": True}
     error(api.get(path.format(2), role=Role.VIEWER), 404)

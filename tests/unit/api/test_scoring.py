@@ -18,6 +18,7 @@ from slipway_api.settings import ApiSettings
 from slipway_core.registry.memory import InMemoryRegistry
 from support.api import SECRET_KEY, RunningApi, StartApi
 from support.bundles import FEATURES, register, regression_files
+from support.waiting import wait_for
 
 ROWS = [[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3], [6.0, 2.7, 4.2, 1.3]]
 NAMED = [dict(zip(FEATURES, row, strict=True)) for row in ROWS]
@@ -310,6 +311,19 @@ def test_ping_says_when_it_is_not_ready(start_api: StartApi) -> None:
 
     assert "iris" in refused(answer, 503)["detail"]
     assert answer.headers["Retry-After"]
+
+
+def test_ping_says_of_each_version_that_is_pinned_why_it_is_not_there(
+    start_api: StartApi, registry: InMemoryRegistry
+) -> None:
+    api = start_api(registry, models=("iris", "iris@9"), ready=False)
+
+    def detail() -> str:
+        text: str = api.get("/ping", role=Role.VIEWER).json().get("detail", "")
+        return text
+
+    wait_for(lambda: "has no such version; take iris@9 out of SLIPWAY_MODELS" in detail(), what="the reason")
+    assert "alias" not in detail()
 
 
 def test_under_sagemaker_these_two_need_no_token_and_everything_else_does(

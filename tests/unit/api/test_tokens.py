@@ -13,7 +13,7 @@ from jose import jwt
 from slipway_api import tokens as tokens_module
 from slipway_api.account import Account, Role
 from slipway_api.errors import AuthenticationError
-from slipway_api.tokens import CLOCK_SKEW_SECONDS, Tokens
+from slipway_api.tokens import CLOCK_SKEW_SECONDS, MAX_TOKEN_BYTES, Tokens
 from support.api import SECRET_KEY
 from support.clock import Clock
 
@@ -164,3 +164,11 @@ def test_what_is_refused_is_not_remembered(tokens: Tokens) -> None:
         tokens.verify(b"a.b.c")
 
     assert tokens._remembered == {}
+
+
+def test_a_token_that_is_written_at_length_is_refused(tokens: Tokens) -> None:
+    # The decoder skips what is no base64: it would be the same token, remembered once for each way to write it.
+    token = tokens.issue(ACCOUNT) + "!" * MAX_TOKEN_BYTES
+
+    with pytest.raises(AuthenticationError):
+        tokens.verify(token.encode())

@@ -79,3 +79,15 @@ def test_sqlite_refuses_a_reference_to_nothing(tmp_path: Path) -> None:
     with engine.connect() as connection, pytest.raises(IntegrityError):
         connection.execute(text("INSERT INTO child VALUES (1)"))
     engine.dispose()
+
+
+def test_a_postgresql_that_falls_silent_is_given_up() -> None:
+    query = connect("postgresql://u:p@db/slipway").url.query
+
+    assert (query["connect_timeout"], query["tcp_user_timeout"]) == ("3", "10000")
+
+
+def test_what_an_address_says_of_the_network_holds() -> None:
+    query = connect("postgresql://u:p@db/slipway?connect_timeout=30&sslmode=require").url.query
+
+    assert (query["connect_timeout"], query["sslmode"]) == ("30", "require")

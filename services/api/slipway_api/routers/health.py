@@ -91,9 +91,19 @@ async def ready(state: State) -> Response:
 )
 async def metrics(request: Request, state: State) -> Response:
     """Answer the metrics in Prometheus' text format, to loopback and private addresses unless opened."""
-    if not state.settings.metrics_public and not _is_private(request.client.host if request.client else ""):
+    if not (state.settings.metrics_public or all(map(_is_private, _ways(request)))):
         raise PermissionDeniedError("metrics are answered to loopback and private addresses only")
     return Response(state.metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _ways(request: Request) -> list[str]:
+    """Return the client's address, and those that a proxy tells of.
+
+    A proxy that FORWARDED_ALLOW_IPS does not name is a client of a private address itself; what it says of the real
+    one is not believed, but must not be worse.
+    """
+    told = ",".join(request.headers.getlist("X-Forwarded-For"))
+    return [request.client.host if request.client else "", *(one.strip() for one in told.split(",") if one.strip())]
 
 
 def _is_private(host: str) -> bool:

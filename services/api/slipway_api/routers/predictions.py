@@ -12,9 +12,9 @@ from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
 
 from slipway_api.account import Caller, Role
-from slipway_api.content import require_json
+from slipway_api.content import json_body
 from slipway_api.errors import ConflictError, InvalidInputError, NotFoundError
-from slipway_api.openapi import errors
+from slipway_api.openapi import body, errors
 from slipway_api.predictions import Feedback, LoggedPrediction, Position
 from slipway_api.predictions import Query as LogQuery
 from slipway_api.security import Predictor, State
@@ -136,7 +136,7 @@ async def show_prediction(id: str, state: State, caller: Predictor) -> Response:
     """Show a prediction with its lineage. One that was made just now is waited for."""
     found = await state.predictions.find(_identity(id), _whose(caller))
     origin = found.origin
-    body = {
+    content = {
         **_shown(found),
         "task": None if origin is None else origin.task,
         "features": None if origin is None else origin.features,
@@ -146,7 +146,7 @@ async def show_prediction(id: str, state: State, caller: Predictor) -> Response:
         "manifest_sha256": found.manifest_sha256,
         "feedback": [_told(one) for one in found.feedback],
     }
-    return Response(orjson.dumps(body), media_type="application/json")
+    return Response(orjson.dumps(content), media_type="application/json")
 
 
 @router.post(
@@ -154,13 +154,13 @@ async def show_prediction(id: str, state: State, caller: Predictor) -> Response:
     status_code=HTTPStatus.CREATED,
     responses=errors(401, 403, 404, 409, 413, 415, 422, 503),
     response_model_exclude_none=True,
-    dependencies=[Depends(require_json)],
+    openapi_extra=body(FeedbackRequest),
 )
 async def give_feedback(
     id: str,  # noqa: A002
     state: State,
     caller: Predictor,
-    given: FeedbackRequest,
+    given: Annotated[FeedbackRequest, Depends(json_body(FeedbackRequest))],
 ) -> FeedbackAnswer:
     """Tell what turned out to be true of a row, once a row."""
     found = await state.predictions.find(_identity(id), _whose(caller))
@@ -179,6 +179,9 @@ async def give_feedback(
         error=feedback.error,
         at=feedback.at,
     )
+
+
+BODIES = (FeedbackRequest,)
 
 
 def _whose(caller: Caller) -> uuid.UUID | None:
@@ -255,7 +258,7 @@ def _wrong(place: str, message: str) -> InvalidInputError:
 
 
 def _shown(one: LoggedPrediction) -> dict[str, Any]:
-    body: dict[str, Any] = {
+    shown: dict[str, Any] = {
         "id": str(one.id),
         "at": _rfc3339(one.at),
         "user_id": str(one.user_id),
@@ -266,9 +269,9 @@ def _shown(one: LoggedPrediction) -> dict[str, Any]:
     }
     if one.scores is not None:
         if one.origin is not None and one.origin.classes:
-            body["label"] = [one.origin.classes[int(index)] for index in one.prediction]
-        body["probabilities"] = orjson.Fragment(one.scores)
-    return {**body, "latency_seconds": one.latency_seconds, "request_id": one.request_id}
+            shown["label"] = [one.origin.classes[int(index)] for index in one.prediction]
+        shown["probabilities"] = orjson.Fragment(one.scores)
+    return {**shown, "latency_seconds": one.latency_seconds, "request_id": one.request_id}
 
 
 def _told(one: Feedback) -> dict[str, Any]:

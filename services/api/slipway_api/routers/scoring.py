@@ -80,9 +80,8 @@ async def _token_unless_sagemaker(
 @router.get(PING, responses=errors(401, 503), dependencies=[Depends(_token_unless_sagemaker)])
 async def ping(state: State) -> Pong:
     """Answer 200 once every required model is loaded, else 503. Under SageMaker it needs no token."""
-    missing = state.models.missing()
-    if missing:
-        raise NotReadyError("; ".join(state.models.why_missing(name) for name in missing))
+    if reasons := state.models.reasons_missing():
+        raise NotReadyError("; ".join(reasons.values()))
     return Pong()
 
 

@@ -1,0 +1,62 @@
+"""Connections that are slow to say what they ask for."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+import uvicorn
+from starlette.responses import PlainTextResponse
+
+from slipway_api.server import HeadDeadline
+from support.waiting import wait_for
+
+REQUEST = b"GET / HTTP/1.1\r\nHost: slipway\r\n\r\n"
+
+
+@pytest.fixture
+def connection(monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
+    """A connection to a server that has little patience."""
+    monkeypatch.setattr(HeadDeadline, "head_seconds", 0.1)
+    with serving() as address, socket.create_connection(address, timeout=10) as connection:
+        yield connection
+
+
+@contextmanager
+def serving() -> Iterator[tuple[str, int]]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        config = uvicorn.Config(PlainTextResponse("here"), http=HeadDeadline, lifespan="off", log_config=None)
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            wait_for(lambda: server.started, what="the server")
+            yield listener.getsockname()
+        finally:
+            server.should_exit = True
+            thread.join(10)
+
+
+@pytest.mark.parametrize("begun", [b"", REQUEST[:20], b"\r\n"], ids=["nothing", "half a head", "an empty line"])
+def test_a_connection_that_does_not_say_what_it_asks_for_is_closed(connection: socket.socket, begun: bytes) -> None:
+    connection.sendall(begun)
+
+    assert connection.recv(1_000) == b""
+
+
+@pytest.mark.parametrize("begun", [REQUEST[:20], b"\r\n"], ids=["half a head", "an empty line"])
+def test_nor_may_a_second_request_take_for_ever(connection: socket.socket, begun: bytes) -> None:
+    connection.sendall(REQUEST)
+    answer = connection.recv(1_000)
+    connection.sendall(begun)
+
+    assert answer.endswith(b"here")
+    assert connection.recv(1_000) == b""
+
+
+def test_a_request_that_is_there_in_time_is_answered_however_often(connection: socket.socket) -> None:
+    for _ in range(3):
+        connection.sendall(REQUEST[:20])
+        connection.sendall(REQUEST[20:])
+        assert connection.recv(1_000).endswith(b"here")
