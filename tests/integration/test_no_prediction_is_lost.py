@@ -42,9 +42,6 @@ LOGIN_SECONDS = 15.0
 # What may be lost at a SIGKILL.
 LOST_SECONDS = 0.05
 ROUNDS = 5
-WAITS_FOR_EVER = pytest.mark.xfail(
-    reason="a thread that asks a database which stands still waits for ever (core/database.py)"
-)
 BOTH = pytest.mark.parametrize("workers", [1, 2], ids=["one worker", "two workers"])
 
 
@@ -81,7 +78,7 @@ def test_an_outage_of_the_database_fails_and_loses_nothing(
 
 @pytest.mark.slow
 @BOTH
-@pytest.mark.parametrize("way", ["stopped", pytest.param("hanging", marks=WAITS_FOR_EVER)])
+@pytest.mark.parametrize("way", ["stopped", "hanging"])
 def test_a_login_while_the_database_is_away_is_refused_at_once(
     tmp_path: Path, server: PostgresServer, way: str, workers: int
 ) -> None:
@@ -128,7 +125,7 @@ def test_a_termination_in_mid_load_loses_nothing(tmp_path: Path, postgres_url: s
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("way", "workers"),
-    [("stopped", 1), ("stopped", 2), pytest.param("hanging", 1, marks=WAITS_FOR_EVER), ("hanging", 2)],
+    [("stopped", 1), ("stopped", 2), ("hanging", 1), ("hanging", 2)],
 )
 def test_what_a_termination_leaves_while_the_database_is_away_is_logged_by_the_next_start(
     tmp_path: Path, server: PostgresServer, way: str, workers: int

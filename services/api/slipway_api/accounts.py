@@ -181,20 +181,20 @@ class Accounts:
         known = self._known.get(user_id)
         if known is not None and known.version >= version:
             return False
-        if self._read_at is None or self._read_of >= issued + CLOCK_DIFFERENCE_SECONDS:
-            return False
-        try:
-            self.check_database()
-        except NotReadyError:  # there is nothing to be read
-            return False
-        return True
+        return self._read_at is not None and self._read_of < issued + CLOCK_DIFFERENCE_SECONDS
 
     def catch_up(self) -> None:
-        """Read all accounts, unless somebody else did while this waited for its turn. Blocks."""
+        """Read all accounts, unless somebody else did while this waited for its turn. Blocks.
+
+        Raises:
+            NotReadyError: the database is away; what another worker did may be right, or not.
+        """
+        self.check_database()
         asked = self._wall_clock()
         with self._refreshing:
             if self._read_of < asked:
                 self._timed_refresh()
+        self.check_database()
 
     def _timed_refresh(self) -> bool:
         self._reading_since = self._clock()

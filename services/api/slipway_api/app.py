@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
@@ -34,6 +35,9 @@ TAGS = [
     {"name": "service", "description": "Health and metrics."},
 ]
 
+# For what waits for the database or the registry: more than may log in at once, and the looks beside them.
+BLOCKING_THREADS = 32
+
 log = get_logger("slipway.app")
 
 
@@ -42,6 +46,7 @@ def create_app(services: Services) -> FastAPI:
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        asyncio.get_running_loop().set_default_executor(_Unawaited(BLOCKING_THREADS, "blocking"))
         looked = asyncio.Event()
         tasks = [
             asyncio.create_task(watch(services.models, services.settings.registry_poll_seconds, looked)),
@@ -80,6 +85,13 @@ def create_app(services: Services) -> FastAPI:
         bodies=[*account_models.BODIES, *predictions.BODIES, *prediction_paths.BODIES],
     )
     return app
+
+
+class _Unawaited(ThreadPoolExecutor):
+    """Threads that an end does not wait for: one of them may wait for a database that does not answer."""
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: ARG002
+        super().shutdown(wait=False, cancel_futures=True)
 
 
 async def _watch_accounts(services: Services, after: asyncio.Event) -> None:

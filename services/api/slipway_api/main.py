@@ -3,12 +3,14 @@
 import argparse
 import asyncio
 import contextlib
+import functools
 import os
 import re
 import signal
 import sys
 from collections.abc import Mapping, Sequence
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from slipway_api.account_snapshot import SignedSnapshotFile
 from slipway_api.accounts import Accounts, AccountStore
@@ -38,6 +40,9 @@ from slipway_core.policy import new_key
 from slipway_core.registry import Registry
 from slipway_core.settings import load_settings
 
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
 REGISTRY_TIMEOUT_SECONDS = 5.0
 
 
@@ -53,18 +58,22 @@ def build(settings: ApiSettings, registry: Registry, tokenless: frozenset[str] =
     key = settings.secret_key.get_secret_value()
     loader = Loader(registry, BundleCache(settings.cache_dir), allow_unverified=settings.allow_unverified_models)
 
-    def open_store() -> AccountStore:
-        # The database's toolkit is half of the API's import time, and the first model does not need it.
-        from slipway_api.account_store import SqlAccountStore  # noqa: PLC0415
+    # The database's toolkit is half of the API's import time, and the first model does not need it.
+    @functools.cache
+    def engine() -> "Engine":
         from slipway_core.database import connect  # noqa: PLC0415
 
-        return SqlAccountStore(connect(settings.database_url.get_secret_value()))
+        return connect(settings.database_url.get_secret_value())
+
+    def open_store() -> AccountStore:
+        from slipway_api.account_store import SqlAccountStore  # noqa: PLC0415
+
+        return SqlAccountStore(engine())
 
     def open_predictions() -> PredictionStore:
         from slipway_api.prediction_store import SqlPredictionStore  # noqa: PLC0415
-        from slipway_core.database import connect  # noqa: PLC0415
 
-        return SqlPredictionStore(connect(settings.database_url.get_secret_value()))
+        return SqlPredictionStore(engine())
 
     predictions = Predictions(open_predictions)
     services = Services(

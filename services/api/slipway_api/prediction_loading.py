@@ -11,8 +11,9 @@ from sqlalchemy import Connection, Double, Engine, Integer, String, Text, Uuid, 
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError, StatementError
 
-from slipway_api.prediction_store import begin_loading, reaching
+from slipway_api.prediction_store import SLOW_SECONDS, begin_loading, reaching
 from slipway_api.serving.journal import Record, Version
+from slipway_core.database import allow
 from slipway_core.tables import erasures, predictions, served_versions
 
 # PostgreSQL's classes of errors (appendix A) that lie in the data: data, constraints, limits.
@@ -118,6 +119,7 @@ class SqlLoadingStore:
         """Delete some of the predictions that are older than a time, with their feedback; return how many."""
         oldest = select(predictions.c.id).where(predictions.c.at < than).order_by(predictions.c.at).limit(limit)
         with reaching(self._engine), self._engine.begin() as connection:
+            allow(connection, SLOW_SECONDS)
             return connection.execute(delete(predictions).where(predictions.c.id.in_(oldest))).rowcount
 
     def close(self) -> None:

@@ -37,9 +37,12 @@ from slipway_api.predictions import (
     Position,
     Query,
 )
+from slipway_core.database import allow
 from slipway_core.tables import erasures, feedback, predictions, served_versions
 
 NO_TABLES = "the database has no tables for predictions yet: run `slipway-api migrate`"
+# What the statements that read or delete much may take.
+SLOW_SECONDS = 25.0
 # Erasing waits for loading that has begun, and the other way round: see `begin_loading`.
 LOADING_LOCK = 0x51195A1
 
@@ -102,6 +105,7 @@ def erase(connection: Connection, user_id: uuid.UUID) -> int:
     Returns:
         How many predictions there were.
     """
+    allow(connection, SLOW_SECONDS)
     if connection.dialect.name == "postgresql":
         connection.execute(text(f"SELECT pg_advisory_xact_lock({LOADING_LOCK})"))
     connection.execute(insert(erasures).values(user_id=user_id, at=datetime.now(UTC)))
@@ -186,6 +190,7 @@ class SqlPredictionStore:
             .group_by(feedback.c.model, feedback.c.version)
         )
         with reaching(self._engine), self._engine.connect() as connection:
+            allow(connection, SLOW_SECONDS)
             rows = connection.execute(query).all()
         return [
             LiveFigures(

@@ -176,8 +176,8 @@ class ShipperProcess:
             self._stopping.set()
         if self._process is not None and self._process.poll() is None:
             self._process.terminate()
-            _wait(self._process)
-            if self._process.returncode == 0:
+            # One that had to be ended by force waits for a database that does not answer: another would, too.
+            if not _wait(self._process) or self._process.returncode == 0:
                 return
         # It ended before it was to, as when a signal went to all of us, or when it had only begun to start.
         if any(self._journal.glob(f"*{SUFFIX}")):
@@ -202,12 +202,15 @@ class ShipperProcess:
             self._stopping.wait(pause)
 
 
-def _wait(process: "subprocess.Popen[bytes]") -> None:
+def _wait(process: "subprocess.Popen[bytes]") -> bool:
+    """Wait for a process to end, and end it if it does not; tell whether it did by itself."""
     try:
         process.wait(STOP_SECONDS)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+        return False
+    return True
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -1,8 +1,11 @@
 """Connections to Slipway's own database, SQLite or PostgreSQL."""
 
+import select
+import time
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -16,6 +19,9 @@ NETWORK_OPTIONS = {
     "keepalives_idle": "5",
     "keepalives_interval": "2",
 }
+# How long a server may think about one statement. One that stands still keeps its connections open and acknowledges
+# what it is sent, so that neither libpq nor TCP would ever end the wait.
+ANSWER_SECONDS = 5.0
 
 
 def database_url(url: str) -> URL:
@@ -63,14 +69,64 @@ def with_absolute_file(url: URL) -> URL:
     return url.set(database=str(Path(file).absolute()))
 
 
-def connect(url: str) -> Engine:
-    """Return an engine; nothing is connected yet."""
+def connect(url: str, *, answer_seconds: float | None = ANSWER_SECONDS) -> Engine:
+    """Return an engine; nothing is connected yet.
+
+    Args:
+        url: as `database_url` takes it.
+        answer_seconds: how long PostgreSQL may take for a statement, or to let us in; None for as long as it likes.
+    """
     parsed = database_url(url)
     if parsed.get_backend_name() == "sqlite":
         engine = create_engine(parsed)
         event.listen(engine, "connect", _prepare_sqlite)
         return engine
-    return create_engine(parsed.set(query={**NETWORK_OPTIONS, **parsed.query}), pool_pre_ping=True, pool_size=4)
+    engine = create_engine(
+        parsed.set(query={**NETWORK_OPTIONS, **parsed.query}),
+        pool_pre_ping=True,
+        pool_size=4,
+        max_overflow=4,
+        connect_args={"connection_factory": _patient_connection(answer_seconds)},
+    )
+    event.listen(engine, "checkout", _reset_patience)
+    return engine
+
+
+def allow(connection: Connection, answer_seconds: float) -> None:
+    """Let PostgreSQL take longer for the statements of a connection, until it goes back to its pool."""
+    raw: Any = connection.connection.dbapi_connection
+    if hasattr(raw, "answer_seconds"):
+        raw.answer_seconds = answer_seconds
+
+
+def _patient_connection(answer_seconds: float | None) -> Any:  # noqa: ANN401  # psycopg2 has no types
+    """Return a class of connections that wait for their server with a deadline.
+
+    psycopg2 asks one function for the whole process to wait ("Support for coroutine libraries"); ours asks the
+    connection how long.
+    """
+    import psycopg2  # noqa: PLC0415  # only where the database is PostgreSQL
+    from psycopg2 import extensions  # noqa: PLC0415
+
+    events = {extensions.POLL_READ: select.POLLIN, extensions.POLL_WRITE: select.POLLOUT}
+
+    def wait(connection: Any) -> None:  # noqa: ANN401
+        seconds = getattr(connection, "answer_seconds", None)
+        deadline = None if seconds is None else time.monotonic() + seconds
+        while (state := connection.poll()) != extensions.POLL_OK:
+            poll = select.poll()
+            poll.register(connection.fileno(), events[state])
+            left = None if deadline is None else max(deadline - time.monotonic(), 0) * 1000
+            # An error here closes the connection, and its pool forgets it.
+            if not poll.poll(left):
+                raise psycopg2.OperationalError("the database did not answer in time")
+
+    extensions.set_wait_callback(wait)
+    return type("PatientConnection", (extensions.connection,), {"answer_seconds": answer_seconds})
+
+
+def _reset_patience(connection: Any, _record: object, _proxy: object) -> None:  # noqa: ANN401
+    connection.answer_seconds = type(connection).answer_seconds
 
 
 def _prepare_sqlite(connection: object, _record: object) -> None:

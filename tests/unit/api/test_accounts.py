@@ -416,13 +416,17 @@ def test_a_token_older_than_the_last_look_makes_nobody_look_again(store: FakeSto
     assert not accounts.is_behind(uuid.uuid4(), 1, issued=990)
 
 
-def test_while_the_database_is_away_nobody_looks_again(store: FakeStore) -> None:
+def test_while_the_database_is_away_a_token_that_another_worker_may_have_made_is_not_refused_for_good(
+    store: FakeStore,
+) -> None:
     accounts = over(store, Clock(1_000.0))
     accounts.refresh()
     store.away = True
     accounts.refresh()
 
-    assert not accounts.is_behind(uuid.uuid4(), 1, issued=1_000)
+    assert accounts.is_behind(uuid.uuid4(), 1, issued=1_000)
+    with pytest.raises(NotReadyError):
+        accounts.catch_up()
 
 
 def test_who_waited_while_another_looked_does_not_look_again(store: FakeStore) -> None:

@@ -20,7 +20,7 @@ def upgrade(url: str, revision: str = "head") -> None:
     Raises:
         ConfigurationError: the database cannot be opened, or a migration fails.
     """
-    engine = connect(url)
+    engine = connect(url, answer_seconds=None)  # a large table takes its time
     config = _config()
     try:
         with engine.begin() as connection:
