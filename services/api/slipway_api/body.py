@@ -13,6 +13,9 @@ from slipway_core.errors import SlipwayError
 SMALL_BODY_BYTES: Final = 64 * 1024
 # Bodies that take their time. Who may not be known sends them, and they must not fill the places of the predictions.
 MAX_ARRIVING: Final = 64
+# What large bodies may hold of a worker's memory, while they arrive and while they are worked on.
+LARGE_BODY_BYTES: Final = 64 * 1024
+MAX_LARGE_BYTES: Final = 256 * 1024 * 1024
 
 
 class BodyLimit:
@@ -52,6 +55,28 @@ class BodyLimit:
         await self._app(scope, receive_limited, send)
 
 
+class LargeBodies:
+    """Counts the memory of large bodies, so that they cannot take all there is."""
+
+    def __init__(self, max_bytes: int = MAX_LARGE_BYTES) -> None:
+        self._max_bytes = max_bytes
+        self._held_bytes = 0
+
+    def take(self, more: int) -> None:
+        """Take some bytes.
+
+        Raises:
+            NotReadyError: they would be too many.
+        """
+        if self._held_bytes + more > self._max_bytes:
+            raise NotReadyError("too many large requests are under way; try again in a moment", 1)
+        self._held_bytes += more
+
+    def give_back(self, held: int) -> None:
+        """Give bytes back that were taken."""
+        self._held_bytes -= held
+
+
 async def read_body(scope: Scope, receive: Receive, max_bytes: int) -> bytes:
     """Read a whole body.
 
@@ -76,6 +101,12 @@ async def read_body(scope: Scope, receive: Receive, max_bytes: int) -> bytes:
             raise _too_large(max_bytes)
         if not message.get("more_body", False):
             return b"".join(parts) if parts else part
+
+
+def expected_bytes(scope: Scope, max_bytes: int) -> int:
+    """Return how large a body will be: what its head declares, or the limit where it declares nothing."""
+    declared = header(scope, b"content-length")
+    return int(declared) if declared.isdigit() else max_bytes
 
 
 def check_declared_length(declared: bytes, max_bytes: int) -> None:

@@ -71,17 +71,17 @@ class Front:
         settings = services.settings
         self.app = app
         self.services = services
-        inside: ASGIApp = PredictionPaths(BodyLimit(app, settings.max_body_bytes), services, PREDICTION_PATHS)
-        if settings.cors_origins:
-            inside = CORSMiddleware(
-                inside,
+        self._dispatch = PredictionPaths(BodyLimit(app, settings.max_body_bytes), services, PREDICTION_PATHS)
+        self._inside: ASGIApp = self._handle
+        if settings.cors_origins:  # around the errors that are answered here, too
+            self._inside = CORSMiddleware(
+                self._handle,
                 allow_origins=list(settings.cors_origins),
                 allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
                 allow_headers=["Authorization", "Content-Type", "X-Request-ID"],
                 expose_headers=["X-Request-ID", "Retry-After"],
                 max_age=600,
             )
-        self._inside = inside
         self._max_in_flight = settings.max_requests_in_flight
         self._timeout_seconds = settings.request_timeout_seconds
         self._in_flight = 0
@@ -95,39 +95,40 @@ class Front:
         given = header(scope, REQUEST_ID_HEADER)
         known = given if REQUEST_ID_PATTERN.fullmatch(given) else str(uuid.uuid4()).encode()
         request_id = known.decode()
-        scope.setdefault("state", {})["request_id"] = request_id
         answer = _Answer(scope, send, known)
+        scope.setdefault("state", {}).update(request_id=request_id, answer=answer)
         began = time.perf_counter()
         self._in_flight += 1
-        try:
-            with RequestContext(request_id):
-                await self._handle(scope, receive, answer)
+        with RequestContext(request_id):
+            try:
+                await self._inside(scope, receive, answer.send)
+            finally:
+                self._in_flight -= 1
                 self._record(scope, answer.status, time.perf_counter() - began)
-        finally:
-            self._in_flight -= 1
 
-    async def _handle(self, scope: Scope, receive: Receive, answer: "_Answer") -> None:
+    async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        answer: _Answer = scope["state"]["answer"]
+        deadline = asyncio.timeout(self._timeout_seconds)
         try:
             self._admit(scope)
-            async with asyncio.timeout(self._timeout_seconds):
-                await self._inside(scope, receive, answer.send)
+            async with deadline:
+                await self._dispatch(scope, receive, send)
         except (NotReadyError, TooManyRequestsError) as error:
-            await error_response(scope, error)(scope, receive, answer.send)
+            await error_response(scope, error)(scope, receive, send)
         except ClientDisconnect:
             answer.status = CLIENT_CLOSED_REQUEST  # nobody is there to be answered
-        except TimeoutError:
-            if answer.is_begun:
-                raise
-            late = DeadlineError(f"the answer took longer than {self._timeout_seconds:g} s; ask for less at once")
-            await error_response(scope, late)(scope, receive, answer.send)
-        except Exception:
-            log.exception("request_failed", method=scope["method"], path=scope["path"])
+        except Exception as error:
+            if isinstance(error, TimeoutError) and deadline.expired() and not answer.is_begun:
+                late = DeadlineError(f"the answer took longer than {self._timeout_seconds:g} s; ask for less at once")
+                await error_response(scope, late)(scope, receive, send)
+                return
+            log.exception("request_failed", method=scope["method"], path=_shown(scope))
             if answer.is_begun and not answer.is_complete:
                 answer.status = HTTPStatus.INTERNAL_SERVER_ERROR
                 raise
             if not answer.is_begun:
                 failed = problem_response(scope, HTTPStatus.INTERNAL_SERVER_ERROR, UNEXPECTED)
-                await failed(scope, receive, answer.send)
+                await failed(scope, receive, send)
 
     def _admit(self, scope: Scope) -> None:
         """Send a request away before anything is read of it.
@@ -209,4 +210,10 @@ class RequestMetrics:
             tell = log.debug if is_quiet else log.info
         if tell is not None:
             duration_ms = round(seconds * 1000, 3)
-            tell("request", method=method, path=scope["path"], status=status, duration_ms=duration_ms)
+            tell("request", method=method, path=_shown(scope), status=int(status), duration_ms=duration_ms)
+
+
+def _shown(scope: Scope) -> str:
+    """Return the path as the log may have it: names of accounts are not written."""
+    path: str = scope["path"]
+    return path if not path.startswith("/users/") else getattr(scope.get("route"), "path", "/users/…")

@@ -49,7 +49,7 @@ async def authenticate(services: Services, name: str, password: str, address: st
     if found is None or not right or found[0].disabled:
         await asyncio.to_thread(fail, attempt)
         metrics.logins.labels("refused").inc()
-        log.warning("login_refused")
+        log.warning("login_refused", address=address)
         return None
     account, password_hash = found
     await asyncio.to_thread(lambda: throttle.succeeded(accounts.store.attempts, attempt))

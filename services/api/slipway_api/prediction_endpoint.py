@@ -14,8 +14,8 @@ from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from slipway_api.body import header, read_body
-from slipway_api.content import media_type
+from slipway_api.body import LARGE_BODY_BYTES, LargeBodies, expected_bytes, header, read_body
+from slipway_api.content import check_encoding, media_type
 from slipway_api.problems import error_response, problem_response
 from slipway_api.protocols.base import Answered, Incoming, Payload, Read
 from slipway_api.security import identify, may_predict
@@ -31,6 +31,9 @@ INLINE_BYTES: Final = 8 * 1024
 
 # Who asked where no token is needed.
 NOBODY: Final = uuid.UUID(int=0)
+
+
+_Worked = tuple[FloatMatrix, Answered, Payload]
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,7 @@ class PredictionPaths:
     def __init__(self, app: ASGIApp, services: Services, paths: Sequence[PredictionPath]) -> None:
         self._app = app
         self._services = services
+        self._large_bodies = LargeBodies()
         self._fixed = {path.path: path for path in paths if "{" not in path.path}
         self._patterns = [path for path in paths if "{" in path.path]
 
@@ -110,16 +114,16 @@ class PredictionPaths:
             services.rate.take(caller.id)
             user_id = caller.id
         model = path.find(services.models, asked.get("name", services.models.default_model), asked.get("version"))
-        incoming = Incoming(
-            body=await read_body(scope, receive, services.settings.max_body_bytes),
-            content_type=media_type(header(scope, b"content-type").decode("latin-1")),
-            headers=scope["headers"],
-            max_rows=services.settings.max_rows,
-        )
-        if len(incoming.body) <= INLINE_BYTES:
-            matrix, answered, payload = self._work(path.read, model, incoming)
+        check_encoding(header(scope, b"content-encoding"))
+        held_bytes = expected_bytes(scope, services.settings.max_body_bytes)
+        if held_bytes <= LARGE_BODY_BYTES:
+            matrix, answered, payload = await self._read_and_work(path.read, model, scope, receive)
         else:
-            matrix, answered, payload = await services.pool.run(self._work, path.read, model, incoming)
+            self._large_bodies.take(held_bytes)
+            try:
+                matrix, answered, payload = await self._read_and_work(path.read, model, scope, receive)
+            finally:
+                self._large_bodies.give_back(held_bytes)
         services.prediction_log.append(
             model,
             answered.id,
@@ -132,7 +136,19 @@ class PredictionPaths:
         )
         return payload
 
-    def _work(self, read: Read, model: ServedModel, incoming: Incoming) -> tuple[FloatMatrix, Answered, Payload]:
+    async def _read_and_work(self, read: Read, model: ServedModel, scope: Scope, receive: Receive) -> _Worked:
+        settings = self._services.settings
+        incoming = Incoming(
+            body=await read_body(scope, receive, settings.max_body_bytes),
+            content_type=media_type(header(scope, b"content-type").decode("latin-1")),
+            headers=scope["headers"],
+            max_rows=settings.max_rows,
+        )
+        if len(incoming.body) <= INLINE_BYTES:
+            return self._work(read, model, incoming)
+        return await self._services.pool.run(self._work, read, model, incoming)
+
+    def _work(self, read: Read, model: ServedModel, incoming: Incoming) -> _Worked:
         query = read(model, incoming)
         answered = Answered(uuid7(), model, self._services.predictor.run(model, query.matrix))
         return query.matrix, answered, query.write(answered)

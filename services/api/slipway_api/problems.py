@@ -32,7 +32,7 @@ from slipway_core.logging import get_logger
 from slipway_core.signature import MAX_PROBLEMS, SHOWN
 
 PROBLEM_JSON = "application/problem+json"
-OPEN_INFERENCE_PREFIX = "/v2"
+OPEN_INFERENCE_PREFIX = "/v2/"
 UNEXPECTED = "something went wrong on our side; the log has more under this request id"
 
 STATUS: Mapping[type[SlipwayError], HTTPStatus] = {
@@ -96,7 +96,7 @@ def problem_response(
         problems: the places that are wrong.
         headers: more headers for the answer.
     """
-    if scope["path"].startswith(OPEN_INFERENCE_PREFIX):
+    if f"{scope['path']}/".startswith(OPEN_INFERENCE_PREFIX):
         return Response(_encode({"error": detail}), status, dict(headers or {}), "application/json")
     body = {
         "type": "about:blank",

@@ -144,8 +144,10 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
         ConfigurationError: the address cannot be listened on.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # `::` is every address, those of IPv4 too.
+    is_both = host == "::" and socket.has_dualstack_ipv6()
     try:
-        listener = socket.create_server((host, port), family=family, backlog=2048)
+        listener = socket.create_server((host, port), family=family, backlog=2048, dualstack_ipv6=is_both)
     except OSError as error:
         reason = (error.strerror or "").partition(" (")[0]  # Python adds the address once more
         raise ConfigurationError(

@@ -114,7 +114,11 @@ class ApiSettings(RegistrySettings):
         default=7 * 86_400, gt=0, le=3_153_600_000, description="The window of the live accuracy and errors."
     )
 
-    max_body_bytes: int = Field(default=10 * 1024 * 1024, ge=1, description="The largest request body.")
+    max_body_bytes: int = Field(
+        default=4 * 1024 * 1024,
+        ge=1,
+        description="The largest body that is predicted from; no other body may be larger than 64 KiB.",
+    )
     max_rows: int = Field(default=10_000, ge=1, description="The most rows in one request.")
     max_requests_in_flight: int = Field(
         default=512, ge=1, description="The most requests that one worker has under way; more are answered 503."
@@ -155,6 +159,11 @@ class ApiSettings(RegistrySettings):
         if ModelRef.parse(value).is_pinned:
             raise ValueError("name a model, which follows Production, and not one of its versions")
         return value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _as_browsers_write_them(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(origin.rstrip("/") for origin in value)
 
     @field_validator("database_url")
     @classmethod

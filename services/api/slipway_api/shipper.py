@@ -67,11 +67,19 @@ class Shipper:
 
         Raises:
             NotReadyError: the database is away; what was not committed is there for the next round.
+            OSError: a segment cannot be read; the others were.
         """
         names = self._segments()
         self._committed = {name: self._committed[name] for name in names if name in self._committed}
-        shipped = sum(self._ship(self._folder / name) for name in names)
+        shipped, unreadable = 0, None
+        for name in names:
+            try:
+                shipped += self._ship(self._folder / name)
+            except OSError as error:  # one file must not keep the others from the database
+                unreadable = error
         self._trim()
+        if unreadable is not None:
+            raise unreadable
         return shipped
 
     def is_drained(self) -> bool:

@@ -13,6 +13,7 @@ from starlette.types import Message
 from structlog.typing import EventDict
 
 from slipway_api.account import Role
+from slipway_api.body import LargeBodies
 from slipway_core.registry.memory import InMemoryRegistry
 from support.api import LOOPBACK, RunningApi, StartApi
 from support.waiting import wait_for
@@ -334,3 +335,82 @@ def test_pages_of_the_origins_that_are_named_may_call(start_api: StartApi, regis
     assert answered.status_code == 200
     assert answered.headers["Access-Control-Allow-Origin"] == "https://app.example.com"
     assert "Access-Control-Allow-Origin" not in other.headers
+
+
+def test_an_error_of_the_front_can_be_read_by_the_pages_that_may_call(
+    start_api: StartApi, registry: InMemoryRegistry
+) -> None:
+    # A slash at the end, as people write it and browsers do not.
+    api = start_api(
+        registry, prepare=Gate().add_to, cors_origins="https://app.example.com/", request_timeout_seconds=0.05
+    )
+
+    late = api.get("/gate", headers={"Origin": "https://app.example.com"})
+
+    assert late.status_code == 504
+    assert late.headers["Access-Control-Allow-Origin"] == "https://app.example.com"
+
+
+def test_the_log_names_no_account(api: RunningApi, logs: list[EventDict]) -> None:
+    api.request("PATCH", "/users/alice", role=Role.ADMIN, json={"role": "viewer"})
+
+    assert [entry["path"] for entry in logs if entry["event"] == "request"] == ["/users/{name}"]
+
+
+async def times_out() -> None:
+    raise TimeoutError("of something else than the deadline")
+
+
+def test_another_timeout_than_the_deadline_is_an_error_of_ours(
+    start_api: StartApi, registry: InMemoryRegistry, logs: list[EventDict]
+) -> None:
+    api = start_api(registry, prepare=lambda app: app.add_api_route("/times-out", times_out))
+
+    assert api.get("/times-out").status_code == 500
+    assert "request_failed" in [entry["event"] for entry in logs]
+
+
+# Bodies
+
+
+def test_large_bodies_that_take_too_much_memory_together_are_sent_away(
+    start_api: StartApi, registry: InMemoryRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LargeBodies.__init__, "__defaults__", (500_000,))
+    api = start_api(registry)
+    large = {"features": [SETOSA] * 5_000}  # 110 KB, which fits
+    held = [(b"content-length", b"450000"), (b"authorization", f"Bearer {api.token(Role.USER)}".encode())]
+    begun, arrived = asyncio.Event(), asyncio.Event()
+
+    async def upload_slowly() -> None:
+        async def receive() -> Message:
+            begun.set()
+            await arrived.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(_message: Message) -> None:
+            return
+
+        scope = {"type": "http", "method": "POST", "path": "/predict", "headers": held, "query_string": b""}
+        await api.front({**scope, "client": LOOPBACK}, receive, send)
+
+    slow = api.portal.start_task_soon(upload_slowly)
+    api.portal.call(begun.wait)
+    refused = api.post("/predict", role=Role.USER, json=large)
+    small = api.post("/predict", role=Role.USER, json={"features": SETOSA})
+    api.portal.call(arrived.set)
+    slow.result(timeout=30)
+
+    assert refused.status_code == 503
+    assert "too many large requests" in refused.json()["detail"]
+    assert small.status_code == 200
+    assert api.post("/predict", role=Role.USER, json=large).status_code == 200
+
+
+def test_a_compressed_body_is_refused(api: RunningApi) -> None:
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+
+    answer = api.post("/predict", role=Role.USER, content=b"\x1f\x8b", headers=headers)
+
+    assert answer.status_code == 415
+    assert "without Content-Encoding" in answer.json()["detail"]

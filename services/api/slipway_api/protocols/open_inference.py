@@ -12,7 +12,6 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import orjson
 
-from slipway_api.content import check_encoding
 from slipway_api.errors import InvalidInputError, TooLargeError, UnsupportedMediaTypeError
 from slipway_api.protocols.base import Answered, Incoming, Payload, Query
 from slipway_api.protocols.native import parse_json
@@ -79,7 +78,6 @@ def read(model: ServedModel, incoming: Incoming) -> Query:
         InvalidInputError: it is not understood, or does not fit the model.
         TooLargeError: there are too many rows.
     """
-    check_encoding(incoming.header(b"content-encoding"))
     if incoming.content_type not in CONTENT_TYPES and not incoming.content_type.endswith("+json"):
         raise UnsupportedMediaTypeError(
             f"{incoming.content_type} is not understood here; send `Content-Type: application/json`, or "

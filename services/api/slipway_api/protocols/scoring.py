@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import orjson
 
-from slipway_api.content import check_encoding, check_json, prefers_csv
+from slipway_api.content import check_json, prefers_csv
 from slipway_api.errors import InvalidInputError, TooLargeError, UnsupportedMediaTypeError
 from slipway_api.protocols.base import Answered, Incoming, Payload, Query
 from slipway_api.protocols.csv_rows import named_rows
@@ -35,7 +35,6 @@ def read(model: ServedModel, incoming: Incoming) -> Query:
         FeaturesError: the rows do not fit the signature.
         TooLargeError: there are too many rows.
     """
-    check_encoding(incoming.header(b"content-encoding"))
     write = partial(write_predictions, as_csv=prefers_csv(incoming.header(b"accept")))
     if incoming.content_type == CSV:
         rows = named_rows(incoming.body, model.signature.names, incoming.max_rows)
