@@ -36,6 +36,8 @@ from support.loaded_service import (
 from support.postgres import PostgresServer, new_database, stoppable_postgres
 from support.waiting import wait_for
 
+pytestmark = pytest.mark.slow
+
 OUTAGE_SECONDS = 60.0
 EXIT_SECONDS = 20.0
 LOGIN_SECONDS = 15.0
@@ -51,7 +53,6 @@ def server() -> Iterator[PostgresServer]:
         yield server
 
 
-@pytest.mark.slow
 @BOTH
 @pytest.mark.parametrize("way", ["stopped", "hanging"])
 def test_an_outage_of_the_database_fails_and_loses_nothing(
@@ -76,7 +77,6 @@ def test_an_outage_of_the_database_fails_and_loses_nothing(
         assert running.refused == 0
 
 
-@pytest.mark.slow
 @BOTH
 @pytest.mark.parametrize("way", ["stopped", "hanging"])
 def test_a_login_while_the_database_is_away_is_refused_at_once(
@@ -122,7 +122,6 @@ def test_a_termination_in_mid_load_loses_nothing(tmp_path: Path, postgres_url: s
     assert [one for one in running.broken if one.at < terminated_at] == []
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("way", "workers"),
     [("stopped", 1), ("stopped", 2), ("hanging", 1), ("hanging", 2)],
@@ -177,7 +176,6 @@ def test_nobody_is_let_in_while_a_shipper_that_hangs_is_waited_for_and_nothing_i
     assert late < 3
 
 
-@pytest.mark.slow
 @BOTH
 def test_a_kill_of_everything_loses_fifty_milliseconds_at_most(tmp_path: Path, postgres_url: str, workers: int) -> None:
     service = Service(tmp_path, postgres_url, workers)
@@ -202,7 +200,6 @@ def test_a_kill_of_everything_loses_fifty_milliseconds_at_most(tmp_path: Path, p
     assert max(ages(lost, kills), default=0.0) <= LOST_SECONDS
 
 
-@pytest.mark.slow
 def test_a_kill_of_a_worker_loses_fifty_milliseconds_at_most(tmp_path: Path, postgres_url: str) -> None:
     service = Service(tmp_path, postgres_url, 2)
     kills: list[float] = []
@@ -224,7 +221,6 @@ def test_a_kill_of_a_worker_loses_fifty_milliseconds_at_most(tmp_path: Path, pos
     assert max(ages(lost, kills), default=0.0) <= LOST_SECONDS
 
 
-@pytest.mark.slow
 def test_a_kill_of_the_shipper_while_it_loads_loses_nothing(tmp_path: Path, postgres_url: str) -> None:
     service = Service(tmp_path, postgres_url, 1)
     with service.running() as api, predicting(api) as running, closing(connect(postgres_url)) as engine:

@@ -360,6 +360,7 @@ def test_while_the_database_is_away_predictions_go_on_and_arrive_later(
             assert "shipper_database_back" in api.log.read_text()
 
 
+@pytest.mark.slow
 def test_a_second_shipper_waits_for_the_first(tmp_path: Path, database: str) -> None:
     environment = {
         **os.environ,
@@ -380,6 +381,7 @@ def test_a_second_shipper_waits_for_the_first(tmp_path: Path, database: str) -> 
             assert (first.wait(10), second.wait(10)) == (0, 0)
 
 
+@pytest.mark.slow
 def test_a_shipper_whose_parent_is_gone_ships_and_ends(tmp_path: Path, database: str, model: ServedModel) -> None:
     journal = Journal(tmp_path / "journal", model)
     ids = [journal.add() for _ in range(5)]

@@ -32,7 +32,9 @@ DRAIN_SECONDS = 5.0
 LOCK_SECONDS = 0.5
 LOCK_FILE = "shipper.lock"
 # What a stop waits for before it ends the process by force: its last round and some.
-STOP_SECONDS = DRAIN_SECONDS + 4.0
+STOP_SECONDS = DRAIN_SECONDS + 2.0
+# And for another one, where that one could not ship what there is. A database that stands still lets neither.
+LAST_SECONDS = 5.0
 FIRST_RESTART_SECONDS = 1.0
 LONGEST_RESTART_SECONDS = 30.0
 
@@ -176,12 +178,13 @@ class ShipperProcess:
             self._stopping.set()
         if self._process is not None and self._process.poll() is None:
             self._process.terminate()
-            # One that had to be ended by force waits for a database that does not answer: another would, too.
-            if not _wait(self._process) or self._process.returncode == 0:
+            _wait(self._process, STOP_SECONDS)
+            if self._process.returncode == 0:
                 return
         # It ended before it was to, as when a signal went to all of us, or when it had only begun to start.
         if any(self._journal.glob(f"*{SUFFIX}")):
-            _wait(subprocess.Popen([*self._command, "--once"], stdin=subprocess.DEVNULL))  # noqa: S603  # ours
+            last = subprocess.Popen([*self._command, "--once"], stdin=subprocess.DEVNULL)  # noqa: S603  # ours
+            _wait(last, LAST_SECONDS)
 
     def _keep_running(self) -> None:
         pause = FIRST_RESTART_SECONDS
@@ -202,15 +205,13 @@ class ShipperProcess:
             self._stopping.wait(pause)
 
 
-def _wait(process: "subprocess.Popen[bytes]") -> bool:
-    """Wait for a process to end, and end it if it does not; tell whether it did by itself."""
+def _wait(process: "subprocess.Popen[bytes]", seconds: float) -> None:
+    """Wait for a process to end, and end it if it does not."""
     try:
-        process.wait(STOP_SECONDS)
+        process.wait(seconds)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-        return False
-    return True
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

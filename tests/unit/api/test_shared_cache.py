@@ -98,6 +98,7 @@ def test_who_prunes_at_once_ends_well(tmp_path: Path) -> None:
     assert sorted(path.name.partition("-")[0] for path in (tmp_path / "iris").iterdir()) == ["27", "28", "29"]
 
 
+@pytest.mark.slow
 def test_processes_that_load_note_and_damage_at_once_are_never_without_the_model(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "support.shared_cache", str(tmp_path / "cache"), "20"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}

@@ -122,7 +122,7 @@ def test_asking_it_to_end_reaches_its_children(shell: Shell) -> None:
     process.terminate()
     process.wait_gone(time.monotonic() + 10)
 
-    assert is_gone(child)
+    wait_for(lambda: is_gone(child), what="the child's end")
     assert process.exit_code == -signal.SIGTERM
 
 

@@ -42,6 +42,7 @@ def test_honest_data_passes(recipe: Recipe) -> None:
     assert suspicious(recipe, frame_of(recipe)) == []
 
 
+@pytest.mark.slow
 def test_random_samples_of_iris_pass() -> None:
     sizes = np.linspace(60, 150, len(SEEDS)).astype(int)
     found = {
@@ -211,6 +212,7 @@ def test_a_copy_of_a_target_of_which_no_value_comes_twice_is_refused() -> None:
 # Features and target that have nothing to do with each other.
 
 
+@pytest.mark.slow
 @EVERY_RECIPE
 def test_shuffled_targets_are_refused_whatever_the_chance(recipe: Recipe) -> None:
     frame = frame_of(recipe)
