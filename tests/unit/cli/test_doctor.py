@@ -20,6 +20,9 @@ from support.diagnosis import diagnose
 from support.servers import free_port
 from support.stub_api import Answer, Asked, stub_api
 
+# Each is a whole examination, with its waits for what does not answer.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:

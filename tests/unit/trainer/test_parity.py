@@ -163,6 +163,7 @@ def test_the_edges_of_the_bins_are_tried_too() -> None:
     assert pair_of(BIKE.name, "linear-regression").n_thresholds >= 25 + 13 + 8 + 4
 
 
+@pytest.mark.slow
 @EVERY_CANDIDATE
 @settings(max_examples=25)
 @given(data=st.data())
@@ -176,6 +177,7 @@ def test_the_graph_equals_its_estimator_on_rows_of_nothing_but_edges(
     assert pair.check(pair.rows_of(cells)) <= 1
 
 
+@pytest.mark.slow
 @TREES
 @settings(max_examples=25)
 @given(data=st.data())
