@@ -1,19 +1,26 @@
 """Checking a password: counted, throttled, off the event loop, and in alike time whether there is the name or not."""
 
 import asyncio
+from collections.abc import Callable
+from typing import TypeVar
 
 from slipway_api.account import Account
 from slipway_api.account_events import Actor
-from slipway_api.errors import TooManyRequestsError
+from slipway_api.accounts import DATABASE_AWAY
+from slipway_api.errors import NotReadyError, TooManyRequestsError
 from slipway_api.login_throttle import Attempt
 from slipway_api.state import Services
 from slipway_core.logging import get_logger
 from slipway_core.policy import MAX_PASSWORD_LENGTH, NAME_PATTERN
 
+# How long a login waits for what the database knows of it.
+ANSWER_SECONDS = 5.0
 # Of what no account can be called, so much is counted by.
 MAX_COUNTED_LENGTH = 256
 
 log = get_logger("slipway.accounts")
+
+T = TypeVar("T")
 
 
 async def authenticate(services: Services, name: str, password: str, address: str | None) -> Account | None:
@@ -40,7 +47,7 @@ async def authenticate(services: Services, name: str, password: str, address: st
         passwords.check_room()
         await accounts.opened()
         accounts.check_database()
-        attempt, found = await asyncio.to_thread(look_up)
+        attempt, found = await _in_time(look_up)
         # A password over the limit cannot be right; it is not worth a hash of megabytes.
         right = await passwords.verify(password[: MAX_PASSWORD_LENGTH + 1], found[1] if found else None)
     except TooManyRequestsError:
@@ -59,3 +66,15 @@ async def authenticate(services: Services, name: str, password: str, address: st
     accounts.note(account)
     metrics.logins.labels("ok").inc()
     return account
+
+
+async def _in_time(question: Callable[[], T]) -> T:
+    """Ask the database in a thread, and wait no longer than for one statement, though it may try several connections.
+
+    Raises:
+        NotReadyError: it does not answer.
+    """
+    try:
+        return await asyncio.wait_for(asyncio.to_thread(question), ANSWER_SECONDS)
+    except TimeoutError as error:
+        raise NotReadyError(DATABASE_AWAY) from error

@@ -24,7 +24,7 @@ from sqlalchemy import (
     text,
     tuple_,
 )
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
 
 from slipway_api.errors import ConflictError, NotFoundError, NotReadyError
 from slipway_api.predictions import (
@@ -71,7 +71,10 @@ def reaching(engine: Engine) -> Iterator[None]:
     except IntegrityError:
         raise
     except SQLAlchemyError as error:
-        raise NotReadyError(NO_TABLES if _lacks_tables(engine) else DATABASE_AWAY) from error
+        # PostgreSQL tells a missing table as a fault of the statement, SQLite as any other; one that does not answer is
+        # not asked again.
+        answers = isinstance(error, ProgrammingError) or engine.dialect.name == "sqlite"
+        raise NotReadyError(NO_TABLES if answers and _lacks_tables(engine) else DATABASE_AWAY) from error
 
 
 def _lacks_tables(engine: Engine) -> bool:

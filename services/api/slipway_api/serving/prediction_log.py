@@ -1,6 +1,6 @@
 """The prediction log's way out of a worker: a list, a thread, and a journal on the local disk.
 
-What is appended is encoded 20 ms later by the event loop, a batch at a time, and written by a thread of its own, so
+What is appended is encoded 10 ms later by the event loop, a batch at a time, and written by a thread of its own, so
 that no request waits for a disk, and only what a killed process had not yet handed to the system is lost. The loop
 encodes, as a thread that did would fight with it for the interpreter, at several times the cost. The shipper takes it
 from there to the database.
@@ -24,7 +24,7 @@ from slipway_core.graph import Outputs
 from slipway_core.logging import get_logger
 from slipway_core.signature import FloatMatrix
 
-FLUSH_SECONDS = 0.02
+FLUSH_SECONDS = 0.01
 # After a write that failed, what comes is dropped for so long before the next is tried.
 RETRY_SECONDS = 1.0
 # What may wait in memory while a disk does not answer.

@@ -20,6 +20,7 @@ async def watch(store: ModelStore, poll_seconds: float, looked: asyncio.Event) -
         poll_seconds: the pause between two looks, give or take a tenth, so that replicas do not look all at once.
         looked: set after the first look, whatever came of it.
     """
+    jitter = random.Random()  # noqa: S311  # no secret; and not everybody's, whose state is others' business
     while True:
         try:
             await asyncio.to_thread(store.sync)
@@ -28,4 +29,4 @@ async def watch(store: ModelStore, poll_seconds: float, looked: asyncio.Event) -
         looked.set()
         # While something required is missing, a start waits for us.
         pause = min(poll_seconds, IMPATIENT_SECONDS) if store.missing() else poll_seconds
-        await asyncio.sleep(pause * random.uniform(1 - JITTER, 1 + JITTER))  # noqa: S311  # no secret
+        await asyncio.sleep(pause * jitter.uniform(1 - JITTER, 1 + JITTER))
