@@ -12,9 +12,10 @@ DEV_EXTRAS := $(STACK_EXTRAS),dev
 
 # How many test files run at a time.
 TEST_PROCESSES ?= 2
+IN_PARALLEL := --numprocesses=$(TEST_PROCESSES) --dist=loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install install-dev test test-slow lint format bench clean
+.PHONY: help demo install install-dev test coverage test-slow lint format bench clean
 
 help: ## List the tasks.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,8 +27,11 @@ install: $(VENV)/.stack ## Make .venv with what `make demo` needs.
 
 install-dev: $(VENV)/.dev ## Make .venv with what the tests and checks need, too.
 
-test: install-dev ## Run every test that needs no Docker, with coverage.
-	$(BIN)/pytest --numprocesses=$(TEST_PROCESSES) --dist=loadfile --cov --cov-report=term:skip-covered
+test: install-dev ## Run every test that needs no Docker and no patience.
+	$(BIN)/pytest $(IN_PARALLEL)
+
+coverage: install-dev ## Run the same tests, and fail where they leave too many branches out; takes twice as long.
+	$(BIN)/pytest $(IN_PARALLEL) --cov --cov-report=term:skip-covered
 
 test-slow: install-dev ## Run the tests that take longer.
 	$(BIN)/pytest -m slow

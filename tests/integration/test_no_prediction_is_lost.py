@@ -84,8 +84,6 @@ def test_a_login_while_the_database_is_away_is_refused_at_once(
 ) -> None:
     form = {"username": "admin", "password": PASSWORD}
     with Service(tmp_path, new_database(server.address), workers).running() as api:
-        # Each over a connection of its own, so that every worker knows the new account before the database goes.
-        assert {api.call("GET", "/models").status_code for _ in range(20)} == {200}
         (server.stop if way == "stopped" else server.freeze)()
         told = []
         for _ in range(6):

@@ -109,6 +109,25 @@ def test_a_worker_that_dies_is_replaced_and_what_it_counted_stays(api: ApiProces
     assert sample(api, "slipway_prediction_rows_total", model="iris") >= counted
 
 
+def test_a_new_worker_lets_nobody_in_before_it_can_answer(api: ApiProcess) -> None:
+    old = {worker.pid for worker in workers(api)}
+    statuses: list[int] = []
+
+    with contextlib.ExitStack() as open_clients:
+
+        def new_one_answers() -> bool:
+            client = open_clients.enter_context(httpx.Client(headers=api.headers, timeout=30))
+            with contextlib.suppress(httpx.TransportError):  # one that the dead worker had let in is cut off
+                statuses.append(client.post(f"{api.url}/predict", json=ROW).status_code)
+            new = [worker for worker in workers(api) if worker.pid not in old]
+            return any(one.status == psutil.CONN_ESTABLISHED for worker in new for one in worker.net_connections())
+
+        os.kill(min(old), signal.SIGKILL)
+        wait_for(new_one_answers, seconds=30, what="a new worker that lets somebody in")
+
+    assert set(statuses) == {200}
+
+
 def test_sqlite_is_refused(tmp_path: Path) -> None:
     with (
         pytest.raises(AssertionError, match=r"2 workers need a database .* set DATABASE_URL to postgresql://"),

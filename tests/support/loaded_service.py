@@ -28,6 +28,9 @@ class Service:
     @contextmanager
     def running(self) -> Iterator[ApiProcess]:
         with api_process(self.folder, "serve", f"--workers={self.workers}", environment=self._environment) as api:
+            # Each over a connection of its own, so that every worker has met the administrator.
+            statuses = {api.call("GET", "/models").status_code for _ in range(10 * self.workers)}
+            assert statuses == {200}
             yield api
 
     def segments(self) -> list[Path]:
@@ -85,7 +88,13 @@ def has_more_than(engine: Engine, number: int) -> bool:
 
 def drained(engine: Engine, running: Load, since: float) -> float:
     """Wait until all that was acknowledged is in the table; return how many seconds after a time that was."""
-    wait_for(lambda: count(engine) >= len(running.answers), seconds=DRAIN_SECONDS, what="the shipper")
+    try:
+        wait_for(lambda: count(engine) >= len(running.answers), seconds=DRAIN_SECONDS, what="the shipper")
+    except AssertionError as error:
+        lost = [
+            f"{answer.request_id} with {answer.rows} rows at {answer.at:.3f}" for answer in missing(engine, [running])
+        ]
+        raise AssertionError(f"{error}; {len(lost)} of {len(running.answers)} are missing: {lost[:10]}") from error
     seconds = time.monotonic() - since
     wait_for(lambda: missing(engine, [running]) == [], what="the rest")
     return seconds
@@ -94,7 +103,8 @@ def drained(engine: Engine, running: Load, since: float) -> float:
 def tell(running: Load, **figures: object) -> None:
     told = " ".join(f"{name}={value}" for name, value in figures.items())
     print(
-        f"answers={len(running.answers)} failures={len(running.failures)} broken={len(running.broken)} "
+        f"answers={len(running.answers)} failures={len(running.failures)} {running.failures[:1]} "
+        f"broken={len(running.broken)} "
         f"refused={running.refused} slowest={running.longest_seconds:.2f}s {told}"
     )
 
