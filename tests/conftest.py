@@ -15,7 +15,7 @@ os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
 
 # The same examples in every run, however busy the machine is.
-settings.register_profile("slipway", deadline=None, derandomize=True, max_examples=50)
+settings.register_profile("slipway", deadline=None, derandomize=True)
 settings.load_profile("slipway")
 
 OURS = (

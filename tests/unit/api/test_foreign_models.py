@@ -73,7 +73,7 @@ def test_a_tensor_becomes_features_by_their_order() -> None:
         (b"[1, 2", "MLmodel file is not understood"),
         (b"- a list", "MLmodel file is not understood"),
         (b"flavors: 1", "MLmodel file is not understood"),
-        (b"[" * 10_000, "MLmodel file is not understood"),
+        (b"[" * 100_000, "MLmodel file is not understood"),
         (b"x" * (MLMODEL_MAX_BYTES + 1), "too large"),
         (mlmodel(flavors={"sklearn": {}}), "no ONNX flavor"),
         (mlmodel(flavors={"onnx": {"data": "other.onnx"}}), "lies in another file"),
