@@ -71,7 +71,7 @@ def test_an_outage_of_the_database_fails_and_loses_nothing(
         running.stop()
 
         with closing(connect(service.database)) as engine:
-            tell(running, drain=f"{drained(engine, running, back_at):.1f}s")
+            tell(running, drain=f"{drained(service, engine, running, back_at):.1f}s")
         assert running.failures == []
         assert running.broken == []
         assert running.refused == 0
@@ -143,7 +143,8 @@ def test_what_a_termination_leaves_while_the_database_is_away_is_logged_by_the_n
     left = len(service.segments())
     begin()
     with service.running(), closing(connect(service.database)) as engine:
-        tell(running, exit=f"{exited:.1f}s", left=left, drain=f"{drained(engine, running, time.monotonic()):.1f}s")
+        drain = f"{drained(service, engine, running, time.monotonic()):.1f}s"
+        tell(running, exit=f"{exited:.1f}s", left=left, drain=drain)
 
     assert left > 0
     assert running.failures == []
@@ -228,7 +229,7 @@ def test_a_kill_of_the_shipper_while_it_loads_loses_nothing(tmp_path: Path, post
             [shipper] = children(api, "ship")
             shipper.kill()
         running.stop()
-        tell(running, drain=f"{drained(engine, running, time.monotonic()):.1f}s")
+        tell(running, drain=f"{drained(service, engine, running, time.monotonic()):.1f}s")
         assert api.log.read_text().count("shipper_ended") == 3
 
     assert running.failures == []

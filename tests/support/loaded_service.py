@@ -86,7 +86,7 @@ def has_more_than(engine: Engine, number: int) -> bool:
     return count(engine) > number
 
 
-def drained(engine: Engine, running: Load, since: float) -> float:
+def drained(service: Service, engine: Engine, running: Load, since: float) -> float:
     """Wait until all that was acknowledged is in the table; return how many seconds after a time that was."""
     try:
         wait_for(lambda: count(engine) >= len(running.answers), seconds=DRAIN_SECONDS, what="the shipper")
@@ -94,7 +94,11 @@ def drained(engine: Engine, running: Load, since: float) -> float:
         lost = [
             f"{answer.request_id} with {answer.rows} rows at {answer.at:.3f}" for answer in missing(engine, [running])
         ]
-        raise AssertionError(f"{error}; {len(lost)} of {len(running.answers)} are missing: {lost[:10]}") from error
+        left = [str(path.relative_to(service.folder)) for path in (service.folder / "journal").rglob("*")]
+        raise AssertionError(
+            f"{error}; {len(lost)} of {len(running.answers)} are missing: {lost[:10]}; in the journal: {left}; the "
+            f"log: {(service.folder / 'api.log').read_text()[-20_000:]}"
+        ) from error
     seconds = time.monotonic() - since
     wait_for(lambda: missing(engine, [running]) == [], what="the rest")
     return seconds

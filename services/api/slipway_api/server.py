@@ -24,6 +24,9 @@ from slipway_core.errors import ConfigurationError
 SHUTDOWN_SECONDS = 10
 # How long a connection may take for a request's head. Else those that say nothing would in time be all there can be.
 HEAD_SECONDS = 10.0
+# How long a worker may say nothing before it is taken for hung and killed, with the predictions that it has not written
+# yet. A busy machine stands still for some seconds now and then.
+HUNG_SECONDS = 15
 METRICS_FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 
@@ -120,6 +123,7 @@ def _config(settings: ApiSettings, app: ASGIApp | str) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+        timeout_worker_healthcheck=HUNG_SECONDS,
         forwarded_allow_ips=settings.forwarded_allow_ips,
     )
 
