@@ -15,13 +15,23 @@ TEST_PROCESSES ?= 2
 IN_PARALLEL := --numprocesses=$(TEST_PROCESSES) --dist=loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install install-dev test coverage test-slow lint format bench clean
+.PHONY: help demo up down logs install install-dev test coverage test-slow stack-test lint format bench clean
 
 help: ## List the tasks.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: install ## Train, register and serve a model on this machine; Ctrl-C ends it.
 	@$(BIN)/slipway up
+
+up: ## Build and start the whole stack with Docker, and say where everything is.
+	docker compose up --build --detach --wait
+	@docker compose logs --no-log-prefix --tail=6 init
+
+down: ## End that stack; its data stays (docker compose down --volumes removes it).
+	docker compose down
+
+logs: ## Follow what its services say.
+	docker compose logs --follow --tail=100
 
 install: $(VENV)/.stack ## Make .venv with what `make demo` needs.
 
@@ -35,6 +45,9 @@ coverage: install-dev ## Run the same tests, and fail where they leave too many 
 
 test-slow: install-dev ## Run the tests that take longer.
 	$(BIN)/pytest -m slow
+
+stack-test: install-dev ## Prove the stack of docker compose, end to end, under a name and ports of its own.
+	$(BIN)/pytest -m stack -rP
 
 lint: install-dev ## Check style, types, layers and workflows.
 	$(BIN)/ruff check .

@@ -7,11 +7,13 @@ import pytest
 from pydantic import SecretStr
 
 from slipway_api.settings import ApiSettings
+from slipway_cli.compose.settings import InitSettings
 from slipway_cli.settings import ClientSettings, UpSettings
 from slipway_core.registry.settings import RegistrySettings
 from slipway_core.settings import ServiceSettings, variable_of
 from slipway_core.variables import FILE_VARIABLES, PREFIX, VARIABLES
 from slipway_trainer.settings import TrainerSettings
+from support.compose import interpolated
 
 ROOT = Path(__file__).parents[2]
 SETTINGS: tuple[type[ServiceSettings], ...] = (
@@ -20,6 +22,7 @@ SETTINGS: tuple[type[ServiceSettings], ...] = (
     ClientSettings,
     RegistrySettings,
     UpSettings,
+    InitSettings,
 )
 
 
@@ -45,7 +48,16 @@ def test_the_catalogue_knows_which_may_come_from_a_file() -> None:
 
 
 def test_the_example_lists_every_variable_and_no_other() -> None:
-    assert set(example()) == read_variables()
+    assert set(example()) == read_variables() | set(interpolated())
+
+
+def test_the_example_shows_the_defaults_of_the_compose_file() -> None:
+    values = example()
+
+    # One that two read, as MLflow's artifacts, has the stack's default there and its own here.
+    own = {name: default for name, default in interpolated().items() if name not in read_variables()}
+
+    assert {name: values[name] for name in own} == own
 
 
 def test_every_variable_of_the_example_has_a_comment() -> None:

@@ -111,6 +111,14 @@ class S3Storage:
     def _key(self, path: str) -> str:
         return self._root + checked_path(path)
 
+    def make_bucket(self) -> None:
+        """Make the bucket, unless it is there."""
+        try:
+            self._check_bucket()
+        except StorageNotFoundError:
+            with told(self._bucket):
+                self._client.create_bucket(Bucket=self._bucket)
+
     def _check_bucket(self) -> None:
         """Raise StorageNotFoundError if it is the bucket that is missing; S3's answer for a file need not tell."""
         with told(self._bucket):

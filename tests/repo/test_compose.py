@@ -1,0 +1,103 @@
+"""What holds for every service of the compose stack."""
+
+import re
+from typing import Any
+
+import pytest
+
+from slipway_api.settings import ApiSettings
+from slipway_core.settings import variable_of
+from support.compose import COMPOSE_FILE, compose, services
+
+JOBS = {"secrets", "init", "trainer"}
+# Reachable from other machines; everything else listens on loopback.
+PUBLIC = {"api"}
+# What the container itself fixes.
+FIXED = {"DATABASE_URL", "MLFLOW_TRACKING_URI", "SECRET_KEY", "SLIPWAY_ADMIN_PASSWORD"}
+OF_THE_IMAGE = {"SLIPWAY_CACHE_DIR", "SLIPWAY_HOST", "SLIPWAY_JOURNAL_DIR", "SLIPWAY_PORT"}
+
+EVERY = pytest.mark.parametrize(("name", "service"), services().items(), ids=services())
+
+
+@EVERY
+def test_it_has_as_few_rights_as_it_needs(name: str, service: dict[str, Any]) -> None:
+    assert service["read_only"] is True, name
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert not {"privileged", "cap_add", "network_mode"} & service.keys() - (
+        {"network_mode"} if service.get("network_mode") == "none" else set()
+    )
+
+
+@EVERY
+def test_its_image_is_pinned_and_can_be_replaced(name: str, service: dict[str, Any]) -> None:
+    variable, image = re.fullmatch(r"\$\{([A-Z_]+_IMAGE):-(.+)\}", service["image"]).groups()  # type: ignore[union-attr]
+    tag = image.partition(":")[2]
+
+    assert variable
+    assert tag not in {"", "latest"}, name
+
+
+@EVERY
+def test_a_server_says_how_it_is_and_a_job_does_not_come_back(name: str, service: dict[str, Any]) -> None:
+    if name in JOBS:
+        assert service["restart"] == "no"
+        assert "healthcheck" not in service
+    else:
+        assert service["restart"] == "unless-stopped"
+        assert service["healthcheck"]["test"][0] == "CMD"
+
+
+@EVERY
+def test_its_memory_is_limited(name: str, service: dict[str, Any]) -> None:
+    assert "mem_limit" in service or name == "secrets"
+
+
+@EVERY
+def test_only_the_api_listens_beyond_loopback(name: str, service: dict[str, Any]) -> None:
+    published = service.get("ports", [])
+
+    assert all(re.search(r"\$\{SLIPWAY_(?:[A-Z_]+_)?PORT:-\d+\}:\d+$", port) for port in published)
+    assert name in PUBLIC or all(port.startswith("127.0.0.1:") for port in published)
+
+
+@EVERY
+def test_it_sees_no_secret_but_its_own(name: str, service: dict[str, Any]) -> None:
+    mounts = [mount for mount in service.get("volumes", []) if isinstance(mount, dict)]
+
+    assert all(mount["source"] == "secrets" and mount["read_only"] for mount in mounts)
+    assert [mount["volume"]["subpath"] for mount in mounts] in ([], [name])
+    assert name == "secrets" or not any(
+        isinstance(mount, str) and mount.startswith("secrets:") for mount in service.get("volumes", [])
+    )
+
+
+@EVERY
+def test_it_waits_for_a_job_or_a_server_to_be_done_or_well(name: str, service: dict[str, Any]) -> None:
+    for other, how in service.get("depends_on", {}).items():
+        expected = {"service_completed_successfully"} if other in JOBS else {"service_healthy", "service_started"}
+        assert how["condition"] in expected, (name, other)
+
+
+def test_every_volume_is_declared() -> None:
+    mounted = {
+        mount["source"] if isinstance(mount, dict) else mount.partition(":")[0]
+        for service in services().values()
+        for mount in service.get("volumes", [])
+    }
+
+    assert {volume for volume in mounted if not volume.startswith((".", "/"))} == set(compose()["volumes"])
+
+
+def test_the_api_can_be_told_all_that_it_reads() -> None:
+    read = {variable_of(ApiSettings, name) for name in ApiSettings.model_fields}
+    told = {name.removesuffix("_FILE") for name in services()["api"]["environment"]}
+
+    assert read - told == OF_THE_IMAGE
+    assert {name for name in FIXED if f"{name}_FILE" not in services()["api"]["environment"]} == {"MLFLOW_TRACKING_URI"}
+
+
+def test_a_password_in_the_file_would_be_seen() -> None:
+    text = COMPOSE_FILE.read_text(encoding="utf-8")
+
+    assert re.findall(r"(?im)^\s*\w*(?:password|secret|key|token)\w*:[ \t]+(?!/run/slipway/|\{|\$\{)\S+", text) == []

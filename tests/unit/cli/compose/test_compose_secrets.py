@@ -1,0 +1,76 @@
+import stat
+from pathlib import Path
+
+import pytest
+
+from slipway_cli.compose.secrets import KEPT, SECRETS, keep, share, shares
+from slipway_cli.errors import StackError
+from slipway_core.policy import why_key_is_unsafe, why_password_is_unsafe
+
+
+def test_every_secret_is_made_where_none_is_given(tmp_path: Path) -> None:
+    secrets = keep(tmp_path, {})
+
+    assert secrets.keys() == SECRETS.keys()
+    assert why_key_is_unsafe(secrets["secret-key"]) is None
+    assert why_password_is_unsafe(secrets["admin-password"], "admin") is None
+    assert len(set(secrets.values())) == len(secrets)
+
+
+def test_a_later_start_has_the_same_secrets(tmp_path: Path) -> None:
+    assert keep(tmp_path, {}) == keep(tmp_path, {})
+
+
+def test_two_stacks_have_no_secret_in_common_but_the_name_of_an_account(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.mkdir()
+    second.mkdir()
+
+    assert set(keep(first, {}).values()) & set(keep(second, {}).values()) == {"slipway"}
+
+
+def test_a_given_secret_wins_over_the_kept_one_and_is_kept(tmp_path: Path) -> None:
+    keep(tmp_path, {})
+
+    assert keep(tmp_path, {"GRAFANA_ADMIN_PASSWORD": " given \n"})["grafana-password"] == "given"
+    assert keep(tmp_path, {"GRAFANA_ADMIN_PASSWORD": ""})["grafana-password"] == "given"
+
+
+def test_what_is_kept_is_its_owners_alone(tmp_path: Path) -> None:
+    keep(tmp_path, {})
+
+    assert stat.S_IMODE((tmp_path / KEPT).stat().st_mode) == 0o700
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / KEPT).iterdir()} == {0o600}
+
+
+def test_the_keys_that_sign_tokens_and_open_the_store_are_told_to_no_other_service(tmp_path: Path) -> None:
+    secrets = keep(tmp_path, {})
+
+    told = {
+        name: {service for service, files in shares(secrets).items() if any(value in text for text in files.values())}
+        for name, value in secrets.items()
+    }
+
+    assert told["secret-key"] == {"api"}
+    assert told["s3-secret-key"] == {"init", "trainer", "mlflow", "minio"}
+    assert told["postgres-password"] == {"postgres"}
+    assert told["mlflow-password"] == {"mlflow", "postgres"}
+
+
+def test_a_services_files_can_be_read_and_not_written_whoever_it_runs_as(tmp_path: Path) -> None:
+    share(tmp_path, "api", {"secret-key": "one"})
+    share(tmp_path, "api", {"secret-key": "two"})
+
+    file = tmp_path / "api" / "secret-key"
+    assert file.read_text() == "two"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o444
+    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o755
+    assert list(file.parent.iterdir()) == [file]
+
+
+def test_a_volume_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+
+    with pytest.raises(StackError, match="volume of secrets"):
+        keep(file, {})
