@@ -10,12 +10,14 @@ SOURCES := pyproject.toml constraints.txt
 STACK_EXTRAS := cli,api,trainer
 DEV_EXTRAS := $(STACK_EXTRAS),dev
 
+DOCKERFILES := $(wildcard services/*/Dockerfile) mlflow/Dockerfile
+
 # How many test files run at a time.
 TEST_PROCESSES ?= 2
 IN_PARALLEL := --numprocesses=$(TEST_PROCESSES) --dist=loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down logs install install-dev test coverage test-slow stack-test lint format bench clean
+.PHONY: help demo up down logs install install-dev test coverage test-slow stack-test lint lint-images format bench clean
 
 help: ## List the tasks.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +58,13 @@ lint: install-dev ## Check style, types, layers and workflows.
 	$(BIN)/lint-imports
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/zizmor --offline --quiet .github/workflows
+	$(BIN)/hadolint $(DOCKERFILES)
+
+lint-images: .venv-checkov ## Check the Dockerfiles and the compose file with tools of their own.
+	.venv-checkov/bin/checkov --skip-download --quiet --compact --framework dockerfile \
+		$(foreach file,$(DOCKERFILES),--file $(file))
+	@if command -v docker >/dev/null; then docker compose config --quiet && echo "The compose file is in order."; \
+		else echo "Docker is not installed here: the compose file is not checked."; fi
 
 format: install-dev ## Format the code, and mend what can be mended.
 	$(BIN)/ruff check --fix .
@@ -66,13 +75,18 @@ bench: install ## Measure starts, memory, a hot swap, and what a prediction cost
 	$(BIN)/python -m benchmarks.hot_path
 
 clean: ## Remove the virtual environment and the tools' caches.
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage*
+	rm -rf $(VENV) .venv-checkov .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage*
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
 		{ echo "Slipway needs Python 3.11 or newer: install it, or name one with PYTHON=…"; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || \
 		{ echo "Making $(VENV) failed: on Debian and Ubuntu, install python3-venv first."; rm -rf $(VENV); exit 1; }
+
+# It pins what it needs, of which some is not what the rest needs.
+.venv-checkov:
+	@$(PYTHON) -m venv $@ && $@/bin/python -m pip install --quiet --disable-pip-version-check checkov==3.3.30 || \
+		{ rm -rf $@; exit 1; }
 
 $(VENV)/.stack: $(SOURCES) | $(BIN)/python
 	@echo "Installing the embedded stack into $(VENV); this takes a minute or two, once."
