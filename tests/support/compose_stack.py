@@ -1,0 +1,189 @@
+"""The compose stack as real containers, under a name and ports of its own."""
+
+import json
+import os
+import re
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from support.compose import COMPOSE_FILE, ROOT
+from support.servers import free_port
+from support.waiting import wait_for
+
+PORTS = (
+    "SLIPWAY_PORT",
+    "SLIPWAY_MLFLOW_PORT",
+    "SLIPWAY_GRAFANA_PORT",
+    "SLIPWAY_PROMETHEUS_PORT",
+    "SLIPWAY_ALERTMANAGER_PORT",
+    "SLIPWAY_MINIO_PORT",
+    "SLIPWAY_MINIO_CONSOLE_PORT",
+    "STACK_TEST_RECEIVER_PORT",
+)
+BUILD_SECONDS = 1_200
+COMMAND_SECONDS = 300
+ALERT_SECONDS = 120.0
+
+
+@dataclass
+class ComposeStack:
+    """A stack, and the ways in that its users have.
+
+    Attributes:
+        environment: what tells its commands which stack is meant.
+        seconds: how long `up` took, the images being there.
+        token: the administrator's.
+    """
+
+    environment: Mapping[str, str]
+    seconds: float = 0.0
+    token: str = field(default="", repr=False)
+
+    def compose(self, *arguments: str, seconds: float = COMMAND_SECONDS, check: bool = True) -> str:
+        """Run `docker compose`; return what it said on standard output."""
+        done = subprocess.run(
+            ["docker", "compose", *arguments],
+            cwd=ROOT,
+            env={**os.environ, **self.environment},
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            check=False,
+        )
+        assert not check or done.returncode == 0, f"{' '.join(arguments)}: {done.stdout[-4000:]}{done.stderr[-4000:]}"
+        return done.stdout
+
+    def up(self) -> None:
+        """Start what is not running, wait until all of it is well, and log in."""
+        began = time.monotonic()
+        self.compose("up", "--detach", "--wait", seconds=COMMAND_SECONDS)
+        self.seconds = time.monotonic() - began
+        self.log_in()
+
+    def log_in(self) -> None:
+        """Get a token as the administrator."""
+        password = self.compose("exec", "-T", "api", "cat", "/run/slipway/admin-password").strip()
+        answer = httpx.post(
+            f"{self.url('SLIPWAY_PORT')}/token", data={"username": "admin", "password": password}, timeout=30
+        )
+        self.token = answer.raise_for_status().json()["access_token"]
+
+    def port(self, variable: str) -> int:
+        """Return a port on the host by its variable."""
+        return int(self.environment[variable])
+
+    def url(self, variable: str) -> str:
+        """Return the address of a port."""
+        return f"http://127.0.0.1:{self.port(variable)}"
+
+    def call(self, method: str, path: str, **request: Any) -> httpx.Response:
+        """Call the API as the administrator."""
+        headers = {"Authorization": f"Bearer {self.token}"}
+        return httpx.request(method, self.url("SLIPWAY_PORT") + path, headers=headers, timeout=30, **request)
+
+    def predict(self, *features: float) -> httpx.Response:
+        """Predict one row with the default model."""
+        return self.call("POST", "/predict", json={"features": list(features)})
+
+    def served_version(self) -> str:
+        """Return the version of iris that answers."""
+        version: str = self.call("GET", "/model-info").json()["version"]
+        return version
+
+    def query(self, expression: str) -> list[dict[str, Any]]:
+        """Ask Prometheus for the present value of an expression."""
+        answer = httpx.get(
+            f"{self.url('SLIPWAY_PROMETHEUS_PORT')}/api/v1/query", params={"query": expression}, timeout=30
+        )
+        result: list[dict[str, Any]] = answer.raise_for_status().json()["data"]["result"]
+        return result
+
+    def value(self, expression: str) -> float:
+        """Return the sum of what an expression gives now; 0 if it gives nothing."""
+        return sum(float(series["value"][1]) for series in self.query(expression))
+
+    def received(self, alert: str, status: str) -> list[dict[str, Any]]:
+        """Return the alerts of a name and status that reached the webhook."""
+        told: list[dict[str, Any]] = httpx.get(self.url("STACK_TEST_RECEIVER_PORT"), timeout=30).json()
+        return [one for one in told if one["labels"]["alertname"] == alert and one["status"] == status]
+
+    def wait_for_alert(self, alert: str, status: str, *, more_than: int = 0) -> dict[str, Any]:
+        """Wait until an alert was told of; return it."""
+        found = wait_for(
+            lambda: self.received(alert, status)[more_than:],
+            seconds=ALERT_SECONDS,
+            what=f"the message that {alert} is {status}",
+        )
+        return found[-1]
+
+    def states(self) -> dict[str, tuple[str, str, int]]:
+        """Return what each service's container is: its state, its health, and its exit code."""
+        lines = self.compose("ps", "--all", "--format", "json").splitlines()
+        containers = [json.loads(line) for line in lines]
+        return {one["Service"]: (one["State"], one["Health"], one["ExitCode"]) for one in containers}
+
+
+@contextmanager
+def compose_stack(folder: Path, name: str, more: Mapping[str, str] | None = None) -> Iterator[ComposeStack]:
+    """Build the images and run the stack until the block ends; nothing of it is left then.
+
+    Args:
+        folder: where what the test changes of it is written.
+        name: the project's.
+        more: variables beside those that give it ports of its own.
+    """
+    rules = folder / "prometheus"
+    hasten(ROOT / "monitoring" / "prometheus", rules)
+    stack = ComposeStack(
+        {
+            "COMPOSE_PROJECT_NAME": name,
+            "COMPOSE_FILE": os.pathsep.join([str(COMPOSE_FILE), str(ROOT / "tests" / "stack" / "override.yml")]),
+            "COMPOSE_PROGRESS": "plain",
+            "STACK_TEST_PROMETHEUS": str(rules),
+            **{port: str(free_port()) for port in PORTS},
+            **(more or {}),
+        }
+    )
+    stack.compose("build", "--quiet", seconds=BUILD_SECONDS)
+    try:
+        stack.up()
+        yield stack
+    finally:
+        stack.compose("down", "--volumes", "--timeout=5", check=False)
+
+
+def hasten(original: Path, copy: Path) -> None:
+    """Copy Prometheus' configuration with all waiting taken out: what is true once, fires."""
+    for path in [*original.glob("*.yml"), *(original / "rules").glob("*.yml")]:
+        text = path.read_text(encoding="utf-8")
+        text = re.sub(r"(?m)^(\s+for:) .*$", r"\1 0s", text)
+        text = re.sub(r"(?m)^(\s*(?:scrape|evaluation)_interval:) .*$", r"\1 1s", text)
+        text = re.sub(r"(?m)^(\s*scrape_timeout:) .*$", r"\1 1s", text)
+        target = copy / path.relative_to(original)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, encoding="utf-8")
+        target.chmod(0o644)
+    for parent in (copy, copy / "rules"):
+        parent.chmod(0o755)
+
+
+def run(command: Sequence[str], environment: Mapping[str, str] | None = None) -> "subprocess.CompletedProcess[str]":
+    """Run a command that must succeed."""
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**os.environ, **(environment or {})},
+        capture_output=True,
+        text=True,
+        timeout=COMMAND_SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0, f"{' '.join(command)}: {done.stdout[-4000:]}{done.stderr[-4000:]}"
+    return done
