@@ -13,7 +13,7 @@ from slipway_cli.doctor.machine import MIB, check_clock, check_folders
 from slipway_cli.doctor.packages import check_extras
 from slipway_cli.doctor.ports import check_ports
 from slipway_cli.doctor.subject import Subject, read_subject
-from slipway_cli.embedded.home import Home
+from slipway_cli.embedded.home import Home, Ports
 from slipway_core.migrations import upgrade
 from support.servers import free_port
 from support.stub_api import Answer, Asked, stub_api
@@ -65,6 +65,15 @@ def test_two_servers_cannot_have_one_port(tmp_path: Path) -> None:
 
     assert finding.status == "broken"
     assert "SLIPWAY_MLFLOW_PORT" in finding.mend
+
+
+def test_a_stack_on_other_ports_is_not_taken_for_what_answers_on_these(subject: Subject) -> None:
+    subject.home.make()
+    with subject.home.locked(Ports(8133, 5133)):
+        (finding,) = check_ports(subject)
+
+    assert finding.status == "broken"
+    assert "SLIPWAY_PORT=8133 SLIPWAY_MLFLOW_PORT=5133 slipway doctor" in finding.mend
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "nosuch.invalid"])

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from slipway_cli.commands.train import trainer_command
 from slipway_cli.embedded.environments import Environments, environments
-from slipway_cli.embedded.home import Home
+from slipway_cli.embedded.home import Home, Ports
 from slipway_cli.embedded.stack import Stack, StackOptions
 from slipway_cli.embedded.stores import artifacts_destination, backend_store_uri, slipway_database_url
 from slipway_cli.settings import UpSettings
@@ -90,7 +90,7 @@ def up(
         )
     backend_store_uri(settings, folder)  # refuse before anything is made
     folder.make()
-    with folder.locked():
+    with folder.locked(Ports(options.port, options.mlflow_port)):
         password, is_new = folder.admin_password(wanted)
         stack = Stack(options, folder, _environments(settings, options, folder, password), typer.echo)
         if wanted is not None and wanted != password:

@@ -11,6 +11,7 @@ import httpx
 from slipway_cli.doctor.answers import Kind, compare_clocks, json_object, kind_of, open_client
 from slipway_cli.doctor.findings import Finding, broken, ok, warning
 from slipway_cli.doctor.subject import Subject
+from slipway_cli.embedded.home import Ports
 
 NAMES: dict[Kind, str] = {
     "api": "a Slipway API",
@@ -57,11 +58,21 @@ def check_ports(subject: Subject) -> Iterator[Finding]:
         "SLIPWAY_MLFLOW_PORT",
         "logs/mlflow.log",
     )
+    asked = Ports(settings.port, settings.mlflow_port)
     if settings.port == settings.mlflow_port:
         yield broken(
             "ports",
             f"the API and MLflow are both to listen on port {settings.port}",
             "choose another for one of them with SLIPWAY_PORT or SLIPWAY_MLFLOW_PORT",
+        )
+        return
+    if subject.stack_runs and (elsewhere := subject.home.ports() or asked) != asked:
+        # What answers at the ports that were asked for is somebody else's.
+        yield broken(
+            "ports",
+            f"the stack of {subject.home.root} listens on {elsewhere.api} and {elsewhere.mlflow}, not on {asked.api} "
+            f"and {asked.mlflow}",
+            f"tell it so: `SLIPWAY_PORT={elsewhere.api} SLIPWAY_MLFLOW_PORT={elsewhere.mlflow} slipway doctor`",
         )
         return
     for port in (api, mlflow):

@@ -4,10 +4,18 @@ import fcntl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from slipway_cli.errors import StackError
 from slipway_cli.secret_files import write_secret
 from slipway_core.policy import new_key, new_password
+
+
+class Ports(NamedTuple):
+    """The ports of a stack."""
+
+    api: int
+    mlflow: int
 
 
 class Home:
@@ -40,14 +48,17 @@ class Home:
             ) from error
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self, ports: Ports | None = None) -> Iterator[None]:
         """Hold the folder for this process alone.
+
+        Args:
+            ports: where the stack listens, for others to find.
 
         Raises:
             StackError: another stack holds it.
         """
         try:
-            lock = (self.root / "lock").open("w")
+            lock = (self.root / "lock").open("a")
         except OSError as error:
             raise StackError(f"{self.root / 'lock'} cannot be opened: {error.strerror}") from error
         with lock:
@@ -57,7 +68,18 @@ class Home:
                 raise StackError(
                     f"a stack is running on {self.root} already: end it first, or name another folder with --home"
                 ) from error
+            lock.truncate(0)
+            if ports is not None:
+                print(*ports, file=lock, flush=True)
             yield
+
+    def ports(self) -> Ports | None:
+        """Return where the stack that holds the folder listens; None where it has not said so."""
+        try:
+            api, mlflow = (self.root / "lock").read_text(encoding="utf-8").split()
+            return Ports(int(api), int(mlflow))
+        except (OSError, ValueError):
+            return None
 
     def is_locked(self) -> bool:
         """Tell whether a process holds the folder. Nothing is made or changed."""
