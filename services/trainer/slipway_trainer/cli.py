@@ -92,7 +92,7 @@ def train(
 
         def open_registry() -> tuple[Tracker, MlflowRegistry]:
             _wait_for(registry, wait)
-            return Tracker(own.mlflow_tracking_uri), registry
+            return Tracker(own.mlflow_tracking_uri, own.mlflow_public_url), registry
 
         try:
             chosen = override(find_recipe(recipe), settings or [])

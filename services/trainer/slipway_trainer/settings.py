@@ -12,3 +12,8 @@ class TrainerSettings(RegistrySettings):
         default="data",
         description="Where recipes look for data before they download it: a folder, or s3://bucket/prefix.",
     )
+    mlflow_public_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://",
+        description="MLflow's address in people's browsers, where it is not MLFLOW_TRACKING_URI; for links to runs.",
+    )

@@ -48,10 +48,16 @@ class TrackedRuns:
 class Tracker:
     """Logs one training run to an MLflow server."""
 
-    def __init__(self, tracking_uri: str) -> None:
+    def __init__(self, tracking_uri: str, public_url: str | None = None) -> None:
+        """Prepare a client; nothing is connected yet.
+
+        Args:
+            tracking_uri: the server's address here.
+            public_url: its address in people's browsers, where that is another.
+        """
         mlflow.set_tracking_uri(tracking_uri)
         mlflow.set_registry_uri(tracking_uri)
-        self._address = _without_account(tracking_uri.rstrip("/"))
+        self._address = _without_account((public_url or tracking_uri).rstrip("/"))
         self._client = MlflowClient(tracking_uri, tracking_uri)
 
     def log_runs(
