@@ -7,6 +7,7 @@ import pytest
 from pydantic import SecretStr
 
 from slipway_api.settings import ApiSettings
+from slipway_cli.compose.settings import AlertSettings
 from slipway_cli.settings import ClientSettings, UpSettings
 from slipway_core.registry.settings import RegistrySettings
 from slipway_core.settings import ServiceSettings, variable_of
@@ -20,6 +21,7 @@ SETTINGS: tuple[type[ServiceSettings], ...] = (
     ClientSettings,
     RegistrySettings,
     UpSettings,
+    AlertSettings,
 )
 
 

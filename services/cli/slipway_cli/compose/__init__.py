@@ -1,0 +1,1 @@
+"""The stack of docker compose: what its containers are told."""
