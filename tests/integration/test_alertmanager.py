@@ -18,7 +18,7 @@ WARNING = {"alertname": "ModelLoadFailing", "severity": "warning", "component": 
 # Told when all that came before was told or held back: notifications of one group wait alike long.
 MARK = {"alertname": "Mark", "severity": "critical", "component": "test"}
 
-EMAIL = {
+EMAIL: dict[str, object] = {
     "alert_email_to": "a@example.com, b@example.com",
     "alert_email_from": "slipway@example.com",
     "alert_smtp_host": "mail.example.com:587",

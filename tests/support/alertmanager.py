@@ -12,7 +12,7 @@ from email import message_from_string, policy
 from email.message import EmailMessage
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import httpx
 import pytest
@@ -83,7 +83,7 @@ def mail_inbox() -> Iterator[Inbox]:
             lines = []
             while (line := self.rfile.readline().decode()) != ".\r\n":
                 lines.append(line.removeprefix("."))
-            return cast("EmailMessage", message_from_string("".join(lines), policy=policy.default))
+            return message_from_string("".join(lines), policy=policy.default)
 
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server, _serving(server):
         inbox = Inbox(f"127.0.0.1:{server.server_address[1]}")
