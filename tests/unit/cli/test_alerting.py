@@ -64,6 +64,12 @@ def test_what_is_configured_is_told_of_both_severities(configured: Any) -> None:
     assert told["nobody"] == told["heartbeat"] == {}
 
 
+def test_the_heartbeat_is_repeated_at_every_look(configured: Any) -> None:
+    [route] = [route for route in configured()["route"]["routes"] if route["receiver"] == "heartbeat"]
+
+    assert int(route["repeat_interval"].rstrip("s")) < int(route["group_interval"].rstrip("s")) == 60
+
+
 def test_a_webhook_may_be_for_critical_alerts_alone(configured: Any) -> None:
     told = receivers(
         configured(

@@ -13,8 +13,10 @@ from slipway_cli.compose.settings import AlertSettings
 NOBODY, CRITICAL, WARNING, HEARTBEAT = "nobody", "critical", "warning", "heartbeat"
 
 WARNINGS_REPEAT_TIMES = 3
-# A heartbeat is told again as often as Alertmanager looks at its group.
 HEARTBEAT_SECONDS = 60
+# Alertmanager looks at a group each interval, and repeats what it told longer ago than this: the same would be a moment
+# too long at every other look.
+HEARTBEAT_REPEAT_SECONDS = HEARTBEAT_SECONDS // 2
 
 # Alerts with the same of these speak of the same thing.
 SUBJECT = ("alertname", "job", "instance", "model", "version", "slo", "device", "mountpoint")
@@ -68,7 +70,7 @@ def _route(settings: AlertSettings) -> dict[str, Any]:
                 "receiver": HEARTBEAT,
                 "group_wait": "0s",
                 "group_interval": f"{HEARTBEAT_SECONDS}s",
-                "repeat_interval": f"{HEARTBEAT_SECONDS}s",
+                "repeat_interval": f"{HEARTBEAT_REPEAT_SECONDS}s",
             },
             {"matchers": ['severity="critical"'], "receiver": CRITICAL},
             {
