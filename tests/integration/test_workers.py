@@ -66,6 +66,8 @@ def test_what_each_worker_counts_is_added_up(api: ApiProcess) -> None:
 
 def test_a_state_that_all_know_is_told_once(api: ApiProcess) -> None:
     assert sample(api, "slipway_model_info", model="iris", version="1") == 1
+    assert sample(api, "slipway_model_training_metric", model="iris", version="1", metric="accuracy") == 0.97
+    assert sample(api, "slipway_ready") == 1
     assert sample(api, "slipway_accounts_up") == 1
     assert sample(api, "slipway_registry_up") == 0
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from slipway_api.settings import ApiSettings
+from slipway_cli.compose.settings import AlertSettings
 from slipway_core.settings import variable_of
 from support.compose import COMPOSE_FILE, compose, services
 
@@ -95,6 +96,12 @@ def test_the_api_can_be_told_all_that_it_reads() -> None:
 
     assert read - told == OF_THE_IMAGE
     assert {name for name in FIXED if f"{name}_FILE" not in services()["api"]["environment"]} == {"MLFLOW_TRACKING_URI"}
+
+
+def test_the_stack_can_be_told_all_about_whom_to_tell_of_alerts() -> None:
+    read = {variable_of(AlertSettings, name) for name in AlertSettings.model_fields}
+
+    assert {name for name in read if "ALERT" in name} <= services()["secrets"]["environment"].keys()
 
 
 def test_a_password_in_the_file_would_be_seen() -> None:

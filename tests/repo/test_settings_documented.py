@@ -7,7 +7,7 @@ import pytest
 from pydantic import SecretStr
 
 from slipway_api.settings import ApiSettings
-from slipway_cli.compose.settings import InitSettings
+from slipway_cli.compose.settings import AlertSettings, InitSettings
 from slipway_cli.settings import ClientSettings, UpSettings
 from slipway_core.registry.settings import RegistrySettings
 from slipway_core.settings import ServiceSettings, variable_of
@@ -23,6 +23,7 @@ SETTINGS: tuple[type[ServiceSettings], ...] = (
     RegistrySettings,
     UpSettings,
     InitSettings,
+    AlertSettings,
 )
 
 

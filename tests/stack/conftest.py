@@ -10,7 +10,7 @@ from support.compose_stack import ComposeStack, compose_stack
 ALERTING = {
     "SLIPWAY_ALERT_WEBHOOK_URL": "http://receiver:8080/",
     "SLIPWAY_ALERT_WEBHOOK_MIN_SEVERITY": "warning",
-    "SLIPWAY_ALERT_GROUP_WAIT_SECONDS": "1",
+    "SLIPWAY_ALERT_GROUP_WAIT_SECONDS": "0",
     "SLIPWAY_ALERT_GROUP_INTERVAL_SECONDS": "1",
 }
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +13,7 @@ from typing import Any
 import httpx
 
 from support.compose import COMPOSE_FILE, ROOT
+from support.quick_monitoring import write_quick_monitoring
 from support.servers import free_port
 from support.waiting import wait_for
 
@@ -140,7 +140,9 @@ def compose_stack(folder: Path, name: str, more: Mapping[str, str] | None = None
         more: variables beside those that give it ports of its own.
     """
     rules = folder / "prometheus"
-    hasten(ROOT / "monitoring" / "prometheus", rules)
+    write_quick_monitoring(rules)
+    for path in (rules, *rules.rglob("*")):  # for whatever account Prometheus runs as
+        path.chmod(0o755 if path.is_dir() else 0o644)
     stack = ComposeStack(
         {
             "COMPOSE_PROJECT_NAME": name,
@@ -157,21 +159,6 @@ def compose_stack(folder: Path, name: str, more: Mapping[str, str] | None = None
         yield stack
     finally:
         stack.compose("down", "--volumes", "--timeout=5", check=False)
-
-
-def hasten(original: Path, copy: Path) -> None:
-    """Copy Prometheus' configuration with all waiting taken out: what is true once, fires."""
-    for path in [*original.glob("*.yml"), *(original / "rules").glob("*.yml")]:
-        text = path.read_text(encoding="utf-8")
-        text = re.sub(r"(?m)^(\s+for:) .*$", r"\1 0s", text)
-        text = re.sub(r"(?m)^(\s*(?:scrape|evaluation)_interval:) .*$", r"\1 1s", text)
-        text = re.sub(r"(?m)^(\s*scrape_timeout:) .*$", r"\1 1s", text)
-        target = copy / path.relative_to(original)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(text, encoding="utf-8")
-        target.chmod(0o644)
-    for parent in (copy, copy / "rules"):
-        parent.chmod(0o755)
 
 
 def run(command: Sequence[str], environment: Mapping[str, str] | None = None) -> "subprocess.CompletedProcess[str]":

@@ -5,6 +5,7 @@ state that each knows for itself the worst is told.
 """
 
 import os
+from collections.abc import Mapping
 
 from prometheus_client import (
     CollectorRegistry,
@@ -21,6 +22,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 INFERENCE_BUCKETS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0)
+LOGIN_OUTCOMES = ("ok", "refused", "throttled")
 
 
 class Metrics:
@@ -69,6 +71,9 @@ class Metrics:
             registry=self.registry,
         )
         self.logins = Counter("slipway_logins_total", "Calls of /token.", ["outcome"], registry=self.registry)
+        # An increase is seen only of what was there before: what an alert counts begins at 0.
+        for outcome in LOGIN_OUTCOMES:
+            self.logins.labels(outcome)
         self.accounts_up = Gauge(
             "slipway_accounts_up",
             "1 if the accounts were read from the database last time.",
@@ -76,6 +81,12 @@ class Metrics:
             registry=self.registry,
         )
 
+        self.ready = Gauge(
+            "slipway_ready",
+            "1 while every required model is served, as /health/ready tells.",
+            multiprocess_mode="livemin",
+            registry=self.registry,
+        )
         self.model_info = Gauge(
             "slipway_model_info",
             "1 for each version that is served.",
@@ -83,6 +94,14 @@ class Metrics:
             multiprocess_mode="livemax",
             registry=self.registry,
         )
+        self.training_metric = Gauge(
+            "slipway_model_training_metric",
+            "What a version that is served scored on the test rows when it was trained, as its manifest says.",
+            ["model", "version", "metric"],
+            multiprocess_mode="livemax",
+            registry=self.registry,
+        )
+        self._scored: dict[tuple[str, str], tuple[str, ...]] = {}
         self.model_loads = Counter(
             "slipway_model_loads_total",
             "Versions that were loaded and are served since.",
@@ -191,6 +210,28 @@ class Metrics:
             registry=self.registry,
             multiprocess_mode="mostrecent",
         )
+
+    def begin_version(self, model: str, version: str, scores: Mapping[str, float]) -> None:
+        """Tell that a version is served from now on.
+
+        Args:
+            model: the model's name.
+            version: its version's number.
+            scores: what it scored on the test rows when it was trained, by metric.
+        """
+        self.model_info.labels(model, version).set(1)
+        self.unusable_answers.labels(model, version)  # from 0 on, so that the first one counts
+        for metric in set(self._scored.get((model, version), ())) - scores.keys():
+            self.forget(self.training_metric, model, version, metric)
+        for metric, score in scores.items():
+            self.training_metric.labels(model, version, metric).set(score)
+        self._scored[model, version] = tuple(scores)
+
+    def end_version(self, model: str, version: str) -> None:
+        """Tell that a version is not served any more."""
+        self.forget(self.model_info, model, version)
+        for metric in self._scored.pop((model, version), ()):
+            self.forget(self.training_metric, model, version, metric)
 
     def render(self) -> bytes:
         """Return the page in Prometheus' text format."""

@@ -70,6 +70,7 @@ class ModelStore:
         self._telling = threading.Lock()
         self._registry_status = RegistryStatus(False, False, datetime.now(UTC), "the model registry was not asked yet")
         metrics.registry_up.set(0)
+        metrics.ready.set(0)
 
     @property
     def served(self) -> Mapping[str, ServedModel]:
@@ -258,12 +259,13 @@ class ModelStore:
     def _tell_served(self) -> None:
         """Bring the metric of what is served up to date. A version may be pinned and Production's at once."""
         with self._telling:
-            served = {(model.name, model.version) for model in self._served()}
-            for gone in self._told - served:
-                self._metrics.forget(self._metrics.model_info, *gone)
-            for model in served - self._told:
-                self._metrics.model_info.labels(*model).set(1)
-            self._told = served
+            served = {(model.name, model.version): model.manifest.metrics for model in self._served()}
+            for gone in self._told - served.keys():
+                self._metrics.end_version(*gone)
+            for version, scores in served.items():
+                self._metrics.begin_version(*version, scores)
+            self._told = set(served)
+            self._metrics.ready.set(not self._missing())
 
     def _registry_failed(self, reason: str) -> None:
         self._metrics.registry_up.set(0)

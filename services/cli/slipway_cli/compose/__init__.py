@@ -1,1 +1,1 @@
-"""The one-shot jobs of the compose stack: its secrets, and what it needs before the first prediction."""
+"""The compose stack: its one-shot jobs, and what its containers are told."""

@@ -30,10 +30,14 @@ def main() -> None:
 
 
 def _share_secrets(folder: Path) -> None:
+    from slipway_cli.compose.alerting import render  # noqa: PLC0415
     from slipway_cli.compose.secrets import keep, share, shares  # noqa: PLC0415
+    from slipway_cli.compose.settings import AlertSettings  # noqa: PLC0415
 
+    alerting = render(load_settings(AlertSettings))
     for service, files in shares(keep(folder, os.environ)).items():
         share(folder, service, files)
+    share(folder, "alertmanager", {"alertmanager.yml": alerting})
 
 
 def _prepare(buckets: list[str], recipes: list[str]) -> None:

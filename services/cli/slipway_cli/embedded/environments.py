@@ -11,6 +11,11 @@ OWNED = frozenset(
         "MLFLOW_BACKEND_STORE_URI",
         "SECRET_KEY",
         "SLIPWAY_ADMIN_PASSWORD",
+        # These are the compose stack's; nothing here needs them.
+        "SLIPWAY_ALERT_HEARTBEAT_URL",
+        "SLIPWAY_ALERT_SLACK_URL",
+        "SLIPWAY_ALERT_SMTP_PASSWORD",
+        "SLIPWAY_ALERT_WEBHOOK_URL",
         "SLIPWAY_TOKEN",
     }
 )

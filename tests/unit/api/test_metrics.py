@@ -1,0 +1,84 @@
+"""What the metrics say before anything happened, and of the versions that come and go: alerts are built on it."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from slipway_api.metrics import LOGIN_OUTCOMES, Metrics
+from slipway_core.bundle import MANIFEST_FILE
+from support.bundles import bundle_files, register
+from support.serving import Serving
+
+
+def scores_of(serving: Serving, version: str) -> dict[str, float]:
+    """Return what the metrics say that a version of iris scored when it was trained."""
+    return {
+        sample.labels["metric"]: sample.value
+        for family in serving.metrics.training_metric.collect()
+        for sample in family.samples
+        if sample.labels["version"] == version
+    }
+
+
+@pytest.mark.parametrize("outcome", LOGIN_OUTCOMES)
+def test_logins_are_counted_from_zero(outcome: str) -> None:
+    metrics = Metrics()
+
+    assert metrics.registry.get_sample_value("slipway_logins_total", {"outcome": outcome}) == 0
+
+
+def test_the_service_is_not_ready_before_its_models_are_served(tmp_path: Path) -> None:
+    serving = Serving(tmp_path / "cache")
+
+    assert serving.sample("slipway_ready") == 0
+
+
+def test_the_service_is_ready_once_its_models_are_served(serving: Serving) -> None:
+    assert serving.sample("slipway_ready") == 1
+
+
+def test_the_service_is_not_ready_while_one_of_its_models_is_missing(tmp_path: Path) -> None:
+    serving = Serving(tmp_path / "cache", models=("iris", "rose"))
+    register(serving.registry, bundle_files(), promote=True)
+
+    serving.sync()
+
+    assert serving.sample("slipway_ready") == 0
+
+
+def test_a_model_that_is_unloaded_is_missed(serving: Serving) -> None:
+    serving.registry.delete_model("iris")
+
+    serving.sync()
+
+    assert serving.sample("slipway_ready") == 0
+
+
+def test_unusable_answers_are_counted_from_zero_for_each_served_version(serving: Serving) -> None:
+    assert serving.sample("slipway_model_unusable_answers_total", model="iris", version="1") == 0
+
+
+def test_a_served_version_tells_what_it_scored_when_it_was_trained(serving: Serving) -> None:
+    manifest = json.loads(bundle_files()[MANIFEST_FILE])
+
+    assert scores_of(serving, "1") == manifest["metrics"] != {}
+
+
+def test_a_version_that_is_not_served_any_more_tells_no_scores(serving: Serving) -> None:
+    register(serving.registry, bundle_files(metrics={"accuracy": 0.5, "f1_macro": 0.25}), promote=True)
+
+    serving.sync()
+
+    assert scores_of(serving, "1") == {}
+    assert scores_of(serving, "2") == {"accuracy": 0.5, "f1_macro": 0.25}
+
+
+def test_a_version_that_is_made_anew_under_its_number_tells_its_own_scores() -> None:
+    metrics = Metrics()
+    metrics.begin_version("iris", "1", {"accuracy": 0.9, "log_loss": 0.2})
+
+    metrics.begin_version("iris", "1", {"accuracy": 0.8})
+
+    [family] = metrics.training_metric.collect()
+    assert [(sample.labels["metric"], sample.value) for sample in family.samples] == [("accuracy", 0.8)]
