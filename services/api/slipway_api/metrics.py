@@ -14,6 +14,7 @@ from prometheus_client import (
     Histogram,
     PlatformCollector,
     ProcessCollector,
+    Summary,
     disable_created_metrics,
     generate_latest,
 )
@@ -21,6 +22,9 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 INFERENCE_BUCKETS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0)
+# Finer where confident models are: that they grow less sure of themselves shows there first.
+CONFIDENCE_BUCKETS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
+LOGIN_OUTCOMES = ("ok", "refused", "throttled")
 
 
 class Metrics:
@@ -55,6 +59,25 @@ class Metrics:
             ["model", "version"],
             registry=self.registry,
         )
+        self.predictions = Counter(
+            "slipway_predictions_total",
+            "Rows by the class that a classifier predicted.",
+            ["model", "version", "class"],
+            registry=self.registry,
+        )
+        self.prediction_confidence = Histogram(
+            "slipway_prediction_confidence",
+            "The predicted class's probability, a row of a classifier.",
+            ["model", "version"],
+            buckets=CONFIDENCE_BUCKETS,
+            registry=self.registry,
+        )
+        self.prediction_value = Summary(
+            "slipway_prediction_value",
+            "What a regressor predicted, a row, in the target's unit.",
+            ["model", "version"],
+            registry=self.registry,
+        )
         self.inference_seconds = Histogram(
             "slipway_inference_duration_seconds",
             "Time of the graph alone, a request.",
@@ -69,6 +92,9 @@ class Metrics:
             registry=self.registry,
         )
         self.logins = Counter("slipway_logins_total", "Calls of /token.", ["outcome"], registry=self.registry)
+        # An increase is seen only of what was there before: what an alert counts begins at 0.
+        for outcome in LOGIN_OUTCOMES:
+            self.logins.labels(outcome)
         self.accounts_up = Gauge(
             "slipway_accounts_up",
             "1 if the accounts were read from the database last time.",
@@ -76,6 +102,12 @@ class Metrics:
             registry=self.registry,
         )
 
+        self.ready = Gauge(
+            "slipway_ready",
+            "1 while every required model is served, as /health/ready tells.",
+            multiprocess_mode="livemin",
+            registry=self.registry,
+        )
         self.model_info = Gauge(
             "slipway_model_info",
             "1 for each version that is served.",

@@ -70,6 +70,7 @@ class ModelStore:
         self._telling = threading.Lock()
         self._registry_status = RegistryStatus(False, False, datetime.now(UTC), "the model registry was not asked yet")
         metrics.registry_up.set(0)
+        metrics.ready.set(0)
 
     @property
     def served(self) -> Mapping[str, ServedModel]:
@@ -264,6 +265,7 @@ class ModelStore:
             for model in served - self._told:
                 self._metrics.model_info.labels(*model).set(1)
             self._told = served
+            self._metrics.ready.set(not self._missing())
 
     def _registry_failed(self, reason: str) -> None:
         self._metrics.registry_up.set(0)
