@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 
 from support.api_process import ApiProcess, api_process
 from support.dashboards import as_sent, dashboards, expressions, panels_of
 from support.postgres import new_database
-from support.scraping import PROGRAMS, Prometheus, exporters, program, program_or_skip, prometheus
+from support.scraping import PROGRAMS, Prometheus, exporters, job, program, program_or_skip, prometheus
 from support.waiting import wait_for
 
 pytestmark = pytest.mark.slow
@@ -33,18 +34,21 @@ def server(
     program_or_skip("prometheus")
     database = new_database(request.getfixturevalue("postgres_address")) if program("postgres") else None
     probed = dict.fromkeys(("mlflow", "minio"), f"{api.url}/health/live")
-    with exporters(tmp_path_factory.mktemp("exporters"), probed=probed, database=database) as jobs:
-        own = {"job_name": "api", "static_configs": [{"targets": [api.address]}]}
-        with prometheus(tmp_path_factory.mktemp("prometheus"), [own, *jobs]) as server:
-            wait_for(lambda: len(server.ask("up == 1")) >= len(jobs) + 2, seconds=30, what="every target")
+    with ExitStack() as stack:
+        folder = tmp_path_factory.mktemp("exporters")
+        jobs = stack.enter_context(exporters(folder, probed=probed, database=database))
+        jobs = [job("api", api.address), *jobs]
+        server = stack.enter_context(prometheus(tmp_path_factory.mktemp("prometheus"), jobs))
+        targets = 1 + sum(len(one["static_configs"]) for one in jobs)
+        wait_for(lambda: len(server.ask("up == 1")) == targets, seconds=30, what="every target")
 
-            assert api.call("POST", "/predict", json=ROW).status_code == 200
-            assert api.call("POST", "/predict", json={"features": [1.0]}).status_code == 422
+        assert api.call("POST", "/predict", json=ROW).status_code == 200
+        assert api.call("POST", "/predict", json={"features": [1.0]}).status_code == 422
 
-            seen = 'slipway_http_requests_total{route="/predict", status="422"} == 1'
-            # A rate needs two samples.
-            wait_for(lambda: server.ask(f"count_over_time(({seen})[30s:1s]) > 1"), seconds=30, what="the two requests")
-            yield server
+        seen = 'slipway_http_requests_total{route="/predict", status="422"} == 1'
+        # A rate needs two samples.
+        wait_for(lambda: server.ask(f"count_over_time(({seen})[30s:1s]) > 1"), seconds=30, what="the two requests")
+        yield server
 
 
 def missing(expr: str) -> list[str]:

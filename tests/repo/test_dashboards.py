@@ -131,7 +131,7 @@ def test_a_dashboard_that_asks_by_model_lets_one_choose_and_takes_all_by_default
         variables = dashboard["templating"].get("list", [])
         assert [variable["name"] for variable in variables] == (["model"] if asks else []), name
         for variable in variables:
-            assert variable["current"]["value"] == "$__all"
+            assert variable["current"]["value"] == ["$__all"]
             assert (variable["allValue"], variable["includeAll"], variable["multi"]) == (".*", True, True)
 
 

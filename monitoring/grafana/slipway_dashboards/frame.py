@@ -79,7 +79,7 @@ def _versions() -> build.AnnotationQuery:
 
 
 def _model() -> build.QueryVariable:
-    everything = dashboard.VariableOption(selected=True, text="All", value="$__all")
+    everything = dashboard.VariableOption(selected=True, text=["All"], value=["$__all"])
     return (
         build.QueryVariable("model")
         .label("Model")
