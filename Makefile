@@ -17,7 +17,7 @@ TEST_PROCESSES ?= 2
 IN_PARALLEL := --numprocesses=$(TEST_PROCESSES) --dist=loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down logs install install-dev test coverage test-slow stack-test lint lint-images format bench clean
+.PHONY: help demo up down logs install install-dev test coverage test-slow stack-test lint lint-images format dashboards bench clean
 
 help: ## List the tasks.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -69,6 +69,9 @@ lint-images: .venv-checkov ## Check the Dockerfiles and the compose file with to
 format: install-dev ## Format the code, and mend what can be mended.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+dashboards: install-dev ## Write Grafana's dashboards from the code that makes them.
+	PYTHONPATH=monitoring/grafana $(BIN)/python -m slipway_dashboards monitoring/grafana/dashboards
 
 bench: install ## Measure starts, memory, a hot swap, and what a prediction costs, on this machine.
 	$(BIN)/python -m benchmarks.embedded_stack

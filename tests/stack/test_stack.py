@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from support.compose_stack import ComposeStack, run
+from support.dashboards import as_sent, dashboards, panels_of
 from support.load import load
 from support.waiting import wait_for
 
@@ -22,8 +23,6 @@ pytestmark = pytest.mark.stack
 JOBS = {"secrets", "init"}
 SETOSA = (5.1, 3.5, 1.4, 0.2)
 SWAP_SECONDS = 10.0
-# As Grafana would fill them in.
-VARIABLES = {"$__rate_interval": "1m", "$__range": "1h", "$__interval": "15s", "${__range}": "1h", "$model": ".*"}
 
 
 def test_every_container_is_well_and_every_job_is_done(stack: ComposeStack) -> None:
@@ -70,23 +69,21 @@ def test_every_query_of_every_dashboard_has_data(stack: ComposeStack) -> None:
         except AssertionError:
             assert without_data() == []
 
-    assert {"Overview", "API", "Model", "Infrastructure"} <= {one["title"].removeprefix("Slipway / ") for one in found}
+    assert {one["uid"] for one in found} == {one["uid"] for one in dashboards().values()}
     print(f"{len(queries)} queries of {len(found)} dashboards have data")
 
 
 def queries_of(grafana: httpx.Client, uid: str) -> Iterator[tuple[str, str, str]]:
     """Yield the dashboard, the panel and the expression of each query."""
     dashboard = grafana.get(f"/api/dashboards/uid/{uid}").raise_for_status().json()["dashboard"]
-    panels = [inner for panel in dashboard["panels"] for inner in (panel, *panel.get("panels", ()))]
-    for panel in panels:
-        for target in panel.get("targets", ()):
+    for panel in panels_of(dashboard):
+        for target in panel["targets"]:
             yield dashboard["title"], panel["title"], target["expr"]
 
 
 def has_data(grafana: httpx.Client, expression: str) -> bool:
-    for variable, value in VARIABLES.items():
-        expression = expression.replace(variable, value)
-    answer = grafana.get("/api/datasources/proxy/uid/prometheus/api/v1/query", params={"query": expression})
+    query = {"query": as_sent(expression)}
+    answer = grafana.get("/api/datasources/proxy/uid/prometheus/api/v1/query", params=query)
     assert answer.status_code == 200, f"{expression}: {answer.text}"
     return bool(answer.json()["data"]["result"])
 

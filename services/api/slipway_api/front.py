@@ -188,6 +188,10 @@ class RequestMetrics:
         self._tells_all = tells_all
         self._counters: dict[tuple[str, str, int], Counter] = {}
         self._timers: dict[tuple[str, str], Histogram] = {}
+        # A rate is seen only of what was there before: the first prediction counts, too.
+        for path in PREDICTION_PATHS:
+            metrics.requests.labels("POST", path.path, int(HTTPStatus.OK))
+            metrics.request_seconds.labels("POST", path.path)
 
     def __call__(self, scope: Scope, status: int, seconds: float) -> None:
         """Record one request that was answered after some seconds."""

@@ -15,11 +15,14 @@ from prometheus_client import (
     Histogram,
     PlatformCollector,
     ProcessCollector,
+    Summary,
     disable_created_metrics,
     generate_latest,
 )
 from prometheus_client.multiprocess import MultiProcessCollector
 
+# Finer where confident models are: that they grow less sure of themselves shows there first.
+CONFIDENCE_BUCKETS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
 LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 INFERENCE_BUCKETS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0)
 LOGIN_OUTCOMES = ("ok", "refused", "throttled")
@@ -54,6 +57,25 @@ class Metrics:
         self.predicted_rows = Counter(
             "slipway_prediction_rows_total",
             "Rows that were predicted.",
+            ["model", "version"],
+            registry=self.registry,
+        )
+        self.predictions = Counter(
+            "slipway_predictions_total",
+            "Rows by the class that a classifier predicted.",
+            ["model", "version", "class"],
+            registry=self.registry,
+        )
+        self.prediction_confidence = Histogram(
+            "slipway_prediction_confidence",
+            "The predicted class's probability, a row of a classifier.",
+            ["model", "version"],
+            buckets=CONFIDENCE_BUCKETS,
+            registry=self.registry,
+        )
+        self.prediction_value = Summary(
+            "slipway_prediction_value",
+            "What a regressor predicted, a row, in the target's unit.",
             ["model", "version"],
             registry=self.registry,
         )

@@ -125,9 +125,15 @@ def test_requests_are_labelled_by_route_and_never_by_path(start_api: StartApi, r
     api.request("BREW", "/models/rose")
 
     counted = {
-        (labels["method"], labels["route"], labels["status"]) for labels in api.samples("slipway_http_requests_total")
+        (labels["method"], labels["route"], labels["status"])
+        for labels in api.samples("slipway_http_requests_total")
+        if api.sample("slipway_http_requests_total", **labels)
     }
-    timed = {labels["route"] for labels in api.samples("slipway_http_request_duration_seconds_count")}
+    timed = {
+        labels["route"]
+        for labels in api.samples("slipway_http_request_duration_seconds_count")
+        if api.sample("slipway_http_request_duration_seconds_count", **labels)
+    }
 
     assert counted == {
         ("GET", "/models/{name}", "200"),
@@ -138,6 +144,16 @@ def test_requests_are_labelled_by_route_and_never_by_path(start_api: StartApi, r
         ("(other)", "/models/{name}", "405"),
     }
     assert timed == {"/models/{name}", "/models/{name}/predict", "(no route)", "/health/live", "/metrics"}
+
+
+def test_predictions_are_counted_from_0_on(start_api: StartApi, registry: InMemoryRegistry) -> None:
+    api = start_api(registry)
+
+    told = {"method": "POST", "route": "/predict"}
+
+    assert api.sample("slipway_http_requests_total", **told, status="200") == 0
+    assert api.sample("slipway_http_request_duration_seconds_count", **told) == 0
+    assert api.sample("slipway_logins_total", outcome="refused") == 0
 
 
 def test_there_is_one_model_info_for_each_version_that_is_served(

@@ -9,6 +9,7 @@ from slipway_api.serving.loader import Loader
 from slipway_api.serving.model_ref import ModelRef
 from slipway_api.serving.served_model import ServedModel
 from slipway_api.serving.status import LoadFailure
+from slipway_api.serving.version_metrics import VersionMetrics
 from slipway_core.bundle import MANIFEST_TAG
 from slipway_core.errors import BundleError, RegistryError, RegistryNotFoundError
 from slipway_core.logging import get_logger
@@ -66,6 +67,8 @@ class Slot:
         self._is_cached = True
         self._damage: str | None = None
         self._look_at = 0.0
+        metrics.model_loads.labels(str(ref))
+        metrics.model_load_failures.labels(str(ref))
 
     def is_due(self, version: str, made_at: float, *, force: bool) -> bool:
         """Tell whether `load` has something to do.
@@ -176,6 +179,7 @@ class Slot:
         return True
 
     def _swap(self, model: ServedModel) -> None:
+        VersionMetrics(self._metrics, model)  # its series begin at 0 before its first prediction
         before, self.served = self.served, model
         self.clear_failure()
         self._changed()

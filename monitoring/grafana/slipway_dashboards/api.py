@@ -1,0 +1,228 @@
+"""API: rate, errors and duration by route, what is refused, and what the process costs."""
+
+from grafana_foundation_sdk.builders.dashboard import Dashboard
+
+from slipway_dashboards.frame import frame
+from slipway_dashboards.panels import GREEN, NONE_IS_GOOD, RED, YELLOW, About, Panel, Query, heat_map, lines, value
+from slipway_dashboards.queries import (
+    DURATION,
+    PREDICTS,
+    QUIET,
+    REQUESTS,
+    WINDOW,
+    increase,
+    or_say,
+    or_zero,
+    quantile,
+    rate,
+    ratio,
+)
+
+SEVERAL_WORKERS = "several workers: see Infrastructure"
+
+
+def dashboard() -> Dashboard:
+    """Return the dashboard."""
+    return frame(
+        "slipway-api",
+        "Slipway / API",
+        "Which calls are slow, which fail, who is refused, and what does it cost?",
+        {
+            "Rate, errors, duration": _requests(),
+            "Latency": _latency(),
+            "Refused": _refused(),
+            "Process": _process(),
+            "Prediction log": _journal(),
+        },
+    )
+
+
+def _requests() -> list[Panel]:
+    failed = rate(REQUESTS, f'{QUIET}, status=~"5.."', by="route")
+    every = rate(REQUESTS, QUIET, by="route")
+    return [
+        lines(
+            About("Requests by route", "Answers a second of each route, without health checks and scrapes.", "reqps"),
+            Query(every, "{{route}}"),
+            width=8,
+        ),
+        lines(
+            About(
+                "Error ratio by route",
+                "The share of a route's requests that were answered 500 or above.",
+                "percentunit",
+            ),
+            # A route without errors has no such series: its 0 comes from all of its requests.
+            Query(f"(({failed}) or ({every}) * 0) / clamp_min({every}, 1e-9)", "{{route}}"),
+            steps=((None, GREEN), (0.01, RED)),
+            width=8,
+        ),
+        lines(
+            About("p95 by route", "Within which time 95 % of a route's requests were answered.", "s", "no requests"),
+            Query(quantile(0.95, DURATION, QUIET, by="route"), "{{route}}"),
+            width=8,
+        ),
+        lines(
+            About(
+                "Answers by status", "Answers a second by HTTP status; 499: the client left before its answer.", "reqps"
+            ),
+            Query(rate(REQUESTS, QUIET, by="status"), "{{status}}"),
+            is_stacked=True,
+        ),
+        lines(
+            About(
+                "Requests under way",
+                "How many requests were under way on average: those that end in a second, times their duration.",
+                "none",
+            ),
+            Query(rate(f"{DURATION}_sum", by="route"), "{{route}}"),
+            is_stacked=True,
+        ),
+    ]
+
+
+def _latency() -> list[Panel]:
+    return [
+        heat_map(
+            About(
+                "Latency of predictions as a heat map",
+                "How many predictions were answered within which time: a second band is a second kind of request.",
+                "s",
+                "no predictions",
+            ),
+            Query(f"sum by (le) (increase({DURATION}_bucket{{{PREDICTS}}}[{WINDOW}]))", "{{le}}"),
+        ),
+        lines(
+            About(
+                "Predictions within their objective",
+                "The share of predictions that were answered within 250 ms, and within 10 ms.",
+                "percentunit",
+                "no predictions",
+            ),
+            *(Query(_within(bound), f"within {bound} s") for bound in ("0.25", "0.01")),
+            most=1,
+        ),
+    ]
+
+
+def _within(bound: str) -> str:
+    """Return the share of predictions that took no longer than a bound of the histogram's buckets, in seconds."""
+    fast = rate(f"{DURATION}_bucket", f'{PREDICTS}, le="{bound}"')
+    return f"{fast} / {rate(f'{DURATION}_count', PREDICTS)}"
+
+
+def _refused() -> list[Panel]:
+    def of(status: str) -> str:
+        return or_zero(rate(REQUESTS, f'status="{status}"'))
+
+    return [
+        lines(
+            About(
+                "Refused for their number",
+                "429: more than one may ask. 503: more than the API can take, or something is away. 504: too slow.",
+                "reqps",
+            ),
+            *(Query(of(status), status) for status in ("429", "503", "504")),
+            width=8,
+        ),
+        lines(
+            About("Refused for what they ask", "400 to 499 by status, other than 429.", "reqps", "none yet"),
+            Query(or_say(rate(REQUESTS, 'status=~"4..", status!="429"', by="status"), status="none yet"), "{{status}}"),
+            width=8,
+        ),
+        lines(
+            About("Logins", "Calls of /token: many that are refused or throttled are somebody who guesses.", "reqps"),
+            Query(or_say(rate("slipway_logins_total", by="outcome"), outcome="none yet"), "{{outcome}}"),
+            width=8,
+        ),
+    ]
+
+
+def _process() -> list[Panel]:
+    def told(series: str) -> str:
+        return or_say(series, instance=SEVERAL_WORKERS)
+
+    return [
+        lines(
+            About(
+                "CPU",
+                "Cores that the API's process keeps busy; told where there is one worker.",
+                "none",
+                SEVERAL_WORKERS,
+            ),
+            Query(told(f'rate(process_cpu_seconds_total{{job="api"}}[{WINDOW}])'), "{{instance}}"),
+            width=8,
+        ),
+        lines(
+            About(
+                "Memory",
+                "What the API's process holds in memory; told where there is one worker.",
+                "bytes",
+                SEVERAL_WORKERS,
+            ),
+            Query(told('process_resident_memory_bytes{job="api"}'), "{{instance}}"),
+            width=8,
+        ),
+        lines(
+            About(
+                "Open files",
+                "Files and connections of the API's process; told where there is one worker.",
+                "none",
+                SEVERAL_WORKERS,
+            ),
+            Query(told('process_open_fds{job="api"}'), "{{instance}}"),
+            width=8,
+        ),
+    ]
+
+
+def _journal() -> list[Panel]:
+    return [
+        lines(
+            About("Journal's size", "What waits on the API's disk for the database.", "bytes"),
+            Query(or_zero("max(slipway_journal_bytes)")),
+            width=8,
+        ),
+        lines(
+            About(
+                "Journal's oldest record",
+                "How long the oldest prediction has waited for the database: above a minute it does not drain.",
+                "s",
+            ),
+            Query(or_zero("max(slipway_journal_oldest_record_seconds)")),
+            steps=((None, GREEN), (60, RED)),
+            width=8,
+        ),
+        value(
+            About("Dropped records", "Answered requests that could not be kept, in the time that is shown.", "none"),
+            Query(or_zero(increase("slipway_prediction_log_dropped_records_total"))),
+            steps=NONE_IS_GOOD,
+        ),
+        value(
+            About(
+                "Rejected files",
+                "Files that were put aside because the database refused a record, or they were damaged.",
+                "none",
+            ),
+            Query(or_zero("max(slipway_journal_rejected_files)")),
+            steps=((None, GREEN), (1, YELLOW)),
+        ),
+        value(
+            About(
+                "Registry looks that failed",
+                "The API's looks at the model registry that failed, in the time that is shown.",
+                "none",
+            ),
+            Query(or_zero(increase("slipway_registry_failures_total"))),
+            steps=((None, GREEN), (1, YELLOW)),
+        ),
+        value(
+            About(
+                "Error ratio",
+                "The share of requests that were answered 500 or above, in the time that is shown.",
+                "percentunit",
+            ),
+            Query(ratio(increase(REQUESTS, f'{QUIET}, status=~"5.."'), increase(REQUESTS, QUIET))),
+            steps=((None, GREEN), (0.001, YELLOW), (0.01, RED)),
+        ),
+    ]

@@ -1,0 +1,264 @@
+"""Infrastructure: the machine, PostgreSQL, the probes, and what watches them."""
+
+from grafana_foundation_sdk.builders.dashboard import Dashboard
+
+from slipway_dashboards.frame import frame
+from slipway_dashboards.panels import GREEN, NONE_IS_GOOD, RED, UP, YELLOW, About, Panel, Query, lines, states, value
+from slipway_dashboards.queries import RANGE, WINDOW, increase, or_say, or_zero, rate
+
+FULL = ((None, GREEN), (0.8, YELLOW), (0.9, RED))
+# Temporary file systems lie in memory, which is told apart.
+DISK = 'fstype!~"tmpfs|ramfs"'
+# What containers have among themselves goes through the machine's own devices when it leaves.
+NETWORK = 'device!~"lo|veth.*|br-.*|docker.*"'
+DATABASE = 'datname!~"|template.*"'
+
+
+def dashboard() -> Dashboard:
+    """Return the dashboard."""
+    return frame(
+        "slipway-infrastructure",
+        "Slipway / Infrastructure",
+        "Has the machine room, does PostgreSQL keep up, and does the watching itself work?",
+        {
+            "Machine": _machine(),
+            "PostgreSQL": _postgres(),
+            "Probes": _probes(),
+            "Monitoring": _monitoring(),
+        },
+    )
+
+
+def _machine() -> list[Panel]:
+    busy = f'1 - avg(rate(node_cpu_seconds_total{{mode="idle"}}[{WINDOW}]))'
+    used = "1 - sum(node_memory_MemAvailable_bytes) / sum(node_memory_MemTotal_bytes)"
+    fullness = f"1 - node_filesystem_avail_bytes{{{DISK}}} / (node_filesystem_size_bytes{{{DISK}}} > 0)"
+    return [
+        value(
+            About("CPU", "The share of all cores that is busy.", "percentunit", "unknown"),
+            Query(busy),
+            steps=FULL,
+            width=8,
+        ),
+        value(
+            About(
+                "Memory",
+                "The share of the machine's memory that programs cannot have any more.",
+                "percentunit",
+                "unknown",
+            ),
+            Query(used),
+            steps=FULL,
+            width=8,
+        ),
+        value(
+            About("Fullest disk", "The share of the fullest disk that is in use.", "percentunit", "unknown"),
+            Query(or_say(f"max({fullness})", device="no disk is told")),
+            steps=FULL,
+            width=8,
+        ),
+        lines(
+            About(
+                "CPU by mode",
+                "Cores by what they do; iowait: they wait for the disk, steal: another machine has them.",
+                "none",
+                "unknown",
+            ),
+            Query(f'sum by (mode) (rate(node_cpu_seconds_total{{mode!="idle"}}[{WINDOW}]))', "{{mode}}"),
+            is_stacked=True,
+        ),
+        lines(
+            About(
+                "Memory over time",
+                "What the machine has, and what programs could still have of it.",
+                "bytes",
+                "unknown",
+            ),
+            Query("sum(node_memory_MemTotal_bytes)", "total"),
+            Query("sum(node_memory_MemAvailable_bytes)", "available"),
+        ),
+        lines(
+            About("Disks", "The share of each disk that is in use.", "percentunit", "unknown"),
+            Query(or_say(f"max by (device) ({fullness})", device="no disk is told"), "{{device}}"),
+            steps=FULL,
+            most=1,
+            width=8,
+        ),
+        lines(
+            About("Disk traffic", "Bytes a second that are read and written.", "Bps", "unknown"),
+            Query(or_zero(rate("node_disk_read_bytes_total")), "read"),
+            Query(or_zero(rate("node_disk_written_bytes_total")), "written"),
+            width=8,
+        ),
+        lines(
+            About("Network", "Bytes a second that the machine receives and sends.", "Bps", "unknown"),
+            Query(or_zero(rate("node_network_receive_bytes_total", NETWORK)), "received"),
+            Query(or_zero(rate("node_network_transmit_bytes_total", NETWORK)), "sent"),
+            width=8,
+        ),
+    ]
+
+
+def _postgres() -> list[Panel]:
+    hits, reads = (rate(f"pg_stat_database_{kind}", DATABASE, by="datname") for kind in ("blks_hit", "blks_read"))
+    connections = "sum(pg_stat_database_numbackends)"
+    return [
+        value(
+            About("PostgreSQL", "Whether the exporter can query PostgreSQL.", "none", "unknown"),
+            Query(or_zero("min(pg_up)")),
+            steps=UP,
+            texts=("down", "up"),
+        ),
+        value(
+            About(
+                "Connections in use",
+                "The share of the connections that PostgreSQL allows; without one left nobody can log in.",
+                "percentunit",
+                "unknown",
+            ),
+            Query(or_zero(f"{connections} / max(pg_settings_max_connections)")),
+            steps=FULL,
+        ),
+        lines(
+            About("Connections", "Connections by database.", "none", "PostgreSQL is down"),
+            Query(
+                or_say(f"sum by (datname) (pg_stat_database_numbackends{{{DATABASE}}})", datname="PostgreSQL is down"),
+                "{{datname}}",
+            ),
+            is_stacked=True,
+            width=8,
+        ),
+        lines(
+            About(
+                "Database sizes",
+                "What each database has on the disk: predictions make it grow until their retention ends.",
+                "bytes",
+                "PostgreSQL is down",
+            ),
+            Query(
+                or_say(f"max by (datname) (pg_database_size_bytes{{{DATABASE}}})", datname="PostgreSQL is down"),
+                "{{datname}}",
+            ),
+            width=8,
+        ),
+        lines(
+            About(
+                "Transactions",
+                "Transactions a second that were committed, and that were rolled back.",
+                "ops",
+                "PostgreSQL is down",
+            ),
+            Query(or_zero(rate("pg_stat_database_xact_commit", DATABASE)), "committed"),
+            Query(or_zero(rate("pg_stat_database_xact_rollback", DATABASE)), "rolled back"),
+        ),
+        lines(
+            About(
+                "Cache hit ratio",
+                "The share of blocks that PostgreSQL found in its memory: below 0.9 it could use more of it.",
+                "percentunit",
+                "no reads",
+            ),
+            Query(or_say(f"{hits} / ({hits} + {reads})", datname="PostgreSQL is down"), "{{datname}}"),
+            most=1,
+        ),
+    ]
+
+
+def _probes() -> list[Panel]:
+    return [
+        states(
+            About("Answers", "Whether the health pages of MLflow and MinIO answer.", "none", "no probe"),
+            Query(or_say('max by (instance) (probe_success{job="probe"})', instance="no probe"), "{{instance}}"),
+            steps=UP,
+            texts=("down", "up"),
+        ),
+        lines(
+            About(
+                "Time of a probe",
+                "How long the health pages took to answer; a service that gets slower is often about to fail.",
+                "s",
+                "no probe",
+            ),
+            Query(
+                or_say('max by (instance) (probe_duration_seconds{job="probe"})', instance="no probe"), "{{instance}}"
+            ),
+            steps=((None, GREEN), (1, YELLOW), (5, RED)),
+        ),
+    ]
+
+
+def _monitoring() -> list[Panel]:
+    failed_rules = increase("prometheus_rule_evaluation_failures_total")
+    return [
+        states(
+            About("Scraped", "Whether Prometheus can scrape each of its targets.", "none", "no target"),
+            Query("min by (job) (up)", "{{job}}"),
+            steps=UP,
+            texts=("down", "up"),
+        ),
+        lines(
+            About("Time of a scrape", "How long each target takes to answer a scrape.", "s", "no target"),
+            Query("max by (job) (scrape_duration_seconds)", "{{job}}"),
+            steps=((None, GREEN), (1, YELLOW), (5, RED)),
+        ),
+        lines(
+            About("Series", "The series that Prometheus holds in memory; its memory grows with them.", "short"),
+            Query("max(prometheus_tsdb_head_series)"),
+            width=8,
+        ),
+        lines(
+            About("Samples", "Samples a second that Prometheus takes in.", "cps"),
+            Query(rate("prometheus_tsdb_head_samples_appended_total")),
+            width=8,
+        ),
+        lines(
+            About("Memory of the watchers", "What Prometheus, Alertmanager and Grafana hold in memory.", "bytes"),
+            Query('max by (job) (process_resident_memory_bytes{job=~"prometheus|alertmanager|grafana"})', "{{job}}"),
+            width=8,
+        ),
+        lines(
+            About("Notifications", "What Alertmanager has sent, and failed to send, a second.", "cps", "unknown"),
+            Query(or_zero(rate("alertmanager_notifications_total")), "sent"),
+            Query(or_zero(rate("alertmanager_notifications_failed_total")), "failed"),
+            width=8,
+        ),
+        value(
+            About(
+                "Failed notifications",
+                "Notifications that Alertmanager could not deliver, in the time that is shown.",
+                "none",
+                "unknown",
+            ),
+            Query(or_zero(increase("alertmanager_notifications_failed_total"))),
+            steps=NONE_IS_GOOD,
+        ),
+        value(
+            About(
+                "Alerts not handed over",
+                "Alerts that Prometheus could not hand to Alertmanager, in the time that is shown.",
+                "none",
+                "unknown",
+            ),
+            Query(or_zero(increase("prometheus_notifications_dropped_total"))),
+            steps=NONE_IS_GOOD,
+        ),
+        value(
+            About(
+                "Failed rules",
+                "Rules that Prometheus could not evaluate, in the time that is shown.",
+                "none",
+                "unknown",
+            ),
+            Query(or_zero(failed_rules)),
+            steps=NONE_IS_GOOD,
+        ),
+        value(
+            About("Restarts", "How often a watched process began anew, in the time that is shown.", "none", "unknown"),
+            Query(
+                or_zero(
+                    f'sum(changes(process_start_time_seconds{{job=~"api|prometheus|alertmanager|grafana"}}[{RANGE}]))'
+                )
+            ),
+            steps=((None, GREEN), (1, YELLOW)),
+        ),
+    ]

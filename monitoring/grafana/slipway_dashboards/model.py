@@ -1,0 +1,303 @@
+"""Model: what each version predicts, how sure and how right it is, what it is asked, and how it came to be served."""
+
+from grafana_foundation_sdk.builders.dashboard import Dashboard
+
+from slipway_dashboards.frame import frame
+from slipway_dashboards.panels import (
+    GREEN,
+    NONE_IS_GOOD,
+    RED,
+    YELLOW,
+    About,
+    Panel,
+    Query,
+    heat_map,
+    lines,
+    names,
+    value,
+)
+from slipway_dashboards.queries import (
+    MODEL,
+    REFERENCE,
+    VERSION,
+    WINDOW,
+    increase,
+    or_say,
+    or_served,
+    or_zero,
+    quantile,
+    rate,
+)
+
+LEGEND = "{{model}} {{version}}"
+INFERENCE = "slipway_inference_duration_seconds"
+CONFIDENCE = "slipway_prediction_confidence"
+VALUE = "slipway_prediction_value"
+ROWS = "slipway_prediction_rows_total"
+UNSURE = "0.6"
+
+
+def dashboard() -> Dashboard:
+    """Return the dashboard."""
+    return frame(
+        "slipway-model",
+        "Slipway / Model",
+        "What does each version predict, how sure and how right is it, and is it asked what it was trained for?",
+        {
+            "Served": _served(),
+            "Predictions": _predictions(),
+            "Confidence": _confidence(),
+            "Feedback": _feedback(),
+            "Loads": _loads(),
+        },
+        by_model=True,
+    )
+
+
+def _any(query: str) -> str:
+    return or_say(query, model="nothing", version="is served")
+
+
+def _classifiers(query: str) -> str:
+    return or_say(query, model="no classifier", version="is served")
+
+
+def _regressors(query: str) -> str:
+    return or_say(query, model="no regressor", version="is served")
+
+
+def _served() -> list[Panel]:
+    return [
+        names(
+            About(
+                "Served versions",
+                "The model versions that answer now, Production's and those that are pinned.",
+                "none",
+                "nothing is served",
+            ),
+            Query(_any(f"max by ({VERSION}) (slipway_model_info{{{MODEL}}} == 1)"), LEGEND),
+            width=12,
+        ),
+        value(
+            About("Predicted rows", "Rows that were predicted in the time that is shown.", "short"),
+            Query(or_zero(increase(ROWS, MODEL))),
+        ),
+        value(
+            About("Rows with feedback", "Rows that feedback was given for, in the time that is shown.", "short"),
+            Query(or_zero(increase("slipway_feedback_rows_total", MODEL))),
+        ),
+        value(
+            About(
+                "Unusable answers",
+                "Predictions that a model failed at, in the time that is shown. Roll back to another version.",
+                "none",
+            ),
+            Query(or_zero(increase("slipway_model_unusable_answers_total", MODEL))),
+            steps=NONE_IS_GOOD,
+        ),
+    ]
+
+
+def _predictions() -> list[Panel]:
+    by_class = f"{VERSION}, class"
+    outside = rate("slipway_prediction_out_of_range_values_total", MODEL, by=VERSION)
+    rows = rate(ROWS, MODEL, by=VERSION)
+    # A sum falls where values are negative, which `rate` would take for a restart; `delta` does not.
+    total, count = (f"sum by ({VERSION}) (delta({VALUE}_{part}{{{MODEL}}}[{WINDOW}]))" for part in ("sum", "count"))
+    return [
+        lines(
+            About(
+                "Rows by class", "Rows a second by the class that was predicted.", "rows/s", "no classifier is served"
+            ),
+            Query(_classifiers(rate("slipway_predictions_total", MODEL, by=by_class)), f"{LEGEND}: {{{{class}}}}"),
+            is_stacked=True,
+        ),
+        lines(
+            About(
+                "Share of each class",
+                "Of a version's rows, the share of each class: where it changes, the world or the input has changed.",
+                "percentunit",
+                "no predictions",
+            ),
+            Query(
+                _classifiers(
+                    f"{rate('slipway_predictions_total', MODEL, by=by_class)} / on ({VERSION}) group_left () "
+                    f"{rate('slipway_predictions_total', MODEL, by=VERSION)}"
+                ),
+                f"{LEGEND}: {{{{class}}}}",
+            ),
+            most=1,
+        ),
+        lines(
+            About(
+                "Mean predicted value",
+                "Regressors: the mean of what was predicted, in the target's unit.",
+                "none",
+                "no predictions",
+            ),
+            Query(_regressors(f"{total} / ({count} >= 0)"), LEGEND),
+            can_be_negative=True,
+        ),
+        lines(
+            About("Rows by version", "Rows a second of each model version.", "rows/s", "nothing is served"),
+            Query(_any(rows), LEGEND),
+        ),
+        lines(
+            About(
+                "Values outside the training range",
+                "Feature values outside the range of the training rows, a row: the model is asked what it never saw.",
+                "none",
+                "nothing is served",
+            ),
+            Query(_any(f"{outside} / clamp_min({rows}, 1e-9)"), LEGEND),
+            steps=((None, GREEN), (0.1, YELLOW), (1, RED)),
+        ),
+        lines(
+            About(
+                "Inference time",
+                "Within which time the graph alone answered 50 and 95 % of the requests.",
+                "s",
+                "no predictions",
+            ),
+            *(
+                Query(_any(quantile(percent / 100, INFERENCE, MODEL, by=VERSION)), f"{LEGEND} p{percent}")
+                for percent in (50, 95)
+            ),
+        ),
+    ]
+
+
+def _confidence() -> list[Panel]:
+    unsure = rate(f"{CONFIDENCE}_bucket", f'{MODEL}, le="{UNSURE}"', by=VERSION)
+    mean = f"{rate(f'{CONFIDENCE}_sum', MODEL, by=VERSION)} / {rate(f'{CONFIDENCE}_count', MODEL, by=VERSION)}"
+    return [
+        heat_map(
+            About(
+                "Confidence as a heat map",
+                "How many rows were predicted with which probability.",
+                "percentunit",
+                "no predictions",
+            ),
+            Query(or_say(f"sum by (le) (increase({CONFIDENCE}_bucket{{{MODEL}}}[{WINDOW}]))", le="1.0"), "{{le}}"),
+        ),
+        lines(
+            About(
+                "Mean confidence",
+                "The mean probability of the predicted class: it falls where rows differ from those of the training.",
+                "percentunit",
+                "no predictions",
+            ),
+            Query(_classifiers(mean), LEGEND),
+            most=1,
+            width=6,
+        ),
+        lines(
+            About(
+                "Unsure predictions",
+                f"The share of rows whose class was predicted with a probability of {UNSURE} at most.",
+                "percentunit",
+                "no predictions",
+            ),
+            Query(_classifiers(f"{unsure} / {rate(f'{CONFIDENCE}_count', MODEL, by=VERSION)}"), LEGEND),
+            most=1,
+            width=6,
+        ),
+    ]
+
+
+def _feedback() -> list[Panel]:
+    def live(series: str, kind: str) -> str:
+        return or_served(f"max by ({VERSION}) ({series}{{{MODEL}}})", kind)
+
+    return [
+        lines(
+            About(
+                "Live accuracy",
+                "Classifiers: the share of rows with feedback in the window that were predicted right.",
+                "percentunit",
+                "no feedback yet",
+            ),
+            Query(_classifiers(live("slipway_live_accuracy_ratio", f"{CONFIDENCE}_count")), LEGEND),
+            most=1,
+        ),
+        lines(
+            About(
+                "Live error",
+                "Regressors: mean absolute and root mean squared error over the rows with feedback in the window.",
+                "none",
+                "no feedback yet",
+            ),
+            Query(_regressors(live("slipway_live_mean_absolute_error", f"{VALUE}_count")), f"{LEGEND} MAE"),
+            Query(_regressors(live("slipway_live_root_mean_squared_error", f"{VALUE}_count")), f"{LEGEND} RMSE"),
+        ),
+        lines(
+            About(
+                "Rows with feedback in the window",
+                "How many rows the live figures rest on: few rows prove little.",
+                "none",
+                "no feedback yet",
+            ),
+            Query(_any(live("slipway_live_feedback_rows", ROWS)), LEGEND),
+        ),
+        lines(
+            About("Feedback", "Rows a second that feedback was given for.", "rows/s", "nothing is served"),
+            Query(_any(rate("slipway_feedback_rows_total", MODEL, by=VERSION)), LEGEND),
+        ),
+    ]
+
+
+def _loads() -> list[Panel]:
+    def by_model(query: str) -> str:
+        return or_say(query, model="nothing is served")
+
+    return [
+        lines(
+            About(
+                "Loads",
+                "Versions that were loaded, and attempts that failed, within a minute or more.",
+                "none",
+                "nothing is served",
+            ),
+            Query(
+                by_model(increase("slipway_model_loads_total", REFERENCE, by="model", window=WINDOW)),
+                "{{model}} loaded",
+            ),
+            Query(
+                by_model(increase("slipway_model_load_failures_total", REFERENCE, by="model", window=WINDOW)),
+                "{{model}} failed",
+            ),
+        ),
+        value(
+            About(
+                "Cannot be loaded",
+                "Whether what should be served cannot be loaded; what was served stays. GET /models/{name} says why.",
+                "none",
+                "nothing is served",
+            ),
+            Query(by_model(f"max by (model) (slipway_model_load_failing{{{REFERENCE}}})"), "{{model}}"),
+            steps=NONE_IS_GOOD,
+            texts=("served", "cannot be loaded"),
+        ),
+        value(
+            About(
+                "Not in the cache",
+                "Whether what is served could not be written to the bundle cache: a restart would need the registry.",
+                "none",
+                "nothing is served",
+            ),
+            Query(by_model(f"max by (model) (slipway_model_not_cached{{{REFERENCE}}})"), "{{model}}"),
+            steps=((None, GREEN), (1, YELLOW)),
+            texts=("cached", "not cached"),
+        ),
+        value(
+            About(
+                "No Production alias",
+                "Whether a served model has no Production alias: what was served is served on.",
+                "none",
+                "not asked yet",
+            ),
+            Query(by_model(f"max by (model) (slipway_model_alias_missing{{{MODEL}}})"), "{{model}}"),
+            steps=((None, GREEN), (1, YELLOW)),
+            texts=("Production", "no alias"),
+        ),
+    ]

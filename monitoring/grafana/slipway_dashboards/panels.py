@@ -1,0 +1,195 @@
+"""The kinds of panels that the dashboards are made of, each with what every panel must have."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from grafana_foundation_sdk.builders import common as build_common
+from grafana_foundation_sdk.builders import dashboard as build
+from grafana_foundation_sdk.builders import heatmap, prometheus, stat, statetimeline, timeseries
+from grafana_foundation_sdk.models import common, dashboard
+from grafana_foundation_sdk.models.heatmap import HeatmapColorMode
+from grafana_foundation_sdk.models.prometheus import PromQueryFormat
+
+PROMETHEUS = dashboard.DataSourceRef("prometheus", "prometheus")
+
+GREEN, YELLOW, RED, BLUE, GREY = "green", "yellow", "red", "blue", "text"
+# Each is where a colour begins; the first begins below everything.
+Steps = Sequence[tuple[float | None, str]]
+PLAIN: Steps = ((None, BLUE),)
+UP: Steps = ((None, RED), (1, GREEN))
+NONE_IS_GOOD: Steps = ((None, GREEN), (1, RED))
+
+Panel = stat.Panel | timeseries.Panel | heatmap.Panel | statetimeline.Panel
+P = TypeVar("P", stat.Panel, timeseries.Panel, heatmap.Panel, statetimeline.Panel)
+
+
+@dataclass(frozen=True)
+class Query:
+    """What a panel asks Prometheus.
+
+    Attributes:
+        expr: PromQL.
+        legend: the name of each series, with labels as `{{model}}`.
+    """
+
+    expr: str
+    legend: str = ""
+
+
+@dataclass(frozen=True)
+class About:
+    """What a person reads of a panel.
+
+    Attributes:
+        title: the panel's title.
+        description: what the panel tells, and what to make of it.
+        unit: Grafana's name of the unit, such as `s`, `percentunit`, `reqps`.
+        no_value: what is shown where there is no number.
+    """
+
+    title: str
+    description: str
+    unit: str
+    no_value: str = "nothing yet"
+
+
+def value(about: About, *queries: Query, steps: Steps = PLAIN, width: int = 4, texts: Sequence[str] = ()) -> stat.Panel:
+    """Return a panel with the latest number of each series.
+
+    Args:
+        about: what a person reads of it.
+        queries: what it asks.
+        steps: where each colour begins.
+        width: in 24ths of the dashboard's.
+        texts: what to show in place of the numbers 0, 1, and so on.
+    """
+    panel = _with(stat.Panel(), about, queries, steps, width, height=4, texts=texts)
+    return (
+        panel.color_mode(common.BigValueColorMode.BACKGROUND if steps is not PLAIN else common.BigValueColorMode.VALUE)
+        .graph_mode(common.BigValueGraphMode.NONE if texts else common.BigValueGraphMode.AREA)
+        .reduce_options(build_common.ReduceDataOptions().calcs(["last"]))
+    )
+
+
+def names(about: About, query: Query, *, width: int = 8) -> stat.Panel:
+    """Return a panel with the name of each series, such as the versions that are served."""
+    panel = _with(stat.Panel(), about, [query], ((None, GREEN),), width, height=4)
+    return (
+        panel.text_mode(common.BigValueTextMode.NAME)
+        .color_mode(common.BigValueColorMode.VALUE)
+        .graph_mode(common.BigValueGraphMode.NONE)
+        .reduce_options(build_common.ReduceDataOptions().calcs(["last"]))
+    )
+
+
+def lines(
+    about: About,
+    *queries: Query,
+    steps: Steps = PLAIN,
+    width: int = 12,
+    is_stacked: bool = False,
+    most: float | None = None,
+    can_be_negative: bool = False,
+) -> timeseries.Panel:
+    """Return a panel of curves over time, with the last and the greatest value of each in its legend.
+
+    Args:
+        about: what a person reads of it.
+        queries: what it asks.
+        steps: where each colour begins; drawn as lines where there are several.
+        width: in 24ths of the dashboard's.
+        is_stacked: whether the curves add up.
+        most: where the axis ends.
+        can_be_negative: whether the axis begins where the values do, and not at 0.
+    """
+    panel = _with(timeseries.Panel(), about, queries, steps, width, height=8)
+    panel = (
+        panel.color_scheme(build.FieldColor().mode(dashboard.FieldColorModeId.PALETTE_CLASSIC_BY_NAME))
+        .legend(
+            build_common.VizLegendOptions()
+            .show_legend(True)
+            .display_mode(common.LegendDisplayMode.TABLE)
+            .placement(common.LegendPlacement.BOTTOM)
+            .calcs(["lastNotNull", "max"])
+        )
+        .tooltip(
+            build_common.VizTooltipOptions().mode(common.TooltipDisplayMode.MULTI).sort(common.SortOrder.DESCENDING)
+        )
+        .line_width(1)
+        .fill_opacity(40 if is_stacked else 10)
+        .show_points(common.VisibilityMode.AUTO)
+    )
+    if is_stacked:
+        panel = panel.stacking(build_common.StackingConfig().mode(common.StackingMode.NORMAL).group("A"))
+    if len(steps) > 1:
+        dashed = common.GraphThresholdsStyleMode.DASHED
+        panel = panel.thresholds_style(build_common.GraphThresholdsStyleConfig().mode(dashed))
+    if not can_be_negative:
+        panel = panel.axis_soft_min(0)
+    return panel if most is None else panel.axis_soft_max(most)
+
+
+def heat_map(about: About, query: Query, *, width: int = 12) -> heatmap.Panel:
+    """Return a panel of a histogram's buckets over time; the query is by `le`."""
+    panel = _with(heatmap.Panel(), about, [query], PLAIN, width, height=8, form=PromQueryFormat.HEATMAP)
+    return (
+        panel.calculate(False)
+        .color(heatmap.HeatmapColorOptions().mode(HeatmapColorMode.SCHEME).scheme("Oranges").steps(64))
+        .y_axis(heatmap.YAxisConfig().unit(about.unit).axis_placement(common.AxisPlacement.LEFT))
+        .cell_gap(1)
+        .mode(common.TooltipDisplayMode.SINGLE)
+        .show_legend()
+    )
+
+
+def states(about: About, *queries: Query, steps: Steps, texts: Sequence[str], width: int = 12) -> statetimeline.Panel:
+    """Return a panel of states over time, a line each.
+
+    Args:
+        about: what a person reads of it.
+        queries: what it asks.
+        steps: the colour of each number.
+        texts: the name of each number, from 0 on.
+        width: in 24ths of the dashboard's.
+    """
+    panel = _with(statetimeline.Panel(), about, queries, steps, width, height=8, texts=texts)
+    return (
+        panel.color_scheme(build.FieldColor().mode(dashboard.FieldColorModeId.THRESHOLDS))
+        .show_value(common.VisibilityMode.NEVER)
+        .merge_values(True)
+        .legend(build_common.VizLegendOptions().show_legend(True).placement(common.LegendPlacement.BOTTOM))
+    )
+
+
+def _with(
+    panel: P,
+    about: About,
+    queries: Sequence[Query],
+    steps: Steps,
+    width: int,
+    *,
+    height: int,
+    texts: Sequence[str] = (),
+    form: PromQueryFormat = PromQueryFormat.TIME_SERIES,
+) -> P:
+    panel.title(about.title).description(about.description).datasource(PROMETHEUS)
+    panel.unit(about.unit).no_value(about.no_value).span(width).height(height)
+    colours = [dashboard.Threshold(start, colour) for start, colour in steps]
+    panel.thresholds(build.ThresholdsConfig().mode(dashboard.ThresholdsMode.ABSOLUTE).steps(colours))
+    missing = dashboard.ValueMappingResult(text=about.no_value, color=GREY, index=len(texts))
+    mappings: list[dashboard.ValueMapping] = [
+        dashboard.SpecialValueMap(
+            dashboard.DashboardSpecialValueMapOptions(dashboard.SpecialValueMatch.NULL_AND_NAN, missing)
+        )
+    ]
+    if texts:
+        named = {
+            str(number): dashboard.ValueMappingResult(text=text, index=number) for number, text in enumerate(texts)
+        }
+        mappings.append(dashboard.ValueMap(named))
+    panel.mappings(mappings)
+    for letter, query in zip("ABCDEFGH", queries, strict=False):
+        target = prometheus.Dataquery().ref_id(letter).expr(query.expr).legend_format(query.legend or about.title)
+        panel.with_target(target.range().format(form).datasource(PROMETHEUS))
+    return panel

@@ -1,0 +1,143 @@
+"""The dashboards' queries, asked of a real Prometheus that scrapes an API which has just begun to work."""
+
+import math
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from support.api_process import ApiProcess, api_process
+from support.dashboards import as_sent, dashboards, expressions, panels_of
+from support.postgres import new_database
+from support.scraping import PROGRAMS, Prometheus, exporters, job, program, program_or_skip, prometheus
+from support.waiting import wait_for
+
+pytestmark = pytest.mark.slow
+
+ROW = {"features": [5.1, 3.5, 1.4, 0.2]}
+DASHBOARDS = dashboards()
+# What a query asks for that no Prometheus has without this program.
+NEEDED = {"node": "node_", "postgres": "pg_", "blackbox": "probe_", "alertmanager": "alertmanager_"}
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiProcess]:
+    with api_process(tmp_path_factory.mktemp("api")) as api:
+        yield api
+
+
+@pytest.fixture(scope="module")
+def server(
+    api: ApiProcess, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Prometheus]:
+    """A Prometheus that has seen one prediction, one request that was refused, and no error."""
+    program_or_skip("prometheus")
+    database = new_database(request.getfixturevalue("postgres_address")) if program("postgres") else None
+    probed = dict.fromkeys(("mlflow", "minio"), f"{api.url}/health/live")
+    with ExitStack() as stack:
+        folder = tmp_path_factory.mktemp("exporters")
+        jobs = stack.enter_context(exporters(folder, probed=probed, database=database))
+        jobs = [job("api", api.address), *jobs]
+        server = stack.enter_context(prometheus(tmp_path_factory.mktemp("prometheus"), jobs))
+        targets = 1 + sum(len(one["static_configs"]) for one in jobs)
+        wait_for(lambda: len(server.ask("up == 1")) == targets, seconds=30, what="every target")
+
+        assert api.call("POST", "/predict", json=ROW).status_code == 200
+        assert api.call("POST", "/predict", json={"features": [1.0]}).status_code == 422
+
+        seen = 'slipway_http_requests_total{route="/predict", status="422"} == 1'
+        # A rate needs two samples.
+        wait_for(lambda: server.ask(f"count_over_time(({seen})[30s:1s]) > 1"), seconds=30, what="the two requests")
+        yield server
+
+
+def missing(expr: str) -> list[str]:
+    """Return the programs that a query needs and that are not installed."""
+    return [PROGRAMS[name][0] for name, prefix in NEEDED.items() if prefix in expr and program(name) is None]
+
+
+def query(dashboard: str, title: str, number: int = 0) -> str:
+    """Return a query of a panel as Grafana sends it."""
+    [panel] = [panel for panel in panels_of(DASHBOARDS[dashboard]) if panel["title"] == title]
+    return as_sent(panel["targets"][number]["expr"])
+
+
+CHOSEN = (".*", "iris", "demand", "(iris|demand)", "no-such-model", "")
+
+
+@pytest.mark.parametrize(
+    ("name", "model"),
+    [
+        (name, model)
+        for name, dashboard in DASHBOARDS.items()
+        for model in (CHOSEN if dashboard.get("templating") else CHOSEN[:1])
+    ],
+)
+def test_every_query_answers_whatever_model_is_chosen(server: Prometheus, name: str, model: str) -> None:
+    asked = [
+        as_sent(target["expr"], model=model) for panel in panels_of(DASHBOARDS[name]) for target in panel["targets"]
+    ]
+
+    empty = [expr for expr in asked if not missing(expr) and not server.ask(expr)]
+
+    assert empty == []
+
+
+@pytest.mark.parametrize("needed", sorted(NEEDED))
+def test_every_exporter_tells_what_is_asked_for(server: Prometheus, needed: str) -> None:
+    program_or_skip(needed)
+    asked = {as_sent(expr) for dashboard in DASHBOARDS.values() for expr in expressions(dashboard)}
+    about = [expr for expr in asked if NEEDED[needed] in expr]
+
+    # A query that says why it has no answer, or falls back to 0, would hide a series that is not there.
+    found = server.ask(f'count({{__name__=~"{NEEDED[needed]}.*"}})')
+    told = {labels["__name__"] for labels, _ in server.ask(f'{{__name__=~"{NEEDED[needed]}.*"}}')}
+    wanted = {word for expr in about for word in words(expr) if word.startswith(NEEDED[needed])}
+
+    assert found
+    assert wanted - told == set()
+
+
+def words(expr: str) -> list[str]:
+    """Return the words of a query."""
+    return "".join(letter if letter.isalnum() or letter == "_" else " " for letter in expr).split()
+
+
+def test_every_annotation_is_understood(server: Prometheus) -> None:
+    for dashboard in DASHBOARDS.values():
+        for annotation in dashboard["annotations"]["list"]:
+            server.ask(as_sent(annotation["expr"]))
+
+
+def test_the_first_prediction_shows(server: Prometheus) -> None:
+    assert server.number(query("overview", "Predicted rows a second")) > 0
+    assert 0 < server.number(query("overview", "Latency p50")) < 10
+    rows = {labels["class"]: rate for labels, rate in server.ask(query("model", "Rows by class"))}
+    assert {name: rate > 0 for name, rate in rows.items()} == {"setosa": True, "versicolor": False, "virginica": False}
+    [(_, confidence)] = server.ask(query("model", "Mean confidence"))
+    assert 0.9 < confidence <= 1
+
+
+def test_an_error_ratio_is_0_while_there_are_no_errors(server: Prometheus) -> None:
+    assert server.number(query("overview", "Error ratio")) == 0
+    by_route = {labels["route"]: ratio for labels, ratio in server.ask(query("api", "Error ratio by route"))}
+    assert by_route["/predict"] == 0
+
+
+def test_a_request_that_was_refused_shows_by_its_status(server: Prometheus) -> None:
+    statuses = {labels["status"] for labels, _ in server.ask(query("api", "Refused for what they ask"))}
+
+    assert statuses == {"422"}
+
+
+def test_a_version_without_feedback_is_named_and_has_no_number(server: Prometheus) -> None:
+    [(labels, accuracy)] = server.ask(query("model", "Live accuracy"))
+
+    assert (labels["model"], labels["version"]) == ("iris", "1")
+    assert math.isnan(accuracy)
+
+
+def test_where_nothing_fires_the_panel_says_so(server: Prometheus) -> None:
+    assert server.number(query("overview", "Firing alerts")) == 0
+    [(labels, _)] = server.ask(query("overview", "Alerts"))
+    assert labels == {"alertname": "nothing fires"}

@@ -1,0 +1,169 @@
+"""Grafana's dashboards are what the code makes, say what they show, and ask only for series that exist."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+import yaml
+from prometheus_client.metrics import MetricWrapperBase
+
+from slipway_api.metrics import Metrics
+from slipway_dashboards.__main__ import files
+from support.dashboards import FOLDER, dashboards, expressions, panels_of
+
+GRAFANA = FOLDER.parent
+NAMES = ("api", "infrastructure", "model", "overview")
+# What Prometheus makes itself, and how the series of its exporters begin.
+FOREIGN = re.compile(
+    r"up|ALERTS|scrape_duration_seconds|(node|pg|probe|prometheus|alertmanager)_\w+"
+    r"|process_(cpu_seconds_total|resident_memory_bytes|open_fds|start_time_seconds)"
+)
+SUFFIXES = {
+    "counter": ("_total",),
+    "gauge": ("",),
+    "summary": ("_sum", "_count"),
+    "histogram": ("_sum", "_count", "_bucket"),
+}
+# A word of PromQL that is no label, function or keyword: it stands before its labels, its window, or an operator.
+WORD = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
+KEYWORDS = {
+    *("sum", "min", "max", "avg", "count", "by", "on", "group_left", "or", "and", "unless", "offset", "NaN", "vector"),
+    *("rate", "increase", "delta", "changes", "clamp_min", "histogram_quantile", "label_replace"),
+}
+
+
+def panels() -> list[Any]:
+    """Return each panel of each dashboard, named for a report."""
+    return [
+        pytest.param(panel, id=f"{name}: {panel['title']}")
+        for name, dashboard in dashboards().items()
+        for panel in panels_of(dashboard)
+    ]
+
+
+def series_in(expr: str) -> set[str]:
+    """Return the names of the series that a query asks for."""
+    bare = re.sub(r'"[^"]*"', "", expr)
+    bare = re.sub(r"\{[^}]*\}|\[[^]]*\]|\b(by|on|group_left)\s*\([^)]*\)", " ", bare)
+    bare = re.sub(r"(?<![a-zA-Z_])\d+[smhd]?\b|\d*\.?\d+e-?\d+", " ", bare)
+    return set(WORD.findall(bare)) - KEYWORDS
+
+
+def known_series() -> set[str]:
+    """Return the names of the series that the API tells."""
+    return {
+        metric._name + suffix
+        for metric in vars(Metrics()).values()
+        if isinstance(metric, MetricWrapperBase)
+        for suffix in SUFFIXES[str(metric._type)]
+    }
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_committed_dashboard_is_what_the_code_makes(name: str) -> None:
+    committed = (FOLDER / f"{name}.json").read_text(encoding="utf-8")
+
+    assert committed == files()[f"{name}.json"], "run `make dashboards` and commit what it writes"
+
+
+def test_there_is_no_other_dashboard() -> None:
+    assert sorted(path.name for path in FOLDER.iterdir()) == sorted(files())
+
+
+def test_each_dashboard_has_an_address_a_refresh_and_links_to_the_others() -> None:
+    for name, dashboard in dashboards().items():
+        assert dashboard["uid"] == f"slipway-{name}"
+        assert dashboard["refresh"] == "30s"
+        assert dashboard["description"].endswith("?")
+        assert "slipway" in dashboard["tags"]
+        assert [(link["type"], link["tags"]) for link in dashboard["links"]] == [("dashboards", ["slipway"])]
+        assert "id" not in dashboard
+
+
+def test_the_numbers_of_panels_are_unique_and_hang_on_their_titles_alone() -> None:
+    for name, dashboard in dashboards().items():
+        numbers = [panel["id"] for panel in dashboard["panels"]]
+        assert len(set(numbers)) == len(numbers), name
+    served = next(panel for panel in dashboards()["overview"]["panels"] if panel["title"] == "Served versions")
+    assert served["id"] == 235_106  # links hold it
+
+
+def test_panels_lie_beside_and_below_each_other() -> None:
+    for name, dashboard in dashboards().items():
+        taken: set[tuple[int, int]] = set()
+        for panel in dashboard["panels"]:
+            place = panel["gridPos"]
+            cells = {
+                (place["x"] + across, place["y"] + down) for across in range(place["w"]) for down in range(place["h"])
+            }
+            assert place["x"] + place["w"] <= 24, f"{name}: {panel['title']}"
+            assert not cells & taken, f"{name}: {panel['title']}"
+            taken |= cells
+
+
+@pytest.mark.parametrize("panel", panels())
+def test_each_panel_says_what_it_shows(panel: dict[str, Any]) -> None:
+    defaults = panel["fieldConfig"]["defaults"]
+
+    assert panel["title"]
+    assert panel["description"].endswith(".")
+    assert defaults["unit"]
+    assert defaults["noValue"]
+    assert defaults["thresholds"]["steps"]
+    assert panel["datasource"]["uid"] == "prometheus"
+
+
+@pytest.mark.parametrize("panel", panels())
+def test_each_query_has_a_name_and_asks_for_series_that_exist(panel: dict[str, Any]) -> None:
+    assert panel["targets"]
+    for target in panel["targets"]:
+        asked = series_in(target["expr"])
+        assert asked, target["expr"]
+        assert {name for name in asked if not FOREIGN.fullmatch(name)} <= known_series()
+        assert target["legendFormat"]
+        assert target["datasource"]["uid"] == "prometheus"
+
+
+def test_a_dashboard_that_asks_by_model_lets_one_choose_and_takes_all_by_default() -> None:
+    for name, dashboard in dashboards().items():
+        asks = any("$model" in expr for expr in expressions(dashboard))
+        variables = dashboard["templating"].get("list", [])
+        assert [variable["name"] for variable in variables] == (["model"] if asks else []), name
+        for variable in variables:
+            assert variable["current"]["value"] == ["$__all"]
+            assert (variable["allValue"], variable["includeAll"], variable["multi"]) == (".*", True, True)
+
+
+def test_the_data_sources_have_the_uids_that_dashboards_name() -> None:
+    provisioned = yaml.safe_load((GRAFANA / "provisioning/datasources/datasources.yaml").read_text(encoding="utf-8"))
+
+    assert {source["uid"]: source["url"] for source in provisioned["datasources"]} == {
+        "prometheus": "http://prometheus:9090",
+        "alertmanager": "http://alertmanager:9093",
+    }
+
+
+def test_the_dashboards_are_read_from_where_they_are_mounted() -> None:
+    provisioned = yaml.safe_load((GRAFANA / "provisioning/dashboards/dashboards.yaml").read_text(encoding="utf-8"))
+
+    [provider] = provisioned["providers"]
+    assert provider["folder"] == "Slipway"
+    assert provider["options"] == {"path": "/var/lib/grafana/dashboards"}
+
+
+@pytest.mark.parametrize(
+    ("expr", "series"),
+    [
+        ('sum by (le) (rate(a_bucket{b=~".*", c="d"}[$__rate_interval])) / 2', {"a_bucket"}),
+        ('(max(a)) or (label_replace(vector(NaN), "model", "e f", "", "") unless on () (max(a)))', {"a"}),
+        ("clamp_min(x_total, 1e-9) * 0 and on (model, version) y offset 1m", {"x_total", "y"}),
+    ],
+)
+def test_series_are_found_in_a_query(expr: str, series: set[str]) -> None:
+    assert series_in(expr) == series
+
+
+def test_the_committed_json_is_no_dump_of_a_running_grafana() -> None:
+    for path in FOLDER.glob("*.json"):
+        assert {"id", "version", "iteration"}.isdisjoint(json.loads(path.read_text(encoding="utf-8")))
