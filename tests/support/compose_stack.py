@@ -94,7 +94,7 @@ class ComposeStack:
 
     def served_version(self) -> str:
         """Return the version of iris that answers."""
-        version: str = self.call("GET", "/model-info").json()["version"]
+        version: str = self.call("GET", "/model-info").json()["model_version"]
         return version
 
     def query(self, expression: str) -> list[dict[str, Any]]:
