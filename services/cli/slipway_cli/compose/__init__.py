@@ -1,1 +1,1 @@
-"""The one-shot jobs of the compose stack: its secrets, and what it needs before the first prediction."""
+"""The stack of docker compose: the one-shot jobs that run in it, and its backup, which is made from outside."""

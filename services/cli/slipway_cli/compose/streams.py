@@ -1,0 +1,56 @@
+"""Content that passes through: counted, hashed, and never whole in memory."""
+
+import hashlib
+from typing import Protocol
+
+from slipway_core.storage.base import Readable
+
+CHUNK_BYTES = 1 << 18
+
+
+class Writable(Protocol):
+    """What takes bytes."""
+
+    def write(self, content: bytes, /) -> object:
+        """Take all of the bytes."""
+        ...
+
+
+class Counted:
+    """Content, and what was read of it.
+
+    Attributes:
+        size_bytes: how much was read.
+        is_at_end: whether there is no more of it.
+    """
+
+    def __init__(self, content: Readable) -> None:
+        self._content = content
+        self._hash = hashlib.sha256()
+        self.size_bytes = 0
+        self.is_at_end = False
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return the next bytes: at most `size` of them, or all that are left; none at the end."""
+        chunk = self._content.read(size)
+        self._hash.update(chunk)
+        self.size_bytes += len(chunk)
+        self.is_at_end = self.is_at_end or (not chunk and size != 0)
+        return chunk
+
+    @property
+    def sha256(self) -> str:
+        """The SHA-256 of what was read, in hexadecimal digits."""
+        return self._hash.hexdigest()
+
+
+def copy(content: Readable, out: Writable) -> None:
+    """Write all that is left of the content."""
+    while chunk := content.read(CHUNK_BYTES):
+        out.write(chunk)
+
+
+def drain(content: Readable) -> None:
+    """Read all that is left of the content."""
+    while content.read(CHUNK_BYTES):
+        pass
