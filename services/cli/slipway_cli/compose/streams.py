@@ -21,21 +21,21 @@ class Counted:
 
     Attributes:
         size_bytes: how much was read.
-        is_at_end: whether there is no more of it.
     """
 
     def __init__(self, content: Readable) -> None:
         self._content = content
         self._hash = hashlib.sha256()
         self.size_bytes = 0
-        self.is_at_end = False
 
     def read(self, size: int = -1, /) -> bytes:
-        """Return the next bytes: at most `size` of them, or all that are left; none at the end."""
+        """Return the next `size` bytes, less at the end alone, or all that are left."""
         chunk = self._content.read(size)
+        # A network gives what it has, and a tar's writer takes less for the end.
+        while chunk and len(chunk) < size and (more := self._content.read(size - len(chunk))):
+            chunk += more
         self._hash.update(chunk)
         self.size_bytes += len(chunk)
-        self.is_at_end = self.is_at_end or (not chunk and size != 0)
         return chunk
 
     @property

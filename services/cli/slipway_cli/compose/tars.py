@@ -46,11 +46,11 @@ class TarOut:
         """
         header = tarfile.TarInfo(name)
         header.size, header.mode, header.mtime = size_bytes, 0o600, mtime
-        counted = Counted(content)
         try:
-            self._tar.addfile(header, counted)
+            self._tar.addfile(header, Counted(content))
         except OSError as error:
-            if counted.is_at_end:
+            # The system's own have a number.
+            if error.errno is None:
                 raise BackupError(f"{name} ended before its end: it was changed meanwhile, so try again") from error
             raise
         # It remembers every file that was added, and there may be millions.
