@@ -1,6 +1,9 @@
 """`slipway backup` and `slipway restore` on a real PostgreSQL and a real S3 server; Docker alone is a fake."""
 
 import os
+import signal
+import subprocess
+import sys
 import tarfile
 import uuid
 from collections.abc import Iterator
@@ -16,6 +19,7 @@ from support.command import run
 from support.docker import CONFIG, FakeDocker, fake_docker, program
 from support.postgres import programs
 from support.s3 import S3Server
+from support.waiting import wait_for
 
 FILE = "backup.tar.gz"
 
@@ -192,6 +196,20 @@ def test_a_restore_that_fails_leaves_the_databases_as_they_were(changed: Stack, 
     changed.docker.fail(call, "noise\nError response from daemon: no")
 
     assert restore() == (1, f"Error: {told}; the databases are as they were\n")
+    assert as_it_was(changed)
+
+
+def test_a_restore_that_is_interrupted_leaves_the_databases_as_they_were(changed: Stack) -> None:
+    changed.docker.fail("run --rm --no-deps -T init objects-in", "hang")
+    command = [sys.executable, "-m", "slipway_cli.cli", "restore", "--yes", FILE]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+        wait_for(lambda: any("objects-in" in call for call in changed.docker.calls()), seconds=60, what="the job")
+        # As a terminal does for Ctrl-C: to everything in the foreground.
+        os.killpg(process.pid, signal.SIGINT)
+        _, told = process.communicate(timeout=60)
+
+    assert process.returncode == 1
+    assert told == "Error: the restore was interrupted; the databases are as they were\n"
     assert as_it_was(changed)
 
 

@@ -4,7 +4,8 @@ Run as `fake_docker.py STATE ARGUMENTS…`. The folder STATE has
 
     config.json      what `docker compose config` prints
     running          the services that run, a line each
-    failures.json    by the beginning of a call, what it says on standard error; it ends with 1 then
+    failures.json    by the beginning of a call, what it says on standard error; it ends with 1 then. One that is to
+                     hang reads what it is given to its end before
     calls            every call, a line each, written by this program
 
 `exec` runs the program here, and `run init` the job here; the test says by variables which servers they find.
@@ -14,6 +15,8 @@ import json
 import os
 import sys
 from pathlib import Path
+
+HANG = "hang"
 
 
 def main() -> None:
@@ -26,6 +29,8 @@ def main() -> None:
     failures = json.loads((state / "failures.json").read_text(encoding="utf-8"))
     for beginning, said in failures.items():
         if call.startswith(beginning):
+            if said == HANG:
+                sys.stdin.buffer.read()
             sys.exit(said)
     verb, names = arguments[0], [word for word in arguments[1:] if not word.startswith("-")]
     running = (state / "running").read_text(encoding="utf-8").split()

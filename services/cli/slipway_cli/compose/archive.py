@@ -190,13 +190,12 @@ def parts(path: Path, progress: Progress = lambda _: None) -> Iterator[Part]:
         about = _about(path, tar.next(), read)
         while (found := tar.next()).name != DIGESTS_FILE:
             _check_place(path, found.name, read, about.locations)
-            counted = Counted(found.content)
+            counted = Counted(found.content, lambda _: progress(file.tell()))
             yield Part(found.name, found.size_bytes, counted)
             drain(counted)
             if counted.size_bytes != found.size_bytes:
                 raise EOFError
             read[found.name] = Digest(size_bytes=found.size_bytes, sha256=counted.sha256)
-            progress(file.tell())
         _check_digests(path, Digests.model_validate_json(_small(found, MAX_DIGESTS_BYTES)).parts, read)
         # The gzip's own checksum lies behind the tar.
         drain(unzipped)

@@ -6,6 +6,7 @@ In this order, as MLflow stores a file before its database tells of it: what the
 import tempfile
 from collections.abc import Collection
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,6 +15,7 @@ from slipway_cli.compose.archive import DATABASES, About, Writer, new_backup
 from slipway_cli.compose.databases import SERVICE, dump
 from slipway_cli.compose.docker import ComposeProject
 from slipway_cli.compose.objects import END_FILE, TOTAL_FILE, Count, read_count
+from slipway_cli.compose.streams import Counted
 from slipway_cli.compose.tars import DAMAGE, reading_tar
 from slipway_cli.errors import BackupError, StackError
 from slipway_core.storage import Readable
@@ -93,12 +95,17 @@ def _relay(stream: Readable, writer: Writer, watch: Watch) -> Count:
             raise EOFError
         watch.begin("Fetching the objects", read_count(first).size_bytes)
         while (file := tar.next()).name != END_FILE:
-            writer.add(file.name, file.size_bytes, file.content)
-            done = Count(files=done.files + 1, size_bytes=done.size_bytes + file.size_bytes)
-            watch.at(done.size_bytes)
+            before = done.size_bytes
+            content = Counted(file.content, partial(_tell, watch, before))
+            writer.add(file.name, file.size_bytes, content)
+            done = Count(files=done.files + 1, size_bytes=before + file.size_bytes)
         if read_count(file) != done:
             raise EOFError
     return done
+
+
+def _tell(watch: Watch, before: int, read: int) -> None:
+    watch.at(before + read)
 
 
 def stores_of(config: dict[str, Any]) -> tuple[str, ...]:

@@ -99,7 +99,12 @@ class ComposeProject:
         """
         try:
             ended = subprocess.run(  # noqa: S603  # docker, its arguments one by one
-                _command(arguments), cwd=self._folder, stdin=subprocess.DEVNULL, capture_output=True, check=False
+                _command(arguments),
+                cwd=self._folder,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                check=False,
+                start_new_session=True,
             )
         except OSError as error:
             raise StackError(NOT_INSTALLED) from error
@@ -122,6 +127,8 @@ class ComposeProject:
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=said,
+                    # Ctrl-C is for us alone: we know in which order to end things.
+                    start_new_session=True,
                 )
             except OSError as error:
                 raise StackError(NOT_INSTALLED) from error

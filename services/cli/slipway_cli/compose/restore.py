@@ -21,6 +21,7 @@ from slipway_core.errors import SlipwayError
 
 # What writes to the databases, in the order in which it is started.
 REGISTRY, API = "mlflow", "api"
+INTERRUPTED = "the restore was interrupted"
 UPGRADE_REGISTRY = 'exec mlflow db upgrade "$MLFLOW_BACKEND_STORE_URI"'
 
 
@@ -68,20 +69,18 @@ def restore(project: ComposeProject, path: Path, about: About, watch: Watch) -> 
     try:
         project.stop(stopped)
         _load(project, path, about, watch, committed)
-    except SlipwayError as error:
-        raise BackupError(f"{error}; {_state(project, committed, stopped)}") from error
-    except BaseException:  # the person may have had enough of it
-        project.start(stopped)
-        raise
+    except (SlipwayError, KeyboardInterrupt) as error:
+        watch.begin("Starting again what was stopped")
+        raise BackupError(f"{str(error) or INTERRUPTED}; {_state(project, committed, stopped)}") from error
     try:
         _bring_up_to_date(project, watch)
         if API in stopped:
             watch.begin("Starting the API")
             project.start([API])
-    except StackError as error:
+    except (StackError, KeyboardInterrupt) as error:
         raise BackupError(
-            f"{error}; the backup is restored, and the stack did not come up with it: look at `docker compose logs`, "
-            "then run `docker compose up --detach --wait`"
+            f"{str(error) or INTERRUPTED}; the backup is restored, and the stack did not come up with it: look at "
+            "`docker compose logs`, then run `docker compose up --detach --wait`"
         ) from error
     return API in stopped
 

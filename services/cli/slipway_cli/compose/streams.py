@@ -1,6 +1,7 @@
 """Content that passes through: counted, hashed, and never whole in memory."""
 
 import hashlib
+from collections.abc import Callable
 from typing import Protocol
 
 from slipway_core.storage.base import Readable
@@ -23,8 +24,15 @@ class Counted:
         size_bytes: how much was read.
     """
 
-    def __init__(self, content: Readable) -> None:
+    def __init__(self, content: Readable, progress: Callable[[int], None] = lambda _: None) -> None:
+        """Read nothing yet.
+
+        Args:
+            content: what is read.
+            progress: told after each read how many bytes were read by now.
+        """
         self._content = content
+        self._progress = progress
         self._hash = hashlib.sha256()
         self.size_bytes = 0
 
@@ -36,6 +44,7 @@ class Counted:
             chunk += more
         self._hash.update(chunk)
         self.size_bytes += len(chunk)
+        self._progress(self.size_bytes)
         return chunk
 
     @property
