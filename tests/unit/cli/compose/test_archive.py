@@ -262,7 +262,9 @@ def test_a_missing_object_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"x", b"\x1f\x8b", gzip.compress(b""), gzip.compress(b"x" * 10_000), b"PK\x03\x04" * 200]
+    "content",
+    [b"", b"x", b"\x1f\x8b", gzip.compress(b""), gzip.compress(b"x" * 10_000), b"PK\x03\x04" * 200],
+    ids=["empty", "a letter", "the head of a gzip", "nothing, compressed", "letters, compressed", "a zip"],
 )
 def test_a_file_of_another_kind_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "other"
