@@ -52,7 +52,7 @@ def postgres_server() -> Iterator[str]:
 @contextmanager
 def stoppable_postgres() -> Iterator[PostgresServer]:
     """Run a server of the test's own, as `postgres_server` does."""
-    programs = _programs()
+    binaries = programs()
     as_account = _account()
     folder = Path(tempfile.mkdtemp(prefix="slipway-postgres-"))
     data, log = folder / "data", folder / "log"
@@ -62,7 +62,7 @@ def stoppable_postgres() -> Iterator[PostgresServer]:
         folder.chmod(0o755)
 
         def run(program: str, *arguments: str) -> None:
-            command = [*as_account, str(programs / program), *arguments]
+            command = [*as_account, str(binaries / program), *arguments]
             done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
             told = log.read_text(errors="replace") if log.exists() else ""
             assert done.returncode == 0, f"{program}: {done.stdout}{done.stderr}{told}"
@@ -123,7 +123,7 @@ def new_database(server: str) -> str:
     return f"{server}/{name}"
 
 
-def _programs() -> Path:
+def programs() -> Path:
     """Return the folder that `initdb` and `pg_ctl` are in; Debian keeps them off the path, a folder a version."""
     installed = sorted((found.parent for found in Path("/usr/lib/postgresql").glob("*/bin/initdb")), reverse=True)
     if on_path := shutil.which("initdb"):

@@ -7,6 +7,7 @@ import typer
 
 import slipway_core
 from slipway_cli.commands.accounts import login
+from slipway_cli.commands.backup import backup, restore
 from slipway_cli.commands.doctor import doctor
 from slipway_cli.commands.env import env
 from slipway_cli.commands.models import app as models
@@ -31,6 +32,8 @@ app.add_typer(models, name="models")
 app.command()(login)
 app.add_typer(users, name="users")
 app.command()(predict)
+app.command()(backup)
+app.command()(restore)
 app.command()(env)
 app.command()(doctor)
 

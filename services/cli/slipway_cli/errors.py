@@ -2,8 +2,9 @@
 
 SlipwayError
 ├── ApiError       the API refused, failed or cannot be reached
+├── BackupError    a backup cannot be written, is damaged, or is none
 ├── NotLoggedInError   a command over the API was given no address or token
-└── StackError     the embedded stack cannot start or go on
+└── StackError     the embedded stack, or that of Docker, cannot start or go on
 """
 
 from slipway_core.errors import SlipwayError
@@ -13,9 +14,13 @@ class ApiError(SlipwayError):
     """The API refused, failed or cannot be reached."""
 
 
+class BackupError(SlipwayError):
+    """A backup cannot be written, is damaged, is of another release, or is none."""
+
+
 class NotLoggedInError(SlipwayError):
     """A command over the API was given no address or token."""
 
 
 class StackError(SlipwayError):
-    """The embedded stack cannot start or go on."""
+    """The embedded stack, or that of Docker, cannot start or go on."""

@@ -24,7 +24,7 @@ from slipway_api.serving.bundle_cache import (
 )
 from slipway_api.serving.loader import Loader
 from slipway_api.serving.model_ref import ModelRef
-from slipway_core.bundle import GOLDEN_FILE, MANIFEST_FILE, MODEL_FILE, digest
+from slipway_core.bundle import GOLDEN_FILE, MANIFEST_FILE, MANIFEST_TAG, MODEL_FILE, digest
 from slipway_core.errors import BundleError, RegistryNotFoundError
 from slipway_core.registry.memory import InMemoryRegistry
 from support.bundles import bundle_files, register
@@ -277,6 +277,29 @@ def test_damage_in_the_cache_is_told_once_while_the_registry_is_away(serving: Se
         serving.sync()
 
     assert [entry["event"] for entry in logs].count("cached_bundle_damaged") == 1
+
+
+def test_a_registry_that_was_restored_from_a_backup_is_followed_though_its_version_has_the_same_number(
+    serving: Serving,
+) -> None:
+    before = serving.store.served["iris"].manifest_sha256
+    restored = bundle_files(recipe="the same number, and another bundle")
+    for file, content in restored.items():
+        serving.registry.replace_file("iris", "1", file, content)
+    serving.registry.set_version_tag("iris", "1", MANIFEST_TAG, digest(restored[MANIFEST_FILE]))
+
+    # The API may be up before the registry, and then serves what it served last.
+    serving.registry.reachable = False
+    serving.start()
+    serving.sync()
+    assert serving.store.served["iris"].manifest_sha256 == before
+    serving.registry.reachable = True
+    serving.sync()
+
+    assert serving.store.served["iris"].manifest_sha256 == digest(restored[MANIFEST_FILE])
+    note = serving.bundle_cache.last_served(IRIS)
+    assert note is not None
+    assert note.manifest_sha256 == digest(restored[MANIFEST_FILE])
 
 
 def test_only_what_serving_needs_is_fetched(serving: Serving) -> None:

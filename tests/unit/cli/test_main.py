@@ -30,6 +30,8 @@ def test_the_commands_are_those_that_are_tested() -> None:
         "train",
         "login",
         "predict",
+        "backup",
+        "restore",
         "env",
         "doctor",
         "users list",
@@ -96,6 +98,8 @@ def test_without_a_command_the_help_is_shown(arguments: tuple[str, ...]) -> None
         ("up", "--port", "65536"),
         ("up", "--mlflow-port", "many"),
         ("env", "--output"),
+        ("backup",),
+        ("restore",),
     ],
 )
 def test_wrong_usage_ends_with_2_and_no_traceback(arguments: tuple[str, ...]) -> None:
@@ -137,6 +141,8 @@ def test_a_registrys_address_that_is_none_is_told_in_one_sentence(monkeypatch: p
         ("users", "add", "bob"),
         ("predict", "iris", "--features", "1,2"),
         ("up",),
+        ("backup", "backup.tar.gz"),
+        ("restore", "--yes", "backup.tar.gz"),
     ],
 )
 def test_a_misspelt_variable_is_told_with_the_right_one(

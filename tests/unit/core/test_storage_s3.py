@@ -251,3 +251,44 @@ def test_a_folder_is_opened_without_a_client_of_s3() -> None:
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
 
     assert ended.stdout == "False\n"
+
+
+def test_content_is_streamed_out_and_in_without_a_file(bucket: str) -> None:
+    storage = S3Storage(bucket)
+
+    with storage.reading("iris.csv") as (size_bytes, content):
+        storage.put_content("copy.csv", content)
+
+    assert size_bytes == 3
+    with storage.reading("copy.csv") as (_, copied):
+        assert [copied.read(2), copied.read(2), copied.read(2)] == [b"1,", b"2", b""]
+
+
+@pytest.mark.parametrize(("name", "words"), [("iris.csv", "there is no bucket"), ("../x", "is not a path")])
+def test_content_that_cannot_be_read_is_told(server: S3Server, name: str, words: str) -> None:
+    def read() -> None:
+        with S3Storage(uuid.uuid4().hex).reading(name):
+            pass
+
+    with pytest.raises(StorageError, match=words):
+        read()
+
+
+def test_content_that_breaks_off_is_not_stored(bucket: str) -> None:
+    class Broken:
+        """Gives something, and then fails."""
+
+        given = False
+
+        def read(self, size: int = -1, /) -> bytes:
+            if self.given:
+                raise EOFError
+            self.given = True
+            return b"half"
+
+    storage = S3Storage(bucket)
+
+    with pytest.raises(EOFError):
+        storage.put_content("broken.csv", Broken())
+
+    assert not storage.exists("broken.csv")

@@ -18,12 +18,17 @@ def main() -> None:
     preparing = jobs.add_parser("init", help="Make tables, buckets and a first model.")
     preparing.add_argument("--bucket", action="append", default=[])
     preparing.add_argument("--recipe", action="append", default=[])
+    for job, does in (("objects-out", "Write all objects to standard output."), ("objects-in", "Put them back.")):
+        moving = jobs.add_parser(job, help=does)
+        moving.add_argument("location", nargs="+", help="A bucket, or bucket/prefix.")
     options = parser.parse_args()
     try:
         if options.job == "secrets":
             _share_secrets(options.folder)
-        else:
+        elif options.job == "init":
             _prepare(options.bucket, options.recipe)
+        else:
+            _move_objects(options.job, options.location)
     except SlipwayError as error:
         print(f"Error: {error}", file=sys.stderr)
         raise SystemExit(1) from error
@@ -45,6 +50,16 @@ def _prepare(buckets: list[str], recipes: list[str]) -> None:
     from slipway_cli.compose.settings import InitSettings  # noqa: PLC0415
 
     prepare(load_settings(InitSettings), buckets=buckets, recipes=recipes, tell=lambda line: print(line, flush=True))
+
+
+def _move_objects(job: str, locations: list[str]) -> None:
+    from slipway_cli.compose.objects import receive, send  # noqa: PLC0415
+
+    if job == "objects-out":
+        send(locations, sys.stdout.buffer)
+        sys.stdout.buffer.flush()
+    else:
+        receive(locations, sys.stdin.buffer)
 
 
 if __name__ == "__main__":

@@ -4,10 +4,10 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from slipway_core.errors import ConfigurationError
-from slipway_core.storage.base import Storage, StoredFile
+from slipway_core.storage.base import Readable, Storage, StoredFile
 from slipway_core.storage.local import LocalStorage
 
-__all__ = ["Storage", "StoredFile", "open_storage"]
+__all__ = ["Readable", "Storage", "StoredFile", "open_storage"]
 
 
 def open_storage(location: str) -> Storage:

@@ -24,6 +24,14 @@ class StoredFile:
     size_bytes: int
 
 
+class Readable(Protocol):
+    """Content that is read from its beginning to its end, once."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return the next bytes: at most `size` of them, or all that are left; none at the end."""
+        ...
+
+
 class Storage(Protocol):
     """What Slipway asks of a place that keeps files. Implementations are thread-safe.
 

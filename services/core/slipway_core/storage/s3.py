@@ -8,11 +8,13 @@ variables name none: who runs MLflow has set that one.
 import builtins
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from slipway_core.errors import ConfigurationError, StorageError, StorageNotFoundError
-from slipway_core.storage.base import StoredFile, checked_path, checked_prefix
+from slipway_core.storage.base import Readable, StoredFile, checked_path, checked_prefix
 from slipway_core.storage.s3_errors import NO_KEYS, told
 from slipway_core.storage.whole_file import whole_file
 
@@ -110,6 +112,34 @@ class S3Storage:
 
     def _key(self, path: str) -> str:
         return self._root + checked_path(path)
+
+    @contextmanager
+    def reading(self, path: str) -> Iterator[tuple[int, Readable]]:
+        """Yield a file's size in bytes and its content, for what need not lie on a disk.
+
+        Raises:
+            StorageError: as `fetch`, and while the content is read inside the block.
+        """
+        key = self._key(path)
+        try:
+            with told(self._bucket, path):
+                answer = self._client.get_object(Bucket=self._bucket, Key=key)
+                try:
+                    yield int(answer["ContentLength"]), answer["Body"]
+                finally:
+                    answer["Body"].close()
+        except StorageNotFoundError:
+            self._check_bucket()
+            raise
+
+    def put_content(self, path: str, content: Readable) -> None:
+        """Store content under a path: all of it or nothing. Some parts of 8 MiB of it are in memory at a time.
+
+        Raises:
+            StorageError: as `put`. What reading the content raises comes through, and nothing is stored.
+        """
+        with told(self._bucket, path):
+            self._client.upload_fileobj(content, self._bucket, self._key(path))
 
     def make_bucket(self) -> None:
         """Make the bucket, unless it is there."""

@@ -1,0 +1,79 @@
+"""A stack of docker compose without Docker: a folder, a fake `docker` on the PATH, and what it was called for."""
+
+import json
+import os
+import shlex
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+FAKE = Path(__file__).with_name("fake_docker.py")
+STACK = ("api", "minio", "mlflow", "postgres")
+CONFIG: dict[str, Any] = {
+    "services": {
+        **{name: {} for name in ("api", "minio", "postgres")},
+        "init": {"command": ["init", "--bucket=mlflow", "--bucket=data", "--recipe=iris"]},
+        "mlflow": {"environment": {"MLFLOW_ARTIFACTS_DESTINATION": "s3://mlflow/artifacts"}},
+    }
+}
+
+
+@dataclass(frozen=True)
+class FakeDocker:
+    """The fake, by the folder of its state.
+
+    Attributes:
+        project: the folder with the docker-compose.yml.
+    """
+
+    project: Path
+    state: Path
+
+    def configure(self, config: dict[str, Any]) -> None:
+        (self.state / "config.json").write_text(json.dumps(config), encoding="utf-8")
+
+    def fail(self, beginning: str, said: str) -> None:
+        """Let calls that begin so fail, saying that on standard error."""
+        self.fail_all({beginning: said})
+
+    def fail_all(self, failures: dict[str, str]) -> None:
+        """Let several kinds of calls fail: what is said, by how they begin."""
+        (self.state / "failures.json").write_text(json.dumps(failures), encoding="utf-8")
+
+    def run_services(self, *services: str) -> None:
+        (self.state / "running").write_text("\n".join(services), encoding="utf-8")
+
+    def running(self) -> set[str]:
+        return set((self.state / "running").read_text(encoding="utf-8").split())
+
+    def calls(self) -> list[str]:
+        """Return what it was called for, such as `stop mlflow api`."""
+        path = self.state / "calls"
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        return [line.partition(": ")[2] for line in lines]
+
+
+def program(folder: Path, name: str, *command: str) -> None:
+    """Put a program into a folder that runs a command with the arguments that it is given."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / name
+    path.write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n', encoding="utf-8")
+    path.chmod(0o755)
+
+
+def fake_docker(folder: Path, monkeypatch: pytest.MonkeyPatch) -> FakeDocker:
+    """Make a stack whose services all run, in a folder where the test then stands."""
+    docker = FakeDocker(folder / "project", folder / "docker-state")
+    for made in (docker.project, docker.state):
+        made.mkdir()
+    (docker.project / "docker-compose.yml").touch()
+    docker.configure(CONFIG)
+    docker.run_services(*STACK)
+    (docker.state / "failures.json").write_text("{}", encoding="utf-8")
+    program(folder / "bin", "docker", sys.executable, str(FAKE), str(docker.state))
+    monkeypatch.setenv("PATH", f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.chdir(docker.project)
+    return docker
