@@ -6,6 +6,7 @@ compose file and the configuration are in order.
 
 import json
 import re
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from support.waiting import wait_for
 pytestmark = pytest.mark.stack
 
 JOBS = {"secrets", "init"}
+SLIPWAY = str(Path(sys.executable).with_name("slipway"))
 SETOSA = (5.1, 3.5, 1.4, 0.2)
 SWAP_SECONDS = 10.0
 
@@ -130,7 +132,34 @@ def test_predictions_go_on_while_a_server_is_away_and_somebody_is_told(
 
 
 def test_backup_wipe_and_restore_bring_users_models_and_predictions_back(stack: ComposeStack, tmp_path: Path) -> None:
-    pytest.skip("written with `slipway backup`")
+    account = {"username": "backed-up", "password": "correct horse battery"}
+    # The database may have come back just now, in the test before.
+    wait_for(lambda: stack.call("POST", "/users", json=account).status_code in {201, 409}, what="the account")
+    kept = stack.predict(*SETOSA).json()["id"]
+    wait_for(lambda: stack.call("GET", f"/predictions/{kept}").status_code == 200, what="the prediction in the log")
+    version = stack.served_version()
+    file = tmp_path / "stack.backup"
+
+    began = time.monotonic()
+    run([SLIPWAY, "backup", str(file)], stack.environment)
+    backed_up = time.monotonic() - began
+    stack.compose("down", "--volumes", "--timeout=5")
+    stack.up()
+    assert stack.call("GET", f"/predictions/{kept}").status_code == 404
+    began = time.monotonic()
+    run([SLIPWAY, "restore", "--yes", str(file)], stack.environment)
+    restored = time.monotonic() - began
+    print(f"backup of {file.stat().st_size / 1e6:.1f} MB in {backed_up:.1f} s, restored in {restored:.1f} s")
+
+    form = {"username": account["username"], "password": account["password"]}
+    token = httpx.post(f"{stack.url('SLIPWAY_PORT')}/token", data=form, timeout=30).json()["access_token"]
+    headers = {"Authorization": f"Bearer {token}"}
+    answer = httpx.post(
+        f"{stack.url('SLIPWAY_PORT')}/predict", headers=headers, json={"features": list(SETOSA)}, timeout=30
+    )
+    assert answer.json()["version"] == version
+    stack.log_in(stack.first_password)
+    assert stack.call("GET", f"/predictions/{kept}").json()["id"] == kept
 
 
 @pytest.mark.parametrize("service", ["api", "mlflow", "trainer"])

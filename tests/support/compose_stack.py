@@ -40,11 +40,13 @@ class ComposeStack:
         environment: what tells its commands which stack is meant.
         seconds: how long `up` took, the images being there.
         token: the administrator's.
+        first_password: that of the first start.
     """
 
     environment: Mapping[str, str]
     seconds: float = 0.0
     token: str = field(default="", repr=False)
+    first_password: str = field(default="", repr=False)
 
     def compose(self, *arguments: str, seconds: float = COMMAND_SECONDS, check: bool = True) -> str:
         """Run `docker compose`; return what it said on standard output."""
@@ -67,12 +69,12 @@ class ComposeStack:
         self.seconds = time.monotonic() - began
         self.log_in()
 
-    def log_in(self) -> None:
-        """Get a token as the administrator."""
-        password = self.compose("exec", "-T", "api", "cat", "/run/slipway/admin-password").strip()
-        answer = httpx.post(
-            f"{self.url('SLIPWAY_PORT')}/token", data={"username": "admin", "password": password}, timeout=30
-        )
+    def log_in(self, password: str | None = None) -> None:
+        """Get a token as the administrator, with the password that the stack has made where none is given."""
+        made = self.compose("exec", "-T", "api", "cat", "/run/slipway/admin-password").strip()
+        self.first_password = self.first_password or made
+        form = {"username": "admin", "password": password or made}
+        answer = httpx.post(f"{self.url('SLIPWAY_PORT')}/token", data=form, timeout=30)
         self.token = answer.raise_for_status().json()["access_token"]
 
     def port(self, variable: str) -> int:
