@@ -131,7 +131,11 @@ def test_files_as_other_programs_write_them_are_read(api: StubApi, tmp_path: Pat
     ("content", "sentence"),
     [
         ("a,b\n1,2\n3,long\n", "line 3 of {path} holds 'long', which is not a number"),
-        ("1,2\n3,\n", "line 2 of {path} holds '', which is not a number"),
+        ("1,2\n3,\n", "line 2 of {path} has an empty cell, and each must be a number"),
+        ("1,\n3,4\n", "line 1 of {path} has an empty cell, and each must be a number"),
+        ("1,long\n3,4\n", "line 1 of {path} holds 'long', which is not a number"),
+        ("1,5_1\n3,4\n", "line 1 of {path} holds '5_1', which is not a number"),
+        ("1,nan\n3,4\n", "line 1 of {path} holds 'nan', which is not a number"),
         ("1,2\n\n3,nan\n", "line 3 of {path} holds 'nan', which is not a number"),
         ("1,2\n3,-inf\n", "line 2 of {path} holds '-inf', which is not a number"),
         ("a,b\n1,2\n3\n", "line 3 of {path} has 1 values, the first line 2"),

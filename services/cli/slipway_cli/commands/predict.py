@@ -67,7 +67,7 @@ def _row(text: str) -> list[float]:
 
 
 def _rows(path: Path) -> list[Any]:
-    """Read a CSV file as lists, or as objects if its first line is no row of numbers."""
+    """Read a CSV file as lists, or as objects if its first line has text and no number, as the API takes CSV."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as lines:
             table = [(number, row) for number, row in enumerate(csv.reader(lines), start=1) if row]
@@ -76,7 +76,7 @@ def _rows(path: Path) -> list[Any]:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ConfigurationError(f"{path} cannot be read as CSV") from error
     names = None
-    if table and not all(_is_number(cell) for cell in table[0][1]):
+    if table and any(cell.strip() for cell in table[0][1]) and not any(_is_float(cell) for cell in table[0][1]):
         names = [name.strip() for name in table.pop(0)[1]]
     if not table:
         raise ConfigurationError(f"{path} holds no rows")
@@ -85,6 +85,8 @@ def _rows(path: Path) -> list[Any]:
         if names is not None and len(row) != len(names):
             raise ConfigurationError(f"line {number} of {path} has {len(row)} values, the first line {len(names)}")
         bad = [cell for cell in row if not _is_number(cell)]
+        if bad and not bad[0].strip():
+            raise ConfigurationError(f"line {number} of {path} has an empty cell, and each must be a number")
         if bad:
             raise ConfigurationError(f"line {number} of {path} holds {bad[0]!r}, which is not a number")
         values = [float(cell) for cell in row]
@@ -93,7 +95,13 @@ def _rows(path: Path) -> list[Any]:
 
 
 def _is_number(text: str) -> bool:
+    return _is_float(text) and math.isfinite(float(text))
+
+
+def _is_float(text: str) -> bool:
     try:
-        return math.isfinite(float(text))
+        float(text)
     except ValueError:
         return False
+    # Python would take underscores between digits, which the API does not.
+    return "_" not in text
