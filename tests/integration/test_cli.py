@@ -457,7 +457,8 @@ def test_what_the_registry_does_not_hold_is_told(model: str, arguments: tuple[st
 
     sentence = refused(run(main, "models", *named))
 
-    assert "not found" in sentence
+    assert re.match(r"no model named .* is registered; |there is no version .* of ", sentence)
+    assert "`slipway models " in sentence
 
 
 @pytest.mark.parametrize("version", ["latest", "1.5", "one"])

@@ -1,5 +1,6 @@
 """Bodies and their limit: over it, a request is refused by its declared length at once, else as soon as it is seen."""
 
+import asyncio
 from typing import Final
 
 from starlette.requests import ClientDisconnect
@@ -16,6 +17,8 @@ MAX_ARRIVING: Final = 64
 # What large bodies may hold of a worker's memory, while they arrive and while they are worked on.
 LARGE_BODY_BYTES: Final = 64 * 1024
 MAX_LARGE_BYTES: Final = 256 * 1024 * 1024
+# In the state of a request's scope: its time was over while its body was awaited.
+BODY_IS_LATE: Final = "body_is_late"
 
 
 class BodyLimit:
@@ -45,6 +48,9 @@ class BodyLimit:
             self._arriving += 1
             try:
                 part = await receive()
+            except asyncio.CancelledError:
+                scope["state"][BODY_IS_LATE] = True
+                raise
             finally:
                 self._arriving -= 1
             received += len(part.get("body", b""))
@@ -88,7 +94,11 @@ async def read_body(scope: Scope, receive: Receive, max_bytes: int) -> bytes:
     parts: list[bytes] = []
     size = 0
     while True:
-        message = await receive()
+        try:
+            message = await receive()
+        except asyncio.CancelledError:
+            scope["state"][BODY_IS_LATE] = True
+            raise
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
         part: bytes = message.get("body", b"")

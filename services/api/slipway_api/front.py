@@ -17,7 +17,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from slipway_api.body import BodyLimit, header
+from slipway_api.body import BODY_IS_LATE, BodyLimit, header
 from slipway_api.errors import DeadlineError, NotReadyError, TooManyRequestsError
 from slipway_api.metrics import Metrics
 from slipway_api.prediction_endpoint import PredictionPath, PredictionPaths
@@ -119,8 +119,7 @@ class Front:
             answer.status = CLIENT_CLOSED_REQUEST  # nobody is there to be answered
         except Exception as error:
             if isinstance(error, TimeoutError) and deadline.expired() and not answer.is_begun:
-                late = DeadlineError(f"the answer took longer than {self._timeout_seconds:g} s; ask for less at once")
-                await error_response(scope, late)(scope, receive, send)
+                await error_response(scope, self._too_late(scope))(scope, receive, send)
                 return
             log.exception("request_failed", method=scope["method"], path=_shown(scope))
             if answer.is_begun and not answer.is_complete:
@@ -129,6 +128,12 @@ class Front:
             if not answer.is_begun:
                 failed = problem_response(scope, HTTPStatus.INTERNAL_SERVER_ERROR, UNEXPECTED)
                 await failed(scope, receive, send)
+
+    def _too_late(self, scope: Scope) -> DeadlineError:
+        seconds = f"{self._timeout_seconds:g} s"
+        if scope["state"].get(BODY_IS_LATE):
+            return DeadlineError(f"the body did not arrive within {seconds}; send it again, or in parts")
+        return DeadlineError(f"the answer took longer than {seconds}; ask for less at once")
 
     def _admit(self, scope: Scope) -> None:
         """Send a request away before anything is read of it.

@@ -243,6 +243,7 @@ def test_a_body_that_never_ends_is_given_up(start_api: StartApi, registry: InMem
     api.portal.call(upload_for_ever)
 
     assert sent[0]["status"] == 504
+    assert b"the body did not arrive within 0.05 s" in sent[1]["body"]
 
 
 def test_an_account_may_predict_so_often_and_no_oftener(start_api: StartApi, registry: InMemoryRegistry) -> None:

@@ -176,7 +176,8 @@ NAN = float("nan")
         ({"instances": []}, ["instances"], "at least one"),
         ({"instances": {}}, ["instances"], "must be a list"),
         ({"instances": None}, ["instances"], "must be a list"),
-        ({"instances": ROWS[0]}, ["instances", 0], "must be a list or an object"),
+        ({"instances": ROWS[0]}, ["instances"], "write one row as [[…]]"),
+        ({"inputs": {"X": ROWS[0]}}, ["inputs", "X"], "write one row as [[…]]"),
         ({"instances": [ROWS[0], 3]}, ["instances", 1], "must be a list or an object"),
         ({"instances": [[1, 2, 3]]}, ["instances", 0], "got 3"),
         ({"instances": [[1, 2, "3", 4]]}, ["instances", 0, FEATURES[2]], "not a string"),
@@ -267,6 +268,10 @@ def test_what_is_wrong_in_csv_is_told_by_its_place(
     problem = refused(score_csv(api, body))
 
     assert [message in error["msg"] for error in problem["errors"] if error["loc"] == loc] == [True], problem
+
+
+def test_a_row_that_is_not_in_a_list_is_one_error(api: RunningApi) -> None:
+    assert len(refused(score(api, {"instances": ROWS[0]}))["errors"]) == 1
 
 
 @pytest.mark.parametrize("body", ["5.1,3.5,1.4,abc\n6.7,3.0,5.2,2.3\n", "a,b,c,d\n1,2,3,4\n1,2,3,4\n"])

@@ -174,3 +174,11 @@ def test_what_is_no_api_is_told(api: StubApi, command: tuple[str, ...]) -> None:
 
     assert ended.exit_code == 1
     assert "is not Slipway's API" in ended.error
+
+
+def test_a_role_that_is_none_is_told_in_the_commands_own_words() -> None:
+    ended = run(main, "users", "add", "bob", "--role", "king")
+
+    assert ended.exit_code == 2
+    assert "'king' is not one of 'admin'" in ended.error
+    assert "Value error" not in ended.error
