@@ -1,4 +1,4 @@
-"""Bodies and their limit: over it, a request is refused by its declared length at once, else as soon as it is seen."""
+"""Bodies and their limit: over it, a body is refused unread by its declared length, else as soon as it is seen."""
 
 import asyncio
 from typing import Final
@@ -7,8 +7,6 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from slipway_api.errors import NotReadyError, TooLargeError
-from slipway_api.problems import error_response
-from slipway_core.errors import SlipwayError
 
 # Forms and accounts are small, and some of them are read of callers whom nobody knows yet.
 SMALL_BODY_BYTES: Final = 64 * 1024
@@ -34,15 +32,13 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        try:
-            check_declared_length(header(scope, b"content-length"), self._max_bytes)
-        except SlipwayError as error:
-            await error_response(scope, error)(scope, receive, send)
-            return
+        declared = header(scope, b"content-length")
         received = 0
 
         async def receive_limited() -> Message:
             nonlocal received
+            # Not before the router has found who takes the body: the metrics are labelled by that.
+            check_declared_length(declared, self._max_bytes)
             if self._arriving >= MAX_ARRIVING:
                 raise NotReadyError("too many requests are slow to arrive; try again in a moment", 1)
             self._arriving += 1
