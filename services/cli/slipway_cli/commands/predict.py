@@ -11,7 +11,7 @@ from rich.table import Table
 
 from slipway_cli.client import ApiClient
 from slipway_cli.identity import identify
-from slipway_cli.output import console, print_json
+from slipway_cli.output import print_json, print_table
 from slipway_cli.settings import ClientSettings
 from slipway_core.errors import ConfigurationError
 from slipway_core.settings import load_settings
@@ -25,7 +25,10 @@ def predict(
     csv_file: Annotated[
         Path | None, typer.Option("--csv", help="Many rows; a first line of names may come in any order.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,  # a flag
+    as_json: Annotated[
+        bool,
+        typer.Option("--json", help="Print JSON: the API's answer; of --csv a list of them, one for each 1,000 rows."),
+    ] = False,  # a flag
 ) -> None:
     """Predict over the API, for one row or a CSV file.
 
@@ -40,13 +43,13 @@ def predict(
         while part := list(islice(remaining, ROWS_A_REQUEST)):
             answers.append(client.predict(model, part))
     if as_json:
-        print_json(answers[0] if len(answers) == 1 else answers)
+        print_json(answers if csv_file is not None else answers[0])
         return
     version = answers[0]["version"]
     table = Table("row", "prediction", "probability", title=f"{model}, version {version}")
     for number, (prediction, probability) in enumerate(_lines(answers), start=1):
         table.add_row(str(number), prediction, probability)
-    console().print(table)
+    print_table(table)
 
 
 def _lines(answers: list[dict[str, Any]]) -> list[tuple[str, str]]:
