@@ -310,7 +310,7 @@ def test_a_file_with_names_in_any_order_is_predicted_as_one_without(api: str, tm
     plain.write_text(f"{SETOSA}\n{VIRGINICA}\n")
     log_in(api)
 
-    by_name, by_place = (
+    [by_name], [by_place] = (
         json.loads(run(main, "predict", "iris", "--csv", str(path), "--json").output) for path in (named, plain)
     )
 

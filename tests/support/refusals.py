@@ -66,7 +66,7 @@ class Apis:
         """The default model is not among those to serve."""
         registry = InMemoryRegistry()
         register(registry, regression_files(), "demand", promote=True)
-        return self._start("other", registry, models=("demand",))
+        return self._start("other", registry, models=("demand@1",))
 
     @cached_property
     def unread(self) -> RunningApi:

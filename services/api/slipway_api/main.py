@@ -79,7 +79,7 @@ def build(settings: ApiSettings, registry: Registry, tokenless: frozenset[str] =
     services = Services(
         settings=settings,
         metrics=metrics,
-        models=ModelStore(registry, loader, metrics, models=settings.models, default_model=settings.default_model),
+        models=ModelStore(registry, loader, metrics, models=settings.models, default_model=settings.predicting_model),
         accounts=Accounts(open_store, settings.auth_stale_seconds, file=SignedSnapshotFile(settings.cache_dir, key)),
         passwords=Passwords(),
         throttle=LoginThrottle(

@@ -137,7 +137,9 @@ class ModelStore:
 
     def _why_not_found(self, name: str, version: str | None) -> str:
         if version is None:
-            return f"no model named {name} is served; GET /models lists those that are"
+            is_default = name == self.default_model
+            hint = "; set SLIPWAY_DEFAULT_MODEL to the one that /predict is to use" if is_default else ""
+            return f"no model named {name} is served; GET /models lists those that are{hint}"
         slot = self._slots.get(ModelRef(name))
         served = slot.served if slot else None
         if served is not None and served.version == version:
