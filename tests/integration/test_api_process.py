@@ -107,6 +107,14 @@ def test_with_an_empty_registry_it_is_live_and_says_what_it_waits_for(served: Se
     assert told == "never-registered has no version with the alias Production yet; train and promote one"
 
 
+def test_it_logs_where_it_listens(served: Served) -> None:
+    events = [json.loads(line) for line in served.log.read_text().splitlines() if line.startswith("{")]
+
+    [told] = [event for event in events if event["event"] == "listening"]
+
+    assert served.url == f"http://{told['host']}:{told['port']}"
+
+
 def test_with_an_empty_registry_it_knows_its_first_admin(served: Served) -> None:
     form = {"username": "admin", "password": PASSWORD}
 
