@@ -1,5 +1,6 @@
 """The API as a process of its own, over a real MLflow server."""
 
+import json
 import os
 import signal
 import socket

@@ -279,6 +279,17 @@ def test_what_is_needed_and_not_set_is_named(monkeypatch: pytest.MonkeyPatch, na
         load_settings(ApiSettings)
 
 
+def test_all_that_is_wrong_is_told_at_once_without_a_stray_dot(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    monkeypatch.delenv("SECRET_KEY")
+
+    with pytest.raises(ConfigurationError) as refused:
+        load_settings(ApiSettings)
+
+    assert "http://127.0.0.1:5000; SECRET_KEY is not set. Signs" in str(refused.value)
+    assert ".;" not in str(refused.value)
+
+
 def test_every_setting_is_described() -> None:
     undescribed = [name for name, field in ApiSettings.model_fields.items() if not field.description]
 
