@@ -164,6 +164,33 @@ def test_what_is_not_done_is_not_told(engine: Engine, store: SqlAccountStore) ->
         assert connection.execute(select(func.count()).select_from(account_events)).scalar_one() == 1
 
 
+def test_an_account_that_was_deleted_is_erased_by_its_id(engine: Engine, store: SqlAccountStore) -> None:
+    uma = store.add("uma", "hash", Role.USER, by=Actor(None, "192.0.2.9"))
+    store.delete("uma", by=SOMEBODY)
+    namesake = store.add("uma", "hash", Role.USER)
+
+    assert store.delete(str(uma.id), by=SOMEBODY, erase=True) == uma.id
+
+    told = [event for event in store.events(None, 9) if event.subject_id == uma.id]
+    assert {event.action for event in told} == {Action.REGISTERED, Action.DELETED, Action.ERASED}
+    assert {event.subject_name for event in told} == {None}
+    assert store.get(namesake.id) is not None
+    with engine.connect() as connection:
+        assert connection.execute(select(erasures.c.user_id)).scalars().all() == [uma.id]
+
+
+def test_only_an_account_that_is_gone_and_not_erased_yet_is_found_by_its_id(store: SqlAccountStore) -> None:
+    uma, vic, eve = (store.add(name, "hash", Role.USER) for name in ("uma", "vic", "eve"))
+    store.delete("vic", by=SOMEBODY, erase=True)
+    store.delete("eve", by=SOMEBODY)
+
+    for user_id in (uma.id, vic.id, uuid.uuid4()):
+        with pytest.raises(NotFoundError):
+            store.delete(str(user_id), by=SOMEBODY, erase=True)
+    with pytest.raises(NotFoundError):
+        store.delete(str(eve.id), by=SOMEBODY)
+
+
 def test_a_deleted_name_is_told_and_may_be_taken_again_with_another_id(store: SqlAccountStore) -> None:
     first = store.add("uma", "hash", Role.USER)
 

@@ -1,5 +1,6 @@
 """The API as a process of its own, over a real MLflow server."""
 
+import json
 import os
 import signal
 import socket
@@ -105,6 +106,14 @@ def test_with_an_empty_registry_it_is_live_and_says_what_it_waits_for(served: Se
     told = wait_for(reason, what="a look at the registry")
 
     assert told == "never-registered has no version with the alias Production yet; train and promote one"
+
+
+def test_it_logs_where_it_listens(served: Served) -> None:
+    events = [json.loads(line) for line in served.log.read_text().splitlines() if line.startswith("{")]
+
+    [told] = [event for event in events if event["event"] == "listening"]
+
+    assert served.url == f"http://{told['host']}:{told['port']}"
 
 
 def test_with_an_empty_registry_it_knows_its_first_admin(served: Served) -> None:

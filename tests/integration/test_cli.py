@@ -310,7 +310,7 @@ def test_a_file_with_names_in_any_order_is_predicted_as_one_without(api: str, tm
     plain.write_text(f"{SETOSA}\n{VIRGINICA}\n")
     log_in(api)
 
-    by_name, by_place = (
+    [by_name], [by_place] = (
         json.loads(run(main, "predict", "iris", "--csv", str(path), "--json").output) for path in (named, plain)
     )
 
@@ -457,7 +457,8 @@ def test_what_the_registry_does_not_hold_is_told(model: str, arguments: tuple[st
 
     sentence = refused(run(main, "models", *named))
 
-    assert "not found" in sentence
+    assert re.match(r"no model named .* is registered; |there is no version .* of ", sentence)
+    assert "`slipway models " in sentence
 
 
 @pytest.mark.parametrize("version", ["latest", "1.5", "one"])

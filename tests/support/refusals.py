@@ -66,7 +66,7 @@ class Apis:
         """The default model is not among those to serve."""
         registry = InMemoryRegistry()
         register(registry, regression_files(), "demand", promote=True)
-        return self._start("other", registry, models=("demand",))
+        return self._start("other", registry, models=("demand@1",))
 
     @cached_property
     def unread(self) -> RunningApi:
@@ -441,12 +441,17 @@ STATUSES = [
 ]
 
 FIRST, LAST = FEATURES[0], FEATURES[-1]
-NOT_JSON: Place = (["body"], "not JSON")
+NOT_JSON: Place = (["body"], "the body is not JSON")
+EMPTY: Place = (["body"], "the body is empty")
+NOT_UTF_8: Place = (["body"], "is hexadecimal FF")
+DEEP: Place = (["body"], "nested too deep")
 INPUTS = [
     predicting(b"{", NOT_JSON, name="not-json"),
-    predicting(b"", NOT_JSON, name="nothing"),
-    predicting(b"\xff\xfe", NOT_JSON, name="not-utf-8"),
-    predicting(b"[" * 100_000, NOT_JSON, name="nested-deeply"),
+    predicting(b"", EMPTY, name="nothing"),
+    predicting(b" \n", EMPTY, name="blank"),
+    predicting(b"\xff\xfe", NOT_UTF_8, name="not-utf-8"),
+    predicting(b'{"features": "\xff"}', NOT_UTF_8, name="not-utf-8-inside"),
+    predicting(b"[" * 100_000, DEEP, name="nested-deeply"),
     predicting(b'{"features": [1' + b"0" * 5_000 + b", 1, 1, 1]}", NOT_JSON, name="endless-integer"),
     predicting(b"[1, 2, 3, 4]", (["body"], "must be an object"), name="body-is-a-list"),
     predicting(b"null", (["body"], "must be an object"), name="body-is-null"),
@@ -494,20 +499,25 @@ INPUTS = [
         name="named-row",
     ),
     adding(b"{", NOT_JSON, name="not-json"),
-    adding(b"\xff", NOT_JSON, name="not-utf-8"),
-    adding(b"[" * 50_000, NOT_JSON, name="nested-deeply"),
+    adding(b"", EMPTY, name="nothing"),
+    adding(b"\xff", NOT_UTF_8, name="not-utf-8"),
+    adding(b"[" * 50_000, DEEP, name="nested-deeply"),
     adding(b'{"username": 1' + b"0" * 5_000 + b"}", NOT_JSON, name="endless-integer"),
-    adding(b"[]", (["body"], ""), name="body-is-a-list"),
-    new_user((["username"], ""), username=None, name="no-name"),
+    adding(
+        b"[]",
+        (["body"], "the body must be an object with the fields username, password, role"),
+        name="body-is-a-list",
+    ),
+    new_user((["username"], "the field 'username' is missing"), username=None, name="no-name"),
     new_user((["username"], "begins with a letter or digit"), username="", name="empty-name"),
     new_user((["username"], "begins with a letter or digit"), username="-x", name="odd-first"),
     new_user((["username"], "1 to 64"), username="x" * 65, name="long-name"),
     new_user((["username"], "1 to 64"), username="a b", name="space-inside"),
     new_user((["username"], "1 to 64"), username="zoë", name="other-letters"),
-    new_user((["username"], ""), username=7, name="name-is-a-number"),
-    new_user((["role"], "'admin', 'user' or 'viewer'"), role="root", name="unknown-role"),
-    new_user((["email"], ""), email="x@example.org", name="unknown-field"),
-    new_user((["password"], ""), password=None, name="no-password"),
+    new_user((["username"], "'username' must be text"), username=7, name="name-is-a-number"),
+    new_user((["role"], "'role' must be 'admin', 'user' or 'viewer'"), role="root", name="unknown-role"),
+    new_user((["email"], "there is no field 'email' here; leave it out"), email="x@y.org", name="unknown-field"),
+    new_user((["password"], "the field 'password' is missing"), password=None, name="no-password"),
     new_user((["password"], "8 to 128 characters"), password="x7y8z9a", name="short-password"),
     new_user((["password"], "8 to 128 characters"), password="x" * 129, name="long-password"),
     new_user((["password"], "not be the user's name"), password="NewComer", name="password-is-the-name"),
@@ -541,7 +551,7 @@ INPUTS = [
     ),
     asking(
         *("change-disabled", 422, "PATCH", "/users/uma", Role.ADMIN),
-        places=((["disabled"], "boolean"),),
+        places=((["disabled"], "'disabled' must be true or false"),),
         json={"disabled": "yes"},
     ),
     asking("change-other", 422, "PATCH", "/users/uma", Role.ADMIN, places=((["name"], ""),), json={"name": "eve"}),

@@ -15,7 +15,7 @@ from slipway_api.account_events import AccountEvent, Action, Actor
 from slipway_api.errors import ConflictError, NotFoundError
 from slipway_api.login_attempts import SqlLoginAttempts
 from slipway_api.prediction_store import erase as erase_predictions
-from slipway_core.tables import account_events, users
+from slipway_core.tables import account_events, erasures, users
 
 NOBODY = Actor()
 
@@ -126,7 +126,7 @@ class SqlAccountStore:
         """Delete an account and return its id.
 
         Args:
-            name: the account's name.
+            name: the account's name; or, to erase one that was deleted before, its id as text.
             by: who deletes it.
             erase: also forget its name where events tell of it, and delete its predictions and its feedback.
             user_id: the id that it must have; by then the name may be another's.
@@ -138,21 +138,18 @@ class SqlAccountStore:
         is_it = users.c.name == name if user_id is None else users.c.id == user_id
         with self._changing(by) as (connection, changes):
             row, is_last_admin = self._hold(connection, is_it)
-            if row is None:
-                raise NotFoundError(f"there is no account named {name}; GET /users lists those there are")
             if is_last_admin:
                 raise _last_admin(name)
-            connection.execute(delete(users).where(users.c.id == row.id))
-            changes.tell(Action.DELETED, row.id, row.name)
+            deleted: uuid.UUID | None = row.id if row is not None else None
+            if row is not None:
+                connection.execute(delete(users).where(users.c.id == row.id))
+                changes.tell(Action.DELETED, row.id, row.name)
+            elif erase and user_id is None:
+                deleted = _deleted_before(connection, name)
+            if deleted is None:
+                raise NotFoundError(f"there is no account named {name}; GET /users lists those there are")
             if erase:
-                erase_predictions(connection, row.id)
-                changes.tell(Action.ERASED, row.id, None)
-                of_it = account_events.c.subject_id == row.id
-                connection.execute(update(account_events).where(of_it).values(subject_name=None))
-                # An address is the person's where nobody else was logged in.
-                own = (account_events.c.actor_id == row.id) | (of_it & account_events.c.actor_id.is_(None))
-                connection.execute(update(account_events).where(own).values(address=None))
-            deleted: uuid.UUID = row.id
+                _erase(connection, changes, deleted)
             return deleted
 
     def tell_locked(self, name: str, *, by: Actor) -> None:
@@ -206,6 +203,29 @@ class SqlAccountStore:
         ids = connection.execute(admins).scalars().all()
         row = connection.execute(select(users).where(is_it).with_for_update()).one_or_none()
         return row, row is not None and list(ids) == [row.id]
+
+
+def _deleted_before(connection: Connection, text: str) -> uuid.UUID | None:
+    """Return the id that a text is, if its account was deleted and not erased; else None."""
+    try:
+        user_id = uuid.UUID(text)
+    except ValueError:
+        return None
+    of_it = (account_events.c.subject_id == user_id) & (account_events.c.action == Action.DELETED.value)
+    is_deleted = connection.execute(select(account_events.c.id).where(of_it)).first() is not None
+    is_erased = connection.execute(select(erasures.c.user_id).where(erasures.c.user_id == user_id)).first() is not None
+    return user_id if is_deleted and not is_erased else None
+
+
+def _erase(connection: Connection, changes: Changes, user_id: uuid.UUID) -> None:
+    """Forget an account's name and addresses where events tell of it, and delete its predictions and feedback."""
+    erase_predictions(connection, user_id)
+    changes.tell(Action.ERASED, user_id, None)
+    of_it = account_events.c.subject_id == user_id
+    connection.execute(update(account_events).where(of_it).values(subject_name=None))
+    # An address is the person's where nobody else was logged in.
+    own = (account_events.c.actor_id == user_id) | (of_it & account_events.c.actor_id.is_(None))
+    connection.execute(update(account_events).where(own).values(address=None))
 
 
 def _account(row: Row[Any]) -> Account:

@@ -1,13 +1,12 @@
-"""Bodies and their limit: over it, a request is refused by its declared length at once, else as soon as it is seen."""
+"""Bodies and their limit: over it, a body is refused unread by its declared length, else as soon as it is seen."""
 
+import asyncio
 from typing import Final
 
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from slipway_api.errors import NotReadyError, TooLargeError
-from slipway_api.problems import error_response
-from slipway_core.errors import SlipwayError
 
 # Forms and accounts are small, and some of them are read of callers whom nobody knows yet.
 SMALL_BODY_BYTES: Final = 64 * 1024
@@ -16,6 +15,8 @@ MAX_ARRIVING: Final = 64
 # What large bodies may hold of a worker's memory, while they arrive and while they are worked on.
 LARGE_BODY_BYTES: Final = 64 * 1024
 MAX_LARGE_BYTES: Final = 256 * 1024 * 1024
+# In the state of a request's scope: its time was over while its body was awaited.
+BODY_IS_LATE: Final = "body_is_late"
 
 
 class BodyLimit:
@@ -31,20 +32,21 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        try:
-            check_declared_length(header(scope, b"content-length"), self._max_bytes)
-        except SlipwayError as error:
-            await error_response(scope, error)(scope, receive, send)
-            return
+        declared = header(scope, b"content-length")
         received = 0
 
         async def receive_limited() -> Message:
             nonlocal received
+            # Not before the router has found who takes the body: the metrics are labelled by that.
+            check_declared_length(declared, self._max_bytes)
             if self._arriving >= MAX_ARRIVING:
                 raise NotReadyError("too many requests are slow to arrive; try again in a moment", 1)
             self._arriving += 1
             try:
                 part = await receive()
+            except asyncio.CancelledError:
+                scope["state"][BODY_IS_LATE] = True
+                raise
             finally:
                 self._arriving -= 1
             received += len(part.get("body", b""))
@@ -88,7 +90,11 @@ async def read_body(scope: Scope, receive: Receive, max_bytes: int) -> bytes:
     parts: list[bytes] = []
     size = 0
     while True:
-        message = await receive()
+        try:
+            message = await receive()
+        except asyncio.CancelledError:
+            scope["state"][BODY_IS_LATE] = True
+            raise
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
         part: bytes = message.get("body", b"")

@@ -53,13 +53,36 @@ def json_body(model: type[M]) -> Callable[[Request], Awaitable[M]]:
         try:
             content = json.loads(await request.body())
         except (ValueError, RecursionError) as error:
-            raise InvalidInputError([Problem(("body",), "this is not JSON")]) from error
+            raise InvalidInputError([Problem(("body",), why_not_json(await request.body(), error))]) from error
+        if not isinstance(content, dict):
+            fields = ", ".join(model.model_fields)
+            raise InvalidInputError([Problem(("body",), f"the body must be an object with the fields {fields}")])
         try:
             return model.model_validate(content)
         except ValidationError as error:
             raise RequestValidationError([{**item, "loc": ("body", *item["loc"])} for item in error.errors()]) from None
 
     return read
+
+
+def why_not_json(content: bytes, error: Exception) -> str:
+    """Return in a sentence why a body is not JSON.
+
+    Args:
+        content: the body.
+        error: what `json` or `orjson` raised; both tell a line and a column where they know them.
+    """
+    if not content.strip():
+        return "the body is empty; send JSON"
+    if isinstance(error, RecursionError) or "depth limit" in str(error):
+        return "the body is nested too deep"
+    try:
+        content.decode()
+    except UnicodeDecodeError as wrong:
+        return f"the body is not JSON: it is not UTF-8, as byte {wrong.start} is hexadecimal {content[wrong.start]:02X}"
+    if isinstance(error, json.JSONDecodeError):
+        return f"the body is not JSON: line {error.lineno}, column {error.colno}"
+    return "the body is not JSON"  # such as an integer of thousands of digits, which Python does not read
 
 
 def check_encoding(given: bytes) -> None:

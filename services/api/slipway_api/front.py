@@ -8,6 +8,7 @@ import asyncio
 import re
 import time
 import uuid
+from collections.abc import Collection
 from http import HTTPStatus
 from typing import Final, NamedTuple
 
@@ -15,9 +16,10 @@ from fastapi import FastAPI
 from prometheus_client import Counter, Histogram
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
+from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from slipway_api.body import BodyLimit, header
+from slipway_api.body import BODY_IS_LATE, BodyLimit, header
 from slipway_api.errors import DeadlineError, NotReadyError, TooManyRequestsError
 from slipway_api.metrics import Metrics
 from slipway_api.prediction_endpoint import PredictionPath, PredictionPaths
@@ -85,7 +87,9 @@ class Front:
         self._max_in_flight = settings.max_requests_in_flight
         self._timeout_seconds = settings.request_timeout_seconds
         self._in_flight = 0
-        self._record = RequestMetrics(services.metrics, tells_all=settings.log_level == "debug")
+        # Starlette's own routes, which leave no trace of themselves in the scope.
+        pages = frozenset(route.path for route in app.routes if isinstance(route, Route | Mount))
+        self._record = RequestMetrics(services.metrics, pages, tells_all=settings.log_level == "debug")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request, or the lifespan (ASGI)."""
@@ -119,8 +123,7 @@ class Front:
             answer.status = CLIENT_CLOSED_REQUEST  # nobody is there to be answered
         except Exception as error:
             if isinstance(error, TimeoutError) and deadline.expired() and not answer.is_begun:
-                late = DeadlineError(f"the answer took longer than {self._timeout_seconds:g} s; ask for less at once")
-                await error_response(scope, late)(scope, receive, send)
+                await error_response(scope, self._too_late(scope))(scope, receive, send)
                 return
             log.exception("request_failed", method=scope["method"], path=_shown(scope))
             if answer.is_begun and not answer.is_complete:
@@ -129,6 +132,12 @@ class Front:
             if not answer.is_begun:
                 failed = problem_response(scope, HTTPStatus.INTERNAL_SERVER_ERROR, UNEXPECTED)
                 await failed(scope, receive, send)
+
+    def _too_late(self, scope: Scope) -> DeadlineError:
+        seconds = f"{self._timeout_seconds:g} s"
+        if scope["state"].get(BODY_IS_LATE):
+            return DeadlineError(f"the body did not arrive within {seconds}; send it again, or in parts")
+        return DeadlineError(f"the answer took longer than {seconds}; ask for less at once")
 
     def _admit(self, scope: Scope) -> None:
         """Send a request away before anything is read of it.
@@ -183,8 +192,9 @@ class _Answer:
 class RequestMetrics:
     """Counts, times and logs requests. The metrics' children are looked up once for each label."""
 
-    def __init__(self, metrics: Metrics, *, tells_all: bool) -> None:
+    def __init__(self, metrics: Metrics, pages: Collection[str], *, tells_all: bool) -> None:
         self._metrics = metrics
+        self._pages = pages
         self._tells_all = tells_all
         self._counters: dict[tuple[str, str, int], Counter] = {}
         self._timers: dict[tuple[str, str], Histogram] = {}
@@ -196,7 +206,7 @@ class RequestMetrics:
     def __call__(self, scope: Scope, status: int, seconds: float) -> None:
         """Record one request that was answered after some seconds."""
         route = scope.get("route")
-        path = getattr(route, "path", UNMATCHED_ROUTE)
+        path = getattr(route, "path", None) or self._page(scope["path"])
         method = scope["method"] if scope["method"] in KNOWN_METHODS else "(other)"
         counter = self._counters.get((method, path, status))
         timer = self._timers.get((method, path))
@@ -215,6 +225,9 @@ class RequestMetrics:
         if tell is not None:
             duration_ms = round(seconds * 1000, 3)
             tell("request", method=method, path=_shown(scope), status=int(status), duration_ms=duration_ms)
+
+    def _page(self, asked: str) -> str:
+        return next((page for page in self._pages if asked == page or asked.startswith(f"{page}/")), UNMATCHED_ROUTE)
 
 
 def _shown(scope: Scope) -> str:

@@ -52,6 +52,11 @@ class SqlLoginAttempts:
                 expiry = {"expires_at": new.excluded.expires_at}
                 connection.execute(new.on_conflict_do_update(index_elements=[table.c.key], set_=expiry))
 
+    def forget_all(self, prefix: str) -> None:
+        """Forget every key that begins so."""
+        with self._database.writing() as connection:
+            connection.execute(delete(table).where(table.c.key.startswith(prefix, autoescape=True)))
+
     def prune(self, now: float) -> None:
         """Delete rows that no longer hold, at most PRUNED_AT_ONCE of them."""
         old = select(table.c.key).where(table.c.expires_at <= _time(now)).limit(PRUNED_AT_ONCE)

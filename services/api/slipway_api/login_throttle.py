@@ -20,6 +20,8 @@ REMEMBERED_SECONDS = 5.0
 MAX_REMEMBERED = 10_000
 PRUNE_SECONDS = 60.0
 IPV6_HOST_BITS = 64
+# Half of a key: 128 bits of a hash, which no two names share.
+NAME_DIGITS = 32
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,10 @@ class LoginAttempts(Protocol):
 
     def forget(self, key: str, remember: tuple[str, float] | None = None) -> None:
         """Forget a key, and remember another one until a time."""
+        ...
+
+    def forget_all(self, prefix: str) -> None:
+        """Forget every key that begins so."""
         ...
 
     def prune(self, now: float) -> None:
@@ -111,7 +117,7 @@ class LoginThrottle:
         """
         network = network_of(address)
         by_name, by_address = self._hash("name", name), self._hash("address", network)
-        known, pair = self._hash("known", name, network), self._hash("pair", name, network)
+        known, pair = self._hash("known", name, network), self._pair(by_name, name, network)
         now = self._clock()
         tallies = attempts.read([by_name, by_address, known, pair], now)
         # Who has logged in from here before is counted apart, so that nobody elsewhere can lock that person out.
@@ -136,8 +142,14 @@ class LoginThrottle:
         attempts.forget(attempt.own, remember=(attempt.known, self._clock() + KNOWN_ADDRESS_SECONDS))
 
     def forget(self, attempts: LoginAttempts, name: str) -> None:
-        """Forget the failures of a name, once it has a new password. Blocks."""
-        attempts.forget(self._hash("name", name))
+        """Forget the failures of a name, wherever they came from, once it has a new password. Blocks.
+
+        What other processes remember of its refusals ends within REMEMBERED_SECONDS.
+        """
+        by_name = self._hash("name", name)
+        attempts.forget_all(by_name[:NAME_DIGITS])
+        for refused in [one for one in list(self._refused) if one[0] == by_name]:
+            self._refused.pop(refused, None)
 
     def count_registration(self, attempts: LoginAttempts, address: str | None) -> None:
         """Count a registration by somebody who has no account: as many may be made as may fail of a name. Blocks.
@@ -166,6 +178,10 @@ class LoginThrottle:
     def _refusal(self, expires_at: float) -> TooManyRequestsError:
         seconds = max(1, math.ceil(expires_at - self._clock()))
         return TooManyRequestsError("too many failed attempts; try again later", seconds)
+
+    def _pair(self, by_name: str, name: str, network: str) -> str:
+        """Return the key of a name at an address, which begins as the name's own, so that it is forgotten with it."""
+        return by_name[:NAME_DIGITS] + self._hash("pair", name, network)[NAME_DIGITS:]
 
     def _hash(self, *parts: str) -> str:
         text = "\0".join(parts).encode("utf-8", "surrogatepass")

@@ -35,7 +35,7 @@ from slipway_api.shipping import ShipperProcess, ship
 from slipway_api.state import Services
 from slipway_api.tokens import Tokens
 from slipway_core.errors import ConfigurationError, SlipwayError
-from slipway_core.logging import configure_logging
+from slipway_core.logging import configure_logging, get_logger
 from slipway_core.policy import new_key
 from slipway_core.registry import Registry
 from slipway_core.settings import load_settings
@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 REGISTRY_TIMEOUT_SECONDS = 5.0
+
+log = get_logger("slipway.server")
 
 
 def build(settings: ApiSettings, registry: Registry, tokenless: frozenset[str] = frozenset()) -> Front:
@@ -79,7 +81,7 @@ def build(settings: ApiSettings, registry: Registry, tokenless: frozenset[str] =
     services = Services(
         settings=settings,
         metrics=metrics,
-        models=ModelStore(registry, loader, metrics, models=settings.models, default_model=settings.default_model),
+        models=ModelStore(registry, loader, metrics, models=settings.models, default_model=settings.predicting_model),
         accounts=Accounts(open_store, settings.auth_stale_seconds, file=SignedSnapshotFile(settings.cache_dir, key)),
         passwords=Passwords(),
         throttle=LoginThrottle(
@@ -136,6 +138,7 @@ def serve(settings: ApiSettings, tokenless: frozenset[str] = frozenset()) -> Non
         contextlib.closing(settings.open_registry(REGISTRY_TIMEOUT_SECONDS)) as registry,
         listening(settings.host, settings.port) as listener,
     ):
+        log.info("listening", host=settings.host, port=listener.getsockname()[1], workers=settings.workers)
         shipper.start()
         try:
             make_worker = sagemaker_worker if tokenless else worker

@@ -1,6 +1,7 @@
 """Every error as RFC 9457 problem details. One table says which of our errors is which status."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -49,6 +50,17 @@ STATUS: Mapping[type[SlipwayError], HTTPStatus] = {
     NotReadyError: HTTPStatus.SERVICE_UNAVAILABLE,
     DeadlineError: HTTPStatus.GATEWAY_TIMEOUT,
     UnusableAnswerError: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+
+# By pydantic's kinds of errors.
+_SENTENCES: Mapping[str, str] = {
+    "missing": "the field {name!r} is missing",
+    "extra_forbidden": "there is no field {name!r} here; leave it out",
+    **dict.fromkeys(("string_type", "string_unicode"), "{name!r} must be text"),
+    **dict.fromkeys(("bool_type", "bool_parsing"), "{name!r} must be true or false"),
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "{name!r} must be a whole number"),
+    **dict.fromkeys(("float_type", "float_parsing"), "{name!r} must be a number"),
+    "finite_number": "{name!r} must be a finite number, not NaN or infinity",
 }
 
 log = get_logger("slipway.problems")
@@ -153,10 +165,8 @@ async def _on_validation_error(request: Request, error: Exception) -> Response:
         loc = tuple(item["loc"])[1:] if item["loc"][:1] == ("body",) and len(item["loc"]) > 1 else tuple(item["loc"])
         # What a client made up is not repeated at any length.
         loc = tuple(key[:SHOWN] if isinstance(key, str) else key for key in loc)
-        message = "this is not JSON" if item["type"] == "json_invalid" else _sentence(item["msg"])
-        problems.append(Problem(("body",) if item["type"] == "json_invalid" else loc, message))
-    detail = "; ".join(f"{'.'.join(map(str, problem.loc))}: {problem.msg}" for problem in problems)
-    return problem_response(request.scope, HTTPStatus.UNPROCESSABLE_ENTITY, detail, problems=problems)
+        problems.append(Problem(loc, _sentence(item["type"], item["msg"], str(loc[-1]))))
+    return error_response(request.scope, InvalidInputError(problems))
 
 
 async def _on_http_error(request: Request, error: Exception) -> Response:
@@ -167,7 +177,7 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
     if isinstance(error.__cause__, ClientDisconnect):
         raise error.__cause__
     if error.status_code == HTTPStatus.BAD_REQUEST and isinstance(error.__cause__, ValueError | RecursionError):
-        return error_response(request.scope, InvalidInputError([Problem(("body",), "this is not JSON")]))
+        return error_response(request.scope, InvalidInputError([Problem(("body",), "the body is not JSON")]))
     details = {
         HTTPStatus.NOT_FOUND: f"there is no {request.url.path} here; /docs lists what there is",
         HTTPStatus.METHOD_NOT_ALLOWED: f"{request.url.path} does not take {request.method}",
@@ -187,5 +197,10 @@ def _title(status: int) -> str:
     return HTTPStatus(status).phrase
 
 
-def _sentence(message: str) -> str:
-    return message.removeprefix("Value error, ")
+def _sentence(kind: str, message: str, name: str) -> str:
+    """Return what pydantic says of a field in the words that all other errors use."""
+    if kind == "value_error":  # ours
+        return message.removeprefix("Value error, ")
+    if kind in _SENTENCES:
+        return _SENTENCES[kind].format(name=name)
+    return re.sub(r"^\w+ should ", f"{name!r} must ", message)

@@ -1,5 +1,7 @@
 """What the API can be told by environment variables."""
 
+import ipaddress
+import re
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
 
@@ -14,6 +16,9 @@ from slipway_core.policy import (
     why_password_is_unsafe,
 )
 from slipway_core.registry.settings import RegistrySettings
+
+# A scheme, a host, perhaps a port (RFC 6454, section 6.2).
+ORIGIN_PATTERN = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s,]+")
 
 
 class ApiSettings(RegistrySettings):
@@ -83,7 +88,10 @@ class ApiSettings(RegistrySettings):
         description="The models to serve, separated by commas: `iris` follows Production, `iris@7` is that version for "
         "good; empty: every one with a Production alias.",
     )
-    default_model: str = Field(default="iris", description="The model that /predict and /model-info use.")
+    default_model: str = Field(
+        default="iris",
+        description="The model that /predict and /model-info use; else the only one that SLIPWAY_MODELS names.",
+    )
     allow_unverified_models: bool = Field(
         default=False,
         description="Serve ONNX models that Slipway's trainer did not register, by MLflow's signature alone.",
@@ -163,7 +171,24 @@ class ApiSettings(RegistrySettings):
     @field_validator("cors_origins")
     @classmethod
     def _as_browsers_write_them(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(origin.rstrip("/") for origin in value)
+        origins = tuple(origin.rstrip("/") for origin in value)
+        for origin in origins:
+            if origin != "*" and not ORIGIN_PATTERN.fullmatch(origin):
+                raise ValueError(f"{origin!r} is no origin: write scheme, host and port, as https://app.example.com")
+        return origins
+
+    @field_validator("forwarded_allow_ips")
+    @classmethod
+    def _check_proxies(cls, value: str) -> str:
+        for proxy in [] if value.strip() == "*" else value.split(","):
+            try:
+                ipaddress.ip_network(proxy.strip())
+            except ValueError as error:
+                raise ValueError(
+                    f"{proxy.strip()!r} is no address or network: write such as 10.0.0.7 or 10.0.0.0/24, separated by "
+                    "commas, or * alone"
+                ) from error
+        return value.strip()
 
     @field_validator("database_url")
     @classmethod
@@ -180,6 +205,13 @@ class ApiSettings(RegistrySettings):
         if why := why_name_is_refused(name):
             raise ValueError(why)
         return name
+
+    @property
+    def predicting_model(self) -> str:
+        """The model that /predict and /model-info use."""
+        named = [ref.name for ref in map(ModelRef.parse, self.models) if not ref.is_pinned]
+        is_clear = len(named) == 1 and "default_model" not in self.model_fields_set
+        return named[0] if is_clear else self.default_model
 
     @model_validator(mode="after")
     def _check_default_model(self) -> Self:

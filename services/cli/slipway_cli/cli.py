@@ -1,9 +1,10 @@
 """The command `slipway`: what is typed, put together from `commands/`."""
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 import slipway_core
 from slipway_cli.commands.accounts import login
@@ -19,8 +20,21 @@ from slipway_core.errors import RegistryUnavailableError, SlipwayError
 
 DEBUG_FLAG = "--debug"
 
+
+class _Commands(TyperGroup):
+    """The commands, whose wrong usage is told without the words of the library that finds it."""
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401  # its types are not public
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            error.message = error.message.removeprefix("Value error, ")
+            raise
+
+
 app = typer.Typer(
     name="slipway",
+    cls=_Commands,
     help="From data to a served, watched and retrained model.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

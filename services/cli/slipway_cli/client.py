@@ -9,6 +9,12 @@ from slipway_cli.errors import ApiError
 from slipway_cli.identity import Identity
 
 TIMEOUT_SECONDS = 30.0
+# What the API tells to call, as who types commands has it.
+COMMANDS = {
+    "GET /users lists": "`slipway users list` lists",
+    "GET /models lists": "`slipway models list` lists",
+    "PUT /users/me/password": "`slipway users password`",
+}
 PAGE_SIZE = 200
 
 
@@ -121,6 +127,8 @@ def _user(username: str) -> str:
 
 def _explain(status: int, problem: dict[str, Any]) -> str:
     detail = str(problem.get("detail") or problem.get("title") or "no reason was given")
+    for call, command in COMMANDS.items():
+        detail = detail.replace(call, command)
     if status == httpx.codes.UNAUTHORIZED and "password" not in detail:
         return f"{detail} (run `slipway login URL` again)"
     return detail

@@ -132,4 +132,5 @@ def load_settings(settings: type[S], **overrides: Any) -> S:  # noqa: ANN401  # 
                 sentences.append(f"{name} is not set. {settings.model_fields[field].description}")
             else:
                 sentences.append(f"{name}: {message}" if name else message)
-        raise ConfigurationError("; ".join(sentences)) from error
+        *others, last = sentences
+        raise ConfigurationError("; ".join([*(one.removesuffix(".") for one in others), last])) from error

@@ -136,6 +136,8 @@ class Signature:
 
 
 def _explain(name: str, value: Any) -> str:  # noqa: ANN401
+    if isinstance(value, str) and not value.strip():
+        return f"{name!r} is empty; it must be a number"
     if isinstance(value, bool) or not isinstance(value, int | float):
         return f"{name!r} must be a number, not {_kind(value)}"
     if isinstance(value, float) and not math.isfinite(value):

@@ -64,3 +64,14 @@ def test_an_error_is_in_the_documentation(case: Case, apis: Apis) -> None:
     templates = [route for route in routes if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", route), path)]
     [template] = [path] if path in templates else templates
     assert str(case.status) in routes[template][answer.request.method.lower()]["responses"]
+
+
+# Of the library that reads bodies, and of no other error of ours.
+FOREIGN_WORDS = ("Input should", "Field required", "Extra inputs", "String should", "Value error", "instance of")
+
+
+@every_case
+def test_an_error_speaks_our_words(case: Case, apis: Apis) -> None:
+    detail = case.ask(apis).json()["detail"]
+
+    assert [words for words in FOREIGN_WORDS if words in detail] == []

@@ -13,7 +13,7 @@ from starlette.types import Message
 from structlog.typing import EventDict
 
 from slipway_api.account import Role
-from slipway_api.body import LargeBodies
+from slipway_api.body import SMALL_BODY_BYTES, LargeBodies
 from slipway_core.registry.memory import InMemoryRegistry
 from support.api import LOOPBACK, RunningApi, StartApi
 from support.waiting import wait_for
@@ -77,6 +77,42 @@ def test_a_body_at_the_limit_is_taken_and_one_byte_more_is_not(start_api: StartA
         answer = api.post("/predict", role=Role.USER, headers=headers, **request)
         assert answer.status_code == 413
         assert answer.json()["detail"] == f"the body is over the limit of {len(body)} bytes; send it in parts"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "route"),
+    [("POST", "/users", "/users"), ("PATCH", "/users/uma", "/users/{name}"), ("POST", "/token", "/token")],
+)
+def test_a_body_that_is_refused_unread_is_counted_under_its_route(
+    start_api: StartApi, registry: InMemoryRegistry, method: str, path: str, route: str
+) -> None:
+    api = start_api(registry)
+    kind = "application/x-www-form-urlencoded" if path == "/token" else "application/json"
+    too_large = {"content": b" " * (SMALL_BODY_BYTES + 1), "headers": {"Content-Type": kind}}
+
+    assert api.request(method, path, role=Role.ADMIN, **too_large).status_code == 413
+
+    assert api.sample("slipway_http_requests_total", method=method, route=route, status="413") == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "route"),
+    [
+        ("/openapi.json", "/openapi.json"),
+        ("/docs", "/docs"),
+        ("/static-offline-docs/swagger-ui.css", "/static-offline-docs"),
+        ("/openapi.jsonx", "(no route)"),
+    ],
+)
+def test_the_pages_are_counted_under_their_own_paths(
+    start_api: StartApi, registry: InMemoryRegistry, path: str, route: str
+) -> None:
+    api = start_api(registry)
+
+    status = api.get(path).status_code
+
+    assert status == (404 if route == "(no route)" else 200)
+    assert api.sample("slipway_http_requests_total", method="GET", route=route, status=str(status)) == 1
 
 
 def test_a_stream_is_cut_off_as_soon_as_it_is_too_long(start_api: StartApi, registry: InMemoryRegistry) -> None:
@@ -243,6 +279,7 @@ def test_a_body_that_never_ends_is_given_up(start_api: StartApi, registry: InMem
     api.portal.call(upload_for_ever)
 
     assert sent[0]["status"] == 504
+    assert b"the body did not arrive within 0.05 s" in sent[1]["body"]
 
 
 def test_an_account_may_predict_so_often_and_no_oftener(start_api: StartApi, registry: InMemoryRegistry) -> None:

@@ -182,6 +182,41 @@ def test_a_new_password_by_an_admin_ends_the_lock(throttle: LoginThrottle, attem
     throttle.check(attempts, "uma", HOME)
 
 
+def test_a_new_password_ends_the_lock_where_one_has_logged_in_from(
+    throttle: LoginThrottle, attempts: LoginAttempts
+) -> None:
+    for address in (HOME, ELSEWHERE):
+        succeed(throttle, attempts, "uma", address)
+        fail(throttle, attempts, "uma", address, times=3)
+
+    throttle.forget(attempts, "uma")
+
+    throttle.check(attempts, "uma", HOME)
+    throttle.check(attempts, "uma", ELSEWHERE)
+
+
+def test_a_new_password_ends_what_is_remembered_of_refusals(throttle: LoginThrottle, attempts: LoginAttempts) -> None:
+    for name in ("uma", "vic"):
+        fail(throttle, attempts, name, times=3 if name == "uma" else 2)
+        seconds_refused(throttle, attempts, name)
+
+    throttle.forget(attempts, "uma")
+
+    throttle.refuse_again("uma", HOME)
+    with pytest.raises(TooManyRequestsError):
+        throttle.refuse_again("vic", HOME)
+
+
+def test_a_new_password_leaves_others_locked(throttle: LoginThrottle, attempts: LoginAttempts) -> None:
+    fail(throttle, attempts, "uma", times=3)
+    succeed(throttle, attempts, "vic", ELSEWHERE)
+    fail(throttle, attempts, "vic", ELSEWHERE, times=3)
+
+    throttle.forget(attempts, "uma")
+
+    seconds_refused(throttle, attempts, "vic", ELSEWHERE)
+
+
 def test_another_worker_counts_on(throttle: LoginThrottle, attempts: LoginAttempts, clock: Clock) -> None:
     other = LoginThrottle(SECRET_KEY, LIMITS, clock)
     fail(throttle, attempts, "uma", times=2)
@@ -335,7 +370,7 @@ def test_a_wrong_current_password_counts_as_a_failed_login(start_api: StartApi, 
 
 def test_an_admins_new_password_lets_a_locked_name_in(start_api: StartApi, registry: InMemoryRegistry) -> None:
     api = start_api(registry, login_max_failures=1)
-    log_in(api, "uma")
+    assert [log_in(api, "uma", password) for password in (PASSWORD, WRONG, WRONG)] == [200, 401, 429]
 
     api.request("PATCH", "/users/uma", role=Role.ADMIN, json={"password": "another horse battery"})
 

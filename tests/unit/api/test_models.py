@@ -9,7 +9,7 @@ from slipway_core.bundle import MODEL_FILE, digest
 from slipway_core.registry import PRODUCTION
 from slipway_core.registry.memory import InMemoryRegistry
 from support.api import RunningApi, StartApi
-from support.bundles import CLASSES, FEATURES, bundle_files, register
+from support.bundles import CLASSES, FEATURES, bundle_files, register, regression_files
 
 LONG = 3_600
 
@@ -241,3 +241,24 @@ def test_a_model_with_an_odd_name_is_reached_by_it(start_api: StartApi, name: st
     api = start_api(registry, default_model=name)
 
     assert api.get(f"/models/{name}", role=Role.VIEWER).json()["model_name"] == name
+
+
+def test_a_default_model_that_is_not_named_is_told_with_the_variable(start_api: StartApi) -> None:
+    registry = InMemoryRegistry()
+    register(registry, regression_files(), "demand", promote=True)
+    api = start_api(registry, models=("demand@1",))
+
+    answer = api.post("/predict", role=Role.USER, json={"features": [1, 2, 3, 4]})
+
+    assert answer.status_code == 404
+    assert "set SLIPWAY_DEFAULT_MODEL to the one that /predict is to use" in answer.json()["detail"]
+
+
+def test_the_only_model_that_is_named_answers_predict(start_api: StartApi) -> None:
+    registry = InMemoryRegistry()
+    register(registry, regression_files(), "demand", promote=True)
+    api = start_api(registry, models=("demand",))
+
+    answer = api.post("/predict", role=Role.USER, json={"features": [1, 2, 3, 4]})
+
+    assert answer.json()["model"] == "demand"

@@ -314,6 +314,7 @@ REFUSED: list[tuple[str, dict[str, Any] | list[Any] | None, str]] = [
     ("another name", {"inputs": [tensor(SMALL, [1, 4], "input-0")]}, "send 'X' of shape [n, 4], or one tensor for"),
     ("a feature is missing", {"inputs": by_feature()[1:]}, f"the input '{FEATURES[0]}' is missing"),
     ("a feature is given twice", {"inputs": [*by_feature()[:3], by_feature()[0]]}, "is given twice"),
+    ("the whole is given twice", {"inputs": [whole(), whole()]}, "the input 'X' is given twice; send it once"),
     ("a feature and the whole", {"inputs": [*by_feature()[:3], whole()]}, "'X' is not one of this model's"),
     ("unlike lengths", {"inputs": [*by_feature()[:3], *by_feature(ROWS[:2])[3:]]}, "as many rows as"),
     ("a feature of two columns", {"inputs": [tensor([1, 2], [1, 2], n) for n in FEATURES]}, "of shape [n] or [n, 1]"),
@@ -431,6 +432,18 @@ def test_a_length_that_cuts_the_json_is_refused(api: RunningApi) -> None:
     message = "the first 10 bytes, as Inference-Header-Content-Length says, are not JSON"
 
     assert error(infer_binary(api, {"inputs": [binary(MATRIX)]}, TAIL, "10")) == message
+
+
+def test_binary_data_without_its_header_is_told_which_header_to_send(api: RunningApi) -> None:
+    content = json.dumps({"inputs": [binary(MATRIX)]}).encode() + TAIL
+    headers = {"Content-Type": "application/octet-stream"}
+
+    answer = api.post("/v2/models/iris/infer", role=Role.USER, content=content, headers=headers)
+
+    assert error(answer) == (
+        "the body is not JSON alone; tell the size of its JSON in the header Inference-Header-Content-Length, as "
+        "binary data comes after it"
+    )
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

@@ -57,12 +57,25 @@ def test_a_version_may_be_pinned_and_productions_at_once(pinned: Serving) -> Non
     assert pinned.sample("slipway_model_info", model="iris", version="1") == 1
 
 
-@pytest.mark.parametrize("version", ["2", "9", "01", "x", ""])
-def test_a_version_that_is_not_named_is_not_served_though_production_may_point_there(
-    pinned: Serving, version: str
-) -> None:
-    with pytest.raises(NotFoundError, match=r"no version .* of a model named iris is served"):
+def test_productions_version_that_is_not_named_is_answered_with_where_it_is(pinned: Serving) -> None:
+    with pytest.raises(NotFoundError) as caught:
+        pinned.store.get("iris", "2")
+
+    assert str(caught.value) == (
+        "version 2 of iris is not named in SLIPWAY_MODELS: ask /models/iris, which serves it now, or set iris@2 there"
+    )
+
+
+@pytest.mark.parametrize(
+    ("version", "hint"), [("9", "; to serve it, set iris@9 in SLIPWAY_MODELS"), ("01", ""), ("x", ""), ("", "")]
+)
+def test_a_version_that_is_not_named_is_not_served(pinned: Serving, version: str, hint: str) -> None:
+    with pytest.raises(NotFoundError) as caught:
         pinned.store.get("iris", version)
+
+    assert str(caught.value) == (
+        f"no version {version} of a model named iris is served; GET /models lists what is{hint}"
+    )
 
 
 def test_a_version_may_be_named_alone(tmp_path: Path) -> None:

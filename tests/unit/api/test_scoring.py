@@ -176,7 +176,8 @@ NAN = float("nan")
         ({"instances": []}, ["instances"], "at least one"),
         ({"instances": {}}, ["instances"], "must be a list"),
         ({"instances": None}, ["instances"], "must be a list"),
-        ({"instances": ROWS[0]}, ["instances", 0], "must be a list or an object"),
+        ({"instances": ROWS[0]}, ["instances"], "write one row as [[…]]"),
+        ({"inputs": {"X": ROWS[0]}}, ["inputs", "X"], "write one row as [[…]]"),
         ({"instances": [ROWS[0], 3]}, ["instances", 1], "must be a list or an object"),
         ({"instances": [[1, 2, 3]]}, ["instances", 0], "got 3"),
         ({"instances": [[1, 2, "3", 4]]}, ["instances", 0, FEATURES[2]], "not a string"),
@@ -240,15 +241,20 @@ def test_what_is_wrong_in_json_is_told_by_its_place(
         (b"1,2,3\n", ["body"], "the CSV's first line has 3 fields; expected 4 (sepal length (cm), "),
         (b"1,2,3,4\n1,2,3,4,5\n", ["rows", 1], "this row has 5 fields; expected 4"),
         (b"1,2,3,4\n1,x,3,4\n", ["rows", 1, FEATURES[1]], "not a string"),
-        (b"1,2,3,4\n1,,3,4\n", ["rows", 1, FEATURES[1]], "not a string"),
+        (b"1,2,3,4\n1,,3,4\n", ["rows", 1, FEATURES[1]], "'sepal width (cm)' is empty; it must be a number"),
+        (b"1,2,3,4\n1, ,3,4\n", ["rows", 1, FEATURES[1]], "is empty"),
+        (b"5.1,3.5,1.4,\n", ["rows", 0, LAST], "is empty"),
+        (b",,,\n1,2,3,4\n", ["rows", 0, LAST], "is empty"),
+        *((f"5.1,3.5,1.4,{bad}\n".encode(), ["rows", 0, LAST], "not a string") for bad in ("abc", "5_1", "0x5")),
         (b"1,2,3,4\n1,1_0,3,4\n", ["rows", 1, FEATURES[1]], "not a string"),
         ("1,2,3,4\n1,٣,3,4\n".encode(), ["rows", 1, FEATURES[1]], "not a string"),
-        (b"1,2,3," + b"4" * 401, ["rows", 0, FEATURES[0]], "missing"),
+        (b"1,2,3," + b"4" * 401, ["rows", 0, LAST], "not a string"),
         (b"1,nan,3,4\n", ["rows", 0, FEATURES[1]], "finite"),
         (b"1,2,3,-inf\n", ["rows", 0, LAST], "finite"),
         (b"1,2,3,1e400\n", ["rows", 0, LAST], "finite"),
         (b"1,2,3,1e39\n", ["rows", 0, LAST], "too large"),
-        (b"a,b,c,d\n1,2,3,4\n", ["rows", 0, "a"], "no feature 'a'"),
+        (b"a,b,c,d\n1,2,3,4\n1,2,3,4\n", ["body"], "the CSV's header must name the features (sepal length (cm), "),
+        (f"{FIRST},{FEATURES[1]},{FEATURES[2]},x\n".encode(), ["body"], "header must name the features"),
         (f"{HEADER}\n1,2,3\n".encode(), ["rows", 0], "this row has 3 fields; expected 4"),
         (f"{HEADER},{FIRST}\n1,2,3,4,5\n".encode(), ["body"], "first line has 5 fields; expected 4"),
         (f"{FIRST},{FIRST},{FIRST},{FIRST}\n1,2,3,4\n".encode(), ["body"], "names a feature twice"),
@@ -259,12 +265,18 @@ def test_what_is_wrong_in_json_is_told_by_its_place(
 def test_what_is_wrong_in_csv_is_told_by_its_place(
     api: RunningApi, body: bytes, loc: list[str | int], message: str
 ) -> None:
-    if body.endswith(b"4" * 401):
-        body += b"\n1,2,3,4"
-
     problem = refused(score_csv(api, body))
 
     assert [message in error["msg"] for error in problem["errors"] if error["loc"] == loc] == [True], problem
+
+
+def test_a_row_that_is_not_in_a_list_is_one_error(api: RunningApi) -> None:
+    assert len(refused(score(api, {"instances": ROWS[0]}))["errors"]) == 1
+
+
+@pytest.mark.parametrize("body", ["5.1,3.5,1.4,abc\n6.7,3.0,5.2,2.3\n", "a,b,c,d\n1,2,3,4\n1,2,3,4\n"])
+def test_one_fault_in_the_first_line_is_one_error(api: RunningApi, body: str) -> None:
+    assert len(refused(score_csv(api, body))["errors"]) == 1
 
 
 def test_more_rows_than_allowed_are_refused_in_every_form(api: RunningApi) -> None:

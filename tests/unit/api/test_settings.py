@@ -155,6 +155,57 @@ def test_a_default_model_of_which_only_a_version_is_named_is_refused(monkeypatch
         load_settings(ApiSettings)
 
 
+@pytest.mark.parametrize(
+    ("models", "predicting"),
+    [("", "iris"), ("wine", "wine"), ("wine,wine@3", "wine"), ("wine@3", "iris"), ("wine,rose", "iris")],
+)
+def test_the_only_model_that_is_named_is_the_default_one(
+    monkeypatch: pytest.MonkeyPatch, models: str, predicting: str
+) -> None:
+    monkeypatch.setenv("SLIPWAY_MODELS", models)
+
+    assert load_settings(ApiSettings).predicting_model == predicting
+
+
+def test_the_default_model_that_is_asked_for_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLIPWAY_MODELS", "wine,rose")
+    monkeypatch.setenv("SLIPWAY_DEFAULT_MODEL", "rose")
+
+    assert load_settings(ApiSettings).predicting_model == "rose"
+
+
+@pytest.mark.parametrize("written", ["app.example.com", "localhost:3000", "https://app.example.com/page", "https://"])
+def test_an_origin_that_no_browser_sends_is_refused_with_how_to_write_one(
+    monkeypatch: pytest.MonkeyPatch, written: str
+) -> None:
+    monkeypatch.setenv("SLIPWAY_CORS_ORIGINS", f"https://good.example.com,{written}")
+
+    with pytest.raises(ConfigurationError, match=r"SLIPWAY_CORS_ORIGINS: .* is no origin: write scheme, host and port"):
+        load_settings(ApiSettings)
+
+
+@pytest.mark.parametrize("written", ["https://app.example.com", "http://localhost:3000", "*", "capacitor://localhost"])
+def test_an_origin_is_taken_as_browsers_write_it(monkeypatch: pytest.MonkeyPatch, written: str) -> None:
+    monkeypatch.setenv("SLIPWAY_CORS_ORIGINS", f"{written}/")
+
+    assert load_settings(ApiSettings).cors_origins == (written,)
+
+
+@pytest.mark.parametrize("written", ["proxy", "10.0.0.7/8", "10.0.0.7,*", "127.0.0.1,", "10.0.0.300"])
+def test_a_proxy_that_could_never_be_believed_is_refused(monkeypatch: pytest.MonkeyPatch, written: str) -> None:
+    monkeypatch.setenv("FORWARDED_ALLOW_IPS", written)
+
+    with pytest.raises(ConfigurationError, match=r"FORWARDED_ALLOW_IPS: .* is no address or network"):
+        load_settings(ApiSettings)
+
+
+@pytest.mark.parametrize("written", ["127.0.0.1,::1", "10.0.0.0/8, fd00::/8", "*"])
+def test_proxies_are_addresses_or_networks_or_all(monkeypatch: pytest.MonkeyPatch, written: str) -> None:
+    monkeypatch.setenv("FORWARDED_ALLOW_IPS", written)
+
+    assert load_settings(ApiSettings).forwarded_allow_ips == written
+
+
 @hypothesis.settings(deadline=None)
 @given(names=st.lists(st.text("abcdefg-_. 0123", min_size=1).map(str.strip).filter(bool), unique=True))
 def test_any_names_are_read_as_they_were_written(names: list[str]) -> None:
@@ -226,6 +277,17 @@ def test_what_is_needed_and_not_set_is_named(monkeypatch: pytest.MonkeyPatch, na
 
     with pytest.raises(ConfigurationError, match=f"{name} is not set"):
         load_settings(ApiSettings)
+
+
+def test_all_that_is_wrong_is_told_at_once_without_a_stray_dot(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    monkeypatch.delenv("SECRET_KEY")
+
+    with pytest.raises(ConfigurationError) as refused:
+        load_settings(ApiSettings)
+
+    assert "http://127.0.0.1:5000; SECRET_KEY is not set. Signs" in str(refused.value)
+    assert ".;" not in str(refused.value)
 
 
 def test_every_setting_is_described() -> None:

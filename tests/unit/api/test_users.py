@@ -153,6 +153,17 @@ def test_a_name_that_is_registered_again_is_another_account(own: RunningApi) -> 
     assert own.get("/models", token=token).status_code == 401
 
 
+def test_an_account_that_is_gone_is_erased_by_its_id(start_api: StartApi, registry: InMemoryRegistry) -> None:
+    api = start_api(registry)
+    assert api.request("DELETE", "/users/uma", role=Role.ADMIN).status_code == 204
+    path = f"/users/{api.accounts[Role.USER].id}"
+
+    assert api.request("DELETE", path, role=Role.ADMIN).status_code == 404
+    assert api.request("DELETE", f"{path}?erase=true", role=Role.ADMIN).status_code == 204
+
+    assert "uma" not in api.get("/users/events", role=Role.ADMIN).text
+
+
 @pytest.mark.parametrize("path", ["/users/me?erase=true", "/users/uma?erase=true"])
 def test_erasing_takes_the_name_out_of_the_audit_log(own: RunningApi, path: str) -> None:
     change(own, "uma", disabled=True)

@@ -81,6 +81,14 @@ def test_an_account_is_added_with_its_role(api: StubApi) -> None:
         (problem(422, "'hum' must be a number"), "'hum' must be a number"),
         (Answer({"title": "Not Found"}, 404), "Not Found"),
         (Answer({}, 500), "no reason was given"),
+        (
+            problem(404, "no model named rose is served; GET /models lists those that are"),
+            "no model named rose is served; `slipway models list` lists those that are",
+        ),
+        (
+            problem(404, "there is no account named eve; GET /users lists those there are"),
+            "there is no account named eve; `slipway users list` lists those there are",
+        ),
         (problem(401, "the token has expired"), "the token has expired (run `slipway login URL` again)"),
         (problem(401, "the username or the password is wrong"), "the username or the password is wrong"),
         (Answer(b"<html>hello</html>"), "what answers at {url} is not Slipway's API (200)"),

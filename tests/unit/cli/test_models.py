@@ -103,6 +103,15 @@ def test_metrics_that_someone_else_wrote_do_not_stop_a_promotion(registry: StubA
     assert "Its bundle has no SHA-256 in the registry" in ended.output
 
 
+def test_promoting_what_is_production_already_adds_nothing_to_the_history(registry: StubApi) -> None:
+    registry.answer = registry_of({"name": "iris", **alias("1")}, VERSION)
+
+    ended = run(main, "models", "promote", "iris", "1")
+
+    assert (ended.exit_code, ended.output) == (0, "Production of iris is version 1 already.\n")
+    assert {asked.method for asked in registry.asked} == {"GET"}
+
+
 @pytest.mark.parametrize("description", ["prices in [eur]", "[/] closes nothing"])
 def test_a_description_is_shown_as_it_is(registry: StubApi, description: str) -> None:
     registry.answer = registry_of({"name": "prices", "description": description})

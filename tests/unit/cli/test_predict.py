@@ -97,6 +97,13 @@ def test_json_is_the_answer_of_the_api(api: StubApi) -> None:
     assert json.loads(ended.output) == classify(api.asked[0]).body
 
 
+@pytest.mark.parametrize("n_rows", [1, ROWS_A_REQUEST + 1])
+def test_json_of_a_file_is_a_list_of_answers_whatever_its_length(api: StubApi, tmp_path: Path, n_rows: int) -> None:
+    ended = predict_csv(tmp_path, "1,2\n" * n_rows, "--json")
+
+    assert json.loads(ended.output) == [classify(asked).body for asked in api.asked]
+
+
 def test_a_file_without_names_is_sent_as_lists(api: StubApi, tmp_path: Path) -> None:
     ended = predict_csv(tmp_path, "5.1,3.5,1.4,0.2\n6.7,3.0,5.2,2.3\n")
 
@@ -131,7 +138,11 @@ def test_files_as_other_programs_write_them_are_read(api: StubApi, tmp_path: Pat
     ("content", "sentence"),
     [
         ("a,b\n1,2\n3,long\n", "line 3 of {path} holds 'long', which is not a number"),
-        ("1,2\n3,\n", "line 2 of {path} holds '', which is not a number"),
+        ("1,2\n3,\n", "line 2 of {path} has an empty cell, and each must be a number"),
+        ("1,\n3,4\n", "line 1 of {path} has an empty cell, and each must be a number"),
+        ("1,long\n3,4\n", "line 1 of {path} holds 'long', which is not a number"),
+        ("1,5_1\n3,4\n", "line 1 of {path} holds '5_1', which is not a number"),
+        ("1,nan\n3,4\n", "line 1 of {path} holds 'nan', which is not a number"),
         ("1,2\n\n3,nan\n", "line 3 of {path} holds 'nan', which is not a number"),
         ("1,2\n3,-inf\n", "line 2 of {path} holds '-inf', which is not a number"),
         ("a,b\n1,2\n3\n", "line 3 of {path} has 1 values, the first line 2"),

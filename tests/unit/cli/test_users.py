@@ -154,16 +154,25 @@ def test_events_are_listed_up_to_a_limit(api: StubApi) -> None:
     assert [parse_qs(urlsplit(asked.path).query)["limit"] for asked in api.asked] == [["2"], ["1"]]
 
 
-def test_events_are_shown_as_a_table(api: StubApi, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "200")
+def test_events_are_shown_as_a_table_with_the_names_of_those_who_are_there(api: StubApi) -> None:
     erased = {**EVENT, "subject_name": None, "actor_id": None, "address": None, "action": "deleted", "details": {}}
-    api.answer = lambda _asked: Answer({"events": [EVENT, erased], "next_cursor": None})
+    gone = {**EVENT, "actor_id": "a9", "action": "disabled", "details": {}}
+    pages: dict[str, object] = {
+        "/users/events": {"events": [EVENT, erased, gone], "next_cursor": None},
+        "/users": {"users": [{**UMA, "id": "a1", "username": "ada"}], "next_cursor": None},
+    }
+    api.answer = lambda asked: Answer(pages[urlsplit(asked.path).path])
 
     output = run(main, "users", "events").output
 
+    def line(word: str) -> list[str]:
+        [found] = [line.split() for line in output.splitlines() if word in line]
+        return found
+
     assert "role changed (user → viewer)" in output
-    [line] = [line.split() for line in output.splitlines() if "deleted" in line]
-    assert line == ["2026-11-20", "12:00:00", "deleted", "0b6d", "–", "–"]
+    assert line("role changed")[-3:] == ["uma", "ada", "192.0.2.1"]
+    assert line("deleted") == ["2026-11-20", "12:00:00", "deleted", "0b6d", "–", "–"]
+    assert line("disabled")[-2:] == ["a9", "192.0.2.1"]
 
 
 @pytest.mark.parametrize("command", [("users", "list"), ("users", "events")])
@@ -174,3 +183,11 @@ def test_what_is_no_api_is_told(api: StubApi, command: tuple[str, ...]) -> None:
 
     assert ended.exit_code == 1
     assert "is not Slipway's API" in ended.error
+
+
+def test_a_role_that_is_none_is_told_in_the_commands_own_words() -> None:
+    ended = run(main, "users", "add", "bob", "--role", "king")
+
+    assert ended.exit_code == 2
+    assert "'king' is not one of 'admin'" in ended.error
+    assert "Value error" not in ended.error

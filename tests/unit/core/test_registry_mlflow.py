@@ -286,11 +286,25 @@ def test_what_the_server_does_not_hold_is_not_found(
     assert str(caught.value)
 
 
-def test_an_unknown_model_is_told_in_the_servers_words() -> None:
+def test_an_unknown_model_is_told_with_where_to_look() -> None:
     answer = refusal(404, "RESOURCE_DOES_NOT_EXIST", "Registered Model with name=roses not found")
 
-    with pytest.raises(RegistryNotFoundError, match=r"^Registered Model with name=roses not found$"):
+    with pytest.raises(RegistryNotFoundError) as caught:
         registry_over(always(answer)).get_model("roses")
+
+    assert str(caught.value) == "no model named roses is registered; `slipway models list` lists those that are"
+
+
+@pytest.mark.parametrize("version", ["9", "latest"])
+def test_an_unknown_version_is_told_with_where_to_look(version: str) -> None:
+    answer = refusal(404, "RESOURCE_DOES_NOT_EXIST", "Model Version (name=roses, version=9) not found")
+
+    with pytest.raises(RegistryNotFoundError) as caught:
+        registry_over(always(answer)).get_version("roses", version)
+
+    assert str(caught.value) == (
+        f"there is no version {version} of roses; `slipway models show roses` lists those there are"
+    )
 
 
 def test_a_missing_file_is_named_as_the_bundle_names_it(tmp_path: Path) -> None:

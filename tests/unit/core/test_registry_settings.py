@@ -62,5 +62,22 @@ def test_a_missing_server_is_told_with_the_one_of_the_embedded_stack(monkeypatch
 def test_an_address_that_is_not_of_a_server_is_refused(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
 
-    with pytest.raises(ConfigurationError, match=r"^MLFLOW_TRACKING_URI: "):
+    with pytest.raises(ConfigurationError, match=r"^MLFLOW_TRACKING_URI: it must be the address of an MLflow server"):
+        load_settings(RegistrySettings)
+
+
+@pytest.mark.parametrize(
+    ("address", "written"),
+    [
+        ("localhost:5000", "http://localhost:5000"),
+        ("mlflow.example:80", "http://mlflow.example:80"),
+        ("grace:wonder@mlflow:5000", "http://127.0.0.1:5000"),
+    ],
+)
+def test_an_address_without_its_scheme_is_told_with_it(
+    monkeypatch: pytest.MonkeyPatch, address: str, written: str
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+
+    with pytest.raises(ConfigurationError, match=rf"write {written}$"):
         load_settings(RegistrySettings)

@@ -16,8 +16,8 @@ MAX_DIGITS = 400
 def named_rows(body: bytes, names: Sequence[str], max_rows: int) -> list[Any]:
     """Return the rows of a CSV body, each an object by the header's names, or a list where there is no header.
 
-    The first line is a header if it has the features' names, or anything that is no number. Numbers become floats,
-    NaN and infinities too; everything else stays text, for the signature to refuse.
+    The first line is a header if it has the features' names, or text and no number; with a number in it, it is a row.
+    Numbers become floats, NaN and infinities too; everything else stays text, for the signature to refuse.
 
     Args:
         body: UTF-8, with or without a byte order mark; lines end in LF or CRLF.
@@ -25,7 +25,8 @@ def named_rows(body: bytes, names: Sequence[str], max_rows: int) -> list[Any]:
         max_rows: the most rows that there may be.
 
     Raises:
-        InvalidInputError: it is not CSV, has no rows, or a line that has not a field for each feature.
+        InvalidInputError: it is not CSV, has no rows, a header with other names than the features', or a line that has
+            not a field for each feature.
         TooLargeError: there are too many rows.
     """
     try:
@@ -40,6 +41,9 @@ def named_rows(body: bytes, names: Sequence[str], max_rows: int) -> list[Any]:
     header = first if _is_header(first, names) else None
     if header is not None and len(set(header)) != len(header):
         raise _wrong("the CSV's header names a feature twice", "body")
+    if header is not None and set(header) != set(names):
+        message = f"the CSV's header must name the features ({', '.join(names)}), in any order; or send it without one"
+        raise _wrong(message, "body")
     rows: list[Any] = []
     for line in lines if header is not None else chain((first,), lines):
         if len(rows) == max_rows:
@@ -69,7 +73,9 @@ def _check_width(fields: Sequence[str], names: Sequence[str], what: str, *loc: s
 
 
 def _is_header(fields: Sequence[str], names: Sequence[str]) -> bool:
-    return sorted(fields) == sorted(names) or any(isinstance(_number(field), str) for field in fields)
+    if sorted(fields) == sorted(names):
+        return True
+    return any(field.strip() for field in fields) and all(isinstance(_number(field), str) for field in fields)
 
 
 def _number(field: str) -> float | str:

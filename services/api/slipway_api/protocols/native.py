@@ -1,12 +1,13 @@
 """The project's own protocol: `{"features": …}` for `{"prediction": …, "label": …, "probabilities": …}`."""
 
 import json
+from contextlib import suppress
 from itertools import islice
 from typing import Any, Final
 
 import orjson
 
-from slipway_api.content import check_json
+from slipway_api.content import check_json, why_not_json
 from slipway_api.errors import InvalidInputError, TooLargeError
 from slipway_api.protocols.base import Answered, Incoming, Payload, Query
 from slipway_api.serving.served_model import ServedModel
@@ -75,11 +76,8 @@ def parse_json(content: bytes) -> Any:  # noqa: ANN401
     try:
         return orjson.loads(content)
     except orjson.JSONDecodeError as error:
-        message = f"the body is not JSON: line {error.lineno}, column {error.colno}"
         cause = error
-    if len(content) > MAX_LENIENT_BYTES:
-        raise InvalidInputError([Problem(("body",), message)]) from cause
-    try:
-        return json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise InvalidInputError([Problem(("body",), message)]) from error
+    if len(content) <= MAX_LENIENT_BYTES:
+        with suppress(ValueError, RecursionError):  # the first error tells more
+            return json.loads(content)
+    raise InvalidInputError([Problem(("body",), why_not_json(content, cause))]) from cause

@@ -84,7 +84,7 @@ def read(model: ServedModel, incoming: Incoming) -> Query:
             f"`{OCTETS}` with binary tensors"
         )
     head, tail = _split(incoming)
-    request = _parse(head, is_whole=len(head) == len(incoming.body))
+    request = _parse(head, incoming)
     if not isinstance(request, dict):
         raise _wrong("the body must be an object with `inputs`", "body")
     request_id = _request_id(request)
@@ -160,11 +160,14 @@ def _split(incoming: Incoming) -> tuple[bytes, memoryview]:
     return body[:size], memoryview(body)[size:]
 
 
-def _parse(head: bytes, *, is_whole: bool) -> Any:  # noqa: ANN401  # what a client sent may be anything
+def _parse(head: bytes, incoming: Incoming) -> Any:  # noqa: ANN401  # what a client sent may be anything
     try:
         return parse_json(head)
     except InvalidInputError as error:
-        if is_whole:
+        if not incoming.header(HEADER_LENGTH) and b'"binary_data_size"' in head:
+            message = "the body is not JSON alone; tell the size of its JSON in the header "
+            raise _wrong(f"{message}Inference-Header-Content-Length, as binary data comes after it", "body") from error
+        if len(head) == len(incoming.body):
             raise
         # A client that keeps its headers for the next request sends the length of the one before.
         message = f"the first {len(head)} bytes, as Inference-Header-Content-Length says, are not JSON"
@@ -234,10 +237,11 @@ def _is_matrix(tensors: Sequence[Tensor], model: ServedModel) -> bool:
     if len(tensors) == 1 and tensors[0].name == model.manifest.graph.input:
         return True
     names = [tensor.name for tensor in tensors]
+    twice = [t.problem("is given twice; send it once") for i, t in enumerate(tensors) if t.name in names[:i]]
+    if twice:
+        raise InvalidInputError(twice[:MAX_PROBLEMS])
     problems = [
-        tensor.problem("is given twice" if tensor.name in names[:index] else "is not one of this model's")
-        for index, tensor in enumerate(tensors)
-        if tensor.name not in model.signature.names or tensor.name in names[:index]
+        tensor.problem("is not one of this model's") for tensor in tensors if tensor.name not in model.signature.names
     ]
     problems += [Problem(("inputs",), f"the input {n!r} is missing") for n in model.signature.names if n not in names]
     if problems:

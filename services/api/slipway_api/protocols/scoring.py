@@ -171,6 +171,8 @@ def _matrix(model: ServedModel, rows: Rows, place: Place, max_rows: int) -> Floa
     _check_count(rows, max_rows)
     # The signature would take a list of numbers as one row; here each entry is one.
     odd = [index for index, row in enumerate(rows) if not isinstance(row, list | dict)]
+    if len(odd) == len(rows):
+        raise FeaturesError([Problem(place(), "these must be rows, each a list or an object; write one row as [[…]]")])
     if odd:
         raise FeaturesError(
             [Problem(place(index), "a row must be a list or an object") for index in islice(odd, MAX_PROBLEMS)]

@@ -137,7 +137,10 @@ async def change_user(
 
 @router.delete("/users/{name}", status_code=HTTPStatus.NO_CONTENT, responses=errors(401, 403, 404, 409, 422, 503))
 async def delete_user(name: str, state: State, _caller: Admin, by: By, erase: Erase = False) -> None:
-    """Delete an account and its credentials (admin only). Its predictions keep its bare id, or go too."""
+    """Delete an account and its credentials (admin only). Its predictions keep its bare id, or go too.
+
+    With `erase` and the id of an account that was deleted before in place of a name, what is left of it goes.
+    """
     name = _existing(name)
     state.accounts.check_database()
     deleted = await asyncio.to_thread(lambda: state.accounts.store.delete(name, by=by, erase=erase))

@@ -14,7 +14,7 @@ from functools import partial
 from slipway_api.errors import NotFoundError, NotReadyError
 from slipway_api.metrics import Metrics
 from slipway_api.serving.loader import Loader
-from slipway_api.serving.model_ref import ModelRef
+from slipway_api.serving.model_ref import VERSION_PATTERN, ModelRef
 from slipway_api.serving.served_model import ServedModel
 from slipway_api.serving.slot import Slot
 from slipway_api.serving.status import LoadFailure, RegistryStatus
@@ -121,8 +121,7 @@ class ModelStore:
             ref in self._required or self.failure(name, version) or not self._registry_status.answered
         ):
             raise NotReadyError(self.why_missing(name, version))
-        what = f"no model named {name}" if version is None else f"no version {version} of a model named {name}"
-        raise NotFoundError(f"{what} is served; GET /models lists those that are")
+        raise NotFoundError(self._why_not_found(name, version))
 
     def why_missing(self, name: str, version: str | None = None) -> str:
         """Return in a sentence why a model, or a version of it that is pinned, is not served."""
@@ -136,6 +135,21 @@ class ModelStore:
         if ref.is_pinned:
             return f"no model named {name} is registered; register it, or take {ref} out of SLIPWAY_MODELS"
         return f"{name} has no version with the alias {PRODUCTION} yet; train and promote one"
+
+    def _why_not_found(self, name: str, version: str | None) -> str:
+        if version is None:
+            is_default = name == self.default_model
+            hint = "; set SLIPWAY_DEFAULT_MODEL to the one that /predict is to use" if is_default else ""
+            return f"no model named {name} is served; GET /models lists those that are{hint}"
+        slot = self._slots.get(ModelRef(name))
+        served = slot.served if slot else None
+        if served is not None and served.version == version:
+            return (
+                f"version {version} of {name} is not named in SLIPWAY_MODELS: ask /models/{name}, which serves it now, "
+                f"or set {name}@{version} there"
+            )
+        how = f"; to serve it, set {name}@{version} in SLIPWAY_MODELS" if VERSION_PATTERN.fullmatch(version) else ""
+        return f"no version {version} of a model named {name} is served; GET /models lists what is{how}"
 
     def missing(self) -> list[str]:
         """Return what must be served before the service is ready, and is not, as `name` or `name@number`."""

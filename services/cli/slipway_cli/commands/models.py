@@ -8,7 +8,7 @@ import typer
 from rich.box import SIMPLE
 from rich.table import Table
 
-from slipway_cli.output import console, print_json
+from slipway_cli.output import print_json, print_table
 from slipway_core.bundle import MANIFEST_TAG, is_digest
 from slipway_core.registry import PRODUCTION, ModelVersion, promotion
 from slipway_core.registry.mlflow import MlflowRegistry
@@ -39,7 +39,7 @@ def list_models(as_json: AsJson = False) -> None:  # a flag
     table = Table("model", "Production", "description")
     for model in models:
         table.add_row(model.name, model.aliases.get(PRODUCTION, "–"), model.description)
-    console().print(table if models else "No model is registered yet: `slipway train iris` trains the first.")
+    print_table(table if models else "No model is registered yet: `slipway train iris` trains the first.")
 
 
 @app.command()
@@ -61,7 +61,7 @@ def show(name: Name, as_json: AsJson = False) -> None:
         mark += "\nwithdrawn" if row["withdrawn"] else ""
         gate = "\n".join(f"• {reason}" for reason in row["gate"])
         table.add_row(row["version"] + mark, _minute(row["registered_at"]), _metrics(row["metrics"]), gate or "–")
-    console().print(table)
+    print_table(table)
     if moved_by_hand(model):
         typer.echo("Production was moved outside of Slipway; see `slipway models history`.")
 
@@ -75,6 +75,9 @@ def promote(
     """Make a version Production, whatever the gate said. Example: `slipway models promote iris 3`."""
     with _registry() as registry:
         chosen = registry.get_version(name, version)
+        if registry.get_model(name).aliases.get(PRODUCTION) == chosen.version:
+            typer.echo(f"Production of {name} is version {chosen.version} already.")
+            return
         event = promotion.promote(registry, name, version, by=whoami(), at=datetime.now(UTC), reason=reason)
     before = f", it was {event.from_version}" if event.from_version else ""
     typer.echo(f"Production of {name} is version {event.version} now{before}.")
@@ -119,7 +122,7 @@ def history(name: Name, as_json: AsJson = False) -> None:
             _metrics(told["metrics"]),
             told["reason"] or "the alias was moved outside of Slipway",
         )
-    console().print(table if trail else f"Production of {name} has never been set.")
+    print_table(table if trail else f"Production of {name} has never been set.")
 
 
 def _registry() -> MlflowRegistry:

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from slipway_cli.client import ApiClient
 from slipway_cli.identity import identify
-from slipway_cli.output import console, print_json
+from slipway_cli.output import print_json, print_table
 from slipway_cli.settings import ClientSettings
 from slipway_core.errors import ConfigurationError
 from slipway_core.settings import load_settings
@@ -25,7 +25,10 @@ def predict(
     csv_file: Annotated[
         Path | None, typer.Option("--csv", help="Many rows; a first line of names may come in any order.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,  # a flag
+    as_json: Annotated[
+        bool,
+        typer.Option("--json", help="Print JSON: the API's answer; of --csv a list of them, one for each 1,000 rows."),
+    ] = False,  # a flag
 ) -> None:
     """Predict over the API, for one row or a CSV file.
 
@@ -40,13 +43,13 @@ def predict(
         while part := list(islice(remaining, ROWS_A_REQUEST)):
             answers.append(client.predict(model, part))
     if as_json:
-        print_json(answers[0] if len(answers) == 1 else answers)
+        print_json(answers if csv_file is not None else answers[0])
         return
     version = answers[0]["version"]
     table = Table("row", "prediction", "probability", title=f"{model}, version {version}")
     for number, (prediction, probability) in enumerate(_lines(answers), start=1):
         table.add_row(str(number), prediction, probability)
-    console().print(table)
+    print_table(table)
 
 
 def _lines(answers: list[dict[str, Any]]) -> list[tuple[str, str]]:
@@ -67,7 +70,7 @@ def _row(text: str) -> list[float]:
 
 
 def _rows(path: Path) -> list[Any]:
-    """Read a CSV file as lists, or as objects if its first line is no row of numbers."""
+    """Read a CSV file as lists, or as objects if its first line has text and no number, as the API takes CSV."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as lines:
             table = [(number, row) for number, row in enumerate(csv.reader(lines), start=1) if row]
@@ -76,7 +79,7 @@ def _rows(path: Path) -> list[Any]:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ConfigurationError(f"{path} cannot be read as CSV") from error
     names = None
-    if table and not all(_is_number(cell) for cell in table[0][1]):
+    if table and any(cell.strip() for cell in table[0][1]) and not any(_is_float(cell) for cell in table[0][1]):
         names = [name.strip() for name in table.pop(0)[1]]
     if not table:
         raise ConfigurationError(f"{path} holds no rows")
@@ -85,6 +88,8 @@ def _rows(path: Path) -> list[Any]:
         if names is not None and len(row) != len(names):
             raise ConfigurationError(f"line {number} of {path} has {len(row)} values, the first line {len(names)}")
         bad = [cell for cell in row if not _is_number(cell)]
+        if bad and not bad[0].strip():
+            raise ConfigurationError(f"line {number} of {path} has an empty cell, and each must be a number")
         if bad:
             raise ConfigurationError(f"line {number} of {path} holds {bad[0]!r}, which is not a number")
         values = [float(cell) for cell in row]
@@ -93,7 +98,13 @@ def _rows(path: Path) -> list[Any]:
 
 
 def _is_number(text: str) -> bool:
+    return _is_float(text) and math.isfinite(float(text))
+
+
+def _is_float(text: str) -> bool:
     try:
-        return math.isfinite(float(text))
+        float(text)
     except ValueError:
         return False
+    # Python would take underscores between digits, which the API does not.
+    return "_" not in text

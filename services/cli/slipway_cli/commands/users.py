@@ -13,7 +13,7 @@ from rich.table import Column, Table
 from slipway_cli.client import ApiClient
 from slipway_cli.commands.accounts import PasswordFromInput, read_password
 from slipway_cli.identity import identify, keep_token
-from slipway_cli.output import console, print_json
+from slipway_cli.output import print_json, print_table
 from slipway_cli.settings import ClientSettings
 from slipway_core.settings import load_settings
 
@@ -42,7 +42,7 @@ def list_users(as_json: AsJson = False) -> None:  # a flag
     for user in found:
         state = "disabled" if user["disabled"] else "active"
         table.add_row(user["username"], user["role"], state, user["created_at"][:10], user["id"])
-    console().print(table)
+    print_table(table)
 
 
 @users.command()
@@ -131,18 +131,23 @@ def events(
     """Tell what happened to accounts, and who did it. Example: `slipway users events --limit 10`."""
     with _client() as client:
         found = client.user_events(limit)
+        # Who is gone by now has no name; the JSON has the ids.
+        names = {} if as_json else {user["id"]: user["username"] for user in client.users()}
     if as_json:
         print_json(found)
         return
-    table = Table(Column("when", no_wrap=True), "what", "account", "by", "from", box=SIMPLE)
+    table = Table(
+        *(Column("when", no_wrap=True), "what", Column("account", overflow="fold"), Column("by", overflow="fold")),
+        "from",
+        box=SIMPLE,
+    )
     for event in found:
         details = " → ".join(str(value) for value in event["details"].values())
         what = event["action"].replace("_", " ") + (f" ({details})" if details else "")
         subject = event["subject_name"] or event["subject_id"]
-        table.add_row(
-            event["at"][:19].replace("T", " "), what, subject, event["actor_id"] or "–", event["address"] or "–"
-        )
-    console().print(table)
+        by = names.get(event["actor_id"]) or event["actor_id"] or "–"
+        table.add_row(event["at"][:19].replace("T", " "), what, subject, by, event["address"] or "–")
+    print_table(table)
 
 
 @contextmanager

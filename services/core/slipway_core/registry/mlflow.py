@@ -66,7 +66,13 @@ class MlflowRegistry:
 
     def get_model(self, name: str) -> RegisteredModel:
         """Return one registered model."""
-        return _model(_item(self._get("registered-models/get", {"name": name}), "registered_model"))
+        try:
+            answer = self._get("registered-models/get", {"name": name})
+        except RegistryNotFoundError as error:
+            raise RegistryNotFoundError(
+                f"no model named {name} is registered; `slipway models list` lists those that are"
+            ) from error
+        return _model(_item(answer, "registered_model"))
 
     def list_versions(self, name: str) -> list[ModelVersion]:
         """Return a model's versions, the newest first."""
@@ -78,7 +84,11 @@ class MlflowRegistry:
 
     def get_version(self, name: str, version: str) -> ModelVersion:
         """Return one version of a model."""
-        answer = self._get("model-versions/get", {"name": name, "version": _number(name, version)})
+        number = _number(name, version)
+        try:
+            answer = self._get("model-versions/get", {"name": name, "version": number})
+        except RegistryNotFoundError as error:
+            raise _no_version(name, version) from error
         return _version(_item(answer, "model_version"))
 
     def fetch(self, version: ModelVersion, file: str, destination: Path) -> None:
@@ -208,5 +218,11 @@ def _item(answer: Mapping[str, Any], key: str) -> Mapping[str, Any]:
 def _number(name: str, version: str) -> str:
     """Return a version as it is; the server answers 400 for one that is not a whole number."""
     if not (version.isascii() and version.isdecimal()):
-        raise RegistryNotFoundError(f"{name} has no version {version}")
+        raise _no_version(name, version)
     return version
+
+
+def _no_version(name: str, version: str) -> RegistryNotFoundError:
+    return RegistryNotFoundError(
+        f"there is no version {version} of {name}; `slipway models show {name}` lists those there are"
+    )

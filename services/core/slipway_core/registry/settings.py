@@ -1,11 +1,22 @@
 """Where the model registry is: the settings of every service that opens it."""
 
-from typing import ClassVar
+import re
+from typing import Annotated, ClassVar
 
-from pydantic import Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
 
 from slipway_core.registry.mlflow import MlflowRegistry
 from slipway_core.settings import ServiceSettings
+
+HOST_AND_PORT = re.compile(r"[A-Za-z0-9.-]+:[0-9]{1,5}/?")
+
+
+def _check_address(value: str) -> str:
+    if value.startswith(("http://", "https://")):
+        return value
+    # An address may hold a password, so none is repeated but the plainest.
+    written = f"http://{value}" if HOST_AND_PORT.fullmatch(value) else "http://127.0.0.1:5000"
+    raise ValueError(f"it must be the address of an MLflow server: write {written}")
 
 
 class RegistrySettings(ServiceSettings):
@@ -13,9 +24,8 @@ class RegistrySettings(ServiceSettings):
 
     file_fields: ClassVar[frozenset[str]] = frozenset({"mlflow_tracking_password"})
 
-    mlflow_tracking_uri: str = Field(
+    mlflow_tracking_uri: Annotated[str, AfterValidator(_check_address)] = Field(
         validation_alias="MLFLOW_TRACKING_URI",
-        pattern=r"^https?://",
         description="It names the MLflow server; for the stack of `slipway up` it is http://127.0.0.1:5000.",
     )
     mlflow_tracking_username: str | None = Field(
