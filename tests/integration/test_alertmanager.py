@@ -13,6 +13,8 @@ from slipway_cli.compose.settings import AlertSettings
 from support.alertmanager import Alertmanager, Inbox, alertmanager, mail_inbox, web_inbox
 from support.waiting import wait_for
 
+pytestmark = pytest.mark.slow
+
 CRITICAL = {"alertname": "MlflowDown", "severity": "critical", "component": "mlflow", "instance": "mlflow"}
 WARNING = {"alertname": "ModelLoadFailing", "severity": "warning", "component": "api", "model": "iris"}
 # Told when all that came before was told or held back: notifications of one group wait alike long.

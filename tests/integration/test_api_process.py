@@ -127,6 +127,7 @@ def test_with_an_empty_registry_it_knows_its_first_admin(served: Served) -> None
     assert httpx.get(f"{served.url}/model-info", headers=headers).status_code in {404, 503}
 
 
+@pytest.mark.slow
 def test_over_postgresql_names_are_known_or_refused(served_by_postgresql: Served) -> None:
     url = f"{served_by_postgresql.url}/token"
 

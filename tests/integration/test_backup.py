@@ -21,6 +21,8 @@ from support.postgres import programs
 from support.s3 import S3Server
 from support.waiting import wait_for
 
+pytestmark = pytest.mark.slow
+
 FILE = "backup.tar.gz"
 
 

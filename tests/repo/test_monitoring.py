@@ -60,7 +60,14 @@ def test_prometheus_takes_the_quick_configuration_of_tests(tmp_path: Path) -> No
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
-@pytest.mark.parametrize("file", TEST_FILES, ids=lambda file: file.stem)
+# Those of the burn rates evaluate days: ten seconds each.
+@pytest.mark.parametrize(
+    "file",
+    [
+        pytest.param(file, id=file.stem, marks=[pytest.mark.slow] if file.stem in {"api", "tickets"} else [])
+        for file in TEST_FILES
+    ],
+)
 def test_alerts_fire_and_are_silent_as_their_tests_say(file: Path) -> None:
     tested = promtool("test", "rules", file)
 
