@@ -119,6 +119,7 @@ def test_predictions_go_on_while_a_server_is_away_and_somebody_is_told(
         stack.compose("stop", service)
         try:
             message = stack.wait_for_alert(alert, "firing", more_than=fired)
+            assert service in {one["check"] for one in doctor(stack) if one["status"] == "broken"}
             running.wait_for_more(200)
         finally:
             stack.compose("start", service)
@@ -129,6 +130,19 @@ def test_predictions_go_on_while_a_server_is_away_and_somebody_is_told(
     assert running.broken == []
     assert message["annotations"]["summary"]
     assert message["annotations"]["runbook"].startswith("docs/operations.md#")
+
+
+def doctor(stack: ComposeStack) -> list[dict[str, str]]:
+    """Return what `slipway doctor` says of the stack; of this machine it may say what it likes."""
+    told = run([SLIPWAY, "doctor", "--json"], stack.environment, check=False).stdout
+    return [one for one in json.loads(told)["findings"] if one["area"] == "Compose stack"]
+
+
+def test_the_doctor_finds_the_stack_well(stack: ComposeStack) -> None:
+    (containers,) = [one for one in doctor(stack) if one["check"] == "containers"]
+
+    assert containers["status"] == "ok"
+    assert "are well" in containers["what"]
 
 
 def test_backup_wipe_and_restore_bring_users_models_and_predictions_back(stack: ComposeStack, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """`slipway doctor`, run as a person runs it, and what it found."""
 
+import contextlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,14 +40,16 @@ class Diagnosis:
 
 def diagnose(home: Path, *, port: int | None = None, mlflow_port: int | None = None) -> Diagnosis:
     """Run the command on a folder, and on free ports where none are given."""
-    ended = run(
-        main,
-        "doctor",
-        "--json",
-        f"--home={home}",
-        f"--port={port or free_port()}",
-        f"--mlflow-port={mlflow_port or free_port()}",
-    )
+    # Where the tests stand there is a compose file, and its stack may run.
+    with contextlib.chdir(home if home.is_dir() else home.parent):
+        ended = run(
+            main,
+            "doctor",
+            "--json",
+            f"--home={home}",
+            f"--port={port or free_port()}",
+            f"--mlflow-port={mlflow_port or free_port()}",
+        )
     assert ended.error == ""
     findings = [
         Finding(item["check"], item["status"], item["what"], item["mend"])

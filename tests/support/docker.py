@@ -46,6 +46,12 @@ class FakeDocker:
     def run_services(self, *services: str) -> None:
         (self.state / "running").write_text("\n".join(services), encoding="utf-8")
 
+    def tell_containers(self, *told: dict[str, Any]) -> None:
+        """Let there be containers, each with what differs from one that runs and is well."""
+        well = {"State": "running", "Health": "healthy", "ExitCode": 0, "Publishers": []}
+        lines = "".join(json.dumps(well | one) + "\n" for one in told)
+        (self.state / "containers.jsonl").write_text(lines, encoding="utf-8")
+
     def running(self) -> set[str]:
         return set((self.state / "running").read_text(encoding="utf-8").split())
 
@@ -73,6 +79,7 @@ def fake_docker(folder: Path, monkeypatch: pytest.MonkeyPatch) -> FakeDocker:
     docker.configure(CONFIG)
     docker.run_services(*STACK)
     (docker.state / "failures.json").write_text("{}", encoding="utf-8")
+    docker.tell_containers()
     program(folder / "bin", "docker", sys.executable, str(FAKE), str(docker.state))
     monkeypatch.setenv("PATH", f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.chdir(docker.project)

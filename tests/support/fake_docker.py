@@ -4,6 +4,7 @@ Run as `fake_docker.py STATE ARGUMENTS…`. The folder STATE has
 
     config.json      what `docker compose config` prints
     running          the services that run, a line each
+    containers.jsonl what `docker compose ps --format json` prints
     failures.json    by the beginning of a call, what it says on standard error; it ends with 1 then. One that is to
                      hang reads what it is given to its end before
     calls            every call, a line each, written by this program
@@ -34,7 +35,11 @@ def main() -> None:
             sys.exit(said)
     verb, names = arguments[0], [word for word in arguments[1:] if not word.startswith("-")]
     running = (state / "running").read_text(encoding="utf-8").split()
-    if verb == "config":
+    if verb == "ps" and "json" in names:
+        print((state / "containers.jsonl").read_text(encoding="utf-8"), end="")
+    elif verb == "config" and "--services" in arguments:
+        print("\n".join(json.loads((state / "config.json").read_text(encoding="utf-8"))["services"]))
+    elif verb == "config":
         print((state / "config.json").read_text(encoding="utf-8"))
     elif verb == "ps":
         print("\n".join(running))

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from slipway_cli.doctor.compose import check_compose
 from slipway_cli.doctor.database import check_database
 from slipway_cli.doctor.findings import Finding, broken, guarded
 from slipway_cli.doctor.machine import check_clock, check_folders
@@ -60,6 +61,7 @@ AREAS = (
     Area("Packages", (("extras", check_extras),)),
     Area("Machine", (("folders", check_folders), ("clock", check_clock))),
     Area("Embedded stack", (("ports", check_ports),)),
+    Area("Compose stack", (("containers", check_compose),)),
     Area("Database", (("DATABASE_URL", check_database),)),
     Area("Stores", (("MLflow's database", check_runs_database), ("MLflow's artifacts", check_artifacts_destination))),
     Area("Registry", (("registry", check_registry),)),

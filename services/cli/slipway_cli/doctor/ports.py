@@ -12,6 +12,7 @@ from slipway_cli.doctor.answers import Kind, compare_clocks, json_object, kind_o
 from slipway_cli.doctor.findings import Finding, broken, ok, warning
 from slipway_cli.doctor.subject import Subject
 from slipway_cli.embedded.home import Ports
+from slipway_cli.errors import StackError
 
 NAMES: dict[Kind, str] = {
     "api": "a Slipway API",
@@ -139,7 +140,18 @@ def _why_not_free(subject: Subject, port: Port, error: OSError) -> Finding:
     return broken(port.name, what, mend)
 
 
+def _of_compose(subject: Subject, port: Port) -> str | None:
+    """Return the service of the compose stack that listens on a port, if one does."""
+    try:
+        found = subject.compose_containers
+    except StackError:
+        return None
+    return next((one.service for one in found if port.number in one.ports.values()), None)
+
+
 def _taken(subject: Subject, port: Port, another: str) -> Finding:
+    if service := _of_compose(subject, port):
+        return ok(port.name, f"{port.number} is held by {service} of the compose stack")
     with open_client(port.url) as client:
         found = kind_of(client)
     what = f"{port.number} is taken by {NAMES[found]}"

@@ -1,14 +1,19 @@
 """What is examined: the settings as far as they can be read, and the folder of the embedded stack."""
 
-from collections.abc import Mapping
+import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from slipway_cli.addresses import reachable_url
+from slipway_cli.compose.containers import Container, containers
+from slipway_cli.compose.docker import ComposeProject, find_project
 from slipway_cli.embedded.home import Home
+from slipway_cli.errors import StackError
 from slipway_cli.settings import DoctorSettings
 from slipway_core.settings import variable_of
 
@@ -31,6 +36,25 @@ class Subject:
     def stack_runs(self) -> bool:
         """Whether `slipway up` runs on the folder."""
         return self.home.is_locked()
+
+    @cached_property
+    def compose_project(self) -> ComposeProject | None:
+        """The stack whose compose file lies here or above; None where there is none, or no Docker."""
+        if shutil.which("docker") is None:
+            return None
+        try:
+            return find_project(Path.cwd())
+        except StackError:
+            return None
+
+    @cached_property
+    def compose_containers(self) -> Sequence[Container]:
+        """The containers of that stack.
+
+        Raises:
+            StackError: Docker does not answer.
+        """
+        return () if self.compose_project is None else containers(self.compose_project)
 
     @property
     def embedded_mlflow_url(self) -> str:

@@ -1,0 +1,75 @@
+"""The compose stack: its containers, and the alerts that fire."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import httpx
+
+from slipway_cli.compose.containers import Container
+from slipway_cli.doctor.answers import json_object, open_client
+from slipway_cli.doctor.findings import Finding, broken, ok, warning
+from slipway_cli.doctor.subject import Subject
+from slipway_cli.errors import StackError
+
+PROMETHEUS_PORT = 9090
+START = "`docker compose up --detach` starts what is missing"
+
+
+def check_compose(subject: Subject) -> Iterator[Finding]:
+    """Look at the stack whose compose file lies here, if Docker is installed."""
+    if subject.compose_project is None:
+        return
+    try:
+        found = subject.compose_containers
+        wanted = set(subject.compose_project.call("config", "--services").split()) if found else set()
+    except StackError as error:
+        yield warning("Docker", str(error), "only the compose stack needs it: `make demo` does without")
+        return
+    if not found:
+        yield ok("containers", "the compose stack is not started here; `make up` starts it")
+        return
+    ill = [container for container in found if not container.is_well]
+    for container in ill:
+        yield _ill(container)
+    for service in sorted(wanted - {container.service for container in found}):
+        yield broken(service, "it has no container", START)
+    if not ill:
+        count = sum(container.state == "running" for container in found)
+        yield ok("containers", f"{count} services run and are well")
+    yield from _alerts(found)
+
+
+def _ill(container: Container) -> Finding:
+    service = container.service
+    logs = f"`docker compose logs --tail 50 {service}` says why"
+    if container.state == "running":
+        what = "it is still starting" if container.health == "starting" else f"it is {container.health}"
+        find = warning if container.health == "starting" else broken
+        return find(service, what, logs)
+    if container.state == "exited":
+        return broken(service, f"it ended with exit code {container.exit_code}", f"{logs}; {START}")
+    return broken(service, f"it is {container.state}", logs)
+
+
+def _alerts(found: Sequence[Container]) -> Iterator[Finding]:
+    port = next((one.ports.get(PROMETHEUS_PORT) for one in found if one.service == "prometheus"), None)
+    if port is None:
+        return
+    try:
+        with open_client(f"http://127.0.0.1:{port}") as client:
+            data = json_object(client.get("/api/v1/alerts")).get("data")
+    except httpx.HTTPError:
+        yield broken("alerts", f"Prometheus does not answer on port {port}", "`docker compose logs prometheus`")
+        return
+    firing = [one for one in _alerts_of(data) if one["state"] == "firing" and one["labels"].get("severity") != "none"]
+    if not firing:
+        yield ok("alerts", "none fires")
+    for alert in firing:
+        find = broken if alert["labels"].get("severity") == "critical" else warning
+        runbook = alert["annotations"].get("runbook", "docs/operations.md")
+        yield find(alert["labels"]["alertname"], alert["annotations"].get("summary", "it fires"), f"see {runbook}")
+
+
+def _alerts_of(data: object) -> list[dict[str, Any]]:
+    alerts = data.get("alerts") if isinstance(data, dict) else None
+    return alerts if isinstance(alerts, list) else []

@@ -1,0 +1,117 @@
+"""The compose stack as `slipway doctor` judges it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slipway_cli.doctor.compose import check_compose
+from slipway_cli.doctor.findings import Finding
+from slipway_cli.doctor.ports import check_ports
+from slipway_cli.doctor.subject import read_subject
+from support.docker import STACK, FakeDocker, fake_docker
+from support.servers import free_port
+from support.stub_api import Answer, stub_api
+
+INIT: dict[str, Any] = {"Service": "init", "State": "exited", "Health": "", "ExitCode": 0}
+WELL: list[dict[str, Any]] = [INIT, *({"Service": name} for name in STACK)]
+
+
+@pytest.fixture
+def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeDocker:
+    return fake_docker(tmp_path, monkeypatch)
+
+
+def found(tmp_path: Path) -> list[Finding]:
+    return list(check_compose(read_subject({"home": tmp_path / "home"})))
+
+
+def of(findings: list[Finding], check: str) -> Finding:
+    (finding,) = [finding for finding in findings if finding.check == check]
+    return finding
+
+
+def test_a_stack_that_is_well_is_fine(docker: FakeDocker, tmp_path: Path) -> None:
+    docker.tell_containers(*WELL)
+
+    assert found(tmp_path) == [Finding("containers", "ok", "4 services run and are well")]
+
+
+def test_a_stack_that_is_not_started_is_no_fault(docker: FakeDocker, tmp_path: Path) -> None:
+    (finding,) = found(tmp_path)
+
+    assert finding.status == "ok"
+    assert "make up" in finding.what
+
+
+@pytest.mark.parametrize(
+    ("told", "status", "words"),
+    [
+        ({"Health": "unhealthy"}, "broken", "it is unhealthy"),
+        ({"Health": "starting"}, "warning", "still starting"),
+        ({"State": "exited", "Health": "", "ExitCode": 137}, "broken", "exit code 137"),
+        ({"State": "restarting", "Health": ""}, "broken", "restarting"),
+    ],
+)
+def test_a_service_that_is_not_well_is_told_with_where_it_says_why(
+    docker: FakeDocker, tmp_path: Path, told: dict[str, Any], status: str, words: str
+) -> None:
+    docker.tell_containers(*(one | (told if one["Service"] == "mlflow" else {}) for one in WELL))
+
+    finding = of(found(tmp_path), "mlflow")
+
+    assert finding.status == status
+    assert words in finding.what
+    assert "docker compose logs --tail 50 mlflow" in finding.mend
+
+
+def test_a_service_without_a_container_is_told(docker: FakeDocker, tmp_path: Path) -> None:
+    docker.tell_containers(*(one for one in WELL if one["Service"] != "minio"))
+
+    assert of(found(tmp_path), "minio").status == "broken"
+
+
+def test_a_docker_that_does_not_answer_keeps_nothing_else_from_working(docker: FakeDocker, tmp_path: Path) -> None:
+    docker.fail("ps", "Cannot connect to the Docker daemon at unix:///var/run/docker.sock")
+
+    (finding,) = found(tmp_path)
+
+    assert finding.status == "warning"
+    assert "start it" in finding.what
+
+
+def test_elsewhere_nothing_is_said_of_it(docker: FakeDocker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    docker.tell_containers(*WELL)
+    monkeypatch.chdir(tmp_path)
+
+    assert found(tmp_path) == []
+
+
+def test_what_fires_is_told_with_its_section_of_the_documentation(docker: FakeDocker, tmp_path: Path) -> None:
+    annotations = {"summary": "MLflow does not answer.", "runbook": "docs/operations.md#mlflowdown"}
+    alerts = [
+        {"labels": {"alertname": "Watchdog", "severity": "none"}, "annotations": {}, "state": "firing"},
+        {"labels": {"alertname": "MlflowDown", "severity": "critical"}, "annotations": annotations, "state": "firing"},
+        {"labels": {"alertname": "DiskFull", "severity": "warning"}, "annotations": annotations, "state": "pending"},
+    ]
+    with stub_api(lambda _asked: Answer({"status": "success", "data": {"alerts": alerts}})) as stub:
+        port = int(stub.url.rpartition(":")[2])
+        publisher = {"TargetPort": 9090, "PublishedPort": port}
+        docker.tell_containers(*WELL, {"Service": "prometheus", "Publishers": [publisher]})
+
+        findings = found(tmp_path)
+
+    finding = of(findings, "MlflowDown")
+    assert (finding.status, finding.what) == ("broken", "MLflow does not answer.")
+    assert finding.mend == "see docs/operations.md#mlflowdown"
+    assert not {"Watchdog", "DiskFull", "alerts"} & {one.check for one in findings}
+
+
+def test_a_port_that_the_stack_holds_is_not_taken_by_a_stranger(docker: FakeDocker, tmp_path: Path) -> None:
+    with stub_api(lambda _asked: Answer({"service": "slipway"})) as stub:
+        port = int(stub.url.rpartition(":")[2])
+        docker.tell_containers({"Service": "api", "Publishers": [{"TargetPort": 8000, "PublishedPort": port}]})
+
+        api, _ = check_ports(read_subject({"home": tmp_path, "port": port, "mlflow_port": free_port()}))
+
+    assert api == Finding("API port", "ok", f"{port} is held by api of the compose stack")
