@@ -50,6 +50,7 @@ def test_a_stack_that_is_not_started_is_no_fault(docker: FakeDocker, tmp_path: P
         ({"Health": "unhealthy"}, "broken", "it is unhealthy"),
         ({"Health": "starting"}, "warning", "still starting"),
         ({"State": "exited", "Health": "", "ExitCode": 137}, "broken", "exit code 137"),
+        ({"State": "exited", "Health": "", "ExitCode": 0}, "broken", "has ended"),
         ({"State": "restarting", "Health": ""}, "broken", "restarting"),
     ],
 )

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from slipway_cli.compose.docker import ComposeProject
 
+# They end; everything else is to run.
+JOBS = frozenset({"secrets", "init", "trainer"})
+
 
 @dataclass(frozen=True)
 class Container:
@@ -27,7 +30,7 @@ class Container:
     @property
     def is_done(self) -> bool:
         """Whether it is a job that ended well."""
-        return self.state == "exited" and self.exit_code == 0
+        return self.service in JOBS and self.state == "exited" and self.exit_code == 0
 
     @property
     def is_well(self) -> bool:

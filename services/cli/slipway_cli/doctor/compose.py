@@ -47,7 +47,7 @@ def _ill(container: Container) -> Finding:
         find = warning if container.health == "starting" else broken
         return find(service, what, logs)
     if container.state == "exited":
-        return broken(service, f"it ended with exit code {container.exit_code}", f"{logs}; {START}")
+        return broken(service, f"it has ended, with exit code {container.exit_code}", f"{logs}; {START}")
     return broken(service, f"it is {container.state}", logs)
 
 
