@@ -58,7 +58,7 @@ def test_its_memory_is_limited(name: str, service: dict[str, Any]) -> None:
 def test_only_the_api_listens_beyond_loopback(name: str, service: dict[str, Any]) -> None:
     published = service.get("ports", [])
 
-    assert all(re.search(r"\$\{SLIPWAY_(?:[A-Z_]+_)?PORT:-\d+\}:\d+$", port) for port in published)
+    assert all(re.search(r":\$\{SLIPWAY_(?:[A-Z_]+_)?PORT:-\d+\}:\d+$", port) for port in published)
     assert name in PUBLIC or all(port.startswith("127.0.0.1:") for port in published)
 
 
@@ -76,6 +76,7 @@ def test_it_sees_no_secret_but_its_own(name: str, service: dict[str, Any]) -> No
 @EVERY
 def test_it_waits_for_a_job_or_a_server_to_be_done_or_well(name: str, service: dict[str, Any]) -> None:
     for other, how in service.get("depends_on", {}).items():
+        assert how.get("restart", False) is (other == "secrets"), (name, other)
         expected = {"service_completed_successfully"} if other in JOBS else {"service_healthy", "service_started"}
         assert how["condition"] in expected, (name, other)
 
@@ -107,4 +108,4 @@ def test_the_stack_can_be_told_all_about_whom_to_tell_of_alerts() -> None:
 def test_a_password_in_the_file_would_be_seen() -> None:
     text = COMPOSE_FILE.read_text(encoding="utf-8")
 
-    assert re.findall(r"(?im)^\s*\w*(?:password|secret|key|token)\w*:[ \t]+(?!/run/slipway/|\{|\$\{)\S+", text) == []
+    assert re.findall(r"(?im)^\s*\w*(?:password|secret|key|token)\w*:[ \t]+(?!/run/slipway/|\{|\$\{|\*made$)\S+", text) == []

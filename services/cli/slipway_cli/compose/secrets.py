@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from slipway_cli.errors import StackError
 from slipway_cli.secret_files import write_secret
-from slipway_core.policy import new_key, new_password
+from slipway_core.policy import new_key, new_password, why_key_is_unsafe, why_password_is_unsafe
 
 KEPT = "kept"
 READABLE_FILE, READABLE_FOLDER = 0o444, 0o755
@@ -22,21 +22,27 @@ class Secret(NamedTuple):
     Attributes:
         variable: what a person sets it by; None for what only services tell each other.
         make: a random one.
+        why_refused: from one that is given to what is wrong with it, as the end of a sentence; None if nothing is.
     """
 
     variable: str | None
     make: Callable[[], str]
+    why_refused: Callable[[str], str | None] = lambda _: None
+
+
+def _why_short(least: int) -> Callable[[str], str | None]:
+    return lambda value: f"is shorter than {least} characters" if len(value) < least else None
 
 
 SECRETS: Mapping[str, Secret] = {
-    "secret-key": Secret("SECRET_KEY", new_key),
-    "admin-password": Secret("SLIPWAY_ADMIN_PASSWORD", new_password),
+    "secret-key": Secret("SECRET_KEY", new_key, why_key_is_unsafe),
+    "admin-password": Secret("SLIPWAY_ADMIN_PASSWORD", new_password, lambda value: why_password_is_unsafe(value, "")),
     "postgres-password": Secret("POSTGRES_PASSWORD", new_password),
     "slipway-password": Secret(None, new_password),
     "mlflow-password": Secret(None, new_password),
     "monitor-password": Secret(None, new_password),
-    "s3-access-key": Secret("MINIO_ROOT_USER", lambda: "slipway"),
-    "s3-secret-key": Secret("MINIO_ROOT_PASSWORD", new_key),
+    "s3-access-key": Secret("MINIO_ROOT_USER", lambda: "slipway", _why_short(3)),
+    "s3-secret-key": Secret("MINIO_ROOT_PASSWORD", new_key, _why_short(8)),
     "grafana-password": Secret("GRAFANA_ADMIN_PASSWORD", new_password),
 }
 
@@ -49,8 +55,12 @@ def keep(folder: Path, given: Mapping[str, str]) -> dict[str, str]:
         given: the environment; an empty variable gives nothing.
 
     Raises:
-        StackError: the volume cannot be read or written.
+        StackError: a given one is refused, and nothing of it kept; or the volume cannot be read or written.
     """
+    for secret in SECRETS.values():
+        value = given.get(secret.variable or "", "").strip()
+        if value and (why := secret.why_refused(value)):
+            raise StackError(f"{secret.variable} {why}; leave it out for a random one")
     kept = folder / KEPT
     try:
         kept.mkdir(mode=0o700, exist_ok=True)

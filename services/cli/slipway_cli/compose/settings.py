@@ -122,6 +122,7 @@ class InitSettings(RegistrySettings):
     database_url: SecretStr = Field(validation_alias="DATABASE_URL", description="Slipway's own database.")
     admin_username: str = Field(default="admin", description="The first administrator's name.")
     admin_password: SecretStr = Field(description="The first administrator's password, which is shown once.")
+    bind_address: str = Field(default="0.0.0.0", description="The host's address that the API's port is on.")  # noqa: S104
     port: int = Field(default=8000, description="The API's port on the host.")
     mlflow_port: int = Field(default=5000, description="MLflow's port on the host.")
     grafana_port: int = Field(default=3000, description="Grafana's port on the host.")

@@ -36,6 +36,25 @@ def test_a_given_secret_wins_over_the_kept_one_and_is_kept(tmp_path: Path) -> No
     assert keep(tmp_path, {"GRAFANA_ADMIN_PASSWORD": ""})["grafana-password"] == "given"
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "why"),
+    [
+        ("SECRET_KEY", "too-short", "SECRET_KEY is shorter than 32 bytes"),
+        ("SLIPWAY_ADMIN_PASSWORD", "short", "SLIPWAY_ADMIN_PASSWORD must have 8 to 128"),
+        ("MINIO_ROOT_PASSWORD", "short", "MINIO_ROOT_PASSWORD is shorter than 8"),
+    ],
+)
+def test_a_given_secret_that_somebody_would_refuse_is_not_kept(
+    tmp_path: Path, variable: str, value: str, why: str
+) -> None:
+    before = keep(tmp_path, {})
+
+    with pytest.raises(StackError, match=why):
+        keep(tmp_path, {variable: value, "GRAFANA_ADMIN_PASSWORD": "given"})
+
+    assert keep(tmp_path, {}) == before
+
+
 def test_what_is_kept_is_its_owners_alone(tmp_path: Path) -> None:
     keep(tmp_path, {})
 
