@@ -1,7 +1,9 @@
 """The entry point of `slipway-api` and `python -m slipway_api`."""
 
+import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from slipway_core.startup import quick_imports
 
@@ -22,5 +24,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     run(arguments)
 
 
+def program() -> NoReturn:
+    """Run the command as a process, which ends at once when it is done.
+
+    A thread may wait for a database that stands still, and Python would wait for the thread. By then everything that is
+    to be kept is written.
+    """
+    code: int | str | None = os.EX_OK
+    try:
+        main()
+    except SystemExit as end:
+        code = end.code
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code if isinstance(code, int) else os.EX_OK)
+
+
 if __name__ == "__main__":
-    main()
+    program()

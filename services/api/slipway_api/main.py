@@ -10,7 +10,7 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 from types import FrameType
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from slipway_api.account_snapshot import SignedSnapshotFile
 from slipway_api.accounts import Accounts, AccountStore
@@ -151,24 +151,6 @@ def _end(_number: int, _frame: FrameType | None) -> None:
     raise SystemExit(os.EX_OK)
 
 
-def _serve_and_leave(settings: ApiSettings, tokenless: frozenset[str]) -> NoReturn:
-    """Serve, and then end at once.
-
-    A thread may wait for a database that stands still, and Python would wait for the thread. By now everything that is
-    to be kept is written.
-    """
-    code: int | str | None = os.EX_OK
-    try:
-        serve(settings, tokenless)
-    except KeyboardInterrupt:
-        pass
-    except SystemExit as end:
-        code = end.code
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code if isinstance(code, int) else os.EX_OK)
-
-
 def sagemaker_variables(environ: Mapping[str, str]) -> dict[str, str]:
     """Return the variables that SageMaker's contract fixes, and a key for this service where none is given.
 
@@ -220,7 +202,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         elif command == "ship":  # without its options, which `__main__` hands over before it imports all of this
             ship(settings)
         else:
-            _serve_and_leave(settings, SAGEMAKER_PATHS if command == "sagemaker" else frozenset())
+            serve(settings, SAGEMAKER_PATHS if command == "sagemaker" else frozenset())
     except SlipwayError as error:
         print(f"Error: {error}", file=sys.stderr)
         raise SystemExit(1) from error
