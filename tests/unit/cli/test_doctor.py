@@ -183,7 +183,12 @@ def test_a_data_folder_of_another_protocol_is_a_warning(folder: Path, monkeypatc
     assert found.the("data folder").mend.startswith("write s3://bucket/prefix or the path of a folder; or `unset")
 
 
-def test_it_prints_a_line_for_each_finding_with_its_mend_and_a_summary(folder: Path, taken_port: int) -> None:
+def test_it_prints_a_line_for_each_finding_with_its_mend_and_a_summary(
+    folder: Path, taken_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Away from the compose file of where the tests stand.
+    monkeypatch.chdir(folder.parent)
+
     ended = run(main, "doctor", f"--home={folder}", f"--port={taken_port}", f"--mlflow-port={free_port()}")
 
     assert ended.exit_code == 1
