@@ -40,6 +40,7 @@ from support.training import Model, file_url
 pytestmark = pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType:UserWarning")
 
 NAME = "training-iris"
+COMMIT = "0d4a3e9b0d4a3e9b0d4a3e9b0d4a3e9b0d4a3e9b"
 EVENT_KEYS = {"action", "version", "from", "by", "at", "reason", "metrics", "data_version"}
 
 
@@ -90,6 +91,7 @@ def first(mlflow_url: str, registry: MlflowRegistry, client: MlflowClient) -> Ru
         mode="auto",
         open_registry=lambda: (Tracker(mlflow_url), registry),
         by="ada",
+        commit=COMMIT,
         reporter=reporter,
     )
     return Run(outcome, reporter.told, Model(NAME, Path(), registry, client))
@@ -121,6 +123,7 @@ def test_the_version_is_tagged_with_what_was_registered(first: Run, tmp_path: Pa
     assert json.loads(tags["slipway.metrics"]) == json.loads(manifest)["metrics"]
     assert tags["slipway.model_sha256"] == json.loads(manifest)["digests"][MODEL_FILE]
     assert tags["slipway.data_version"] == iris_dataset().version
+    assert tags["slipway.git_commit"] == json.loads(manifest)["git_commit"] == COMMIT
     assert first.model.verdict("1") == first.outcome.verdict
 
 

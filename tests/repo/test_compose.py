@@ -1,5 +1,6 @@
 """What holds for every service of the compose stack."""
 
+import json
 import re
 from typing import Any
 
@@ -10,9 +11,11 @@ from slipway_cli.compose.settings import AlertSettings
 from slipway_core.settings import variable_of
 from support.compose import COMPOSE_FILE, compose, services
 
-JOBS = {"secrets", "init", "trainer"}
+JOBS = {"check", "secrets", "init", "trainer"}
 # Reachable from other machines; everything else listens on loopback.
 PUBLIC = {"api"}
+# Their passwords are changed in the programs.
+SECRETS_IN_VOLUME = {"postgres", "postgres-exporter", "grafana"}
 # What the container itself fixes.
 FIXED = {"DATABASE_URL", "MLFLOW_TRACKING_URI", "SECRET_KEY", "SLIPWAY_ADMIN_PASSWORD"}
 OF_THE_IMAGE = {"SLIPWAY_CACHE_DIR", "SLIPWAY_HOST", "SLIPWAY_JOURNAL_DIR", "SLIPWAY_PORT"}
@@ -25,9 +28,8 @@ def test_it_has_as_few_rights_as_it_needs(name: str, service: dict[str, Any]) ->
     assert service["read_only"] is True, name
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
-    assert not {"privileged", "cap_add", "network_mode"} & service.keys() - (
-        {"network_mode"} if service.get("network_mode") == "none" else set()
-    )
+    assert not {"privileged", "cap_add"} & service.keys()
+    assert service.get("network_mode", "none") == "none"
 
 
 @EVERY
@@ -46,12 +48,21 @@ def test_a_server_says_how_it_is_and_a_job_does_not_come_back(name: str, service
         assert "healthcheck" not in service
     else:
         assert service["restart"] == "unless-stopped"
-        assert service["healthcheck"]["test"][0] == "CMD"
+        assert health_command(service)[:1] == ["CMD"]
+
+
+def health_command(service: dict[str, Any]) -> list[str]:
+    """Return how a service is asked how it is: the compose file says it, or the image that it builds."""
+    if "test" in service["healthcheck"]:
+        return list(service["healthcheck"]["test"])
+    dockerfile = (COMPOSE_FILE.parent / service["build"]["dockerfile"]).read_text(encoding="utf-8")
+    said = re.search(r"^HEALTHCHECK .*\\\n\s*(CMD) (\[.+\])$", dockerfile, re.MULTILINE)
+    return [] if said is None else [said[1], *json.loads(said[2])]
 
 
 @EVERY
 def test_its_memory_is_limited(name: str, service: dict[str, Any]) -> None:
-    assert "mem_limit" in service or name == "secrets"
+    assert "mem_limit" in service or name in {"check", "secrets"}
 
 
 @EVERY
@@ -76,7 +87,7 @@ def test_it_sees_no_secret_but_its_own(name: str, service: dict[str, Any]) -> No
 @EVERY
 def test_it_waits_for_a_job_or_a_server_to_be_done_or_well(name: str, service: dict[str, Any]) -> None:
     for other, how in service.get("depends_on", {}).items():
-        assert how.get("restart", False) is (other == "secrets"), (name, other)
+        assert how.get("restart", False) is (other == "secrets" and name not in SECRETS_IN_VOLUME), (name, other)
         expected = {"service_completed_successfully"} if other in JOBS else {"service_healthy", "service_started"}
         assert how["condition"] in expected, (name, other)
 
@@ -89,6 +100,18 @@ def test_every_volume_is_declared() -> None:
     }
 
     assert {volume for volume in mounted if not volume.startswith((".", "/"))} == set(compose()["volumes"])
+
+
+def test_the_first_job_looks_at_every_file_of_the_project_that_others_mount() -> None:
+    def mounted(service: dict[str, Any]) -> set[str]:
+        mounts = [mount for mount in service.get("volumes", []) if isinstance(mount, str)]
+        return {mount.partition(":")[0] for mount in mounts if mount.startswith("./")}
+
+    looked_at = tuple(mounted(services()["check"]))
+    # A folder of data may be empty, and large; the trainer says what it cannot read of it.
+    needed = set().union(*(mounted(service) for service in services().values())) - {"./data"}
+
+    assert [path for path in needed if not path.startswith(looked_at)] == []
 
 
 def test_the_api_can_be_told_all_that_it_reads() -> None:
@@ -109,4 +132,4 @@ def test_a_password_in_the_file_would_be_seen() -> None:
     text = COMPOSE_FILE.read_text(encoding="utf-8")
 
     named = r"(?im)^\s*\w*(?:password|secret|key|token)\w*:[ \t]+"
-    assert re.findall(named + r"(?!/run/slipway/|\{|\$\{|\*made$)\S+", text) == []
+    assert re.findall(named + r"(?!/run/slipway/|\{|\$\{|\*(?:made|done)$)\S+", text) == []

@@ -34,6 +34,7 @@ VARIABLES = frozenset(
         "SLIPWAY_DATA_DIR",
         "SLIPWAY_DEFAULT_MODEL",
         "SLIPWAY_ENV",
+        "SLIPWAY_GIT_COMMIT",
         "SLIPWAY_GRAFANA_PORT",
         "SLIPWAY_HOME",
         "SLIPWAY_HOST",

@@ -80,6 +80,7 @@ def run_pipeline(
     mode: PromoteMode,
     open_registry: Callable[[], tuple[Tracker, Registry]],
     by: str,
+    commit: str | None,
     reporter: Reporter,
 ) -> Outcome:
     """Run extract → validate → train → evaluate → register → promote, and draw the plots after that.
@@ -92,6 +93,7 @@ def run_pipeline(
         open_registry: called once everything is evaluated, so that training need not wait for a server that is
             still starting.
         by: who trains, for the runs and the promotion's history.
+        commit: what git calls the code that trains, for the lineage; None where that is not known.
         reporter: is told a sentence as each step ends.
 
     Raises:
@@ -144,6 +146,7 @@ def run_pipeline(
             tracker=tracker,
             registry=registry,
             by=by,
+            commit=commit,
         )
     version = registered.version
     reporter.tell("register", f"version {version.version} of {recipe.name}")

@@ -12,6 +12,9 @@ class TrainerSettings(RegistrySettings):
         default="data",
         description="Where recipes look for data before they download it: a folder, or s3://bucket/prefix.",
     )
+    git_commit: str | None = Field(
+        default=None, description="The commit of the code, where that is not a checkout; images of the stack have it."
+    )
     mlflow_public_url: str | None = Field(
         default=None,
         pattern=r"^https?://",

@@ -41,7 +41,7 @@ def test_on_a_fresh_machine_nothing_is_broken_and_nothing_is_made(folder: Path) 
     found = diagnose(folder)
 
     assert (found.exit_code, found.broken) == (0, [])
-    assert found.the("registry").what.startswith("skipped: MLFLOW_TRACKING_URI is not set and the stack does not run")
+    assert found.the("registry").what.startswith("skipped: MLFLOW_TRACKING_URI is not set and no stack runs")
     assert not folder.exists()
 
 

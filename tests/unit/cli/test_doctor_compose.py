@@ -8,6 +8,7 @@ import pytest
 from slipway_cli.doctor.compose import check_compose
 from slipway_cli.doctor.findings import Finding
 from slipway_cli.doctor.ports import check_ports
+from slipway_cli.doctor.registry import check_registry
 from slipway_cli.doctor.subject import read_subject
 from support.docker import STACK, FakeDocker, fake_docker
 from support.servers import free_port
@@ -66,10 +67,56 @@ def test_a_service_that_is_not_well_is_told_with_where_it_says_why(
     assert "docker compose logs --tail 50 mlflow" in finding.mend
 
 
+def test_services_that_wait_are_told_together_after_what_they_wait_for(docker: FakeDocker, tmp_path: Path) -> None:
+    waits = {"State": "created", "Health": ""}
+    failed = INIT | {"Service": "secrets", "ExitCode": 1}
+    docker.tell_containers(INIT, *({"Service": one} | waits for one in STACK), failed)
+
+    secrets, others = found(tmp_path)
+
+    assert (secrets.check, secrets.status) == ("secrets", "broken")
+    assert (others.status, others.what.partition(":")[0]) == ("broken", "api, minio, mlflow, postgres")
+
+
 def test_a_service_without_a_container_is_told(docker: FakeDocker, tmp_path: Path) -> None:
     docker.tell_containers(*(one for one in WELL if one["Service"] != "minio"))
 
     assert of(found(tmp_path), "minio").status == "broken"
+
+
+COMPOSE_FILE = """
+services:
+  api:
+    ports: ["${SLIPWAY_PORT:-8000}:8000"]
+    environment:
+      SLIPWAY_LOG_LEVEL:
+      DATABASE_URL_FILE: /run/slipway/database-url
+  grafana:
+    image: ${GRAFANA_IMAGE:-grafana/grafana:13.1.1}
+"""
+
+
+@pytest.mark.parametrize(
+    ("lines", "status", "what", "mend"),
+    [
+        ("SLIPWAY_PORT=8080\nSLIPWAY_LOG_LEVEL=debug\n", "ok", "reads every variable", ""),
+        ("# GRAFANA_IMAG=x\nexport SLIPWAY_PORT=8080\nCOMPOSE_PROFILES=train", "ok", "reads every variable", ""),
+        ("GRAFANA_IMAG=x", "warning", "it sets GRAFANA_IMAG, which nothing reads", "rename it to GRAFANA_IMAGE, "),
+        ("DATABASE_URL_FILE=x", "warning", "it sets DATABASE_URL_FILE", "take the line out"),
+        ("DATABASE_URL=sqlite:///x", "ok", "does not read DATABASE_URL, which Slipway without Docker does", ""),
+    ],
+)
+def test_what_the_env_file_sets_and_nothing_reads_is_told(
+    docker: FakeDocker, tmp_path: Path, lines: str, status: str, what: str, mend: str
+) -> None:
+    (docker.project / "docker-compose.yml").write_text(COMPOSE_FILE)
+    (docker.project / ".env").write_text(lines)
+
+    finding = of(found(tmp_path), ".env")
+
+    assert finding.status == status
+    assert what in finding.what
+    assert finding.mend.startswith(mend)
 
 
 def test_a_docker_that_does_not_answer_keeps_nothing_else_from_working(docker: FakeDocker, tmp_path: Path) -> None:
@@ -106,6 +153,16 @@ def test_what_fires_is_told_with_its_section_of_the_documentation(docker: FakeDo
     assert (finding.status, finding.what) == ("broken", "MLflow does not answer.")
     assert finding.mend == "see docs/operations.md#mlflowdown"
     assert not {"Watchdog", "DiskFull", "alerts"} & {one.check for one in findings}
+
+
+def test_the_registry_of_the_stack_is_looked_at_where_no_other_is_named(docker: FakeDocker, tmp_path: Path) -> None:
+    with stub_api(lambda _asked: Answer({"service": "slipway"})) as stub:
+        port = int(stub.url.rpartition(":")[2])
+        docker.tell_containers({"Service": "mlflow", "Publishers": [{"TargetPort": 5000, "PublishedPort": port}]})
+
+        findings = list(check_registry(read_subject({"home": tmp_path / "home"})))
+
+    assert of(findings, "registry").what.startswith(f"at http://127.0.0.1:{port}, ")
 
 
 def test_a_port_that_the_stack_holds_is_not_taken_by_a_stranger(docker: FakeDocker, tmp_path: Path) -> None:

@@ -103,6 +103,7 @@ class Training:
             mode=mode,
             open_registry=self._open,
             by="ada",
+            commit=None,
             reporter=self.reporter,
         )
 

@@ -5,14 +5,17 @@ import os
 import sys
 from pathlib import Path
 
+from slipway_cli.compose.mounts import require_readable
 from slipway_core.errors import SlipwayError
-from slipway_core.settings import load_settings
+from slipway_core.settings import load_settings, refuse_unknown_variables
 
 
 def main() -> None:
     """Run a job; an error of ours is one sentence on standard error and exit code 1."""
     parser = argparse.ArgumentParser(prog="python -m slipway_cli.compose", description="The compose stack's jobs.")
     jobs = parser.add_subparsers(dest="job", required=True)
+    checking = jobs.add_parser("check", help="Refuse misspelt variables, and files that containers may not read.")
+    checking.add_argument("project", type=Path)
     keeping = jobs.add_parser("secrets", help="Make the secrets that are missing, and give each service its own.")
     keeping.add_argument("folder", type=Path)
     preparing = jobs.add_parser("init", help="Make tables, buckets and a first model.")
@@ -23,7 +26,10 @@ def main() -> None:
         moving.add_argument("location", nargs="+", help="A bucket, or bucket/prefix.")
     options = parser.parse_args()
     try:
-        if options.job == "secrets":
+        if options.job == "check":
+            refuse_unknown_variables(os.environ)
+            require_readable(options.project)
+        elif options.job == "secrets":
             _share_secrets(options.folder)
         elif options.job == "init":
             _prepare(options.bucket, options.recipe)

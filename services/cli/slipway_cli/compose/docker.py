@@ -86,10 +86,14 @@ class Call:
 
 
 class ComposeProject:
-    """The stack of docker compose, as its folder tells."""
+    """The stack of docker compose, as its folder tells.
+
+    Attributes:
+        folder: where its compose file is.
+    """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
 
     def call(self, *arguments: str) -> str:
         """Run `docker compose` and return what it printed.
@@ -100,7 +104,7 @@ class ComposeProject:
         try:
             ended = subprocess.run(  # noqa: S603  # docker, its arguments one by one
                 _command(arguments),
-                cwd=self._folder,
+                cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 check=False,
@@ -123,7 +127,7 @@ class ComposeProject:
             try:
                 process = subprocess.Popen(  # noqa: S603  # as above
                     _command(arguments),
-                    cwd=self._folder,
+                    cwd=self.folder,
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=said,

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from slipway_cli.addresses import reachable_url
 from slipway_cli.compose.settings import InitSettings
 from slipway_cli.errors import StackError
 from slipway_core.database import connect
@@ -18,6 +19,8 @@ from slipway_core.storage.s3 import S3Storage
 REGISTRY_SECONDS = 180.0
 POLL_SECONDS = 0.5
 
+# Where all but the API is published on the host.
+LOOPBACK = "127.0.0.1"
 SHOW_GRAFANA = "docker compose exec grafana cat /run/slipway/grafana-password"
 SHOW_S3 = "docker compose exec mlflow cat /run/slipway/aws-credentials"
 
@@ -85,14 +88,17 @@ def summary(settings: InitSettings, *, is_first: bool) -> str:
         else "that of the first start, or the one that it was changed to"
     )
     lines = {
-        "API": (settings.port, "/docs", f"{settings.admin_username}, password: {api_password}"),
-        "MLflow": (settings.mlflow_port, "", ""),
-        "Grafana": (settings.grafana_port, "", f"admin, password: {SHOW_GRAFANA}"),
-        "Prometheus": (settings.prometheus_port, "", ""),
-        "Alertmanager": (settings.alertmanager_port, "", ""),
-        "MinIO": (settings.minio_console_port, "", f"S3 at port {settings.minio_port}; keys: {SHOW_S3}"),
+        "API": (
+            f"{reachable_url(settings.bind_address, settings.port)}/docs",
+            f"{settings.admin_username}, password: {api_password}",
+        ),
+        "MLflow": (reachable_url(LOOPBACK, settings.mlflow_port), ""),
+        "Grafana": (reachable_url(LOOPBACK, settings.grafana_port), f"admin, password: {SHOW_GRAFANA}"),
+        "Prometheus": (reachable_url(LOOPBACK, settings.prometheus_port), ""),
+        "Alertmanager": (reachable_url(LOOPBACK, settings.alertmanager_port), ""),
+        "MinIO": (
+            reachable_url(LOOPBACK, settings.minio_console_port),
+            f"S3 at port {settings.minio_port}; keys: {SHOW_S3}",
+        ),
     }
-    return "\n".join(
-        f"{name:<13} {f'http://localhost:{port}{path}':<28} {more}".rstrip()
-        for name, (port, path, more) in lines.items()
-    )
+    return "\n".join(f"{name:<13} {url:<28} {more}".rstrip() for name, (url, more) in lines.items())

@@ -1,6 +1,7 @@
 """What the one-shot jobs of the compose stack can be told by environment variables."""
 
 import re
+from email.utils import getaddresses
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
@@ -24,6 +25,19 @@ def _address(value: str) -> str:
     return value
 
 
+def _mailboxes(value: str) -> str:
+    _plain(value)
+    if not all(re.fullmatch(r"[^@\s]+@[^@\s]+", mailbox) for _, mailbox in getaddresses([value])):
+        raise ValueError("write e-mail addresses as ops@example.com, several separated by commas")
+    return value
+
+
+def _mailbox(value: str) -> str:
+    if len(getaddresses([value])) != 1:
+        raise ValueError("it must be one e-mail address, such as slipway@example.com")
+    return _mailboxes(value)
+
+
 def _url(value: SecretStr) -> SecretStr:
     if not re.match(r"https?://[^\s/]", value.get_secret_value()):
         raise ValueError("it must be an address that begins with https:// or http://")
@@ -42,8 +56,12 @@ class AlertSettings(ServiceSettings):
         {"alert_smtp_password", "alert_slack_url", "alert_webhook_url", "alert_heartbeat_url"}
     )
 
-    alert_email_to: Plain | None = Field(default=None, description="Who gets e-mail; addresses separated by commas.")
-    alert_email_from: Plain | None = Field(default=None, description="Whom it comes from: one address.")
+    alert_email_to: Annotated[str, AfterValidator(_mailboxes)] | None = Field(
+        default=None, description="Who gets e-mail; addresses separated by commas."
+    )
+    alert_email_from: Annotated[str, AfterValidator(_mailbox)] | None = Field(
+        default=None, description="Whom it comes from: one address."
+    )
     alert_smtp_host: Annotated[str, AfterValidator(_address)] | None = Field(
         default=None, description="The mail server that takes it, as host:port."
     )

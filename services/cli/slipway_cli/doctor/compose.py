@@ -1,6 +1,9 @@
 """The compose stack: its containers, and the alerts that fire."""
 
+import difflib
+import re
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -10,8 +13,16 @@ from slipway_cli.doctor.answers import json_object, open_client
 from slipway_cli.doctor.findings import Finding, broken, ok, warning
 from slipway_cli.doctor.subject import Subject
 from slipway_cli.errors import StackError
+from slipway_core.variables import UNPREFIXED, VARIABLES
 
 PROMETHEUS_PORT = 9090
+# A container that was made and not started.
+WAITING = "created"
+ENV_FILE = ".env"
+ASSIGNED = r"\s*(?:export\s+)?([A-Za-z_]\w*)\s*="
+# What a compose file takes from the environment: ${NAME…}, and a name without a value.
+TAKEN = r"\$\{([A-Z][A-Z0-9_]*)|(?m:^ +([A-Z][A-Z0-9_]*):$)"
+OF_DOCKER = ("COMPOSE_", "DOCKER_", "BUILDKIT_", "BUILDX_")
 START = "`docker compose up --detach` starts what is missing"
 
 
@@ -19,6 +30,7 @@ def check_compose(subject: Subject) -> Iterator[Finding]:
     """Look at the stack whose compose file lies here, if Docker is installed."""
     if subject.compose_project is None:
         return
+    yield from _check_env_file(subject.compose_project.folder)
     try:
         found = subject.compose_containers
         wanted = set(subject.compose_project.call("config", "--services").split()) if found else set()
@@ -29,14 +41,42 @@ def check_compose(subject: Subject) -> Iterator[Finding]:
         yield ok("containers", "the compose stack is not started here; `make up` starts it")
         return
     ill = [container for container in found if not container.is_well]
+    waiting = [container.service for container in ill if container.state == WAITING]
     for container in ill:
-        yield _ill(container)
+        if container.state != WAITING:
+            yield _ill(container)
+    if waiting:
+        yield broken("containers", f"{', '.join(waiting)}: not started, as they wait for others", START)
     for service in sorted(wanted - {container.service for container in found}):
         yield broken(service, "it has no container", START)
     if not ill:
         count = sum(container.state == "running" for container in found)
         yield ok("containers", f"{count} services run and are well")
     yield from _alerts(found)
+
+
+def _check_env_file(folder: Path) -> Iterator[Finding]:
+    """Find names in `.env` that nothing reads; a misspelt one with our prefix ends the start of the stack, too."""
+    try:
+        lines = (folder / ENV_FILE).read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return
+    except (OSError, UnicodeDecodeError):
+        yield broken(ENV_FILE, "it cannot be read", f"let this account read {ENV_FILE}, and write it in UTF-8")
+        return
+    named = {match[1] for line in lines if (match := re.match(ASSIGNED, line))}
+    texts = (path.read_text(encoding="utf-8", errors="replace") for path in folder.glob("*compose*.y*ml"))
+    taken = {name for text in texts for names in re.findall(TAKEN, text) for name in names if name}
+    ours = VARIABLES | UNPREFIXED
+    unknown = sorted(name for name in named - taken - ours if not name.startswith(OF_DOCKER))
+    for name in unknown:
+        near = difflib.get_close_matches(name, taken, n=1)
+        rename = f"rename it to {near[0]}, or " if near else ""
+        yield warning(ENV_FILE, f"it sets {name}, which nothing reads", f"{rename}take the line out")
+    if without := sorted((named & ours) - taken):
+        yield ok(ENV_FILE, f"the stack does not read {', '.join(without)}, which Slipway without Docker does")
+    elif named and not unknown:
+        yield ok(ENV_FILE, "the stack reads every variable that it sets")
 
 
 def _ill(container: Container) -> Finding:

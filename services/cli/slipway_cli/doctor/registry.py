@@ -30,8 +30,8 @@ NOT_MLFLOW: dict[Kind, str] = {
 
 def check_registry(subject: Subject) -> Iterator[Finding]:
     """Look at the server, and if it can be used, at its artifact store and its models."""
-    if not subject.settings.mlflow_tracking_uri and not subject.stack_runs:
-        yield ok(CHECK, "skipped: MLFLOW_TRACKING_URI is not set and the stack does not run; `slipway up` starts it")
+    if not (subject.settings.mlflow_tracking_uri or subject.stack_runs or subject.compose_mlflow_url):
+        yield ok(CHECK, "skipped: MLFLOW_TRACKING_URI is not set and no stack runs; `slipway up` starts one")
         return
     uri = subject.tracking_uri
     shown = _without_credentials(uri)
@@ -64,7 +64,8 @@ def check_registry(subject: Subject) -> Iterator[Finding]:
             yield refused
             return
         yield ok(CHECK, f"MLflow answers at {shown}")
-        where = where_artifacts_are(subject) if subject.is_embedded else WHERE_OF_ONES_OWN
+        is_embedded = subject.is_embedded and subject.compose_mlflow_url is None
+        where = where_artifacts_are(subject) if is_embedded else WHERE_OF_ONES_OWN
         yield from guarded("artifact store", lambda _: check_artifacts(client, where), subject)
     yield from guarded("models", check_models, subject)
 
@@ -91,7 +92,9 @@ def _unreachable(subject: Subject, shown: str, error: httpx.HTTPError) -> Findin
         mend = f"correct the host in MLFLOW_TRACKING_URI; `getent hosts {host}` shows what it resolves to"
     elif any(isinstance(cause, ConnectionRefusedError) for cause in causes):
         what = f"nothing listens at {shown}"
-        if subject.is_embedded and subject.stack_runs:
+        if subject.compose_mlflow_url is not None:
+            mend = "`docker compose logs --tail 50 mlflow` says why"
+        elif subject.is_embedded and subject.stack_runs:
             mend = f"wait a moment if `slipway up` was started just now; else see {subject.home.logs / 'mlflow.log'}"
         elif subject.is_at_embedded_address:
             mend = "start it with `slipway up`, or set MLFLOW_TRACKING_URI to the address of your server"

@@ -17,6 +17,9 @@ from slipway_cli.errors import StackError
 from slipway_cli.settings import DoctorSettings
 from slipway_core.settings import variable_of
 
+# MLflow's, in its container.
+MLFLOW_PORT = 5000
+
 
 @dataclass(frozen=True)
 class Subject:
@@ -56,6 +59,21 @@ class Subject:
         """
         return () if self.compose_project is None else containers(self.compose_project)
 
+    @cached_property
+    def compose_mlflow_url(self) -> str | None:
+        """The address of the compose stack's MLflow, where that is the one to look at.
+
+        It is where no other is set, and `slipway up` does not run.
+        """
+        if self.settings.mlflow_tracking_uri or self.stack_runs:
+            return None
+        try:
+            found = self.compose_containers
+        except StackError:
+            return None
+        port = next((one.ports.get(MLFLOW_PORT) for one in found if one.service == "mlflow"), None)
+        return None if port is None else f"http://127.0.0.1:{port}"
+
     @property
     def embedded_mlflow_url(self) -> str:
         """The address of the embedded stack's MLflow."""
@@ -68,13 +86,13 @@ class Subject:
 
     @property
     def tracking_uri(self) -> str:
-        """The MLflow server to look at: the one that is set, else that of the embedded stack."""
-        return (self.settings.mlflow_tracking_uri or self.embedded_mlflow_url).strip().rstrip("/")
+        """The MLflow server to look at: the one that is set, else that of the stack that runs."""
+        return self.compose_mlflow_url or self._configured_uri
 
     @property
     def is_at_embedded_address(self) -> bool:
         """Whether the MLflow server is where `slipway up` would start its own."""
-        return self.tracking_uri in {self.embedded_mlflow_url, f"http://localhost:{self.settings.mlflow_port}"}
+        return self._configured_uri in {self.embedded_mlflow_url, f"http://localhost:{self.settings.mlflow_port}"}
 
     @property
     def is_embedded(self) -> bool:
@@ -84,6 +102,10 @@ class Subject:
         listen.
         """
         return self.is_at_embedded_address and (not self.settings.mlflow_tracking_uri or self.stack_runs)
+
+    @property
+    def _configured_uri(self) -> str:
+        return (self.settings.mlflow_tracking_uri or self.embedded_mlflow_url).strip().rstrip("/")
 
 
 def read_subject(options: Mapping[str, Any]) -> Subject:

@@ -11,7 +11,7 @@ from slipway_core.registry import ModelVersion, Registry
 from slipway_core.registry.fetching import fetch_bundle
 from slipway_core.registry.promotion import DATA_VERSION_TAG
 from slipway_trainer.bundling import write_bundle
-from slipway_trainer.lineage import git_commit, library_versions
+from slipway_trainer.lineage import library_versions
 from slipway_trainer.recipes import Recipe
 from slipway_trainer.steps.evaluate import Evaluation
 from slipway_trainer.steps.extract import Dataset
@@ -44,16 +44,17 @@ def register(
     tracker: Tracker,
     registry: Registry,
     by: str,
+    commit: str | None,
 ) -> Registered:
     """Log a run for each candidate and register the best one's bundle as a new version.
 
-    `started_at` is when the training began, in seconds since the epoch; `by` is who trains.
+    `started_at` is when the training began, in seconds since the epoch; `by` is who trains, and
+    `commit` what git calls the code.
 
     Raises:
         RegistryError: the server refused or failed.
         BundleError: what was read back is not what was written.
     """
-    commit = git_commit()
     tags = {
         RECIPE_TAG: recipe.name,
         DATA_VERSION_TAG: table.data_version,

@@ -23,7 +23,11 @@ def test_the_first_password_is_shown_at_the_first_start_alone() -> None:
     ("name", "port"), [("port", 8001), ("mlflow_port", 5001), ("grafana_port", 3001), ("minio_console_port", 9011)]
 )
 def test_the_addresses_have_the_ports_that_were_asked_for(name: str, port: int) -> None:
-    assert f"http://localhost:{port}" in summary(settings(**{name: port}), is_first=False)
+    assert f"http://127.0.0.1:{port}" in summary(settings(**{name: port}), is_first=False)
+
+
+def test_the_api_is_where_it_was_told_to_listen() -> None:
+    assert "http://192.0.2.7:8000/docs" in summary(settings(bind_address="192.0.2.7"), is_first=False)
 
 
 def test_it_is_a_line_a_service() -> None:

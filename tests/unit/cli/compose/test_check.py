@@ -1,0 +1,82 @@
+"""What the stack's first job refuses, before anything starts."""
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from slipway_cli.compose.__main__ import main
+from slipway_cli.compose.mounts import require_readable
+from slipway_cli.errors import StackError
+
+NOBODY = 65534
+
+
+@contextmanager
+def another_account() -> Iterator[None]:
+    """Be nobody for a block, where we are root, who may read everything."""
+    own = os.geteuid()
+    if own == 0:
+        os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(own)
+
+
+@pytest.fixture
+def project() -> Iterator[Path]:
+    """A folder that every account reaches, which pytest's own is not."""
+    with tempfile.TemporaryDirectory() as name:
+        project = Path(name)
+        project.chmod(0o755)
+        (project / "monitoring").mkdir(mode=0o755)
+        (project / "monitoring" / "rules.yml").write_text("groups: []")
+        (project / "monitoring" / "rules.yml").chmod(0o644)
+        yield project
+
+
+def test_files_that_every_account_may_read_are_fine(project: Path) -> None:
+    with another_account():
+        require_readable(project)
+
+    assert (project / "monitoring" / "rules.yml").read_text() == "groups: []"
+
+
+@pytest.mark.parametrize(("path", "mode"), [("monitoring/rules.yml", 0o200), ("monitoring", 0o300)])
+def test_one_that_they_may_not_is_named_with_how_to_let_them(project: Path, path: str, mode: int) -> None:
+    (project / path).chmod(mode)
+
+    try:
+        with another_account(), pytest.raises(StackError) as refused:
+            require_readable(project)
+    finally:
+        (project / path).chmod(0o700)
+
+    assert str(refused.value).startswith(f"the containers may not read {path}: ")
+    assert "chmod -R o+rX" in str(refused.value)
+
+
+def test_the_job_that_looks_first_refuses_a_misspelt_variable(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SLIPWAY_REGISTRAION", "closed")
+    monkeypatch.setattr(sys, "argv", ["compose", "check", str(project)])
+
+    with pytest.raises(SystemExit) as ended:
+        main()
+
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == (
+        "Error: SLIPWAY_REGISTRAION is not a setting of Slipway; did you mean SLIPWAY_REGISTRATION?\n"
+    )
+
+
+def test_the_job_that_looks_first_agrees_with_what_is_in_order(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["compose", "check", str(project)])
+
+    assert main() is None  # type: ignore[func-returns-value]
