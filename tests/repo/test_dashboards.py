@@ -125,6 +125,20 @@ def test_each_query_has_a_name_and_asks_for_series_that_exist(panel: dict[str, A
         assert target["datasource"]["uid"] == "prometheus"
 
 
+def test_panels_that_ask_the_same_say_the_same_on_every_dashboard() -> None:
+    said: dict[tuple[str, ...], list[tuple[object, ...]]] = {}
+    for dashboard in dashboards().values():
+        for panel in panels_of(dashboard):
+            defaults = panel["fieldConfig"]["defaults"]
+            asked = tuple(target["expr"] for target in panel["targets"])
+            words = (panel["title"], panel["description"], defaults["unit"], defaults["noValue"])
+            said.setdefault(asked, []).append((*words, defaults["thresholds"], defaults["mappings"]))
+    shared = [panels for panels in said.values() if len(panels) > 1]
+
+    assert shared
+    assert [panels for panels in shared if any(panel != panels[0] for panel in panels)] == []
+
+
 def test_a_dashboard_that_asks_by_model_lets_one_choose_and_takes_all_by_default() -> None:
     for name, dashboard in dashboards().items():
         asks = any("$model" in expr for expr in expressions(dashboard))

@@ -19,8 +19,7 @@ import pytest
 
 from slipway_cli.compose.alerting import render
 from slipway_cli.compose.settings import AlertSettings
-from support.servers import answers, free_port, running
-from support.waiting import wait_for
+from support.servers import free_port, running, wait_until_ready
 
 
 @dataclass
@@ -139,11 +138,7 @@ def alertmanager(folder: Path, settings: AlertSettings) -> Iterator[Alertmanager
         f"--web.listen-address=127.0.0.1:{port}",
         "--cluster.listen-address=",  # one alone
     ]
+    url = f"http://127.0.0.1:{port}"
     with running(command, folder=folder, log=log) as process:
-
-        def is_up() -> bool:
-            assert process.poll() is None, log.read_text()
-            return answers(f"http://127.0.0.1:{port}/-/ready")
-
-        wait_for(is_up, seconds=30, what="Alertmanager")
-        yield Alertmanager(f"http://127.0.0.1:{port}")
+        wait_until_ready(process, f"{url}/-/ready", log=log, seconds=30, what="Alertmanager")
+        yield Alertmanager(url)

@@ -15,7 +15,7 @@ from slipway_api.serving.loader import Loader
 from slipway_core.policy import new_key
 from slipway_core.registry.memory import InMemoryRegistry
 from support.bundles import bundle_files, register, regression_files
-from support.servers import answers, free_port, running
+from support.servers import free_port, running, wait_until_ready
 from support.waiting import wait_for
 
 PROGRAM = [sys.executable, "-m", "slipway_api"]
@@ -111,11 +111,6 @@ def api_process(
     command = [*PROGRAM, *(arguments or ("serve",))]
     with running(command, folder=folder, log=log, environment=given) as process:
         api = ApiProcess(process, port, log)
-
-        def is_ready() -> bool:
-            assert process.poll() is None, log.read_text()
-            return answers(f"{api.url}/health/ready")
-
-        wait_for(is_ready, seconds=60, what="the API")
+        wait_until_ready(process, f"{api.url}/health/ready", log=log, seconds=60, what="the API")
         wait_for(api.can_log_in, seconds=30, what="the administrator")
         yield api

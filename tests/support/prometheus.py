@@ -11,8 +11,7 @@ import httpx
 import pytest
 
 from support.quick_monitoring import write_quick_monitoring
-from support.servers import answers, free_port, running
-from support.waiting import wait_for
+from support.servers import free_port, running, wait_until_ready
 
 
 @dataclass(frozen=True)
@@ -55,10 +54,5 @@ def prometheus(folder: Path, addresses: Mapping[str, str]) -> Iterator[Prometheu
         "--rules.alert.resend-delay=1s",
     ]
     with running(command, folder=folder, log=log) as process:
-
-        def is_up() -> bool:
-            assert process.poll() is None, log.read_text()
-            return answers(f"http://{own}/-/ready")
-
-        wait_for(is_up, seconds=30, what="Prometheus")
+        wait_until_ready(process, f"http://{own}/-/ready", log=log, seconds=30, what="Prometheus")
         yield Prometheus(f"http://{own}")

@@ -10,8 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from support.servers import free_port, running
-from support.waiting import wait_for
+from support.servers import free_port, running, wait_until_ready
 
 ACCESS_KEY = "slipway-access-key"
 SECRET_KEY = "slipway-secret-key"
@@ -80,15 +79,14 @@ def s3_server(folder: Path, *, port: int | None = None, secret_key: str = SECRET
     own.joinpath("rclone.conf").touch()
     log = own / "rclone.log"
     url = f"http://127.0.0.1:{port}"
+
+    def refuses() -> bool:
+        try:
+            # Without keys, which is an answer.
+            return httpx.get(url, timeout=2).is_client_error
+        except httpx.HTTPError:
+            return False
+
     with running(command, folder=own, log=log) as process:
-
-        def is_up() -> bool:
-            assert process.poll() is None, log.read_text()
-            try:
-                # Without keys it refuses, which is an answer.
-                return httpx.get(url, timeout=2).is_client_error
-            except httpx.HTTPError:
-                return False
-
-        wait_for(is_up, seconds=30, what="the S3 server")
+        wait_until_ready(process, refuses, log=log, seconds=30, what="the S3 server")
         yield S3Server(url, ACCESS_KEY, secret_key, buckets)

@@ -12,8 +12,7 @@ import httpx
 import pytest
 import yaml
 
-from support.servers import answers, free_port, running
-from support.waiting import wait_for
+from support.servers import free_port, running, wait_until_ready
 
 # Debian's names, and those of the projects.
 PROGRAMS = {
@@ -77,12 +76,7 @@ def prometheus(folder: Path, jobs: Sequence[Mapping[str, Any]]) -> Iterator[Prom
         f"--web.listen-address=127.0.0.1:{port}",
     ]
     with running(command, folder=folder, log=log) as process:
-
-        def is_up() -> bool:
-            assert process.poll() is None, log.read_text()
-            return answers(f"{url}/-/ready")
-
-        wait_for(is_up, seconds=30, what="Prometheus")
+        wait_until_ready(process, f"{url}/-/ready", log=log, seconds=30, what="Prometheus")
         with httpx.Client(base_url=url, timeout=30) as client:
             yield Prometheus(client)
 
@@ -106,8 +100,8 @@ def exporters(folder: Path, *, probed: Mapping[str, str], database: str | None) 
 
         def start(name: str, *arguments: str, port: int, environment: Mapping[str, str] | None = None) -> None:
             command, log = [program(name) or "", *arguments], folder / f"{name}.log"
-            stack.enter_context(running(command, folder=folder, log=log, environment=environment))
-            wait_for(lambda: answers(f"http://127.0.0.1:{port}/metrics"), seconds=30, what=name)
+            process = stack.enter_context(running(command, folder=folder, log=log, environment=environment))
+            wait_until_ready(process, f"http://127.0.0.1:{port}/metrics", log=log, seconds=30, what=name)
 
         def listen() -> tuple[int, str]:
             port = free_port()

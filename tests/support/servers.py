@@ -5,7 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -62,6 +62,26 @@ def answers(url: str) -> bool:
         return False
 
 
+def wait_until_ready(
+    process: subprocess.Popen[bytes], ready: str | Callable[[], bool], *, log: Path, seconds: float, what: str
+) -> None:
+    """Wait until a server is ready; fail at once, with its log, if it ends before.
+
+    Args:
+        process: the server.
+        ready: a URL that answers once it is, or a function that tells whether it is.
+        log: where it writes its output.
+        seconds: how long it may take.
+        what: its name in a failure.
+    """
+
+    def is_ready() -> bool:
+        assert process.poll() is None, f"{what} ended with {process.returncode}: {log.read_text(encoding='utf-8')}"
+        return answers(ready) if isinstance(ready, str) else ready()
+
+    wait_for(is_ready, seconds=seconds, what=what)
+
+
 @contextmanager
 def mlflow_server(folder: Path, port: int | None = None) -> Iterator[str]:
     """Run a real MLflow server on SQLite and local artifacts below a folder; yield its address."""
@@ -81,10 +101,5 @@ def mlflow_server(folder: Path, port: int | None = None) -> Iterator[str]:
     }
     log = folder / "mlflow.log"
     with running(command, folder=folder, log=log, environment=environment) as process:
-
-        def is_up() -> bool:
-            assert process.poll() is None, log.read_text()
-            return answers(f"{url}/health")
-
-        wait_for(is_up, seconds=90, what="MLflow")
+        wait_until_ready(process, f"{url}/health", log=log, seconds=90, what="MLflow")
         yield url

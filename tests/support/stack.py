@@ -11,8 +11,7 @@ from pathlib import Path
 import httpx
 import psutil
 
-from support.servers import answers, free_port, running
-from support.waiting import wait_for
+from support.servers import answers, free_port, running, wait_until_ready
 
 PASSWORD = "correct-horse-7"
 
@@ -81,10 +80,9 @@ def slipway_up(
         stack = RunningStack(process, home, f"http://127.0.0.1:{port}", f"http://127.0.0.1:{mlflow_port}", output)
 
         def is_ready() -> bool:
-            assert process.poll() is None, stack.output
             return "Slipway is ready" in stack.output and answers(f"{stack.url}/health/ready")
 
-        wait_for(is_ready, seconds=150, what="the stack")
+        wait_until_ready(process, is_ready, log=output, seconds=150, what="the stack")
         stack.log_in()
         yield stack
 

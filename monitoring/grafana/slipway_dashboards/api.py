@@ -2,12 +2,14 @@
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
+from slipway_dashboards import journal, traffic
 from slipway_dashboards.frame import frame
-from slipway_dashboards.panels import GREEN, NONE_IS_GOOD, RED, YELLOW, About, Panel, Query, heat_map, lines, value
+from slipway_dashboards.panels import GREEN, RED, YELLOW, About, Panel, Query, heat_map, lines, value
 from slipway_dashboards.queries import (
     DURATION,
     PREDICTS,
     QUIET,
+    RANGE,
     REQUESTS,
     WINDOW,
     increase,
@@ -15,7 +17,6 @@ from slipway_dashboards.queries import (
     or_zero,
     quantile,
     rate,
-    ratio,
 )
 
 SEVERAL_WORKERS = "several workers: see Infrastructure"
@@ -62,13 +63,7 @@ def _requests() -> list[Panel]:
             Query(quantile(0.95, DURATION, QUIET, by="route"), "{{route}}"),
             width=8,
         ),
-        lines(
-            About(
-                "Answers by status", "Answers a second by HTTP status; 499: the client left before its answer.", "reqps"
-            ),
-            Query(rate(REQUESTS, QUIET, by="status"), "{{status}}"),
-            is_stacked=True,
-        ),
+        traffic.by_status(width=12),
         lines(
             About(
                 "Requests under way",
@@ -178,35 +173,10 @@ def _process() -> list[Panel]:
 
 def _journal() -> list[Panel]:
     return [
-        lines(
-            About("Journal's size", "What waits on the API's disk for the database.", "bytes"),
-            Query(or_zero("max(slipway_journal_bytes)")),
-            width=8,
-        ),
-        lines(
-            About(
-                "Journal's oldest record",
-                "How long the oldest prediction has waited for the database: above a minute it does not drain.",
-                "s",
-            ),
-            Query(or_zero("max(slipway_journal_oldest_record_seconds)")),
-            steps=((None, GREEN), (60, RED)),
-            width=8,
-        ),
-        value(
-            About("Dropped records", "Answered requests that could not be kept, in the time that is shown.", "none"),
-            Query(or_zero(increase("slipway_prediction_log_dropped_records_total"))),
-            steps=NONE_IS_GOOD,
-        ),
-        value(
-            About(
-                "Rejected files",
-                "Files that were put aside because the database refused a record, or they were damaged.",
-                "none",
-            ),
-            Query(or_zero("max(slipway_journal_rejected_files)")),
-            steps=((None, GREEN), (1, YELLOW)),
-        ),
+        journal.size(lines, width=8),
+        journal.oldest_record(lines, width=8),
+        journal.dropped_records(width=4),
+        journal.rejected_files(width=4),
         value(
             About(
                 "Registry looks that failed",
@@ -216,13 +186,5 @@ def _journal() -> list[Panel]:
             Query(or_zero(increase("slipway_registry_failures_total"))),
             steps=((None, GREEN), (1, YELLOW)),
         ),
-        value(
-            About(
-                "Error ratio",
-                "The share of requests that were answered 500 or above, in the time that is shown.",
-                "percentunit",
-            ),
-            Query(ratio(increase(REQUESTS, f'{QUIET}, status=~"5.."'), increase(REQUESTS, QUIET))),
-            steps=((None, GREEN), (0.001, YELLOW), (0.01, RED)),
-        ),
+        traffic.error_ratio(RANGE, "in the time that is shown", width=4),
     ]

@@ -2,6 +2,7 @@
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
+from slipway_dashboards import health
 from slipway_dashboards.frame import frame
 from slipway_dashboards.panels import GREEN, NONE_IS_GOOD, RED, UP, YELLOW, About, Panel, Query, lines, states, value
 from slipway_dashboards.queries import RANGE, WINDOW, increase, or_say, or_zero, rate
@@ -103,12 +104,7 @@ def _postgres() -> list[Panel]:
     hits, reads = (rate(f"pg_stat_database_{kind}", DATABASE, by="datname") for kind in ("blks_hit", "blks_read"))
     connections = "sum(pg_stat_database_numbackends)"
     return [
-        value(
-            About("PostgreSQL", "Whether the exporter can query PostgreSQL.", "none", "unknown"),
-            Query(or_zero("min(pg_up)")),
-            steps=UP,
-            texts=("down", "up"),
-        ),
+        health.postgresql(width=4),
         value(
             About(
                 "Connections in use",

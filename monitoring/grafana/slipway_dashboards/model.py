@@ -2,6 +2,7 @@
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
+from slipway_dashboards import served
 from slipway_dashboards.frame import frame
 from slipway_dashboards.panels import (
     GREEN,
@@ -13,15 +14,20 @@ from slipway_dashboards.panels import (
     Query,
     heat_map,
     lines,
-    names,
     value,
 )
 from slipway_dashboards.queries import (
+    CONFIDENCE,
+    LEGEND,
     MODEL,
     REFERENCE,
+    ROWS,
     VERSION,
     WINDOW,
     increase,
+    or_no_classifier,
+    or_no_regressor,
+    or_nothing_served,
     or_say,
     or_served,
     or_zero,
@@ -29,11 +35,8 @@ from slipway_dashboards.queries import (
     rate,
 )
 
-LEGEND = "{{model}} {{version}}"
 INFERENCE = "slipway_inference_duration_seconds"
-CONFIDENCE = "slipway_prediction_confidence"
 VALUE = "slipway_prediction_value"
-ROWS = "slipway_prediction_rows_total"
 UNSURE = "0.6"
 
 
@@ -54,30 +57,9 @@ def dashboard() -> Dashboard:
     )
 
 
-def _any(query: str) -> str:
-    return or_say(query, model="nothing", version="is served")
-
-
-def _classifiers(query: str) -> str:
-    return or_say(query, model="no classifier", version="is served")
-
-
-def _regressors(query: str) -> str:
-    return or_say(query, model="no regressor", version="is served")
-
-
 def _served() -> list[Panel]:
     return [
-        names(
-            About(
-                "Served versions",
-                "The model versions that answer now, Production's and those that are pinned.",
-                "none",
-                "nothing is served",
-            ),
-            Query(_any(f"max by ({VERSION}) (slipway_model_info{{{MODEL}}} == 1)"), LEGEND),
-            width=12,
-        ),
+        served.versions(width=12),
         value(
             About("Predicted rows", "Rows that were predicted in the time that is shown.", "short"),
             Query(or_zero(increase(ROWS, MODEL))),
@@ -109,7 +91,7 @@ def _predictions() -> list[Panel]:
             About(
                 "Rows by class", "Rows a second by the class that was predicted.", "rows/s", "no classifier is served"
             ),
-            Query(_classifiers(rate("slipway_predictions_total", MODEL, by=by_class)), f"{LEGEND}: {{{{class}}}}"),
+            Query(or_no_classifier(rate("slipway_predictions_total", MODEL, by=by_class)), f"{LEGEND}: {{{{class}}}}"),
             is_stacked=True,
         ),
         lines(
@@ -120,7 +102,7 @@ def _predictions() -> list[Panel]:
                 "no predictions",
             ),
             Query(
-                _classifiers(
+                or_no_classifier(
                     f"{rate('slipway_predictions_total', MODEL, by=by_class)} / on ({VERSION}) group_left () "
                     f"{rate('slipway_predictions_total', MODEL, by=VERSION)}"
                 ),
@@ -135,13 +117,10 @@ def _predictions() -> list[Panel]:
                 "none",
                 "no predictions",
             ),
-            Query(_regressors(f"{total} / ({count} >= 0)"), LEGEND),
+            Query(or_no_regressor(f"{total} / ({count} >= 0)"), LEGEND),
             can_be_negative=True,
         ),
-        lines(
-            About("Rows by version", "Rows a second of each model version.", "rows/s", "nothing is served"),
-            Query(_any(rows), LEGEND),
-        ),
+        served.predicted_rows(width=12),
         lines(
             About(
                 "Values outside the training range",
@@ -149,7 +128,7 @@ def _predictions() -> list[Panel]:
                 "none",
                 "nothing is served",
             ),
-            Query(_any(f"{outside} / clamp_min({rows}, 1e-9)"), LEGEND),
+            Query(or_nothing_served(f"{outside} / clamp_min({rows}, 1e-9)"), LEGEND),
             steps=((None, GREEN), (0.1, YELLOW), (1, RED)),
         ),
         lines(
@@ -160,7 +139,7 @@ def _predictions() -> list[Panel]:
                 "no predictions",
             ),
             *(
-                Query(_any(quantile(percent / 100, INFERENCE, MODEL, by=VERSION)), f"{LEGEND} p{percent}")
+                Query(or_nothing_served(quantile(percent / 100, INFERENCE, MODEL, by=VERSION)), f"{LEGEND} p{percent}")
                 for percent in (50, 95)
             ),
         ),
@@ -187,7 +166,7 @@ def _confidence() -> list[Panel]:
                 "percentunit",
                 "no predictions",
             ),
-            Query(_classifiers(mean), LEGEND),
+            Query(or_no_classifier(mean), LEGEND),
             most=1,
             width=6,
         ),
@@ -198,7 +177,7 @@ def _confidence() -> list[Panel]:
                 "percentunit",
                 "no predictions",
             ),
-            Query(_classifiers(f"{unsure} / {rate(f'{CONFIDENCE}_count', MODEL, by=VERSION)}"), LEGEND),
+            Query(or_no_classifier(f"{unsure} / {rate(f'{CONFIDENCE}_count', MODEL, by=VERSION)}"), LEGEND),
             most=1,
             width=6,
         ),
@@ -210,16 +189,7 @@ def _feedback() -> list[Panel]:
         return or_served(f"max by ({VERSION}) ({series}{{{MODEL}}})", kind)
 
     return [
-        lines(
-            About(
-                "Live accuracy",
-                "Classifiers: the share of rows with feedback in the window that were predicted right.",
-                "percentunit",
-                "no feedback yet",
-            ),
-            Query(_classifiers(live("slipway_live_accuracy_ratio", f"{CONFIDENCE}_count")), LEGEND),
-            most=1,
-        ),
+        served.live_accuracy(width=12),
         lines(
             About(
                 "Live error",
@@ -227,8 +197,8 @@ def _feedback() -> list[Panel]:
                 "none",
                 "no feedback yet",
             ),
-            Query(_regressors(live("slipway_live_mean_absolute_error", f"{VALUE}_count")), f"{LEGEND} MAE"),
-            Query(_regressors(live("slipway_live_root_mean_squared_error", f"{VALUE}_count")), f"{LEGEND} RMSE"),
+            Query(or_no_regressor(live("slipway_live_mean_absolute_error", f"{VALUE}_count")), f"{LEGEND} MAE"),
+            Query(or_no_regressor(live("slipway_live_root_mean_squared_error", f"{VALUE}_count")), f"{LEGEND} RMSE"),
         ),
         lines(
             About(
@@ -237,11 +207,11 @@ def _feedback() -> list[Panel]:
                 "none",
                 "no feedback yet",
             ),
-            Query(_any(live("slipway_live_feedback_rows", ROWS)), LEGEND),
+            Query(or_nothing_served(live("slipway_live_feedback_rows", ROWS)), LEGEND),
         ),
         lines(
             About("Feedback", "Rows a second that feedback was given for.", "rows/s", "nothing is served"),
-            Query(_any(rate("slipway_feedback_rows_total", MODEL, by=VERSION)), LEGEND),
+            Query(or_nothing_served(rate("slipway_feedback_rows_total", MODEL, by=VERSION)), LEGEND),
         ),
     ]
 

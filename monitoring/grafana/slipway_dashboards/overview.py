@@ -2,6 +2,7 @@
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
+from slipway_dashboards import health, journal, served, traffic
 from slipway_dashboards.frame import frame
 from slipway_dashboards.panels import (
     GREEN,
@@ -13,7 +14,6 @@ from slipway_dashboards.panels import (
     Panel,
     Query,
     lines,
-    names,
     states,
     value,
 )
@@ -23,17 +23,13 @@ from slipway_dashboards.queries import (
     PREDICTS,
     QUIET,
     REQUESTS,
-    VERSION,
-    increase,
+    ROWS,
     or_say,
-    or_served,
     or_zero,
     quantile,
     rate,
-    ratio,
 )
 
-DOWN_UP = ("down", "up")
 # A number of now that one quiet scrape does not empty.
 RECENTLY = "5m"
 # Of severity none is the alert that always fires, to show that alerts arrive.
@@ -52,37 +48,28 @@ def dashboard() -> Dashboard:
 
 
 def _health() -> list[Panel]:
-    services = (
-        ("API", 'up{job="api"}', "Whether Prometheus can scrape the API."),
-        ("Ready", "slipway_ready", "Whether every required model is served, as /health/ready tells."),
-        (
-            "MLflow",
-            'probe_success{job="probe", instance="mlflow"}',
-            "Whether MLflow's health page answers. Without it, what is served is served on.",
-        ),
-        (
-            "MinIO",
-            'probe_success{job="probe", instance="minio"}',
-            "Whether the object store answers. Without it nothing can be trained or newly loaded.",
-        ),
-        (
-            "PostgreSQL",
-            "pg_up",
-            "Whether PostgreSQL can be queried. Without it nobody can log in, and the journal keeps predictions.",
-        ),
-    )
-    shown = [
-        value(
-            About(title, description, "none", "unknown"),
-            Query(or_zero(f"min({series})")),
-            steps=UP,
-            texts=("not ready" if title == "Ready" else "down", "ready" if title == "Ready" else "up"),
-            width=4,
-        )
-        for title, series, description in services
-    ]
     return [
-        *shown,
+        health.is_up("API", "Whether Prometheus can scrape the API.", 'up{job="api"}', width=4),
+        health.is_up(
+            "Ready",
+            "Whether every required model is served, as /health/ready tells.",
+            "slipway_ready",
+            width=4,
+            texts=("not ready", "ready"),
+        ),
+        health.is_up(
+            "MLflow",
+            "Whether MLflow's health page answers. Without it, what is served is served on.",
+            'probe_success{job="probe", instance="mlflow"}',
+            width=4,
+        ),
+        health.is_up(
+            "MinIO",
+            "Whether the object store answers. Without it nothing can be trained or newly loaded.",
+            'probe_success{job="probe", instance="minio"}',
+            width=4,
+        ),
+        health.postgresql(width=4),
         value(
             About(
                 "Firing alerts",
@@ -116,7 +103,6 @@ def _health() -> list[Panel]:
 
 
 def _traffic() -> list[Panel]:
-    failed = f'{QUIET}, status=~"5.."'
     return [
         value(
             About(
@@ -132,17 +118,9 @@ def _traffic() -> list[Panel]:
                 "Rows of all models in the last 5 minutes; a request may have many.",
                 "rows/s",
             ),
-            Query(or_zero(rate("slipway_prediction_rows_total", MODEL, window=RECENTLY))),
+            Query(or_zero(rate(ROWS, MODEL, window=RECENTLY))),
         ),
-        value(
-            About(
-                "Error ratio",
-                "The share of requests in the last 5 minutes that were answered 500 or above.",
-                "percentunit",
-            ),
-            Query(ratio(rate(REQUESTS, failed, window=RECENTLY), rate(REQUESTS, QUIET, window=RECENTLY))),
-            steps=((None, GREEN), (0.001, YELLOW), (0.01, RED)),
-        ),
+        traffic.error_ratio(RECENTLY, "in the last 5 minutes", width=4),
         *(
             value(
                 About(
@@ -156,11 +134,7 @@ def _traffic() -> list[Panel]:
             )
             for percent in (50, 95, 99)
         ),
-        lines(
-            About("Requests by status", "What was answered, without health checks and scrapes.", "reqps"),
-            Query(rate(REQUESTS, QUIET, by="status"), "{{status}}"),
-            is_stacked=True,
-        ),
+        traffic.by_status(width=12),
         lines(
             About(
                 "Latency of predictions",
@@ -175,23 +149,8 @@ def _traffic() -> list[Panel]:
 
 
 def _models() -> list[Panel]:
-    accuracy = f"max by ({VERSION}) (slipway_live_accuracy_ratio{{{MODEL}}})"
     return [
-        names(
-            About(
-                "Served versions",
-                "The model versions that answer now, Production's and those that are pinned.",
-                "none",
-                "nothing is served",
-            ),
-            Query(
-                or_say(
-                    f"max by ({VERSION}) (slipway_model_info{{{MODEL}}} == 1)", model="nothing", version="is served"
-                ),
-                "{{model}} {{version}}",
-            ),
-            width=12,
-        ),
+        served.versions(width=12),
         value(
             About(
                 "Models that cannot be loaded",
@@ -210,66 +169,15 @@ def _models() -> list[Panel]:
             steps=((None, GREEN), (1, YELLOW)),
             width=6,
         ),
-        lines(
-            About("Predicted rows by version", "Rows a second of each model version.", "rows/s"),
-            Query(
-                or_say(rate("slipway_prediction_rows_total", MODEL, by=VERSION), model="nothing", version="is served"),
-                "{{model}} {{version}}",
-            ),
-        ),
-        lines(
-            About(
-                "Live accuracy",
-                "The share of rows with feedback that a classifier predicted right, by version.",
-                "percentunit",
-                "no feedback yet",
-            ),
-            Query(
-                or_say(
-                    or_served(accuracy, "slipway_prediction_confidence_count"),
-                    model="no classifier",
-                    version="is served",
-                ),
-                "{{model}} {{version}}",
-            ),
-            most=1,
-        ),
+        served.predicted_rows(width=12),
+        served.live_accuracy(width=12),
     ]
 
 
 def _journal() -> list[Panel]:
     return [
-        value(
-            About(
-                "Journal", "What waits on the API's disk for the database: near 0 while the database answers.", "bytes"
-            ),
-            Query(or_zero("max(slipway_journal_bytes)")),
-            width=6,
-        ),
-        value(
-            About(
-                "Oldest record in the journal",
-                "How long the oldest prediction has waited for the database, at most.",
-                "s",
-            ),
-            Query(or_zero("max(slipway_journal_oldest_record_seconds)")),
-            steps=((None, GREEN), (30, YELLOW), (60, RED)),
-            width=6,
-        ),
-        value(
-            About("Dropped records", "Answered requests that could not be kept, in the time that is shown.", "none"),
-            Query(or_zero(increase("slipway_prediction_log_dropped_records_total"))),
-            steps=NONE_IS_GOOD,
-            width=6,
-        ),
-        value(
-            About(
-                "Rejected files",
-                "Files that were put aside because the database refused a record, or they were damaged.",
-                "none",
-            ),
-            Query(or_zero("max(slipway_journal_rejected_files)")),
-            steps=((None, GREEN), (1, YELLOW)),
-            width=6,
-        ),
+        journal.size(value, width=6),
+        journal.oldest_record(value, width=6),
+        journal.dropped_records(width=6),
+        journal.rejected_files(width=6),
     ]

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from grafana_foundation_sdk.builders import common as build_common
 from grafana_foundation_sdk.builders import dashboard as build
@@ -52,6 +52,13 @@ class About:
     description: str
     unit: str
     no_value: str = "nothing yet"
+
+
+class Kind(Protocol):
+    """A kind of panel that shows numbers: `value` for the latest, `lines` for all of them over time."""
+
+    def __call__(self, about: About, *queries: Query, steps: Steps = ..., width: int = ...) -> Panel:
+        """Return a panel."""
 
 
 def value(about: About, *queries: Query, steps: Steps = PLAIN, width: int = 4, texts: Sequence[str] = ()) -> stat.Panel:

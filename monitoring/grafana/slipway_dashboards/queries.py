@@ -15,9 +15,15 @@ MODEL = 'model=~"$model"'
 # Series about a load name a pinned version as `iris@7`.
 REFERENCE = 'model=~"(?:$model)(?:@.*)?"'
 VERSION = "model, version"
+# What a series by version is called.
+LEGEND = "{{model}} {{version}}"
 
 REQUESTS = "slipway_http_requests_total"
 DURATION = "slipway_http_request_duration_seconds"
+ROWS = "slipway_prediction_rows_total"
+# Classifiers have it from the start, and nothing else does.
+CONFIDENCE = "slipway_prediction_confidence"
+SERVED = f"max by ({VERSION}) (slipway_model_info{{{MODEL}}} == 1)"
 
 
 def rate(series: str, labels: str = "", *, by: str = "", window: str = WINDOW) -> str:
@@ -56,6 +62,21 @@ def or_say(query: str, **labels: str) -> str:
     return f"({query}) or ({said} unless on () ({query}))"
 
 
+def or_nothing_served(query: str) -> str:
+    """Return a query by model and version that says that nothing is served where it would be empty."""
+    return or_say(query, model="nothing", version="is served")
+
+
+def or_no_classifier(query: str) -> str:
+    """Return a query by model and version that says that no classifier is served where it would be empty."""
+    return or_say(query, model="no classifier", version="is served")
+
+
+def or_no_regressor(query: str) -> str:
+    """Return a query by model and version that says that no regressor is served where it would be empty."""
+    return or_say(query, model="no regressor", version="is served")
+
+
 def or_served(query: str, kind: str) -> str:
     """Return a query by model and version that also names the served versions that it has no number of.
 
@@ -63,6 +84,5 @@ def or_served(query: str, kind: str) -> str:
         query: the query.
         kind: a series that each version has that the query is about.
     """
-    served = f"max by ({VERSION}) (slipway_model_info{{{MODEL}}} == 1)"
     of_kind = f"max by ({VERSION}) ({kind}{{{MODEL}}})"
-    return f"({query}) or (({served}) and on ({VERSION}) ({of_kind})) * NaN"
+    return f"({query}) or (({SERVED}) and on ({VERSION}) ({of_kind})) * NaN"

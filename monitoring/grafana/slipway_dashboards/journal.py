@@ -1,0 +1,56 @@
+"""Panels of the journal, which holds predictions on the API's disk until the database has them."""
+
+from slipway_dashboards.panels import GREEN, NONE_IS_GOOD, RED, YELLOW, About, Kind, Panel, Query, value
+from slipway_dashboards.queries import increase, or_zero
+
+
+def size(kind: Kind, *, width: int) -> Panel:
+    """Return the panel of its size, as the latest number or over time."""
+    return kind(
+        About(
+            "Journal's size",
+            "What waits on the API's disk for the database: near 0 while the database answers.",
+            "bytes",
+        ),
+        Query(or_zero("max(slipway_journal_bytes)")),
+        width=width,
+    )
+
+
+def oldest_record(kind: Kind, *, width: int) -> Panel:
+    """Return the panel of its oldest record's age, as the latest number or over time."""
+    return kind(
+        About(
+            "Journal's oldest record",
+            "How long the oldest prediction has waited for the database: above a minute it does not drain.",
+            "s",
+        ),
+        Query(or_zero("max(slipway_journal_oldest_record_seconds)")),
+        # Above the last, JournalNotDraining fires.
+        steps=((None, GREEN), (30, YELLOW), (60, RED)),
+        width=width,
+    )
+
+
+def dropped_records(*, width: int) -> Panel:
+    """Return the panel of what was answered and is in no log."""
+    return value(
+        About("Dropped records", "Answered requests that could not be kept, in the time that is shown.", "none"),
+        Query(or_zero(increase("slipway_prediction_log_dropped_records_total"))),
+        steps=NONE_IS_GOOD,
+        width=width,
+    )
+
+
+def rejected_files(*, width: int) -> Panel:
+    """Return the panel of the files that the shipper put aside."""
+    return value(
+        About(
+            "Rejected files",
+            "Files that were put aside because the database refused a record, or they were damaged.",
+            "none",
+        ),
+        Query(or_zero("max(slipway_journal_rejected_files)")),
+        steps=((None, GREEN), (1, YELLOW)),
+        width=width,
+    )

@@ -1,0 +1,36 @@
+"""Panels of all requests together: how they are answered, and how many fail."""
+
+from slipway_dashboards.panels import GREEN, RED, YELLOW, About, Panel, Query, lines, value
+from slipway_dashboards.queries import QUIET, REQUESTS, increase, rate, ratio
+
+
+def by_status(*, width: int) -> Panel:
+    """Return the panel of the requests by how they were answered."""
+    return lines(
+        About(
+            "Requests by status",
+            "Answers a second by HTTP status, without health checks and scrapes; "
+            "499: the client left before its answer.",
+            "reqps",
+        ),
+        Query(rate(REQUESTS, QUIET, by="status"), "{{status}}"),
+        is_stacked=True,
+        width=width,
+    )
+
+
+def error_ratio(window: str, when: str, *, width: int) -> Panel:
+    """Return the panel of the share of requests that fail.
+
+    Args:
+        window: the time that it counts over, as PromQL has it.
+        when: the same in words, such as `in the last 5 minutes`.
+        width: in 24ths of the dashboard's.
+    """
+    failed = increase(REQUESTS, f'{QUIET}, status=~"5.."', window=window)
+    return value(
+        About("Error ratio", f"The share of requests that were answered 500 or above, {when}.", "percentunit"),
+        Query(ratio(failed, increase(REQUESTS, QUIET, window=window))),
+        steps=((None, GREEN), (0.001, YELLOW), (0.01, RED)),
+        width=width,
+    )
