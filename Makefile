@@ -28,6 +28,7 @@ demo: install ## Train, register and serve a model on this machine; Ctrl-C ends 
 up: ## Build and start the whole stack with Docker, and say where everything is.
 	SLIPWAY_GIT_COMMIT=$$(git describe --always --abbrev=40 --dirty --exclude='*' 2>/dev/null) \
 		docker compose up --build --detach --wait
+	@docker compose logs --no-log-prefix --since=1m secrets
 	@docker compose logs --no-log-prefix --tail=6 init
 
 down: ## End that stack; its data stays (docker compose down --volumes removes it).

@@ -48,12 +48,18 @@ class ComposeStack:
     token: str = field(default="", repr=False)
     first_password: str = field(default="", repr=False)
 
-    def compose(self, *arguments: str, seconds: float = COMMAND_SECONDS, check: bool = True) -> str:
-        """Run `docker compose`; return what it said on standard output."""
+    def compose(
+        self,
+        *arguments: str,
+        seconds: float = COMMAND_SECONDS,
+        check: bool = True,
+        more: Mapping[str, str] | None = None,
+    ) -> str:
+        """Run `docker compose`, with more variables if they are given; return what it said on standard output."""
         done = subprocess.run(
             ["docker", "compose", *arguments],
             cwd=ROOT,
-            env={**os.environ, **self.environment},
+            env={**os.environ, **self.environment, **(more or {})},
             capture_output=True,
             text=True,
             timeout=seconds,

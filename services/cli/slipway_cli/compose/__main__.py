@@ -5,19 +5,17 @@ import os
 import sys
 from pathlib import Path
 
-from slipway_cli.compose.mounts import require_readable
 from slipway_core.errors import SlipwayError
-from slipway_core.settings import load_settings, refuse_unknown_variables
+from slipway_core.settings import load_settings
 
 
 def main() -> None:
     """Run a job; an error of ours is one sentence on standard error and exit code 1."""
     parser = argparse.ArgumentParser(prog="python -m slipway_cli.compose", description="The compose stack's jobs.")
     jobs = parser.add_subparsers(dest="job", required=True)
-    checking = jobs.add_parser("check", help="Refuse misspelt variables, and files that containers may not read.")
-    checking.add_argument("project", type=Path)
     keeping = jobs.add_parser("secrets", help="Make the secrets that are missing, and give each service its own.")
     keeping.add_argument("folder", type=Path)
+    keeping.add_argument("--readable", type=Path, help="A folder whose files the containers must be able to read.")
     preparing = jobs.add_parser("init", help="Make tables, buckets and a first model.")
     preparing.add_argument("--bucket", action="append", default=[])
     preparing.add_argument("--recipe", action="append", default=[])
@@ -26,11 +24,8 @@ def main() -> None:
         moving.add_argument("location", nargs="+", help="A bucket, or bucket/prefix.")
     options = parser.parse_args()
     try:
-        if options.job == "check":
-            refuse_unknown_variables(os.environ)
-            require_readable(options.project)
-        elif options.job == "secrets":
-            _share_secrets(options.folder)
+        if options.job == "secrets":
+            _share_secrets(options.folder, options.readable)
         elif options.job == "init":
             _prepare(options.bucket, options.recipe)
         else:
@@ -40,15 +35,19 @@ def main() -> None:
         raise SystemExit(1) from error
 
 
-def _share_secrets(folder: Path) -> None:
+def _share_secrets(folder: Path, mounted: Path | None) -> None:
     from slipway_cli.compose.alerting import render  # noqa: PLC0415
-    from slipway_cli.compose.secrets import keep, share, shares  # noqa: PLC0415
+    from slipway_cli.compose.mounts import require_readable  # noqa: PLC0415
+    from slipway_cli.compose.secrets import READ_AT_START, keep, share, shares  # noqa: PLC0415
     from slipway_cli.compose.settings import AlertSettings  # noqa: PLC0415
 
+    if mounted is not None:
+        require_readable(mounted)
     alerting = render(load_settings(AlertSettings))
-    for service, files in shares(keep(folder, os.environ)).items():
-        share(folder, service, files)
-    share(folder, "alertmanager", {"alertmanager.yml": alerting})
+    files = shares(keep(folder, os.environ)) | {"alertmanager": {"alertmanager.yml": alerting}}
+    changed = [service for service in files if share(folder, service, files[service]) and service in READ_AT_START]
+    if changed:
+        print(f"`docker compose restart {' '.join(changed)}` lets them take what has changed.")
 
 
 def _prepare(buckets: list[str], recipes: list[str]) -> None:

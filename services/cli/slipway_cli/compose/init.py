@@ -42,14 +42,21 @@ def prepare(
     url = settings.database_url.get_secret_value()
     is_first = _is_empty(url)
     upgrade(url)
-    for bucket in buckets:
-        S3Storage(bucket).make_bucket()
-    for recipe in _without_production(settings, recipes):
-        tell(f"There is no Production version of {recipe} yet: training one.")
-        trained = subprocess.run([sys.executable, "-m", "slipway_trainer", "train", recipe], check=False)  # noqa: S603
-        if trained.returncode != 0:
-            raise StackError(f"the training of {recipe} failed; what it said is above")
-    tell(summary(settings, is_first=is_first))
+    try:
+        for bucket in buckets:
+            S3Storage(bucket).make_bucket()
+        for recipe in _without_production(settings, recipes):
+            tell(f"There is no Production version of {recipe} yet: training one.")
+            _train(recipe)
+    finally:
+        # Also where that failed: the next start is not the first, and does not show the password.
+        tell(summary(settings, is_first=is_first))
+
+
+def _train(recipe: str) -> None:
+    trained = subprocess.run([sys.executable, "-m", "slipway_trainer", "train", recipe], check=False)  # noqa: S603
+    if trained.returncode != 0:
+        raise StackError(f"the training of {recipe} failed; what it said is above")
 
 
 def _is_empty(url: str) -> bool:

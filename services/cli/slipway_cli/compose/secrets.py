@@ -13,6 +13,8 @@ from slipway_cli.secret_files import write_secret
 from slipway_core.policy import new_key, new_password, why_key_is_unsafe, why_password_is_unsafe
 
 KEPT = "kept"
+# Services that take a changed secret when they start again; with others it is changed in the program.
+READ_AT_START = frozenset({"api", "mlflow", "minio", "alertmanager"})
 READABLE_FILE, READABLE_FOLDER = 0o444, 0o755
 
 
@@ -104,8 +106,11 @@ def shares(secrets: Mapping[str, str]) -> dict[str, dict[str, str]]:
     }
 
 
-def share(folder: Path, service: str, files: Mapping[str, str]) -> None:
+def share(folder: Path, service: str, files: Mapping[str, str]) -> bool:
     """Write a service's files, for whatever account it runs as: the folder is all that it sees of the volume.
+
+    Returns:
+        Whether one that was there before is another one now.
 
     Raises:
         StackError: the volume cannot be written.
@@ -114,8 +119,12 @@ def share(folder: Path, service: str, files: Mapping[str, str]) -> None:
     try:
         place.mkdir(exist_ok=True)
         place.chmod(READABLE_FOLDER)
+        changed = False
         for name, content in files.items():
-            write_secret(place / name, content)
-            (place / name).chmod(READABLE_FILE)
+            path = place / name
+            changed |= path.exists() and path.read_text(encoding="utf-8") != content
+            write_secret(path, content)
+            path.chmod(READABLE_FILE)
     except OSError as error:
         raise StackError(f"the volume of secrets cannot be written: {error.strerror}") from error
+    return changed

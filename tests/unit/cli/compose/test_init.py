@@ -1,16 +1,18 @@
+from pathlib import Path
+
 import pytest
 from pydantic import SecretStr
 
-from slipway_cli.compose.init import summary
+from slipway_cli.compose.init import prepare, summary
 from slipway_cli.compose.settings import InitSettings
+from slipway_core.errors import StorageError
+from support.servers import free_port
 
 
 def settings(**more: object) -> InitSettings:
     return InitSettings(
         mlflow_tracking_uri="http://mlflow:5000",
-        database_url=SecretStr("sqlite://"),
-        admin_password=SecretStr("correct-horse"),
-        **more,  # type: ignore[arg-type]
+        **({"database_url": SecretStr("sqlite://"), "admin_password": SecretStr("correct-horse")} | more),  # type: ignore[arg-type]
     )
 
 
@@ -28,6 +30,21 @@ def test_the_addresses_have_the_ports_that_were_asked_for(name: str, port: int) 
 
 def test_the_api_is_where_it_was_told_to_listen() -> None:
     assert "http://192.0.2.7:8000/docs" in summary(settings(bind_address="192.0.2.7"), is_first=False)
+
+
+def test_the_first_password_is_told_although_something_failed_after_the_tables_were_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    own = settings(database_url=SecretStr(f"sqlite:///{tmp_path}/slipway.db"))
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "slipway")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "correct-horse-battery")
+
+    with pytest.raises(StorageError):
+        prepare(own, buckets=["mlflow"], recipes=[], tell=told.append)
+
+    assert "correct-horse (shown this once)" in told[-1]
 
 
 def test_it_is_a_line_a_service() -> None:

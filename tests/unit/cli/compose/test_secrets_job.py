@@ -1,4 +1,4 @@
-"""What the stack's first job refuses, before anything starts."""
+"""The stack's first job: what it refuses before anything starts, and what it says."""
 
 import os
 import sys
@@ -61,11 +61,11 @@ def test_one_that_they_may_not_is_named_with_how_to_let_them(project: Path, path
     assert "chmod -R o+rX" in str(refused.value)
 
 
-def test_the_job_that_looks_first_refuses_a_misspelt_variable(
+def test_a_misspelt_variable_ends_the_job_before_anything_is_made(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("SLIPWAY_REGISTRAION", "closed")
-    monkeypatch.setattr(sys, "argv", ["compose", "check", str(project)])
+    monkeypatch.setattr(sys, "argv", ["compose", "secrets", str(project / "secrets"), f"--readable={project}"])
 
     with pytest.raises(SystemExit) as ended:
         main()
@@ -74,9 +74,21 @@ def test_the_job_that_looks_first_refuses_a_misspelt_variable(
     assert capsys.readouterr().err == (
         "Error: SLIPWAY_REGISTRAION is not a setting of Slipway; did you mean SLIPWAY_REGISTRATION?\n"
     )
+    assert not (project / "secrets").exists()
 
 
-def test_the_job_that_looks_first_agrees_with_what_is_in_order(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "argv", ["compose", "check", str(project)])
+def test_who_has_to_start_again_to_take_a_changed_secret_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["compose", "secrets", str(tmp_path)])
+    main()
+    first = capsys.readouterr().out
+    monkeypatch.setenv("MINIO_ROOT_PASSWORD", "correct-horse-battery")
+    monkeypatch.setenv("GRAFANA_ADMIN_PASSWORD", "changed in Grafana")
 
-    assert main() is None  # type: ignore[func-returns-value]
+    main()
+    changed = capsys.readouterr().out
+    main()
+
+    assert (first, capsys.readouterr().out) == ("", "")
+    assert changed == "`docker compose restart mlflow minio` lets them take what has changed.\n"
