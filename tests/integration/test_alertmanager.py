@@ -156,6 +156,7 @@ HELD_BACK = [
     ("ApiDown", {"alertname": "PredictionLatency", "severity": "critical", "component": "api", "slo": "latency"}),
     ("PostgresDown", {"alertname": "AccountsUnreadable", "severity": "critical", "component": "api"}),
     ("PostgresDown", {"alertname": "JournalNotDraining", "severity": "warning", "component": "api"}),
+    ("PostgresDown", {"alertname": "TargetDown", "severity": "warning", "component": "monitoring", "job": "postgres"}),
     ("MlflowDown", {"alertname": "RegistryUnreachable", "severity": "warning", "component": "api"}),
 ]
 

@@ -94,6 +94,11 @@ def _inhibit_rules() -> list[dict[str, Any]]:
             "target_matchers": ['alertname=~"AccountsUnreadable|JournalNotDraining|RegistryUnreachable"'],
         },
         {
+            # It hangs: its exporter does not answer either.
+            "source_matchers": ['alertname="PostgresDown"'],
+            "target_matchers": ['alertname="TargetDown"', 'job="postgres"'],
+        },
+        {
             "source_matchers": ['alertname="MlflowDown"'],
             "target_matchers": ['alertname="RegistryUnreachable"'],
         },
