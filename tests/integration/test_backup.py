@@ -158,7 +158,7 @@ def test_what_writes_stands_still_meanwhile_and_is_started_in_its_order(changed:
         "stop mlflow api",
         "exec -T postgres psql",
         "exec -T postgres psql",
-        "run --rm --no-deps -T init",
+        "run --rm --no-deps -T objects",
         'run --rm --no-deps -T mlflow sh -c exec mlflow db upgrade "$MLFLOW_BACKEND_STORE_URI"',
         "up --detach --no-recreate --wait --no-deps mlflow",
         "run --rm --no-deps -T init",
@@ -191,7 +191,7 @@ def as_it_was(stack: Stack) -> bool:
     [
         ("stop", "`docker compose stop` failed: Error response from daemon: no"),
         ("exec -T postgres psql", "`docker compose exec` failed: Error response from daemon: no"),
-        ("run --rm --no-deps -T init objects-in", "`docker compose run` failed: Error response from daemon: no"),
+        ("run --rm --no-deps -T objects objects-in", "`docker compose run` failed: Error response from daemon: no"),
     ],
 )
 def test_a_restore_that_fails_leaves_the_databases_as_they_were(changed: Stack, call: str, told: str) -> None:
@@ -201,18 +201,46 @@ def test_a_restore_that_fails_leaves_the_databases_as_they_were(changed: Stack, 
     assert as_it_was(changed)
 
 
-def test_a_restore_that_is_interrupted_leaves_the_databases_as_they_were(changed: Stack) -> None:
-    changed.docker.fail("run --rm --no-deps -T init objects-in", "hang")
+SIGNALS = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda one: one.name)
+
+
+def restore_and_signal(stack: Stack, call: str, number: int) -> tuple[int, str]:
+    """Restore, and signal once that call is made; a call that waits goes on then."""
     command = [sys.executable, "-m", "slipway_cli.cli", "restore", "--yes", FILE]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
-        wait_for(lambda: any("objects-in" in call for call in changed.docker.calls()), seconds=60, what="the job")
-        # As a terminal does for Ctrl-C: to everything in the foreground.
-        os.killpg(process.pid, signal.SIGINT)
+        wait_for(lambda: any(one.startswith(call) for one in stack.docker.calls()), seconds=60, what=call)
+        # As a terminal does: to everything in the foreground. The second is its shell's.
+        os.killpg(process.pid, number)
+        os.killpg(process.pid, number)
+        if stack.docker.waits():
+            stack.docker.open_gate()
         _, told = process.communicate(timeout=60)
+    return process.returncode, told
 
-    assert process.returncode == 1
-    assert told == "Error: the restore was interrupted; the databases are as they were\n"
+
+@SIGNALS
+def test_a_restore_that_is_interrupted_leaves_the_databases_as_they_were(changed: Stack, number: int) -> None:
+    call = "run --rm --no-deps -T objects objects-in"
+    changed.docker.fail(call, "hang")
+
+    assert restore_and_signal(changed, call, number) == (
+        128 + number,
+        "Error: the restore was interrupted; the databases are as they were\n",
+    )
     assert as_it_was(changed)
+
+
+@SIGNALS
+def test_a_restore_that_is_interrupted_too_late_is_done(changed: Stack, number: int) -> None:
+    call = "run --rm --no-deps -T mlflow"
+    changed.docker.fail(call, "wait")
+
+    assert restore_and_signal(changed, call, number) == (
+        128 + number,
+        "Error: the restore was interrupted; it was too late for that, and the backup is restored\n",
+    )
+    assert changed.query("slipway", "SELECT note FROM notes") == ["ada"]
+    assert changed.docker.running() == {"api", "minio", "mlflow", "postgres"}
 
 
 def test_a_dump_that_the_second_database_refuses_leaves_the_first_as_it_was_too(stack: Stack) -> None:

@@ -11,7 +11,7 @@ from slipway_cli.compose.settings import AlertSettings
 from slipway_core.settings import variable_of
 from support.compose import COMPOSE_FILE, compose, services
 
-JOBS = {"secrets", "init", "trainer"}
+JOBS = {"secrets", "init", "trainer", "objects"}
 # Reachable from other machines; everything else listens on loopback.
 PUBLIC = {"api"}
 # What the container itself fixes.

@@ -43,6 +43,14 @@ class FakeDocker:
         """Let several kinds of calls fail: what is said, by how they begin."""
         (self.state / "failures.json").write_text(json.dumps(failures), encoding="utf-8")
 
+    def waits(self) -> bool:
+        """Tell whether a call was made to wait."""
+        return "wait" in json.loads((self.state / "failures.json").read_text(encoding="utf-8")).values()
+
+    def open_gate(self) -> None:
+        """Let the call go on that waits."""
+        (self.state / "gate").write_bytes(b"")
+
     def run_services(self, *services: str) -> None:
         (self.state / "running").write_text("\n".join(services), encoding="utf-8")
 
@@ -80,6 +88,7 @@ def fake_docker(folder: Path, monkeypatch: pytest.MonkeyPatch) -> FakeDocker:
     docker.run_services(*STACK)
     (docker.state / "failures.json").write_text("{}", encoding="utf-8")
     docker.tell_containers()
+    os.mkfifo(docker.state / "gate")
     program(folder / "bin", "docker", sys.executable, str(FAKE), str(docker.state))
     monkeypatch.setenv("PATH", f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.chdir(docker.project)

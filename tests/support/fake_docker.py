@@ -6,10 +6,11 @@ Run as `fake_docker.py STATE ARGUMENTS…`. The folder STATE has
     running          the services that run, a line each
     containers.jsonl what `docker compose ps --format json` prints
     failures.json    by the beginning of a call, what it says on standard error; it ends with 1 then. One that is to
-                     hang reads what it is given to its end before
+                     hang reads what it is given to its end before; one that is to wait does so until somebody writes to
+                     the pipe `gate`, and does well
     calls            every call, a line each, written by this program
 
-`exec` runs the program here, and `run init` the job here; the test says by variables which servers they find.
+`exec` runs the program here, and `run objects` the job here; the test says by variables which servers they find.
 """
 
 import json
@@ -17,7 +18,7 @@ import os
 import sys
 from pathlib import Path
 
-HANG = "hang"
+HANG, WAIT = "hang", "wait"
 
 
 def main() -> None:
@@ -32,7 +33,9 @@ def main() -> None:
         if call.startswith(beginning):
             if said == HANG:
                 sys.stdin.buffer.read()
-            sys.exit(said)
+            if said != WAIT:
+                sys.exit(said)
+            (state / "gate").read_bytes()
     verb, names = arguments[0], [word for word in arguments[1:] if not word.startswith("-")]
     running = (state / "running").read_text(encoding="utf-8").split()
     if verb == "ps" and "json" in names:

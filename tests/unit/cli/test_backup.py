@@ -1,18 +1,17 @@
 """`slipway backup` and `slipway restore`: what is refused, and in which words."""
 
-import io
+import errno
 import os
 import pty
 import re
 import subprocess
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from slipway_cli.cli import main
-from slipway_cli.compose.archive import About, new_backup
+from support.backups import write_backup
 from support.command import Ended, run
 from support.docker import CONFIG, FakeDocker, fake_docker, program
 
@@ -26,14 +25,6 @@ HARMLESS = {"config", "ps"}
 def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeDocker:
     """A stack whose services all run, in whose folder the command is typed."""
     return fake_docker(tmp_path, monkeypatch)
-
-
-def write(locations: tuple[str, ...] = ("data", "mlflow"), version: str = "0.1.0") -> None:
-    """Write a whole backup of empty databases."""
-    about = About(slipway_version=version, created_at=datetime(2026, 11, 20, 12, tzinfo=UTC), locations=locations)
-    with new_backup(FILE, about) as writer:
-        for name in ("slipway.sql", "mlflow.sql"):
-            writer.add(name, 0, io.BytesIO())
 
 
 def verbs(docker: FakeDocker) -> set[str]:
@@ -112,7 +103,7 @@ COMMANDS = pytest.mark.parametrize("command", [("backup", "new.tar.gz"), ("resto
 def test_what_docker_says_becomes_a_sentence(
     docker: FakeDocker, command: tuple[str, ...], said: str, sentence: str
 ) -> None:
-    write()
+    write_backup(FILE)
     docker.fail("config", said)
 
     assert sentence in told(run(main, *command))
@@ -122,7 +113,7 @@ def test_what_docker_says_becomes_a_sentence(
 def test_without_docker_that_is_told(
     docker: FakeDocker, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: tuple[str, ...]
 ) -> None:
-    write()
+    write_backup(FILE)
     monkeypatch.setenv("PATH", str(tmp_path))
 
     assert told(run(main, *command)).startswith("Docker with Compose is not installed here, or not on the PATH")
@@ -133,7 +124,7 @@ def test_a_folder_without_a_stack_is_told(
     docker: FakeDocker, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: tuple[str, ...]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    write()
+    write_backup(FILE)
 
     assert told(run(main, *command)) == (
         "there is no docker-compose.yml here: go to Slipway's folder, or name it with --project-directory"
@@ -142,7 +133,7 @@ def test_a_folder_without_a_stack_is_told(
 
 @COMMANDS
 def test_another_stack_is_told(docker: FakeDocker, command: tuple[str, ...]) -> None:
-    write()
+    write_backup(FILE)
     docker.configure({"services": {"web": {}}})
 
     assert "this folder's stack of docker compose is not Slipway's" in told(run(main, *command))
@@ -171,7 +162,7 @@ def test_the_stack_can_be_named_by_its_folder(
 
 
 def test_a_restore_without_a_terminal_needs_a_yes(docker: FakeDocker) -> None:
-    write()
+    write_backup(FILE)
 
     ended = run(main, "restore", str(FILE))
 
@@ -183,7 +174,7 @@ def test_a_restore_without_a_terminal_needs_a_yes(docker: FakeDocker) -> None:
 # Of these the last is Ctrl-D.
 @pytest.mark.parametrize("answer", [b"n\n", b"\n", b"\x04"])
 def test_a_restore_that_is_not_wanted_changes_nothing(docker: FakeDocker, answer: bytes) -> None:
-    write()
+    write_backup(FILE)
     person, terminal = pty.openpty()
     os.write(person, answer)
 
@@ -206,7 +197,7 @@ def test_a_restore_that_is_not_wanted_changes_nothing(docker: FakeDocker, answer
 
 
 def test_a_damaged_file_changes_nothing(docker: FakeDocker) -> None:
-    write()
+    write_backup(FILE)
     FILE.write_bytes(FILE.read_bytes()[:-9])
 
     assert told(run(main, "restore", "--yes", str(FILE))) == (
@@ -220,7 +211,7 @@ def test_a_file_that_is_not_there_is_told(docker: FakeDocker) -> None:
 
 
 def test_a_backup_of_a_newer_release_is_refused(docker: FakeDocker) -> None:
-    write(version="99.0.1")
+    write_backup(FILE, version="99.0.1")
 
     sentence = told(run(main, "restore", "--yes", str(FILE)))
 
@@ -229,7 +220,7 @@ def test_a_backup_of_a_newer_release_is_refused(docker: FakeDocker) -> None:
 
 
 def test_a_backup_whose_objects_belong_elsewhere_is_refused(docker: FakeDocker) -> None:
-    write(locations=("data", "models/mlflow"))
+    write_backup(FILE, locations=("data", "models/mlflow"))
 
     assert told(run(main, "restore", "--yes", str(FILE))) == (
         "the backup has objects of s3://models/mlflow, which this stack does not use: set MLFLOW_ARTIFACTS_DESTINATION "
@@ -239,7 +230,7 @@ def test_a_backup_whose_objects_belong_elsewhere_is_refused(docker: FakeDocker) 
 
 
 def test_services_that_cannot_be_started_again_are_named(docker: FakeDocker) -> None:
-    write()
+    write_backup(FILE)
     # The stores are started with `--wait postgres`, the others alone.
     docker.fail_all({"stop": "Error response from daemon: no", "up --detach --no-recreate --wait --no-deps": "no"})
 
@@ -247,3 +238,28 @@ def test_services_that_cannot_be_started_again_are_named(docker: FakeDocker) -> 
         "`docker compose stop` failed: Error response from daemon: no; the databases are as they were, and mlflow and "
         "api did not start again: run `docker compose up --detach --wait`"
     )
+
+
+def test_keys_that_an_older_stack_did_not_make_are_told(docker: FakeDocker) -> None:
+    docker.fail("exec", "Error response from daemon: cannot access path /volumes/secrets/objects: no such file")
+
+    assert told(run(main, "backup", str(FILE))) == (
+        "the stack was started last by an older release, which gave this one's jobs no keys: run "
+        "`docker compose up --build --detach --wait`, then this again"
+    )
+
+
+def test_a_failure_of_this_machine_starts_again_what_was_stopped(
+    docker: FakeDocker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_backup(FILE)
+
+    def full() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("slipway_cli.compose.docker.tempfile.TemporaryFile", full)
+
+    assert told(run(main, "restore", "--yes", str(FILE))) == (
+        "[Errno 28] No space left on device; the databases are as they were"
+    )
+    assert {"mlflow", "api"} <= docker.running()

@@ -1,12 +1,13 @@
 """`slipway backup` and `slipway restore`: the databases and objects of the compose stack, in one file."""
 
+import io
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import IO, TYPE_CHECKING, Annotated, cast
 
 import typer
 from rich.console import Console
@@ -40,14 +41,16 @@ def backup(
     """
     # What they need would slow down every other command.
     from slipway_cli.compose.backup import backup as write_backup  # noqa: PLC0415
+    from slipway_cli.compose.interruption import interruptible  # noqa: PLC0415
 
     if file.is_dir():
         raise BackupError(f"{file} is a folder: name a file in it")
     if file.exists() and not force:
         raise BackupError(f"{file} exists and is left as it is: name another file, or replace it with --force")
-    project = _project(project_directory)
-    with _shown() as bar:
-        objects = write_backup(project, file, datetime.now(UTC), bar)
+    with interruptible(_tell, "the backup was interrupted; nothing of it is left"):
+        project = _project(project_directory)
+        with _shown() as bar:
+            objects = write_backup(project, file, datetime.now(UTC), bar)
     typer.echo(
         f"Wrote {file}: {decimal(file.stat().st_size)}, both databases and {objects.files} "
         f"object{'s'[: objects.files != 1]}. Keep it safe: it holds models, what users sent, and password hashes."
@@ -65,23 +68,25 @@ def restore(
     Restore only files that you know: the SQL in them is run. Example: `slipway restore slipway-2026-11-20.tar.gz`
     """
     from slipway_cli.compose.archive import read_about, verify  # noqa: PLC0415
-    from slipway_cli.compose.restore import check_fits  # noqa: PLC0415
+    from slipway_cli.compose.interruption import interruptible  # noqa: PLC0415
+    from slipway_cli.compose.restore import AS_THEY_WERE, INTERRUPTED, check_fits  # noqa: PLC0415
     from slipway_cli.compose.restore import restore as put_back  # noqa: PLC0415
 
     if not yes and not sys.stdin.isatty():
         raise typer.BadParameter("without a terminal to ask at, say that the stack may be replaced", param_hint="--yes")
-    project = _project(project_directory)
-    check_fits(project, read_about(file))
-    with _shown() as bar:
-        bar.begin("Verifying the backup", file.stat().st_size)
-        about = verify(file, bar.at)
-    when = f"{about.created_at:%Y-%m-%d %H:%M} UTC"
-    if not yes:
-        typer.confirm(
-            f"Replace all accounts, predictions, runs and models of the stack by those of {when}?", abort=True
-        )
-    with _shown() as bar:
-        is_served = put_back(project, file, about, bar)
+    with interruptible(_tell, f"{INTERRUPTED}; {AS_THEY_WERE}"):
+        project = _project(project_directory)
+        check_fits(project, read_about(file))
+        with _shown() as bar:
+            bar.begin("Verifying the backup", file.stat().st_size)
+            about = verify(file, bar.at)
+        when = f"{about.created_at:%Y-%m-%d %H:%M} UTC"
+        if not yes:
+            typer.confirm(
+                f"Replace all accounts, predictions, runs and models of the stack by those of {when}?", abort=True
+            )
+        with _shown() as bar:
+            is_served = put_back(project, file, about, bar)
     typer.echo(f"Restored the backup of {when}.")
     if not is_served:
         typer.echo("The API did not run before: `docker compose up --detach --wait` starts the whole stack.")
@@ -110,10 +115,55 @@ class Bar:
         self._progress.update(self._task, completed=done_bytes)
 
 
+class Lasting(io.TextIOBase):
+    """Standard error as it is now; once its terminal is gone, what is written is lost, and the work goes on."""
+
+    def __init__(self) -> None:
+        self._stream = sys.stderr
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]  # what bars are drawn with depends on it
+        """How texts are encoded."""
+        return self._stream.encoding
+
+    def write(self, text: str, /) -> int:
+        """Write a text, if anybody is there."""
+        try:
+            self._stream.write(text)
+        except OSError:
+            self._let_go()
+        return len(text)
+
+    def flush(self) -> None:
+        """Let what was written be seen."""
+        try:
+            self._stream.flush()
+        except OSError:
+            self._let_go()
+
+    def isatty(self) -> bool:
+        """Tell whether somebody may look at it."""
+        return self._stream.isatty()
+
+    def _let_go(self) -> None:
+        # What the stream still holds must go somewhere, or the interpreter's end fails for it.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self._stream.fileno())
+        os.close(nowhere)
+
+
+def _tell(sentence: str) -> None:
+    typer.echo(f"Error: {sentence}", file=_standard_error())
+
+
+def _standard_error() -> IO[str]:
+    return cast("IO[str]", Lasting())
+
+
 @contextmanager
 def _shown() -> Iterator[Bar]:
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
     # Progress is for a terminal, and not part of what is printed.
-    console = Console(stderr=True)
+    console = Console(file=_standard_error())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         yield Bar(progress)

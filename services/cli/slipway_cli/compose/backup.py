@@ -20,8 +20,10 @@ from slipway_cli.compose.tars import DAMAGE, reading_tar
 from slipway_cli.errors import BackupError, StackError
 from slipway_core.storage import Readable
 
-# The jobs that know the object store and its keys.
-JOB = "init"
+# The job that moves objects: it knows the object store and its keys.
+MOVER = "objects"
+# The job that knows the buckets, and makes them.
+INIT = "init"
 OBJECT_STORE = "minio"
 BUCKET_OPTION = "--bucket="
 
@@ -74,7 +76,7 @@ def backup(project: ComposeProject, path: Path, now: datetime, watch: Watch) -> 
 
 def _add_objects(project: ComposeProject, locations: Collection[str], writer: Writer, watch: Watch) -> Count:
     watch.begin("Fetching the objects")
-    with project.running_job(JOB, "objects-out", *locations) as call:
+    with project.running_job(MOVER, "objects-out", *locations) as call:
         try:
             return _relay(call.stdout, writer, watch)
         except DAMAGE as error:
@@ -123,14 +125,14 @@ def locations_of(config: dict[str, Any]) -> tuple[str, ...]:
         StackError: it is another stack than Slipway's.
     """
     services = config.get("services", {})
-    if not {SERVICE, JOB, "mlflow", "api"} <= services.keys():
+    if not {SERVICE, INIT, "mlflow", "api"} <= services.keys():
         raise StackError(
             "this folder's stack of docker compose is not Slipway's: go to Slipway's folder, or name it with "
             "--project-directory"
         )
     buckets = {
         argument.removeprefix(BUCKET_OPTION)
-        for argument in services[JOB]["command"]
+        for argument in services[INIT]["command"]
         if argument.startswith(BUCKET_OPTION)
     }
     artifacts = services["mlflow"]["environment"].get("MLFLOW_ARTIFACTS_DESTINATION", "")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from slipway_cli.compose.docker import ComposeProject
 
 # They end; everything else is to run.
-JOBS = frozenset({"secrets", "init", "trainer"})
+JOBS = frozenset({"secrets", "init", "trainer", "objects"})
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,13 @@
 """Calls of `docker compose` in the project's folder, and what goes wrong with them in one sentence."""
 
 import json
+import os
+import signal
 import subprocess
 import tempfile
+import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -12,7 +15,7 @@ from slipway_cli.compose.streams import drain
 from slipway_cli.errors import StackError
 
 COMPOSE_FILE = "docker-compose.yml"
-# A command whose streams are closed ends by itself; if not, it is asked to, and then made to.
+# A command that has no more to read may end by itself; if not, it is asked to, and then made to.
 END_SECONDS, KILL_SECONDS = 2.0, 20.0
 
 NOT_INSTALLED = (
@@ -26,6 +29,9 @@ KNOWN = {
     "or use one that may",
     "is not a docker command": NOT_INSTALLED,
     "unknown flag": "Docker Compose is too old for Slipway: it needs Docker Engine 26 or newer",
+    # A folder of the volume of secrets, which each start of the stack writes anew.
+    "cannot access path": "the stack was started last by an older release, which gave this one's jobs no keys: run "
+    "`docker compose up --build --detach --wait`, then this again",
     "no configuration file provided": f"there is no {COMPOSE_FILE} here: go to Slipway's folder, or name it with "
     "--project-directory",
 }
@@ -63,26 +69,25 @@ class Call:
 
     def failure(self) -> StackError:
         """Return what the command, which has ended or is about to, says of its failure."""
-        try:
-            self._process.wait(KILL_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
+        _wait(self._process)
         self._said.seek(0)
         return _told(self._name, self._said.read().decode(errors="replace"))
 
     def abort(self) -> None:
         """End the command: what it reads ends early."""
-        for stream in (self.stdin, self.stdout):
-            try:
-                stream.close()
-            except OSError:  # what was not written yet is not to be
-                continue
-        for end, seconds in ((self._process.terminate, END_SECONDS), (self._process.kill, KILL_SECONDS)):
-            try:
-                self._process.wait(seconds)
-            except subprocess.TimeoutExpired:
-                end()
-        self._process.wait()
+        # What was not written yet is not to be.
+        with suppress(OSError):
+            self.stdin.close()
+        # Where nobody reads, Docker leaves, and the job goes on without it.
+        reading = threading.Thread(target=drain, args=(self.stdout,), daemon=True)
+        reading.start()
+        try:
+            self._process.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:
+            _terminate(self._process)
+        reading.join(KILL_SECONDS)
+        if not reading.is_alive():
+            self.stdout.close()
 
 
 class ComposeProject:
@@ -102,19 +107,25 @@ class ComposeProject:
             StackError: Docker is not there, or it failed.
         """
         try:
-            ended = subprocess.run(  # noqa: S603  # docker, its arguments one by one
+            process = subprocess.Popen(  # noqa: S603  # docker, its arguments one by one
                 _command(arguments),
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
-                capture_output=True,
-                check=False,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
                 start_new_session=True,
             )
         except OSError as error:
             raise StackError(NOT_INSTALLED) from error
-        if ended.returncode != 0:
-            raise _told(arguments[0], ended.stderr.decode(errors="replace"))
-        return ended.stdout.decode(errors="replace")
+        with process:
+            try:
+                printed, said = process.communicate()
+            except BaseException:
+                _terminate(process)
+                raise
+        if process.returncode != 0:
+            raise _told(arguments[0], said.decode(errors="replace"))
+        return printed.decode(errors="replace")
 
     @contextmanager
     def calling(self, *arguments: str) -> Iterator[Call]:
@@ -199,6 +210,24 @@ def find_project(start: Path) -> ComposeProject:
 
 def _command(arguments: Sequence[str]) -> list[str]:
     return ["docker", "compose", "--progress", "quiet", *arguments]
+
+
+def _terminate(process: subprocess.Popen[bytes]) -> None:
+    """End a command, and the container of a job with it."""
+    if process.poll() is not None:
+        return
+    # All of the session: Compose is a process of its own, and it alone passes the signal on to the container.
+    os.killpg(process.pid, signal.SIGTERM)
+    _wait(process)
+
+
+def _wait(process: subprocess.Popen[bytes]) -> None:
+    """Wait until a command that is about to end has ended; one that does not is killed."""
+    try:
+        process.wait(KILL_SECONDS)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def _job(service: str, command: Sequence[str]) -> list[str]:

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import slipway_core
 from slipway_cli.compose.archive import DATABASES, About, parts
-from slipway_cli.compose.backup import JOB, Watch, locations_of, stores_of
+from slipway_cli.compose.backup import INIT, MOVER, Watch, locations_of, stores_of
 from slipway_cli.compose.databases import loading
 from slipway_cli.compose.docker import ComposeProject
+from slipway_cli.compose.interruption import held
 from slipway_cli.compose.objects import END_FILE, Count, add_count
 from slipway_cli.compose.tars import writing_tar
 from slipway_cli.errors import BackupError, StackError
@@ -22,6 +23,7 @@ from slipway_core.errors import SlipwayError
 # What writes to the databases, in the order in which it is started.
 REGISTRY, API = "mlflow", "api"
 INTERRUPTED = "the restore was interrupted"
+AS_THEY_WERE = "the databases are as they were"
 UPGRADE_REGISTRY = 'exec mlflow db upgrade "$MLFLOW_BACKEND_STORE_URI"'
 
 
@@ -64,29 +66,39 @@ def restore(project: ComposeProject, path: Path, about: About, watch: Watch) -> 
     project.start(stores_of(project.config()), with_others=True)
     running = project.running()
     stopped = [service for service in (REGISTRY, API) if service in running]
-    watch.begin("Stopping what uses them")
     committed: list[str] = []
     try:
-        project.stop(stopped)
-        _load(project, path, about, watch, committed)
-    except (SlipwayError, KeyboardInterrupt) as error:
-        watch.begin("Starting again what was stopped")
-        raise BackupError(f"{str(error) or INTERRUPTED}; {_state(project, committed, stopped)}") from error
-    try:
-        _bring_up_to_date(project, watch)
-        if API in stopped:
-            watch.begin("Starting the API")
-            project.start([API])
-    except (StackError, KeyboardInterrupt) as error:
-        raise BackupError(
-            f"{str(error) or INTERRUPTED}; the backup is restored, and the stack did not come up with it: look at "
-            "`docker compose logs`, then run `docker compose up --detach --wait`"
-        ) from error
+        with ExitStack() as rest:
+            watch.begin("Stopping what uses them")
+            # Docker goes on with a stop whose command has ended, and what has not stopped yet passes for running.
+            with held():
+                project.stop(stopped)
+            _load(project, path, about, watch, committed, rest)
+            _bring_up_to_date(project, watch)
+            if API in stopped:
+                watch.begin("Starting the API")
+                project.start([API])
+    # Of the system: a disk that is full, for one.
+    except (SlipwayError, OSError, KeyboardInterrupt) as error:
+        with held():
+            watch.begin("Starting again what was stopped")
+            raise BackupError(f"{str(error) or INTERRUPTED}; {_state(project, error, committed, stopped)}") from error
     return API in stopped
 
 
-def _load(project: ComposeProject, path: Path, about: About, watch: Watch, committed: list[str]) -> None:
-    """Load all of a backup; each database that shows the new content is added to `committed`."""
+def _load(
+    project: ComposeProject, path: Path, about: About, watch: Watch, committed: list[str], rest: ExitStack
+) -> None:
+    """Load all of a backup.
+
+    Args:
+        project: the stack.
+        path: the backup.
+        about: what it tells of itself.
+        watch: is told how far it is.
+        committed: gets each database that shows the new content.
+        rest: is left when the restore is done: from the first commit on the one way is forward, and signals wait.
+    """
     with ExitStack() as sessions:
         read = parts(path, watch.at)
         size_bytes = path.stat().st_size
@@ -97,24 +109,32 @@ def _load(project: ComposeProject, path: Path, about: About, watch: Watch, commi
             session.load(next(read).content)
             loaded.append(session)
         watch.begin("Putting the objects back", size_bytes)
-        with project.running_job(JOB, "objects-in", *about.locations) as call, writing_tar(call.stdin) as tar:
+        with project.running_job(MOVER, "objects-in", *about.locations) as call, writing_tar(call.stdin) as tar:
             count = Count()
             # Their end is where the digests are compared, those of the dumps, too.
             for part in read:
                 tar.add(part.name, part.size_bytes, part.content)
                 count = Count(files=count.files + 1, size_bytes=count.size_bytes + part.size_bytes)
             add_count(tar, END_FILE, count)
+        rest.enter_context(held())
         for database, session in zip(DATABASES, loaded, strict=True):
             session.commit()
             committed.append(database)
 
 
-def _state(project: ComposeProject, committed: Sequence[str], stopped: Sequence[str]) -> str:
-    """Start what was stopped, and return in which state things are after a failure."""
+def _state(project: ComposeProject, error: BaseException, committed: Sequence[str], stopped: Sequence[str]) -> str:
+    """Return in which state things are after a failure; what was stopped is started, unless the failure is that."""
+    if len(committed) == len(DATABASES):
+        if isinstance(error, KeyboardInterrupt):
+            return "it was too late for that, and the backup is restored"
+        return (
+            "the backup is restored, and the stack did not come up with it: look at `docker compose logs`, then run "
+            "`docker compose up --detach --wait`"
+        )
     what = (
         f"the database {committed[0]} is restored and the other one is not, so run the restore again"
         if committed
-        else "the databases are as they were"
+        else AS_THEY_WERE
     )
     try:
         project.start(stopped)
@@ -128,7 +148,7 @@ def _bring_up_to_date(project: ComposeProject, watch: Watch) -> None:
     watch.begin("Bringing the tables up to date")
     project.run_job(REGISTRY, "sh", "-c", UPGRADE_REGISTRY)
     project.start([REGISTRY])
-    project.run_job(JOB)
+    project.run_job(INIT)
 
 
 def _release(version: str) -> tuple[int, ...]:

@@ -98,6 +98,7 @@ def shares(secrets: Mapping[str, str]) -> dict[str, dict[str, str]]:
         "api": {**pick("secret-key", "admin-password"), "database-url": database},
         "init": {**pick("admin-password", "grafana-password"), "database-url": database, "aws-credentials": keys},
         "trainer": {"aws-credentials": keys},
+        "objects": {"aws-credentials": keys},
         "mlflow": {"backend-store-uri": runs, "aws-credentials": keys},
         "minio": pick("s3-access-key", "s3-secret-key"),
         "postgres": pick("postgres-password", "slipway-password", "mlflow-password", "monitor-password"),

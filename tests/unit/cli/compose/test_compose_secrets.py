@@ -71,7 +71,7 @@ def test_the_keys_that_sign_tokens_and_open_the_store_are_told_to_no_other_servi
     }
 
     assert told["secret-key"] == {"api"}
-    assert told["s3-secret-key"] == {"init", "trainer", "mlflow", "minio"}
+    assert told["s3-secret-key"] == {"init", "trainer", "objects", "mlflow", "minio"}
     assert told["postgres-password"] == {"postgres"}
     assert told["mlflow-password"] == {"mlflow", "postgres"}
 
