@@ -26,8 +26,9 @@ demo: install ## Train, register and serve a model on this machine; Ctrl-C ends 
 	@$(BIN)/slipway up
 
 up: ## Build and start the whole stack with Docker, and say where everything is.
-	SLIPWAY_GIT_COMMIT=$$(git describe --always --abbrev=40 --dirty --exclude='*' 2>/dev/null) \
-		docker compose up --build --detach --wait
+	@SLIPWAY_GIT_COMMIT=$$(git describe --always --abbrev=40 --dirty --exclude='*' 2>/dev/null) \
+		docker compose up --build --detach --wait || \
+		{ echo "The jobs that come first say:"; docker compose logs --no-log-prefix --since=5m secrets init; exit 1; }
 	@docker compose logs --no-log-prefix --since=1m secrets
 	@docker compose logs --no-log-prefix --tail=6 init
 
