@@ -26,11 +26,12 @@ demo: install ## Train, register and serve a model on this machine; Ctrl-C ends 
 	@$(BIN)/slipway up
 
 up: ## Build and start the whole stack with Docker, and say where everything is.
-	@SLIPWAY_GIT_COMMIT=$$(git describe --always --abbrev=40 --dirty --exclude='*' 2>/dev/null) \
-		docker compose up --build --detach --wait || \
-		{ echo "The jobs that come first say:"; docker compose logs --no-log-prefix --since=5m secrets init; exit 1; }
-	@docker compose logs --no-log-prefix --since=1m secrets
-	@docker compose logs --no-log-prefix --tail=6 init
+	@began=$$(date +%s); \
+	SLIPWAY_GIT_COMMIT=$$(git describe --always --abbrev=40 --dirty --exclude='*' 2>/dev/null) \
+		docker compose up --build --detach --wait || ended=$$?; \
+	docker compose logs --no-log-prefix --since=$$began secrets; \
+	docker compose logs --no-log-prefix --since=$$began init | tail -6; \
+	exit $${ended:-0}
 
 down: ## End that stack; its data stays (docker compose down --volumes removes it).
 	docker compose down

@@ -102,6 +102,12 @@ services:
         ("SLIPWAY_PORT=8080\nSLIPWAY_LOG_LEVEL=debug\n", "ok", "reads every variable", ""),
         ("# GRAFANA_IMAG=x\nexport SLIPWAY_PORT=8080\nCOMPOSE_PROFILES=train", "ok", "reads every variable", ""),
         ("GRAFANA_IMAG=x", "warning", "it sets GRAFANA_IMAG, which nothing reads", "rename it to GRAFANA_IMAGE, "),
+        (
+            "SLIPWAY_PROT=x",
+            "broken",
+            "it sets SLIPWAY_PROT, with which the stack does not start",
+            "rename it to SLIPWAY_",
+        ),
         ("DATABASE_URL_FILE=x", "warning", "it sets DATABASE_URL_FILE", "take the line out"),
         ("DATABASE_URL=sqlite:///x", "ok", "does not read DATABASE_URL, which Slipway without Docker does", ""),
     ],

@@ -45,9 +45,13 @@ def _share_secrets(folder: Path, mounted: Path | None) -> None:
         require_readable(mounted)
     alerting = render(load_settings(AlertSettings))
     files = shares(keep(folder, os.environ)) | {"alertmanager": {"alertmanager.yml": alerting}}
-    changed = [service for service in files if share(folder, service, files[service]) and service in READ_AT_START]
-    if changed:
-        print(f"`docker compose restart {' '.join(changed)}` lets them take what has changed.")
+    for service, own in files.items():
+        changed = share(folder, service, own)
+        if changed and service in READ_AT_START:
+            print(
+                f"Not in force yet: {service} goes on with its former {', '.join(changed)} until `docker compose "
+                f"restart {service}`."
+            )
 
 
 def _prepare(buckets: list[str], recipes: list[str]) -> None:

@@ -62,7 +62,7 @@ def keep(folder: Path, given: Mapping[str, str]) -> dict[str, str]:
     for secret in SECRETS.values():
         value = given.get(secret.variable or "", "").strip()
         if value and (why := secret.why_refused(value)):
-            raise StackError(f"{secret.variable} {why}; leave it out for a random one")
+            raise StackError(f"{secret.variable} {why}; left out, it stays as it was, and at the first start is random")
     kept = folder / KEPT
     try:
         kept.mkdir(mode=0o700, exist_ok=True)
@@ -107,11 +107,11 @@ def shares(secrets: Mapping[str, str]) -> dict[str, dict[str, str]]:
     }
 
 
-def share(folder: Path, service: str, files: Mapping[str, str]) -> bool:
+def share(folder: Path, service: str, files: Mapping[str, str]) -> list[str]:
     """Write a service's files, for whatever account it runs as: the folder is all that it sees of the volume.
 
     Returns:
-        Whether one that was there before is another one now.
+        Those that were there before, and are others now.
 
     Raises:
         StackError: the volume cannot be written.
@@ -120,10 +120,11 @@ def share(folder: Path, service: str, files: Mapping[str, str]) -> bool:
     try:
         place.mkdir(exist_ok=True)
         place.chmod(READABLE_FOLDER)
-        changed = False
+        changed = []
         for name, content in files.items():
             path = place / name
-            changed |= path.exists() and path.read_text(encoding="utf-8") != content
+            if path.exists() and path.read_text(encoding="utf-8") != content:
+                changed.append(name)
             write_secret(path, content)
             path.chmod(READABLE_FILE)
     except OSError as error:

@@ -13,7 +13,8 @@ from slipway_cli.doctor.answers import json_object, open_client
 from slipway_cli.doctor.findings import Finding, broken, ok, warning
 from slipway_cli.doctor.subject import Subject
 from slipway_cli.errors import StackError
-from slipway_core.variables import UNPREFIXED, VARIABLES
+from slipway_core.settings import FILE_SUFFIX
+from slipway_core.variables import PREFIX, UNPREFIXED, VARIABLES
 
 PROMETHEUS_PORT = 9090
 # A container that was made and not started.
@@ -56,7 +57,7 @@ def check_compose(subject: Subject) -> Iterator[Finding]:
 
 
 def _check_env_file(folder: Path) -> Iterator[Finding]:
-    """Find names in `.env` that nothing reads; a misspelt one with our prefix ends the start of the stack, too."""
+    """Find names in `.env` that nothing reads; one with our prefix ends the next start of the stack."""
     try:
         lines = (folder / ENV_FILE).read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
@@ -72,7 +73,10 @@ def _check_env_file(folder: Path) -> Iterator[Finding]:
     for name in unknown:
         near = difflib.get_close_matches(name, taken, n=1)
         rename = f"rename it to {near[0]}, or " if near else ""
-        yield warning(ENV_FILE, f"it sets {name}, which nothing reads", f"{rename}take the line out")
+        if name.startswith(PREFIX) and not name.endswith(FILE_SUFFIX):
+            yield broken(ENV_FILE, f"it sets {name}, with which the stack does not start", f"{rename}take the line out")
+        else:
+            yield warning(ENV_FILE, f"it sets {name}, which nothing reads", f"{rename}take the line out")
     if without := sorted((named & ours) - taken):
         yield ok(ENV_FILE, f"the stack does not read {', '.join(without)}, which Slipway without Docker does")
     elif named and not unknown:

@@ -64,8 +64,9 @@ def check_registry(subject: Subject) -> Iterator[Finding]:
             yield refused
             return
         yield ok(CHECK, f"MLflow answers at {shown}")
-        is_embedded = subject.is_embedded and subject.compose_mlflow_url is None
-        where = where_artifacts_are(subject) if is_embedded else WHERE_OF_ONES_OWN
+        where = where_artifacts_are(subject) if subject.is_embedded else WHERE_OF_ONES_OWN
+        if subject.compose_mlflow_url is not None:
+            where = "start minio if it does not run; else `docker compose logs --tail 50 mlflow minio` says why"
         yield from guarded("artifact store", lambda _: check_artifacts(client, where), subject)
     yield from guarded("models", check_models, subject)
 

@@ -91,4 +91,7 @@ def test_who_has_to_start_again_to_take_a_changed_secret_is_told(
     main()
 
     assert (first, capsys.readouterr().out) == ("", "")
-    assert changed == "`docker compose restart mlflow minio` lets them take what has changed.\n"
+    assert changed == (
+        "Not in force yet: mlflow goes on with its former aws-credentials until `docker compose restart mlflow`.\n"
+        "Not in force yet: minio goes on with its former s3-secret-key until `docker compose restart minio`.\n"
+    )
