@@ -290,6 +290,7 @@ def test_a_second_stack_on_the_same_folder_is_refused(stack: RunningStack) -> No
     assert "Traceback" not in second.stderr
 
 
+@pytest.mark.slow
 def test_a_signal_ends_everything_and_the_next_start_serves_from_the_cache(stack: RunningStack) -> None:
     before = stack.status()["model_version"]
     processes = stack.processes()
