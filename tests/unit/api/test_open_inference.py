@@ -530,7 +530,7 @@ NEAR_REQUESTS = st.fixed_dictionaries(
         "parameters": st.dictionaries(st.just("binary_data_output"), st.booleans() | ANYTHING) | ANYTHING,
     },
 )
-MANY = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+MANY = settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def assert_answered_or_refused(answer: httpx.Response) -> None:

@@ -386,7 +386,7 @@ NEAR_BODIES = st.dictionaries(
 FIELDS = st.sampled_from(["1", "2.5", "-1e3", "nan", "", " 3", '"4"', '"', "x", *FEATURES])
 NEAR_CSV = st.lists(st.lists(FIELDS, min_size=3, max_size=5).map(",".join), max_size=4).map("\n".join)
 FLOAT32 = st.floats(width=32, allow_nan=False, allow_infinity=False)
-MANY = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+MANY = settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def assert_answered_or_refused(answer: httpx.Response) -> None:
