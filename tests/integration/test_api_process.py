@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from slipway_core.policy import new_key
-from support.servers import answers, free_port, running
+from support.servers import free_port, running, wait_until_ready
 from support.waiting import wait_for
 
 MODULE = [sys.executable, "-m", "slipway_api"]
@@ -72,12 +72,7 @@ def serving(tmp_path: Path, environment: dict[str, str]) -> Iterator[Served]:
     log = tmp_path / "api.log"
     url = f"http://127.0.0.1:{environment['SLIPWAY_PORT']}"
     with running([*MODULE, "serve"], folder=tmp_path, log=log, environment=environment) as process:
-
-        def is_live() -> bool:
-            assert process.poll() is None, log.read_text()
-            return answers(f"{url}/health/live")
-
-        wait_for(is_live, seconds=30, what="the API")
+        wait_until_ready(process, f"{url}/health/live", log=log, seconds=30, what="the API")
         yield Served(process, url, log)
 
 

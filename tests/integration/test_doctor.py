@@ -18,9 +18,8 @@ from support.bundles import bundle_files
 from support.diagnosis import Diagnosis, diagnose
 from support.front import front_of
 from support.s3 import ACCESS_KEY, SECRET_KEY, s3_server
-from support.servers import answers, free_port, running
+from support.servers import free_port, running, wait_until_ready
 from support.versions import add_version
-from support.waiting import wait_for
 
 # Real servers that are started and broken: more than `make test` has time for.
 pytestmark = pytest.mark.slow
@@ -66,12 +65,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     }
     log, url = folder / "log", f"http://127.0.0.1:{port}"
     with running(command, folder=folder, log=log, environment=environment) as process:
-
-        def is_up() -> bool:
-            assert process.poll() is None, log.read_text()
-            return answers(f"{url}/health")
-
-        wait_for(is_up, seconds=120, what="MLflow")
+        wait_until_ready(process, f"{url}/health", log=log, seconds=120, what="MLflow")
         yield Server(url, s3_port, folder)
 
 

@@ -30,7 +30,7 @@ from slipway_core.registry.mlflow import MlflowRegistry
 from support.bundles import bundle_files, register
 from support.journal import AT_NS, USER, Journal, closing, ids_in, records_in, shipper_of
 from support.postgres import new_database, stoppable_postgres
-from support.servers import answers, free_port, running
+from support.servers import free_port, running, wait_until_ready
 from support.serving import Serving
 from support.versions import add_version
 from support.waiting import wait_for
@@ -240,12 +240,8 @@ def serving(folder: Path, mlflow_url: str, database: str, model: str) -> Iterato
     with running([*MODULE, "serve"], folder=folder, log=folder / "api.log", environment=environment) as process:
         api = Api(folder, f"http://127.0.0.1:{port}", database, model, process)
 
-        def is_ready() -> bool:
-            assert process.poll() is None, api.log.read_text()
-            return answers(f"{api.url}/health/ready")
-
         try:
-            wait_for(is_ready, seconds=60, what="the API")
+            wait_until_ready(process, f"{api.url}/health/ready", log=api.log, seconds=60, what="the API")
             api.log_in()
             yield api
         finally:

@@ -9,9 +9,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from support.servers import free_port, running
+from support.servers import free_port, running, wait_until_ready
 from support.stack import printed_commands
-from support.waiting import wait_for
 
 ROOT = Path(__file__).parents[2]
 # The installation downloads half a gigabyte where nothing is cached.
@@ -26,12 +25,9 @@ def test_make_demo_serves_a_prediction_from_a_clean_clone_and_leaves_nothing_beh
     environment = {"HOME": str(home), "SLIPWAY_PORT": str(free_port()), "SLIPWAY_MLFLOW_PORT": str(free_port())}
 
     with running(["make", "demo"], folder=clone, log=log, environment=environment) as make:
-
-        def is_ready() -> bool:
-            assert make.poll() is None, log.read_text()
-            return "Slipway is ready" in log.read_text()
-
-        wait_for(is_ready, seconds=INSTALL_SECONDS, what="the demo")
+        wait_until_ready(
+            make, lambda: "Slipway is ready" in log.read_text(), log=log, seconds=INSTALL_SECONDS, what="the demo"
+        )
         pasted = subprocess.run(
             ["bash", "-c", printed_commands(log.read_text())],
             env={**os.environ, **environment},

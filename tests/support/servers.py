@@ -65,7 +65,7 @@ def answers(url: str) -> bool:
 def wait_until_ready(
     process: subprocess.Popen[bytes], ready: str | Callable[[], bool], *, log: Path, seconds: float, what: str
 ) -> None:
-    """Wait until a server is ready; fail at once, with its log, if it ends before.
+    """Wait until a server is ready; fail with its log if it ends before, or takes longer.
 
     Args:
         process: the server.
@@ -76,10 +76,13 @@ def wait_until_ready(
     """
 
     def is_ready() -> bool:
-        assert process.poll() is None, f"{what} ended with {process.returncode}: {log.read_text(encoding='utf-8')}"
+        assert process.poll() is None, f"{what} ended with {process.returncode}"
         return answers(ready) if isinstance(ready, str) else ready()
 
-    wait_for(is_ready, seconds=seconds, what=what)
+    try:
+        wait_for(is_ready, seconds=seconds, what=what)
+    except AssertionError as error:
+        raise AssertionError(f"{error}; it said:\n{log.read_text(encoding='utf-8')}") from error
 
 
 @contextmanager

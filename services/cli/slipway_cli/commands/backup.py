@@ -1,20 +1,16 @@
 """`slipway backup` and `slipway restore`: the databases and objects of the compose stack, in one file."""
 
-import io
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.filesize import decimal
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from slipway_cli.errors import BackupError
+from slipway_cli.progress import progress_bar, tell_error
 from slipway_core.settings import refuse_unknown_variables
 
 if TYPE_CHECKING:
@@ -47,9 +43,9 @@ def backup(
         raise BackupError(f"{file} is a folder: name a file in it")
     if file.exists() and not force:
         raise BackupError(f"{file} exists and is left as it is: name another file, or replace it with --force")
-    with interruptible(_tell, "the backup was interrupted; nothing of it is left"):
+    with interruptible(tell_error, "the backup was interrupted; nothing of it is left"):
         project = _project(project_directory)
-        with _shown() as bar:
+        with progress_bar() as bar:
             objects = write_backup(project, file, datetime.now(UTC), bar)
     typer.echo(
         f"Wrote {file}: {decimal(file.stat().st_size)}, both databases and {objects.files} "
@@ -74,10 +70,10 @@ def restore(
 
     if not yes and not sys.stdin.isatty():
         raise typer.BadParameter("without a terminal to ask at, say that the stack may be replaced", param_hint="--yes")
-    with interruptible(_tell, f"{INTERRUPTED}; {AS_THEY_WERE}"):
+    with interruptible(tell_error, f"{INTERRUPTED}; {AS_THEY_WERE}"):
         project = _project(project_directory)
         check_fits(project, read_about(file))
-        with _shown() as bar:
+        with progress_bar() as bar:
             bar.begin("Verifying the backup", file.stat().st_size)
             about = verify(file, bar.at)
         when = f"{about.created_at:%Y-%m-%d %H:%M} UTC"
@@ -85,7 +81,7 @@ def restore(
             typer.confirm(
                 f"Replace all accounts, predictions, runs and models of the stack by those of {when}?", abort=True
             )
-        with _shown() as bar:
+        with progress_bar() as bar:
             is_served = put_back(project, file, about, bar)
     typer.echo(f"Restored the backup of {when}.")
     if not is_served:
@@ -97,73 +93,3 @@ def _project(folder: Path | None) -> "ComposeProject":
 
     refuse_unknown_variables(os.environ)
     return find_project((folder or Path()).absolute())
-
-
-class Bar:
-    """A line that tells how far the work is; on a terminal alone."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._task = progress.add_task("", total=None)
-
-    def begin(self, what: str, total_bytes: int | None = None) -> None:
-        """Show a new part of the work."""
-        self._progress.reset(self._task, total=total_bytes, description=what)
-
-    def at(self, done_bytes: int) -> None:
-        """Show how much of it is done."""
-        self._progress.update(self._task, completed=done_bytes)
-
-
-class Lasting(io.TextIOBase):
-    """Standard error as it is now; once its terminal is gone, what is written is lost, and the work goes on."""
-
-    def __init__(self) -> None:
-        self._stream = sys.stderr
-
-    @property
-    def encoding(self) -> str:  # type: ignore[override]  # what bars are drawn with depends on it
-        """How texts are encoded."""
-        return self._stream.encoding
-
-    def write(self, text: str, /) -> int:
-        """Write a text, if anybody is there."""
-        try:
-            self._stream.write(text)
-        except OSError:
-            self._let_go()
-        return len(text)
-
-    def flush(self) -> None:
-        """Let what was written be seen."""
-        try:
-            self._stream.flush()
-        except OSError:
-            self._let_go()
-
-    def isatty(self) -> bool:
-        """Tell whether somebody may look at it."""
-        return self._stream.isatty()
-
-    def _let_go(self) -> None:
-        # What the stream still holds must go somewhere, or the interpreter's end fails for it.
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, self._stream.fileno())
-        os.close(nowhere)
-
-
-def _tell(sentence: str) -> None:
-    typer.echo(f"Error: {sentence}", file=_standard_error())
-
-
-def _standard_error() -> IO[str]:
-    return cast("IO[str]", Lasting())
-
-
-@contextmanager
-def _shown() -> Iterator[Bar]:
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
-    # Progress is for a terminal, and not part of what is printed.
-    console = Console(file=_standard_error())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        yield Bar(progress)
