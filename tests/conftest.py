@@ -1,6 +1,7 @@
 """What every test starts from: an environment without our variables, and servers that are started once."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,11 @@ from support.servers import mlflow_server
 # Before MLflow is imported anywhere: tests report to nobody.
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
+
+# What ignores a signal starts processes that ignore it, too, as `nohup make test` does: those that tests start must not.
+for number in (signal.SIGHUP, signal.SIGINT):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, lambda *_: None)
 
 # The same examples in every run, however busy the machine is.
 settings.register_profile("slipway", deadline=None, derandomize=True)

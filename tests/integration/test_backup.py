@@ -19,6 +19,7 @@ from support.command import run
 from support.docker import CONFIG, FakeDocker, fake_docker, program
 from support.postgres import programs
 from support.s3 import S3Server
+from support.servers import end_group
 from support.waiting import wait_for
 
 pytestmark = pytest.mark.slow
@@ -208,13 +209,16 @@ def restore_and_signal(stack: Stack, call: str, number: int) -> tuple[int, str]:
     """Restore, and signal once that call is made; a call that waits goes on then."""
     command = [sys.executable, "-m", "slipway_cli.cli", "restore", "--yes", FILE]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
-        wait_for(lambda: any(one.startswith(call) for one in stack.docker.calls()), seconds=60, what=call)
-        # As a terminal does: to everything in the foreground. The second is its shell's.
-        os.killpg(process.pid, number)
-        os.killpg(process.pid, number)
-        if stack.docker.waits():
-            stack.docker.open_gate()
-        _, told = process.communicate(timeout=60)
+        try:
+            wait_for(lambda: any(one.startswith(call) for one in stack.docker.calls()), seconds=60, what=call)
+            # As a terminal does: to everything in the foreground. The second is its shell's.
+            os.killpg(process.pid, number)
+            os.killpg(process.pid, number)
+            if stack.docker.waits():
+                stack.docker.open_gate()
+            _, told = process.communicate(timeout=60)
+        finally:
+            end_group(process)
     return process.returncode, told
 
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -42,7 +43,7 @@ def running(
         end_group(process)
 
 
-def end_group(process: subprocess.Popen[bytes], seconds: float = 15.0) -> None:
+def end_group(process: subprocess.Popen[Any], seconds: float = 15.0) -> None:
     """Ask a process group to end; end it by force if it does not."""
     try:
         os.killpg(process.pid, signal.SIGTERM)

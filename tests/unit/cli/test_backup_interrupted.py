@@ -14,6 +14,7 @@ import pytest
 
 from support.backups import write_backup
 from support.docker import FakeDocker, fake_docker
+from support.servers import end_group
 from support.waiting import wait_for
 
 FILE = Path("backup.tar.gz")
@@ -31,8 +32,11 @@ def working(docker: FakeDocker, call: str, *arguments: str, stderr: int = PIPE) 
     """Run a command as a process until the block's end, which begins when it makes that call of Docker."""
     command = [sys.executable, "-m", "slipway_cli.cli", *arguments]
     with subprocess.Popen(command, stderr=stderr, stdin=DEVNULL, text=True, start_new_session=True) as process:
-        wait_for(lambda: any(one.startswith(call) for one in docker.calls()), seconds=60, what=call)
-        yield process
+        try:
+            wait_for(lambda: any(one.startswith(call) for one in docker.calls()), seconds=60, what=call)
+            yield process
+        finally:
+            end_group(process)
 
 
 @SIGNALS
