@@ -15,7 +15,7 @@ from support.servers import mlflow_server
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
 
-# What ignores a signal starts processes that ignore it, too, as `nohup make test` does: those that tests start must not.
+# Started by nohup, we ignore signals, and so would all that the tests start. Those must heed what tests send them.
 for number in (signal.SIGHUP, signal.SIGINT):
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, lambda *_: None)

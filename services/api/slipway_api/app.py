@@ -14,6 +14,7 @@ from slipway_api.account import Role
 from slipway_api.account_events import Action
 from slipway_api.accounts import REFRESH_SECONDS
 from slipway_api.errors import ConflictError, NotReadyError
+from slipway_api.front import UNLIMITED_PATHS
 from slipway_api.routers import account_models, health, login, me, models, open_inference, predictions, scoring, users
 from slipway_api.serving.watcher import watch
 from slipway_api.state import Services
@@ -74,6 +75,8 @@ def create_app(services: Services) -> FastAPI:
         openapi_tags=TAGS,
         lifespan=lifespan,
         redoc_url=None,
+        # Nor do the calls that predict; and where to would come from the Host that the client names.
+        redirect_slashes=False,
     )
     app.state.services = services
     for part in (predictions, models, login, me, users, health, open_inference, scoring):
@@ -83,6 +86,7 @@ def create_app(services: Services) -> FastAPI:
         app,
         described=prediction_paths.ROUTERS,
         bodies=[*account_models.BODIES, *predictions.BODIES, *prediction_paths.BODIES],
+        unlimited=UNLIMITED_PATHS,
     )
     return app
 

@@ -1,6 +1,9 @@
 """Bodies and their limit: over it, a body is refused unread by its declared length, else as soon as it is seen."""
 
 import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from starlette.requests import ClientDisconnect
@@ -12,7 +15,8 @@ from slipway_api.errors import NotReadyError, TooLargeError
 SMALL_BODY_BYTES: Final = 64 * 1024
 # Bodies that take their time. Who may not be known sends them, and they must not fill the places of the predictions.
 MAX_ARRIVING: Final = 64
-# What large bodies may hold of a worker's memory, while they arrive and while they are worked on.
+MAX_ARRIVING_FROM_ONE_ADDRESS: Final = 16
+# What large bodies may hold of a worker's memory, as far as they have arrived, and while they are worked on.
 LARGE_BODY_BYTES: Final = 64 * 1024
 MAX_LARGE_BYTES: Final = 256 * 1024 * 1024
 # In the state of a request's scope: its time was over while its body was awaited.
@@ -25,7 +29,7 @@ class BodyLimit:
     def __init__(self, app: ASGIApp, max_bytes: int) -> None:
         self._app = app
         self._max_bytes = min(max_bytes, SMALL_BODY_BYTES)
-        self._arriving = 0
+        self._arriving: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request (ASGI)."""
@@ -33,28 +37,37 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         declared = header(scope, b"content-length")
+        address = scope["client"][0] if scope.get("client") else ""
         received = 0
 
         async def receive_limited() -> Message:
             nonlocal received
             # Not before the router has found who takes the body: the metrics are labelled by that.
             check_declared_length(declared, self._max_bytes)
-            if self._arriving >= MAX_ARRIVING:
-                raise NotReadyError("too many requests are slow to arrive; try again in a moment", 1)
-            self._arriving += 1
-            try:
-                part = await receive()
-            except asyncio.CancelledError:
-                scope["state"][BODY_IS_LATE] = True
-                raise
-            finally:
-                self._arriving -= 1
+            with self._arriving_from(address):
+                try:
+                    part = await receive()
+                except asyncio.CancelledError:
+                    scope["state"][BODY_IS_LATE] = True
+                    raise
             received += len(part.get("body", b""))
             if received > self._max_bytes:
                 raise _too_large(self._max_bytes)
             return part
 
         await self._app(scope, receive_limited, send)
+
+    @contextmanager
+    def _arriving_from(self, address: str) -> Iterator[None]:
+        """Count what is awaited of an address: one must not keep all others out."""
+        if self._arriving.total() >= MAX_ARRIVING or self._arriving[address] >= MAX_ARRIVING_FROM_ONE_ADDRESS:
+            raise NotReadyError("too many requests are slow to arrive; try again in a moment", 1)
+        self._arriving[address] += 1
+        try:
+            yield
+        finally:
+            self._arriving[address] -= 1
+            self._arriving += Counter()  # which forgets those that nothing is awaited of
 
 
 class LargeBodies:
@@ -64,23 +77,35 @@ class LargeBodies:
         self._max_bytes = max_bytes
         self._held_bytes = 0
 
-    def take(self, more: int) -> None:
-        """Take some bytes.
+    @contextmanager
+    def holding(self) -> Iterator[Callable[[int], None]]:
+        """Yield a function that takes so many bytes more; all are given back after the block.
 
-        Raises:
-            NotReadyError: they would be too many.
+        It raises NotReadyError if they would be too many.
         """
-        if self._held_bytes + more > self._max_bytes:
-            raise NotReadyError("too many large requests are under way; try again in a moment", 1)
-        self._held_bytes += more
+        taken = 0
 
-    def give_back(self, held: int) -> None:
-        """Give bytes back that were taken."""
-        self._held_bytes -= held
+        def take(more: int) -> None:
+            nonlocal taken
+            if self._held_bytes + more > self._max_bytes:
+                raise NotReadyError("too many large requests are under way; try again in a moment", 1)
+            self._held_bytes += more
+            taken += more
+
+        try:
+            yield take
+        finally:
+            self._held_bytes -= taken
 
 
-async def read_body(scope: Scope, receive: Receive, max_bytes: int) -> bytes:
+async def read_body(scope: Scope, receive: Receive, max_bytes: int, take: Callable[[int], None] | None = None) -> bytes:
     """Read a whole body.
+
+    Args:
+        scope: the request's ASGI scope.
+        receive: the request's messages.
+        max_bytes: its limit.
+        take: is told of each part that came, and may refuse it.
 
     Raises:
         TooLargeError: it is over the limit.
@@ -105,6 +130,8 @@ async def read_body(scope: Scope, receive: Receive, max_bytes: int) -> bytes:
             size += len(part)
         if size > max_bytes:
             raise _too_large(max_bytes)
+        if take is not None:
+            take(len(part))
         if not message.get("more_body", False):
             return b"".join(parts) if parts else part
 

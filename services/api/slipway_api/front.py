@@ -80,8 +80,8 @@ class Front:
                 self._handle,
                 allow_origins=list(settings.cors_origins),
                 allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
-                allow_headers=["Authorization", "Content-Type", "X-Request-ID"],
-                expose_headers=["X-Request-ID", "Retry-After"],
+                allow_headers=["Authorization", "Content-Type", "Inference-Header-Content-Length", "X-Request-ID"],
+                expose_headers=["Inference-Header-Content-Length", "Retry-After", "X-Prediction-ID", "X-Request-ID"],
                 max_age=600,
             )
         self._max_in_flight = settings.max_requests_in_flight

@@ -1,6 +1,6 @@
 """What OpenAPI says beyond what FastAPI finds by itself: the errors a route answers, and the problem schema."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -9,7 +9,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from slipway_api.problems import PROBLEM_JSON, OpenInferenceError, ProblemDetails
+from slipway_api.problems import OPEN_INFERENCE_PREFIX, PROBLEM_JSON, OpenInferenceError, ProblemDetails
 
 Responses = dict[int | str, dict[str, Any]]
 
@@ -74,13 +74,22 @@ def body(model: type[BaseModel]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
-def install(app: FastAPI, *, described: Sequence[APIRouter], bodies: Sequence[type[BaseModel]]) -> None:
+def _limits(path: str, unlimited: Collection[str]) -> Responses:
+    """Return what the front of the service may answer to any call of a path: it takes too long, or is one too many."""
+    statuses = (504,) if path in unlimited else (503, 504)
+    return open_inference_errors(*statuses) if f"{path}/".startswith(OPEN_INFERENCE_PREFIX) else errors(*statuses)
+
+
+def install(
+    app: FastAPI, *, described: Sequence[APIRouter], bodies: Sequence[type[BaseModel]], unlimited: Collection[str]
+) -> None:
     """Make an app's schema complete.
 
     Args:
         app: its routes do not name the problem details, which are added.
         described: routes that something else answers: the calls that predict.
         bodies: what `body` refers to.
+        unlimited: paths that are answered however much is under way.
     """
 
     def schema() -> dict[str, Any]:
@@ -110,6 +119,10 @@ def install(app: FastAPI, *, described: Sequence[APIRouter], bodies: Sequence[ty
                 content = operation["responses"].get("422", {}).get("content", {})
                 if "HTTPValidationError" in str(content.get("application/json")):
                     del operation["responses"]["422"]
+            for path, operations in document["paths"].items():
+                for operation in operations.values():
+                    limits = {str(status): answer for status, answer in _limits(path, unlimited).items()}
+                    operation["responses"] = limits | operation["responses"]
             app.openapi_schema = document
         return app.openapi_schema
 

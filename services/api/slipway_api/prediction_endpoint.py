@@ -8,6 +8,7 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final
@@ -28,6 +29,9 @@ from slipway_core.signature import FloatMatrix
 
 # A body of this size is read, predicted and answered in about a millisecond; more would hold up the loop.
 INLINE_BYTES: Final = 8 * 1024
+# A caller is looked up again behind a body that took longer to arrive.
+STALE_SECONDS: Final = 1.0
+NOTHING_HELD: Final = nullcontext()
 
 # Who asked where no token is needed.
 NOBODY: Final = uuid.UUID(int=0)
@@ -108,22 +112,19 @@ class PredictionPaths:
         services = self._services
         began = time.perf_counter()
         user_id = NOBODY
-        if not path.is_public and path.path not in services.tokenless:
-            caller = await identify(services, header(scope, b"authorization"))
-            may_predict(caller)
-            services.rate.take(caller.id)
-            user_id = caller.id
+        needs_token = not path.is_public and path.path not in services.tokenless
+        if needs_token:
+            user_id = await self._caller(scope)
+            services.rate.take(user_id)
         model = path.find(services.models, asked.get("name", services.models.default_model), asked.get("version"))
         check_encoding(header(scope, b"content-encoding"))
-        held_bytes = expected_bytes(scope, services.settings.max_body_bytes)
-        if held_bytes <= LARGE_BODY_BYTES:
-            matrix, answered, payload = await self._read_and_work(path.read, model, scope, receive)
-        else:
-            self._large_bodies.take(held_bytes)
-            try:
-                matrix, answered, payload = await self._read_and_work(path.read, model, scope, receive)
-            finally:
-                self._large_bodies.give_back(held_bytes)
+        is_large = expected_bytes(scope, services.settings.max_body_bytes) > LARGE_BODY_BYTES
+        with self._large_bodies.holding() if is_large else NOTHING_HELD as take:
+            body = await read_body(scope, receive, services.settings.max_body_bytes, take)
+            if needs_token and time.perf_counter() - began > STALE_SECONDS:
+                # Whoever was disabled while the body arrived is no longer let in.
+                await self._caller(scope)
+            matrix, answered, payload = await self._work_on(path.read, model, body, scope)
         services.prediction_log.append(
             model,
             answered.id,
@@ -136,15 +137,19 @@ class PredictionPaths:
         )
         return payload
 
-    async def _read_and_work(self, read: Read, model: ServedModel, scope: Scope, receive: Receive) -> _Worked:
-        settings = self._services.settings
+    async def _caller(self, scope: Scope) -> uuid.UUID:
+        caller = await identify(self._services, header(scope, b"authorization"))
+        may_predict(caller)
+        return caller.id
+
+    async def _work_on(self, read: Read, model: ServedModel, body: bytes, scope: Scope) -> _Worked:
         incoming = Incoming(
-            body=await read_body(scope, receive, settings.max_body_bytes),
+            body=body,
             content_type=media_type(header(scope, b"content-type").decode("latin-1")),
             headers=scope["headers"],
-            max_rows=settings.max_rows,
+            max_rows=self._services.settings.max_rows,
         )
-        if len(incoming.body) <= INLINE_BYTES:
+        if len(body) <= INLINE_BYTES:
             return self._work(read, model, incoming)
         return await self._services.pool.run(self._work, read, model, incoming)
 

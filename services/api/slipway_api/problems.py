@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
+from starlette.routing import Match
 
 from slipway_api.errors import (
     AuthenticationError,
@@ -34,6 +35,8 @@ from slipway_core.signature import MAX_PROBLEMS, SHOWN
 
 PROBLEM_JSON = "application/problem+json"
 OPEN_INFERENCE_PREFIX = "/v2/"
+METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
+SHOWN_PATH = 200
 UNEXPECTED = "something went wrong on our side; the log has more under this request id"
 
 STATUS: Mapping[type[SlipwayError], HTTPStatus] = {
@@ -115,7 +118,7 @@ def problem_response(
         "title": _title(status),
         "status": status,
         "detail": detail,
-        "instance": scope["path"],
+        "instance": _shown(scope["path"]),
         "request_id": scope.get("state", {}).get("request_id", ""),
         "errors": [{"loc": list(problem.loc), "msg": problem.msg} for problem in problems],
     }
@@ -178,12 +181,30 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
         raise error.__cause__
     if error.status_code == HTTPStatus.BAD_REQUEST and isinstance(error.__cause__, ValueError | RecursionError):
         return error_response(request.scope, InvalidInputError([Problem(("body",), "the body is not JSON")]))
+    path, headers = _shown(request.url.path), error.headers
     details = {
-        HTTPStatus.NOT_FOUND: f"there is no {request.url.path} here; /docs lists what there is",
-        HTTPStatus.METHOD_NOT_ALLOWED: f"{request.url.path} does not take {request.method}",
+        HTTPStatus.NOT_FOUND: f"there is no {path} here; /docs lists what there is",
+        HTTPStatus.METHOD_NOT_ALLOWED: f"{path} does not take {request.method}",
     }
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers = {"Allow": ", ".join(_allowed(request))}
     detail = details.get(HTTPStatus(error.status_code), str(error.detail))
-    return problem_response(request.scope, error.status_code, detail, headers=error.headers)
+    return problem_response(request.scope, error.status_code, detail, headers=headers)
+
+
+def _allowed(request: Request) -> list[str]:
+    """Return what a path takes: the router itself knows only the first of its routes that has the path."""
+
+    def takes(method: str) -> bool:
+        asked = {**request.scope, "method": method}
+        return any(route.matches(asked)[0] is Match.FULL for route in request.app.routes)
+
+    return list(filter(takes, METHODS))
+
+
+def _shown(path: str) -> str:
+    """Return a path as an answer tells it: what a client made up is not repeated at any length."""
+    return path if len(path) <= SHOWN_PATH else f"{path[:SHOWN_PATH]}…"
 
 
 def _encode(body: Mapping[str, Any]) -> bytes:

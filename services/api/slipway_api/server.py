@@ -27,6 +27,8 @@ HEAD_SECONDS = 10.0
 # How long a worker may say nothing before it is taken for hung and killed, with the predictions that it has not written
 # yet. A busy machine stands still for some seconds now and then.
 HUNG_SECONDS = 15
+# RFC 4291, section 2.5.5.2.
+MAPPED_PREFIX = "::ffff:"
 METRICS_FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 
@@ -64,6 +66,9 @@ class HeadDeadline(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Begin to wait for the first head."""
         super().connection_made(transport)
+        if self.client is not None and self.client[0].startswith(MAPPED_PREFIX):
+            # On `::` clients of IPv4 are called so. Trusted proxies, limits and the audit log know them by their own.
+            self.client = (self.client[0].removeprefix(MAPPED_PREFIX), self.client[1])
         self._await_head()
 
     def data_received(self, data: bytes) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode
 
+from slipway_api.body import MAX_LARGE_BYTES
 from slipway_api.serving.model_ref import ModelRef
 from slipway_core.policy import (
     is_placeholder_password,
@@ -125,6 +126,7 @@ class ApiSettings(RegistrySettings):
     max_body_bytes: int = Field(
         default=4 * 1024 * 1024,
         ge=1,
+        le=MAX_LARGE_BYTES,
         description="The largest body that is predicted from; no other body may be larger than 64 KiB.",
     )
     max_rows: int = Field(default=10_000, ge=1, description="The most rows in one request.")

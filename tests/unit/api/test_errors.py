@@ -4,6 +4,8 @@ import re
 
 import pytest
 
+from slipway_api.account import Role
+from support.api import RunningApi
 from support.refusals import CASES, TOKENS, Apis, Case
 
 KEYS = {"type", "title", "status", "detail", "instance", "request_id", "errors"}
@@ -75,3 +77,33 @@ def test_an_error_speaks_our_words(case: Case, apis: Apis) -> None:
     detail = case.ask(apis).json()["detail"]
 
     assert [words for words in FOREIGN_WORDS if words in detail] == []
+
+
+@pytest.mark.parametrize("path", ["/users/", "/models/", "/v2/", "/predict/", "/health/live/"])
+def test_a_slash_too_many_leads_nowhere(api: RunningApi, path: str) -> None:
+    answer = api.get(path, role=Role.ADMIN, headers={"Host": "elsewhere.example"})
+
+    assert answer.status_code == 404
+    assert "Location" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("/users", "GET, POST"),
+        ("/users/me", "DELETE, GET, PATCH"),
+        ("/users/alice", "DELETE, PATCH"),
+        ("/predict", "POST"),
+    ],
+)
+def test_what_a_path_takes_is_told_whole(api: RunningApi, path: str, allowed: str) -> None:
+    answer = api.request("TRACE", path)
+
+    assert (answer.status_code, answer.headers["Allow"]) == (405, allowed)
+
+
+def test_a_long_path_is_not_repeated(api: RunningApi) -> None:
+    answer = api.get("/" + "x" * 60_000)
+
+    assert answer.status_code == 404
+    assert len(answer.content) < 1_000

@@ -4,16 +4,19 @@ import asyncio
 import threading
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from typing import Self
 
 import httpx
+import orjson
 import pytest
 from fastapi import FastAPI
 from starlette.responses import StreamingResponse
 from starlette.types import Message
 from structlog.typing import EventDict
 
+from slipway_api import prediction_endpoint
 from slipway_api.account import Role
-from slipway_api.body import SMALL_BODY_BYTES, LargeBodies
+from slipway_api.body import MAX_LARGE_BYTES, SMALL_BODY_BYTES, LargeBodies
 from slipway_core.registry.memory import InMemoryRegistry
 from support.api import LOOPBACK, RunningApi, StartApi
 from support.waiting import wait_for
@@ -369,6 +372,8 @@ def test_pages_of_the_origins_that_are_named_may_call(start_api: StartApi, regis
 
     assert asked.status_code == 200
     assert asked.headers["Access-Control-Allow-Origin"] == "https://app.example.com"
+    assert "Inference-Header-Content-Length" in asked.headers["Access-Control-Allow-Headers"]
+    assert "X-Prediction-ID" in answered.headers["Access-Control-Expose-Headers"]
     assert answered.status_code == 200
     assert answered.headers["Access-Control-Allow-Origin"] == "https://app.example.com"
     assert "Access-Control-Allow-Origin" not in other.headers
@@ -410,38 +415,98 @@ def test_another_timeout_than_the_deadline_is_an_error_of_ours(
 # Bodies
 
 
+class Upload:
+    """A prediction whose body comes in two parts, the second one when it is ended."""
+
+    def __init__(self, api: RunningApi, first: bytes, second: bytes) -> None:
+        self._api = api
+        self._parts = [(first, True), (second, False)]
+        self._headers = [
+            (b"authorization", f"Bearer {api.token(Role.USER)}".encode()),
+            (b"content-type", b"application/json"),
+        ]
+        self._begun, self._ended = asyncio.Event(), asyncio.Event()
+        self._status = 0
+
+    def __enter__(self) -> Self:
+        self._task = self._api.portal.start_task_soon(self._send)
+        self._api.portal.call(self._begun.wait)
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.end()
+
+    def end(self) -> int:
+        """Send the rest and return the status of the answer."""
+        self._api.portal.call(self._ended.set)
+        self._task.result(timeout=30)
+        return self._status
+
+    async def _send(self) -> None:
+        async def receive() -> Message:
+            if len(self._parts) == 1:
+                self._begun.set()
+                await self._ended.wait()
+            body, is_more = self._parts.pop(0)
+            return {"type": "http.request", "body": body, "more_body": is_more}
+
+        async def send(message: Message) -> None:
+            self._status = message.get("status", self._status)
+
+        scope = {"type": "http", "method": "POST", "path": "/predict", "headers": self._headers, "query_string": b""}
+        await self._api.front({**scope, "client": LOOPBACK}, receive, send)
+
+
 def test_large_bodies_that_take_too_much_memory_together_are_sent_away(
     start_api: StartApi, registry: InMemoryRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(LargeBodies.__init__, "__defaults__", (500_000,))
     api = start_api(registry)
     large = {"features": [SETOSA] * 5_000}  # 110 KB, which fits
-    held = [(b"content-length", b"450000"), (b"authorization", f"Bearer {api.token(Role.USER)}".encode())]
-    begun, arrived = asyncio.Event(), asyncio.Event()
 
-    async def upload_slowly() -> None:
-        async def receive() -> Message:
-            begun.set()
-            await arrived.wait()
-            return {"type": "http.disconnect"}
-
-        async def send(_message: Message) -> None:
-            return
-
-        scope = {"type": "http", "method": "POST", "path": "/predict", "headers": held, "query_string": b""}
-        await api.front({**scope, "client": LOOPBACK}, receive, send)
-
-    slow = api.portal.start_task_soon(upload_slowly)
-    api.portal.call(begun.wait)
-    refused = api.post("/predict", role=Role.USER, json=large)
-    small = api.post("/predict", role=Role.USER, json={"features": SETOSA})
-    api.portal.call(arrived.set)
-    slow.result(timeout=30)
+    with Upload(api, b"[" * 450_000, b"") as upload:
+        refused = api.post("/predict", role=Role.USER, json=large)
+        small = api.post("/predict", role=Role.USER, json={"features": SETOSA})
+        upload.end()
 
     assert refused.status_code == 503
     assert "too many large requests" in refused.json()["detail"]
     assert small.status_code == 200
     assert api.post("/predict", role=Role.USER, json=large).status_code == 200
+
+
+def test_a_body_of_unknown_length_takes_no_more_memory_than_has_come_of_it(
+    start_api: StartApi, registry: InMemoryRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LargeBodies.__init__, "__defaults__", (500_000,))
+    api = start_api(registry)
+
+    with Upload(api, b'{"features": ', orjson.dumps(SETOSA) + b"}") as upload:
+        meanwhile = api.post("/predict", role=Role.USER, json={"features": [SETOSA] * 5_000})
+        answered = upload.end()
+
+    assert (meanwhile.status_code, answered) == (200, 200)
+
+
+@pytest.mark.parametrize("path", ["/predict", "/v2/models/iris/infer", "/invocations"])
+def test_a_body_that_is_declared_too_large_for_all_memory_is_too_large(api: RunningApi, path: str) -> None:
+    headers = {"Content-Length": str(2 * MAX_LARGE_BYTES), "Content-Type": "application/json"}
+
+    assert api.post(path, role=Role.USER, content=b"x", headers=headers).status_code == 413
+
+
+def test_who_is_disabled_while_a_body_arrives_is_no_longer_answered(
+    start_api: StartApi, registry: InMemoryRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prediction_endpoint, "STALE_SECONDS", 0.0)
+    api = start_api(registry)
+
+    with Upload(api, b'{"features": ', orjson.dumps(SETOSA) + b"}") as upload:
+        name = api.get("/users/me", role=Role.USER).json()["username"]
+        api.request("PATCH", f"/users/{name}", role=Role.ADMIN, json={"disabled": True}).raise_for_status()
+        answered = upload.end()
+
+    assert answered == 401
 
 
 def test_a_compressed_body_is_refused(api: RunningApi) -> None:

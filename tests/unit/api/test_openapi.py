@@ -133,6 +133,17 @@ def test_every_error_is_problem_details(document: dict[str, Any]) -> None:
             assert response["content"][kind]["schema"] == {"$ref": f"#/components/schemas/{name}"}
 
 
+def test_every_call_may_take_too_long_and_all_but_those_of_health_be_one_too_many(document: dict[str, Any]) -> None:
+    answered = {route: set(operation["responses"]) for route, operation in operations(document)}
+
+    assert [route for route, statuses in answered.items() if "504" not in statuses] == []
+    assert {path for (_, path), statuses in answered.items() if "503" not in statuses} == {
+        "/health/live",
+        "/metrics",
+        "/v2/health/live",
+    }
+
+
 def test_nothing_is_left_of_the_errors_that_are_not_ours(document: dict[str, Any]) -> None:
     assert "HTTPValidationError" not in json.dumps(document)
 

@@ -1,17 +1,20 @@
-"""Connections that are slow to say what they ask for."""
+"""Connections: those that are slow to say what they ask for, and where they come from."""
 
 import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import httpx
 import pytest
 import uvicorn
 from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from slipway_api.server import HeadDeadline
+from slipway_api.server import HeadDeadline, listening
 from support.waiting import wait_for
 
+HERE = PlainTextResponse("here")
 REQUEST = b"GET / HTTP/1.1\r\nHost: slipway\r\n\r\n"
 
 
@@ -24,15 +27,15 @@ def connection(monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
 
 
 @contextmanager
-def serving() -> Iterator[tuple[str, int]]:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        config = uvicorn.Config(PlainTextResponse("here"), http=HeadDeadline, lifespan="off", log_config=None)
+def serving(app: ASGIApp = HERE, host: str = "127.0.0.1") -> Iterator[tuple[str, int]]:
+    with listening(host, 0) as listener:
+        config = uvicorn.Config(app, http=HeadDeadline, lifespan="off", log_config=None)
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:
             wait_for(lambda: server.started, what="the server")
-            yield listener.getsockname()
+            yield "127.0.0.1", listener.getsockname()[1]
         finally:
             server.should_exit = True
             thread.join(10)
@@ -60,3 +63,21 @@ def test_a_request_that_is_there_in_time_is_answered_however_often(connection: s
         connection.sendall(REQUEST[:20])
         connection.sendall(REQUEST[20:])
         assert connection.recv(1_000).endswith(b"here")
+
+
+async def tell_the_client(scope: Scope, receive: Receive, send: Send) -> None:
+    await PlainTextResponse(f"{scope['scheme']} {scope['client'][0]}")(scope, receive, send)
+
+
+WITHOUT_IPV6 = pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", pytest.param("::", marks=WITHOUT_IPV6)])
+def test_a_proxy_is_believed_on_every_address_that_is_listened_on(host: str) -> None:
+    headers = {"X-Forwarded-For": "203.0.113.7", "X-Forwarded-Proto": "https"}
+
+    with serving(tell_the_client, host) as (address, port):
+        proxied = httpx.get(f"http://{address}:{port}", headers=headers)
+        direct = httpx.get(f"http://{address}:{port}")
+
+    assert (proxied.text, direct.text) == ("https 203.0.113.7", "http 127.0.0.1")

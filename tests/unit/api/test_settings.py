@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from slipway_api.body import MAX_LARGE_BYTES
 from slipway_api.settings import ApiSettings
 from slipway_core.errors import ConfigurationError
 from slipway_core.policy import new_key, new_password
@@ -135,6 +136,13 @@ def test_a_version_that_is_written_otherwise_is_refused_with_how_to(
     monkeypatch.setenv("SLIPWAY_MODELS", written)
 
     with pytest.raises(ConfigurationError, match=r"SLIPWAY_MODELS: .* names no model: write .* such as iris@7"):
+        load_settings(ApiSettings)
+
+
+def test_a_limit_of_bodies_that_no_memory_is_kept_for_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLIPWAY_MAX_BODY_BYTES", str(MAX_LARGE_BYTES + 1))
+
+    with pytest.raises(ConfigurationError, match=f"SLIPWAY_MAX_BODY_BYTES: .* {MAX_LARGE_BYTES}"):
         load_settings(ApiSettings)
 
 

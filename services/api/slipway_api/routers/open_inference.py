@@ -263,7 +263,7 @@ _RESPONSES: Responses = {
         "content": {"application/json": {"example": _ANSWER}, OCTETS: _OCTETS},
         "description": "The outputs.",
     },
-    **open_inference_errors(401, 403, 404, 413, 415, 422, 429, 503, 504),
+    **open_inference_errors(401, 403, 404, 413, 415, 422, 429, 503),
 }
 
 PATHS = (

@@ -74,7 +74,7 @@ _RESPONSES: Responses = {
         "content": {"application/json": {"example": _ANSWER}},
         "description": "The prediction.",
     },
-    **errors(401, 403, 404, 413, 415, 422, 429, 503, 504),
+    **errors(401, 403, 404, 413, 415, 422, 429, 503),
 }
 
 

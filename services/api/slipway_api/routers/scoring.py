@@ -121,7 +121,7 @@ _RESPONSES: Responses = {
         "description": "The predictions, as CSV if `Accept` asks for it. `X-Prediction-ID` names them.",
         "headers": {"X-Prediction-ID": {"schema": {"type": "string"}}},
     },
-    **errors(401, 403, 404, 413, 415, 422, 429, 503, 504),
+    **errors(401, 403, 404, 413, 415, 422, 429, 503),
 }
 
 PATHS = (PredictionPath(INVOCATIONS, scoring.read),)
