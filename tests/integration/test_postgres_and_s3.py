@@ -53,10 +53,14 @@ class Stores:
         return [str(path.relative_to(self.bucket)) for path in self.bucket.rglob("*") if path.is_file()]
 
 
-@pytest.fixture(scope="module")
-def stores(postgres_address: str, s3: S3Server) -> Stores:
+def new_stores(postgres_address: str, s3: S3Server) -> Stores:
     bucket = s3.make_bucket(f"mlflow-{uuid.uuid4().hex}")
     return Stores(new_database(postgres_address), new_database(postgres_address), bucket, s3)
+
+
+@pytest.fixture(scope="module")
+def stores(postgres_address: str, s3: S3Server) -> Stores:
+    return new_stores(postgres_address, s3)
 
 
 @pytest.fixture(scope="module")
@@ -119,27 +123,30 @@ def test_the_api_has_the_keys_of_no_store_but_its_own(stack: RunningStack, store
 
 
 def test_a_training_is_promoted_and_a_restart_serves_on_from_the_same_stores(
-    stack: RunningStack, stores: Stores
+    postgres_address: str, s3: S3Server, tmp_path: Path
 ) -> None:
-    subprocess.run(
-        [sys.executable, "-m", "slipway_cli.cli", "train", "iris"],
-        # Everything goes through MLflow: who trains needs no key of a store.
-        env={**os.environ, "MLFLOW_TRACKING_URI": stack.mlflow_url},
-        check=True,
-        capture_output=True,
-        timeout=120,
-    )
-    wait_for(lambda: stack.status()["model_version"] == "2", what="version 2")
-    stack.process.send_signal(signal.SIGTERM)
-    assert stack.process.wait(30) == 0
+    stores = new_stores(postgres_address, s3)
+    home = tmp_path / "home"
+    with slipway_up(home, f"--admin-password={PASSWORD}", environment=stores.environment()) as stack:
+        subprocess.run(
+            [sys.executable, "-m", "slipway_cli.cli", "train", "iris"],
+            # Everything goes through MLflow: who trains needs no key of a store.
+            env={**os.environ, "MLFLOW_TRACKING_URI": stack.mlflow_url},
+            check=True,
+            capture_output=True,
+            timeout=120,
+        )
+        wait_for(lambda: stack.status()["model_version"] == "2", what="version 2")
+        stack.process.send_signal(signal.SIGTERM)
+        assert stack.process.wait(30) == 0
 
-    with slipway_up(stack.home, environment=stores.environment(), log="again.log") as again:
+    with slipway_up(home, environment=stores.environment(), log="again.log") as again:
         wait_for(lambda: again.status()["source"] == "registry", seconds=60, what="the registry to confirm it")
         answer = again.call("POST", "/predict", ROW).json()
 
     assert (answer["label"], answer["version"]) == (["setosa"], "2")
     assert rows(stores.mlflow_database, "SELECT version FROM model_versions ORDER BY version") == [(1,), (2,)]
-    assert list(stack.home.rglob("*.db*")) == []
+    assert list(home.rglob("*.db*")) == []
 
 
 @dataclass(frozen=True)
@@ -168,7 +175,10 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("mistake", MISTAKES.values(), ids=MISTAKES)
-def test_a_store_that_cannot_be_used_is_told_in_one_sentence(stores: Stores, tmp_path: Path, mistake: Mistake) -> None:
+def test_a_store_that_cannot_be_used_is_told_in_one_sentence(
+    postgres_address: str, s3: S3Server, tmp_path: Path, mistake: Mistake
+) -> None:
+    stores = new_stores(postgres_address, s3)
     command = [sys.executable, "-m", "slipway_cli.cli", "up", f"--home={tmp_path / 'home'}"]
     ports = [f"--port={free_port()}", f"--mlflow-port={free_port()}"]
 
