@@ -8,17 +8,17 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, delete, func, select
+from sqlalchemy import Engine, delete, func, select, update
 
-from slipway_api.account import Role
+from slipway_api.account import Account, Caller, Role
 from slipway_api.account_events import Action, Actor
 from slipway_api.account_store import SqlAccountStore
-from slipway_api.errors import ConflictError, NotFoundError
+from slipway_api.errors import AuthenticationError, ConflictError, NotFoundError, PermissionDeniedError
 from slipway_core.tables import account_events, erasures, login_attempts, users
 from support.account_databases import migrated
 
 NOW = 1_800_000_000.0
-SOMEBODY = Actor(uuid.uuid4(), "192.0.2.1")
+SOMEBODY = Actor(address="192.0.2.1")
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -34,6 +34,11 @@ def store(engine: Engine) -> SqlAccountStore:
     return SqlAccountStore(engine)
 
 
+def acting(account: Account, address: str = "192.0.2.1") -> Actor:
+    """Return an account as one that changes accounts, as it was when it was read."""
+    return Actor(Caller(account.id, account.name, account.role, account.version), address)
+
+
 def at_once(*calls: Callable[[], object]) -> list[object]:
     """Make calls in threads that begin together; return what each returned or raised."""
     barrier = threading.Barrier(len(calls))
@@ -42,17 +47,17 @@ def at_once(*calls: Callable[[], object]) -> list[object]:
         barrier.wait(10)
         try:
             return call()
-        except (ConflictError, NotFoundError) as error:
+        except (AuthenticationError, ConflictError, NotFoundError) as error:
             return error
 
     with ThreadPoolExecutor(len(calls)) as threads:
         return list(threads.map(make, calls))
 
 
-ENDS: dict[str, Callable[[SqlAccountStore, str], object]] = {
-    "disable": lambda store, name: store.change(name, by=SOMEBODY, disabled=True),
-    "demote": lambda store, name: store.change(name, by=SOMEBODY, role=Role.USER),
-    "delete": lambda store, name: store.delete(name, by=SOMEBODY),
+ENDS: dict[str, Callable[[SqlAccountStore, str, Actor], object]] = {
+    "disable": lambda store, name, by: store.change(name, by=by, disabled=True),
+    "demote": lambda store, name, by: store.change(name, by=by, role=Role.USER),
+    "delete": lambda store, name, by: store.delete(name, by=by),
 }
 
 
@@ -64,7 +69,7 @@ def test_the_last_active_admin_stays_one(store: SqlAccountStore, end: str) -> No
     store.change("dan", by=SOMEBODY, disabled=True)
 
     with pytest.raises(ConflictError, match="ada is the last active admin"):
-        ENDS[end](store, "ada")
+        ENDS[end](store, "ada", SOMEBODY)
 
     found = store.find("ada")
     assert found is not None
@@ -83,11 +88,83 @@ def test_of_two_that_end_each_other_at_once_one_admin_is_left(store: SqlAccountS
         for name in before:
             store.delete(name, by=SOMEBODY)
 
-        outcomes = at_once(partial(ENDS[one], store, ada), partial(ENDS[other], store, bea))
+        outcomes = at_once(partial(ENDS[one], store, ada, SOMEBODY), partial(ENDS[other], store, bea, SOMEBODY))
 
         assert sum(isinstance(outcome, ConflictError) for outcome in outcomes) == 1
         before = [k.name for k in store.snapshot().values() if k.role is Role.ADMIN and not k.disabled]
         assert len(before) == 1
+
+
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda store, bea: store.add("eve", "hash", Role.ADMIN, by=acting(bea)),
+        lambda store, bea: store.change("uma", by=acting(bea), role=Role.ADMIN),
+        lambda store, bea: store.change("bea", by=acting(bea), role=Role.ADMIN, disabled=False),
+        lambda store, bea: store.set_password(bea, "another", by=acting(bea)),
+        lambda store, bea: store.delete("uma", by=acting(bea)),
+        lambda store, bea: store.delete(str(uuid.UUID(int=1)), by=acting(bea), erase=True),
+        lambda store, bea: store.delete("bea", by=acting(bea), user_id=bea.id),
+    ],
+    ids=["add", "change", "change_back", "set_password", "delete", "erase", "delete_self"],
+)
+def test_who_was_ended_since_they_came_changes_nothing(
+    store: SqlAccountStore, end: str, act: Callable[[SqlAccountStore, Account], object]
+) -> None:
+    store.add("ada", "hash", Role.ADMIN)
+    bea = store.add("bea", "hash", Role.ADMIN)
+    store.add("uma", "hash", Role.USER)
+    ENDS[end](store, "bea", SOMEBODY)
+    before = store.snapshot(), store.events(None, 99)
+
+    with pytest.raises(AuthenticationError, match="the token is no longer valid; get a new one from POST /token"):
+        act(store, bea)
+
+    assert (store.snapshot(), store.events(None, 99)) == before
+
+
+def test_who_is_no_admin_any_more_by_a_change_past_the_api_is_told_so(engine: Engine, store: SqlAccountStore) -> None:
+    bea = store.add("bea", "hash", Role.ADMIN)
+    with engine.begin() as connection:
+        connection.execute(update(users).values(role=Role.USER.value))
+
+    with pytest.raises(PermissionDeniedError, match="only an admin may do this"):
+        store.add("eve", "hash", Role.ADMIN, by=acting(bea))
+
+
+@pytest.mark.parametrize("one", ENDS)
+@pytest.mark.parametrize("other", ENDS)
+def test_of_two_admins_that_end_each_other_at_once_the_slower_is_refused(
+    store: SqlAccountStore, one: str, other: str
+) -> None:
+    store.add("zoe", "hash", Role.ADMIN)
+    for attempt in range(5):
+        ada, bea = (store.add(f"{name}{attempt}", "hash", Role.ADMIN) for name in ("ada", "bea"))
+
+        outcomes = at_once(
+            partial(ENDS[one], store, ada.name, acting(bea)), partial(ENDS[other], store, bea.name, acting(ada))
+        )
+
+        assert sum(isinstance(outcome, AuthenticationError) for outcome in outcomes) == 1
+
+
+def test_what_an_admin_does_at_once_while_they_are_ended_is_done_or_refused(store: SqlAccountStore) -> None:
+    ada = store.add("ada", "hash", Role.ADMIN)
+    uma = store.add("uma", "hash", Role.USER)
+    for attempt in range(10):
+        bea = store.add(f"bea{attempt}", "hash", Role.ADMIN)
+
+        added, deleted, *_ = at_once(
+            partial(store.add, f"eve{attempt}", "hash", Role.USER, by=acting(bea)),
+            partial(store.delete, bea.name, by=acting(ada)),
+            partial(store.set_password, uma, "other", by=acting(uma)),
+            partial(store.change, "uma", by=acting(bea), disabled=False),
+        )
+
+        assert isinstance(added, Account | AuthenticationError)
+        assert deleted == bea.id
+        assert (store.find(f"eve{attempt}") is None) == isinstance(added, AuthenticationError)
 
 
 def test_of_many_admins_that_all_resign_at_once_one_is_left(store: SqlAccountStore) -> None:
@@ -135,7 +212,7 @@ def test_each_change_raises_the_version_and_tells_who_did_what(store: SqlAccount
     store.change("uma", by=SOMEBODY, disabled=False, password_hash="other")
     found = store.get(uma.id)
     assert found is not None
-    store.set_password(found[0], "another", by=Actor(uma.id, "192.0.2.7"))
+    store.set_password(found[0], "another", by=acting(found[0], "192.0.2.7"))
 
     told = store.events(None, 9)
     assert {event.action for event in told} == {
@@ -214,11 +291,12 @@ def test_an_id_does_not_delete_the_account_that_has_its_name_now(store: SqlAccou
 
 
 def test_erasing_leaves_a_bare_id(engine: Engine, store: SqlAccountStore) -> None:
+    ada = store.add("ada", "hash", Role.ADMIN)
     uma = store.add("uma", "hash", Role.USER, by=Actor(None, "192.0.2.7"))
-    other = store.add("vic", "hash", Role.USER, by=SOMEBODY)
-    store.set_password(uma, "another", by=Actor(uma.id, "192.0.2.7"))
+    other = store.add("vic", "hash", Role.USER)
+    store.set_password(uma, "another", by=acting(uma, "192.0.2.7"))
 
-    store.delete("uma", by=SOMEBODY, erase=True)
+    store.delete("uma", by=acting(ada), erase=True)
 
     told = store.events(None, 9)
     of_uma = [event for event in told if event.subject_id == uma.id]
@@ -226,11 +304,11 @@ def test_erasing_leaves_a_bare_id(engine: Engine, store: SqlAccountStore) -> Non
         *(Action.REGISTERED, Action.PASSWORD_CHANGED, Action.DELETED, Action.ERASED)
     }
     assert {event.subject_name for event in of_uma} == {None}
-    assert {event.address for event in of_uma} == {None, SOMEBODY.address}
+    assert {event.address for event in of_uma} == {None, acting(ada).address}
     assert [event.subject_name for event in told if event.subject_id == other.id] == ["vic"]
     with engine.connect() as connection:
         assert connection.execute(select(erasures.c.user_id)).scalars().all() == [uma.id]
-        assert connection.execute(select(users.c.name)).scalars().all() == ["vic"]
+        assert connection.execute(select(users.c.name).order_by(users.c.name)).scalars().all() == ["ada", "vic"]
 
 
 def test_accounts_and_events_are_read_in_pages(store: SqlAccountStore) -> None:

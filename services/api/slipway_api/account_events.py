@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from slipway_api.account import Caller
+
 
 class Action(StrEnum):
     """What happened to an account."""
@@ -27,12 +29,17 @@ class Actor:
     """Who does something to an account.
 
     Attributes:
-        id: the caller's account; None where nobody is logged in.
+        caller: the account that does it, which must still be what it was when it came; None where nobody is logged in.
         address: the client's, as the server saw it.
     """
 
-    id: uuid.UUID | None = None
+    caller: Caller | None = None
     address: str | None = None
+
+    @property
+    def id(self) -> uuid.UUID | None:
+        """The caller's account, as events name it."""
+        return None if self.caller is None else self.caller.id
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Row, Select, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from slipway_api.account import Account, Known, Role
+from slipway_api.account import Account, Known, Role, confirm, require_admin
 from slipway_api.account_database import AccountDatabase, Changes
 from slipway_api.account_events import AccountEvent, Action, Actor
 from slipway_api.errors import ConflictError, NotFoundError
@@ -43,12 +43,14 @@ class SqlAccountStore:
         """Add an account, whose id no other ever had or will have.
 
         Raises:
+            AuthenticationError: the caller's account is gone, or was changed since the caller came.
             ConflictError: the name is taken.
         """
         account = Account(uuid.uuid4(), name, role, 1, disabled=False, created_at=datetime.now(UTC))
         values = {**vars(account), "role": role.value, "password_hash": password_hash}
         try:
             with self._changing(by) as (connection, changes):
+                _confirm(connection, by)
                 connection.execute(insert(users).values(values))
                 changes.tell(action, account.id, name, role=role.value)
         except IntegrityError as error:
@@ -81,11 +83,12 @@ class SqlAccountStore:
         """Change what is given and differs; that ends the account's tokens.
 
         Raises:
+            AuthenticationError: the caller's account is gone, or was changed since the caller came.
             NotFoundError: there is no such account.
             ConflictError: it is the last active admin, and would not be one any more.
         """
         with self._changing(by) as (connection, changes):
-            row, is_last_admin = self._hold(connection, users.c.name == name)
+            row, is_last_admin = _hold(connection, by, users.c.name == name)
             if row is None:
                 raise NotFoundError(f"there is no account named {name}; GET /users lists those there are")
             values: dict[str, Any] = {}
@@ -106,10 +109,15 @@ class SqlAccountStore:
             return _account(connection.execute(changed.returning(*users.c)).one())
 
     def set_password(self, account: Account, password_hash: str, *, by: Actor) -> Account | None:
-        """Set a new password and end older tokens; None if the account was changed or deleted since it was read."""
+        """Set a new password and end older tokens; None if the account was changed or deleted since it was read.
+
+        Raises:
+            AuthenticationError: the caller's account is gone, or was changed since the caller came.
+        """
         is_it = (users.c.id == account.id) & (users.c.version == account.version)
         changed = update(users).where(is_it).values(password_hash=password_hash, version=users.c.version + 1)
         with self._changing(by) as (connection, changes):
+            _confirm(connection, by)
             row = connection.execute(changed.returning(*users.c)).one_or_none()
             if row is None:
                 return None
@@ -132,12 +140,13 @@ class SqlAccountStore:
             user_id: the id that it must have; by then the name may be another's.
 
         Raises:
+            AuthenticationError: the caller's account is gone, or was changed since the caller came.
             NotFoundError: there is no such account.
             ConflictError: it is the last active admin.
         """
         is_it = users.c.name == name if user_id is None else users.c.id == user_id
         with self._changing(by) as (connection, changes):
-            row, is_last_admin = self._hold(connection, is_it)
+            row, is_last_admin = _hold(connection, by, is_it)
             if is_last_admin:
                 raise _last_admin(name)
             deleted: uuid.UUID | None = row.id if row is not None else None
@@ -192,17 +201,35 @@ class SqlAccountStore:
             yield connection, changes
         changes.log()
 
-    def _hold(self, connection: Connection, is_it: Any) -> tuple[Row[Any] | None, bool]:  # noqa: ANN401  # a condition
-        """Lock an account and every active admin until the transaction ends; tell whether it is the last of them.
 
-        All lock the admins first and in one order, so that none waits for another that waits for it. Who waited sees
-        what the other left.
-        """
-        active = (users.c.role == Role.ADMIN.value) & users.c.disabled.is_(False)
-        admins = select(users.c.id).where(active).order_by(users.c.id).with_for_update()
-        ids = connection.execute(admins).scalars().all()
-        row = connection.execute(select(users).where(is_it).with_for_update()).one_or_none()
-        return row, row is not None and list(ids) == [row.id]
+def _hold(connection: Connection, by: Actor, is_it: Any) -> tuple[Row[Any] | None, bool]:  # noqa: ANN401  # a condition
+    """Lock an account and every active admin until the transaction ends; tell whether it is the last of them.
+
+    All lock the admins first and in one order, so that none waits for another that waits for it. Who waited sees
+    what the other left, and that may be that the caller is no admin any more.
+    """
+    active = (users.c.role == Role.ADMIN.value) & users.c.disabled.is_(False)
+    admins = select(users.c.id).where(active).order_by(users.c.id).with_for_update()
+    ids = connection.execute(admins).scalars().all()
+    _confirm(connection, by)
+    row = connection.execute(select(users).where(is_it).with_for_update()).one_or_none()
+    return row, row is not None and list(ids) == [row.id]
+
+
+def _confirm(connection: Connection, by: Actor) -> None:
+    """Lock the caller's account, and refuse one that is no longer what it was when the caller came.
+
+    A body may take half a minute to arrive, and a hash its time; whoever lost an account or a role meanwhile must not
+    get it back, or give it to another.
+    """
+    if by.caller is None:
+        return
+    columns = (users.c.name, users.c.role, users.c.version, users.c.disabled)
+    row = connection.execute(select(*columns).where(users.c.id == by.caller.id).with_for_update()).one_or_none()
+    now = None if row is None else Known(row.name, Role(row.role), row.version, row.disabled)
+    account = confirm(now, by.caller.version)
+    if by.caller.role is Role.ADMIN:
+        require_admin(account.role)
 
 
 def _deleted_before(connection: Connection, text: str) -> uuid.UUID | None:

@@ -7,9 +7,9 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from slipway_api.account import Account, Caller, Known, Role
+from slipway_api.account import Account, Caller, Known, Role, confirm
 from slipway_api.account_events import AccountEvent, Action, Actor
-from slipway_api.errors import AuthenticationError, NotReadyError
+from slipway_api.errors import NotReadyError
 from slipway_api.login_throttle import LoginAttempts
 from slipway_core.logging import get_logger
 
@@ -27,7 +27,8 @@ log = get_logger("slipway.accounts")
 class AccountStore(Protocol):
     """Where accounts are kept. Its calls block: run them in a thread.
 
-    Each raises NotReadyError while the database is away. Each change is told as an event, with who made it.
+    Each raises NotReadyError while the database is away. Each change is told as an event, with who made it. Who made it
+    is looked at once more in its transaction: AuthenticationError and PermissionDeniedError mean what they do before.
     """
 
     @property
@@ -275,7 +276,5 @@ class Accounts:
         """
         if self._read_at is None or self._clock() - self._read_at > self._stale_seconds:
             raise NotReadyError(self._reason)
-        known = self._known.get(user_id)
-        if known is None or known.disabled or known.version != version:
-            raise AuthenticationError("the token is no longer valid; get a new one from POST /token")
-        return Caller(user_id, known.name, known.role)
+        known = confirm(self._known.get(user_id), version)
+        return Caller(user_id, known.name, known.role, known.version)

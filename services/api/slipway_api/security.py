@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 from fastapi.security import OAuth2PasswordBearer
 
-from slipway_api.account import Caller, Role
+from slipway_api.account import Caller, Role, require_admin
 from slipway_api.errors import AuthenticationError, PermissionDeniedError
 from slipway_api.state import Services, services_of
 
@@ -60,8 +60,7 @@ async def admin(caller: Reader) -> Caller:
     Raises:
         PermissionDeniedError: only an admin may.
     """
-    if caller.role is not Role.ADMIN:
-        raise PermissionDeniedError("only an admin may do this")
+    require_admin(caller.role)
     return caller
 
 

@@ -10,7 +10,7 @@ from slipway_api.security import Reader
 
 async def acting(request: Request, caller: Reader) -> Actor:
     """Return the caller as an actor (a FastAPI dependency)."""
-    return Actor(caller.id, address_of(request))
+    return Actor(caller, address_of(request))
 
 
 def address_of(request: Request) -> str | None:

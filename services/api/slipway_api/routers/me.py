@@ -6,8 +6,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends
 
+from slipway_api.account import ENDED
 from slipway_api.content import json_body
-from slipway_api.errors import AuthenticationError, InvalidInputError, NotFoundError, PermissionDeniedError
+from slipway_api.errors import AuthenticationError, InvalidInputError, PermissionDeniedError
 from slipway_api.logins import authenticate
 from slipway_api.openapi import body, errors
 from slipway_api.routers.account_models import PasswordChange, Token, User
@@ -15,8 +16,6 @@ from slipway_api.routers.acting import By, Erase
 from slipway_api.security import Reader, State
 from slipway_core.errors import Problem
 from slipway_core.policy import why_password_is_unsafe
-
-GONE = "the token is no longer valid; get a new one from POST /token"
 
 router = APIRouter(tags=["accounts"])
 
@@ -27,7 +26,7 @@ async def show_me(state: State, caller: Reader) -> User:
     state.accounts.check_database()
     found = await asyncio.to_thread(lambda: state.accounts.store.get(caller.id))
     if found is None:
-        raise AuthenticationError(GONE)
+        raise AuthenticationError(ENDED)
     return User.of(found[0])
 
 
@@ -54,7 +53,7 @@ async def change_my_password(
         password_hash = await state.passwords.hash(change.new_password)
         changed = await asyncio.to_thread(lambda: state.accounts.store.set_password(account, password_hash, by=by))
     if changed is None:
-        raise AuthenticationError(GONE)
+        raise AuthenticationError(ENDED)
     state.accounts.note(changed)
     return Token.of(state.tokens, changed)
 
@@ -63,8 +62,5 @@ async def change_my_password(
 async def delete_me(state: State, caller: Reader, by: By, erase: Erase = False) -> None:  # a query parameter
     """Delete one's own account and its credentials; its tokens end."""
     state.accounts.check_database()
-    try:
-        await asyncio.to_thread(lambda: state.accounts.store.delete(caller.name, by=by, erase=erase, user_id=caller.id))
-    except NotFoundError as error:
-        raise AuthenticationError(GONE) from error
+    await asyncio.to_thread(lambda: state.accounts.store.delete(caller.name, by=by, erase=erase, user_id=caller.id))
     state.accounts.forget(caller.id)

@@ -163,6 +163,8 @@ async def give_feedback(
     given: Annotated[FeedbackRequest, Depends(json_body(FeedbackRequest))],
 ) -> FeedbackAnswer:
     """Tell what turned out to be true of a row, once a row."""
+    # The body may have taken long to arrive, and the account may have ended since.
+    state.accounts.caller(caller.id, caller.version)
     found = await state.predictions.find(_identity(id), _whose(caller))
     feedback = _judge(found, given, caller)
     await state.predictions.ask(lambda store: store.add_feedback(feedback))

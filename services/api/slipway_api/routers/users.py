@@ -7,7 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
 
-from slipway_api.account import Caller, Role
+from slipway_api.account import Caller, Role, require_admin
 from slipway_api.account_events import Actor
 from slipway_api.content import json_body
 from slipway_api.errors import InvalidInputError, NotFoundError, PermissionDeniedError
@@ -36,8 +36,8 @@ async def registrar(request: Request, state: State, token: Annotated[str | None,
     if is_open and "Authorization" not in request.headers:
         return None
     found = await caller(request, state, token)
-    if not is_open and found.role is not Role.ADMIN:
-        raise PermissionDeniedError("only an admin may do this")
+    if not is_open:
+        require_admin(found.role)
     return found
 
 
@@ -54,7 +54,7 @@ async def add_user(
     request: Request, state: State, caller: Registrar, new: Annotated[NewUser, Depends(json_body(NewUser))]
 ) -> User:
     """Add an account (admin only; where registration is open, anybody, with the role `user`)."""
-    accounts, by = state.accounts, Actor(caller.id if caller else None, address_of(request))
+    accounts, by = state.accounts, Actor(caller, address_of(request))
     if caller is None or caller.role is not Role.ADMIN:
         if new.role is not Role.USER:
             raise PermissionDeniedError("only an admin may give another role than user; leave the role out")
