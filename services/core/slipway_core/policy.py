@@ -3,6 +3,8 @@
 import re
 import secrets
 
+from slipway_core.guessable import COMMON_PASSWORDS, KNOWN_KEYS, is_made_of_runs, is_run, period
+
 # Of an account, after capitals were lowered.
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9._@-]{0,63}")
 NAME_RULE = "a name is 1 to 64 of a–z, 0–9, `.`, `_`, `@`, `-`, and begins with a letter or digit"
@@ -12,6 +14,7 @@ RESERVED_NAMES = frozenset({"events", "me"})
 MIN_KEY_BYTES = 32
 MIN_PASSWORD_LENGTH = 8
 MAX_PASSWORD_LENGTH = 128
+MIN_PASSWORD_VARIETY = 3
 
 _PLACEHOLDER_WORDS = (
     "change",
@@ -22,9 +25,6 @@ _PLACEHOLDER_WORDS = (
     "your-",
     "your_",
     "insecure",
-)
-_COMMON_PASSWORDS = frozenset(
-    {"admin123", "administrator", "password", "password1", "12345678", "123456789", "adminadmin", "letmein1"}
 )
 
 
@@ -55,6 +55,10 @@ def why_key_is_unsafe(key: str) -> str | None:
         return "repeats too few characters to be random"
     if _is_placeholder(key):
         return "is a placeholder"
+    if key.lower() in KNOWN_KEYS:
+        return "is a well-known example"
+    if is_made_of_runs(key) or _repeats_a_short_piece(key):
+        return "is a sequence or a repetition, which can be guessed"
     return None
 
 
@@ -64,7 +68,9 @@ def why_password_is_unsafe(password: str, username: str) -> str | None:
         return f"must have {MIN_PASSWORD_LENGTH} to {MAX_PASSWORD_LENGTH} characters"
     if password.lower() == username.lower():
         return "must not be the user's name"
-    if password.lower() in _COMMON_PASSWORDS:
+    if len(set(password.lower())) < MIN_PASSWORD_VARIETY:
+        return f"must have {MIN_PASSWORD_VARIETY} different characters or more"
+    if password.lower() in COMMON_PASSWORDS or is_run(password):
         return "is one of those that are tried first"
     return None
 
@@ -72,6 +78,11 @@ def why_password_is_unsafe(password: str, username: str) -> str | None:
 def is_placeholder_password(password: str) -> bool:
     """Tell whether a configured password was copied from an example."""
     return password.lower().replace("-", "").replace("_", "").startswith(("changeme", "example", "placeholder"))
+
+
+def _repeats_a_short_piece(key: str) -> bool:
+    length = period(key)
+    return 2 * length <= len(key) and len(key[:length].encode()) < MIN_KEY_BYTES
 
 
 def _is_placeholder(text: str) -> bool:

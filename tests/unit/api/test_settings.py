@@ -20,14 +20,18 @@ UNSAFE_KEYS = [
     ("x" * 64, "repeats too few characters"),
     ("change-me-please-0123456789-abcdefghij", "is a placeholder"),
     ("your-secret-key-0123456789-abcdefghij", "is a placeholder"),
+    ("a-string-secret-at-least-256-bits-long", "is a well-known example"),
+    ("0123456789abcdef0123456789abcdef", "is a sequence or a repetition"),
 ]
 UNSAFE_PASSWORDS = [
     ("pa55wd", "8 to 128 characters"),
     ("x" * 129, "8 to 128 characters"),
     ("administrator", "must not be the user's name"),
     ("Password1", "tried first"),
+    ("87654321", "tried first"),
+    ("11111111", "3 different characters"),
     ("change-me-now", "is a placeholder"),
-    ("changeme123", "is a placeholder"),
+    ("changeme-1234", "is a placeholder"),
 ]
 
 

@@ -2,6 +2,7 @@
 
 import string
 from collections.abc import Callable
+from random import Random
 
 import pytest
 
@@ -16,6 +17,11 @@ from slipway_core.policy import (
 )
 
 RANDOM = "q3Zk8vTn1bXw6RjY0mLs5HgPd2FcUe7a"
+TRIED_FIRST = (
+    *("PassWord", "qwerty123", "iloveyou", "passw0rd", "P@ssw0rd", "password123", "letmein123", "Changeme", "abcd1234"),
+    *("12345678", "87654321", "1234567890", "0987654321", "123456789012", "abcdefgh", "HGFEDCBA", "xyzabcde"),
+    *("qwertyui", "QwertyUiop", "poiuytrewq", "asdfghjkl", "qwertzui", "azertyuiop"),
+)
 
 
 def test_a_new_key_is_safe() -> None:
@@ -43,6 +49,21 @@ def test_a_new_secret_is_another_each_time_and_needs_no_quoting(make: Callable[[
         (f"change-me-{RANDOM}", "is a placeholder"),
         (f"{RANDOM}EXAMPLE{RANDOM}", "is a placeholder"),
         ("your-secret-key-goes-here-0123456789", "is a placeholder"),
+        ("09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7", "is a well-known example"),
+        ("a-string-secret-at-least-256-bits-long", "is a well-known example"),
+        *(
+            (key, "is a sequence or a repetition, which can be guessed")
+            for key in (
+                "0123456789abcdef0123456789abcdef",
+                "0123456789ABCDEF" * 4,
+                "12345678901234567890123456789012",
+                "abcdefghijklmnopqrstuvwxyz0123456789",
+                "9876543210zyxwvutsrqponmlkjihgfedcba",
+                "qwertyuiopasdfghjklzxcvbnm123456",
+                "abcdefgh12345678ABCDEFGH87654321",
+                RANDOM[:20] * 2,
+            )
+        ),
     ],
 )
 def test_an_unsafe_key_is_told_why(key: str, why: str) -> None:
@@ -50,10 +71,27 @@ def test_an_unsafe_key_is_told_why(key: str, why: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "key", [RANDOM, "0123456789abcdef" * 4, "àáâãäåæçèéêëìíîï"], ids=["random", "hex", "16 of 2 bytes"]
+    "key",
+    [
+        RANDOM,
+        "5e8f1c07a94d3b62f0e7d8c1954ab36d",
+        "73950284615082937461948205730016",
+        "åþëàûçïôæùéðîãüø",
+        RANDOM * 2,
+    ],
+    ids=["random", "hexadecimal", "digits", "16 of 2 bytes", "twice what is long enough"],
 )
 def test_a_random_key_of_32_bytes_is_safe(key: str) -> None:
     assert why_key_is_unsafe(key) is None
+
+
+def test_no_random_key_is_refused() -> None:
+    random = Random(7)  # noqa: S311  # the same keys each time
+    alphabets = (string.hexdigits[:16], string.ascii_lowercase, string.ascii_letters + string.digits + "-_")
+
+    keys = ["".join(random.choices(alphabet, k=32)) for alphabet in alphabets for _ in range(2_000)]
+
+    assert [key for key in keys if why_key_is_unsafe(key)] == []
 
 
 @pytest.mark.parametrize(
@@ -62,15 +100,22 @@ def test_a_random_key_of_32_bytes_is_safe(key: str) -> None:
         ("seven77", "must have 8 to 128 characters"),
         ("x" * (MAX_PASSWORD_LENGTH + 1), "must have 8 to 128 characters"),
         ("Grace.Hopper", "must not be the user's name"),
-        ("PassWord", "is one of those that are tried first"),
+        *((password, "is one of those that are tried first") for password in TRIED_FIRST),
+        *((password, "must have 3 different characters or more") for password in ("1" * 8, " " * 8, "aAbBaabb")),
     ],
 )
 def test_an_unsafe_password_is_told_why(password: str, why: str) -> None:
     assert why_password_is_unsafe(password, "grace.hopper") == why
 
 
-@pytest.mark.parametrize("password", ["eight888", "x" * MAX_PASSWORD_LENGTH, "grace.hopper2", "密码密码密码密码"])
-def test_a_password_of_allowed_length_is_safe(password: str) -> None:
+@pytest.mark.parametrize(
+    "password",
+    [
+        *("correct-horse-7", "s3cret-Passw0rd", "wonderland-42", "eight888", "grace.hopper2", "密码密码密码密码。"),
+        *("abcdefgi", "qwerty7!", "12345679", "1357924680", "xyz" + "x" * (MAX_PASSWORD_LENGTH - 3)),
+    ],
+)
+def test_an_ordinary_password_is_safe(password: str) -> None:
     assert why_password_is_unsafe(password, "grace.hopper") is None
 
 

@@ -24,7 +24,7 @@ def _whole(text: str) -> str:
 
 
 Password = Annotated[str, AfterValidator(_whole), Field(json_schema_extra={"format": "password"})]
-RULE = f"{MIN_PASSWORD_LENGTH} to {MAX_PASSWORD_LENGTH} characters, not the user's name."
+RULE = f"{MIN_PASSWORD_LENGTH} to {MAX_PASSWORD_LENGTH} characters, not the user's name, none that is tried first."
 
 
 class Token(BaseModel):
