@@ -268,6 +268,45 @@ def test_only_an_account_that_is_gone_and_not_erased_yet_is_found_by_its_id(stor
         store.delete(str(eve.id), by=SOMEBODY)
 
 
+@pytest.mark.parametrize("form", [str, lambda user_id: user_id.hex], ids=["hyphens", "hexadecimal"])
+def test_an_id_that_is_to_be_erased_is_never_the_name_of_another(
+    store: SqlAccountStore, form: Callable[[uuid.UUID], str]
+) -> None:
+    uma = store.add("uma", "hash", Role.USER)
+    namesake = store.add(form(uma.id), "hash", Role.USER)
+
+    with pytest.raises(NotFoundError, match="there is no deleted account with the id"):
+        store.delete(form(uma.id), by=SOMEBODY, erase=True)
+    store.delete("uma", by=SOMEBODY)
+    assert store.delete(form(uma.id), by=SOMEBODY, erase=True) == uma.id
+    with pytest.raises(NotFoundError, match="delete it without erase first"):  # sent again, as after a lost answer
+        store.delete(form(uma.id), by=SOMEBODY, erase=True)
+
+    assert store.get(namesake.id) is not None
+
+
+def test_an_account_that_is_named_as_an_id_is_deleted_by_its_name_and_erased_by_its_id(store: SqlAccountStore) -> None:
+    uma = store.add("uma", "hash", Role.USER)
+    namesake = store.add(str(uma.id), "hash", Role.USER)
+    store.delete("uma", by=SOMEBODY)
+
+    assert store.delete(str(uma.id), by=SOMEBODY) == namesake.id
+    assert store.delete(str(namesake.id), by=SOMEBODY, erase=True) == namesake.id
+
+    assert {event.subject_name for event in store.events(None, 9) if event.subject_id == uma.id} == {"uma"}
+
+
+def test_of_two_that_erase_an_id_at_once_the_slower_finds_nothing(store: SqlAccountStore) -> None:
+    ada, bea = (store.add(name, "hash", Role.ADMIN) for name in ("ada", "bea"))
+    for _ in range(5):
+        uma = store.add("uma", "hash", Role.USER)
+        store.delete("uma", by=SOMEBODY)
+
+        outcomes = at_once(*(partial(store.delete, str(uma.id), by=acting(one), erase=True) for one in (ada, bea)))
+
+        assert sorted(isinstance(outcome, NotFoundError) for outcome in outcomes) == [False, True]
+
+
 def test_a_deleted_name_is_told_and_may_be_taken_again_with_another_id(store: SqlAccountStore) -> None:
     first = store.add("uma", "hash", Role.USER)
 

@@ -15,6 +15,7 @@ from slipway_api.account_events import AccountEvent, Action, Actor
 from slipway_api.errors import ConflictError, NotFoundError
 from slipway_api.login_attempts import SqlLoginAttempts
 from slipway_api.prediction_store import erase as erase_predictions
+from slipway_core.ids import read_id
 from slipway_core.tables import account_events, erasures, users
 
 NOBODY = Actor()
@@ -134,7 +135,8 @@ class SqlAccountStore:
         """Delete an account and return its id.
 
         Args:
-            name: the account's name; or, to erase one that was deleted before, its id as text.
+            name: the account's name; or, to erase one that was deleted before, its id as text. With `erase`, what
+                reads as an id is never a name: an account from when that was allowed may be named so.
             by: who deletes it.
             erase: also forget its name where events tell of it, and delete its predictions and its feedback.
             user_id: the id that it must have; by then the name may be another's.
@@ -145,20 +147,24 @@ class SqlAccountStore:
             ConflictError: it is the last active admin.
         """
         is_it = users.c.name == name if user_id is None else users.c.id == user_id
+        deleted_before = read_id(name) if erase and user_id is None else None
         with self._changing(by) as (connection, changes):
+            if deleted_before is not None:
+                # Of two that erase it at once, the second sees what the first left.
+                _hold(connection, by, users.c.id == deleted_before)
+                _check_deleted(connection, deleted_before)
+                _erase(connection, changes, deleted_before)
+                return deleted_before
             row, is_last_admin = _hold(connection, by, is_it)
             if is_last_admin:
                 raise _last_admin(name)
-            deleted: uuid.UUID | None = row.id if row is not None else None
-            if row is not None:
-                connection.execute(delete(users).where(users.c.id == row.id))
-                changes.tell(Action.DELETED, row.id, row.name)
-            elif erase and user_id is None:
-                deleted = _deleted_before(connection, name)
-            if deleted is None:
+            if row is None:
                 raise NotFoundError(f"there is no account named {name}; GET /users lists those there are")
+            connection.execute(delete(users).where(users.c.id == row.id))
+            changes.tell(Action.DELETED, row.id, row.name)
             if erase:
-                _erase(connection, changes, deleted)
+                _erase(connection, changes, row.id)
+            deleted: uuid.UUID = row.id
             return deleted
 
     def tell_locked(self, name: str, *, by: Actor) -> None:
@@ -232,16 +238,16 @@ def _confirm(connection: Connection, by: Actor) -> None:
         require_admin(account.role)
 
 
-def _deleted_before(connection: Connection, text: str) -> uuid.UUID | None:
-    """Return the id that a text is, if its account was deleted and not erased; else None."""
-    try:
-        user_id = uuid.UUID(text)
-    except ValueError:
-        return None
+def _check_deleted(connection: Connection, user_id: uuid.UUID) -> None:
+    """Refuse an id unless its account was deleted and not erased."""
     of_it = (account_events.c.subject_id == user_id) & (account_events.c.action == Action.DELETED.value)
     is_deleted = connection.execute(select(account_events.c.id).where(of_it)).first() is not None
     is_erased = connection.execute(select(erasures.c.user_id).where(erasures.c.user_id == user_id)).first() is not None
-    return user_id if is_deleted and not is_erased else None
+    if is_erased or not is_deleted:
+        raise NotFoundError(
+            f"there is no deleted account with the id {user_id} to erase (GET /users/events has the ids: subject_id); "
+            "if an account is named so, delete it without erase first, and then erase it by its own id"
+        )
 
 
 def _erase(connection: Connection, changes: Changes, user_id: uuid.UUID) -> None:

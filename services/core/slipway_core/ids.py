@@ -1,4 +1,4 @@
-"""Identifiers that sort by time: UUID version 7."""
+"""Identifiers: those that sort by time (UUID version 7), and what reads as one."""
 
 import os
 import time
@@ -11,3 +11,11 @@ def uuid7() -> uuid.UUID:
     value = value & ~(0xF << 76) | 0x7 << 76
     value = value & ~(0x3 << 62) | 0x2 << 62
     return uuid.UUID(int=value)
+
+
+def read_id(text: str) -> uuid.UUID | None:
+    """Return the id that a text is, with its hyphens or without; None if it is none."""
+    try:
+        return uuid.UUID(text)
+    except ValueError:
+        return None

@@ -4,6 +4,7 @@ import re
 import secrets
 
 from slipway_core.guessable import COMMON_PASSWORDS, KNOWN_KEYS, is_made_of_runs, is_run, period
+from slipway_core.ids import read_id
 
 # Of an account, after capitals were lowered.
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9._@-]{0,63}")
@@ -44,6 +45,8 @@ def why_name_is_refused(name: str) -> str | None:
         return NAME_RULE
     if name in RESERVED_NAMES:
         return f"no account can be named {name}, as /users/{name} means something else"
+    if read_id(name) is not None:
+        return "no account can be named like an id (a UUID), which could be another account's; choose another name"
     return None
 
 

@@ -269,6 +269,7 @@ def test_secrets_are_not_in_what_is_printed(monkeypatch: pytest.MonkeyPatch) -> 
         ("SLIPWAY_ADMIN_USERNAME", "-admin"),
         ("SLIPWAY_ADMIN_USERNAME", "x" * 65),
         ("SLIPWAY_ADMIN_USERNAME", "Me"),
+        ("SLIPWAY_ADMIN_USERNAME", "01939C4E-5F0E-4C3A-9D2B-3A1F0C9D7E55"),
         ("SLIPWAY_REGISTRATION", "sometimes"),
         ("SLIPWAY_LOGIN_MAX_FAILURES", "0"),
         ("SLIPWAY_LOGIN_MAX_FAILURES_PER_ADDRESS", "0"),

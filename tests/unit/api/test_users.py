@@ -164,6 +164,15 @@ def test_an_account_that_is_gone_is_erased_by_its_id(start_api: StartApi, regist
     assert "uma" not in api.get("/users/events", role=Role.ADMIN).text
 
 
+def test_no_account_can_be_named_like_an_id(api: RunningApi) -> None:
+    name = str(api.accounts[Role.USER].id).upper()
+
+    answer = api.post("/users", role=Role.ADMIN, json={"username": name, "password": PASSWORD})
+
+    assert answer.status_code == 422
+    assert "no account can be named like an id (a UUID)" in answer.json()["errors"][0]["msg"]
+
+
 @pytest.mark.parametrize("path", ["/users/me?erase=true", "/users/uma?erase=true"])
 def test_erasing_takes_the_name_out_of_the_audit_log(own: RunningApi, path: str) -> None:
     change(own, "uma", disabled=True)

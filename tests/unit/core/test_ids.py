@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slipway_core.ids import uuid7
+from slipway_core.ids import read_id, uuid7
 
 # What 48 bits of milliseconds hold: until the year 10889.
 MILLISECONDS = st.integers(min_value=0, max_value=2**48 - 1)
@@ -45,3 +45,13 @@ def test_an_identifier_tells_the_present_time() -> None:
 
 def test_identifiers_of_the_same_millisecond_differ() -> None:
     assert len({uuid7_at(1_795_176_000_000) for _ in range(1_000)}) == 1_000
+
+
+@given(st.uuids())
+def test_an_id_is_read_with_its_hyphens_or_without(identity: uuid.UUID) -> None:
+    assert read_id(str(identity)) == read_id(identity.hex) == identity
+
+
+@pytest.mark.parametrize("text", ["", "uma", "0" * 31, "g" * 32])
+def test_another_text_is_no_id(text: str) -> None:
+    assert read_id(text) is None

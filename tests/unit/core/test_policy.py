@@ -129,7 +129,7 @@ def test_another_password_is_no_placeholder(password: str) -> None:
     assert not is_placeholder_password(password)
 
 
-@pytest.mark.parametrize("name", ["a", "7", "ada.lovelace_1815@example.org", "me-too", "x" * 64])
+@pytest.mark.parametrize("name", ["a", "7", "ada.lovelace_1815@example.org", "me-too", "x" * 64, "01939c4e-5f0e-4c3a"])
 def test_a_name_of_plain_characters_is_taken(name: str) -> None:
     assert why_name_is_refused(name) is None
 
@@ -137,6 +137,11 @@ def test_a_name_of_plain_characters_is_taken(name: str) -> None:
 @pytest.mark.parametrize("name", ["", "-x", "Ada", "a b", "x" * 65, "a/b", "a\n"])
 def test_any_other_name_is_refused_with_the_rule(name: str) -> None:
     assert "1 to 64" in (why_name_is_refused(name) or "")
+
+
+@pytest.mark.parametrize("name", ["01939c4e-5f0e-4c3a-9d2b-3a1f0c9d7e55", "01939c4e5f0e4c3a9d2b3a1f0c9d7e55", "7" * 32])
+def test_a_name_that_reads_as_an_id_is_refused(name: str) -> None:
+    assert "no account can be named like an id" in (why_name_is_refused(name) or "")
 
 
 @pytest.mark.parametrize("name", ["me", "events"])

@@ -49,7 +49,7 @@ class NewUser(BaseModel):
     )
 
     username: Annotated[str, StringConstraints(strip_whitespace=True, to_lower=True)] = Field(
-        description="1 to 64 of a–z, 0–9, `.`, `_`, `@`, `-`, a letter or digit first; capitals are lowered."
+        description="1 to 64 of a–z, 0–9, `.`, `_`, `@`, `-`, a letter or digit first, no UUID; capitals are lowered."
     )
     password: Password = Field(description=RULE)
     role: Role = Field(default=Role.USER, description="`admin`, `user` or `viewer`.")

@@ -139,7 +139,8 @@ async def change_user(
 async def delete_user(name: str, state: State, _caller: Admin, by: By, erase: Erase = False) -> None:
     """Delete an account and its credentials (admin only). Its predictions keep its bare id, or go too.
 
-    With `erase` and the id of an account that was deleted before in place of a name, what is left of it goes.
+    With `erase` and the id of an account that was deleted before in place of a name, what is left of it goes: what
+    reads as an id is then never a name.
     """
     name = _existing(name)
     state.accounts.check_database()
