@@ -9,6 +9,7 @@ from typing import Final
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from slipway_api.content import check_encoding
 from slipway_api.errors import NotReadyError, TooLargeError
 
 # Forms and accounts are small, and some of them are read of callers whom nobody knows yet.
@@ -44,6 +45,7 @@ class BodyLimit:
             nonlocal received
             # Not before the router has found who takes the body: the metrics are labelled by that.
             check_declared_length(declared, self._max_bytes)
+            check_encoding(header(scope, b"content-encoding"))
             with self._arriving_from(address):
                 try:
                     part = await receive()

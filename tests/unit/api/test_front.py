@@ -509,10 +509,18 @@ def test_who_is_disabled_while_a_body_arrives_is_no_longer_answered(
     assert answered == 401
 
 
-def test_a_compressed_body_is_refused(api: RunningApi) -> None:
-    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+@pytest.mark.parametrize(
+    ("path", "media_type"),
+    [
+        ("/predict", "application/json"),
+        ("/users", "application/json"),
+        ("/token", "application/x-www-form-urlencoded"),
+    ],
+)
+def test_a_compressed_body_is_refused(api: RunningApi, path: str, media_type: str) -> None:
+    headers = {"Content-Type": media_type, "Content-Encoding": "gzip"}
 
-    answer = api.post("/predict", role=Role.USER, content=b"\x1f\x8b", headers=headers)
+    answer = api.post(path, role=Role.ADMIN, content=b"\x1f\x8b", headers=headers)
 
     assert answer.status_code == 415
     assert "without Content-Encoding" in answer.json()["detail"]

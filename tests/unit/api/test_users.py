@@ -279,3 +279,11 @@ def stored_hash(api: RunningApi, name: str) -> str:
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT"])
 def test_what_an_account_does_not_take_is_told(api: RunningApi, method: str) -> None:
     assert api.request(method, "/users/uma", role=Role.ADMIN).status_code == 405
+
+
+@pytest.mark.parametrize("name", ["me", "events"])
+def test_a_reserved_name_is_told_to_be_nobodys(api: RunningApi, name: str) -> None:
+    answer = api.request("PATCH", f"/users/{name}", role=Role.ADMIN, json={"role": "user"})
+
+    assert answer.status_code == 404
+    assert answer.json()["detail"].startswith(f"no account is named {name}; name the one that is meant")

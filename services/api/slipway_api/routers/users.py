@@ -17,7 +17,7 @@ from slipway_api.routers.acting import By, Erase, address_of
 from slipway_api.routers.paging import Cursor, Limit, bad_cursor, cursor_of, key_of
 from slipway_api.security import Admin, State, bearer, caller
 from slipway_core.errors import Problem
-from slipway_core.policy import NAME_PATTERN, why_password_is_unsafe
+from slipway_core.policy import NAME_PATTERN, RESERVED_NAMES, why_password_is_unsafe
 
 PAGE = 50
 NOTHING_GIVEN = Problem(("body",), "give at least one of role, disabled and password")
@@ -151,6 +151,8 @@ async def delete_user(name: str, state: State, _caller: Admin, by: By, erase: Er
 def _existing(name: str) -> str:
     """Return the name as accounts have it; what none can be called is not asked for."""
     name = name.strip().lower()
+    if name in RESERVED_NAMES:
+        raise NotFoundError(f"no account is named {name}; name the one that is meant, as GET /users lists it")
     if not NAME_PATTERN.fullmatch(name):
         raise NotFoundError("there is no such account; GET /users lists those there are")
     return name
