@@ -56,7 +56,7 @@ class Metrics:
         )
         self.predicted_rows = Counter(
             "slipway_prediction_rows_total",
-            "Rows that were predicted.",
+            "Rows that were predicted; none of a request that was refused.",
             ["model", "version"],
             registry=self.registry,
         )
@@ -81,14 +81,14 @@ class Metrics:
         )
         self.inference_seconds = Histogram(
             "slipway_inference_duration_seconds",
-            "Time of the graph alone, a request.",
+            "Time of the graph alone, a request; those for which it had no finite answer are in it.",
             ["model", "version"],
             buckets=INFERENCE_BUCKETS,
             registry=self.registry,
         )
         self.out_of_range = Counter(
             "slipway_prediction_out_of_range_values_total",
-            "Feature values outside the range of the training rows.",
+            "Feature values outside the range of the training rows, in rows that were predicted.",
             ["model", "version"],
             registry=self.registry,
         )

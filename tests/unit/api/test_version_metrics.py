@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.exposition import generate_latest
 
+from slipway_api.errors import InvalidInputError
 from slipway_api.metrics import CONFIDENCE_BUCKETS, Metrics
 from slipway_api.serving.predictor import Predictor
 from slipway_api.serving.served_model import ServedModel
@@ -99,6 +100,22 @@ def test_a_regressors_values_are_summed(serving: Serving, demand: ServedModel, c
     total = serving.sample("slipway_prediction_value_sum", model="demand", version="1")
     assert total == pytest.approx(outputs.prediction.sum())
     assert serving.sample("slipway_prediction_value_count", model="demand", version="1") == count
+
+
+@pytest.mark.parametrize("count", [1, 7])
+def test_rows_without_a_finite_answer_are_not_counted_and_the_graphs_time_is(
+    serving: Serving, demand: ServedModel, count: int
+) -> None:
+    endless = np.full((count, 4), 3e38, dtype=np.float32)
+
+    with pytest.raises(InvalidInputError):
+        Predictor(serving.metrics).run(demand, endless)
+
+    version = {"model": "demand", "version": "1"}
+    assert serving.sample("slipway_prediction_rows_total", **version) == 0
+    assert serving.sample("slipway_prediction_out_of_range_values_total", **version) == 0
+    assert serving.sample("slipway_prediction_value_count", **version) == 0
+    assert serving.sample("slipway_inference_duration_seconds_count", **version) == 1
 
 
 @pytest.mark.parametrize("many", [False, True])

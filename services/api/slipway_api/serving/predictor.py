@@ -38,10 +38,7 @@ class Predictor:
             outputs = model.answer(matrix)
         except BundleError as error:
             raise self._unusable(model, error) from error
-        counted.seconds.observe(time.perf_counter() - began)
-        counted.rows.inc(len(matrix))
-        if outside := model.signature.count_out_of_range(matrix):
-            counted.outside.inc(outside)
+        counted.seconds.observe(time.perf_counter() - began)  # the graph has run, whatever its answer is
         answers = outputs.prediction if outputs.scores is None else outputs.scores
         if len(answers) == 1:  # of one row, Python's sum is done before numpy has begun
             values = answers.ravel().tolist()
@@ -52,6 +49,9 @@ class Predictor:
             if not np.isfinite(answers).all():
                 raise _no_answer()
             counted.count_rows(outputs)
+        counted.rows.inc(len(matrix))
+        if outside := model.signature.count_out_of_range(matrix):
+            counted.outside.inc(outside)
         return outputs
 
     def _resolve(self, model: ServedModel) -> VersionMetrics:

@@ -23,8 +23,8 @@ class VersionMetrics:
 
     Attributes:
         rows: rows that were predicted.
-        seconds: time of the graph alone, a request.
-        outside: feature values outside the range of the training rows.
+        seconds: time of the graph alone, a request; of those for which it had no finite answer, too.
+        outside: feature values outside the range of the training rows, in the rows that were predicted.
     """
 
     __slots__ = ("_by_class", "_confidence", "_value", "outside", "rows", "seconds")
