@@ -447,6 +447,7 @@ FIRST, LAST = FEATURES[0], FEATURES[-1]
 NOT_JSON: Place = (["body"], "the body is not JSON")
 EMPTY: Place = (["body"], "the body is empty")
 NOT_UTF_8: Place = (["body"], "is hexadecimal FF")
+HUGE: Place = (["body"], "a number in the body is too large")
 DEEP: Place = (["body"], "nested too deep")
 INPUTS = [
     predicting(b"{", NOT_JSON, name="not-json"),
@@ -455,7 +456,7 @@ INPUTS = [
     predicting(b"\xff\xfe", NOT_UTF_8, name="not-utf-8"),
     predicting(b'{"features": "\xff"}', NOT_UTF_8, name="not-utf-8-inside"),
     predicting(b"[" * 100_000, DEEP, name="nested-deeply"),
-    predicting(b'{"features": [1' + b"0" * 5_000 + b", 1, 1, 1]}", NOT_JSON, name="endless-integer"),
+    predicting(b'{"features": [1' + b"0" * 5_000 + b", 1, 1, 1]}", HUGE, name="endless-integer"),
     predicting(b"[1, 2, 3, 4]", (["body"], "must be an object"), name="body-is-a-list"),
     predicting(b"null", (["body"], "must be an object"), name="body-is-null"),
     predicting(b"{}", (["features"], "missing"), name="no-features"),
@@ -505,7 +506,7 @@ INPUTS = [
     adding(b"", EMPTY, name="nothing"),
     adding(b"\xff", NOT_UTF_8, name="not-utf-8"),
     adding(b"[" * 50_000, DEEP, name="nested-deeply"),
-    adding(b'{"username": 1' + b"0" * 5_000 + b"}", NOT_JSON, name="endless-integer"),
+    adding(b'{"username": 1' + b"0" * 5_000 + b"}", HUGE, name="endless-integer"),
     adding(
         b"[]",
         (["body"], "the body must be an object with the fields username, password, role"),

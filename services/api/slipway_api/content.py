@@ -1,5 +1,6 @@
 """What bodies are, how they are read once the caller may send them, and which kind an answer is wanted in."""
 
+import codecs
 import json
 import re
 from collections.abc import Awaitable, Callable
@@ -51,7 +52,8 @@ def json_body(model: type[M]) -> Callable[[Request], Awaitable[M]]:
     async def read(request: Request) -> M:
         await require_json(request)
         try:
-            content = json.loads(await request.body())
+            # As text: of bytes it would guess the encoding.
+            content = json.loads((await request.body()).decode("utf-8-sig"))
         except (ValueError, RecursionError) as error:
             raise InvalidInputError([Problem(("body",), why_not_json(await request.body(), error))]) from error
         if not isinstance(content, dict):
@@ -60,9 +62,19 @@ def json_body(model: type[M]) -> Callable[[Request], Awaitable[M]]:
         try:
             return model.model_validate(content)
         except ValidationError as error:
-            raise RequestValidationError([{**item, "loc": ("body", *item["loc"])} for item in error.errors()]) from None
+            raise RequestValidationError(
+                [
+                    {**item, "type": _kind(item["type"], item["input"]), "loc": ("body", *item["loc"])}
+                    for item in error.errors()
+                ]
+            ) from None
 
     return read
+
+
+def _kind(kind: str, given: object) -> str:
+    """Return pydantic's kind of an error, or ours: an integer that is too large for a float64 is no number to it."""
+    return "number_too_large" if kind == "float_type" and type(given) is int else kind
 
 
 def why_not_json(content: bytes, error: Exception) -> str:
@@ -72,7 +84,7 @@ def why_not_json(content: bytes, error: Exception) -> str:
         content: the body.
         error: what `json` or `orjson` raised; both tell a line and a column where they know them.
     """
-    if not content.strip():
+    if not content.removeprefix(codecs.BOM_UTF8).strip():
         return "the body is empty; send JSON"
     if isinstance(error, RecursionError) or "depth limit" in str(error):
         return "the body is nested too deep"
@@ -80,9 +92,18 @@ def why_not_json(content: bytes, error: Exception) -> str:
         content.decode()
     except UnicodeDecodeError as wrong:
         return f"the body is not JSON: it is not UTF-8, as byte {wrong.start} is hexadecimal {content[wrong.start]:02X}"
+    if not (encoding := json.detect_encoding(content)).startswith("utf-8"):  # its ASCII is UTF-8, with zeros in it
+        return f"the body is not JSON: it is not UTF-8, but looks like {encoding[:6].upper()}"
+    place = f": line {error.lineno}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
+    return f"a number in the body is too large{place}" if is_huge_number(error) else f"the body is not JSON{place}"
+
+
+def is_huge_number(error: BaseException | None) -> bool:
+    """Tell whether `json` or `orjson` raised an error for a number that is JSON, and that they do not read."""
     if isinstance(error, json.JSONDecodeError):
-        return f"the body is not JSON: line {error.lineno}, column {error.colno}"
-    return "the body is not JSON"  # such as an integer of thousands of digits, which Python does not read
+        return "infinity when parsed" in error.msg
+    # Of an integer of thousands of digits `json` passes on what Python's `int` says.
+    return isinstance(error, ValueError) and not isinstance(error, UnicodeError)
 
 
 def check_encoding(given: bytes) -> None:

@@ -64,6 +64,7 @@ _SENTENCES: Mapping[str, str] = {
     **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "{name!r} must be a whole number"),
     **dict.fromkeys(("float_type", "float_parsing"), "{name!r} must be a number"),
     "finite_number": "{name!r} must be a finite number, not NaN or infinity",
+    "number_too_large": "{name!r} is too large",
 }
 
 log = get_logger("slipway.problems")

@@ -16,6 +16,9 @@ MAX_PROBLEMS = 20
 SHOWN = 100
 ROOT = "features"
 FLOAT32_MAX = float(np.finfo(np.float32).max)
+# The largest float64 that is rounded to FLOAT32_MAX; half a unit in the last place above it, infinity begins. The
+# shortest decimal of FLOAT32_MAX, which every JSON writer gives, is a little above it too.
+FLOAT32_LIMIT = math.nextafter(FLOAT32_MAX + 2.0**103, 0.0)
 
 NUMBERS = frozenset({float, int})
 ROWS = frozenset({list, dict})
@@ -43,8 +46,8 @@ class Signature:
                 order, or an object from feature name to number.
 
         Raises:
-            FeaturesError: naming each place that is wrong. Booleans, strings, NaN, infinities and numbers beyond
-                float32 are refused; integers are taken as floats.
+            FeaturesError: naming each place that is wrong. Booleans, strings, NaN, infinities and numbers that
+                float32 rounds to infinity are refused; integers are taken as floats.
         """
         matrix = self._quick(features)
         return self._checked(features) if matrix is None else matrix
@@ -60,14 +63,14 @@ class Signature:
             return None
         if len(rows) == 1:
             for value in values:
-                if not -FLOAT32_MAX <= value <= FLOAT32_MAX:  # NaN is not, either
+                if not -FLOAT32_LIMIT <= value <= FLOAT32_LIMIT:  # NaN is not, either
                     return None
             return np.array([values], dtype=np.float32)
         try:
             wide = np.array(values, dtype=np.float64)
         except OverflowError:
             return None
-        if wide.min() >= -FLOAT32_MAX and wide.max() <= FLOAT32_MAX:
+        if wide.min() >= -FLOAT32_LIMIT and wide.max() <= FLOAT32_LIMIT:
             return wide.astype(np.float32).reshape(len(rows), -1)
         return None
 
@@ -130,9 +133,16 @@ class Signature:
             return []
         for name, value in zip(self.names, row, strict=True):
             # `type` and not `isinstance`: a bool is an int to Python, and not a number to us.
-            if not ((type(value) is float or type(value) is int) and -FLOAT32_MAX <= value <= FLOAT32_MAX):
+            if not ((type(value) is float or type(value) is int) and _is_float32(value)):
                 problems.append(Problem((*loc, name), _explain(name, value)))
         return list(row)
+
+
+def _is_float32(value: float) -> bool:
+    try:
+        return abs(float(value)) <= FLOAT32_LIMIT  # an integer is rounded to float64 first, as numpy does
+    except OverflowError:
+        return False
 
 
 def _explain(name: str, value: Any) -> str:  # noqa: ANN401

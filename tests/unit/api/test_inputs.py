@@ -1,5 +1,7 @@
 """Wrong inputs: every place that is wrong is named."""
 
+import codecs
+
 import pytest
 
 from slipway_api.account import Role
@@ -8,7 +10,7 @@ from slipway_api.protocols.native import MAX_LENIENT_BYTES
 from slipway_core.registry.memory import InMemoryRegistry
 from slipway_core.signature import MAX_PROBLEMS
 from support.api import RunningApi, StartApi
-from support.refusals import INPUTS, Apis, Case
+from support.refusals import INPUTS, JSON, Apis, Case
 
 FEEDBACK = "/predictions/01939c4e-5f0e-7c3a-9d2b-3a1f0c9d7e55/feedback"
 
@@ -55,6 +57,69 @@ def test_nan_in_a_large_body_is_refused_by_line_and_column(start_api: StartApi, 
 
     assert answer.status_code == 422
     assert answer.json()["detail"] == "the body is not JSON: line 1, column 25"
+
+
+SMALL_AND_LARGE = pytest.mark.parametrize("padding", [0, MAX_LENIENT_BYTES], ids=["small", "large"])
+
+
+@SMALL_AND_LARGE
+def test_a_number_that_no_parser_reads_is_told_to_be_too_large_and_where(
+    start_api: StartApi, registry: InMemoryRegistry, padding: int
+) -> None:
+    content = b'{"features": [1' + b"0" * 5_000 + b", 3.5, 1.4, 0.2]" + b" " * padding + b"}"
+
+    answer = start_api(registry).post("/predict", role=Role.USER, content=content, headers=JSON)
+
+    assert answer.status_code == 422
+    assert answer.json()["detail"] == "a number in the body is too large: line 1, column 15"
+
+
+@SMALL_AND_LARGE
+@pytest.mark.parametrize(
+    ("encoding", "words"),
+    [
+        ("utf-16", "it is not UTF-8, as byte 0 is hexadecimal FF"),
+        ("utf-16-le", "it is not UTF-8, but looks like UTF-16"),
+        ("utf-16-be", "it is not UTF-8, but looks like UTF-16"),
+        ("utf-32-le", "it is not UTF-8, but looks like UTF-32"),
+    ],
+)
+def test_json_in_another_encoding_than_utf_8_is_refused_whatever_its_size(
+    start_api: StartApi, registry: InMemoryRegistry, encoding: str, words: str, padding: int
+) -> None:
+    content = ('{"features": [5.1, 3.5, 1.4, 0.2]' + " " * (padding // 2) + "}").encode(encoding)
+
+    answer = start_api(registry).post("/predict", role=Role.USER, content=content, headers=JSON)
+
+    assert answer.status_code == 422
+    assert answer.json()["detail"] == f"the body is not JSON: {words}"
+
+
+@SMALL_AND_LARGE
+def test_a_byte_order_mark_before_utf_8_is_passed_over_whatever_the_size(
+    start_api: StartApi, registry: InMemoryRegistry, padding: int
+) -> None:
+    content = codecs.BOM_UTF8 + b'{"features": [5.1, 3.5, 1.4, 0.2]' + b" " * padding + b"}"
+
+    answer = start_api(registry).post("/predict", role=Role.USER, content=content, headers=JSON)
+
+    assert answer.status_code == 200
+
+
+def test_a_byte_order_mark_alone_is_an_empty_body(api: RunningApi) -> None:
+    answer = api.post("/predict", role=Role.USER, content=codecs.BOM_UTF8, headers=JSON)
+
+    assert answer.json()["detail"] == "the body is empty; send JSON"
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le"])
+def test_an_account_in_another_encoding_than_utf_8_is_refused(api: RunningApi, encoding: str) -> None:
+    content = '{"username": "newcomer", "password": "correct horse battery"}'.encode(encoding)
+
+    answer = api.post("/users", role=Role.ADMIN, content=content, headers=JSON)
+
+    assert answer.status_code == 422
+    assert "the body is not JSON: it is not UTF-8" in answer.json()["detail"]
 
 
 def test_rows_are_counted_whatever_the_first_of_them_is(apis: Apis) -> None:

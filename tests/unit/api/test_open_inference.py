@@ -17,6 +17,7 @@ from support.api import RunningApi, StartApi
 from support.bundles import CLASSES, FEATURES
 
 INFER = "/v2/models/iris/infer"
+DEMAND = "/v2/models/demand/infer"
 LENGTH = "Inference-Header-Content-Length"
 ROWS = [[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3], [6.0, 2.7, 4.2, 1.3]]
 MATRIX = np.array(ROWS, dtype=np.float32)
@@ -357,6 +358,7 @@ REFUSED: list[tuple[str, dict[str, Any] | list[Any] | None, str]] = [
     ("no integer", {"inputs": [tensor([1, 2, 3, 4.5], [1, 4], datatype="INT64")]}, "at [0, 3] is no INT64"),
     ("beyond its type", {"inputs": [tensor([1, 2, 3, 256], [1, 4], datatype="UINT8")]}, "at [0, 3] is no UINT8"),
     ("below its type", {"inputs": [tensor([1, 2, 3, -1], [1, 4], datatype="UINT64")]}, "at [0, 3] is no UINT64"),
+    ("its end as a float", {"inputs": [tensor([1, 2, 3, -(2.0**63)], [1, 4], datatype="INT64")]}, "[0, 3] is no INT64"),
     ("an id of another kind", {"inputs": [whole()], "id": 42}, "`id` must be text"),
     ("a long id", {"inputs": [whole()], "id": "x" * 257}, "at most 256 characters"),
     ("half a character", {"inputs": [whole()], "id": "\ud800"}, "`id` must be text"),
@@ -428,6 +430,15 @@ def test_a_length_that_is_none_or_beyond_the_body_is_refused(api: RunningApi, le
     assert LENGTH in error(infer_binary(api, {"inputs": [binary(MATRIX)]}, TAIL, length))
 
 
+def test_a_number_that_is_too_large_is_told_before_binary_data_too(api: RunningApi) -> None:
+    columns = [*by_feature()[:3], binary(MATRIX[:, 3], FEATURES[3])]
+    head = json.dumps({"inputs": columns}).replace("5.1", "1" * 5_000, 1).encode()
+
+    answer = infer_binary(api, head, np.ascontiguousarray(MATRIX[:, 3]).tobytes())
+
+    assert error(answer).startswith("a number in the body is too large: line 1, column ")
+
+
 def test_a_length_that_cuts_the_json_is_refused(api: RunningApi) -> None:
     message = "the first 10 bytes, as Inference-Header-Content-Length says, are not JSON"
 
@@ -466,6 +477,60 @@ def test_binary_numbers_beyond_float32_are_told_by_their_place(api: RunningApi) 
     answer = infer_binary(api, {"inputs": [binary(values, datatype="FP64")]}, values.tobytes())
 
     assert error(answer) == "the input 'X' at [0, 3] is too large for FP32"
+
+
+FLOAT_LIMITS = {"FP16": 65_520.0, "FP32": 2.0**128 - 2.0**103, "FP64": 2.0**128 - 2.0**103}
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("datatype", FLOAT_LIMITS)
+def test_a_number_is_too_large_once_it_is_rounded_to_infinity(api: RunningApi, datatype: str, sign: int) -> None:
+    limit = FLOAT_LIMITS[datatype]
+
+    within = infer(api, tensor([1, 2, 3, sign * np.nextafter(limit, 0)], [1, 4], datatype=datatype), path=DEMAND)
+    beyond = infer(api, tensor([1, 2, 3, sign * limit], [1, 4], datatype=datatype), path=DEMAND)
+
+    assert within.status_code == 200, within.text
+    assert error(beyond) == f"the input 'X' at [0, 3] is too large for {'FP16' if datatype == 'FP16' else 'FP32'}"
+
+
+def test_a_number_that_is_rounded_to_float32s_maximum_is_taken_in_binary(api: RunningApi) -> None:
+    values = np.array([[1, 2, 3, 3.4028235e38], [1, 2, 3, -3.4028235e38]])
+
+    answer = infer_binary(api, {"inputs": [binary(values, datatype="FP64")]}, values.tobytes(), path=DEMAND)
+
+    assert outputs(answer) == {"value": native(api, values.tolist(), "demand")["prediction"]}
+
+
+INTEGERS = {
+    **{f"INT{bits}": (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) for bits in (8, 16, 32, 64)},
+    **{f"UINT{bits}": (0, 2**bits - 1) for bits in (8, 16, 32, 64)},
+}
+
+
+@pytest.mark.parametrize("datatype", INTEGERS)
+def test_an_integer_types_least_and_largest_are_taken_in_binary_and_in_json_alike(
+    api: RunningApi, datatype: str
+) -> None:
+    values = np.array([[*INTEGERS[datatype], 3, 4]], dtype=DTYPES[datatype])
+
+    in_binary = infer_binary(api, {"inputs": [binary(values, datatype=datatype)]}, values.tobytes())
+    in_json = infer(api, tensor(values.tolist(), [1, 4], datatype=datatype))
+
+    assert outputs(in_json) == outputs(in_binary)
+
+
+@pytest.mark.parametrize("datatype", INTEGERS)
+def test_one_less_than_an_integer_types_least_and_one_more_than_its_largest_are_refused(
+    api: RunningApi, datatype: str
+) -> None:
+    least, most = INTEGERS[datatype]
+
+    message = error(infer(api, tensor([[least - 1, most, least, most + 1]], [1, 4], datatype=datatype)))
+
+    assert message == (
+        f"2 things are wrong: the input 'X' at [0, 0] is no {datatype}; the input 'X' at [0, 3] is no {datatype}"
+    )
 
 
 @pytest.mark.parametrize("n_rows", [1_001, 10**9, 2**62, 10**4_000], ids=["1001", "10**9", "2**62", "10**4000"])

@@ -96,6 +96,15 @@ def test_a_regressors_prediction_has_neither_labels_nor_probabilities(api: Runni
     assert not {"label", "probabilities"} & read.keys()
 
 
+def test_the_inputs_that_are_shown_may_be_asked_again_at_the_edge_of_float32_too(api: RunningApi) -> None:
+    identity = predict(api, [3.4028234663852886e38, -3.4028234663852886e38, 1, 1], model="demand")["id"]
+    shown = api.get(f"/predictions/{identity}", role=Role.USER).json()["inputs"]
+
+    again = predict(api, shown, model="demand")["id"]
+
+    assert api.get(f"/predictions/{again}", role=Role.USER).json()["inputs"] == shown
+
+
 def test_redacted_values_are_null(start_api: StartApi, registry: InMemoryRegistry) -> None:
     api = start_api(registry, redacted_features=(FEATURES[1],))
     answered = predict(api)
@@ -420,6 +429,25 @@ def test_feedback_that_does_not_fit_a_regressor_is_refused(api: RunningApi, cont
     )
 
     assert place(answer) == [where]
+
+
+@pytest.mark.parametrize("sign", ["", "-"])
+@pytest.mark.parametrize(
+    ("digits", "message"), [(400, "'value' is too large"), (5_000, "a number in the body is too large")]
+)
+def test_an_endless_value_is_told_to_be_too_large(api: RunningApi, digits: int, message: str, sign: str) -> None:
+    identity = predict(api, [1, 2, 3, 4], model="demand")["id"]
+    content = b'{"value": ' + sign.encode() + b"1" * digits + b"}"
+
+    answer = api.post(
+        f"/predictions/{identity}/feedback",
+        role=Role.USER,
+        content=content,
+        headers={"Content-Type": "application/json"},
+    )
+
+    assert answer.status_code == 422
+    assert answer.json()["detail"] == message
 
 
 @pytest.mark.parametrize(

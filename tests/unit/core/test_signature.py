@@ -1,6 +1,7 @@
 """Features: what a client may send, what is wrong with what it may not, and the matrix that comes of it."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from slipway_core.bundle import InputColumn
 from slipway_core.errors import FeaturesError, Problem
-from slipway_core.signature import FLOAT32_MAX, MAX_PROBLEMS, FloatMatrix, Signature
+from slipway_core.signature import FLOAT32_LIMIT, FLOAT32_MAX, MAX_PROBLEMS, FloatMatrix, Signature
 
 NAMES = ("sepal length (cm)", "sepal width (cm)", "petal length (cm)", "petal width (cm)")
 SIGNATURE = Signature([InputColumn(name=name, dtype="float32", min=0.1, max=7.9) for name in NAMES])
@@ -64,6 +65,37 @@ def test_integers_are_taken_as_floats() -> None:
 @pytest.mark.parametrize("value", [FLOAT32_MAX, -FLOAT32_MAX, 5e-324, -0.0, int(FLOAT32_MAX), 2**64])
 def test_every_number_that_float32_holds_is_accepted(value: float) -> None:
     assert np.isfinite(SIGNATURE.matrix([value, 1.0, 1.0, 1.0])).all()
+
+
+# float32's maximum as JSON writers give it; the last number that is rounded to it; an integer that numpy rounds so.
+ROUNDED_TO_THE_MAXIMUM = [3.4028235e38, FLOAT32_LIMIT, 2**128 - 2**103 - 2**75, 2**128 - 2**103 - 2**74 - 1]
+EVERY_WAY = pytest.mark.parametrize(
+    "rows",
+    [lambda row: row, lambda row: [row, row], lambda row: [row, named(row)]],
+    ids=["row", "rows", "rows of both kinds"],
+)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("value", ROUNDED_TO_THE_MAXIMUM)
+@EVERY_WAY
+def test_a_number_that_is_rounded_to_float32s_maximum_is_accepted(
+    rows: Callable[[list[float]], object], value: float, sign: int
+) -> None:
+    matrix = SIGNATURE.matrix(rows([sign * value, 1.0, 1.0, 1.0]))
+
+    assert set(matrix[:, 0].tolist()) == {sign * FLOAT32_MAX}
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("value", [math.nextafter(FLOAT32_LIMIT, math.inf), 2**128 - 2**103 - 1, 2**128])
+@EVERY_WAY
+def test_a_number_that_is_rounded_to_infinity_is_refused(
+    rows: Callable[[list[float]], object], value: float, sign: int
+) -> None:
+    problem, *_ = problems_of(rows([sign * value, 1.0, 1.0, 1.0]))
+
+    assert problem.msg == "'sepal length (cm)' is too large for a 32-bit float"
 
 
 # What is refused
@@ -211,7 +243,10 @@ def test_a_feature_without_a_range_is_never_outside() -> None:
 # Whatever a client sends
 
 numbers = st.one_of(
-    st.integers(), st.integers(-(10**320), 10**320), st.floats(), st.sampled_from([0.1, 7.9, FLOAT32_MAX, 1e39])
+    st.integers(),
+    st.integers(-(10**320), 10**320),
+    st.floats(),
+    st.sampled_from([0.1, 7.9, FLOAT32_MAX, 3.4028235e38, 1e39]),
 )
 scalars = st.one_of(st.none(), st.booleans(), numbers, st.text(max_size=5))
 names = st.sampled_from(NAMES) | st.text(max_size=5)

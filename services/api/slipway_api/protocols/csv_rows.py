@@ -62,7 +62,10 @@ def _lines(text: str) -> Iterator[list[str]]:
     try:
         yield from (line for line in reader if line)
     except csv.Error as error:
-        message = f"line {reader.line_num} is not CSV: look for a quote that is not closed, or a field without an end"
+        what = "is not CSV: look for a quote that is not closed, or a field without an end"
+        if "field limit" in str(error):  # all that follows a quote is one field
+            what = f"has a field of over {csv.field_size_limit()} characters; look for a quote that is not closed"
+        message = f"line {reader.line_num} {what}"
         raise _wrong(message, "body") from error
 
 

@@ -1,5 +1,6 @@
 """The project's own protocol: `{"features": …}` for `{"prediction": …, "label": …, "probabilities": …}`."""
 
+import codecs
 import json
 from contextlib import suppress
 from itertools import islice
@@ -70,6 +71,9 @@ def parse_json(content: bytes) -> Any:  # noqa: ANN401
 
     In a large body that place is a line and a column.
 
+    Args:
+        content: UTF-8 (RFC 8259, 8.1), with or without a byte order mark.
+
     Raises:
         InvalidInputError: it is not JSON.
     """
@@ -77,7 +81,14 @@ def parse_json(content: bytes) -> Any:  # noqa: ANN401
         return orjson.loads(content)
     except orjson.JSONDecodeError as error:
         cause = error
-    if len(content) <= MAX_LENIENT_BYTES:
+    text = content
+    if content.startswith(codecs.BOM_UTF8):
+        text = content.removeprefix(codecs.BOM_UTF8)
+        try:
+            return orjson.loads(text)
+        except orjson.JSONDecodeError as error:
+            cause = error
+    if len(text) <= MAX_LENIENT_BYTES:
         with suppress(ValueError, RecursionError):  # the first error tells more
-            return json.loads(content)
+            return json.loads(text.decode())  # of bytes it would guess the encoding
     raise InvalidInputError([Problem(("body",), why_not_json(content, cause))]) from cause

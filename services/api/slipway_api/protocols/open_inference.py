@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import orjson
 
+from slipway_api.content import is_huge_number
 from slipway_api.errors import InvalidInputError, TooLargeError, UnsupportedMediaTypeError
 from slipway_api.protocols.base import Answered, Incoming, Payload, Query
 from slipway_api.protocols.native import parse_json
@@ -167,7 +168,7 @@ def _parse(head: bytes, incoming: Incoming) -> Any:  # noqa: ANN401  # what a cl
         if not incoming.header(HEADER_LENGTH) and b'"binary_data_size"' in head:
             message = "the body is not JSON alone; tell the size of its JSON in the header "
             raise _wrong(f"{message}Inference-Header-Content-Length, as binary data comes after it", "body") from error
-        if len(head) == len(incoming.body):
+        if len(head) == len(incoming.body) or is_huge_number(error.__cause__):
             raise
         # A client that keeps its headers for the next request sends the length of the one before.
         message = f"the first {len(head)} bytes, as Inference-Header-Content-Length says, are not JSON"

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from slipway_api.errors import InvalidInputError
 from slipway_core.errors import Problem
-from slipway_core.signature import FLOAT32_MAX, MAX_PROBLEMS, SHOWN
+from slipway_core.signature import FLOAT32_LIMIT, MAX_PROBLEMS, SHOWN
 
 Values = NDArray[np.float32] | NDArray[np.float64]
 
@@ -26,7 +26,14 @@ NUMBERS: Final[Mapping[str, np.dtype[Any]]] = {
     **{f"{kind}{8 * size}": np.dtype(f"<{kind[0].lower()}{size}") for kind in ("INT", "UINT") for size in (1, 2, 4, 8)},
 }
 MAX_DIMENSIONS = 2
-_FP16_MAX = float(np.finfo(np.float16).max)
+# The least and the largest value of each integer type, exactly.
+_INTEGERS: Final[Mapping[str, tuple[int, int]]] = {
+    name: (int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)) for name, dtype in NUMBERS.items() if dtype.kind != "f"
+}
+# The largest float64 that is rounded to float16's maximum, 65,504, and not to infinity.
+_FP16_LIMIT = math.nextafter(65_520, 0)
+# Beyond it, float64 does not hold every integer.
+_FLOAT64_EXACT = 2**53
 # Further than any type's limit, and still a float64.
 _BEYOND = 1e300
 
@@ -110,9 +117,14 @@ def values_of(tensor: Tensor, binary: memoryview) -> Values:
         InvalidInputError: there are more or fewer than its shape says, or some are no numbers that a model takes:
             NaN, infinities, and what is beyond float32 or the tensor's own type.
     """
-    values = _from_json(tensor) if tensor.data is not None else _from_binary(tensor, binary)
-    _check(tensor, values)
-    if tensor.datatype == "FP16" and tensor.data is not None:
+    if tensor.data is None:
+        values = _from_binary(tensor, binary)
+        _check(tensor, values)
+        return values
+    flat = _flat(tensor)
+    values = _from_json(tensor, flat)
+    _check(tensor, values, flat)
+    if tensor.datatype == "FP16":
         return values.astype(np.float16).astype(np.float32)
     return values
 
@@ -129,8 +141,7 @@ def _from_binary(tensor: Tensor, binary: memoryview) -> Values:
     return values.astype(np.float64)
 
 
-def _from_json(tensor: Tensor) -> Values:
-    flat = _flat(tensor)
+def _from_json(tensor: Tensor, flat: Sequence[Any]) -> Values:
     if not set(map(type, flat)) <= {int, float}:
         places = [i for i, value in enumerate(flat) if type(value) not in {int, float}]
         raise InvalidInputError(_problems(tensor, places, "must be a number"))
@@ -154,18 +165,32 @@ def _flat(tensor: Tensor) -> list[Any]:
     return data
 
 
-def _check(tensor: Tensor, values: Values) -> None:
+def _check(tensor: Tensor, values: Values, given: Sequence[Any] = ()) -> None:
+    """Refuse values that are no numbers of a tensor's type.
+
+    Args:
+        tensor: what the request says of it.
+        values: its values, flat.
+        given: the same as JSON had them, if they come of it: float64 does not hold every integer of 64 bits.
+    """
     finite = np.isfinite(values)
     if not finite.all():
         message = "must be a finite number, not NaN or infinity"
         raise InvalidInputError(_problems(tensor, np.flatnonzero(~finite).tolist(), message))
-    dtype = NUMBERS[tensor.datatype]
-    if dtype.kind == "f":
-        limit = _FP16_MAX if tensor.datatype == "FP16" else FLOAT32_MAX
-        wrong, message = np.abs(values) > limit, f"is too large for {'FP16' if limit == _FP16_MAX else 'FP32'}"
+    limits = _INTEGERS.get(tensor.datatype)
+    if limits is None:
+        limit, name = (_FP16_LIMIT, "FP16") if tensor.datatype == "FP16" else (FLOAT32_LIMIT, "FP32")
+        wrong, message = np.abs(values) > limit, f"is too large for {name}"
     else:
-        limits = np.iinfo(dtype)
-        wrong = (values < float(limits.min)) | (values > float(limits.max)) | (values != np.floor(values))
+        least, most = limits
+        is_inexact = bool(given) and most > _FLOAT64_EXACT
+        beyond = np.abs(values) >= float(most) if is_inexact else values > float(most)
+        wrong = beyond | (values < float(least)) | (values != np.floor(values))
+        if is_inexact:
+            for place in beyond.nonzero()[0].tolist():
+                # The parser makes a float of an integer beyond 64 bits: a float at the edge may have been one.
+                value = given[place]
+                wrong[place] = type(value) is not int or not least <= value <= most
         message = f"is no {tensor.datatype}"
     if wrong.any():
         raise InvalidInputError(_problems(tensor, np.flatnonzero(wrong).tolist(), message))
