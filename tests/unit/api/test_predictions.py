@@ -350,7 +350,7 @@ def test_a_label_is_compared_with_what_was_predicted(api: RunningApi, label: str
     assert told == {"row": 0, "label": label, "correct": correct, "at": body["at"]}
 
 
-@pytest.mark.parametrize(("value", "error"), [(12.5, -2.5), (10, 0.0)])
+@pytest.mark.parametrize(("value", "error"), [(12.5, -2.5), (10, 0.0), (3.4028235e38, 10 - 3.4028235e38)])
 def test_a_value_is_compared_with_what_was_predicted(api: RunningApi, value: float, error: float) -> None:
     identity = predict(api, [1, 2, 3, 4], model="demand")["id"]
 

@@ -19,7 +19,7 @@ from slipway_api.predictions import Feedback, LoggedPrediction, Position
 from slipway_api.predictions import Query as LogQuery
 from slipway_api.security import Predictor, State
 from slipway_core.errors import Problem
-from slipway_core.signature import FLOAT32_MAX
+from slipway_core.signature import FLOAT32_LIMIT
 
 MAX_LIMIT = 1_000
 # A page holds no more rows than this, whatever its limit, but one prediction at least.
@@ -81,6 +81,9 @@ class PredictionPage(BaseModel):
     )
 
 
+Float32 = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-FLOAT32_LIMIT, le=FLOAT32_LIMIT)]
+
+
 class FeedbackRequest(BaseModel):
     """What turned out to be true of a row: the label of a classifier, the value of a regressor."""
 
@@ -90,9 +93,7 @@ class FeedbackRequest(BaseModel):
 
     row: StrictInt | None = Field(default=None, ge=0, description="May be left out for a prediction of one row.")
     label: StrictStr | None = Field(default=None, description="Classifiers: the true class.")
-    value: Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-FLOAT32_MAX, le=FLOAT32_MAX)] | None = Field(
-        default=None, description="Regressors: the true value."
-    )
+    value: Float32 | None = Field(default=None, description="Regressors: the true value.")
 
 
 class FeedbackAnswer(GivenFeedback):
