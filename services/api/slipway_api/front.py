@@ -4,7 +4,6 @@ Around every request: its id, its limits of number and time, the headers that ke
 line, and the last catch of an error. Predictions go from here to their endpoint; everything else goes to FastAPI.
 """
 
-import asyncio
 import re
 import time
 import uuid
@@ -13,18 +12,20 @@ from http import HTTPStatus
 from typing import Final, NamedTuple
 
 from fastapi import FastAPI
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from slipway_api.body import BODY_IS_LATE, BodyLimit, header
+from slipway_api.deadlines import Deadline, Deadlines
 from slipway_api.errors import DeadlineError, NotReadyError, TooManyRequestsError
 from slipway_api.metrics import Metrics
 from slipway_api.prediction_endpoint import PredictionPath, PredictionPaths
 from slipway_api.prediction_paths import PREDICTION_PATHS
 from slipway_api.problems import UNEXPECTED, error_response, problem_response
+from slipway_api.serving.version_metrics import FastHistogram
 from slipway_api.state import Services
 from slipway_core.logging import RequestContext, get_logger
 
@@ -85,7 +86,7 @@ class Front:
                 max_age=600,
             )
         self._max_in_flight = settings.max_requests_in_flight
-        self._timeout_seconds = settings.request_timeout_seconds
+        self._deadlines = Deadlines(settings.request_timeout_seconds)
         self._in_flight = 0
         # Starlette's own routes, which leave no trace of themselves in the scope.
         pages = frozenset(route.path for route in app.routes if isinstance(route, Route | Mount))
@@ -112,17 +113,17 @@ class Front:
 
     async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         answer: _Answer = scope["state"]["answer"]
-        deadline = asyncio.timeout(self._timeout_seconds)
+        deadline = Deadline(self._deadlines)
         try:
             self._admit(scope)
-            async with deadline:
+            with deadline:
                 await self._dispatch(scope, receive, send)
         except (NotReadyError, TooManyRequestsError) as error:
             await error_response(scope, error)(scope, receive, send)
         except ClientDisconnect:
             answer.status = CLIENT_CLOSED_REQUEST  # nobody is there to be answered
         except Exception as error:
-            if isinstance(error, TimeoutError) and deadline.expired() and not answer.is_begun:
+            if isinstance(error, TimeoutError) and deadline.is_over and not answer.is_begun:
                 await error_response(scope, self._too_late(scope))(scope, receive, send)
                 return
             log.exception("request_failed", method=scope["method"], path=_shown(scope))
@@ -134,7 +135,7 @@ class Front:
                 await failed(scope, receive, send)
 
     def _too_late(self, scope: Scope) -> DeadlineError:
-        seconds = f"{self._timeout_seconds:g} s"
+        seconds = f"{self._deadlines.seconds:g} s"
         if scope["state"].get(BODY_IS_LATE):
             return DeadlineError(f"the body did not arrive within {seconds}; send it again, or in parts")
         return DeadlineError(f"the answer took longer than {seconds}; ask for less at once")
@@ -197,7 +198,7 @@ class RequestMetrics:
         self._pages = pages
         self._tells_all = tells_all
         self._counters: dict[tuple[str, str, int], Counter] = {}
-        self._timers: dict[tuple[str, str], Histogram] = {}
+        self._timers: dict[tuple[str, str], FastHistogram] = {}
         # A rate is seen only of what was there before: the first prediction counts, too.
         for path in PREDICTION_PATHS:
             metrics.requests.labels("POST", path.path, int(HTTPStatus.OK))
@@ -212,7 +213,7 @@ class RequestMetrics:
         timer = self._timers.get((method, path))
         if counter is None or timer is None:
             counter = self._counters[method, path, status] = self._metrics.requests.labels(method, path, status)
-            timer = self._timers[method, path] = self._metrics.request_seconds.labels(method, path)
+            timer = self._timers[method, path] = FastHistogram(self._metrics.request_seconds.labels(method, path))
         counter.inc()
         timer.observe(seconds)
         if status == HTTPStatus.OK and isinstance(route, PredictionPath):

@@ -54,18 +54,14 @@ class Signature:
 
     def _quick(self, features: Any) -> FloatMatrix | None:  # noqa: ANN401
         """Convert rows without fault by what runs in C, as most are; None where a look at each value is due."""
-        if type(features) is list and features:
-            rows = features if type(features[0]) in {list, dict} else [features]
-        else:
-            rows = [features]
+        if type(features) is list and NUMBERS.issuperset(map(type, features)):
+            return self._row_of(features) if len(features) == len(self.names) else None
+        rows = features if type(features) is list and type(features[0]) in {list, dict} else [features]
         values = self._flat(rows)
         if values is None or not NUMBERS.issuperset(map(type, values)):  # a bool is an int to Python, not to us
             return None
         if len(rows) == 1:
-            for value in values:
-                if not -FLOAT32_LIMIT <= value <= FLOAT32_LIMIT:  # NaN is not, either
-                    return None
-            return np.array([values], dtype=np.float32)
+            return self._row_of(values)
         try:
             wide = np.array(values, dtype=np.float64)
         except OverflowError:
@@ -73,6 +69,12 @@ class Signature:
         if wide.min() >= -FLOAT32_LIMIT and wide.max() <= FLOAT32_LIMIT:
             return wide.astype(np.float32).reshape(len(rows), -1)
         return None
+
+    def _row_of(self, values: list[Any]) -> FloatMatrix | None:
+        for value in values:
+            if not -FLOAT32_LIMIT <= value <= FLOAT32_LIMIT:  # NaN is not, either
+                return None
+        return np.array([values], dtype=np.float32)
 
     def _flat(self, rows: list[Any]) -> list[Any] | None:
         """Return all values one after another; None if the rows are not of one kind and of the right width."""
@@ -102,7 +104,11 @@ class Signature:
     def count_out_of_range(self, matrix: FloatMatrix) -> int:
         """Count the values of an (n_rows, n_features) float32 matrix that lie outside the trained range."""
         if len(matrix) == 1:  # numpy would take longer to begin
-            return sum(not low <= v <= high for v, (low, high) in zip(matrix[0].tolist(), self._ranges, strict=True))
+            outside = 0
+            for value, (low, high) in zip(matrix.tolist()[0], self._ranges, strict=True):
+                if not low <= value <= high:
+                    outside += 1
+            return outside
         return int(np.count_nonzero((matrix < self._minimum) | (matrix > self._maximum)))
 
     def _rows(self, features: Any) -> list[Any]:  # noqa: ANN401

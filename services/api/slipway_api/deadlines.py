@@ -1,0 +1,77 @@
+"""How long requests may take: one timer for all of them."""
+
+import asyncio
+from types import TracebackType
+from typing import Any, cast
+
+
+class Deadlines:
+    """Deadlines of one length, for any number of tasks.
+
+    `asyncio.timeout` arms a timer and disarms it, at a tenth of what a prediction costs. Of one length, they end in the
+    order in which they began, so that a timer for the oldest does for all.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._running: dict[Deadline, None] = {}  # in the order in which they began
+        self._armed: asyncio.AbstractEventLoop | None = None
+
+    def begin(self, deadline: "Deadline") -> None:
+        """Let a deadline run."""
+        loop = asyncio.get_running_loop()
+        deadline.ends_at = loop.time() + self.seconds
+        self._running[deadline] = None
+        if self._armed is not loop:
+            self._arm(loop, deadline.ends_at)
+
+    def forget(self, deadline: "Deadline") -> None:
+        """Let a deadline run no more."""
+        self._running.pop(deadline, None)
+
+    def _arm(self, loop: asyncio.AbstractEventLoop, at: float) -> None:
+        self._armed = loop
+        loop.call_at(at, self._end_those_that_are_due, loop)
+
+    def _end_those_that_are_due(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._armed = None
+        for deadline in list(self._running):
+            if deadline.ends_at > loop.time():
+                self._arm(loop, deadline.ends_at)
+                break
+            self.forget(deadline)
+            deadline.end()
+
+
+class Deadline:
+    """A deadline for the block that it is the context of, which is ended then, with TimeoutError.
+
+    Attributes:
+        ends_at: on the loop's clock, seconds.
+        is_over: whether the block was ended.
+    """
+
+    __slots__ = ("_all", "_cancelling", "_task", "ends_at", "is_over")
+
+    def __init__(self, deadlines: Deadlines) -> None:
+        self._all = deadlines
+        self.ends_at = 0.0
+        self.is_over = False
+
+    def __enter__(self) -> None:
+        self._task = cast("asyncio.Task[Any]", asyncio.current_task())
+        self._cancelling = self._task.cancelling()
+        self._all.begin(self)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._all.forget(self)
+        # Somebody else may have cancelled the task, too, and that must not be lost.
+        if self.is_over and self._task.uncancel() <= self._cancelling and isinstance(error, asyncio.CancelledError):
+            raise TimeoutError from error
+
+    def end(self) -> None:
+        """End the block."""
+        self.is_over = True
+        self._task.cancel()
