@@ -11,15 +11,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from slipway_api.content import check_encoding
 from slipway_api.errors import NotReadyError, TooLargeError
+from slipway_api.settings import MAX_LARGE_BYTES
 
 # Forms and accounts are small, and some of them are read of callers whom nobody knows yet.
 SMALL_BODY_BYTES: Final = 64 * 1024
 # Bodies that take their time. Who may not be known sends them, and they must not fill the places of the predictions.
 MAX_ARRIVING: Final = 64
 MAX_ARRIVING_FROM_ONE_ADDRESS: Final = 16
-# What large bodies may hold of a worker's memory, as far as they have arrived, and while they are worked on.
 LARGE_BODY_BYTES: Final = 64 * 1024
-MAX_LARGE_BYTES: Final = 256 * 1024 * 1024
 # In the state of a request's scope: its time was over while its body was awaited.
 BODY_IS_LATE: Final = "body_is_late"
 

@@ -8,7 +8,6 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode
 
-from slipway_api.body import MAX_LARGE_BYTES
 from slipway_api.serving.model_ref import ModelRef
 from slipway_core.policy import (
     is_placeholder_password,
@@ -20,6 +19,10 @@ from slipway_core.registry.settings import RegistrySettings
 
 # A scheme, a host, perhaps a port (RFC 6454, section 6.2).
 ORIGIN_PATTERN = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s,]+")
+
+# What bodies that are no small ones may hold of a worker's memory, as far as they have arrived, and while they are
+# worked on. One alone must fit.
+MAX_LARGE_BYTES = 256 * 1024 * 1024
 
 
 class ApiSettings(RegistrySettings):

@@ -16,7 +16,8 @@ from structlog.typing import EventDict
 
 from slipway_api import prediction_endpoint
 from slipway_api.account import Role
-from slipway_api.body import MAX_LARGE_BYTES, SMALL_BODY_BYTES, LargeBodies
+from slipway_api.body import SMALL_BODY_BYTES, LargeBodies
+from slipway_api.settings import MAX_LARGE_BYTES
 from slipway_core.registry.memory import InMemoryRegistry
 from support.api import LOOPBACK, RunningApi, StartApi
 from support.waiting import wait_for

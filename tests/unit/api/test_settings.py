@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slipway_api.body import MAX_LARGE_BYTES
-from slipway_api.settings import ApiSettings
+from slipway_api.settings import MAX_LARGE_BYTES, ApiSettings
 from slipway_core.errors import ConfigurationError
 from slipway_core.policy import new_key, new_password
 from slipway_core.settings import load_settings
