@@ -30,6 +30,8 @@ SERVED_FILES = (MODEL_FILE, GOLDEN_FILE)
 MANIFEST_TAG = "slipway.manifest_sha256"
 SCHEMA_VERSION = 1
 MAX_REFERENCE_ROWS = 5_000
+# The trainer writes 1e-5. A replay with a wide tolerance would pass whatever the graph computes.
+MAX_TOLERANCE = 1e-2
 
 DIGEST_PATTERN = r"^sha256:[0-9a-f]{64}$"
 Digest = Annotated[str, Field(pattern=DIGEST_PATTERN)]
@@ -114,8 +116,12 @@ class Golden(_Frozen):
 
     rows: tuple[tuple[float, ...], ...] = Field(min_length=1, description="The inputs, in the graph's order.")
     outputs: GoldenOutputs
-    rtol: float = Field(ge=0, description="The relative tolerance of a replay.")
-    atol: float = Field(ge=0, description="The absolute tolerance of a replay.")
+    rtol: float = Field(ge=0, le=MAX_TOLERANCE, description="The relative tolerance of a replay.")
+    atol: float = Field(
+        ge=0,
+        allow_inf_nan=False,
+        description="The absolute tolerance of a replay: at most 0.01 of the largest expected value, or 0.01.",
+    )
 
     @model_validator(mode="after")
     def _check_lengths(self) -> Self:
@@ -124,6 +130,9 @@ class Golden(_Frozen):
             lengths.add(len(self.outputs.scores))
         if len(lengths) != 1:
             raise ValueError("rows and outputs differ in number")
+        largest = 1.0 if self.outputs.scores is not None else max(1.0, *map(abs, self.outputs.prediction))
+        if not self.atol <= MAX_TOLERANCE * largest:
+            raise ValueError(f"atol is {self.atol:g}, but {MAX_TOLERANCE * largest:g} is the most that is allowed")
         return self
 
 

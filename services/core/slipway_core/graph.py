@@ -3,6 +3,7 @@
 The trainer evaluates with it and the API serves with it, so that both see the same numbers.
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,8 +14,11 @@ from numpy.typing import NDArray
 
 from slipway_core.bundle import Golden, GraphNames
 from slipway_core.errors import BundleError
+from slipway_core.onnx_check import check_self_contained
 from slipway_core.signature import FloatMatrix
 
+# Below a file there is never a folder.
+NO_FOLDER = f"{os.devnull}/external-data"
 # None of ours differs, and to make them anew would cost a run of one row a tenth of its time.
 _RUN_OPTIONS = onnxruntime.RunOptions()
 
@@ -98,7 +102,12 @@ def ports(model: bytes) -> tuple[list[Port], list[Port]]:
 
 
 def _open(model: bytes) -> onnxruntime.InferenceSession:
+    check_self_contained(model)
     options = onnxruntime.SessionOptions()
+    # ONNX Runtime would guess its own format from the bytes, which the check above does not read.
+    options.add_session_config_entry("session.load_model_format", "ONNX")
+    # A second barrier behind the check: external data could only come from this folder, which cannot exist.
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", NO_FOLDER)
     # One thread a session: small graphs lose more to hand-over than they gain, and requests are parallel anyway.
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1

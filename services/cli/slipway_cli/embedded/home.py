@@ -27,6 +27,7 @@ class Home:
         self.cache = root / "cache"
         self.journal = root / "journal"
         self.artifacts = root / "artifacts"
+        self.work = root / "work"
         self.mlflow_database = root / "mlflow.db"
         self.slipway_database = root / "slipway.db"
         self.password_file = root / "admin-password"
@@ -40,7 +41,7 @@ class Home:
         """
         try:
             self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
-            for folder in (self.logs, self.cache, self.artifacts):
+            for folder in (self.logs, self.cache, self.artifacts, self.work):
                 folder.mkdir(exist_ok=True)
         except OSError as error:
             raise StackError(

@@ -96,7 +96,7 @@ class Stack:
             "The API",
             [sys.executable, "-m", "slipway_api", "serve"],
             environments.api,
-            home.root,
+            home.work,  # empty: a model that could read its working directory would find no secret there
             home.logs / "api.log",
         )
         # Data paths that a person gave are relative to where the person stands, so the trainer stays there.

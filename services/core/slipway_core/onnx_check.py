@@ -1,0 +1,103 @@
+"""Checks of an ONNX model before ONNX Runtime sees it: a model must carry all of its data itself.
+
+A tensor may name a file that holds its values ("external data"). ONNX Runtime reads such a file from the host that
+serves, so that a prediction would return its content. The check walks over every place where ONNX allows a tensor.
+"""
+
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+from slipway_core.errors import BundleError
+
+# The part of the ONNX schema that leads to tensors: message -> field -> (number, repeated, type).
+# Source: onnx.proto3 of ONNX 1.23. All other fields are unknown to this schema, and the parser skips them.
+_SCHEMA: dict[str, dict[str, tuple[int, bool, str]]] = {
+    "Model": {
+        "graph": (7, False, "Graph"),
+        "training_info": (20, True, "TrainingInfo"),
+        "functions": (25, True, "Function"),
+    },
+    "TrainingInfo": {"initialization": (1, False, "Graph"), "algorithm": (2, False, "Graph")},
+    "Function": {"node": (7, True, "Node"), "attribute_proto": (11, True, "Attribute")},
+    "Graph": {
+        "node": (1, True, "Node"),
+        "initializer": (5, True, "Tensor"),
+        "sparse_initializer": (15, True, "SparseTensor"),
+    },
+    "Node": {"op_type": (4, False, "string"), "attribute": (5, True, "Attribute")},
+    "Attribute": {
+        "t": (5, False, "Tensor"),
+        "g": (6, False, "Graph"),
+        "tensors": (10, True, "Tensor"),
+        "graphs": (11, True, "Graph"),
+        "sparse_tensor": (22, False, "SparseTensor"),
+        "sparse_tensors": (23, True, "SparseTensor"),
+    },
+    "SparseTensor": {"values": (1, False, "Tensor"), "indices": (2, False, "Tensor")},
+    "Tensor": {
+        "name": (8, False, "bytes"),
+        "external_data": (13, True, "bytes"),
+        "data_location": (14, False, "int32"),
+    },
+}
+# TensorProto.DataLocation.DEFAULT: the values are in the tensor itself.
+_DEFAULT_LOCATION = 0
+# Operators that load a file of the host, whatever their domain.
+_FILE_OPERATORS = frozenset({"EPContext"})
+
+
+def check_self_contained(model: bytes) -> None:
+    """Raise BundleError if a serialised ONNX model is damaged or refers to files outside of itself."""
+    from google.protobuf.message import DecodeError  # noqa: PLC0415  # 30 ms that only the load of a model needs
+
+    try:
+        parsed = _model_class().FromString(model)
+    except DecodeError as error:
+        raise BundleError("the graph cannot be loaded: it is not a valid ONNX model; export it again") from error
+    for kind, message in _walk("Model", parsed):
+        if kind == "Tensor" and (message.external_data or message.data_location != _DEFAULT_LOCATION):
+            name = message.name.decode(errors="replace")[:80]
+            raise BundleError(
+                f"the graph's tensor {name!r} has its values in another file (external data), which the API does not "
+                "read: export the model as one file, such as with save_as_external_data=False"
+            )
+        if kind == "Node" and message.op_type in _FILE_OPERATORS:
+            raise BundleError(
+                f"the graph has the operator {message.op_type}, which loads a file: export the model without it"
+            )
+
+
+def _walk(kind: str, message: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401  # classes made at run time
+    """Yield every message of a model with its kind. The parser has limited the depth to 100."""
+    yield kind, message
+    for field, (_number, is_repeated, child_kind) in _SCHEMA[kind].items():
+        if child_kind not in _SCHEMA:
+            continue
+        if is_repeated:
+            for child in getattr(message, field):
+                yield from _walk(child_kind, child)
+        elif message.HasField(field):
+            yield from _walk(child_kind, getattr(message, field))
+
+
+@cache
+def _model_class() -> Any:  # noqa: ANN401
+    """Return the parser's class for a model, in a pool of its own: the `onnx` package registers the same messages."""
+    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory  # noqa: PLC0415
+
+    types = descriptor_pb2.FieldDescriptorProto
+    scalars = {"string": types.TYPE_STRING, "bytes": types.TYPE_BYTES, "int32": types.TYPE_INT32}
+    file = descriptor_pb2.FileDescriptorProto(name="slipway/onnx.proto", package="slipway.onnx", syntax="proto2")
+    for kind, fields in _SCHEMA.items():
+        message = file.message_type.add(name=kind)
+        for name, (number, is_repeated, field_kind) in fields.items():
+            field = message.field.add(name=name, number=number)
+            field.label = types.LABEL_REPEATED if is_repeated else types.LABEL_OPTIONAL
+            if field_kind in scalars:
+                field.type = scalars[field_kind]
+            else:
+                field.type, field.type_name = types.TYPE_MESSAGE, f".slipway.onnx.{field_kind}"
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName("slipway.onnx.Model"))
