@@ -93,7 +93,7 @@ def test_whether_the_folder_is_held_is_told_without_changing_it(home: Home) -> N
         held = home.is_locked()
 
     assert (before, held, home.is_locked()) == (False, True, False)
-    assert made == {home.logs, home.cache, home.artifacts}
+    assert made == {home.logs, home.cache, home.artifacts, home.work}
 
 
 def test_a_lock_that_cannot_be_opened_is_told_in_one_sentence(home: Home) -> None:
