@@ -63,6 +63,11 @@ class GraphNames(_Frozen):
         description="Classifiers: the class index a row, (n_rows,) int64. Regressors: the value, (n_rows, 1) float32."
     )
     scores: str | None = Field(default=None, description="Classifiers: the probabilities, (n_rows, n_classes) float32.")
+    labels: tuple[int, ...] | None = Field(
+        default=None,
+        exclude_if=lambda labels: labels is None,
+        description="Classifiers whose label output has labels of their own: the label of each class index.",
+    )
 
 
 class DataLineage(_Frozen):

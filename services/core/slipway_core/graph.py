@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from slipway_core.bundle import Golden, GraphNames
 from slipway_core.errors import BundleError
-from slipway_core.onnx_check import check_self_contained
+from slipway_core.onnx_model import check_self_contained
 from slipway_core.signature import FloatMatrix
 
 # Below a file there is never a folder.
@@ -48,6 +48,7 @@ class Graph:
         self._session = _open(model)
         self._input = names.input
         self._outputs = [names.label] if names.scores is None else [names.label, names.scores]
+        self._labels = None if names.labels is None else np.array(names.labels, dtype=np.int64)
         inputs = [item.name for item in self._session.get_inputs()]
         outputs = [item.name for item in self._session.get_outputs()]
         if inputs != [self._input]:
@@ -70,7 +71,20 @@ class Graph:
             raise BundleError(
                 "the graph's labels are not numbers: export the classes as indices, the scores as a tensor"
             )
-        return Outputs(prediction.reshape(-1), results[1] if len(results) > 1 else None)
+        prediction = prediction.reshape(-1)
+        if self._labels is not None:
+            prediction = _indices(prediction, self._labels)
+        return Outputs(prediction, results[1] if len(results) > 1 else None)
+
+
+def _indices(prediction: NDArray[Any], labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the index of each predicted label in the list of a graph's own labels."""
+    order = np.argsort(labels)
+    places = np.searchsorted(labels[order], prediction).clip(max=len(labels) - 1)
+    found: NDArray[np.int64] = order[places]
+    if not np.array_equal(labels[found], prediction):
+        raise BundleError("the graph gives a label that its own list of classes does not have; export it again")
+    return found
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,20 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
+from skl2onnx import to_onnx
+from sklearn.base import clone
+from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+from sklearn.tree import DecisionTreeClassifier
 from structlog.typing import EventDict
 
 from slipway_api.account import Role
@@ -13,6 +25,7 @@ from slipway_api.serving.foreign import MLMODEL_MAX_BYTES, derive_manifest
 from slipway_api.serving.slot import PINNED_LOOK_SECONDS
 from slipway_core.bundle import MLMODEL_FILE, MODEL_FILE
 from slipway_core.errors import BundleError
+from slipway_core.graph import Graph
 from slipway_core.registry import PRODUCTION, ModelVersion
 from slipway_core.registry.memory import InMemoryRegistry
 from support.api import StartApi
@@ -21,6 +34,12 @@ from support.serving import Serving
 
 COLUMNS = [{"type": "double", "name": name, "required": True} for name in ("a b", "c", "d", "e")]
 TENSOR = [{"name": "X", "type": "tensor", "tensor-spec": {"dtype": "float32", "shape": [-1, 4]}}]
+
+
+def tensor_of(width: int) -> list[dict[str, Any]]:
+    return [{"type": "tensor", "tensor-spec": {"dtype": "float32", "shape": [-1, width]}}]
+
+
 VERSION = ModelVersion("iris", "1", created_at=1_000_000.0)
 
 
@@ -75,8 +94,16 @@ def test_a_tensor_becomes_features_by_their_order() -> None:
         (b"flavors: 1", "MLmodel file is not understood"),
         (b"[" * 100_000, "MLmodel file is not understood"),
         (b"x" * (MLMODEL_MAX_BYTES + 1), "too large"),
-        (mlmodel(flavors={"sklearn": {}}), "no ONNX flavor"),
+        (mlmodel(flavors={"sklearn": {}}), "logged with mlflow.sklearn, but the API serves ONNX"),
         (mlmodel(flavors={"onnx": {"data": "other.onnx"}}), "lies in another file"),
+        (mlmodel(flavors={"python_function": {}, "xgboost": {}}), "logged with mlflow.xgboost"),
+        (mlmodel(flavors={}), "has no flavor"),
+        (
+            mlmodel([{"type": "tensor", "tensor-spec": {"dtype": "float32", "shape": [-1, 20_000_000]}}]),
+            "at most 10000",
+        ),
+        (mlmodel([{"type": "tensor", "tensor-spec": {"dtype": "float32", "shape": [-1, 10**30]}}]), "at most 10000"),
+        (mlmodel([{"type": "float", "name": ""}] * 20_000), "20000 features"),
         (mlmodel(signature=None), "no MLflow signature"),
         (mlmodel(signature={"inputs": None}), "signature is not understood"),
         (mlmodel(signature={"inputs": "[1]"}), "signature is not understood"),
@@ -92,6 +119,72 @@ def test_a_tensor_becomes_features_by_their_order() -> None:
 def test_what_tells_of_no_float_features_is_refused(description: bytes, reason: str) -> None:
     with pytest.raises(BundleError, match=reason):
         derive_manifest(VERSION, description, linear_classifier())
+
+
+@pytest.mark.parametrize("labels", [(0, 1, 2), (1, 2, 3), (30, 10, 20), (-1, 1), (2**20, 7)])
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        LogisticRegression(max_iter=500),
+        make_pipeline(StandardScaler(), LogisticRegression()),
+        RandomForestClassifier(5, random_state=0),
+        GradientBoostingClassifier(n_estimators=3),
+        DecisionTreeClassifier(),
+        GaussianNB(),
+        KNeighborsClassifier(),
+        SVC(probability=True, random_state=0),
+        MLPClassifier((4,), max_iter=50),
+    ],
+    ids=lambda estimator: type(estimator).__name__,
+)
+@pytest.mark.filterwarnings("ignore")
+def test_labels_and_probabilities_of_foreign_classifiers_agree(estimator: Any, labels: tuple[int, ...]) -> None:
+    """Each probability belongs to the class that the estimator gives it to."""
+    random = np.random.default_rng(0)
+    rows = random.normal(size=(90, 4)).astype(np.float32)
+    target = np.array(labels)[np.digitize(rows[:, 0], (-0.3, 0.3)[: len(labels) - 1])]
+    fitted = clone(estimator).fit(rows, target)
+    model = to_onnx(fitted, rows[:1], options={"zipmap": False}).SerializeToString()
+    manifest = derive_manifest(VERSION, mlmodel(TENSOR), model)
+    outputs = Graph(model, manifest.graph).run(rows)
+
+    assert manifest.classes is not None
+    assert [manifest.classes[index] for index in outputs.prediction] == [str(label) for label in fitted.predict(rows)]
+    assert manifest.classes == tuple(str(label) for label in fitted.classes_)
+    assert np.allclose(outputs.scores, fitted.predict_proba(rows), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("options", "labels", "words"),
+    [
+        ({}, (1, 2), "ZipMap"),
+        ({}, ("yes", "no"), "ZipMap"),
+        ({"zipmap": False}, ("yes", "no"), "labels as text"),
+        ({"zipmap": "columns"}, (1, 2), "outputs are tensor"),
+    ],
+)
+def test_other_outputs_are_rejected_with_the_option_to_change(
+    options: dict[str, object], labels: tuple[object, ...], words: str
+) -> None:
+    rows = np.arange(40, dtype=np.float32).reshape(10, 4)
+    fitted = DecisionTreeClassifier().fit(rows, np.array(labels)[[0, 1] * 5])
+    model = to_onnx(fitted, rows[:1], options=options).SerializeToString()
+
+    with pytest.raises(BundleError, match=words):
+        derive_manifest(VERSION, mlmodel(TENSOR), model)
+
+
+def test_a_foreign_model_with_labels_from_1_answers_the_index_and_the_label(start_api: StartApi) -> None:
+    rows = np.array([[-1, 0, 0, 0], [0, 0, 0, 0], [1, 0, 0, 0]], dtype=np.float32)
+    fitted = DecisionTreeClassifier().fit(rows, [1, 2, 3])
+    registry = InMemoryRegistry()
+    foreign(registry, mlmodel(TENSOR), to_onnx(fitted, rows[:1], options={"zipmap": False}).SerializeToString())
+    api = start_api(registry, allow_unverified_models=True)
+
+    body = api.post("/predict", role=Role.USER, json={"features": rows.tolist()}).json()
+
+    assert (body["prediction"], body["label"]) == ([0, 1, 2], ["1", "2", "3"])
+    assert body["probabilities"] == np.eye(3).tolist()
 
 
 def test_what_is_no_graph_is_refused() -> None:

@@ -23,11 +23,14 @@ from slipway_core.bundle import (
     digest,
 )
 from slipway_core.errors import BundleError
-from slipway_core.graph import Graph, ports
+from slipway_core.graph import Graph, Port, ports
+from slipway_core.onnx_model import integer_labels
 from slipway_core.registry import ModelVersion
 from slipway_core.validation import first_problem
 
 MLMODEL_MAX_BYTES = 1_000_000
+# Each feature takes a kilobyte or so of memory, and a signature can name millions in a few bytes.
+MAX_FEATURES = 10_000
 # Clients send numbers, and the graph takes float32: a signature of float64 columns is met as well.
 FLOATS = frozenset({"float", "double", "float32", "float64"})
 EXPECTED_OUTPUTS = "export it with a float output of one column, or with an int64 label and float probabilities"
@@ -54,9 +57,12 @@ def derive_manifest(version: ModelVersion, mlmodel: bytes, model: bytes) -> Mani
         label, scores = kinds["tensor(int64)"], kinds["tensor(float)"]
         graph, task = GraphNames(input=inputs[0].name, label=label, scores=scores), "classification"
         found = Graph(model, graph).run(np.zeros((1, len(names)), dtype=np.float32)).scores
-        classes = tuple(str(index) for index in range(found.shape[-1] if found is not None and found.ndim else 0))
+        labels = integer_labels(model, label, found.shape[-1] if found is not None and found.ndim else 0)
+        classes = tuple(map(str, labels))
+        if labels != tuple(range(len(labels))):
+            graph = graph.model_copy(update={"labels": labels})
     else:
-        raise BundleError(f"the graph's outputs are not understood: {EXPECTED_OUTPUTS}")
+        raise BundleError(_why_outputs(outputs))
     try:
         return Manifest.model_validate(
             {
@@ -79,6 +85,22 @@ def derive_manifest(version: ModelVersion, mlmodel: bytes, model: bytes) -> Mani
         raise BundleError(f"no manifest can be derived: {message} ({place or 'as a whole'})") from error
 
 
+def _why_outputs(outputs: list[Port]) -> str:
+    """Return what is wrong with a graph's outputs, and the option of the export that mends it."""
+    kinds = [port.kind for port in outputs]
+    if any(kind.startswith("seq(map(") for kind in kinds):
+        return (
+            "the graph gives its probabilities as a list of dictionaries (ZipMap): convert the model again with "
+            'skl2onnx and options={"zipmap": False}'
+        )
+    if "tensor(string)" in kinds:
+        return (
+            "the graph gives its labels as text: train the model on integer classes (0, 1, 2, …) and convert it again "
+            'with skl2onnx and options={"zipmap": False}'
+        )
+    return f"the graph's outputs are {', '.join(kinds)[:200]}: {EXPECTED_OUTPUTS}"
+
+
 def _input_names(mlmodel: bytes) -> list[str]:
     """Return the features' names as the signature in an MLmodel file has them."""
     flavor, signature = _read(mlmodel)
@@ -89,13 +111,21 @@ def _input_names(mlmodel: bytes) -> list[str]:
         if [column["type"] for column in columns] == ["tensor"]:
             spec = columns[0]["tensor-spec"]
             rows, width = spec["shape"]
+            if isinstance(width, int) and width > MAX_FEATURES:
+                raise BundleError(_too_wide(width))
             if rows == -1 and width > 0 and spec["dtype"] in FLOATS:
                 return [f"feature_{index}" for index in range(width)]
         elif columns and {column["type"] for column in columns} <= FLOATS:
+            if len(columns) > MAX_FEATURES:
+                raise BundleError(_too_wide(len(columns)))
             return [column.get("name") or f"feature_{index}" for index, column in enumerate(columns)]
     except (KeyError, TypeError, ValueError) as error:
         raise BundleError("its MLflow signature is not understood: log it with mlflow.onnx again") from error
     raise BundleError("its MLflow signature is not of float features: only such a version can be served")
+
+
+def _too_wide(width: int) -> str:
+    return f"its MLflow signature has {width} features: at most {MAX_FEATURES} can be served"
 
 
 def _read(mlmodel: bytes) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
@@ -111,7 +141,14 @@ def _read(mlmodel: bytes) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise BundleError("its MLmodel file is not understood: log it with mlflow.onnx again") from error
     if not isinstance(flavor, dict):
-        raise BundleError("it has no ONNX flavor: log it with mlflow.onnx")
+        others = sorted(str(name)[:40] for name in content["flavors"] if name != "python_function")[:3]
+        logged = (
+            f"it was logged with {', '.join(f'mlflow.{name}' for name in others)}" if others else "it has no flavor"
+        )
+        raise BundleError(
+            f"{logged}, but the API serves ONNX models: train it by a recipe (`slipway train`), or convert it to ONNX "
+            "and log it with mlflow.onnx"
+        )
     if not isinstance(signature, dict):
         raise BundleError("it has no MLflow signature: log it with one, such as of mlflow.models.infer_signature")
     return flavor, signature
