@@ -151,6 +151,7 @@ def test_labels_and_probabilities_of_foreign_classifiers_agree(estimator: Any, l
     assert manifest.classes is not None
     assert [manifest.classes[index] for index in outputs.prediction] == [str(label) for label in fitted.predict(rows)]
     assert manifest.classes == tuple(str(label) for label in fitted.classes_)
+    assert outputs.scores is not None
     assert np.allclose(outputs.scores, fitted.predict_proba(rows), atol=1e-4)
 
 
