@@ -7,7 +7,9 @@ processes may share it: everything appears whole by a rename from a name of its 
 
 import contextlib
 import os
+import re
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Collection, Iterator
@@ -15,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
+import onnxruntime
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from slipway_api.serving.model_ref import ModelRef
@@ -25,9 +28,11 @@ KEPT_BUNDLES = 3
 # A younger bundle may be one that another process is about to serve.
 PRUNED_AFTER_SECONDS = 600.0
 # Longer than any fetch: what is older was left by a process that was killed.
-PARTIAL_SECONDS = 24 * 3600.0
+PARTIAL_SECONDS = 2 * 3600.0
 PARTIAL_PREFIX = ".partial-"
 PIN_PREFIX = "pinned-"
+TRIAL_FILE = "tried.txt"
+BUNDLE_NAME = re.compile(r"[0-9]+-[0-9a-f]{16}")
 
 
 class LastServed(BaseModel):
@@ -111,6 +116,53 @@ class BundleCache:
         with contextlib.suppress(OSError):
             os.utime(self.folder(served.name, served.version, served.manifest_sha256))
 
+    def is_tried(self, folder: Path, manifest_sha256: str) -> bool:
+        """Return whether a process has tried this bundle with this version of ONNX Runtime, and could open it."""
+        try:
+            return (folder / TRIAL_FILE).read_bytes() == _trial_note(manifest_sha256)
+        except OSError:
+            return False
+
+    def note_trial(self, folder: Path, manifest_sha256: str) -> None:
+        """Note that a bundle was tried and can be opened. Without the note it is tried again."""
+        with contextlib.suppress(OSError):
+            partial = Path(tempfile.mkdtemp(prefix=PARTIAL_PREFIX, dir=folder)) / TRIAL_FILE
+            try:
+                partial.write_bytes(_trial_note(manifest_sha256))
+                partial.replace(folder / TRIAL_FILE)
+            finally:
+                shutil.rmtree(partial.parent, ignore_errors=True)
+
+    def sweep(self, pins: Collection[ModelRef] = ()) -> None:
+        """Remove what deleted models and interrupted downloads left in any model's folder.
+
+        A bundle that no note names stays while it is young: another process may be about to serve it.
+
+        Args:
+            pins: the versions that the settings name; the notes of others are removed.
+        """
+        with contextlib.suppress(OSError):
+            for folder in [path for path in self._root.iterdir() if path.is_dir() and not path.is_symlink()]:
+                self._sweep_folder(folder, pins)
+
+    def _sweep_folder(self, folder: Path, pins: Collection[ModelRef]) -> None:
+        remove_old(folder, PARTIAL_PREFIX)
+        notes = {path: _read(path) for path in folder.glob("*.json")}
+        for path, note in notes.items():
+            if path.name.startswith(PIN_PREFIX) and note and ModelRef(note.name, note.version) not in pins:
+                notes = {**notes, path: None}
+                with contextlib.suppress(OSError):
+                    path.unlink()
+            elif note is None and _age(path) > PRUNED_AFTER_SECONDS:  # damaged
+                with contextlib.suppress(OSError):
+                    path.unlink()
+        if not any(notes.values()):
+            for path in folder.iterdir():
+                if BUNDLE_NAME.fullmatch(path.name) and _age(path) > PRUNED_AFTER_SECONDS:
+                    self.remove(path)
+        with contextlib.suppress(OSError):
+            folder.rmdir()  # it fails unless the folder is empty
+
     def prune(self, name: str, pins: Collection[str] = ()) -> None:
         """Remove what a model's folder no longer needs.
 
@@ -131,11 +183,9 @@ class BundleCache:
         for path in folder.glob("*"):
             with contextlib.suppress(OSError):  # another process may remove it at the same time
                 ages[path] = now - path.stat().st_mtime
-                if path.name.startswith(PARTIAL_PREFIX):
-                    if ages[path] > PARTIAL_SECONDS:
-                        _remove_leftover(path)
-                elif path.is_dir():
+                if path.is_dir() and not path.name.startswith(PARTIAL_PREFIX):
                     bundles.append(path)
+        remove_old(folder, PARTIAL_PREFIX)
         for path in sorted(bundles, key=ages.__getitem__)[KEPT_BUNDLES:]:
             if path not in needed and ages[path] > PRUNED_AFTER_SECONDS:
                 self.remove(path)
@@ -170,8 +220,25 @@ def _read(note: Path) -> LastServed | None:
         return None
 
 
-def _remove_leftover(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink()
+def remove_old(folder: Path, prefix: str) -> None:
+    """Remove what killed processes of this user left in a folder under a prefix: what is older than any download."""
+    for path in folder.glob(f"{prefix}*"):
+        with contextlib.suppress(OSError):  # another process may remove it at the same time
+            status = path.lstat()
+            if time.time() - status.st_mtime > PARTIAL_SECONDS and status.st_uid == os.getuid():
+                if stat.S_ISDIR(status.st_mode):
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink()
+
+
+def _age(path: Path) -> float:
+    try:
+        return time.time() - path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _trial_note(manifest_sha256: str) -> bytes:
+    # Another ONNX Runtime may fail where this one does not.
+    return f"{manifest_sha256} onnxruntime {onnxruntime.__version__}\n".encode()

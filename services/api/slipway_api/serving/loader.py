@@ -1,36 +1,23 @@
-"""Load one model version beside what is served: fetch, verify, replay the golden rows, warm up."""
+"""Load one model version beside what is served: fetch it, try it in a child process, open it."""
 
 import tempfile
 from collections.abc import Collection
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
-from slipway_api.serving.bundle_cache import BundleCache, LastServed
-from slipway_api.serving.foreign import derive_manifest
+from slipway_api.serving.bundle_cache import BundleCache, LastServed, remove_old
 from slipway_api.serving.model_ref import ModelRef
+from slipway_api.serving.opening import open_bundle, open_foreign
 from slipway_api.serving.served_model import ServedModel
-from slipway_core.bundle import (
-    MANIFEST_FILE,
-    MANIFEST_TAG,
-    MLMODEL_FILE,
-    MODEL_FILE,
-    SERVED_FILES,
-    Manifest,
-    digest,
-    is_digest,
-    read_bundle,
-)
+from slipway_api.serving.trial import Candidate, Trial, TrialError
+from slipway_core.bundle import MANIFEST_FILE, MANIFEST_TAG, MLMODEL_FILE, MODEL_FILE, SERVED_FILES, is_digest
 from slipway_core.errors import BundleError
-from slipway_core.graph import Graph, replay
 from slipway_core.logging import get_logger
 from slipway_core.registry import ModelVersion, Registry
-from slipway_core.signature import FloatMatrix, Signature
 
-WARM_UP_ROWS = (1, 1, 64)
+TEMPORARY_PREFIX = "slipway-bundle-"
+NO_DIGEST = f"sha256:{'0' * 64}"
 
 log = get_logger("slipway.loader")
 
@@ -38,19 +25,21 @@ log = get_logger("slipway.loader")
 class Loader:
     """Makes served models from registered versions, through the local cache."""
 
-    def __init__(self, registry: Registry, cache: BundleCache, *, allow_unverified: bool = False) -> None:
+    def __init__(self, registry: Registry, cache: BundleCache, *, trial: Trial, allow_unverified: bool = False) -> None:
         """Load nothing yet.
 
         Args:
             registry: where versions are fetched from.
             cache: where their bundles are kept.
+            trial: tries a version before this process opens it.
             allow_unverified: whether to load versions that Slipway's trainer did not register.
         """
         self._registry = registry
         self._cache = cache
+        self._trial = trial
         self._allow_unverified = allow_unverified
 
-    def load(self, version: ModelVersion, *, pinned: bool = False) -> ServedModel:
+    def load(self, version: ModelVersion, *, pinned: bool = False, current: ServedModel | None = None) -> ServedModel:
         """Load a version that the registry named.
 
         A cache that cannot be written is logged, not fatal: the version is then served without it.
@@ -58,6 +47,7 @@ class Loader:
         Args:
             version: the version.
             pinned: whether the settings name this very version.
+            current: what is served now; it is not opened again if it is this bundle, from the cache.
 
         Raises:
             BundleError: the bundle is damaged, incomplete, or does not do what was evaluated.
@@ -78,10 +68,14 @@ class Loader:
             run_id=version.run_id,
             description=version.description,
         )
+        if current is not None and current.source == "cache" and _is(current, known):
+            return replace(current, source="registry", run_id=known.run_id, description=known.description)
         folder = self._cache.folder(version.name, version.version, expected)
         if self._cache.holds(folder):
             try:
-                return _verified(folder, known, "registry", pinned=pinned)
+                return self._cached(folder, known, "registry", pinned=pinned)
+            except TrialError:
+                raise
             except BundleError as error:
                 log.warning("cached_bundle_damaged", model=version.name, version=version.version, reason=str(error))
                 self._cache.remove(folder)
@@ -91,7 +85,7 @@ class Loader:
         except OSError as error:
             log.warning("bundle_cache_not_written", model=version.name, reason=error.strerror)
         try:
-            with tempfile.TemporaryDirectory(prefix="slipway-bundle-") as temporary:
+            with tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX) as temporary:
                 return self._fetched(version, known, Path(temporary), pinned=pinned)
         except OSError as error:
             raise _nothing_written(error) from error
@@ -106,7 +100,11 @@ class Loader:
         if known is None:
             return None
         folder = self._cache.folder(known.name, known.version, known.manifest_sha256)
-        return _verified(folder, known, "cache", pinned=ref.is_pinned)
+        return self._cached(folder, known, "cache", pinned=ref.is_pinned)
+
+    def is_cached(self, ref: ModelRef) -> bool:
+        """Return whether the cache knows what was served last under a reference."""
+        return self._cache.last_served(ref) is not None
 
     def cached_names(self) -> list[str]:
         """Return the models of which the cache knows what was served last."""
@@ -139,6 +137,15 @@ class Loader:
         self._cache.prune(model.name, pins)
         return True
 
+    def sweep(self, pins: Collection[ModelRef]) -> None:
+        """Remove from the disk what deleted models and interrupted downloads left.
+
+        Args:
+            pins: the versions that the settings name.
+        """
+        self._cache.sweep(pins)
+        remove_old(Path(tempfile.gettempdir()), TEMPORARY_PREFIX)
+
     def forget(self, ref: ModelRef) -> None:
         """Note in the cache that nothing is served under a reference any more."""
         self._cache.forget(ref)
@@ -146,42 +153,45 @@ class Loader:
     def _unverified(self, version: ModelVersion, *, pinned: bool) -> ServedModel:
         """Load a version that somebody else registered. It is not cached: nothing could tell damage there."""
         try:
-            with tempfile.TemporaryDirectory(prefix="slipway-bundle-") as temporary:
-                paths = [Path(temporary) / file for file in (MLMODEL_FILE, MODEL_FILE)]
-                for path in paths:
-                    self._registry.fetch(version, path.name, path)
-                mlmodel, graph = (path.read_bytes() for path in paths)
+            with tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX) as temporary:
+                folder = Path(temporary)
+                for file in (MLMODEL_FILE, MODEL_FILE):
+                    self._registry.fetch(version, file, folder / file)
+                known = LastServed(
+                    name=version.name,
+                    version=version.version,
+                    manifest_sha256=NO_DIGEST,
+                    run_id=version.run_id,
+                    description=version.description,
+                )
+                self._trial(Candidate(folder, known, foreign=True, created_at=version.created_at))
+                model = open_foreign(folder, version, pinned=pinned)
         except OSError as error:
             raise _nothing_written(error) from error
-        manifest = derive_manifest(version, mlmodel, graph)
-        known = LastServed(
-            name=version.name,
-            version=version.version,
-            manifest_sha256=digest(manifest.model_dump_json().encode()),
-            run_id=version.run_id,
-            description=version.description,
-        )
-        model = replace(_served(manifest, graph, known, "registry", pinned=pinned), verified=False)
-        _warm_up(model, np.zeros((1, len(manifest.inputs)), dtype=np.float32))
         log.warning("unverified_model_loaded", model=model.name, version=model.version)
         return model
+
+    def _cached(
+        self, folder: Path, known: LastServed, source: Literal["registry", "cache"], *, pinned: bool
+    ) -> ServedModel:
+        """Open a bundle in the cache; try it first unless a process that shares the cache has done so."""
+        if not self._cache.is_tried(folder, known.manifest_sha256):
+            self._trial(Candidate(folder, known))
+            self._cache.note_trial(folder, known.manifest_sha256)
+        return open_bundle(folder, known, source, pinned=pinned)
 
     def _fetched(self, version: ModelVersion, known: LastServed, folder: Path, *, pinned: bool) -> ServedModel:
         """Fetch into an empty folder and verify there: what other processes find in the cache has been checked."""
         for file in (MANIFEST_FILE, *SERVED_FILES):
             self._registry.fetch(version, file, folder / file)
-        return _verified(folder, known, "registry", pinned=pinned)
+        self._trial(Candidate(folder, known))
+        model = open_bundle(folder, known, "registry", pinned=pinned)
+        self._cache.note_trial(folder, known.manifest_sha256)
+        return model
 
 
-def _verified(folder: Path, known: LastServed, source: Literal["registry", "cache"], *, pinned: bool) -> ServedModel:
-    bundle = read_bundle(folder, known.manifest_sha256)
-    manifest = bundle.manifest
-    if manifest.name != known.name:
-        raise BundleError(f"the bundle is of the model {manifest.name}, not of {known.name}")
-    model = _served(manifest, bundle.model, known, source, pinned=pinned)
-    replay(model.graph, bundle.golden)
-    _warm_up(model, np.array(bundle.golden.rows, dtype=np.float32))
-    return model
+def _is(model: ServedModel, known: LastServed) -> bool:
+    return (model.version, model.manifest_sha256, model.verified) == (known.version, known.manifest_sha256, True)
 
 
 def _nothing_written(error: OSError) -> BundleError:
@@ -189,26 +199,3 @@ def _nothing_written(error: OSError) -> BundleError:
         f"neither the bundle cache nor a temporary folder can be written ({error.strerror}): "
         "check SLIPWAY_CACHE_DIR and its disk"
     )
-
-
-def _served(
-    manifest: Manifest, graph: bytes, known: LastServed, source: Literal["registry", "cache"], *, pinned: bool
-) -> ServedModel:
-    return ServedModel(
-        name=known.name,
-        version=known.version,
-        manifest=manifest,
-        manifest_sha256=known.manifest_sha256,
-        graph=Graph(graph, manifest.graph),
-        signature=Signature(manifest.inputs),
-        run_id=known.run_id,
-        description=known.description,
-        loaded_at=datetime.now(UTC),
-        source=source,
-        pinned=pinned,
-    )
-
-
-def _warm_up(model: ServedModel, rows: FloatMatrix) -> None:
-    for count in (len(rows), *WARM_UP_ROWS):
-        model.answer(np.resize(rows, (count, rows.shape[1])))

@@ -4,27 +4,31 @@
 event loop and keep the model they got until they are answered.
 """
 
-import contextvars
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 
 from slipway_api.errors import NotFoundError, NotReadyError
 from slipway_api.metrics import Metrics
+from slipway_api.serving.load_threads import LoadThreads
 from slipway_api.serving.loader import Loader
 from slipway_api.serving.model_ref import VERSION_PATTERN, ModelRef
+from slipway_api.serving.presence import UNKNOWN_REGISTRY, Presence
 from slipway_api.serving.served_model import ServedModel
 from slipway_api.serving.slot import Slot
 from slipway_api.serving.status import LoadFailure, RegistryStatus
 from slipway_core.errors import RegistryError
 from slipway_core.logging import get_logger
 from slipway_core.registry import PRODUCTION, RegisteredModel, Registry
+from slipway_core.registry.near_misses import near_miss
 
-# How long a look at the registry waits for the loads that it began; a slower one ends by itself.
+# How long a forced look at the registry waits for the loads that it began; a slower one ends by itself.
 LOAD_WAIT_SECONDS = 5.0
-CONCURRENT_LOADS = 4
+# A look that no client waits for waits a second of these: after a start, the accounts are read next.
+UNFORCED_SHARE = 0.2
+SWEEP_SECONDS = 600.0
 
 log = get_logger("slipway.models")
 
@@ -64,8 +68,10 @@ class ModelStore:
         self._lock = threading.Lock()
         self._slots: dict[ModelRef, Slot] = {}
         self._aliases: dict[str, str | None] = {}
-        self._loading: dict[ModelRef, threading.Thread] = {}
-        self._may_load = threading.BoundedSemaphore(CONCURRENT_LOADS)
+        self._loads = LoadThreads()
+        self._presence = Presence(registry)
+        self._near_misses: dict[str, str] = {}
+        self._sweep_at = clock()
         self._told: set[tuple[str, str]] = set()
         self._telling = threading.Lock()
         self._registry_status = RegistryStatus(False, False, datetime.now(UTC), "the model registry was not asked yet")
@@ -128,16 +134,20 @@ class ModelStore:
         ref, failure, registry = ModelRef(name, version), self.failure(name, version), self._registry_status
         if failure is not None:
             return f"version {failure.version} of {name} cannot be loaded: {failure.reason}"
-        if (thread := self._loading.get(ref)) is not None and thread.is_alive():
+        if ref in self._loads.running():
             return f"{ref} is being loaded"
         if not registry.reachable:
             return f"{ref} is not loaded yet: {registry.reason}"
         if ref.is_pinned:
             return f"no model named {name} is registered; register it, or take {ref} out of SLIPWAY_MODELS"
+        if hint := self._near_misses.get(name):
+            return hint
         return f"{name} has no version with the alias {PRODUCTION} yet; train and promote one"
 
     def _why_not_found(self, name: str, version: str | None) -> str:
         if version is None:
+            if self.is_named(name) and (hint := self._near_misses.get(name)):
+                return f"no model named {name} is served: {hint}"
             is_default = name == self.default_model
             hint = "; set SLIPWAY_DEFAULT_MODEL to the one that /predict is to use" if is_default else ""
             return f"no model named {name} is served; GET /models lists those that are{hint}"
@@ -160,38 +170,87 @@ class ModelStore:
         return {str(ref): self.why_missing(ref.name, ref.version) for ref in self._missing()}
 
     def sync(self, *, force: bool = False) -> None:
-        """Look at the registry once and follow it; what cannot be followed is kept as it is and told.
+        """Read the registry's list once and follow it; what cannot be followed stays as it is.
 
-        One slow load holds up no other: it is waited for a few seconds, and later looks go on without it.
+        A slow load holds up no other: this waits for it shortly, and later calls go on without it.
 
         Args:
             force: try a version again at once that failed to load a moment ago.
         """
         with self._lock:
-            slow = self._loading = {ref: thread for ref, thread in self._loading.items() if thread.is_alive()}
+            slow = self._loads.running()
             try:
                 models = {model.name: model for model in self._registry.list_models()}
             except RegistryError as error:
                 self._registry_failed(str(error))
-                for ref in self._refs or map(ModelRef, self._loader.cached_names()):
-                    if ref not in self._loading:
-                        self._slot(ref).fall_back()
+                self._fall_back(self._known(), force=force)
                 return
-            if not self._registry_status.answered:
-                # What was deleted while nobody looked must not come back in the next outage.
-                for ref in self._refs or map(ModelRef, self._loader.cached_names()):
-                    if ref.name not in models:
-                        self._loader.forget(ref)
-            self._registry_answered()
+            is_start = not self._registry_status.answered
+            accepted = self._accept(models, is_start=is_start)
+            self._near_misses = {name: hint for name, model in models.items() if (hint := near_miss(model))}
             wanted = self._wanted(models)
             self._follow_aliases(wanted, models)
             for ref in wanted:
-                self._begin_load(self._slot(ref), models[ref.name], force=force)
-            # Those that an earlier look began were waited for; whoever forces a look wants to see what becomes of them.
-            self._await([thread for ref, thread in self._loading.items() if force or ref not in slow])
-            for ref, slot in list(self._slots.items()):
-                if ref not in wanted and ref not in self._loading:
-                    self._drop(slot)
+                # In an unknown registry, the number of a pinned version means nothing.
+                if accepted or not (ref.is_pinned and self._slot(ref).served):
+                    self._begin_load(self._slot(ref), models[ref.name], force=force)
+            if accepted:
+                self._await(self._loads.running() if force else self._loads.running() - slow, force=force)
+                self._unload_deleted(models, wanted, is_start=is_start)
+            else:
+                self._fall_back([ref for ref in self._known() if ref not in wanted], force=force)
+            self._sweep()
+
+    def _known(self) -> Sequence[ModelRef]:
+        """Return what may be in the cache."""
+        return self._refs or [ModelRef(name) for name in self._loader.cached_names()]
+
+    def _accept(self, models: Mapping[str, RegisteredModel], *, is_start: bool) -> bool:
+        """Return whether a list comes from the registry that was read before."""
+        if is_start:
+            self._presence.expect({ref.name for ref in self._known() if self._loader.is_cached(ref)})
+        accepted = self._presence.accepts(models, {model.name for model in self._served()})
+        if accepted:
+            self._registry_answered()
+        else:
+            self._registry_failed(UNKNOWN_REGISTRY)
+        return accepted
+
+    def _fall_back(self, refs: Sequence[ModelRef], *, force: bool) -> None:
+        """Serve from the cache what is not served."""
+        slow = self._loads.running()
+        for ref in refs:
+            slot = self._slot(ref)
+            if ref not in slow and slot.may_fall_back:
+                self._loads.start(ref, slot.fall_back)
+        self._await(self._loads.running() - slow, force=force)
+
+    def _unload_deleted(
+        self, models: Mapping[str, RegisteredModel], wanted: Sequence[ModelRef], *, is_start: bool
+    ) -> None:
+        """Unload each model that the list lacks and that the registry itself says does not exist."""
+        running = self._loads.running()
+        cached = self._known() if is_start else ()
+        gone = [ref for ref in {**self._slots, **dict.fromkeys(cached)} if ref not in wanted and ref not in running]
+        try:
+            deleted = {name: self._presence.is_deleted(name) for name in {ref.name for ref in gone} - models.keys()}
+        except RegistryError as error:
+            self._registry_failed(str(error))
+            return
+        for ref in gone:
+            # A listed model that is not wanted has never been promoted.
+            if ref.name in models or deleted[ref.name]:
+                if ref in self._slots:
+                    self._drop(self._slots[ref])
+                elif ref.name not in models:
+                    # What was deleted before the start must not come back when the registry is away.
+                    self._loader.forget(ref)
+
+    def _sweep(self) -> None:
+        """Now and then, remove from the disk what is no longer needed."""
+        if self._clock() >= self._sweep_at:
+            self._sweep_at = self._clock() + SWEEP_SECONDS
+            self._loader.sweep([ref for ref in self._refs if ref.is_pinned])
 
     @property
     def _required(self) -> tuple[ModelRef, ...]:
@@ -241,25 +300,21 @@ class ModelStore:
 
     def _begin_load(self, slot: Slot, model: RegisteredModel, *, force: bool) -> None:
         version = slot.ref.version or self._aliases[model.name]
-        if version is None or slot.ref in self._loading:
+        if version is None or slot.ref in self._loads.running():
             return
         if not slot.is_due(version, model.created_at, force=force):
             return
-        # A thread of its own, and one that the process's end does not wait for: a registry may take its time.
-        load = partial(contextvars.copy_context().run, self._load, slot, version, model.created_at, force)
-        thread = threading.Thread(target=load, name=f"load-{slot.ref}", daemon=True)
-        self._loading = {**self._loading, slot.ref: thread}
-        thread.start()
+        is_retry = slot.failure is not None and slot.failure.version == version
+        self._loads.start(slot.ref, partial(self._load, slot, version, model.created_at, force, is_retry))
 
-    def _load(self, slot: Slot, version: str, made_at: float, force: bool) -> None:  # a thread's target
-        with self._may_load:
+    def _load(self, slot: Slot, version: str, made_at: float, force: bool, is_retry: bool) -> None:
+        # What the cache holds is quick to open, and is served while the rest is fetched and tried.
+        slot.fall_back()
+        with self._loads.turn(is_retry=is_retry):
             slot.load(version, made_at, force=force)
 
-    def _await(self, threads: Sequence[threading.Thread]) -> None:
-        deadline = time.monotonic() + self._load_wait_seconds
-        for thread in threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
-        self._loading = {ref: thread for ref, thread in self._loading.items() if thread.is_alive()}
+    def _await(self, refs: Collection[ModelRef], *, force: bool) -> None:
+        self._loads.wait(refs, self._load_wait_seconds if force else self._load_wait_seconds * UNFORCED_SHARE)
 
     def _drop(self, slot: Slot) -> None:
         if slot.served is not None:
