@@ -6,19 +6,20 @@ processes may share it: everything appears whole by a rename from a name of its 
 """
 
 import contextlib
+import json
 import os
 import re
 import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
 import onnxruntime
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from slipway_api.serving.model_ref import ModelRef
 from slipway_core.bundle import Digest
@@ -32,6 +33,8 @@ PARTIAL_SECONDS = 2 * 3600.0
 PARTIAL_PREFIX = ".partial-"
 PIN_PREFIX = "pinned-"
 TRIAL_FILE = "tried.txt"
+REGISTERED_FILE = "registered.json"
+REGISTERED = TypeAdapter(dict[str, float])
 BUNDLE_NAME = re.compile(r"[0-9]+-[0-9a-f]{16}")
 
 
@@ -106,32 +109,21 @@ class BundleCache:
         """
         note = self._note(ModelRef(served.name, served.version if pinned else None))
         note.parent.mkdir(parents=True, exist_ok=True)
-        handle, partial = tempfile.mkstemp(prefix=PARTIAL_PREFIX, dir=note.parent)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(served.model_dump_json())
-            Path(partial).replace(note)
-        finally:
-            Path(partial).unlink(missing_ok=True)
+        _replace(note, served.model_dump_json())
         with contextlib.suppress(OSError):
             os.utime(self.folder(served.name, served.version, served.manifest_sha256))
 
     def is_tried(self, folder: Path, manifest_sha256: str) -> bool:
         """Return whether a process has tried this bundle with this version of ONNX Runtime, and could open it."""
         try:
-            return (folder / TRIAL_FILE).read_bytes() == _trial_note(manifest_sha256)
-        except OSError:
+            return (folder / TRIAL_FILE).read_text(encoding="utf-8") == _trial_note(manifest_sha256)
+        except (OSError, ValueError):
             return False
 
     def note_trial(self, folder: Path, manifest_sha256: str) -> None:
         """Note that a bundle was tried and can be opened. Without the note it is tried again."""
         with contextlib.suppress(OSError):
-            partial = Path(tempfile.mkdtemp(prefix=PARTIAL_PREFIX, dir=folder)) / TRIAL_FILE
-            try:
-                partial.write_bytes(_trial_note(manifest_sha256))
-                partial.replace(folder / TRIAL_FILE)
-            finally:
-                shutil.rmtree(partial.parent, ignore_errors=True)
+            _replace(folder / TRIAL_FILE, _trial_note(manifest_sha256))
 
     def sweep(self, pins: Collection[ModelRef] = ()) -> None:
         """Remove what deleted models and interrupted downloads left in any model's folder.
@@ -199,10 +191,23 @@ class BundleCache:
         """Return what was served under a reference last; None if that is not known."""
         return _read(self._note(ref))
 
-    def names(self) -> list[str]:
-        """Return the models of which something was served by the alias."""
-        notes = [_read(path) for path in sorted(self._root.glob(f"*/{LAST_SERVED_FILE}"))]
+    def names(self, *, pinned: bool = False) -> list[str]:
+        """Return the models of which something was served by the alias, or also as a pinned version."""
+        notes = [_read(path) for path in sorted(self._root.glob("*/*.json" if pinned else f"*/{LAST_SERVED_FILE}"))]
         return [note.name for note in notes if note is not None]
+
+    def registered(self) -> dict[str, float]:
+        """Return the models that the registry last held, with the time when each was made; empty if unknown."""
+        try:
+            return REGISTERED.validate_json((self._root / REGISTERED_FILE).read_bytes())
+        except (OSError, ValidationError):
+            return {}
+
+    def remember_registered(self, models: Mapping[str, float]) -> None:
+        """Keep which models the registry holds: a later process then recognises it."""
+        with contextlib.suppress(OSError):
+            self._root.mkdir(parents=True, exist_ok=True)
+            _replace(self._root / REGISTERED_FILE, json.dumps(models))
 
     def _note(self, ref: ModelRef) -> Path:
         file = LAST_SERVED_FILE if ref.version is None else f"{PIN_PREFIX}{ref.version}.json"
@@ -211,6 +216,17 @@ class BundleCache:
     def _model_folder(self, name: str) -> Path:
         # A registered model's name is anybody's text: no separator and no leading dot may reach the file system.
         return self._root / quote(name, safe=" ").replace(".", "%2E")
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write a file all at once."""
+    handle, partial = tempfile.mkstemp(prefix=PARTIAL_PREFIX, dir=path.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        Path(partial).replace(path)
+    finally:
+        Path(partial).unlink(missing_ok=True)
 
 
 def _read(note: Path) -> LastServed | None:
@@ -239,6 +255,6 @@ def _age(path: Path) -> float:
         return 0.0
 
 
-def _trial_note(manifest_sha256: str) -> bytes:
+def _trial_note(manifest_sha256: str) -> str:
     # Another ONNX Runtime may fail where this one does not.
-    return f"{manifest_sha256} onnxruntime {onnxruntime.__version__}\n".encode()
+    return f"{manifest_sha256} onnxruntime {onnxruntime.__version__}\n"

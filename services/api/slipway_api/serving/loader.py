@@ -23,7 +23,11 @@ log = get_logger("slipway.loader")
 
 
 class Loader:
-    """Makes served models from registered versions, through the local cache."""
+    """Makes served models from registered versions, through the local cache.
+
+    Attributes:
+        cache: where bundles are kept.
+    """
 
     def __init__(self, registry: Registry, cache: BundleCache, *, trial: Trial, allow_unverified: bool = False) -> None:
         """Load nothing yet.
@@ -35,7 +39,7 @@ class Loader:
             allow_unverified: whether to load versions that Slipway's trainer did not register.
         """
         self._registry = registry
-        self._cache = cache
+        self.cache = cache
         self._trial = trial
         self._allow_unverified = allow_unverified
 
@@ -70,17 +74,17 @@ class Loader:
         )
         if current is not None and current.source == "cache" and _is(current, known):
             return replace(current, source="registry", run_id=known.run_id, description=known.description)
-        folder = self._cache.folder(version.name, version.version, expected)
-        if self._cache.holds(folder):
+        folder = self.cache.folder(version.name, version.version, expected)
+        if self.cache.holds(folder):
             try:
-                return self._cached(folder, known, "registry", pinned=pinned)
+                return self._open_cached(folder, known, "registry", pinned=pinned)
             except TrialError:
                 raise
             except BundleError as error:
                 log.warning("cached_bundle_damaged", model=version.name, version=version.version, reason=str(error))
-                self._cache.remove(folder)
+                self.cache.remove(folder)
         try:
-            with self._cache.adding(folder) as partial:
+            with self.cache.adding(folder) as partial:
                 return self._fetched(version, known, partial, pinned=pinned)
         except OSError as error:
             log.warning("bundle_cache_not_written", model=version.name, reason=error.strerror)
@@ -96,19 +100,15 @@ class Loader:
         Raises:
             BundleError: what is in the cache is damaged.
         """
-        known = self._cache.last_served(ref)
+        known = self.cache.last_served(ref)
         if known is None:
             return None
-        folder = self._cache.folder(known.name, known.version, known.manifest_sha256)
-        return self._cached(folder, known, "cache", pinned=ref.is_pinned)
-
-    def is_cached(self, ref: ModelRef) -> bool:
-        """Return whether the cache knows what was served last under a reference."""
-        return self._cache.last_served(ref) is not None
+        folder = self.cache.folder(known.name, known.version, known.manifest_sha256)
+        return self._open_cached(folder, known, "cache", pinned=ref.is_pinned)
 
     def cached_names(self) -> list[str]:
         """Return the models of which the cache knows what was served last."""
-        return self._cache.names()
+        return self.cache.names()
 
     def remember(self, model: ServedModel, pins: Collection[str] = ()) -> bool:
         """Note in the cache that a model is served now, and remove what the cache no longer needs.
@@ -120,7 +120,7 @@ class Loader:
         Returns:
             Whether a restart could serve it without the registry. A cache that cannot be written is logged, not fatal.
         """
-        if not self._cache.holds(self._cache.folder(model.name, model.version, model.manifest_sha256)):
+        if not self.cache.holds(self.cache.folder(model.name, model.version, model.manifest_sha256)):
             return False
         note = LastServed(
             name=model.name,
@@ -130,11 +130,11 @@ class Loader:
             description=model.description,
         )
         try:
-            self._cache.remember(note, pinned=model.pinned)
+            self.cache.remember(note, pinned=model.pinned)
         except OSError as error:
             log.warning("bundle_cache_not_written", model=model.name, reason=error.strerror)
             return False
-        self._cache.prune(model.name, pins)
+        self.cache.prune(model.name, pins)
         return True
 
     def sweep(self, pins: Collection[ModelRef]) -> None:
@@ -143,12 +143,12 @@ class Loader:
         Args:
             pins: the versions that the settings name.
         """
-        self._cache.sweep(pins)
+        self.cache.sweep(pins)
         remove_old(Path(tempfile.gettempdir()), TEMPORARY_PREFIX)
 
     def forget(self, ref: ModelRef) -> None:
         """Note in the cache that nothing is served under a reference any more."""
-        self._cache.forget(ref)
+        self.cache.forget(ref)
 
     def _unverified(self, version: ModelVersion, *, pinned: bool) -> ServedModel:
         """Load a version that somebody else registered. It is not cached: nothing could tell damage there."""
@@ -171,13 +171,13 @@ class Loader:
         log.warning("unverified_model_loaded", model=model.name, version=model.version)
         return model
 
-    def _cached(
+    def _open_cached(
         self, folder: Path, known: LastServed, source: Literal["registry", "cache"], *, pinned: bool
     ) -> ServedModel:
         """Open a bundle in the cache; try it first unless a process that shares the cache has done so."""
-        if not self._cache.is_tried(folder, known.manifest_sha256):
+        if not self.cache.is_tried(folder, known.manifest_sha256):
             self._trial(Candidate(folder, known))
-            self._cache.note_trial(folder, known.manifest_sha256)
+            self.cache.note_trial(folder, known.manifest_sha256)
         return open_bundle(folder, known, source, pinned=pinned)
 
     def _fetched(self, version: ModelVersion, known: LastServed, folder: Path, *, pinned: bool) -> ServedModel:
@@ -186,7 +186,7 @@ class Loader:
             self._registry.fetch(version, file, folder / file)
         self._trial(Candidate(folder, known))
         model = open_bundle(folder, known, "registry", pinned=pinned)
-        self._cache.note_trial(folder, known.manifest_sha256)
+        self.cache.note_trial(folder, known.manifest_sha256)
         return model
 
 

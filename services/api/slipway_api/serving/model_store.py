@@ -7,15 +7,17 @@ event loop and keep the model they got until they are answered.
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from datetime import UTC, datetime
 from functools import partial
 
 from slipway_api.errors import NotFoundError, NotReadyError
 from slipway_api.metrics import Metrics
+from slipway_api.serving.explanations import why_missing, why_not_found
 from slipway_api.serving.load_threads import LoadThreads
 from slipway_api.serving.loader import Loader
-from slipway_api.serving.model_ref import VERSION_PATTERN, ModelRef
+from slipway_api.serving.model_ref import ModelRef
 from slipway_api.serving.presence import UNKNOWN_REGISTRY, Presence
+from slipway_api.serving.registry_state import RegistryState
+from slipway_api.serving.served_metrics import ServedMetrics
 from slipway_api.serving.served_model import ServedModel
 from slipway_api.serving.slot import Slot
 from slipway_api.serving.status import LoadFailure, RegistryStatus
@@ -69,14 +71,11 @@ class ModelStore:
         self._slots: dict[ModelRef, Slot] = {}
         self._aliases: dict[str, str | None] = {}
         self._loads = LoadThreads()
-        self._presence = Presence(registry)
+        self._presence = Presence(registry, loader.cache)
         self._near_misses: dict[str, str] = {}
         self._sweep_at = clock()
-        self._told: set[tuple[str, str]] = set()
-        self._telling = threading.Lock()
-        self._registry_status = RegistryStatus(False, False, datetime.now(UTC), "the model registry was not asked yet")
-        metrics.registry_up.set(0)
-        metrics.ready.set(0)
+        self._served_metrics = ServedMetrics(metrics)
+        self._registry_state = RegistryState(metrics)
 
     @property
     def served(self) -> Mapping[str, ServedModel]:
@@ -91,7 +90,7 @@ class ModelStore:
     @property
     def registry_status(self) -> RegistryStatus:
         """Whether the registry answers."""
-        return self._registry_status
+        return self._registry_state.status
 
     def failure(self, name: str, version: str | None = None) -> LoadFailure | None:
         """Return why Production's version of a model, or a version of it that is pinned, is not served."""
@@ -124,45 +123,25 @@ class ModelStore:
         if model is not None:
             return model
         if self.is_named(name, version) and (
-            ref in self._required or self.failure(name, version) or not self._registry_status.answered
+            ref in self._required or self.failure(name, version) or not self.registry_status.answered
         ):
             raise NotReadyError(self.why_missing(name, version))
-        raise NotFoundError(self._why_not_found(name, version))
+        raise NotFoundError(why_not_found(self, ref))
 
     def why_missing(self, name: str, version: str | None = None) -> str:
         """Return in a sentence why a model, or a version of it that is pinned, is not served."""
-        ref, failure, registry = ModelRef(name, version), self.failure(name, version), self._registry_status
-        if failure is not None:
-            return f"version {failure.version} of {name} cannot be loaded: {failure.reason}"
-        if ref in self._loads.running():
-            return f"{ref} is being loaded"
-        if not registry.reachable:
-            return f"{ref} is not loaded yet: {registry.reason}"
-        if ref.is_pinned:
-            return f"no model named {name} is registered; register it, or take {ref} out of SLIPWAY_MODELS"
-        if hint := self._near_misses.get(name):
-            return hint
-        return f"{name} has no version with the alias {PRODUCTION} yet; train and promote one"
+        return why_missing(self, ModelRef(name, version))
 
-    def _why_not_found(self, name: str, version: str | None) -> str:
-        if version is None:
-            if self.is_named(name) and (hint := self._near_misses.get(name)):
-                return f"no model named {name} is served: {hint}"
-            is_default = name == self.default_model
-            hint = "; set SLIPWAY_DEFAULT_MODEL to the one that /predict is to use" if is_default else ""
-            return f"no model named {name} is served; GET /models lists those that are{hint}"
-        slot = self._slots.get(ModelRef(name))
-        served = slot.served if slot else None
-        if served is not None and served.version == version:
-            return (
-                f"version {version} of {name} is not named in SLIPWAY_MODELS: ask /models/{name}, which serves it now, "
-                f"or set {name}@{version} there"
-            )
-        how = f"; to serve it, set {name}@{version} in SLIPWAY_MODELS" if VERSION_PATTERN.fullmatch(version) else ""
-        return f"no version {version} of a model named {name} is served; GET /models lists what is{how}"
+    def is_loading(self, ref: ModelRef) -> bool:
+        """Return whether a load runs."""
+        return ref in self._loads.running()
+
+    def near_miss(self, name: str) -> str | None:
+        """Return how a model without a Production alias was promoted by mistake, if it was, with the right command."""
+        return self._near_misses.get(name)
 
     def missing(self) -> list[str]:
-        """Return what must be served before the service is ready, and is not, as `name` or `name@number`."""
+        """Return which required models are not served, as `name` or `name@number`."""
         return [str(ref) for ref in self._missing()]
 
     def reasons_missing(self) -> dict[str, str]:
@@ -182,10 +161,10 @@ class ModelStore:
             try:
                 models = {model.name: model for model in self._registry.list_models()}
             except RegistryError as error:
-                self._registry_failed(str(error))
+                self._registry_state.failed(str(error))
                 self._fall_back(self._known(), force=force)
                 return
-            is_start = not self._registry_status.answered
+            is_start = not self.registry_status.answered
             accepted = self._accept(models, is_start=is_start)
             self._near_misses = {name: hint for name, model in models.items() if (hint := near_miss(model))}
             wanted = self._wanted(models)
@@ -199,21 +178,21 @@ class ModelStore:
                 self._unload_deleted(models, wanted, is_start=is_start)
             else:
                 self._fall_back([ref for ref in self._known() if ref not in wanted], force=force)
-            self._sweep()
+            if self._clock() >= self._sweep_at:
+                self._sweep_at = self._clock() + SWEEP_SECONDS
+                self._loader.sweep([ref for ref in self._refs if ref.is_pinned])
 
     def _known(self) -> Sequence[ModelRef]:
-        """Return what may be in the cache."""
         return self._refs or [ModelRef(name) for name in self._loader.cached_names()]
 
     def _accept(self, models: Mapping[str, RegisteredModel], *, is_start: bool) -> bool:
-        """Return whether a list comes from the registry that was read before."""
         if is_start:
-            self._presence.expect({ref.name for ref in self._known() if self._loader.is_cached(ref)})
+            self._presence.start()
         accepted = self._presence.accepts(models, {model.name for model in self._served()})
         if accepted:
-            self._registry_answered()
+            self._registry_state.answered()
         else:
-            self._registry_failed(UNKNOWN_REGISTRY)
+            self._registry_state.failed(UNKNOWN_REGISTRY)
         return accepted
 
     def _fall_back(self, refs: Sequence[ModelRef], *, force: bool) -> None:
@@ -228,29 +207,22 @@ class ModelStore:
     def _unload_deleted(
         self, models: Mapping[str, RegisteredModel], wanted: Sequence[ModelRef], *, is_start: bool
     ) -> None:
-        """Unload each model that the list lacks and that the registry itself says does not exist."""
+        """Unload each model that the list lacks, if the registry itself answers that it does not exist."""
         running = self._loads.running()
         cached = self._known() if is_start else ()
         gone = [ref for ref in {**self._slots, **dict.fromkeys(cached)} if ref not in wanted and ref not in running]
         try:
-            deleted = {name: self._presence.is_deleted(name) for name in {ref.name for ref in gone} - models.keys()}
+            deleted = self._presence.deleted({ref.name for ref in gone} - models.keys())
         except RegistryError as error:
-            self._registry_failed(str(error))
+            self._registry_state.failed(str(error))
             return
         for ref in gone:
             # A listed model that is not wanted has never been promoted.
-            if ref.name in models or deleted[ref.name]:
-                if ref in self._slots:
-                    self._drop(self._slots[ref])
-                elif ref.name not in models:
-                    # What was deleted before the start must not come back when the registry is away.
-                    self._loader.forget(ref)
-
-    def _sweep(self) -> None:
-        """Now and then, remove from the disk what is no longer needed."""
-        if self._clock() >= self._sweep_at:
-            self._sweep_at = self._clock() + SWEEP_SECONDS
-            self._loader.sweep([ref for ref in self._refs if ref.is_pinned])
+            if ref in self._slots and (ref.name in models or ref.name in deleted):
+                self._drop(self._slots[ref])
+            elif ref.name in deleted:
+                # What was deleted before the start must not come back when the registry is away.
+                self._loader.forget(ref)
 
     @property
     def _required(self) -> tuple[ModelRef, ...]:
@@ -304,13 +276,12 @@ class ModelStore:
             return
         if not slot.is_due(version, model.created_at, force=force):
             return
-        is_retry = slot.failure is not None and slot.failure.version == version
-        self._loads.start(slot.ref, partial(self._load, slot, version, model.created_at, force, is_retry))
+        self._loads.start(slot.ref, partial(self._load, slot, version, model.created_at, force))
 
-    def _load(self, slot: Slot, version: str, made_at: float, force: bool, is_retry: bool) -> None:
+    def _load(self, slot: Slot, version: str, made_at: float, force: bool) -> None:
         # What the cache holds is quick to open, and is served while the rest is fetched and tried.
         slot.fall_back()
-        with self._loads.turn(is_retry=is_retry):
+        with self._loads.turn(is_retry=slot.has_failed(version)):
             slot.load(version, made_at, force=force)
 
     def _await(self, refs: Collection[ModelRef], *, force: bool) -> None:
@@ -326,27 +297,4 @@ class ModelStore:
         self._slots = {ref: one for ref, one in self._slots.items() if ref != slot.ref}
 
     def _tell_served(self) -> None:
-        """Bring the metric of what is served up to date. A version may be pinned and Production's at once."""
-        with self._telling:
-            served = {(model.name, model.version): model.manifest.metrics for model in self._served()}
-            for gone in self._told - served.keys():
-                self._metrics.end_version(*gone)
-            for version, scores in served.items():
-                self._metrics.begin_version(*version, scores)
-            self._told = set(served)
-            self._metrics.ready.set(not self._missing())
-
-    def _registry_failed(self, reason: str) -> None:
-        self._metrics.registry_up.set(0)
-        self._metrics.registry_failures.inc()
-        status = self._registry_status
-        if status.reachable or status.reason != reason:
-            log.warning("registry_unreachable", reason=reason)
-            since = datetime.now(UTC) if status.reachable or status.reason is None else status.since
-            self._registry_status = RegistryStatus(False, status.answered, since, reason)
-
-    def _registry_answered(self) -> None:
-        self._metrics.registry_up.set(1)
-        if not self._registry_status.reachable:
-            log.info("registry_reachable")
-            self._registry_status = RegistryStatus(True, True, datetime.now(UTC))
+        self._served_metrics.update(self._served, lambda: not self._missing())

@@ -152,6 +152,10 @@ class Slot:
         self.failure = None
         self._metrics.model_load_failing.labels(str(self.ref)).set(0)
 
+    def has_failed(self, version: str) -> bool:
+        """Return whether the last attempt to load a version failed."""
+        return self.failure is not None and self.failure.version == version
+
     def _serves(self, version: str, made_at: float) -> bool:
         model = self.served
         # A model that was deleted and made again counts its versions from 1 again, too.

@@ -97,12 +97,12 @@ class ChildTrial:
         with self._may_run:
             content = self._run(self._request(candidate))
         try:
-            reason = json.loads(content)["reason"]
+            answer = json.loads(content)
+            reason, overran = answer["reason"], answer["overran"]
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise TrialError("the trial of the version gave an answer that is not understood") from error
         if reason is not None:
-            text = str(reason)[:REASON_MAX_LENGTH]
-            raise (TrialError if "of memory" in text else BundleError)(text)
+            raise (TrialError if overran else BundleError)(str(reason)[:REASON_MAX_LENGTH])
 
     def _request(self, candidate: Candidate) -> bytes:
         known = candidate.known.model_copy(update={"description": "", "run_id": ""})

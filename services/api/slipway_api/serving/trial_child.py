@@ -1,7 +1,8 @@
 """The child process that tries a version: it opens the files under limits and answers over a pipe.
 
 Run as `python -m slipway_api.serving.trial_child FD`, with a `TrialRequest` in JSON on standard input. It writes one
-JSON object to the file descriptor FD: `{"reason": null}`, or the reason why the version cannot be served.
+JSON object to the file descriptor FD: `reason` is null, or says why the version cannot be served; `overran` is true
+if it needs too much memory.
 """
 
 import contextlib
@@ -60,10 +61,10 @@ def main() -> None:
         request = TrialRequest.model_validate_json(sys.stdin.buffer.read())
         _end_with_parent(request.parent)
         _limit(request)
-        answer.write(json.dumps({"reason": _try(request)}))
+        answer.write(json.dumps(_try(request)))
 
 
-def _try(request: TrialRequest) -> str | None:
+def _try(request: TrialRequest) -> dict[str, object]:
     known = request.known
     try:
         if request.foreign:
@@ -76,15 +77,16 @@ def _try(request: TrialRequest) -> str | None:
     except BundleError as error:
         cause = error.__cause__
         is_allocation = isinstance(cause, MemoryError) or any(word in str(cause) for word in ALLOCATION_WORDS)
-        return _too_large(request) if is_allocation else str(error)
-    return None
+        return _too_large(request) if is_allocation else {"reason": str(error), "overran": False}
+    return {"reason": None, "overran": False}
 
 
-def _too_large(request: TrialRequest) -> str:
-    return (
+def _too_large(request: TrialRequest) -> dict[str, object]:
+    reason = (
         f"the graph needs more than {request.memory_bytes // MIB} MiB of memory for its golden rows and "
         f"{max(WARM_UP_ROWS)} rows: export a smaller one"
     )
+    return {"reason": reason, "overran": True}
 
 
 def _limit(request: TrialRequest) -> None:

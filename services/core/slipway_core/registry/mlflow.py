@@ -151,7 +151,9 @@ class MlflowRegistry:
         token = ""
         with deadline(self._limits.list_seconds):
             for _ in range(self._limits.pages):
-                page = {**params, "max_results": PAGE_SIZE, **({"page_token": token} if token else {})}
+                page: dict[str, str | int] = {**params, "max_results": PAGE_SIZE}
+                if token:
+                    page["page_token"] = token
                 found, token = answers.page(self._get(call, page), key)
                 items += found
                 if not token:
