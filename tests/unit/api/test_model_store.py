@@ -295,3 +295,31 @@ def test_a_model_with_a_name_that_no_folder_can_have_is_served_without_the_cache
 
     assert serving.served() == {"iris": "1", "rose": "1", "é" * 100: "1"}
     assert serving.sample("slipway_model_not_cached", model="é" * 100) == 1
+
+
+def test_a_misspelt_alias_is_named_with_the_right_command(tmp_path: Path) -> None:
+    serving = Serving(tmp_path / "cache")
+    for name in ("iris", "rose"):
+        register(serving.registry, bundle_files(name), name)
+        serving.registry.set_alias(name, "production", "1")
+
+    serving.sync()
+
+    with pytest.raises(NotReadyError, match=r"alias 'production'.*run 'slipway models promote iris 1'"):
+        serving.store.get("iris")
+    with pytest.raises(NotFoundError, match=r"alias 'production'.*run 'slipway models promote rose 1'"):
+        serving.store.get("rose")
+    serving.registry.set_alias("rose", PRODUCTION, "1")
+    serving.sync()
+    assert serving.served() == {"rose": "1"}
+
+
+def test_a_model_that_the_settings_leave_out_has_no_hint(tmp_path: Path) -> None:
+    serving = Serving(tmp_path / "cache", models=("iris",))
+    register(serving.registry, bundle_files("rose"), "rose")
+    serving.registry.set_alias("rose", "production", "1")
+
+    serving.sync()
+
+    with pytest.raises(NotFoundError, match="no model named rose is served; GET"):
+        serving.store.get("rose")

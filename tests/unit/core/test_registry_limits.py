@@ -103,9 +103,12 @@ def test_a_dripping_answer_ends_with_the_deadline(
 ) -> None:
     limits = Limits(answer_seconds=0.05, list_seconds=0.05, fetch_seconds=0.05, free_bytes=0)
     began = time.monotonic()
-    with sending(drip, DRIP_SECONDS) as url, MlflowRegistry(url, limits=limits) as registry:
-        with pytest.raises(RegistryUnavailableError, match="does not answer in time"):
-            call.make(registry, tmp_path / "file")
+    with (
+        sending(drip, DRIP_SECONDS) as url,
+        MlflowRegistry(url, limits=limits) as registry,
+        pytest.raises(RegistryUnavailableError, match="does not answer in time"),
+    ):
+        call.make(registry, tmp_path / "file")
 
     assert time.monotonic() - began < 3
 
@@ -113,18 +116,24 @@ def test_a_dripping_answer_ends_with_the_deadline(
 @pytest.mark.parametrize("call", CALLS, ids=lambda call: call.name)
 def test_an_endless_answer_ends_at_its_size(tmp_path: Path, call: Call) -> None:
     endless = forever(UNENDING, b"1000\r\n" + b"x" * 0x1000 + b"\r\n")
-    with sending(endless) as url, MlflowRegistry(url, limits=SMALL) as registry:
-        with pytest.raises(RegistryError, match=r"more than 10000 bytes|larger than 100000 bytes"):
-            call.make(registry, tmp_path / "file")
+    with (
+        sending(endless) as url,
+        MlflowRegistry(url, limits=SMALL) as registry,
+        pytest.raises(RegistryError, match=r"more than 10000 bytes|larger than 100000 bytes"),
+    ):
+        call.make(registry, tmp_path / "file")
 
     assert not (tmp_path / "file").exists() or (tmp_path / "file").stat().st_size <= 100_000
 
 
 def test_a_file_slower_than_the_least_rate_is_given_up(tmp_path: Path) -> None:
     limits = Limits(grace_seconds=0.1, least_rate=100_000, free_bytes=0)
-    with sending(DRIPS["body"], DRIP_SECONDS) as url, MlflowRegistry(url, limits=limits) as registry:
-        with pytest.raises(RegistryError, match="less than 100000 bytes a second"):
-            registry.fetch(IRIS_1, MODEL_FILE, tmp_path / "file")
+    with (
+        sending(DRIPS["body"], DRIP_SECONDS) as url,
+        MlflowRegistry(url, limits=limits) as registry,
+        pytest.raises(RegistryError, match="less than 100000 bytes a second"),
+    ):
+        registry.fetch(IRIS_1, MODEL_FILE, tmp_path / "file")
 
 
 def fetched(answer: httpx.Response, tmp_path: Path, file: str = MODEL_FILE, limits: Limits = SMALL) -> None:
@@ -173,9 +182,12 @@ def test_a_fetch_leaves_room_on_the_disk(tmp_path: Path) -> None:
 def test_a_compressed_answer_is_not_unpacked(tmp_path: Path, call: Call) -> None:
     bomb = gzip.compress(b" " * 1_000_000)
     answer = OK + f"Content-Encoding: gzip\r\nContent-Length: {len(bomb)}\r\n\r\n".encode() + bomb
-    with sending(lambda: iter([answer])) as url, MlflowRegistry(url, limits=SMALL) as registry:
-        with pytest.raises(RegistryError, match="compressed"):
-            call.make(registry, tmp_path / "file")
+    with (
+        sending(lambda: iter([answer])) as url,
+        MlflowRegistry(url, limits=SMALL) as registry,
+        pytest.raises(RegistryError, match="compressed"),
+    ):
+        call.make(registry, tmp_path / "file")
 
 
 @pytest.mark.parametrize("status", [204, 206, 301, 302, 307])
@@ -195,9 +207,11 @@ def test_a_list_of_endless_pages_is_given_up() -> None:
         asked.append(str(request.url))
         return httpx.Response(200, json={"registered_models": [], "next_page_token": "more"})
 
-    with MlflowRegistry("http://r.example", transport=httpx.MockTransport(handler), limits=SMALL) as registry:
-        with pytest.raises(RegistryError, match="more than 5 pages"):
-            registry.list_models()
+    with (
+        MlflowRegistry("http://r.example", transport=httpx.MockTransport(handler), limits=SMALL) as registry,
+        pytest.raises(RegistryError, match="more than 5 pages"),
+    ):
+        registry.list_models()
 
     assert len(asked) == 5
 
@@ -206,9 +220,11 @@ def test_a_list_of_endless_pages_is_given_up() -> None:
 @pytest.mark.parametrize("status", [200, 500])
 def test_json_that_python_cannot_parse_is_an_error(content: bytes, status: int) -> None:
     transport = httpx.MockTransport(lambda _: httpx.Response(status, content=content))
-    with MlflowRegistry("http://r.example", transport=transport, limits=SMALL) as registry:
-        with pytest.raises(RegistryError):
-            registry.list_models()
+    with (
+        MlflowRegistry("http://r.example", transport=transport, limits=SMALL) as registry,
+        pytest.raises(RegistryError),
+    ):
+        registry.list_models()
 
 
 def models(*items: object) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""What is served, and how it follows the registry: Production's aliases, and the versions that the settings pin.
+"""What is served: Production's versions, as the registry names them, and the versions that the settings pin.
 
 `sync` runs in a thread and each load in one of its own; a load swaps one reference. Requests read that reference on the
 event loop and keep the model they got until they are answered.
@@ -68,7 +68,7 @@ class ModelStore:
         self._clock = clock
         self._load_wait_seconds = load_wait_seconds
         self._lock = threading.Lock()
-        self._slots: dict[ModelRef, Slot] = {}
+        self._slots: dict[ModelRef, Slot] = {}  # replaced, never changed: any thread may walk over it
         self._aliases: dict[str, str | None] = {}
         self._loads = LoadThreads()
         self._presence = Presence(registry, loader.cache)
@@ -84,7 +84,7 @@ class ModelStore:
 
     @property
     def pinned(self) -> Sequence[ServedModel]:
-        """The versions that the settings name and that are served now."""
+        """The pinned versions that are served now."""
         return [model for model in self._served() if model.pinned]
 
     @property
@@ -162,7 +162,8 @@ class ModelStore:
                 models = {model.name: model for model in self._registry.list_models()}
             except RegistryError as error:
                 self._registry_state.failed(str(error))
-                self._fall_back(self._known(), force=force)
+                self._fall_back(self._known())
+                self._await(slow, force=force)
                 return
             is_start = not self.registry_status.answered
             accepted = self._accept(models, is_start=is_start)
@@ -173,11 +174,11 @@ class ModelStore:
                 # In an unknown registry, the number of a pinned version means nothing.
                 if accepted or not (ref.is_pinned and self._slot(ref).served):
                     self._begin_load(self._slot(ref), models[ref.name], force=force)
+            if not accepted:
+                self._fall_back([ref for ref in self._known() if ref not in wanted])
+            self._await(slow, force=force)
             if accepted:
-                self._await(self._loads.running() if force else self._loads.running() - slow, force=force)
                 self._unload_deleted(models, wanted, is_start=is_start)
-            else:
-                self._fall_back([ref for ref in self._known() if ref not in wanted], force=force)
             if self._clock() >= self._sweep_at:
                 self._sweep_at = self._clock() + SWEEP_SECONDS
                 self._loader.sweep([ref for ref in self._refs if ref.is_pinned])
@@ -195,14 +196,12 @@ class ModelStore:
             self._registry_state.failed(UNKNOWN_REGISTRY)
         return accepted
 
-    def _fall_back(self, refs: Sequence[ModelRef], *, force: bool) -> None:
-        """Serve from the cache what is not served."""
-        slow = self._loads.running()
+    def _fall_back(self, refs: Sequence[ModelRef]) -> None:
+        """Begin to serve from the cache what is not served."""
         for ref in refs:
             slot = self._slot(ref)
-            if ref not in slow and slot.may_fall_back:
+            if slot.may_fall_back and not self.is_loading(ref):
                 self._loads.start(ref, slot.fall_back)
-        self._await(self._loads.running() - slow, force=force)
 
     def _unload_deleted(
         self, models: Mapping[str, RegisteredModel], wanted: Sequence[ModelRef], *, is_start: bool
@@ -217,7 +216,6 @@ class ModelStore:
             self._registry_state.failed(str(error))
             return
         for ref in gone:
-            # A listed model that is not wanted has never been promoted.
             if ref in self._slots and (ref.name in models or ref.name in deleted):
                 self._drop(self._slots[ref])
             elif ref.name in deleted:
@@ -233,7 +231,6 @@ class ModelStore:
         return [ref for ref in self._required if ref not in served]
 
     def _served(self) -> list[ServedModel]:
-        # The dictionary is replaced and never changed, so that any thread may walk over it.
         return [slot.served for slot in self._slots.values() if slot.served is not None]
 
     def _slot(self, ref: ModelRef) -> Slot:
@@ -284,8 +281,10 @@ class ModelStore:
         with self._loads.turn(is_retry=slot.has_failed(version)):
             slot.load(version, made_at, force=force)
 
-    def _await(self, refs: Collection[ModelRef], *, force: bool) -> None:
-        self._loads.wait(refs, self._load_wait_seconds if force else self._load_wait_seconds * UNFORCED_SHARE)
+    def _await(self, slow: Collection[ModelRef], *, force: bool) -> None:
+        """Wait for the loads that this look began; a forced one waits for all of them."""
+        seconds = self._load_wait_seconds if force else self._load_wait_seconds * UNFORCED_SHARE
+        self._loads.wait([ref for ref in self._loads.running() if force or ref not in slow], seconds)
 
     def _drop(self, slot: Slot) -> None:
         if slot.served is not None:

@@ -26,13 +26,16 @@ class Presence:
         self._cache = cache
         # What an earlier process served, until the first list that is accepted.
         self._cached: frozenset[str] = frozenset()
+        self._started = False
         # From name to time of creation; None where only the cache knows the name.
         self._seen: dict[str, float | None] = {}
 
     def start(self) -> None:
-        """Read what an earlier process saw."""
-        self._cached = frozenset(self._cache.names(pinned=True))
-        self._seen = dict.fromkeys(self._cached, None) | self._cache.registered()
+        """Read once what an earlier process saw."""
+        if not self._started:
+            self._started = True
+            self._cached = frozenset(self._cache.names(pinned=True))
+            self._seen = {**self._cache.registered()} or dict.fromkeys(self._cached)
 
     def accepts(self, models: Mapping[str, RegisteredModel], served: Collection[str]) -> bool:
         """Return whether a list comes from the registry that was read before; remember it if so.
