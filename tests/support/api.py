@@ -26,6 +26,7 @@ from slipway_api.state import Services
 from slipway_core.database import connect
 from slipway_core.migrations import upgrade
 from slipway_core.registry import Registry
+from support.serving import no_trial
 from support.waiting import wait_for
 
 SECRET_KEY = "Zx3vQ8mT1pLw7RkY2nBf9HsD4gJc6UaE"
@@ -196,7 +197,7 @@ def running_api(
         "registry_poll_seconds": 0.05,
         **settings,
     }
-    front = build(ApiSettings(**fields), registry, tokenless)
+    front = build(ApiSettings(**fields), registry, tokenless, no_trial)
     front.services.passwords._rest = 0.0  # tests log in one after another
     if prepare is not None:
         prepare(front.app)

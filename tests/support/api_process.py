@@ -16,6 +16,7 @@ from slipway_core.policy import new_key
 from slipway_core.registry.memory import InMemoryRegistry
 from support.bundles import bundle_files, register, regression_files
 from support.servers import free_port, running, wait_until_ready
+from support.serving import no_trial
 from support.waiting import wait_for
 
 PROGRAM = [sys.executable, "-m", "slipway_api"]
@@ -66,7 +67,7 @@ class ApiProcess:
 def fill_cache(folder: Path) -> None:
     """Leave two models in a cache, as a process that served them would."""
     registry = InMemoryRegistry()
-    loader = Loader(registry, BundleCache(folder))
+    loader = Loader(registry, BundleCache(folder), trial=no_trial)
     for name, files in (("iris", bundle_files()), ("demand", regression_files())):
         loader.remember(loader.load(registry.get_version(name, register(registry, files, name))))
 

@@ -6,10 +6,15 @@ from slipway_api.metrics import Metrics
 from slipway_api.serving.bundle_cache import BundleCache
 from slipway_api.serving.loader import Loader
 from slipway_api.serving.model_store import ModelStore
+from slipway_api.serving.trial import Candidate, Trial
 from slipway_core.bundle import MANIFEST_FILE, MANIFEST_TAG, digest
 from slipway_core.registry.memory import InMemoryRegistry
 from support.bundles import bundle_files
 from support.clock import Clock
+
+
+def no_trial(candidate: Candidate) -> None:
+    """Try nothing: a child process for each load would make tests of other things slow."""
 
 
 class Serving:
@@ -21,6 +26,7 @@ class Serving:
         self.clock = Clock()
         self.load_wait_seconds = 30.0
         self.allow_unverified = False
+        self.trial: Trial = no_trial
         self.start(models)
 
     def start(self, models: tuple[str, ...] = ()) -> None:
@@ -29,7 +35,7 @@ class Serving:
         self.bundle_cache = BundleCache(self.cache)
         self.store = ModelStore(
             self.registry,
-            Loader(self.registry, self.bundle_cache, allow_unverified=self.allow_unverified),
+            Loader(self.registry, self.bundle_cache, trial=self.trial, allow_unverified=self.allow_unverified),
             self.metrics,
             models=models,
             default_model="iris",

@@ -29,6 +29,7 @@ from slipway_api.serving.loader import Loader
 from slipway_api.serving.model_store import ModelStore
 from slipway_api.serving.prediction_log import PredictionLog
 from slipway_api.serving.predictor import Predictor
+from slipway_api.serving.trial import ChildTrial, Trial
 from slipway_api.serving.work_pool import WorkPool
 from slipway_api.settings import ApiSettings
 from slipway_api.shipping import ShipperProcess, ship
@@ -48,17 +49,28 @@ REGISTRY_TIMEOUT_SECONDS = 5.0
 log = get_logger("slipway.server")
 
 
-def build(settings: ApiSettings, registry: Registry, tokenless: frozenset[str] = frozenset()) -> Front:
+def build(
+    settings: ApiSettings,
+    registry: Registry,
+    tokenless: frozenset[str] = frozenset(),
+    trial: Trial | None = None,
+) -> Front:
     """Build the services over a registry, and what answers requests over the services.
 
     Args:
         settings: the API's settings.
         registry: what models come from.
         tokenless: paths that need no token here, though they do elsewhere.
+        trial: tries each version before this process opens it; in a child process by default.
     """
     metrics = Metrics()
     key = settings.secret_key.get_secret_value()
-    loader = Loader(registry, BundleCache(settings.cache_dir), allow_unverified=settings.allow_unverified_models)
+    loader = Loader(
+        registry,
+        BundleCache(settings.cache_dir),
+        trial=trial or ChildTrial(),
+        allow_unverified=settings.allow_unverified_models,
+    )
 
     # The database's toolkit is half of the API's import time, and the first model does not need it.
     @functools.cache

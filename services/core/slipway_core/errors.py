@@ -10,6 +10,7 @@ SlipwayError
 ├── RegistryError             the model registry refused or failed
 │   ├── RegistryUnavailableError   it cannot be reached; trying again may help
 │   └── RegistryNotFoundError      no such model, version or artifact
+│       └── NotRegisteredError         the registry itself answered so, not a proxy before it
 └── StorageError              a folder or bucket of files refused or failed
     ├── StorageUnavailableError    it cannot be reached; trying again may help
     └── StorageNotFoundError       no such file or bucket
@@ -76,6 +77,13 @@ class RegistryUnavailableError(RegistryError):
 
 class RegistryNotFoundError(RegistryError):
     """The model registry holds no such model, version, alias or artifact."""
+
+
+class NotRegisteredError(RegistryNotFoundError):
+    """The model registry answered in its own error format that a model or version does not exist.
+
+    A 404 of a proxy in front of it is a plain RegistryNotFoundError.
+    """
 
 
 class StorageError(SlipwayError):

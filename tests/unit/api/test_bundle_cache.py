@@ -28,7 +28,7 @@ from slipway_core.bundle import GOLDEN_FILE, MANIFEST_FILE, MANIFEST_TAG, MODEL_
 from slipway_core.errors import BundleError, RegistryNotFoundError
 from slipway_core.registry.memory import InMemoryRegistry
 from support.bundles import bundle_files, register
-from support.serving import Serving
+from support.serving import Serving, no_trial
 
 DIGEST = digest(b"a manifest")
 IRIS = ModelRef("iris")
@@ -394,7 +394,7 @@ def test_a_note_that_cannot_be_written_is_logged_and_the_model_is_served(tmp_pat
 
 
 def test_a_bundle_that_nobody_served_is_not_served_from_the_cache(tmp_path: Path) -> None:
-    loader = Loader(InMemoryRegistry(), BundleCache(tmp_path))
+    loader = Loader(InMemoryRegistry(), BundleCache(tmp_path), trial=no_trial)
 
     assert loader.load_last_served(IRIS) is None
     assert loader.cached_names() == []
@@ -404,4 +404,4 @@ def test_a_note_of_a_bundle_that_is_gone_is_damage(cache: BundleCache) -> None:
     cache.remember(last_served())
 
     with pytest.raises(BundleError, match="the bundle has no manifest"):
-        Loader(InMemoryRegistry(), cache).load_last_served(IRIS)
+        Loader(InMemoryRegistry(), cache, trial=no_trial).load_last_served(IRIS)

@@ -48,6 +48,8 @@ def test_the_service_is_not_ready_while_one_of_its_models_is_missing(tmp_path: P
 
 
 def test_a_model_that_is_unloaded_is_missed(serving: Serving) -> None:
+    register(serving.registry, bundle_files("rose"), "rose")
+    serving.sync()
     serving.registry.delete_model("iris")
 
     serving.sync()

@@ -139,6 +139,8 @@ def test_a_deleted_model_does_not_come_back_while_the_registry_is_away(serving: 
 
 
 def test_a_deleted_model_that_is_required_is_missed(serving: Serving) -> None:
+    register(serving.registry, bundle_files("rose"), "rose")
+    serving.sync()
     serving.registry.delete_model("iris")
 
     serving.sync()
@@ -281,7 +283,7 @@ def test_a_model_with_an_odd_name_stays_inside_the_cache(tmp_path: Path, name: s
     assert serving.served() == {name: "1"}
     assert [path.name for path in tmp_path.iterdir()] == ["deep"]
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["cache"]
-    [folder] = (tmp_path / "deep" / "cache").iterdir()
+    [folder] = [path for path in (tmp_path / "deep" / "cache").iterdir() if path.is_dir()]
     assert len([path for path in folder.iterdir() if path.is_dir()]) == 1
 
 
@@ -293,3 +295,31 @@ def test_a_model_with_a_name_that_no_folder_can_have_is_served_without_the_cache
 
     assert serving.served() == {"iris": "1", "rose": "1", "é" * 100: "1"}
     assert serving.sample("slipway_model_not_cached", model="é" * 100) == 1
+
+
+def test_a_misspelt_alias_is_named_with_the_right_command(tmp_path: Path) -> None:
+    serving = Serving(tmp_path / "cache")
+    for name in ("iris", "rose"):
+        register(serving.registry, bundle_files(name), name)
+        serving.registry.set_alias(name, "production", "1")
+
+    serving.sync()
+
+    with pytest.raises(NotReadyError, match=r"alias 'production'.*run 'slipway models promote iris 1'"):
+        serving.store.get("iris")
+    with pytest.raises(NotFoundError, match=r"alias 'production'.*run 'slipway models promote rose 1'"):
+        serving.store.get("rose")
+    serving.registry.set_alias("rose", PRODUCTION, "1")
+    serving.sync()
+    assert serving.served() == {"rose": "1"}
+
+
+def test_a_model_that_the_settings_leave_out_has_no_hint(tmp_path: Path) -> None:
+    serving = Serving(tmp_path / "cache", models=("iris",))
+    register(serving.registry, bundle_files("rose"), "rose")
+    serving.registry.set_alias("rose", "production", "1")
+
+    serving.sync()
+
+    with pytest.raises(NotFoundError, match="no model named rose is served; GET"):
+        serving.store.get("rose")

@@ -22,6 +22,7 @@ def pinned(tmp_path: Path, logs: list[EventDict]) -> Serving:
     serving = Serving(tmp_path / "cache", models=("iris", "iris@1"))
     for _ in range(2):
         register(serving.registry, bundle_files(), promote=True)
+    register(serving.registry, bundle_files("rose"), "rose")
     serving.sync()
     logs.clear()
     return serving

@@ -17,6 +17,7 @@ from slipway_core.bundle import MANIFEST_TAG, MODEL_FILE, digest
 from slipway_core.registry import ModelVersion
 from slipway_core.registry.memory import InMemoryRegistry
 from support.bundles import bundle_files, register
+from support.serving import no_trial
 
 AT_ONCE = 8
 
@@ -52,13 +53,13 @@ def test_who_fetches_the_same_bundle_at_once_ends_well(tmp_path: Path, is_damage
         (folder / MODEL_FILE).write_bytes(b"damaged")
 
     def load(_number: int) -> None:
-        loader = Loader(registry, BundleCache(tmp_path))
+        loader = Loader(registry, BundleCache(tmp_path), trial=no_trial)
         assert loader.remember(loader.load(version))
 
     at_once(load)
 
     assert {path.name for path in folder.parent.iterdir()} == {folder.name, "production.json"}
-    served = Loader(registry, BundleCache(tmp_path)).load_last_served(ModelRef("iris"))
+    served = Loader(registry, BundleCache(tmp_path), trial=no_trial).load_last_served(ModelRef("iris"))
     assert served is not None
     assert served.version == "1"
 

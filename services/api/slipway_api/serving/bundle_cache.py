@@ -6,16 +6,20 @@ processes may share it: everything appears whole by a rename from a name of its 
 """
 
 import contextlib
+import json
 import os
+import re
 import shutil
+import stat
 import tempfile
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+import onnxruntime
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from slipway_api.serving.model_ref import ModelRef
 from slipway_core.bundle import Digest
@@ -25,9 +29,13 @@ KEPT_BUNDLES = 3
 # A younger bundle may be one that another process is about to serve.
 PRUNED_AFTER_SECONDS = 600.0
 # Longer than any fetch: what is older was left by a process that was killed.
-PARTIAL_SECONDS = 24 * 3600.0
+PARTIAL_SECONDS = 2 * 3600.0
 PARTIAL_PREFIX = ".partial-"
 PIN_PREFIX = "pinned-"
+TRIAL_FILE = "tried.txt"
+REGISTERED_FILE = "registered.json"
+REGISTERED = TypeAdapter(dict[str, float])
+BUNDLE_NAME = re.compile(r"[0-9]+-[0-9a-f]{16}")
 
 
 class LastServed(BaseModel):
@@ -101,15 +109,51 @@ class BundleCache:
         """
         note = self._note(ModelRef(served.name, served.version if pinned else None))
         note.parent.mkdir(parents=True, exist_ok=True)
-        handle, partial = tempfile.mkstemp(prefix=PARTIAL_PREFIX, dir=note.parent)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(served.model_dump_json())
-            Path(partial).replace(note)
-        finally:
-            Path(partial).unlink(missing_ok=True)
+        _replace(note, served.model_dump_json())
         with contextlib.suppress(OSError):
             os.utime(self.folder(served.name, served.version, served.manifest_sha256))
+
+    def is_tried(self, folder: Path, manifest_sha256: str) -> bool:
+        """Return whether a process has tried this bundle with this version of ONNX Runtime, and could open it."""
+        try:
+            return (folder / TRIAL_FILE).read_text(encoding="utf-8") == _trial_note(manifest_sha256)
+        except (OSError, ValueError):
+            return False
+
+    def note_trial(self, folder: Path, manifest_sha256: str) -> None:
+        """Note that a bundle was tried and can be opened. Without the note it is tried again."""
+        with contextlib.suppress(OSError):
+            _replace(folder / TRIAL_FILE, _trial_note(manifest_sha256))
+
+    def sweep(self, pins: Collection[ModelRef] = ()) -> None:
+        """Remove what deleted models and interrupted downloads left in any model's folder.
+
+        A bundle that no note names stays while it is young: another process may be about to serve it.
+
+        Args:
+            pins: the versions that the settings name; the notes of others are removed.
+        """
+        with contextlib.suppress(OSError):
+            for folder in [path for path in self._root.iterdir() if path.is_dir() and not path.is_symlink()]:
+                self._sweep_folder(folder, pins)
+
+    def _sweep_folder(self, folder: Path, pins: Collection[ModelRef]) -> None:
+        remove_old(folder, PARTIAL_PREFIX)
+        notes = {path: _read(path) for path in folder.glob("*.json")}
+        for path, note in notes.items():
+            if path.name.startswith(PIN_PREFIX) and note and ModelRef(note.name, note.version) not in pins:
+                notes = {**notes, path: None}
+                with contextlib.suppress(OSError):
+                    path.unlink()
+            elif note is None and _age(path) > PRUNED_AFTER_SECONDS:  # damaged
+                with contextlib.suppress(OSError):
+                    path.unlink()
+        if not any(notes.values()):
+            for path in folder.iterdir():
+                if BUNDLE_NAME.fullmatch(path.name) and _age(path) > PRUNED_AFTER_SECONDS:
+                    self.remove(path)
+        with contextlib.suppress(OSError):
+            folder.rmdir()  # it fails unless the folder is empty
 
     def prune(self, name: str, pins: Collection[str] = ()) -> None:
         """Remove what a model's folder no longer needs.
@@ -131,11 +175,9 @@ class BundleCache:
         for path in folder.glob("*"):
             with contextlib.suppress(OSError):  # another process may remove it at the same time
                 ages[path] = now - path.stat().st_mtime
-                if path.name.startswith(PARTIAL_PREFIX):
-                    if ages[path] > PARTIAL_SECONDS:
-                        _remove_leftover(path)
-                elif path.is_dir():
+                if path.is_dir() and not path.name.startswith(PARTIAL_PREFIX):
                     bundles.append(path)
+        remove_old(folder, PARTIAL_PREFIX)
         for path in sorted(bundles, key=ages.__getitem__)[KEPT_BUNDLES:]:
             if path not in needed and ages[path] > PRUNED_AFTER_SECONDS:
                 self.remove(path)
@@ -149,10 +191,23 @@ class BundleCache:
         """Return what was served under a reference last; None if that is not known."""
         return _read(self._note(ref))
 
-    def names(self) -> list[str]:
-        """Return the models of which something was served by the alias."""
-        notes = [_read(path) for path in sorted(self._root.glob(f"*/{LAST_SERVED_FILE}"))]
+    def names(self, *, pinned: bool = False) -> list[str]:
+        """Return the models of which something was served by the alias, or also as a pinned version."""
+        notes = [_read(path) for path in sorted(self._root.glob("*/*.json" if pinned else f"*/{LAST_SERVED_FILE}"))]
         return [note.name for note in notes if note is not None]
+
+    def registered(self) -> dict[str, float]:
+        """Return the models that the registry last held, with the time when each was made; empty if unknown."""
+        try:
+            return REGISTERED.validate_json((self._root / REGISTERED_FILE).read_bytes())
+        except (OSError, ValidationError):
+            return {}
+
+    def remember_registered(self, models: Mapping[str, float]) -> None:
+        """Keep which models the registry holds: a later process then recognises it."""
+        with contextlib.suppress(OSError):
+            self._root.mkdir(parents=True, exist_ok=True)
+            _replace(self._root / REGISTERED_FILE, json.dumps(models))
 
     def _note(self, ref: ModelRef) -> Path:
         file = LAST_SERVED_FILE if ref.version is None else f"{PIN_PREFIX}{ref.version}.json"
@@ -163,6 +218,17 @@ class BundleCache:
         return self._root / quote(name, safe=" ").replace(".", "%2E")
 
 
+def _replace(path: Path, text: str) -> None:
+    """Write a file all at once."""
+    handle, partial = tempfile.mkstemp(prefix=PARTIAL_PREFIX, dir=path.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        Path(partial).replace(path)
+    finally:
+        Path(partial).unlink(missing_ok=True)
+
+
 def _read(note: Path) -> LastServed | None:
     try:
         return LastServed.model_validate_json(note.read_bytes())
@@ -170,8 +236,25 @@ def _read(note: Path) -> LastServed | None:
         return None
 
 
-def _remove_leftover(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink()
+def remove_old(folder: Path, prefix: str) -> None:
+    """Remove what killed processes of this user left in a folder under a prefix: what is older than any download."""
+    for path in folder.glob(f"{prefix}*"):
+        with contextlib.suppress(OSError):  # another process may remove it at the same time
+            status = path.lstat()
+            if time.time() - status.st_mtime > PARTIAL_SECONDS and status.st_uid == os.getuid():
+                if stat.S_ISDIR(status.st_mode):
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink()
+
+
+def _age(path: Path) -> float:
+    try:
+        return time.time() - path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _trial_note(manifest_sha256: str) -> str:
+    # Another ONNX Runtime may fail where this one does not.
+    return f"{manifest_sha256} onnxruntime {onnxruntime.__version__}\n"

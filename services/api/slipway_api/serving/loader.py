@@ -1,56 +1,49 @@
-"""Load one model version beside what is served: fetch, verify, replay the golden rows, warm up."""
+"""Load one model version beside what is served: fetch it, try it in a child process, open it."""
 
 import tempfile
 from collections.abc import Collection
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
-from slipway_api.serving.bundle_cache import BundleCache, LastServed
-from slipway_api.serving.foreign import derive_manifest
+from slipway_api.serving.bundle_cache import BundleCache, LastServed, remove_old
 from slipway_api.serving.model_ref import ModelRef
+from slipway_api.serving.opening import open_bundle, open_foreign
 from slipway_api.serving.served_model import ServedModel
-from slipway_core.bundle import (
-    MANIFEST_FILE,
-    MANIFEST_TAG,
-    MLMODEL_FILE,
-    MODEL_FILE,
-    SERVED_FILES,
-    Manifest,
-    digest,
-    is_digest,
-    read_bundle,
-)
+from slipway_api.serving.trial import Candidate, Trial, TrialError
+from slipway_core.bundle import MANIFEST_FILE, MANIFEST_TAG, MLMODEL_FILE, MODEL_FILE, SERVED_FILES, is_digest
 from slipway_core.errors import BundleError
-from slipway_core.graph import Graph, replay
 from slipway_core.logging import get_logger
 from slipway_core.registry import ModelVersion, Registry
-from slipway_core.signature import FloatMatrix, Signature
 
-WARM_UP_ROWS = (1, 1, 64)
+TEMPORARY_PREFIX = "slipway-bundle-"
+NO_DIGEST = f"sha256:{'0' * 64}"
 
 log = get_logger("slipway.loader")
 
 
 class Loader:
-    """Makes served models from registered versions, through the local cache."""
+    """Makes served models from registered versions, through the local cache.
 
-    def __init__(self, registry: Registry, cache: BundleCache, *, allow_unverified: bool = False) -> None:
+    Attributes:
+        cache: where bundles are kept.
+    """
+
+    def __init__(self, registry: Registry, cache: BundleCache, *, trial: Trial, allow_unverified: bool = False) -> None:
         """Load nothing yet.
 
         Args:
             registry: where versions are fetched from.
             cache: where their bundles are kept.
+            trial: tries a version before this process opens it.
             allow_unverified: whether to load versions that Slipway's trainer did not register.
         """
         self._registry = registry
-        self._cache = cache
+        self.cache = cache
+        self._trial = trial
         self._allow_unverified = allow_unverified
 
-    def load(self, version: ModelVersion, *, pinned: bool = False) -> ServedModel:
+    def load(self, version: ModelVersion, *, pinned: bool = False, current: ServedModel | None = None) -> ServedModel:
         """Load a version that the registry named.
 
         A cache that cannot be written is logged, not fatal: the version is then served without it.
@@ -58,6 +51,7 @@ class Loader:
         Args:
             version: the version.
             pinned: whether the settings name this very version.
+            current: what is served now; it is not opened again if it is this bundle, from the cache.
 
         Raises:
             BundleError: the bundle is damaged, incomplete, or does not do what was evaluated.
@@ -78,20 +72,24 @@ class Loader:
             run_id=version.run_id,
             description=version.description,
         )
-        folder = self._cache.folder(version.name, version.version, expected)
-        if self._cache.holds(folder):
+        if current is not None and current.source == "cache" and _is(current, known):
+            return replace(current, source="registry", run_id=known.run_id, description=known.description)
+        folder = self.cache.folder(version.name, version.version, expected)
+        if self.cache.holds(folder):
             try:
-                return _verified(folder, known, "registry", pinned=pinned)
+                return self._open_cached(folder, known, "registry", pinned=pinned)
+            except TrialError:
+                raise
             except BundleError as error:
                 log.warning("cached_bundle_damaged", model=version.name, version=version.version, reason=str(error))
-                self._cache.remove(folder)
+                self.cache.remove(folder)
         try:
-            with self._cache.adding(folder) as partial:
+            with self.cache.adding(folder) as partial:
                 return self._fetched(version, known, partial, pinned=pinned)
         except OSError as error:
             log.warning("bundle_cache_not_written", model=version.name, reason=error.strerror)
         try:
-            with tempfile.TemporaryDirectory(prefix="slipway-bundle-") as temporary:
+            with tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX) as temporary:
                 return self._fetched(version, known, Path(temporary), pinned=pinned)
         except OSError as error:
             raise _nothing_written(error) from error
@@ -102,15 +100,15 @@ class Loader:
         Raises:
             BundleError: what is in the cache is damaged.
         """
-        known = self._cache.last_served(ref)
+        known = self.cache.last_served(ref)
         if known is None:
             return None
-        folder = self._cache.folder(known.name, known.version, known.manifest_sha256)
-        return _verified(folder, known, "cache", pinned=ref.is_pinned)
+        folder = self.cache.folder(known.name, known.version, known.manifest_sha256)
+        return self._open_cached(folder, known, "cache", pinned=ref.is_pinned)
 
     def cached_names(self) -> list[str]:
         """Return the models of which the cache knows what was served last."""
-        return self._cache.names()
+        return self.cache.names()
 
     def remember(self, model: ServedModel, pins: Collection[str] = ()) -> bool:
         """Note in the cache that a model is served now, and remove what the cache no longer needs.
@@ -122,7 +120,7 @@ class Loader:
         Returns:
             Whether a restart could serve it without the registry. A cache that cannot be written is logged, not fatal.
         """
-        if not self._cache.holds(self._cache.folder(model.name, model.version, model.manifest_sha256)):
+        if not self.cache.holds(self.cache.folder(model.name, model.version, model.manifest_sha256)):
             return False
         note = LastServed(
             name=model.name,
@@ -132,56 +130,68 @@ class Loader:
             description=model.description,
         )
         try:
-            self._cache.remember(note, pinned=model.pinned)
+            self.cache.remember(note, pinned=model.pinned)
         except OSError as error:
             log.warning("bundle_cache_not_written", model=model.name, reason=error.strerror)
             return False
-        self._cache.prune(model.name, pins)
+        self.cache.prune(model.name, pins)
         return True
+
+    def sweep(self, pins: Collection[ModelRef]) -> None:
+        """Remove from the disk what deleted models and interrupted downloads left.
+
+        Args:
+            pins: the versions that the settings name.
+        """
+        self.cache.sweep(pins)
+        remove_old(Path(tempfile.gettempdir()), TEMPORARY_PREFIX)
 
     def forget(self, ref: ModelRef) -> None:
         """Note in the cache that nothing is served under a reference any more."""
-        self._cache.forget(ref)
+        self.cache.forget(ref)
 
     def _unverified(self, version: ModelVersion, *, pinned: bool) -> ServedModel:
         """Load a version that somebody else registered. It is not cached: nothing could tell damage there."""
         try:
-            with tempfile.TemporaryDirectory(prefix="slipway-bundle-") as temporary:
-                paths = [Path(temporary) / file for file in (MLMODEL_FILE, MODEL_FILE)]
-                for path in paths:
-                    self._registry.fetch(version, path.name, path)
-                mlmodel, graph = (path.read_bytes() for path in paths)
+            with tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX) as temporary:
+                folder = Path(temporary)
+                for file in (MLMODEL_FILE, MODEL_FILE):
+                    self._registry.fetch(version, file, folder / file)
+                known = LastServed(
+                    name=version.name,
+                    version=version.version,
+                    manifest_sha256=NO_DIGEST,
+                    run_id=version.run_id,
+                    description=version.description,
+                )
+                self._trial(Candidate(folder, known, foreign=True, created_at=version.created_at))
+                model = open_foreign(folder, version, pinned=pinned)
         except OSError as error:
             raise _nothing_written(error) from error
-        manifest = derive_manifest(version, mlmodel, graph)
-        known = LastServed(
-            name=version.name,
-            version=version.version,
-            manifest_sha256=digest(manifest.model_dump_json().encode()),
-            run_id=version.run_id,
-            description=version.description,
-        )
-        model = replace(_served(manifest, graph, known, "registry", pinned=pinned), verified=False)
-        _warm_up(model, np.zeros((1, len(manifest.inputs)), dtype=np.float32))
         log.warning("unverified_model_loaded", model=model.name, version=model.version)
         return model
+
+    def _open_cached(
+        self, folder: Path, known: LastServed, source: Literal["registry", "cache"], *, pinned: bool
+    ) -> ServedModel:
+        """Open a bundle in the cache; try it first unless a process that shares the cache has done so."""
+        if not self.cache.is_tried(folder, known.manifest_sha256):
+            self._trial(Candidate(folder, known))
+            self.cache.note_trial(folder, known.manifest_sha256)
+        return open_bundle(folder, known, source, pinned=pinned)
 
     def _fetched(self, version: ModelVersion, known: LastServed, folder: Path, *, pinned: bool) -> ServedModel:
         """Fetch into an empty folder and verify there: what other processes find in the cache has been checked."""
         for file in (MANIFEST_FILE, *SERVED_FILES):
             self._registry.fetch(version, file, folder / file)
-        return _verified(folder, known, "registry", pinned=pinned)
+        self._trial(Candidate(folder, known))
+        model = open_bundle(folder, known, "registry", pinned=pinned)
+        self.cache.note_trial(folder, known.manifest_sha256)
+        return model
 
 
-def _verified(folder: Path, known: LastServed, source: Literal["registry", "cache"], *, pinned: bool) -> ServedModel:
-    bundle = read_bundle(folder, known.manifest_sha256)
-    manifest = bundle.manifest
-    if manifest.name != known.name:
-        raise BundleError(f"the bundle is of the model {manifest.name}, not of {known.name}")
-    model = _served(manifest, bundle.model, known, source, pinned=pinned)
-    replay(model.graph, bundle.golden)
-    _warm_up(model, np.array(bundle.golden.rows, dtype=np.float32))
-    return model
+def _is(model: ServedModel, known: LastServed) -> bool:
+    return (model.version, model.manifest_sha256, model.verified) == (known.version, known.manifest_sha256, True)
 
 
 def _nothing_written(error: OSError) -> BundleError:
@@ -189,26 +199,3 @@ def _nothing_written(error: OSError) -> BundleError:
         f"neither the bundle cache nor a temporary folder can be written ({error.strerror}): "
         "check SLIPWAY_CACHE_DIR and its disk"
     )
-
-
-def _served(
-    manifest: Manifest, graph: bytes, known: LastServed, source: Literal["registry", "cache"], *, pinned: bool
-) -> ServedModel:
-    return ServedModel(
-        name=known.name,
-        version=known.version,
-        manifest=manifest,
-        manifest_sha256=known.manifest_sha256,
-        graph=Graph(graph, manifest.graph),
-        signature=Signature(manifest.inputs),
-        run_id=known.run_id,
-        description=known.description,
-        loaded_at=datetime.now(UTC),
-        source=source,
-        pinned=pinned,
-    )
-
-
-def _warm_up(model: ServedModel, rows: FloatMatrix) -> None:
-    for count in (len(rows), *WARM_UP_ROWS):
-        model.answer(np.resize(rows, (count, rows.shape[1])))

@@ -1,30 +1,36 @@
-"""What is served, and how it follows the registry: Production's aliases, and the versions that the settings pin.
+"""What is served: Production's versions, as the registry names them, and the versions that the settings pin.
 
 `sync` runs in a thread and each load in one of its own; a load swaps one reference. Requests read that reference on the
 event loop and keep the model they got until they are answered.
 """
 
-import contextvars
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 
 from slipway_api.errors import NotFoundError, NotReadyError
 from slipway_api.metrics import Metrics
+from slipway_api.serving.explanations import why_missing, why_not_found
+from slipway_api.serving.load_threads import LoadThreads
 from slipway_api.serving.loader import Loader
-from slipway_api.serving.model_ref import VERSION_PATTERN, ModelRef
+from slipway_api.serving.model_ref import ModelRef
+from slipway_api.serving.presence import UNKNOWN_REGISTRY, Presence
+from slipway_api.serving.registry_state import RegistryState
+from slipway_api.serving.served_metrics import ServedMetrics
 from slipway_api.serving.served_model import ServedModel
 from slipway_api.serving.slot import Slot
 from slipway_api.serving.status import LoadFailure, RegistryStatus
 from slipway_core.errors import RegistryError
 from slipway_core.logging import get_logger
 from slipway_core.registry import PRODUCTION, RegisteredModel, Registry
+from slipway_core.registry.near_misses import near_miss
 
-# How long a look at the registry waits for the loads that it began; a slower one ends by itself.
+# How long a forced look at the registry waits for the loads that it began; a slower one ends by itself.
 LOAD_WAIT_SECONDS = 5.0
-CONCURRENT_LOADS = 4
+# A look that no client waits for waits a second of these: after a start, the accounts are read next.
+UNFORCED_SHARE = 0.2
+SWEEP_SECONDS = 600.0
 
 log = get_logger("slipway.models")
 
@@ -62,15 +68,14 @@ class ModelStore:
         self._clock = clock
         self._load_wait_seconds = load_wait_seconds
         self._lock = threading.Lock()
-        self._slots: dict[ModelRef, Slot] = {}
+        self._slots: dict[ModelRef, Slot] = {}  # replaced, never changed: any thread may walk over it
         self._aliases: dict[str, str | None] = {}
-        self._loading: dict[ModelRef, threading.Thread] = {}
-        self._may_load = threading.BoundedSemaphore(CONCURRENT_LOADS)
-        self._told: set[tuple[str, str]] = set()
-        self._telling = threading.Lock()
-        self._registry_status = RegistryStatus(False, False, datetime.now(UTC), "the model registry was not asked yet")
-        metrics.registry_up.set(0)
-        metrics.ready.set(0)
+        self._loads = LoadThreads()
+        self._presence = Presence(registry, loader.cache)
+        self._near_misses: dict[str, str] = {}
+        self._sweep_at = clock()
+        self._served_metrics = ServedMetrics(metrics)
+        self._registry_state = RegistryState(metrics)
 
     @property
     def served(self) -> Mapping[str, ServedModel]:
@@ -79,13 +84,13 @@ class ModelStore:
 
     @property
     def pinned(self) -> Sequence[ServedModel]:
-        """The versions that the settings name and that are served now."""
+        """The pinned versions that are served now."""
         return [model for model in self._served() if model.pinned]
 
     @property
     def registry_status(self) -> RegistryStatus:
         """Whether the registry answers."""
-        return self._registry_status
+        return self._registry_state.status
 
     def failure(self, name: str, version: str | None = None) -> LoadFailure | None:
         """Return why Production's version of a model, or a version of it that is pinned, is not served."""
@@ -118,41 +123,25 @@ class ModelStore:
         if model is not None:
             return model
         if self.is_named(name, version) and (
-            ref in self._required or self.failure(name, version) or not self._registry_status.answered
+            ref in self._required or self.failure(name, version) or not self.registry_status.answered
         ):
             raise NotReadyError(self.why_missing(name, version))
-        raise NotFoundError(self._why_not_found(name, version))
+        raise NotFoundError(why_not_found(self, ref))
 
     def why_missing(self, name: str, version: str | None = None) -> str:
         """Return in a sentence why a model, or a version of it that is pinned, is not served."""
-        ref, failure, registry = ModelRef(name, version), self.failure(name, version), self._registry_status
-        if failure is not None:
-            return f"version {failure.version} of {name} cannot be loaded: {failure.reason}"
-        if (thread := self._loading.get(ref)) is not None and thread.is_alive():
-            return f"{ref} is being loaded"
-        if not registry.reachable:
-            return f"{ref} is not loaded yet: {registry.reason}"
-        if ref.is_pinned:
-            return f"no model named {name} is registered; register it, or take {ref} out of SLIPWAY_MODELS"
-        return f"{name} has no version with the alias {PRODUCTION} yet; train and promote one"
+        return why_missing(self, ModelRef(name, version))
 
-    def _why_not_found(self, name: str, version: str | None) -> str:
-        if version is None:
-            is_default = name == self.default_model
-            hint = "; set SLIPWAY_DEFAULT_MODEL to the one that /predict is to use" if is_default else ""
-            return f"no model named {name} is served; GET /models lists those that are{hint}"
-        slot = self._slots.get(ModelRef(name))
-        served = slot.served if slot else None
-        if served is not None and served.version == version:
-            return (
-                f"version {version} of {name} is not named in SLIPWAY_MODELS: ask /models/{name}, which serves it now, "
-                f"or set {name}@{version} there"
-            )
-        how = f"; to serve it, set {name}@{version} in SLIPWAY_MODELS" if VERSION_PATTERN.fullmatch(version) else ""
-        return f"no version {version} of a model named {name} is served; GET /models lists what is{how}"
+    def is_loading(self, ref: ModelRef) -> bool:
+        """Return whether a load runs."""
+        return ref in self._loads.running()
+
+    def near_miss(self, name: str) -> str | None:
+        """Return how a model without a Production alias was promoted by mistake, if it was, with the right command."""
+        return self._near_misses.get(name)
 
     def missing(self) -> list[str]:
-        """Return what must be served before the service is ready, and is not, as `name` or `name@number`."""
+        """Return which required models are not served, as `name` or `name@number`."""
         return [str(ref) for ref in self._missing()]
 
     def reasons_missing(self) -> dict[str, str]:
@@ -160,38 +149,78 @@ class ModelStore:
         return {str(ref): self.why_missing(ref.name, ref.version) for ref in self._missing()}
 
     def sync(self, *, force: bool = False) -> None:
-        """Look at the registry once and follow it; what cannot be followed is kept as it is and told.
+        """Read the registry's list once and follow it; what cannot be followed stays as it is.
 
-        One slow load holds up no other: it is waited for a few seconds, and later looks go on without it.
+        A slow load holds up no other: this waits for it shortly, and later calls go on without it.
 
         Args:
             force: try a version again at once that failed to load a moment ago.
         """
         with self._lock:
-            slow = self._loading = {ref: thread for ref, thread in self._loading.items() if thread.is_alive()}
+            slow = self._loads.running()
             try:
                 models = {model.name: model for model in self._registry.list_models()}
             except RegistryError as error:
-                self._registry_failed(str(error))
-                for ref in self._refs or map(ModelRef, self._loader.cached_names()):
-                    if ref not in self._loading:
-                        self._slot(ref).fall_back()
+                self._registry_state.failed(str(error))
+                self._fall_back(self._known())
+                self._await(slow, force=force)
                 return
-            if not self._registry_status.answered:
-                # What was deleted while nobody looked must not come back in the next outage.
-                for ref in self._refs or map(ModelRef, self._loader.cached_names()):
-                    if ref.name not in models:
-                        self._loader.forget(ref)
-            self._registry_answered()
+            is_start = not self.registry_status.answered
+            accepted = self._accept(models, is_start=is_start)
+            self._near_misses = {name: hint for name, model in models.items() if (hint := near_miss(model))}
             wanted = self._wanted(models)
             self._follow_aliases(wanted, models)
             for ref in wanted:
-                self._begin_load(self._slot(ref), models[ref.name], force=force)
-            # Those that an earlier look began were waited for; whoever forces a look wants to see what becomes of them.
-            self._await([thread for ref, thread in self._loading.items() if force or ref not in slow])
-            for ref, slot in list(self._slots.items()):
-                if ref not in wanted and ref not in self._loading:
-                    self._drop(slot)
+                # In an unknown registry, the number of a pinned version means nothing.
+                if accepted or not (ref.is_pinned and self._slot(ref).served):
+                    self._begin_load(self._slot(ref), models[ref.name], force=force)
+            if not accepted:
+                self._fall_back([ref for ref in self._known() if ref not in wanted])
+            self._await(slow, force=force)
+            if accepted:
+                self._unload_deleted(models, wanted, is_start=is_start)
+            if self._clock() >= self._sweep_at:
+                self._sweep_at = self._clock() + SWEEP_SECONDS
+                self._loader.sweep([ref for ref in self._refs if ref.is_pinned])
+
+    def _known(self) -> Sequence[ModelRef]:
+        return self._refs or [ModelRef(name) for name in self._loader.cached_names()]
+
+    def _accept(self, models: Mapping[str, RegisteredModel], *, is_start: bool) -> bool:
+        if is_start:
+            self._presence.start()
+        accepted = self._presence.accepts(models, {model.name for model in self._served()})
+        if accepted:
+            self._registry_state.answered()
+        else:
+            self._registry_state.failed(UNKNOWN_REGISTRY)
+        return accepted
+
+    def _fall_back(self, refs: Sequence[ModelRef]) -> None:
+        """Begin to serve from the cache what is not served."""
+        for ref in refs:
+            slot = self._slot(ref)
+            if slot.may_fall_back and not self.is_loading(ref):
+                self._loads.start(ref, slot.fall_back)
+
+    def _unload_deleted(
+        self, models: Mapping[str, RegisteredModel], wanted: Sequence[ModelRef], *, is_start: bool
+    ) -> None:
+        """Unload each model that the list lacks, if the registry itself answers that it does not exist."""
+        running = self._loads.running()
+        cached = self._known() if is_start else ()
+        gone = [ref for ref in {**self._slots, **dict.fromkeys(cached)} if ref not in wanted and ref not in running]
+        try:
+            deleted = self._presence.deleted({ref.name for ref in gone} - models.keys())
+        except RegistryError as error:
+            self._registry_state.failed(str(error))
+            return
+        for ref in gone:
+            if ref in self._slots and (ref.name in models or ref.name in deleted):
+                self._drop(self._slots[ref])
+            elif ref.name in deleted:
+                # What was deleted before the start must not come back when the registry is away.
+                self._loader.forget(ref)
 
     @property
     def _required(self) -> tuple[ModelRef, ...]:
@@ -202,7 +231,6 @@ class ModelStore:
         return [ref for ref in self._required if ref not in served]
 
     def _served(self) -> list[ServedModel]:
-        # The dictionary is replaced and never changed, so that any thread may walk over it.
         return [slot.served for slot in self._slots.values() if slot.served is not None]
 
     def _slot(self, ref: ModelRef) -> Slot:
@@ -241,25 +269,22 @@ class ModelStore:
 
     def _begin_load(self, slot: Slot, model: RegisteredModel, *, force: bool) -> None:
         version = slot.ref.version or self._aliases[model.name]
-        if version is None or slot.ref in self._loading:
+        if version is None or slot.ref in self._loads.running():
             return
         if not slot.is_due(version, model.created_at, force=force):
             return
-        # A thread of its own, and one that the process's end does not wait for: a registry may take its time.
-        load = partial(contextvars.copy_context().run, self._load, slot, version, model.created_at, force)
-        thread = threading.Thread(target=load, name=f"load-{slot.ref}", daemon=True)
-        self._loading = {**self._loading, slot.ref: thread}
-        thread.start()
+        self._loads.start(slot.ref, partial(self._load, slot, version, model.created_at, force))
 
-    def _load(self, slot: Slot, version: str, made_at: float, force: bool) -> None:  # a thread's target
-        with self._may_load:
+    def _load(self, slot: Slot, version: str, made_at: float, force: bool) -> None:
+        # What the cache holds is quick to open, and is served while the rest is fetched and tried.
+        slot.fall_back()
+        with self._loads.turn(is_retry=slot.has_failed(version)):
             slot.load(version, made_at, force=force)
 
-    def _await(self, threads: Sequence[threading.Thread]) -> None:
-        deadline = time.monotonic() + self._load_wait_seconds
-        for thread in threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
-        self._loading = {ref: thread for ref, thread in self._loading.items() if thread.is_alive()}
+    def _await(self, slow: Collection[ModelRef], *, force: bool) -> None:
+        """Wait for the loads that this look began; a forced one waits for all of them."""
+        seconds = self._load_wait_seconds if force else self._load_wait_seconds * UNFORCED_SHARE
+        self._loads.wait([ref for ref in self._loads.running() if force or ref not in slow], seconds)
 
     def _drop(self, slot: Slot) -> None:
         if slot.served is not None:
@@ -271,27 +296,4 @@ class ModelStore:
         self._slots = {ref: one for ref, one in self._slots.items() if ref != slot.ref}
 
     def _tell_served(self) -> None:
-        """Bring the metric of what is served up to date. A version may be pinned and Production's at once."""
-        with self._telling:
-            served = {(model.name, model.version): model.manifest.metrics for model in self._served()}
-            for gone in self._told - served.keys():
-                self._metrics.end_version(*gone)
-            for version, scores in served.items():
-                self._metrics.begin_version(*version, scores)
-            self._told = set(served)
-            self._metrics.ready.set(not self._missing())
-
-    def _registry_failed(self, reason: str) -> None:
-        self._metrics.registry_up.set(0)
-        self._metrics.registry_failures.inc()
-        status = self._registry_status
-        if status.reachable or status.reason != reason:
-            log.warning("registry_unreachable", reason=reason)
-            since = datetime.now(UTC) if status.reachable or status.reason is None else status.since
-            self._registry_status = RegistryStatus(False, status.answered, since, reason)
-
-    def _registry_answered(self) -> None:
-        self._metrics.registry_up.set(1)
-        if not self._registry_status.reachable:
-            log.info("registry_reachable")
-            self._registry_status = RegistryStatus(True, True, datetime.now(UTC))
+        self._served_metrics.update(self._served, lambda: not self._missing())

@@ -11,7 +11,7 @@ from slipway_api.serving.served_model import ServedModel
 from slipway_api.serving.status import LoadFailure
 from slipway_api.serving.version_metrics import VersionMetrics
 from slipway_core.bundle import MANIFEST_TAG
-from slipway_core.errors import BundleError, RegistryError, RegistryNotFoundError
+from slipway_core.errors import BundleError, NotRegisteredError, RegistryError
 from slipway_core.logging import get_logger
 from slipway_core.registry import ModelVersion, Registry
 
@@ -19,6 +19,8 @@ FIRST_RETRY_SECONDS = 2.0
 LONGEST_RETRY_SECONDS = 60.0
 # A deleted version is not in what a look at the registry answers: a pinned one is asked for by itself, now and then.
 PINNED_LOOK_SECONDS = 30.0
+# A trial of a damaged or endless bundle costs processor time.
+CACHE_RETRY_SECONDS = 60.0
 
 log = get_logger("slipway.models")
 
@@ -67,6 +69,7 @@ class Slot:
         self._is_cached = True
         self._damage: str | None = None
         self._look_at = 0.0
+        self._fall_back_at = 0.0
         metrics.model_loads.labels(str(ref))
         metrics.model_load_failures.labels(str(ref))
 
@@ -98,7 +101,7 @@ class Slot:
             found = self._find(version, made_at)
             if found is None or self._is_served(found, made_at, force=force):
                 return
-            self._swap(self._loader.load(found, pinned=self.ref.is_pinned))
+            self._swap(self._loader.load(found, pinned=self.ref.is_pinned, current=self.served))
             self._made_at = made_at
         except (BundleError, RegistryError) as error:
             self._failed(version, str(error))
@@ -108,9 +111,14 @@ class Slot:
             self._failed(version, "it cannot be loaded for a reason that we did not foresee; the log has more")
             self.fall_back()
 
+    @property
+    def may_fall_back(self) -> bool:
+        """Whether nothing is served, and the cache was not found damaged a moment ago."""
+        return self.served is None and self._clock() >= self._fall_back_at
+
     def fall_back(self) -> None:
         """Serve what was served last, from the cache, if nothing is served."""
-        if self.served is not None:
+        if not self.may_fall_back:
             return
         try:
             model = self._loader.load_last_served(self.ref)
@@ -118,6 +126,7 @@ class Slot:
             if self._damage != str(error):
                 log.warning("cached_bundle_damaged", model=self.ref.name, reason=str(error))
             self._damage = str(error)
+            self._fall_back_at = self._clock() + CACHE_RETRY_SECONDS
             return
         except Exception:  # as above
             log.exception("model_load_crashed", model=self.ref.name, version=self.ref.version)
@@ -143,6 +152,10 @@ class Slot:
         self.failure = None
         self._metrics.model_load_failing.labels(str(self.ref)).set(0)
 
+    def has_failed(self, version: str) -> bool:
+        """Return whether the last attempt to load a version failed."""
+        return self.failure is not None and self.failure.version == version
+
     def _serves(self, version: str, made_at: float) -> bool:
         model = self.served
         # A model that was deleted and made again counts its versions from 1 again, too.
@@ -155,7 +168,7 @@ class Slot:
         name, is_pinned = self.ref.name, self.ref.is_pinned
         try:
             return self._registry.get_version(name, version)
-        except RegistryNotFoundError:
+        except NotRegisteredError:
             if not is_pinned:
                 raise
             self.unload("that version is no longer registered")
@@ -182,6 +195,8 @@ class Slot:
         VersionMetrics(self._metrics, model)  # its series begin at 0 before its first prediction
         before, self.served = self.served, model
         self.clear_failure()
+        if before is not None and before.graph is model.graph:  # the registry confirmed what the cache gave
+            return
         self._changed()
         self._metrics.model_loads.labels(str(self.ref)).inc()
         log.info(

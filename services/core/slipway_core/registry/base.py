@@ -15,6 +15,7 @@ class RegisteredModel:
     Attributes:
         aliases: from alias to version.
         created_at: seconds since the epoch; it tells a model from a later one of the same name.
+        stages: from MLflow's older stage, such as `Production`, to the version in it. Slipway serves aliases only.
     """
 
     name: str
@@ -22,6 +23,7 @@ class RegisteredModel:
     aliases: Mapping[str, str] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
     created_at: float = 0.0
+    stages: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,8 @@ class Registry(Protocol):
     """What Slipway asks of a model registry.
 
     Every method raises RegistryUnavailableError if the registry cannot be reached, RegistryNotFoundError if what is
-    named does not exist, and RegistryError if the registry refuses.
+    named does not exist, and RegistryError if the registry refuses or answers in a shape that it should not have.
+    `get_model` and `get_version` raise NotRegisteredError if the registry itself answered that it does not exist.
     """
 
     def list_models(self) -> list[RegisteredModel]:

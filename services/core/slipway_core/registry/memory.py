@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from slipway_core.errors import RegistryNotFoundError, RegistryUnavailableError
+from slipway_core.errors import NotRegisteredError, RegistryNotFoundError, RegistryUnavailableError
 from slipway_core.registry.base import ModelVersion, RegisteredModel
 
 
@@ -67,7 +67,7 @@ class InMemoryRegistry:
         """Return one registered model."""
         self._check()
         if name not in self._models:
-            raise RegistryNotFoundError(f"no model named {name} is registered")
+            raise NotRegisteredError(f"no model named {name} is registered")
         return self._models[name]
 
     def list_versions(self, name: str) -> list[ModelVersion]:
@@ -80,7 +80,7 @@ class InMemoryRegistry:
         for found in self.list_versions(name):
             if found.version == version:
                 return found
-        raise RegistryNotFoundError(f"{name} has no version {version}")
+        raise NotRegisteredError(f"{name} has no version {version}")
 
     def fetch(self, version: ModelVersion, file: str, destination: Path) -> None:
         """Write one file of the version's bundle to `destination`."""

@@ -1,5 +1,6 @@
 """The registry over MLflow's REST API, with httpx alone: the full client costs seconds and 170 MB to import."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -7,8 +8,16 @@ from typing import Any, Self
 import httpx
 
 from slipway_core.bundle import GOLDEN_FILE, MANIFEST_FILE, MLMODEL_FILE, MODEL_FILE, REFERENCE_FILE
-from slipway_core.errors import ConfigurationError, RegistryError, RegistryNotFoundError, RegistryUnavailableError
+from slipway_core.errors import (
+    ConfigurationError,
+    NotRegisteredError,
+    RegistryError,
+    RegistryNotFoundError,
+    RegistryUnavailableError,
+)
+from slipway_core.registry import answers
 from slipway_core.registry.base import ModelVersion, RegisteredModel
+from slipway_core.registry.limits import Limits, deadline, heed_deadlines, read_answer, write_file
 
 API = "/api/2.0/mlflow"
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -34,7 +43,9 @@ class MlflowRegistry:
         password: str | None = None,
         timeout_seconds: float = 10.0,
         transport: httpx.BaseTransport | None = None,
+        limits: Limits | None = None,
     ) -> None:
+        self._limits = limits or Limits()
         self.tracking_uri = tracking_uri.rstrip("/")
         try:
             base_url = httpx.URL(self.tracking_uri)
@@ -45,9 +56,12 @@ class MlflowRegistry:
             auth=(username, password or "") if username else None,
             timeout=httpx.Timeout(timeout_seconds, connect=min(timeout_seconds, 3.0)),
             transport=transport,
+            # A small compressed answer could fill the memory.
+            headers={"Accept-Encoding": "identity"},
             # A proxy leads elsewhere; what is on this machine is reached directly.
             trust_env=base_url.host not in LOOPBACK,
         )
+        heed_deadlines(self._client)
 
     def __enter__(self) -> Self:
         return self
@@ -62,17 +76,20 @@ class MlflowRegistry:
     def list_models(self) -> list[RegisteredModel]:
         """Return every registered model with its aliases and tags."""
         pages = self._pages("registered-models/search", {}, "registered_models")
-        return [_model(item) for item in pages]
+        return [answers.registered_model(item) for item in pages]
 
     def get_model(self, name: str) -> RegisteredModel:
         """Return one registered model."""
         try:
             answer = self._get("registered-models/get", {"name": name})
         except RegistryNotFoundError as error:
-            raise RegistryNotFoundError(
+            raise type(error)(
                 f"no model named {name} is registered; `slipway models list` lists those that are"
             ) from error
-        return _model(_item(answer, "registered_model"))
+        model = answers.registered_model(answers.item(answer, "registered_model"))
+        if model.name != name:
+            raise RegistryError("the model registry answered with another model: check MLFLOW_TRACKING_URI")
+        return model
 
     def list_versions(self, name: str) -> list[ModelVersion]:
         """Return a model's versions, the newest first."""
@@ -80,7 +97,7 @@ class MlflowRegistry:
         # MLflow's filters know no escape: take the quote that the name does not hold.
         quote = '"' if "'" in name else "'"
         items = self._pages("model-versions/search", {"filter": f"name={quote}{name}{quote}"}, "model_versions")
-        return sorted((_version(item) for item in items), key=lambda item: int(item.version), reverse=True)
+        return sorted((answers.model_version(item) for item in items), key=lambda item: int(item.version), reverse=True)
 
     def get_version(self, name: str, version: str) -> ModelVersion:
         """Return one version of a model."""
@@ -88,8 +105,11 @@ class MlflowRegistry:
         try:
             answer = self._get("model-versions/get", {"name": name, "version": number})
         except RegistryNotFoundError as error:
-            raise _no_version(name, version) from error
-        return _version(_item(answer, "model_version"))
+            raise _no_version(name, version, type(error)) from error
+        found = answers.model_version(answers.item(answer, "model_version"))
+        if (found.name, int(found.version)) != (name, int(number)):
+            raise RegistryError("the model registry answered with another version: check MLFLOW_TRACKING_URI")
+        return found
 
     def fetch(self, version: ModelVersion, file: str, destination: Path) -> None:
         """Write one file of the version's bundle to `destination`, streamed."""
@@ -97,21 +117,13 @@ class MlflowRegistry:
         _number(version.name, version.version)
         request = self._client.build_request("GET", "/model-versions/get-artifact", params=params)
         try:
-            response = self._client.send(request, stream=True)
-            try:
-                if response.is_error:
-                    response.read()
-                    # The server answers 404 or 500 for a file that its store does not hold, depending on the store.
-                    what = f"{file} of version {version.version} of {version.name}"
-                    if response.status_code == httpx.codes.NOT_FOUND:
-                        # Not in the server's words, which name the place in its store.
-                        raise RegistryNotFoundError(f"the model registry does not hold {what}")
-                    self._raise_for(response, what)
-                with destination.open("wb") as out:
-                    for chunk in response.iter_bytes():
-                        out.write(chunk)
-            finally:
-                response.close()
+            with deadline(self._limits.fetch_seconds):
+                response = self._client.send(request, stream=True)
+                try:
+                    self._check_file(response, f"{file} of version {version.version} of {version.name}")
+                    write_file(response, file, destination, self._limits)
+                finally:
+                    response.close()
         except httpx.HTTPError as error:
             raise _unavailable(error) from error
 
@@ -134,40 +146,62 @@ class MlflowRegistry:
     def _post(self, call: str, body: Mapping[str, str]) -> dict[str, Any]:
         return self._send(self._client.build_request("POST", f"{API}/{call}", json=dict(body)))
 
-    def _pages(self, call: str, params: Mapping[str, str], key: str) -> list[dict[str, Any]]:
-        items: list[dict[str, Any]] = []
+    def _pages(self, call: str, params: Mapping[str, str], key: str) -> list[Any]:
+        items: list[Any] = []
         token = ""
-        while True:
-            page = self._get(call, {**params, "max_results": PAGE_SIZE, **({"page_token": token} if token else {})})
-            items += page.get(key, [])
-            token = page.get("next_page_token", "")
-            if not token:
-                return items
+        with deadline(self._limits.list_seconds):
+            for _ in range(self._limits.pages):
+                page: dict[str, str | int] = {**params, "max_results": PAGE_SIZE}
+                if token:
+                    page["page_token"] = token
+                found, token = answers.page(self._get(call, page), key)
+                items += found
+                if not token:
+                    return items
+        raise RegistryError(f"the model registry's list has more than {self._limits.pages} pages: check the registry")
 
     def _send(self, request: httpx.Request) -> dict[str, Any]:
         try:
-            response = self._client.send(request)
+            with deadline(self._limits.answer_seconds):
+                response = self._client.send(request, stream=True)
+                try:
+                    content = read_answer(response, self._limits.answer_bytes)
+                finally:
+                    response.close()
         except httpx.HTTPError as error:
             raise _unavailable(error) from error
         if response.is_error:
-            self._raise_for(response, "what was asked for")
+            self._raise_for(response.status_code, content, "what was asked for")
         try:
-            answer = response.json()
-        except ValueError as error:
+            answer = json.loads(content)
+        except (ValueError, RecursionError) as error:
             raise RegistryError("the model registry did not answer in JSON: is its address right?") from error
         if not isinstance(answer, dict):
             raise RegistryError("the model registry answered something else than an object: is its address right?")
         return answer
 
-    def _raise_for(self, response: httpx.Response, what: str) -> None:
+    def _check_file(self, response: httpx.Response, what: str) -> None:
+        """Check that an answer is a file. For one that its store lacks, the server answers 404 or 500, as the store."""
+        if response.status_code == httpx.codes.NOT_FOUND:
+            # Not in the server's words, which name the place in its store.
+            raise RegistryNotFoundError(f"the model registry does not hold {what}")
+        if response.is_error:
+            self._raise_for(response.status_code, read_answer(response, self._limits.answer_bytes), what)
+        if response.status_code != httpx.codes.OK:
+            raise RegistryError(
+                f"the model registry answered {response.status_code} instead of {what}: check MLFLOW_TRACKING_URI"
+            )
+
+    def _raise_for(self, status: int, content: bytes, what: str) -> None:
         """Turn an error answer into our own error."""
-        status = response.status_code
         try:
-            body = response.json()
+            body = json.loads(content)
             code, message = str(body.get("error_code", "")), str(body.get("message", ""))
-        except (ValueError, AttributeError):
+        except (ValueError, AttributeError, RecursionError):
             code, message = "", ""
-        if code == "RESOURCE_DOES_NOT_EXIST" or status == httpx.codes.NOT_FOUND:
+        if code == "RESOURCE_DOES_NOT_EXIST":
+            raise NotRegisteredError(message or f"the model registry does not hold {what}")
+        if status == httpx.codes.NOT_FOUND:
             raise RegistryNotFoundError(message or f"the model registry does not hold {what}")
         if status in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
             raise RegistryError(
@@ -177,7 +211,7 @@ class MlflowRegistry:
         if status in {httpx.codes.BAD_GATEWAY, httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.GATEWAY_TIMEOUT}:
             raise RegistryUnavailableError(f"the model registry is not available ({status})")
         # Of a fault of its own the server tells its inner life, which goes to its own log.
-        told = f": {message}" if message and response.is_client_error else ""
+        told = f": {message}" if message and httpx.codes.is_client_error(status) else ""
         raise RegistryError(f"the model registry failed at {what} ({status})" + told)
 
 
@@ -187,34 +221,6 @@ def _unavailable(error: httpx.HTTPError) -> RegistryUnavailableError:
     return RegistryUnavailableError("the model registry cannot be reached")
 
 
-def _model(item: Mapping[str, Any]) -> RegisteredModel:
-    return RegisteredModel(
-        name=item["name"],
-        description=item.get("description", ""),
-        aliases={a["alias"]: str(a["version"]) for a in item.get("aliases", [])},
-        tags={tag["key"]: tag.get("value", "") for tag in item.get("tags", [])},
-        created_at=float(item.get("creation_timestamp", 0)) / 1000,
-    )
-
-
-def _version(item: Mapping[str, Any]) -> ModelVersion:
-    return ModelVersion(
-        name=item["name"],
-        version=str(item["version"]),
-        run_id=item.get("run_id", ""),
-        description=item.get("description", ""),
-        tags={tag["key"]: tag.get("value", "") for tag in item.get("tags", [])},
-        created_at=float(item.get("creation_timestamp", 0)) / 1000,
-    )
-
-
-def _item(answer: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    item = answer.get(key)
-    if not isinstance(item, dict):
-        raise RegistryError("the model registry did not answer what was asked: is its address right?")
-    return item
-
-
 def _number(name: str, version: str) -> str:
     """Return a version as it is; the server answers 400 for one that is not a whole number."""
     if not (version.isascii() and version.isdecimal()):
@@ -222,7 +228,7 @@ def _number(name: str, version: str) -> str:
     return version
 
 
-def _no_version(name: str, version: str) -> RegistryNotFoundError:
-    return RegistryNotFoundError(
-        f"there is no version {version} of {name}; `slipway models show {name}` lists those there are"
-    )
+def _no_version(
+    name: str, version: str, kind: type[RegistryNotFoundError] = RegistryNotFoundError
+) -> RegistryNotFoundError:
+    return kind(f"there is no version {version} of {name}; `slipway models show {name}` lists those there are")
