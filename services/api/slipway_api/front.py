@@ -4,6 +4,7 @@ Around every request: its id, its limits of number and time, the headers that ke
 line, and the last catch of an error. Predictions go from here to their endpoint; everything else goes to FastAPI.
 """
 
+import functools
 import re
 import time
 import uuid
@@ -25,6 +26,7 @@ from slipway_api.metrics import Metrics
 from slipway_api.prediction_endpoint import PredictionPath, PredictionPaths
 from slipway_api.prediction_paths import PREDICTION_PATHS
 from slipway_api.problems import UNEXPECTED, error_response, problem_response
+from slipway_api.security import is_known
 from slipway_api.serving.version_metrics import FastHistogram
 from slipway_api.state import Services
 from slipway_core.logging import RequestContext, get_logger
@@ -74,7 +76,8 @@ class Front:
         settings = services.settings
         self.app = app
         self.services = services
-        self._dispatch = PredictionPaths(BodyLimit(app, settings.max_body_bytes), services, PREDICTION_PATHS)
+        limited = BodyLimit(app, settings.max_body_bytes, functools.partial(is_known, services))
+        self._dispatch = PredictionPaths(limited, services, PREDICTION_PATHS)
         self._inside: ASGIApp = self._handle
         if settings.cors_origins:  # around the errors that are answered here, too
             self._inside = CORSMiddleware(
