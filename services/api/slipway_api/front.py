@@ -22,6 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from slipway_api.body import BODY_IS_LATE, BodyLimit, header
 from slipway_api.deadlines import Deadline, Deadlines
 from slipway_api.errors import DeadlineError, NotReadyError, TooManyRequestsError
+from slipway_api.head_requests import HeadRequests
 from slipway_api.metrics import Metrics
 from slipway_api.prediction_endpoint import PredictionPath, PredictionPaths
 from slipway_api.prediction_paths import PREDICTION_PATHS
@@ -77,13 +78,13 @@ class Front:
         self.app = app
         self.services = services
         limited = BodyLimit(app, settings.max_body_bytes, functools.partial(is_known, services))
-        self._dispatch = PredictionPaths(limited, services, PREDICTION_PATHS)
+        self._dispatch = PredictionPaths(HeadRequests(limited), services, PREDICTION_PATHS)
         self._inside: ASGIApp = self._handle
         if settings.cors_origins:  # around the errors that are answered here, too
             self._inside = CORSMiddleware(
                 self._handle,
                 allow_origins=list(settings.cors_origins),
-                allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+                allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
                 allow_headers=["Authorization", "Content-Type", "Inference-Header-Content-Length", "X-Request-ID"],
                 expose_headers=["Inference-Header-Content-Length", "Retry-After", "X-Prediction-ID", "X-Request-ID"],
                 max_age=600,

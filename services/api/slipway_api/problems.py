@@ -201,7 +201,7 @@ def _allowed(request: Request) -> list[str]:
     """Return what a path takes: the router itself knows only the first of its routes that has the path."""
 
     def takes(method: str) -> bool:
-        asked = {**request.scope, "method": method}
+        asked = {**request.scope, "method": "GET" if method == "HEAD" else method}
         return any(route.matches(asked)[0] is Match.FULL for route in request.app.routes)
 
     return list(filter(takes, METHODS))
