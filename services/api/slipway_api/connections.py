@@ -59,7 +59,10 @@ class Connection(HttpToolsProtocol):
             # A listener on `::` reports IPv4 clients in this form. Proxies, limits and the audit log use plain IPv4.
             self.client = (self.client[0].removeprefix(MAPPED_PREFIX), self.client[1])
         if len(self.connections) > max_connections() and not self._evict_idle():
-            self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections are open; try again in a moment")
+            # Without delay: a flood of connections must not use up the descriptors.
+            self._is_ending = True
+            self._respond(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections are open; try again in a moment")
+            transport.close()
             return
         self._idle[self] = None
         self._await_head()
@@ -115,7 +118,7 @@ class Connection(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """Wait for the next request, or start one that was pipelined."""
-        if not self.pipeline:
+        if not self.pipeline and self.parser is not None:  # which is None once the connection is lost
             self._idle[self] = None
         super().on_response_complete()
 
@@ -194,9 +197,7 @@ class Connection(HttpToolsProtocol):
         elif cycle is not None and cycle.more_body:
             self._linger()  # the rejected request has its response
             return
-        content = reason.encode()
-        head = b"content-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
-        self.transport.write(STATUS_LINE[status] + head % len(content) + content)
+        self._respond(status, reason)
         self._linger()
 
     def _end_after_responses(self) -> None:
@@ -205,10 +206,16 @@ class Connection(HttpToolsProtocol):
         self.flow.read_paused = False  # nothing resumes it
         self.cycle.keep_alive = False
 
+    def _respond(self, status: int, reason: str) -> None:
+        content = reason.encode()
+        head = b"content-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
+        self.transport.write(STATUS_LINE[status] + head % len(content) + content)
+
     def _linger(self) -> None:
         """Close the connection in a moment: closed at once, with unread bytes, it would lose the response."""
         if self.transport.can_write_eof():
             self.transport.write_eof()
+        self._idle[self] = None
         self._linger_timer = self.loop.call_later(LINGER_SECONDS, self.transport.abort)
 
     def _discard(self, data: bytes) -> None:

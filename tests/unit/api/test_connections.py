@@ -185,6 +185,19 @@ def test_longest_idle_connection_makes_room_for_a_new_one(server: Address, monke
         assert read_to_end(idle[1]) == b""
 
 
+def test_rejected_connections_make_room_for_new_ones(server: Address, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "max_connections", lambda: 4)
+    monkeypatch.setattr(connections, "LINGER_SECONDS", 60)
+    with ExitStack() as stack:
+        for _ in range(10):
+            rejected = stack.enter_context(socket.create_connection(server, timeout=5))
+            rejected.sendall(b"no HTTP\r\n\r\n")
+            assert rejected.recv(1_000).startswith(b"HTTP/1.1 400 ")
+            accepted = stack.enter_context(socket.create_connection(server, timeout=5))
+            accepted.sendall(GET)
+            assert accepted.recv(1_000).startswith(b"HTTP/1.1 200 ")
+
+
 def test_connection_is_refused_while_all_others_are_busy(server: Address, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "max_connections", lambda: 2)
     with ExitStack() as stack:
