@@ -1,7 +1,6 @@
 """Bodies and their limit: over it, a body is refused unread by its declared length, else as soon as it is seen."""
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -9,15 +8,13 @@ from typing import Final
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from slipway_api.arrivals import Arrival, Arrivals
 from slipway_api.content import check_encoding
 from slipway_api.errors import NotReadyError, TooLargeError
 from slipway_api.settings import MAX_LARGE_BYTES
 
 # Forms and accounts are small, and some of them are read of callers whom nobody knows yet.
 SMALL_BODY_BYTES: Final = 64 * 1024
-# Bodies that take their time. Who may not be known sends them, and they must not fill the places of the predictions.
-MAX_ARRIVING: Final = 64
-MAX_ARRIVING_FROM_ONE_ADDRESS: Final = 16
 LARGE_BODY_BYTES: Final = 64 * 1024
 # In the state of a request's scope: its time was over while its body was awaited.
 BODY_IS_LATE: Final = "body_is_late"
@@ -26,10 +23,17 @@ BODY_IS_LATE: Final = "body_is_late"
 class BodyLimit:
     """Holds the limits for everything behind it, which takes small bodies only: it answers all but predictions."""
 
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, max_bytes: int, is_known: Callable[[Scope], bool] = lambda _scope: False) -> None:
+        """Wrap an app.
+
+        Args:
+            app: what is behind the limits.
+            max_bytes: the setting for predictions; other bodies take less.
+            is_known: returns whether a request comes from a known caller, whose body may wait at a place of its own.
+        """
         self._app = app
         self._max_bytes = min(max_bytes, SMALL_BODY_BYTES)
-        self._arriving: Counter[str] = Counter()
+        self._arrivals = Arrivals(is_known)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request (ASGI)."""
@@ -37,38 +41,26 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         declared = header(scope, b"content-length")
-        address = scope["client"][0] if scope.get("client") else ""
+        arrival: Arrival | None = None
         received = 0
 
         async def receive_limited() -> Message:
-            nonlocal received
+            nonlocal arrival, received
             # Not before the router has found who takes the body: the metrics are labelled by that.
             check_declared_length(declared, self._max_bytes)
             check_encoding(header(scope, b"content-encoding"))
-            with self._arriving_from(address):
-                try:
-                    part = await receive()
-                except asyncio.CancelledError:
-                    scope["state"][BODY_IS_LATE] = True
-                    raise
+            arrival = arrival or Arrival(scope)
+            try:
+                part = await self._arrivals.next_part(arrival, scope, receive)
+            except asyncio.CancelledError:
+                scope["state"][BODY_IS_LATE] = True
+                raise
             received += len(part.get("body", b""))
             if received > self._max_bytes:
                 raise _too_large(self._max_bytes)
             return part
 
         await self._app(scope, receive_limited, send)
-
-    @contextmanager
-    def _arriving_from(self, address: str) -> Iterator[None]:
-        """Count what is awaited of an address: one must not keep all others out."""
-        if self._arriving.total() >= MAX_ARRIVING or self._arriving[address] >= MAX_ARRIVING_FROM_ONE_ADDRESS:
-            raise NotReadyError("too many requests are slow to arrive; try again in a moment", 1)
-        self._arriving[address] += 1
-        try:
-            yield
-        finally:
-            self._arriving[address] -= 1
-            self._arriving += Counter()  # which forgets those that nothing is awaited of
 
 
 class LargeBodies:

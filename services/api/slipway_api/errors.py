@@ -11,6 +11,7 @@ SlipwayError
 ├── UnsupportedMediaTypeError a content type that is not understood
 ├── TooManyRequestsError      try again later
 ├── NotReadyError             a model or the accounts are not there yet, or no longer
+│   ├── SlowBodyError         a body arrived so slowly that it made room for others
 │   └── UnusableAnswerError   the model gives what it cannot mean
 └── DeadlineError             the answer takes too long
 """
@@ -90,6 +91,13 @@ class NotReadyError(SlipwayError):
     def __init__(self, message: str, retry_after_seconds: int = 2) -> None:
         self.retry_after_seconds = retry_after_seconds
         super().__init__(message)
+
+
+class SlowBodyError(NotReadyError):
+    """The body arrived so slowly that it made room for others; the connection is closed."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, retry_after_seconds=1)
 
 
 class DeadlineError(SlipwayError):

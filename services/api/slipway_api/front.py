@@ -4,6 +4,7 @@ Around every request: its id, its limits of number and time, the headers that ke
 line, and the last catch of an error. Predictions go from here to their endpoint; everything else goes to FastAPI.
 """
 
+import functools
 import re
 import time
 import uuid
@@ -21,10 +22,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from slipway_api.body import BODY_IS_LATE, BodyLimit, header
 from slipway_api.deadlines import Deadline, Deadlines
 from slipway_api.errors import DeadlineError, NotReadyError, TooManyRequestsError
+from slipway_api.head_requests import HeadRequests
 from slipway_api.metrics import Metrics
 from slipway_api.prediction_endpoint import PredictionPath, PredictionPaths
 from slipway_api.prediction_paths import PREDICTION_PATHS
 from slipway_api.problems import UNEXPECTED, error_response, problem_response
+from slipway_api.security import is_known
 from slipway_api.serving.version_metrics import FastHistogram
 from slipway_api.state import Services
 from slipway_core.logging import RequestContext, get_logger
@@ -74,13 +77,14 @@ class Front:
         settings = services.settings
         self.app = app
         self.services = services
-        self._dispatch = PredictionPaths(BodyLimit(app, settings.max_body_bytes), services, PREDICTION_PATHS)
+        limited = BodyLimit(app, settings.max_body_bytes, functools.partial(is_known, services))
+        self._dispatch = PredictionPaths(HeadRequests(limited), services, PREDICTION_PATHS)
         self._inside: ASGIApp = self._handle
         if settings.cors_origins:  # around the errors that are answered here, too
             self._inside = CORSMiddleware(
                 self._handle,
                 allow_origins=list(settings.cors_origins),
-                allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+                allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
                 allow_headers=["Authorization", "Content-Type", "Inference-Header-Content-Length", "X-Request-ID"],
                 expose_headers=["Inference-Header-Content-Length", "Retry-After", "X-Prediction-ID", "X-Request-ID"],
                 max_age=600,

@@ -64,6 +64,7 @@ async def authenticate(services: Services, name: str, password: str, address: st
     if renewed is not None:
         await asyncio.to_thread(lambda: accounts.store.renew_hash(account, password_hash, renewed))
     accounts.note(account)
+    services.known_networks.add(address)
     metrics.logins.labels("ok").inc()
     return account
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from slipway_api.account_snapshot import SignedSnapshotFile
 from slipway_api.accounts import Accounts, AccountStore
 from slipway_api.app import create_app
+from slipway_api.descriptors import raise_descriptor_limit
 from slipway_api.front import Front
 from slipway_api.live_metrics import LiveMetrics
 from slipway_api.login_throttle import Limits, LoginThrottle
@@ -143,6 +144,7 @@ def serve(settings: ApiSettings, tokenless: frozenset[str] = frozenset()) -> Non
     Raises:
         ConfigurationError: the address cannot be listened on.
     """
+    raise_descriptor_limit()
     shipper = ShipperProcess(settings.journal_dir)
     # uvicorn raises the signal that ended it once more, and the default would end us before the shipper is.
     signal.signal(signal.SIGTERM, _end)

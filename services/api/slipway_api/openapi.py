@@ -1,13 +1,15 @@
 """What OpenAPI says beyond what FastAPI finds by itself: the errors a route answers, and the problem schema."""
 
+import functools
 from collections.abc import Collection, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
+from starlette.responses import JSONResponse, Response
 
 from slipway_api.problems import OPEN_INFERENCE_PREFIX, PROBLEM_JSON, OpenInferenceError, ProblemDetails
 
@@ -127,3 +129,18 @@ def install(
         return app.openapi_schema
 
     app.openapi = schema  # type: ignore[method-assign]  # the way that FastAPI documents
+    _encode_once(app)
+
+
+def _encode_once(app: FastAPI) -> None:
+    """Replace the route of the document: FastAPI's encodes it for every request, for longer than many predictions."""
+
+    @functools.cache
+    def encoded() -> bytes:
+        return JSONResponse(app.openapi()).body
+
+    async def document(_request: Request) -> Response:
+        return Response(encoded(), media_type=JSONResponse.media_type)
+
+    app.router.routes[:] = [route for route in app.routes if getattr(route, "path", None) != app.openapi_url]
+    app.add_route(app.openapi_url or "/openapi.json", document, include_in_schema=False)

@@ -24,6 +24,7 @@ from slipway_api.errors import (
     NotReadyError,
     NotYetThereError,
     PermissionDeniedError,
+    SlowBodyError,
     TooLargeError,
     TooManyRequestsError,
     UnsupportedMediaTypeError,
@@ -51,6 +52,7 @@ STATUS: Mapping[type[SlipwayError], HTTPStatus] = {
     InvalidInputError: HTTPStatus.UNPROCESSABLE_ENTITY,
     TooManyRequestsError: HTTPStatus.TOO_MANY_REQUESTS,
     NotReadyError: HTTPStatus.SERVICE_UNAVAILABLE,
+    SlowBodyError: HTTPStatus.SERVICE_UNAVAILABLE,
     DeadlineError: HTTPStatus.GATEWAY_TIMEOUT,
     UnusableAnswerError: HTTPStatus.SERVICE_UNAVAILABLE,
 }
@@ -155,6 +157,8 @@ def error_response(scope: Mapping[str, Any], error: SlipwayError) -> Response:
         headers["WWW-Authenticate"] = "Bearer"
     if isinstance(error, TooManyRequestsError | NotReadyError | NotYetThereError):
         headers["Retry-After"] = str(error.retry_after_seconds)
+    if isinstance(error, SlowBodyError):
+        headers["Connection"] = "close"
     problems = error.problems if isinstance(error, FeaturesError | InvalidInputError) else ()
     detail = str(error) if len(problems) <= 1 else f"{len(problems)} things are wrong: {error}"
     return problem_response(scope, status, detail, problems=problems, headers=headers)
@@ -197,7 +201,7 @@ def _allowed(request: Request) -> list[str]:
     """Return what a path takes: the router itself knows only the first of its routes that has the path."""
 
     def takes(method: str) -> bool:
-        asked = {**request.scope, "method": method}
+        asked = {**request.scope, "method": "GET" if method == "HEAD" else method}
         return any(route.matches(asked)[0] is Match.FULL for route in request.app.routes)
 
     return list(filter(takes, METHODS))

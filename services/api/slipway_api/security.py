@@ -5,10 +5,13 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 from fastapi.security import OAuth2PasswordBearer
+from starlette.types import Scope
 
 from slipway_api.account import Caller, Role, require_admin
+from slipway_api.body import header
 from slipway_api.errors import AuthenticationError, PermissionDeniedError
 from slipway_api.state import Services, services_of
+from slipway_core.errors import SlipwayError
 
 # Only for OpenAPI, so that /docs can log in: the errors are ours.
 bearer = OAuth2PasswordBearer(tokenUrl="token", auto_error=False, description="A token from POST /token.")
@@ -32,6 +35,24 @@ async def identify(services: Services, authorization: bytes) -> Caller:
     if accounts.is_behind(claims.user_id, claims.version, claims.issued):
         await asyncio.to_thread(accounts.catch_up)
     return accounts.caller(claims.user_id, claims.version)
+
+
+def is_known(services: Services, scope: Scope) -> bool:
+    """Return whether a request has a valid token, or comes from a network of a recent login. Never asks the database.
+
+    Args:
+        services: what tokens and accounts are checked with.
+        scope: the request's ASGI scope.
+    """
+    client = scope.get("client")
+    if client and client[0] in services.known_networks:
+        return True
+    try:
+        claims = services.tokens.verify(header(scope, b"authorization").partition(b" ")[2].strip())
+        services.accounts.caller(claims.user_id, claims.version)
+    except SlipwayError:
+        return False
+    return True
 
 
 def may_predict(caller: Caller) -> None:

@@ -4,7 +4,6 @@ Several workers share their metrics by files (Prometheus' multiprocess mode) and
 the database every two seconds.
 """
 
-import asyncio
 import os
 import shutil
 import socket
@@ -15,20 +14,17 @@ from contextlib import contextmanager
 import uvicorn
 from prometheus_client.multiprocess import mark_process_dead
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.supervisors import Multiprocess
 
+from slipway_api.connections import Connection
+from slipway_api.descriptors import backlog
 from slipway_api.settings import ApiSettings
 from slipway_core.errors import ConfigurationError
 
 SHUTDOWN_SECONDS = 10
-# How long a connection may take for a request's head. Else those that say nothing would in time be all there can be.
-HEAD_SECONDS = 10.0
 # How long a worker may say nothing before it is taken for hung and killed, with the predictions that it has not written
 # yet. A busy machine stands still for some seconds now and then.
 HUNG_SECONDS = 15
-# RFC 4291, section 2.5.5.2.
-MAPPED_PREFIX = "::ffff:"
 METRICS_FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 
@@ -52,49 +48,6 @@ def run(
         with _metrics_folder():
             app = f"{make_worker.__module__}:{make_worker.__name__}"
             _Workers(_config(settings, app), [listener]).run()
-
-
-class HeadDeadline(HttpToolsProtocol):
-    """uvicorn's HTTP, which closes a connection that takes too long to say what it asks for.
-
-    uvicorn itself ends connections that are idle after an answer, and no others.
-    """
-
-    head_seconds = HEAD_SECONDS
-    _head_timer: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
-        """Begin to wait for the first head."""
-        super().connection_made(transport)
-        if self.client is not None and self.client[0].startswith(MAPPED_PREFIX):
-            # On `::` clients of IPv4 are called so. Trusted proxies, limits and the audit log know them by their own.
-            self.client = (self.client[0].removeprefix(MAPPED_PREFIX), self.client[1])
-        self._await_head()
-
-    def data_received(self, data: bytes) -> None:
-        """Take what came; begin to wait for the rest of a head, if one has begun."""
-        super().data_received(data)
-        is_idle = self.cycle is None or self.cycle.response_complete
-        if is_idle and self._head_timer is None and self.timeout_keep_alive_task is None:
-            self._await_head()
-
-    def on_headers_complete(self) -> None:
-        """End the wait: the head is there."""
-        self._stop_waiting()
-        super().on_headers_complete()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """End the wait: nothing more will come."""
-        self._stop_waiting()
-        super().connection_lost(exc)
-
-    def _await_head(self) -> None:
-        self._head_timer = self.loop.call_later(self.head_seconds, self.timeout_keep_alive_handler)
-
-    def _stop_waiting(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
 
 
 class _Workers(Multiprocess):
@@ -122,7 +75,9 @@ def _config(settings: ApiSettings, app: ASGIApp | str) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         factory=isinstance(app, str),
-        http=HeadDeadline,
+        http=Connection,
+        ws="none",
+        backlog=backlog(),
         workers=settings.workers,
         log_config=None,
         access_log=False,

@@ -100,7 +100,9 @@ class Shipper:
     def _forget(self, path: Path) -> None:
         try:
             if self._clock() - path.stat().st_mtime > FORGOTTEN_SECONDS:
-                path.unlink()
+                with path.open("rb") as file:
+                    if _is_unlocked(file.fileno()):  # otherwise its writer keeps it for its next segment
+                        path.unlink()
         except FileNotFoundError:  # it has its name now
             return
 

@@ -1,10 +1,11 @@
 """What the routes work with, built once in `main.py` and handed to each request."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fastapi import Request
 
 from slipway_api.accounts import Accounts
+from slipway_api.arrivals import KnownNetworks
 from slipway_api.live_metrics import LiveMetrics
 from slipway_api.login_throttle import LoginThrottle
 from slipway_api.metrics import Metrics
@@ -41,6 +42,7 @@ class Services:
     predictions: Predictions
     live_metrics: LiveMetrics
     tokenless: frozenset[str] = frozenset()
+    known_networks: KnownNetworks = field(default_factory=KnownNetworks)
 
 
 # `async`, though nothing is awaited: FastAPI would run a plain function in a thread, at every request.

@@ -90,8 +90,8 @@ def test_a_slash_too_many_leads_nowhere(api: RunningApi, path: str) -> None:
 @pytest.mark.parametrize(
     ("path", "allowed"),
     [
-        ("/users", "GET, POST"),
-        ("/users/me", "DELETE, GET, PATCH"),
+        ("/users", "GET, HEAD, POST"),
+        ("/users/me", "DELETE, GET, HEAD, PATCH"),
         ("/users/alice", "DELETE, PATCH"),
         ("/predict", "POST"),
     ],

@@ -300,3 +300,11 @@ def test_the_documentation_page_needs_no_network(api: RunningApi) -> None:
     assert parts
     for part in parts:
         assert api.get(part).status_code == 200
+
+
+def test_document_is_encoded_once(api: RunningApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = api.get("/openapi.json")
+    monkeypatch.setattr(api.app, "openapi", lambda: pytest.fail("the document is encoded again"))
+
+    assert first.json()["info"]["title"] == "Slipway"
+    assert api.get("/openapi.json").content == first.content

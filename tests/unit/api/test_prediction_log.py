@@ -19,6 +19,7 @@ from slipway_api.serving.served_model import ServedModel
 from slipway_core.graph import Outputs
 from support.bundles import CLASSES, FEATURES
 from support.clock import Clock
+from support.descriptors import no_descriptors
 from support.journal import AT_NS, USER, Journal
 from support.serving import Serving
 from support.waiting import wait_for
@@ -296,3 +297,60 @@ def test_a_segment_is_followed_by_another_when_it_is_old(tmp_path: Path) -> None
     writer.close()
 
     assert len(list(tmp_path.glob("*.journal"))) == 2
+
+
+def payloads_in(folder: Path) -> list[bytes]:
+    """Return what was written, sorted and without the descriptions."""
+    contents = [path.read_bytes() for path in folder.glob("*.journal")]
+    found = [scan(marker_of(content) or b"", content[HEAD_BYTES:]).payloads for content in contents]
+    return sorted(payload for payloads in found for payload in payloads if payload != b"described")
+
+
+@pytest.mark.parametrize("kind", ["large", "old", "idle"])
+def test_every_record_is_written_without_free_descriptors(tmp_path: Path, kind: str) -> None:
+    clock = Clock()
+    writer = SegmentWriter(tmp_path, 2**30, clock, segment_bytes=1 if kind == "large" else 2**20)
+    write(writer, b"0")
+
+    with no_descriptors():
+        for number in range(1, 6):
+            clock.now += 0 if kind == "large" else segments.SEGMENT_SECONDS
+            if kind == "idle":
+                writer.end_segment()
+                assert writer.expires_in() > 0  # the log's thread waits for it
+            write(writer, b"%d" % number)
+    clock.now += segments.SEGMENT_SECONDS
+    write(writer, b"6")
+    writer.close()
+
+    assert payloads_in(tmp_path) == [b"%d" % number for number in range(7)]
+    assert len(list(tmp_path.glob("*.journal"))) >= 3
+    assert list(tmp_path.glob("*.new")) == []
+
+
+def test_log_drops_nothing_without_free_descriptors(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(segments, "SEGMENT_SECONDS", 0.01)
+    journal.add()
+    journal.log.flush()
+
+    with no_descriptors():
+        for _ in range(20):
+            journal.add()
+            journal.log.flush()
+    journal.log.close()
+
+    assert (len(journal.records()), journal.dropped()) == (21, 0)
+
+
+def test_journal_goes_on_in_a_folder_that_was_emptied(tmp_path: Path) -> None:
+    clock = Clock()
+    writer = SegmentWriter(tmp_path, 2**30, clock)
+    write(writer, b"0")
+    for path in tmp_path.iterdir():
+        path.unlink()
+
+    clock.now += segments.SEGMENT_SECONDS
+    write(writer, b"1")
+    writer.close()
+
+    assert payloads_in(tmp_path) == [b"1"]

@@ -1,18 +1,15 @@
 """Connections: those that are slow to say what they ask for, and where they come from."""
 
 import socket
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import httpx
 import pytest
-import uvicorn
 from starlette.responses import PlainTextResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
-from slipway_api.server import HeadDeadline, listening
-from support.waiting import wait_for
+from slipway_api.connections import Connection
+from support.http_servers import serving
 
 HERE = PlainTextResponse("here")
 REQUEST = b"GET / HTTP/1.1\r\nHost: slipway\r\n\r\n"
@@ -21,24 +18,9 @@ REQUEST = b"GET / HTTP/1.1\r\nHost: slipway\r\n\r\n"
 @pytest.fixture
 def connection(monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
     """A connection to a server that has little patience."""
-    monkeypatch.setattr(HeadDeadline, "head_seconds", 0.1)
-    with serving() as address, socket.create_connection(address, timeout=10) as connection:
+    monkeypatch.setattr(Connection, "head_seconds", 0.1)
+    with serving(HERE) as address, socket.create_connection(address, timeout=10) as connection:
         yield connection
-
-
-@contextmanager
-def serving(app: ASGIApp = HERE, host: str = "127.0.0.1") -> Iterator[tuple[str, int]]:
-    with listening(host, 0) as listener:
-        config = uvicorn.Config(app, http=HeadDeadline, lifespan="off", log_config=None)
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        try:
-            wait_for(lambda: server.started, what="the server")
-            yield "127.0.0.1", listener.getsockname()[1]
-        finally:
-            server.should_exit = True
-            thread.join(10)
 
 
 @pytest.mark.parametrize("begun", [b"", REQUEST[:20], b"\r\n"], ids=["nothing", "half a head", "an empty line"])

@@ -337,6 +337,19 @@ def test_a_name_that_was_never_given_is_forgotten_after_a_while(journal: Journal
     assert not left.exists()
 
 
+def test_next_segment_of_a_living_writer_is_kept(journal: Journal, engine: Engine) -> None:
+    clock = Clock(time.time() + FORGOTTEN_SECONDS + 1)
+    shipper = shipper_of(journal.folder, engine, clock=clock)
+    journal.add()
+    journal.log.flush()
+
+    shipper.ship_once()
+    assert len(list(journal.folder.glob("*.new"))) == 1
+    journal.log.close()
+
+    assert list(journal.folder.glob("*.new")) == []
+
+
 def test_what_arrives_of_an_erased_user_is_not_kept(journal: Journal, shipper: Shipper, engine: Engine) -> None:
     other = uuid.uuid4()
     journal.add()

@@ -4,9 +4,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 
+from slipway_api.content import media_type
 from slipway_api.errors import AuthenticationError, InvalidInputError, UnsupportedMediaTypeError
 from slipway_api.logins import authenticate
 from slipway_api.openapi import errors
@@ -16,7 +18,9 @@ from slipway_api.security import State
 from slipway_core.errors import Problem
 from slipway_core.logging import get_logger
 
-FORM_TYPES = frozenset({"application/x-www-form-urlencoded", "multipart/form-data"})
+URL_ENCODED, MULTIPART = "application/x-www-form-urlencoded", "multipart/form-data"
+# The names of UTF-8 and of the part of it that clients declare when they send ASCII only.
+CHARSETS = frozenset({b"utf-8", b"utf8", b"us-ascii", b"ascii"})
 
 router = APIRouter(tags=["accounts"])
 log = get_logger("slipway.accounts")
@@ -29,11 +33,13 @@ class _Credentials(BaseModel):
 
 async def _credentials(request: Request) -> _Credentials:
     """Read the OAuth2 password form (RFC 6749, section 4.3.2)."""
-    content_type = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    if content_type not in FORM_TYPES:
+    content_type = request.headers.get("Content-Type", "")
+    if media_type(content_type) not in {URL_ENCODED, MULTIPART}:
         raise UnsupportedMediaTypeError(
             "send username and password as a form: `Content-Type: application/x-www-form-urlencoded`"
         )
+    if media_type(content_type) == MULTIPART:  # the other form is always UTF-8
+        _check_charset(content_type)
     try:
         form = await request.form(max_files=0)
     except HTTPException as error:  # a multipart body that is none
@@ -49,6 +55,17 @@ async def _credentials(request: Request) -> _Credentials:
     if problems:
         raise InvalidInputError(problems)
     return _Credentials(username=str(values["username"]), password=str(values["password"]))
+
+
+def _check_charset(content_type: str) -> None:
+    """Raise UnsupportedMediaTypeError for a multipart form that is not UTF-8: Starlette would use any codec of Python.
+
+    Args:
+        content_type: the header, which is parsed here as Starlette parses it.
+    """
+    charset = parse_options_header(content_type)[1].get(b"charset", b"utf-8")
+    if charset.strip().lower().replace(b"_", b"-") not in CHARSETS:
+        raise UnsupportedMediaTypeError("the form declares a charset that is not supported; send it in UTF-8")
 
 
 _FORM = {

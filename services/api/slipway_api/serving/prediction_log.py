@@ -169,7 +169,7 @@ class PredictionLog:
             try:
                 batch = self._queue.get(timeout=None if expires_in == float("inf") else max(expires_in, 0.0))
             except queue.Empty:
-                self._writer.close()
+                self._writer.end_segment()
                 continue
             if batch is None:
                 self._writer.close()

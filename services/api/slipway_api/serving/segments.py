@@ -4,19 +4,25 @@ A writer holds a lock (`flock`) on its segment for as long as it may still write
 the process ends in whatever way, so a reader that gets the lock knows that nothing more will come.
 """
 
+import contextlib
+import errno
 import fcntl
 import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-from slipway_api.serving.journal import NEW_SUFFIX, SUFFIX, frame, marker_of, new_head
+from slipway_api.serving.journal import HEAD_BYTES, NEW_SUFFIX, SUFFIX, frame, marker_of, new_head
 from slipway_core.ids import uuid7
 
 SEGMENT_BYTES = 4 * 1024 * 1024
 SEGMENT_SECONDS = 5.0
 # How long a sum over the folder holds; what is written meanwhile is added to it.
 MEASURE_SECONDS = 1.0
+# How long a segment goes on that cannot be replaced for want of a file descriptor.
+EXTENDED_SECONDS = 1.0
+OUT_OF_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE})
 
 
 class JournalFullError(OSError):
@@ -40,8 +46,20 @@ def folder_bytes(folder: Path) -> int:
     return total
 
 
+class _Prepared(NamedTuple):
+    """A segment that has its head, and no name yet."""
+
+    file: int
+    path: Path
+    marker: bytes
+
+
 class SegmentWriter:
-    """Appends payloads to the segments of one process. For one thread."""
+    """Appends payloads to the segments of one process. For one thread.
+
+    Once it has a file descriptor, it keeps one: it opens the next segment before it closes this one, so that it can
+    write when the process has used up all descriptors.
+    """
 
     def __init__(
         self,
@@ -56,6 +74,7 @@ class SegmentWriter:
         self._segment_bytes = segment_bytes
         self._clock = clock
         self._file: int | None = None
+        self._next: _Prepared | None = None
         self._marker = b""
         self._size = 0
         self._opened_at = 0.0
@@ -73,11 +92,11 @@ class SegmentWriter:
         Raises:
             OSError: the disk is full, the folder cannot be written, or the journal is at its limit.
         """
-        if self._file is not None and (self._size >= self._segment_bytes or self.expires_in() <= 0):
-            self.close()
+        if self._size >= self._segment_bytes or self.expires_in() <= 0:
+            self.end_segment()
         self._check_space(sum(len(payload) for _, _, payload in batches))
         if self._file is None:
-            self._open()
+            self._begin_segment()
         told: set[object] = set()
         parts = []
         for key, describe, payload in batches:
@@ -87,43 +106,88 @@ class SegmentWriter:
             parts.append(frame(self._marker, payload))
         self._append(b"".join(parts))
         self._told |= told
+        if self._next is None:
+            with contextlib.suppress(OSError):  # the next rotation tries again
+                self._next = self._prepare()
 
     def expires_in(self) -> float:
         """Return in how many seconds the open segment is old enough to be closed; infinite if there is none."""
         return float("inf") if self._file is None else self._opened_at + SEGMENT_SECONDS - self._clock()
 
+    def end_segment(self) -> None:
+        """End the open segment, if there is one. Keep it for a second if no descriptor is free for the next one."""
+        if self._file is not None and self._next is None:
+            try:
+                self._next = self._prepare()
+            except OSError as error:
+                if error.errno in OUT_OF_DESCRIPTORS:
+                    self._opened_at = self._clock() - SEGMENT_SECONDS + EXTENDED_SECONDS
+                    return
+        self._close_segment()
+
     def close(self) -> None:
-        """End the open segment, if there is one: nothing more will be written to it."""
+        """End the open segment and give back all descriptors."""
+        self._close_segment()
+        if self._next is not None:
+            self._next.path.unlink(missing_ok=True)
+            os.close(self._next.file)
+            self._next = None
+
+    def _close_segment(self) -> None:
         if self._file is not None:
             os.close(self._file)
-            self._file = None
+            self._file, self._size = None, 0
 
     def _check_space(self, more: int) -> None:
         now = self._clock()
         if self._measured_at is None or now - self._measured_at > MEASURE_SECONDS:
-            self._used_bytes, self._measured_at = folder_bytes(self._folder), now
+            try:
+                self._used_bytes = folder_bytes(self._folder)
+            except OSError as error:
+                if error.errno not in OUT_OF_DESCRIPTORS:
+                    raise
+            self._measured_at = now
         if self._used_bytes + more > self._max_bytes:
             raise JournalFullError("the journal is at its limit")
 
-    def _open(self) -> None:
+    def _begin_segment(self) -> None:
+        prepared, self._next = self._next or self._prepare(), None
+        try:
+            prepared = self._named(prepared)
+        except FileNotFoundError:  # somebody has emptied the folder
+            prepared = self._named(self._prepare())
+        self._file, self._marker, self._size = prepared.file, prepared.marker, HEAD_BYTES
+        self._told = set()
+        self._opened_at = self._clock()
+
+    def _named(self, prepared: "_Prepared") -> "_Prepared":
+        """Give a prepared segment its name; close it if that fails."""
+        try:
+            prepared.path.rename(self._folder / f"{uuid7()}{SUFFIX}")
+        except OSError:
+            os.close(prepared.file)
+            prepared.path.unlink(missing_ok=True)
+            raise
+        return prepared
+
+    def _prepare(self) -> "_Prepared":
+        """Open the file of a new segment.
+
+        It gets its name later, with its lock held: a reader that finds it unlocked would take it for finished.
+        """
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        name = str(uuid7())
-        # It gets its name with its lock held: a reader that finds it unlocked would take it for finished.
-        new = self._folder / (name + NEW_SUFFIX)
+        new = self._folder / f"{uuid7()}{NEW_SUFFIX}"
         file = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             head = new_head()
             if os.write(file, head) != len(head):
                 raise JournalFullError("the disk is full")
-            new.rename(self._folder / (name + SUFFIX))
         except OSError:
             os.close(file)
             new.unlink(missing_ok=True)
             raise
-        self._file, self._size, self._told = file, len(head), set()
-        self._marker = marker_of(head) or b""
-        self._opened_at = self._clock()
+        return _Prepared(file, new, marker_of(head) or b"")
 
     def _append(self, content: bytes) -> None:
         if self._file is None:
@@ -137,7 +201,7 @@ class SegmentWriter:
         except OSError:
             # What was written of it is half a frame; a reader would wait for its end.
             os.ftruncate(self._file, self._size)
-            self.close()
+            self._close_segment()
             raise
         self._size += len(content)
         self._used_bytes += len(content)
