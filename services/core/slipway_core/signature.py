@@ -80,13 +80,13 @@ class Signature:
 
     def _outside_categories(self, matrix: FloatMatrix) -> Iterator[tuple[int, int]]:
         """Yield the row and the column of each value outside its feature's categories."""
+        if len(matrix) == 1:  # numpy would take longer to begin
+            [values] = matrix.tolist()
+            yield from ((0, index) for index, allowed in self._categories.items() if values[index] not in allowed)
+            return
         for index, allowed in self._categories.items():
-            if len(matrix) == 1:  # numpy would take longer to begin
-                if matrix[0, index].item() not in allowed:
-                    yield 0, index
-            else:
-                known = np.isin(matrix[:, index], np.array(list(allowed), dtype=np.float32))
-                yield from ((row, index) for row in np.flatnonzero(~known).tolist())
+            known = np.isin(matrix[:, index], np.array(list(allowed), dtype=np.float32))
+            yield from ((row, index) for row in np.flatnonzero(~known).tolist())
 
     def _explain_category(self, index: int, value: float) -> str:
         allowed = [_shortest(code) for code in sorted(self._categories[index])]

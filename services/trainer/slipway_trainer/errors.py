@@ -17,6 +17,7 @@ from slipway_core.errors import SlipwayError
 # A library's message may hold a whole matrix.
 MAX_REASON = 200
 _CLASS = re.compile(r"<class '(?:[^']*\.)?([^'.]+)'>")
+# Within quotes, a folder's name may hold spaces.
 _FOLDERS = re.compile(
     r"""(?<=['"])(?:[A-Za-z]:)?[\\/][^'"]*[\\/]|(?<![\w/:])(?:[A-Za-z]:)?[\\/](?:[^\s'"\\/:]+[\\/])+"""
 )

@@ -53,8 +53,8 @@ def export(estimator: Any, n_features: int, options: Mapping[str, Any]) -> bytes
         )
     except Exception as error:  # skl2onnx raises whatever its converters meet
         raise TrainingError(
-            f"{type(estimator).__name__} cannot be exported to ONNX: {reason_of(error)}; change that part, or replace it "
-            "by an estimator that skl2onnx supports"
+            f"{type(estimator).__name__} cannot be exported to ONNX: {reason_of(error)}; change that part, or replace "
+            "it by an estimator that skl2onnx supports"
         ) from error
     graph.producer_name = "slipway"
     content: bytes = graph.SerializeToString()

@@ -86,7 +86,7 @@ def test_an_estimator_whose_graph_answers_otherwise_is_refused() -> None:
     undecided.predict_proba = lambda rows: np.full((len(rows), 3), 1 / 3)
 
     with pytest.raises(
-        ParityError, match="^random-forest cannot be served: the exported graph .* on rows of the data; choose another"
+        ParityError, match=r"^random-forest cannot be served: the exported graph .* on rows of the data; choose another"
     ):
         evaluate(IRIS, replace(fitted, estimator=undecided), trained_iris().split)
 

@@ -69,7 +69,7 @@ def test_an_estimator_that_cannot_be_converted_is_told_by_its_name() -> None:
 
     with pytest.raises(
         TrainingError,
-        match="Unknown cannot be exported to ONNX: Unable to find .* 'Unknown'; ",
+        match=r"Unknown cannot be exported to ONNX: Unable to find .* 'Unknown'; ",
     ):
         export(Unknown(), 4, {})
 
