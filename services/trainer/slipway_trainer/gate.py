@@ -84,6 +84,8 @@ def _floors(challenger: Challenger, floors: Mapping[str, float]) -> Iterator[Gat
         passed = value >= floor  # NaN passes no floor
         shown, least = told_apart(value, floor)
         reason = f"{name} {shown} {'meets' if passed else 'is below'} the floor {least}"
+        if not passed:
+            reason += f"; --set floors.{name}=VALUE changes the floor"
         yield GateCheck(name=f"floor of {name}", value=value, required=floor, passed=passed, reason=reason)
 
 
@@ -110,6 +112,8 @@ def _against(challenger: Challenger, champion: Champion | None, metric: str, max
         f"{metric} {shown} {comparison} the champion's {best} (version {champion.version}) on the same rows"
         f"{allowed}{caveat}"
     )
+    if not passed:
+        reason += "; --set max_regression=VALUE allows more"
     return GateCheck(name=name, value=value, required=required, passed=passed, reason=reason)
 
 
@@ -118,7 +122,8 @@ def _rows(challenger: Challenger, version: str, rows: int, share: float) -> Gate
     passed = challenger.rows >= required
     reason = f"{challenger.rows} rows of data, and version {version} had {rows}"
     if not passed:
-        reason += f": less than {share:.0%}; was the data cut short?"
+        reason += f", so it has {challenger.rows / rows:.1%} of them, less than min_rows_share {share:g} asks for; "
+        reason += "check that the data is complete, or lower the limit with --set min_rows_share=VALUE"
     return GateCheck(name="rows of data", value=challenger.rows, required=required, passed=passed, reason=reason)
 
 

@@ -78,7 +78,14 @@ def test_without_a_champion_the_verdict_says_so() -> None:
     [
         (0.96, 0, "accuracy 0.9600 is better than the champion's 0.9500 (version 4) on the same rows"),
         (0.95, 0, "accuracy 0.9500 equals the champion's 0.9500 (version 4) on the same rows"),
-        (0.94, 0, "accuracy 0.9400 is worse than the champion's 0.9500 (version 4) on the same rows"),
+        (
+            0.94,
+            0,
+            (
+                "accuracy 0.9400 is worse than the champion's 0.9500 (version 4) on the same rows; --set "
+                "max_regression=VALUE allows more"
+            ),
+        ),
         (
             0.94,
             0.02,
@@ -92,7 +99,7 @@ def test_without_a_champion_the_verdict_says_so() -> None:
             0.02,
             (
                 "accuracy 0.9200 is worse than the champion's 0.9500 (version 4) on the same rows, "
-                "and 0.02 less is allowed"
+                "and 0.02 less is allowed; --set max_regression=VALUE allows more"
             ),
         ),
     ],
@@ -137,9 +144,9 @@ def test_every_floor_counts_and_is_told_in_the_order_of_the_names() -> None:
 
     assert reasons(verdict)[:2] == [
         "accuracy 0.9500 meets the floor 0.9000",
-        "f1_macro 0.7000 is below the floor 0.8000",
+        "f1_macro 0.7000 is below the floor 0.8000; --set floors.f1_macro=VALUE changes the floor",
     ]
-    assert verdict.summary == "f1_macro 0.7000 is below the floor 0.8000"
+    assert verdict.summary == reasons(verdict)[1]
 
 
 def test_the_champion_is_compared_by_the_recipes_metric() -> None:
@@ -172,7 +179,10 @@ def test_data_of_far_fewer_than_the_champions_rows_is_refused(rows: int, champio
 
     assert verdict.passed is passed
     told = f"{rows} rows of data, and version 4 had {champions}"
-    assert reasons(verdict)[-1] == (told if passed else f"{told}: less than 80%; was the data cut short?")
+    missing = (
+        ", so it has 79.3% of them, less than min_rows_share 0.8 asks for; check that the data is complete, or lower "
+    )
+    assert reasons(verdict)[-1] == (told if passed else f"{told}{missing}the limit with --set min_rows_share=VALUE")
 
 
 def test_the_graph_of_a_withdrawn_version_is_refused_though_it_is_the_best() -> None:

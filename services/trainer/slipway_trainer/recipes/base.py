@@ -13,6 +13,8 @@ MEASURES = {"classification": ("accuracy", "balanced_accuracy", "f1_macro", "roc
 MAX_SEED = 2**32 - 1
 # A class is in the folds and in the test rows only if it has this many rows for each fold.
 ROWS_A_FOLD = 2
+MIN_ROWS = 2
+MIN_FOLDS = 2
 
 
 class _Frozen(BaseModel):
@@ -100,9 +102,9 @@ class Recipe(_Frozen):
     min_rows_share: float = Field(default=0.8, ge=0)
     split: Literal["stratified", "random", "time"]
     test_fraction: float = Field(default=0.2, gt=0, lt=1)
-    folds: int = Field(default=5, ge=2)
+    folds: int = Field(default=5, ge=MIN_FOLDS)
     seed: int = Field(default=42, ge=0, le=MAX_SEED)
-    min_rows: int = Field(default=50, ge=2)
+    min_rows: int = Field(default=50, ge=MIN_ROWS)
     min_class_share: float = Field(default=0.02, ge=0, lt=1)
     max_duplicate_share: float = Field(default=0.05, ge=0, le=1)
     min_skill: float = Field(default=0.2, ge=0, lt=1)

@@ -86,7 +86,9 @@ def split_rows(recipe: Recipe, table: Table) -> Split:
         )
     train_target, test_target = table.target[~held_out], table.target[held_out]
     if lacking := [
-        f"the {recipe.split} split leaves no row of the class {label!r} to {purpose}; take another split"
+        f"the {recipe.split} split leaves no row of the class {label!r} to {purpose}; change it with --set "
+        f"split={'random' if recipe.split == 'stratified' else 'stratified'}, or the share of test rows, "
+        f"{recipe.test_fraction:g}, with --set test_fraction=VALUE"
         for purpose, target in (("train on", train_target), ("judge by", test_target))
         for index, label in enumerate(recipe.classes)
         if index not in target

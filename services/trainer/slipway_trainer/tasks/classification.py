@@ -1,6 +1,7 @@
 """Classifiers: the graph answers a class index and a probability for each class."""
 
 from collections.abc import Iterator, Mapping
+from math import floor
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,7 @@ from slipway_core.signature import FloatMatrix
 from slipway_trainer.errors import ParityError, TrainingError
 from slipway_trainer.export import PARITY_TOLERANCE
 from slipway_trainer.plots import calibration_figure, confusion_matrix_figure, roc_figure
-from slipway_trainer.recipes.base import ROWS_A_FOLD, Recipe
+from slipway_trainer.recipes.base import MIN_FOLDS, ROWS_A_FOLD, Recipe
 from slipway_trainer.tasks.base import Figure, Target
 
 
@@ -69,11 +70,17 @@ class Classification:
         share = self._recipe.min_class_share
         for label, count in zip(self._classes, counts.tolist(), strict=True):
             if count < least:
-                yield f"there are {count} rows of the class {label!r}, and {least} are needed at least"
+                folds = count // ROWS_A_FOLD
+                fewer = f", or take fewer folds with --set folds={folds}" if folds >= MIN_FOLDS else ""
+                yield (
+                    f"the class {label!r} has {count} rows, fewer than the {least} that {self._recipe.folds} folds "
+                    f"need; add rows{fewer}, or remove the class from the recipe's `classes` and its rows from the data"
+                )
             elif count < share * len(target):
                 yield (
-                    f"the classes are out of balance: {label!r} has {count} of {len(target)} rows, "
-                    f"and a share of {share:.0%} is needed at least"
+                    f"the class {label!r} has {count} of {len(target)} rows ({count / len(target):.2%}), less than "
+                    f"min_class_share {share:g} asks for; add rows, or lower the limit with --set "
+                    f"min_class_share={floor(count / len(target) * 10_000) / 10_000:g}"
                 )
 
     def check_estimator(self, estimator: Any) -> None:  # noqa: ANN401

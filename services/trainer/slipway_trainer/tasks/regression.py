@@ -52,7 +52,10 @@ class Regression:
     def check_target(self, target: Target) -> Iterator[str]:
         """Yield that the target never changes."""
         if np.ptp(target) == 0:
-            yield f"the target {self._recipe.target.name!r} is {target[0]:g} in every row: there is nothing to learn"
+            yield (
+                f"the target {self._recipe.target.name!r} is {target[0]:g} in every row, so nothing can be learned; "
+                "correct the data, or choose another `target` in the recipe"
+            )
 
     def check_estimator(self, estimator: Any) -> None:  # noqa: ANN401
         """Accept every regressor."""
