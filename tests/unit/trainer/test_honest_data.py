@@ -173,7 +173,7 @@ def test_rows_are_ordered_by_their_dates() -> None:
 @pytest.mark.parametrize("written", ["%d/%m/%Y", "day %j"])
 def test_dates_that_are_no_iso_dates_are_refused(written: str) -> None:
     with pytest.raises(
-        DataRefusedError, match=r"'day' must be a number or a date such as 2026-11-21, got '.*' in line 2, "
+        DataRefusedError, match=r"'day' must be a number or a date such as 2026-11-21, got '.*' in lines? 2, "
     ):
         validate(*in_time(DAYS.strftime(written)))
 

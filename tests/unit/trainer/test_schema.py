@@ -86,7 +86,10 @@ def test_a_column_of_true_and_false_is_no_column_of_numbers() -> None:
 
 def test_a_rule_of_the_recipe_is_told_once_with_the_lines_that_break_it() -> None:
     assert findings_of(with_value("registered", 10_000)) == [
-        "'cnt' is not the sum of 'casual' and 'registered' in line 9; correct the data, or change `checks` in the recipe"
+        (
+            "'cnt' is not the sum of 'casual' and 'registered' in line 9; correct the data, or change `checks` in the "
+            "recipe"
+        )
     ]
 
 

@@ -8,9 +8,10 @@ from types import ModuleType
 
 from pydantic import ValidationError
 
-from slipway_core.validation import first_problem
-from slipway_trainer.errors import UnknownRecipeError
+from slipway_core.validation import did_you_mean, words_of
+from slipway_trainer.errors import UnknownRecipeError, reason_of
 from slipway_trainer.recipes.base import Candidate, Column, Recipe
+from slipway_trainer.recipes.problems import line_of, problems_of
 
 __all__ = ["Candidate", "Column", "Recipe", "find_recipe", "recipe_names"]
 
@@ -20,7 +21,7 @@ ATTRIBUTE = "RECIPE"
 def recipe_names() -> list[str]:
     """Return the names of the recipes in this folder."""
     modules = (module.name for module in pkgutil.iter_modules(__path__))
-    return sorted(name.replace("_", "-") for name in modules if name != "base")
+    return sorted(name.replace("_", "-") for name in modules if name not in {"base", "problems"})
 
 
 def find_recipe(name: str) -> Recipe:
@@ -35,8 +36,8 @@ def find_recipe(name: str) -> Recipe:
         return _recipe_of(_load(Path(name)), name)
     if name not in recipe_names():
         raise UnknownRecipeError(
-            f"there is no recipe {name!r}; there is {', '.join(recipe_names())}, or give the path of a file such as "
-            "./wine.py"
+            f"there is no recipe {name!r}{did_you_mean(name, recipe_names()) or ';'} the recipes are "
+            f"{', '.join(recipe_names())}; for your own, give the path of its file, such as ./wine.py"
         )
     recipe = _recipe_of(importlib.import_module(f"{__name__}.{name.replace('-', '_')}"), name)
     if recipe.name != name:
@@ -54,10 +55,12 @@ def _load(path: Path) -> ModuleType:
     try:
         spec.loader.exec_module(module)
     except ValidationError as error:
-        place, message = first_problem(error)
-        raise UnknownRecipeError(f"{path} cannot be used: {f'{place}: ' if place else ''}{message}") from error
+        model = {kind.__name__: kind for kind in (Candidate, Column, Recipe)}.get(error.title)
+        told = "; ".join(problems_of(error, model)) if model else f"{error.title}: {words_of(error.errors()[0])}"
+        raise UnknownRecipeError(f"{path} cannot be used{line_of(error, path)}: {told}") from error
     except Exception as error:  # a person's own code may raise anything
-        raise UnknownRecipeError(f"{path} cannot be used: {type(error).__name__}: {error}") from error
+        reason = f"{type(error).__name__}: {reason_of(error)}"
+        raise UnknownRecipeError(f"{path} cannot be used{line_of(error, path)}: {reason}") from error
     return module
 
 
