@@ -87,10 +87,10 @@ def _text(content: bytes, source: str) -> str:
         line = body.count(NEWLINE, 0, error.start) + 1
         sentence = f"{source} is not UTF-8: line {line} holds the byte 0x{body[error.start]:02x}; save it as UTF-8"
         raise DataRefusedError([sentence]) from error
-    beginning = text.lstrip()[:1]
-    if not beginning:
+    first = text.lstrip()[:1]
+    if not first:
         raise DataRefusedError([f"{source} is empty; give a CSV file whose first line names the columns"])
-    if kind := {"<": "HTML or XML", "{": "JSON", "[": "JSON"}.get(beginning):
+    if kind := {"<": "HTML or XML", "{": "JSON", "[": "JSON"}.get(first):
         raise DataRefusedError([f"{source} is {kind}, and not CSV; {AS_CSV}"])
     return text
 

@@ -105,3 +105,13 @@ def test_a_tie_goes_to_the_candidate_that_is_named_first() -> None:
 
     assert best_of([first, second, third]) is first
     assert best_of([third, first, second]) is third
+
+
+def test_the_gates_metrics_come_first() -> None:
+    fitted = trained_iris().evaluations["logistic-regression"].fitted
+    recipe = IRIS.model_copy(update={"metric": "f1_macro", "floors": {"roc_auc": 0.5, "accuracy": 0.5}})
+
+    evaluation = evaluate(recipe, fitted, trained_iris().split)
+
+    assert list(evaluation.metrics)[:3] == ["f1_macro", "roc_auc", "accuracy"]
+    assert evaluation.metrics == trained_iris().evaluations["logistic-regression"].metrics

@@ -270,7 +270,8 @@ def test_a_tie_is_always_promoted(champion: float) -> None:
     [
         (0.95, 0.9, ("0.9500", "0.9000")),
         (0.9, 0.9, ("0.9000", "0.9000")),
-        (150, 75, ("150", "75")),
+        (1, 1, ("1.0000", "1.0000")),
+        (1, 0, ("1.0000", "0.0000")),
         (0.90001, 0.90002, ("0.90001", "0.90002")),
         (math.nan, 0.9, ("nan", "0.9000")),
     ],
@@ -290,3 +291,21 @@ def test_a_verdict_is_read_back_from_its_tag(accuracy: float) -> None:
     assert found is not None
     assert reasons(found) == reasons(verdict)
     assert (found.passed, found.promote) == (verdict.passed, verdict.promote)
+
+
+def test_metrics_have_four_digits_and_counts_none() -> None:
+    verdict = decide(
+        Challenger({"accuracy": 1.0, "f1_macro": 1.0}, 150),
+        Champion("4", 1.0, rows=100),
+        metric="f1_macro",
+        floors={"accuracy": 1.0, "f1_macro": 0.0},
+    )
+
+    assert reasons(verdict) == [
+        "accuracy 1.0000 meets the floor 1.0000",
+        "f1_macro 1.0000 meets the floor 0.0000",
+        "f1_macro 1.0000 equals the champion's 1.0000 (version 4) on the same rows",
+        "150 rows of data, and version 4 had 100",
+    ]
+    assert verdict.metrics == ("f1_macro", "accuracy")
+    assert told_apart(150, 80, are_counts=True) == ("150", "80")

@@ -28,7 +28,7 @@ class Evaluation:
     Attributes:
         model: the serialised ONNX graph: this, and not the estimator, was scored.
         names: of the graph's input and outputs.
-        metrics: on the test rows, by name; of the cross-validation, with the prefix `cv_`.
+        metrics: on the test rows, by name, the gate's first; of the cross-validation, with the prefix `cv_`.
         outputs: the graph's on the test rows.
         parity: the greatest difference to the estimator that was seen, in units of the tolerance.
     """
@@ -63,7 +63,9 @@ def evaluate(recipe: Recipe, fitted: Fitted, split: Split) -> Evaluation:
     metrics = task.score(outputs, split.test_target)
     metrics["cv_mean"] = fitted.cv_mean
     metrics["cv_std"] = float(np.std(fitted.cv_scores))
-    return Evaluation(fitted, model, names, metrics, outputs, parity)
+    # The gate's metrics first: everything that lists metrics keeps this order.
+    ordered = {name: metrics[name] for name in (recipe.metric, *recipe.floors) if name in metrics}
+    return Evaluation(fitted, model, names, ordered | metrics, outputs, parity)
 
 
 def check_parity(task: Task, estimator: Any, graph: Graph, rows: FloatMatrix, scale: float) -> float:  # noqa: ANN401
