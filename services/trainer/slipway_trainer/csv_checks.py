@@ -90,8 +90,8 @@ def _text(content: bytes, source: str) -> str:
     first = text.lstrip()[:1]
     if not first:
         raise DataRefusedError([f"{source} is empty; give a CSV file whose first line names the columns"])
-    if kind := {"<": "HTML or XML", "{": "JSON", "[": "JSON"}.get(first):
-        raise DataRefusedError([f"{source} is {kind}, and not CSV; {AS_CSV}"])
+    if markup := {"<": "HTML or XML", "{": "JSON", "[": "JSON"}.get(first):
+        raise DataRefusedError([f"{source} is {markup}, and not CSV; {AS_CSV}"])
     return text
 
 
