@@ -79,5 +79,6 @@ def given(problem: Mapping[str, Any]) -> str:
 
 def did_you_mean(name: str, known: Collection[str]) -> str:
     """Return the question whether a similar name was meant, such as `; did you mean 'split'?`; else nothing."""
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""
+    folded = {one.casefold(): one for one in known}
+    near = difflib.get_close_matches(name.casefold(), folded, n=1)
+    return f"; did you mean {folded[near[0]]!r}?" if near else ""

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from slipway_trainer import recipes
 from slipway_trainer.errors import UnknownRecipeError
 from slipway_trainer.recipes import Recipe, find_recipe, recipe_names
 from slipway_trainer.recipes.base import MEASURES
@@ -250,8 +251,18 @@ def test_the_line_of_a_wrong_constructor_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "meant"),
-    [("irsi", "iris"), ("Iris", "iris"), ("bike_demand", "bike-demand"), ("bikes-demand", "bike-demand")],
+    [("irsi", "iris"), ("IRIS", "iris"), ("bike_demand", "bike-demand"), ("bikes-demand", "bike-demand")],
 )
 def test_a_misspelt_recipe_comes_with_a_suggestion(name: str, meant: str) -> None:
     with pytest.raises(UnknownRecipeError, match=f"there is no recipe '{name}'; did you mean '{meant}'\\?"):
         find_recipe(name)
+
+
+def test_a_broken_recipe_in_the_folder_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "wine_quality.py").write_text(f"{MINE}RECIPE = recipe(split=None, splitt='random')\n")
+    monkeypatch.setattr(recipes, "__path__", [str(tmp_path), *recipes.__path__])
+
+    with pytest.raises(UnknownRecipeError) as caught:
+        find_recipe("wine-quality")
+
+    assert re.search(r"wine_quality\.py cannot be used \(line \d+\): Recipe has no field 'splitt'", str(caught.value))

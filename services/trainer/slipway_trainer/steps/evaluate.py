@@ -100,8 +100,8 @@ def _parity_on(kind: str, task: Task, estimator: Any, graph: Graph, rows: FloatM
         return check_parity(task, estimator, graph, rows, scale)
     except (ParityError, BundleError) as error:
         advice = (
-            "declare the codes of a coded column as Column(categories=…), make the estimator accept any number, or "
-            "choose another one"
+            "declare the codes of a coded column as Column(categories=…) and give its encoder the same ones, make the "
+            "estimator accept any number, or choose another one"
             if kind is DRAWN
             else "choose another estimator or preprocessing"
         )
