@@ -90,12 +90,15 @@ def shuffled(data: pd.DataFrame) -> pd.DataFrame:
 
 
 BAD: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], str]] = {
-    "shuffled targets": (shuffled, "the features tell next to nothing of the target 'cnt'"),
+    "shuffled targets": (shuffled, "the features hardly predict the target 'cnt'"),
     "a missing column": (lambda data: data.drop(columns="hum"), "the column 'hum' is missing"),
-    "a leaked target": (lambda data: data.assign(temp=data["cnt"] / 1000), "'temp' alone gives the target 'cnt' away"),
+    "a leaked target": (lambda data: data.assign(temp=data["cnt"] / 1000), "'temp' alone predicts the target 'cnt'"),
     "a constant feature": (lambda data: data.assign(windspeed=0.2), "'windspeed' is 0.2 in every row"),
-    "ten rows": (lambda data: data.head(10), "there are 10 rows, and 500 are needed at least"),
-    "an hour of 24": (lambda data: data.assign(hr=data["hr"] + 1), "'hr' is none of 0 to 23 in lines 25, 48,"),
+    "ten rows": (lambda data: data.head(10), "the data has 10 rows, fewer than min_rows 500"),
+    "an hour of 24": (
+        lambda data: data.assign(hr=data["hr"] + 1),
+        "'hr' must be one of 0 to 23, got 24 in lines 25, 48,",
+    ),
 }
 
 

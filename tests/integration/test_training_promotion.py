@@ -202,7 +202,7 @@ def test_refused_data_makes_no_version_and_no_run_and_the_old_version_is_still_s
     ended = model.train("--data", str(data))
 
     assert ended.exit_code == 1
-    assert ended.error.startswith("Error: the data was refused, nothing is registered: the features tell next to noth")
+    assert ended.error.startswith("Error: the data was refused, nothing is registered: the features hardly predict")
     assert model.client.get_experiment_by_name(model.name) is None
     assert [version.version for version in model.registry.list_versions(model.name)] == [before]
     assert model.production == before

@@ -52,7 +52,9 @@ class InputColumn(_Frozen):
     max: float | None = Field(default=None, description="The greatest value in the training rows.")
     unit: str | None = Field(default=None, description="The unit of measure, such as `cm`.")
     required: bool = Field(default=True, description="Whether a row may leave it out.")
-    categories: tuple[float, ...] | None = Field(default=None, description="The codes of a categorical feature.")
+    categories: tuple[float, ...] | None = Field(
+        default=None, description="The only values that a feature of codes takes."
+    )
 
 
 class GraphNames(_Frozen):

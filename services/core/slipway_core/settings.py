@@ -11,6 +11,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from slipway_core.errors import ConfigurationError
+from slipway_core.validation import words_of
 from slipway_core.variables import FILE_VARIABLES, PREFIX, UNPREFIXED, VARIABLES
 
 FILE_SUFFIX = "_FILE"
@@ -127,7 +128,7 @@ def load_settings(settings: type[S], **overrides: Any) -> S:  # noqa: ANN401  # 
             # Pydantic names a field by its alias, where it has one.
             field = fields.get(str(item["loc"][0]) if item["loc"] else "", "")
             name = variable_of(settings, field) if field else ""
-            message = item["msg"].removeprefix("Value error, ")
+            message = words_of(item)
             if item["type"] == "missing":
                 sentences.append(f"{name} is not set. {settings.model_fields[field].description}")
             else:

@@ -1,7 +1,7 @@
 """From what a client sent to the matrix that the graph takes, or to a list of what is wrong with it."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain, islice
 from operator import itemgetter
 from typing import Any
@@ -14,6 +14,8 @@ from slipway_core.errors import FeaturesError, Problem
 
 MAX_PROBLEMS = 20
 SHOWN = 100
+# As many categories as one message lists.
+SHOWN_CATEGORIES = 12
 ROOT = "features"
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 # The largest float64 that is rounded to FLOAT32_MAX; half a unit in the last place above it, infinity begins. The
@@ -35,6 +37,12 @@ class Signature:
         self._minimum = np.array([-np.inf if c.min is None else c.min for c in inputs], dtype=np.float32)
         self._maximum = np.array([np.inf if c.max is None else c.max for c in inputs], dtype=np.float32)
         self._ranges = tuple(zip(self._minimum.tolist(), self._maximum.tolist(), strict=True))
+        # As float32, which the graph compares: 0.1 of JSON is another number in float64.
+        self._categories = {
+            index: frozenset(np.array(column.categories, dtype=np.float32).tolist())
+            for index, column in enumerate(inputs)
+            if column.categories
+        }
         first, *others = self.names
         self._values_of = itemgetter(*self.names) if others else lambda row: (row[first],)
 
@@ -46,11 +54,46 @@ class Signature:
                 order, or an object from feature name to number.
 
         Raises:
-            FeaturesError: naming each place that is wrong. Booleans, strings, NaN, infinities and numbers that
-                float32 rounds to infinity are refused; integers are taken as floats.
+            FeaturesError: naming each place that is wrong. Booleans, strings, NaN, infinities, numbers that float32
+                rounds to infinity, and values outside a feature's categories are rejected; integers are taken as
+                floats.
         """
         matrix = self._quick(features)
-        return self._checked(features) if matrix is None else matrix
+        if matrix is None or (self._categories and any(True for _ in self._outside_categories(matrix))):
+            return self._checked(features)
+        return matrix
+
+    def category_problems(self, matrix: FloatMatrix, loc: tuple[str | int, ...] = (ROOT,)) -> list[Problem]:
+        """Return a problem for each value outside its feature's categories, at most MAX_PROBLEMS.
+
+        Args:
+            matrix: (n_rows, n_features) float32.
+            loc: the place of the rows; the row's index and the feature's name follow it.
+        """
+        if not self._categories:
+            return []
+        outside = islice(self._outside_categories(matrix), MAX_PROBLEMS)
+        return [
+            Problem((*loc, row, self.names[index]), self._explain_category(index, matrix[row, index].item()))
+            for row, index in outside
+        ]
+
+    def _outside_categories(self, matrix: FloatMatrix) -> Iterator[tuple[int, int]]:
+        """Yield the row and the column of each value outside its feature's categories."""
+        if len(matrix) == 1:  # numpy would take longer to begin
+            [values] = matrix.tolist()
+            yield from ((0, index) for index, allowed in self._categories.items() if values[index] not in allowed)
+            return
+        for index, allowed in self._categories.items():
+            known = np.isin(matrix[:, index], np.array(list(allowed), dtype=np.float32))
+            yield from ((row, index) for row in np.flatnonzero(~known).tolist())
+
+    def _explain_category(self, index: int, value: float) -> str:
+        allowed = [_shortest(code) for code in sorted(self._categories[index])]
+        shown = ", ".join(allowed)
+        if len(allowed) > SHOWN_CATEGORIES:
+            shown = f"{', '.join(allowed[: SHOWN_CATEGORIES - 1])}, … {allowed[-1]} ({len(allowed)} values)"
+        return f"{self.names[index]!r} must be one of {shown}, not {_shortest(value)}"
 
     def _quick(self, features: Any) -> FloatMatrix | None:  # noqa: ANN401
         """Convert rows without fault by what runs in C, as most are; None where a look at each value is due."""
@@ -137,11 +180,22 @@ class Signature:
             expected = f"{len(self.names)} features ({', '.join(self.names)})"
             problems.append(Problem(loc, f"expected {expected}, got {len(row)}"))
             return []
-        for name, value in zip(self.names, row, strict=True):
+        for index, (name, value) in enumerate(zip(self.names, row, strict=True)):
             # `type` and not `isinstance`: a bool is an int to Python, and not a number to us.
             if not ((type(value) is float or type(value) is int) and _is_float32(value)):
                 problems.append(Problem((*loc, name), _explain(name, value)))
+            elif index in self._categories and _float32(value) not in self._categories[index]:
+                problems.append(Problem((*loc, name), self._explain_category(index, value)))
         return list(row)
+
+
+def _float32(value: float) -> float:
+    return np.float32(float(value)).item()
+
+
+def _shortest(value: float) -> str:
+    """Write a float32 with the fewest digits that name it."""
+    return str(np.float32(float(value))).removesuffix(".0")
 
 
 def _is_float32(value: float) -> bool:

@@ -60,7 +60,7 @@ def write_bundle(
 ) -> WrittenBundle:
     """Write the four files of a bundle into a folder that exists."""
     (folder / MODEL_FILE).write_bytes(evaluation.model)
-    names = task_of(recipe).graph
+    names = evaluation.names
     golden = _golden(Graph(evaluation.model, names), split)
     (folder / GOLDEN_FILE).write_text(golden.model_dump_json(indent=1), encoding="utf-8")
     _reference(recipe, split).to_parquet(folder / REFERENCE_FILE, index=False)

@@ -9,9 +9,28 @@ SlipwayError
 └── UnknownRecipeError     no recipe has that name, or a file defines none
 """
 
+import re
 from collections.abc import Sequence
 
 from slipway_core.errors import SlipwayError
+
+# A library's message may hold a whole matrix.
+MAX_REASON = 200
+_CLASS = re.compile(r"<class '(?:[^']*\.)?([^'.]+)'>")
+# Within quotes, a folder's name may hold spaces.
+_FOLDERS = re.compile(
+    r"""(?<=['"])(?:[A-Za-z]:)?[\\/][^'"]*[\\/]|(?<![\w/:])(?:[A-Za-z]:)?[\\/](?:[^\s'"\\/:]+[\\/])+"""
+)
+_SUPPORT_LINE = re.compile(r"\s*(?:You may raise an? iss?ue|Please raise|Please fill)\b.*", re.IGNORECASE)
+
+
+def reason_of(error: BaseException) -> str:
+    """Return what another library's error says as the middle of a sentence: one line, without folders, not long."""
+    text = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    text = _SUPPORT_LINE.sub("", _FOLDERS.sub("", _CLASS.sub(r"\1", text))).rstrip(" .:;")
+    if len(text) > MAX_REASON:
+        text = text[: MAX_REASON - 1].rstrip() + "…"
+    return text or type(error).__name__
 
 
 class DataRefusedError(SlipwayError):

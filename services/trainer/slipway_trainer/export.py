@@ -14,7 +14,9 @@ from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostin
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import KBinsDiscretizer
 
-from slipway_trainer.errors import TrainingError
+from slipway_core.bundle import GraphNames
+from slipway_core.graph import ports
+from slipway_trainer.errors import TrainingError, reason_of
 
 # A fixed opset: the newest that scikit-learn's converters are tested with and the runtime has had for years.
 OPSET = {"": 17, "ai.onnx.ml": 3}
@@ -51,12 +53,30 @@ def export(estimator: Any, n_features: int, options: Mapping[str, Any]) -> bytes
         )
     except Exception as error:  # skl2onnx raises whatever its converters meet
         raise TrainingError(
-            f"{type(estimator).__name__} cannot be exported to ONNX: is each of its parts in skl2onnx's list of "
-            "supported models?"
+            f"{type(estimator).__name__} cannot be exported to ONNX: {reason_of(error)}; change that part, or replace "
+            "it by an estimator that skl2onnx supports"
         ) from error
     graph.producer_name = "slipway"
     content: bytes = graph.SerializeToString()
     return content
+
+
+def graph_names(model: bytes) -> GraphNames:
+    """Return the names of a serialised graph's input and outputs: converters do not always choose the same.
+
+    Raises:
+        TrainingError: the outputs are neither one float value, nor an integer label with float scores.
+    """
+    inputs, outputs = ports(model)
+    floats = [port.name for port in outputs if port.kind in {"tensor(float)", "tensor(double)"}]
+    labels = [port.name for port in outputs if port.kind in {"tensor(int64)", "tensor(int32)"}]
+    if len(floats) != 1 or len(labels) > 1 or len(outputs) != len(floats) + len(labels):
+        found = ", ".join(f"{port.name} {port.kind}" for port in outputs)
+        raise TrainingError(
+            f"its graph returns {found}; a regressor must return one float tensor, and a classifier an integer label "
+            "and one float tensor of probabilities"
+        )
+    return GraphNames(input=inputs[0].name, label=(labels or floats)[0], scores=floats[0] if labels else None)
 
 
 def round_to_float32(estimator: Any) -> None:  # noqa: ANN401

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from slipway_core.registry.verdict import GateCheck, PromoteMode, Verdict
+from slipway_core.registry.verdict import FLOOR_PREFIX, GateCheck, PromoteMode, Verdict
 
 MIN_DIGITS = 4
 MAX_DIGITS = 17
@@ -84,17 +84,23 @@ def _floors(challenger: Challenger, floors: Mapping[str, float]) -> Iterator[Gat
         passed = value >= floor  # NaN passes no floor
         shown, least = told_apart(value, floor)
         reason = f"{name} {shown} {'meets' if passed else 'is below'} the floor {least}"
-        yield GateCheck(name=f"floor of {name}", value=value, required=floor, passed=passed, reason=reason)
+        if not passed:
+            reason += f"; --set floors.{name}=VALUE changes the floor"
+        yield GateCheck(
+            name=f"{FLOOR_PREFIX}{name}", metric=name, value=value, required=floor, passed=passed, reason=reason
+        )
 
 
 def _against(challenger: Challenger, champion: Champion | None, metric: str, max_regression: float) -> GateCheck:
     name = f"{metric} against the champion"
     value = challenger.metrics[metric]
     if champion is None:
-        return GateCheck(name=name, value=value, passed=True, reason="there is no champion to compare with")
+        return GateCheck(
+            name=name, metric=metric, value=value, passed=True, reason="there is no champion to compare with"
+        )
     if champion.score is None:
         reason = f"the champion, version {champion.version}, cannot be compared with: {champion.why_not}"
-        return GateCheck(name=name, value=value, passed=True, reason=reason)
+        return GateCheck(name=name, metric=metric, value=value, passed=True, reason=reason)
     required = champion.score - max_regression - (ROUNDING if max_regression else 0)
     passed = value >= required
     shown, best = told_apart(value, champion.score)
@@ -110,7 +116,9 @@ def _against(challenger: Challenger, champion: Champion | None, metric: str, max
         f"{metric} {shown} {comparison} the champion's {best} (version {champion.version}) on the same rows"
         f"{allowed}{caveat}"
     )
-    return GateCheck(name=name, value=value, required=required, passed=passed, reason=reason)
+    if not passed:
+        reason += "; --set max_regression=VALUE allows more"
+    return GateCheck(name=name, metric=metric, value=value, required=required, passed=passed, reason=reason)
 
 
 def _rows(challenger: Challenger, version: str, rows: int, share: float) -> GateCheck:
@@ -118,14 +126,17 @@ def _rows(challenger: Challenger, version: str, rows: int, share: float) -> Gate
     passed = challenger.rows >= required
     reason = f"{challenger.rows} rows of data, and version {version} had {rows}"
     if not passed:
-        reason += f": less than {share:.0%}; was the data cut short?"
+        reason += f", so it has {challenger.rows / rows:.1%} of them, less than min_rows_share {share:g} asks for; "
+        reason += "check that the data is complete, or lower the limit with --set min_rows_share=VALUE"
     return GateCheck(name="rows of data", value=challenger.rows, required=required, passed=passed, reason=reason)
 
 
-def told_apart(value: float, other: float) -> tuple[str, str]:
-    """Write two numbers with four digits after the point, or as many as it takes to tell them apart."""
-    whole = float(value).is_integer() and float(other).is_integer()
-    digits = 0 if whole else MIN_DIGITS
+def told_apart(value: float, other: float, *, are_counts: bool = False) -> tuple[str, str]:
+    """Write two numbers with four digits after the point, or as many as it takes to tell them apart.
+
+    Counts have no digits after the point.
+    """
+    digits = 0 if are_counts else MIN_DIGITS
     while f"{value:.{digits}f}" == f"{other:.{digits}f}" and value != other and digits < MAX_DIGITS:
         digits += 1
     return f"{value:.{digits}f}", f"{other:.{digits}f}"

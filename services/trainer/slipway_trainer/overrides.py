@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from slipway_core.validation import first_problem
-from slipway_trainer.errors import OverrideError
+from slipway_core.validation import did_you_mean, given, words_of
+from slipway_trainer.errors import OverrideError, reason_of
 from slipway_trainer.recipes import Candidate, Recipe
 
 SETTABLE = (
@@ -48,13 +48,16 @@ def override(recipe: Recipe, settings: Sequence[str]) -> Recipe:
         else:
             candidates = _with_parameter(candidates, name, value)
             for candidate in candidates:
-                _check(candidate, recipe.seed)
+                _check(candidate, name.rpartition(".")[2], recipe)
     fields = {name: getattr(recipe, name) for name in Recipe.model_fields}
     try:
         return Recipe(**{**fields, **changes, "floors": floors, "candidates": tuple(candidates)})
     except ValidationError as error:
-        place, message = first_problem(error)
-        raise OverrideError(f"--set {place}: {message}" if place else f"--set: {message}") from error
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise OverrideError(
+            f"--set {place}: {words_of(first)}{given(first)}" if place else f"--set: {words_of(first)}"
+        ) from error
 
 
 def _value(text: str) -> Any:  # noqa: ANN401  # whatever JSON can say
@@ -68,16 +71,33 @@ def _chosen(candidates: Sequence[Candidate], text: str) -> list[Candidate]:
     by_name = {candidate.name: candidate for candidate in candidates}
     names = [name.strip() for name in text.split(",")]
     if unknown := [name for name in names if name not in by_name]:
-        raise OverrideError(f"there is no candidate {unknown[0]!r}; there is {', '.join(by_name)}")
+        raise OverrideError(
+            f"there is no candidate {unknown[0]!r}{did_you_mean(unknown[0], by_name) or ';'} the candidates are "
+            f"{', '.join(by_name)}"
+        )
     return [by_name[name] for name in dict.fromkeys(names)]
 
 
-def _check(candidate: Candidate, seed: int) -> None:
-    """Make the estimator once, so that a parameter it does not know is told before anything is trained."""
+def _check(candidate: Candidate, parameter: str, recipe: Recipe) -> None:
+    """Build the estimator once, to reject a parameter that it does not have before anything is trained."""
     try:
-        candidate.build(candidate.parameters, seed)
-    except TypeError as error:
-        raise OverrideError(f"{candidate.name} cannot be made: {error}") from error
+        candidate.build(candidate.parameters, recipe.seed)
+    except Exception as error:  # a person's own code may raise anything
+        known = _parameters_of(recipe, candidate.name)
+        if parameter not in known and parameter in str(error):
+            raise OverrideError(
+                f"{candidate.name} has no parameter {parameter!r}{did_you_mean(parameter, known)}"
+            ) from error
+        raise OverrideError(f"{candidate.name} cannot be built: {reason_of(error)}") from error
+
+
+def _parameters_of(recipe: Recipe, name: str) -> set[str]:
+    """Return the parameters of a candidate's estimator and its parts, as far as scikit-learn lists them."""
+    [own] = [candidate for candidate in recipe.candidates if candidate.name == name]
+    try:
+        return {key.rpartition("__")[2] for key in own.build(own.parameters, recipe.seed).get_params()}
+    except Exception:  # noqa: BLE001  # then there is no suggestion
+        return set()
 
 
 def _with_parameter(candidates: Sequence[Candidate], name: str, value: Any) -> list[Candidate]:  # noqa: ANN401
@@ -89,8 +109,10 @@ def _with_parameter(candidates: Sequence[Candidate], name: str, value: Any) -> l
 
     if not any(is_meant(candidate) for candidate in candidates):
         own = [f"{c.name}.{key}" for c in candidates for key in dict.fromkeys([*c.parameters, *c.search])]
-        there = ", ".join([*SETTABLE, CANDIDATES, f"{FLOOR}METRIC", *own])
-        raise OverrideError(f"there is nothing named {name!r} to set; there is {there}")
+        names = [*SETTABLE, CANDIDATES, f"{FLOOR}METRIC", *own]
+        near = did_you_mean(name, [*names, *(one.partition(".")[2] for one in own)])
+        listed = f"; the names are {', '.join(names)}"
+        raise OverrideError(f"{name!r} cannot be set{near or listed}")
     return [
         candidate.model_copy(
             update={

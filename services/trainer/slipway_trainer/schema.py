@@ -1,6 +1,8 @@
 """A recipe's schema as Pandera's, and what it finds as sentences with the lines of the file."""
 
-from collections.abc import Iterator
+import difflib
+import re
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -12,7 +14,12 @@ from slipway_core.signature import FLOAT32_MAX
 from slipway_trainer.recipes import Column, Recipe
 
 SHOWN_LINES = 5
+SHOWN_VALUES = 3
+SHOWN_CHARACTERS = 40
+SHOWN_COLUMNS = 30
 SHOWN_CODES = 12
+# As pandas names columns whose names are numbers: one that comes twice gets a suffix, such as 1.4.1.
+NUMBER = re.compile(r"\s*[-+]?[\d.]+(e[-+]?\d+)?(\.\d+)?\s*", re.IGNORECASE)
 
 
 def check_schema(recipe: Recipe, frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
@@ -27,9 +34,8 @@ def check_schema(recipe: Recipe, frame: pd.DataFrame) -> tuple[pd.DataFrame, lis
     """
     numeric = [*recipe.columns, *([] if recipe.classes else [recipe.target])]
     raw = {column.name: _raw(is_number=column in numeric) for column in (*recipe.columns, recipe.target)}
-    if missing := [name for name in raw if name not in frame.columns]:
-        there = ", ".join(str(name) for name in frame.columns[:30])
-        return frame, [f"the column {name!r} is missing; the file has {there}" for name in missing]
+    if missing := missing_columns(list(raw), [str(name) for name in frame.columns]):
+        return frame, missing
     # First as they stand in the file, then as numbers: a word in a column of numbers would hide all else.
     findings = list(_findings(DataFrameSchema(raw), frame))
     numbers = frame.copy()
@@ -37,7 +43,9 @@ def check_schema(recipe: Recipe, frame: pd.DataFrame) -> tuple[pd.DataFrame, lis
         numbers[column.name] = pd.to_numeric(frame[column.name], errors="coerce").astype("float64")
     columns = {column.name: SchemaColumn(float, _checks(column), nullable=True) for column in numeric}
     if recipe.classes:
-        known = Check.isin(recipe.classes, error=f"is none of {', '.join(recipe.classes)}")
+        some = f"{', '.join(recipe.classes[:SHOWN_CODES])}{', …' if len(recipe.classes) > SHOWN_CODES else ''}"
+        error = f"must be one of {some}, got {{found}}; correct the data, or change `classes` in the recipe"
+        known = Check.isin(recipe.classes, error=error)
         columns[recipe.target.name] = SchemaColumn(None, known, nullable=True)
     findings += _findings(DataFrameSchema(columns, checks=list(recipe.checks)), numbers)
     return numbers, findings
@@ -48,10 +56,58 @@ def lines(mask: pd.Series) -> str:
     return _lines(mask.index[mask.to_numpy()].to_list())
 
 
+def values_in_lines(cells: Iterable[tuple[int, object]]) -> str:
+    """Return values with their lines, such as `24 in line 9, 'x' in lines 3, 4`.
+
+    Args:
+        cells: the index of each row and the value in it.
+    """
+    rows: dict[str, list[int]] = {}
+    for index, value in sorted(cells, key=lambda cell: cell[0]):
+        rows.setdefault(shown(value), []).append(index)
+    told = ", ".join(f"{value} in {_lines(found)}" for value, found in [*rows.items()][:SHOWN_VALUES])
+    others = sum(len(found) for found in [*rows.values()][SHOWN_VALUES:])
+    return f"{told} and other values in {others} more line{'s' if others > 1 else ''}" if others else told
+
+
+def shown(value: object) -> str:
+    """Return a value of the data as messages show it: text in quotes, numbers with all their digits."""
+    if isinstance(value, str):
+        return repr(value if len(value) <= SHOWN_CHARACTERS else value[: SHOWN_CHARACTERS - 1] + "…")
+    return str(value).removesuffix(".0")
+
+
+def missing_columns(names: Sequence[str], header: Sequence[str]) -> list[str]:
+    """Return a finding for each name that a file's header lacks, with the column that was probably meant.
+
+    Args:
+        names: the columns that the file must have.
+        header: the columns that it has.
+    """
+    missing = [name for name in names if name not in header]
+    n_numbers = sum(NUMBER.fullmatch(name) is not None for name in header)
+    if len(missing) == len(names) and n_numbers > len(header) / 2:
+        first = ", ".join(header[:SHOWN_COLUMNS])
+        return [f"the file has no header: its first line is {first!r}; add a first line that names the columns"]
+    plain = {_plain(column): column for column in header if column not in names}
+    findings = []
+    for name in missing:
+        close = difflib.get_close_matches(_plain(name), plain, n=1, cutoff=0.85)
+        there = ", ".join(header[:SHOWN_COLUMNS]) + (", …" if len(header) > SHOWN_COLUMNS else "")
+        hint = f"rename {plain[close[0]]!r} to {name!r}" if close else "add it, or remove it from the recipe"
+        findings.append(f"the column {name!r} is missing; the file has {there}; {hint}")
+    return findings
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\W_]+", " ", name).strip().casefold()
+
+
 def _raw(*, is_number: bool) -> SchemaColumn:
-    checks = [Check(_not_empty, error="is empty", ignore_na=False)]
+    checks = [Check(_not_empty, error="is empty or NA in {lines}; fill it in, or remove the row", ignore_na=False)]
     if is_number:
-        checks.append(Check(_is_number, error="holds what is not a number", ignore_na=False))
+        error = "must be a number, got {found}; write plain numbers such as 12.5, and 1 and 0 for true and false"
+        checks.append(Check(_is_number, error=error, ignore_na=False))
     return SchemaColumn(None, checks, nullable=True)
 
 
@@ -68,19 +124,35 @@ def _is_number(values: pd.Series) -> pd.Series:
 
 
 def _checks(column: Column) -> list[Check]:
-    checks = [Check(lambda values: ~np.isinf(values), error="is infinite")]
     minimum = -FLOAT32_MAX if column.minimum is None else column.minimum
     maximum = FLOAT32_MAX if column.maximum is None else column.maximum
     unit = column.unit or ""
     # A unit such as `41 °C` is a number itself.
     unit = f"{' ×' if unit[:1].isdigit() else ''} {unit}".rstrip()
-    checks.append(Check(lambda values: (values >= minimum) | np.isneginf(values), error=f"is below {minimum:g}{unit}"))
-    checks.append(Check(lambda values: (values <= maximum) | np.isposinf(values), error=f"is above {maximum:g}{unit}"))
+    checks = [
+        Check(lambda values: ~np.isinf(values), error="must be finite, got {found}; correct the data"),
+        Check(
+            lambda values: (values >= minimum) | np.isneginf(values),
+            error=f"must be at least {minimum:g}{unit}, got {{found}}; {_limit('minimum', column.minimum)}",
+        ),
+        Check(
+            lambda values: (values <= maximum) | np.isposinf(values),
+            error=f"must be at most {maximum:g}{unit}, got {{found}}; {_limit('maximum', column.maximum)}",
+        ),
+    ]
     if column.categories is not None:
         codes = [f"{code:g}" for code in column.categories]
         told = ", ".join(codes) if len(codes) <= SHOWN_CODES else f"{codes[0]} to {codes[-1]}"
-        checks.append(Check.isin(column.categories, error=f"is none of {told}"))
+        error = f"must be one of {told}, got {{found}}; {_limit('categories', column.categories)}"
+        checks.append(Check.isin(column.categories, error=error))
     return checks
+
+
+def _limit(field: str, value: object) -> str:
+    """Return what to do about a value beyond a limit of the column, or beyond float32's own where there is none."""
+    if value is None:
+        return "correct the data: no 32-bit float holds it"
+    return f"correct the data, or change the column's `{field}` in the recipe"
 
 
 def _findings(schema: DataFrameSchema, frame: pd.DataFrame) -> Iterator[str]:
@@ -89,14 +161,22 @@ def _findings(schema: DataFrameSchema, frame: pd.DataFrame) -> Iterator[str]:
     except SchemaErrors as error:
         cases = error.failure_cases
         # A rule of the whole frame fails once for each of its columns.
-        subjects = cases["column"].map("{!r} ".format).where(cases["schema_context"] == "Column", "")
+        is_column = cases["schema_context"] == "Column"
+        subjects = cases["column"].map("{!r} ".format).where(is_column, "")
         for (subject, check), group in cases.groupby([subjects, "check"], sort=False):
-            rows = sorted({int(index) for index in group["index"].dropna()})
-            yield f"{subject}{check} in {_lines(rows)}" if rows else f"{subject}{check}"
+            placed = group.dropna(subset="index")
+            cells = [(int(index), value) for index, value in zip(placed["index"], placed["failure_case"], strict=True)]
+            rows = sorted({index for index, _ in cells})
+            if not subject:
+                where = f" in {_lines(rows)}" if rows else f" ({shown(group['failure_case'].iloc[0])})"
+                yield f"{check}{where}; correct the data, or change `checks` in the recipe"
+            else:
+                told = check.replace("{found}", values_in_lines(cells)).replace("{lines}", _lines(rows))
+                yield f"{subject}{told}"
 
 
 def _lines(rows: list[int]) -> str:
     # Line 1 is the header, so the first row of data is line 2.
-    shown = ", ".join(str(row + 2) for row in rows[:SHOWN_LINES])
+    told = ", ".join(str(row + 2) for row in rows[:SHOWN_LINES])
     more = f" and {len(rows) - SHOWN_LINES} more" if len(rows) > SHOWN_LINES else ""
-    return f"line{'s' if len(rows) > 1 else ''} {shown}{more}"
+    return f"line{'s' if len(rows) > 1 else ''} {told}{more}"

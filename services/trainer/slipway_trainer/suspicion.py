@@ -12,7 +12,8 @@ from sklearn.model_selection import KFold, StratifiedKFold, cross_val_score
 
 from slipway_core.signature import FloatMatrix
 from slipway_trainer.recipes import Recipe
-from slipway_trainer.schema import lines
+from slipway_trainer.recipes.base import MIN_ROWS
+from slipway_trainer.schema import lines, shown
 from slipway_trainer.tasks import task_of
 from slipway_trainer.tasks.base import Target
 
@@ -23,6 +24,8 @@ MAX_PROBE_ROWS = 20_000
 MIN_LEAKAGE_ROWS = 100
 # A sum of features that gives the target this well holds the target's own parts.
 MAX_LINEAR_R2 = 0.9999
+# No limit lies between such a score and 1.
+MAX_LEAKAGE_SCORE = 0.99999
 
 
 def suspicious(recipe: Recipe, frame: pd.DataFrame) -> list[str]:
@@ -36,7 +39,8 @@ def suspicious(recipe: Recipe, frame: pd.DataFrame) -> list[str]:
         A sentence for each thing that speaks against training on them.
     """
     if len(frame) < recipe.min_rows:
-        return [f"there are {len(frame)} rows, and {recipe.min_rows} are needed at least"]
+        lower = f", or lower the limit with --set min_rows={len(frame)}" if len(frame) >= MIN_ROWS else ""
+        return [f"the data has {len(frame)} rows, fewer than min_rows {recipe.min_rows}; add rows{lower}"]
     target = task_of(recipe).encode(frame[recipe.target.name])
     findings = [*task_of(recipe).check_target(target), *_constant(recipe, frame), *_duplicates(recipe, frame)]
     if findings:  # what comes next is no use on such rows
@@ -55,8 +59,8 @@ def _constant(recipe: Recipe, frame: pd.DataFrame) -> Iterator[str]:
         values = frame[column.name].to_numpy()
         if not column.may_be_constant and (values == values[0]).all():
             yield (
-                f"{column.name!r} is {values[0]:g} in every row: a feature that never changes tells nothing (if it is "
-                "meant to, set may_be_constant in the recipe)"
+                f"{column.name!r} is {shown(float(values[0]))} in every row, so nothing can be learned from it; "
+                "correct the data, or set the column's `may_be_constant=True` in the recipe"
             )
 
 
@@ -65,9 +69,31 @@ def _duplicates(recipe: Recipe, frame: pd.DataFrame) -> Iterator[str]:
     repeated = frame.duplicated(names)
     if repeated.mean() > recipe.max_duplicate_share:
         yield (
-            f"{repeated.sum()} of {len(frame)} rows repeat an earlier one, and {recipe.max_duplicate_share:.0%} may: "
-            f"the same row would be learned from and judged by ({lines(repeated)})"
+            f"{repeated.sum()} of {len(frame)} rows ({repeated.mean():.1%}) repeat an earlier row, more than "
+            f"max_duplicate_share {recipe.max_duplicate_share:g} allows: {_pair(frame, names, repeated)}, in all "
+            f"{lines(repeated)}; remove them, or raise the limit with --set "
+            f"max_duplicate_share={_up(repeated.mean())}"
         )
+
+
+def _pair(frame: pd.DataFrame, names: list[str], repeated: pd.Series) -> str:
+    """Return which earlier line the first repeated row repeats."""
+    second = frame.index[repeated.to_numpy()][0]
+    # In a comparison of its own, a missing value equals none, not even itself.
+    groups = frame.groupby(names, sort=False, dropna=False).ngroup()
+    first = groups.index[(groups == groups[second]).to_numpy()][0]
+    return f"line {second + 2} repeats line {first + 2}"
+
+
+def _up(share: float) -> str:
+    """Return a share rounded up, so that it is allowed once it is the limit."""
+    return f"{np.ceil(share * 1_000) / 1_000:g}"
+
+
+def _raised(score: float) -> str:
+    if score >= MAX_LEAKAGE_SCORE:
+        return ""
+    return f", or, if it is honest, raise the limit with --set leakage_score={(score + 1) / 2:.6g}"
 
 
 def _leaking(recipe: Recipe, features: FloatMatrix, target: Target, rows: NDArray[np.int64]) -> Iterator[str]:
@@ -81,16 +107,17 @@ def _leaking(recipe: Recipe, features: FloatMatrix, target: Target, rows: NDArra
             score = 1.0 if _is_copy(pd.Series(features[:, index]), target) else task.chance
         if score >= recipe.leakage_score:
             yield (
-                f"{name!r} alone gives the target {recipe.target.name!r} away ({task.probe_score} {score:.4f}): it "
-                "seems to hold the answer, which will not be known when the model is asked; put the right values into "
-                "it, or take it out of the recipe's columns (or, if it is honest, set leakage_score above that)"
+                f"{name!r} alone predicts the target {recipe.target.name!r} ({task.probe_score} {score:.4f}, "
+                f"leakage_score {recipe.leakage_score:g}): it seems to hold the answer, which clients do not know; "
+                f"correct its values, or remove it from the recipe's columns{_raised(score)}"
             )
     if recipe.task == "regression":
         together = _probe(recipe, LinearRegression(), features, target, rows)
         if together >= MAX_LINEAR_R2:
             yield (
-                f"the features together add up to the target {recipe.target.name!r} (r2 {together:.5f} of a "
-                "plain sum): they hold its parts, which will not be known when the model is asked"
+                f"the features together add up to the target {recipe.target.name!r} (r2 {together:.5f} of a linear "
+                f"model, limit {MAX_LINEAR_R2}): they hold its parts, which clients do not know; remove these from the "
+                "recipe's columns"
             )
 
 
@@ -124,9 +151,9 @@ def _unrelated(recipe: Recipe, features: FloatMatrix, target: Target, rows: NDAr
     luck = 3 * np.sqrt(task.chance / ((1 - task.chance) * len(rows)))
     if (score - task.chance) / (1 - task.chance) < max(recipe.min_skill, luck):
         yield (
-            f"the features tell next to nothing of the target {recipe.target.name!r}: a small model reaches "
-            f"{task.probe_score} {score:.2f} where guessing reaches {task.chance:.2f}; were its values shuffled or "
-            f"shifted against the rows? (If it is as hard as that, set min_skill below {recipe.min_skill:g}.)"
+            f"the features hardly predict the target {recipe.target.name!r}: a small model reaches {task.probe_score} "
+            f"{score:.2f}, and guessing {task.chance:.2f}; check that its values belong to their rows, or lower the "
+            f"limit with --set min_skill=VALUE, below {recipe.min_skill:g}, if the target is that hard to predict"
         )
 
 

@@ -72,4 +72,4 @@ class Terminal:
 def _numbers(check: GateCheck) -> tuple[str, str]:
     if check.value is None or check.required is None:
         return "–" if check.value is None else f"{check.value:.4f}", check.reason
-    return told_apart(check.value, check.required)
+    return told_apart(check.value, check.required, are_counts=check.metric is None)

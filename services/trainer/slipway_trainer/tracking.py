@@ -132,7 +132,7 @@ class Tracker:
         width = len(manifest.inputs)
         signature = ModelSignature(
             inputs=Schema([TensorSpec(np.dtype(np.float32), (-1, width), manifest.graph.input)]),
-            outputs=Schema(task_of(recipe).output_specs()),
+            outputs=Schema(task_of(recipe).output_specs(bundle.manifest.graph)),
         )
         run_id = runs.candidates[best.fitted.candidate.name]
         try:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -243,3 +244,35 @@ def test_the_history_says_who_promoted(
 
     [tag] = [asked.json for asked in registry.asked if asked.path.endswith("registered-models/set-tag")]
     assert json.loads(tag["value"])["by"] == by
+
+
+METRICS = {"f1_macro": 1.0, "accuracy": 1.0, "balanced_accuracy": 0.5, "log_loss": 0.1, "recall_macro": 0.25}
+BY_F1 = {"name": "f1_macro against the champion", "metric": "f1_macro", "passed": True, "reason": "better"}
+BY_RECALL = {"name": "floor of recall_macro", "metric": "recall_macro", "passed": True, "reason": "above"}
+
+
+@pytest.mark.parametrize(
+    ("metrics", "checks", "shown"),
+    [
+        (METRICS, [BY_RECALL, BY_F1], ["f1_macro 1.0000", "recall_macro 0.2500", "accuracy 1.0000"]),
+        (dict(reversed(METRICS.items())), [BY_F1], ["f1_macro 1.0000", "recall_macro 0.2500", "accuracy 1.0000"]),
+        (METRICS, [], ["f1_macro 1.0000", "accuracy 1.0000"]),
+        ({"r2": 0.5, "rmse": 12.0}, [], ["r2 0.5000", "rmse 12.0000"]),
+        ({"accuracy": 1}, [BY_F1], ["accuracy 1.0000"]),
+    ],
+)
+def test_the_gates_metrics_are_shown_first(
+    registry: StubApi, metrics: dict[str, float], checks: list[dict[str, object]], shown: list[str]
+) -> None:
+    tags = [
+        {"key": "slipway.metrics", "value": json.dumps(metrics)},
+        {"key": "slipway.gate", "value": json.dumps({"checks": checks})},
+    ]
+    registry.answer = registry_of({"name": "iris"}, {**VERSION, "tags": tags})
+
+    output = run(main, "models", "show", "iris").output
+
+    names = "|".join([*METRICS, "r2", "rmse"])
+    assert re.findall(rf"\b(?:{names}) \d+\.?\d*", output) == shown
+    (version,) = json.loads(run(main, "models", "show", "iris", "--json").output)["versions"]
+    assert version["metrics"] == metrics

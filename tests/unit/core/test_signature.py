@@ -291,3 +291,49 @@ def test_named_rows_in_any_order_equal_positional_ones(positional: list[list[flo
     by_name = [{name: row[NAMES.index(name)] for name in order} for row in positional]
 
     assert np.array_equal(SIGNATURE.matrix(by_name), SIGNATURE.matrix(positional))
+
+
+# Categories
+
+
+def coded(*codes: float) -> Signature:
+    """Return a signature of a free feature and one with categories."""
+    return Signature(
+        [InputColumn(name="free", dtype="float32"), InputColumn(name="code", dtype="float32", categories=codes)]
+    )
+
+
+@pytest.mark.parametrize("features", [[0.37, 2], [[0.37, 2], [5, 0]], [{"free": 1, "code": 1.0}], [9, -0.0]])
+def test_values_of_the_categories_become_a_matrix(features: object) -> None:
+    assert coded(0, 1, 2).matrix(features).dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(3, "3"), (0.37, "0.37"), (-1, "-1"), (1e30, "1e+30"), (2.0000002, "2.0000002"), (2**70, "1.1805916e+21")],
+)
+@pytest.mark.parametrize("n_rows", [1, 3])
+def test_a_value_outside_the_categories_is_an_error(value: float, shown: str, n_rows: int) -> None:
+    with pytest.raises(FeaturesError) as caught:
+        coded(0, 1, 2).matrix([[1, 1]] * (n_rows - 1) + [[1, value]])
+
+    (problem,) = caught.value.problems
+    assert problem.loc == ("features", n_rows - 1, "code")
+    assert problem.msg == f"'code' must be one of 0, 1, 2, not {shown}"
+
+
+def test_categories_are_compared_as_float32() -> None:
+    assert coded(0.1, 0.7).matrix([1, 0.1])[0, 1] == np.float32(0.1)
+    assert coded(0.1, 0.7).matrix([1, float(np.float32(0.7))])[0, 1] == np.float32(0.7)
+
+
+def test_other_problems_are_reported_with_wrong_categories() -> None:
+    with pytest.raises(FeaturesError) as caught:
+        coded(0, 1, 2).matrix([["x", 1], [1, 5]])
+
+    assert [problem.loc for problem in caught.value.problems] == [("features", 0, "free"), ("features", 1, "code")]
+
+
+def test_many_categories_are_listed_in_part() -> None:
+    with pytest.raises(FeaturesError, match=r"one of 0, 1, .* 10, … 999 \(1000 values\), not 0\.5$"):
+        coded(*range(1_000)).matrix([0, 0.5])

@@ -225,13 +225,13 @@ def spoiled(recipe: str, how: str) -> str:
 @pytest.mark.parametrize(
     ("how", "reason"),
     [
-        ("shuffled targets", "the features tell next to nothing of the target"),
+        ("shuffled targets", "the features hardly predict the target"),
         ("a truncated file", "is cut off: its last line, "),
         ("a missing column", "is missing; the file has "),
-        ("a leaked target", " alone gives the target "),
+        ("a leaked target", " alone predicts the target "),
         ("a copied target", "the column 'answer' is a copy of the target "),
-        ("a constant feature", "is 1 in every row: a feature that never changes tells nothing"),
-        ("ten rows", "there are 10 rows, and "),
+        ("a constant feature", "is 1 in every row, so nothing can be learned from it"),
+        ("ten rows", "the data has 10 rows, fewer than min_rows "),
     ],
 )
 def test_data_that_is_not_worth_training_on_is_refused_and_the_registry_is_left_alone(

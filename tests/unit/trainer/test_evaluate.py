@@ -29,7 +29,7 @@ def with_cv_scores(evaluation: Evaluation, *scores: float, accuracy: float = 0.9
 @pytest.mark.parametrize("name", CANDIDATES)
 def test_the_graph_is_scored_on_the_test_rows(name: str) -> None:
     evaluation, split = trained_iris().evaluations[name], trained_iris().split
-    outputs = Graph(evaluation.model, task_of(IRIS).graph).run(split.test_features)
+    outputs = Graph(evaluation.model, evaluation.names).run(split.test_features)
 
     expected = task_of(IRIS).score(outputs, split.test_target)
 
@@ -55,7 +55,7 @@ def test_every_iris_candidate_meets_the_floors(name: str) -> None:
 @pytest.mark.parametrize("name", bike.CANDIDATES)
 def test_a_regressors_graph_is_scored_on_the_test_rows(name: str) -> None:
     evaluation, split = trained_bike().evaluations[name], trained_bike().split
-    outputs = Graph(evaluation.model, task_of(BIKE).graph).run(split.test_features)
+    outputs = Graph(evaluation.model, evaluation.names).run(split.test_features)
 
     assert evaluation.metrics["r2"] == pytest.approx(r2_score(split.test_target, outputs.prediction))
     assert evaluation.metrics["r2"] > 0.6
@@ -70,11 +70,11 @@ def test_a_graph_that_was_tampered_with_is_refused() -> None:
     weights.floats[0] *= 1.01
     task = task_of(BIKE)
 
-    with pytest.raises(ParityError, match="times the tolerance of 1e-05: it would not serve what was trained"):
+    with pytest.raises(ParityError, match="times the tolerance of 1e-05"):
         check_parity(
             task,
             evaluation.fitted.estimator,
-            Graph(model.SerializeToString(), task.graph),
+            Graph(model.SerializeToString(), evaluation.names),
             split.test_features,
             split.target_scale,
         )
@@ -85,7 +85,9 @@ def test_an_estimator_whose_graph_answers_otherwise_is_refused() -> None:
     undecided = copy.copy(fitted.estimator)
     undecided.predict_proba = lambda rows: np.full((len(rows), 3), 1 / 3)
 
-    with pytest.raises(ParityError, match="it would not serve what was trained"):
+    with pytest.raises(
+        ParityError, match=r"^random-forest cannot be served: the exported graph .* on rows of the data; choose another"
+    ):
         evaluate(IRIS, replace(fitted, estimator=undecided), trained_iris().split)
 
 
@@ -103,3 +105,13 @@ def test_a_tie_goes_to_the_candidate_that_is_named_first() -> None:
 
     assert best_of([first, second, third]) is first
     assert best_of([third, first, second]) is third
+
+
+def test_the_gates_metrics_come_first() -> None:
+    fitted = trained_iris().evaluations["logistic-regression"].fitted
+    recipe = IRIS.model_copy(update={"metric": "f1_macro", "floors": {"roc_auc": 0.5, "accuracy": 0.5}})
+
+    evaluation = evaluate(recipe, fitted, trained_iris().split)
+
+    assert list(evaluation.metrics)[:3] == ["f1_macro", "roc_auc", "accuracy"]
+    assert evaluation.metrics == trained_iris().evaluations["logistic-regression"].metrics

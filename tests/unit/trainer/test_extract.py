@@ -1,6 +1,9 @@
 """Extract: which file is read, whether it is whole, and which version of the data it is."""
 
+import bz2
+import gzip
 import io
+import lzma
 from pathlib import Path
 
 import pandas as pd
@@ -123,14 +126,37 @@ def test_a_file_that_may_not_be_read_is_told(tmp_path: Path, monkeypatch: pytest
 @pytest.mark.parametrize(
     ("content", "finding"),
     [
-        pytest.param(b"", "cannot be read as CSV", id="empty"),
+        pytest.param(b"", "is empty; give a CSV file whose first line names the columns", id="empty"),
+        pytest.param(b"\xef\xbb\xbf \r\n\n", "is empty; give a CSV file", id="blank lines alone"),
         pytest.param(b'a,b\n"1,2\n', "is cut off", id="a quote that is not closed"),
-        pytest.param(b"a,b\n\xff\xfe,2\n", "cannot be read as CSV", id="not UTF-8"),
-        pytest.param(b"a\n1\n1,2,3\n", "cannot be read as CSV", id="more values than names"),
-        pytest.param(b"PK\x03\x04\x00\x00", "is not a text file; give a CSV file in UTF-8", id="a ZIP file"),
-        pytest.param("a,b\n1,2\n".encode("utf-16"), "is not a text file", id="UTF-16"),
-        pytest.param(b"a;b\n1;2\n", "are separated by semicolons: write commas", id="semicolons"),
-        pytest.param(b"a\tb\n1\t2\n", "are separated by tabs: write commas", id="tabs"),
+        pytest.param(b"a,b\n1,2\n\xff\xfe,2\n", "is not UTF-8: line 3 holds the byte 0xff", id="not UTF-8"),
+        pytest.param("a,b\n1,°C\n".encode("latin-1"), "is not UTF-8: line 2 holds the byte 0xb0", id="Latin-1"),
+        pytest.param(b"a\n1\n1,2,3\n", "line 3 of ", id="more values than names"),
+        pytest.param(
+            b"a,b\n1,5,2,5\n",
+            "has 4 values where the first line has 2 names; write numbers with a decimal",
+            id="decimal commas",
+        ),
+        pytest.param(b"PK\x03\x04\x00\x00", "is a ZIP archive; extract the CSV file", id="a ZIP file"),
+        pytest.param(b"PK\x03\x04\x00xl/workbook.xml\x00", "is an Excel file; open it and save it as CSV", id="xlsx"),
+        pytest.param(b"\xd0\xcf\x11\xe0\xa1\xb1", "is an Excel file; open it and save it as CSV", id="xls"),
+        pytest.param(gzip.compress(b"a,b\n1,2\n"), "is compressed with gzip; decompress it first", id="gzip"),
+        pytest.param(bz2.compress(b"a,b\n1,2\n"), "is compressed with bzip2; decompress it first", id="bzip2"),
+        pytest.param(lzma.compress(b"a,b\n1,2\n"), "is compressed with xz; decompress it first", id="xz"),
+        pytest.param(b"PAR1\x15\x04", "is a Parquet file; read it with pandas and save it as CSV", id="Parquet"),
+        pytest.param("a,b\n1,2\n".encode("utf-16"), "is UTF-16 text; save it as CSV in UTF-8", id="UTF-16"),
+        pytest.param(
+            "a,b\n1,2\n".encode("utf-16-be"), "is not a text file in UTF-8: line 1 holds a zero", id="UTF-16, no BOM"
+        ),
+        pytest.param(b"<html><p>Not found</p></html>", "is HTML or XML, and not CSV", id="HTML"),
+        pytest.param(b'[{"a": 1}]', "is JSON, and not CSV", id="JSON"),
+        pytest.param(b"a;b\n1;2\n", "are separated by semicolons; write commas", id="semicolons"),
+        pytest.param(b"a;b\n1,5;2\n", "are separated by semicolons; write commas", id="semicolons and decimal commas"),
+        pytest.param(
+            b"sepal length (cm);note, free;species\n1;2;3\n", "are separated by semicolons", id="a comma in a name"
+        ),
+        pytest.param(b"a\tb\n1\t2\n", "are separated by tabs; write commas", id="tabs"),
+        pytest.param(b"species,species\nx,y\n", "has the column 'species' twice", id="a column twice"),
         pytest.param(b"a,b,c\n1,2,3\n4,5\n", "its last line, 3, has 2 values where the first has 3", id="cut off"),
         pytest.param(b"a,b,c\r\n1,2,3\r\n4,5\r\n", "its last line, 3, has 2 values", id="cut off, CRLF"),
     ],
@@ -143,8 +169,10 @@ def test_a_file_that_is_no_whole_csv_is_refused(tmp_path: Path, content: bytes, 
         read(tmp_path, tmp_path / "work", given)
 
     (sentence,) = caught.value.findings
-    assert sentence.startswith(("the columns of ", str(given)))
+    assert str(given) in sentence
     assert finding in sentence
+    assert len(sentence) < 400
+    assert "\n" not in sentence
 
 
 @pytest.mark.parametrize("end", ["", "\n", "\r\n", "\n\n\n"])

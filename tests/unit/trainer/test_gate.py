@@ -78,7 +78,14 @@ def test_without_a_champion_the_verdict_says_so() -> None:
     [
         (0.96, 0, "accuracy 0.9600 is better than the champion's 0.9500 (version 4) on the same rows"),
         (0.95, 0, "accuracy 0.9500 equals the champion's 0.9500 (version 4) on the same rows"),
-        (0.94, 0, "accuracy 0.9400 is worse than the champion's 0.9500 (version 4) on the same rows"),
+        (
+            0.94,
+            0,
+            (
+                "accuracy 0.9400 is worse than the champion's 0.9500 (version 4) on the same rows; --set "
+                "max_regression=VALUE allows more"
+            ),
+        ),
         (
             0.94,
             0.02,
@@ -92,7 +99,7 @@ def test_without_a_champion_the_verdict_says_so() -> None:
             0.02,
             (
                 "accuracy 0.9200 is worse than the champion's 0.9500 (version 4) on the same rows, "
-                "and 0.02 less is allowed"
+                "and 0.02 less is allowed; --set max_regression=VALUE allows more"
             ),
         ),
     ],
@@ -137,9 +144,9 @@ def test_every_floor_counts_and_is_told_in_the_order_of_the_names() -> None:
 
     assert reasons(verdict)[:2] == [
         "accuracy 0.9500 meets the floor 0.9000",
-        "f1_macro 0.7000 is below the floor 0.8000",
+        "f1_macro 0.7000 is below the floor 0.8000; --set floors.f1_macro=VALUE changes the floor",
     ]
-    assert verdict.summary == "f1_macro 0.7000 is below the floor 0.8000"
+    assert verdict.summary == reasons(verdict)[1]
 
 
 def test_the_champion_is_compared_by_the_recipes_metric() -> None:
@@ -172,7 +179,10 @@ def test_data_of_far_fewer_than_the_champions_rows_is_refused(rows: int, champio
 
     assert verdict.passed is passed
     told = f"{rows} rows of data, and version 4 had {champions}"
-    assert reasons(verdict)[-1] == (told if passed else f"{told}: less than 80%; was the data cut short?")
+    missing = (
+        ", so it has 79.3% of them, less than min_rows_share 0.8 asks for; check that the data is complete, or lower "
+    )
+    assert reasons(verdict)[-1] == (told if passed else f"{told}{missing}the limit with --set min_rows_share=VALUE")
 
 
 def test_the_graph_of_a_withdrawn_version_is_refused_though_it_is_the_best() -> None:
@@ -260,7 +270,8 @@ def test_a_tie_is_always_promoted(champion: float) -> None:
     [
         (0.95, 0.9, ("0.9500", "0.9000")),
         (0.9, 0.9, ("0.9000", "0.9000")),
-        (150, 75, ("150", "75")),
+        (1, 1, ("1.0000", "1.0000")),
+        (1, 0, ("1.0000", "0.0000")),
         (0.90001, 0.90002, ("0.90001", "0.90002")),
         (math.nan, 0.9, ("nan", "0.9000")),
     ],
@@ -280,3 +291,21 @@ def test_a_verdict_is_read_back_from_its_tag(accuracy: float) -> None:
     assert found is not None
     assert reasons(found) == reasons(verdict)
     assert (found.passed, found.promote) == (verdict.passed, verdict.promote)
+
+
+def test_metrics_have_four_digits_and_counts_none() -> None:
+    verdict = decide(
+        Challenger({"accuracy": 1.0, "f1_macro": 1.0}, 150),
+        Champion("4", 1.0, rows=100),
+        metric="f1_macro",
+        floors={"accuracy": 1.0, "f1_macro": 0.0},
+    )
+
+    assert reasons(verdict) == [
+        "accuracy 1.0000 meets the floor 1.0000",
+        "f1_macro 1.0000 meets the floor 0.0000",
+        "f1_macro 1.0000 equals the champion's 1.0000 (version 4) on the same rows",
+        "150 rows of data, and version 4 had 100",
+    ]
+    assert verdict.metrics == ("f1_macro", "accuracy")
+    assert told_apart(150, 80, are_counts=True) == ("150", "80")

@@ -99,7 +99,7 @@ def test_a_leak_is_seen_though_a_few_values_are_huge(spoil: Callable[[Any], Any]
     frame["price"] = np.exp(2 * frame["a"] + random.normal(size=1_500))
     frame["b"] = spoil(frame["price"])
 
-    with pytest.raises(DataRefusedError, match="'b' alone gives the target 'price' away"):
+    with pytest.raises(DataRefusedError, match="'b' alone predicts the target 'price'"):
         checked(frame)
 
 
@@ -115,14 +115,14 @@ def test_shuffled_labels_of_few_rows_are_refused(seed: int) -> None:
     random = np.random.default_rng(seed)
     frame = labelled(load_wine).sample(60, random_state=seed)
 
-    with pytest.raises(DataRefusedError, match="tell next to nothing of the target"):
+    with pytest.raises(DataRefusedError, match="hardly predict the target"):
         checked(frame.assign(target=random.permutation(frame["target"])))
 
 
 def test_a_copy_of_few_labels_is_seen() -> None:
     frame = labelled(load_wine).sample(60, random_state=0)
 
-    with pytest.raises(DataRefusedError, match="'ash' alone gives the target 'target' away"):
+    with pytest.raises(DataRefusedError, match="'ash' alone predicts the target 'target'"):
         checked(frame.assign(ash=frame["target"].str[-1].astype(float)))
 
 
@@ -173,7 +173,7 @@ def test_rows_are_ordered_by_their_dates() -> None:
 @pytest.mark.parametrize("written", ["%d/%m/%Y", "day %j"])
 def test_dates_that_are_no_iso_dates_are_refused(written: str) -> None:
     with pytest.raises(
-        DataRefusedError, match=r"'day' is neither a number nor a date such as 2026-11-21 in lines 2, 3"
+        DataRefusedError, match=r"'day' must be a number or a date such as 2026-11-21, got '.*' in lines? 2, "
     ):
         validate(*in_time(DAYS.strftime(written)))
 
@@ -182,5 +182,5 @@ def test_an_empty_date_is_refused_with_its_line() -> None:
     dates = DAYS.strftime("%Y-%m-%d").to_series(index=range(442))
     dates[7] = None
 
-    with pytest.raises(DataRefusedError, match=r"in line 9$"):
+    with pytest.raises(DataRefusedError, match=r"got nan in line 9; .* --set split=random$"):
         validate(*in_time(dates))

@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from slipway_core.graph import Graph
 from slipway_core.signature import FloatMatrix
-from slipway_trainer.export import export, round_to_float32
+from slipway_trainer.export import export, graph_names, round_to_float32
 from slipway_trainer.recipes import Recipe
 from slipway_trainer.steps.evaluate import check_parity
 from slipway_trainer.tasks import task_of
@@ -70,7 +70,7 @@ class Pair:
         self.width = self.rows.shape[1]
         self._estimator = evaluation.fitted.estimator
         self._task, self._scale = task_of(recipe), trained.split.target_scale
-        self._graph = Graph(evaluation.model, self._task.graph)
+        self._graph = Graph(evaluation.model, evaluation.names)
         thresholds: list[list[float]] = [[] for _ in range(self.width)]
         for column, threshold in thresholds_of(self._estimator, range(self.width)):
             thresholds[column].append(threshold)
@@ -203,7 +203,8 @@ def test_boosted_classifiers_of_two_and_of_three_classes_equal_their_graphs(mode
     recipe = IRIS.model_copy(update={"classes": IRIS.classes[:n_classes]})
     task = task_of(recipe)
 
-    graph = Graph(export(estimator, 3, task.export_options), task.graph)
+    model = export(estimator, 3, task.export_options)
+    graph = Graph(model, graph_names(model))
 
     edges = [[threshold for at, threshold in thresholds_of(estimator, range(3)) if at == c] for c in range(3)]
     at_edges = np.stack([random.choice(with_neighbours(values or [0.0]), 1_000) for values in edges], axis=1)
@@ -222,5 +223,6 @@ def test_without_rounded_thresholds_a_row_at_an_edge_would_be_answered_otherwise
     round_to_float32(estimator)
 
     assert np.array_equal(estimator.predict_proba(rows), before)
-    graph = Graph(export(estimator, 1, task.export_options), task.graph)
+    model = export(estimator, 1, task.export_options)
+    graph = Graph(model, graph_names(model))
     assert check_parity(task, estimator, graph, rows, 1.0) <= 1

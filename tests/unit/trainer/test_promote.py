@@ -99,7 +99,7 @@ def test_a_version_below_a_floor_is_not_promoted_and_keeps_the_reasons(registry:
     assert not verdict.promote
     assert production(registry) is None
     assert kept(registry, number) == verdict
-    assert verdict.summary == "accuracy 0.8500 is below the floor 0.9000"
+    assert verdict.summary == "accuracy 0.8500 is below the floor 0.9000; --set floors.accuracy=VALUE changes the floor"
     assert not registry.get_model("iris").tags
 
 
@@ -291,7 +291,10 @@ def test_data_of_far_fewer_than_the_champions_rows_is_refused(registry: InMemory
 
     _, verdict = ask(registry, 1.0)
 
-    assert verdict.summary == "150 rows of data, and version 1 had 301: less than 80%; was the data cut short?"
+    assert verdict.summary == (
+        "150 rows of data, and version 1 had 301, so it has 49.8% of them, less than min_rows_share 0.8 asks for; "
+        "check that the data is complete, or lower the limit with --set min_rows_share=VALUE"
+    )
     assert production(registry) == before
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from slipway_trainer import recipes
 from slipway_trainer.errors import UnknownRecipeError
 from slipway_trainer.recipes import Recipe, find_recipe, recipe_names
 from slipway_trainer.recipes.base import MEASURES
@@ -24,7 +25,7 @@ def test_a_recipe_is_found_by_its_name() -> None:
 
 
 def test_an_unknown_recipe_names_those_there_are() -> None:
-    with pytest.raises(UnknownRecipeError, match=r"there is no recipe 'tulip'; there is .*\biris\b"):
+    with pytest.raises(UnknownRecipeError, match=r"there is no recipe 'tulip'; the recipes are .*\biris\b"):
         find_recipe("tulip")
 
 
@@ -101,10 +102,10 @@ def test_a_recipe_that_cannot_be_trained_is_refused(field: str, value: object) -
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"metric": "r2"}, "'r2' cannot be asked for in classification; there is accuracy"),
-        ({"floors": {"log_loss": 1}}, "'log_loss' cannot be asked for in classification"),
-        ({"classes": ("one",)}, "a classifier has two classes or more, a regressor none"),
-        ({"task": "regression", "metric": "r2", "floors": {}}, "a classifier has two classes or more"),
+        ({"metric": "r2"}, "'r2' is not a metric of classification; the metrics are accuracy"),
+        ({"floors": {"log_loss": 1}}, "'log_loss' is not a metric of classification"),
+        ({"classes": ("one",)}, "a classifier needs two `classes` or more, and a regressor none"),
+        ({"task": "regression", "metric": "r2", "floors": {}}, "a classifier needs two `classes` or more"),
         ({"split": "time"}, "the split 'time' needs time_columns, and this recipe has none"),
         ({"columns": IRIS.columns * 2}, "two columns have the same name"),
         ({"target": IRIS.columns[0]}, "two columns have the same name"),
@@ -141,8 +142,8 @@ def test_a_recipe_is_found_by_the_path_of_its_file(tmp_path: Path) -> None:
         ("", "defines no recipe: it must hold RECIPE = Recipe(…)"),
         ("RECIPE = 'iris'", "defines no recipe: it must hold RECIPE = Recipe(…)"),
         ("RECIPE = (", "cannot be used: SyntaxError: '(' was never closed"),
-        ("import no_such_package", "cannot be used: ModuleNotFoundError: No module named 'no_such_package'"),
-        ("1 / 0", "cannot be used: ZeroDivisionError: division by zero"),
+        ("import no_such_package", "cannot be used (line 1): ModuleNotFoundError: No module named 'no_such_package'"),
+        ("1 / 0", "cannot be used (line 1): ZeroDivisionError: division by zero"),
     ],
 )
 def test_a_file_that_defines_no_recipe_is_told(tmp_path: Path, content: str | None, sentence: str) -> None:
@@ -166,3 +167,102 @@ def test_a_misspelt_field_of_a_recipe_is_refused() -> None:
 def test_a_recipe_cannot_be_changed() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         IRIS.seed = 1  # type: ignore[misc]
+
+
+MINE = """
+from slipway_trainer.recipes import Candidate, Column, Recipe
+from slipway_trainer.recipes.iris import RECIPE as IRIS
+
+FIELDS = {name: getattr(IRIS, name) for name in Recipe.model_fields}
+
+
+def recipe(**changes):
+    return Recipe(**{key: value for key, value in {**FIELDS, **changes}.items() if value is not None})
+
+
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ('recipe(split=None, splitt="random")', "Recipe has no field 'splitt'; did you mean 'split'?"),
+        ("recipe(minrows=5)", "Recipe has no field 'minrows'; did you mean 'min_rows'?"),
+        ("recipe(xyz=5)", "Recipe has no field 'xyz'; its fields are name, title, task, "),
+        ("recipe(split=None)", "Recipe needs the field 'split'"),
+        ('recipe(split="stratifed")', "Recipe: split must be one of 'stratified', 'random' or 'time', got 'stratifed'"),
+        (
+            'recipe(name="My Model")',
+            "Recipe: name must begin with a lower-case letter or a digit, and hold only these, ",
+        ),
+        ("recipe(folds=1)", "Recipe: folds must be at least 2, got 1"),
+        ("recipe(folds=2.5)", "Recipe: folds must be an integer, got 2.5"),
+        ("recipe(columns=())", "Recipe: columns must have at least 1 entry"),
+        ("recipe(columns=Column(name='a'))", "Recipe: columns.0 must be a Column"),
+        ("recipe(columns=('a',))", "Recipe: columns.0 must be a Column, got 'a'"),
+        ("recipe(checks=('a',))", "Recipe: checks.0 must be a Check, got 'a'"),
+        ("recipe(fetch='data.csv')", "Recipe: fetch must be a function, got 'data.csv'"),
+        ("recipe(floors={'accuracy': 'high'})", "Recipe: floors.accuracy must be a number, got 'high'"),
+        ("recipe(metric='acuracy')", "'acuracy' is not a metric of classification; did you mean 'accuracy'?"),
+        ("recipe(columns=IRIS.columns * 2)", "two columns have the same name, 'sepal length (cm)'; rename one"),
+        (
+            "IRIS.model_copy(update={'splitt': 'random'})",
+            "TypeError: Recipe has no field 'splitt'; did you mean 'split'?",
+        ),
+        ("Column(name='a', minimun=1)", "Column has no field 'minimun'; did you mean 'minimum'?"),
+        ("Column(unit='cm')", "Column needs the field 'name'"),
+        ("Column(name='')", "Column: name must not be empty, got ''"),
+        ("Column(name='a', minimum=3, maximum=1)", "the column 'a' has the minimum 3, above its maximum 1"),
+        ("Column(name='a', categories=())", "the categories of the column 'a' must be one finite number or more"),
+        ("Column(name='a', categories=(1, 1))", "the categories of the column 'a' must differ from one another"),
+        ("Column(name='a', categories=(0, 1e400))", "the categories of the column 'a' must be one finite number"),
+        ("Column(name='a', categories=(0, 5), maximum=3)", "the categories of the column 'a' must lie within its"),
+        ("Column(name='a', categories=('red',))", "Column: categories.0 must be a number, got 'red'"),
+        ("Candidate(name='a')", "Candidate needs the field 'build'"),
+        ("Candidate(name='a', bild=print)", "Candidate has no field 'bild'; did you mean 'build'?"),
+        (
+            "Candidate(name='a', build=print, search={'C': 1.0})",
+            "Candidate: search.C must be a tuple, such as (value,)",
+        ),
+        ("Candidate(name='a', build='LogisticRegression')", "Candidate: build must be a function"),
+    ],
+)
+def test_a_wrong_constructor_is_one_sentence(tmp_path: Path, line: str, sentence: str) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(f"{MINE}RECIPE = {line}\n")
+
+    with pytest.raises(UnknownRecipeError) as caught:
+        find_recipe(str(file))
+
+    told = str(caught.value)
+    assert re.match(rf"{re.escape(str(file))} cannot be used \(line \d+\): {re.escape(sentence)}", told)
+    assert "pydantic" not in told
+    assert "\n" not in told
+    assert len(told.removeprefix(str(file))) < 700
+
+
+def test_the_line_of_a_wrong_constructor_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text("from slipway_trainer.recipes import Column\n\nRECIPE = Column(\n    nam='a',\n)\n")
+
+    with pytest.raises(UnknownRecipeError, match=r"\(line 3\): Column has no field 'nam'; did you mean 'name'\?$"):
+        find_recipe(str(file))
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("irsi", "iris"), ("IRIS", "iris"), ("bike_demand", "bike-demand"), ("bikes-demand", "bike-demand")],
+)
+def test_a_misspelt_recipe_comes_with_a_suggestion(name: str, meant: str) -> None:
+    with pytest.raises(UnknownRecipeError, match=f"there is no recipe '{name}'; did you mean '{meant}'\\?"):
+        find_recipe(name)
+
+
+def test_a_broken_recipe_in_the_folder_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "wine_quality.py").write_text(f"{MINE}RECIPE = recipe(split=None, splitt='random')\n")
+    monkeypatch.setattr(recipes, "__path__", [str(tmp_path), *recipes.__path__])
+
+    with pytest.raises(UnknownRecipeError) as caught:
+        find_recipe("wine-quality")
+
+    assert re.search(r"wine_quality\.py cannot be used \(line \d+\): Recipe has no field 'splitt'", str(caught.value))

@@ -179,7 +179,10 @@ def test_a_class_that_one_side_lacks_is_refused_by_its_name() -> None:
         split_rows(in_order, numbered([30, 30]))
 
     assert caught.value.findings == (
-        "the time split leaves no row of the class 'class 0' to judge by; take another split",
+        (
+            "the time split leaves no row of the class 'class 0' to judge by; change it with --set split=stratified, "
+            "or the share of test rows, 0.2, with --set test_fraction=VALUE"
+        ),
     )
 
 

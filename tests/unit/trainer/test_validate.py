@@ -73,25 +73,27 @@ def test_the_table_tells_the_version_of_its_data() -> None:
 @pytest.mark.parametrize(
     ("column", "text", "finding"),
     [
-        (SEPAL_LENGTH, "long", "'sepal length (cm)' holds what is not a number in line 9"),
-        (PETAL_WIDTH, "", "'petal width (cm)' is empty in line 9"),
-        (SEPAL_LENGTH, "NaN", "'sepal length (cm)' is empty in line 9"),
-        (SEPAL_LENGTH, "-0.1", "'sepal length (cm)' is below 0 cm in line 9"),
-        (PETAL_WIDTH, "30.1", "'petal width (cm)' is above 30 cm in line 9"),
-        (SPECIES, "rose", "'species' is none of setosa, versicolor, virginica in line 9"),
-        (SPECIES, "Setosa", "'species' is none of setosa, versicolor, virginica in line 9"),
-        (SPECIES, "", "'species' is empty in line 9"),
+        (SEPAL_LENGTH, "long", "'sepal length (cm)' must be a number, got 'long' in line 9"),
+        (PETAL_WIDTH, "", "'petal width (cm)' is empty or NA in line 9"),
+        (SEPAL_LENGTH, "NaN", "'sepal length (cm)' is empty or NA in line 9"),
+        (SEPAL_LENGTH, "-0.1", "'sepal length (cm)' must be at least 0 cm, got -0.1 in line 9"),
+        (PETAL_WIDTH, "30.1", "'petal width (cm)' must be at most 30 cm, got 30.1 in line 9"),
+        (SPECIES, "rose", "'species' must be one of setosa, versicolor, virginica, got 'rose' in line 9"),
+        (SPECIES, "Setosa", "'species' must be one of setosa, versicolor, virginica, got 'Setosa' in line 9"),
+        (SPECIES, "", "'species' is empty or NA in line 9"),
     ],
 )
 def test_a_bad_value_is_refused_with_its_line(tmp_path: Path, column: int, text: str, finding: str) -> None:
-    assert findings_of(tmp_path, with_cell(iris_lines(), 9, column, text)) == (finding,)
+    (found,) = findings_of(tmp_path, with_cell(iris_lines(), 9, column, text))
+
+    assert found.startswith(f"{finding}; ")
 
 
 @pytest.mark.parametrize("text", ["inf", "-inf"])
 def test_an_infinite_value_is_told_once(tmp_path: Path, text: str) -> None:
     findings = findings_of(tmp_path, with_cell(iris_lines(), 9, SEPAL_LENGTH, text))
 
-    assert findings == ("'sepal length (cm)' is infinite in line 9",)
+    assert findings == (f"'sepal length (cm)' must be finite, got {text} in line 9; correct the data",)
 
 
 @pytest.mark.parametrize("value", ["0", "30"])
@@ -131,23 +133,31 @@ def test_each_missing_column_is_named(missing: tuple[str, ...]) -> None:
         validate(IRIS, Dataset(frame, "version", "source"))
 
     there = ", ".join(frame.columns)
-    assert caught.value.findings == tuple(f"the column {name!r} is missing; the file has {there}" for name in missing)
+    assert caught.value.findings == tuple(
+        f"the column {name!r} is missing; the file has {there}; add it, or remove it from the recipe"
+        for name in missing
+    )
 
 
 def test_a_file_of_a_header_alone_is_refused(tmp_path: Path) -> None:
-    assert findings_of(tmp_path, iris_lines()[:1]) == ("there are 0 rows, and 50 are needed at least",)
+    assert findings_of(tmp_path, iris_lines()[:1]) == ("the data has 0 rows, fewer than min_rows 50; add rows",)
 
 
 def test_too_few_rows_are_refused(tmp_path: Path) -> None:
     header, *rows = iris_lines()
     some = [*rows[:16], *rows[50:66], *rows[100:116]]
 
-    assert findings_of(tmp_path, [header, *some]) == ("there are 48 rows, and 50 are needed at least",)
+    assert findings_of(tmp_path, [header, *some]) == (
+        "the data has 48 rows, fewer than min_rows 50; add rows, or lower the limit with --set min_rows=48",
+    )
 
 
 def test_too_few_rows_of_a_class_are_refused_with_its_name(tmp_path: Path) -> None:
     assert findings_of(tmp_path, iris_lines()[:110]) == (
-        "there are 9 rows of the class 'virginica', and 10 are needed at least",
+        (
+            "the class 'virginica' has 9 rows, fewer than the 10 that 5 folds need; add rows, or take fewer folds with "
+            "--set folds=4, or remove the class from the recipe's `classes` and its rows from the data"
+        ),
     )
 
 
@@ -163,11 +173,11 @@ def test_everything_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
 
     findings = findings_of(tmp_path, lines)
 
-    assert set(findings) == {
-        "'sepal length (cm)' holds what is not a number in line 2",
-        "'sepal length (cm)' is empty in line 3",
-        "'petal width (cm)' is above 30 cm in line 4",
-        "'species' is none of setosa, versicolor, virginica in line 151",
+    assert {finding.partition("; ")[0] for finding in findings} == {
+        "'sepal length (cm)' must be a number, got 'long' in line 2",
+        "'sepal length (cm)' is empty or NA in line 3",
+        "'petal width (cm)' must be at most 30 cm, got 99 in line 4",
+        "'species' must be one of setosa, versicolor, virginica, got 'rose' in line 151",
     }
 
 
@@ -176,7 +186,8 @@ def test_the_error_says_that_nothing_is_registered(tmp_path: Path) -> None:
         check(tmp_path, with_cell(iris_lines(), 2, SEPAL_LENGTH, "-1"))
 
     assert str(caught.value) == (
-        "the data was refused, nothing is registered: 'sepal length (cm)' is below 0 cm in line 2"
+        "the data was refused, nothing is registered: 'sepal length (cm)' must be at least 0 cm, got -1 in line 2; "
+        "correct the data, or change the column's `minimum` in the recipe"
     )
 
 
@@ -185,7 +196,9 @@ def test_five_lines_are_named_and_the_others_counted(tmp_path: Path) -> None:
     for line in range(2, 10):
         lines = with_cell(lines, line, SEPAL_LENGTH, "-1")
 
-    assert findings_of(tmp_path, lines) == ("'sepal length (cm)' is below 0 cm in lines 2, 3, 4, 5, 6 and 3 more",)
+    (finding,) = findings_of(tmp_path, lines)
+
+    assert "must be at least 0 cm, got -1 in lines 2, 3, 4, 5, 6 and 3 more; " in finding
 
 
 def test_a_blank_line_does_not_shift_the_lines_that_are_named(tmp_path: Path) -> None:
@@ -193,7 +206,8 @@ def test_a_blank_line_does_not_shift_the_lines_that_are_named(tmp_path: Path) ->
 
     findings = findings_of(tmp_path, [*lines[:4], "", *lines[4:]])
 
-    assert findings == ("'sepal length (cm)' is below 0 cm in line 10",)
+    (finding,) = findings
+    assert "must be at least 0 cm, got -1 in line 10; " in finding
 
 
 @pytest.mark.parametrize("bad", [False, True])
@@ -226,7 +240,7 @@ def test_whatever_is_outside_the_limits_is_refused_in_its_line(row: int, column:
         validate(IRIS, Dataset(frame, "version", "source"))
 
     assert all(repr(COLUMNS[column]) in finding for finding in caught.value.findings)
-    assert all(finding.endswith(f"in line {row + 2}") for finding in caught.value.findings)
+    assert all(f" in line {row + 2}; " in finding for finding in caught.value.findings)
 
 
 @settings(max_examples=15)
@@ -277,4 +291,6 @@ def test_a_split_by_time_needs_the_column_that_tells_the_time() -> None:
     with pytest.raises(DataRefusedError) as caught:
         validate(by_time, Dataset(bike_frame().drop(columns="dteday"), "version", "source"))
 
-    assert caught.value.findings == ("the column 'dteday' is missing, which the split by time needs",)
+    assert caught.value.findings == (
+        "the column 'dteday' is missing, which the split 'time' needs; add it, or take --set split=random",
+    )

@@ -18,7 +18,7 @@ from slipway_api.protocols.base import Answered, Incoming, Payload, Query
 from slipway_api.protocols.native import parse_json
 from slipway_api.protocols.tensors import Tensor, binary_of, describe, values_of
 from slipway_api.serving.served_model import ServedModel
-from slipway_core.errors import Problem
+from slipway_core.errors import FeaturesError, Problem
 from slipway_core.signature import MAX_PROBLEMS, SHOWN
 
 HEADER_LENGTH: Final = b"inference-header-content-length"
@@ -77,6 +77,7 @@ def read(model: ServedModel, incoming: Incoming) -> Query:
     Raises:
         UnsupportedMediaTypeError: it is compressed, or of another content type.
         InvalidInputError: it is not understood, or does not fit the model.
+        FeaturesError: a value is outside its feature's categories.
         TooLargeError: there are too many rows.
     """
     if incoming.content_type not in CONTENT_TYPES and not incoming.content_type.endswith("+json"):
@@ -102,6 +103,8 @@ def read(model: ServedModel, incoming: Incoming) -> Query:
         matrix = np.empty((n_rows, len(tensors)), np.float32)
         for tensor, part in zip(tensors, parts, strict=True):
             matrix[:, model.signature.names.index(tensor.name)] = values_of(tensor, part)
+    if problems := model.signature.category_problems(matrix, ("inputs",)):
+        raise FeaturesError(problems)
     return Query(matrix, partial(write, wanted, request_id))
 
 

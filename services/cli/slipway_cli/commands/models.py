@@ -1,7 +1,8 @@
 """`slipway models`: the registry's models, and what Production points to."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Annotated, Any
 
 import typer
@@ -60,7 +61,12 @@ def show(name: Name, as_json: AsJson = False) -> None:
         mark = "\nProduction" if row["production"] else ""
         mark += "\nwithdrawn" if row["withdrawn"] else ""
         gate = "\n".join(f"• {reason}" for reason in row["gate"])
-        table.add_row(row["version"] + mark, _minute(row["registered_at"]), _metrics(row["metrics"]), gate or "–")
+        table.add_row(
+            row["version"] + mark,
+            _minute(row["registered_at"]),
+            _metrics(row["metrics"], row["gate_metrics"]),
+            gate or "–",
+        )
     print_table(table)
     if moved_by_hand(model):
         typer.echo("Production was moved outside of Slipway; see `slipway models history`.")
@@ -130,6 +136,7 @@ def _registry() -> MlflowRegistry:
 
 
 def _describe(version: ModelVersion, production: str | None) -> dict[str, Any]:
+    verdict = verdict_of(version.tags)
     return {
         "version": version.version,
         "production": version.version == production,
@@ -139,7 +146,8 @@ def _describe(version: ModelVersion, production: str | None) -> dict[str, Any]:
         "metrics": promotion.metrics_of(version),
         "data_version": version.tags.get(promotion.DATA_VERSION_TAG),
         "withdrawn": promotion.is_withdrawn(version),
-        "gate": [check.reason for check in verdict.checks] if (verdict := verdict_of(version.tags)) else [],
+        "gate_metrics": list(verdict.metrics) if verdict else [],
+        "gate": [check.reason for check in verdict.checks] if verdict else [],
     }
 
 
@@ -153,9 +161,14 @@ def _tell(move: Move) -> dict[str, Any]:
     }
 
 
-def _metrics(metrics: Mapping[str, float] | None) -> str:
-    """Return the metrics of one word, a line each; the others are in the JSON."""
-    return "\n".join(f"{key} {value:.4f}" for key, value in (metrics or {}).items() if "_" not in key) or "–"
+def _metrics(metrics: Mapping[str, float] | None, of_the_gate: Sequence[str] = ()) -> str:
+    """Return the gate's metrics, then the others of one word, a line each; all are in the JSON.
+
+    The trainer writes the metric that it compares by first.
+    """
+    found = metrics or {}
+    names = [*of_the_gate, *islice(found, 1), *(name for name in found if "_" not in name)]
+    return "\n".join(f"{name} {found[name]:.4f}" for name in dict.fromkeys(names) if name in found) or "–"
 
 
 def _minute(time: str) -> str:

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 GATE_TAG = "slipway.gate"
 
+FLOOR_PREFIX = "floor of "
 # What `--promote` asks for: whatever the gate says is kept, and decides in `auto` alone.
 PromoteMode = Literal["auto", "never", "force"]
 
@@ -20,6 +21,7 @@ class GateCheck(_Frozen):
     """One thing that the gate looked at."""
 
     name: str = Field(description="What was looked at, such as `floor of accuracy`.")
+    metric: str | None = Field(default=None, description="The metric that was compared; null for other checks.")
     value: float | None = Field(default=None, description="What was found.")
     required: float | None = Field(default=None, description="What was asked for at least.")
     passed: bool
@@ -41,6 +43,13 @@ class Verdict(_Frozen):
     def promote(self) -> bool:
         """Whether the version becomes Production."""
         return self.mode == "force" or (self.mode == "auto" and self.passed)
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The metrics that the gate compared: with the champion first, then those of the floors."""
+        compared = [check for check in self.checks if check.metric is not None]
+        compared.sort(key=lambda check: check.name.startswith(FLOOR_PREFIX))
+        return tuple(dict.fromkeys(check.metric for check in compared if check.metric is not None))
 
     @property
     def summary(self) -> str:

@@ -3,14 +3,17 @@
 import importlib
 import importlib.util
 import pkgutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
 from pydantic import ValidationError
 
-from slipway_core.validation import first_problem
-from slipway_trainer.errors import UnknownRecipeError
+from slipway_core.validation import did_you_mean, words_of
+from slipway_trainer.errors import UnknownRecipeError, reason_of
 from slipway_trainer.recipes.base import Candidate, Column, Recipe
+from slipway_trainer.recipes.problems import line_of, problems_of
 
 __all__ = ["Candidate", "Column", "Recipe", "find_recipe", "recipe_names"]
 
@@ -20,7 +23,7 @@ ATTRIBUTE = "RECIPE"
 def recipe_names() -> list[str]:
     """Return the names of the recipes in this folder."""
     modules = (module.name for module in pkgutil.iter_modules(__path__))
-    return sorted(name.replace("_", "-") for name in modules if name != "base")
+    return sorted(name.replace("_", "-") for name in modules if name not in {"base", "problems"})
 
 
 def find_recipe(name: str) -> Recipe:
@@ -35,10 +38,12 @@ def find_recipe(name: str) -> Recipe:
         return _recipe_of(_load(Path(name)), name)
     if name not in recipe_names():
         raise UnknownRecipeError(
-            f"there is no recipe {name!r}; there is {', '.join(recipe_names())}, or give the path of a file such as "
-            "./wine.py"
+            f"there is no recipe {name!r}{did_you_mean(name, recipe_names()) or ';'} the recipes are "
+            f"{', '.join(recipe_names())}; for your own, give the path of its file, such as ./wine.py"
         )
-    recipe = _recipe_of(importlib.import_module(f"{__name__}.{name.replace('-', '_')}"), name)
+    module = name.replace("-", "_")
+    with _explained(Path(__path__[0]) / f"{module}.py"):
+        recipe = _recipe_of(importlib.import_module(f"{__name__}.{module}"), name)
     if recipe.name != name:
         raise UnknownRecipeError(f"the recipe {name} calls its model {recipe.name!r}: name the file like the model")
     return recipe
@@ -51,14 +56,25 @@ def _load(path: Path) -> ModuleType:
     if spec is None or spec.loader is None:
         raise UnknownRecipeError(f"{path} cannot be read as a Python file")
     module = importlib.util.module_from_spec(spec)
-    try:
+    with _explained(path):
         spec.loader.exec_module(module)
-    except ValidationError as error:
-        place, message = first_problem(error)
-        raise UnknownRecipeError(f"{path} cannot be used: {f'{place}: ' if place else ''}{message}") from error
-    except Exception as error:  # a person's own code may raise anything
-        raise UnknownRecipeError(f"{path} cannot be used: {type(error).__name__}: {error}") from error
     return module
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Turn what a recipe's own code raises into one sentence with the line of its file."""
+    try:
+        yield
+    except ValidationError as error:
+        model = {kind.__name__: kind for kind in (Candidate, Column, Recipe)}.get(error.title)
+        told = "; ".join(problems_of(error, model)) if model else f"{error.title}: {words_of(error.errors()[0])}"
+        raise UnknownRecipeError(f"{path} cannot be used{line_of(error, path)}: {told}") from error
+    except UnknownRecipeError:
+        raise
+    except Exception as error:  # a person's own code may raise anything
+        reason = f"{type(error).__name__}: {reason_of(error)}"
+        raise UnknownRecipeError(f"{path} cannot be used{line_of(error, path)}: {reason}") from error
 
 
 def _recipe_of(module: ModuleType, name: str) -> Recipe:

@@ -1,11 +1,15 @@
 """What a recipe is made of: frozen, so that a run can be told from it alone."""
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
+import numpy as np
 from pandera.pandas import Check
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from slipway_core.validation import did_you_mean
 
 # What a model may be chosen by and must reach: of all of these, greater is better.
 MEASURES = {"classification": ("accuracy", "balanced_accuracy", "f1_macro", "roc_auc"), "regression": ("r2",)}
@@ -13,10 +17,27 @@ MEASURES = {"classification": ("accuracy", "balanced_accuracy", "f1_macro", "roc
 MAX_SEED = 2**32 - 1
 # A class is in the folds and in the test rows only if it has this many rows for each fold.
 ROWS_A_FOLD = 2
+MIN_ROWS = 2
+MIN_FOLDS = 2
 
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a copy with other values; pydantic's own accepts names that are no fields.
+
+        Raises:
+            TypeError: a name is no field.
+        """
+        for name in update or {}:
+            if name not in type(self).model_fields:
+                known = (
+                    did_you_mean(name, type(self).model_fields)
+                    or f"; its fields are {', '.join(type(self).model_fields)}"
+                )
+                raise TypeError(f"{type(self).__name__} has no field {name!r}{known}")
+        return super().model_copy(update=update, deep=deep)
 
 
 class Column(_Frozen):
@@ -36,6 +57,23 @@ class Column(_Frozen):
     maximum: float | None = None
     categories: tuple[float, ...] | None = None
     may_be_constant: bool = False
+
+    @model_validator(mode="after")
+    def _check_limits(self) -> Self:
+        if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
+            raise ValueError(
+                f"the column {self.name!r} has the minimum {self.minimum:g}, above its maximum {self.maximum:g}"
+            )
+        if self.categories is not None:
+            if not self.categories or not all(map(math.isfinite, self.categories)):
+                raise ValueError(f"the categories of the column {self.name!r} must be one finite number or more")
+            # The graph takes float32, which may not tell two numbers apart.
+            if len({np.float32(code).item() for code in self.categories}) < len(self.categories):
+                raise ValueError(f"the categories of the column {self.name!r} must differ from one another as float32")
+            low, high = min(self.categories), max(self.categories)
+            if (self.minimum is not None and low < self.minimum) or (self.maximum is not None and high > self.maximum):
+                raise ValueError(f"the categories of the column {self.name!r} must lie within its minimum and maximum")
+        return self
 
 
 class Candidate(_Frozen):
@@ -100,9 +138,9 @@ class Recipe(_Frozen):
     min_rows_share: float = Field(default=0.8, ge=0)
     split: Literal["stratified", "random", "time"]
     test_fraction: float = Field(default=0.2, gt=0, lt=1)
-    folds: int = Field(default=5, ge=2)
+    folds: int = Field(default=5, ge=MIN_FOLDS)
     seed: int = Field(default=42, ge=0, le=MAX_SEED)
-    min_rows: int = Field(default=50, ge=2)
+    min_rows: int = Field(default=50, ge=MIN_ROWS)
     min_class_share: float = Field(default=0.02, ge=0, lt=1)
     max_duplicate_share: float = Field(default=0.05, ge=0, le=1)
     min_skill: float = Field(default=0.2, ge=0, lt=1)
@@ -118,9 +156,12 @@ class Recipe(_Frozen):
         measured = MEASURES[self.task]
         for name in (self.metric, *self.floors):
             if name not in measured:
-                raise ValueError(f"{name!r} cannot be asked for in {self.task}; there is {', '.join(measured)}")
+                raise ValueError(
+                    f"{name!r} is not a metric of {self.task}{did_you_mean(name, measured) or ';'} the metrics are "
+                    f"{', '.join(measured)}"
+                )
         if (self.task == "classification") != (len(self.classes) > 1):
-            raise ValueError("a classifier has two classes or more, a regressor none")
+            raise ValueError("a classifier needs two `classes` or more, and a regressor none")
         if self.split == "stratified" and self.task != "classification":
             raise ValueError("the split 'stratified' is for classes; take 'random' or 'time'")
         if self.split == "time" and not self.time_columns:
@@ -130,5 +171,9 @@ class Recipe(_Frozen):
             ("candidates", [candidate.name for candidate in self.candidates]),
         ):
             if len(set(names)) != len(names):
-                raise ValueError(f"two {what} have the same name")
+                raise ValueError(f"two {what} have the same name, {_twice(names)!r}; rename one")
         return self
+
+
+def _twice(names: Sequence[str]) -> str:
+    return next(name for index, name in enumerate(names) if name in names[:index])

@@ -1,20 +1,24 @@
 """Export a fitted candidate, prove the graph equal to it, and score the graph on the test rows."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from slipway_core.bundle import GraphNames
+from slipway_core.errors import BundleError
 from slipway_core.graph import Graph, Outputs
 from slipway_core.signature import FloatMatrix
-from slipway_trainer.errors import ParityError
-from slipway_trainer.export import PARITY_TOLERANCE, export
-from slipway_trainer.recipes import Recipe
+from slipway_trainer.errors import ParityError, TrainingError, reason_of
+from slipway_trainer.export import PARITY_TOLERANCE, export, graph_names
+from slipway_trainer.recipes import Candidate, Column, Recipe
 from slipway_trainer.steps.train import Fitted, Split
 from slipway_trainer.tasks import Task, task_of
 
 PARITY_ROWS = 1_000
+DRAWN = "rows drawn from the values that clients may send"
 
 
 @dataclass(frozen=True)
@@ -23,13 +27,15 @@ class Evaluation:
 
     Attributes:
         model: the serialised ONNX graph: this, and not the estimator, was scored.
-        metrics: on the test rows, by name; of the cross-validation, with the prefix `cv_`.
+        names: of the graph's input and outputs.
+        metrics: on the test rows, by name, the gate's first; of the cross-validation, with the prefix `cv_`.
         outputs: the graph's on the test rows.
         parity: the greatest difference to the estimator that was seen, in units of the tolerance.
     """
 
     fitted: Fitted
     model: bytes
+    names: GraphNames
     metrics: dict[str, float]
     outputs: Outputs
     parity: float
@@ -43,15 +49,23 @@ def evaluate(recipe: Recipe, fitted: Fitted, split: Split) -> Evaluation:
         TrainingError: the estimator cannot be exported.
     """
     task = task_of(recipe)
-    model = export(fitted.estimator, len(recipe.columns), task.export_options)
-    graph = Graph(model, task.graph)
-    rows = np.concatenate([split.train_features, split.test_features, _random_rows(split.train_features, recipe.seed)])
-    parity = check_parity(task, fitted.estimator, graph, rows, split.target_scale)
-    outputs = graph.run(split.test_features)
+    with _naming(fitted.candidate):
+        task.check_estimator(fitted.estimator)
+        model = export(fitted.estimator, len(recipe.columns), task.export_options)
+        names = graph_names(model)
+        graph = Graph(model, names)
+        drawn = draw_rows(recipe.columns, split.train_features, recipe.seed)
+        parity = max(
+            _parity_on("rows of the data", task, fitted.estimator, graph, split.all_features, split.target_scale),
+            _parity_on(DRAWN, task, fitted.estimator, graph, drawn, split.target_scale),
+        )
+        outputs = graph.run(split.test_features)
     metrics = task.score(outputs, split.test_target)
     metrics["cv_mean"] = fitted.cv_mean
     metrics["cv_std"] = float(np.std(fitted.cv_scores))
-    return Evaluation(fitted, model, metrics, outputs, parity)
+    # The gate's metrics first: everything that lists metrics keeps this order.
+    ordered = {name: metrics[name] for name in (recipe.metric, *recipe.floors) if name in metrics}
+    return Evaluation(fitted, model, names, ordered | metrics, outputs, parity)
 
 
 def check_parity(task: Task, estimator: Any, graph: Graph, rows: FloatMatrix, scale: float) -> float:  # noqa: ANN401
@@ -63,15 +77,47 @@ def check_parity(task: Task, estimator: Any, graph: Graph, rows: FloatMatrix, sc
         The greatest difference in units of the tolerance, at most 1.
 
     Raises:
-        ParityError: a difference is above PARITY_TOLERANCE, or a class differs that is no tie.
+        ParityError: a difference is above PARITY_TOLERANCE, a class differs that is no tie, or one of the two rejects
+            the rows.
     """
-    difference = task.difference(estimator, graph.run(rows), rows, scale)
+    outputs = graph.run(rows)
+    try:
+        difference = task.difference(estimator, outputs, rows, scale)
+    except ParityError:
+        raise
+    except Exception as error:  # an estimator may raise anything on a value that it has not seen
+        raise ParityError(f"the estimator rejects rows that clients may send ({reason_of(error)})") from error
     if not difference <= 1:  # NaN is no parity
         raise ParityError(
             f"the exported graph differs from its estimator by {difference:.2g} times the tolerance of "
-            f"{PARITY_TOLERANCE:g}: it would not serve what was trained"
+            f"{PARITY_TOLERANCE:g}"
         )
     return difference
+
+
+def _parity_on(kind: str, task: Task, estimator: Any, graph: Graph, rows: FloatMatrix, scale: float) -> float:  # noqa: ANN401
+    try:
+        return check_parity(task, estimator, graph, rows, scale)
+    except (ParityError, BundleError) as error:
+        advice = (
+            "declare the codes of a coded column as Column(categories=…) and give its encoder the same ones, make the "
+            "estimator accept any number, or choose another one"
+            if kind is DRAWN
+            else "choose another estimator or preprocessing"
+        )
+        reason = "the exported graph fails" if isinstance(error, BundleError) else str(error)
+        raise ParityError(f"{reason} on {kind}; {advice}") from error
+
+
+@contextmanager
+def _naming(candidate: Candidate) -> Iterator[None]:
+    """Put the candidate's name before the reason why it cannot be served."""
+    try:
+        yield
+    except (ParityError, TrainingError) as error:
+        raise type(error)(f"{candidate.name} cannot be served: {error}") from error
+    except BundleError as error:
+        raise TrainingError(f"{candidate.name} cannot be served: {error}") from error
 
 
 def best_of(evaluations: Sequence[Evaluation]) -> Evaluation:
@@ -82,9 +128,24 @@ def best_of(evaluations: Sequence[Evaluation]) -> Evaluation:
     return max(evaluations, key=lambda item: item.fitted.cv_mean)
 
 
-def _random_rows(features: FloatMatrix, seed: int) -> FloatMatrix:
-    """Draw rows over the training range and half of it beyond on each side."""
+def draw_rows(columns: Sequence[Column], features: FloatMatrix, seed: int) -> FloatMatrix:
+    """Draw rows of the values that clients may send.
+
+    A column with categories holds only these. Others reach over the training range and half of it beyond on each side;
+    where the training rows hold whole numbers only, half of the rows do.
+
+    Args:
+        columns: the features.
+        features: (n_rows, n_features) float32, the training rows.
+        seed: of the draw.
+    """
+    random = np.random.default_rng(seed)
     low, high = features.min(axis=0), features.max(axis=0)
     margin = (high - low) / 2
-    draw = np.random.default_rng(seed).uniform(low - margin, high + margin, size=(PARITY_ROWS, features.shape[1]))
+    draw = random.uniform(low - margin, high + margin, size=(PARITY_ROWS, features.shape[1]))
+    whole = (features == np.rint(features)).all(axis=0)
+    draw[::2, whole] = np.rint(draw[::2, whole])
+    for index, column in enumerate(columns):
+        if column.categories is not None:
+            draw[:, index] = random.choice(column.categories, size=PARITY_ROWS)
     return draw.astype(np.float32)

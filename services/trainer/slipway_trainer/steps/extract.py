@@ -1,6 +1,5 @@
 """Find the recipe's data, or fetch it, and say which version of it this is."""
 
-import csv
 import io
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -10,11 +9,9 @@ import pandas as pd
 from slipway_core.bundle import data_version, digest
 from slipway_core.errors import SlipwayError
 from slipway_core.storage import open_storage
-from slipway_trainer.errors import DataRefusedError, DataUnavailableError
+from slipway_trainer.csv_checks import check_csv
+from slipway_trainer.errors import DataRefusedError, DataUnavailableError, reason_of
 from slipway_trainer.recipes import Recipe
-
-NEWLINE = b"\n"
-OTHER_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
 @dataclass(frozen=True)
@@ -85,51 +82,21 @@ def _fetch(recipe: Recipe, workdir: Path) -> None:
     except SlipwayError:
         raise
     except Exception as error:  # a person's own code may raise anything
+        reason = f"{type(error).__name__}: {reason_of(error)}"
         raise DataUnavailableError(
-            f"the recipe {recipe.name} could not fetch its data ({type(error).__name__}: {error}); give it with --data"
+            f"the recipe {recipe.name} could not fetch its data ({reason}); give it with --data"
         ) from error
     if not file.is_file():
         raise DataUnavailableError(f"the recipe {recipe.name} fetched its data, but wrote no {recipe.data_file}")
 
 
 def _parse(recipe: Recipe, content: bytes, source: str) -> pd.DataFrame:
-    _check_whole(content, source)
+    check_csv(content, source, [*recipe.feature_names, recipe.target.name])
     try:
         # Blank lines are read and then left out, so that the index still tells each row's line.
         # Labels are text, even where they look like numbers.
         kinds = {recipe.target.name: "str"} if recipe.classes else None
         frame = pd.read_csv(io.BytesIO(content), skip_blank_lines=False, dtype=kinds)
     except (ValueError, UnicodeDecodeError) as error:  # pandas' parser errors are ValueErrors
-        raise DataRefusedError([f"{source} cannot be read as CSV: {str(error).strip()}"]) from error
-    if not isinstance(frame.index, pd.RangeIndex):
-        # pandas would take what is too much for an index, and shift the columns.
-        raise DataRefusedError([f"the rows of {source} have more values than its first line has names"])
+        raise DataRefusedError([f"{source} cannot be read as CSV: {reason_of(error)}; correct the file"]) from error
     return frame.dropna(how="all")
-
-
-def _check_whole(content: bytes, source: str) -> None:
-    """Refuse a file that ends within a row: pandas would fill the row up."""
-    if b"\0" in content:
-        raise DataRefusedError([f"{source} is not a text file; give a CSV file in UTF-8"])
-    try:
-        rows = [row for row in csv.reader(io.StringIO(content.decode("utf-8-sig", "replace"), newline="")) if row]
-    except csv.Error as error:
-        raise DataRefusedError([f"{source} cannot be read as CSV: {error}"]) from error
-    header, last = (rows or [[]])[0], (rows or [[]])[-1]
-    for separator, name in OTHER_SEPARATORS.items():
-        if len(header) == 1 and separator in header[0]:
-            raise DataRefusedError([f"the columns of {source} are separated by {name}: write commas"])
-    if len(last) < len(header):
-        line = content.rstrip().count(NEWLINE) + 1
-        sentence = (
-            f"{source} is cut off: its last line, {line}, has {len(last)} values where the first has {len(header)} "
-            "names; get the whole file again"
-        )
-        raise DataRefusedError([sentence])
-    if len(rows) > 1 and not content.endswith((NEWLINE, b"\r")) and last[-1][-1:].isdigit():
-        # 582.26 that was cut to 58 is a number, too.
-        sentence = (
-            f"{source} may be cut off within its last number: no line break comes after {last[-1]}; get the whole file "
-            "again, or add a line break if it is whole"
-        )
-        raise DataRefusedError([sentence])

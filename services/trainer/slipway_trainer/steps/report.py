@@ -44,7 +44,7 @@ def _importance(recipe: Recipe, task: Task, evaluation: Evaluation, split: Split
 
     scikit-learn has the like for estimators only, and here the graph is what counts.
     """
-    graph = Graph(evaluation.model, task.graph)
+    graph = Graph(evaluation.model, evaluation.names)
     taken = evenly(len(split.test_target), IMPORTANCE_ROWS)
     rows, target = split.test_features[taken], split.test_target[taken]
     random = np.random.default_rng(recipe.seed)

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import get_scorer
 from sklearn.model_selection import KFold, ParameterGrid, StratifiedKFold, TimeSeriesSplit
+from sklearn.utils import get_tags
 
 from slipway_core.signature import FloatMatrix
-from slipway_trainer.errors import DataRefusedError, TrainingError
+from slipway_trainer.errors import DataRefusedError, TrainingError, reason_of
 from slipway_trainer.export import round_to_float32
 from slipway_trainer.recipes import Candidate, Recipe
 from slipway_trainer.splitting import judged_by
@@ -32,6 +33,11 @@ class Split:
     train_target: Target
     test_features: FloatMatrix
     test_target: Target
+
+    @property
+    def all_features(self) -> FloatMatrix:
+        """The training rows, then the test rows."""
+        return np.concatenate([self.train_features, self.test_features])
 
     @property
     def target_scale(self) -> float:
@@ -80,7 +86,9 @@ def split_rows(recipe: Recipe, table: Table) -> Split:
         )
     train_target, test_target = table.target[~held_out], table.target[held_out]
     if lacking := [
-        f"the {recipe.split} split leaves no row of the class {label!r} to {purpose}; take another split"
+        f"the {recipe.split} split leaves no row of the class {label!r} to {purpose}; change it with --set "
+        f"split={'random' if recipe.split == 'stratified' else 'stratified'}, or the share of test rows, "
+        f"{recipe.test_fraction:g}, with --set test_fraction=VALUE"
         for purpose, target in (("train on", train_target), ("judge by", test_target))
         for index, label in enumerate(recipe.classes)
         if index not in target
@@ -104,6 +112,7 @@ def train(recipe: Recipe, candidate: Candidate, split: Split, progress: Progress
     features, target = split.train_features, split.train_target
     scores = []
     with _told(f"{candidate.name} cannot be fitted"):
+        _check_kind(recipe, candidate.build(candidate.parameters, recipe.seed))
         folds = list(_folds(recipe, recipe.folds).split(features, target))
         clock = time.perf_counter()
         for done, (rows, held_out) in enumerate(folds):
@@ -118,6 +127,17 @@ def train(recipe: Recipe, candidate: Candidate, split: Split, progress: Progress
     round_to_float32(estimator)
     parameters = {**candidate.parameters, **chosen}
     return Fitted(candidate, estimator, parameters, tuple(scores), started_at, cv_seconds, fit_seconds)
+
+
+def _check_kind(recipe: Recipe, estimator: Any) -> None:  # noqa: ANN401
+    """Raise ValueError if an estimator is of another kind than the recipe's task; one without a kind passes."""
+    kind = get_tags(estimator).estimator_type if hasattr(estimator, "__sklearn_tags__") else None
+    wanted = "classifier" if recipe.task == "classification" else "regressor"
+    if kind is not None and kind != wanted:
+        raise ValueError(
+            f"{type(estimator).__name__} is of the kind {kind.replace('_', ' ')!r}; a recipe for {recipe.task} needs a "
+            f"{wanted}"
+        )
 
 
 def _fit(recipe: Recipe, candidate: Candidate, features: FloatMatrix, target: Target) -> tuple[Any, dict[str, Any]]:
@@ -154,12 +174,11 @@ def _finite(recipe: Recipe, score: float) -> float:
 
 @contextmanager
 def _told(what: str) -> Iterator[None]:
-    """Tell in one sentence what scikit-learn says to a value that it does not take."""
+    """Report in one sentence why an estimator fails: its own code may raise anything."""
     try:
         yield
-    except (ValueError, TypeError, OverflowError) as error:
-        reason = str(error).partition("\n")[0].rstrip(".")
-        raise TrainingError(f"{what}: {reason}") from error
+    except Exception as error:
+        raise TrainingError(f"{what}: {reason_of(error)}") from error
 
 
 def _scorer(recipe: Recipe) -> Any:  # noqa: ANN401  # scikit-learn has no types

@@ -8,7 +8,7 @@ import pandas as pd
 from slipway_core.signature import FloatMatrix
 from slipway_trainer.errors import DataRefusedError
 from slipway_trainer.recipes import Recipe
-from slipway_trainer.schema import check_schema, lines
+from slipway_trainer.schema import check_schema, values_in_lines
 from slipway_trainer.steps.extract import Dataset
 from slipway_trainer.suspicion import suspicious
 from slipway_trainer.tasks import task_of
@@ -57,12 +57,18 @@ def _times(recipe: Recipe, frame: pd.DataFrame) -> tuple[dict[str, pd.Series], l
     times, findings = {}, []
     for name in recipe.time_columns:
         if name not in frame.columns:
-            findings.append(f"the column {name!r} is missing, which the split by time needs")
+            findings.append(
+                f"the column {name!r} is missing, which the split 'time' needs; add it, or take --set split=random"
+            )
             continue
         values = frame[name]
         if not pd.api.types.is_numeric_dtype(values):
             values = pd.to_datetime(values, format="ISO8601", errors="coerce", utc=True)
-        if values.isna().any():
-            findings.append(f"{name!r} is neither a number nor a date such as 2026-11-21 in {lines(values.isna())}")
+        if (wrong := values.isna()).any():
+            found = values_in_lines(frame.loc[wrong.to_numpy(), name].items())
+            findings.append(
+                f"{name!r} must be a number or a date such as 2026-11-21, got {found}; correct the data, or take --set "
+                "split=random"
+            )
         times[name] = values
     return times, findings

@@ -35,7 +35,6 @@ class Figure:
 class Task(Protocol):
     """A kind of model, for one recipe."""
 
-    graph: GraphNames
     # What skl2onnx is told when it converts.
     export_options: Mapping[str, Any]
     # scikit-learn's name of the score that first looks at the data use; guessing scores `chance`.
@@ -56,6 +55,14 @@ class Task(Protocol):
 
     def check_target(self, target: Target) -> Iterator[str]:
         """Yield what is wrong with the target as a whole."""
+        ...
+
+    def check_estimator(self, estimator: Any) -> None:  # noqa: ANN401
+        """Check a fitted estimator before it is exported.
+
+        Raises:
+            TrainingError: it cannot return what this kind of model serves.
+        """
         ...
 
     def score(self, outputs: Outputs, target: Target) -> dict[str, float]:
@@ -79,7 +86,7 @@ class Task(Protocol):
         """
         ...
 
-    def output_specs(self) -> list[TensorSpec]:
+    def output_specs(self, names: GraphNames) -> list[TensorSpec]:
         """Return the graph's outputs, for MLflow's signature."""
         ...
 

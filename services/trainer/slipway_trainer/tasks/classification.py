@@ -1,6 +1,7 @@
 """Classifiers: the graph answers a class index and a probability for each class."""
 
 from collections.abc import Iterator, Mapping
+from math import floor
 from typing import Any
 
 import numpy as np
@@ -18,24 +19,23 @@ from sklearn.metrics import (
     recall_score,
     roc_auc_score,
 )
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
 from slipway_core.bundle import GraphNames
 from slipway_core.graph import Outputs
 from slipway_core.signature import FloatMatrix
-from slipway_trainer.errors import ParityError
+from slipway_trainer.errors import ParityError, TrainingError
 from slipway_trainer.export import PARITY_TOLERANCE
 from slipway_trainer.plots import calibration_figure, confusion_matrix_figure, roc_figure
-from slipway_trainer.recipes.base import ROWS_A_FOLD, Recipe
+from slipway_trainer.recipes.base import MIN_FOLDS, ROWS_A_FOLD, Recipe
 from slipway_trainer.tasks.base import Figure, Target
 
 
 class Classification:
     """What a classifier's recipe asks for; see `slipway_trainer.tasks.base.Task`."""
 
-    graph = GraphNames(input="X", label="label", scores="probabilities")
     # Probabilities as one matrix, not as a map a row.
     export_options: Mapping[str, Any] = {"zipmap": False}
     probe_score = "balanced_accuracy"
@@ -70,12 +70,27 @@ class Classification:
         share = self._recipe.min_class_share
         for label, count in zip(self._classes, counts.tolist(), strict=True):
             if count < least:
-                yield f"there are {count} rows of the class {label!r}, and {least} are needed at least"
+                folds = count // ROWS_A_FOLD
+                fewer = f", or take fewer folds with --set folds={folds}" if folds >= MIN_FOLDS else ""
+                yield (
+                    f"the class {label!r} has {count} rows, fewer than the {least} that {self._recipe.folds} folds "
+                    f"need; add rows{fewer}, or remove the class from the recipe's `classes` and its rows from the data"
+                )
             elif count < share * len(target):
                 yield (
-                    f"the classes are out of balance: {label!r} has {count} of {len(target)} rows, "
-                    f"and a share of {share:.0%} is needed at least"
+                    f"the class {label!r} has {count} of {len(target)} rows ({count / len(target):.2%}), less than "
+                    f"min_class_share {share:g} asks for; add rows, or lower the limit with --set "
+                    f"min_class_share={floor(count / len(target) * 10_000) / 10_000:g}"
                 )
+
+    def check_estimator(self, estimator: Any) -> None:  # noqa: ANN401
+        """Raise TrainingError if a fitted estimator returns no probabilities."""
+        if not hasattr(estimator, "predict_proba"):
+            inner = estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
+            raise TrainingError(
+                f"{type(inner).__name__} returns no probabilities, which a classifier must: switch them on, such as "
+                "with SVC(probability=True) or VotingClassifier(voting='soft'), or wrap it in CalibratedClassifierCV"
+            )
 
     def score(self, outputs: Outputs, target: Target) -> dict[str, float]:
         """Score class indices and probabilities.
@@ -104,14 +119,9 @@ class Classification:
 
     def difference(self, estimator: Any, outputs: Outputs, rows: FloatMatrix, scale: float) -> float:  # noqa: ANN401, ARG002  # classifiers have no scale
         """Compare probabilities and classes."""
-        if not hasattr(estimator, "predict_proba"):
-            raise ParityError(
-                f"{type(estimator).__name__} gives no probabilities, which every classifier here must; wrap it in "
-                "scikit-learn's CalibratedClassifierCV, or take another"
-            )
         expected = estimator.predict_proba(rows)
         if outputs.scores is None or outputs.scores.shape != expected.shape:
-            raise ParityError("the exported graph gives no probabilities of the estimator's shape")
+            raise ParityError("the exported graph returns no probabilities of the estimator's shape")
         # Where two classes are equally likely within the tolerance, either is right.
         best_two = np.sort(expected, axis=1)[:, -2:]
         tied = best_two[:, 1] - best_two[:, 0] <= PARITY_TOLERANCE
@@ -119,11 +129,11 @@ class Classification:
             raise ParityError("the exported graph and the estimator disagree on a class")
         return float(np.max(np.abs(outputs.scores - expected)) / PARITY_TOLERANCE)
 
-    def output_specs(self) -> list[TensorSpec]:
+    def output_specs(self, names: GraphNames) -> list[TensorSpec]:
         """Return the class index and the probabilities."""
         return [
-            TensorSpec(np.dtype(np.int64), (-1,), self.graph.label),
-            TensorSpec(np.dtype(np.float32), (-1, len(self._classes)), self.graph.scores),
+            TensorSpec(np.dtype(np.int64), (-1,), names.label),
+            TensorSpec(np.dtype(np.float32), (-1, len(self._classes)), names.scores),
         ]
 
     def figures(self, outputs: Outputs, target: Target, title: str) -> Iterator[Figure]:

@@ -26,7 +26,6 @@ from slipway_trainer.tasks.base import Figure, Target
 class Regression:
     """What a regressor's recipe asks for; see `slipway_trainer.tasks.base.Task`."""
 
-    graph = GraphNames(input="X", label="variable", scores=None)
     export_options: Mapping[str, Any] = {}
     probe_score = "r2"
     chance = 0.0
@@ -53,7 +52,13 @@ class Regression:
     def check_target(self, target: Target) -> Iterator[str]:
         """Yield that the target never changes."""
         if np.ptp(target) == 0:
-            yield f"the target {self._recipe.target.name!r} is {target[0]:g} in every row: there is nothing to learn"
+            yield (
+                f"the target {self._recipe.target.name!r} is {target[0]:g} in every row, so nothing can be learned; "
+                "correct the data, or choose another `target` in the recipe"
+            )
+
+    def check_estimator(self, estimator: Any) -> None:  # noqa: ANN401
+        """Accept every regressor."""
 
     def score(self, outputs: Outputs, target: Target) -> dict[str, float]:
         """Score values; errors are in the target's unit, `r2` is 1 at best and 0 for always saying the mean."""
@@ -73,9 +78,9 @@ class Regression:
         allowed = PARITY_TOLERANCE * (np.abs(expected) + scale)
         return float(np.max(np.abs(outputs.prediction - expected) / allowed))
 
-    def output_specs(self) -> list[TensorSpec]:
+    def output_specs(self, names: GraphNames) -> list[TensorSpec]:
         """Return the value."""
-        return [TensorSpec(np.dtype(np.float32), (-1, 1), self.graph.label)]
+        return [TensorSpec(np.dtype(np.float32), (-1, 1), names.label)]
 
     def figures(self, outputs: Outputs, target: Target, title: str) -> Iterator[Figure]:
         """Draw prediction against truth, and residuals."""
