@@ -82,6 +82,16 @@ class ApiClient:
             raise ApiError(f"what answers at {self._url} is not Slipway's API")
         return answer
 
+    def signature(self, model: str) -> tuple[list[str], list[str] | None]:
+        """Return the names of a model's features, in order, and of its classes; None for a regressor."""
+        answer = self._call("GET", f"/models/{quote(model, safe='')}")
+        try:
+            signature = answer["signature"]
+            classes = signature.get("classes")
+            return [column["name"] for column in signature["inputs"]], list(classes) if classes else None
+        except (AttributeError, KeyError, TypeError) as error:
+            raise ApiError(f"what answers at {self._url} is not Slipway's API") from error
+
     def _pages(self, path: str, key: str, limit: int | None) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
         cursor: str | None = None
