@@ -42,6 +42,15 @@ class ApiClient:
     def __exit__(self, *_exc: object) -> None:
         self._client.close()
 
+    def check(self) -> None:
+        """Raise ApiError unless Slipway's API answers at the address."""
+        if self._call("GET", "/").get("service") != "slipway":
+            raise ApiError(f"what answers at {self._url} is not Slipway's API")
+
+    def check_token(self) -> None:
+        """Raise ApiError if the API rejects the token."""
+        self._call("GET", "/users/me")
+
     def token(self, username: str, password: str) -> str:
         """Log in and return the token."""
         answer = self._call("POST", "/token", data={"username": username, "password": password})
@@ -126,7 +135,7 @@ class ApiClient:
         if not isinstance(answer, dict):
             raise ApiError(f"what answers at {self._url} is not Slipway's API ({response.status_code})")
         if response.is_error:
-            raise ApiError(_explain(response.status_code, answer))
+            raise ApiError(_explain(response.status_code, answer), response.status_code)
         return answer
 
 

@@ -28,6 +28,7 @@ def test_the_commands_are_those_that_are_tested() -> None:
     assert COMMANDS.keys() == {
         "up",
         "train",
+        "recipes",
         "login",
         "predict",
         "backup",

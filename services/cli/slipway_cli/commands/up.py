@@ -54,7 +54,13 @@ def up(
         ),
     ] = None,
     _admin_password: Annotated[
-        str | None, typer.Option("--admin-password", hidden=True, callback=refuse_on_command_line)
+        str | None,
+        typer.Option(
+            "--admin-password",
+            hidden=True,
+            callback=refuse_on_command_line,
+            help="Rejected: use --admin-password-file.",
+        ),
     ] = None,
 ) -> None:
     """Run MLflow, the trainer and the API on this machine, without Docker.
