@@ -63,9 +63,9 @@ def is_running(process: psutil.Process) -> bool:
 def family(tmp_path: Path) -> Iterator[Family]:
     family = Family(tmp_path, FAMILY)
     yield family
-    for process in (family.parent, *family.running()):
+    family.kill()
+    for process in family.running():
         process.kill()
-    family.parent.communicate()
 
 
 def test_children_end_when_their_parent_is_killed(family: Family) -> None:

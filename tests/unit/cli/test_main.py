@@ -66,6 +66,21 @@ def test_the_help_of_every_command_shows_an_example_of_it(command: str, option: 
     assert re.search(rf"Example:\s+`slipway {command}\b", ended.output)
 
 
+def test_no_option_of_any_command_takes_a_secret() -> None:
+    words = ("password", "token", "secret", "key")
+    secrets = {
+        (command, option.opts[0]): option
+        for command, found in COMMANDS.items()
+        for option in found.params
+        if any(word in name for name in option.opts if name.startswith("-") for word in words)
+    }
+
+    assert ("up", "--admin-password-file") in secrets
+    assert [
+        name for name, option in secrets.items() if not (option.is_flag or option.hidden or name[1].endswith("-file"))
+    ] == []
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_option_of_every_command_is_explained(command: str) -> None:
     assert all(parameter.help for parameter in COMMANDS[command].params)

@@ -7,11 +7,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import click
 import pytest
-import typer
 
-from slipway_cli.cli import app, main
+from slipway_cli.cli import main
 from slipway_cli.embedded.home import Home
 from support.command import Ended, run
 
@@ -30,13 +28,6 @@ class Up:
         assert ended.error.startswith("Error: ")
         assert len(ended.error.splitlines()) == 1
         return ended
-
-
-def commands(group: click.Command) -> Iterator[click.Command]:
-    """Yield a command and every command below it."""
-    yield group
-    for command in getattr(group, "commands", {}).values():
-        yield from commands(command)
 
 
 @pytest.fixture
@@ -160,19 +151,6 @@ def test_every_file_of_a_start_is_private(up: Up, folder: Path) -> None:
         os.umask(before)
 
     assert [path for path in folder.rglob("*") if path.stat().st_mode & 0o077] == []
-
-
-def test_no_option_of_any_command_takes_a_secret() -> None:
-    words = ("password", "token", "secret", "key")
-    found = [
-        (command.name, option.name)
-        for command in commands(typer.main.get_command(app))
-        for option in command.params
-        if isinstance(option, click.Option) and any(word in opt for opt in option.opts for word in words)
-        if not (option.is_flag or option.hidden or isinstance(option.type, click.Path))
-    ]
-
-    assert found == []
 
 
 def test_a_key_of_the_environment_is_not_kept(up: Up, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
