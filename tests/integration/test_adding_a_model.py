@@ -23,7 +23,7 @@ SERVED_SECONDS = 5.0
 def stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunningStack]:
     """The stack in the reader's home, as `make demo` starts it."""
     monkeypatch.setenv("HOME", str(tmp_path))
-    with slipway_up(tmp_path / ".slipway", "--admin-password=correct-horse-7") as running_stack:
+    with slipway_up(tmp_path / ".slipway", password="correct-horse-7") as running_stack:
         yield running_stack
 
 

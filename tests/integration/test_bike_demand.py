@@ -35,7 +35,7 @@ def data() -> pd.DataFrame:
 def stack(data: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
     home = tmp_path_factory.mktemp("bikes") / "home"
     environment = {"SLIPWAY_DATA_DIR": str(FILE.parents[1])}
-    with slipway_up(home, f"--admin-password={PASSWORD}", f"--recipe={NAME}", environment=environment) as running_stack:
+    with slipway_up(home, f"--recipe={NAME}", password=PASSWORD, environment=environment) as running_stack:
         yield running_stack
 
 

@@ -358,8 +358,8 @@ def test_a_wrong_name_of_a_feature_is_told(api: str, tmp_path: Path) -> None:
 
     sentence = refused(run(main, "predict", "iris", "--csv", str(path)))
 
-    assert "the feature 'petal width (cm)' is missing" in sentence
-    assert "there is no feature 'petal width (in)' in this model" in sentence
+    assert "does not name 'petal width (cm)', which iris needs" in sentence
+    assert "rename 'petal width (in)' to 'petal width (cm)'" in sentence
 
 
 def test_what_is_no_api_is_told(mlflow_url: str) -> None:

@@ -66,7 +66,7 @@ def stores(postgres_address: str, s3: S3Server) -> Stores:
 @pytest.fixture(scope="module")
 def stack(stores: Stores, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
     home = tmp_path_factory.mktemp("up") / "home"
-    with slipway_up(home, f"--admin-password={PASSWORD}", environment=stores.environment()) as running_stack:
+    with slipway_up(home, password=PASSWORD, environment=stores.environment()) as running_stack:
         yield running_stack
 
 
@@ -127,7 +127,7 @@ def test_a_training_is_promoted_and_a_restart_serves_on_from_the_same_stores(
 ) -> None:
     stores = new_stores(postgres_address, s3)
     home = tmp_path / "home"
-    with slipway_up(home, f"--admin-password={PASSWORD}", environment=stores.environment()) as stack:
+    with slipway_up(home, password=PASSWORD, environment=stores.environment()) as stack:
         subprocess.run(
             [sys.executable, "-m", "slipway_cli.cli", "train", "iris"],
             # Everything goes through MLflow: who trains needs no key of a store.

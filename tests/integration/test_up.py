@@ -36,7 +36,7 @@ SWAP_SECONDS = 5.0
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
     home = tmp_path_factory.mktemp("up") / "home"
-    with slipway_up(home, f"--admin-password={PASSWORD}") as running_stack:
+    with slipway_up(home, password=PASSWORD) as running_stack:
         yield running_stack
 
 
@@ -304,7 +304,7 @@ def test_a_second_stack_on_the_same_folder_is_refused(stack: RunningStack, tmp_p
 @pytest.mark.slow
 def test_a_signal_ends_everything_and_the_next_start_serves_from_the_cache(tmp_path: Path) -> None:
     home = tmp_path / "home"
-    with slipway_up(home, f"--admin-password={PASSWORD}") as stack:
+    with slipway_up(home, password=PASSWORD) as stack:
         processes = stack.processes()
         assert len(processes) >= 3
 

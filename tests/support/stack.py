@@ -61,7 +61,11 @@ class RunningStack:
 
 @contextmanager
 def slipway_up(
-    home: Path, *arguments: str, environment: Mapping[str, str] | None = None, log: str = "up.log"
+    home: Path,
+    *arguments: str,
+    environment: Mapping[str, str] | None = None,
+    log: str = "up.log",
+    password: str | None = None,
 ) -> Iterator[RunningStack]:
     """Run `slipway up` on a folder and free ports until it is ready; end it after the block if it still runs."""
     port, mlflow_port = free_port(), free_port()
@@ -76,7 +80,8 @@ def slipway_up(
         *arguments,
     ]
     output = home.parent / log
-    with running(command, folder=home.parent, log=output, environment=environment) as process:
+    given = {"SLIPWAY_ADMIN_PASSWORD": password} if password else {}
+    with running(command, folder=home.parent, log=output, environment={**(environment or {}), **given}) as process:
         stack = RunningStack(process, home, f"http://127.0.0.1:{port}", f"http://127.0.0.1:{mlflow_port}", output)
 
         def is_ready() -> bool:

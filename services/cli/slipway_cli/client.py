@@ -42,6 +42,15 @@ class ApiClient:
     def __exit__(self, *_exc: object) -> None:
         self._client.close()
 
+    def check(self) -> None:
+        """Raise ApiError unless Slipway's API answers at the address."""
+        if self._call("GET", "/").get("service") != "slipway":
+            raise ApiError(f"what answers at {self._url} is not Slipway's API")
+
+    def check_token(self) -> None:
+        """Raise ApiError if the API rejects the token."""
+        self._call("GET", "/users/me")
+
     def token(self, username: str, password: str) -> str:
         """Log in and return the token."""
         answer = self._call("POST", "/token", data={"username": username, "password": password})
@@ -82,6 +91,16 @@ class ApiClient:
             raise ApiError(f"what answers at {self._url} is not Slipway's API")
         return answer
 
+    def signature(self, model: str) -> tuple[list[str], list[str] | None]:
+        """Return the names of a model's features, in order, and of its classes; None for a regressor."""
+        answer = self._call("GET", f"/models/{quote(model, safe='')}")
+        try:
+            signature = answer["signature"]
+            classes = signature.get("classes")
+            return [column["name"] for column in signature["inputs"]], list(classes) if classes else None
+        except (AttributeError, KeyError, TypeError) as error:
+            raise ApiError(f"what answers at {self._url} is not Slipway's API") from error
+
     def _pages(self, path: str, key: str, limit: int | None) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
         cursor: str | None = None
@@ -116,7 +135,7 @@ class ApiClient:
         if not isinstance(answer, dict):
             raise ApiError(f"what answers at {self._url} is not Slipway's API ({response.status_code})")
         if response.is_error:
-            raise ApiError(_explain(response.status_code, answer))
+            raise ApiError(_explain(response.status_code, answer), response.status_code)
         return answer
 
 

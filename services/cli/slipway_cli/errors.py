@@ -11,7 +11,15 @@ from slipway_core.errors import SlipwayError
 
 
 class ApiError(SlipwayError):
-    """The API refused, failed or cannot be reached."""
+    """The API refused, failed or cannot be reached.
+
+    Attributes:
+        status: the status code of its response; None without a response.
+    """
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class BackupError(SlipwayError):

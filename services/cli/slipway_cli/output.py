@@ -18,6 +18,8 @@ def console() -> Console:
 def print_table(table: Table | str) -> None:
     """Print a table, or a sentence in its place: fitted to a terminal, and elsewhere as wide as it is, nothing cut."""
     out = console()
+    for column in table.columns if isinstance(table, Table) else ():
+        column.overflow = "fold"  # a name that is cut cannot be copied
     if not out.is_terminal:
         out.width = max(out.width, UNCUT_WIDTH)
     out.print(table)

@@ -87,3 +87,6 @@ class DoctorSettings(UpSettings, RegistrySettings):
         description="The MLflow server; else that of the embedded stack.",
     )
     token: SecretStr | None = Field(default=None, description="A bearer token of the API.")
+    allow_unverified_models: bool = Field(
+        default=False, description="Whether the API serves ONNX models that Slipway's trainer did not register."
+    )

@@ -1,10 +1,11 @@
 """The trainer's own command, `slipway-trainer`: run by hand, by `slipway train`, by a job or a pipeline."""
 
+import json
 import logging
 import os
 import sys
 import time
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -19,6 +20,9 @@ from slipway_core.whoami import whoami
 from slipway_trainer.errors import OverrideError
 from slipway_trainer.settings import TrainerSettings
 
+if TYPE_CHECKING:
+    from slipway_trainer.recipes import Recipe
+
 app = typer.Typer(
     help="Train a model by its recipe, register it and promote it if the gate agrees.",
     no_args_is_help=True,
@@ -32,19 +36,38 @@ DEBUG_FLAG = "--debug"
 
 @app.callback()
 def options(
-    debug: Annotated[bool, typer.Option(DEBUG_FLAG, help="Show the traceback of an error.")] = False,
+    context: typer.Context,
+    debug: Annotated[bool, typer.Option(DEBUG_FLAG, help="Show the traceback of an error.")] = False,  # noqa: ARG001
+    called_as: Annotated[str | None, typer.Option(hidden=True, help="The program's name in usage errors.")] = None,
 ) -> None:
     """Train a model by its recipe, register it and promote it if the gate agrees."""
+    if called_as is not None:
+        context.info_name = called_as
 
 
 @app.command()
-def recipes() -> None:
+def recipes(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:  # a flag
     """List the recipes."""
     with quick_imports():
         from slipway_trainer.recipes import find_recipe, recipe_names  # noqa: PLC0415
 
-    for name in recipe_names():
-        typer.echo(f"{name:<16} {find_recipe(name).title}")
+    found = [find_recipe(name) for name in recipe_names()]
+    if as_json:
+        typer.echo(json.dumps([_described(recipe) for recipe in found], ensure_ascii=False))
+        return
+    for recipe in found:
+        typer.echo(f"{recipe.name:<16} {recipe.title}")
+
+
+def _described(recipe: "Recipe") -> dict[str, object]:
+    return {
+        "name": recipe.name,
+        "title": recipe.title,
+        "task": recipe.task,
+        "data": recipe.data_file,
+        "candidates": [candidate.name for candidate in recipe.candidates],
+        "metric": recipe.metric,
+    }
 
 
 @app.command()

@@ -11,6 +11,8 @@ from slipway_trainer.gate import told_apart
 from slipway_trainer.recipes import Recipe
 from slipway_trainer.steps.evaluate import Evaluation
 
+UNCUT_WIDTH = 1_000
+
 
 class Terminal:
     """Tells a training on a console; where that is no terminal, there is no bar."""
@@ -57,11 +59,17 @@ class Terminal:
             scores.add_row(
                 name, *(f"{item.metrics[name]:.4f}" if name in item.metrics else "–" for item in evaluations)
             )
-        self._console.print(scores)
+        self._print(scores)
         checks = Table("the gate asks", "found", "at least", "", title=f"The gate, --promote {verdict.mode}")
         for check in verdict.checks:
             checks.add_row(check.name, *_numbers(check), "passed" if check.passed else "refused")
-        self._console.print(checks)
+        self._print(checks)
+
+    def _print(self, table: Table) -> None:
+        """Print a table with its names in full: folded on a terminal, elsewhere as wide as they need."""
+        for column in table.columns:
+            column.overflow = "fold"
+        self._console.print(table, width=None if self._console.is_terminal else UNCUT_WIDTH)
 
     def _end_bar(self) -> None:
         if self._task is not None:

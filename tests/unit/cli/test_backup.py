@@ -70,6 +70,24 @@ def test_a_folder_is_no_file(docker: FakeDocker) -> None:
     assert told(run(main, "backup", "--force", ".")) == ". is a folder: name a file in it"
 
 
+@pytest.mark.parametrize(
+    "file", ["missing/backup.tar.gz", "missing/folder/backup.tar.gz", "docker-compose.yml/b.tar.gz"]
+)
+def test_a_missing_folder_is_refused_and_not_made(docker: FakeDocker, file: str) -> None:
+    assert told(run(main, "backup", "--force", file)) == (
+        f"the folder {Path(file).parent} does not exist: create it, or name a file in another folder"
+    )
+    assert [path.name for path in docker.project.iterdir()] == ["docker-compose.yml"]
+    assert docker.calls() == []
+
+
+@pytest.mark.parametrize("name", ["slipway.tar.gz", "slipway-2026-11-20.tar.gz", "below/nightly.tar.gz", "backup.tgz"])
+def test_git_ignores_a_backup(name: str) -> None:
+    root = Path(__file__).parents[3]
+
+    assert subprocess.run(["git", "-C", str(root), "check-ignore", "--quiet", name], check=False).returncode == 0
+
+
 @pytest.mark.parametrize("service", ["postgres", "minio"])
 def test_a_service_that_does_not_run_is_named(docker: FakeDocker, service: str) -> None:
     docker.run_services(*{"api", "mlflow", "postgres", "minio"} - {service})

@@ -10,7 +10,7 @@ from slipway_cli.doctor.findings import Finding
 from slipway_cli.doctor.ports import check_ports
 from slipway_cli.doctor.registry import check_registry
 from slipway_cli.doctor.subject import read_subject
-from support.docker import STACK, FakeDocker, fake_docker
+from support.docker import CONFIG, STACK, FakeDocker, fake_docker
 from support.servers import free_port
 from support.stub_api import Answer, stub_api
 
@@ -51,7 +51,8 @@ def test_a_stack_that_is_not_started_is_no_fault(docker: FakeDocker, tmp_path: P
         ({"Health": "unhealthy"}, "broken", "it is unhealthy"),
         ({"Health": "starting"}, "warning", "still starting"),
         ({"State": "exited", "Health": "", "ExitCode": 137}, "broken", "exit code 137"),
-        ({"State": "exited", "Health": "", "ExitCode": 0}, "broken", "has ended"),
+        ({"State": "exited", "Health": "", "ExitCode": 0}, "warning", "it is stopped"),
+        ({"State": "exited", "Health": "", "ExitCode": 1}, "broken", "has ended, with exit code 1"),
         ({"State": "restarting", "Health": ""}, "broken", "restarting"),
     ],
 )
@@ -179,3 +180,59 @@ def test_a_port_that_the_stack_holds_is_not_taken_by_a_stranger(docker: FakeDock
         api, _ = check_ports(read_subject({"home": tmp_path, "port": port, "mlflow_port": free_port()}))
 
     assert api == Finding("API port", "ok", f"{port} is held by api of the compose stack")
+
+
+@pytest.fixture
+def stopped_mlflow(docker: FakeDocker) -> FakeDocker:
+    """A compose stack that runs, except for its MLflow."""
+    stopped = {"Service": "mlflow", "State": "exited", "Health": "", "ExitCode": 0}
+    docker.tell_containers(*(one for one in WELL if one["Service"] != "mlflow"), stopped)
+    return docker
+
+
+@pytest.mark.parametrize("is_named", [False, True])
+def test_a_stopped_mlflow_is_started_by_compose(
+    stopped_mlflow: FakeDocker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_named: bool
+) -> None:
+    port = free_port()
+    if is_named:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
+
+    findings = list(check_registry(read_subject({"home": tmp_path / "home", "mlflow_port": port})))
+
+    finding = of(findings, "registry")
+    assert finding.status == "broken"
+    assert "docker compose up --detach mlflow" in finding.mend
+    assert "slipway up" not in finding.mend
+
+
+def test_a_stack_that_does_not_run_is_not_advised_on(docker: FakeDocker, tmp_path: Path) -> None:
+    docker.tell_containers({"Service": "mlflow", "State": "exited", "Health": "", "ExitCode": 0})
+
+    (finding,) = check_registry(read_subject({"home": tmp_path / "home"}))
+
+    assert (finding.status, "`slipway up` starts one" in finding.what) == ("ok", True)
+
+
+def test_another_server_is_not_started_by_compose(
+    stopped_mlflow: FakeDocker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
+
+    findings = list(check_registry(read_subject({"home": tmp_path / "home", "mlflow_port": free_port()})))
+
+    assert "docker compose" not in of(findings, "registry").mend
+
+
+@pytest.mark.parametrize(
+    ("value", "allows"), [("true", True), ("1", True), ("false", False), (None, False), ("", False)]
+)
+def test_the_settings_of_the_stacks_api_count(
+    docker: FakeDocker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str | None, allows: bool
+) -> None:
+    monkeypatch.setenv("SLIPWAY_ALLOW_UNVERIFIED_MODELS", "true")
+    services = {**CONFIG["services"], "api": {"environment": {"SLIPWAY_ALLOW_UNVERIFIED_MODELS": value}}}
+    docker.configure({"services": services})
+    docker.tell_containers({"Service": "mlflow", "Publishers": [{"TargetPort": 5000, "PublishedPort": 5000}]})
+
+    assert read_subject({"home": tmp_path / "home"}).allows_unverified_models is allows

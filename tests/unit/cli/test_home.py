@@ -46,7 +46,7 @@ def test_making_it_again_keeps_what_is_in_it(home: Home) -> None:
 def test_a_file_in_the_way_is_told_with_the_option(tmp_path: Path, below: str) -> None:
     root = tmp_path / "home"
     blocked = root / below
-    blocked.parent.mkdir(exist_ok=True)
+    blocked.parent.mkdir(exist_ok=True, mode=0o700)
     blocked.touch()
 
     with pytest.raises(StackError, match=rf"the folder {root} cannot be written \(.+\): name another with --home"):

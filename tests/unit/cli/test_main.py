@@ -28,6 +28,7 @@ def test_the_commands_are_those_that_are_tested() -> None:
     assert COMMANDS.keys() == {
         "up",
         "train",
+        "recipes",
         "login",
         "predict",
         "backup",
@@ -63,6 +64,21 @@ def test_the_help_of_every_command_shows_an_example_of_it(command: str, option: 
 
     assert ended.exit_code == 0
     assert re.search(rf"Example:\s+`slipway {command}\b", ended.output)
+
+
+def test_no_option_of_any_command_takes_a_secret() -> None:
+    words = ("password", "token", "secret", "key")
+    secrets = {
+        (command, option.opts[0]): option
+        for command, found in COMMANDS.items()
+        for option in found.params
+        if any(word in name for name in option.opts if name.startswith("-") for word in words)
+    }
+
+    assert ("up", "--admin-password-file") in secrets
+    assert [
+        name for name, option in secrets.items() if not (option.is_flag or option.hidden or name[1].endswith("-file"))
+    ] == []
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -1,6 +1,7 @@
 """`slipway train`: the trainer's process gets what was typed, and its end is ours."""
 
 import json
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -57,7 +58,7 @@ def test_the_arguments_are_passed_on(trainer: Callable[[int], Path], typed: list
     ended = run(main, "train", *typed)
 
     assert ended.exit_code == 0
-    assert json.loads(told.read_text()) == passed_on
+    assert json.loads(told.read_text()) == ["--called-as", "slipway", *passed_on]
 
 
 @pytest.mark.parametrize("exit_code", [0, 1, 3])
@@ -94,3 +95,39 @@ def test_a_recipe_must_be_named() -> None:
 @pytest.mark.parametrize("mode", ["later", "Auto", ""])
 def test_a_way_to_promote_that_there_is_not_is_wrong_usage(mode: str) -> None:
     assert run(main, "train", "iris", "--promote", mode).exit_code == 2
+
+
+def test_wrong_usage_names_the_command_that_was_typed() -> None:
+    called = trainer_command("train", "iris", "--no-such-option")
+
+    ended = subprocess.run(called, capture_output=True, text=True, check=False)
+
+    assert ended.returncode == 2
+    assert "Usage: slipway train" in ended.stderr
+    assert "slipway-trainer" not in ended.stderr
+
+
+def test_recipes_are_listed_as_json_and_as_a_table() -> None:
+    found = json.loads(run(main, "recipes", "--json").output)
+
+    assert [recipe["name"] for recipe in found] == ["bike-demand", "iris"]
+    assert found[1] == {
+        "name": "iris",
+        "title": "Iris species from the measures of a flower",
+        "task": "classification",
+        "data": "iris.csv",
+        "candidates": ["logistic-regression", "random-forest", "gradient-boosting"],
+        "metric": "accuracy",
+    }
+
+
+def test_recipes_end_as_the_trainer_ends(trainer: Callable[[int], Path]) -> None:
+    trainer(3)
+
+    assert run(main, "recipes").exit_code == 3
+
+
+def test_recipes_without_the_trainer_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "slipway_trainer", None)
+
+    assert run(main, "recipes").error == f"Error: {TOLD}\n"

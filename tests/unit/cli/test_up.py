@@ -1,5 +1,6 @@
 """`slipway up`: what it refuses before anything starts. The whole of it is tested in tests/integration."""
 
+import os
 import shlex
 import socket
 import sys
@@ -19,8 +20,10 @@ class Up:
     def __init__(self, folder: Path, port: int) -> None:
         self._options = (f"--home={folder}", f"--mlflow-port={port}")
 
-    def __call__(self, *options: str) -> Ended:
-        ended = run(main, "up", *self._options, *options)
+    def __call__(self, *options: str, password: str | None = None) -> Ended:
+        if password is not None:
+            options = (*options, "--admin-password-file=-")
+        ended = run(main, "up", *self._options, *options, given=f"{password}\n")
         assert ended.exit_code == 1
         assert ended.error.startswith("Error: ")
         assert len(ended.error.splitlines()) == 1
@@ -62,29 +65,29 @@ def test_a_recipe_by_its_path_is_refused_at_once_with_what_trains_it(folder: Pat
     ],
 )
 def test_a_weak_password_is_refused_before_anything_is_made(up: Up, folder: Path, password: str, why: str) -> None:
-    assert up("--admin-password", password).error == f"Error: the administrator's password {why}\n"
+    assert up(password=password).error == f"Error: the administrator's password {why}\n"
     assert not folder.exists()
 
 
 def test_the_name_of_the_administrator_is_no_password(up: Up, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLIPWAY_ADMIN_USERNAME", "ada-lovelace")
 
-    assert "must not be the user's name" in up("--admin-password", "Ada-Lovelace").error
+    assert "must not be the user's name" in up(password="Ada-Lovelace").error
 
 
 def test_a_password_that_comes_too_late_is_told(up: Up) -> None:
-    up("--admin-password", "correct horse")
+    up(password="correct horse")
 
-    ended = up("--admin-password", "another horse")
+    ended = up(password="another horse")
 
     assert "The given password is not used: the account was made before" in ended.output
     assert "horse" not in ended.output
 
 
 def test_the_same_password_again_is_nothing_to_tell(up: Up) -> None:
-    up("--admin-password", "correct horse")
+    up(password="correct horse")
 
-    assert "not used" not in up("--admin-password", "correct horse").output
+    assert "not used" not in up(password="correct horse").output
 
 
 def test_the_password_may_come_from_the_environment(up: Up, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,9 +101,56 @@ def test_the_password_may_come_from_the_environment(up: Up, folder: Path, monkey
 def test_the_option_wins_over_the_environment(up: Up, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLIPWAY_ADMIN_PASSWORD", "correct horse")
 
-    up("--admin-password", "another horse")
+    up(password="another horse")
 
     assert Home(folder).password_file.read_text() == "another horse\n"
+
+
+@pytest.mark.parametrize("arguments", [["--admin-password", "hunter2-horse"], ["--admin-password=hunter2-horse"]])
+def test_a_password_on_the_command_line_is_rejected(folder: Path, arguments: list[str]) -> None:
+    ended = run(main, "up", f"--home={folder}", *arguments)
+
+    assert ended.exit_code == 2
+    assert "--admin-password-file PATH" in ended.error
+    assert "hunter2" not in ended.error + ended.output
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("content", ["correct horse", "correct horse\n", "correct horse\r\n", "correct horse\nmore\n"])
+def test_the_password_file_may_end_its_line_anyhow(up: Up, folder: Path, tmp_path: Path, content: str) -> None:
+    file = tmp_path / "password"
+    file.write_bytes(content.encode())
+
+    up(f"--admin-password-file={file}")
+
+    assert Home(folder).password_file.read_text() == "correct horse\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [(None, "cannot be read"), (b"", "is empty"), (b"\nsecond", "is empty"), (b"\xff\n", "not UTF-8")],
+)
+def test_an_unusable_password_file_is_rejected(folder: Path, tmp_path: Path, content: bytes | None, why: str) -> None:
+    file = tmp_path / "password"
+    if content is not None:
+        file.write_bytes(content)
+
+    ended = run(main, "up", f"--home={folder}", f"--admin-password-file={file}")
+
+    assert ended.exit_code == 2
+    assert why in ended.error
+    assert not folder.exists()
+
+
+def test_every_file_of_a_start_is_private(up: Up, folder: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        up()
+        assert os.umask(0o022) == 0o022
+    finally:
+        os.umask(before)
+
+    assert [path for path in folder.rglob("*") if path.stat().st_mode & 0o077] == []
 
 
 def test_a_key_of_the_environment_is_not_kept(up: Up, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,11 +2,14 @@
 
 import json
 from collections.abc import Iterator
+from types import SimpleNamespace
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+import typer
 
 from slipway_cli.cli import main
+from slipway_cli.commands import accounts
 from slipway_cli.identity import Credentials, credentials_file, keep
 from support.command import run
 from support.stub_api import Answer, StubApi, problem, stub_api
@@ -191,3 +194,78 @@ def test_a_role_that_is_none_is_told_in_the_commands_own_words() -> None:
     assert ended.exit_code == 2
     assert "'king' is not one of 'admin'" in ended.error
     assert "Value error" not in ended.error
+
+
+@pytest.fixture
+def prompt(api: StubApi, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A terminal at which a person types passwords; the list holds what was asked for."""
+    asked_for: list[str] = []
+
+    def answer(text: str, **_options: object) -> str:
+        asked_for.append(text)
+        return "correct horse"
+
+    monkeypatch.setattr(typer, "prompt", answer)
+    monkeypatch.setattr(accounts, "sys", SimpleNamespace(stdin=SimpleNamespace(isatty=lambda: True)))
+    pages: dict[str, Answer] = {
+        "/users": Answer({"users": [UMA], "next_cursor": None}),
+        "/users/me": Answer(UMA),
+        "/": Answer({"service": "slipway"}),
+    }
+    api.answer = lambda asked: pages[urlsplit(asked.path).path] if asked.method == "GET" else Answer(UMA)
+    return asked_for
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (("add", "uma"), "an account named uma exists"),
+        (("add", " UMA "), "exists: choose another name"),
+        (("add", "white space"), "a name is 1 to 64"),
+        (("add", "me"), "no account can be named me"),
+        (("add", ""), "a name is 1 to 64"),
+        (("password", "vic"), "no account is named vic"),
+    ],
+)
+def test_a_wrong_name_is_refused_before_the_prompt(prompt: list[str], arguments: tuple[str, ...], why: str) -> None:
+    ended = run(main, "users", *arguments)
+
+    assert ended.exit_code == 1
+    assert why in ended.error
+    assert prompt == []
+
+
+@pytest.mark.parametrize("arguments", [("add", "vic"), ("password", "uma"), ("password", "Uma")])
+def test_a_right_name_is_prompted_for_its_password(prompt: list[str], arguments: tuple[str, ...]) -> None:
+    ended = run(main, "users", *arguments)
+
+    assert ended.exit_code == 0
+    assert len(prompt) == 1
+
+
+@pytest.mark.parametrize("arguments", [("add", "vic"), ("password",), ("password", "uma")])
+def test_an_expired_token_is_refused_before_the_prompt(
+    api: StubApi, prompt: list[str], arguments: tuple[str, ...]
+) -> None:
+    api.answer = lambda _asked: problem(401, "the token has expired")
+
+    ended = run(main, "users", *arguments)
+
+    assert "the token has expired" in ended.error
+    assert prompt == []
+
+
+def test_without_the_right_to_list_accounts_one_may_add(api: StubApi, prompt: list[str]) -> None:
+    api.answer = lambda asked: problem(403, "only an admin may") if asked.method == "GET" else Answer(UMA)
+
+    assert run(main, "users", "add", "vic").exit_code == 0
+    assert prompt == ["Password"]
+
+
+def test_a_wrong_address_is_refused_before_the_prompt(api: StubApi, prompt: list[str]) -> None:
+    api.answer = lambda _asked: Answer({"service": "another"})
+
+    ended = run(main, "login", api.url, "--username", "uma")
+
+    assert "is not Slipway's API" in ended.error
+    assert prompt == []

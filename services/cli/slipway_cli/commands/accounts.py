@@ -32,11 +32,18 @@ def login(
         if password_stdin or not sys.stdin.isatty():
             raise NotLoggedInError("there is no terminal to ask for the account's name: give it with --username")
         username = str(typer.prompt("Username"))
-    password = read_password(from_input=password_stdin, confirm=False)
     with ApiClient(url) as client:
+        if prompts(from_input=password_stdin):
+            client.check()  # before a person types a password for a wrong address
+        password = read_password(from_input=password_stdin, confirm=False)
         token = client.token(username, password)
     path = keep(Credentials(url=url.rstrip("/"), username=username, token=token))
     typer.echo(f"Logged in to {url} as {username}; the token is kept in {path}.")
+
+
+def prompts(*, from_input: bool) -> bool:
+    """Return whether a person will be prompted for the password: then check everything else before."""
+    return not from_input and sys.stdin.isatty()
 
 
 def read_password(*, from_input: bool, confirm: bool, prompt: str = "Password") -> str:

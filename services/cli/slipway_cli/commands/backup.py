@@ -41,6 +41,8 @@ def backup(
 
     if file.is_dir():
         raise BackupError(f"{file} is a folder: name a file in it")
+    if not file.parent.is_dir():
+        raise BackupError(f"the folder {file.parent} does not exist: create it, or name a file in another folder")
     if file.exists() and not force:
         raise BackupError(f"{file} exists and is left as it is: name another file, or replace it with --force")
     with interruptible(tell_error, "the backup was interrupted; nothing of it is left"):

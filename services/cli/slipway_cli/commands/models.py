@@ -9,9 +9,10 @@ import typer
 from rich.box import SIMPLE
 from rich.table import Table
 
+from slipway_cli.near_misses import near_miss
 from slipway_cli.output import print_json, print_table
 from slipway_core.bundle import MANIFEST_TAG, is_digest
-from slipway_core.registry import PRODUCTION, ModelVersion, promotion
+from slipway_core.registry import PRODUCTION, ModelVersion, RegisteredModel, promotion
 from slipway_core.registry.mlflow import MlflowRegistry
 from slipway_core.registry.settings import RegistrySettings
 from slipway_core.registry.trail import Move, moved_by_hand, moves
@@ -41,6 +42,8 @@ def list_models(as_json: AsJson = False) -> None:  # a flag
     for model in models:
         table.add_row(model.name, model.aliases.get(PRODUCTION, "–"), model.description)
     print_table(table if models else "No model is registered yet: `slipway train iris` trains the first.")
+    for model in models:
+        _note_near_miss(model)
 
 
 @app.command()
@@ -68,6 +71,7 @@ def show(name: Name, as_json: AsJson = False) -> None:
             gate or "–",
         )
     print_table(table)
+    _note_near_miss(model)
     if moved_by_hand(model):
         typer.echo("Production was moved outside of Slipway; see `slipway models history`.")
 
@@ -129,6 +133,11 @@ def history(name: Name, as_json: AsJson = False) -> None:
             told["reason"] or "the alias was moved outside of Slipway",
         )
     print_table(table if trail else f"Production of {name} has never been set.")
+
+
+def _note_near_miss(model: RegisteredModel) -> None:
+    if (miss := near_miss(model)) is not None:
+        typer.echo(f"{model.name} {miss.what}: promote it with `{miss.command}`.")
 
 
 def _registry() -> MlflowRegistry:

@@ -1,8 +1,7 @@
 """`slipway predict`: a client of the API."""
 
-import csv
 import math
-from itertools import islice
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,10 +9,12 @@ import typer
 from rich.table import Table
 
 from slipway_cli.client import ApiClient
+from slipway_cli.csv_rows import CsvRows, read_rows
+from slipway_cli.errors import ApiError
 from slipway_cli.identity import identify
 from slipway_cli.output import print_json, print_table
+from slipway_cli.predictions_csv import answer_columns, check_output, write_predictions
 from slipway_cli.settings import ClientSettings
-from slipway_core.errors import ConfigurationError
 from slipway_core.settings import load_settings
 
 ROWS_A_REQUEST = 1_000
@@ -23,36 +24,105 @@ def predict(
     model: Annotated[str, typer.Argument(help="The model's name, such as `iris`.")],
     features: Annotated[str | None, typer.Option(help='One row, in the signature\'s order: "5.1,3.5,1.4,0.2".')] = None,
     csv_file: Annotated[
-        Path | None, typer.Option("--csv", help="Many rows; a first line of names may come in any order.")
+        Path | None,
+        typer.Option(
+            "--csv",
+            help="A CSV file with many rows; `-` is standard input. With a first line of names, columns may have any "
+            "order, and columns that the model does not take are skipped.",
+        ),
     ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="With --csv: write the file's columns and the predictions to this CSV file; `-` is standard output.",
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", "-f", help="Replace the file of --output if it exists.")] = False,
     as_json: Annotated[
         bool,
         typer.Option("--json", help="Print JSON: the API's answer; of --csv a list of them, one for each 1,000 rows."),
     ] = False,  # a flag
 ) -> None:
-    """Predict over the API, for one row or a CSV file.
+    """Predict over the API, for one row or a CSV file. If a row of the file is wrong, no row is predicted.
 
-    Example: `slipway predict iris --features "5.1,3.5,1.4,0.2"`
+    Example: `slipway predict iris --csv flowers.csv --output answers.csv`
     """
     if (features is None) == (csv_file is None):
         raise typer.BadParameter("give either --features or --csv")
-    rows = [_row(features)] if features is not None else _rows(csv_file or Path())
-    answers = []
+    if output is not None and (csv_file is None or as_json):
+        raise typer.BadParameter("it needs --csv, and excludes --json", param_hint="--output")
+    row = [] if features is None else _row(features)
+    if output is not None:
+        check_output(output, force=force)
     with ApiClient.of(identify(load_settings(ClientSettings))) as client:
-        remaining = iter(rows)
-        while part := list(islice(remaining, ROWS_A_REQUEST)):
-            answers.append(client.predict(model, part))
+        if csv_file is not None:
+            _predict_file(client, model, csv_file, output, as_json=as_json)
+            return
+        answer = client.predict(model, [row])
     if as_json:
-        print_json(answers if csv_file is not None else answers[0])
-        return
-    version = answers[0]["version"]
-    table = Table("row", "prediction", "probability", title=f"{model}, version {version}")
+        print_json(answer)
+    else:
+        _print_table(model, [answer])
+
+
+def _predict_file(client: ApiClient, model: str, file: Path, output: Path | None, *, as_json: bool) -> None:
+    names, classes = client.signature(model)
+    rows = read_rows(file, model, names)
+    added = answer_columns(rows, classes) if output is not None else []
+    if rows.skipped:
+        _note(f"skipped columns that {model} does not take: {', '.join(rows.skipped)}")
+    answers = _answers(client, model, names, rows)
+    if as_json:
+        print_json(answers)
+    elif output is None:
+        _print_table(model, answers)
+    elif (text := write_predictions(output, rows, added, answers)) is not None:
+        typer.echo(text, nl=False)
+    else:
+        typer.echo(f"Wrote {len(rows.records)} rows with predictions of {model}, {_versions(answers)}, to {output}.")
+
+
+def _answers(client: ApiClient, model: str, names: Sequence[str], rows: CsvRows) -> list[dict[str, Any]]:
+    """Predict in requests of limited size.
+
+    Raises:
+        ApiError: a request fails; it names the rows.
+    """
+    answers = []
+    for start in range(0, len(rows.features), ROWS_A_REQUEST):
+        # By name, so that a version with another order of features, promoted meanwhile, answers the same rows.
+        part = [dict(zip(names, row, strict=True)) for row in rows.features[start : start + ROWS_A_REQUEST]]
+        try:
+            answer = client.predict(model, part)
+        except ApiError as error:
+            raise ApiError(f"rows {start + 1} to {start + len(part)}: {error}; no predictions were written") from error
+        if len(answer["prediction"]) != len(part):
+            raise ApiError(f"rows {start + 1} to {start + len(part)}: the API answered another number of rows")
+        answers.append(answer)
+    if len({answer["version"] for answer in answers}) > 1:
+        _note(f"another version became Production meanwhile: the predictions are of {_versions(answers)}")
+    return answers
+
+
+def _versions(answers: Sequence[dict[str, Any]]) -> str:
+    found = list(dict.fromkeys(answer["version"] for answer in answers))
+    return f"version{'s'[: len(found) != 1]} {' and '.join(map(str, found))}"
+
+
+def _note(sentence: str) -> None:
+    typer.echo(f"Note: {sentence}", err=True)
+
+
+def _print_table(model: str, answers: Sequence[dict[str, Any]]) -> None:
+    table = Table("row", "prediction", "probability", title=f"{model}, {_versions(answers)}")
     for number, (prediction, probability) in enumerate(_lines(answers), start=1):
         table.add_row(str(number), prediction, probability)
     print_table(table)
 
 
-def _lines(answers: list[dict[str, Any]]) -> list[tuple[str, str]]:
+def _lines(answers: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
     lines = []
     for answer in answers:
         scores = answer.get("probabilities") or [None] * len(answer["prediction"])
@@ -69,42 +139,10 @@ def _row(text: str) -> list[float]:
     return [float(cell) for cell in cells]
 
 
-def _rows(path: Path) -> list[Any]:
-    """Read a CSV file as lists, or as objects if its first line has text and no number, as the API takes CSV."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as lines:
-            table = [(number, row) for number, row in enumerate(csv.reader(lines), start=1) if row]
-    except FileNotFoundError as error:
-        raise ConfigurationError(f"there is no file {path}") from error
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ConfigurationError(f"{path} cannot be read as CSV") from error
-    names = None
-    if table and any(cell.strip() for cell in table[0][1]) and not any(_is_float(cell) for cell in table[0][1]):
-        names = [name.strip() for name in table.pop(0)[1]]
-    if not table:
-        raise ConfigurationError(f"{path} holds no rows")
-    rows: list[Any] = []
-    for number, row in table:
-        if names is not None and len(row) != len(names):
-            raise ConfigurationError(f"line {number} of {path} has {len(row)} values, the first line {len(names)}")
-        bad = [cell for cell in row if not _is_number(cell)]
-        if bad and not bad[0].strip():
-            raise ConfigurationError(f"line {number} of {path} has an empty cell, and each must be a number")
-        if bad:
-            raise ConfigurationError(f"line {number} of {path} holds {bad[0]!r}, which is not a number")
-        values = [float(cell) for cell in row]
-        rows.append(values if names is None else dict(zip(names, values, strict=True)))
-    return rows
-
-
 def _is_number(text: str) -> bool:
-    return _is_float(text) and math.isfinite(float(text))
-
-
-def _is_float(text: str) -> bool:
     try:
-        float(text)
+        value = float(text)
     except ValueError:
         return False
     # Python would take underscores between digits, which the API does not.
-    return "_" not in text
+    return math.isfinite(value) and "_" not in text

@@ -62,4 +62,5 @@ def trainer_command(*arguments: str) -> list[str]:
     """
     if any(importlib.util.find_spec(name) is None for name in ("slipway_trainer", "mlflow", "sklearn")):
         raise ConfigurationError("the trainer is not installed here: run `pip install 'slipway[trainer]'`")
-    return [sys.executable, "-m", "slipway_trainer", *arguments]
+    # Its usage errors then name the command that was typed.
+    return [sys.executable, "-m", "slipway_trainer", "--called-as", "slipway", *arguments]

@@ -17,8 +17,10 @@ from pydantic import ValidationError
 from slipway_cli.commands.train import trainer_command
 from slipway_cli.embedded.environments import Environments, environments
 from slipway_cli.embedded.home import Home, Ports
+from slipway_cli.embedded.private import private_files
 from slipway_cli.embedded.stack import Stack, StackOptions
 from slipway_cli.embedded.stores import artifacts_destination, backend_store_uri, slipway_database_url
+from slipway_cli.passwords import password_of, refuse_on_command_line
 from slipway_cli.settings import UpSettings
 from slipway_core.bundle import GOLDEN_FILE, Golden
 from slipway_core.errors import ConfigurationError
@@ -27,6 +29,7 @@ from slipway_core.policy import why_password_is_unsafe
 from slipway_core.settings import load_settings
 
 REGISTRY_WAIT_SECONDS = 120
+PASSWORD_OPTION = "--admin-password-file"  # noqa: S105  # a name
 
 
 def up(
@@ -43,8 +46,21 @@ def up(
     workers: Annotated[
         int | None, typer.Option(help="How many processes answer; above 1 with DATABASE_URL alone. [1]", min=1, max=64)
     ] = None,
-    admin_password: Annotated[
-        str | None, typer.Option(help="The administrator's password, at the first start; else a random one.")
+    admin_password_file: Annotated[
+        Path | None,
+        typer.Option(
+            help="A file whose first line is the administrator's password at the first start; `-` is standard input. "
+            "[random]"
+        ),
+    ] = None,
+    _admin_password: Annotated[
+        str | None,
+        typer.Option(
+            "--admin-password",
+            hidden=True,
+            callback=refuse_on_command_line,
+            help="Rejected: use --admin-password-file.",
+        ),
     ] = None,
 ) -> None:
     """Run MLflow, the trainer and the API on this machine, without Docker.
@@ -62,7 +78,7 @@ def up(
         "port": port,
         "mlflow_port": mlflow_port,
         "workers": workers,
-        "admin_password": admin_password,
+        "admin_password": password_of(admin_password_file, PASSWORD_OPTION) if admin_password_file else None,
     }
     settings = load_settings(UpSettings, **{name: value for name, value in given.items() if value is not None})
     configure_logging("warning", settings.log_format)
@@ -89,8 +105,7 @@ def up(
             "postgresql://USER:PASSWORD@HOST/NAME, or leave --workers out"
         )
     backend_store_uri(settings, folder)  # refuse before anything is made
-    folder.make()
-    with folder.locked(Ports(options.port, options.mlflow_port)):
+    with private_files(), _made(folder).locked(Ports(options.port, options.mlflow_port)):
         password, is_new = folder.admin_password(wanted)
         stack = Stack(options, folder, _environments(settings, options, folder, password), typer.echo)
         if wanted is not None and wanted != password:
@@ -102,6 +117,12 @@ def up(
 
         stack.run(welcome)
     typer.echo("Everything has ended.")
+
+
+def _made(folder: Home) -> Home:
+    if note := folder.make():
+        typer.echo(note)
+    return folder
 
 
 def _refuse_files(recipes: Sequence[str]) -> None:

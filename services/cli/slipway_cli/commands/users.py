@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from http import HTTPStatus
 from typing import Annotated
 
 import typer
@@ -11,10 +12,12 @@ from rich.box import SIMPLE
 from rich.table import Column, Table
 
 from slipway_cli.client import ApiClient
-from slipway_cli.commands.accounts import PasswordFromInput, read_password
+from slipway_cli.commands.accounts import PasswordFromInput, prompts, read_password
+from slipway_cli.errors import ApiError
 from slipway_cli.identity import identify, keep_token
 from slipway_cli.output import print_json, print_table
 from slipway_cli.settings import ClientSettings
+from slipway_core.policy import why_name_is_refused
 from slipway_core.settings import load_settings
 
 users = typer.Typer(no_args_is_help=True, help="Accounts: list, add, change and delete them, as an admin.")
@@ -52,9 +55,12 @@ def add(
     password_stdin: PasswordFromInput = False,
 ) -> None:
     """Add an account (as an admin). Example: `slipway users add alice --role viewer`."""
-    identity = identify(load_settings(ClientSettings))
-    password = read_password(from_input=password_stdin, confirm=True)
-    with ApiClient.of(identity) as client:
+    with _client() as client:
+        if why := why_name_is_refused(name.strip().lower()):
+            raise ApiError(f"the account {name!r} cannot be added: {why}")
+        if prompts(from_input=password_stdin):
+            _check_is_new(client, name)
+        password = read_password(from_input=password_stdin, confirm=True)
         user = client.add_user(name, password, role)
     typer.echo(f"Added {user['username']} with the role {user['role']}.")
 
@@ -94,9 +100,11 @@ def password(
     is the new one.
     """
     identity = identify(load_settings(ClientSettings))
-    current = None if name else read_password(from_input=password_stdin, confirm=False, prompt="Current password")
-    new = read_password(from_input=password_stdin, confirm=True, prompt="New password")
     with ApiClient.of(identity) as client:
+        if prompts(from_input=password_stdin):
+            _check_exists(client, name)
+        current = None if name else read_password(from_input=password_stdin, confirm=False, prompt="Current password")
+        new = read_password(from_input=password_stdin, confirm=True, prompt="New password")
         if name is not None:
             user = client.change_user(name, password=new)
             typer.echo(f"{user['username']} has a new password.")
@@ -148,6 +156,27 @@ def events(
         by = names.get(event["actor_id"]) or event["actor_id"] or "–"
         table.add_row(event["at"][:19].replace("T", " "), what, subject, by, event["address"] or "–")
     print_table(table)
+
+
+def _check_is_new(client: ApiClient, name: str) -> None:
+    """Raise ApiError if an account of that name exists: before a person types its password."""
+    try:
+        names = {user["username"] for user in client.users()}
+    except ApiError as error:
+        # Without the role admin, one cannot list accounts, and can add one where registration is open.
+        if error.status != HTTPStatus.FORBIDDEN:
+            raise
+        return
+    if name.strip().lower() in names:
+        raise ApiError(f"an account named {name} exists: choose another name, or see `slipway users list`")
+
+
+def _check_exists(client: ApiClient, name: str | None) -> None:
+    """Raise ApiError if the account cannot be changed: before a person types its new password."""
+    if name is None:
+        client.check_token()
+    elif name.strip().lower() not in {user["username"] for user in client.users()}:
+        raise ApiError(f"no account is named {name}: `slipway users list` lists the accounts")
 
 
 @contextmanager

@@ -40,9 +40,12 @@ DATABASES = ("slipway", "mlflow")
 DUMPS = tuple(f"{database}.sql" for database in DATABASES)
 OBJECTS = "objects/"
 # Ours are smaller; they are held in memory.
-MAX_ABOUT_BYTES, MAX_DIGESTS_BYTES = 1 << 20, 1 << 30
+MAX_ABOUT_BYTES = 1 << 20
+# Of a part in the digests: its name, of which a byte takes six at most in JSON, its size and its SHA-256.
+MAX_DIGEST_BYTES, MAX_NAME_FACTOR = 200, 6
 # Graphs and pictures hardly get smaller at higher levels, which take several times as long.
 COMPRESSION_LEVEL = 3
+SHOWN_NAME = 200
 
 Progress = Callable[[int], None]
 
@@ -196,7 +199,7 @@ def parts(path: Path, progress: Progress = lambda _: None) -> Iterator[Part]:
             if counted.size_bytes != found.size_bytes:
                 raise EOFError
             read[found.name] = Digest(size_bytes=found.size_bytes, sha256=counted.sha256)
-        _check_digests(path, Digests.model_validate_json(_small(found, MAX_DIGESTS_BYTES)).parts, read)
+        _check_digests(path, Digests.model_validate_json(_small(found, _most_digest_bytes(read))).parts, read)
         # The gzip's own checksum lies behind the tar.
         drain(unzipped)
         progress(file.tell())
@@ -223,6 +226,11 @@ def _small(found: TarredFile, limit: int) -> bytes:
     if found.size_bytes > limit:
         raise EOFError
     return found.content.read()
+
+
+def _most_digest_bytes(read: Collection[str]) -> int:
+    """Return how large the digests of these parts can be."""
+    return MAX_DIGEST_BYTES + sum(MAX_DIGEST_BYTES + MAX_NAME_FACTOR * len(name.encode()) for name in read)
 
 
 def _about(path: Path, found: TarredFile, read: dict[str, Digest]) -> About:
@@ -252,7 +260,7 @@ def _check_place(path: Path, name: str, read: Collection[str], locations: Collec
     due = DUMPS[len(read) - 1] if len(read) <= len(DUMPS) else None
     is_due = name == due if due else any(name.startswith(f"{OBJECTS}{location}/") for location in locations)
     if not (is_due and _is_name(name) and name not in read):
-        raise BackupError(f"{path} holds {name!r} where no backup of Slipway does: do not use this file")
+        raise BackupError(f"{path} holds {name[:SHOWN_NAME]!r} where no backup of Slipway does: do not use this file")
 
 
 def _check_digests(path: Path, told: Mapping[str, Digest], read: Mapping[str, Digest]) -> None:

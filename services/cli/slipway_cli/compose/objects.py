@@ -18,6 +18,7 @@ from slipway_core.storage import Readable
 from slipway_core.storage.s3 import S3Storage
 
 TOTAL_FILE, END_FILE = "total.json", "end.json"
+MAX_COUNT_BYTES = 4_096
 
 
 class Count(BaseModel):
@@ -98,7 +99,10 @@ def read_count(file: TarredFile) -> Count:
 
     Raises:
         ValueError: it is none.
+        EOFError: it is too large to be one.
     """
+    if file.size_bytes > MAX_COUNT_BYTES:
+        raise EOFError
     return Count.model_validate_json(file.content.read())
 
 

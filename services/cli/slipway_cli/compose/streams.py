@@ -17,6 +17,15 @@ class Writable(Protocol):
         ...
 
 
+def read_fully(content: Readable, size: int) -> bytes:
+    """Return the next `size` bytes, less at the end alone, or all that are left if it is negative."""
+    chunk = content.read(size)
+    # A network gives what it has, and a tar's writer takes less for the end.
+    while chunk and len(chunk) < size and (more := content.read(size - len(chunk))):
+        chunk += more
+    return chunk
+
+
 class Counted:
     """Content, and what was read of it.
 
@@ -38,10 +47,7 @@ class Counted:
 
     def read(self, size: int = -1, /) -> bytes:
         """Return the next `size` bytes, less at the end alone, or all that are left."""
-        chunk = self._content.read(size)
-        # A network gives what it has, and a tar's writer takes less for the end.
-        while chunk and len(chunk) < size and (more := self._content.read(size - len(chunk))):
-            chunk += more
+        chunk = read_fully(self._content, size)
         self._hash.update(chunk)
         self.size_bytes += len(chunk)
         self._progress(self.size_bytes)

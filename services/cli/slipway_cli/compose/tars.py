@@ -8,12 +8,16 @@ from dataclasses import dataclass
 from gzip import BadGzipFile
 from typing import IO, cast
 
-from slipway_cli.compose.streams import CHUNK_BYTES, Counted, Writable
+from slipway_cli.compose.streams import CHUNK_BYTES, Counted, Writable, drain, read_fully
 from slipway_cli.errors import BackupError
 from slipway_core.storage import Readable
 
 # What Python's readers raise at bytes that are no tar, or no gzip'd one.
 DAMAGE = (tarfile.TarError, BadGzipFile, zlib.error, EOFError, ValueError, OverflowError)
+
+# The longest name of an object has 1,024 bytes; a pax header holds little more than the name.
+MAX_HEADER_BYTES = 16_384
+MAX_EXTENDED_HEADERS = 2
 
 
 @dataclass(frozen=True)
@@ -57,26 +61,97 @@ class TarOut:
         self._tar.members.clear()  # type: ignore[attr-defined]
 
 
-class TarIn:
-    """A tar that is being read."""
+class _Content:
+    """The bytes of a file, until its end."""
 
-    def __init__(self, tar: tarfile.TarFile) -> None:
-        self._tar = tar
+    def __init__(self, stream: Readable, size_bytes: int) -> None:
+        self._stream = stream
+        self.left = size_bytes
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return the next `size` bytes, less at the end alone, or all that are left.
+
+        Raises:
+            EOFError: the tar ends early.
+        """
+        wanted = self.left if size < 0 else min(size, self.left)
+        chunk = read_fully(self._stream, wanted)
+        if len(chunk) != wanted:
+            raise EOFError
+        self.left -= wanted
+        return chunk
+
+
+class TarIn:
+    """A tar that is being read.
+
+    `tarfile` reads extended headers into memory, at any size and in any number. This reader takes what our writer and
+    other tars of plain files hold: a header a file, with at most two short extended headers before it.
+    """
+
+    def __init__(self, stream: Readable) -> None:
+        self._stream = stream
+        self._content = _Content(self._stream, 0)
+        self._padding = 0
 
     def next(self) -> TarredFile:
         """Return the next file; what was not read of the one before is passed over.
 
         Raises:
-            EOFError: there is none, or it is a folder or a link.
-            tarfile.TarError: it is damaged, or ends early.
+            EOFError: the next entry is another kind than a plain file, has large headers, or the tar ends early.
+            tarfile.TarError: there is none, or it is damaged.
         """
-        header = self._tar.next()
-        # As above.
-        self._tar.members.clear()  # type: ignore[attr-defined]
-        content = self._tar.extractfile(header) if header is not None and header.isreg() else None
-        if header is None or content is None:
+        drain(self._content)
+        self._exactly(self._padding)
+        name, size = None, None
+        header = self._header()
+        for _ in range(MAX_EXTENDED_HEADERS):
+            if header.type == tarfile.XHDTYPE:
+                records = _records(self._body(header.size))
+                name, size = records.get("path", name), records.get("size", size)
+            elif header.type == tarfile.GNUTYPE_LONGNAME:
+                name = self._body(header.size).partition(b"\0")[0].decode()
+            else:
+                break
+            header = self._header()
+        size_bytes = header.size if size is None else int(size)
+        if header.type not in {tarfile.REGTYPE, tarfile.AREGTYPE} or size_bytes < 0:
             raise EOFError
-        return TarredFile(header.name, header.size, content)
+        self._content, self._padding = _Content(self._stream, size_bytes), -size_bytes % tarfile.BLOCKSIZE
+        return TarredFile(header.name if name is None else name, size_bytes, self._content)
+
+    def _header(self) -> tarfile.TarInfo:
+        return tarfile.TarInfo.frombuf(self._exactly(tarfile.BLOCKSIZE), "utf-8", "surrogateescape")
+
+    def _body(self, size: int) -> bytes:
+        """Return the content of an extended header."""
+        if not 0 <= size <= MAX_HEADER_BYTES:
+            raise EOFError
+        return self._exactly(size + -size % tarfile.BLOCKSIZE)[:size]
+
+    def _exactly(self, size: int) -> bytes:
+        found = read_fully(self._stream, size)
+        if len(found) != size:
+            raise EOFError
+        return found
+
+
+def _records(body: bytes) -> dict[str, str]:
+    """Return the records of a pax header (POSIX.1-2008): `LENGTH KEYWORD=VALUE` and a line break each.
+
+    Raises:
+        EOFError: it is damaged, or describes a file with holes.
+    """
+    records: dict[str, str] = {}
+    while body:
+        length, _, rest = body.partition(b" ")
+        end = int(length)
+        keyword, equals, value = rest[: end - len(length) - 1].partition(b"=")
+        if not (end > len(length) and equals and value.endswith(b"\n")) or keyword.startswith(b"GNU.sparse"):
+            raise EOFError
+        records[keyword.decode()] = value[:-1].decode()
+        body = body[end:]
+    return records
 
 
 @contextmanager
@@ -89,5 +164,4 @@ def writing_tar(out: Writable) -> Iterator[TarOut]:
 @contextmanager
 def reading_tar(stream: Readable) -> Iterator[TarIn]:
     """Open a tar that is read from a stream."""
-    with tarfile.open(fileobj=cast("IO[bytes]", stream), mode="r|", bufsize=CHUNK_BYTES) as tar:
-        yield TarIn(tar)
+    yield TarIn(stream)

@@ -90,6 +90,9 @@ def _ill(container: Container) -> Finding:
         what = "it is still starting" if container.health == "starting" else f"it is {container.health}"
         find = warning if container.health == "starting" else broken
         return find(service, what, logs)
+    if container.state == "exited" and container.exit_code == 0:
+        start = f"`docker compose up --detach {service}` starts it again"
+        return warning(service, "it is stopped (it ended without an error)", f"{start}; {logs}")
     if container.state == "exited":
         return broken(service, f"it has ended, with exit code {container.exit_code}", f"{logs}; {START}")
     return broken(service, f"it is {container.state}", logs)

@@ -5,7 +5,9 @@ from collections.abc import Iterator
 
 from slipway_cli.doctor.answers import ANSWER_SECONDS
 from slipway_cli.doctor.findings import Finding, broken, ok, warning
+from slipway_cli.doctor.foreign import judge_foreign
 from slipway_cli.doctor.subject import Subject
+from slipway_cli.near_misses import near_miss
 from slipway_core.bundle import MANIFEST_TAG, is_digest
 from slipway_core.errors import RegistryError, RegistryNotFoundError
 from slipway_core.registry import PRODUCTION, RegisteredModel, Registry
@@ -17,15 +19,20 @@ def check_models(subject: Subject) -> Iterator[Finding]:
     """Look at each model that has a Production version."""
     settings = subject.settings.model_copy(update={"mlflow_tracking_uri": subject.tracking_uri})
     with settings.open_registry(ANSWER_SECONDS) as registry:
-        yield from check_content(registry, subject.settings.default_model or "iris")
+        yield from check_content(
+            registry,
+            subject.settings.default_model or "iris",
+            allows_unverified=subject.allows_unverified_models,
+        )
 
 
-def check_content(registry: Registry, default_model: str) -> Iterator[Finding]:
+def check_content(registry: Registry, default_model: str, *, allows_unverified: bool = False) -> Iterator[Finding]:
     """Look at each model of a registry that has a Production version, and for that of /predict.
 
     Args:
         registry: the models.
         default_model: the name that /predict uses.
+        allows_unverified: whether the API serves versions that Slipway's trainer did not register.
     """
     try:
         models = sorted(registry.list_models(), key=lambda model: model.name)
@@ -33,17 +40,20 @@ def check_content(registry: Registry, default_model: str) -> Iterator[Finding]:
         yield broken("models", str(error), "see the MLflow server's log")
         return
     served = [model for model in models if PRODUCTION in model.aliases]
-    if default_model not in {model.name for model in served}:
+    misses = {model.name: miss for model in models if (miss := near_miss(model)) is not None}
+    for name, miss in misses.items():
+        yield warning(f"model {name}", f"it {miss.what}", f"promote it with `{miss.command}`")
+    if default_model not in {model.name for model in served} | misses.keys():
         yield warning(
             "models",
             f"{default_model}, the model of /predict, has no Production version",
             f"train it with `slipway train {shlex.quote(default_model)}`, or name another in SLIPWAY_DEFAULT_MODEL",
         )
     for model in served:
-        yield from _check_model(registry, model)
+        yield from _check_model(registry, model, allows_unverified=allows_unverified)
 
 
-def _check_model(registry: Registry, model: RegisteredModel) -> Iterator[Finding]:
+def _check_model(registry: Registry, model: RegisteredModel, *, allows_unverified: bool) -> Iterator[Finding]:
     check, number = f"model {model.name}", model.aliases[PRODUCTION]
     name = shlex.quote(model.name)
     another = f"choose another with `slipway models promote {name} VERSION`; `slipway models show {name}` lists them"
@@ -57,13 +67,7 @@ def _check_model(registry: Registry, model: RegisteredModel) -> Iterator[Finding
         return
     findings = []
     if not is_digest(version.tags.get(MANIFEST_TAG, "")):
-        findings.append(
-            broken(
-                check,
-                f"version {number}, Production, has no SHA-256 in its tag {MANIFEST_TAG}: the API does not load it",
-                f"{another}, or train one with `slipway train RECIPE`",
-            )
-        )
+        findings.append(judge_foreign(registry, version, check, another, allows_unverified=allows_unverified))
     if is_withdrawn(version):
         findings.append(warning(check, f"version {number}, Production, was withdrawn before", another))
     if moved_by_hand(model):

@@ -17,6 +17,9 @@ from slipway_cli.doctor.subject import Subject
 
 CHECK = "registry"
 SEARCH = "/api/2.0/mlflow/registered-models/search"
+START_COMPOSE_MLFLOW = (
+    "start it with `docker compose up --detach mlflow`; `docker compose logs --tail 50 mlflow` shows why it ended"
+)
 HOST_REFUSED = "Invalid Host header"
 
 NOT_MLFLOW: dict[Kind, str] = {
@@ -31,7 +34,10 @@ NOT_MLFLOW: dict[Kind, str] = {
 def check_registry(subject: Subject) -> Iterator[Finding]:
     """Look at the server, and if it can be used, at its artifact store and its models."""
     if not (subject.settings.mlflow_tracking_uri or subject.stack_runs or subject.compose_mlflow_url):
-        yield ok(CHECK, "skipped: MLFLOW_TRACKING_URI is not set and no stack runs; `slipway up` starts one")
+        if subject.is_beside_compose:
+            yield broken(CHECK, "MLflow of the compose stack does not run", START_COMPOSE_MLFLOW)
+        else:
+            yield ok(CHECK, "skipped: MLFLOW_TRACKING_URI is not set and no stack runs; `slipway up` starts one")
         return
     uri = subject.tracking_uri
     shown = _without_credentials(uri)
@@ -95,6 +101,8 @@ def _unreachable(subject: Subject, shown: str, error: httpx.HTTPError) -> Findin
         what = f"nothing listens at {shown}"
         if subject.compose_mlflow_url is not None:
             mend = "`docker compose logs --tail 50 mlflow` says why"
+        elif subject.is_at_embedded_address and subject.is_beside_compose:
+            mend = START_COMPOSE_MLFLOW
         elif subject.is_embedded and subject.stack_runs:
             mend = f"wait a moment if `slipway up` was started just now; else see {subject.home.logs / 'mlflow.log'}"
         elif subject.is_at_embedded_address:

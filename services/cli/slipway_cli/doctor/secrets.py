@@ -1,5 +1,6 @@
 """Secrets: strong enough, and readable by their owner only."""
 
+import os
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,12 +40,33 @@ def check_password(subject: Subject) -> Iterator[Finding]:
 
 
 def check_kept_files(subject: Subject) -> Iterator[Finding]:
-    """Look at the secrets that the folder of the embedded stack keeps."""
+    """Look at the folder of the embedded stack, and at the secrets in it."""
+    yield from _home_folder(subject.home.root)
     for path, hint in (
         (subject.home.key_file, "everybody then has to log in again"),
         (subject.home.password_file, "the account itself keeps the password that it has"),
     ):
         yield from _kept_file(path, hint)
+
+
+def _home_folder(root: Path) -> Iterator[Finding]:
+    try:
+        found = root.stat()
+    except OSError:
+        return  # `slipway up` makes it, or another check reports it
+    quoted = shlex.quote(str(root))
+    if found.st_uid != os.geteuid():
+        yield broken(
+            "home folder's owner",
+            f"{root} belongs to another account (user id {found.st_uid})",
+            f"give it to this account with `sudo chown -R $(id -un) {quoted}`, or name another with --home",
+        )
+    elif found.st_mode & 0o077:
+        yield warning(
+            "home folder's mode",
+            f"other accounts have access to {root}",
+            f"close it with `chmod 700 {quoted}`",
+        )
 
 
 def _judged(subject: Subject, variable: str, why: str | None) -> Finding:

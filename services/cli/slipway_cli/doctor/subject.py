@@ -19,6 +19,7 @@ from slipway_core.settings import variable_of
 
 # MLflow's, in its container.
 MLFLOW_PORT = 5000
+UNVERIFIED_VARIABLE = "SLIPWAY_ALLOW_UNVERIFIED_MODELS"
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,31 @@ class Subject:
             return None
         port = next((one.ports.get(MLFLOW_PORT) for one in found if one.service == "mlflow"), None)
         return None if port is None else f"http://127.0.0.1:{port}"
+
+    @property
+    def is_beside_compose(self) -> bool:
+        """Whether the compose stack has a running service and `slipway up` does not run: advice is then about it."""
+        if self.stack_runs:
+            return False
+        try:
+            return any(one.state == "running" for one in self.compose_containers)
+        except StackError:
+            return False
+
+    @cached_property
+    def allows_unverified_models(self) -> bool:
+        """Whether the API serves versions that Slipway's trainer did not register.
+
+        The compose stack's API has its own environment, which the file .env may set.
+        """
+        if self.compose_project is None or self.compose_mlflow_url is None:
+            return self.settings.allow_unverified_models
+        try:
+            environment = self.compose_project.config()["services"]["api"]["environment"]
+            value = str(environment.get(UNVERIFIED_VARIABLE) or "false")
+        except (StackError, KeyError, AttributeError, TypeError):
+            return self.settings.allow_unverified_models
+        return value.strip().lower() in {"1", "true", "t", "yes", "y", "on"}
 
     @property
     def embedded_mlflow_url(self) -> str:

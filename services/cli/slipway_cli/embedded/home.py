@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from slipway_cli.embedded.private import make_private
 from slipway_cli.errors import StackError
 from slipway_cli.secret_files import write_secret
 from slipway_core.policy import new_key, new_password
@@ -32,21 +33,27 @@ class Home:
         self.slipway_database = root / "slipway.db"
         self.password_file = root / "admin-password"
         self.key_file = root / "secret-key"
+        self.groups_file = root / "processes"
 
-    def make(self) -> None:
-        """Make the folder and what is in it.
+    def make(self) -> str | None:
+        """Make the folder and what is in it, private to this account.
+
+        Returns:
+            A note for the person if other accounts had access to an existing folder.
 
         Raises:
-            StackError: it cannot be written.
+            StackError: it cannot be written, or belongs to another account.
         """
         try:
             self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+            note = make_private(self.root)
             for folder in (self.logs, self.cache, self.artifacts, self.work):
-                folder.mkdir(exist_ok=True)
+                folder.mkdir(exist_ok=True, mode=0o700)
         except OSError as error:
             raise StackError(
                 f"the folder {self.root} cannot be written ({error.strerror}): name another with --home"
             ) from error
+        return note
 
     @contextmanager
     def locked(self, ports: Ports | None = None) -> Iterator[None]:

@@ -7,6 +7,8 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from slipway_cli.embedded.guard import Guard
+
 LOG_LIMIT_BYTES = 10 * 1024 * 1024
 TAIL_BYTES = 4096
 # How every command of ours tells its error.
@@ -23,13 +25,18 @@ class ManagedProcess:
         environment: Mapping[str, str],
         folder: Path,
         log: Path | None,
+        guard: Guard | None = None,
     ) -> None:
-        """Name a process; `start` starts it. Without a log it writes to our own output."""
+        """Name a process; `start` starts it. Without a log it writes to our own output.
+
+        With a guard, it ends when this process ends, also by SIGKILL.
+        """
         self.name = name
         self.log = log
         self._command = list(command)
         self._environment = dict(environment)
         self._folder = folder
+        self._guard = guard
         self._process: subprocess.Popen[bytes] | None = None
         self._swept = False
 
@@ -52,6 +59,8 @@ class ManagedProcess:
                 stderr=subprocess.STDOUT if output else None,
                 start_new_session=True,
             )
+            if self._guard is not None:
+                self._guard.add(self._process.pid)
         finally:
             if output is not None:
                 output.close()
@@ -64,6 +73,8 @@ class ManagedProcess:
             self._signal(signal.SIGKILL)
             # From here on the system may give the group's number to somebody else.
             self._swept = True
+            if self._guard is not None and self._process is not None:
+                self._guard.remove(self._process.pid)
         return code
 
     def terminate(self) -> None:

@@ -13,6 +13,7 @@ import httpx
 
 from slipway_cli.addresses import reachable_url
 from slipway_cli.embedded.environments import Environments
+from slipway_cli.embedded.guard import Guard, end_orphans
 from slipway_cli.embedded.home import Home
 from slipway_cli.embedded.process import ManagedProcess
 from slipway_cli.errors import StackError
@@ -85,12 +86,14 @@ class Stack:
         self._home = home
         self._tell = tell
         self._stopping = False
+        self._guard = Guard(home.groups_file)
         self._mlflow = ManagedProcess(
             "MLflow",
             [sys.executable, "-m", "slipway_cli.embedded.mlflow_server", f"--port={options.mlflow_port}"],
             environments.mlflow,
             home.root,
             home.logs / "mlflow.log",
+            self._guard,
         )
         self._api = ManagedProcess(
             "The API",
@@ -98,11 +101,17 @@ class Stack:
             environments.api,
             home.work,  # empty: a model that could read its working directory would find no secret there
             home.logs / "api.log",
+            self._guard,
         )
         # Data paths that a person gave are relative to where the person stands, so the trainer stays there.
         self._trainers = {
             recipe: ManagedProcess(
-                f"The training of {recipe}", [*options.trainer_command, recipe], environments.trainer, Path.cwd(), None
+                f"The training of {recipe}",
+                [*options.trainer_command, recipe],
+                environments.trainer,
+                Path.cwd(),
+                None,
+                self._guard,
             )
             for recipe in options.recipes
         }
@@ -131,9 +140,13 @@ class Stack:
         }
         try:
             with self._registry, self._client:
+                if ended := end_orphans(self._home.groups_file, self._home.root):
+                    self._tell(f"Ended {ended} processes that an earlier start on {self._home.root} left behind.")
+                self._guard.start()
                 self._start_and_watch(on_ready)
         finally:
             self._stop()
+            self._guard.close()
             for number, handler in handlers.items():
                 signal.signal(number, handler)
 

@@ -1,0 +1,85 @@
+"""Write predictions as CSV: the columns of the input, then what the model answered."""
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from slipway_cli.csv_rows import CsvRows
+from slipway_core.errors import ConfigurationError
+from slipway_core.storage.whole_file import whole_file
+
+STANDARD_OUTPUT = Path("-")
+
+
+def check_output(path: Path, *, force: bool) -> None:
+    """Check that a file can be written, before any row is predicted.
+
+    Raises:
+        ConfigurationError: it exists, or its folder does not.
+    """
+    if path == STANDARD_OUTPUT:
+        return
+    if path.is_dir():
+        raise ConfigurationError(f"{path} is a folder: name a file in it with --output")
+    if path.exists() and not force:
+        raise ConfigurationError(f"{path} exists: name another file with --output, or replace it with --force")
+    if not path.parent.is_dir():
+        raise ConfigurationError(f"the folder {path.parent} does not exist: create it, or name another with --output")
+
+
+def answer_columns(rows: CsvRows, classes: Sequence[str] | None) -> list[str]:
+    """Return the names of the columns that are added.
+
+    Raises:
+        ConfigurationError: the input has such a column already.
+    """
+    added = ["prediction"]
+    if classes:
+        added += ["label", *(f"probability_{name}" for name in classes)]
+    if taken := [name for name in added if name in rows.header]:
+        raise ConfigurationError(
+            f"the input has a column {taken[0]!r} already, which --output adds: rename or remove that column"
+        )
+    return added
+
+
+def write_predictions(path: Path, rows: CsvRows, added: Sequence[str], answers: Sequence[dict[str, Any]]) -> str | None:
+    """Write a row for each row of the input, in the same order and with the same separators.
+
+    Returns:
+        The text if the path is `-`; a file is written whole or not at all.
+
+    Raises:
+        ConfigurationError: the file cannot be written.
+    """
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, delimiter=rows.delimiter, lineterminator="\n")
+    writer.writerow([*rows.header, *added])
+    for cells, answer in zip(rows.records, _cells(answers, len(added)), strict=True):
+        decimals = [_with_comma(cell) if rows.has_decimal_comma else cell for cell in answer]
+        writer.writerow([*cells, *decimals])
+    if path == STANDARD_OUTPUT:
+        return text.getvalue()
+    try:
+        with whole_file(path) as out:
+            out.write(text.getvalue().encode())
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from error
+    return None
+
+
+def _cells(answers: Sequence[dict[str, Any]], width: int) -> Iterator[list[object]]:
+    """Yield the added cells of each row; a missing one is empty."""
+    for answer in answers:
+        predictions = answer["prediction"]
+        labels = answer.get("label") or [None] * len(predictions)
+        scores = answer.get("probabilities") or [[]] * len(predictions)
+        for prediction, label, row in zip(predictions, labels, scores, strict=True):
+            cells = [prediction, label, *row][:width]
+            yield [*cells, *[None] * (width - len(cells))]
+
+
+def _with_comma(value: object) -> object:
+    return str(value).replace(".", ",") if isinstance(value, float) else value
