@@ -6,6 +6,7 @@ compose file and the configuration are in order.
 
 import json
 import re
+import ssl
 import sys
 import time
 from collections.abc import Iterator
@@ -53,6 +54,55 @@ def test_a_prediction_is_counted_by_prometheus(stack: ComposeStack) -> None:
 
     assert answer.json()["label"] == ["setosa"]
     wait_for(lambda: stack.value(expression) > before, seconds=30, what="the prediction in Prometheus")
+
+
+# Prints the addresses that accept a connection.
+CONNECT = """
+import socket, sys
+from concurrent.futures import ThreadPoolExecutor
+def answers(address):
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=2).close()
+    except OSError:
+        return False
+    return True
+with ThreadPoolExecutor(32) as pool:
+    print(*(address for address, yes in zip(sys.argv[1:], pool.map(answers, sys.argv[1:])) if yes))
+"""
+SERVERS = {"mlflow": 5000, "postgres": 5432, "minio": 9000}
+
+
+def test_a_container_outside_its_networks_cannot_connect(stack: ComposeStack) -> None:
+    addresses = {server: [f"{ip}:{port}" for ip in stack.addresses(server)] for server, port in SERVERS.items()}
+    every = [address for own in addresses.values() for address in own] + [f"{name}:{SERVERS[name]}" for name in SERVERS]
+
+    def reached_from(service: str) -> set[str]:
+        return set(stack.compose("exec", "-T", service, "python", "-c", CONNECT, *every).split())
+
+    assert reached_from("receiver") == set()
+    # The API needs MLflow and PostgreSQL, each by one address.
+    reached = reached_from("api")
+    assert {"mlflow:5000", "postgres:5432"} < reached
+    assert not reached & {"minio:9000", *addresses["minio"]}
+
+
+def test_https_serves_the_api_and_only_loopback_does_in_clear(stack: ComposeStack, tmp_path: Path) -> None:
+    certificate = tmp_path / "root.crt"
+    stack.compose("cp", "caddy:/data/caddy/pki/authorities/local/root.crt", str(certificate))
+    url = f"https://localhost:{stack.port('SLIPWAY_HTTPS_PORT')}"
+    form = {"username": "admin", "password": stack.first_password}
+    with httpx.Client(verify=ssl.create_default_context(cafile=certificate), timeout=30) as client:
+        token = client.post(f"{url}/token", data=form)
+        metrics = client.get(f"{url}/metrics")
+        redirect = client.get(f"http://localhost:{stack.port('SLIPWAY_HTTP_PORT')}/docs?a=b")
+
+    assert token.status_code == 200
+    # The API sends it only if it trusts Caddy's X-Forwarded-Proto.
+    assert token.headers["Strict-Transport-Security"].startswith("max-age=")
+    assert metrics.status_code == 404
+    assert redirect.headers["Location"] == f"{url}/docs?a=b"
+    assert stack.compose("port", "api", "8000").strip() == f"127.0.0.1:{stack.port('SLIPWAY_PORT')}"
 
 
 def test_every_query_of_every_dashboard_has_data(stack: ComposeStack) -> None:

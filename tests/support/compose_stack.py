@@ -25,6 +25,8 @@ PORTS = (
     "SLIPWAY_ALERTMANAGER_PORT",
     "SLIPWAY_MINIO_PORT",
     "SLIPWAY_MINIO_CONSOLE_PORT",
+    "SLIPWAY_HTTP_PORT",
+    "SLIPWAY_HTTPS_PORT",
     "STACK_TEST_RECEIVER_PORT",
 )
 BUILD_SECONDS = 1_200
@@ -136,6 +138,12 @@ class ComposeStack:
         lines = self.compose("ps", "--all", "--format", "json").splitlines()
         containers = [json.loads(line) for line in lines]
         return {one["Service"]: (one["State"], one["Health"], one["ExitCode"]) for one in containers}
+
+    def addresses(self, service: str) -> list[str]:
+        """Return the IP address of a service's container in each of its networks."""
+        container = self.compose("ps", "--quiet", service).strip()
+        networks = "{{range .NetworkSettings.Networks}}{{println .IPAddress}}{{end}}"
+        return run(["docker", "inspect", "--format", networks, container]).stdout.split()
 
 
 @contextmanager

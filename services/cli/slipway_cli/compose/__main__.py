@@ -39,10 +39,11 @@ def _share_secrets(folder: Path, mounted: Path | None) -> None:
     from slipway_cli.compose.alerting import render  # noqa: PLC0415
     from slipway_cli.compose.mounts import require_readable  # noqa: PLC0415
     from slipway_cli.compose.secrets import READ_AT_START, keep, share, shares  # noqa: PLC0415
-    from slipway_cli.compose.settings import AlertSettings  # noqa: PLC0415
+    from slipway_cli.compose.settings import AlertSettings, HttpsSettings  # noqa: PLC0415
 
     if mounted is not None:
         require_readable(mounted)
+    load_settings(HttpsSettings)
     alerting = render(load_settings(AlertSettings))
     files = shares(keep(folder, os.environ)) | {"alertmanager": {"alertmanager.yml": alerting}}
     for service, own in files.items():

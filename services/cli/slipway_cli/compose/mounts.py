@@ -26,7 +26,7 @@ def require_readable(folder: Path) -> None:
         name = os.path.relpath(error.filename, folder)
         raise StackError(
             f"the containers may not read {name}: let every account read the project's files, with "
-            "`chmod -R o+rX monitoring services/postgres data` in its folder"
+            "`chmod -R o+rX monitoring services/postgres services/caddy data` in its folder"
         ) from error
 
 
