@@ -84,7 +84,7 @@ def train(
             registry.list_models()  # fail before the work, not after it
         # These take seconds to import, and the errors above need none of them.
         with quick_imports():
-            from slipway_trainer.lineage import git_commit  # noqa: PLC0415
+            from slipway_trainer.lineage import UNKNOWN_COMMIT, git_commit  # noqa: PLC0415
             from slipway_trainer.overrides import override  # noqa: PLC0415
             from slipway_trainer.pipeline import run_pipeline  # noqa: PLC0415
             from slipway_trainer.recipes import find_recipe  # noqa: PLC0415
@@ -107,7 +107,7 @@ def train(
                 mode=promote,
                 open_registry=open_registry,
                 by=whoami(),
-                commit=own.git_commit or git_commit(),
+                commit=own.git_commit or git_commit() or UNKNOWN_COMMIT,
                 reporter=terminal,
             )
     if promote != "never" and not outcome.verdict.promote:

@@ -3,6 +3,8 @@
 import subprocess
 from importlib.metadata import version
 
+# In the place of a commit, so that a reader sees why the lineage has none.
+UNKNOWN_COMMIT = "unknown (no checkout)"
 LIBRARIES = ("numpy", "onnx", "onnxruntime", "scikit-learn", "skl2onnx")
 
 
