@@ -26,15 +26,16 @@ demo: install ## Train, register and serve a model on this machine; Ctrl-C ends 
 	@$(BIN)/slipway up
 
 up: ## Build and start the whole stack with Docker, and say where everything is.
+	@SLIPWAY_GIT_COMMIT=$$(git describe --always --abbrev=40 --dirty --exclude='*' 2>/dev/null) docker compose build
+	@services/compose/preflight.sh
 	@began=$$(date +%s); \
-	SLIPWAY_GIT_COMMIT=$$(git describe --always --abbrev=40 --dirty --exclude='*' 2>/dev/null) \
-		docker compose up --build --detach --wait || ended=$$?; \
+	docker compose up --detach --wait --remove-orphans || ended=$$?; \
 	docker compose logs --no-log-prefix --since=$$began secrets; \
 	docker compose logs --no-log-prefix --since=$$began init | tail -6; \
 	exit $${ended:-0}
 
 down: ## End that stack; its data stays (docker compose down --volumes removes it).
-	docker compose down
+	docker compose down --remove-orphans
 
 logs: ## Follow what its services say.
 	docker compose logs --follow --tail=100

@@ -6,6 +6,7 @@ compose file and the configuration are in order.
 
 import json
 import re
+import socket
 import ssl
 import sys
 import time
@@ -15,6 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from support.compose import ROOT
 from support.compose_stack import ComposeStack, run
 from support.dashboards import as_sent, dashboards, panels_of
 from support.load import load
@@ -35,6 +37,33 @@ def test_every_container_is_well_and_every_job_is_done(stack: ComposeStack) -> N
     assert {name: state for name, state in states.items() if name in JOBS} == dict.fromkeys(JOBS, ("exited", "", 0))
     ill = {name: state for name, state in states.items() if name not in JOBS and state[1] != "healthy"}
     assert ill == {"receiver": ("running", "", 0)}
+
+
+# What a healthy start must not log: errors and warnings of PostgreSQL and MLflow, and MLflow's line for each request.
+NOISE = re.compile(r"\b(?:ERROR|FATAL|PANIC|WARNING)\b|Traceback|\"(?:GET|POST|PUT|PATCH|DELETE) /")
+
+
+@pytest.mark.parametrize("service", ["postgres", "mlflow", "init", "secrets", "api"])
+def test_logs_of_a_healthy_start_are_quiet(stack: ComposeStack, service: str) -> None:
+    lines = stack.compose("logs", "--no-log-prefix", service).splitlines()
+
+    assert [line for line in lines if NOISE.search(line)] == []
+
+
+PREFLIGHT = str(ROOT / "services" / "compose" / "preflight.sh")
+
+
+def test_preflight_accepts_the_ports_of_its_own_stack(stack: ComposeStack) -> None:
+    assert run([PREFLIGHT], stack.environment).stderr == ""
+
+
+def test_preflight_names_a_taken_port_with_its_variable(stack: ComposeStack) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        refused = run([PREFLIGHT], {**stack.environment, "SLIPWAY_GRAFANA_PORT": str(port)}, check=False)
+
+    assert refused.returncode == 1
+    assert f"port {port} on 127.0.0.1 is taken: choose another with SLIPWAY_GRAFANA_PORT in .env" in refused.stderr
 
 
 def test_the_first_password_is_told_and_works(stack: ComposeStack) -> None:

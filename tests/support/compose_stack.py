@@ -170,6 +170,8 @@ def compose_stack(folder: Path, name: str, more: Mapping[str, str] | None = None
         }
     )
     stack.compose("build", "--quiet", seconds=BUILD_SECONDS)
+    # A killed run leaves its volumes, which may belong to another clone.
+    stack.compose("down", "--volumes", "--timeout=5")
     try:
         stack.up()
         yield stack

@@ -82,6 +82,8 @@ def train(
     with own.open_registry() as registry:
         if wait == 0:
             registry.list_models()  # fail before the work, not after it
+        # MLflow reads it when it is imported.
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         # These take seconds to import, and the errors above need none of them.
         with quick_imports():
             from slipway_trainer.lineage import UNKNOWN_COMMIT, git_commit  # noqa: PLC0415

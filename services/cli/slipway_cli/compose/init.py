@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from slipway_cli.addresses import reachable_url
+from slipway_cli.addresses import MLFLOW_RUNS, reachable_url
 from slipway_cli.compose.settings import InitSettings
 from slipway_cli.errors import StackError
 from slipway_core.database import connect
@@ -107,7 +107,7 @@ def summary(settings: InitSettings, *, is_first: bool) -> str:
             f"{_api_url(settings)}/docs",
             f"{settings.admin_username}, password: {api_password}",
         ),
-        "MLflow": (reachable_url(LOOPBACK, settings.mlflow_port), ""),
+        "MLflow": (f"{reachable_url(LOOPBACK, settings.mlflow_port)}{MLFLOW_RUNS}", ""),
         "Grafana": (reachable_url(LOOPBACK, settings.grafana_port), f"admin, password: {SHOW_GRAFANA}"),
         "Prometheus": (reachable_url(LOOPBACK, settings.prometheus_port), ""),
         "Alertmanager": (reachable_url(LOOPBACK, settings.alertmanager_port), ""),
