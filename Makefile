@@ -17,7 +17,7 @@ TEST_PROCESSES ?= 2
 IN_PARALLEL := --numprocesses=$(TEST_PROCESSES) --dist=loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down logs install install-dev test coverage test-slow stack-test lint lint-images format dashboards bench clean
+.PHONY: help demo up down logs install install-dev test coverage test-slow stack-test lint audit lint-images format dashboards bench clean
 
 help: ## List the tasks.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,6 +64,9 @@ lint: install-dev ## Check style, types, layers and workflows.
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/zizmor --offline --quiet .github/workflows
 	$(BIN)/hadolint $(DOCKERFILES)
+
+audit: install-dev ## Check the pinned dependencies for known vulnerabilities.
+	$(BIN)/python .ci/audit.py $(AUDIT)
 
 lint-images: .venv-checkov ## Check the Dockerfiles and the compose file with tools of their own.
 	.venv-checkov/bin/checkov --skip-download --quiet --compact --framework dockerfile \
