@@ -9,7 +9,7 @@ project=$(printf '%s\n' "$config" | sed -n 's/^name: *//p')
 image=$(printf '%s\n' "$config" | awk '/^  [a-z-]+:$/ { service = $1 } service == "secrets:" && $1 == "image:" { print $2 }')
 own="label=com.docker.compose.project=$project"
 
-for folder in $(docker ps --all --filter "$own" --format '{{.Label "com.docker.compose.project.working_dir"}}' | tr ' ' '?' | sort -u); do
+for folder in $(docker ps --filter "$own" --format '{{.Label "com.docker.compose.project.working_dir"}}' | tr ' ' '?' | sort -u); do
   folder=$(printf '%s' "$folder" | tr '?' ' ')
   if [ "$folder" != "$(pwd -P)" ] && [ "$folder" != "$PWD" ] && [ -e "$folder/docker-compose.yml" ]; then
     echo "Error: the clone in $folder has a stack with the name $project: set COMPOSE_PROJECT_NAME in .env, such as" \
