@@ -183,6 +183,10 @@ def test_a_new_version_is_served_within_seconds_and_no_request_fails(stack: Comp
     assert running.failures == []
     assert running.broken == []
     assert running.refused == 0
+    assert not re.search("WARNING|Traceback", told)
+    assert [
+        line for line in stack.compose("logs", "--no-log-prefix", "postgres").splitlines() if NOISE.search(line)
+    ] == []
 
 
 @pytest.mark.parametrize(

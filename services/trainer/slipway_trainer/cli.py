@@ -86,7 +86,7 @@ def train(
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         # These take seconds to import, and the errors above need none of them.
         with quick_imports():
-            from slipway_trainer.lineage import UNKNOWN_COMMIT, git_commit  # noqa: PLC0415
+            from slipway_trainer.lineage import commit_of_code  # noqa: PLC0415
             from slipway_trainer.overrides import override  # noqa: PLC0415
             from slipway_trainer.pipeline import run_pipeline  # noqa: PLC0415
             from slipway_trainer.recipes import find_recipe  # noqa: PLC0415
@@ -109,7 +109,7 @@ def train(
                 mode=promote,
                 open_registry=open_registry,
                 by=whoami(),
-                commit=own.git_commit or git_commit() or UNKNOWN_COMMIT,
+                commit=commit_of_code(own),
                 reporter=terminal,
             )
     if promote != "never" and not outcome.verdict.promote:

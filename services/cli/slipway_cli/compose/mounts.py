@@ -46,8 +46,8 @@ def require_own_volume(kept: Path, clone: str | None) -> None:
         raise StackError(
             f"the volumes of this stack belong to the clone in {owner}, and this one is in {clone}: set "
             "COMPOSE_PROJECT_NAME in .env, such as COMPOSE_PROJECT_NAME=slipway-2, for a stack with volumes and other "
-            "ports of its own; if this clone replaces the other, run `docker compose run --rm secrets adopt` first. If the "
-            "other stack was running, run `docker compose up` in its folder again"
+            "ports of its own; if this clone replaces the other, run `docker compose run --rm secrets adopt` first. If "
+            "the other stack was running, run `docker compose up` in its folder again"
         )
 
 
