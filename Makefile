@@ -17,7 +17,7 @@ TEST_PROCESSES ?= 2
 IN_PARALLEL := --numprocesses=$(TEST_PROCESSES) --dist=loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down logs install install-dev test coverage test-slow stack-test lint lint-images format dashboards bench clean
+.PHONY: help demo up down logs install install-dev test coverage test-slow stack-test lint audit lint-images format dashboards bench clean
 
 help: ## List the tasks.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,15 +26,16 @@ demo: install ## Train, register and serve a model on this machine; Ctrl-C ends 
 	@$(BIN)/slipway up
 
 up: ## Build and start the whole stack with Docker, and say where everything is.
+	@SLIPWAY_GIT_COMMIT=$$(git describe --always --abbrev=40 --dirty --exclude='*' 2>/dev/null) docker compose build
+	@services/compose/preflight.sh
 	@began=$$(date +%s); \
-	SLIPWAY_GIT_COMMIT=$$(git describe --always --abbrev=40 --dirty --exclude='*' 2>/dev/null) \
-		docker compose up --build --detach --wait || ended=$$?; \
+	docker compose up --detach --wait --remove-orphans || ended=$$?; \
 	docker compose logs --no-log-prefix --since=$$began secrets; \
 	docker compose logs --no-log-prefix --since=$$began init | tail -6; \
 	exit $${ended:-0}
 
 down: ## End that stack; its data stays (docker compose down --volumes removes it).
-	docker compose down
+	docker compose down --remove-orphans
 
 logs: ## Follow what its services say.
 	docker compose logs --follow --tail=100
@@ -63,6 +64,9 @@ lint: install-dev ## Check style, types, layers and workflows.
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/zizmor --offline --quiet .github/workflows
 	$(BIN)/hadolint $(DOCKERFILES)
+
+audit: install-dev ## Check the pinned dependencies for known vulnerabilities.
+	$(BIN)/python .ci/audit.py $(AUDIT)
 
 lint-images: .venv-checkov ## Check the Dockerfiles and the compose file with tools of their own.
 	.venv-checkov/bin/checkov --skip-download --quiet --compact --framework dockerfile \

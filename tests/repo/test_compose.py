@@ -13,7 +13,8 @@ from support.compose import COMPOSE_FILE, compose, services
 
 JOBS = {"secrets", "init", "trainer", "objects"}
 # Reachable from other machines; everything else listens on loopback.
-PUBLIC = {"api"}
+PUBLIC = {"api", "caddy"}
+CAPABILITIES = {"caddy": ["NET_BIND_SERVICE"]}
 # What the container itself fixes.
 FIXED = {"DATABASE_URL", "MLFLOW_TRACKING_URI", "SECRET_KEY", "SLIPWAY_ADMIN_PASSWORD"}
 OF_THE_IMAGE = {"SLIPWAY_CACHE_DIR", "SLIPWAY_HOST", "SLIPWAY_JOURNAL_DIR", "SLIPWAY_PORT"}
@@ -26,7 +27,8 @@ def test_it_has_as_few_rights_as_it_needs(name: str, service: dict[str, Any]) ->
     assert service["read_only"] is True, name
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
-    assert not {"privileged", "cap_add"} & service.keys()
+    assert service.get("cap_add") == CAPABILITIES.get(name)
+    assert "privileged" not in service
     assert service.get("network_mode", "none") == "none"
 
 
@@ -67,7 +69,7 @@ def test_its_memory_is_limited(name: str, service: dict[str, Any]) -> None:
 def test_only_the_api_listens_beyond_loopback(name: str, service: dict[str, Any]) -> None:
     published = service.get("ports", [])
 
-    assert all(re.search(r":\$\{SLIPWAY_(?:[A-Z_]+_)?PORT:-\d+\}:\d+$", port) for port in published)
+    assert all(re.search(r"(?:^|:)\$\{SLIPWAY_(?:[A-Z_]+_)?PORT:-\d+\}:\d+$", port) for port in published)
     assert name in PUBLIC or all(port.startswith("127.0.0.1:") for port in published)
 
 
@@ -90,6 +92,49 @@ def test_it_waits_for_a_job_or_a_server_to_be_done_or_well(name: str, service: d
         assert "restart" not in how, (name, other)
         expected = {"service_completed_successfully"} if other in JOBS else {"service_healthy", "service_started"}
         assert how["condition"] in expected, (name, other)
+
+
+# The services that need each server. A network connects every pair of its services in both directions.
+NEIGHBOURS = {
+    "mlflow": {"api", "init", "trainer", "blackbox-exporter", "postgres", "minio"},
+    "postgres": {"api", "init", "mlflow", "postgres-exporter"},
+    "minio": {"init", "trainer", "objects", "mlflow", "blackbox-exporter"},
+    "alertmanager": {"prometheus", "grafana"},
+    "grafana": {"prometheus", "alertmanager"},
+    "caddy": {"api"},
+    "node-exporter": {"prometheus", "api", "postgres-exporter", "blackbox-exporter"},
+}
+
+
+def networks_of(service: dict[str, Any]) -> set[str]:
+    """Return a service's networks with HTTPS on and off; Compose adds `default` to a service that names none."""
+    if service.get("network_mode") == "none":
+        return set()
+    named = service.get("networks", ["default"])
+    return {re.sub(r"\$\{SLIPWAY_DOMAIN:\+([^}]*)\}", on, name) for name in named for on in ("", r"\1")}
+
+
+@pytest.mark.parametrize("server", NEIGHBOURS)
+def test_a_server_shares_networks_only_with_its_clients(server: str) -> None:
+    own = networks_of(services()[server])
+
+    sharing = {name for name, service in services().items() if networks_of(service) & own} - {server}
+
+    assert sharing == NEIGHBOURS[server]
+
+
+@EVERY
+def test_a_published_port_has_a_network_that_is_not_internal(name: str, service: dict[str, Any]) -> None:
+    networks = compose()["networks"]
+    external = {network for network in networks_of(service) if not (networks[network] or {}).get("internal")}
+
+    assert external or not service.get("ports"), name
+
+
+def test_every_network_is_declared_and_used() -> None:
+    used = set().union(*(networks_of(service) for service in services().values()))
+
+    assert used == set(compose()["networks"])
 
 
 def test_every_volume_is_declared() -> None:

@@ -1,5 +1,6 @@
 """README and docs are held to what the repository does."""
 
+import importlib.util
 import re
 import subprocess
 import tomllib
@@ -11,8 +12,10 @@ from typer.testing import CliRunner
 
 import slipway_core
 from slipway_api.metrics import Metrics
+from slipway_cli.addresses import MLFLOW_RUNS
 from slipway_cli.cli import app
 from slipway_core.bundle import manifest_json_schema
+from support.compose import services
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -141,3 +144,36 @@ def test_source_files_stay_short_enough_to_hold_in_the_head() -> None:
     }
 
     assert {name: lines for name, lines in lengths.items() if lines > 300} == {}
+
+
+def test_readme_names_every_package_that_tests_need() -> None:
+    gate = (ROOT / ".ci/run").read_text(encoding="utf-8")
+    named = re.search(r"for server in prometheus prometheus-\{([a-z,-]+)\}", gate)
+    assert named is not None
+    packages = ["postgresql", "prometheus", *(f"prometheus-{name}" for name in named[1].split(","))]
+
+    assert [package for package in packages if not re.search(rf"\b{package}(?![\w-])", README)] == []
+
+
+def test_readme_links_the_page_of_mlflow_that_shows_runs() -> None:
+    links = re.findall(r"<(http://[a-z0-9.]+:5000[^>]*)>", README)
+    pages = Path(str(importlib.util.find_spec("mlflow").submodule_search_locations[0])) / "server/js/build/static/js"  # type: ignore[union-attr, index]
+    main = next(pages.glob("main.*.js")).read_text(encoding="utf-8")
+
+    assert len(links) >= 3
+    assert [link for link in links if "?workflowType=machine_learning" not in link] == []
+    assert "?workflowType=machine_learning" in MLFLOW_RUNS
+    # What MLflow's own page reads from its address.
+    assert '.get("workflowType")' in main
+    assert '"machine_learning"' in main
+
+
+def test_readme_states_the_memory_limit_of_the_stack() -> None:
+    sizes = {"m": 1, "g": 1024}
+    limits = [
+        int(service["mem_limit"][:-1]) * sizes[service["mem_limit"][-1]]
+        for name, service in services().items()
+        if "mem_limit" in service and "healthcheck" in service and name != "caddy"
+    ]
+
+    assert f"| {sum(limits) / 1024:g} GB |" in README

@@ -13,11 +13,17 @@ ALERTING = {
     "SLIPWAY_ALERT_GROUP_WAIT_SECONDS": "0",
     "SLIPWAY_ALERT_GROUP_INTERVAL_SECONDS": "1",
 }
+# HTTPS, beside another stack that has the default subnet.
+HTTPS = {
+    "SLIPWAY_DOMAIN": "localhost",
+    "CADDY_IMAGE": "slipway-test-caddy:local",
+    "CADDY_SUBNET": "198.51.100.0/28",
+}
 
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComposeStack]:
     """Run the stack of this checkout as it is, but for its name, its ports and how soon it alerts."""
-    with compose_stack(tmp_path_factory.mktemp("stack"), "slipway-test", ALERTING) as running:
+    with compose_stack(tmp_path_factory.mktemp("stack"), "slipway-test", ALERTING | HTTPS) as running:
         print(f"up --wait took {running.seconds:.1f} s with images built")
         yield running

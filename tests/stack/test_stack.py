@@ -6,6 +6,8 @@ compose file and the configuration are in order.
 
 import json
 import re
+import socket
+import ssl
 import sys
 import time
 from collections.abc import Iterator
@@ -14,6 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from support.compose import ROOT
 from support.compose_stack import ComposeStack, run
 from support.dashboards import as_sent, dashboards, panels_of
 from support.load import load
@@ -36,6 +39,33 @@ def test_every_container_is_well_and_every_job_is_done(stack: ComposeStack) -> N
     assert ill == {"receiver": ("running", "", 0)}
 
 
+# What a healthy start must not log: errors and warnings of PostgreSQL and MLflow, and MLflow's line for each request.
+NOISE = re.compile(r"\b(?:ERROR|FATAL|PANIC|WARNING)\b|Traceback|\"(?:GET|POST|PUT|PATCH|DELETE) /")
+
+
+@pytest.mark.parametrize("service", ["postgres", "mlflow", "init", "secrets", "api"])
+def test_logs_of_a_healthy_start_are_quiet(stack: ComposeStack, service: str) -> None:
+    lines = stack.compose("logs", "--no-log-prefix", service).splitlines()
+
+    assert [line for line in lines if NOISE.search(line)] == []
+
+
+PREFLIGHT = str(ROOT / "services" / "compose" / "preflight.sh")
+
+
+def test_preflight_accepts_the_ports_of_its_own_stack(stack: ComposeStack) -> None:
+    assert run([PREFLIGHT], stack.environment).stderr == ""
+
+
+def test_preflight_names_a_taken_port_with_its_variable(stack: ComposeStack) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        refused = run([PREFLIGHT], {**stack.environment, "SLIPWAY_GRAFANA_PORT": str(port)}, check=False)
+
+    assert refused.returncode == 1
+    assert f"port {port} on 127.0.0.1 is taken: choose another with SLIPWAY_GRAFANA_PORT in .env" in refused.stderr
+
+
 def test_the_first_password_is_told_and_works(stack: ComposeStack) -> None:
     told = stack.compose("logs", "--no-log-prefix", "init")
 
@@ -53,6 +83,55 @@ def test_a_prediction_is_counted_by_prometheus(stack: ComposeStack) -> None:
 
     assert answer.json()["label"] == ["setosa"]
     wait_for(lambda: stack.value(expression) > before, seconds=30, what="the prediction in Prometheus")
+
+
+# Prints the addresses that accept a connection.
+CONNECT = """
+import socket, sys
+from concurrent.futures import ThreadPoolExecutor
+def answers(address):
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=2).close()
+    except OSError:
+        return False
+    return True
+with ThreadPoolExecutor(32) as pool:
+    print(*(address for address, yes in zip(sys.argv[1:], pool.map(answers, sys.argv[1:])) if yes))
+"""
+SERVERS = {"mlflow": 5000, "postgres": 5432, "minio": 9000}
+
+
+def test_a_container_outside_its_networks_cannot_connect(stack: ComposeStack) -> None:
+    addresses = {server: [f"{ip}:{port}" for ip in stack.addresses(server)] for server, port in SERVERS.items()}
+    every = [address for own in addresses.values() for address in own] + [f"{name}:{SERVERS[name]}" for name in SERVERS]
+
+    def reached_from(service: str) -> set[str]:
+        return set(stack.compose("exec", "-T", service, "python", "-c", CONNECT, *every).split())
+
+    assert reached_from("receiver") == set()
+    # The API needs MLflow and PostgreSQL, each by one address.
+    reached = reached_from("api")
+    assert {"mlflow:5000", "postgres:5432"} < reached
+    assert not reached & {"minio:9000", *addresses["minio"]}
+
+
+def test_https_serves_the_api_and_only_loopback_does_in_clear(stack: ComposeStack, tmp_path: Path) -> None:
+    certificate = tmp_path / "root.crt"
+    stack.compose("cp", "caddy:/data/caddy/pki/authorities/local/root.crt", str(certificate))
+    url = f"https://localhost:{stack.port('SLIPWAY_HTTPS_PORT')}"
+    form = {"username": "admin", "password": stack.first_password}
+    with httpx.Client(verify=ssl.create_default_context(cafile=certificate), timeout=30) as client:
+        token = client.post(f"{url}/token", data=form)
+        metrics = client.get(f"{url}/metrics")
+        redirect = client.get(f"http://localhost:{stack.port('SLIPWAY_HTTP_PORT')}/docs?a=b")
+
+    assert token.status_code == 200
+    # The API sends it only if it trusts Caddy's X-Forwarded-Proto.
+    assert token.headers["Strict-Transport-Security"].startswith("max-age=")
+    assert metrics.status_code == 404
+    assert redirect.headers["Location"] == f"{url}/docs?a=b"
+    assert stack.compose("port", "api", "8000").strip() == f"127.0.0.1:{stack.port('SLIPWAY_PORT')}"
 
 
 def test_every_query_of_every_dashboard_has_data(stack: ComposeStack) -> None:
@@ -104,6 +183,10 @@ def test_a_new_version_is_served_within_seconds_and_no_request_fails(stack: Comp
     assert running.failures == []
     assert running.broken == []
     assert running.refused == 0
+    assert not re.search("WARNING|Traceback", told)
+    assert [
+        line for line in stack.compose("logs", "--no-log-prefix", "postgres").splitlines() if NOISE.search(line)
+    ] == []
 
 
 @pytest.mark.parametrize(

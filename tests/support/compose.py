@@ -9,14 +9,18 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 COMPOSE_FILE = ROOT / "docker-compose.yml"
+# What the file includes if SLIPWAY_DOMAIN is set.
+HTTPS_FILE = ROOT / "services" / "caddy" / "https.yml"
 # ${NAME}, ${NAME:-default}
 _INTERPOLATION = re.compile(r"\$\{([A-Z0-9_]+)(?::-([^}]*))?\}")
 
 
 @cache
 def compose() -> dict[str, Any]:
-    """Return the file's content, its anchors merged."""
+    """Return the content of both files, with anchors merged."""
     content: dict[str, Any] = yaml.safe_load(COMPOSE_FILE.read_text(encoding="utf-8"))
+    for section, more in yaml.safe_load(HTTPS_FILE.read_text(encoding="utf-8")).items():
+        content[section] |= more
     return content
 
 
@@ -28,7 +32,7 @@ def services() -> dict[str, dict[str, Any]]:
 
 def interpolated() -> dict[str, str]:
     """Return the variables that the file reads, with their defaults; what is passed on as it is has none."""
-    text = COMPOSE_FILE.read_text(encoding="utf-8")
+    text = COMPOSE_FILE.read_text(encoding="utf-8") + HTTPS_FILE.read_text(encoding="utf-8")
     found = {name: default or "" for name, default in _INTERPOLATION.findall(text)}
     for service in services().values():
         for name, value in service.get("environment", {}).items():

@@ -25,6 +25,8 @@ PORTS = (
     "SLIPWAY_ALERTMANAGER_PORT",
     "SLIPWAY_MINIO_PORT",
     "SLIPWAY_MINIO_CONSOLE_PORT",
+    "SLIPWAY_HTTP_PORT",
+    "SLIPWAY_HTTPS_PORT",
     "STACK_TEST_RECEIVER_PORT",
 )
 BUILD_SECONDS = 1_200
@@ -137,6 +139,12 @@ class ComposeStack:
         containers = [json.loads(line) for line in lines]
         return {one["Service"]: (one["State"], one["Health"], one["ExitCode"]) for one in containers}
 
+    def addresses(self, service: str) -> list[str]:
+        """Return the IP address of a service's container in each of its networks."""
+        container = self.compose("ps", "--quiet", service).strip()
+        networks = "{{range .NetworkSettings.Networks}}{{println .IPAddress}}{{end}}"
+        return run(["docker", "inspect", "--format", networks, container]).stdout.split()
+
 
 @contextmanager
 def compose_stack(folder: Path, name: str, more: Mapping[str, str] | None = None) -> Iterator[ComposeStack]:
@@ -162,6 +170,8 @@ def compose_stack(folder: Path, name: str, more: Mapping[str, str] | None = None
         }
     )
     stack.compose("build", "--quiet", seconds=BUILD_SECONDS)
+    # A killed run leaves its volumes, which may belong to another clone.
+    stack.compose("down", "--volumes", "--timeout=5")
     try:
         stack.up()
         yield stack

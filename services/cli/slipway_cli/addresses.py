@@ -1,5 +1,8 @@
 """Where a server is that listens on a host and a port."""
 
+# MLflow's page of experiments and their runs; its start page is about other uses of MLflow.
+MLFLOW_RUNS = "/#/experiments?workflowType=machine_learning"
+
 
 def reachable_url(host: str, port: int) -> str:
     """Return the address at which this machine reaches a server that listens there."""

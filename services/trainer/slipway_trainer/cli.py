@@ -105,9 +105,11 @@ def train(
     with own.open_registry() as registry:
         if wait == 0:
             registry.list_models()  # fail before the work, not after it
+        # MLflow reads it when it is imported.
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         # These take seconds to import, and the errors above need none of them.
         with quick_imports():
-            from slipway_trainer.lineage import git_commit  # noqa: PLC0415
+            from slipway_trainer.lineage import commit_of_code  # noqa: PLC0415
             from slipway_trainer.overrides import override  # noqa: PLC0415
             from slipway_trainer.pipeline import run_pipeline  # noqa: PLC0415
             from slipway_trainer.recipes import find_recipe  # noqa: PLC0415
@@ -130,7 +132,7 @@ def train(
                 mode=promote,
                 open_registry=open_registry,
                 by=whoami(),
-                commit=own.git_commit or git_commit(),
+                commit=commit_of_code(own),
                 reporter=terminal,
             )
     if promote != "never" and not outcome.verdict.promote:

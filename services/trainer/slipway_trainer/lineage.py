@@ -3,7 +3,16 @@
 import subprocess
 from importlib.metadata import version
 
+from slipway_trainer.settings import TrainerSettings
+
+# In the place of a commit, so that a reader sees why the lineage has none.
+UNKNOWN_COMMIT = "unknown (no checkout)"
 LIBRARIES = ("numpy", "onnx", "onnxruntime", "scikit-learn", "skl2onnx")
+
+
+def commit_of_code(settings: TrainerSettings) -> str:
+    """Return the commit to record: the given one, else that of the working directory, else that it is unknown."""
+    return settings.git_commit or git_commit() or UNKNOWN_COMMIT
 
 
 def git_commit() -> str | None:

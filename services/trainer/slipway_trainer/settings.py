@@ -1,5 +1,7 @@
 """What the trainer can be told by environment variables."""
 
+from typing import ClassVar
+
 from pydantic import Field
 
 from slipway_core.registry.settings import RegistrySettings
@@ -7,6 +9,8 @@ from slipway_core.registry.settings import RegistrySettings
 
 class TrainerSettings(RegistrySettings):
     """The trainer's settings."""
+
+    file_fields: ClassVar[frozenset[str]] = RegistrySettings.file_fields | {"git_commit"}
 
     data_dir: str = Field(
         default="data",

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import platform
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -144,9 +145,10 @@ class Tracker:
                     # Without this, weights over 1 KB leave the graph for a file with a random name.
                     save_as_external_data=False,
                     extra_files=[str(bundle.folder / name) for name in (MANIFEST_FILE, GOLDEN_FILE, REFERENCE_FILE)],
-                    # Without this, MLflow guesses them in a process of its own, which takes seconds.
-                    pip_requirements=[f"{name}=={number}" for name, number in sorted(manifest.libraries.items())],
+                    conda_env=_environment(manifest.libraries),
                 )
+            # Those of a run are inserted again with its model, which PostgreSQL logs as errors: so with the model only.
+            self._log_metrics(run_id, best, model_id=info.model_id)
             self._make_registered_model(recipe)
             # Through the client, not the fluent call: that one prints to the terminal.
             version = self._client.create_model_version(
@@ -213,6 +215,10 @@ class Tracker:
             self._client.set_terminated(run_id, "FAILED")
 
     def _make_registered_model(self, recipe: Recipe) -> None:
+        # PostgreSQL would log the second creation as an error.
+        with contextlib.suppress(MlflowException):
+            self._client.get_registered_model(recipe.name)
+            return
         try:
             self._client.create_registered_model(recipe.name, description=recipe.title)
         except MlflowException as error:
@@ -231,6 +237,15 @@ class Tracker:
         run = self._start(
             experiment_id, fitted.candidate.name, fitted.started_at, {**tags, CHOSEN_TAG: str(chosen).lower()}
         )
+        self._log(run, {}, {"estimator": fitted.candidate.name, **fitted.parameters})
+        if not chosen:  # `register` logs the chosen one's with its model
+            self._log_metrics(run, evaluation)
+        self._client.set_terminated(run)
+        return run
+
+    def _log_metrics(self, run_id: str, evaluation: Evaluation, model_id: str | None = None) -> None:
+        fitted = evaluation.fitted
+        now = _millis(time.time())
         metrics = {
             **evaluation.metrics,
             "cv_seconds": fitted.cv_seconds,
@@ -238,11 +253,9 @@ class Tracker:
             "graph_bytes": len(evaluation.model),
             "parity_of_tolerance": evaluation.parity,
         }
-        self._log(run, metrics, {"estimator": fitted.candidate.name, **fitted.parameters})
-        folds = [Metric("cv_fold", score, _millis(time.time()), step) for step, score in enumerate(fitted.cv_scores)]
-        self._client.log_batch(run, metrics=folds)
-        self._client.set_terminated(run)
-        return run
+        folds = [Metric("cv_fold", score, now, step, model_id) for step, score in enumerate(fitted.cv_scores)]
+        values = [Metric(name, value, now, 0, model_id) for name, value in metrics.items()]
+        self._client.log_batch(run_id, metrics=values + folds)
 
     def _start(self, experiment_id: str, name: str, started_at: float, tags: Mapping[str, str]) -> str:
         run = self._client.create_run(experiment_id, _millis(started_at), dict(tags), name)
@@ -260,6 +273,16 @@ class Tracker:
 def _describe(recipe: Recipe, best: Evaluation) -> str:
     value = best.metrics[recipe.metric]
     return f"{recipe.title}: {best.fitted.candidate.name}, {recipe.metric} {value:.4f} on held-out rows."
+
+
+def _environment(libraries: Mapping[str, str]) -> dict[str, Any]:
+    """Return the model's environment as MLflow writes it; MLflow's own takes seconds, and warns if pip is missing."""
+    requirements = [f"{name}=={number}" for name, number in sorted(libraries.items())]
+    return {
+        "name": "mlflow-env",
+        "channels": ["conda-forge"],
+        "dependencies": [f"python={platform.python_version()}", "pip", {"pip": requirements}],
+    }
 
 
 def _millis(seconds: float) -> int:

@@ -4,6 +4,7 @@ import bz2
 import gzip
 import io
 import lzma
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -253,3 +254,38 @@ def test_fetching_twice_gives_the_same_version(tmp_path: Path) -> None:
 
     assert first.version == second.version
     assert first.version.startswith("sha256:")
+
+
+def unreachable(_folder: Path) -> None:
+    raise DataUnavailableError("the data could not be downloaded from https://example.org")
+
+
+def broken(_folder: Path) -> None:
+    raise RuntimeError("no route")
+
+
+@pytest.mark.parametrize("fetch", [unreachable, broken])
+@pytest.mark.parametrize(
+    ("data_dir", "place"),
+    [
+        ("/data", "put the file at /data/iris/iris.csv (the folder data/ of the repository is mounted as /data), or"),
+        ("data", "put the file at data/iris/iris.csv, or"),
+        ("/srv/sets/", "put the file at /srv/sets/iris/iris.csv, or"),
+    ],
+)
+def test_failed_fetch_names_the_folder_to_fill(
+    fetch: Callable[[Path], None], data_dir: str, place: str, tmp_path: Path
+) -> None:
+    recipe = IRIS.model_copy(update={"fetch": fetch})
+
+    with pytest.raises(DataUnavailableError) as failed:
+        extract(recipe, data=None, data_dir=data_dir, workdir=tmp_path)
+
+    assert f"; {place} give its path with --data" in str(failed.value)
+
+
+def test_missing_file_in_a_container_names_the_mount(tmp_path: Path) -> None:
+    with pytest.raises(
+        DataUnavailableError, match=r"hour\.csv is no file.*data/ of the repository is mounted as /data"
+    ):
+        extract(IRIS, data="hour.csv", data_dir="/data", workdir=tmp_path)

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from slipway_trainer.lineage import git_commit, library_versions
+from slipway_core.settings import load_settings
+from slipway_trainer.lineage import UNKNOWN_COMMIT, commit_of_code, git_commit, library_versions
+from slipway_trainer.settings import TrainerSettings
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -81,3 +83,20 @@ def test_the_libraries_that_fit_and_export_are_told_with_their_versions() -> Non
 
     assert versions["scikit-learn"] == version("scikit-learn")
     assert set(versions) == {"numpy", "onnx", "onnxruntime", "scikit-learn", "skl2onnx"}
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"), [({}, UNKNOWN_COMMIT), ({"SLIPWAY_GIT_COMMIT": "4f2a"}, "4f2a"), ({"FILE": "9c1b"}, "9c1b")]
+)
+def test_training_records_the_commit_or_that_it_is_unknown(
+    given: dict[str, str], expected: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
+    for name, value in given.items():
+        if name == "FILE":
+            (folder / "commit").write_text(f"{value}\n")
+            monkeypatch.setenv("SLIPWAY_GIT_COMMIT_FILE", str(folder / "commit"))
+        else:
+            monkeypatch.setenv(name, value)
+
+    assert commit_of_code(load_settings(TrainerSettings)) == expected

@@ -14,6 +14,7 @@ from urllib.parse import quote
 import typer
 from pydantic import ValidationError
 
+from slipway_cli.addresses import MLFLOW_RUNS
 from slipway_cli.commands.train import trainer_command
 from slipway_cli.embedded.environments import Environments, environments
 from slipway_cli.embedded.home import Home, Ports
@@ -205,7 +206,7 @@ def _welcome(
 Slipway is ready after {seconds:.1f} s.
 
   API       {url}   (try it in the browser: {url}/docs)
-  MLflow    {options.mlflow_url}{registry}
+  MLflow    {options.mlflow_url}{MLFLOW_RUNS}{registry}
   Account   {settings.admin_username}
   Password  {shown}
   Logs      {home.logs}

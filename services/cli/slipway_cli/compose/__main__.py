@@ -16,6 +16,8 @@ def main() -> None:
     keeping = jobs.add_parser("secrets", help="Make the secrets that are missing, and give each service its own.")
     keeping.add_argument("folder", type=Path)
     keeping.add_argument("--readable", type=Path, help="A folder whose files the containers must be able to read.")
+    adopting = jobs.add_parser("adopt", help="Make the stack's volumes those of this clone.")
+    adopting.add_argument("folder", type=Path, nargs="?", default=Path("/secrets"))
     preparing = jobs.add_parser("init", help="Make tables, buckets and a first model.")
     preparing.add_argument("--bucket", action="append", default=[])
     preparing.add_argument("--recipe", action="append", default=[])
@@ -26,6 +28,8 @@ def main() -> None:
     try:
         if options.job == "secrets":
             _share_secrets(options.folder, options.readable)
+        elif options.job == "adopt":
+            _adopt(options.folder)
         elif options.job == "init":
             _prepare(options.bucket, options.recipe)
         else:
@@ -35,15 +39,25 @@ def main() -> None:
         raise SystemExit(1) from error
 
 
+def _adopt(folder: Path) -> None:
+    from slipway_cli.compose.mounts import CLONE_FILE  # noqa: PLC0415
+    from slipway_cli.compose.secrets import KEPT  # noqa: PLC0415
+
+    (folder / KEPT / CLONE_FILE).unlink(missing_ok=True)
+
+
 def _share_secrets(folder: Path, mounted: Path | None) -> None:
     from slipway_cli.compose.alerting import render  # noqa: PLC0415
-    from slipway_cli.compose.mounts import require_readable  # noqa: PLC0415
-    from slipway_cli.compose.secrets import READ_AT_START, keep, share, shares  # noqa: PLC0415
-    from slipway_cli.compose.settings import AlertSettings  # noqa: PLC0415
+    from slipway_cli.compose.mounts import clone_of, require_own_volume, require_readable  # noqa: PLC0415
+    from slipway_cli.compose.secrets import READ_AT_START, keep, open_kept, share, shares  # noqa: PLC0415
+    from slipway_cli.compose.settings import AlertSettings, HttpsSettings  # noqa: PLC0415
 
     if mounted is not None:
         require_readable(mounted)
+    load_settings(HttpsSettings)
     alerting = render(load_settings(AlertSettings))
+    if mounted is not None:
+        require_own_volume(open_kept(folder), clone_of(mounted))
     files = shares(keep(folder, os.environ)) | {"alertmanager": {"alertmanager.yml": alerting}}
     for service, own in files.items():
         changed = share(folder, service, own)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from slipway_cli.addresses import reachable_url
+from slipway_cli.addresses import MLFLOW_RUNS, reachable_url
 from slipway_cli.compose.settings import InitSettings
 from slipway_cli.errors import StackError
 from slipway_core.database import connect
@@ -21,6 +21,8 @@ POLL_SECONDS = 0.5
 
 # Where all but the API is published on the host.
 LOOPBACK = "127.0.0.1"
+# What a browser adds to https:// by itself.
+HTTPS_PORT = 443
 SHOW_GRAFANA = "docker compose exec grafana cat /run/slipway/grafana-password"
 SHOW_S3 = "docker compose exec mlflow cat /run/slipway/aws-credentials"
 
@@ -87,6 +89,12 @@ def _without_production(settings: InitSettings, recipes: Sequence[str]) -> list[
                 return [recipe for recipe in recipes if recipe not in served]
 
 
+def _api_url(settings: InitSettings) -> str:
+    if settings.domain is None:
+        return reachable_url(settings.bind_address or LOOPBACK, settings.port)
+    return f"https://{settings.domain}" + ("" if settings.https_port == HTTPS_PORT else f":{settings.https_port}")
+
+
 def summary(settings: InitSettings, *, is_first: bool) -> str:
     """Return the addresses, and how to get in."""
     api_password = (
@@ -96,10 +104,10 @@ def summary(settings: InitSettings, *, is_first: bool) -> str:
     )
     lines = {
         "API": (
-            f"{reachable_url(settings.bind_address, settings.port)}/docs",
+            f"{_api_url(settings)}/docs",
             f"{settings.admin_username}, password: {api_password}",
         ),
-        "MLflow": (reachable_url(LOOPBACK, settings.mlflow_port), ""),
+        "MLflow": (f"{reachable_url(LOOPBACK, settings.mlflow_port)}{MLFLOW_RUNS}", ""),
         "Grafana": (reachable_url(LOOPBACK, settings.grafana_port), f"admin, password: {SHOW_GRAFANA}"),
         "Prometheus": (reachable_url(LOOPBACK, settings.prometheus_port), ""),
         "Alertmanager": (reachable_url(LOOPBACK, settings.alertmanager_port), ""),

@@ -1,9 +1,54 @@
-"""The project's files that containers mount: whether their accounts may read them."""
+"""The project's files that containers mount: whether their accounts may read them, and which clone they are from."""
 
 import os
+import re
 from pathlib import Path
 
 from slipway_cli.errors import StackError
+
+MOUNTS = Path("/proc/self/mountinfo")
+CLONE_FILE = "clone"
+
+
+def clone_of(folder: Path, mounts: Path = MOUNTS) -> str | None:
+    """Return the host's path of the clone whose files are mounted below a folder, as the file system knows it.
+
+    The kernel lists for each mount the folder that it shows (proc_pid_mountinfo(5)), so no variable has to pass it on.
+
+    Args:
+        folder: where the stack's services mount parts of the clone.
+        mounts: the kernel's list.
+    """
+    for line in mounts.read_text(encoding="utf-8").splitlines():
+        source, target = (re.sub(r"\\(\d{3})", lambda match: chr(int(match[1], 8)), part) for part in line.split()[3:5])
+        below = target.removeprefix(str(folder))
+        if below.startswith("/") and below != target and source.endswith(below):
+            return source.removesuffix(below)
+    return None
+
+
+def require_own_volume(kept: Path, clone: str | None) -> None:
+    """Check that a volume belongs to this clone, and record that if it belongs to none.
+
+    Args:
+        kept: a folder in the volume.
+        clone: the path of this clone; None if it is not known.
+
+    Raises:
+        StackError: the volume belongs to another clone.
+    """
+    record = kept / CLONE_FILE
+    if clone is None:
+        return
+    if not record.exists():
+        record.write_text(clone, encoding="utf-8")
+    elif (owner := record.read_text(encoding="utf-8")) != clone:
+        raise StackError(
+            f"the volumes of this stack belong to the clone in {owner}, and this one is in {clone}: set "
+            "COMPOSE_PROJECT_NAME in .env, such as COMPOSE_PROJECT_NAME=slipway-2, for a stack with volumes and other "
+            "ports of its own; if this clone replaces the other, run `docker compose run --rm secrets adopt` first. If "
+            "the other stack was running, run `docker compose up` in its folder again"
+        )
 
 
 def require_readable(folder: Path) -> None:
@@ -26,7 +71,7 @@ def require_readable(folder: Path) -> None:
         name = os.path.relpath(error.filename, folder)
         raise StackError(
             f"the containers may not read {name}: let every account read the project's files, with "
-            "`chmod -R o+rX monitoring services/postgres data` in its folder"
+            "`chmod -R o+rX monitoring services/postgres services/caddy data` in its folder"
         ) from error
 
 

@@ -63,12 +63,25 @@ def keep(folder: Path, given: Mapping[str, str]) -> dict[str, str]:
         value = given.get(secret.variable or "", "").strip()
         if value and (why := secret.why_refused(value)):
             raise StackError(f"{secret.variable} {why}; left out, it stays as it was, and at the first start is random")
-    kept = folder / KEPT
+    kept = open_kept(folder)
     try:
-        kept.mkdir(mode=0o700, exist_ok=True)
         return {name: _kept(kept / name, secret, given) for name, secret in SECRETS.items()}
     except OSError as error:
         raise StackError(f"the volume of secrets cannot be used: {error.strerror}") from error
+
+
+def open_kept(folder: Path) -> Path:
+    """Return the folder of the volume that no other service sees; it is made if it is missing.
+
+    Raises:
+        StackError: the volume cannot be written.
+    """
+    kept = folder / KEPT
+    try:
+        kept.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise StackError(f"the volume of secrets cannot be used: {error.strerror}") from error
+    return kept
 
 
 def _kept(path: Path, secret: Secret, given: Mapping[str, str]) -> str:

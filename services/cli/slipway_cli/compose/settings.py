@@ -45,6 +45,12 @@ def _url(value: SecretStr) -> SecretStr:
     return value
 
 
+def _host(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?", value):
+        raise ValueError("write a host name without scheme, port and path, such as ml.example.com")
+    return value
+
+
 Plain = Annotated[str, AfterValidator(_plain)]
 Url = Annotated[SecretStr, AfterValidator(_url)]
 
@@ -129,7 +135,17 @@ class AlertSettings(ServiceSettings):
         return self
 
 
-class InitSettings(RegistrySettings):
+class HttpsSettings(ServiceSettings):
+    """The settings of the proxy that terminates TLS."""
+
+    domain: Annotated[str, AfterValidator(_host)] | None = Field(
+        default=None, description="The API's name in clients' URLs; if set, Caddy serves HTTPS under it."
+    )
+    http_port: int = Field(default=80, ge=1, le=65535, description="Caddy's port on the host that redirects to HTTPS.")
+    https_port: int = Field(default=443, ge=1, le=65535, description="Caddy's port on the host for HTTPS.")
+
+
+class InitSettings(RegistrySettings, HttpsSettings):
     """The settings of the job that prepares the stack."""
 
     file_fields: ClassVar[frozenset[str]] = RegistrySettings.file_fields | {
@@ -140,7 +156,10 @@ class InitSettings(RegistrySettings):
     database_url: SecretStr = Field(validation_alias="DATABASE_URL", description="Slipway's own database.")
     admin_username: str = Field(default="admin", description="The first administrator's name.")
     admin_password: SecretStr = Field(description="The first administrator's password, which is shown once.")
-    bind_address: str = Field(default="0.0.0.0", description="The host's address that the API's port is on.")  # noqa: S104
+    bind_address: str = Field(
+        default="",
+        description="The host's address of the API's port; empty: 127.0.0.1 with HTTPS, every address without it.",
+    )
     port: int = Field(default=8000, description="The API's port on the host.")
     mlflow_port: int = Field(default=5000, description="MLflow's port on the host.")
     grafana_port: int = Field(default=3000, description="Grafana's port on the host.")

@@ -66,7 +66,9 @@ def _check_env_file(folder: Path) -> Iterator[Finding]:
         yield broken(ENV_FILE, "it cannot be read", f"let this account read {ENV_FILE}, and write it in UTF-8")
         return
     named = {match[1] for line in lines if (match := re.match(ASSIGNED, line))}
-    texts = (path.read_text(encoding="utf-8", errors="replace") for path in folder.glob("*compose*.y*ml"))
+    # The second pattern finds the files that the first ones include.
+    files = [*folder.glob("*compose*.y*ml"), *folder.glob("services/*/*.yml")]
+    texts = (path.read_text(encoding="utf-8", errors="replace") for path in files)
     taken = {name for text in texts for names in re.findall(TAKEN, text) for name in names if name}
     ours = VARIABLES | UNPREFIXED
     unknown = sorted(name for name in named - taken - ours if not name.startswith(OF_DOCKER))

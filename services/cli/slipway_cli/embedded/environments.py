@@ -25,6 +25,7 @@ STORAGE_PREFIXES = ("AWS_", "MLFLOW_S3_")
 MLFLOW_SETTINGS = {
     # Without job execution it is one process and 0.4 GB, with it 15 and 2.3 GB.
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
 }
 # S3 servers that are not Amazon's need not know its newer checksums; who wants them sets these variables.
 STORAGE_DEFAULTS = {

@@ -36,16 +36,15 @@ def fetch(folder: Path, client: httpx.Client | None = None) -> None:
     Raises:
         DataUnavailableError: it cannot be reached, or what it sends is not the archive.
     """
-    instead = f"download {FILE} by hand and give it with --data {FILE}, or set SLIPWAY_DATA_DIR to its folder"
     try:
         with client or httpx.Client(timeout=TIMEOUT_SECONDS, follow_redirects=True) as http:
             answer = http.get(SOURCE).raise_for_status()
         with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
             if archive.getinfo(FILE).file_size > MAX_BYTES:
-                raise DataUnavailableError(f"what {SOURCE} holds is too large to be the data; {instead}")
+                raise DataUnavailableError(f"what {SOURCE} holds is too large to be the data")
             content = archive.read(FILE)
     except (httpx.HTTPError, zipfile.BadZipFile, zlib.error, KeyError) as error:
-        raise DataUnavailableError(f"the data could not be downloaded from {SOURCE}; {instead}") from error
+        raise DataUnavailableError(f"the data could not be downloaded from {SOURCE}") from error
     target = folder / RECIPE.data_file
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes(content)

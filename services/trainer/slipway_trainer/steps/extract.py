@@ -13,6 +13,9 @@ from slipway_trainer.csv_checks import check_csv
 from slipway_trainer.errors import DataRefusedError, DataUnavailableError, reason_of
 from slipway_trainer.recipes import Recipe
 
+# Where the trainer's image looks for data, and the compose file mounts it.
+MOUNTED_DATA = "/data"
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -51,10 +54,10 @@ def extract(recipe: Recipe, *, data: str | Path | None, data_dir: str | Path, wo
     elif data is not None:
         raise DataUnavailableError(
             f"{data} is no file, and no folder with {PurePosixPath(recipe.data_file).name} in it; give the path of a "
-            "CSV file with --data"
+            f"CSV file with --data{_mount_hint(data_dir)}"
         )
     else:
-        _fetch(recipe, workdir)
+        _fetch(recipe, workdir, data_dir)
         source = "the recipe's public source"
     content = file.read_bytes()
     return Dataset(_parse(recipe, content, source), data_version({recipe.data_file: digest(content)}), source)
@@ -73,18 +76,29 @@ def _find(recipe: Recipe, location: str) -> tuple[str, str] | None:
     return next(((folder, path) for folder, path in within if open_storage(folder).exists(path)), None)
 
 
-def _fetch(recipe: Recipe, workdir: Path) -> None:
-    """Have the recipe write its data; what its code raises is told as a sentence."""
+def _mount_hint(data_dir: str | Path) -> str:
+    """Return where a container finds files of the host, as the end of a sentence; empty outside a container."""
+    if str(data_dir).rstrip("/") != MOUNTED_DATA:
+        return ""
+    return f" (the folder data/ of the repository is mounted as {MOUNTED_DATA})"
+
+
+def _fetch(recipe: Recipe, workdir: Path, data_dir: str | Path) -> None:
+    """Have the recipe write its data; report what its code raises as a sentence."""
     file = workdir / recipe.data_file
+    place = f"{str(data_dir).rstrip('/')}/{recipe.name}/{file.name}"
+    instead = f"put the file at {place}{_mount_hint(data_dir)}, or give its path with --data"
     file.parent.mkdir(parents=True, exist_ok=True)
     try:
         recipe.fetch(workdir)
+    except DataUnavailableError as error:
+        raise DataUnavailableError(f"{error}; {instead}") from error
     except SlipwayError:
         raise
     except Exception as error:  # a person's own code may raise anything
         reason = f"{type(error).__name__}: {reason_of(error)}"
         raise DataUnavailableError(
-            f"the recipe {recipe.name} could not fetch its data ({reason}); give it with --data"
+            f"the recipe {recipe.name} could not fetch its data ({reason}); {instead}"
         ) from error
     if not file.is_file():
         raise DataUnavailableError(f"the recipe {recipe.name} fetched its data, but wrote no {recipe.data_file}")

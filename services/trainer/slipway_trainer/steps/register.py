@@ -11,7 +11,7 @@ from slipway_core.registry import ModelVersion, Registry
 from slipway_core.registry.fetching import fetch_bundle
 from slipway_core.registry.promotion import DATA_VERSION_TAG
 from slipway_trainer.bundling import write_bundle
-from slipway_trainer.lineage import library_versions
+from slipway_trainer.lineage import UNKNOWN_COMMIT, library_versions
 from slipway_trainer.recipes import Recipe
 from slipway_trainer.steps.evaluate import Evaluation
 from slipway_trainer.steps.extract import Dataset
@@ -64,7 +64,9 @@ def register(
         "mlflow.user": by,
     }
     if commit:
-        tags |= {GIT_COMMIT_TAG: commit, "mlflow.source.git.commit": commit}
+        tags[GIT_COMMIT_TAG] = commit
+    if commit and commit != UNKNOWN_COMMIT:
+        tags["mlflow.source.git.commit"] = commit
     parameters: dict[str, str | int | float] = {
         "recipe": recipe.name,
         "data": dataset.source,

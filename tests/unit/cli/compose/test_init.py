@@ -4,8 +4,9 @@ import pytest
 from pydantic import SecretStr
 
 from slipway_cli.compose.init import prepare, summary
-from slipway_cli.compose.settings import InitSettings
-from slipway_core.errors import StorageError
+from slipway_cli.compose.settings import HttpsSettings, InitSettings
+from slipway_core.errors import ConfigurationError, StorageError
+from slipway_core.settings import load_settings
 from support.servers import free_port
 
 
@@ -51,3 +52,26 @@ def test_it_is_a_line_a_service() -> None:
     lines = summary(settings(), is_first=True).splitlines()
 
     assert [line.split()[0] for line in lines] == ["API", "MLflow", "Grafana", "Prometheus", "Alertmanager", "MinIO"]
+
+
+@pytest.mark.parametrize(
+    ("more", "url"),
+    [
+        ({}, "http://127.0.0.1:8000/docs"),
+        ({"domain": "ml.example.com"}, "https://ml.example.com/docs"),
+        ({"domain": "localhost", "https_port": 8443}, "https://localhost:8443/docs"),
+        ({"domain": "ml.example.com", "bind_address": "192.0.2.7"}, "https://ml.example.com/docs"),
+    ],
+)
+def test_summary_shows_https_url_if_domain_is_set(more: dict[str, object], url: str) -> None:
+    assert f" {url} " in summary(settings(**more), is_first=False)
+
+
+@pytest.mark.parametrize(
+    "domain", ["https://ml.example.com", "ml.example.com:8443", "ml.example.com/api", "a b", "{$X}"]
+)
+def test_domain_rejects_all_but_a_host_name(domain: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLIPWAY_DOMAIN", domain)
+
+    with pytest.raises(ConfigurationError, match=r"SLIPWAY_DOMAIN.*host name without scheme"):
+        load_settings(HttpsSettings)

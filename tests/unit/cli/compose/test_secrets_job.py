@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from slipway_cli.compose.__main__ import main
-from slipway_cli.compose.mounts import require_readable
+from slipway_cli.compose.mounts import clone_of, require_own_volume, require_readable
+from slipway_cli.compose.secrets import open_kept
 from slipway_cli.errors import StackError
 
 NOBODY = 65534
@@ -95,3 +96,47 @@ def test_who_has_to_start_again_to_take_a_changed_secret_is_told(
         "Not in force yet: mlflow goes on with its former aws-credentials until `docker compose restart mlflow`.\n"
         "Not in force yet: minio goes on with its former s3-secret-key until `docker compose restart minio`.\n"
     )
+
+
+def mountinfo(folder: Path, *mounts: tuple[str, str]) -> Path:
+    """Write mounts, each as the folder on the host's file system and the one in the container, as the kernel does."""
+    lines = [f"{n} 73 254:0 {source} {target} ro - ext4 /dev/vda rw" for n, (source, target) in enumerate(mounts)]
+    file = folder / "mountinfo"
+    file.write_text("\n".join(lines))
+    return file
+
+
+@pytest.mark.parametrize(
+    ("mount", "clone"),
+    [
+        (("/home/ada/slipway/monitoring/prometheus", "/project/monitoring/prometheus"), "/home/ada/slipway"),
+        (("/ada/my\\040clone/services/x.sh", "/project/services/x.sh"), "/ada/my clone"),
+        (("/elsewhere/rules", "/project/monitoring/prometheus"), None),
+        (("/var/lib/docker/volumes/secrets/_data", "/secrets"), None),
+        (("/srv/project", "/project"), None),
+    ],
+)
+def test_clone_is_read_from_the_mounts(mount: tuple[str, str], clone: str | None, tmp_path: Path) -> None:
+    assert clone_of(Path("/project"), mountinfo(tmp_path, ("/", "/"), mount)) == clone
+
+
+def test_volumes_of_another_clone_are_refused(tmp_path: Path) -> None:
+    require_own_volume(tmp_path, "/home/ada/slipway")
+    require_own_volume(tmp_path, "/home/ada/slipway")
+    require_own_volume(tmp_path, None)
+
+    with pytest.raises(StackError) as refused:
+        require_own_volume(tmp_path, "/home/ada/slipway-2")
+
+    assert "belong to the clone in /home/ada/slipway, and this one is in /home/ada/slipway-2" in str(refused.value)
+    assert "COMPOSE_PROJECT_NAME" in str(refused.value)
+
+
+def test_adopt_gives_the_volumes_to_this_clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = open_kept(tmp_path)
+    require_own_volume(kept, "/home/ada/slipway")
+    monkeypatch.setattr(sys, "argv", ["compose", "adopt", str(tmp_path)])
+
+    main()
+
+    require_own_volume(kept, "/home/ada/moved")

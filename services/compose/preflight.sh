@@ -1,0 +1,68 @@
+#!/bin/sh
+# Checks before `make up` starts anything: whether another clone runs a stack of this name, and whether the ports on the
+# host are free. Docker itself tries the ports, as it does on Docker Desktop, where they are not those of this machine.
+set -eu
+
+config=$(docker compose config)
+project=$(printf '%s\n' "$config" | sed -n 's/^name: *//p')
+# The image of the first job, which `make up` has just built.
+image=$(printf '%s\n' "$config" | awk '/^  [a-z-]+:$/ { service = $1 } service == "secrets:" && $1 == "image:" { print $2 }')
+own="label=com.docker.compose.project=$project"
+
+for folder in $(docker ps --filter "$own" --format '{{.Label "com.docker.compose.project.working_dir"}}' | tr ' ' '?' | sort -u); do
+  folder=$(printf '%s' "$folder" | tr '?' ' ')
+  if [ "$folder" != "$(pwd -P)" ] && [ "$folder" != "$PWD" ] && [ -e "$folder/docker-compose.yml" ]; then
+    echo "Error: the clone in $folder has a stack with the name $project: set COMPOSE_PROJECT_NAME in .env, such as" \
+      "COMPOSE_PROJECT_NAME=$project-2, for a stack with containers and volumes of its own, or run \`make down\` there." >&2
+    exit 1
+  fi
+done
+
+# Each published port as ADDRESS PORT TARGET; without an address it is on every one.
+published() {
+  printf '%s\n' "$config" | awk '
+    $1 == "-" && $2 == "mode:" { address = "0.0.0.0" }
+    $1 == "host_ip:" { address = $2 }
+    $1 == "target:" { target = $2 }
+    $1 == "published:" { gsub(/"/, "", $2); print address, $2, target }'
+}
+
+# The variable that sets a port, by the port in the container.
+variable() {
+  sed -n "s/.*\${\(SLIPWAY_[A-Z_]*PORT\):-[0-9]*}:$1\".*/\1/p" docker-compose.yml services/caddy/https.yml | head -n 1
+}
+
+# Advice for a port that cannot be used.
+choose() {
+  name=$(variable "$2")
+  other=$(($1 > 50000 ? $1 - 10000 : $1 + 10000))
+  if [ -n "$name" ]; then echo "choose another with $name in .env, such as $name=$other"; else echo "choose another"; fi
+}
+
+holding=$(docker ps --filter "$own" --format '{{.Ports}}')
+wanted=" "
+taken=0
+while read -r address port target; do
+  [ -n "$port" ] || continue
+  case $wanted in *" $port "*)
+    echo "Error: port $port is set for two services: $(choose "$port" "$target")." >&2
+    taken=1
+    continue
+  esac
+  wanted="$wanted$port "
+  case $holding in *":$port->"*) continue ;; esac
+  if ! said=$(docker run --rm --network bridge --publish "$address:$port:9" --entrypoint true "$image" 2>&1); then
+    case $said in
+      *"already in use"* | *"already allocated"* | *"not available"*) why="is taken" ;;
+      *) why="cannot be used ($(printf '%s\n' "$said" | grep -v '^$' | head -n 1))" ;;
+    esac
+    echo "Error: port $port on $address $why: $(choose "$port" "$target")." >&2
+    taken=1
+  fi
+done <<EOF
+$(published)
+EOF
+if [ "$taken" = 1 ]; then
+  echo "Nothing was started." >&2
+  exit 1
+fi
