@@ -37,12 +37,14 @@ class Challenger:
     Attributes:
         metrics: of its graph on the test rows; greater is better.
         rows: how many rows of data it was trained on.
-        withdrawn_twin: the version with the very same graph that somebody has rolled back from, if there is one.
+        withdrawn_twin: the version with the very same graph that a rollback withdrew, if there is one.
+        promote_command: the command that lifts such a withdrawal.
     """
 
     metrics: Mapping[str, float]
     rows: int
     withdrawn_twin: str | None = None
+    promote_command: str = "slipway models promote NAME VERSION"
 
 
 def decide(
@@ -72,7 +74,7 @@ def decide(
     if challenger.withdrawn_twin is not None:
         reason = (
             f"its graph is the same as that of version {challenger.withdrawn_twin}, which was rolled back from; "
-            "only a person promotes it again"
+            f"to lift the withdrawal: {challenger.promote_command}"
         )
         checks.append(GateCheck(name="not withdrawn", passed=False, reason=reason))
     return Verdict(checks=tuple(checks), mode=mode)

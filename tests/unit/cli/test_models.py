@@ -196,7 +196,7 @@ def test_promoting_a_withdrawn_version_by_hand_reminds_of_it(registry: StubApi) 
     withdrawn = {"key": "slipway.withdrawn", "value": "{}"}
     registry.answer = registry_of({"name": "iris"}, {**VERSION, "tags": [withdrawn]})
 
-    assert "It had been rolled back from before" in run(main, "models", "promote", "iris", "1").output
+    assert "Its withdrawal is lifted" in run(main, "models", "promote", "iris", "1").output
     assert "withdrawn" in run(main, "models", "show", "iris").output
 
 

@@ -19,6 +19,7 @@ CALLS: dict[str, Callable[[InMemoryRegistry], object]] = {
     "set_alias": lambda registry: registry.set_alias("iris", PRODUCTION, "1"),
     "set_model_tag": lambda registry: registry.set_model_tag("iris", "team", "botany"),
     "set_version_tag": lambda registry: registry.set_version_tag("iris", "1", "team", "botany"),
+    "delete_version_tag": lambda registry: registry.delete_version_tag("iris", "1", "team"),
 }
 
 

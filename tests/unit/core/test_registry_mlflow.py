@@ -29,6 +29,7 @@ CALLS: dict[str, Callable[[MlflowRegistry, Path], object]] = {
     "set_alias": lambda registry, _: registry.set_alias("iris", PRODUCTION, "1"),
     "set_model_tag": lambda registry, _: registry.set_model_tag("iris", "team", "botany"),
     "set_version_tag": lambda registry, _: registry.set_version_tag("iris", "1", "team", "botany"),
+    "delete_version_tag": lambda registry, _: registry.delete_version_tag("iris", "1", "team"),
 }
 every_call = pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
 # Those whose answer is read as JSON and must hold something.
@@ -118,6 +119,7 @@ def test_a_file_is_fetched_from_where_mlflows_onnx_flavor_puts_it(tmp_path: Path
 @pytest.mark.parametrize(
     ("call", "path", "body"),
     [
+        ("delete_version_tag", "model-versions/delete-tag", {"name": "iris", "version": "1", "key": "team"}),
         ("set_alias", "registered-models/alias", {"name": "iris", "alias": "Production", "version": "1"}),
         ("set_model_tag", "registered-models/set-tag", {"name": "iris", "key": "team", "value": "botany"}),
         (
@@ -136,7 +138,7 @@ def test_what_is_set_is_posted(tmp_path: Path, call: str, path: str, body: dict[
 
     CALLS[call](registry_over(handler), tmp_path / "file")
 
-    assert posted == [("POST", f"/api/2.0/mlflow/{path}", body)]
+    assert posted == [("DELETE" if call.startswith("delete") else "POST", f"/api/2.0/mlflow/{path}", body)]
 
 
 # What is read

@@ -190,7 +190,8 @@ def test_the_graph_of_a_withdrawn_version_is_refused_though_it_is_the_best() -> 
 
     assert not verdict.promote
     assert verdict.summary == (
-        "its graph is the same as that of version 3, which was rolled back from; only a person promotes it again"
+        "its graph is the same as that of version 3, which was rolled back from; "
+        "to lift the withdrawal: slipway models promote NAME VERSION"
     )
 
 

@@ -82,10 +82,13 @@ def promote(
     version: Annotated[str, typer.Argument(help="The version's number.")],
     reason: Reason = "promoted by hand",
 ) -> None:
-    """Make a version Production, whatever the gate said. Example: `slipway models promote iris 3`."""
+    """Make a version Production, whatever the gate said. Example: `slipway models promote iris 3`.
+
+    Promoting a withdrawn version lifts its withdrawal.
+    """
     with _registry() as registry:
         chosen = registry.get_version(name, version)
-        if registry.get_model(name).aliases.get(PRODUCTION) == chosen.version:
+        if registry.get_model(name).aliases.get(PRODUCTION) == chosen.version and not (promotion.is_withdrawn(chosen)):
             typer.echo(f"Production of {name} is version {chosen.version} already.")
             return
         event = promotion.promote(registry, name, version, by=whoami(), at=datetime.now(UTC), reason=reason)
@@ -94,20 +97,21 @@ def promote(
     if not is_digest(chosen.tags.get(MANIFEST_TAG, "")):
         typer.echo("Its bundle has no SHA-256 in the registry, so the API keeps serving what it has.")
     if promotion.is_withdrawn(chosen):
-        typer.echo("It had been rolled back from before; `slipway models history` tells why.")
+        typer.echo("Its withdrawal is lifted; `slipway models history` shows why it was withdrawn.")
 
 
 @app.command()
 def rollback(name: Name, reason: Reason = "rolled back by hand") -> None:
-    """Make the version Production that was it before, and withdraw the current one. Again: further back.
+    """Restore the previous Production version and withdraw the current one. Repeat to go further back.
 
-    A withdrawn version is not promoted again by itself. Example: `slipway models rollback iris`
+    Training never promotes a withdrawn version or its graph again; `slipway models promote` lifts a withdrawal.
+    Example: `slipway models rollback iris`
     """
     with _registry() as registry:
         event = promotion.rollback(registry, name, by=whoami(), at=datetime.now(UTC), reason=reason)
     typer.echo(
-        f"Production of {name} is version {event.version} again; version {event.from_version} is withdrawn, and only "
-        "a person promotes it again."
+        f"Production of {name} is version {event.version} again; version {event.from_version} is withdrawn. "
+        f"To lift the withdrawal: slipway models promote {name} {event.from_version}"
     )
 
 

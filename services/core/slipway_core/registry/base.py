@@ -82,3 +82,7 @@ class Registry(Protocol):
     def set_version_tag(self, name: str, version: str, key: str, value: str) -> None:
         """Set a tag of a model version."""
         ...
+
+    def delete_version_tag(self, name: str, version: str, key: str) -> None:
+        """Delete a tag of a model version."""
+        ...

@@ -108,6 +108,14 @@ class InMemoryRegistry:
         versions = self._versions[name]
         versions[versions.index(found)] = replace(found, tags={**found.tags, key: value})
 
+    def delete_version_tag(self, name: str, version: str, key: str) -> None:
+        """Delete a tag of a model version."""
+        found = self.get_version(name, version)
+        if key not in found.tags:
+            raise RegistryNotFoundError(f"version {version} of {name} has no tag {key}")
+        versions = self._versions[name]
+        versions[versions.index(found)] = replace(found, tags={k: v for k, v in found.tags.items() if k != key})
+
     def _check(self) -> None:
         if not self.reachable:
             raise RegistryUnavailableError("the model registry cannot be reached")

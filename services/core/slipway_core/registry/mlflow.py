@@ -140,6 +140,11 @@ class MlflowRegistry:
         body = {"name": name, "version": _number(name, version), "key": key, "value": value}
         self._post("model-versions/set-tag", body)
 
+    def delete_version_tag(self, name: str, version: str, key: str) -> None:
+        """Delete a tag of a model version."""
+        body = {"name": name, "version": _number(name, version), "key": key}
+        self._send(self._client.build_request("DELETE", f"{API}/model-versions/delete-tag", json=body))
+
     def _get(self, call: str, params: Mapping[str, str | int]) -> dict[str, Any]:
         return self._send(self._client.build_request("GET", f"{API}/{call}", params=dict(params)))
 

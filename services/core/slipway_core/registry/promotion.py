@@ -1,5 +1,6 @@
 """Moving the alias Production: the alias is set first, the event written after."""
 
+import contextlib
 import json
 from datetime import UTC, datetime
 from enum import Enum
@@ -22,6 +23,8 @@ METRICS_TAG = "slipway.metrics"
 DATA_VERSION_TAG = "slipway.data_version"
 MODEL_DIGEST_TAG = "slipway.model_sha256"
 WITHDRAWN_TAG = "slipway.withdrawn"
+# In the tag's JSON: the rollback restored this version, which has the same graph.
+GRAPH_KEPT = "graph_kept_by"
 
 # A tag has room for 5,000 characters where MLflow keeps it in PostgreSQL.
 MAX_REASON = 1_000
@@ -44,7 +47,8 @@ def promote(
 ) -> PromotionEvent:
     """Point Production at a version and add the event to the model's history.
 
-    Promoting the version that Production points to already is allowed and told in the history, too.
+    Promoting the current Production version again is allowed and adds an event, too. Promoting a withdrawn version
+    lifts its withdrawal, and that of the versions with the same graph; the event's reason names them.
 
     Args:
         registry: holds the model.
@@ -66,17 +70,24 @@ def promote(
             f"Production of {name} was moved to version {found} meanwhile, so version {version} was judged against "
             f"another; train again, or promote it by hand: slipway models promote {name} {version}"
         )
+    # Before the move: if the move fails, repeating the command has the same result.
+    if lifted := [withdrawn.version for withdrawn in withdrawals(registry, chosen)]:
+        for number in lifted:
+            with contextlib.suppress(RegistryNotFoundError):  # another promotion lifted it at the same time
+                registry.delete_version_tag(name, number, WITHDRAWN_TAG)
+        plural = "s" if len(lifted) > 1 else ""
+        reason = f"{_cut(reason, MAX_REASON // 2)}; lifts the withdrawal of version{plural} {', '.join(lifted)}"
     return _move(registry, "promote", chosen, by=by, at=at, reason=reason)
 
 
 def rollback(registry: Registry, name: str, *, by: str, at: datetime, reason: str) -> PromotionEvent:
     """Point Production at the version that it held before the current one, and withdraw the current one.
 
-    Done again, it goes further back. A version that was deleted since is passed over. The withdrawn version carries
+    Repeat to go further back. Versions that were deleted or withdrawn are skipped. The withdrawn version carries
     the tag `slipway.withdrawn`: it is not promoted automatically again.
 
     Raises:
-        NothingToRestoreError: Production is not set, or held no other version that still exists.
+        NothingToRestoreError: Production is not set, or held no other version that still exists and is not withdrawn.
         HistoryNotWrittenError: Production was moved, and the event could not be added.
         RegistryError: there is no such model, or the registry failed.
     """
@@ -86,15 +97,23 @@ def rollback(registry: Registry, name: str, *, by: str, at: datetime, reason: st
         raise NothingToRestoreError(
             f"{name} has no Production version to roll back from; promote one: slipway models promote {name} VERSION"
         )
-    restored = next(filter(None, (_existing(registry, name, v) for v in held_before(moves(model)))), None)
+    held = [found for v in held_before(moves(model)) if v != withdrawn and (found := _existing(registry, name, v))]
+    restored = next((found for found in held if not is_withdrawn(found)), None)
+    if restored is None and held:
+        raise NothingToRestoreError(
+            f"every version that Production of {name} held before version {withdrawn} is withdrawn; to lift a "
+            f"withdrawal, promote that version by hand: slipway models promote {name} {held[0].version}"
+        )
     if restored is None:
         raise NothingToRestoreError(
             f"version {withdrawn} is the first that Production of {name} held, so there is none to go back to; "
             f"promote another by hand: slipway models promote {name} VERSION"
         )
     # First of all: if what follows fails half way, done again it ends alike, and this version stays withdrawn.
-    if _existing(registry, name, withdrawn) is not None:
+    if (current := _existing(registry, name, withdrawn)) is not None:
         note = {"by": by, "at": at.astimezone(UTC).isoformat().replace("+00:00", "Z"), "reason": reason[:MAX_REASON]}
+        if _graph(current) is not None and _graph(current) == _graph(restored):
+            note[GRAPH_KEPT] = restored.version
         registry.set_version_tag(name, withdrawn, WITHDRAWN_TAG, json.dumps(note))
     return _move(registry, "rollback", restored, by=by, at=at, reason=reason)
 
@@ -108,8 +127,42 @@ def metrics_of(version: ModelVersion) -> dict[str, float]:
 
 
 def is_withdrawn(version: ModelVersion) -> bool:
-    """Tell whether a version was rolled back from."""
+    """Return whether a version was withdrawn by a rollback, and not promoted by hand since."""
     return WITHDRAWN_TAG in version.tags
+
+
+def withdrawals(registry: Registry, version: ModelVersion) -> list[ModelVersion]:
+    """Return the withdrawn versions that keep a version from automatic promotion: itself, and those with its graph.
+
+    A rollback from one version to another with the same graph withdraws the version and not the graph: the graph
+    still serves.
+    """
+    graph = _graph(version)
+    return [
+        other
+        for other in registry.list_versions(version.name)
+        if is_withdrawn(other)
+        and (
+            other.version == version.version
+            or (graph is not None and _graph(other) == graph and _graph_withdrawn(other))
+        )
+    ]
+
+
+def _graph(version: ModelVersion) -> str | None:
+    return version.tags.get(MODEL_DIGEST_TAG)
+
+
+def _graph_withdrawn(version: ModelVersion) -> bool:
+    try:
+        note = json.loads(version.tags[WITHDRAWN_TAG])
+    except ValueError:
+        return True
+    return not (isinstance(note, dict) and GRAPH_KEPT in note)
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"
 
 
 def _existing(registry: Registry, name: str, version: str) -> ModelVersion | None:
@@ -129,7 +182,7 @@ def _move(
         from_version=model.aliases.get(PRODUCTION),
         by=by,
         at=at,
-        reason=reason if len(reason) <= MAX_REASON else reason[: MAX_REASON - 1] + "…",
+        reason=_cut(reason, MAX_REASON),
         metrics=metrics_of(version),
         data_version=version.tags.get(DATA_VERSION_TAG),
     )

@@ -1,5 +1,6 @@
 """Ask the gate, keep its verdict on the version, and move Production if it agrees or is told to."""
 
+import contextlib
 from datetime import UTC, datetime
 
 import numpy as np
@@ -44,7 +45,12 @@ def promote(
     rows = len(split.train_target) + len(split.test_target)
     champion = _champion(recipe, split, registry)
     verdict = decide(
-        Challenger(evaluation.metrics, rows, _withdrawn_twin(registry, version)),
+        Challenger(
+            evaluation.metrics,
+            rows,
+            _withdrawn_twin(registry, version),
+            promote_command=f"slipway models promote {recipe.name} {version.version}",
+        ),
         champion,
         metric=recipe.metric,
         floors=recipe.floors,
@@ -106,14 +112,14 @@ def _why_not_comparable(recipe: Recipe, bundle: Bundle) -> str | None:
 
 
 def _withdrawn_twin(registry: Registry, version: ModelVersion) -> str | None:
-    """Return the version with the same graph that was rolled back from, if there is one and it is not served again."""
-    graph = version.tags.get(promotion.MODEL_DIGEST_TAG)
-    production = registry.get_model(version.name).aliases.get(PRODUCTION)
-    twins = [
-        other
-        for other in registry.list_versions(version.name)
-        if graph is not None and other.tags.get(promotion.MODEL_DIGEST_TAG) == graph
-    ]
-    if any(twin.version == production for twin in twins):
+    """Return the withdrawn version with the same graph, unless Production serves that graph."""
+    twins = promotion.withdrawals(registry, version)
+    if not twins:
         return None
-    return next((twin.version for twin in twins if promotion.is_withdrawn(twin)), None)
+    production = registry.get_model(version.name).aliases.get(PRODUCTION)
+    graph = version.tags.get(promotion.MODEL_DIGEST_TAG)
+    with contextlib.suppress(RegistryNotFoundError):
+        served = registry.get_version(version.name, production) if production else None
+        if served is not None and served.tags.get(promotion.MODEL_DIGEST_TAG) == graph:
+            return None
+    return twins[0].version
