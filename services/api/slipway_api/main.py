@@ -94,7 +94,7 @@ def build(settings: ApiSettings, registry: Registry, tokenless: frozenset[str] =
         ),
         tokens=Tokens(key, settings.token_ttl_seconds),
         predictor=Predictor(metrics),
-        pool=WorkPool(settings.max_waiting),
+        pool=WorkPool(settings.max_waiting, metrics),
         rate=PredictionRate(settings.predictions_per_minute / settings.workers),
         prediction_log=PredictionLog(
             settings.journal_dir,

@@ -163,6 +163,13 @@ class Metrics:
             ["model", "version"],
             registry=self.registry,
         )
+        self.stuck_runs = Gauge(
+            "slipway_model_stuck_runs",
+            "Runs of a model version that are still busy although they were terminated at their request's deadline.",
+            ["model", "version"],
+            multiprocess_mode="livesum",
+            registry=self.registry,
+        )
         self.registry_up = Gauge(
             "slipway_registry_up",
             "1 if the model registry answered last time.",

@@ -137,7 +137,7 @@ class ApiSettings(RegistrySettings):
         default=512, ge=1, description="The most requests that one worker has under way; more are answered 503."
     )
     max_waiting: int = Field(
-        default=64, ge=0, description="The most large requests that wait for a thread; more are answered 503."
+        default=64, ge=0, description="The most large or slow requests of a model that wait for a thread; more: 503."
     )
     request_timeout_seconds: float = Field(
         default=30.0, gt=0, description="How long a request may take, its body's arrival included; then 504."

@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from slipway_api.account import Role
-from slipway_api.prediction_endpoint import INLINE_BYTES
+from slipway_api.serving.inline_rows import INLINE_BYTES
 from slipway_api.serving.model_ref import ModelRef
-from slipway_core.graph import Graph, Outputs
+from slipway_core.graph import Graph, Outputs, RunOptions
 from slipway_core.registry.memory import InMemoryRegistry
 from slipway_core.signature import FloatMatrix
 from support.api import RunningApi, StartApi
@@ -138,9 +138,9 @@ class WatchedGraph(Graph):
 
     thread: int | None = None
 
-    def run(self, rows: FloatMatrix) -> Outputs:
+    def run(self, rows: FloatMatrix, *options: RunOptions) -> Outputs:
         self.thread = threading.get_ident()
-        return super().run(rows)
+        return super().run(rows, *options)
 
 
 @pytest.mark.parametrize("inline", [True, False])

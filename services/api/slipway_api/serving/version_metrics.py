@@ -35,6 +35,7 @@ class VersionMetrics:
         self.seconds = FastHistogram(metrics.inference_seconds.labels(*labels))
         self.outside: Counter = metrics.out_of_range.labels(*labels)
         metrics.unusable_answers.labels(*labels)
+        metrics.stuck_runs.labels(*labels)
         metrics.feedback_rows.labels(*labels)
         classes = model.manifest.classes or ()
         names = [*classes[:MAX_CLASSES], *([OTHER_CLASSES] if len(classes) > MAX_CLASSES else [])]
