@@ -88,8 +88,8 @@ class Metrics:
         )
         self.out_of_range = Counter(
             "slipway_prediction_out_of_range_values_total",
-            "Feature values outside the range of the training rows, in rows that were predicted.",
-            ["model", "version"],
+            "Feature values outside the range of the training rows, in predicted rows, by feature.",
+            ["model", "version", "feature"],
             registry=self.registry,
         )
         self.logins = Counter("slipway_logins_total", "Calls of /token.", ["outcome"], registry=self.registry)

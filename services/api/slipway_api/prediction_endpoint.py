@@ -160,5 +160,8 @@ class PredictionPaths:
         return await run(Key.of(model), partial(self._work, model, query))
 
     def _work(self, model: ServedModel, query: Query, options: RunOptions | None = None) -> _Worked:
-        answered = Answered(uuid7(), model, self._services.predictor.run(model, query.matrix, options))
+        outputs, outside = self._services.predictor.run(model, query.matrix, options)
+        if outside is not None and not self._services.settings.range_warnings:
+            outside = None
+        answered = Answered(uuid7(), model, outputs, outside)
         return query.matrix, answered, query.write(answered)

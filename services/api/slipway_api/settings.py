@@ -126,6 +126,9 @@ class ApiSettings(RegistrySettings):
         default=7 * 86_400, gt=0, le=3_153_600_000, description="The window of the live accuracy and errors."
     )
 
+    range_warnings: bool = Field(
+        default=True, description="Name the values outside the trained range in the answer of a prediction."
+    )
     max_body_bytes: int = Field(
         default=4 * 1024 * 1024,
         ge=1,

@@ -12,7 +12,7 @@ from slipway_api.serving.version_metrics import VersionMetrics
 from slipway_core.errors import BundleError, Problem
 from slipway_core.graph import Outputs, RunOptions
 from slipway_core.logging import get_logger
-from slipway_core.signature import FloatMatrix
+from slipway_core.signature import FloatMatrix, OutOfRange
 
 log = get_logger("slipway.predictor")
 
@@ -25,13 +25,18 @@ class Predictor:
         # By the digest, too: of a model that was deleted and made again, version 1 may have other classes.
         self._counted: dict[tuple[str, str, str], VersionMetrics] = {}
 
-    def run(self, model: ServedModel, matrix: FloatMatrix, options: RunOptions | None = None) -> Outputs:
+    def run(
+        self, model: ServedModel, matrix: FloatMatrix, options: RunOptions | None = None
+    ) -> tuple[Outputs, OutOfRange | None]:
         """Run a model on an (n_rows, n_features) float32 matrix.
 
         Args:
             model: the model.
             matrix: the rows.
             options: of a run that another thread may terminate.
+
+        Returns:
+            The outputs, and the values outside the trained range if there are any.
 
         Raises:
             DeadlineError: the run was terminated.
@@ -58,9 +63,11 @@ class Predictor:
                 raise _no_answer()
             counted.count_rows(outputs)
         counted.rows.inc(len(matrix))
-        if outside := model.signature.count_out_of_range(matrix):
-            counted.outside.inc(outside)
-        return outputs
+        if not model.signature.count_out_of_range(matrix):
+            return outputs, None
+        outside = model.signature.out_of_range(matrix)
+        counted.count_out_of_range(outside.counts)
+        return outputs, outside
 
     def _resolve(self, model: ServedModel) -> VersionMetrics:
         counted = VersionMetrics(self._metrics, model)
