@@ -110,7 +110,7 @@ def test_every_annotation_is_understood(server: Prometheus) -> None:
 
 
 def test_the_first_prediction_shows(server: Prometheus) -> None:
-    assert server.number(query("overview", "Predicted rows a second")) > 0
+    assert server.number(query("overview", "Predicted rows per second")) > 0
     assert 0 < server.number(query("overview", "Latency p50")) < 10
     rows = {labels["class"]: rate for labels, rate in server.ask(query("model", "Rows by class"))}
     assert {name: rate > 0 for name, rate in rows.items()} == {"setosa": True, "versicolor": False, "virginica": False}

@@ -13,6 +13,8 @@ from slipway_dashboards.__main__ import files
 from support.dashboards import FOLDER, dashboards, expressions, panels_of
 
 GRAFANA = FOLDER.parent
+# Phrases that the panels once had: see "per second" and the like instead.
+UNCLEAR = re.compile(r"[a-z] a second\b|served on\b|\b(?:told|nobody|asked)\b|\bWithin which time")
 NAMES = ("api", "infrastructure", "model", "overview")
 # What Prometheus makes itself, and how the series of its exporters begin.
 FOREIGN = re.compile(
@@ -29,7 +31,7 @@ SUFFIXES = {
 WORD = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 KEYWORDS = {
     *("sum", "min", "max", "avg", "count", "by", "on", "group_left", "or", "and", "unless", "offset", "NaN", "vector"),
-    *("rate", "increase", "delta", "changes", "clamp_min", "histogram_quantile", "label_replace"),
+    *("rate", "increase", "delta", "changes", "topk", "clamp_min", "histogram_quantile", "label_replace"),
 }
 
 
@@ -123,6 +125,26 @@ def test_each_query_has_a_name_and_asks_for_series_that_exist(panel: dict[str, A
         assert {name for name in asked if not FOREIGN.fullmatch(name)} <= known_series()
         assert target["legendFormat"]
         assert target["datasource"]["uid"] == "prometheus"
+
+
+@pytest.mark.parametrize("panel", panels())
+def test_panel_has_a_plain_text_and_a_readable_unit(panel: dict[str, Any]) -> None:
+    text = f"{panel['title']} {panel['description']}"
+
+    assert not UNCLEAR.search(text)
+    assert panel["fieldConfig"]["defaults"]["unit"] not in {"cps", "cpm"}  # shown as "c/s": of what?
+    if re.search(r"error$|predicted value$|accuracy$", panel["title"]):
+        assert panel["fieldConfig"]["defaults"]["unit"] != "none", "name the unit in the title, or set it"
+    if "target's unit" in panel["title"]:
+        assert "unit of the model's target" in panel["description"]
+
+
+def test_values_out_of_range_are_shown_by_feature() -> None:
+    [panel] = [panel for panel in panels_of(dashboards()["model"]) if "by feature" in panel["title"]]
+    [target] = panel["targets"]
+
+    assert "sum by (model, version, feature) (rate(slipway_prediction_out_of_range_values_total" in target["expr"]
+    assert "{{feature}}" in target["legendFormat"]
 
 
 def test_panels_that_ask_the_same_say_the_same_on_every_dashboard() -> None:

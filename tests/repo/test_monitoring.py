@@ -18,6 +18,11 @@ RULE_FILES = sorted((MONITORING / "rules").glob("*.yml"))
 TEST_FILES = sorted((MONITORING / "tests").glob("*.yml"))
 OPERATIONS = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
 
+# Words for people that have a plainer form, and sentences whose subject is a clause.
+UNCLEAR = re.compile(
+    r"\b(?:nobody|somebody|whoever|tells?|told|is away|is over|asked|served on|goes? on|holds?|is no|is none)\b"
+    r"|(?:^|[.;] )(?:What|Who|Whoever) "
+)
 SEVERITIES = {"critical", "warning", "info", "none"}
 # What exporters and the servers themselves tell, and Prometheus of every target.
 FOREIGN = re.compile(r"(node|pg|probe|prometheus|alertmanager)_[a-z0-9_A-Z]+|up|ALERTS")
@@ -85,6 +90,16 @@ def test_every_alert_says_how_urgent_it_is_what_it_means_and_what_to_do(alert: d
     assert alert["annotations"]["summary"].rstrip("}")[-1] in ".}"
     assert (page, section) == ("docs/operations.md", alert["alert"].lower())
     assert section in sections
+
+
+@pytest.mark.parametrize("alert", ALERTS, ids=identifier)
+def test_alert_text_is_short_and_plain(alert: dict[str, Any]) -> None:
+    for text in (alert["annotations"]["summary"], alert["annotations"]["description"]):
+        shown = re.sub(r"\{\{.*?\}\}", "X", text)
+        assert not UNCLEAR.search(shown), shown
+        for sentence in re.split(r"(?<=[.?]) ", shown):
+            assert len(sentence.split()) <= 25, sentence
+            assert sentence[0].isupper() or sentence.startswith("/"), sentence
 
 
 @pytest.mark.parametrize("alert", ALERTS, ids=identifier)

@@ -27,11 +27,11 @@ def dashboard() -> Dashboard:
     return frame(
         "slipway-api",
         "Slipway / API",
-        "Which calls are slow, which fail, who is refused, and what does it cost?",
+        "Which calls are slow, which fail, which are rejected, and what does it cost?",
         {
             "Rate, errors, duration": _requests(),
             "Latency": _latency(),
-            "Refused": _refused(),
+            "Rejected": _refused(),
             "Process": _process(),
             "Prediction log": _journal(),
         },
@@ -43,7 +43,7 @@ def _requests() -> list[Panel]:
     every = rate(REQUESTS, QUIET, by="route")
     return [
         lines(
-            About("Requests by route", "Answers a second of each route, without health checks and scrapes.", "reqps"),
+            About("Requests by route", "Responses per second by route, without health checks and scrapes.", "reqps"),
             Query(every, "{{route}}"),
             width=8,
         ),
@@ -59,15 +59,15 @@ def _requests() -> list[Panel]:
             width=8,
         ),
         lines(
-            About("p95 by route", "Within which time 95 % of a route's requests were answered.", "s", "no requests"),
+            About("p95 by route", "The time within which 95 % of a route's requests ended.", "s", "no requests"),
             Query(quantile(0.95, DURATION, QUIET, by="route"), "{{route}}"),
             width=8,
         ),
         traffic.by_status(width=12),
         lines(
             About(
-                "Requests under way",
-                "How many requests were under way on average: those that end in a second, times their duration.",
+                "Requests in progress",
+                "The average number of requests in progress: requests per second times their duration.",
                 "none",
             ),
             Query(rate(f"{DURATION}_sum", by="route"), "{{route}}"),
@@ -81,7 +81,7 @@ def _latency() -> list[Panel]:
         heat_map(
             About(
                 "Latency of predictions as a heat map",
-                "How many predictions were answered within which time: a second band is a second kind of request.",
+                "How many predictions took how long. Two bands mean two kinds of requests.",
                 "s",
                 "no predictions",
             ),
@@ -113,20 +113,25 @@ def _refused() -> list[Panel]:
     return [
         lines(
             About(
-                "Refused for their number",
-                "429: more than one may ask. 503: more than the API can take, or something is away. 504: too slow.",
+                "Rejected for load",
+                "429: over a rate limit. 503: overload, or a dependency is down. 504: timeout.",
                 "reqps",
             ),
             *(Query(of(status), status) for status in ("429", "503", "504")),
             width=8,
         ),
         lines(
-            About("Refused for what they ask", "400 to 499 by status, other than 429.", "reqps", "none yet"),
+            About(
+                "Rejected requests",
+                "Responses per second by status, 400 to 499 except 429.",
+                "reqps",
+                "none yet",
+            ),
             Query(or_say(rate(REQUESTS, 'status=~"4..", status!="429"', by="status"), status="none yet"), "{{status}}"),
             width=8,
         ),
         lines(
-            About("Logins", "Calls of /token: many that are refused or throttled are somebody who guesses.", "reqps"),
+            About("Logins", "Calls of /token: many refused or throttled logins may be an attack.", "reqps"),
             Query(or_say(rate("slipway_logins_total", by="outcome"), outcome="none yet"), "{{outcome}}"),
             width=8,
         ),
@@ -141,8 +146,8 @@ def _process() -> list[Panel]:
         lines(
             About(
                 "CPU",
-                "Cores that the API's process keeps busy; told where there is one worker.",
-                "none",
+                "Cores that the API's process uses; available with one worker.",
+                "suffix: cores",
                 SEVERAL_WORKERS,
             ),
             Query(told(f'rate(process_cpu_seconds_total{{job="api"}}[{WINDOW}])'), "{{instance}}"),
@@ -151,7 +156,7 @@ def _process() -> list[Panel]:
         lines(
             About(
                 "Memory",
-                "What the API's process holds in memory; told where there is one worker.",
+                "Resident memory of the API's process; available with one worker.",
                 "bytes",
                 SEVERAL_WORKERS,
             ),
@@ -161,7 +166,7 @@ def _process() -> list[Panel]:
         lines(
             About(
                 "Open files",
-                "Files and connections of the API's process; told where there is one worker.",
+                "Open files and connections of the API's process; available with one worker.",
                 "none",
                 SEVERAL_WORKERS,
             ),

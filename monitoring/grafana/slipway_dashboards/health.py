@@ -27,7 +27,7 @@ def postgresql(*, width: int) -> Panel:
     """Return PostgreSQL's panel."""
     return is_up(
         "PostgreSQL",
-        "Whether PostgreSQL can be queried. Without it nobody can log in, and the journal keeps predictions.",
+        "Whether PostgreSQL can be queried. Without it, logins fail, and the journal stores predictions.",
         "pg_up",
         width=width,
     )

@@ -20,7 +20,7 @@ def dashboard() -> Dashboard:
     return frame(
         "slipway-infrastructure",
         "Slipway / Infrastructure",
-        "Has the machine room, does PostgreSQL keep up, and does the watching itself work?",
+        "Does the machine have room, does PostgreSQL keep up, and does the monitoring work?",
         {
             "Machine": _machine(),
             "PostgreSQL": _postgres(),
@@ -44,7 +44,7 @@ def _machine() -> list[Panel]:
         value(
             About(
                 "Memory",
-                "The share of the machine's memory that programs cannot have any more.",
+                "The share of the machine's memory that is in use.",
                 "percentunit",
                 "unknown",
             ),
@@ -54,15 +54,15 @@ def _machine() -> list[Panel]:
         ),
         value(
             About("Fullest disk", "The share of the fullest disk that is in use.", "percentunit", "unknown"),
-            Query(or_say(f"max({fullness})", device="no disk is told")),
+            Query(or_say(f"max({fullness})", device="no disk is reported")),
             steps=FULL,
             width=8,
         ),
         lines(
             About(
                 "CPU by mode",
-                "Cores by what they do; iowait: they wait for the disk, steal: another machine has them.",
-                "none",
+                "Cores by activity; iowait: waiting for the disk, steal: used by another virtual machine.",
+                "suffix: cores",
                 "unknown",
             ),
             Query(f'sum by (mode) (rate(node_cpu_seconds_total{{mode!="idle"}}[{WINDOW}]))', "{{mode}}"),
@@ -71,7 +71,7 @@ def _machine() -> list[Panel]:
         lines(
             About(
                 "Memory over time",
-                "What the machine has, and what programs could still have of it.",
+                "The machine's total memory, and how much is available to programs.",
                 "bytes",
                 "unknown",
             ),
@@ -80,19 +80,19 @@ def _machine() -> list[Panel]:
         ),
         lines(
             About("Disks", "The share of each disk that is in use.", "percentunit", "unknown"),
-            Query(or_say(f"max by (device) ({fullness})", device="no disk is told"), "{{device}}"),
+            Query(or_say(f"max by (device) ({fullness})", device="no disk is reported"), "{{device}}"),
             steps=FULL,
             most=1,
             width=8,
         ),
         lines(
-            About("Disk traffic", "Bytes a second that are read and written.", "Bps", "unknown"),
+            About("Disk traffic", "Bytes read and written per second.", "Bps", "unknown"),
             Query(or_zero(rate("node_disk_read_bytes_total")), "read"),
             Query(or_zero(rate("node_disk_written_bytes_total")), "written"),
             width=8,
         ),
         lines(
-            About("Network", "Bytes a second that the machine receives and sends.", "Bps", "unknown"),
+            About("Network", "Bytes received and sent per second.", "Bps", "unknown"),
             Query(or_zero(rate("node_network_receive_bytes_total", NETWORK)), "received"),
             Query(or_zero(rate("node_network_transmit_bytes_total", NETWORK)), "sent"),
             width=8,
@@ -108,7 +108,7 @@ def _postgres() -> list[Panel]:
         value(
             About(
                 "Connections in use",
-                "The share of the connections that PostgreSQL allows; without one left nobody can log in.",
+                "The share of the connections that PostgreSQL allows; when all are in use, logins fail.",
                 "percentunit",
                 "unknown",
             ),
@@ -127,7 +127,7 @@ def _postgres() -> list[Panel]:
         lines(
             About(
                 "Database sizes",
-                "What each database has on the disk: predictions make it grow until their retention ends.",
+                "The size of each database on the disk: it grows with predictions until their retention ends.",
                 "bytes",
                 "PostgreSQL is down",
             ),
@@ -140,7 +140,7 @@ def _postgres() -> list[Panel]:
         lines(
             About(
                 "Transactions",
-                "Transactions a second that were committed, and that were rolled back.",
+                "Committed and rolled-back transactions per second.",
                 "ops",
                 "PostgreSQL is down",
             ),
@@ -150,7 +150,7 @@ def _postgres() -> list[Panel]:
         lines(
             About(
                 "Cache hit ratio",
-                "The share of blocks that PostgreSQL found in its memory: below 0.9 it could use more of it.",
+                "The share of blocks that PostgreSQL found in its memory: below 90 %, it could use more memory.",
                 "percentunit",
                 "no reads",
             ),
@@ -203,17 +203,22 @@ def _monitoring() -> list[Panel]:
             width=8,
         ),
         lines(
-            About("Samples", "Samples a second that Prometheus takes in.", "cps"),
+            About("Samples", "Samples per second that Prometheus ingests.", "samples/s"),
             Query(rate("prometheus_tsdb_head_samples_appended_total")),
             width=8,
         ),
         lines(
-            About("Memory of the watchers", "What Prometheus, Alertmanager and Grafana hold in memory.", "bytes"),
+            About("Memory of the monitoring", "Resident memory of Prometheus, Alertmanager and Grafana.", "bytes"),
             Query('max by (job) (process_resident_memory_bytes{job=~"prometheus|alertmanager|grafana"})', "{{job}}"),
             width=8,
         ),
         lines(
-            About("Notifications", "What Alertmanager has sent, and failed to send, a second.", "cps", "unknown"),
+            About(
+                "Notifications",
+                "Notifications per second that Alertmanager sent, and failed to send.",
+                "notifications/s",
+                "unknown",
+            ),
             Query(or_zero(rate("alertmanager_notifications_total")), "sent"),
             Query(or_zero(rate("alertmanager_notifications_failed_total")), "failed"),
             width=8,
@@ -230,8 +235,8 @@ def _monitoring() -> list[Panel]:
         ),
         value(
             About(
-                "Alerts not handed over",
-                "Alerts that Prometheus could not hand to Alertmanager, in the time that is shown.",
+                "Alerts not sent",
+                "Alerts that Prometheus could not send to Alertmanager, in the time that is shown.",
                 "none",
                 "unknown",
             ),
@@ -249,7 +254,7 @@ def _monitoring() -> list[Panel]:
             steps=NONE_IS_GOOD,
         ),
         value(
-            About("Restarts", "How often a watched process began anew, in the time that is shown.", "none", "unknown"),
+            About("Restarts", "How often a monitored process restarted, in the time that is shown.", "none", "unknown"),
             Query(
                 or_zero(
                     f'sum(changes(process_start_time_seconds{{job=~"api|prometheus|alertmanager|grafana"}}[{RANGE}]))'

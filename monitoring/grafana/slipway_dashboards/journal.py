@@ -9,7 +9,7 @@ def size(kind: Kind, *, width: int) -> Panel:
     return kind(
         About(
             "Journal's size",
-            "What waits on the API's disk for the database: near 0 while the database answers.",
+            "Predictions on the API's disk that wait for the database: near 0 while the database responds.",
             "bytes",
         ),
         Query(or_zero("max(slipway_journal_bytes)")),
@@ -47,7 +47,7 @@ def rejected_files(*, width: int) -> Panel:
     return value(
         About(
             "Rejected files",
-            "Files that were put aside because the database refused a record, or they were damaged.",
+            "Files that were set aside because the database rejected a record, or because they are damaged.",
             "none",
         ),
         Query(or_zero("max(slipway_journal_rejected_files)")),

@@ -45,7 +45,7 @@ def dashboard() -> Dashboard:
     return frame(
         "slipway-model",
         "Slipway / Model",
-        "What does each version predict, how sure and how right is it, and is it asked what it was trained for?",
+        "What does each version predict, how sure and how right is it, and do its inputs match its training data?",
         {
             "Served": _served(),
             "Predictions": _predictions(),
@@ -83,21 +83,20 @@ def _served() -> list[Panel]:
 def _predictions() -> list[Panel]:
     by_class = f"{VERSION}, class"
     outside = rate("slipway_prediction_out_of_range_values_total", MODEL, by=VERSION)
+    by_feature = rate("slipway_prediction_out_of_range_values_total", MODEL, by=f"{VERSION}, feature")
     rows = rate(ROWS, MODEL, by=VERSION)
     # A sum falls where values are negative, which `rate` would take for a restart; `delta` does not.
     total, count = (f"sum by ({VERSION}) (delta({VALUE}_{part}{{{MODEL}}}[{WINDOW}]))" for part in ("sum", "count"))
     return [
         lines(
-            About(
-                "Rows by class", "Rows a second by the class that was predicted.", "rows/s", "no classifier is served"
-            ),
+            About("Rows by class", "Rows per second by predicted class.", "rows/s", "no classifier is served"),
             Query(or_no_classifier(rate("slipway_predictions_total", MODEL, by=by_class)), f"{LEGEND}: {{{{class}}}}"),
             is_stacked=True,
         ),
         lines(
             About(
                 "Share of each class",
-                "Of a version's rows, the share of each class: where it changes, the world or the input has changed.",
+                "The share of each class in a version's rows. A shift means that the inputs or the world have changed.",
                 "percentunit",
                 "no predictions",
             ),
@@ -112,8 +111,8 @@ def _predictions() -> list[Panel]:
         ),
         lines(
             About(
-                "Mean predicted value",
-                "Regressors: the mean of what was predicted, in the target's unit.",
+                "Mean predicted value (target's unit)",
+                "Regressors: the mean of the predicted values, in the unit of the model's target.",
                 "none",
                 "no predictions",
             ),
@@ -124,8 +123,8 @@ def _predictions() -> list[Panel]:
         lines(
             About(
                 "Values outside the training range",
-                "Feature values outside the range of the training rows, a row: the model is asked what it never saw.",
-                "none",
+                "Feature values per row outside the range of the training rows: the model never saw such rows.",
+                "values/row",
                 "nothing is served",
             ),
             Query(or_nothing_served(f"{outside} / clamp_min({rows}, 1e-9)"), LEGEND),
@@ -133,8 +132,24 @@ def _predictions() -> list[Panel]:
         ),
         lines(
             About(
+                "Rows outside the training range by feature",
+                "The share of rows in which a feature is outside its range in the training rows: the ten largest.",
+                "percentunit",
+                "nothing is served",
+            ),
+            Query(
+                or_nothing_served(
+                    f"topk(10, {by_feature} / on ({VERSION}) group_left () clamp_min({rows}, 1e-9))",
+                ),
+                f"{LEGEND}: {{{{feature}}}}",
+            ),
+            steps=((None, GREEN), (0.01, YELLOW), (0.1, RED)),
+            most=1,
+        ),
+        lines(
+            About(
                 "Inference time",
-                "Within which time the graph alone answered 50 and 95 % of the requests.",
+                "The time within which the graph alone answered 50 and 95 % of the requests.",
                 "s",
                 "no predictions",
             ),
@@ -192,8 +207,9 @@ def _feedback() -> list[Panel]:
         served.live_accuracy(width=12),
         lines(
             About(
-                "Live error",
-                "Regressors: mean absolute and root mean squared error over the rows with feedback in the window.",
+                "Live error (target's unit)",
+                "Regressors: mean absolute error (MAE) and root mean squared error (RMSE) over the rows with feedback "
+                "in the window, in the unit of the model's target.",
                 "none",
                 "no feedback yet",
             ),
@@ -203,14 +219,14 @@ def _feedback() -> list[Panel]:
         lines(
             About(
                 "Rows with feedback in the window",
-                "How many rows the live figures rest on: few rows prove little.",
+                "How many rows the live figures are based on: a few rows prove little.",
                 "none",
                 "no feedback yet",
             ),
             Query(or_nothing_served(live("slipway_live_feedback_rows", ROWS)), LEGEND),
         ),
         lines(
-            About("Feedback", "Rows a second that feedback was given for.", "rows/s", "nothing is served"),
+            About("Feedback", "Rows per second that received feedback.", "rows/s", "nothing is served"),
             Query(or_nothing_served(rate("slipway_feedback_rows_total", MODEL, by=VERSION)), LEGEND),
         ),
     ]
@@ -240,7 +256,7 @@ def _loads() -> list[Panel]:
         value(
             About(
                 "Cannot be loaded",
-                "Whether what should be served cannot be loaded; what was served stays. GET /models/{name} says why.",
+                "Whether the current version cannot be loaded; the previous one stays. GET /models/{name} has the reason.",
                 "none",
                 "nothing is served",
             ),
@@ -251,7 +267,7 @@ def _loads() -> list[Panel]:
         value(
             About(
                 "Not in the cache",
-                "Whether what is served could not be written to the bundle cache: a restart would need the registry.",
+                "Whether the served version could not be written to the bundle cache: a restart needs the registry.",
                 "none",
                 "nothing is served",
             ),
@@ -262,7 +278,7 @@ def _loads() -> list[Panel]:
         value(
             About(
                 "No Production alias",
-                "Whether a served model has no Production alias: what was served is served on.",
+                "Whether a served model has no Production alias; the API continues to serve its last version.",
                 "none",
                 "not asked yet",
             ),

@@ -41,7 +41,7 @@ def dashboard() -> Dashboard:
     return frame(
         "slipway-overview",
         "Slipway / Overview",
-        "Is it healthy, how much is asked of it, and which versions answer?",
+        "Is it healthy, how much traffic does it get, and which versions answer?",
         {"Health": _health(), "Traffic": _traffic(), "Models": _models(), "Prediction log": _journal()},
         by_model=True,
     )
@@ -59,13 +59,13 @@ def _health() -> list[Panel]:
         ),
         health.is_up(
             "MLflow",
-            "Whether MLflow's health page answers. Without it, what is served is served on.",
+            "Whether MLflow's health page responds. Without MLflow, the API continues to serve the loaded models.",
             'probe_success{job="probe", instance="mlflow"}',
             width=4,
         ),
         health.is_up(
             "MinIO",
-            "Whether the object store answers. Without it nothing can be trained or newly loaded.",
+            "Whether the object store responds. Without it, models can be neither trained nor loaded.",
             'probe_success{job="probe", instance="minio"}',
             width=4,
         ),
@@ -73,7 +73,7 @@ def _health() -> list[Panel]:
         value(
             About(
                 "Firing alerts",
-                "How many alerts fire now; docs/operations.md says what to do about each.",
+                "How many alerts fire now; docs/operations.md describes what to do about each.",
                 "none",
                 "unknown",
             ),
@@ -106,15 +106,15 @@ def _traffic() -> list[Panel]:
     return [
         value(
             About(
-                "Requests a second",
-                "What was answered in the last 5 minutes, without health checks and scrapes.",
+                "Requests per second",
+                "Responses in the last 5 minutes, without health checks and scrapes.",
                 "reqps",
             ),
             Query(or_zero(rate(REQUESTS, QUIET, window=RECENTLY))),
         ),
         value(
             About(
-                "Predicted rows a second",
+                "Predicted rows per second",
                 "Rows of all models in the last 5 minutes; a request may have many.",
                 "rows/s",
             ),
@@ -138,7 +138,7 @@ def _traffic() -> list[Panel]:
         lines(
             About(
                 "Latency of predictions",
-                "Within which time 50, 95 and 99 % of the predictions were answered.",
+                "The time within which 50, 95 and 99 % of the predictions were answered.",
                 "s",
                 "no predictions",
             ),
@@ -154,7 +154,7 @@ def _models() -> list[Panel]:
         value(
             About(
                 "Models that cannot be loaded",
-                "Versions that should be served and cannot be loaded; what was served before is served on.",
+                "Current versions that cannot be loaded; the API continues to serve the previous ones.",
                 "none",
             ),
             Query(or_zero("sum(slipway_model_load_failing)")),
@@ -162,9 +162,7 @@ def _models() -> list[Panel]:
             width=6,
         ),
         value(
-            About(
-                "Production alias missing", "Models that are served although nothing is Production any more.", "none"
-            ),
+            About("Production alias missing", "Served models without a Production alias.", "none"),
             Query(or_zero("sum(slipway_model_alias_missing)")),
             steps=((None, GREEN), (1, YELLOW)),
             width=6,

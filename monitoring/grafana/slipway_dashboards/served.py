@@ -32,7 +32,7 @@ def versions(*, width: int) -> Panel:
 def predicted_rows(*, width: int) -> Panel:
     """Return the panel of what each is asked."""
     return lines(
-        About("Predicted rows by version", "Rows a second of each model version.", "rows/s", "nothing is served"),
+        About("Predicted rows by version", "Rows per second of each model version.", "rows/s", "nothing is served"),
         Query(or_nothing_served(rate(ROWS, MODEL, by=VERSION)), LEGEND),
         width=width,
     )

@@ -9,8 +9,8 @@ def by_status(*, width: int) -> Panel:
     return lines(
         About(
             "Requests by status",
-            "Answers a second by HTTP status, without health checks and scrapes; "
-            "499: the client left before its answer.",
+            "Responses per second by HTTP status, without health checks and scrapes; "
+            "499: the client disconnected before its response.",
             "reqps",
         ),
         Query(rate(REQUESTS, QUIET, by="status"), "{{status}}"),

@@ -117,12 +117,21 @@ def check_encoding(given: bytes) -> None:
 
 
 def prefers_csv(accept: bytes) -> bool:
-    """Tell whether an `Accept` header (RFC 9110, 12.5.1) would rather have CSV than JSON; without one it would not."""
-    best, is_csv = 0.0, False
+    """Return whether an `Accept` header (RFC 9110, 12.5.1) prefers CSV to JSON; without the header it does not."""
+    return _prefers(accept, "text/csv")
+
+
+def prefers_html(accept: bytes) -> bool:
+    """Return whether an `Accept` header prefers HTML to JSON, as those of browsers do."""
+    return _prefers(accept, "text/html")
+
+
+def _prefers(accept: bytes, text: str) -> bool:
+    best, is_text = 0.0, False
     for item in accept.decode("latin-1").lower().split(","):
         kind, *parameters = (part.strip() for part in item.split(";"))
         quality = next((part[2:].strip() for part in parameters if part.startswith("q=")), "1")
         weight = float(quality) if re.fullmatch(r"[01](\.[0-9]{0,3})?", quality) else 0.0
-        if kind in {"text/csv", "text/*", "application/json", "application/*", "*/*"} and weight > best:
-            best, is_csv = weight, kind.startswith("text/")
-    return is_csv
+        if kind in {text, "text/*", "application/json", "application/*", "*/*"} and weight > best:
+            best, is_text = weight, kind.startswith("text/")
+    return is_text

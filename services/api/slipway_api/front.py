@@ -35,6 +35,14 @@ from slipway_core.logging import RequestContext, get_logger
 REQUEST_ID_HEADER: Final = b"x-request-id"
 REQUEST_ID_PATTERN = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 UNMATCHED_ROUTE = "(no route)"
+# What scripts of other origins may read of an answer.
+EXPOSED_HEADERS: Final = (
+    "Inference-Header-Content-Length",
+    "Retry-After",
+    "X-Prediction-ID",
+    "X-Prediction-Warnings",
+    "X-Request-ID",
+)
 # Not in HTTP's registry; what proxies write into their logs when a client leaves in mid-request.
 CLIENT_CLOSED_REQUEST = 499
 QUIET_ROUTES = frozenset({"/health/live", "/health/ready", "/metrics", "/v2/health/live", "/v2/health/ready", "/ping"})
@@ -86,7 +94,7 @@ class Front:
                 allow_origins=list(settings.cors_origins),
                 allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
                 allow_headers=["Authorization", "Content-Type", "Inference-Header-Content-Length", "X-Request-ID"],
-                expose_headers=["Inference-Header-Content-Length", "Retry-After", "X-Prediction-ID", "X-Request-ID"],
+                expose_headers=list(EXPOSED_HEADERS),
                 max_age=600,
             )
         self._max_in_flight = settings.max_requests_in_flight

@@ -107,7 +107,7 @@ def build(
         ),
         tokens=Tokens(key, settings.token_ttl_seconds),
         predictor=Predictor(metrics),
-        pool=WorkPool(settings.max_waiting),
+        pool=WorkPool(settings.max_waiting, metrics),
         rate=PredictionRate(settings.predictions_per_minute / settings.workers),
         prediction_log=PredictionLog(
             settings.journal_dir,

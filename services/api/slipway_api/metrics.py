@@ -88,8 +88,8 @@ class Metrics:
         )
         self.out_of_range = Counter(
             "slipway_prediction_out_of_range_values_total",
-            "Feature values outside the range of the training rows, in rows that were predicted.",
-            ["model", "version"],
+            "Feature values outside the range of the training rows, in predicted rows, by feature.",
+            ["model", "version", "feature"],
             registry=self.registry,
         )
         self.logins = Counter("slipway_logins_total", "Calls of /token.", ["outcome"], registry=self.registry)
@@ -161,6 +161,13 @@ class Metrics:
             "slipway_model_unusable_answers_total",
             "Predictions that the model failed at, or answered with what its manifest rules out.",
             ["model", "version"],
+            registry=self.registry,
+        )
+        self.stuck_runs = Gauge(
+            "slipway_model_stuck_runs",
+            "Runs of a model version that are still busy although they were terminated at their request's deadline.",
+            ["model", "version"],
+            multiprocess_mode="livesum",
             registry=self.registry,
         )
         self.registry_up = Gauge(

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from http import HTTPStatus
 from typing import Final
 
@@ -18,17 +19,18 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from slipway_api.body import LARGE_BODY_BYTES, LargeBodies, expected_bytes, header, read_body
 from slipway_api.content import check_encoding, media_type
 from slipway_api.problems import error_response, problem_response
-from slipway_api.protocols.base import Answered, Incoming, Payload, Read
+from slipway_api.protocols.base import Answered, Incoming, Payload, Query, Read
 from slipway_api.security import identify, may_predict
+from slipway_api.serving.inline_rows import INLINE_BYTES
 from slipway_api.serving.model_store import ModelStore
 from slipway_api.serving.served_model import ServedModel
+from slipway_api.serving.work_pool import Key
 from slipway_api.state import Services
 from slipway_core.errors import SlipwayError
+from slipway_core.graph import RunOptions
 from slipway_core.ids import uuid7
 from slipway_core.signature import FloatMatrix
 
-# A body of this size is read, predicted and answered in about a millisecond; more would hold up the loop.
-INLINE_BYTES: Final = 8 * 1024
 # A caller is looked up again behind a body that took longer to arrive.
 STALE_SECONDS: Final = 1.0
 NOTHING_HELD: Final = nullcontext()
@@ -149,11 +151,17 @@ class PredictionPaths:
             headers=scope["headers"],
             max_rows=self._services.settings.max_rows,
         )
-        if len(body) <= INLINE_BYTES:
-            return self._work(read, model, incoming)
-        return await self._services.pool.run(self._work, read, model, incoming)
-
-    def _work(self, read: Read, model: ServedModel, incoming: Incoming) -> _Worked:
+        run = self._services.pool.run
+        if len(body) > INLINE_BYTES:
+            return await run(Key.of(model), lambda options: self._work(model, read(model, incoming), options))
         query = read(model, incoming)
-        answered = Answered(uuid7(), model, self._services.predictor.run(model, query.matrix))
+        if len(query.matrix) <= model.inline_rows:
+            return self._work(model, query)
+        return await run(Key.of(model), partial(self._work, model, query))
+
+    def _work(self, model: ServedModel, query: Query, options: RunOptions | None = None) -> _Worked:
+        outputs, outside = self._services.predictor.run(model, query.matrix, options)
+        if outside is not None and not self._services.settings.range_warnings:
+            outside = None
+        answered = Answered(uuid7(), model, outputs, outside)
         return query.matrix, answered, query.write(answered)

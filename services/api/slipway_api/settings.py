@@ -126,6 +126,9 @@ class ApiSettings(RegistrySettings):
         default=7 * 86_400, gt=0, le=3_153_600_000, description="The window of the live accuracy and errors."
     )
 
+    range_warnings: bool = Field(
+        default=True, description="Name the values outside the trained range in the answer of a prediction."
+    )
     max_body_bytes: int = Field(
         default=4 * 1024 * 1024,
         ge=1,
@@ -137,7 +140,7 @@ class ApiSettings(RegistrySettings):
         default=512, ge=1, description="The most requests that one worker has under way; more are answered 503."
     )
     max_waiting: int = Field(
-        default=64, ge=0, description="The most large requests that wait for a thread; more are answered 503."
+        default=64, ge=0, description="The most large or slow requests of a model that wait for a thread; more: 503."
     )
     request_timeout_seconds: float = Field(
         default=30.0, gt=0, description="How long a request may take, its body's arrival included; then 504."

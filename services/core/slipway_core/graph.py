@@ -19,8 +19,10 @@ from slipway_core.signature import FloatMatrix
 
 # Below a file there is never a folder.
 NO_FOLDER = f"{os.devnull}/external-data"
-# None of ours differs, and to make them anew would cost a run of one row a tenth of its time.
-_RUN_OPTIONS = onnxruntime.RunOptions()
+# To set `terminate` ends a run that has these options, between two of its operators.
+RunOptions = onnxruntime.RunOptions
+# Runs that nothing terminates share these: new ones would cost a run of one row a tenth of its time.
+_RUN_OPTIONS = RunOptions()
 
 
 @dataclass(frozen=True)
@@ -56,14 +58,18 @@ class Graph:
         if missing := [name for name in self._outputs if name not in outputs]:
             raise BundleError(f"the graph has no output named {', '.join(missing)}, which the manifest names")
 
-    def run(self, rows: FloatMatrix) -> Outputs:
+    def run(self, rows: FloatMatrix, options: RunOptions = _RUN_OPTIONS) -> Outputs:
         """Run the graph on an (n_rows, n_features) float32 matrix.
+
+        Args:
+            rows: the matrix.
+            options: the run's own, so that another thread can terminate it.
 
         Raises:
             BundleError: the graph refuses rows of this width, or fails on them.
         """
         try:
-            results = self._session.run(self._outputs, {self._input: rows}, _RUN_OPTIONS)
+            results = self._session.run(self._outputs, {self._input: rows}, options)
         except Exception as error:  # as above
             raise BundleError("the graph fails on rows of its own signature; export it again") from error
         prediction = results[0]

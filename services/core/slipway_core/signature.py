@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import chain, islice
 from operator import itemgetter
 from typing import Any
@@ -13,6 +14,7 @@ from slipway_core.bundle import InputColumn
 from slipway_core.errors import FeaturesError, Problem
 
 MAX_PROBLEMS = 20
+MAX_WARNINGS = 20
 SHOWN = 100
 # As many categories as one message lists.
 SHOWN_CATEGORIES = 12
@@ -28,11 +30,43 @@ ROWS = frozenset({list, dict})
 FloatMatrix = NDArray[np.float32]
 
 
+@dataclass(frozen=True, slots=True)
+class RangeWarning:
+    """A value outside the range of the training rows.
+
+    Attributes:
+        row: its row in the request, from 0.
+    """
+
+    row: int
+    feature: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class OutOfRange:
+    """The values of a request outside the range of the training rows.
+
+    Attributes:
+        counts: how many there are of each feature, in the signature's order.
+        warnings: the first MAX_WARNINGS of them.
+    """
+
+    counts: list[int]
+    warnings: list[RangeWarning]
+
+    @property
+    def omitted(self) -> int:
+        """How many more there are than `warnings` has."""
+        return sum(self.counts) - len(self.warnings)
+
+
 class Signature:
     """A model's inputs, compiled once at load so that a request only walks its own values."""
 
     def __init__(self, inputs: Sequence[InputColumn]) -> None:
         self.names = tuple(column.name for column in inputs)
+        self._limits = tuple((column.min, column.max) for column in inputs)
         self._name_set = frozenset(self.names)
         self._minimum = np.array([-np.inf if c.min is None else c.min for c in inputs], dtype=np.float32)
         self._maximum = np.array([np.inf if c.max is None else c.max for c in inputs], dtype=np.float32)
@@ -149,10 +183,20 @@ class Signature:
         if len(matrix) == 1:  # numpy would take longer to begin
             outside = 0
             for value, (low, high) in zip(matrix.tolist()[0], self._ranges, strict=True):
-                if not low <= value <= high:
+                if value < low or value > high:
                     outside += 1
             return outside
         return int(np.count_nonzero((matrix < self._minimum) | (matrix > self._maximum)))
+
+    def out_of_range(self, matrix: FloatMatrix) -> OutOfRange:
+        """Describe the values of an (n_rows, n_features) float32 matrix that lie outside the trained range."""
+        outside = (matrix < self._minimum) | (matrix > self._maximum)
+        warnings = []
+        for place in np.flatnonzero(outside)[:MAX_WARNINGS].tolist():
+            row, column = divmod(place, len(self.names))
+            message = f"{matrix[row, column]:.7g} is {_beyond(matrix[row, column].item(), *self._limits[column])}"
+            warnings.append(RangeWarning(row, self.names[column], message))
+        return OutOfRange(np.count_nonzero(outside, axis=0).tolist(), warnings)
 
     def _rows(self, features: Any) -> list[Any]:  # noqa: ANN401
         if isinstance(features, dict):
@@ -196,6 +240,14 @@ def _float32(value: float) -> float:
 def _shortest(value: float) -> str:
     """Write a float32 with the fewest digits that name it."""
     return str(np.float32(float(value))).removesuffix(".0")
+
+
+def _beyond(value: float, low: float | None, high: float | None) -> str:
+    if low is not None and high is not None:
+        return f"outside the trained range {low:.7g} to {high:.7g}"
+    if low is not None and value < low:
+        return f"below the trained minimum {low:.7g}"
+    return f"above the trained maximum {high:.7g}"
 
 
 def _is_float32(value: float) -> bool:

@@ -17,6 +17,7 @@ from structlog.typing import EventDict
 from slipway_api import prediction_endpoint
 from slipway_api.account import Role
 from slipway_api.body import SMALL_BODY_BYTES, LargeBodies
+from slipway_api.serving.work_pool import Key
 from slipway_api.settings import MAX_LARGE_BYTES
 from slipway_core.registry.memory import InMemoryRegistry
 from support.api import LOOPBACK, RunningApi, StartApi
@@ -301,13 +302,13 @@ def test_large_requests_that_find_no_place_in_the_queue_are_sent_away(
     api = start_api(registry, max_waiting=0)
     release = threading.Event()
     pool = api.services.pool
-    places = pool._places._value
+    key = Key("iris", "1")
 
     async def hold() -> None:
-        await pool.run(release.wait, 30)
+        await pool.run(key, lambda _: release.wait(30))
 
-    held = [api.portal.start_task_soon(hold) for _ in range(places)]
-    wait_for(lambda: pool._places._value == 0, what="every thread to be busy")
+    held = [api.portal.start_task_soon(hold) for _ in range(pool.most_per_model)]
+    wait_for(lambda: pool._running[key] == pool.most_per_model, what="every thread of the model to be busy")
     large = {"features": [SETOSA] * 1_000}
     refused = api.post("/predict", role=Role.USER, json=large)
     small = api.post("/predict", role=Role.USER, json={"features": SETOSA})

@@ -47,6 +47,8 @@ def test_model_info_describes_the_default_model(api: RunningApi) -> None:
         "data_version": digest(b"data"),
         "git_commit": None,
         "created_at": "2026-11-20T12:00:00Z",
+        "healthy": True,
+        "stuck_runs": 0,
         "source": "registry",
     }
     assert loaded_at <= datetime.now(UTC)

@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from slipway_api.account import Role
-from slipway_api.prediction_endpoint import INLINE_BYTES
+from slipway_api.serving.inline_rows import INLINE_BYTES
 from slipway_api.serving.model_ref import ModelRef
-from slipway_core.graph import Graph, Outputs
+from slipway_core.graph import Graph, Outputs, RunOptions
 from slipway_core.registry.memory import InMemoryRegistry
 from slipway_core.signature import FloatMatrix
 from support.api import RunningApi, StartApi
@@ -138,9 +138,9 @@ class WatchedGraph(Graph):
 
     thread: int | None = None
 
-    def run(self, rows: FloatMatrix) -> Outputs:
+    def run(self, rows: FloatMatrix, *options: RunOptions) -> Outputs:
         self.thread = threading.get_ident()
-        return super().run(rows)
+        return super().run(rows, *options)
 
 
 @pytest.mark.parametrize("inline", [True, False])
@@ -172,14 +172,17 @@ def test_ids_are_uuids_of_version_seven_that_tell_when(api: RunningApi) -> None:
 
 def test_what_is_predicted_is_counted(start_api: StartApi, registry: InMemoryRegistry) -> None:
     api = start_api(registry)
-    outside = [9.0, -1.0, 1.4, 0.2]
+    beyond = [9.0, -1.0, 1.4, 0.2]
 
-    answer = api.post("/predict", role=Role.USER, json={"features": [SETOSA, outside, VIRGINICA]})
+    answer = api.post("/predict", role=Role.USER, json={"features": [SETOSA, beyond, VIRGINICA]})
 
     assert answer.status_code == 200
     iris = {"model": "iris", "version": "1"}
     assert api.sample("slipway_prediction_rows_total", **iris) == 3
-    assert api.sample("slipway_prediction_out_of_range_values_total", **iris) == 2
+    outside = {
+        name: api.sample("slipway_prediction_out_of_range_values_total", **iris, feature=name) for name in FEATURES
+    }
+    assert list(outside.values()) == [1, 1, 0, 0]
     assert api.sample("slipway_inference_duration_seconds_count", **iris) == 1
 
 
@@ -188,7 +191,8 @@ def test_values_at_the_ends_of_the_trained_range_are_within_it(start_api: StartA
 
     api.post("/predict", role=Role.USER, json={"features": [0.0, 8.0, 0, 8]})
 
-    assert api.sample("slipway_prediction_out_of_range_values_total", model="iris", version="1") == 0
+    for name in FEATURES:
+        assert api.sample("slipway_prediction_out_of_range_values_total", model="iris", version="1", feature=name) == 0
 
 
 @settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])

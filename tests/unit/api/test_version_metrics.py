@@ -14,7 +14,7 @@ from slipway_api.serving.predictor import Predictor
 from slipway_api.serving.served_model import ServedModel
 from slipway_api.serving.version_metrics import MAX_CLASSES, FastHistogram, VersionMetrics
 from slipway_core.graph import Outputs
-from support.bundles import CLASSES, GOLDEN_ROWS, bundle_files, register, regression_files
+from support.bundles import CLASSES, FEATURES, GOLDEN_ROWS, bundle_files, register, regression_files
 from support.serving import Serving
 
 VALUES = (0.0, 0.05, 0.1, 0.1000001, 0.5, 0.9, 0.95, 0.951, 0.99, 1.0, 1.0)
@@ -60,12 +60,14 @@ def test_every_series_of_a_version_is_there_once_it_is_served(serving: Serving) 
     for name in (
         "slipway_prediction_confidence_count",
         "slipway_prediction_rows_total",
-        "slipway_prediction_out_of_range_values_total",
         "slipway_inference_duration_seconds_count",
         "slipway_model_unusable_answers_total",
         "slipway_feedback_rows_total",
     ):
         assert serving.sample(name, **version) == 0, name
+    for feature in FEATURES:
+        assert serving.sample("slipway_prediction_out_of_range_values_total", **version, feature=feature) == 0
+    assert serving.sample("slipway_model_stuck_runs", **version) == 0
     assert serving.sample("slipway_model_load_failures_total", model="iris") == 0
 
 
@@ -85,7 +87,7 @@ def test_rows_are_counted_by_the_class_that_was_predicted(serving: Serving, iris
 
 @pytest.mark.parametrize("count", [1, 7])
 def test_the_confidence_is_the_predicted_classs_probability(serving: Serving, iris: ServedModel, count: int) -> None:
-    outputs = Predictor(serving.metrics).run(iris, rows(count))
+    outputs, _ = Predictor(serving.metrics).run(iris, rows(count))
 
     assert outputs.scores is not None
     total = serving.sample("slipway_prediction_confidence_sum", model="iris", version="1")
@@ -95,7 +97,7 @@ def test_the_confidence_is_the_predicted_classs_probability(serving: Serving, ir
 
 @pytest.mark.parametrize("count", [1, 7])
 def test_a_regressors_values_are_summed(serving: Serving, demand: ServedModel, count: int) -> None:
-    outputs = Predictor(serving.metrics).run(demand, rows(count))
+    outputs, _ = Predictor(serving.metrics).run(demand, rows(count))
 
     total = serving.sample("slipway_prediction_value_sum", model="demand", version="1")
     assert total == pytest.approx(outputs.prediction.sum())
@@ -113,7 +115,8 @@ def test_rows_without_a_finite_answer_are_not_counted_and_the_graphs_time_is(
 
     version = {"model": "demand", "version": "1"}
     assert serving.sample("slipway_prediction_rows_total", **version) == 0
-    assert serving.sample("slipway_prediction_out_of_range_values_total", **version) == 0
+    for feature in FEATURES:
+        assert serving.sample("slipway_prediction_out_of_range_values_total", **version, feature=feature) == 0
     assert serving.sample("slipway_prediction_value_count", **version) == 0
     assert serving.sample("slipway_inference_duration_seconds_count", **version) == 1
 

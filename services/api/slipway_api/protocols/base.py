@@ -7,7 +7,7 @@ from uuid import UUID
 
 from slipway_api.serving.served_model import ServedModel
 from slipway_core.graph import Outputs
-from slipway_core.signature import FloatMatrix
+from slipway_core.signature import FloatMatrix, OutOfRange
 
 RawHeaders = Sequence[tuple[bytes, bytes]]
 
@@ -38,11 +38,13 @@ class Answered(NamedTuple):
     Attributes:
         id: names the prediction.
         outputs: finite, the probabilities within [0, 1], the class indices within the model's classes.
+        outside: the values outside the trained range, if there are any and the client gets warnings.
     """
 
     id: UUID
     model: ServedModel
     outputs: Outputs
+    outside: OutOfRange | None = None
 
 
 class Payload(NamedTuple):

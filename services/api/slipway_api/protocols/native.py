@@ -45,6 +45,10 @@ def write(answered: Answered) -> Payload:
     if classes is not None and outputs.scores is not None:
         body["label"] = [classes[index] for index in outputs.prediction.tolist()]
         body["probabilities"] = outputs.scores
+    if answered.outside is not None:
+        body["warnings"] = answered.outside.warnings
+        if answered.outside.omitted:
+            body["warnings_omitted"] = answered.outside.omitted
     return Payload(orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY))
 
 

@@ -131,7 +131,7 @@ def write(wanted: Sequence[Wanted], request_id: str | None, answered: Answered) 
         "model_name": model.name,
         "model_version": model.version,
         **({} if request_id is None else {"id": request_id}),
-        "parameters": {"prediction_id": answered.id},
+        "parameters": {"prediction_id": answered.id, **_warnings(answered)},
         "outputs": outputs,
     }
     head = orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
@@ -139,6 +139,16 @@ def write(wanted: Sequence[Wanted], request_id: str | None, answered: Answered) 
         return Payload(head)
     headers = ((HEADER_LENGTH, b"%d" % len(head)),)
     return Payload(b"".join((head, *tails)), OCTETS.encode(), headers)
+
+
+def _warnings(answered: Answered) -> dict[str, str]:
+    """Return the parameter with the values outside the trained range: the protocol's parameters are scalars."""
+    if answered.outside is None:
+        return {}
+    texts = [f"row {one.row}, {one.feature}: {one.message}" for one in answered.outside.warnings]
+    if answered.outside.omitted:
+        texts.append(f"and {answered.outside.omitted} more")
+    return {"warnings": "; ".join(texts)}
 
 
 def _values(answered: Answered) -> Mapping[str, Any]:

@@ -21,6 +21,8 @@ from slipway_core.signature import MAX_PROBLEMS, SHOWN, FloatMatrix
 
 CSV: Final = "text/csv"
 PREDICTION_ID: Final = b"x-prediction-id"
+# How many values are outside the trained range: neither body has a place for warnings.
+WARNINGS: Final = b"x-prediction-warnings"
 PARAMS: Final = "params"
 
 Rows = list[Any]
@@ -51,7 +53,9 @@ def read(model: ServedModel, incoming: Incoming) -> Query:
 def write_predictions(answered: Answered, *, as_csv: bool) -> Payload:
     """Return what the model's own `predict` would: class indices of a classifier, values of a regressor."""
     prediction = answered.outputs.prediction
-    headers = ((PREDICTION_ID, str(answered.id).encode()),)
+    headers = [(PREDICTION_ID, str(answered.id).encode())]
+    if answered.outside is not None:
+        headers.append((WARNINGS, b"%d" % sum(answered.outside.counts)))
     if as_csv:
         lines = "".join(f"{value!s}\n" for value in prediction)
         return Payload(lines.encode(), b"text/csv; charset=utf-8", headers)

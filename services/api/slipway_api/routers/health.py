@@ -5,11 +5,13 @@ from http import HTTPStatus
 from typing import Literal
 
 from fastapi import APIRouter, Request
-from fastapi.responses import Response
+from fastapi.responses import HTMLResponse, Response
 from pydantic import BaseModel, Field
 
 import slipway_core
+from slipway_api.content import prefers_html
 from slipway_api.errors import PermissionDeniedError
+from slipway_api.home_page import home_page
 from slipway_api.openapi import errors
 from slipway_api.security import State
 
@@ -42,9 +44,18 @@ class Ready(BaseModel):
     missing: dict[str, str] = Field(description="Why each required model is not served yet.")
 
 
-@router.get("/", tags=["service"])
-async def welcome() -> Welcome:
-    """Say what this is and where its documentation lies."""
+@router.get(
+    "/",
+    tags=["service"],
+    response_model=Welcome,
+    responses={200: {"content": {"text/html": {}}, "description": "Links; HTML if `Accept` prefers it, else JSON."}},
+)
+async def welcome(request: Request, response: Response) -> Welcome | HTMLResponse:
+    """Return links to the documentation, health checks and models: a page for browsers, JSON for programs."""
+    vary = {"Vary": "Accept"}
+    if prefers_html(",".join(request.headers.getlist("Accept")).encode("latin-1")):
+        return HTMLResponse(home_page(slipway_core.__version__, request.scope.get("root_path", "")), headers=vary)
+    response.headers.update(vary)
     return Welcome(
         service="slipway",
         version=slipway_core.__version__,

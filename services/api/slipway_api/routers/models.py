@@ -11,6 +11,7 @@ from slipway_api.openapi import errors
 from slipway_api.security import Admin, Reader, State
 from slipway_api.serving.model_store import ModelStore
 from slipway_api.serving.served_model import ServedModel
+from slipway_api.state import Services
 from slipway_core.bundle import GraphNames, InputColumn
 
 router = APIRouter(tags=["models"])
@@ -64,6 +65,10 @@ class ModelInfo(BaseModel):
     git_commit: str | None
     created_at: datetime = Field(description="When the bundle was written.")
     loaded_at: datetime = Field(description="When this process had it ready.")
+    healthy: bool = Field(description="False while runs of this version in this process do not end.")
+    stuck_runs: int = Field(
+        description="Runs that are still busy although they were terminated at their request's deadline."
+    )
     source: Literal["registry", "cache"] = Field(
         description="`cache`: the registry could not be asked, so this is what was served last."
     )
@@ -98,26 +103,26 @@ class ReloadResult(BaseModel):
 @router.get("/model-info", responses=errors(401, 404, 503))
 async def model_info(state: State, _caller: Reader) -> ModelInfo:
     """Describe the default model."""
-    return _info(state.models, state.models.get(state.models.default_model))
+    return _info(state, state.models.get(state.models.default_model))
 
 
 @router.get("/models", responses=errors(401, 503))
 async def list_models(state: State, _caller: Reader) -> ModelList:
     """List the models that are served, then the versions that are pinned."""
     served = [model for _, model in sorted(state.models.served.items())]
-    return ModelList(models=[_info(state.models, model) for model in [*served, *_pinned(state.models)]])
+    return ModelList(models=[_info(state, model) for model in [*served, *_pinned(state.models)]])
 
 
 @router.get("/models/{name}", responses=errors(401, 404, 503))
 async def show_model(name: str, state: State, _caller: Reader) -> ModelStatus:
     """Describe one model, and say what keeps it from being Production's version, if anything does."""
-    return _status(state.models, name)
+    return _status(state, name)
 
 
 @router.get("/models/{name}/versions/{version}", responses=errors(401, 404, 503))
 async def show_version(name: str, version: str, state: State, _caller: Reader) -> ModelInfo:
     """Describe a version that is pinned: one that SLIPWAY_MODELS names as `iris@7`."""
-    return _info(state.models, state.models.get(name, version))
+    return _info(state, state.models.get(name, version))
 
 
 @router.post("/models/{name}/reload", responses=errors(401, 403, 404, 503))
@@ -131,7 +136,7 @@ async def reload_model(name: str, state: State, _caller: Admin) -> ReloadResult:
     await asyncio.to_thread(models.sync, force=True)
     status = None
     if models.is_named(name) or not models.pins(name):
-        status = _status(models, name)
+        status = _status(state, name)
     else:  # only versions of it are named: each must be served, and none follows Production
         for version in models.pins(name):
             models.get(name, version)
@@ -141,7 +146,7 @@ async def reload_model(name: str, state: State, _caller: Admin) -> ReloadResult:
         changed=now != previous or pinned != pinned_before,
         previous_version=previous,
         model=status,
-        pinned=[_info(models, model) for model in pinned],
+        pinned=[_info(state, model) for model in pinned],
     )
 
 
@@ -150,13 +155,14 @@ def _pinned(models: ModelStore, name: str | None = None) -> list[ServedModel]:
     return sorted(found, key=lambda model: (model.name, int(model.version)))
 
 
-def _info(models: ModelStore, model: ServedModel) -> ModelInfo:
-    return ModelInfo(**_fields(models, model))
+def _info(services: Services, model: ServedModel) -> ModelInfo:
+    return ModelInfo(**_fields(services, model))
 
 
-def _fields(models: ModelStore, model: ServedModel) -> dict[str, object]:
+def _fields(services: Services, model: ServedModel) -> dict[str, object]:
     manifest = model.manifest
-    is_production = not model.pinned or models.production(model.name) == model.version
+    stuck = services.pool.stuck_runs(model.name, model.version)
+    is_production = not model.pinned or services.models.production(model.name) == model.version
     return {
         "model_name": model.name,
         "model_version": model.version,
@@ -172,11 +178,14 @@ def _fields(models: ModelStore, model: ServedModel) -> dict[str, object]:
         "git_commit": manifest.git_commit,
         "created_at": manifest.created_at,
         "loaded_at": model.loaded_at,
+        "healthy": not stuck,
+        "stuck_runs": stuck,
         "source": model.source,
     }
 
 
-def _status(models: ModelStore, name: str) -> ModelStatus:
+def _status(services: Services, name: str) -> ModelStatus:
+    models = services.models
     model = models.get(name)
     failure, registry, production = models.failure(name), models.registry_status, models.production(name)
     failed_load = None
@@ -185,7 +194,7 @@ def _status(models: ModelStore, name: str) -> ModelStatus:
             version=failure.version, reason=failure.reason, at=failure.at, attempts=failure.attempts
         )
     return ModelStatus(
-        **_fields(models, model),
+        **_fields(services, model),
         production_version=production,
         up_to_date=registry.reachable and production == model.version,
         failed_load=failed_load,

@@ -26,6 +26,14 @@ class PredictRequest(BaseModel):
     features: Row | list[Row]
 
 
+class PredictionWarning(BaseModel):
+    """A value outside the range of the training rows."""
+
+    row: int
+    feature: str
+    message: str
+
+
 class Prediction(BaseModel):
     """The answer: one entry a row."""
 
@@ -35,6 +43,11 @@ class Prediction(BaseModel):
     prediction: list[int] | list[float] = Field(description="Class indices of a classifier, values of a regressor.")
     label: list[str] | None = Field(default=None, description="Classifiers: the predicted class.")
     probabilities: list[list[float]] | None = Field(default=None, description="Classifiers: of each class.")
+    warnings: list[PredictionWarning] | None = Field(
+        default=None,
+        description="The first 20 values outside the range of the training rows; absent if there are none.",
+    )
+    warnings_omitted: int | None = Field(default=None, description="How many more there are; absent if there are none.")
 
 
 _EXAMPLES = {

@@ -118,8 +118,12 @@ _RESPONSES: Responses = {
             "application/json": {"example": {"predictions": [0, 2]}},
             "text/csv": {**_CSV, "example": "0\n2\n"},
         },
-        "description": "The predictions, as CSV if `Accept` asks for it. `X-Prediction-ID` names them.",
-        "headers": {"X-Prediction-ID": {"schema": {"type": "string"}}},
+        "description": "The predictions, as CSV if `Accept` asks for it. `X-Prediction-ID` names them. "
+        "`X-Prediction-Warnings` counts the values outside the trained range, if there are any.",
+        "headers": {
+            "X-Prediction-ID": {"schema": {"type": "string"}},
+            "X-Prediction-Warnings": {"schema": {"type": "integer"}},
+        },
     },
     **errors(401, 403, 404, 413, 415, 422, 429, 503),
 }

@@ -12,6 +12,7 @@ import numpy as np
 
 from slipway_api.serving.bundle_cache import LastServed
 from slipway_api.serving.foreign import derive_manifest
+from slipway_api.serving.inline_rows import measure_inline_rows
 from slipway_api.serving.served_model import ServedModel
 from slipway_core.bundle import MLMODEL_FILE, MODEL_FILE, Manifest, digest, read_bundle
 from slipway_core.errors import BundleError
@@ -40,8 +41,7 @@ def open_bundle(folder: Path, known: LastServed, source: Literal["registry", "ca
         raise BundleError(f"the bundle is of the model {manifest.name}, not of {known.name}")
     model = _served(manifest, bundle.model, known, source, pinned=pinned)
     replay(model.graph, bundle.golden)
-    _warm_up(model, np.array(bundle.golden.rows, dtype=np.float32))
-    return model
+    return _warm_up(model, bundle.model, np.array(bundle.golden.rows, dtype=np.float32))
 
 
 def open_foreign(folder: Path, version: ModelVersion, *, pinned: bool) -> ServedModel:
@@ -60,8 +60,7 @@ def open_foreign(folder: Path, version: ModelVersion, *, pinned: bool) -> Served
         description=version.description,
     )
     model = replace(_served(manifest, graph, known, "registry", pinned=pinned), verified=False)
-    _warm_up(model, np.zeros((1, len(manifest.inputs)), dtype=np.float32))
-    return model
+    return _warm_up(model, graph, np.zeros((1, len(manifest.inputs)), dtype=np.float32))
 
 
 def _served(
@@ -82,6 +81,8 @@ def _served(
     )
 
 
-def _warm_up(model: ServedModel, rows: FloatMatrix) -> None:
+def _warm_up(model: ServedModel, graph: bytes, rows: FloatMatrix) -> ServedModel:
+    """Run a model a few times, and note how many rows the event loop can run."""
     for count in (len(rows), *WARM_UP_ROWS):
         model.answer(np.resize(rows, (count, rows.shape[1])))
+    return replace(model, inline_rows=measure_inline_rows(model.answer, graph, rows))

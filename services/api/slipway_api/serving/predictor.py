@@ -5,14 +5,14 @@ import time
 
 import numpy as np
 
-from slipway_api.errors import InvalidInputError, UnusableAnswerError
+from slipway_api.errors import DeadlineError, InvalidInputError, UnusableAnswerError
 from slipway_api.metrics import Metrics
 from slipway_api.serving.served_model import ServedModel
 from slipway_api.serving.version_metrics import VersionMetrics
 from slipway_core.errors import BundleError, Problem
-from slipway_core.graph import Outputs
+from slipway_core.graph import Outputs, RunOptions
 from slipway_core.logging import get_logger
-from slipway_core.signature import FloatMatrix
+from slipway_core.signature import FloatMatrix, OutOfRange
 
 log = get_logger("slipway.predictor")
 
@@ -25,18 +25,31 @@ class Predictor:
         # By the digest, too: of a model that was deleted and made again, version 1 may have other classes.
         self._counted: dict[tuple[str, str, str], VersionMetrics] = {}
 
-    def run(self, model: ServedModel, matrix: FloatMatrix) -> Outputs:
+    def run(
+        self, model: ServedModel, matrix: FloatMatrix, options: RunOptions | None = None
+    ) -> tuple[Outputs, OutOfRange | None]:
         """Run a model on an (n_rows, n_features) float32 matrix.
 
+        Args:
+            model: the model.
+            matrix: the rows.
+            options: of a run that another thread may terminate.
+
+        Returns:
+            The outputs, and the values outside the trained range if there are any.
+
         Raises:
+            DeadlineError: the run was terminated.
             UnusableAnswerError: the graph fails on rows that its signature allows, or answers what there cannot be.
             InvalidInputError: the graph has no finite answer for these rows.
         """
         counted = self._counted.get((model.name, model.version, model.manifest_sha256)) or self._resolve(model)
         began = time.perf_counter()
         try:
-            outputs = model.answer(matrix)
+            outputs = model.answer(matrix, options)
         except BundleError as error:
+            if options is not None and options.terminate:
+                raise DeadlineError("the run was terminated at the request's deadline; send fewer rows") from None
             raise self._unusable(model, error) from error
         counted.seconds.observe(time.perf_counter() - began)  # the graph has run, whatever its answer is
         answers = outputs.prediction if outputs.scores is None else outputs.scores
@@ -50,9 +63,11 @@ class Predictor:
                 raise _no_answer()
             counted.count_rows(outputs)
         counted.rows.inc(len(matrix))
-        if outside := model.signature.count_out_of_range(matrix):
-            counted.outside.inc(outside)
-        return outputs
+        if not model.signature.count_out_of_range(matrix):
+            return outputs, None
+        outside = model.signature.out_of_range(matrix)
+        counted.count_out_of_range(outside.counts)
+        return outputs, outside
 
     def _resolve(self, model: ServedModel) -> VersionMetrics:
         counted = VersionMetrics(self._metrics, model)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from slipway_api.serving.model_ref import ModelRef
 from slipway_core.bundle import Manifest
 from slipway_core.errors import BundleError
-from slipway_core.graph import Graph, Outputs
+from slipway_core.graph import Graph, Outputs, RunOptions
 from slipway_core.signature import FloatMatrix, Signature
 
 ROUNDING = 1e-3
@@ -26,6 +26,7 @@ class ServedModel:
         source: `registry` if the registry named this version, `cache` if it could not be asked.
         verified: whether it came as a bundle with digests and golden rows that it was held against.
         pinned: whether the settings name this very version; else it is served by the alias Production.
+        inline_rows: how many rows it predicts so fast that the event loop can run it; more go to the pool.
     """
 
     name: str
@@ -40,22 +41,27 @@ class ServedModel:
     source: Literal["registry", "cache"]
     pinned: bool = False
     verified: bool = True
+    inline_rows: int = 0
 
     @property
     def ref(self) -> ModelRef:
         """What it is served as."""
         return ModelRef(self.name, self.version if self.pinned else None)
 
-    def answer(self, matrix: FloatMatrix) -> Outputs:
+    def answer(self, matrix: FloatMatrix, options: RunOptions | None = None) -> Outputs:
         """Run the graph on an (n_rows, n_features) float32 matrix; probabilities are clipped to [0, 1].
 
         Values that are not finite are passed on: it may be the input that has no answer.
+
+        Args:
+            matrix: the rows.
+            options: of a run that another thread may terminate.
 
         Raises:
             BundleError: the graph fails, or answers what the manifest rules out: another number of rows, a class or
                 probabilities that there cannot be.
         """
-        outputs = self.graph.run(matrix)
+        outputs = self.graph.run(matrix) if options is None else self.graph.run(matrix, options)
         prediction, scores, classes = outputs.prediction, outputs.scores, self.manifest.classes
         if len(prediction) != len(matrix):
             raise BundleError(f"the graph gives {len(prediction)} predictions for {len(matrix)} rows")

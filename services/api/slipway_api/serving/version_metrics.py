@@ -11,9 +11,10 @@ from slipway_api.metrics import Metrics
 from slipway_api.serving.served_model import ServedModel
 from slipway_core.graph import Outputs
 
-# Each class is a series of each version; the classes beyond these share one.
+# Each class and each feature is a series of each version; those beyond these share one.
 MAX_CLASSES = 100
-OTHER_CLASSES = "(other)"
+MAX_FEATURES = 100
+OTHER = "(other)"
 
 
 class VersionMetrics:
@@ -24,23 +25,35 @@ class VersionMetrics:
     Attributes:
         rows: rows that were predicted.
         seconds: time of the graph alone, a request; of those for which it had no finite answer, too.
-        outside: feature values outside the range of the training rows, in the rows that were predicted.
     """
 
-    __slots__ = ("_by_class", "_confidence", "_value", "outside", "rows", "seconds")
+    __slots__ = ("_by_class", "_confidence", "_outside", "_value", "rows", "seconds")
 
     def __init__(self, metrics: Metrics, model: ServedModel) -> None:
         labels = (model.name, model.version)
         self.rows: Counter = metrics.predicted_rows.labels(*labels)
         self.seconds = FastHistogram(metrics.inference_seconds.labels(*labels))
-        self.outside: Counter = metrics.out_of_range.labels(*labels)
+        features = model.signature.names
+        columns = [*features[:MAX_FEATURES], *([OTHER] if len(features) > MAX_FEATURES else [])]
+        self._outside: list[Counter] = [metrics.out_of_range.labels(*labels, name) for name in columns]
         metrics.unusable_answers.labels(*labels)
+        metrics.stuck_runs.labels(*labels)
         metrics.feedback_rows.labels(*labels)
         classes = model.manifest.classes or ()
-        names = [*classes[:MAX_CLASSES], *([OTHER_CLASSES] if len(classes) > MAX_CLASSES else [])]
+        names = [*classes[:MAX_CLASSES], *([OTHER] if len(classes) > MAX_CLASSES else [])]
         self._by_class: list[Counter] = [metrics.predictions.labels(*labels, name) for name in names]
         self._confidence = FastHistogram(metrics.prediction_confidence.labels(*labels)) if classes else None
         self._value = None if classes else _Total(metrics.prediction_value.labels(*labels))
+
+    def count_out_of_range(self, counts: Sequence[int]) -> None:
+        """Count values outside the range of the training rows.
+
+        Args:
+            counts: how many there are of each feature, in the signature's order.
+        """
+        for column, count in enumerate(counts):
+            if count:
+                self._outside[min(column, MAX_FEATURES)].inc(count)
 
     def count_row(self, prediction: float, scores: Sequence[float]) -> None:
         """Count the answer for one row, without numpy, which would take longer to begin than this does to end.

@@ -1,51 +1,251 @@
-"""Threads for work that would hold up the event loop, with a bounded queue before them."""
+"""Threads for work that would block the event loop, with a bounded queue for each model."""
 
 import asyncio
 import contextvars
 import os
 import threading
+from collections import Counter, deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import ParamSpec, TypeVar
+from concurrent.futures import Future
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
 from slipway_api.errors import NotReadyError
+from slipway_api.metrics import Metrics
+from slipway_api.serving.served_model import ServedModel
+from slipway_core.graph import RunOptions
+from slipway_core.logging import get_logger
 
 MAX_THREADS = 4
+# A run that is still busy this long after its termination was requested does not react to it: it is stuck.
+STUCK_SECONDS = 1.0
+RETRY_STUCK_SECONDS = 10
 
-P = ParamSpec("P")
 T = TypeVar("T")
+
+log = get_logger("slipway.pool")
+
+
+class Key(NamedTuple):
+    """The model version that a job runs."""
+
+    model: str
+    version: str
+
+    @classmethod
+    def of(cls, model: ServedModel) -> "Key":
+        """Return a model's key."""
+        return cls(model.name, model.version)
+
+
+class _Job:
+    """One function to run, and its state. The pool's lock guards the state."""
+
+    __slots__ = ("context", "function", "future", "is_ended", "is_stuck", "key", "options")
+
+    def __init__(self, key: Key, function: Callable[[RunOptions], Any]) -> None:
+        self.key = key
+        self.function = function
+        self.context = contextvars.copy_context()
+        self.options = RunOptions()
+        self.future: Future[Any] = Future()
+        self.is_ended = False
+        self.is_stuck = False
+
+    def run(self) -> Callable[[], None]:
+        """Run the function; return what hands its result or error to the waiting caller."""
+        if not self.future.set_running_or_notify_cancel():
+            return lambda: None
+        try:
+            result = self.context.run(self.function, self.options)
+        except BaseException as error:  # noqa: BLE001  # the caller's task raises it
+            return partial(self.future.set_exception, error)
+        return partial(self.future.set_result, result)
 
 
 class WorkPool:
-    """A few threads, and as many waiting as a setting allows."""
+    """A few daemon threads, which serve the models in turn.
 
-    def __init__(self, max_waiting: int) -> None:
-        threads = max(1, min(MAX_THREADS, os.cpu_count() or 1))
-        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="work")
-        self._places = threading.BoundedSemaphore(threads + max_waiting)
+    One model holds at most all threads except one, so that a slow model cannot block the others. A stuck run keeps its
+    thread until it ends: it still counts as one of its model's runs, and another thread takes its place in the pool.
+    There are at most as many stuck runs with a replacement as threads.
+    """
 
-    async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    def __init__(
+        self, max_waiting: int, metrics: Metrics, *, threads: int | None = None, stuck_seconds: float = STUCK_SECONDS
+    ) -> None:
+        """Start no thread yet.
+
+        Args:
+            max_waiting: how many jobs of one model may wait for a thread.
+            metrics: where stuck runs are counted.
+            threads: how many threads; by default one more than cores, as one is left to other models.
+            stuck_seconds: how long after its termination a run that is still busy counts as stuck.
+        """
+        self.threads = threads or max(1, min(MAX_THREADS, os.cpu_count() or 1)) + 1
+        self.most_per_model = max(1, self.threads - 1)
+        self._max_waiting = max_waiting
+        self._metrics = metrics
+        self._stuck_seconds = stuck_seconds
+        self._changed = threading.Condition()
+        self._queues: dict[Key, deque[_Job]] = {}
+        self._running: Counter[Key] = Counter()
+        self._busy: set[_Job] = set()
+        self._stuck: Counter[Key] = Counter()
+        self._alive = 0
+        self._idle = 0
+        self._is_closed = False
+
+    async def run(self, key: Key, function: Callable[[RunOptions], T]) -> T:
         """Run a function in a thread.
 
-        Whoever is cancelled while waiting leaves the queue; what has begun is finished and forgotten.
+        A caller that is cancelled while its job waits takes the job out of the queue. A job that already runs is
+        asked to terminate by its run options, which ONNX Runtime checks between two operators.
 
         Raises:
-            NotReadyError: the queue is full.
+            NotReadyError: the model's queue is full, or its stuck runs hold all places that it may have.
         """
-        if not self._places.acquire(blocking=False):
-            raise NotReadyError("the queue of large requests is full; try again in a moment", 1)
-        context = contextvars.copy_context()
+        job = _Job(key, function)
+        self._enter(job)
         try:
-            future = self._executor.submit(lambda: context.run(function, *args, **kwargs))
-        except BaseException:
-            self._places.release()
+            result: T = await asyncio.wrap_future(job.future)
+        except asyncio.CancelledError:
+            self._abandon(job)
             raise
-        future.add_done_callback(self._leave)
-        return await asyncio.wrap_future(future)
+        return result
+
+    def stuck_runs(self, model: str, version: str) -> int:
+        """Return how many runs of a version are stuck now."""
+        return self._stuck[Key(model, version)]
 
     def close(self) -> None:
-        """End the threads; what waits is given up."""
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        """Cancel the waiting jobs and terminate the running ones; no thread is waited for."""
+        with self._changed:
+            self._is_closed = True
+            waiting = [job for queue in self._queues.values() for job in queue]
+            self._queues.clear()
+            for job in self._busy:
+                job.options.terminate = True
+            self._changed.notify_all()
+        for job in waiting:
+            job.future.cancel()
 
-    def _leave(self, _future: Future[T]) -> None:
-        self._places.release()
+    def _enter(self, job: _Job) -> None:
+        key = job.key
+        with self._changed:
+            if self._is_blocked(key):
+                raise self._blocked(key)
+            room = self._max_waiting + self.most_per_model - self._running[key]
+            if self._is_closed or len(self._queues.get(key, ())) >= room:
+                raise NotReadyError(f"the queue of requests for {key.model} is full; try again in a moment", 1)
+            self._queues.setdefault(key, deque()).append(job)
+            self._wake()
+
+    def _is_blocked(self, key: Key) -> bool:
+        """Tell whether stuck runs leave a model no place in the pool."""
+        stuck = self._stuck[key]
+        return stuck >= self.most_per_model or (stuck > 0 and self._stuck.total() >= self.threads)
+
+    def _blocked(self, key: Key) -> NotReadyError:
+        return NotReadyError(
+            f"version {key.version} of {key.model} is stuck: {self._stuck[key]} of its runs do not end; "
+            "restart the API, or roll back to another version",
+            RETRY_STUCK_SECONDS,
+        )
+
+    @property
+    def _most_threads(self) -> int:
+        return self.threads + min(self._stuck.total(), self.threads)
+
+    def _wake(self) -> None:
+        """Let a thread look at the queue; start one if too few are idle. Call it with the lock."""
+        waiting = sum(map(len, self._queues.values()))
+        if waiting > self._idle and self._alive < self._most_threads:
+            self._alive += 1
+            threading.Thread(target=self._work, name=f"work-{self._alive}", daemon=True).start()
+        else:
+            self._changed.notify()
+
+    def _abandon(self, job: _Job) -> None:
+        with self._changed:
+            queue = self._queues.get(job.key)
+            if queue is not None and job in queue:
+                queue.remove(job)
+                if not queue:
+                    del self._queues[job.key]
+                return
+            if job.is_ended:
+                return
+            job.options.terminate = True
+        asyncio.get_running_loop().call_later(self._stuck_seconds, self._look_after, job)
+
+    def _look_after(self, job: _Job) -> None:
+        """Mark a job as stuck if it is still busy; another thread takes its place while there are few of those."""
+        key = job.key
+        with self._changed:
+            if job.is_ended or self._is_closed:
+                return
+            job.is_stuck = True
+            self._stuck[key] += 1
+            self._show(key)
+            self._wake()
+            rejected = self._queues.pop(key, ()) if self._is_blocked(key) else ()
+            error = self._blocked(key)
+        log.error("model_run_stuck", model=key.model, version=key.version, stuck=self._stuck[key])
+        for one in rejected:
+            if one.future.set_running_or_notify_cancel():
+                one.future.set_exception(error)
+
+    def _show(self, key: Key) -> None:
+        self._metrics.stuck_runs.labels(*key).set(self._stuck[key])
+
+    def _next(self) -> _Job | None:
+        """Return a job of the model whose turn it is, and move that model to the end of the line."""
+        for key in self._queues:
+            if self._running[key] < self.most_per_model:
+                queue = self._queues.pop(key)
+                job = queue.popleft()
+                if queue:
+                    self._queues[key] = queue
+                return job
+        return None
+
+    def _work(self) -> None:  # a thread's target
+        while (job := self._take()) is not None:
+            deliver = job.run()
+            is_needed = self._leave(job)  # first: the caller's next request finds the place free
+            deliver()
+            if not is_needed:
+                return
+            del job, deliver  # they hold a request's body
+
+    def _take(self) -> _Job | None:
+        """Wait for a job; None once the pool is closed."""
+        with self._changed:
+            while (job := self._next()) is None:
+                if self._is_closed:
+                    return None
+                self._idle += 1
+                self._changed.wait()
+                self._idle -= 1
+            self._running[job.key] += 1
+            self._busy.add(job)
+            return job
+
+    def _leave(self, job: _Job) -> bool:
+        """Note that a job ended; return whether its thread is still needed."""
+        with self._changed:
+            job.is_ended = True
+            self._busy.discard(job)
+            self._running[job.key] -= 1
+            if job.is_stuck:
+                self._stuck[job.key] -= 1
+                self._show(job.key)
+                log.info("model_run_stuck_ended", model=job.key.model, version=job.key.version)
+            if self._alive > self._most_threads:
+                self._alive -= 1
+                self._changed.notify()
+                return False
+            if self._idle:
+                self._changed.notify()  # its model may run another job now
+            return True

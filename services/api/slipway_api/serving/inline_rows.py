@@ -1,0 +1,58 @@
+"""How many rows of a model the event loop can run without a noticeable delay of other requests."""
+
+import time
+from collections.abc import Callable
+from statistics import median
+from typing import Final
+
+import numpy as np
+
+from slipway_core.signature import FloatMatrix
+
+# A body of this size is read and answered in about a millisecond; a larger one would block the event loop.
+INLINE_BYTES: Final = 8 * 1024
+# The longest run of a graph on the event loop.
+INLINE_SECONDS: Final = 0.002
+RUNS = 5
+GROWTH = 4
+# `op_type` in a serialised ONNX node (field 4 of NodeProto). A Loop may repeat as often as a row's values say, so no
+# measurement bounds it.
+_LOOP: Final = b"\x22\x04Loop"
+
+
+def measure_inline_rows(run: Callable[[FloatMatrix], object], graph: bytes, rows: FloatMatrix) -> int:
+    """Return the largest measured number of rows whose median run takes no longer than INLINE_SECONDS.
+
+    It measures 1, 4, 16 … rows, and stops at the first number that takes longer, or that no small body can hold.
+
+    Args:
+        run: runs the graph, and ran it before: its first run is slower.
+        graph: the serialised graph.
+        rows: (n_rows, n_features) float32 rows to repeat.
+
+    Returns:
+        0 if even one row takes longer, or if the graph has a Loop.
+    """
+    if _LOOP in graph:
+        return 0
+    n_features = rows.shape[1]
+    most, fast, count = max(1, INLINE_BYTES // n_features), 0, 1
+    while True:
+        if _median_seconds(run, np.resize(rows, (count, n_features))) > INLINE_SECONDS:
+            return fast
+        fast = count
+        if count >= most:
+            return fast
+        count = min(count * GROWTH, most)
+
+
+def _median_seconds(run: Callable[[FloatMatrix], object], rows: FloatMatrix) -> float:
+    """Return the median time of a few runs, or that of the first if it is far too long."""
+    times: list[float] = []
+    for _ in range(RUNS):
+        began = time.perf_counter()
+        run(rows)
+        times.append(time.perf_counter() - began)
+        if times[-1] > INLINE_SECONDS * 10:
+            break
+    return median(times)
