@@ -144,17 +144,19 @@ def test_what_is_no_bundle_stays(two: Serving) -> None:
     assert (other / "file").exists()
 
 
-def test_a_pinned_bundle_stays_and_an_unpinned_one_goes(tmp_path: Path) -> None:
-    serving = Serving(tmp_path / "cache", models=("iris@1", "rose@1"))
-    for name in ("iris", "rose"):
+def test_a_pinned_bundle_stays_until_its_model_is_deleted(tmp_path: Path) -> None:
+    serving = Serving(tmp_path / "cache", models=("iris@1", "rose@1", "lily@1"))
+    for name in ("iris", "rose", "lily"):
         register(serving.registry, bundle_files(name), name)
     serving.sync()
-    for name in ("iris", "rose"):
+    for name in ("iris", "rose", "lily"):
         age(bundles(serving, name)[0], OLD)
+    serving.registry.delete_model("rose")
 
+    # Another process may share the cache, and pin what this one does not.
     serving.start(models=("iris@1",))
     serving.sync()
 
     assert serving.pinned() == ["iris@1"]
-    assert serving.bundle_cache.last_served(ModelRef("rose", "1")) is None
-    assert [path.name for path in serving.cache.iterdir() if path.is_dir()] == ["iris"]
+    assert serving.bundle_cache.last_served(ModelRef("lily", "1")) is not None
+    assert sorted(path.name for path in serving.cache.iterdir() if path.is_dir()) == ["iris", "lily"]

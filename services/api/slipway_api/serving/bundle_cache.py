@@ -125,29 +125,21 @@ class BundleCache:
         with contextlib.suppress(OSError):
             _replace(folder / TRIAL_FILE, _trial_note(manifest_sha256))
 
-    def sweep(self, pins: Collection[ModelRef] = ()) -> None:
+    def sweep(self) -> None:
         """Remove what deleted models and interrupted downloads left in any model's folder.
 
         A bundle that no note names stays while it is young: another process may be about to serve it.
-
-        Args:
-            pins: the versions that the settings name; the notes of others are removed.
         """
         with contextlib.suppress(OSError):
             for folder in [path for path in self._root.iterdir() if path.is_dir() and not path.is_symlink()]:
-                self._sweep_folder(folder, pins)
+                self._sweep_folder(folder)
 
-    def _sweep_folder(self, folder: Path, pins: Collection[ModelRef]) -> None:
+    def _sweep_folder(self, folder: Path) -> None:
         remove_old(folder, PARTIAL_PREFIX)
         notes = {path: _read(path) for path in folder.glob("*.json")}
-        for path, note in notes.items():
-            if path.name.startswith(PIN_PREFIX) and note and ModelRef(note.name, note.version) not in pins:
-                notes = {**notes, path: None}
-                with contextlib.suppress(OSError):
-                    path.unlink()
-            elif note is None and _age(path) > PRUNED_AFTER_SECONDS:  # damaged
-                with contextlib.suppress(OSError):
-                    path.unlink()
+        for path in [path for path, note in notes.items() if note is None and _age(path) > PRUNED_AFTER_SECONDS]:
+            with contextlib.suppress(OSError):
+                path.unlink()
         if not any(notes.values()):
             for path in folder.iterdir():
                 if BUNDLE_NAME.fullmatch(path.name) and _age(path) > PRUNED_AFTER_SECONDS:
@@ -186,6 +178,12 @@ class BundleCache:
         """Note that nothing is served under a reference any more."""
         with contextlib.suppress(OSError):
             self._note(ref).unlink()
+
+    def forget_model(self, name: str) -> None:
+        """Note that a model does not exist any more: none of its versions is served again."""
+        for note in self._model_folder(name).glob("*.json"):
+            with contextlib.suppress(OSError):
+                note.unlink()
 
     def last_served(self, ref: ModelRef) -> LastServed | None:
         """Return what was served under a reference last; None if that is not known."""

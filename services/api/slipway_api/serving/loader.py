@@ -137,13 +137,9 @@ class Loader:
         self.cache.prune(model.name, pins)
         return True
 
-    def sweep(self, pins: Collection[ModelRef]) -> None:
-        """Remove from the disk what deleted models and interrupted downloads left.
-
-        Args:
-            pins: the versions that the settings name.
-        """
-        self.cache.sweep(pins)
+    def sweep(self) -> None:
+        """Remove from the disk what deleted models and interrupted downloads left."""
+        self.cache.sweep()
         remove_old(Path(tempfile.gettempdir()), TEMPORARY_PREFIX)
 
     def forget(self, ref: ModelRef) -> None:

@@ -181,7 +181,7 @@ class ModelStore:
                 self._unload_deleted(models, wanted, is_start=is_start)
             if self._clock() >= self._sweep_at:
                 self._sweep_at = self._clock() + SWEEP_SECONDS
-                self._loader.sweep([ref for ref in self._refs if ref.is_pinned])
+                self._loader.sweep()
 
     def _known(self) -> Sequence[ModelRef]:
         return self._refs or [ModelRef(name) for name in self._loader.cached_names()]
@@ -208,19 +208,20 @@ class ModelStore:
     ) -> None:
         """Unload each model that the list lacks, if the registry itself answers that it does not exist."""
         running = self._loads.running()
-        cached = self._known() if is_start else ()
-        gone = [ref for ref in {**self._slots, **dict.fromkeys(cached)} if ref not in wanted and ref not in running]
+        gone = [ref for ref in self._slots if ref not in wanted and ref not in running]
+        cached = self._loader.cache.names(pinned=True) if is_start else []
         try:
-            deleted = self._presence.deleted({ref.name for ref in gone} - models.keys())
+            deleted = self._presence.deleted({*cached, *(ref.name for ref in gone)} - models.keys())
         except RegistryError as error:
             self._registry_state.failed(str(error))
-            return
+            deleted = frozenset()
         for ref in gone:
-            if ref in self._slots and (ref.name in models or ref.name in deleted):
+            if ref.name in models or ref.name in deleted:
                 self._drop(self._slots[ref])
-            elif ref.name in deleted:
-                # What was deleted before the start must not come back when the registry is away.
-                self._loader.forget(ref)
+        for name in deleted:
+            self._loader.cache.forget_model(name)
+        kept = {name for name in cached if name not in deleted and name not in models}
+        self._fall_back([ref for ref in self._known() if ref.name in kept] if kept else [])
 
     @property
     def _required(self) -> tuple[ModelRef, ...]:
@@ -282,7 +283,6 @@ class ModelStore:
             slot.load(version, made_at, force=force)
 
     def _await(self, slow: Collection[ModelRef], *, force: bool) -> None:
-        """Wait for the loads that this look began; a forced one waits for all of them."""
         seconds = self._load_wait_seconds if force else self._load_wait_seconds * UNFORCED_SHARE
         self._loads.wait([ref for ref in self._loads.running() if force or ref not in slow], seconds)
 
