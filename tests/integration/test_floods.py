@@ -45,6 +45,7 @@ def test_memory_and_health_under_all_floods(tmp_path: Path) -> None:
                 highest = max(highest, resident_bytes(api.process.pid))
         assert api.call("POST", "/predict", json={"features": [5.1, 3.5, 1.4, 0.2]}).status_code == 200
 
+    assert (tmp_path / "floods.log").read_text() == ""
     assert highest < 1.5 * idle
     assert statistics.median(times) < MEDIAN_SECONDS
 
