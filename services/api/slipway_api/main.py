@@ -144,7 +144,6 @@ def serve(settings: ApiSettings, tokenless: frozenset[str] = frozenset()) -> Non
     Raises:
         ConfigurationError: the address cannot be listened on.
     """
-    raise_descriptor_limit()
     shipper = ShipperProcess(settings.journal_dir)
     # uvicorn raises the signal that ended it once more, and the default would end us before the shipper is.
     signal.signal(signal.SIGTERM, _end)
@@ -153,6 +152,7 @@ def serve(settings: ApiSettings, tokenless: frozenset[str] = frozenset()) -> Non
         listening(settings.host, settings.port) as listener,
     ):
         log.info("listening", host=settings.host, port=listener.getsockname()[1], workers=settings.workers)
+        raise_descriptor_limit()
         shipper.start()
         try:
             make_worker = sagemaker_worker if tokenless else worker

@@ -137,7 +137,7 @@ def _encode_once(app: FastAPI) -> None:
 
     @functools.cache
     def encoded() -> bytes:
-        return JSONResponse(app.openapi()).body
+        return bytes(JSONResponse(app.openapi()).body)
 
     async def document(_request: Request) -> Response:
         return Response(encoded(), media_type=JSONResponse.media_type)

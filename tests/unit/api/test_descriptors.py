@@ -5,7 +5,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from slipway_api import descriptors
 from slipway_api.descriptors import MAX_BACKLOG, MAX_CONNECTIONS, backlog, max_connections, raise_descriptor_limit
 
 
@@ -30,7 +29,7 @@ def test_soft_limit_is_raised_to_the_hard_limit() -> None:
 
 @pytest.mark.parametrize("soft", [64, 256, 400, 1_024, 4_096, 65_536, 1 << 20, resource.RLIM_INFINITY])
 def test_connections_leave_descriptors_for_everything_else(monkeypatch: pytest.MonkeyPatch, soft: int) -> None:
-    monkeypatch.setattr(descriptors.resource, "getrlimit", lambda _which: (soft, soft))
+    monkeypatch.setattr(resource, "getrlimit", lambda _which: (soft, soft))
     known = soft if soft != resource.RLIM_INFINITY else 1 << 20
 
     assert known // 4 <= max_connections() <= MAX_CONNECTIONS or known > 4 * MAX_CONNECTIONS
