@@ -256,7 +256,7 @@ def _loads() -> list[Panel]:
         value(
             About(
                 "Cannot be loaded",
-                "Whether the current version cannot be loaded; the previous one stays. GET /models/{name} has the reason.",
+                "Whether the current version cannot be loaded; the old one stays. GET /models/{name} has the reason.",
                 "none",
                 "nothing is served",
             ),

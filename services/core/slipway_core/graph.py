@@ -6,7 +6,7 @@ The trainer evaluates with it and the API serves with it, so that both see the s
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import onnxruntime
@@ -20,7 +20,7 @@ from slipway_core.signature import FloatMatrix
 # Below a file there is never a folder.
 NO_FOLDER = f"{os.devnull}/external-data"
 # To set `terminate` ends a run that has these options, between two of its operators.
-RunOptions = onnxruntime.RunOptions
+RunOptions: TypeAlias = onnxruntime.RunOptions
 # Runs that nothing terminates share these: new ones would cost a run of one row a tenth of its time.
 _RUN_OPTIONS = RunOptions()
 

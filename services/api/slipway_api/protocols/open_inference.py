@@ -127,7 +127,7 @@ def write(wanted: Sequence[Wanted], request_id: str | None, answered: Answered) 
         else:
             output["data"] = found.reshape(-1) if isinstance(found, np.ndarray) else found
         outputs.append(output)
-    body = {
+    body: dict[str, Any] = {
         "model_name": model.name,
         "model_version": model.version,
         **({} if request_id is None else {"id": request_id}),
@@ -141,7 +141,7 @@ def write(wanted: Sequence[Wanted], request_id: str | None, answered: Answered) 
     return Payload(b"".join((head, *tails)), OCTETS.encode(), headers)
 
 
-def _warnings(answered: Answered) -> dict[str, str]:
+def _warnings(answered: Answered) -> dict[str, Any]:
     """Return the parameter with the values outside the trained range: the protocol's parameters are scalars."""
     if answered.outside is None:
         return {}
