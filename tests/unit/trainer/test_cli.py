@@ -85,7 +85,7 @@ def test_the_password_of_a_file_is_sent_to_the_server(
 
 
 def test_an_unknown_recipe_is_told_with_those_there_are(registry: StubApi) -> None:
-    assert re.fullmatch(r"Error: there is no recipe 'tulip'; there is .*iris.*\n", refusal("train", "tulip"))
+    assert re.fullmatch(r"Error: there is no recipe 'tulip'; the recipes are .*iris.*\n", refusal("train", "tulip"))
 
 
 def test_a_file_that_is_missing_is_told(registry: StubApi, tmp_path: Path) -> None:
