@@ -67,8 +67,8 @@ def check_csv(content: bytes, source: str, names: Sequence[str]) -> None:
     if len(rows) > 1 and not content.endswith((NEWLINE, b"\r")) and last[-1][-1:].isdigit():
         # 582.26 that was cut to 58 is a number, too.
         sentence = (
-            f"{source} may be cut off within its last number: no line break comes after {last[-1]}; get the whole file "
-            "again, or add a line break if it is whole"
+            f"{source} may be cut off within its last number: no line break comes after {last[-1][:40]!r}; get the "
+            "whole file again, or add a line break if it is whole"
         )
         raise DataRefusedError([sentence])
 

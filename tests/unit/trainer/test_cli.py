@@ -105,7 +105,7 @@ def test_data_in_the_data_folder_is_taken_and_refused(
     ended = run(main, "train", "iris")
 
     assert ended.exit_code == 1
-    assert "the column 'species' is missing; the file has a, b" in ended.error
+    assert "'species' are missing; the file has a, b; add " in ended.error
 
 
 def test_a_misspelt_variable_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -136,7 +136,7 @@ HEADER = ["sepal length (cm)", "sepal width (cm)", "petal length (cm)", "petal w
         (" sepal length (cm) ", "rename ' sepal length (cm) ' to 'sepal length (cm)'"),
         ("sepal_length_cm", "rename 'sepal_length_cm' to 'sepal length (cm)'"),
         ("sepal lenght (cm)", "rename 'sepal lenght (cm)' to 'sepal length (cm)'"),
-        ("height", "add it, or remove it from the recipe"),
+        ("height", "add 'sepal length (cm)', or remove it from the recipe"),
     ],
 )
 def test_a_missing_column_comes_with_the_one_that_was_meant(found: str, sentence: str) -> None:
