@@ -44,14 +44,17 @@ def check_csv(content: bytes, source: str, names: Sequence[str]) -> None:
     text = _text(content, source)
     rows = _rows(text, source)
     (_, header), (_, last) = rows[0], rows[-1]
+    if text.startswith(("\n", "\r")):
+        raise DataRefusedError([f"the first line of {source} is empty; remove the empty lines before the header"])
     _check_separator(text, header, source, names)
     if twice := [name for name in names if header.count(name) > 1]:
         raise DataRefusedError([f"the header of {source} has the column {twice[0]!r} twice; remove or rename one"])
     for line, row in rows:
         if len(row) > len(header):
             sentence = (
-                f"line {line} of {source} has {len(row)} values where the first line has {len(header)} names; write "
-                "numbers with a decimal point, and text that holds commas in double quotes"
+                f"line {line} of {source} has {len(row)} values where the first line has {len(header)} names; check "
+                "that the first line names the columns, and write numbers with a decimal point and text that holds "
+                "commas in double quotes"
             )
             raise DataRefusedError([sentence])
     if len(last) < len(header):
@@ -64,8 +67,8 @@ def check_csv(content: bytes, source: str, names: Sequence[str]) -> None:
     if len(rows) > 1 and not content.endswith((NEWLINE, b"\r")) and last[-1][-1:].isdigit():
         # 582.26 that was cut to 58 is a number, too.
         sentence = (
-            f"{source} may be cut off within its last number: no line break comes after {last[-1]}; get the whole file "
-            "again, or add a line break if it is whole"
+            f"{source} may be cut off within its last number: no line break comes after {last[-1][:40]!r}; get the "
+            "whole file again, or add a line break if it is whole"
         )
         raise DataRefusedError([sentence])
 

@@ -78,7 +78,7 @@ def shown(value: object) -> str:
 
 
 def missing_columns(names: Sequence[str], header: Sequence[str]) -> list[str]:
-    """Return a finding for each name that a file's header lacks, with the column that was probably meant.
+    """Return a finding with the names that a file's header lacks, and the columns that were probably meant.
 
     Args:
         names: the columns that the file must have.
@@ -89,14 +89,16 @@ def missing_columns(names: Sequence[str], header: Sequence[str]) -> list[str]:
     if len(missing) == len(names) and n_numbers > len(header) / 2:
         first = ", ".join(header[:SHOWN_COLUMNS])
         return [f"the file has no header: its first line is {first!r}; add a first line that names the columns"]
+    if not missing:
+        return []
     plain = {_plain(column): column for column in header if column not in names}
-    findings = []
-    for name in missing:
-        close = difflib.get_close_matches(_plain(name), plain, n=1, cutoff=0.85)
-        there = ", ".join(header[:SHOWN_COLUMNS]) + (", …" if len(header) > SHOWN_COLUMNS else "")
-        hint = f"rename {plain[close[0]]!r} to {name!r}" if close else "add it, or remove it from the recipe"
-        findings.append(f"the column {name!r} is missing; the file has {there}; {hint}")
-    return findings
+    close = {name: difflib.get_close_matches(_plain(name), plain, n=1, cutoff=0.85) for name in missing}
+    advice = [f"rename {plain[found[0]]!r} to {name!r}" for name, found in close.items() if found]
+    if lacking := [repr(name) for name, found in close.items() if not found]:
+        advice.append(f"add {', '.join(lacking)}, or remove {'it' if len(lacking) == 1 else 'them'} from the recipe")
+    there = ", ".join(header[:SHOWN_COLUMNS]) + (", …" if len(header) > SHOWN_COLUMNS else "")
+    what = "the column {} is" if len(missing) == 1 else "the columns {} are"
+    return [f"{what.format(', '.join(map(repr, missing)))} missing; the file has {there}; {', '.join(advice)}"]
 
 
 def _plain(name: str) -> str:

@@ -85,7 +85,7 @@ def test_the_password_of_a_file_is_sent_to_the_server(
 
 
 def test_an_unknown_recipe_is_told_with_those_there_are(registry: StubApi) -> None:
-    assert re.fullmatch(r"Error: there is no recipe 'tulip'; there is .*iris.*\n", refusal("train", "tulip"))
+    assert re.fullmatch(r"Error: there is no recipe 'tulip'; the recipes are .*iris.*\n", refusal("train", "tulip"))
 
 
 def test_a_file_that_is_missing_is_told(registry: StubApi, tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_data_in_the_data_folder_is_taken_and_refused(
     ended = run(main, "train", "iris")
 
     assert ended.exit_code == 1
-    assert "the column 'species' is missing; the file has a, b" in ended.error
+    assert "'species' are missing; the file has a, b; add " in ended.error
 
 
 def test_a_misspelt_variable_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -135,9 +135,11 @@ def test_a_file_that_may_not_be_read_is_told(tmp_path: Path, monkeypatch: pytest
         pytest.param(b"a\n1\n1,2,3\n", "line 3 of ", id="more values than names"),
         pytest.param(
             b"a,b\n1,5,2,5\n",
-            "has 4 values where the first line has 2 names; write numbers with a decimal",
+            "has 4 values where the first line has 2 names; check that ",
             id="decimal commas",
         ),
+        pytest.param(b"\na,b\n1,2\n", "is empty; remove the empty lines before the header", id="an empty first line"),
+        pytest.param(b'a,b\n1,2\n3,"4\n5,6\n', "a double quote in line 3 of ", id="a quote that is never closed"),
         pytest.param(b"PK\x03\x04\x00\x00", "is a ZIP archive; extract the CSV file", id="a ZIP file"),
         pytest.param(b"PK\x03\x04\x00xl/workbook.xml\x00", "is an Excel file; open it and save it as CSV", id="xlsx"),
         pytest.param(b"\xd0\xcf\x11\xe0\xa1\xb1", "is an Excel file; open it and save it as CSV", id="xls"),

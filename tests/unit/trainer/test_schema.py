@@ -136,7 +136,7 @@ HEADER = ["sepal length (cm)", "sepal width (cm)", "petal length (cm)", "petal w
         (" sepal length (cm) ", "rename ' sepal length (cm) ' to 'sepal length (cm)'"),
         ("sepal_length_cm", "rename 'sepal_length_cm' to 'sepal length (cm)'"),
         ("sepal lenght (cm)", "rename 'sepal lenght (cm)' to 'sepal length (cm)'"),
-        ("height", "add it, or remove it from the recipe"),
+        ("height", "add 'sepal length (cm)', or remove it from the recipe"),
     ],
 )
 def test_a_missing_column_comes_with_the_one_that_was_meant(found: str, sentence: str) -> None:
@@ -153,7 +153,16 @@ def test_a_file_without_a_header_is_named_as_such() -> None:
 
 
 def test_names_that_are_all_wrong_are_not_taken_for_values() -> None:
-    assert len(missing_columns(HEADER, ["a", "b", "c", "d", "e"])) == len(HEADER)
+    (finding,) = missing_columns(HEADER, ["a", "b", "c", "d", "e"])
+
+    assert finding.startswith("the columns 'sepal length (cm)', ")
+    assert finding.endswith("'species', or remove them from the recipe")
+
+
+def test_a_header_in_another_case_is_one_sentence() -> None:
+    (finding,) = missing_columns(HEADER, [name.upper() for name in HEADER])
+
+    assert finding.count("rename '") == len(HEADER)
 
 
 @pytest.mark.parametrize(

@@ -133,10 +133,12 @@ def test_each_missing_column_is_named(missing: tuple[str, ...]) -> None:
         validate(IRIS, Dataset(frame, "version", "source"))
 
     there = ", ".join(frame.columns)
-    assert caught.value.findings == tuple(
-        f"the column {name!r} is missing; the file has {there}; add it, or remove it from the recipe"
-        for name in missing
-    )
+    names = ", ".join(map(repr, missing))
+    one = len(missing) == 1
+    (finding,) = caught.value.findings
+    subject = f"the column {names} is" if one else f"the columns {names} are"
+    assert finding.startswith(f"{subject} missing; the file has {there}; ")
+    assert finding.endswith(f"; add {names}, or remove {'it' if one else 'them'} from the recipe")
 
 
 def test_a_file_of_a_header_alone_is_refused(tmp_path: Path) -> None:
@@ -294,3 +296,16 @@ def test_a_split_by_time_needs_the_column_that_tells_the_time() -> None:
     assert caught.value.findings == (
         "the column 'dteday' is missing, which the split 'time' needs; add it, or take --set split=random",
     )
+
+
+@pytest.mark.parametrize("label", ["None", "NA", "null", "nan"])
+def test_a_class_may_be_called_like_a_missing_value(tmp_path: Path, label: str) -> None:
+    path = tmp_path / "iris.csv"
+    path.write_text("\n".join(iris_lines()).replace("setosa", label) + "\n\n")
+    recipe = IRIS.model_copy(update={"classes": (label, *IRIS.classes[1:])})
+
+    table = validate(recipe, extract(recipe, data=path, data_dir=tmp_path, workdir=tmp_path))
+
+    assert np.bincount(table.target).tolist() == [50, 50, 50]
+    (finding,) = findings_of(tmp_path, path.read_text().splitlines())
+    assert finding.startswith(f"'species' must be one of setosa, versicolor, virginica, got '{label}' in lines 2, 3, ")

@@ -1,6 +1,7 @@
 """Find the recipe's data, or fetch it, and say which version of it this is."""
 
 import io
+import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -112,5 +113,22 @@ def _parse(recipe: Recipe, content: bytes, source: str) -> pd.DataFrame:
         kinds = {recipe.target.name: "str"} if recipe.classes else None
         frame = pd.read_csv(io.BytesIO(content), skip_blank_lines=False, dtype=kinds)
     except (ValueError, UnicodeDecodeError) as error:  # pandas' parser errors are ValueErrors
-        raise DataRefusedError([f"{source} cannot be read as CSV: {reason_of(error)}; correct the file"]) from error
+        raise DataRefusedError([_unreadable(error, source)]) from error
+    if recipe.classes and recipe.target.name in frame.columns:
+        # pandas takes labels such as `None` and `NA` for missing values.
+        labels = pd.read_csv(
+            io.BytesIO(content),
+            skip_blank_lines=False,
+            dtype="str",
+            keep_default_na=False,
+            usecols=[recipe.target.name],
+        )[recipe.target.name]
+        frame[recipe.target.name] = labels.mask(labels == "")
     return frame.dropna(how="all")
+
+
+def _unreadable(error: Exception, source: str) -> str:
+    """Return what pandas' parser found, with the line as people count it."""
+    if found := re.search(r"EOF inside string starting at row (\d+)", str(error)):
+        return f"a double quote in line {int(found[1]) + 1} of {source} is never closed; close or remove it"
+    return f"{source} cannot be read as CSV: {reason_of(error)}; correct the file"
