@@ -129,10 +129,11 @@ def test_the_doctor_finds_nothing_broken_in_a_running_stack(stack: RunningStack)
     assert found.the("model iris").what == f"Production is version {version}"
 
 
-def test_secrets_are_for_their_owner_only(stack: RunningStack) -> None:
+def test_files_are_private_and_no_command_line_has_a_secret(stack: RunningStack) -> None:
     assert PASSWORD in stack.output
-    for name in ("admin-password", "secret-key"):
-        assert (stack.home / name).stat().st_mode & 0o777 == 0o600
+    assert {"admin-password", "secret-key", "mlflow.db", "slipway.db"} <= {path.name for path in stack.home.iterdir()}
+    assert [path for path in (stack.home, *stack.home.rglob("*")) if path.stat().st_mode & 0o077] == []
+    assert all(PASSWORD not in word for process in stack.processes() for word in process.cmdline())
 
 
 def test_all_iris_rows_are_answered_as_the_graph_answers_them(stack: RunningStack, tmp_path: Path) -> None:
@@ -327,6 +328,24 @@ def test_a_signal_ends_everything_and_the_next_start_serves_from_the_cache(tmp_p
         again.process.send_signal(signal.SIGINT)
         assert again.process.wait(30) == 0
         assert [p for p in again_processes if p.is_running() and p.status() != psutil.STATUS_ZOMBIE] == []
+
+
+@pytest.mark.slow
+def test_a_killed_start_leaves_nothing_and_the_next_one_starts(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    with slipway_up(home, password=PASSWORD) as stack:
+        processes = stack.processes()
+
+        stack.process.kill()
+        stack.process.wait()
+
+        def left() -> list[psutil.Process]:
+            return [p for p in processes if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+
+        wait_for(lambda: left() == [], seconds=20, what="the end of the children")
+
+    with slipway_up(home, log="again.log") as again:
+        assert again.call("POST", "/predict", ROW).json()["version"] == "1"
 
 
 @pytest.mark.parametrize(("option", "other"), [("--port", "--mlflow-port"), ("--mlflow-port", "--port")])

@@ -80,7 +80,7 @@ def read_rows(path: Path, model: str, names: Sequence[str]) -> CsvRows:
     delimiter = max(DELIMITERS, key=lambda delimiter: _fit(text, delimiter, names))
     records = _records(text, delimiter, name)
     header = None
-    if records and _is_header(records[0][1], names):
+    if records and _is_header(records[0][1], delimiter, names):
         header = [cell.strip() for cell in records.pop(0)[1]]
     if not records:
         raise ConfigurationError(f"{name} holds no rows: write one row a line")
@@ -147,10 +147,12 @@ def _fit(text: str, delimiter: str, names: Sequence[str]) -> int:
     return max(named, numbers)
 
 
-def _is_header(cells: Sequence[str], names: Sequence[str]) -> bool:
+def _is_header(cells: Sequence[str], delimiter: str, names: Sequence[str]) -> bool:
     """Return whether a first record holds names: all of the model's, or text and no number."""
     stripped = {cell.strip() for cell in cells}
-    return stripped >= set(names) or (any(stripped) and not any(_is_float(cell) for cell in stripped))
+    return stripped >= set(names) or (
+        any(stripped) and not any(_is_float(cell) or _number(cell, delimiter) is not None for cell in stripped)
+    )
 
 
 def _columns(header: Sequence[str], model: str, names: Sequence[str], name: str) -> list[int]:

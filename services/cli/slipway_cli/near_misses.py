@@ -27,7 +27,7 @@ def near_miss(model: RegisteredModel) -> NearMiss | None:
         if alias.strip().casefold() == PRODUCTION.casefold():
             what = f"has the alias {alias!r} at version {version}, and Slipway serves the alias {PRODUCTION!r}"
             return NearMiss(what, _promote(model.name, version))
-    # A registry that knows MLflow's stages tells them.
+    # Set by registries that report MLflow's stages.
     stages: dict[str, str] = getattr(model, "stages", {})
     for stage, version in sorted(stages.items()):
         if stage.strip().casefold() == PRODUCTION.casefold():

@@ -146,3 +146,24 @@ def test_a_secret_of_the_stack_that_cannot_be_read_is_told(tmp_path: Path) -> No
     assert finding.status == "broken"
     assert "cannot be read" in finding.what
     assert "sudo chown" in finding.mend
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o710, 0o702])
+def test_a_home_folder_open_to_others_is_a_warning(tmp_path: Path, mode: int) -> None:
+    root = tmp_path / "home"
+    root.mkdir()
+    root.chmod(mode)
+
+    (finding,) = check_kept_files(read_subject({"home": root}))
+
+    assert finding.status == "warning"
+    assert finding.mend == f"close it with `chmod 700 {root}`"
+
+
+@pytest.mark.parametrize("mode", [0o700, None])
+def test_a_private_or_missing_home_folder_is_fine(tmp_path: Path, mode: int | None) -> None:
+    root = tmp_path / "home"
+    if mode is not None:
+        root.mkdir(mode)
+
+    assert list(check_kept_files(read_subject({"home": root}))) == []

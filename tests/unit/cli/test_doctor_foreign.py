@@ -25,7 +25,7 @@ ROWS = np.eye(4, dtype=np.float32)
 
 @dataclass(frozen=True)
 class Staged(RegisteredModel):
-    """A model as a registry that knows MLflow's stages tells it."""
+    """A model with MLflow's stages."""
 
     stages: dict[str, str] = field(default_factory=dict)
 

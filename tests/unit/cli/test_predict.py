@@ -150,6 +150,7 @@ def test_a_file_with_names_is_sent_by_name_whatever_their_order(api: StubApi, tm
         pytest.param(b'"a","b"\n"1","2.5"', id="quotes, and no end of the last line"),
         pytest.param(b"a;b\n1;2.5\n", id="semicolons"),
         pytest.param(b"a;b\n1;2,5\n", id="semicolons and decimal commas"),
+        pytest.param(b"1,0;2,5\n", id="decimal commas alone, without names"),
         pytest.param(b"1;2,5\n", id="semicolons and decimal commas without names"),
         pytest.param(b"a\tb\n1\t2.5\n", id="tabs"),
         pytest.param("a\tb\n1\t2,5\n".encode("utf-16"), id="Unicode text of a spreadsheet"),

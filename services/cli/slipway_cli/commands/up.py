@@ -213,8 +213,8 @@ Slipway is ready after {seconds:.1f} s.
 
 Ask it, from another terminal:
 
-  TOKEN=$(curl -s {url}/token -d username={shlex.quote(settings.admin_username)} \\
-    --data-urlencode "password=$(cat {kept})" | sed 's/.*"access_token":"\\([^"]*\\)".*/\\1/')
+  TOKEN=$(tr -d '\\n' < {kept} | curl -s {url}/token -d username={shlex.quote(settings.admin_username)} \\
+    --data-urlencode password@- | sed 's/.*"access_token":"\\([^"]*\\)".*/\\1/')
   curl -s {url}/models/{options.default_model}/predict -H "Authorization: Bearer $TOKEN" \\
     -H "Content-Type: application/json" -d '{{"features": {example_row(home, options.default_model)}}}'
 

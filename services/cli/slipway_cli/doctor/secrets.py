@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -55,6 +56,8 @@ def _home_folder(root: Path) -> Iterator[Finding]:
     except OSError:
         return  # `slipway up` makes it, or another check reports it
     quoted = shlex.quote(str(root))
+    if not stat.S_ISDIR(found.st_mode):
+        return
     if found.st_uid != os.geteuid():
         yield broken(
             "home folder's owner",

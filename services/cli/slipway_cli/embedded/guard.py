@@ -9,7 +9,7 @@ from slipway_cli.embedded import guardian
 
 
 class Guard:
-    """Tells the guardian process which groups to end, and records them for the next start.
+    """Registers process groups with the guardian process, and records them for the next start.
 
     The record serves the case in which the guardian was killed as well.
     """
