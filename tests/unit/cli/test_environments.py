@@ -54,3 +54,8 @@ def test_a_person_who_wants_amazons_checksums_has_them() -> None:
 
 def test_an_environment_does_not_show_when_it_is_printed() -> None:
     assert "key" not in repr(divided({}))
+
+
+@pytest.mark.parametrize("inherited", [{}, {"MLFLOW_DISABLE_TELEMETRY": "false"}])
+def test_mlflow_server_sends_no_telemetry(inherited: dict[str, str]) -> None:
+    assert divided(inherited).mlflow["MLFLOW_DISABLE_TELEMETRY"] == "true"
