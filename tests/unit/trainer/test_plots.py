@@ -38,7 +38,7 @@ def test_the_axes_say_which_side_is_true(figure: Figure) -> None:
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted class", "true class")
     assert [label.get_text() for label in axes.get_xticklabels()] == list(CLASSES)
     assert [label.get_text() for label in axes.get_yticklabels()] == list(CLASSES)
-    assert axes.get_title() == "random-forest"
+    assert axes.get_title() == "Confusion matrix\nrandom-forest"
 
 
 def test_a_count_on_a_dark_cell_is_white(figure: Figure) -> None:
@@ -82,8 +82,9 @@ def test_a_calibrated_classifier_is_right_as_often_as_it_says() -> None:
 
     _, data = calibration_figure(target, said, ("no", "yes"), "title")
 
-    assert data["classes"]["no"]["mean_probability"] == pytest.approx([0.75])
-    assert data["classes"]["no"]["share"] == pytest.approx([0.75])
+    assert data["classes"]["yes"]["mean_probability"] == pytest.approx([0.25])
+    assert data["classes"]["yes"]["share"] == pytest.approx([0.25])
+    assert data["classes"]["yes"]["rows"] == [40]
 
 
 def test_probabilities_that_are_one_within_float32_are_calibrated_too() -> None:

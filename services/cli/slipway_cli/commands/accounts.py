@@ -8,6 +8,7 @@ import typer
 from slipway_cli.client import ApiClient
 from slipway_cli.errors import NotLoggedInError
 from slipway_cli.identity import Credentials, keep
+from slipway_cli.output import echo
 from slipway_cli.settings import ClientSettings
 from slipway_core.settings import load_settings
 
@@ -36,7 +37,7 @@ def login(
     with ApiClient(url) as client:
         token = client.token(username, password)
     path = keep(Credentials(url=url.rstrip("/"), username=username, token=token))
-    typer.echo(f"Logged in to {url} as {username}; the token is kept in {path}.")
+    echo(f"Logged in to {url} as {username}; the token is kept in {path}.")
 
 
 def read_password(*, from_input: bool, confirm: bool, prompt: str = "Password") -> str:

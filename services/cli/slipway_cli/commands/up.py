@@ -19,6 +19,7 @@ from slipway_cli.embedded.environments import Environments, environments
 from slipway_cli.embedded.home import Home, Ports
 from slipway_cli.embedded.stack import Stack, StackOptions
 from slipway_cli.embedded.stores import artifacts_destination, backend_store_uri, slipway_database_url
+from slipway_cli.output import echo
 from slipway_cli.settings import UpSettings
 from slipway_core.bundle import GOLDEN_FILE, Golden
 from slipway_core.errors import ConfigurationError
@@ -92,16 +93,16 @@ def up(
     folder.make()
     with folder.locked(Ports(options.port, options.mlflow_port)):
         password, is_new = folder.admin_password(wanted)
-        stack = Stack(options, folder, _environments(settings, options, folder, password), typer.echo)
+        stack = Stack(options, folder, _environments(settings, options, folder, password), echo)
         if wanted is not None and wanted != password:
-            typer.echo(f"The given password is not used: the account was made before; see {folder.password_file}.")
+            echo(f"The given password is not used: the account was made before; see {folder.password_file}.")
 
         def welcome(registry_answers: bool) -> None:
             seconds = time.monotonic() - began
             _welcome(settings, options, folder, password if is_new else None, registry_answers, seconds)
 
         stack.run(welcome)
-    typer.echo("Everything has ended.")
+    echo("Everything has ended.")
 
 
 def _refuse_files(recipes: Sequence[str]) -> None:
@@ -179,7 +180,7 @@ def _welcome(
         f"{new_password}  (shown once; kept in {home.password_file})" if new_password else f"in {home.password_file}"
     )
     registry = "" if registry_answers else "   (still coming up; the API serves what it served last)"
-    typer.echo(
+    echo(
         f"""
 Slipway is ready after {seconds:.1f} s.
 

@@ -43,7 +43,8 @@ def report(
 
 def figures_of(recipe: Recipe, evaluation: Evaluation, split: Split) -> Iterator[Figure]:
     """Draw a candidate's figures, on the test rows."""
-    task, title = task_of(recipe), evaluation.fitted.candidate.name
+    task, rows = task_of(recipe), len(split.test_target)
+    title = f"{recipe.name}, {evaluation.fitted.candidate.name}: {rows:,} held-out rows of {recipe.data_file}"
     yield from task.figures(evaluation.outputs, split.test_target, title)
     yield _importance(recipe, task, evaluation, split, title)
 
