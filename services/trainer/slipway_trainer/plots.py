@@ -1,6 +1,7 @@
 """The plots that people look at when they compare runs. Each comes with the numbers that it shows."""
 
 from collections.abc import Mapping, Sequence
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ MAX_BARS = 30
 MANY_CLASSES = 8
 BINARY = 2
 MAX_LABEL = 32
+LETTERS_AN_INCH = 12
 # More points than these are a blot.
 MAX_POINTS = 3_000
 
@@ -102,7 +104,8 @@ def calibration_figure(
     """
     figure = Figure(figsize=(5.6, 6.2), layout="constrained")
     axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    axes.set(title=f"Calibration\n{title}", ylabel="share of rows that are of the class")
+    _head(figure, f"Calibration\n{title}")
+    axes.set(ylabel="share of rows that are of the class")
     below.set(xlabel="predicted probability", ylabel="rows")
     axes.plot([0, 1], [0, 1], linestyle=":", color="grey", label="calibrated")
     curves = {}
@@ -143,7 +146,7 @@ def residuals_figure(target: NDArray[Any], prediction: NDArray[np.float64], unit
     """Draw true less predicted values by prediction, and how they are spread."""
     figure = Figure(figsize=(8.0, 4.0), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=(2, 1))
-    figure.suptitle(f"Residuals\n{title}", fontsize="medium")
+    _head(figure, f"Residuals\n{title}")
     residuals = target - prediction
     shown = evenly(len(target), MAX_POINTS)
     left.axhline(0, linestyle=":", color="grey")
@@ -182,8 +185,15 @@ def _axes(title: str, x: str, y: str, size: tuple[float, float] = (5.6, 4.8)) ->
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.add_subplot()
     axes.set(xlabel=x, ylabel=y)
-    axes.set_title(title, fontsize="medium")
+    _head(figure, title)
     return figure, axes
+
+
+def _head(figure: Figure, title: str) -> None:
+    """Write a title over the whole figure, in lines that fit its width."""
+    fitting = int(figure.get_figwidth() * LETTERS_AN_INCH)
+    lines = [part for line in title.replace("$", r"\$").splitlines() for part in wrap(line, fitting)]
+    figure.suptitle("\n".join(lines), fontsize="medium")
 
 
 def _drawn_classes(classes: Sequence[str]) -> list[tuple[int, str]]:

@@ -82,5 +82,5 @@ def test_each_figure_names_its_candidate() -> None:
 
     (matrix, *_) = figures_of(IRIS, renamed, trained_iris().split)
 
-    title = matrix.figure.axes[0].get_title()
+    title = matrix.figure.get_suptitle()
     assert title == f"Confusion matrix\niris, woods: 30 held-out rows of {IRIS.data_file}"
