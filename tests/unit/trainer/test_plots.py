@@ -153,9 +153,7 @@ def overlaps(figure: Figure) -> list[tuple[str, str]]:
     return found
 
 
-LONG_TITLE = (
-    "a-model-with-a-long-name, gradient-boosting: 12,345 held-out rows of folder/of/a/file-with-a-long-name.csv"
-)
+LONG_TITLE = "a-model-with-a-long-name, gradient-boosting: 12,345 held-out rows of a/folder/with-a-long-name.csv"
 
 
 @pytest.mark.parametrize("features", [1, 4, 30, 300])
@@ -172,9 +170,10 @@ def test_importance_labels_do_not_overlap(features: int) -> None:
 
 @pytest.mark.parametrize("classes", [2, 3, 12])
 def test_confusion_labels_do_not_overlap(classes: int) -> None:
+    names = [f"class ${number} of many words $" for number in range(classes)]
     figure = confusion_matrix_figure(
         np.full((classes, classes), 1_234),
-        [f"class ${number} of many words $" for number in range(classes)],
+        names,
         LONG_TITLE,
     )
     FigureCanvasAgg(figure)
