@@ -1,6 +1,7 @@
 """A training of iris against a real MLflow server: what is tracked, registered and promoted."""
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,14 +128,12 @@ def test_the_version_is_tagged_with_what_was_registered(first: Run, tmp_path: Pa
     assert first.model.verdict("1") == first.outcome.verdict
 
 
-def test_the_version_belongs_to_the_run_of_the_chosen_candidate(
-    first: Run, registry: MlflowRegistry, client: MlflowClient
-) -> None:
+def test_version_belongs_to_the_training_run(first: Run, registry: MlflowRegistry, client: MlflowClient) -> None:
     version = registry.get_version(NAME, "1")
 
     run = client.get_run(version.run_id)
 
-    assert run.info.run_name == first.outcome.best.fitted.candidate.name
+    assert run.info.run_id == first.outcome.parent_run_id
     assert first.outcome.best.fitted.candidate.name in version.description
 
 
@@ -152,12 +151,12 @@ def test_the_promotion_is_an_event_with_exactly_the_fields_of_the_design(first: 
 
 
 def children(first: Run, client: MlflowClient) -> dict[str, Any]:
-    """Return the runs below the first training's, by their names, as MLflow's UI finds them."""
+    """Return the runs below the first training's, by their candidates, as MLflow's UI finds them."""
     parent = client.get_run(first.outcome.parent_run_id)
     runs = client.search_runs(
         [parent.info.experiment_id], f"tags.`mlflow.parentRunId` = '{first.outcome.parent_run_id}'"
     )
-    return {run.info.run_name: run for run in runs}
+    return {run.data.params["estimator"]: run for run in runs}
 
 
 def test_one_run_of_each_candidate_is_under_one_parent(first: Run, client: MlflowClient) -> None:
@@ -222,10 +221,55 @@ def test_the_parent_run_tells_what_holds_for_all(first: Run, client: MlflowClien
     assert expected.items() <= parent.data.params.items()
     assert first.outcome.best.metrics.items() <= parent.data.metrics.items()
     steps = {"extract", "validate", "register", "promote", "report", "train_random-forest", "evaluate_random-forest"}
-    assert {f"seconds_{step}" for step in steps} <= parent.data.metrics.keys()
+    assert {f"timing/{step}_seconds" for step in steps} <= parent.data.metrics.keys()
     assert parent.data.tags["slipway.data_version"] == iris_dataset().version
     assert parent.data.tags["mlflow.user"] == "ada"
     assert parent.data.tags["mlflow.source.name"] == f"slipway train {NAME}"
+
+
+def test_training_run_links_data_model_version_and_plots(first: Run, client: MlflowClient) -> None:
+    parent = client.get_run(first.outcome.parent_run_id)
+    winner = children(first, client)[first.outcome.best.fitted.candidate.name]
+
+    (data,) = parent.inputs.dataset_inputs
+    assert data.dataset.digest == iris_dataset().version.removeprefix("sha256:")[:32]
+    assert json.loads(data.dataset.profile) == {"num_rows": 150}
+    (model,) = parent.outputs.model_outputs
+    assert [output.model_id for output in winner.outputs.model_outputs] == [model.model_id]
+    assert client.get_model_version(NAME, "1").source == f"models:/{model.model_id}"
+    assert parent.data.tags["slipway.model_version"] == winner.data.tags["slipway.model_version"] == f"{NAME}/1"
+    assert parent.data.tags["slipway.chosen_run"] == winner.info.run_id
+    names = {file.path for file in client.list_artifacts(parent.info.run_id)}
+    assert {"confusion_matrix.png", "feature_importance.png", "roc.json"} <= names
+
+
+def test_run_names_tell_model_date_and_candidate(first: Run, client: MlflowClient) -> None:
+    parent = client.get_run(first.outcome.parent_run_id).info.run_name
+
+    assert re.fullmatch(rf"{NAME} \d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\dZ", parent)
+    assert {name: run.info.run_name for name, run in children(first, client).items()} == {
+        evaluation.fitted.candidate.name: f"{parent} {evaluation.fitted.candidate.name}"
+        for evaluation in first.outcome.evaluations
+    }
+
+
+def test_timings_are_a_group_of_their_own(first: Run, client: MlflowClient) -> None:
+    runs = [client.get_run(first.outcome.parent_run_id), *children(first, client).values()]
+
+    for run in runs:
+        timings = {name for name in run.data.metrics if "seconds" in name}
+        assert timings
+        assert all(name.startswith("timing/") for name in timings)
+
+
+def test_signature_names_the_columns(first: Run, mlflow_url: str) -> None:
+    mlflow.set_tracking_uri(mlflow_url)
+    mlflow.set_registry_uri(mlflow_url)
+
+    signature = mlflow.models.get_model_info(f"models:/{NAME}/1").signature
+
+    assert signature.inputs.input_names() == IRIS.feature_names
+    assert signature.outputs.input_names() == ["label", "probabilities"]
 
 
 def test_mlflows_own_flavor_loads_the_model(first: Run, mlflow_url: str) -> None:

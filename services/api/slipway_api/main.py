@@ -39,6 +39,7 @@ from slipway_api.tokens import Tokens
 from slipway_core.errors import ConfigurationError, SlipwayError
 from slipway_core.logging import configure_logging, get_logger
 from slipway_core.policy import new_key
+from slipway_core.printable import printable
 from slipway_core.registry import Registry
 from slipway_core.settings import load_settings
 
@@ -218,7 +219,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         else:
             serve(settings, SAGEMAKER_PATHS if command == "sagemaker" else frozenset())
     except SlipwayError as error:
-        print(f"Error: {error}", file=sys.stderr)
+        print(printable(f"Error: {error}"), file=sys.stderr)
         raise SystemExit(1) from error
     except KeyboardInterrupt:
         raise SystemExit(os.EX_OK) from None

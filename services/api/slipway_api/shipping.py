@@ -21,6 +21,7 @@ from slipway_api.serving.journal import SUFFIX
 from slipway_api.settings import ApiSettings
 from slipway_core.errors import ConfigurationError, SlipwayError
 from slipway_core.logging import configure_logging, get_logger
+from slipway_core.printable import printable
 from slipway_core.settings import load_settings
 
 # How long a record waits for its round at most; looking costs next to nothing.
@@ -225,5 +226,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
         configure_logging(settings.log_level, settings.log_format)
         ship(settings, parent=options.parent, once=options.once)
     except SlipwayError as error:
-        print(f"Error: {error}", file=sys.stderr)
+        print(printable(f"Error: {error}"), file=sys.stderr)
         raise SystemExit(1) from error

@@ -17,7 +17,9 @@ from slipway_cli.commands.recipes import recipes
 from slipway_cli.commands.train import train
 from slipway_cli.commands.up import up
 from slipway_cli.commands.users import users
+from slipway_cli.output import echo
 from slipway_core.errors import RegistryUnavailableError, SlipwayError
+from slipway_core.printable import printable
 
 DEBUG_FLAG = "--debug"
 
@@ -29,7 +31,7 @@ class _Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except typer.BadParameter as error:
-            error.message = error.message.removeprefix("Value error, ")
+            error.message = printable(error.message.removeprefix("Value error, "))
             raise
 
 
@@ -56,7 +58,7 @@ app.command()(doctor)
 
 def _show_version(asked: bool) -> None:  # Typer's callback
     if asked:
-        typer.echo(f"slipway {slipway_core.__version__}")
+        echo(f"slipway {slipway_core.__version__}")
         raise typer.Exit
 
 
@@ -78,12 +80,12 @@ def main() -> None:
         if DEBUG_FLAG in sys.argv:
             raise
         hint = "is its server running, and MLFLOW_TRACKING_URI right? `slipway doctor` tells more"
-        typer.echo(f"Error: {error}: {hint}", err=True)
+        echo(f"Error: {error}: {hint}", err=True)
         raise SystemExit(1) from error
     except SlipwayError as error:
         if DEBUG_FLAG in sys.argv:
             raise
-        typer.echo(f"Error: {error}", err=True)
+        echo(f"Error: {error}", err=True)
         raise SystemExit(1) from error
 
 

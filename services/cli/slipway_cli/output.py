@@ -1,18 +1,25 @@
 """How commands print: tables for people, JSON for programs."""
 
 import json
-from typing import Any
+from typing import IO, Any
 
-from rich.console import Console
+import typer
 from rich.table import Table
+
+from slipway_core.printable import escape_json, printable
+from slipway_core.terminal import SafeConsole
 
 UNCUT_WIDTH = 1_000
 
 
-def console() -> Console:
-    """Return a console on standard output; colours go where nobody sees them."""
-    # What a registry or an API says may hold brackets, which are no markup.
-    return Console(highlight=False, markup=False, emoji=False)
+def console() -> SafeConsole:
+    """Return a console on standard output, which prints texts without escape sequences and markup."""
+    return SafeConsole()
+
+
+def echo(text: str, *, err: bool = False, nl: bool = True, file: IO[str] | None = None) -> None:
+    """Print a text without the escape sequences that it may hold."""
+    typer.echo(printable(text), err=err, nl=nl, file=file)
 
 
 def print_table(table: Table | str) -> None:
@@ -27,4 +34,4 @@ def print_table(table: Table | str) -> None:
 
 def print_json(value: Any) -> None:  # noqa: ANN401  # anything that JSON can say
     """Print a value as indented JSON."""
-    print(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+    print(escape_json(json.dumps(value, indent=2, ensure_ascii=False, default=str)))

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, cast
 
-import typer
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+from slipway_cli.output import echo
+from slipway_core.terminal import SafeConsole
 
 
 class Bar:
@@ -67,15 +68,15 @@ class Lasting(io.TextIOBase):
 
 def tell_error(sentence: str) -> None:
     """Print an error, if anybody is there."""
-    typer.echo(f"Error: {sentence}", file=_standard_error())
+    echo(f"Error: {sentence}", file=_standard_error())
 
 
 @contextmanager
 def progress_bar() -> Iterator[Bar]:
     """Show a bar until the block ends; where nobody looks, nothing."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
     # Progress is for a terminal, and not part of what is printed.
-    console = Console(file=_standard_error())
+    console = SafeConsole(file=_standard_error())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         yield Bar(progress)
 

@@ -3,16 +3,19 @@
 The request id, set by `RequestContext`, is on every event of a request. Payloads and tokens are never logged.
 """
 
+import io
 import json
 import logging
 import sys
 from contextvars import ContextVar, Token
 from types import TracebackType
-from typing import Literal
+from typing import Literal, TextIO
 
 import orjson
 import structlog
-from structlog.typing import EventDict, Processor, WrappedLogger
+from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
+
+from slipway_core.printable import escape_json, printable, printable_line
 
 _request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
@@ -44,11 +47,12 @@ def configure_logging(level: str, log_format: Literal["auto", "json", "text"]) -
     )
     renderers: list[Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
     if text:
-        renderers.append(
+        renderers += [
+            _make_printable,
             structlog.dev.ConsoleRenderer(
-                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback, timestamp_key="time"
-            )
-        )
+                colors=sys.stderr.isatty(), exception_formatter=_printable_traceback, timestamp_key="time"
+            ),
+        ]
     else:
         renderers += [structlog.processors.format_exc_info, _render_json]
     handler = logging.StreamHandler(sys.stderr)
@@ -88,8 +92,25 @@ def add_request_id(_logger: WrappedLogger, _method: str, event: EventDict) -> Ev
     return event
 
 
+def _make_printable(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Remove from an event's texts what a terminal would obey (a structlog processor)."""
+    several_lines = ("event", "exception", "stack")
+    return {
+        printable_line(str(key)): (printable if key in several_lines else printable_line)(value)
+        if isinstance(value, str)
+        else value
+        for key, value in event.items()
+    }
+
+
+def _printable_traceback(stream: TextIO, exc_info: ExcInfo) -> None:
+    traceback = io.StringIO()
+    structlog.dev.plain_traceback(traceback, exc_info)
+    stream.write(printable(traceback.getvalue()))
+
+
 def _render_json(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
     try:
-        return orjson.dumps(event, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+        return escape_json(orjson.dumps(event, default=str, option=orjson.OPT_NON_STR_KEYS).decode())
     except TypeError:  # an integer over 64 bits or text that is not Unicode: slower, but no event is lost
         return json.dumps(event, default=str, skipkeys=True)

@@ -8,14 +8,15 @@ import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from slipway_core.errors import RegistryUnavailableError, SlipwayError
 from slipway_core.logging import configure_logging
+from slipway_core.printable import printable
 from slipway_core.registry.mlflow import MlflowRegistry
 from slipway_core.registry.verdict import PromoteMode
 from slipway_core.settings import load_settings
 from slipway_core.startup import quick_imports
+from slipway_core.terminal import SafeConsole
 from slipway_core.whoami import whoami
 from slipway_trainer.errors import OverrideError
 from slipway_trainer.settings import TrainerSettings
@@ -56,7 +57,7 @@ def recipes(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")]
         typer.echo(json.dumps([_described(recipe) for recipe in found], ensure_ascii=False))
         return
     for recipe in found:
-        typer.echo(f"{recipe.name:<16} {recipe.title}")
+        typer.echo(printable(f"{recipe.name:<16} {recipe.title}"))
 
 
 def _described(recipe: "Recipe") -> dict[str, object]:
@@ -123,8 +124,8 @@ def train(
         try:
             chosen = override(find_recipe(recipe), settings or [])
         except OverrideError as error:
-            raise typer.BadParameter(str(error), param_hint="--set") from error
-        with Terminal(Console(highlight=False, markup=False, emoji=False)) as terminal:
+            raise typer.BadParameter(printable(str(error)), param_hint="--set") from error
+        with Terminal(SafeConsole()) as terminal:
             outcome = run_pipeline(
                 chosen,
                 data=data,
@@ -167,19 +168,19 @@ def main() -> None:
         if DEBUG_FLAG in sys.argv:
             raise
         hint = "is its server running, and MLFLOW_TRACKING_URI right? `slipway doctor` tells more"
-        print(f"Error: {error}: {hint}", file=sys.stderr)
+        print(printable(f"Error: {error}: {hint}"), file=sys.stderr)
         raise SystemExit(1) from error
     except SlipwayError as error:
         if DEBUG_FLAG in sys.argv:
             raise
-        print(f"Error: {error}", file=sys.stderr)
+        print(printable(f"Error: {error}"), file=sys.stderr)
         raise SystemExit(1) from error
     except Exception as error:  # a recipe's own code, or a fault of ours
         if DEBUG_FLAG in sys.argv:
             raise
+        said = printable(str(error)).partition("\n")[0]
         print(
-            f"Error: {type(error).__name__}: {str(error).partition(chr(10))[0]} (nobody foresaw this: `slipway --debug "
-            "train …` shows where it comes from)",
+            f"Error: {type(error).__name__}: {said} (unexpected error: `slipway --debug train …` shows its traceback)",
             file=sys.stderr,
         )
         raise SystemExit(1) from error

@@ -157,9 +157,9 @@ def run_pipeline(
     # After the promotion: what is served need not wait for pictures.
     try:
         with watch.step("report"):
-            report(recipe, evaluations, split, tracker=tracker, runs=registered.runs)
+            report(recipe, evaluations, best, split, tracker=tracker, runs=registered.runs)
         tracker.log_timings(registered.runs, watch.seconds)
-        reporter.tell("report", f"the plots are at {tracker.run_url(registered.runs, best.fitted.candidate.name)}")
+        reporter.tell("report", f"the plots are at {tracker.run_url(registered.runs)}")
     except Exception as error:  # noqa: BLE001  # whatever it is, what was promoted is promoted
         reporter.tell("report", f"the version is as told above, but its plots were not kept: {error}")
     return Outcome(recipe, evaluations, best, version, registered.runs.parent, verdict)

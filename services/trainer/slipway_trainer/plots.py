@@ -1,18 +1,25 @@
 """The plots that people look at when they compare runs. Each comes with the numbers that it shows."""
 
 from collections.abc import Mapping, Sequence
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from sklearn.calibration import calibration_curve
-from sklearn.metrics import auc, roc_curve
+from sklearn.metrics import auc, average_precision_score, precision_recall_curve, roc_curve
 
 from slipway_trainer.sampling import evenly
 
 BINS = 10
+# Up to this many features are drawn, those that cost most; the numbers hold all.
+MAX_BARS = 30
+# From this many classes on, counts in cells and a legend of curves are smaller.
+MANY_CLASSES = 8
+BINARY = 2
+MAX_LABEL = 32
+LETTERS_AN_INCH = 12
 # More points than these are a blot.
 MAX_POINTS = 3_000
 
@@ -21,60 +28,113 @@ Drawn = tuple[Figure, Mapping[str, Any]]
 
 def confusion_matrix_figure(counts: NDArray[np.int64], classes: Sequence[str], title: str) -> Figure:
     """Draw (n_classes, n_classes) counts; rows are the true classes, columns the predicted ones."""
-    figure, axes = _axes(title, "predicted class", "true class")
+    side = min(12.0, max(5.0, 0.55 * len(classes) + 2))
+    figure, axes = _axes(f"Confusion matrix\n{title}", "predicted class", "true class", size=(side, side))
     axes.imshow(counts, cmap="Blues", vmin=0)
     ticks = range(len(classes))
-    axes.set_xticks(ticks, classes, rotation=30, ha="right")
-    axes.set_yticks(ticks, classes)
+    names = [_short(name) for name in classes]
+    axes.set_xticks(ticks, names, rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_yticks(ticks, names)
     for (row, column), count in np.ndenumerate(counts):
         colour = "white" if count > counts.max() / 2 else "black"
-        axes.text(column, row, str(count), ha="center", va="center", color=colour)
+        axes.text(column, row, str(count), ha="center", va="center", color=colour, fontsize=_size(classes))
     return figure
 
 
 def roc_figure(target: NDArray[Any], probabilities: NDArray[np.float64], classes: Sequence[str], title: str) -> Drawn:
     """Draw the ROC curve of each class against the rest, from (n_rows, n_classes) probabilities.
 
-    A class that the target lacks, or has alone, has no curve.
+    A class that the target lacks, or has alone, has no curve; of two classes the second has the only one, since the
+    first would repeat it.
     """
-    figure, axes = _axes(title, "false positive rate", "true positive rate")
+    figure, axes = _axes(f"ROC curve\n{title}", "false positive rate", "true positive rate")
     axes.plot([0, 1], [0, 1], linestyle=":", color="grey", label="guessing")
     curves = {}
-    for index, name in enumerate(classes):
+    for index, name in _drawn_classes(classes):
         is_class = target == index
         if is_class.all() or not is_class.any():
             continue
         false_positive, true_positive, _ = roc_curve(is_class, probabilities[:, index])
         area = float(auc(false_positive, true_positive))
-        axes.plot(false_positive, true_positive, label=f"{name}, AUC {area:.3f}")
+        axes.plot(false_positive, true_positive, label=f"{_short(name)}, AUC {area:.3f} ({is_class.sum()} rows)")
         curves[name] = {
             "false_positive_rate": false_positive.tolist(),
             "true_positive_rate": true_positive.tolist(),
             "auc": area,
         }
-    axes.legend(loc="lower right", fontsize="small")
+    _legend(axes, "lower right", len(curves))
+    return figure, {"classes": curves}
+
+
+def precision_recall_figure(
+    target: NDArray[Any], probabilities: NDArray[np.float64], classes: Sequence[str], title: str
+) -> Drawn:
+    """Draw precision against recall of each class against the rest; of two classes, of the second.
+
+    The dotted line is the share of the class: what guessing reaches. A class that the target lacks has no curve.
+    """
+    figure, axes = _axes(f"Precision and recall\n{title}", "recall", "precision")
+    curves = {}
+    for index, name in _drawn_classes(classes):
+        is_class = target == index
+        if not is_class.any():
+            continue
+        precision, recall, _ = precision_recall_curve(is_class, probabilities[:, index])
+        average = float(average_precision_score(is_class, probabilities[:, index]))
+        label = f"{_short(name)}, AP {average:.3f} ({is_class.sum()} rows)"
+        (line,) = axes.plot(recall, precision, drawstyle="steps-post", label=label)
+        axes.axhline(float(is_class.mean()), linestyle=":", linewidth=0.8, color=line.get_color())
+        curves[name] = {
+            "precision": precision.tolist(),
+            "recall": recall.tolist(),
+            "average_precision": average,
+            "share": float(is_class.mean()),
+        }
+    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.05))
+    _legend(axes, "lower left", len(curves))
     return figure, {"classes": curves}
 
 
 def calibration_figure(
     target: NDArray[Any], probabilities: NDArray[np.float64], classes: Sequence[str], title: str
 ) -> Drawn:
-    """Draw how often each class is true against how likely it was said to be, in ten bins of probability."""
-    figure, axes = _axes(title, "mean predicted probability", "share of rows that are of the class")
+    """Draw how often each class is true against its predicted probability, in ten bins, and the rows of each bin.
+
+    Of two classes the second alone is drawn: the first mirrors it.
+    """
+    figure = Figure(figsize=(5.6, 6.2), layout="constrained")
+    axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    _head(figure, f"Calibration\n{title}")
+    axes.set(ylabel="share of rows that are of the class")
+    below.set(xlabel="predicted probability", ylabel="rows")
     axes.plot([0, 1], [0, 1], linestyle=":", color="grey", label="calibrated")
     curves = {}
-    for index, name in enumerate(classes):
+    edges = np.linspace(0.0, 1.0, BINS + 1)
+    for index, name in _drawn_classes(classes):
         said = np.clip(probabilities[:, index], 0.0, 1.0)
-        share, mean = calibration_curve(target == index, said, n_bins=BINS)
-        axes.plot(mean, share, marker="o", markersize=4, label=name)
-        curves[name] = {"mean_probability": mean.tolist(), "share": share.tolist()}
-    axes.legend(loc="upper left", fontsize="small")
+        bins = np.searchsorted(edges[1:-1], said)
+        counts = np.bincount(bins, minlength=BINS)
+        filled = counts > 0
+        mean = np.bincount(bins, weights=said, minlength=BINS)[filled] / counts[filled]
+        share = np.bincount(bins, weights=target == index, minlength=BINS)[filled] / counts[filled]
+        (line,) = axes.plot(mean, share, marker="o", markersize=4, label=_short(name))
+        below.stairs(counts, edges, color=line.get_color())
+        curves[name] = {
+            "mean_probability": mean.tolist(),
+            "share": share.tolist(),
+            "rows": counts[filled].tolist(),
+        }
+        if len(_drawn_classes(classes)) == 1:
+            for x, count in zip((edges[:-1] + edges[1:]) / 2, counts, strict=True):
+                below.annotate(str(count), (x, count), ha="center", va="bottom", fontsize="x-small")
+            below.margins(y=0.25)
+    _legend(axes, "upper left", len(curves))
     return figure, {"classes": curves}
 
 
 def prediction_figure(target: NDArray[Any], prediction: NDArray[np.float64], unit: str, title: str) -> Drawn:
     """Draw (n_rows,) predicted against true values."""
-    figure, axes = _axes(title, f"true value ({unit})", f"prediction ({unit})")
+    figure, axes = _axes(f"Prediction against truth\n{title}", f"true value ({unit})", f"prediction ({unit})")
     shown = evenly(len(target), MAX_POINTS)
     low, high = float(min(target.min(), prediction.min())), float(max(target.max(), prediction.max()))
     axes.plot([low, high], [low, high], linestyle=":", color="grey")
@@ -86,7 +146,7 @@ def residuals_figure(target: NDArray[Any], prediction: NDArray[np.float64], unit
     """Draw true less predicted values by prediction, and how they are spread."""
     figure = Figure(figsize=(8.0, 4.0), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=(2, 1))
-    figure.suptitle(title)
+    _head(figure, f"Residuals\n{title}")
     residuals = target - prediction
     shown = evenly(len(target), MAX_POINTS)
     left.axhline(0, linestyle=":", color="grey")
@@ -101,17 +161,58 @@ def residuals_figure(target: NDArray[Any], prediction: NDArray[np.float64], unit
 def importance_figure(
     means: NDArray[np.float64], spreads: NDArray[np.float64], names: Sequence[str], metric: str, title: str
 ) -> Drawn:
-    """Draw what the metric loses when a feature's (n_features,) values are shuffled, the greatest loss first."""
+    """Draw what the metric loses when a feature's (n_features,) values are shuffled, the greatest loss first.
+
+    Of many features, those with the greatest losses are drawn; the numbers hold all.
+    """
     order = np.argsort(means)
-    figure, axes = _axes(title, f"loss of {metric} when the feature is shuffled", "")
-    axes.barh([names[i] for i in order], means[order], xerr=spreads[order], height=0.7)
+    shown = order[-MAX_BARS:]
+    cut = f" ({MAX_BARS} of {len(order)} features)" if len(order) > MAX_BARS else ""
+    heading = f"Feature importance{cut}"
+    height = max(3.2, 0.24 * len(shown) + 1.6)
+    figure, axes = _axes(
+        f"{heading}\n{title}", f"loss of {metric} when the feature is shuffled", "", size=(6.8, height)
+    )
+    axes.barh(range(len(shown)), means[shown], xerr=spreads[shown], height=0.7, ecolor="grey")
+    axes.set_yticks(range(len(shown)), [_short(names[i]) for i in shown], fontsize="small")
+    axes.set_ylim(-0.7, len(shown) - 0.3)
     axes.axvline(0, color="grey", linewidth=0.8)
     data = {names[i]: {"mean": float(means[i]), "std": float(spreads[i])} for i in order[::-1]}
     return figure, {"metric": metric, "features": data}
 
 
-def _axes(title: str, x: str, y: str) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(5.0, 4.2), layout="constrained")
+def _axes(title: str, x: str, y: str, size: tuple[float, float] = (5.6, 4.8)) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=size, layout="constrained")
     axes = figure.add_subplot()
-    axes.set(xlabel=x, ylabel=y, title=title)
+    axes.set(xlabel=x, ylabel=y)
+    _head(figure, title)
     return figure, axes
+
+
+def _head(figure: Figure, title: str) -> None:
+    """Write a title over the whole figure, in lines that fit its width."""
+    fitting = int(figure.get_figwidth() * LETTERS_AN_INCH)
+    lines = [part for line in title.replace("$", r"\$").splitlines() for part in wrap(line, fitting)]
+    figure.suptitle("\n".join(lines), fontsize="medium")
+
+
+def _drawn_classes(classes: Sequence[str]) -> list[tuple[int, str]]:
+    """Return the classes that have a curve of their own, with their indices."""
+    return list(enumerate(classes))[len(classes) == BINARY :]
+
+
+def _short(name: str) -> str:
+    """Return a label that leaves room for the plot, without the signs that matplotlib reads as mathematics."""
+    cut = name if len(name) <= MAX_LABEL else name[: MAX_LABEL - 1] + "…"
+    return cut.replace("$", r"\$")
+
+
+def _size(classes: Sequence[str]) -> str:
+    return "x-small" if len(classes) > MANY_CLASSES else "medium"
+
+
+def _legend(axes: Axes, where: str, curves: int) -> None:
+    if curves > MANY_CLASSES:  # it would hide the curves
+        axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize="x-small", ncols=1 + curves // 20)
+    elif curves:
+        axes.legend(loc=where, fontsize="small")

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import platform
-import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,13 +10,12 @@ from typing import Any
 
 import mlflow
 import mlflow.onnx
-import numpy as np
 import onnx
-from mlflow.entities import Metric, Param
+from mlflow.entities import DatasetInput, LoggedModelOutput, Metric, Param
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.tracking import MlflowClient
-from mlflow.types import Schema, TensorSpec
+from mlflow.types import Schema
 
 from slipway_core.bundle import GOLDEN_FILE, MANIFEST_FILE, MANIFEST_TAG, MODEL_FILE, REFERENCE_FILE
 from slipway_core.errors import RegistryError
@@ -26,10 +24,15 @@ from slipway_trainer.bundling import WrittenBundle
 from slipway_trainer.recipes import Recipe
 from slipway_trainer.steps.evaluate import Evaluation
 from slipway_trainer.tasks import Figure, task_of
+from slipway_trainer.tracked_data import TrackedData, columns, dataset_input, without_account
 
 GIT_COMMIT_TAG = "slipway.git_commit"
 RECIPE_TAG = "slipway.recipe"
 CHOSEN_TAG = "slipway.chosen"
+VERSION_TAG = "slipway.model_version"
+WINNER_RUN_TAG = "slipway.chosen_run"
+# MLflow's pages show metrics with a common prefix as a group of their own.
+TIMING_PREFIX = "timing/"
 
 
 @dataclass(frozen=True)
@@ -39,11 +42,13 @@ class TrackedRuns:
     Attributes:
         parent: the run that the candidates' runs are under.
         candidates: the run of each candidate, by its name.
+        stamp: when the training began, as it is written in the names of the runs.
     """
 
     experiment_id: str
     parent: str
     candidates: Mapping[str, str]
+    stamp: str = ""
 
 
 class Tracker:
@@ -58,7 +63,7 @@ class Tracker:
         """
         mlflow.set_tracking_uri(tracking_uri)
         mlflow.set_registry_uri(tracking_uri)
-        self._address = _without_account((public_url or tracking_uri).rstrip("/"))
+        self._address = without_account((public_url or tracking_uri).rstrip("/"))
         self._client = MlflowClient(tracking_uri, tracking_uri)
 
     def log_runs(
@@ -70,6 +75,7 @@ class Tracker:
         started_at: float,
         parameters: Mapping[str, str | int | float],
         tags: Mapping[str, str],
+        data: TrackedData,
     ) -> TrackedRuns:
         """Log a run for each candidate under one parent, so that MLflow's UI compares them.
 
@@ -78,10 +84,11 @@ class Tracker:
         Args:
             recipe: names the experiment.
             evaluations: one for each candidate.
-            best: the one that is chosen; the parent run shows its metrics, too.
+            best: the one that is chosen; `register` gives the parent run its metrics.
             started_at: when the training began, seconds since the epoch.
             parameters: what holds for all candidates.
             tags: what every run is tagged with.
+            data: the data set, which every run links as its input.
 
         Raises:
             RegistryError: the server refused or failed.
@@ -93,19 +100,22 @@ class Tracker:
         except MlflowException as error:
             raise _refused(error) from error
         try:
-            self._log(parent, best.metrics, {**parameters, "chosen": best.fitted.candidate.name})
+            self._client.log_inputs(parent, [dataset_input(recipe, data)])
+            self._log(parent, {}, {**parameters, "chosen": best.fitted.candidate.name})
             children = {}
             for evaluation in evaluations:
                 children[evaluation.fitted.candidate.name] = self._log_candidate(
                     evaluation,
                     experiment_id,
                     {**tags, "mlflow.parentRunId": parent},
+                    name=f"{recipe.name} {stamp} {evaluation.fitted.candidate.name}",
+                    data=dataset_input(recipe, data),
                     chosen=evaluation is best,
                 )
         except MlflowException as error:
             self._fail(parent)
             raise _refused(error) from error
-        return TrackedRuns(experiment_id, parent, children)
+        return TrackedRuns(experiment_id, parent, children, stamp)
 
     @contextlib.contextmanager
     def finishing(self, runs: TrackedRuns) -> Iterator[None]:
@@ -121,7 +131,10 @@ class Tracker:
             raise
 
     def register(self, recipe: Recipe, bundle: WrittenBundle, runs: TrackedRuns, best: Evaluation) -> str:
-        """Log the bundle through MLflow's ONNX flavor in the chosen candidate's run, and register it.
+        """Log the bundle through MLflow's ONNX flavor in the training's run, and register it.
+
+        The training's run is the version's source: it links data, model, version and plots. The chosen candidate's run
+        links the model, too.
 
         Returns:
             The new version's number.
@@ -130,31 +143,31 @@ class Tracker:
             RegistryError: the server refused or failed.
         """
         manifest = bundle.manifest
-        width = len(manifest.inputs)
         signature = ModelSignature(
-            inputs=Schema([TensorSpec(np.dtype(np.float32), (-1, width), manifest.graph.input)]),
+            inputs=columns(column.name for column in manifest.inputs),
             outputs=Schema(task_of(recipe).output_specs(bundle.manifest.graph)),
         )
-        run_id = runs.candidates[best.fitted.candidate.name]
+        candidate = best.fitted.candidate.name
         try:
-            with mlflow.start_run(run_id=run_id):
+            with mlflow.start_run(run_id=runs.parent):
                 info = mlflow.onnx.log_model(
                     onnx.load_model(bundle.folder / MODEL_FILE),
-                    name=recipe.name,
+                    # MLflow allows no colon in it.
+                    name=f"{recipe.name}-{runs.stamp.replace(':', '')}-{candidate}",
                     signature=signature,
                     # Without this, weights over 1 KB leave the graph for a file with a random name.
                     save_as_external_data=False,
                     extra_files=[str(bundle.folder / name) for name in (MANIFEST_FILE, GOLDEN_FILE, REFERENCE_FILE)],
                     conda_env=_environment(manifest.libraries),
                 )
-            # Those of a run are inserted again with its model, which PostgreSQL logs as errors: so with the model only.
-            self._log_metrics(run_id, best, model_id=info.model_id)
+            # Only now: MLflow inserts earlier metrics of a run again for its model, which PostgreSQL logs as errors.
+            self._log(runs.parent, best.metrics, {}, model_id=info.model_id)
             self._make_registered_model(recipe)
             # Through the client, not the fluent call: that one prints to the terminal.
             version = self._client.create_model_version(
                 recipe.name,
                 info.model_uri,
-                run_id,
+                runs.parent,
                 tags={
                     MANIFEST_TAG: bundle.manifest_sha256,
                     METRICS_TAG: json.dumps(manifest.metrics),
@@ -167,6 +180,11 @@ class Tracker:
                 model_id=info.model_id,
                 await_creation_for=None,
             )
+            winner = runs.candidates[candidate]
+            self._client.log_outputs(winner, [LoggedModelOutput(info.model_id, 0)])
+            for run in (runs.parent, winner):
+                self._client.set_tag(run, VERSION_TAG, f"{recipe.name}/{version.version}")
+            self._client.set_tag(runs.parent, WINNER_RUN_TAG, winner)
         except MlflowException as error:
             raise _refused(error) from error
         return str(version.version)
@@ -184,9 +202,9 @@ class Tracker:
         except MlflowException as error:
             raise _refused(error) from error
 
-    def run_url(self, runs: TrackedRuns, candidate: str) -> str:
-        """Return the address of a candidate's run in MLflow's pages, where its plots are."""
-        return f"{self._address}/#/experiments/{runs.experiment_id}/runs/{runs.candidates[candidate]}/artifacts"
+    def run_url(self, runs: TrackedRuns) -> str:
+        """Return the address of the training's run in MLflow's pages, where the plots of its winner are."""
+        return f"{self._address}/#/experiments/{runs.experiment_id}/runs/{runs.parent}/artifacts"
 
     def log_timings(self, runs: TrackedRuns, seconds: Mapping[str, float]) -> None:
         """Keep how long each step took with the parent's run.
@@ -195,7 +213,7 @@ class Tracker:
             RegistryError: the server refused or failed.
         """
         try:
-            self._log(runs.parent, {f"seconds_{step}": value for step, value in seconds.items()}, {})
+            self._log(runs.parent, {f"{TIMING_PREFIX}{step}_seconds": value for step, value in seconds.items()}, {})
         except MlflowException as error:
             raise _refused(error) from error
 
@@ -231,41 +249,43 @@ class Tracker:
         experiment_id: str,
         tags: Mapping[str, str],
         *,
+        name: str,
+        data: DatasetInput,
         chosen: bool,
     ) -> str:
         fitted = evaluation.fitted
-        run = self._start(
-            experiment_id, fitted.candidate.name, fitted.started_at, {**tags, CHOSEN_TAG: str(chosen).lower()}
-        )
-        self._log(run, {}, {"estimator": fitted.candidate.name, **fitted.parameters})
-        if not chosen:  # `register` logs the chosen one's with its model
-            self._log_metrics(run, evaluation)
-        self._client.set_terminated(run)
-        return run
-
-    def _log_metrics(self, run_id: str, evaluation: Evaluation, model_id: str | None = None) -> None:
-        fitted = evaluation.fitted
-        now = _millis(time.time())
+        run = self._start(experiment_id, name, fitted.started_at, {**tags, CHOSEN_TAG: str(chosen).lower()})
+        self._client.log_inputs(run, [data])
         metrics = {
             **evaluation.metrics,
-            "cv_seconds": fitted.cv_seconds,
-            "fit_seconds": fitted.fit_seconds,
+            f"{TIMING_PREFIX}cv_seconds": fitted.cv_seconds,
+            f"{TIMING_PREFIX}fit_seconds": fitted.fit_seconds,
             "graph_bytes": len(evaluation.model),
             "parity_of_tolerance": evaluation.parity,
         }
-        folds = [Metric("cv_fold", score, now, step, model_id) for step, score in enumerate(fitted.cv_scores)]
-        values = [Metric(name, value, now, 0, model_id) for name, value in metrics.items()]
-        self._client.log_batch(run_id, metrics=values + folds)
+        self._log(run, metrics, {"estimator": fitted.candidate.name, **fitted.parameters})
+        now = _millis(time.time())
+        folds = [Metric("cv_fold", score, now, step) for step, score in enumerate(fitted.cv_scores)]
+        self._client.log_batch(run, metrics=folds)
+        self._client.set_terminated(run)
+        return run
 
     def _start(self, experiment_id: str, name: str, started_at: float, tags: Mapping[str, str]) -> str:
         run = self._client.create_run(experiment_id, _millis(started_at), dict(tags), name)
         return str(run.info.run_id)
 
-    def _log(self, run_id: str, metrics: Mapping[str, float], parameters: Mapping[str, Any]) -> None:
+    def _log(
+        self,
+        run_id: str,
+        metrics: Mapping[str, float],
+        parameters: Mapping[str, Any],
+        *,
+        model_id: str | None = None,
+    ) -> None:
         now = _millis(time.time())
         self._client.log_batch(
             run_id,
-            metrics=[Metric(name, value, now, 0) for name, value in metrics.items()],
+            metrics=[Metric(name, value, now, 0, model_id) for name, value in metrics.items()],
             params=[Param(name, str(value)) for name, value in parameters.items()],
         )
 
@@ -291,10 +311,5 @@ def _millis(seconds: float) -> int:
 
 def _refused(error: MlflowException) -> RegistryError:
     """Turn an error of MLflow's client into ours: its first line alone."""
-    told = _without_account(str(error.message).partition("\n")[0])
+    told = without_account(str(error.message).partition("\n")[0])
     return RegistryError(f"the tracking server refused or failed: {told}")
-
-
-def _without_account(text: str) -> str:
-    """Return a text without the names and passwords of the addresses in it."""
-    return re.sub(r"://[^/@\s]+@", "://", text)

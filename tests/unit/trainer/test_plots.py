@@ -1,9 +1,13 @@
 """Plots: each shows what its numbers say, under the right names."""
 
 import io
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from slipway_trainer.plots import (
@@ -11,6 +15,7 @@ from slipway_trainer.plots import (
     calibration_figure,
     confusion_matrix_figure,
     importance_figure,
+    precision_recall_figure,
     prediction_figure,
     residuals_figure,
     roc_figure,
@@ -38,7 +43,7 @@ def test_the_axes_say_which_side_is_true(figure: Figure) -> None:
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted class", "true class")
     assert [label.get_text() for label in axes.get_xticklabels()] == list(CLASSES)
     assert [label.get_text() for label in axes.get_yticklabels()] == list(CLASSES)
-    assert axes.get_title() == "random-forest"
+    assert figure.get_suptitle() == "Confusion matrix\nrandom-forest"
 
 
 def test_a_count_on_a_dark_cell_is_white(figure: Figure) -> None:
@@ -82,8 +87,9 @@ def test_a_calibrated_classifier_is_right_as_often_as_it_says() -> None:
 
     _, data = calibration_figure(target, said, ("no", "yes"), "title")
 
-    assert data["classes"]["no"]["mean_probability"] == pytest.approx([0.75])
-    assert data["classes"]["no"]["share"] == pytest.approx([0.75])
+    assert data["classes"]["yes"]["mean_probability"] == pytest.approx([0.25])
+    assert data["classes"]["yes"]["share"] == pytest.approx([0.25])
+    assert data["classes"]["yes"]["rows"] == [40]
 
 
 def test_probabilities_that_are_one_within_float32_are_calibrated_too() -> None:
@@ -128,3 +134,78 @@ def test_the_feature_that_matters_most_comes_first() -> None:
     assert data["features"]["b"] == {"mean": 0.5, "std": 0.02}
     # matplotlib draws from the bottom up.
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["c", "a", "b"]
+
+
+def overlaps(figure: Figure) -> list[tuple[str, str]]:
+    """Draw a figure and return the neighbouring labels of its axes that overlap, and the texts that leave the page."""
+    figure.canvas.draw()
+    renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]  # of Agg
+    found = []
+    for axes in figure.axes:
+        labels = [label for label in axes.get_yticklabels() if label.get_text()]
+        boxes = [(label.get_text(), label.get_window_extent(renderer)) for label in labels]
+        found += [(a, b) for (a, one), (b, two) in pairwise(boxes) if one.overlaps(two)]
+    page = figure.bbox
+    for text in [figure._suptitle, *(label for axes in figure.axes for label in axes.get_yticklabels())]:
+        box = text.get_window_extent(renderer)
+        if text.get_text() and (box.x0 < page.x0 - 1 or box.x1 > page.x1 + 1):
+            found.append((text.get_text(), "page"))
+    return found
+
+
+LONG_TITLE = "a-model-with-a-long-name, gradient-boosting: 12,345 held-out rows of a/folder/with-a-long-name.csv"
+
+
+@pytest.mark.parametrize("features", [1, 4, 30, 300])
+def test_importance_labels_do_not_overlap(features: int) -> None:
+    values = np.linspace(0, 1, features)
+    names = [f"feature {number} with a rather long name of many words" for number in range(features)]
+
+    figure, data = importance_figure(values, values / 10, names, "accuracy", LONG_TITLE)
+    FigureCanvasAgg(figure)
+
+    assert overlaps(figure) == []
+    assert len(data["features"]) == features
+
+
+@pytest.mark.parametrize("classes", [2, 3, 12])
+def test_confusion_labels_do_not_overlap(classes: int) -> None:
+    names = [f"class ${number} of many words $" for number in range(classes)]
+    figure = confusion_matrix_figure(
+        np.full((classes, classes), 1_234),
+        names,
+        LONG_TITLE,
+    )
+    FigureCanvasAgg(figure)
+
+    assert overlaps(figure) == []
+
+
+@pytest.mark.parametrize("draw", [roc_figure, precision_recall_figure, calibration_figure])
+@pytest.mark.parametrize(("count", "curves"), [(2, 1), (3, 3), (5, 5)])
+def test_binary_classifier_has_one_curve(draw: Callable[..., Any], count: int, curves: int) -> None:
+    target = np.arange(60) % count
+    names = [f"class {number}" for number in range(count)]
+
+    _, data = draw(target, np.eye(count)[target], names, "title")
+
+    assert len(data["classes"]) == curves
+    assert names[-1] in data["classes"]
+
+
+def test_calibration_counts_every_row() -> None:
+    random = np.random.default_rng(0)
+    said = random.dirichlet([1, 1, 1], 500)
+
+    _, data = calibration_figure(random.integers(0, 3, 500), said, CLASSES, "title")
+
+    assert [sum(curve["rows"]) for curve in data["classes"].values()] == [500, 500, 500]
+
+
+def test_precision_recall_of_perfect_and_absent_classes() -> None:
+    _, data = precision_recall_figure(TARGET[:4], CERTAIN[:4], CLASSES, "title")
+
+    assert {name: curve["average_precision"] for name, curve in data["classes"].items()} == {
+        "setosa": 1.0,
+        "versicolor": 1.0,
+    }

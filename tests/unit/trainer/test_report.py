@@ -19,8 +19,14 @@ def figures(recipe: Recipe, name: str) -> dict[str, Figure]:
 
 
 @pytest.mark.parametrize("name", CANDIDATES)
-def test_a_classifier_has_four_figures(name: str) -> None:
-    assert list(figures(IRIS, name)) == ["confusion_matrix", "roc", "calibration", "feature_importance"]
+def test_a_classifier_has_five_figures(name: str) -> None:
+    assert list(figures(IRIS, name)) == [
+        "confusion_matrix",
+        "roc",
+        "precision_recall",
+        "calibration",
+        "feature_importance",
+    ]
 
 
 def test_a_regressor_has_three_figures() -> None:
@@ -76,4 +82,5 @@ def test_each_figure_names_its_candidate() -> None:
 
     (matrix, *_) = figures_of(IRIS, renamed, trained_iris().split)
 
-    assert matrix.figure.axes[0].get_title() == "woods"
+    title = matrix.figure.get_suptitle()
+    assert title == f"Confusion matrix\niris, woods: 30 held-out rows of {IRIS.data_file}"

@@ -10,6 +10,7 @@ import typer
 from rich.filesize import decimal
 
 from slipway_cli.errors import BackupError
+from slipway_cli.output import echo
 from slipway_cli.progress import progress_bar, tell_error
 from slipway_core.settings import refuse_unknown_variables
 
@@ -49,7 +50,7 @@ def backup(
         project = _project(project_directory)
         with progress_bar() as bar:
             objects = write_backup(project, file, datetime.now(UTC), bar)
-    typer.echo(
+    echo(
         f"Wrote {file}: {decimal(file.stat().st_size)}, both databases and {objects.files} "
         f"object{'s'[: objects.files != 1]}. Keep it safe: it holds models, what users sent, and password hashes."
     )
@@ -85,9 +86,9 @@ def restore(
             )
         with progress_bar() as bar:
             is_served = put_back(project, file, about, bar)
-    typer.echo(f"Restored the backup of {when}.")
+    echo(f"Restored the backup of {when}.")
     if not is_served:
-        typer.echo("The API did not run before: `docker compose up --detach --wait` starts the whole stack.")
+        echo("The API did not run before: `docker compose up --detach --wait` starts the whole stack.")
 
 
 def _project(folder: Path | None) -> "ComposeProject":

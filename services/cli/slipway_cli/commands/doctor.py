@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from slipway_cli.output import console, print_json
+from slipway_core.terminal import SafeConsole
 
 if TYPE_CHECKING:
     from slipway_cli.doctor.examination import AreaReport
@@ -48,7 +49,7 @@ def doctor(
     given = {"home": home, "host": host, "port": port, "mlflow_port": mlflow_port}
     subject = read_subject({name: value for name, value in given.items() if value is not None})
     # Progress is for a terminal, and not part of what is printed.
-    with Console(stderr=True).status("Looking …") as status:
+    with SafeConsole(stderr=True).status("Looking …") as status:
         reports = examine(subject, lambda names: status.update(f"Looking at: {', '.join(names).lower()} …"))
     statuses = [finding.status for report in reports for finding in report.findings]
     if as_json:

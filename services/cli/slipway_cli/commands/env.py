@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from slipway_cli.output import echo
 from slipway_core.errors import ConfigurationError
 from slipway_core.policy import new_key, new_password
 
@@ -22,7 +23,7 @@ def env(
     """
     content = f"SECRET_KEY={new_key()}\nSLIPWAY_ADMIN_PASSWORD={new_password()}\n"
     if output is None:
-        typer.echo(content, nl=False)
+        echo(content, nl=False)
         return
     try:
         with os.fdopen(os.open(output, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as out:
@@ -33,4 +34,4 @@ def env(
         ) from error
     except OSError as error:
         raise ConfigurationError(f"{output} cannot be written: {error.strerror}") from error
-    typer.echo(f"Wrote SECRET_KEY and SLIPWAY_ADMIN_PASSWORD to {output}; .env.example lists all there is to set.")
+    echo(f"Wrote SECRET_KEY and SLIPWAY_ADMIN_PASSWORD to {output}; .env.example lists all there is to set.")

@@ -10,7 +10,7 @@ from rich.box import SIMPLE
 from rich.table import Table
 
 from slipway_cli.near_misses import near_miss
-from slipway_cli.output import print_json, print_table
+from slipway_cli.output import echo, print_json, print_table
 from slipway_core.bundle import MANIFEST_TAG, is_digest
 from slipway_core.registry import PRODUCTION, ModelVersion, RegisteredModel, promotion
 from slipway_core.registry.mlflow import MlflowRegistry
@@ -73,7 +73,7 @@ def show(name: Name, as_json: AsJson = False) -> None:
     print_table(table)
     _note_near_miss(model)
     if moved_by_hand(model):
-        typer.echo("Production was moved outside of Slipway; see `slipway models history`.")
+        echo("Production was moved outside of Slipway; see `slipway models history`.")
 
 
 @app.command()
@@ -89,15 +89,15 @@ def promote(
     with _registry() as registry:
         chosen = registry.get_version(name, version)
         if registry.get_model(name).aliases.get(PRODUCTION) == chosen.version and not (promotion.is_withdrawn(chosen)):
-            typer.echo(f"Production of {name} is version {chosen.version} already.")
+            echo(f"Production of {name} is version {chosen.version} already.")
             return
         event = promotion.promote(registry, name, version, by=whoami(), at=datetime.now(UTC), reason=reason)
     before = f", it was {event.from_version}" if event.from_version else ""
-    typer.echo(f"Production of {name} is version {event.version} now{before}.")
+    echo(f"Production of {name} is version {event.version} now{before}.")
     if not is_digest(chosen.tags.get(MANIFEST_TAG, "")):
-        typer.echo("Its bundle has no SHA-256 in the registry, so the API keeps serving what it has.")
+        echo("Its bundle has no SHA-256 in the registry, so the API keeps serving what it has.")
     if promotion.is_withdrawn(chosen):
-        typer.echo("Its withdrawal is lifted; `slipway models history` shows why it was withdrawn.")
+        echo("Its withdrawal is lifted; `slipway models history` shows why it was withdrawn.")
 
 
 @app.command()
@@ -109,7 +109,7 @@ def rollback(name: Name, reason: Reason = "rolled back by hand") -> None:
     """
     with _registry() as registry:
         event = promotion.rollback(registry, name, by=whoami(), at=datetime.now(UTC), reason=reason)
-    typer.echo(
+    echo(
         f"Production of {name} is version {event.version} again; version {event.from_version} is withdrawn. "
         f"To lift the withdrawal: slipway models promote {name} {event.from_version}"
     )

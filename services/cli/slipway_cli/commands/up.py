@@ -21,6 +21,7 @@ from slipway_cli.embedded.home import Home, Ports
 from slipway_cli.embedded.private import private_files
 from slipway_cli.embedded.stack import Stack, StackOptions
 from slipway_cli.embedded.stores import artifacts_destination, backend_store_uri, slipway_database_url
+from slipway_cli.output import echo
 from slipway_cli.passwords import password_of, refuse_on_command_line
 from slipway_cli.settings import UpSettings
 from slipway_core.bundle import GOLDEN_FILE, Golden
@@ -108,21 +109,21 @@ def up(
     backend_store_uri(settings, folder)  # refuse before anything is made
     with private_files(), _made(folder).locked(Ports(options.port, options.mlflow_port)):
         password, is_new = folder.admin_password(wanted)
-        stack = Stack(options, folder, _environments(settings, options, folder, password), typer.echo)
+        stack = Stack(options, folder, _environments(settings, options, folder, password), echo)
         if wanted is not None and wanted != password:
-            typer.echo(f"The given password is not used: the account was made before; see {folder.password_file}.")
+            echo(f"The given password is not used: the account was made before; see {folder.password_file}.")
 
         def welcome(registry_answers: bool) -> None:
             seconds = time.monotonic() - began
             _welcome(settings, options, folder, password if is_new else None, registry_answers, seconds)
 
         stack.run(welcome)
-    typer.echo("Everything has ended.")
+    echo("Everything has ended.")
 
 
 def _made(folder: Home) -> Home:
     if note := folder.make():
-        typer.echo(note)
+        echo(note)
     return folder
 
 
@@ -201,7 +202,7 @@ def _welcome(
         f"{new_password}  (shown once; kept in {home.password_file})" if new_password else f"in {home.password_file}"
     )
     registry = "" if registry_answers else "   (still coming up; the API serves what it served last)"
-    typer.echo(
+    echo(
         f"""
 Slipway is ready after {seconds:.1f} s.
 

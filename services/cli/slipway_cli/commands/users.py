@@ -15,7 +15,7 @@ from slipway_cli.client import ApiClient
 from slipway_cli.commands.accounts import PasswordFromInput, prompts, read_password
 from slipway_cli.errors import ApiError
 from slipway_cli.identity import identify, keep_token
-from slipway_cli.output import print_json, print_table
+from slipway_cli.output import echo, print_json, print_table
 from slipway_cli.settings import ClientSettings
 from slipway_core.policy import why_name_is_refused
 from slipway_core.settings import load_settings
@@ -62,7 +62,7 @@ def add(
             _check_is_new(client, name)
         password = read_password(from_input=password_stdin, confirm=True)
         user = client.add_user(name, password, role)
-    typer.echo(f"Added {user['username']} with the role {user['role']}.")
+    echo(f"Added {user['username']} with the role {user['role']}.")
 
 
 @users.command()
@@ -70,7 +70,7 @@ def disable(name: Name) -> None:
     """Disable an account: its tokens end, and it cannot log in. Example: `slipway users disable alice`."""
     with _client() as client:
         user = client.change_user(name, disabled=True)
-    typer.echo(f"{user['username']} is disabled.")
+    echo(f"{user['username']} is disabled.")
 
 
 @users.command()
@@ -78,7 +78,7 @@ def enable(name: Name) -> None:
     """Enable an account that was disabled. Example: `slipway users enable alice`."""
     with _client() as client:
         user = client.change_user(name, disabled=False)
-    typer.echo(f"{user['username']} is active.")
+    echo(f"{user['username']} is active.")
 
 
 @users.command()
@@ -86,7 +86,7 @@ def role(name: Name, role: Annotated[Role, typer.Argument(help="admin, user or v
     """Change what an account may do; its tokens end. Example: `slipway users role alice viewer`."""
     with _client() as client:
         user = client.change_user(name, role=role)
-    typer.echo(f"{user['username']} has the role {user['role']}.")
+    echo(f"{user['username']} has the role {user['role']}.")
 
 
 @users.command()
@@ -107,13 +107,13 @@ def password(
         new = read_password(from_input=password_stdin, confirm=True, prompt="New password")
         if name is not None:
             user = client.change_user(name, password=new)
-            typer.echo(f"{user['username']} has a new password.")
+            echo(f"{user['username']} has a new password.")
             return
         token = client.change_my_password(current or "", new)
     if keep_token(identity, token):
-        typer.echo("Your password is changed, and you are logged in with it.")
+        echo("Your password is changed, and you are logged in with it.")
     else:
-        typer.echo("Your password is changed. SLIPWAY_TOKEN has ended: run `slipway login URL`.")
+        echo("Your password is changed. SLIPWAY_TOKEN has ended: run `slipway login URL`.")
 
 
 @users.command()
@@ -129,7 +129,7 @@ def delete(
         if not yes and sys.stdin.isatty():
             typer.confirm(f"Delete {name} for good?", abort=True)
         client.delete_user(name, erase=erase)
-    typer.echo(f"Deleted {name}" + (" and what tells of it." if erase else "."))
+    echo(f"Deleted {name}" + (" and what tells of it." if erase else "."))
 
 
 @users.command()

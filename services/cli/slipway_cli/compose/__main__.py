@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from slipway_core.errors import SlipwayError
+from slipway_core.printable import printable
 from slipway_core.settings import load_settings
 
 
@@ -35,7 +36,7 @@ def main() -> None:
         else:
             _move_objects(options.job, options.location)
     except SlipwayError as error:
-        print(f"Error: {error}", file=sys.stderr)
+        print(printable(f"Error: {error}"), file=sys.stderr)
         raise SystemExit(1) from error
 
 
@@ -72,7 +73,12 @@ def _prepare(buckets: list[str], recipes: list[str]) -> None:
     from slipway_cli.compose.init import prepare  # noqa: PLC0415
     from slipway_cli.compose.settings import InitSettings  # noqa: PLC0415
 
-    prepare(load_settings(InitSettings), buckets=buckets, recipes=recipes, tell=lambda line: print(line, flush=True))
+    prepare(
+        load_settings(InitSettings),
+        buckets=buckets,
+        recipes=recipes,
+        tell=lambda line: print(printable(line), flush=True),
+    )
 
 
 def _move_objects(job: str, locations: list[str]) -> None:

@@ -16,6 +16,7 @@ import traceback
 from slipway_cli.embedded.store_checks import check_artifacts, check_database
 from slipway_cli.errors import StackError
 from slipway_core.errors import SlipwayError
+from slipway_core.printable import printable
 from slipway_core.startup import quick_imports
 
 HOST = "127.0.0.1"
@@ -32,7 +33,7 @@ def serve(port: int, backend_store_uri: str, artifacts_destination: str) -> None
     Raises:
         StackError: a store cannot be used.
     """
-    check_database(backend_store_uri, lambda said: print(said, file=sys.stderr))
+    check_database(backend_store_uri, lambda said: print(printable(said), file=sys.stderr))
     check_artifacts(artifacts_destination)
     with quick_imports():
         import uvicorn  # noqa: PLC0415
@@ -74,7 +75,7 @@ def main() -> None:
     try:
         serve(arguments.port, os.environ["MLFLOW_BACKEND_STORE_URI"], os.environ["MLFLOW_ARTIFACTS_DESTINATION"])
     except SlipwayError as error:
-        print(f"Error: {error}", file=sys.stderr)
+        print(printable(f"Error: {error}"), file=sys.stderr)
         raise SystemExit(1) from error
 
 

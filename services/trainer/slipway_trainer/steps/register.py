@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from slipway_core.registry import ModelVersion, Registry
 from slipway_core.registry.fetching import fetch_bundle
@@ -17,6 +17,7 @@ from slipway_trainer.steps.evaluate import Evaluation
 from slipway_trainer.steps.extract import Dataset
 from slipway_trainer.steps.train import Split
 from slipway_trainer.steps.validate import Table
+from slipway_trainer.tracked_data import TrackedData
 from slipway_trainer.tracking import GIT_COMMIT_TAG, RECIPE_TAG, TrackedRuns, Tracker
 
 
@@ -88,7 +89,12 @@ def register(
             git_commit=commit,
             libraries=library_versions(),
         )
-        runs = tracker.log_runs(recipe, evaluations, best, started_at=started_at, parameters=parameters, tags=tags)
+        data = TrackedData(
+            PurePosixPath(recipe.data_file).name, table.data_version, dataset.source, len(table.features)
+        )
+        runs = tracker.log_runs(
+            recipe, evaluations, best, started_at=started_at, parameters=parameters, tags=tags, data=data
+        )
         with tracker.finishing(runs):
             number = tracker.register(recipe, bundle, runs, best)
             version = registry.get_version(recipe.name, number)

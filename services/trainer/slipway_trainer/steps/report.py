@@ -20,21 +20,31 @@ IMPORTANCE_ROWS = 2_000
 
 
 def report(
-    recipe: Recipe, evaluations: tuple[Evaluation, ...], split: Split, *, tracker: Tracker, runs: TrackedRuns
+    recipe: Recipe,
+    evaluations: tuple[Evaluation, ...],
+    best: Evaluation,
+    split: Split,
+    *,
+    tracker: Tracker,
+    runs: TrackedRuns,
 ) -> None:
-    """Log every candidate's figures, each as a picture and as the numbers behind it.
+    """Log every candidate's figures with its run, and those of the best with the training's run, too.
 
     Raises:
         RegistryError: the server refused or failed.
     """
     for evaluation in evaluations:
         candidate = evaluation.fitted.candidate.name
-        tracker.log_figures(runs.candidates[candidate], figures_of(recipe, evaluation, split))
+        figures = tuple(figures_of(recipe, evaluation, split))
+        tracker.log_figures(runs.candidates[candidate], figures)
+        if evaluation is best:
+            tracker.log_figures(runs.parent, figures)
 
 
 def figures_of(recipe: Recipe, evaluation: Evaluation, split: Split) -> Iterator[Figure]:
     """Draw a candidate's figures, on the test rows."""
-    task, title = task_of(recipe), evaluation.fitted.candidate.name
+    task, rows = task_of(recipe), len(split.test_target)
+    title = f"{recipe.name}, {evaluation.fitted.candidate.name}: {rows:,} held-out rows of {recipe.data_file}"
     yield from task.figures(evaluation.outputs, split.test_target, title)
     yield _importance(recipe, task, evaluation, split, title)
 

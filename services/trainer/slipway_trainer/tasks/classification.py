@@ -28,7 +28,7 @@ from slipway_core.graph import Outputs
 from slipway_core.signature import FloatMatrix
 from slipway_trainer.errors import ParityError, TrainingError
 from slipway_trainer.export import PARITY_TOLERANCE
-from slipway_trainer.plots import calibration_figure, confusion_matrix_figure, roc_figure
+from slipway_trainer.plots import calibration_figure, confusion_matrix_figure, precision_recall_figure, roc_figure
 from slipway_trainer.recipes.base import MIN_FOLDS, ROWS_A_FOLD, Recipe
 from slipway_trainer.tasks.base import Figure, Target
 
@@ -137,12 +137,14 @@ class Classification:
         ]
 
     def figures(self, outputs: Outputs, target: Target, title: str) -> Iterator[Figure]:
-        """Draw confusion matrix, ROC curves and calibration."""
+        """Draw confusion matrix, ROC and precision-recall curves, and calibration."""
         probabilities = np.asarray(outputs.scores, dtype=np.float64)
         counts = confusion_matrix(target, outputs.prediction, labels=self._labels)
         matrix = {"classes": list(self._classes), "counts": counts.tolist()}
         yield Figure("confusion_matrix", confusion_matrix_figure(counts, self._classes, title), matrix)
         figure, data = roc_figure(target, probabilities, self._classes, title)
         yield Figure("roc", figure, data)
+        figure, data = precision_recall_figure(target, probabilities, self._classes, title)
+        yield Figure("precision_recall", figure, data)
         figure, data = calibration_figure(target, probabilities, self._classes, title)
         yield Figure("calibration", figure, data)

@@ -1,0 +1,35 @@
+"""Text from a registry, an API, a file or an error, made safe for a terminal and for logs."""
+
+import re
+
+# Sequences first, so that no parameters such as `[31m` remain of them; then each control character on its own:
+# C0 without tab and line feed, DEL, C1, and lone surrogates, which no stream can encode; marks that change the
+# direction of what follows; the two separators of lines and paragraphs.
+_SEQUENCES = re.compile(
+    "(?:\x1b\\[|\x9b)[0-?]*[ -/]*[@-~]"
+    "|(?:\x1b[\\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\\\|\x9c)"
+    "|\x1b[ -/]*[0-~]"
+)
+_UNSAFE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+_UNSAFE_IN_JSON = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
+
+def printable(text: str) -> str:
+    """Return a text without escape sequences, control characters and marks of direction; lines and tabs stay."""
+    if text.isprintable():  # the usual case, and the cheap one
+        return text
+    return _UNSAFE.sub("", _SEQUENCES.sub("", text.replace("\r\n", "\n")))
+
+
+def printable_line(text: str) -> str:
+    """Return a text as `printable` does, on one line."""
+    return " ".join(printable(text).splitlines()) if not text.isprintable() else text
+
+
+def escape_json(document: str) -> str:
+    """Escape the characters in JSON that a terminal obeys and JSON leaves as they are."""
+    if document.isascii() and "\x7f" not in document:
+        return document
+    return _UNSAFE_IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", document)
