@@ -11,8 +11,8 @@ from slipway_core.registry.near_misses import near_miss
 
 @pytest.mark.parametrize("alias", ["production", "PRODUCTION", "pRoDuction", " Production "])
 def test_another_spelling_of_the_alias_is_a_near_miss(alias: str) -> None:
-    assert near_miss(RegisteredModel("iris", aliases={"Shadow": "2", alias: "3"})) == (
-        f"the model iris has the alias {alias!r}, but Slipway serves the alias 'Production' (capital P): "
+    assert str(near_miss(RegisteredModel("iris", aliases={"Shadow": "2", alias: "3"}))) == (
+        f"the model iris has the alias {alias!r} at version 3, but Slipway serves 'Production' (capital P): "
         "run 'slipway models promote iris 3'"
     )
 
@@ -25,8 +25,7 @@ def test_the_production_stage_is_a_near_miss() -> None:
     model = registered_model({"name": "iris", "latest_versions": latest})
 
     assert model.stages == {"Production": "1"}
-    hint = near_miss(model)
-    assert hint is not None
+    hint = str(near_miss(model))
     assert "version 1 in MLflow's stage 'Production'" in hint
     assert hint.endswith("run 'slipway models promote iris 1'")
 
@@ -48,4 +47,4 @@ def test_a_name_with_spaces_is_quoted_in_the_command() -> None:
     hint = near_miss(RegisteredModel("my iris", aliases={"production": "3"}))
 
     assert hint is not None
-    assert 'slipway models promote "my iris" 3' in hint
+    assert hint.command == "slipway models promote 'my iris' 3"

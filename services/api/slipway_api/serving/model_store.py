@@ -167,7 +167,7 @@ class ModelStore:
                 return
             is_start = not self.registry_status.answered
             accepted = self._accept(models, is_start=is_start)
-            self._near_misses = {name: hint for name, model in models.items() if (hint := near_miss(model))}
+            self._near_misses = {name: str(miss) for name, model in models.items() if (miss := near_miss(model))}
             wanted = self._wanted(models)
             self._follow_aliases(wanted, models)
             for ref in wanted:

@@ -9,11 +9,11 @@ import typer
 from rich.box import SIMPLE
 from rich.table import Table
 
-from slipway_cli.near_misses import near_miss
 from slipway_cli.output import echo, print_json, print_table
 from slipway_core.bundle import MANIFEST_TAG, is_digest
 from slipway_core.registry import PRODUCTION, ModelVersion, RegisteredModel, promotion
 from slipway_core.registry.mlflow import MlflowRegistry
+from slipway_core.registry.near_misses import near_miss
 from slipway_core.registry.settings import RegistrySettings
 from slipway_core.registry.trail import Move, moved_by_hand, moves
 from slipway_core.registry.verdict import verdict_of
@@ -141,7 +141,7 @@ def history(name: Name, as_json: AsJson = False) -> None:
 
 def _note_near_miss(model: RegisteredModel) -> None:
     if (miss := near_miss(model)) is not None:
-        typer.echo(f"{model.name} {miss.what}: promote it with `{miss.command}`.")
+        echo(f"{model.name} {miss.what}: promote it with `{miss.command}`.")
 
 
 def _registry() -> MlflowRegistry:

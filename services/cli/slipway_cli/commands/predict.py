@@ -12,7 +12,7 @@ from slipway_cli.client import ApiClient
 from slipway_cli.csv_rows import CsvRows, read_rows
 from slipway_cli.errors import ApiError
 from slipway_cli.identity import identify
-from slipway_cli.output import print_json, print_table
+from slipway_cli.output import echo, print_json, print_table
 from slipway_cli.predictions_csv import answer_columns, check_output, write_predictions
 from slipway_cli.settings import ClientSettings
 from slipway_core.settings import load_settings
@@ -81,7 +81,7 @@ def _predict_file(client: ApiClient, model: str, file: Path, output: Path | None
     elif (text := write_predictions(output, rows, added, answers)) is not None:
         typer.echo(text, nl=False)
     else:
-        typer.echo(f"Wrote {len(rows.records)} rows with predictions of {model}, {_versions(answers)}, to {output}.")
+        echo(f"Wrote {len(rows.records)} rows with predictions of {model}, {_versions(answers)}, to {output}.")
 
 
 def _answers(client: ApiClient, model: str, names: Sequence[str], rows: CsvRows) -> list[dict[str, Any]]:
@@ -112,7 +112,7 @@ def _versions(answers: Sequence[dict[str, Any]]) -> str:
 
 
 def _note(sentence: str) -> None:
-    typer.echo(f"Note: {sentence}", err=True)
+    echo(f"Note: {sentence}", err=True)
 
 
 def _print_table(model: str, answers: Sequence[dict[str, Any]]) -> None:

@@ -7,10 +7,10 @@ from slipway_cli.doctor.answers import ANSWER_SECONDS
 from slipway_cli.doctor.findings import Finding, broken, ok, warning
 from slipway_cli.doctor.foreign import judge_foreign
 from slipway_cli.doctor.subject import Subject
-from slipway_cli.near_misses import near_miss
 from slipway_core.bundle import MANIFEST_TAG, is_digest
 from slipway_core.errors import RegistryError, RegistryNotFoundError
 from slipway_core.registry import PRODUCTION, RegisteredModel, Registry
+from slipway_core.registry.near_misses import near_miss
 from slipway_core.registry.promotion import is_withdrawn
 from slipway_core.registry.trail import moved_by_hand, moves
 

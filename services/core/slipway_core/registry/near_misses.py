@@ -1,26 +1,44 @@
 """Models that were promoted in a way that Slipway does not read: another spelling of the alias, or an MLflow stage."""
 
+import shlex
+from dataclasses import dataclass
+
 from slipway_core.registry.base import PRODUCTION, RegisteredModel
 
 
-def near_miss(model: RegisteredModel) -> str | None:
-    """Return a sentence about a mistaken promotion and the command that corrects it.
+@dataclass(frozen=True)
+class NearMiss:
+    """A mistaken promotion.
 
-    Return None if the model has the alias Production, or nothing that resembles it.
+    Attributes:
+        model: the model's name.
+        what: what was found, as the end of a sentence about the model.
+        command: what corrects it.
     """
+
+    model: str
+    what: str
+    command: str
+
+    def __str__(self) -> str:
+        """Return a sentence with the command that corrects the mistake."""
+        return f"the model {self.model} {self.what}: run '{self.command}'"
+
+
+def near_miss(model: RegisteredModel) -> NearMiss | None:
+    """Return the mistaken promotion of a model without the alias Production; None if there is none."""
     if PRODUCTION in model.aliases:
         return None
     for alias, version in sorted(model.aliases.items()):
         if alias.strip().casefold() == PRODUCTION.casefold():
-            what = f"has the alias {alias!r}, but Slipway serves the alias {PRODUCTION!r} (capital P)"
-            return f"the model {model.name} {what}: {_command(model.name, version)}"
+            what = f"has the alias {alias!r} at version {version}, but Slipway serves {PRODUCTION!r} (capital P)"
+            return NearMiss(model.name, what, _promote(model.name, version))
     for stage, version in sorted(model.stages.items()):
         if stage.strip().casefold() == PRODUCTION.casefold():
             what = f"has version {version} in MLflow's stage {stage!r}, but Slipway serves the alias {PRODUCTION!r}"
-            return f"the model {model.name} {what}: {_command(model.name, version)}"
+            return NearMiss(model.name, what, _promote(model.name, version))
     return None
 
 
-def _command(name: str, version: str) -> str:
-    quoted = name if name.replace("-", "").replace("_", "").isalnum() else f'"{name}"'
-    return f"run 'slipway models promote {quoted} {version}'"
+def _promote(name: str, version: str) -> str:
+    return f"slipway models promote {shlex.quote(name)} {version}"
