@@ -69,7 +69,9 @@ class Terminal:
         """Print a table with its names in full: folded on a terminal, elsewhere as wide as they need."""
         for column in table.columns:
             column.overflow = "fold"
-        self._console.print(table, width=None if self._console.is_terminal else UNCUT_WIDTH)
+        if not self._console.is_terminal:
+            self._console.width = max(self._console.width, UNCUT_WIDTH)
+        self._console.print(table)
 
     def _end_bar(self) -> None:
         if self._task is not None:

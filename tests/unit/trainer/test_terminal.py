@@ -93,3 +93,15 @@ def test_the_end_of_a_step_takes_the_bar_away(is_terminal: bool) -> None:
     shown = told(talk, is_terminal=is_terminal)
 
     assert "train     random-forest: accuracy 0.95" in shown
+
+
+@pytest.mark.parametrize("is_terminal", [False, True])
+def test_long_names_of_candidates_are_never_cut(is_terminal: bool) -> None:
+    output = io.StringIO()
+    with Terminal(Console(file=output, width=50, force_terminal=is_terminal, color_system=None)) as terminal:
+        evaluations = tuple(trained_iris().evaluations.values())
+        terminal.verdict(IRIS, evaluations, evaluations[1], REFUSED)
+
+    printed = output.getvalue()
+    assert "…" not in printed
+    assert is_terminal or "logistic-regression" in printed
