@@ -179,10 +179,8 @@ def main() -> None:
         if DEBUG_FLAG in sys.argv:
             raise
         said = printable(str(error)).partition("\n")[0]
-        print(
-            f"Error: {type(error).__name__}: {said} (unexpected error: `slipway --debug train …` shows its traceback)",
-            file=sys.stderr,
-        )
+        sentence = f"{type(error).__name__}: {said} (unexpected error: `slipway --debug train …` shows its traceback)"
+        print(printable(f"Error: {sentence}"), file=sys.stderr)
         raise SystemExit(1) from error
 
 

@@ -63,10 +63,9 @@ def _share_secrets(folder: Path, mounted: Path | None) -> None:
     for service, own in files.items():
         changed = share(folder, service, own)
         if changed and service in READ_AT_START:
-            print(
-                f"Not in force yet: {service} goes on with its former {', '.join(changed)} until `docker compose "
-                f"restart {service}`."
-            )
+            former = ", ".join(changed)
+            restart = f"docker compose restart {service}"
+            print(printable(f"Not in force yet: {service} goes on with its former {former} until `{restart}`."))
 
 
 def _prepare(buckets: list[str], recipes: list[str]) -> None:
