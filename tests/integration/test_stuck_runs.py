@@ -12,6 +12,7 @@ from slipway_api.serving.loader import Loader
 from slipway_core.registry.memory import InMemoryRegistry
 from support.api_process import api_process
 from support.bundles import bundle_files, golden_of, register
+from support.serving import no_trial
 from support.slow_models import one_operator_classifier
 from support.waiting import wait_for
 
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.slow
 def test_process_ends_at_once_while_a_run_is_stuck(tmp_path: Path) -> None:
     graph = one_operator_classifier(3000)
     registry = InMemoryRegistry()
-    loader = Loader(registry, BundleCache(tmp_path / "cache"))
+    loader = Loader(registry, BundleCache(tmp_path / "cache"), trial=no_trial)
     version = register(registry, bundle_files(model=graph, golden=golden_of(graph)))
     loader.remember(loader.load(registry.get_version("iris", version)))
 

@@ -12,10 +12,10 @@ from slipway_cli.cli import main
 from slipway_cli.doctor.findings import Finding
 from slipway_cli.doctor.models import check_content
 from slipway_cli.doctor.subject import read_subject
-from slipway_cli.near_misses import near_miss
 from slipway_core.bundle import MLMODEL_FILE, MODEL_FILE
 from slipway_core.registry import PRODUCTION, RegisteredModel
 from slipway_core.registry.memory import InMemoryRegistry
+from slipway_core.registry.near_misses import near_miss
 from support.bundles import linear_classifier
 from support.command import run
 from support.stub_api import Answer, stub_api
