@@ -146,7 +146,7 @@ def overlaps(figure: Figure) -> list[tuple[str, str]]:
         boxes = [(label.get_text(), label.get_window_extent(renderer)) for label in labels]
         found += [(a, b) for (a, one), (b, two) in pairwise(boxes) if one.overlaps(two)]
     page = figure.bbox
-    for text in [figure._suptitle, *(label for axes in figure.axes for label in axes.get_yticklabels())]:
+    for text in [*figure.texts, *(label for axes in figure.axes for label in axes.get_yticklabels())]:
         box = text.get_window_extent(renderer)
         if text.get_text() and (box.x0 < page.x0 - 1 or box.x1 > page.x1 + 1):
             found.append((text.get_text(), "page"))
