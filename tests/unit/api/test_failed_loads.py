@@ -100,7 +100,7 @@ BAD = [
     Bad("no-graph", lacking(MODEL_FILE), "has no file model.onnx"),
     Bad("no-golden-rows", lacking(GOLDEN_FILE), "has no file golden.json"),
     Bad("no-manifest", lacking(MANIFEST_FILE), "has no file manifest.json"),
-    Bad("no-tag", tagged(), "has no SHA-256 in its tag slipway.manifest_sha256"),
+    Bad("no-tag", tagged(), "Slipway's trainer did not register version"),
     Bad("malformed-tag", tagged(**{MANIFEST_TAG: "sha256:../../etc"}), "has no SHA-256 in its tag"),
     Bad("other-digest", tagged(**{MANIFEST_TAG: digest(b"other")}), "manifest.json has the digest sha256:"),
     Bad("other-model", bundled(bundle_files("demand")), "the bundle is of the model demand, not of iris"),

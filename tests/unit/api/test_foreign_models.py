@@ -204,6 +204,21 @@ def test_a_version_of_others_is_not_served_unless_that_is_allowed(tmp_path: Path
     assert "SLIPWAY_ALLOW_UNVERIFIED_MODELS=true" in failure.reason
 
 
+@pytest.mark.parametrize(
+    ("flavor", "words"), [("sklearn", "logged with mlflow.sklearn"), ("lightgbm", "mlflow.lightgbm")]
+)
+def test_the_flavor_of_a_foreign_model_is_the_reason(tmp_path: Path, flavor: str) -> None:
+    serving = Serving(tmp_path / "cache")
+    foreign(serving.registry, mlmodel(flavors={flavor: {}, "python_function": {}}))
+
+    serving.sync()
+
+    failure = serving.store.failure("iris")
+    assert failure is not None
+    assert f"was logged with mlflow.{flavor}, but the API serves ONNX models" in failure.reason
+    assert "SLIPWAY_ALLOW_UNVERIFIED_MODELS" not in failure.reason
+
+
 def test_a_version_of_others_is_served_if_that_is_allowed_and_told(open_minded: Serving, logs: list[EventDict]) -> None:
     foreign(open_minded.registry)
 

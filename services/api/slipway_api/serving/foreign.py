@@ -85,6 +85,11 @@ def derive_manifest(version: ModelVersion, mlmodel: bytes, model: bytes) -> Mani
         raise BundleError(f"no manifest can be derived: {message} ({place or 'as a whole'})") from error
 
 
+def check_description(mlmodel: bytes) -> None:
+    """Raise BundleError if an MLmodel file describes a model that cannot be served, whatever its graph is."""
+    _input_names(mlmodel)
+
+
 def _why_outputs(outputs: list[Port]) -> str:
     """Return what is wrong with a graph's outputs, and the option of the export that mends it."""
     kinds = [port.kind for port in outputs]

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Literal
 
 from slipway_api.serving.bundle_cache import BundleCache, LastServed, remove_old
+from slipway_api.serving.foreign import check_description
 from slipway_api.serving.model_ref import ModelRef
 from slipway_api.serving.opening import open_bundle, open_foreign
 from slipway_api.serving.served_model import ServedModel
 from slipway_api.serving.trial import Candidate, Trial, TrialError
 from slipway_core.bundle import MANIFEST_FILE, MANIFEST_TAG, MLMODEL_FILE, MODEL_FILE, SERVED_FILES, is_digest
-from slipway_core.errors import BundleError
+from slipway_core.errors import BundleError, RegistryError
 from slipway_core.logging import get_logger
 from slipway_core.registry import ModelVersion, Registry
 
@@ -60,10 +61,11 @@ class Loader:
         expected = version.tags.get(MANIFEST_TAG, "")
         if MANIFEST_TAG not in version.tags and self._allow_unverified:
             return self._unverified(version, pinned=pinned)
+        if MANIFEST_TAG not in version.tags:
+            raise BundleError(self._why_foreign(version))
         if not is_digest(expected):
             raise BundleError(
-                f"version {version.version} has no SHA-256 in its tag {MANIFEST_TAG}: "
-                "Slipway's trainer did not register it (SLIPWAY_ALLOW_UNVERIFIED_MODELS=true serves such ONNX models)"
+                f"the tag {MANIFEST_TAG} of version {version.version} is not a SHA-256: register it again"
             )
         known = LastServed(
             name=version.name,
@@ -166,6 +168,20 @@ class Loader:
             raise _nothing_written(error) from error
         log.warning("unverified_model_loaded", model=model.name, version=model.version)
         return model
+
+    def _why_foreign(self, version: ModelVersion) -> str:
+        """Return why a version that another tool registered is not served, and what to change."""
+        registered = f"Slipway's trainer did not register version {version.version}"
+        try:
+            with tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX) as temporary:
+                mlmodel = Path(temporary) / MLMODEL_FILE
+                self._registry.fetch(version, MLMODEL_FILE, mlmodel)
+                check_description(mlmodel.read_bytes())
+        except BundleError as error:
+            return f"{registered}, and {error}"
+        except (OSError, RegistryError):  # the reason below holds for most
+            pass
+        return f"{registered}: to serve such ONNX models without verification, set SLIPWAY_ALLOW_UNVERIFIED_MODELS=true"
 
     def _open_cached(
         self, folder: Path, known: LastServed, source: Literal["registry", "cache"], *, pinned: bool
