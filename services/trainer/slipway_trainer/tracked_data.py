@@ -1,8 +1,8 @@
-"""A training's data set in the form that MLflow links to runs."""
+"""What a training links in MLflow: its data set, and its runs."""
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from mlflow.entities import Dataset, DatasetInput, InputTag
@@ -22,6 +22,22 @@ class TrackedData:
     version: str
     source: str
     rows: int
+
+
+@dataclass(frozen=True)
+class TrackedRuns:
+    """The runs of one training.
+
+    Attributes:
+        parent: the run that the candidates' runs are under.
+        candidates: the run of each candidate, by its name.
+        stamp: when the training began, as it is written in the names of the runs.
+    """
+
+    experiment_id: str
+    parent: str
+    candidates: Mapping[str, str]
+    stamp: str = ""
 
 
 def columns(names: Iterable[str]) -> Schema:

@@ -5,7 +5,6 @@ import json
 import platform
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import mlflow
@@ -24,7 +23,7 @@ from slipway_trainer.bundling import WrittenBundle
 from slipway_trainer.recipes import Recipe
 from slipway_trainer.steps.evaluate import Evaluation
 from slipway_trainer.tasks import Figure, task_of
-from slipway_trainer.tracked_data import TrackedData, columns, dataset_input, without_account
+from slipway_trainer.tracked_data import TrackedData, TrackedRuns, columns, dataset_input, without_account
 
 GIT_COMMIT_TAG = "slipway.git_commit"
 RECIPE_TAG = "slipway.recipe"
@@ -33,22 +32,6 @@ VERSION_TAG = "slipway.model_version"
 WINNER_RUN_TAG = "slipway.chosen_run"
 # MLflow's pages show metrics with a common prefix as a group of their own.
 TIMING_PREFIX = "timing/"
-
-
-@dataclass(frozen=True)
-class TrackedRuns:
-    """The runs of one training.
-
-    Attributes:
-        parent: the run that the candidates' runs are under.
-        candidates: the run of each candidate, by its name.
-        stamp: when the training began, as it is written in the names of the runs.
-    """
-
-    experiment_id: str
-    parent: str
-    candidates: Mapping[str, str]
-    stamp: str = ""
 
 
 class Tracker:

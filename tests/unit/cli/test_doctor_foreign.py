@@ -135,8 +135,12 @@ def test_a_model_without_a_near_miss_has_none(model: RegisteredModel) -> None:
 @pytest.mark.parametrize("command", [("list",), ("show", "iris")])
 def test_models_note_a_near_miss(monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]) -> None:
     model = {"name": "iris", "aliases": [{"alias": "production", "version": "3"}]}
-    answers = {"search": {"registered_models": [model]}, "get": {"registered_model": model}}
-    with stub_api(lambda asked: Answer(answers[asked.path.partition("?")[0].rpartition("/")[2]])) as stub:
+    answers = {
+        "registered-models/search": {"registered_models": [model]},
+        "registered-models/get": {"registered_model": model},
+        "model-versions/search": {"model_versions": [{"name": "iris", "version": "3"}]},
+    }
+    with stub_api(lambda asked: Answer(answers[asked.path.partition("?")[0].rpartition("/mlflow/")[2]])) as stub:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", stub.url)
         ended = run(main, "models", *command)
 

@@ -21,7 +21,8 @@ from slipway_trainer.pipeline import Outcome, Stopwatch, run_pipeline
 from slipway_trainer.recipes import Recipe
 from slipway_trainer.steps.evaluate import Evaluation
 from slipway_trainer.tasks import Figure
-from slipway_trainer.tracking import TrackedRuns, Tracker
+from slipway_trainer.tracked_data import TrackedRuns
+from slipway_trainer.tracking import Tracker
 from support.iris import IRIS, iris_dataset
 
 QUICK = override(IRIS, ["folds=2", "candidates=logistic-regression,gradient-boosting", "C=1", "n_estimators=3"])

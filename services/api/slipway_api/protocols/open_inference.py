@@ -66,9 +66,8 @@ def output_tensors(model: ServedModel) -> list[TensorInfo]:
 
 def _names_output(model: ServedModel) -> str:
     """Return what the output of class names is called: no graph has it, so its name is ours."""
-    graph = model.manifest.graph
-    name = f"{graph.label}_name"
-    return name if name != graph.scores else f"{name}s"
+    name = f"{model.manifest.graph.label}_name"
+    return name if name != model.manifest.graph.scores else f"{name}s"
 
 
 def read(model: ServedModel, incoming: Incoming) -> Query:
@@ -145,10 +144,9 @@ def _warnings(answered: Answered) -> dict[str, Any]:
     """Return the parameter with the values outside the trained range: the protocol's parameters are scalars."""
     if answered.outside is None:
         return {}
+    more = [f"and {answered.outside.omitted} more"] if answered.outside.omitted else []
     texts = [f"row {one.row}, {one.feature}: {one.message}" for one in answered.outside.warnings]
-    if answered.outside.omitted:
-        texts.append(f"and {answered.outside.omitted} more")
-    return {"warnings": "; ".join(texts)}
+    return {"warnings": "; ".join([*texts, *more])}
 
 
 def _values(answered: Answered) -> Mapping[str, Any]:

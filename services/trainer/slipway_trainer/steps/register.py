@@ -17,8 +17,8 @@ from slipway_trainer.steps.evaluate import Evaluation
 from slipway_trainer.steps.extract import Dataset
 from slipway_trainer.steps.train import Split
 from slipway_trainer.steps.validate import Table
-from slipway_trainer.tracked_data import TrackedData
-from slipway_trainer.tracking import GIT_COMMIT_TAG, RECIPE_TAG, TrackedRuns, Tracker
+from slipway_trainer.tracked_data import TrackedData, TrackedRuns
+from slipway_trainer.tracking import GIT_COMMIT_TAG, RECIPE_TAG, Tracker
 
 
 @dataclass(frozen=True)

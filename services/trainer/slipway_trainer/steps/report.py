@@ -12,7 +12,8 @@ from slipway_trainer.sampling import evenly
 from slipway_trainer.steps.evaluate import Evaluation
 from slipway_trainer.steps.train import Split
 from slipway_trainer.tasks import Figure, Task, task_of
-from slipway_trainer.tracking import TrackedRuns, Tracker
+from slipway_trainer.tracked_data import TrackedRuns
+from slipway_trainer.tracking import Tracker
 
 IMPORTANCE_REPEATS = 3
 # Enough rows to rank features by; more only cost time.
