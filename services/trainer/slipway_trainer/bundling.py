@@ -107,7 +107,7 @@ def _inputs(recipe: Recipe, features: FloatMatrix) -> tuple[InputColumn, ...]:
             min=low[i],
             max=high[i],
             unit=column.unit,
-            categories=column.categories,
+            categories=column.served_categories,
         )
         for i, column in enumerate(recipe.columns)
     )

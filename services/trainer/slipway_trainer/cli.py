@@ -54,7 +54,7 @@ def recipes(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
     found = [find_recipe(name) for name in recipe_names()]
     if as_json:
-        typer.echo(json.dumps([_described(recipe) for recipe in found], ensure_ascii=False))
+        typer.echo(printable(json.dumps([_described(recipe) for recipe in found], ensure_ascii=False)))
         return
     for recipe in found:
         typer.echo(printable(f"{recipe.name:<16} {recipe.title}"))

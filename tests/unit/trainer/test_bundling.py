@@ -191,11 +191,12 @@ def test_a_regressors_golden_tolerance_is_told_in_the_targets_own_scale(tmp_path
     assert golden.rtol == 1e-5
 
 
-def test_codes_are_told_as_categories(tmp_path: Path) -> None:
+def test_columns_that_warn_have_a_range_and_no_categories(tmp_path: Path) -> None:
     inputs = {column.name: column for column in write_bike(tmp_path).manifest.inputs}
 
     assert list(inputs) == BIKE.feature_names
-    assert inputs["season"].categories == (1, 2, 3, 4)
+    assert inputs["season"].categories is None
+    assert (inputs["season"].min, inputs["season"].max) == (1, 4)
     assert inputs["temp"].categories is None
     assert inputs["temp"].unit == "41 °C"
 

@@ -205,10 +205,10 @@ def test_two_classes_are_scored_by_the_probability_of_the_second() -> None:
     assert task.chance == 0.5
 
 
-def test_the_figures_show_confusion_roc_and_calibration_with_their_numbers() -> None:
+def test_the_figures_come_with_their_numbers() -> None:
     figures = {figure.name: figure for figure in TASK.figures(OUTPUTS, TARGET, "forest")}
 
-    assert list(figures) == ["confusion_matrix", "roc", "calibration"]
+    assert list(figures) == ["confusion_matrix", "roc", "precision_recall", "calibration"]
     matrix: Any = figures["confusion_matrix"].data
     assert matrix == {"classes": list(IRIS.classes), "counts": [[2, 0, 0], [0, 1, 1], [1, 0, 1]]}
     assert set(figures["roc"].data["classes"]) == set(IRIS.classes)

@@ -1,6 +1,7 @@
 """`slipway predict`: a client of the API."""
 
 import math
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,6 +16,7 @@ from slipway_cli.identity import identify
 from slipway_cli.output import echo, print_json, print_table
 from slipway_cli.predictions_csv import answer_columns, check_output, write_predictions
 from slipway_cli.settings import ClientSettings
+from slipway_core.printable import printable
 from slipway_core.settings import load_settings
 
 ROWS_A_REQUEST = 1_000
@@ -79,7 +81,8 @@ def _predict_file(client: ApiClient, model: str, file: Path, output: Path | None
     elif output is None:
         _print_table(model, answers)
     elif (text := write_predictions(output, rows, added, answers)) is not None:
-        typer.echo(text, nl=False)
+        # Data for another program stays as it is; on a terminal it may not control the terminal.
+        sys.stdout.write(printable(text) if sys.stdout.isatty() else text)
     else:
         echo(f"Wrote {len(rows.records)} rows with predictions of {model}, {_versions(answers)}, to {output}.")
 

@@ -60,7 +60,8 @@ class Guard:
         if self._process is None or self._process.stdin is None:
             return
         try:
-            print(line, file=self._process.stdin, flush=True)
+            self._process.stdin.write(f"{line}\n")
+            self._process.stdin.flush()
         except BrokenPipeError:
             self._process.wait()
         self._record.write_text("".join(f"{group}\n" for group in sorted(self._groups)), encoding="utf-8")

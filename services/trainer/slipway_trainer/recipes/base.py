@@ -48,6 +48,7 @@ class Column(_Frozen):
         minimum: the least value that the data may hold.
         maximum: the greatest value that the data may hold.
         categories: the codes that the data may hold, where they are few.
+        on_unknown: what the API does with other values than the categories: `reject` (422), or `warn` and predict.
         may_be_constant: whether data in which it never changes is worth training on.
     """
 
@@ -56,7 +57,13 @@ class Column(_Frozen):
     minimum: float | None = None
     maximum: float | None = None
     categories: tuple[float, ...] | None = None
+    on_unknown: Literal["reject", "warn"] = "reject"
     may_be_constant: bool = False
+
+    @property
+    def served_categories(self) -> tuple[float, ...] | None:
+        """The only values that the API accepts; None if it accepts any number."""
+        return self.categories if self.on_unknown == "reject" else None
 
     @model_validator(mode="after")
     def _check_limits(self) -> Self:

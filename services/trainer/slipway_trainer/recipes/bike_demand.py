@@ -79,23 +79,28 @@ def _hist_gradient_boosting(parameters: Mapping[str, Any], seed: int) -> Any:  #
     return HistGradientBoostingRegressor(**parameters, early_stopping=False, random_state=seed)
 
 
+def _codes(name: str, first: int, last: int) -> Column:
+    # Every candidate takes the codes as numbers, so that the API can answer another one, with a warning.
+    codes = tuple(float(code) for code in range(first, last + 1))
+    return Column(name=name, categories=codes, on_unknown="warn")
+
+
 RECIPE = Recipe(
     name="bike-demand",
     title="Rented bikes an hour by calendar and weather",
     task="regression",
     data_file=f"bike-sharing/{FILE}",
     fetch=fetch,
-    # Codes are ranges here: the API answers a code outside of them with a warning, where categories would reject it.
     columns=(
-        Column(name="season", minimum=1, maximum=4),
+        _codes("season", 1, 4),
         # The first year's data alone is worth training on.
         Column(name="yr", minimum=0, maximum=20, may_be_constant=True),
-        Column(name="mnth", minimum=1, maximum=12),
-        Column(name="hr", minimum=0, maximum=23),
-        Column(name="holiday", minimum=0, maximum=1),
-        Column(name="weekday", minimum=0, maximum=6),
-        Column(name="workingday", minimum=0, maximum=1),
-        Column(name="weathersit", minimum=1, maximum=4),
+        _codes("mnth", 1, 12),
+        _codes("hr", 0, 23),
+        _codes("holiday", 0, 1),
+        _codes("weekday", 0, 6),
+        _codes("workingday", 0, 1),
+        _codes("weathersit", 1, 4),
         Column(name="temp", unit="41 °C", minimum=-1, maximum=1.5),
         Column(name="atemp", unit="50 °C", minimum=-1, maximum=1.5),
         Column(name="hum", unit="100 %", minimum=0, maximum=1),

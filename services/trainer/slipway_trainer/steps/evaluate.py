@@ -146,6 +146,6 @@ def draw_rows(columns: Sequence[Column], features: FloatMatrix, seed: int) -> Fl
     whole = (features == np.rint(features)).all(axis=0)
     draw[::2, whole] = np.rint(draw[::2, whole])
     for index, column in enumerate(columns):
-        if column.categories is not None:
-            draw[:, index] = random.choice(column.categories, size=PARITY_ROWS)
+        if column.served_categories is not None:
+            draw[:, index] = random.choice(column.served_categories, size=PARITY_ROWS)
     return draw.astype(np.float32)
