@@ -65,7 +65,7 @@ class Loader:
             raise BundleError(self._why_foreign(version))
         if not is_digest(expected):
             raise BundleError(
-                f"the tag {MANIFEST_TAG} of version {version.version} is not a SHA-256: register it again"
+                f"version {version.version} has no SHA-256 in its tag {MANIFEST_TAG}: register it with `slipway train`"
             )
         known = LastServed(
             name=version.name,
