@@ -18,6 +18,8 @@ from slipway_core.policy import new_key
 from support.servers import free_port, running, wait_until_ready
 from support.waiting import wait_for
 
+pytestmark = pytest.mark.slow
+
 MODULE = [sys.executable, "-m", "slipway_api"]
 PASSWORD = "correct horse battery"
 # What the trainer needs, and what a start that is not asked about accounts can do without.

@@ -17,6 +17,8 @@ from support.docker import FakeDocker, fake_docker
 from support.servers import end_group
 from support.waiting import wait_for
 
+pytestmark = pytest.mark.slow
+
 FILE = Path("backup.tar.gz")
 SIGNALS = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda one: one.name)
 

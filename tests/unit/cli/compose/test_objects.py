@@ -15,6 +15,8 @@ from slipway_cli.errors import BackupError
 from slipway_core.errors import StorageError, StorageNotFoundError
 from support.s3 import S3Server
 
+pytestmark = pytest.mark.slow
+
 # More than S3's client sends in one request.
 LARGE = os.urandom(1 << 20) * 9
 
