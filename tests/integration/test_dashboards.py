@@ -125,7 +125,7 @@ def test_an_error_ratio_is_0_while_there_are_no_errors(server: Prometheus) -> No
 
 
 def test_a_request_that_was_refused_shows_by_its_status(server: Prometheus) -> None:
-    statuses = {labels["status"] for labels, _ in server.ask(query("api", "429"))}
+    statuses = {labels["status"] for labels, _ in server.ask(query("api", "Rejected requests"))}
 
     assert statuses == {"422"}
 
