@@ -66,9 +66,9 @@ def measure_starts(home: Path, rounds: int) -> None:
     for number in range(rounds + 1):
         port, mlflow_port = free_port(), free_port()
         command = [str(Path(sys.executable).with_name("slipway")), "up", f"--home={home}", f"--port={port}"]
-        command += [f"--mlflow-port={mlflow_port}", f"--admin-password={PASSWORD}"]
+        command += [f"--mlflow-port={mlflow_port}"]
         client = Client(f"http://127.0.0.1:{port}")
-        with process(command, home.parent / "up.log"):
+        with process(command, home.parent / "up.log", {"SLIPWAY_ADMIN_PASSWORD": PASSWORD}):
             seconds = wait_until(client.predicts)
             label = "first start to first prediction" if number == 0 else "next start to first prediction"
             report(f"slipway up: {label}", seconds, "s")
