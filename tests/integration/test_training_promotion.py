@@ -17,6 +17,7 @@ from slipway_core.registry import PRODUCTION, promotion
 from slipway_core.registry.events import history
 from slipway_core.registry.mlflow import MlflowRegistry
 from slipway_trainer import pipeline
+from slipway_trainer.lineage import UNKNOWN_COMMIT
 from slipway_trainer.overrides import override
 from slipway_trainer.steps.evaluate import evaluate
 from slipway_trainer.steps.train import split_rows, train
@@ -160,7 +161,8 @@ def test_the_twin_of_a_version_that_was_rolled_back_from_is_refused(model: Model
     assert again.exit_code == 1
     assert model.production == "1"
     assert model.verdict("3").summary == (
-        "its graph is the same as that of version 2, which was rolled back from; only a person promotes it again"
+        "its graph is the same as that of version 2, which was rolled back from; to lift the withdrawal: "
+        f"slipway models promote {model.name} 3"
     )
 
 
@@ -232,7 +234,7 @@ def test_a_registration_that_fails_leaves_its_run_failed(model: Model, monkeypat
     assert runs_of(model) == ["FAILED"]
 
 
-def test_other_data_outside_a_checkout_is_told_by_its_version_and_no_commit(
+def test_training_outside_a_checkout_records_an_unknown_commit(
     model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = tmp_path / "mine.csv"
@@ -245,8 +247,8 @@ def test_other_data_outside_a_checkout_is_told_by_its_version_and_no_commit(
     tags = model.version("1").tags
     assert tags["slipway.data_version"].startswith("sha256:")
     assert tags["slipway.data_version"] != iris_dataset().version
-    assert "slipway.git_commit" not in tags
-    assert json.loads(model.fetched("1", MANIFEST_FILE, tmp_path))["git_commit"] is None
+    assert tags["slipway.git_commit"] == UNKNOWN_COMMIT
+    assert json.loads(model.fetched("1", MANIFEST_FILE, tmp_path))["git_commit"] == UNKNOWN_COMMIT
 
 
 def test_an_experiment_that_was_deleted_is_told_in_one_sentence(model: Model) -> None:
