@@ -37,6 +37,8 @@ from support.servers import answers
 from support.versions import add_version
 from support.waiting import wait_for
 
+pytestmark = pytest.mark.slow
+
 PASSWORD = "correct horse battery"
 SETOSA, VIRGINICA = "5.1,3.5,1.4,0.2", "6.7,3.0,5.2,2.3"
 NAMES = "petal width (cm),sepal length (cm),petal length (cm),sepal width (cm)"

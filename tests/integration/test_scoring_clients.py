@@ -19,6 +19,8 @@ from support.api_process import ApiProcess, api_process
 from support.bundles import FEATURES
 from support.servers import free_port
 
+pytestmark = pytest.mark.slow
+
 with warnings.catch_warnings():
     # MLflow's import warns of a type of its own.
     warnings.filterwarnings("ignore", ".*Any type hint is inferred as AnyType", UserWarning)
