@@ -7,6 +7,7 @@ This module reads and checks them; it runs nothing and reaches no network.
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -137,10 +138,16 @@ class Golden(_Frozen):
             lengths.add(len(self.outputs.scores))
         if len(lengths) != 1:
             raise ValueError("rows and outputs differ in number")
-        largest = 1.0 if self.outputs.scores is not None else max(1.0, *map(abs, self.outputs.prediction))
-        if not self.atol <= MAX_TOLERANCE * largest:
-            raise ValueError(f"atol is {self.atol:g}, but {MAX_TOLERANCE * largest:g} is the most that is allowed")
+        limit = max_atol(self.outputs)
+        if not self.atol <= limit:
+            raise ValueError(f"atol is {self.atol:g}, but {limit:g} is the most that is allowed")
         return self
+
+
+def max_atol(outputs: GoldenOutputs) -> float:
+    """Return the greatest absolute tolerance that golden rows may have: a hundredth of the largest finite output."""
+    values = () if outputs.scores is not None else outputs.prediction
+    return MAX_TOLERANCE * max([1.0, *(abs(value) for value in values if math.isfinite(value))])
 
 
 @dataclass(frozen=True)

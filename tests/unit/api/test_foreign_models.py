@@ -40,6 +40,8 @@ def tensor_of(width: int) -> list[dict[str, Any]]:
     return [{"type": "tensor", "tensor-spec": {"dtype": "float32", "shape": [-1, width]}}]
 
 
+# Each line doubles the work of a parser that expands merged keys.
+MERGES = b"".join(b"a%d: &a%d {<<: [*a%d, *a%d]}\n" % (i, i, i - 1, i - 1) for i in range(1, 40)) + b"flavors: {}\n"
 VERSION = ModelVersion("iris", "1", created_at=1_000_000.0)
 
 
@@ -91,6 +93,9 @@ def test_a_tensor_becomes_features_by_their_order() -> None:
         (b"\xff", "MLmodel file is not understood"),
         (b"[1, 2", "MLmodel file is not understood"),
         (b"- a list", "MLmodel file is not understood"),
+        (b"a0: &a0 {k: v}\n" + MERGES, "has no flavor|not understood"),
+        (b"flavors: " + b"9" * 5_000, "MLmodel file is not understood"),
+        (mlmodel(signature={"inputs": "[" * 50_000}), "signature is not understood"),
         (b"flavors: 1", "MLmodel file is not understood"),
         (b"[" * 5_000, "MLmodel file is not understood"),
         (b"x" * (MLMODEL_MAX_BYTES + 1), "too large"),

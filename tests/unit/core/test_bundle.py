@@ -13,6 +13,8 @@ from slipway_core.bundle import (
     MANIFEST_FILE,
     MODEL_FILE,
     REFERENCE_FILE,
+    Golden,
+    GoldenOutputs,
     data_version,
     digest,
     is_digest,
@@ -324,3 +326,8 @@ def test_the_data_version_is_the_digest_of_sorted_lines_of_path_and_sha256() -> 
 )
 def test_other_data_has_another_version(other: dict[str, str]) -> None:
     assert data_version(other) != data_version({"a.csv": ONE})
+
+
+def test_infinite_outputs_do_not_widen_the_tolerance() -> None:
+    with pytest.raises(ValueError, match="atol is 1000"):
+        Golden(rows=((1.0,), (2.0,)), outputs=GoldenOutputs(prediction=(float("inf"), 1.0)), rtol=0, atol=1000)

@@ -29,6 +29,9 @@ from slipway_core.registry import ModelVersion
 from slipway_core.validation import first_problem
 
 MLMODEL_MAX_BYTES = 1_000_000
+# MLflow writes a few hundred, five levels deep; the signature is one text.
+MLMODEL_MAX_PARTS = 10_000
+MLMODEL_MAX_DEPTH = 30
 # Each feature takes a kilobyte or so of memory, and a signature can name millions in a few bytes.
 MAX_FEATURES = 10_000
 # Clients send numbers, and the graph takes float32: a signature of float64 columns is met as well.
@@ -124,7 +127,7 @@ def _input_names(mlmodel: bytes) -> list[str]:
             if len(columns) > MAX_FEATURES:
                 raise BundleError(_too_wide(len(columns)))
             return [column.get("name") or f"feature_{index}" for index, column in enumerate(columns)]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise BundleError("its MLflow signature is not understood: log it with mlflow.onnx again") from error
     raise BundleError("its MLflow signature is not of float features: only such a version can be served")
 
@@ -140,10 +143,18 @@ def _read(mlmodel: bytes) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
 
     if len(mlmodel) > MLMODEL_MAX_BYTES:
         raise BundleError("its MLmodel file is too large to be one")
+    # It makes texts, lists and dictionaries only: merged keys could grow without bound, and dates or numbers fail.
+    loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
     try:
-        content = yaml.safe_load(mlmodel)
+        # The composer recurses in C, where too deep a document ends the process.
+        depth = 0
+        for count, event in enumerate(yaml.parse(mlmodel, Loader=loader)):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if count > MLMODEL_MAX_PARTS or depth > MLMODEL_MAX_DEPTH:
+                raise BundleError("its MLmodel file is not understood: log it with mlflow.onnx again")
+        content = yaml.load(mlmodel, Loader=loader)  # noqa: S506
         flavor, signature = content["flavors"].get("onnx"), content.get("signature")
-    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise BundleError("its MLmodel file is not understood: log it with mlflow.onnx again") from error
     if not isinstance(flavor, dict):
         others = sorted(str(name)[:40] for name in content["flavors"] if name != "python_function")[:3]

@@ -153,8 +153,10 @@ class Loader:
         try:
             with tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX) as temporary:
                 folder = Path(temporary)
-                for file in (MLMODEL_FILE, MODEL_FILE):
-                    self._registry.fetch(version, file, folder / file)
+                self._registry.fetch(version, MLMODEL_FILE, folder / MLMODEL_FILE)
+                # A version of another flavor has no graph: report the flavor, not the missing file.
+                check_description((folder / MLMODEL_FILE).read_bytes())
+                self._registry.fetch(version, MODEL_FILE, folder / MODEL_FILE)
                 known = LastServed(
                     name=version.name,
                     version=version.version,
