@@ -123,7 +123,7 @@ class Connection(HttpToolsProtocol):
         super().on_response_complete()
 
     def send_400_response(self, msg: str) -> None:
-        """Reject what is not HTTP."""
+        """Reject bytes that are not HTTP."""
         self._refuse(HTTPStatus.BAD_REQUEST, msg)
 
     def pause_writing(self) -> None:

@@ -1,4 +1,4 @@
-"""Load one model version beside what is served: fetch it, try it in a child process, open it."""
+"""Load one model version next to the served one: fetch it, try it in a child process, open it."""
 
 import tempfile
 from collections.abc import Collection
@@ -52,7 +52,7 @@ class Loader:
         Args:
             version: the version.
             pinned: whether the settings name this very version.
-            current: what is served now; it is not opened again if it is this bundle, from the cache.
+            current: the served model; it is not opened again if it is this bundle, from the cache.
 
         Raises:
             BundleError: the bundle is damaged, incomplete, or does not do what was evaluated.
