@@ -1,6 +1,6 @@
 """What OpenAPI says beyond what FastAPI finds by itself: the errors a route answers, and the problem schema."""
 
-import functools
+import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -133,14 +133,18 @@ def install(
 
 
 def _encode_once(app: FastAPI) -> None:
-    """Replace the route of the document: FastAPI's encodes it for every request, for longer than many predictions."""
+    """Replace the route of the document: FastAPI's encodes it for every request, for longer than many predictions.
 
-    @functools.cache
-    def encoded() -> bytes:
-        return bytes(JSONResponse(app.openapi()).body)
+    The first time takes a quarter of a second, so it runs in a thread: the event loop answers others meanwhile.
+    """
+    encoding: asyncio.Task[bytes] | None = None
 
     async def document(_request: Request) -> Response:
-        return Response(encoded(), media_type=JSONResponse.media_type)
+        nonlocal encoding
+        if encoding is None:
+            encoding = asyncio.create_task(asyncio.to_thread(lambda: bytes(JSONResponse(app.openapi()).body)))
+        # Shielded: a client that leaves must not cancel what others await.
+        return Response(await asyncio.shield(encoding), media_type=JSONResponse.media_type)
 
     app.router.routes[:] = [route for route in app.routes if getattr(route, "path", None) != app.openapi_url]
     app.add_route(app.openapi_url or "/openapi.json", document, include_in_schema=False)

@@ -1,13 +1,18 @@
 """The OpenAPI document: complete, sound, and true."""
 
+import asyncio
 import json
 import re
+import threading
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import pytest
+from fastapi import FastAPI
 from jsonschema import Draft202012Validator, ValidationError  # type: ignore[import-untyped]
 
+from slipway_api import openapi
 from slipway_api.account import Role
 from support.api import PASSWORD, RunningApi
 
@@ -308,3 +313,20 @@ def test_document_is_encoded_once(api: RunningApi, monkeypatch: pytest.MonkeyPat
 
     assert first.json()["info"]["title"] == "Slipway"
     assert api.get("/openapi.json").content == first.content
+
+
+def test_other_requests_are_answered_while_document_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    is_answered = threading.Event()
+    app = FastAPI()
+    app.add_api_route("/other", lambda: "answered")
+    openapi.install(app, described=(), bodies=(), unlimited=())
+    monkeypatch.setattr(app, "openapi", lambda: {"waited": is_answered.wait(timeout=10)})
+
+    async def ask() -> list[Any]:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api") as client:
+            documents = [asyncio.create_task(client.get("/openapi.json")) for _ in range(2)]
+            assert (await client.get("/other")).json() == "answered"
+            is_answered.set()
+            return [(await document).json() for document in documents]
+
+    assert asyncio.run(ask()) == [{"waited": True}] * 2
