@@ -116,6 +116,12 @@ def test_a_container_outside_its_networks_cannot_connect(stack: ComposeStack) ->
     assert not reached & {"minio:9000", *addresses["minio"]}
 
 
+def test_working_directory_of_api_is_empty_and_read_only(stack: ComposeStack) -> None:
+    command = 'ls -A "$(readlink /proc/1/cwd)"; test -w "$(readlink /proc/1/cwd)" && echo writable; true'
+
+    assert stack.compose("exec", "-T", "api", "sh", "-c", command) == ""
+
+
 def test_https_serves_the_api_and_only_loopback_does_in_clear(stack: ComposeStack, tmp_path: Path) -> None:
     certificate = tmp_path / "root.crt"
     stack.compose("cp", "caddy:/data/caddy/pki/authorities/local/root.crt", str(certificate))
