@@ -23,7 +23,7 @@ import orjson
 from benchmarks.hot_path.client import Load, load, request
 from benchmarks.servers import free_port, is_up, process, report, wait_until
 
-from slipway_api.serving.journal import SUFFIX
+from slipway_api.prediction_log.journal import SUFFIX
 from slipway_core.bundle import MODEL_FILE, Manifest
 from slipway_core.graph import Graph
 

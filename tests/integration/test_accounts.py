@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, delete, func, select, update
 
-from slipway_api.account import Account, Caller, Role
-from slipway_api.account_events import Action, Actor
-from slipway_api.account_store import SqlAccountStore
+from slipway_api.accounts.events import Action, Actor
+from slipway_api.accounts.models import Account, Caller, Role
+from slipway_api.accounts.repository import SqlAccountStore
 from slipway_api.errors import AuthenticationError, ConflictError, NotFoundError, PermissionDeniedError
 from slipway_core.tables import account_events, erasures, login_attempts, users
 from support.account_databases import migrated

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from slipway_api.accounts import REFRESH_SECONDS
+from slipway_api.accounts.directory import REFRESH_SECONDS
 from slipway_core.database import connect
 from support.api_process import PASSWORD
 from support.journal import closing

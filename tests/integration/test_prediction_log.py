@@ -17,10 +17,10 @@ import psutil
 import pytest
 from sqlalchemy import Engine
 
-from slipway_api.prediction_loading import RefusedError, SqlLoadingStore, row_of
-from slipway_api.prediction_store import SqlPredictionStore, begin_loading, erase
-from slipway_api.predictions import Feedback, Query
-from slipway_api.serving.journal import HEAD_BYTES, Record, Version, decode, marker_of, scan
+from slipway_api.prediction_log.journal import HEAD_BYTES, Record, Version, decode, marker_of, scan
+from slipway_api.prediction_log.loading import RefusedError, SqlLoadingStore, row_of
+from slipway_api.prediction_log.queries import Feedback, Query
+from slipway_api.prediction_log.repository import SqlPredictionStore, begin_loading, erase
 from slipway_api.serving.served_model import ServedModel
 from slipway_core.database import connect
 from slipway_core.migrations import upgrade
@@ -398,7 +398,7 @@ def test_a_shipper_whose_parent_is_gone_ships_and_ends(tmp_path: Path, database:
 
 
 def test_the_shipper_needs_neither_the_web_framework_nor_the_model_runtime() -> None:
-    code = "import sys, slipway_api.shipping, slipway_api.shipper; print(*sys.modules)"
+    code = "import sys; from slipway_api.prediction_log import shipper, shipper_process; print(*sys.modules)"
 
     modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
 

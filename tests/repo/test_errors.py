@@ -7,7 +7,7 @@ from types import ModuleType
 import pytest
 
 import slipway_api.errors
-import slipway_api.problems
+import slipway_api.http.problems
 import slipway_cli.errors
 import slipway_core.errors
 import slipway_trainer.errors
@@ -32,4 +32,4 @@ def test_the_tree_in_the_docstring_names_every_error(module: ModuleType) -> None
 
 
 def test_every_error_of_the_api_has_a_status() -> None:
-    assert set(errors_of(slipway_api.errors).values()) <= set(slipway_api.problems.STATUS)
+    assert set(errors_of(slipway_api.errors).values()) <= set(slipway_api.http.problems.STATUS)

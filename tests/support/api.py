@@ -14,15 +14,15 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from fastapi import FastAPI
 from prometheus_client.parser import text_string_to_metric_families
 
-from slipway_api.account import Account, Role
-from slipway_api.account_store import SqlAccountStore
-from slipway_api.front import Front
+from slipway_api.accounts.models import Account, Role
+from slipway_api.accounts.passwords import Passwords
+from slipway_api.accounts.repository import SqlAccountStore
 from slipway_api.main import build
-from slipway_api.passwords import Passwords
-from slipway_api.prediction_loading import SqlLoadingStore
+from slipway_api.prediction_log.loading import SqlLoadingStore
+from slipway_api.prediction_log.shipper import Shipper
 from slipway_api.settings import ApiSettings
-from slipway_api.shipper import Shipper
-from slipway_api.state import Services
+from slipway_api.web.gateway import Front
+from slipway_api.web.services import Services
 from slipway_core.database import connect
 from slipway_core.migrations import upgrade
 from slipway_core.registry import Registry

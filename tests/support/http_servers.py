@@ -7,8 +7,8 @@ from contextlib import contextmanager
 import uvicorn
 from starlette.types import ASGIApp
 
-from slipway_api.connections import Connection
-from slipway_api.server import listening
+from slipway_api.web.connections import Connection
+from slipway_api.web.server import listening
 from support.waiting import wait_for
 
 

@@ -12,11 +12,11 @@ import numpy as np
 from sqlalchemy import Engine, select
 
 from slipway_api.metrics import Metrics
-from slipway_api.prediction_loading import SqlLoadingStore
-from slipway_api.serving.journal import HEAD_BYTES, SUFFIX, Record, decode, marker_of, scan
-from slipway_api.serving.prediction_log import PredictionLog
+from slipway_api.prediction_log.journal import HEAD_BYTES, SUFFIX, Record, decode, marker_of, scan
+from slipway_api.prediction_log.loading import SqlLoadingStore
+from slipway_api.prediction_log.shipper import Shipper
+from slipway_api.prediction_log.writer import PredictionLog
 from slipway_api.serving.served_model import ServedModel
-from slipway_api.shipper import Shipper
 from slipway_core.ids import uuid7
 from slipway_core.tables import predictions
 

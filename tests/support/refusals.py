@@ -15,8 +15,8 @@ import httpx
 from fastapi import FastAPI
 from jose import jwt
 
-from slipway_api.account import Role
-from slipway_api.passwords import MAX_WAITING
+from slipway_api.accounts.models import Role
+from slipway_api.accounts.passwords import MAX_WAITING
 from slipway_core.errors import BundleError
 from slipway_core.registry.memory import InMemoryRegistry
 from support.api import PASSWORD, SECRET_KEY, Database, RunningApi, running_api

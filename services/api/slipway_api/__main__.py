@@ -13,7 +13,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = sys.argv[1:] if arguments is None else arguments
     if given[:1] == ["ship"]:
         # A process of its own that needs neither the web framework nor the model runtime.
-        from slipway_api.shipping import main as ship  # noqa: PLC0415
+        from slipway_api.prediction_log.shipper_process import main as ship  # noqa: PLC0415
 
         ship(given[1:])
         return

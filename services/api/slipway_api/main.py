@@ -12,30 +12,30 @@ from collections.abc import Mapping, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from slipway_api.account_snapshot import SignedSnapshotFile
-from slipway_api.accounts import Accounts, AccountStore
-from slipway_api.app import create_app
-from slipway_api.descriptors import raise_descriptor_limit
-from slipway_api.front import Front
-from slipway_api.live_metrics import LiveMetrics
-from slipway_api.login_throttle import Limits, LoginThrottle
+from slipway_api.accounts.directory import Accounts, AccountStore
+from slipway_api.accounts.login_throttle import Limits, LoginThrottle
+from slipway_api.accounts.passwords import Passwords
+from slipway_api.accounts.snapshot_file import SignedSnapshotFile
+from slipway_api.accounts.tokens import Tokens
 from slipway_api.metrics import Metrics
-from slipway_api.passwords import Passwords
-from slipway_api.predictions import Predictions, PredictionStore
-from slipway_api.rates import PredictionRate
-from slipway_api.routers.scoring import SAGEMAKER_PATHS
-from slipway_api.server import listening, run
+from slipway_api.prediction_log.live_metrics import LiveMetrics
+from slipway_api.prediction_log.queries import Predictions, PredictionStore
+from slipway_api.prediction_log.shipper_process import ShipperProcess, ship
+from slipway_api.prediction_log.writer import PredictionLog
 from slipway_api.serving.bundle_cache import BundleCache
 from slipway_api.serving.loader import Loader
 from slipway_api.serving.model_store import ModelStore
-from slipway_api.serving.prediction_log import PredictionLog
 from slipway_api.serving.predictor import Predictor
+from slipway_api.serving.rate_limit import PredictionRate
 from slipway_api.serving.trial import ChildTrial, Trial
 from slipway_api.serving.work_pool import WorkPool
 from slipway_api.settings import ApiSettings
-from slipway_api.shipping import ShipperProcess, ship
-from slipway_api.state import Services
-from slipway_api.tokens import Tokens
+from slipway_api.web.app import create_app
+from slipway_api.web.descriptors import raise_descriptor_limit
+from slipway_api.web.gateway import Front
+from slipway_api.web.routers.scoring import SAGEMAKER_PATHS
+from slipway_api.web.server import listening, run
+from slipway_api.web.services import Services
 from slipway_core.errors import ConfigurationError, SlipwayError
 from slipway_core.logging import configure_logging, get_logger
 from slipway_core.policy import new_key
@@ -82,12 +82,12 @@ def build(
         return connect(settings.database_url.get_secret_value())
 
     def open_store() -> AccountStore:
-        from slipway_api.account_store import SqlAccountStore  # noqa: PLC0415
+        from slipway_api.accounts.repository import SqlAccountStore  # noqa: PLC0415
 
         return SqlAccountStore(engine())
 
     def open_predictions() -> PredictionStore:
-        from slipway_api.prediction_store import SqlPredictionStore  # noqa: PLC0415
+        from slipway_api.prediction_log.repository import SqlPredictionStore  # noqa: PLC0415
 
         return SqlPredictionStore(engine())
 

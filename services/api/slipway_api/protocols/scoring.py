@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import orjson
 
-from slipway_api.content import check_json, prefers_csv
 from slipway_api.errors import InvalidInputError, TooLargeError, UnsupportedMediaTypeError
+from slipway_api.http.content_types import check_json, prefers_csv
 from slipway_api.protocols.base import Answered, Incoming, Payload, Query
 from slipway_api.protocols.csv_rows import named_rows
 from slipway_api.protocols.native import parse_json

@@ -11,9 +11,9 @@ from typing import Literal
 import numpy as np
 
 from slipway_api.serving.bundle_cache import LastServed
-from slipway_api.serving.foreign import derive_manifest
 from slipway_api.serving.inline_rows import measure_inline_rows
 from slipway_api.serving.served_model import ServedModel
+from slipway_api.serving.unverified import derive_manifest
 from slipway_core.bundle import MLMODEL_FILE, MODEL_FILE, Manifest, digest, read_bundle
 from slipway_core.errors import BundleError
 from slipway_core.graph import Graph, replay

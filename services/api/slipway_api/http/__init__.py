@@ -1,0 +1,1 @@
+"""HTTP without a service behind it: bodies, content types, errors, deadlines."""

@@ -1,0 +1,150 @@
+"""What OpenAPI says beyond what FastAPI finds by itself: the errors a route answers, and the problem schema."""
+
+import asyncio
+from collections.abc import Collection, Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+from starlette.responses import JSONResponse, Response
+
+from slipway_api.http.problems import OPEN_INFERENCE_PREFIX, PROBLEM_JSON, OpenInferenceError, ProblemDetails
+
+Responses = dict[int | str, dict[str, Any]]
+
+_MEANINGS: Mapping[int, tuple[str, str]] = {
+    401: ("No token, or one that is refused.", "this needs a token: send `Authorization: Bearer …`"),
+    403: ("The caller's role may not do this.", "only an admin may do this"),
+    404: ("There is no such thing.", "no model named rose is served; GET /models lists those that are"),
+    409: ("The name is taken, it is the last active admin, or the row has feedback.", "the name alice is taken"),
+    413: (
+        "The body or the batch is over its limit.",
+        "12000 rows are over the limit of 10000; send them in parts",
+    ),
+    415: ("The content type is not understood.", "send the header `Content-Type: application/json`"),
+    422: ("The input is wrong, with each place named.", "'petal width (cm)' must be a number, not a string"),
+    429: ("Too much at once; see Retry-After.", "too many logins at once; try again in a moment"),
+    504: ("It takes too long.", "the answer took longer than 30 s; ask for less at once"),
+    503: ("Not ready; see Retry-After.", "iris is not loaded yet: the model registry cannot be reached"),
+}
+
+
+def errors(*statuses: int) -> Responses:
+    """Return the `responses` of a route that may answer these statuses."""
+    return {status: _response(status) for status in statuses}
+
+
+def open_inference_errors(*statuses: int) -> Responses:
+    """Return the `responses` of a route below `/v2` that may answer these statuses."""
+    found = errors(*statuses)
+    for status, answer in found.items():
+        content = {
+            "schema": {"$ref": f"#/components/schemas/{OpenInferenceError.__name__}"},
+            "example": {"error": _MEANINGS[int(status)][1]},
+        }
+        answer["content"] = {"application/json": content}
+    return found
+
+
+def _response(status: int) -> dict[str, Any]:
+    description, detail = _MEANINGS[status]
+    example = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "instance": "/predict",
+        "request_id": "0b6d1d5e-9d0f-4f6e-8a53-1d3f5f0a9f2c",
+        "errors": [],
+    }
+    answer: dict[str, Any] = {
+        "description": description,
+        "content": {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/ProblemDetails"}, "example": example}},
+    }
+    header = {401: "WWW-Authenticate", 429: "Retry-After", 503: "Retry-After"}.get(status)
+    if header:
+        answer["headers"] = {header: {"schema": {"type": "string"}}}
+    return answer
+
+
+def body(model: type[BaseModel]) -> dict[str, Any]:
+    """Return the `openapi_extra` of a route that reads its body by `slipway_api.http.content_types.json_body`."""
+    schema = {"$ref": f"#/components/schemas/{model.__name__}"}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
+def _limits(path: str, unlimited: Collection[str]) -> Responses:
+    """Return what the front of the service may answer to any call of a path: it takes too long, or is one too many."""
+    statuses = (504,) if path in unlimited else (503, 504)
+    return open_inference_errors(*statuses) if f"{path}/".startswith(OPEN_INFERENCE_PREFIX) else errors(*statuses)
+
+
+def install(
+    app: FastAPI, *, described: Sequence[APIRouter], bodies: Sequence[type[BaseModel]], unlimited: Collection[str]
+) -> None:
+    """Make an app's schema complete.
+
+    Args:
+        app: its routes do not name the problem details, which are added.
+        described: routes that something else answers: the calls that predict.
+        bodies: what `body` refers to.
+        unlimited: paths that are answered however much is under way.
+    """
+
+    def schema() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            document = get_openapi(
+                title=app.title,
+                version=app.version,
+                summary=app.summary,
+                description=app.description,
+                routes=[*(route for router in described for route in router.routes), *app.routes],
+                tags=app.openapi_tags,
+            )
+            _, definitions = models_json_schema(
+                [
+                    *((error, "serialization") for error in (ProblemDetails, OpenInferenceError)),
+                    *((model, "validation") for model in bodies),
+                ],
+                ref_template="#/components/schemas/{model}",
+            )
+            schemas = document.setdefault("components", {}).setdefault("schemas", {})
+            schemas.update(definitions["$defs"])
+            # FastAPI adds its own error's schema wherever a body is declared; ours is answered instead.
+            for name in ("HTTPValidationError", "ValidationError"):
+                schemas.pop(name, None)
+            # It adds the answer that goes with it to every route with a parameter, too; ours are text and cannot fail.
+            for operation in [one for path in document["paths"].values() for one in path.values()]:
+                content = operation["responses"].get("422", {}).get("content", {})
+                if "HTTPValidationError" in str(content.get("application/json")):
+                    del operation["responses"]["422"]
+            for path, operations in document["paths"].items():
+                for operation in operations.values():
+                    limits = {str(status): answer for status, answer in _limits(path, unlimited).items()}
+                    operation["responses"] = limits | operation["responses"]
+            app.openapi_schema = document
+        return app.openapi_schema
+
+    app.openapi = schema  # type: ignore[method-assign]  # the way that FastAPI documents
+    _encode_once(app)
+
+
+def _encode_once(app: FastAPI) -> None:
+    """Replace the route of the document: FastAPI's encodes it for every request, for longer than many predictions.
+
+    The first time takes a quarter of a second, so it runs in a thread: the event loop answers others meanwhile.
+    """
+    encoding: asyncio.Task[bytes] | None = None
+
+    async def document(_request: Request) -> Response:
+        nonlocal encoding
+        if encoding is None:
+            encoding = asyncio.create_task(asyncio.to_thread(lambda: bytes(JSONResponse(app.openapi()).body)))
+        # Shielded: a client that leaves must not cancel what others await.
+        return Response(await asyncio.shield(encoding), media_type=JSONResponse.media_type)
+
+    app.router.routes[:] = [route for route in app.routes if getattr(route, "path", None) != app.openapi_url]
+    app.add_route(app.openapi_url or "/openapi.json", document, include_in_schema=False)

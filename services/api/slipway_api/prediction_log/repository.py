@@ -1,0 +1,257 @@
+"""The prediction log in the database, as the API reads it."""
+
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Float,
+    Row,
+    Select,
+    Text,
+    case,
+    cast,
+    delete,
+    func,
+    insert,
+    inspect,
+    select,
+    text,
+    tuple_,
+)
+from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
+
+from slipway_api.errors import ConflictError, NotFoundError, NotReadyError
+from slipway_api.prediction_log.queries import (
+    DATABASE_AWAY,
+    Feedback,
+    LiveFigures,
+    LoggedPrediction,
+    Origin,
+    Page,
+    Position,
+    Query,
+)
+from slipway_core.database import allow
+from slipway_core.tables import erasures, feedback, predictions, served_versions
+
+NO_TABLES = "the database has no tables for predictions yet: run `slipway-api migrate`"
+# What the statements that read or delete much may take.
+SLOW_SECONDS = 25.0
+# Erasing waits for loading that has begun, and the other way round: see `begin_loading`.
+LOADING_LOCK = 0x51195A1
+
+_COLUMNS = (
+    predictions.c.id,
+    predictions.c.at,
+    predictions.c.user_id,
+    predictions.c.model,
+    predictions.c.version,
+    predictions.c.manifest_sha256,
+    # What goes out as it lies there is not parsed.
+    cast(predictions.c.inputs, Text).label("inputs"),
+    cast(predictions.c.prediction, Text).label("prediction"),
+    cast(predictions.c.scores, Text).label("scores"),
+    predictions.c.latency_seconds,
+    predictions.c.request_id,
+)
+_VersionKey = tuple[str, str, str]
+
+
+@contextmanager
+def reaching(engine: Engine) -> Iterator[None]:
+    """Turn what a driver raises while the database is away, or not migrated, into NotReadyError."""
+    try:
+        yield
+    except IntegrityError:
+        raise
+    except SQLAlchemyError as error:
+        # PostgreSQL tells a missing table as a fault of the statement, SQLite as any other; one that does not answer is
+        # not asked again.
+        answers = isinstance(error, ProgrammingError) or engine.dialect.name == "sqlite"
+        raise NotReadyError(NO_TABLES if answers and _lacks_tables(engine) else DATABASE_AWAY) from error
+
+
+def _lacks_tables(engine: Engine) -> bool:
+    try:
+        return not inspect(engine).has_table(predictions.name)
+    except SQLAlchemyError:
+        return False
+
+
+def begin_loading(connection: Connection) -> None:
+    """Begin a transaction that looks which users are erased, and then writes predictions.
+
+    An erasure in between would miss what is being written. So an erasure waits for every loading that has begun, and
+    the next one sees the erasure.
+    """
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    else:
+        connection.execute(text(f"SELECT pg_advisory_xact_lock_shared({LOADING_LOCK})"))
+
+
+def erase(connection: Connection, user_id: uuid.UUID) -> int:
+    """Note that a user is erased, and delete the predictions and feedback there are, within a transaction.
+
+    What is still in a journal is then not loaded.
+
+    Args:
+        connection: in a transaction, which on SQLite holds the database for writing.
+        user_id: whose.
+
+    Returns:
+        How many predictions there were.
+    """
+    allow(connection, SLOW_SECONDS)
+    if connection.dialect.name == "postgresql":
+        connection.execute(text(f"SELECT pg_advisory_xact_lock({LOADING_LOCK})"))
+    connection.execute(insert(erasures).values(user_id=user_id, at=datetime.now(UTC)))
+    connection.execute(delete(feedback).where(feedback.c.by == user_id))
+    # The feedback for them goes with them.
+    return connection.execute(delete(predictions).where(predictions.c.user_id == user_id)).rowcount
+
+
+class SqlPredictionStore:
+    """The log in Slipway's own database."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def find(self, prediction_id: uuid.UUID, user_id: uuid.UUID | None) -> LoggedPrediction | None:
+        """Return a prediction of a user (None: of anybody), with its feedback; None if there is none."""
+        query = select(*_COLUMNS).where(predictions.c.id == prediction_id)
+        if user_id is not None:
+            query = query.where(predictions.c.user_id == user_id)
+        with reaching(self._engine), self._engine.connect() as connection:
+            row = connection.execute(query).one_or_none()
+            if row is None:
+                return None
+            told = connection.execute(
+                select(feedback).where(feedback.c.prediction_id == prediction_id).order_by(feedback.c.row)
+            ).all()
+            origins = _origins(connection, [row])
+        return _logged(row, origins, tuple(Feedback(**one._mapping) for one in told))  # noqa: SLF001  # its public name
+
+    def page(self, query: Query) -> Page:
+        """Return what a query asks for."""
+        if query.model is not None and "\x00" in query.model:  # which PostgreSQL does not even take in a question
+            return Page((), None)
+        with reaching(self._engine), self._engine.connect() as connection:
+            heads = connection.execute(_heads(query)).all()
+            chosen: list[Any] = []
+            total = 0
+            for head in heads[: query.limit]:
+                total += head.rows
+                if chosen and total > query.max_rows:
+                    break
+                chosen.append(head)
+            rows = connection.execute(
+                select(*_COLUMNS)
+                .where(predictions.c.id.in_([head.id for head in chosen]))
+                .order_by(predictions.c.at.desc(), predictions.c.id.desc())
+            ).all()
+            origins = _origins(connection, rows)
+        there_is_more = len(heads) > len(chosen)
+        last = Position(chosen[-1].at, chosen[-1].id) if there_is_more else None
+        return Page(tuple(_logged(row, origins) for row in rows), last)
+
+    def add_feedback(self, given: Feedback) -> None:
+        """Keep feedback.
+
+        Raises:
+            ConflictError: the row has some.
+            NotFoundError: the prediction is no longer there.
+        """
+        values = {name: getattr(given, name) for name in feedback.columns.keys()}  # noqa: SIM118  # not a dict
+        try:
+            with reaching(self._engine), self._engine.begin() as connection:
+                connection.execute(insert(feedback).values(values))
+        except IntegrityError as error:
+            if self.find(given.prediction_id, None) is None:
+                raise NotFoundError(f"there is no prediction {given.prediction_id} any more") from error
+            raise ConflictError(f"there is feedback for row {given.row} of this prediction already") from error
+
+    def live_figures(self, since: datetime) -> Sequence[LiveFigures]:
+        """Return what the feedback since a time says of each model version."""
+        error, correct = feedback.c.error, feedback.c.correct
+        query = (
+            select(
+                feedback.c.model,
+                feedback.c.version,
+                func.count().label("rows"),
+                func.avg(case((correct.is_(True), 1.0), (correct.is_(False), 0.0))).label("accuracy"),
+                func.avg(func.abs(error)).label("absolute"),
+                func.avg(cast(error * error, Float)).label("squared"),
+            )
+            .where(feedback.c.at >= since)
+            .group_by(feedback.c.model, feedback.c.version)
+        )
+        with reaching(self._engine), self._engine.connect() as connection:
+            allow(connection, SLOW_SECONDS)
+            rows = connection.execute(query).all()
+        return [
+            LiveFigures(
+                row.model, row.version, row.rows, _number(row.accuracy), _number(row.absolute), _number(row.squared)
+            )
+            for row in rows
+        ]
+
+
+def _heads(query: Query) -> Select[Any]:
+    """Ask for what tells how much a page would hold, before it is read."""
+    found = select(predictions.c.id, predictions.c.at, predictions.c.rows)
+    if query.user_id is not None:
+        found = found.where(predictions.c.user_id == query.user_id)
+    if query.model is not None:
+        found = found.where(predictions.c.model == query.model)
+    if query.since is not None:
+        found = found.where(predictions.c.at >= query.since)
+    if query.after is not None:
+        found = found.where(tuple_(predictions.c.at, predictions.c.id) < tuple_(query.after.at, query.after.id))
+    return found.order_by(predictions.c.at.desc(), predictions.c.id.desc()).limit(query.limit + 1)
+
+
+def _origins(connection: Connection, rows: Sequence[Row[Any]]) -> dict[_VersionKey, Origin]:
+    """Return where the model versions of some predictions come from."""
+    wanted = {(row.manifest_sha256, row.model, row.version) for row in rows}
+    key = (served_versions.c.manifest_sha256, served_versions.c.model, served_versions.c.version)
+    found = {}
+    digests = {digest for digest, _, _ in wanted}
+    for row in connection.execute(select(served_versions).where(key[0].in_(digests))) if digests else ():
+        found[row.manifest_sha256, row.model, row.version] = Origin(
+            row.run_id,
+            row.data_version,
+            row.git_commit,
+            row.task,
+            tuple(row.features),
+            None if row.classes is None else tuple(row.classes),
+        )
+    return found
+
+
+def _logged(row: Row[Any], origins: dict[_VersionKey, Origin], told: tuple[Feedback, ...] = ()) -> LoggedPrediction:
+    return LoggedPrediction(
+        id=row.id,
+        at=row.at.astimezone(UTC),
+        user_id=row.user_id,
+        model=row.model,
+        version=row.version,
+        manifest_sha256=row.manifest_sha256,
+        inputs=row.inputs,
+        prediction=tuple(orjson.loads(row.prediction)),
+        scores=row.scores,
+        latency_seconds=row.latency_seconds,
+        request_id=row.request_id,
+        origin=origins.get((row.manifest_sha256, row.model, row.version)),
+        feedback=told,
+    )
+
+
+def _number(value: Any) -> float | None:  # noqa: ANN401  # PostgreSQL's averages are decimals
+    return None if value is None else float(value)

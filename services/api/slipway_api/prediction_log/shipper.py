@@ -1,0 +1,228 @@
+"""The shipper: takes the journal's segments to the database, one process for all workers of a journal.
+
+It follows the segments that are being written and finished ones alike, commits in batches, and deletes a segment when
+its writer is done with it and all of it is committed. What was committed before a crash is sent again and not inserted
+again, as its id is there.
+"""
+
+import fcntl
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import orjson
+
+from slipway_api.prediction_log.journal import (
+    HEAD_BYTES,
+    NEW_SUFFIX,
+    SUFFIX,
+    FormatError,
+    Record,
+    Version,
+    decode,
+    marker_of,
+    scan,
+)
+from slipway_api.prediction_log.loading import LoadingStore, RefusedError
+from slipway_core.logging import get_logger
+
+BATCH_RECORDS = 1_000
+# A batch ends early rather than hold more values than this.
+BATCH_VALUES = 500_000
+# A segment that was never given its name, because its writer died over it.
+FORGOTTEN_SECONDS = 60.0
+RETENTION_SECONDS = 3_600.0
+RETENTION_BATCH = 1_000
+REJECTED = "rejected"
+
+log = get_logger("slipway.shipper")
+
+
+class Shipper:
+    """Ships a journal, round by round. For one thread; hold the journal's lock meanwhile."""
+
+    def __init__(
+        self,
+        folder: Path,
+        store: LoadingStore,
+        *,
+        retention_days: int = 0,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._folder = folder
+        self._store = store
+        self._retention_days = retention_days
+        self._clock = clock
+        # How much of each segment is committed.
+        self._committed: dict[str, int] = {}
+        self._trim_at = 0.0
+
+    def ship_once(self) -> int:
+        """Ship what is there now, oldest first.
+
+        Returns:
+            How many records were taken care of.
+
+        Raises:
+            NotReadyError: the database is away; what was not committed is there for the next round.
+            OSError: a segment cannot be read; the others were.
+        """
+        names = self._segments()
+        self._committed = {name: self._committed[name] for name in names if name in self._committed}
+        shipped, unreadable = 0, None
+        for name in names:
+            try:
+                shipped += self._ship(self._folder / name)
+            except OSError as error:  # one file must not keep the others from the database
+                unreadable = error
+        self._trim()
+        if unreadable is not None:
+            raise unreadable
+        return shipped
+
+    def is_drained(self) -> bool:
+        """Tell whether there is no segment left."""
+        return not self._segments()
+
+    def _segments(self) -> list[str]:
+        try:
+            with os.scandir(self._folder) as entries:
+                # Their names sort by time.
+                names = sorted(entry.name for entry in entries if entry.name.endswith((SUFFIX, NEW_SUFFIX)))
+        except FileNotFoundError:
+            return []
+        for name in [name for name in names if name.endswith(NEW_SUFFIX)]:
+            self._forget(self._folder / name)
+        return [name for name in names if name.endswith(SUFFIX)]
+
+    def _forget(self, path: Path) -> None:
+        try:
+            if self._clock() - path.stat().st_mtime > FORGOTTEN_SECONDS:
+                with path.open("rb") as file:
+                    if _is_unlocked(file.fileno()):  # otherwise its writer keeps it for its next segment
+                        path.unlink()
+        except FileNotFoundError:  # it has its name now
+            return
+
+    def _ship(self, path: Path) -> int:
+        committed = self._committed.get(path.name, HEAD_BYTES)
+        with path.open("rb") as file:
+            # Asked before it is read: what is read then is all that there will ever be.
+            is_finished = _is_unlocked(file.fileno())
+            if not is_finished and os.fstat(file.fileno()).st_size <= committed:
+                return 0
+            marker = marker_of(file.read(HEAD_BYTES))
+            file.seek(committed)
+            content = file.read()
+        if marker is None:
+            log.error("journal_segment_unreadable", segment=path.name)
+            self._put_aside(path)
+            return 0
+        found = scan(marker, content)
+        shipped = self._load(path, found.payloads)
+        self._committed[path.name] = committed + found.end
+        damaged = found.damaged_bytes + (len(content) - found.end if is_finished else 0)
+        if damaged:
+            log.warning("journal_damaged", segment=path.name, skipped_bytes=damaged)
+        if is_finished:
+            path.unlink()
+            del self._committed[path.name]
+        return shipped
+
+    def _load(self, path: Path, payloads: Sequence[bytes]) -> int:
+        versions: list[Version] = []
+        shipped = 0
+        for batch in _batches(self._records(path, payloads, versions)):
+            # The versions that the batch rests on were read before it.
+            self._load_batch(versions[:], batch)
+            versions.clear()
+            shipped += len(batch)
+        if versions:  # their records are still being written
+            self._load_batch(versions, ())
+        return shipped
+
+    def _records(self, path: Path, payloads: Sequence[bytes], versions: list[Version]) -> Iterator[Record]:
+        for index, payload in enumerate(payloads):
+            try:
+                told = decode(payload)
+            except FormatError as error:
+                log.warning("journal_frame_unreadable", segment=path.name, reason=str(error)[:200])
+                name = f"{path.stem}-{self._committed.get(path.name, HEAD_BYTES)}-{index}.frame"
+                self._reject(name, payload)
+                continue
+            if isinstance(told, Version):
+                versions.append(told)
+            else:
+                yield from told
+
+    def _load_batch(self, versions: Sequence[Version], records: Sequence[Record]) -> None:
+        """Load records; halve a batch that is refused until the ones that are to blame are found."""
+        try:
+            self._store.load(versions, records)
+        except RefusedError as error:
+            if len(records) > 1:
+                middle = len(records) // 2
+                self._load_batch(versions, records[:middle])
+                self._load_batch(versions, records[middle:])
+            elif records and versions:
+                # It may be the lineage that is refused; the prediction is worth more.
+                self._load_batch((), records)
+                self._load_batch(versions, ())
+            elif records:
+                record = records[0]
+                log.warning("record_rejected", prediction_id=str(record.id), model=record.model, reason=str(error))
+                content = record._asdict() | {"scores": None if record.scores is None else record.scores.tolist()}
+                content |= {"inputs": record.inputs.tolist(), "prediction": record.prediction.tolist()}
+                self._reject(f"{record.id}.json", orjson.dumps(content))
+            else:
+                log.warning("lineage_rejected", models=[one.model for one in versions], reason=str(error))
+
+    def _reject(self, name: str, content: bytes) -> None:
+        folder = self._folder / REJECTED
+        try:
+            folder.mkdir(mode=0o700, exist_ok=True)
+            # Its name is that of its content, so that a second attempt writes no second file.
+            (folder / name).write_bytes(content)
+        except OSError as error:  # a full disk must not keep the others from the database
+            log.warning("rejected_record_lost", file=name, reason=error.strerror)
+
+    def _put_aside(self, path: Path) -> None:
+        folder = self._folder / REJECTED
+        folder.mkdir(mode=0o700, exist_ok=True)
+        path.rename(folder / path.name)
+
+    def _trim(self) -> None:
+        """Delete predictions that are older than the retention, a batch a round."""
+        now = self._clock()
+        if self._retention_days == 0 or now < self._trim_at:
+            return
+        oldest = datetime.fromtimestamp(now, UTC) - timedelta(days=self._retention_days)
+        deleted = self._store.delete_older(oldest, RETENTION_BATCH)
+        if deleted:
+            log.info("predictions_deleted", count=deleted, older_than_days=self._retention_days)
+        if deleted < RETENTION_BATCH:
+            self._trim_at = now + RETENTION_SECONDS
+
+
+def _batches(records: Iterator[Record]) -> Iterator[list[Record]]:
+    batch: list[Record] = []
+    values = 0
+    for record in records:
+        batch.append(record)
+        values += record.inputs.size + record.prediction.size + (0 if record.scores is None else record.scores.size)
+        if len(batch) >= BATCH_RECORDS or values >= BATCH_VALUES:
+            yield batch
+            batch, values = [], 0
+    if batch:
+        yield batch
+
+
+def _is_unlocked(file: int) -> bool:
+    """Tell whether a segment's writer is done with it or gone."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

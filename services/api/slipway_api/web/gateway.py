@@ -1,0 +1,249 @@
+"""The front of the service: what surrounds every request, and the short way of those that predict.
+
+Around every request: its id, its limits of number and time, the headers that keep browsers safe, its metrics and log
+line, and the last catch of an error. Predictions go from here to their endpoint; everything else goes to FastAPI.
+"""
+
+import functools
+import re
+import time
+import uuid
+from collections.abc import Collection
+from http import HTTPStatus
+from typing import Final, NamedTuple
+
+from fastapi import FastAPI
+from prometheus_client import Counter
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import ClientDisconnect
+from starlette.routing import Mount, Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from slipway_api.errors import DeadlineError, NotReadyError, TooManyRequestsError
+from slipway_api.http.deadlines import Deadline, Deadlines
+from slipway_api.http.problems import UNEXPECTED, error_response, problem_response
+from slipway_api.http.request_body import BODY_IS_LATE, BodyLimit, header
+from slipway_api.metrics import Metrics
+from slipway_api.serving.version_metrics import FastHistogram
+from slipway_api.web.dependencies import is_known
+from slipway_api.web.head_requests import HeadRequests
+from slipway_api.web.prediction_endpoint import PredictionPath, PredictionPaths
+from slipway_api.web.prediction_routes import PREDICTION_PATHS
+from slipway_api.web.services import Services
+from slipway_core.logging import RequestContext, get_logger
+
+REQUEST_ID_HEADER: Final = b"x-request-id"
+REQUEST_ID_PATTERN = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
+UNMATCHED_ROUTE = "(no route)"
+# What scripts of other origins may read of an answer.
+EXPOSED_HEADERS: Final = (
+    "Inference-Header-Content-Length",
+    "Retry-After",
+    "X-Prediction-ID",
+    "X-Prediction-Warnings",
+    "X-Request-ID",
+)
+# Not in HTTP's registry; what proxies write into their logs when a client leaves in mid-request.
+CLIENT_CLOSED_REQUEST = 499
+QUIET_ROUTES = frozenset({"/health/live", "/health/ready", "/metrics", "/v2/health/live", "/v2/health/ready", "/ping"})
+# These say how the service is, and say it also when it has too much to do.
+UNLIMITED_PATHS = QUIET_ROUTES
+KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+class _Route(NamedTuple):
+    """What a request is counted under that gets no further than here."""
+
+    path: str
+
+
+LOGIN: Final = _Route("/token")
+
+# OWASP Secure Headers Project: what an API answers, so that no browser shows, frames or keeps it.
+SECURITY_HEADERS: Final = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+)
+# The pages of /docs run the scripts that come with them.
+PAGE_POLICY: Final = (
+    b"content-security-policy",
+    b"default-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'",
+)
+STRICT_TRANSPORT: Final = (b"strict-transport-security", b"max-age=31536000")
+PAGES = ("/docs", "/static-offline-docs")
+
+log = get_logger("slipway.requests")
+
+
+class Front:
+    """The ASGI application that the server runs."""
+
+    def __init__(self, app: FastAPI, services: Services) -> None:
+        settings = services.settings
+        self.app = app
+        self.services = services
+        limited = BodyLimit(app, settings.max_body_bytes, functools.partial(is_known, services))
+        self._dispatch = PredictionPaths(HeadRequests(limited), services, PREDICTION_PATHS)
+        self._inside: ASGIApp = self._handle
+        if settings.cors_origins:  # around the errors that are answered here, too
+            self._inside = CORSMiddleware(
+                self._handle,
+                allow_origins=list(settings.cors_origins),
+                allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
+                allow_headers=["Authorization", "Content-Type", "Inference-Header-Content-Length", "X-Request-ID"],
+                expose_headers=list(EXPOSED_HEADERS),
+                max_age=600,
+            )
+        self._max_in_flight = settings.max_requests_in_flight
+        self._deadlines = Deadlines(settings.request_timeout_seconds)
+        self._in_flight = 0
+        # Starlette's own routes, which leave no trace of themselves in the scope.
+        pages = frozenset(route.path for route in app.routes if isinstance(route, Route | Mount))
+        self._record = RequestMetrics(services.metrics, pages, tells_all=settings.log_level == "debug")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request, or the lifespan (ASGI)."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        given = header(scope, REQUEST_ID_HEADER)
+        known = given if REQUEST_ID_PATTERN.fullmatch(given) else str(uuid.uuid4()).encode()
+        request_id = known.decode()
+        answer = _Answer(scope, send, known)
+        scope.setdefault("state", {}).update(request_id=request_id, answer=answer)
+        began = time.perf_counter()
+        self._in_flight += 1
+        with RequestContext(request_id):
+            try:
+                await self._inside(scope, receive, answer.send)
+            finally:
+                self._in_flight -= 1
+                self._record(scope, answer.status, time.perf_counter() - began)
+
+    async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        answer: _Answer = scope["state"]["answer"]
+        deadline = Deadline(self._deadlines)
+        try:
+            self._admit(scope)
+            with deadline:
+                await self._dispatch(scope, receive, send)
+        except (NotReadyError, TooManyRequestsError) as error:
+            await error_response(scope, error)(scope, receive, send)
+        except ClientDisconnect:
+            answer.status = CLIENT_CLOSED_REQUEST  # nobody is there to be answered
+        except Exception as error:
+            if isinstance(error, TimeoutError) and deadline.is_over and not answer.is_begun:
+                await error_response(scope, self._too_late(scope))(scope, receive, send)
+                return
+            log.exception("request_failed", method=scope["method"], path=_shown(scope))
+            if answer.is_begun and not answer.is_complete:
+                answer.status = HTTPStatus.INTERNAL_SERVER_ERROR
+                raise
+            if not answer.is_begun:
+                failed = problem_response(scope, HTTPStatus.INTERNAL_SERVER_ERROR, UNEXPECTED)
+                await failed(scope, receive, send)
+
+    def _too_late(self, scope: Scope) -> DeadlineError:
+        seconds = f"{self._deadlines.seconds:g} s"
+        if scope["state"].get(BODY_IS_LATE):
+            return DeadlineError(f"the body did not arrive within {seconds}; send it again, or in parts")
+        return DeadlineError(f"the answer took longer than {seconds}; ask for less at once")
+
+    def _admit(self, scope: Scope) -> None:
+        """Send a request away before anything is read of it.
+
+        Raises:
+            NotReadyError: too many are under way.
+            TooManyRequestsError: it is a login, and too many wait for their hash. A flood of passwords must cost those
+                who predict next to nothing.
+        """
+        path = scope["path"]
+        if self._in_flight > self._max_in_flight and path not in UNLIMITED_PATHS:
+            raise NotReadyError(f"more than {self._max_in_flight} requests are under way; try again in a moment", 1)
+        if path == LOGIN.path:
+            try:
+                self.services.passwords.check_room()
+            except TooManyRequestsError:
+                scope["route"] = LOGIN
+                self.services.metrics.logins.labels("throttled").inc()
+                raise
+
+
+class _Answer:
+    """Passes an answer on, with the headers that each has, and remembers how far it came."""
+
+    __slots__ = ("_headers", "_scope", "_send", "is_begun", "is_complete", "status")
+
+    def __init__(self, scope: Scope, send: Send, request_id: bytes) -> None:
+        self._scope = scope
+        self._send = send
+        self._headers = (REQUEST_ID_HEADER, request_id)
+        self.status: int = HTTPStatus.INTERNAL_SERVER_ERROR
+        self.is_begun = False
+        self.is_complete = False
+
+    async def send(self, message: Message) -> None:
+        """Pass one message on (ASGI)."""
+        if message["type"] == "http.response.start":
+            self.status, self.is_begun = message["status"], True
+            is_page = self._scope["path"].startswith(PAGES)
+            message["headers"] = [
+                *message["headers"],
+                self._headers,
+                *(SECURITY_HEADERS if not is_page else (*SECURITY_HEADERS[:-1], PAGE_POLICY)),
+            ]
+            if self._scope.get("scheme") == "https":
+                message["headers"].append(STRICT_TRANSPORT)
+        elif not message.get("more_body", False):
+            self.is_complete = True
+        await self._send(message)
+
+
+class RequestMetrics:
+    """Counts, times and logs requests. The metrics' children are looked up once for each label."""
+
+    def __init__(self, metrics: Metrics, pages: Collection[str], *, tells_all: bool) -> None:
+        self._metrics = metrics
+        self._pages = pages
+        self._tells_all = tells_all
+        self._counters: dict[tuple[str, str, int], Counter] = {}
+        self._timers: dict[tuple[str, str], FastHistogram] = {}
+        # A rate is seen only of what was there before: the first prediction counts, too.
+        for path in PREDICTION_PATHS:
+            metrics.requests.labels("POST", path.path, int(HTTPStatus.OK))
+            metrics.request_seconds.labels("POST", path.path)
+
+    def __call__(self, scope: Scope, status: int, seconds: float) -> None:
+        """Record one request that was answered after some seconds."""
+        route = scope.get("route")
+        path = getattr(route, "path", None) or self._page(scope["path"])
+        method = scope["method"] if scope["method"] in KNOWN_METHODS else "(other)"
+        counter = self._counters.get((method, path, status))
+        timer = self._timers.get((method, path))
+        if counter is None or timer is None:
+            counter = self._counters[method, path, status] = self._metrics.requests.labels(method, path, status)
+            timer = self._timers[method, path] = FastHistogram(self._metrics.request_seconds.labels(method, path))
+        counter.inc()
+        timer.observe(seconds)
+        if status == HTTPStatus.OK and isinstance(route, PredictionPath):
+            # It is in the prediction log; an event that is not written either would cost as much as its validation.
+            tell = log.debug if self._tells_all else None
+        else:
+            # What is refused for its number is counted; to tell each would cost more than to refuse it.
+            is_quiet = path in QUIET_ROUTES or status == HTTPStatus.TOO_MANY_REQUESTS
+            tell = log.debug if is_quiet else log.info
+        if tell is not None:
+            duration_ms = round(seconds * 1000, 3)
+            tell("request", method=method, path=_shown(scope), status=int(status), duration_ms=duration_ms)
+
+    def _page(self, asked: str) -> str:
+        return next((page for page in self._pages if asked == page or asked.startswith(f"{page}/")), UNMATCHED_ROUTE)
+
+
+def _shown(scope: Scope) -> str:
+    """Return the path as the log may have it: names of accounts are not written."""
+    path: str = scope["path"]
+    return path if not path.startswith("/users/") else getattr(scope.get("route"), "path", "/users/…")

@@ -1,0 +1,168 @@
+"""Every call that predicts, whatever its protocol: who asks, how often, which model, what with; then the answer.
+
+This is the path that most requests take, so it is plain ASGI: no dependency is solved, nothing is parsed twice. The
+routes in `routers/` describe the same calls to OpenAPI.
+"""
+
+import re
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from functools import partial
+from http import HTTPStatus
+from typing import Final
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from slipway_api.http.content_types import check_encoding, media_type
+from slipway_api.http.problems import error_response, problem_response
+from slipway_api.http.request_body import LARGE_BODY_BYTES, LargeBodies, expected_bytes, header, read_body
+from slipway_api.protocols.base import Answered, Incoming, Payload, Query, Read
+from slipway_api.serving.inline_rows import INLINE_BYTES
+from slipway_api.serving.model_store import ModelStore
+from slipway_api.serving.served_model import ServedModel
+from slipway_api.serving.work_pool import Key
+from slipway_api.settings import MAX_LARGE_BYTES
+from slipway_api.web.dependencies import identify, may_predict
+from slipway_api.web.services import Services
+from slipway_core.errors import SlipwayError
+from slipway_core.graph import RunOptions
+from slipway_core.ids import uuid7
+from slipway_core.signature import FloatMatrix
+
+# A caller is looked up again behind a body that took longer to arrive.
+STALE_SECONDS: Final = 1.0
+NOTHING_HELD: Final = nullcontext()
+
+# Who asked where no token is needed.
+NOBODY: Final = uuid.UUID(int=0)
+
+
+_Worked = tuple[FloatMatrix, Answered, Payload]
+
+
+@dataclass(frozen=True)
+class PredictionPath:
+    """A call that predicts.
+
+    Attributes:
+        path: as OpenAPI has it; it may have the parameters `{name}` and `{version}`. Without a name it is the default
+            model's.
+        read: understands what clients of its protocol send.
+        is_public: whether it needs no token.
+        find: from a name and a version to the model that answers.
+    """
+
+    path: str
+    read: Read
+    is_public: bool = False
+    find: Callable[[ModelStore, str, str | None], ServedModel] = ModelStore.get
+    pattern: re.Pattern[str] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        pattern = re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", re.escape(self.path))
+        object.__setattr__(self, "pattern", re.compile(pattern))
+
+
+class PredictionPaths:
+    """Answers the calls that predict, and passes every other on."""
+
+    def __init__(self, app: ASGIApp, services: Services, paths: Sequence[PredictionPath]) -> None:
+        self._app = app
+        self._services = services
+        self._large_bodies = LargeBodies(MAX_LARGE_BYTES)
+        self._fixed = {path.path: path for path in paths if "{" not in path.path}
+        self._patterns = [path for path in paths if "{" in path.path]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request (ASGI)."""
+        asked = scope["path"].removeprefix(scope.get("root_path", ""))
+        path = self._fixed.get(asked)
+        if path is not None:
+            await self._answer(path, {}, scope, receive, send)
+            return
+        for path in self._patterns:
+            if match := path.pattern.fullmatch(asked):
+                await self._answer(path, match.groupdict(), scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+    async def _answer(
+        self, path: PredictionPath, asked: dict[str, str], scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        scope["route"] = path
+        if scope["method"] != "POST":
+            detail = f"{scope['path']} does not take {scope['method']}"
+            refused = problem_response(scope, HTTPStatus.METHOD_NOT_ALLOWED, detail, headers={"Allow": "POST"})
+            await refused(scope, receive, send)
+            return
+        try:
+            payload = await self._predict(path, asked, scope, receive)
+        except SlipwayError as error:
+            await error_response(scope, error)(scope, receive, send)
+            return
+        headers = [
+            (b"content-length", b"%d" % len(payload.body)),
+            (b"content-type", payload.content_type),
+            *payload.headers,
+        ]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": payload.body})
+
+    async def _predict(self, path: PredictionPath, asked: dict[str, str], scope: Scope, receive: Receive) -> Payload:
+        services = self._services
+        began = time.perf_counter()
+        user_id = NOBODY
+        needs_token = not path.is_public and path.path not in services.tokenless
+        if needs_token:
+            user_id = await self._caller(scope)
+            services.rate.take(user_id)
+        model = path.find(services.models, asked.get("name", services.models.default_model), asked.get("version"))
+        check_encoding(header(scope, b"content-encoding"))
+        is_large = expected_bytes(scope, services.settings.max_body_bytes) > LARGE_BODY_BYTES
+        with self._large_bodies.holding() if is_large else NOTHING_HELD as take:
+            body = await read_body(scope, receive, services.settings.max_body_bytes, take)
+            if needs_token and time.perf_counter() - began > STALE_SECONDS:
+                # Whoever was disabled while the body arrived is no longer let in.
+                await self._caller(scope)
+            matrix, answered, payload = await self._work_on(path.read, model, body, scope)
+        services.prediction_log.append(
+            model,
+            answered.id,
+            time.time_ns(),
+            user_id,
+            matrix,
+            answered.outputs,
+            time.perf_counter() - began,
+            scope["state"]["request_id"],
+        )
+        return payload
+
+    async def _caller(self, scope: Scope) -> uuid.UUID:
+        caller = await identify(self._services, header(scope, b"authorization"))
+        may_predict(caller)
+        return caller.id
+
+    async def _work_on(self, read: Read, model: ServedModel, body: bytes, scope: Scope) -> _Worked:
+        incoming = Incoming(
+            body=body,
+            content_type=media_type(header(scope, b"content-type").decode("latin-1")),
+            headers=scope["headers"],
+            max_rows=self._services.settings.max_rows,
+        )
+        run = self._services.pool.run
+        if len(body) > INLINE_BYTES:
+            return await run(Key.of(model), lambda options: self._work(model, read(model, incoming), options))
+        query = read(model, incoming)
+        if len(query.matrix) <= model.inline_rows:
+            return self._work(model, query)
+        return await run(Key.of(model), partial(self._work, model, query))
+
+    def _work(self, model: ServedModel, query: Query, options: RunOptions | None = None) -> _Worked:
+        outputs, outside = self._services.predictor.run(model, query.matrix, options)
+        if outside is not None and not self._services.settings.range_warnings:
+            outside = None
+        answered = Answered(uuid7(), model, outputs, outside)
+        return query.matrix, answered, query.write(answered)

@@ -1,0 +1,125 @@
+"""`/`, health, and the page that Prometheus scrapes."""
+
+import ipaddress
+from http import HTTPStatus
+from typing import Literal
+
+from fastapi import APIRouter, Request
+from fastapi.responses import HTMLResponse, Response
+from pydantic import BaseModel, Field
+
+import slipway_core
+from slipway_api.errors import PermissionDeniedError
+from slipway_api.http.content_types import prefers_html
+from slipway_api.http.openapi import errors
+from slipway_api.web.dependencies import State
+from slipway_api.web.home_page import home_page
+
+router = APIRouter()
+
+
+class Welcome(BaseModel):
+    """Where to go from here."""
+
+    service: str
+    version: str
+    docs: str
+    openapi: str
+    ready: str
+
+
+class Live(BaseModel):
+    """The process runs."""
+
+    status: Literal["live"] = "live"
+
+
+class Ready(BaseModel):
+    """Whether every required model is loaded."""
+
+    status: Literal["ready", "not ready"]
+    models: dict[str, str] = Field(
+        description="The version that is served of each model; one that is pinned is named as `iris@7`."
+    )
+    missing: dict[str, str] = Field(description="Why each required model is not served yet.")
+
+
+@router.get(
+    "/",
+    tags=["service"],
+    response_model=Welcome,
+    responses={200: {"content": {"text/html": {}}, "description": "Links; HTML if `Accept` prefers it, else JSON."}},
+)
+async def welcome(request: Request, response: Response) -> Welcome | HTMLResponse:
+    """Return links to the documentation, health checks and models: a page for browsers, JSON for programs."""
+    vary = {"Vary": "Accept"}
+    if prefers_html(",".join(request.headers.getlist("Accept")).encode("latin-1")):
+        return HTMLResponse(home_page(slipway_core.__version__, request.scope.get("root_path", "")), headers=vary)
+    response.headers.update(vary)
+    return Welcome(
+        service="slipway",
+        version=slipway_core.__version__,
+        docs="/docs",
+        openapi="/openapi.json",
+        ready="/health/ready",
+    )
+
+
+@router.get("/health/live", tags=["service"])
+async def live() -> Live:
+    """Answer while the process runs."""
+    return Live()
+
+
+@router.get(
+    "/health/ready",
+    tags=["service"],
+    response_model=Ready,
+    responses={503: {"model": Ready, "description": "A required model is not loaded; `missing` says why."}},
+)
+async def ready(state: State) -> Response:
+    """Answer 200 once every required model is loaded, else 503 with what is missing."""
+    missing = state.models.reasons_missing()
+    served = [*state.models.served.values(), *state.models.pinned]
+    body = Ready(
+        status="not ready" if missing else "ready",
+        models={str(model.ref): model.version for model in served},
+        missing=missing,
+    )
+    status = HTTPStatus.SERVICE_UNAVAILABLE if missing else HTTPStatus.OK
+    headers = {"Retry-After": "2"} if missing else None
+    return Response(body.model_dump_json(), status, headers, "application/json")
+
+
+@router.get(
+    "/metrics",
+    tags=["service"],
+    response_class=Response,
+    responses={
+        200: {"content": {"text/plain": {}}, "description": "Prometheus' text format."},
+        **errors(403),
+    },
+)
+async def metrics(request: Request, state: State) -> Response:
+    """Answer the metrics in Prometheus' text format, to loopback and private addresses unless opened."""
+    if not (state.settings.metrics_public or all(map(_is_private, _ways(request)))):
+        raise PermissionDeniedError("metrics are answered to loopback and private addresses only")
+    return Response(state.metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _ways(request: Request) -> list[str]:
+    """Return the client's address, and those that a proxy tells of.
+
+    A proxy that FORWARDED_ALLOW_IPS does not name is a client of a private address itself; what it says of the real
+    one is not believed, but must not be worse.
+    """
+    told = ",".join(request.headers.getlist("X-Forwarded-For"))
+    return [request.client.host if request.client else "", *(one.strip() for one in told.split(",") if one.strip())]
+
+
+def _is_private(host: str) -> bool:
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return address.is_private or address.is_loopback

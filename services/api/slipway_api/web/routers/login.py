@@ -1,0 +1,102 @@
+"""`/token`: logging in."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request
+from pydantic import BaseModel
+from python_multipart.multipart import parse_options_header
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+
+from slipway_api.accounts.login import authenticate
+from slipway_api.errors import AuthenticationError, InvalidInputError, UnsupportedMediaTypeError
+from slipway_api.http.content_types import media_type
+from slipway_api.http.openapi import errors
+from slipway_api.web.dependencies import State
+from slipway_api.web.routers.account_models import Token
+from slipway_api.web.routers.acting import address_of
+from slipway_core.errors import Problem
+from slipway_core.logging import get_logger
+
+URL_ENCODED, MULTIPART = "application/x-www-form-urlencoded", "multipart/form-data"
+# The names of UTF-8 and of the part of it that clients declare when they send ASCII only.
+CHARSETS = frozenset({b"utf-8", b"utf8", b"us-ascii", b"ascii"})
+
+router = APIRouter(tags=["accounts"])
+log = get_logger("slipway.accounts")
+
+
+class _Credentials(BaseModel):
+    username: str
+    password: str
+
+
+async def _credentials(request: Request) -> _Credentials:
+    """Read the OAuth2 password form (RFC 6749, section 4.3.2)."""
+    content_type = request.headers.get("Content-Type", "")
+    if media_type(content_type) not in {URL_ENCODED, MULTIPART}:
+        raise UnsupportedMediaTypeError(
+            "send username and password as a form: `Content-Type: application/x-www-form-urlencoded`"
+        )
+    if media_type(content_type) == MULTIPART:  # the other form is always UTF-8
+        _check_charset(content_type)
+    try:
+        form = await request.form(max_files=0)
+    except HTTPException as error:  # a multipart body that is none
+        raise InvalidInputError([Problem(("body",), "the form cannot be read")]) from error
+    grant = form.get("grant_type")
+    problems = []
+    if grant not in {None, "", "password"}:
+        problems.append(Problem(("grant_type",), "grant_type must be `password`"))
+    values = {name: form.get(name) for name in ("username", "password")}
+    for name, value in values.items():
+        if not value or isinstance(value, UploadFile):
+            problems.append(Problem((name,), f"the field {name} is missing"))
+    if problems:
+        raise InvalidInputError(problems)
+    return _Credentials(username=str(values["username"]), password=str(values["password"]))
+
+
+def _check_charset(content_type: str) -> None:
+    """Raise UnsupportedMediaTypeError for a multipart form that is not UTF-8: Starlette would use any codec of Python.
+
+    Args:
+        content_type: the header, which is parsed here as Starlette parses it.
+    """
+    charset = parse_options_header(content_type)[1].get(b"charset", b"utf-8")
+    if charset.strip().lower().replace(b"_", b"-") not in CHARSETS:
+        raise UnsupportedMediaTypeError("the form declares a charset that is not supported; send it in UTF-8")
+
+
+_FORM = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/x-www-form-urlencoded": {
+                "schema": {
+                    "type": "object",
+                    "required": ["username", "password"],
+                    "properties": {
+                        "grant_type": {"type": "string", "enum": ["password"]},
+                        "username": {"type": "string"},
+                        "password": {"type": "string", "format": "password"},
+                    },
+                }
+            }
+        },
+    }
+}
+
+
+@router.post("/token", responses=errors(401, 413, 415, 422, 429, 503), openapi_extra=_FORM)
+async def token(request: Request, state: State, given: Annotated[_Credentials, Depends(_credentials)]) -> Token:
+    """Log in: a username and a password for a bearer token.
+
+    A wrong name and a wrong password answer alike, and take alike long. Too many failures of a name or an address are
+    answered 429, with the seconds until the next attempt in `Retry-After`.
+    """
+    account = await authenticate(state, given.username.strip().lower(), given.password, address_of(request))
+    if account is None:
+        raise AuthenticationError("the username or the password is wrong")
+    log.info("login", user_id=str(account.id))
+    return Token.of(state.tokens, account)

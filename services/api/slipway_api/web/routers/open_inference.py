@@ -1,0 +1,282 @@
+"""`/v2/…`: the Open Inference Protocol's health, metadata and inference, as OpenAPI tells them."""
+
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import APIRouter, Depends
+from fastapi.responses import Response
+from pydantic import BaseModel, ConfigDict, Field
+
+import slipway_core
+from slipway_api.errors import NotReadyError
+from slipway_api.http.openapi import Responses, open_inference_errors
+from slipway_api.protocols import open_inference
+from slipway_api.protocols.open_inference import HEADER_LENGTH, OCTETS, PLATFORM, TensorInfo
+from slipway_api.serving.version_lookup import find, versions
+from slipway_api.web.dependencies import Reader, State, bearer
+from slipway_api.web.prediction_endpoint import PredictionPath
+
+ROOT = "/v2"
+MODEL, VERSION = f"{ROOT}/models/{{name}}", f"{ROOT}/models/{{name}}/versions/{{version}}"
+
+# Health and metadata are answered here; inference is described here, and answered by the prediction endpoint.
+router = APIRouter(tags=["open inference protocol"])
+described = APIRouter(tags=["open inference protocol"], dependencies=[Depends(bearer)])
+
+
+class ServerMetadata(BaseModel):
+    """What this server is."""
+
+    name: str
+    version: str
+    extensions: list[str]
+
+
+class ServerLive(BaseModel):
+    """The process runs."""
+
+    live: bool
+
+
+class ServerReady(BaseModel):
+    """Whether every required model is loaded."""
+
+    ready: bool
+
+
+class ModelReady(BaseModel):
+    """Whether one model can be asked."""
+
+    name: str
+    ready: bool
+
+
+class TensorMetadata(BaseModel):
+    """An input or output; -1 in a shape is any number of rows."""
+
+    name: str
+    datatype: str
+    shape: list[int]
+
+
+class ModelMetadata(BaseModel):
+    """What a model takes and gives."""
+
+    name: str
+    versions: list[str]
+    platform: str
+    inputs: list[TensorMetadata]
+    outputs: list[TensorMetadata]
+
+
+class Parameters(BaseModel):
+    """What goes beyond the protocol; what is not known is ignored."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class RequestParameters(Parameters):
+    """How to answer."""
+
+    binary_data_output: bool = Field(default=False, description="Answer every output in binary.")
+
+
+class InputParameters(Parameters):
+    """How an input is sent."""
+
+    binary_data_size: int | None = Field(
+        default=None, ge=0, description="How many bytes after the JSON are its values, instead of `data`."
+    )
+
+
+class OutputParameters(Parameters):
+    """How an output is wanted."""
+
+    binary_data: bool | None = Field(default=None, description="Whether to answer it in binary.")
+
+
+class InputTensor(BaseModel):
+    """An input: all features under the graph's input name, or one feature under its own."""
+
+    name: str
+    shape: list[int] = Field(min_length=1, max_length=2)
+    datatype: str
+    data: list[Any] | None = Field(default=None, description="The values in row-major order, flat or nested.")
+    parameters: InputParameters | None = None
+
+
+class RequestedOutput(BaseModel):
+    """An output that is wanted."""
+
+    name: str
+    parameters: OutputParameters | None = None
+
+
+class InferRequest(BaseModel):
+    """What to infer from."""
+
+    id: str | None = Field(default=None, max_length=open_inference.MAX_ID, description="Is answered as it is.")
+    inputs: list[InputTensor] = Field(min_length=1)
+    outputs: list[RequestedOutput] | None = Field(default=None, description="All, if there are none.")
+    parameters: RequestParameters | None = None
+
+
+class OutputTensor(TensorMetadata):
+    """An output: its values are `data`, or that many bytes after the JSON."""
+
+    data: list[Any] | None = None
+    parameters: dict[str, int] | None = None
+
+
+class InferResponse(BaseModel):
+    """What a model answers."""
+
+    model_config = ConfigDict(protected_namespaces=())
+
+    model_name: str
+    model_version: str
+    id: str | None = None
+    parameters: dict[str, str] = Field(description="`prediction_id` names the prediction (UUIDv7).")
+    outputs: list[OutputTensor]
+
+
+@router.get(ROOT)
+async def server_metadata() -> ServerMetadata:
+    """Say what this is."""
+    return ServerMetadata(name="slipway", version=slipway_core.__version__, extensions=["binary_tensor_data"])
+
+
+@router.get(f"{ROOT}/health/live")
+async def server_live() -> ServerLive:
+    """Answer while the process runs."""
+    return ServerLive(live=True)
+
+
+@router.get(
+    f"{ROOT}/health/ready",
+    response_model=ServerReady,
+    responses={503: {"model": ServerReady, "description": "A required model is not loaded."}},
+)
+async def server_ready(state: State) -> Response:
+    """Answer 200 once every required model is loaded, else 503."""
+    return _ready(ServerReady(ready=not state.models.missing()))
+
+
+@router.get(MODEL, responses=open_inference_errors(401, 404, 503))
+async def model_metadata(name: str, state: State, _caller: Reader) -> ModelMetadata:
+    """Describe a model's tensors."""
+    return _metadata(state, name)
+
+
+@router.get(VERSION, responses=open_inference_errors(401, 404, 503))
+async def version_metadata(name: str, version: str, state: State, _caller: Reader) -> ModelMetadata:
+    """Describe a version's tensors."""
+    return _metadata(state, name, version)
+
+
+_MODEL_READY: Responses = {
+    **open_inference_errors(401, 404, 503),
+    503: {"model": ModelReady, "description": "It is not loaded yet."},
+}
+
+
+@router.get(f"{MODEL}/ready", response_model=ModelReady, responses=_MODEL_READY)
+async def model_ready(name: str, state: State, _caller: Reader) -> Response:
+    """Answer 200 once a model is loaded, 503 while it is not, and 404 if it is not to be served."""
+    return _model_ready(state, name)
+
+
+@router.get(f"{VERSION}/ready", response_model=ModelReady, responses=_MODEL_READY)
+async def version_ready(name: str, version: str, state: State, _caller: Reader) -> Response:
+    """Answer 200 once a version is loaded, 503 while it is not, and 404 if it is not to be served."""
+    return _model_ready(state, name, version)
+
+
+def _metadata(state: State, name: str, version: str | None = None) -> ModelMetadata:
+    model = find(state.models, name, version)
+    return ModelMetadata(
+        name=model.name,
+        versions=versions(state.models, name),
+        platform=PLATFORM,
+        inputs=[_tensor(info) for info in open_inference.input_tensors(model)],
+        outputs=[_tensor(info) for info in open_inference.output_tensors(model)],
+    )
+
+
+def _tensor(info: TensorInfo) -> TensorMetadata:
+    return TensorMetadata(name=info.name, datatype=info.datatype, shape=list(info.shape))
+
+
+def _model_ready(state: State, name: str, version: str | None = None) -> Response:
+    try:
+        find(state.models, name, version)
+    except NotReadyError:
+        return _ready(ModelReady(name=name, ready=False))
+    return _ready(ModelReady(name=name, ready=True))
+
+
+def _ready(body: ServerReady | ModelReady) -> Response:
+    status = HTTPStatus.OK if body.ready else HTTPStatus.SERVICE_UNAVAILABLE
+    headers = None if body.ready else {"Retry-After": "2"}
+    return Response(body.model_dump_json(), status, headers, "application/json")
+
+
+_EXAMPLE = {
+    "id": "42",
+    "inputs": [{"name": "X", "shape": [1, 4], "datatype": "FP32", "data": [5.1, 3.5, 1.4, 0.2]}],
+    "outputs": [{"name": "label"}, {"name": "probabilities"}],
+}
+_ANSWER = {
+    "model_name": "iris",
+    "model_version": "7",
+    "id": "42",
+    "parameters": {"prediction_id": "01939c4e-5f0e-7c3a-9d2b-3a1f0c9d7e55"},
+    "outputs": [
+        {"name": "label", "datatype": "INT64", "shape": [1], "data": [0]},
+        {"name": "probabilities", "datatype": "FP32", "shape": [1, 3], "data": [0.98, 0.02, 0.0]},
+    ],
+}
+_LENGTH = {
+    "name": HEADER_LENGTH.decode().title(),
+    "in": "header",
+    "required": False,
+    "description": "The size of the JSON, where binary tensors come after it.",
+    "schema": {"type": "integer", "minimum": 0},
+}
+_OCTETS = {"schema": {"type": "string", "format": "binary", "description": "The JSON, then the binary tensors."}}
+_BODY: dict[str, Any] = {
+    "parameters": [_LENGTH],
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {"$ref": "#/components/schemas/InferRequest"},
+                "examples": {"all features": {"value": _EXAMPLE}},
+            },
+            OCTETS: _OCTETS,
+        },
+    },
+}
+_RESPONSES: Responses = {
+    200: {
+        "model": InferResponse,
+        "content": {"application/json": {"example": _ANSWER}, OCTETS: _OCTETS},
+        "description": "The outputs.",
+    },
+    **open_inference_errors(401, 403, 404, 413, 415, 422, 429, 503),
+}
+
+PATHS = (
+    PredictionPath(f"{MODEL}/infer", open_inference.read, find=find),
+    PredictionPath(f"{VERSION}/infer", open_inference.read, find=find),
+)
+
+
+@described.post(f"{MODEL}/infer", responses=_RESPONSES, openapi_extra=_BODY)
+async def infer(name: str) -> None:
+    """Infer with a model."""
+
+
+@described.post(f"{VERSION}/infer", responses=_RESPONSES, openapi_extra=_BODY)
+async def infer_with_version(name: str, version: str) -> None:
+    """Infer with a version of a model."""

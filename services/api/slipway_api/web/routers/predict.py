@@ -1,0 +1,113 @@
+"""`/predict` and `/models/{name}/predict`: the project's own prediction calls, as OpenAPI tells them."""
+
+from typing import Any
+
+from fastapi import APIRouter, Depends
+from pydantic import BaseModel, ConfigDict, Field
+
+from slipway_api.http.openapi import Responses, errors
+from slipway_api.protocols import native
+from slipway_api.web.dependencies import bearer
+from slipway_api.web.prediction_endpoint import PredictionPath
+
+# Described here, answered by the prediction endpoint.
+router = APIRouter(tags=["prediction"], dependencies=[Depends(bearer)])
+
+Row = list[float] | dict[str, float]
+
+
+class PredictRequest(BaseModel):
+    """One row or many, each a list of numbers in the signature's order or an object by feature name."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"additionalProperties": False},
+    )
+
+    features: Row | list[Row]
+
+
+class PredictionWarning(BaseModel):
+    """A value outside the range of the training rows."""
+
+    row: int
+    feature: str
+    message: str
+
+
+class Prediction(BaseModel):
+    """The answer: one entry a row."""
+
+    id: str = Field(description="Names the prediction; sorts by time (UUIDv7).")
+    model: str
+    version: str
+    prediction: list[int] | list[float] = Field(description="Class indices of a classifier, values of a regressor.")
+    label: list[str] | None = Field(default=None, description="Classifiers: the predicted class.")
+    probabilities: list[list[float]] | None = Field(default=None, description="Classifiers: of each class.")
+    warnings: list[PredictionWarning] | None = Field(
+        default=None,
+        description="The first 20 values outside the range of the training rows; absent if there are none.",
+    )
+    warnings_omitted: int | None = Field(default=None, description="How many more there are; absent if there are none.")
+
+
+_EXAMPLES = {
+    "one row": {"features": [5.1, 3.5, 1.4, 0.2]},
+    "many rows": {"features": [[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3]]},
+    "named features": {
+        "features": {
+            "sepal length (cm)": 5.1,
+            "sepal width (cm)": 3.5,
+            "petal length (cm)": 1.4,
+            "petal width (cm)": 0.2,
+        }
+    },
+}
+_ANSWER = {
+    "id": "01939c4e-5f0e-7c3a-9d2b-3a1f0c9d7e55",
+    "model": "iris",
+    "version": "7",
+    "prediction": [0],
+    "label": ["setosa"],
+    "probabilities": [[0.98, 0.02, 0.0]],
+}
+_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": PredictRequest.model_json_schema(),
+                "examples": {name: {"value": value} for name, value in _EXAMPLES.items()},
+            }
+        },
+    }
+}
+_RESPONSES: Responses = {
+    200: {
+        "model": Prediction,
+        "content": {"application/json": {"example": _ANSWER}},
+        "description": "The prediction.",
+    },
+    **errors(401, 403, 404, 413, 415, 422, 429, 503),
+}
+
+
+PATHS = (
+    PredictionPath("/predict", native.read),
+    PredictionPath("/models/{name}/predict", native.read),
+    PredictionPath("/models/{name}/versions/{version}/predict", native.read),
+)
+
+
+@router.post("/predict", responses=_RESPONSES, openapi_extra=_BODY)
+async def predict_default() -> None:
+    """Predict with the default model."""
+
+
+@router.post("/models/{name}/predict", responses=_RESPONSES, openapi_extra=_BODY)
+async def predict_named(name: str) -> None:
+    """Predict with the model of that name."""
+
+
+@router.post("/models/{name}/versions/{version}/predict", responses=_RESPONSES, openapi_extra=_BODY)
+async def predict_version(name: str, version: str) -> None:
+    """Predict with a version that is pinned: one that SLIPWAY_MODELS names as `iris@7`."""

@@ -1,0 +1,287 @@
+"""`/predictions`: what was predicted, and what turned out to be true."""
+
+import re
+import uuid
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Annotated, Any
+
+import orjson
+from fastapi import APIRouter, Depends, Query
+from fastapi.responses import Response
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
+
+from slipway_api.accounts.models import Caller, Role
+from slipway_api.errors import ConflictError, InvalidInputError, NotFoundError
+from slipway_api.http.content_types import json_body
+from slipway_api.http.openapi import body, errors
+from slipway_api.prediction_log.queries import Feedback, LoggedPrediction, Position
+from slipway_api.prediction_log.queries import Query as LogQuery
+from slipway_api.web.dependencies import Predictor, State
+from slipway_core.errors import Problem
+from slipway_core.signature import FLOAT32_LIMIT
+
+MAX_LIMIT = 1_000
+# A page holds no more rows than this, whatever its limit, but one prediction at least.
+PAGE_ROWS = 10_000
+ID_PATTERN = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+# RFC 3339, section 5.6.
+TIME_PATTERN = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+REGRESSION = "regression"
+
+router = APIRouter(tags=["predictions"])
+
+
+class GivenFeedback(BaseModel):
+    """What turned out to be true of a row."""
+
+    row: int = Field(description="The index of the row in the prediction.")
+    label: str | None = Field(default=None, description="Classifiers: the true class.")
+    value: float | None = Field(default=None, description="Regressors: the true value.")
+    correct: bool | None = Field(default=None, description="Classifiers: whether it was predicted.")
+    error: float | None = Field(default=None, description="Regressors: the predicted value less the true one.")
+    at: datetime = Field(description="When it was told, UTC.")
+
+
+class StoredPrediction(BaseModel):
+    """One logged prediction."""
+
+    id: str
+    at: datetime = Field(description="When it was answered, UTC.")
+    user_id: uuid.UUID = Field(description="Whose it is.")
+    model: str
+    version: str
+    inputs: list[list[float | None]] = Field(description="The rows; null for a value that is not kept.")
+    prediction: list[int] | list[float] = Field(description="Class indices of a classifier, values of a regressor.")
+    label: list[str] | None = Field(default=None, description="Classifiers: the predicted class.")
+    probabilities: list[list[float]] | None = Field(default=None, description="Classifiers: of each class.")
+    latency_seconds: float = Field(description="From the request to its answer.")
+    request_id: str
+
+
+class PredictionWithLineage(StoredPrediction):
+    """One logged prediction, where it comes from, and what is known to be true."""
+
+    task: str | None
+    features: list[str] | None = Field(description="The names of the inputs' columns.")
+    run_id: str | None = Field(description="The training run, in MLflow.")
+    data_version: str | None = Field(description="The data that the model was trained on.")
+    git_commit: str | None
+    manifest_sha256: str = Field(description="The digest of the served bundle's manifest.")
+    feedback: list[GivenFeedback]
+
+
+class PredictionPage(BaseModel):
+    """Logged predictions, newest first."""
+
+    predictions: list[StoredPrediction]
+    next_cursor: str | None = Field(
+        description=f"Send it as `cursor` for the next page; null at the end. A page of more than {PAGE_ROWS} rows "
+        "ends before its limit."
+    )
+
+
+Float32 = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-FLOAT32_LIMIT, le=FLOAT32_LIMIT)]
+
+
+class FeedbackRequest(BaseModel):
+    """What turned out to be true of a row: the label of a classifier, the value of a regressor."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"row": 0, "label": "setosa"}, {"value": 12.5}]}
+    )
+
+    row: StrictInt | None = Field(default=None, ge=0, description="May be left out for a prediction of one row.")
+    label: StrictStr | None = Field(default=None, description="Classifiers: the true class.")
+    value: Float32 | None = Field(default=None, description="Regressors: the true value.")
+
+
+class FeedbackAnswer(GivenFeedback):
+    """The feedback that was kept."""
+
+    prediction_id: str
+    model: str
+    version: str
+
+
+@router.get(
+    "/predictions",
+    response_class=Response,
+    responses={200: {"model": PredictionPage, "description": "A page."}, **errors(401, 403, 422, 503)},
+)
+async def list_predictions(
+    state: State,
+    caller: Predictor,
+    model: Annotated[str | None, Query(description="Only of this model.")] = None,
+    since: Annotated[str | None, Query(description="Not older than this: RFC 3339, with `Z` or an offset.")] = None,
+    limit: Annotated[int, Query(ge=1, le=MAX_LIMIT, description="How many at most.")] = 100,
+    cursor: Annotated[str | None, Query(description="`next_cursor` of the page before.")] = None,
+) -> Response:
+    """List one's own predictions, an admin everybody's, newest first."""
+    query = LogQuery(_whose(caller), model, _time(since), _position(cursor), limit, PAGE_ROWS)
+
+    def read(store: Any) -> bytes:  # noqa: ANN401  # a PredictionStore
+        page = store.page(query)
+        following = None if page.next is None else page.next.cursor()
+        return orjson.dumps({"predictions": [_shown(one) for one in page.predictions], "next_cursor": following})
+
+    return Response(await state.predictions.ask(read), media_type="application/json")
+
+
+@router.get(
+    "/predictions/{id}",
+    response_class=Response,
+    responses={200: {"model": PredictionWithLineage, "description": "The prediction."}, **errors(401, 403, 404, 503)},
+)
+async def show_prediction(id: str, state: State, caller: Predictor) -> Response:  # noqa: A002  # as the contract has it
+    """Show a prediction with its lineage. One that was made just now is waited for."""
+    found = await state.predictions.find(_identity(id), _whose(caller))
+    origin = found.origin
+    content = {
+        **_shown(found),
+        "task": None if origin is None else origin.task,
+        "features": None if origin is None else origin.features,
+        "run_id": None if origin is None else origin.run_id,
+        "data_version": None if origin is None else origin.data_version,
+        "git_commit": None if origin is None else origin.git_commit,
+        "manifest_sha256": found.manifest_sha256,
+        "feedback": [_told(one) for one in found.feedback],
+    }
+    return Response(orjson.dumps(content), media_type="application/json")
+
+
+@router.post(
+    "/predictions/{id}/feedback",
+    status_code=HTTPStatus.CREATED,
+    responses=errors(401, 403, 404, 409, 413, 415, 422, 503),
+    response_model_exclude_none=True,
+    openapi_extra=body(FeedbackRequest),
+)
+async def give_feedback(
+    id: str,  # noqa: A002
+    state: State,
+    caller: Predictor,
+    given: Annotated[FeedbackRequest, Depends(json_body(FeedbackRequest))],
+) -> FeedbackAnswer:
+    """Tell what turned out to be true of a row, once a row."""
+    # The body may have taken long to arrive, and the account may have ended since.
+    state.accounts.caller(caller.id, caller.version)
+    found = await state.predictions.find(_identity(id), _whose(caller))
+    feedback = _judge(found, given, caller)
+    await state.predictions.ask(lambda store: store.add_feedback(feedback))
+    state.metrics.feedback_rows.labels(found.model, found.version).inc()
+    state.live_metrics.feedback_came()
+    return FeedbackAnswer(
+        prediction_id=str(found.id),
+        model=found.model,
+        version=found.version,
+        row=feedback.row,
+        label=feedback.label,
+        value=feedback.value,
+        correct=feedback.correct,
+        error=feedback.error,
+        at=feedback.at,
+    )
+
+
+BODIES = (FeedbackRequest,)
+
+
+def _whose(caller: Caller) -> uuid.UUID | None:
+    return None if caller.role is Role.ADMIN else caller.id
+
+
+def _identity(text: str) -> uuid.UUID:
+    if not ID_PATTERN.fullmatch(text):
+        raise NotFoundError("there is no such prediction: an id is a UUID, as the answer of /predict has it")
+    return uuid.UUID(text)
+
+
+def _time(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    if TIME_PATTERN.fullmatch(text):
+        try:
+            return datetime.fromisoformat(text.upper()).astimezone(UTC)
+        except (ValueError, OverflowError):
+            pass
+    hint = "write it as 2026-11-20T12:00:00Z; in an address, the + of an offset is written %2B"
+    raise InvalidInputError([Problem(("query", "since"), f"since is no time with an offset: {hint}")])
+
+
+def _position(cursor: str | None) -> Position | None:
+    if cursor is None:
+        return None
+    try:
+        return Position.of_cursor(cursor)
+    except ValueError as error:
+        message = "this is no cursor: send `next_cursor` of the page before, or none"
+        raise InvalidInputError([Problem(("query", "cursor"), message)]) from error
+
+
+def _judge(found: LoggedPrediction, given: FeedbackRequest, caller: Caller) -> Feedback:
+    """Compare what is told with what was predicted.
+
+    Raises:
+        InvalidInputError: it does not fit the prediction.
+        ConflictError: what its classes are is not known.
+    """
+    row, rows = given.row, len(found.prediction)
+    if row is None:
+        if rows != 1:
+            raise _wrong("row", f"the prediction has {rows} rows: say which one, from 0 to {rows - 1}")
+        row = 0
+    if row >= rows:
+        raise _wrong("row", f"there is no row {row}: the prediction has {rows}, counted from 0")
+    if found.origin is None:
+        raise ConflictError("which classes this model version has is not known: its lineage was lost")
+    now, predicted = datetime.now(UTC), found.prediction[row]
+    name = f"{found.model} is a {'regressor' if found.origin.task == REGRESSION else 'classifier'}"
+    if found.origin.task == REGRESSION:
+        if given.label is not None:
+            raise _wrong("label", f"{name}: send the true value as 'value', no label")
+        if given.value is None:
+            raise _wrong("value", f"the field 'value' is missing: {name}")
+        error = predicted - given.value
+        return Feedback(found.id, row, now, caller.id, found.model, found.version, value=given.value, error=error)
+    if given.value is not None:
+        raise _wrong("value", f"{name}: send the true class as 'label', no value")
+    if given.label is None:
+        raise _wrong("label", f"the field 'label' is missing: {name}")
+    classes = found.origin.classes or ()
+    if given.label not in classes:
+        shown = ", ".join(classes[:20])
+        raise _wrong("label", f"{found.model} has no class of that name; it has {shown}")
+    correct = classes[int(predicted)] == given.label
+    return Feedback(found.id, row, now, caller.id, found.model, found.version, label=given.label, correct=correct)
+
+
+def _wrong(place: str, message: str) -> InvalidInputError:
+    return InvalidInputError([Problem((place,), message)])
+
+
+def _shown(one: LoggedPrediction) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "id": str(one.id),
+        "at": _rfc3339(one.at),
+        "user_id": str(one.user_id),
+        "model": one.model,
+        "version": one.version,
+        "inputs": orjson.Fragment(one.inputs),
+        "prediction": one.prediction,
+    }
+    if one.scores is not None:
+        if one.origin is not None and one.origin.classes:
+            shown["label"] = [one.origin.classes[int(index)] for index in one.prediction]
+        shown["probabilities"] = orjson.Fragment(one.scores)
+    return {**shown, "latency_seconds": one.latency_seconds, "request_id": one.request_id}
+
+
+def _told(one: Feedback) -> dict[str, Any]:
+    fields = {"label": one.label, "value": one.value, "correct": one.correct, "error": one.error}
+    kept = {name: value for name, value in fields.items() if value is not None}
+    return {"row": one.row, **kept, "at": _rfc3339(one.at)}
+
+
+def _rfc3339(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")

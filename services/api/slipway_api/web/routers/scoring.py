@@ -1,0 +1,136 @@
+"""`/ping` and `/invocations`: what SageMaker and MLflow ask of a container."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request
+from pydantic import BaseModel, ConfigDict, Field
+
+from slipway_api.errors import NotReadyError
+from slipway_api.http.openapi import Responses, errors
+from slipway_api.protocols import scoring
+from slipway_api.web.dependencies import State, bearer, identify
+from slipway_api.web.prediction_endpoint import PredictionPath
+
+PING, INVOCATIONS = "/ping", "/invocations"
+# What needs no token where SageMaker stands in front: it authenticates.
+SAGEMAKER_PATHS = frozenset({PING, INVOCATIONS})
+
+# `/ping` is answered here; `/invocations` is described here, and answered by the prediction endpoint.
+router = APIRouter(tags=["scoring"])
+described = APIRouter(tags=["scoring"], dependencies=[Depends(bearer)])
+
+Row = list[float] | dict[str, float]
+
+
+class _Form(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    params: dict[str, Any] | None = Field(default=None, max_length=0, description="There are none.")
+
+
+class Instances(_Form):
+    """Rows, each a list in the signature's order or an object by feature name."""
+
+    instances: list[Row] = Field(min_length=1)
+
+
+class Inputs(_Form):
+    """Rows, or columns by feature name."""
+
+    inputs: list[Row] | dict[str, list[Any]]
+
+
+class DataFrame(BaseModel):
+    """What pandas' `DataFrame.to_dict(orient="split")` gives."""
+
+    columns: list[str]
+    data: list[list[float]] = Field(min_length=1)
+    index: list[Any] | None = Field(default=None, description="Ignored.")
+
+
+class DataFrameSplit(_Form):
+    """A data frame, its columns in any order."""
+
+    dataframe_split: DataFrame
+
+
+class DataFrameRecords(_Form):
+    """What pandas' `DataFrame.to_dict(orient="records")` gives."""
+
+    dataframe_records: list[dict[str, float]] = Field(min_length=1)
+
+
+class Predictions(BaseModel):
+    """One entry a row: class indices of a classifier, values of a regressor."""
+
+    predictions: list[int] | list[float]
+
+
+class Pong(BaseModel):
+    """Nothing: the status says it all."""
+
+
+async def _token_unless_sagemaker(
+    request: Request, state: State, _token: Annotated[str | None, Depends(bearer)]
+) -> None:
+    if PING not in state.tokenless:
+        await identify(state, request.headers.get("Authorization", "").encode("latin-1"))
+
+
+@router.get(PING, responses=errors(401, 503), dependencies=[Depends(_token_unless_sagemaker)])
+async def ping(state: State) -> Pong:
+    """Answer 200 once every required model is loaded, else 503. Under SageMaker it needs no token."""
+    if reasons := state.models.reasons_missing():
+        raise NotReadyError("; ".join(reasons.values()))
+    return Pong()
+
+
+FORMS = (Instances, Inputs, DataFrameSplit, DataFrameRecords)
+_ROW = {
+    "sepal length (cm)": 5.1,
+    "sepal width (cm)": 3.5,
+    "petal length (cm)": 1.4,
+    "petal width (cm)": 0.2,
+}
+_EXAMPLES = {
+    "instances": {"instances": [[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3]]},
+    "inputs": {"inputs": {name: [value] for name, value in _ROW.items()}},
+    "dataframe_split": {"dataframe_split": {"columns": list(_ROW), "data": [list(_ROW.values())]}},
+    "dataframe_records": {"dataframe_records": [_ROW]},
+}
+_CSV = {"schema": {"type": "string"}}
+_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {"oneOf": [{"$ref": f"#/components/schemas/{form.__name__}"} for form in FORMS]},
+                "examples": {name: {"value": value} for name, value in _EXAMPLES.items()},
+            },
+            "text/csv": {**_CSV, "example": "5.1,3.5,1.4,0.2\n6.7,3.0,5.2,2.3\n"},
+        },
+    }
+}
+_RESPONSES: Responses = {
+    200: {
+        "model": Predictions,
+        "content": {
+            "application/json": {"example": {"predictions": [0, 2]}},
+            "text/csv": {**_CSV, "example": "0\n2\n"},
+        },
+        "description": "The predictions, as CSV if `Accept` asks for it. `X-Prediction-ID` names them. "
+        "`X-Prediction-Warnings` counts the values outside the trained range, if there are any.",
+        "headers": {
+            "X-Prediction-ID": {"schema": {"type": "string"}},
+            "X-Prediction-Warnings": {"schema": {"type": "integer"}},
+        },
+    },
+    **errors(401, 403, 404, 413, 415, 422, 429, 503),
+}
+
+PATHS = (PredictionPath(INVOCATIONS, scoring.read),)
+
+
+@described.post(INVOCATIONS, responses=_RESPONSES, openapi_extra=_BODY)
+async def invocations() -> None:
+    """Predict with the default model, in MLflow's forms or CSV. Under SageMaker it needs no token."""

@@ -1,0 +1,121 @@
+"""Listening: one process, or several workers behind one socket.
+
+Several workers share their metrics by files (Prometheus' multiprocess mode) and know the same accounts by looking at
+the database every two seconds.
+"""
+
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import uvicorn
+from prometheus_client.multiprocess import mark_process_dead
+from starlette.types import ASGIApp
+from uvicorn.supervisors import Multiprocess
+
+from slipway_api.settings import ApiSettings
+from slipway_api.web.connections import Connection
+from slipway_api.web.descriptors import backlog
+from slipway_core.errors import ConfigurationError
+
+SHUTDOWN_SECONDS = 10
+# How long a worker may say nothing before it is taken for hung and killed, with the predictions that it has not written
+# yet. A busy machine stands still for some seconds now and then.
+HUNG_SECONDS = 15
+METRICS_FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+
+
+def run(
+    settings: ApiSettings,
+    listener: socket.socket,
+    make_app: Callable[[], ASGIApp],
+    make_worker: Callable[[], ASGIApp],
+) -> None:
+    """Answer until a signal ends it; requests under way are answered first.
+
+    Args:
+        settings: how many workers.
+        listener: where clients come in.
+        make_app: called once, where one process is enough.
+        make_worker: a function of a module, which each of several workers imports and calls.
+    """
+    if settings.workers == 1:
+        uvicorn.Server(_config(settings, make_app())).run(sockets=[listener])
+    else:
+        with _metrics_folder():
+            app = f"{make_worker.__module__}:{make_worker.__name__}"
+            _Workers(_config(settings, app), [listener]).run()
+
+
+class _Workers(Multiprocess):
+    """uvicorn's workers; what a dead one has told of its present state is forgotten."""
+
+    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
+        super().__init__(config, sockets)
+        self._seen: set[int] = set()
+
+    def terminate_all(self) -> None:
+        # Else whoever comes now is let in by the system, and waits for nobody until the shipper has ended, too.
+        for listener in self.sockets:
+            listener.close()
+        super().terminate_all()
+
+    def keep_subprocess_alive(self) -> None:
+        super().keep_subprocess_alive()
+        alive = {process.pid for process in self.processes if process.pid is not None}
+        for pid in self._seen - alive:
+            mark_process_dead(pid)  # type: ignore[no-untyped-call]
+        self._seen = alive
+
+
+def _config(settings: ApiSettings, app: ASGIApp | str) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        factory=isinstance(app, str),
+        http=Connection,
+        ws="none",
+        backlog=backlog(),
+        workers=settings.workers,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+        timeout_worker_healthcheck=HUNG_SECONDS,
+        forwarded_allow_ips=settings.forwarded_allow_ips,
+    )
+
+
+@contextmanager
+def _metrics_folder() -> Iterator[None]:
+    """Give the workers a folder for their metrics, as their library wants it: before it is imported, by a variable."""
+    folder = tempfile.mkdtemp(prefix="slipway-metrics-")
+    os.environ[METRICS_FOLDER_VARIABLE] = folder
+    try:
+        yield
+    finally:
+        del os.environ[METRICS_FOLDER_VARIABLE]
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def listening(host: str, port: int) -> Iterator[socket.socket]:
+    """Yield a socket that listens.
+
+    Raises:
+        ConfigurationError: the address cannot be listened on.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # `::` is every address, those of IPv4 too.
+    is_both = host == "::" and socket.has_dualstack_ipv6()
+    try:
+        listener = socket.create_server((host, port), family=family, backlog=2048, dualstack_ipv6=is_both)
+    except OSError as error:
+        reason = (error.strerror or "").partition(" (")[0]  # Python adds the address once more
+        raise ConfigurationError(
+            f"cannot listen on {host} port {port} ({reason}): set SLIPWAY_HOST and SLIPWAY_PORT"
+        ) from error
+    with listener:
+        yield listener

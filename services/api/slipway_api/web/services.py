@@ -1,0 +1,52 @@
+"""What the routes work with, built once in `main.py` and handed to each request."""
+
+from dataclasses import dataclass, field
+
+from fastapi import Request
+
+from slipway_api.accounts.directory import Accounts
+from slipway_api.accounts.known_networks import KnownNetworks
+from slipway_api.accounts.login_throttle import LoginThrottle
+from slipway_api.accounts.passwords import Passwords
+from slipway_api.accounts.tokens import Tokens
+from slipway_api.metrics import Metrics
+from slipway_api.prediction_log.live_metrics import LiveMetrics
+from slipway_api.prediction_log.queries import Predictions
+from slipway_api.prediction_log.writer import PredictionLog
+from slipway_api.serving.model_store import ModelStore
+from slipway_api.serving.predictor import Predictor
+from slipway_api.serving.rate_limit import PredictionRate
+from slipway_api.serving.work_pool import WorkPool
+from slipway_api.settings import ApiSettings
+
+
+@dataclass(frozen=True)
+class Services:
+    """The parts that requests share.
+
+    Attributes:
+        tokenless: paths that need no token here, though they do elsewhere: SageMaker authenticates before them.
+    """
+
+    settings: ApiSettings
+    metrics: Metrics
+    models: ModelStore
+    accounts: Accounts
+    passwords: Passwords
+    throttle: LoginThrottle
+    tokens: Tokens
+    predictor: Predictor
+    pool: WorkPool
+    rate: PredictionRate
+    prediction_log: PredictionLog
+    predictions: Predictions
+    live_metrics: LiveMetrics
+    tokenless: frozenset[str] = frozenset()
+    known_networks: KnownNetworks = field(default_factory=KnownNetworks)
+
+
+# `async`, though nothing is awaited: FastAPI would run a plain function in a thread, at every request.
+async def services_of(request: Request) -> Services:
+    """Return the app's services (a FastAPI dependency)."""
+    services: Services = request.app.state.services
+    return services

@@ -1,0 +1,332 @@
+"""The OpenAPI document: complete, sound, and true."""
+
+import asyncio
+import json
+import re
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from jsonschema import Draft202012Validator, ValidationError  # type: ignore[import-untyped]
+
+from slipway_api.accounts.models import Role
+from slipway_api.http import openapi
+from support.api import PASSWORD, RunningApi
+
+JSON = "application/json"
+PROBLEM_JSON = "application/problem+json"
+OPEN_INFERENCE = {"inputs": [{"name": "X", "shape": [1, 4], "datatype": "FP32", "data": [5.1, 3.5, 1.4, 0.2]}]}
+ROUTES = {
+    ("get", "/"),
+    ("post", "/token"),
+    ("post", "/users"),
+    ("get", "/users"),
+    ("get", "/users/events"),
+    ("get", "/users/me"),
+    ("put", "/users/me/password"),
+    ("delete", "/users/me"),
+    ("patch", "/users/{name}"),
+    ("delete", "/users/{name}"),
+    ("post", "/predict"),
+    ("post", "/models/{name}/predict"),
+    ("get", "/predictions"),
+    ("get", "/predictions/{id}"),
+    ("post", "/predictions/{id}/feedback"),
+    ("get", "/model-info"),
+    ("get", "/models"),
+    ("get", "/models/{name}"),
+    ("post", "/models/{name}/reload"),
+    ("get", "/models/{name}/versions/{version}"),
+    ("post", "/models/{name}/versions/{version}/predict"),
+    ("get", "/health/live"),
+    ("get", "/health/ready"),
+    ("get", "/metrics"),
+    ("get", "/v2"),
+    ("get", "/v2/health/live"),
+    ("get", "/v2/health/ready"),
+    ("get", "/v2/models/{name}"),
+    ("get", "/v2/models/{name}/ready"),
+    ("post", "/v2/models/{name}/infer"),
+    ("get", "/v2/models/{name}/versions/{version}"),
+    ("get", "/v2/models/{name}/versions/{version}/ready"),
+    ("post", "/v2/models/{name}/versions/{version}/infer"),
+    ("get", "/ping"),
+    ("post", "/invocations"),
+}
+PUBLIC = {
+    ("get", "/"),
+    ("post", "/token"),
+    ("get", "/health/live"),
+    ("get", "/health/ready"),
+    ("get", "/metrics"),
+    ("get", "/v2"),
+    ("get", "/v2/health/live"),
+    ("get", "/v2/health/ready"),
+}
+# They answer 503 in the shape of their 200.
+READINESS = {
+    ("get", "/health/ready"),
+    ("get", "/v2/health/ready"),
+    ("get", "/v2/models/{name}/ready"),
+    ("get", "/v2/models/{name}/versions/{version}/ready"),
+}
+
+
+@pytest.fixture(scope="module")
+def document(api: RunningApi) -> dict[str, Any]:
+    document: dict[str, Any] = api.get("/openapi.json").json()
+    return document
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[tuple[str, str], dict[str, Any]]]:
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            yield (method, path), operation
+
+
+def bodies(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each request's and answer's content with a name."""
+    for (method, path), operation in operations(document):
+        for kind, content in operation.get("requestBody", {}).get("content", {}).items():
+            yield f"{method} {path} {kind}", content
+        for status, response in operation["responses"].items():
+            for kind, content in response.get("content", {}).items():
+                yield f"{method} {path} {status} {kind}", content
+
+
+def check(instance: object, schema: dict[str, Any], document: dict[str, Any]) -> None:
+    """Validate against a schema whose references are into the document."""
+    Draft202012Validator({**schema, "components": document["components"]}).validate(instance)
+
+
+def references(node: object) -> Iterator[str]:
+    if isinstance(node, dict):
+        if isinstance(node.get("$ref"), str):
+            yield node["$ref"]
+        for value in node.values():
+            yield from references(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from references(value)
+
+
+def test_every_route_is_there(document: dict[str, Any]) -> None:
+    assert {route for route, _ in operations(document)} >= ROUTES
+
+
+def test_every_route_says_what_it_does(document: dict[str, Any]) -> None:
+    assert [route for route, operation in operations(document) if not operation.get("description")] == []
+
+
+def test_all_but_the_public_routes_need_a_token(document: dict[str, Any]) -> None:
+    public = {route for route, operation in operations(document) if not operation.get("security")}
+
+    assert public == PUBLIC
+
+
+def test_every_error_is_problem_details(document: dict[str, Any]) -> None:
+    for route, operation in operations(document):
+        for status, response in operation["responses"].items():
+            if int(status) < 400 or (route in READINESS and status == "503"):
+                continue
+            is_v2 = route[1].startswith("/v2")
+            kind, name = (JSON, "OpenInferenceError") if is_v2 else (PROBLEM_JSON, "ProblemDetails")
+            assert list(response["content"]) == [kind], (route, status)
+            assert response["content"][kind]["schema"] == {"$ref": f"#/components/schemas/{name}"}
+
+
+def test_every_call_may_take_too_long_and_all_but_those_of_health_be_one_too_many(document: dict[str, Any]) -> None:
+    answered = {route: set(operation["responses"]) for route, operation in operations(document)}
+
+    assert [route for route, statuses in answered.items() if "504" not in statuses] == []
+    assert {path for (_, path), statuses in answered.items() if "503" not in statuses} == {
+        "/health/live",
+        "/metrics",
+        "/v2/health/live",
+    }
+
+
+def test_nothing_is_left_of_the_errors_that_are_not_ours(document: dict[str, Any]) -> None:
+    assert "HTTPValidationError" not in json.dumps(document)
+
+
+def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
+    schemas = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
+
+    assert set(references(document)) - schemas == set()
+
+
+def test_every_schema_is_one(document: dict[str, Any]) -> None:
+    for schema in document["components"]["schemas"].values():
+        Draft202012Validator.check_schema(schema)
+
+
+def test_every_example_fits_its_schema(document: dict[str, Any]) -> None:
+    checked = set()
+    for name, content in bodies(document):
+        examples = [example["value"] for example in content.get("examples", {}).values()]
+        for example in [*examples, *([content["example"]] if "example" in content else [])]:
+            check(example, content["schema"], document)
+            checked.add(name)
+    for name, schema in document["components"]["schemas"].items():
+        for example in schema.get("examples", []):
+            check(example, schema, document)
+            checked.add(name)
+
+    assert {"post /predict application/json", "post /predict 200 application/json", "NewUser"} <= checked
+    assert f"post /predict 422 {PROBLEM_JSON}" in checked
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"features": "5.1"},
+        {"features": None},
+        {"features": [None]},
+        {"features": [[5.1, "3.5"]]},
+        {"features": {"a": True}},
+        {"features": [5.1], "other": 1},
+    ],
+    ids=str,
+)
+def test_the_schema_of_a_request_refuses_what_is_no_row(document: dict[str, Any], body: object) -> None:
+    schema = document["paths"]["/predict"]["post"]["requestBody"]["content"][JSON]["schema"]
+
+    with pytest.raises(ValidationError):
+        check(body, schema, document)
+
+
+@pytest.mark.parametrize(
+    ("template", "path"),
+    [
+        ("/predict", "/predict"),
+        ("/v2/models/{name}/infer", "/v2/models/iris/infer"),
+        ("/invocations", "/invocations"),
+    ],
+)
+def test_the_example_of_a_request_is_answered(
+    api: RunningApi, document: dict[str, Any], template: str, path: str
+) -> None:
+    examples = document["paths"][template]["post"]["requestBody"]["content"][JSON]["examples"]
+
+    for example in examples.values():
+        assert api.post(path, role=Role.USER, json=example["value"]).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "template", "request_"),
+    [
+        ("get", "/", "/", {}),
+        ("post", "/token", "/token", {"data": {"username": "uma", "password": PASSWORD}}),
+        ("post", "/predict", "/predict", {"json": {"features": [5.1, 3.5, 1.4, 0.2]}}),
+        (
+            "post",
+            "/models/demand/predict",
+            "/models/{name}/predict",
+            {"json": {"features": [[1, 2, 3, 4], [0.5, 0, 0, 0]]}},
+        ),
+        ("post", "/predict", "/predict", {"json": {"features": [1]}}),
+        ("get", "/model-info", "/model-info", {}),
+        ("get", "/models", "/models", {}),
+        ("get", "/models/iris", "/models/{name}", {}),
+        ("get", "/models/rose", "/models/{name}", {}),
+        ("get", "/models/iris/versions/7", "/models/{name}/versions/{version}", {}),
+        ("post", "/models/iris/versions/7/predict", "/models/{name}/versions/{version}/predict", {}),
+        ("post", "/models/iris/reload", "/models/{name}/reload", {}),
+        ("post", "/users", "/users", {"json": {"username": "uma", "password": PASSWORD}}),
+        ("get", "/users", "/users", {}),
+        ("get", "/users?limit=0", "/users", {}),
+        ("get", "/users/events", "/users/events", {}),
+        ("get", "/users/me", "/users/me", {}),
+        ("patch", "/users/uma", "/users/{name}", {"json": {"role": "user"}}),
+        ("delete", "/users/nobody", "/users/{name}", {}),
+        ("get", "/v2", "/v2", {}),
+        ("get", "/v2/health/live", "/v2/health/live", {}),
+        ("get", "/v2/health/ready", "/v2/health/ready", {}),
+        ("get", "/v2/models/iris", "/v2/models/{name}", {}),
+        ("get", "/v2/models/rose", "/v2/models/{name}", {}),
+        ("get", "/v2/models/iris/ready", "/v2/models/{name}/ready", {}),
+        ("get", "/v2/models/iris/versions/1", "/v2/models/{name}/versions/{version}", {}),
+        ("post", "/v2/models/iris/infer", "/v2/models/{name}/infer", {"json": OPEN_INFERENCE}),
+        ("post", "/v2/models/iris/infer", "/v2/models/{name}/infer", {"json": {}}),
+        ("get", "/ping", "/ping", {}),
+        ("post", "/invocations", "/invocations", {"json": {"instances": [[5.1, 3.5, 1.4, 0.2]]}}),
+        ("post", "/invocations", "/invocations", {"json": {}}),
+        ("get", "/health/live", "/health/live", {}),
+        ("get", "/health/ready", "/health/ready", {}),
+    ],
+)
+def test_an_answer_fits_its_schema(
+    api: RunningApi, document: dict[str, Any], method: str, path: str, template: str, request_: dict[str, Any]
+) -> None:
+    answer = api.request(method.upper(), path, role=Role.ADMIN, **request_)
+
+    content = document["paths"][template][method]["responses"][str(answer.status_code)]["content"]
+    check(answer.json(), content[answer.headers["Content-Type"]]["schema"], document)
+
+
+def test_the_answers_about_predictions_fit_their_schemas(api: RunningApi, document: dict[str, Any]) -> None:
+    rows = [[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3]]
+    made = [
+        api.post(f"/models/{name}/predict", role=Role.ADMIN, json={"features": rows}).json()["id"]
+        for name in ("iris", "demand")
+    ]
+    api.ship()
+    truths: list[dict[str, Any]] = [{"row": 0, "label": "setosa"}, {"row": 0, "value": 12.5}]
+    for prediction_id, truth in zip(made, truths, strict=True):
+        path = f"/predictions/{prediction_id}"
+        for method, called, template, body in (
+            ("post", f"{path}/feedback", "/predictions/{id}/feedback", truth),
+            ("post", f"{path}/feedback", "/predictions/{id}/feedback", truth),
+            ("get", path, "/predictions/{id}", None),
+            ("get", "/predictions", "/predictions", None),
+            ("get", "/predictions?limit=0", "/predictions", None),
+        ):
+            answer = api.request(method.upper(), called, role=Role.ADMIN, json=body)
+
+            content = document["paths"][template][method]["responses"][str(answer.status_code)]["content"]
+            check(answer.json(), content[answer.headers["Content-Type"]]["schema"], document)
+
+
+def test_the_document_is_made_once(api: RunningApi) -> None:
+    assert api.app.openapi() is api.app.openapi()
+
+
+def test_the_documentation_page_needs_no_network(api: RunningApi) -> None:
+    page = api.get("/docs")
+
+    assert page.status_code == 200
+    assert "/openapi.json" in page.text
+    parts = re.findall(r"""(?:src|href)=["']([^"']+)""", page.text)
+    assert parts
+    for part in parts:
+        assert api.get(part).status_code == 200
+
+
+def test_document_is_encoded_once(api: RunningApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = api.get("/openapi.json")
+    monkeypatch.setattr(api.app, "openapi", lambda: pytest.fail("the document is encoded again"))
+
+    assert first.json()["info"]["title"] == "Slipway"
+    assert api.get("/openapi.json").content == first.content
+
+
+def test_other_requests_are_answered_while_document_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    is_answered = threading.Event()
+    app = FastAPI()
+    app.add_api_route("/other", lambda: "answered")
+    openapi.install(app, described=(), bodies=(), unlimited=())
+    monkeypatch.setattr(app, "openapi", lambda: {"waited": is_answered.wait(timeout=10)})
+
+    async def ask() -> list[Any]:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api") as client:
+            documents = [asyncio.create_task(client.get("/openapi.json")) for _ in range(2)]
+            assert (await client.get("/other")).json() == "answered"
+            is_answered.set()
+            return [(await document).json() for document in documents]
+
+    assert asyncio.run(ask()) == [{"waited": True}] * 2

@@ -1,0 +1,109 @@
+"""Every error the API answers: its status, its one shape, and what it keeps to itself."""
+
+import re
+
+import pytest
+
+from slipway_api.accounts.models import Role
+from support.api import RunningApi
+from support.refusals import CASES, TOKENS, Apis, Case
+
+KEYS = {"type", "title", "status", "detail", "instance", "request_id", "errors"}
+# What no client may learn: where the code lies, and what it is made of.
+PLACES = ("traceback", "site-packages", "pytest-", "/opt", ".py", ".db", "0x")
+LIBRARIES = (
+    *("argon2", "fastapi", "httpx", "jose", "onnxruntime", "orjson", "passlib", "pydantic", "python_multipart"),
+    *("sqlalchemy", "sqlite", "starlette", "uvicorn"),
+)
+every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+
+
+@every_case
+def test_an_error_is_told_as_problem_details(case: Case, apis: Apis) -> None:
+    answer = case.ask(apis)
+
+    assert answer.status_code == case.status, answer.text
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    problem = answer.json()
+    assert problem.keys() == KEYS
+    assert problem["type"] == "about:blank"
+    assert problem["title"]
+    assert problem["status"] == case.status
+    assert len(problem["detail"]) > 10
+    assert problem["instance"] == answer.request.url.path
+    assert problem["request_id"] == answer.headers["X-Request-ID"]
+    assert all(error.keys() == {"loc", "msg"} and error["msg"] for error in problem["errors"])
+
+
+@every_case
+def test_an_error_tells_nothing_of_what_is_inside(case: Case, apis: Apis) -> None:
+    answer = case.ask(apis)
+
+    told = answer.text.lower()
+    assert [word for word in (*PLACES, *LIBRARIES) if word in told] == []
+
+
+@pytest.mark.parametrize("case", TOKENS, ids=lambda case: case.name)
+def test_who_is_not_known_is_told_to_send_a_bearer_token(case: Case, apis: Apis) -> None:
+    assert case.ask(apis).headers["WWW-Authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.status in {429, 503}], ids=lambda case: case.name)
+def test_who_came_too_early_is_told_when_to_come_again(case: Case, apis: Apis) -> None:
+    assert 1 <= int(case.ask(apis).headers["Retry-After"]) <= 60
+
+
+@pytest.mark.parametrize(
+    "case",
+    [case for case in CASES if case.status not in {405, 500} and case.name != "404-route"],
+    ids=lambda case: case.name,
+)
+def test_an_error_is_in_the_documentation(case: Case, apis: Apis) -> None:
+    answer = case.ask(apis)
+
+    routes = apis.ready.get("/openapi.json").json()["paths"]
+    path = answer.request.url.path
+    templates = [route for route in routes if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", route), path)]
+    [template] = [path] if path in templates else templates
+    assert str(case.status) in routes[template][answer.request.method.lower()]["responses"]
+
+
+# Of the library that reads bodies, and of no other error of ours.
+FOREIGN_WORDS = ("Input should", "Field required", "Extra inputs", "String should", "Value error", "instance of")
+
+
+@every_case
+def test_an_error_speaks_our_words(case: Case, apis: Apis) -> None:
+    detail = case.ask(apis).json()["detail"]
+
+    assert [words for words in FOREIGN_WORDS if words in detail] == []
+
+
+@pytest.mark.parametrize("path", ["/users/", "/models/", "/v2/", "/predict/", "/health/live/"])
+def test_a_slash_too_many_leads_nowhere(api: RunningApi, path: str) -> None:
+    answer = api.get(path, role=Role.ADMIN, headers={"Host": "elsewhere.example"})
+
+    assert answer.status_code == 404
+    assert "Location" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("/users", "GET, HEAD, POST"),
+        ("/users/me", "DELETE, GET, HEAD, PATCH"),
+        ("/users/alice", "DELETE, PATCH"),
+        ("/predict", "POST"),
+    ],
+)
+def test_what_a_path_takes_is_told_whole(api: RunningApi, path: str, allowed: str) -> None:
+    answer = api.request("TRACE", path)
+
+    assert (answer.status_code, answer.headers["Allow"]) == (405, allowed)
+
+
+def test_a_long_path_is_not_repeated(api: RunningApi) -> None:
+    answer = api.get("/" + "x" * 60_000)
+
+    assert answer.status_code == 404
+    assert len(answer.content) < 1_000

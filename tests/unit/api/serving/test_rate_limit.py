@@ -1,0 +1,78 @@
+"""How often an account may predict."""
+
+import uuid
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from slipway_api.errors import TooManyRequestsError
+from slipway_api.serving.rate_limit import PredictionRate
+from support.clock import Clock
+
+USER = uuid.uuid4()
+
+
+def taken(rate: PredictionRate, user: uuid.UUID = USER, times: int = 1) -> int:
+    """Return how many of some requests were let in."""
+    let_in = 0
+    for _ in range(times):
+        try:
+            rate.take(user)
+        except TooManyRequestsError:
+            continue
+        let_in += 1
+    return let_in
+
+
+def test_without_a_limit_everybody_asks_as_often_as_they_like() -> None:
+    assert taken(PredictionRate(0), times=10_000) == 10_000
+
+
+def test_a_burst_of_a_tenth_of_a_minute_is_let_in() -> None:
+    assert taken(PredictionRate(600, Clock(0.0)), times=100) == 60
+
+
+def test_what_was_used_comes_back_with_time() -> None:
+    clock = Clock(0.0)
+    rate = PredictionRate(600, clock)
+    taken(rate, times=60)
+
+    clock.now = 1.0
+
+    assert taken(rate, times=60) == 10
+
+
+def test_one_account_takes_nothing_from_another() -> None:
+    rate = PredictionRate(600, Clock(0.0))
+    taken(rate, times=100)
+
+    assert taken(rate, uuid.uuid4(), times=100) == 60
+
+
+def test_a_very_low_limit_lets_one_in() -> None:
+    assert taken(PredictionRate(0.5, Clock(0.0)), times=3) == 1
+
+
+def test_who_waits_as_long_as_told_is_let_in() -> None:
+    clock = Clock(0.0)
+    rate = PredictionRate(7, clock)
+    rate.take(USER)
+    with pytest.raises(TooManyRequestsError) as caught:
+        rate.take(USER)
+
+    clock.now += caught.value.retry_after_seconds
+
+    assert taken(rate) == 1
+
+
+@given(per_minute=st.floats(1, 10_000), pauses=st.lists(st.floats(0, 20), min_size=1, max_size=100))
+def test_no_more_than_the_limit_and_a_burst_are_ever_let_in(per_minute: float, pauses: list[float]) -> None:
+    clock = Clock(0.0)
+    rate = PredictionRate(per_minute, clock)
+    let_in = 0
+    for pause in pauses:
+        clock.now += pause
+        let_in += taken(rate, times=50)
+
+    assert let_in <= per_minute / 60 * sum(pauses) + max(1, per_minute / 10) + 1
