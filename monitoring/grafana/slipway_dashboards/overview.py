@@ -73,7 +73,7 @@ def _health() -> list[Panel]:
         value(
             About(
                 "Firing alerts",
-                "How many alerts fire now; docs/operations.md describes what to do about each.",
+                "How many alerts fire now; docs/monitoring.md describes what to do about each.",
                 "none",
                 "unknown",
             ),
