@@ -29,7 +29,8 @@ OPERATOR_PAGES = [
 # Phrases that have a plainer form.
 UNCLEAR = re.compile(
     r"\b(?:(?:is|are|was|were) told|tells? (?:it|them|what|who|how)|whoever|nobody|somebody|is none|held against"
-    r"|(?:is|are|was) asked|is no (?!longer)\w+|is away|served on|comes to|what is (?:refused|there|gone|known|kept|served|not))\b",
+    r"|(?:is|are|was) asked|is no (?!longer)\w+|is away|served on|comes to"
+    r"|what is (?:refused|there|gone|known|kept|served|not))\b",
     re.IGNORECASE,
 )
 MAX_WORDS = 25
