@@ -102,7 +102,7 @@ def test_an_alert_reaches_every_receiver_with_all_that_it_says(server: Alertmana
     wait_for(lambda: web.of("/hook") and web.of("/slack") and mail.mails, seconds=20, what="the messages")
     [alert] = web.of("/hook")[0]["alerts"]
     assert alert["labels"] == CRITICAL
-    assert alert["annotations"]["runbook"] == "docs/operations.md#mlflowdown"
+    assert alert["annotations"]["runbook"] == "docs/monitoring.md#mlflowdown"
     slack = web.of("/slack")[0]
     [attachment] = slack["attachments"]
     message = mail.mails[0]
@@ -119,7 +119,7 @@ def test_an_alert_reaches_every_receiver_with_all_that_it_says(server: Alertmana
         assert lines[1].startswith("critical, firing since 20")
         assert lines[2:4] == [
             "What it means.",
-            "What to do: https://git.example.com/slipway/docs/operations.md#mlflowdown",
+            "Runbook: https://git.example.com/slipway/docs/monitoring.md#mlflowdown",
         ]
 
 
@@ -134,7 +134,7 @@ def test_that_it_is_over_is_told_too(server: Alertmanager, web: Inbox, mail: Inb
     body = mail.mails[-1].get_body(("plain",))
     assert body is not None
     assert mail.mails[-1]["Subject"].startswith("[RESOLVED] MlflowDown")
-    assert ", over since 20" in body.get_content()
+    assert ", resolved at 20" in body.get_content()
 
 
 def test_alerts_of_one_name_and_model_are_one_message(server: Alertmanager, web: Inbox) -> None:

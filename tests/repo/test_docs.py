@@ -20,7 +20,20 @@ from support.compose import services
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-OPERATIONS = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
+MONITORING = (ROOT / "docs/monitoring.md").read_text(encoding="utf-8")
+# Pages for operators, which follow the style of plain technical English.
+OPERATOR_PAGES = [
+    ROOT / "docs" / f"{name}.md"
+    for name in ("README", "backup", "deploying", "monitoring", "security", "settings", "troubleshooting", "upgrading")
+]
+# Phrases that have a plainer form.
+UNCLEAR = re.compile(
+    r"\b(?:(?:is|are|was|were) told|tells? (?:it|them|what|who|how)|whoever|nobody|somebody|is none|held against"
+    r"|(?:is|are|was) asked|is no (?!longer)\w+|is away|served on|comes to"
+    r"|what is (?:refused|there|gone|known|kept|served|not))\b",
+    re.IGNORECASE,
+)
+MAX_WORDS = 25
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -30,6 +43,65 @@ def test_every_relative_link_leads_somewhere(page: Path) -> None:
     broken = [link for link in links if "://" not in link and not (page.parent / link).exists()]
 
     assert broken == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_to_a_section_finds_its_heading(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#\s]*)#([^)\s]+)\)", page.read_text(encoding="utf-8"))
+    targets = [(page.parent / path if path else page, section) for path, section in links if "://" not in path]
+
+    broken = [f"{target.name}#{section}" for target, section in targets if section not in sections_of(target)]
+
+    assert broken == []
+
+
+def sections_of(page: Path) -> set[str]:
+    """Return the anchors of a page, made from its headings as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", without_code(page.read_text(encoding="utf-8")), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+def without_code(text: str) -> str:
+    return re.sub(r"^ *```.*?^ *```$", "", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def sentences_of(text: str) -> list[str]:
+    """Return the sentences of a page's paragraphs, list items and table cells; a link counts as its text."""
+    plain = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", without_code(text))
+    plain = re.sub(r"`[^`]*`", "X", plain)
+    blocks = [
+        re.sub(r"^(?:-|\d+\.) ", "", " ".join(cell.split()))
+        for block in re.split(r"\n\s*\n|\n(?=\s*(?:-|\d+\.|\|) )", plain)
+        for cell in (block.split("|") if block.lstrip().startswith("|") else [block])
+    ]
+    return [sentence for block in blocks for sentence in re.split(r"(?<=[.?:;]) ", block) if sentence]
+
+
+def test_the_index_of_docs_links_every_page() -> None:
+    index = (ROOT / "docs/README.md").read_text(encoding="utf-8")
+    pages = {page.name for page in (ROOT / "docs").glob("*.md")} - {"README.md"}
+
+    assert pages <= set(re.findall(r"\]\(([^)]+)\)", index))
+
+
+@pytest.mark.parametrize("page", OPERATOR_PAGES, ids=lambda page: page.stem)
+def test_operator_page_has_short_plain_sentences(page: Path) -> None:
+    sentences = sentences_of(page.read_text(encoding="utf-8"))
+
+    assert len(sentences) > 10
+    assert [sentence for sentence in sentences if UNCLEAR.search(sentence)] == []
+    assert [sentence for sentence in sentences if len(sentence.split()) > MAX_WORDS] == []
+
+
+@pytest.mark.parametrize("page", OPERATOR_PAGES, ids=lambda page: page.stem)
+def test_operator_page_has_one_command_per_block(page: Path) -> None:
+    """A reader copies a block whole; only lines that set variables may stand together."""
+    blocks = re.findall(r"^ *```sh\n(.*?)^ *```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    # A command that a backslash continues is one.
+    commands = [re.sub(r"\\\n\s*", "", block).strip().splitlines() for block in blocks]
+    setting = re.compile(r"\s*(?:export |set -a|[A-Z_]+=)")
+
+    assert [lines for lines in commands if len(lines) > 1 and not all(map(setting.match, lines))] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -67,7 +139,7 @@ def test_every_metric_is_documented_and_no_other() -> None:
         if isinstance(metric, MetricWrapperBase)
     }
 
-    assert set(re.findall(r"`(slipway_[a-z_]+)`", OPERATIONS)) == metrics
+    assert set(re.findall(r"`(slipway_[a-z_]+)`", MONITORING)) == metrics
 
 
 def test_every_log_event_of_the_api_is_documented() -> None:
@@ -77,7 +149,7 @@ def test_every_log_event_of_the_api_is_documented() -> None:
     # Faults of ours that only a bug can cause; there is nothing for an operator to do but report them.
     logged -= {"registry_watch_failed", "accounts_watch_failed", "unmapped_error"}
 
-    assert [event for event in sorted(logged) if f"`{event}`" not in OPERATIONS] == []
+    assert [event for event in sorted(logged) if f"`{event}`" not in MONITORING] == []
 
 
 def test_the_manifests_schema_is_the_published_one() -> None:

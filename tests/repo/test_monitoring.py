@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 MONITORING = ROOT / "monitoring/prometheus"
 RULE_FILES = sorted((MONITORING / "rules").glob("*.yml"))
 TEST_FILES = sorted((MONITORING / "tests").glob("*.yml"))
-OPERATIONS = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
+RUNBOOK = (ROOT / "docs/monitoring.md").read_text(encoding="utf-8").split("\n## Runbook\n")[1]
 
 # Words for people that have a plainer form, and sentences whose subject is a clause.
 UNCLEAR = re.compile(
@@ -81,14 +81,14 @@ def test_alerts_fire_and_are_silent_as_their_tests_say(file: Path) -> None:
 
 @pytest.mark.parametrize("alert", ALERTS, ids=identifier)
 def test_every_alert_says_how_urgent_it_is_what_it_means_and_what_to_do(alert: dict[str, Any]) -> None:
-    sections = {heading.lower() for heading in re.findall(r"^### (\w+)$", OPERATIONS, re.MULTILINE)}
+    sections = {heading.lower() for heading in re.findall(r"^### (\w+)$", RUNBOOK, re.MULTILINE)}
     page, _, section = alert["annotations"]["runbook"].partition("#")
 
     assert alert["labels"]["severity"] in SEVERITIES
     assert alert["labels"].keys() == {"severity", "component"}
     assert alert["annotations"].keys() == {"summary", "description", "runbook"}
     assert alert["annotations"]["summary"].rstrip("}")[-1] in ".}"
-    assert (page, section) == ("docs/operations.md", alert["alert"].lower())
+    assert (page, section) == ("docs/monitoring.md", alert["alert"].lower())
     assert section in sections
 
 
@@ -116,9 +116,24 @@ def test_every_alert_fires_in_a_test(alert: dict[str, Any]) -> None:
 
 
 def test_every_section_about_an_alert_is_of_one_that_there_is() -> None:
-    sections = re.findall(r"^### (\w+)$", OPERATIONS.split("\n## Alerts\n")[1].split("\n## ")[0], re.MULTILINE)
+    sections = re.findall(r"^### (\w+)$", RUNBOOK, re.MULTILINE)
 
     assert sorted(sections) == sorted({alert["alert"] for alert in ALERTS})
+
+
+@pytest.mark.parametrize(
+    "section", re.split(r"^### ", RUNBOOK, flags=re.MULTILINE)[1:], ids=lambda text: text.split()[0]
+)
+def test_runbook_says_what_it_means_how_to_check_and_fix(section: str) -> None:
+    parts = re.split(r"^\*\*(Meaning\.|Check|Fix)\*\*", section, flags=re.MULTILINE)
+
+    assert parts[1::2] == ["Meaning.", "Check", "Fix"]
+    meaning, *procedures = parts[2::2]
+    assert meaning.strip()
+    for procedure in procedures:
+        numbers = [int(number) for number in re.findall(r"^(\d+)\. ", procedure, re.MULTILINE)]
+        assert numbers == list(range(1, len(numbers) + 1))
+        assert numbers
 
 
 @pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule.get("alert") or rule["record"])

@@ -1,4 +1,4 @@
-"""Every setting is in the catalogue, in .env.example with its default, and nothing is there that is not read."""
+"""Every setting is in the catalogue, in .env.example and in docs/settings.md with its default, and no other is."""
 
 import re
 from pathlib import Path
@@ -34,6 +34,45 @@ def example() -> dict[str, str]:
 
 def read_variables() -> set[str]:
     return {variable_of(settings, name) for settings in SETTINGS for name in settings.model_fields}
+
+
+def documented() -> dict[str, str]:
+    """Return the default of each variable, as the tables of docs/settings.md show it."""
+    page = (ROOT / "docs/settings.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([A-Z_]+)`(?: \\\*)? \| (.+?) \|", page, re.MULTILINE)
+    assert len(rows) == len(dict(rows)), "a variable is documented twice"
+    return dict(rows)
+
+
+def test_the_page_of_settings_lists_every_variable_and_no_other() -> None:
+    assert set(documented()) == read_variables() | set(interpolated())
+
+
+def test_the_page_of_settings_shows_the_defaults() -> None:
+    required = {
+        variable_of(settings, name)
+        for settings in (ApiSettings, RegistrySettings)
+        for name, field in settings.model_fields.items()
+        if field.is_required()
+    }
+    shown = documented()
+
+    assert {name: shown[name] for name in required} == dict.fromkeys(required, "required")
+    wrong = {
+        name: (shown[name], default)
+        for name, default in example().items()
+        if default and name not in required and shown[name] != f"`{default}`"
+    }
+    assert wrong == {}
+
+
+def test_the_page_of_settings_marks_those_that_files_may_hold() -> None:
+    page = (ROOT / "docs/settings.md").read_text(encoding="utf-8")
+    marked = set(re.findall(r"^\| `([A-Z_]+)` \\\* \|", page, re.MULTILINE))
+
+    assert marked == {
+        variable_of(settings, name) for settings in SETTINGS for name in getattr(settings, "file_fields", frozenset())
+    }
 
 
 def test_the_catalogue_is_what_the_settings_read() -> None:

@@ -218,7 +218,7 @@ def test_predictions_go_on_while_a_server_is_away_and_somebody_is_told(
     assert running.failures == []
     assert running.broken == []
     assert message["annotations"]["summary"]
-    assert message["annotations"]["runbook"].startswith("docs/operations.md#")
+    assert message["annotations"]["runbook"].startswith("docs/monitoring.md#")
 
 
 def doctor(stack: ComposeStack) -> list[dict[str, str]]:

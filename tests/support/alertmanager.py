@@ -114,7 +114,7 @@ class Alertmanager:
             "annotations": {
                 "summary": f"{labels['alertname']} in one sentence.",
                 "description": "What it means.",
-                "runbook": f"docs/operations.md#{labels['alertname'].lower()}",
+                "runbook": f"docs/monitoring.md#{labels['alertname'].lower()}",
             },
             # One that fires for longer than its group waits would not wait for the others.
             "startsAt": now.isoformat(),

@@ -73,7 +73,7 @@ def _health() -> list[Panel]:
         value(
             About(
                 "Firing alerts",
-                "How many alerts fire now; docs/operations.md describes what to do about each.",
+                "Number of firing alerts. docs/monitoring.md has a runbook section for each alert.",
                 "none",
                 "unknown",
             ),

@@ -43,82 +43,84 @@ class Metrics:
 
         self.requests = Counter(
             "slipway_http_requests_total",
-            "Requests that were answered, by route template.",
+            "Answered requests by method, route template and status.",
             ["method", "route", "status"],
             registry=self.registry,
         )
         self.request_seconds = Histogram(
             "slipway_http_request_duration_seconds",
-            "Time from the request's head to the end of its answer.",
+            "Time from the head of the request to the end of the response.",
             ["method", "route"],
             buckets=LATENCY_BUCKETS,
             registry=self.registry,
         )
         self.predicted_rows = Counter(
             "slipway_prediction_rows_total",
-            "Rows that were predicted; none of a request that was refused.",
+            "Predicted rows, without those of rejected requests.",
             ["model", "version"],
             registry=self.registry,
         )
         self.predictions = Counter(
             "slipway_predictions_total",
-            "Rows by the class that a classifier predicted.",
+            "Predicted rows of classifiers by predicted class.",
             ["model", "version", "class"],
             registry=self.registry,
         )
         self.prediction_confidence = Histogram(
             "slipway_prediction_confidence",
-            "The predicted class's probability, a row of a classifier.",
+            "Probability of the predicted class per row, for classifiers.",
             ["model", "version"],
             buckets=CONFIDENCE_BUCKETS,
             registry=self.registry,
         )
         self.prediction_value = Summary(
             "slipway_prediction_value",
-            "What a regressor predicted, a row, in the target's unit.",
+            "Predicted value per row in the unit of the target, for regressors.",
             ["model", "version"],
             registry=self.registry,
         )
         self.inference_seconds = Histogram(
             "slipway_inference_duration_seconds",
-            "Time of the graph alone, a request; those for which it had no finite answer are in it.",
+            "Duration of the graph per request, including requests without a finite result.",
             ["model", "version"],
             buckets=INFERENCE_BUCKETS,
             registry=self.registry,
         )
         self.out_of_range = Counter(
             "slipway_prediction_out_of_range_values_total",
-            "Feature values outside the range of the training rows, in predicted rows, by feature.",
+            "Feature values of predicted rows outside the range of the training rows, by feature.",
             ["model", "version", "feature"],
             registry=self.registry,
         )
-        self.logins = Counter("slipway_logins_total", "Calls of /token.", ["outcome"], registry=self.registry)
+        self.logins = Counter(
+            "slipway_logins_total", "Logins by outcome: ok, refused or throttled.", ["outcome"], registry=self.registry
+        )
         # An increase is seen only of what was there before: what an alert counts begins at 0.
         for outcome in LOGIN_OUTCOMES:
             self.logins.labels(outcome)
         self.accounts_up = Gauge(
             "slipway_accounts_up",
-            "1 if the accounts were read from the database last time.",
+            "1 if the accounts were last read from the database successfully.",
             multiprocess_mode="livemin",
             registry=self.registry,
         )
 
         self.ready = Gauge(
             "slipway_ready",
-            "1 while every required model is served, as /health/ready tells.",
+            "1 while every required model is served, like /health/ready.",
             multiprocess_mode="livemin",
             registry=self.registry,
         )
         self.model_info = Gauge(
             "slipway_model_info",
-            "1 for each version that is served.",
+            "1 for each served version.",
             ["model", "version"],
             multiprocess_mode="livemax",
             registry=self.registry,
         )
         self.training_metric = Gauge(
             "slipway_model_training_metric",
-            "What a version that is served scored on the test rows when it was trained, as its manifest says.",
+            "Score of a served version on its test rows, by metric, from its manifest.",
             ["model", "version", "metric"],
             multiprocess_mode="livemax",
             registry=self.registry,
@@ -126,19 +128,19 @@ class Metrics:
         self._scored: dict[tuple[str, str], tuple[str, ...]] = {}
         self.model_loads = Counter(
             "slipway_model_loads_total",
-            "Versions that were loaded and are served since.",
+            "Successful loads of a version.",
             ["model"],
             registry=self.registry,
         )
         self.model_load_failures = Counter(
             "slipway_model_load_failures_total",
-            "Attempts to load a version that failed; what was served before is served on.",
+            "Failed loads of a version. The API continues to serve the previous one.",
             ["model"],
             registry=self.registry,
         )
         self.model_load_failing = Gauge(
             "slipway_model_load_failing",
-            "1 while the version that should be served cannot be loaded; a pinned one is named as `iris@7`.",
+            "1 while the version that should be served cannot be loaded. Label of a pinned version: `iris@7`.",
             ["model"],
             multiprocess_mode="livemax",
             registry=self.registry,
@@ -152,89 +154,89 @@ class Metrics:
         )
         self.model_not_cached = Gauge(
             "slipway_model_not_cached",
-            "1 while what is served could not be written to the bundle cache: a restart would need the registry.",
+            "1 while the served version could not be written to the bundle cache. A restart then needs the registry.",
             ["model"],
             multiprocess_mode="livemax",
             registry=self.registry,
         )
         self.unusable_answers = Counter(
             "slipway_model_unusable_answers_total",
-            "Predictions that the model failed at, or answered with what its manifest rules out.",
+            "Predictions for which the model failed or returned output that its manifest rules out.",
             ["model", "version"],
             registry=self.registry,
         )
         self.stuck_runs = Gauge(
             "slipway_model_stuck_runs",
-            "Runs of a model version that are still busy although they were terminated at their request's deadline.",
+            "Runs of a version that are still busy after they were terminated at the deadline of their request.",
             ["model", "version"],
             multiprocess_mode="livesum",
             registry=self.registry,
         )
         self.registry_up = Gauge(
             "slipway_registry_up",
-            "1 if the model registry answered last time.",
+            "1 if the last request to the model registry succeeded.",
             multiprocess_mode="livemin",
             registry=self.registry,
         )
         self.registry_failures = Counter(
             "slipway_registry_failures_total",
-            "Looks at the model registry that failed.",
+            "Failed requests to the model registry.",
             registry=self.registry,
         )
 
         self.prediction_log_dropped = Counter(
             "slipway_prediction_log_dropped_records_total",
-            "Answered requests that were not kept: the journal is full or cannot be written.",
+            "Predictions that were answered and not stored, because the journal is full or not writable.",
             registry=self.registry,
         )
         self.journal_bytes = Gauge(
             "slipway_journal_bytes",
-            "What the journal's files hold.",
+            "Size of the journal.",
             registry=self.registry,
             multiprocess_mode="mostrecent",
         )
         self.journal_oldest_seconds = Gauge(
             "slipway_journal_oldest_record_seconds",
-            "Age of the oldest file of the journal, and so at most of what it holds; 0 if it is empty.",
+            "Age of the oldest journal file. No prediction in the journal is older. 0 if the journal is empty.",
             registry=self.registry,
             multiprocess_mode="mostrecent",
         )
         self.journal_rejected = Gauge(
             "slipway_journal_rejected_files",
-            "Files put aside because the database refused a record, or a file was damaged.",
+            "Files in the folder `rejected`: the database rejected a record, or a journal file was damaged.",
             registry=self.registry,
             multiprocess_mode="mostrecent",
         )
         self.feedback_rows = Counter(
             "slipway_feedback_rows_total",
-            "Rows that feedback was taken for.",
+            "Rows with accepted feedback.",
             ["model", "version"],
             registry=self.registry,
         )
         self.live_feedback_rows = Gauge(
             "slipway_live_feedback_rows",
-            "Rows with feedback in the window.",
+            "Rows with feedback within SLIPWAY_LIVE_WINDOW_SECONDS.",
             ["model", "version"],
             registry=self.registry,
             multiprocess_mode="mostrecent",
         )
         self.live_accuracy = Gauge(
             "slipway_live_accuracy_ratio",
-            "Share of the rows with feedback in the window that were predicted right.",
+            "Share of correctly predicted rows among the rows with feedback in the window.",
             ["model", "version"],
             registry=self.registry,
             multiprocess_mode="mostrecent",
         )
         self.live_mean_absolute_error = Gauge(
             "slipway_live_mean_absolute_error",
-            "Mean absolute error over the rows with feedback in the window, in the target's unit.",
+            "Mean absolute error over the rows with feedback in the window, in the unit of the target.",
             ["model", "version"],
             registry=self.registry,
             multiprocess_mode="mostrecent",
         )
         self.live_root_mean_squared_error = Gauge(
             "slipway_live_root_mean_squared_error",
-            "Root of the mean squared error over the rows with feedback in the window, in the target's unit.",
+            "Root mean squared error over the rows with feedback in the window, in the unit of the target.",
             ["model", "version"],
             registry=self.registry,
             multiprocess_mode="mostrecent",

@@ -143,7 +143,7 @@ def test_elsewhere_nothing_is_said_of_it(docker: FakeDocker, tmp_path: Path, mon
 
 
 def test_what_fires_is_told_with_its_section_of_the_documentation(docker: FakeDocker, tmp_path: Path) -> None:
-    annotations = {"summary": "MLflow does not answer.", "runbook": "docs/operations.md#mlflowdown"}
+    annotations = {"summary": "MLflow does not answer.", "runbook": "docs/monitoring.md#mlflowdown"}
     alerts = [
         {"labels": {"alertname": "Watchdog", "severity": "none"}, "annotations": {}, "state": "firing"},
         {"labels": {"alertname": "MlflowDown", "severity": "critical"}, "annotations": annotations, "state": "firing"},
@@ -158,7 +158,7 @@ def test_what_fires_is_told_with_its_section_of_the_documentation(docker: FakeDo
 
     finding = of(findings, "MlflowDown")
     assert (finding.status, finding.what) == ("broken", "MLflow does not answer.")
-    assert finding.mend == "see docs/operations.md#mlflowdown"
+    assert finding.mend == "see docs/monitoring.md#mlflowdown"
     assert not {"Watchdog", "DiskFull", "alerts"} & {one.check for one in findings}
 
 

@@ -29,9 +29,9 @@ SUBJECT_LINE = (
 )
 TEXT = """{{ range .Alerts }}{{ .Annotations.summary }}
 %(strong)s{{ .Labels.severity }}%(strong)s, firing since {{ .StartsAt.UTC.Format "2006-01-02 15:04:05Z" }}\
-{{ if eq .Status "resolved" }}, over since {{ .EndsAt.UTC.Format "2006-01-02 15:04:05Z" }}{{ end }}
+{{ if eq .Status "resolved" }}, resolved at {{ .EndsAt.UTC.Format "2006-01-02 15:04:05Z" }}{{ end }}
 {{ .Annotations.description }}
-What to do: %(runbook)s{{ .Annotations.runbook }}
+Runbook: %(runbook)s{{ .Annotations.runbook }}
 
 {{ end }}"""
 

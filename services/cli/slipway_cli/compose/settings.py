@@ -90,7 +90,7 @@ class AlertSettings(ServiceSettings):
         default=None, description="Called every minute while alerts work: a dead man's switch that misses it tells you."
     )
     alert_runbook_url: Plain = Field(
-        default="", description="What goes before docs/operations.md in messages, so that it is a link."
+        default="", description="Prefix of docs/monitoring.md in notifications, which makes the runbook a link."
     )
     alert_group_wait_seconds: int = Field(
         default=10, ge=0, description="How long the first alert waits for others that belong to it."

@@ -115,7 +115,7 @@ def _alerts(found: Sequence[Container]) -> Iterator[Finding]:
         yield ok("alerts", "none fires")
     for alert in firing:
         find = broken if alert["labels"].get("severity") == "critical" else warning
-        runbook = alert["annotations"].get("runbook", "docs/operations.md")
+        runbook = alert["annotations"].get("runbook", "docs/monitoring.md")
         yield find(alert["labels"]["alertname"], alert["annotations"].get("summary", "it fires"), f"see {runbook}")
 
 
