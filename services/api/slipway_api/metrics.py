@@ -40,7 +40,17 @@ class Metrics:
             ProcessCollector(registry=self.registry)
             PlatformCollector(registry=self.registry)
             GCCollector(registry=self.registry)
+        self._scored: dict[tuple[str, str], tuple[str, ...]] = {}
+        self._add_requests()
+        self._add_predictions()
+        self._add_accounts()
+        self._add_served_models()
+        self._add_model_loads()
+        self._add_registry()
+        self._add_prediction_log()
+        self._add_feedback()
 
+    def _add_requests(self) -> None:
         self.requests = Counter(
             "slipway_http_requests_total",
             "Answered requests by method, route template and status.",
@@ -54,6 +64,8 @@ class Metrics:
             buckets=LATENCY_BUCKETS,
             registry=self.registry,
         )
+
+    def _add_predictions(self) -> None:
         self.predicted_rows = Counter(
             "slipway_prediction_rows_total",
             "Predicted rows, without those of rejected requests.",
@@ -92,6 +104,21 @@ class Metrics:
             ["model", "version", "feature"],
             registry=self.registry,
         )
+        self.unusable_answers = Counter(
+            "slipway_model_unusable_answers_total",
+            "Predictions for which the model failed or returned output that its manifest rules out.",
+            ["model", "version"],
+            registry=self.registry,
+        )
+        self.stuck_runs = Gauge(
+            "slipway_model_stuck_runs",
+            "Runs of a version that are still busy after they were terminated at the deadline of their request.",
+            ["model", "version"],
+            multiprocess_mode="livesum",
+            registry=self.registry,
+        )
+
+    def _add_accounts(self) -> None:
         self.logins = Counter(
             "slipway_logins_total", "Logins by outcome: ok, refused or throttled.", ["outcome"], registry=self.registry
         )
@@ -105,6 +132,7 @@ class Metrics:
             registry=self.registry,
         )
 
+    def _add_served_models(self) -> None:
         self.ready = Gauge(
             "slipway_ready",
             "1 while every required model is served, like /health/ready.",
@@ -125,7 +153,8 @@ class Metrics:
             multiprocess_mode="livemax",
             registry=self.registry,
         )
-        self._scored: dict[tuple[str, str], tuple[str, ...]] = {}
+
+    def _add_model_loads(self) -> None:
         self.model_loads = Counter(
             "slipway_model_loads_total",
             "Successful loads of a version.",
@@ -159,19 +188,8 @@ class Metrics:
             multiprocess_mode="livemax",
             registry=self.registry,
         )
-        self.unusable_answers = Counter(
-            "slipway_model_unusable_answers_total",
-            "Predictions for which the model failed or returned output that its manifest rules out.",
-            ["model", "version"],
-            registry=self.registry,
-        )
-        self.stuck_runs = Gauge(
-            "slipway_model_stuck_runs",
-            "Runs of a version that are still busy after they were terminated at the deadline of their request.",
-            ["model", "version"],
-            multiprocess_mode="livesum",
-            registry=self.registry,
-        )
+
+    def _add_registry(self) -> None:
         self.registry_up = Gauge(
             "slipway_registry_up",
             "1 if the last request to the model registry succeeded.",
@@ -184,6 +202,7 @@ class Metrics:
             registry=self.registry,
         )
 
+    def _add_prediction_log(self) -> None:
         self.prediction_log_dropped = Counter(
             "slipway_prediction_log_dropped_records_total",
             "Predictions that were answered and not stored, because the journal is full or not writable.",
@@ -207,6 +226,8 @@ class Metrics:
             registry=self.registry,
             multiprocess_mode="mostrecent",
         )
+
+    def _add_feedback(self) -> None:
         self.feedback_rows = Counter(
             "slipway_feedback_rows_total",
             "Rows with accepted feedback.",

@@ -1,28 +1,8 @@
-"""What bodies are, how they are read once the caller may send them, and which kind an answer is wanted in."""
+"""Content types: which one a body has, and which one a response should have."""
 
-import codecs
-import json
 import re
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
 
-from fastapi import Request
-from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ValidationError
-
-from slipway_api.errors import InvalidInputError, UnsupportedMediaTypeError
-from slipway_core.errors import Problem
-
-M = TypeVar("M", bound=BaseModel)
-
-
-async def require_json(request: Request) -> None:
-    """Refuse a body that does not say that it is JSON (a FastAPI dependency).
-
-    Raises:
-        UnsupportedMediaTypeError: the content type is another, or missing.
-    """
-    check_json(media_type(request.headers.get("Content-Type", "")))
+from slipway_api.errors import UnsupportedMediaTypeError
 
 
 def media_type(content_type: str) -> str:
@@ -39,71 +19,6 @@ def check_json(given: str) -> None:
     if given != "application/json" and not (given.startswith("application/") and given.endswith("+json")):
         what = f"{given} is not understood here" if given else "the body has no content type"
         raise UnsupportedMediaTypeError(f"{what}; send the header `Content-Type: application/json`")
-
-
-def json_body(model: type[M]) -> Callable[[Request], Awaitable[M]]:
-    """Return a FastAPI dependency that reads the body as a model.
-
-    FastAPI reads a body of its own before any dependency, so that who may not call would be told what is wrong with
-    the body. A dependency is read in its turn: put it behind the one that checks the caller. OpenAPI is told of the
-    body by `slipway_api.http.openapi.body`.
-    """
-
-    async def read(request: Request) -> M:
-        await require_json(request)
-        try:
-            # As text: of bytes it would guess the encoding.
-            content = json.loads((await request.body()).decode("utf-8-sig"))
-        except (ValueError, RecursionError) as error:
-            raise InvalidInputError([Problem(("body",), why_not_json(await request.body(), error))]) from error
-        if not isinstance(content, dict):
-            fields = ", ".join(model.model_fields)
-            raise InvalidInputError([Problem(("body",), f"the body must be an object with the fields {fields}")])
-        try:
-            return model.model_validate(content)
-        except ValidationError as error:
-            raise RequestValidationError(
-                [
-                    {**item, "type": _kind(item["type"], item["input"]), "loc": ("body", *item["loc"])}
-                    for item in error.errors()
-                ]
-            ) from None
-
-    return read
-
-
-def _kind(kind: str, given: object) -> str:
-    """Return pydantic's kind of an error, or ours: an integer that is too large for a float64 is no number to it."""
-    return "number_too_large" if kind == "float_type" and type(given) is int else kind
-
-
-def why_not_json(content: bytes, error: Exception) -> str:
-    """Return in a sentence why a body is not JSON.
-
-    Args:
-        content: the body.
-        error: what `json` or `orjson` raised; both tell a line and a column where they know them.
-    """
-    if not content.removeprefix(codecs.BOM_UTF8).strip():
-        return "the body is empty; send JSON"
-    if isinstance(error, RecursionError) or "depth limit" in str(error):
-        return "the body is nested too deep"
-    try:
-        content.decode()
-    except UnicodeDecodeError as wrong:
-        return f"the body is not JSON: it is not UTF-8, as byte {wrong.start} is hexadecimal {content[wrong.start]:02X}"
-    if not (encoding := json.detect_encoding(content)).startswith("utf-8"):  # its ASCII is UTF-8, with zeros in it
-        return f"the body is not JSON: it is not UTF-8, but looks like {encoding[:6].upper()}"
-    place = f": line {error.lineno}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
-    return f"a number in the body is too large{place}" if is_huge_number(error) else f"the body is not JSON{place}"
-
-
-def is_huge_number(error: BaseException | None) -> bool:
-    """Tell whether `json` or `orjson` raised an error for a number that is JSON, and that they do not read."""
-    if isinstance(error, json.JSONDecodeError):
-        return "infinity when parsed" in error.msg
-    # Of an integer of thousands of digits `json` passes on what Python's `int` says.
-    return isinstance(error, ValueError) and not isinstance(error, UnicodeError)
 
 
 def check_encoding(given: bytes) -> None:

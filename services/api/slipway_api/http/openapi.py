@@ -71,7 +71,7 @@ def _response(status: int) -> dict[str, Any]:
 
 
 def body(model: type[BaseModel]) -> dict[str, Any]:
-    """Return the `openapi_extra` of a route that reads its body by `slipway_api.http.content_types.json_body`."""
+    """Return the `openapi_extra` of a route that reads its body by `slipway_api.http.json_body.json_body`."""
     schema = {"$ref": f"#/components/schemas/{model.__name__}"}
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 

@@ -9,7 +9,8 @@ from typing import Any, Final
 import orjson
 
 from slipway_api.errors import InvalidInputError, TooLargeError
-from slipway_api.http.content_types import check_json, why_not_json
+from slipway_api.http.content_types import check_json
+from slipway_api.http.json_errors import why_not_json
 from slipway_api.protocols.base import Answered, Incoming, Payload, Query
 from slipway_api.serving.served_model import ServedModel
 from slipway_core.errors import Problem

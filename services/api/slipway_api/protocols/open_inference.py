@@ -13,7 +13,7 @@ import numpy as np
 import orjson
 
 from slipway_api.errors import InvalidInputError, TooLargeError, UnsupportedMediaTypeError
-from slipway_api.http.content_types import is_huge_number
+from slipway_api.http.json_errors import is_huge_number
 from slipway_api.protocols.base import Answered, Incoming, Payload, Query
 from slipway_api.protocols.native import parse_json
 from slipway_api.protocols.tensors import Tensor, binary_of, describe, values_of

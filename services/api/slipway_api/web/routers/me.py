@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends
 from slipway_api.accounts.login import authenticate
 from slipway_api.accounts.models import ENDED
 from slipway_api.errors import AuthenticationError, InvalidInputError, PermissionDeniedError
-from slipway_api.http.content_types import json_body
+from slipway_api.http.json_body import json_body
 from slipway_api.http.openapi import body, errors
 from slipway_api.web.dependencies import Reader, State
 from slipway_api.web.routers.account_models import PasswordChange, Token, User

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
 
 from slipway_api.accounts.models import Caller, Role
 from slipway_api.errors import ConflictError, InvalidInputError, NotFoundError
-from slipway_api.http.content_types import json_body
+from slipway_api.http.json_body import json_body
 from slipway_api.http.openapi import body, errors
 from slipway_api.prediction_log.queries import Feedback, LoggedPrediction, Position
 from slipway_api.prediction_log.queries import Query as LogQuery

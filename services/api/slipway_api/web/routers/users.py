@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Request
 from slipway_api.accounts.events import Actor
 from slipway_api.accounts.models import Caller, Role, require_admin
 from slipway_api.errors import InvalidInputError, NotFoundError, PermissionDeniedError
-from slipway_api.http.content_types import json_body
+from slipway_api.http.json_body import json_body
 from slipway_api.http.openapi import body, errors
 from slipway_api.http.pagination import Cursor, Limit, bad_cursor, cursor_of, key_of
 from slipway_api.web.dependencies import Admin, State, bearer, caller
