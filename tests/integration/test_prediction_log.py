@@ -19,7 +19,7 @@ from sqlalchemy import Engine
 
 from slipway_api.prediction_log.journal import HEAD_BYTES, Record, Version, decode, marker_of, scan
 from slipway_api.prediction_log.loading import RefusedError, SqlLoadingStore, row_of
-from slipway_api.prediction_log.queries import Feedback, Query
+from slipway_api.prediction_log.queries import Feedback, PredictionQuery
 from slipway_api.prediction_log.repository import SqlPredictionStore, begin_loading, erase
 from slipway_api.serving.served_model import ServedModel
 from slipway_core.database import connect
@@ -100,7 +100,7 @@ def test_pages_follow_time_and_id(journal: Journal, engine: Engine) -> None:
 
     read, position = [], None
     while True:
-        page = store.page(Query(USER, "iris", None, position, 2, 1_000))
+        page = store.page(PredictionQuery(USER, "iris", None, position, 2, 1_000))
         read += [one.id for one in page.predictions]
         position = page.next
         if position is None:

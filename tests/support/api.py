@@ -21,7 +21,7 @@ from slipway_api.main import build
 from slipway_api.prediction_log.loading import SqlLoadingStore
 from slipway_api.prediction_log.shipper import Shipper
 from slipway_api.settings import ApiSettings
-from slipway_api.web.gateway import Front
+from slipway_api.web.gateway import Gateway
 from slipway_api.web.services import Services
 from slipway_core.database import connect
 from slipway_core.migrations import upgrade
@@ -61,17 +61,17 @@ def make_database(file: Path) -> Database:
 class RunningApi:
     """An app whose lifespan runs. Requests go to it without a network, from any thread."""
 
-    front: Front
+    gateway: Gateway
     accounts: Mapping[Role, Account]
     portal: BlockingPortal
 
     @property
     def app(self) -> FastAPI:
-        return self.front.app
+        return self.gateway.app
 
     @property
     def services(self) -> Services:
-        return self.front.services
+        return self.gateway.services
 
     def token(self, role: Role) -> str:
         """Return a fresh token of the account with a role, as a login would."""
@@ -121,7 +121,7 @@ class RunningApi:
         if chunks is not None:
             content["content"] = _parts(chunks)
         # An address may be missing, which httpx's types do not know.
-        transport = httpx.ASGITransport(self.front, client=cast("tuple[str, int]", client))
+        transport = httpx.ASGITransport(self.gateway, client=cast("tuple[str, int]", client))
         async with httpx.AsyncClient(transport=transport, base_url="http://slipway") as http:
             return await http.request(method, path, headers=cast("dict[str, str]", given), **content)
 
@@ -197,20 +197,20 @@ def running_api(
         "registry_poll_seconds": 0.05,
         **settings,
     }
-    front = build(ApiSettings(**fields), registry, tokenless, no_trial)
-    front.services.passwords._rest = 0.0  # tests log in one after another
+    gateway = build(ApiSettings(**fields), registry, tokenless, no_trial)
+    gateway.services.passwords._rest = 0.0  # tests log in one after another
     if prepare is not None:
-        prepare(front.app)
-    with start_blocking_portal() as portal, portal.wrap_async_context_manager(_lifespan(front)):
-        api = RunningApi(front, database.accounts, portal)
-        wait_for(front.services.accounts.looked.is_set, what="the first look at the accounts")
+        prepare(gateway.app)
+    with start_blocking_portal() as portal, portal.wrap_async_context_manager(_lifespan(gateway)):
+        api = RunningApi(gateway, database.accounts, portal)
+        wait_for(gateway.services.accounts.looked.is_set, what="the first look at the accounts")
         if ready:
             wait_for(api.is_ready, what="readiness")
         yield api
 
 
 @asynccontextmanager
-async def _lifespan(app: Front) -> AsyncIterator[None]:
+async def _lifespan(app: Gateway) -> AsyncIterator[None]:
     """Run an app's lifespan over the ASGI protocol, as a server does."""
     to_app: asyncio.Queue[Any] = asyncio.Queue()
     from_app: asyncio.Queue[Any] = asyncio.Queue()

@@ -32,7 +32,7 @@ from slipway_api.serving.work_pool import WorkPool
 from slipway_api.settings import ApiSettings
 from slipway_api.web.app import create_app
 from slipway_api.web.descriptors import raise_descriptor_limit
-from slipway_api.web.gateway import Front
+from slipway_api.web.gateway import Gateway
 from slipway_api.web.routers.scoring import SAGEMAKER_PATHS
 from slipway_api.web.server import listening, run
 from slipway_api.web.services import Services
@@ -56,7 +56,7 @@ def build(
     registry: Registry,
     tokenless: frozenset[str] = frozenset(),
     trial: Trial | None = None,
-) -> Front:
+) -> Gateway:
     """Build the services over a registry, and what answers requests over the services.
 
     Args:
@@ -124,17 +124,17 @@ def build(
         ),
         tokenless=tokenless,
     )
-    return Front(create_app(services), services)
+    return Gateway(create_app(services), services)
 
 
-def worker(tokenless: frozenset[str] = frozenset()) -> Front:
+def worker(tokenless: frozenset[str] = frozenset()) -> Gateway:
     """Build what one of several workers runs, from the environment that it was started with."""
     settings = load_settings(ApiSettings)
     configure_logging(settings.log_level, settings.log_format)
     return build(settings, settings.open_registry(REGISTRY_TIMEOUT_SECONDS), tokenless)
 
 
-def sagemaker_worker() -> Front:
+def sagemaker_worker() -> Gateway:
     """Build what one of several workers runs in a container of SageMaker's."""
     return worker(SAGEMAKER_PATHS)
 

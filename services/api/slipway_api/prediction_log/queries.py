@@ -128,7 +128,7 @@ class LoggedPrediction:
 
 
 @dataclass(frozen=True)
-class Query:
+class PredictionQuery:
     """Which predictions are asked for.
 
     Attributes:
@@ -178,7 +178,7 @@ class PredictionStore(Protocol):
         """Return a prediction of a user (None: of anybody); None if there is none."""
         ...
 
-    def page(self, query: Query) -> Page:
+    def page(self, query: PredictionQuery) -> Page:
         """Return what a query asks for."""
         ...
 

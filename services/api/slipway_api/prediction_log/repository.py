@@ -35,7 +35,7 @@ from slipway_api.prediction_log.queries import (
     Origin,
     Page,
     Position,
-    Query,
+    PredictionQuery,
 )
 from slipway_core.database import allow
 from slipway_core.tables import erasures, feedback, predictions, served_versions
@@ -138,7 +138,7 @@ class SqlPredictionStore:
             origins = _origins(connection, [row])
         return _logged(row, origins, tuple(Feedback(**one._mapping) for one in told))  # noqa: SLF001  # its public name
 
-    def page(self, query: Query) -> Page:
+    def page(self, query: PredictionQuery) -> Page:
         """Return what a query asks for."""
         if query.model is not None and "\x00" in query.model:  # which PostgreSQL does not even take in a question
             return Page((), None)
@@ -203,7 +203,7 @@ class SqlPredictionStore:
         ]
 
 
-def _heads(query: Query) -> Select[Any]:
+def _heads(query: PredictionQuery) -> Select[Any]:
     """Ask for what tells how much a page would hold, before it is read."""
     found = select(predictions.c.id, predictions.c.at, predictions.c.rows)
     if query.user_id is not None:

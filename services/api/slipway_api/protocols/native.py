@@ -11,7 +11,7 @@ import orjson
 from slipway_api.errors import InvalidInputError, TooLargeError
 from slipway_api.http.content_types import check_json
 from slipway_api.http.json_errors import why_not_json
-from slipway_api.protocols.base import Answered, Incoming, Payload, Query
+from slipway_api.protocols.messages import ParsedRequest, PredictionRequest, PredictionResponse, PredictionResult
 from slipway_api.serving.served_model import ServedModel
 from slipway_core.errors import Problem
 from slipway_core.signature import MAX_PROBLEMS, ROWS, SHOWN
@@ -20,7 +20,7 @@ from slipway_core.signature import MAX_PROBLEMS, ROWS, SHOWN
 MAX_LENIENT_BYTES: Final = 1024 * 1024
 
 
-def read(model: ServedModel, incoming: Incoming) -> Query:
+def read(model: ServedModel, request: PredictionRequest) -> ParsedRequest:
     """Understand a request for rows.
 
     Raises:
@@ -29,15 +29,15 @@ def read(model: ServedModel, incoming: Incoming) -> Query:
         FeaturesError: the rows do not fit the signature.
         TooLargeError: there are too many rows.
     """
-    check_json(incoming.content_type)
-    return Query(model.signature.matrix(_features(incoming.body, incoming.max_rows)), write)
+    check_json(request.content_type)
+    return ParsedRequest(model.signature.matrix(_features(request.body, request.max_rows)), write)
 
 
-def write(answered: Answered) -> Payload:
+def write(result: PredictionResult) -> PredictionResponse:
     """Return the answer: one entry a row."""
-    model, outputs = answered.model, answered.outputs
+    model, outputs = result.model, result.outputs
     body: dict[str, Any] = {
-        "id": answered.id,
+        "id": result.id,
         "model": model.name,
         "version": model.version,
         "prediction": outputs.prediction,
@@ -46,11 +46,11 @@ def write(answered: Answered) -> Payload:
     if classes is not None and outputs.scores is not None:
         body["label"] = [classes[index] for index in outputs.prediction.tolist()]
         body["probabilities"] = outputs.scores
-    if answered.outside is not None:
-        body["warnings"] = answered.outside.warnings
-        if answered.outside.omitted:
-            body["warnings_omitted"] = answered.outside.omitted
-    return Payload(orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY))
+    if result.outside is not None:
+        body["warnings"] = result.outside.warnings
+        if result.outside.omitted:
+            body["warnings_omitted"] = result.outside.omitted
+    return PredictionResponse(orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY))
 
 
 def _features(content: bytes, max_rows: int) -> Any:  # noqa: ANN401  # what a client sent may be anything

@@ -14,7 +14,7 @@ import orjson
 
 from slipway_api.errors import InvalidInputError, TooLargeError, UnsupportedMediaTypeError
 from slipway_api.http.json_errors import is_huge_number
-from slipway_api.protocols.base import Answered, Incoming, Payload, Query
+from slipway_api.protocols.messages import ParsedRequest, PredictionRequest, PredictionResponse, PredictionResult
 from slipway_api.protocols.native import parse_json
 from slipway_api.protocols.tensors import Tensor, binary_of, describe, values_of
 from slipway_api.serving.served_model import ServedModel
@@ -70,7 +70,7 @@ def _names_output(model: ServedModel) -> str:
     return name if name != model.manifest.graph.scores else f"{name}s"
 
 
-def read(model: ServedModel, incoming: Incoming) -> Query:
+def read(model: ServedModel, request: PredictionRequest) -> ParsedRequest:
     """Understand a request to infer.
 
     Raises:
@@ -79,22 +79,22 @@ def read(model: ServedModel, incoming: Incoming) -> Query:
         FeaturesError: a value is outside its feature's categories.
         TooLargeError: there are too many rows.
     """
-    if incoming.content_type not in CONTENT_TYPES and not incoming.content_type.endswith("+json"):
+    if request.content_type not in CONTENT_TYPES and not request.content_type.endswith("+json"):
         raise UnsupportedMediaTypeError(
-            f"{incoming.content_type} is not understood here; send `Content-Type: application/json`, or "
+            f"{request.content_type} is not understood here; send `Content-Type: application/json`, or "
             f"`{OCTETS}` with binary tensors"
         )
-    head, tail = _split(incoming)
-    request = _parse(head, incoming)
-    if not isinstance(request, dict):
+    head, tail = _split(request)
+    document = _parse(head, request)
+    if not isinstance(document, dict):
         raise _wrong("the body must be an object with `inputs`", "body")
-    request_id = _request_id(request)
-    wanted = _wanted(request, model)
-    tensors = _tensors(request, len(model.signature.names))
+    request_id = _request_id(document)
+    wanted = _wanted(document, model)
+    tensors = _tensors(document, len(model.signature.names))
     is_matrix = _is_matrix(tensors, model)
     n_rows = _count_rows(tensors, model, is_matrix=is_matrix)
-    if n_rows > incoming.max_rows:
-        raise TooLargeError(f"{str(n_rows)[:SHOWN]} rows are over the limit of {incoming.max_rows}; send them in parts")
+    if n_rows > request.max_rows:
+        raise TooLargeError(f"{str(n_rows)[:SHOWN]} rows are over the limit of {request.max_rows}; send them in parts")
     parts = _parts(tensors, tail)
     if is_matrix:
         matrix = values_of(tensors[0], parts[0]).astype(np.float32).reshape(n_rows, -1)
@@ -104,14 +104,14 @@ def read(model: ServedModel, incoming: Incoming) -> Query:
             matrix[:, model.signature.names.index(tensor.name)] = values_of(tensor, part)
     if problems := model.signature.category_problems(matrix, ("inputs",)):
         raise FeaturesError(problems)
-    return Query(matrix, partial(write, wanted, request_id))
+    return ParsedRequest(matrix, partial(write, wanted, request_id))
 
 
-def write(wanted: Sequence[Wanted], request_id: str | None, answered: Answered) -> Payload:
+def write(wanted: Sequence[Wanted], request_id: str | None, result: PredictionResult) -> PredictionResponse:
     """Return the answer: the outputs that are wanted, in that order, the binary ones after the JSON."""
-    model = answered.model
+    model = result.model
     infos = {info.name: info for info in output_tensors(model)}
-    values = _values(answered)
+    values = _values(result)
     outputs, tails = [], []
     for one in wanted:
         info, found = infos[one.name], values[one.name]
@@ -130,27 +130,27 @@ def write(wanted: Sequence[Wanted], request_id: str | None, answered: Answered) 
         "model_name": model.name,
         "model_version": model.version,
         **({} if request_id is None else {"id": request_id}),
-        "parameters": {"prediction_id": answered.id, **_warnings(answered)},
+        "parameters": {"prediction_id": result.id, **_warnings(result)},
         "outputs": outputs,
     }
     head = orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
     if not tails:
-        return Payload(head)
+        return PredictionResponse(head)
     headers = ((HEADER_LENGTH, b"%d" % len(head)),)
-    return Payload(b"".join((head, *tails)), OCTETS.encode(), headers)
+    return PredictionResponse(b"".join((head, *tails)), OCTETS.encode(), headers)
 
 
-def _warnings(answered: Answered) -> dict[str, Any]:
+def _warnings(result: PredictionResult) -> dict[str, Any]:
     """Return the parameter with the values outside the trained range: the protocol's parameters are scalars."""
-    if answered.outside is None:
+    if result.outside is None:
         return {}
-    more = [f"and {answered.outside.omitted} more"] if answered.outside.omitted else []
-    texts = [f"row {one.row}, {one.feature}: {one.message}" for one in answered.outside.warnings]
+    more = [f"and {result.outside.omitted} more"] if result.outside.omitted else []
+    texts = [f"row {one.row}, {one.feature}: {one.message}" for one in result.outside.warnings]
     return {"warnings": "; ".join([*texts, *more])}
 
 
-def _values(answered: Answered) -> Mapping[str, Any]:
-    model, (prediction, scores) = answered.model, (answered.outputs.prediction, answered.outputs.scores)
+def _values(result: PredictionResult) -> Mapping[str, Any]:
+    model, (prediction, scores) = result.model, (result.outputs.prediction, result.outputs.scores)
     graph, classes = model.manifest.graph, model.manifest.classes
     if classes is None or graph.scores is None or scores is None:
         return {graph.label: prediction.astype(np.float32, copy=False)}
@@ -161,9 +161,9 @@ def _values(answered: Answered) -> Mapping[str, Any]:
     }
 
 
-def _split(incoming: Incoming) -> tuple[bytes, memoryview]:
+def _split(request: PredictionRequest) -> tuple[bytes, memoryview]:
     """Return the JSON and the binary bytes after it; without the header that tells them apart, all is JSON."""
-    body, declared = incoming.body, incoming.header(HEADER_LENGTH)
+    body, declared = request.body, request.header(HEADER_LENGTH)
     if not declared:
         return body, memoryview(b"")
     if not declared.isdigit() or len(declared) > MAX_HEADER_DIGITS or int(declared) > len(body):
@@ -172,22 +172,22 @@ def _split(incoming: Incoming) -> tuple[bytes, memoryview]:
     return body[:size], memoryview(body)[size:]
 
 
-def _parse(head: bytes, incoming: Incoming) -> Any:  # noqa: ANN401  # what a client sent may be anything
+def _parse(head: bytes, request: PredictionRequest) -> Any:  # noqa: ANN401  # what a client sent may be anything
     try:
         return parse_json(head)
     except InvalidInputError as error:
-        if not incoming.header(HEADER_LENGTH) and b'"binary_data_size"' in head:
+        if not request.header(HEADER_LENGTH) and b'"binary_data_size"' in head:
             message = "the body is not JSON alone; tell the size of its JSON in the header "
             raise _wrong(f"{message}Inference-Header-Content-Length, as binary data comes after it", "body") from error
-        if len(head) == len(incoming.body) or is_huge_number(error.__cause__):
+        if len(head) == len(request.body) or is_huge_number(error.__cause__):
             raise
         # A client that keeps its headers for the next request sends the length of the one before.
         message = f"the first {len(head)} bytes, as Inference-Header-Content-Length says, are not JSON"
         raise _wrong(message, "body") from error
 
 
-def _request_id(request: Mapping[str, Any]) -> str | None:
-    given = request.get("id")
+def _request_id(document: Mapping[str, Any]) -> str | None:
+    given = document.get("id")
     if given is None:
         return None
     if not isinstance(given, str) or len(given) > MAX_ID or not _is_encodable(given):
@@ -203,11 +203,11 @@ def _is_encodable(text: str) -> bool:
     return True
 
 
-def _wanted(request: Mapping[str, Any], model: ServedModel) -> list[Wanted]:
+def _wanted(document: Mapping[str, Any], model: ServedModel) -> list[Wanted]:
     """Return the outputs that a request names, or all."""
-    is_binary = _flag(request, "binary_data_output", default=False, loc=("parameters",))
+    is_binary = _flag(document, "binary_data_output", default=False, loc=("parameters",))
     names = [info.name for info in output_tensors(model)]
-    given = request.get("outputs")
+    given = document.get("outputs")
     if given is None or given == []:
         return [Wanted(name, is_binary) for name in names]
     if not isinstance(given, list) or len(given) > len(names):
@@ -235,8 +235,8 @@ def _flag(given: Mapping[str, Any], name: str, *, default: bool, loc: tuple[str 
     return flag
 
 
-def _tensors(request: Mapping[str, Any], n_features: int) -> list[Tensor]:
-    given = request.get("inputs")
+def _tensors(document: Mapping[str, Any], n_features: int) -> list[Tensor]:
+    given = document.get("inputs")
     if not isinstance(given, list) or not given:
         raise _wrong("`inputs` must be a list of tensors, at least one", "inputs")
     if len(given) > n_features:

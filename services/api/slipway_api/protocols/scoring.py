@@ -12,8 +12,8 @@ import orjson
 
 from slipway_api.errors import InvalidInputError, TooLargeError, UnsupportedMediaTypeError
 from slipway_api.http.content_types import check_json, prefers_csv
-from slipway_api.protocols.base import Answered, Incoming, Payload, Query
 from slipway_api.protocols.csv_rows import named_rows
+from slipway_api.protocols.messages import ParsedRequest, PredictionRequest, PredictionResponse, PredictionResult
 from slipway_api.protocols.native import parse_json
 from slipway_api.serving.served_model import ServedModel
 from slipway_core.errors import FeaturesError, Problem
@@ -28,7 +28,7 @@ PARAMS: Final = "params"
 Rows = list[Any]
 
 
-def read(model: ServedModel, incoming: Incoming) -> Query:
+def read(model: ServedModel, request: PredictionRequest) -> ParsedRequest:
     """Understand a request to score rows.
 
     Raises:
@@ -37,30 +37,30 @@ def read(model: ServedModel, incoming: Incoming) -> Query:
         FeaturesError: the rows do not fit the signature.
         TooLargeError: there are too many rows.
     """
-    write = partial(write_predictions, as_csv=prefers_csv(incoming.header(b"accept")))
-    if incoming.content_type == CSV:
-        rows = named_rows(incoming.body, model.signature.names, incoming.max_rows)
-        return Query(_matrix(model, rows, lambda row, *name: ("rows", row, *name), incoming.max_rows), write)
+    write = partial(write_predictions, as_csv=prefers_csv(request.header(b"accept")))
+    if request.content_type == CSV:
+        rows = named_rows(request.body, model.signature.names, request.max_rows)
+        return ParsedRequest(_matrix(model, rows, lambda row, *name: ("rows", row, *name), request.max_rows), write)
     try:
-        check_json(incoming.content_type)
+        check_json(request.content_type)
     except UnsupportedMediaTypeError as error:
         raise UnsupportedMediaTypeError(f"{error}, or `{CSV}`") from error
-    form, given = _form(parse_json(incoming.body))
-    rows, place = _FORMS[form](given, model, incoming.max_rows)
-    return Query(_matrix(model, rows, lambda *loc: (form, *place(*loc)), incoming.max_rows), write)
+    form, given = _form(parse_json(request.body))
+    rows, place = _FORMS[form](given, model, request.max_rows)
+    return ParsedRequest(_matrix(model, rows, lambda *loc: (form, *place(*loc)), request.max_rows), write)
 
 
-def write_predictions(answered: Answered, *, as_csv: bool) -> Payload:
+def write_predictions(result: PredictionResult, *, as_csv: bool) -> PredictionResponse:
     """Return what the model's own `predict` would: class indices of a classifier, values of a regressor."""
-    prediction = answered.outputs.prediction
-    headers = [(PREDICTION_ID, str(answered.id).encode())]
-    if answered.outside is not None:
-        headers.append((WARNINGS, b"%d" % sum(answered.outside.counts)))
+    prediction = result.outputs.prediction
+    headers = [(PREDICTION_ID, str(result.id).encode())]
+    if result.outside is not None:
+        headers.append((WARNINGS, b"%d" % sum(result.outside.counts)))
     if as_csv:
         lines = "".join(f"{value!s}\n" for value in prediction)
-        return Payload(lines.encode(), b"text/csv; charset=utf-8", headers)
+        return PredictionResponse(lines.encode(), b"text/csv; charset=utf-8", headers)
     body = {"predictions": prediction}
-    return Payload(orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY), headers=headers)
+    return PredictionResponse(orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY), headers=headers)
 
 
 def _form(body: Any) -> tuple[str, Any]:  # noqa: ANN401  # what a client sent may be anything

@@ -78,7 +78,7 @@ PAGES = ("/docs", "/static-offline-docs")
 log = get_logger("slipway.requests")
 
 
-class Front:
+class Gateway:
     """The ASGI application that the server runs."""
 
     def __init__(self, app: FastAPI, services: Services) -> None:

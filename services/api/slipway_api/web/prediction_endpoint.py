@@ -19,7 +19,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from slipway_api.http.content_types import check_encoding, media_type
 from slipway_api.http.problems import error_response, problem_response
 from slipway_api.http.request_body import LARGE_BODY_BYTES, LargeBodies, expected_bytes, header, read_body
-from slipway_api.protocols.base import Answered, Incoming, Payload, Query, Read
+from slipway_api.protocols.messages import (
+    ParsedRequest,
+    ParseRequest,
+    PredictionRequest,
+    PredictionResponse,
+    PredictionResult,
+)
 from slipway_api.serving.inline_rows import INLINE_BYTES
 from slipway_api.serving.model_store import ModelStore
 from slipway_api.serving.served_model import ServedModel
@@ -40,7 +46,7 @@ NOTHING_HELD: Final = nullcontext()
 NOBODY: Final = uuid.UUID(int=0)
 
 
-_Worked = tuple[FloatMatrix, Answered, Payload]
+_Worked = tuple[FloatMatrix, PredictionResult, PredictionResponse]
 
 
 @dataclass(frozen=True)
@@ -56,7 +62,7 @@ class PredictionPath:
     """
 
     path: str
-    read: Read
+    read: ParseRequest
     is_public: bool = False
     find: Callable[[ModelStore, str, str | None], ServedModel] = ModelStore.get
     pattern: re.Pattern[str] = field(init=False, repr=False)
@@ -99,19 +105,21 @@ class PredictionPaths:
             await refused(scope, receive, send)
             return
         try:
-            payload = await self._predict(path, asked, scope, receive)
+            response = await self._predict(path, asked, scope, receive)
         except SlipwayError as error:
             await error_response(scope, error)(scope, receive, send)
             return
         headers = [
-            (b"content-length", b"%d" % len(payload.body)),
-            (b"content-type", payload.content_type),
-            *payload.headers,
+            (b"content-length", b"%d" % len(response.body)),
+            (b"content-type", response.content_type),
+            *response.headers,
         ]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": payload.body})
+        await send({"type": "http.response.body", "body": response.body})
 
-    async def _predict(self, path: PredictionPath, asked: dict[str, str], scope: Scope, receive: Receive) -> Payload:
+    async def _predict(
+        self, path: PredictionPath, asked: dict[str, str], scope: Scope, receive: Receive
+    ) -> PredictionResponse:
         services = self._services
         began = time.perf_counter()
         user_id = NOBODY
@@ -127,26 +135,26 @@ class PredictionPaths:
             if needs_token and time.perf_counter() - began > STALE_SECONDS:
                 # Whoever was disabled while the body arrived is no longer let in.
                 await self._caller(scope)
-            matrix, answered, payload = await self._work_on(path.read, model, body, scope)
+            matrix, result, response = await self._work_on(path.read, model, body, scope)
         services.prediction_log.append(
             model,
-            answered.id,
+            result.id,
             time.time_ns(),
             user_id,
             matrix,
-            answered.outputs,
+            result.outputs,
             time.perf_counter() - began,
             scope["state"]["request_id"],
         )
-        return payload
+        return response
 
     async def _caller(self, scope: Scope) -> uuid.UUID:
         caller = await identify(self._services, header(scope, b"authorization"))
         may_predict(caller)
         return caller.id
 
-    async def _work_on(self, read: Read, model: ServedModel, body: bytes, scope: Scope) -> _Worked:
-        incoming = Incoming(
+    async def _work_on(self, read: ParseRequest, model: ServedModel, body: bytes, scope: Scope) -> _Worked:
+        request = PredictionRequest(
             body=body,
             content_type=media_type(header(scope, b"content-type").decode("latin-1")),
             headers=scope["headers"],
@@ -154,15 +162,15 @@ class PredictionPaths:
         )
         run = self._services.pool.run
         if len(body) > INLINE_BYTES:
-            return await run(Key.of(model), lambda options: self._work(model, read(model, incoming), options))
-        query = read(model, incoming)
-        if len(query.matrix) <= model.inline_rows:
-            return self._work(model, query)
-        return await run(Key.of(model), partial(self._work, model, query))
+            return await run(Key.of(model), lambda options: self._work(model, read(model, request), options))
+        parsed = read(model, request)
+        if len(parsed.matrix) <= model.inline_rows:
+            return self._work(model, parsed)
+        return await run(Key.of(model), partial(self._work, model, parsed))
 
-    def _work(self, model: ServedModel, query: Query, options: RunOptions | None = None) -> _Worked:
-        outputs, outside = self._services.predictor.run(model, query.matrix, options)
+    def _work(self, model: ServedModel, parsed: ParsedRequest, options: RunOptions | None = None) -> _Worked:
+        outputs, outside = self._services.predictor.run(model, parsed.matrix, options)
         if outside is not None and not self._services.settings.range_warnings:
             outside = None
-        answered = Answered(uuid7(), model, outputs, outside)
-        return query.matrix, answered, query.write(answered)
+        result = PredictionResult(uuid7(), model, outputs, outside)
+        return parsed.matrix, result, parsed.write(result)

@@ -193,7 +193,7 @@ def test_evicted_request_is_answered_503_and_closed(api: RunningApi) -> None:
         tasks = []
         for _ in range(MAX_ARRIVING_FROM_ONE_NETWORK + 1):
             scope = {**requested_from(HONEST), "query_string": b"", "headers": headers}
-            tasks.append(asyncio.create_task(api.front(scope, receive, send)))
+            tasks.append(asyncio.create_task(api.gateway(scope, receive, send)))
         done, waiting = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in waiting:
             task.cancel()

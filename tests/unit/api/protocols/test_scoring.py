@@ -354,11 +354,11 @@ def test_under_sagemaker_these_two_need_no_token_and_everything_else_does(
 def test_nothing_is_tokenless_unless_it_is_said(registry: InMemoryRegistry, tmp_path: Path) -> None:
     settings = ApiSettings(secret_key=SECRET_KEY, mlflow_tracking_uri="http://registry.invalid", cache_dir=tmp_path)
 
-    front = build(settings, registry)
+    gateway = build(settings, registry)
 
-    assert front.services.tokenless == frozenset()
-    front.services.passwords.close()
-    front.services.pool.close()
+    assert gateway.services.tokenless == frozenset()
+    gateway.services.passwords.close()
+    gateway.services.pool.close()
 
 
 # Whatever is sent.

@@ -8,7 +8,7 @@ import pytest
 
 from slipway_api.accounts.models import Role
 from slipway_api.protocols import native
-from slipway_api.protocols.base import Answered
+from slipway_api.protocols.messages import PredictionResult
 from slipway_api.serving.predictor import Predictor
 from slipway_api.serving.version_metrics import MAX_FEATURES, OTHER, VersionMetrics
 from slipway_core.bundle import InputColumn
@@ -77,7 +77,7 @@ def test_answer_without_such_values_is_as_before(serving: Serving, rows: list[li
     matrix = iris.signature.matrix(rows)
     outputs, outside = Predictor(serving.metrics).run(iris, matrix)
 
-    body = native.write(Answered(uuid7(), iris, outputs, outside)).body
+    body = native.write(PredictionResult(uuid7(), iris, outputs, outside)).body
 
     assert list(orjson.loads(body)) == ["id", "model", "version", "prediction", "label", "probabilities"]
 

@@ -131,7 +131,7 @@ def statuses(answers: "list[Future[httpx.Response]]") -> list[int]:
 
 
 def test_health_and_other_models_answer_beside_a_slow_model(slow: RunningApi) -> None:
-    slow.front._deadlines.seconds = 2.0
+    slow.gateway._deadlines.seconds = 2.0
     calls: list[tuple[str, Any]] = [
         ("/models/loop/predict", {"features": BUSY}),
         ("/models/loop/predict", {"features": [BUSY, FAST]}),

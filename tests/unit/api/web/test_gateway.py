@@ -205,7 +205,7 @@ def test_a_client_that_goes_away_is_no_fault_of_ours(
             return
 
         scope = {"type": "http", "method": "POST", "path": path, "headers": headers, "query_string": b""}
-        await api.front({**scope, "client": LOOPBACK}, receive, send)
+        await api.gateway({**scope, "client": LOOPBACK}, receive, send)
 
     api.portal.call(upload_half)
 
@@ -279,7 +279,7 @@ def test_a_body_that_never_ends_is_given_up(start_api: StartApi, registry: InMem
             sent.append(message)
 
         scope = {"type": "http", "method": "POST", "path": "/predict", "headers": headers, "query_string": b""}
-        await api.front({**scope, "client": LOOPBACK}, receive, send)
+        await api.gateway({**scope, "client": LOOPBACK}, receive, send)
 
     api.portal.call(upload_for_ever)
 
@@ -344,7 +344,7 @@ def test_the_documentation_may_run_its_own_scripts_alone(api: RunningApi) -> Non
 
 
 def test_behind_tls_browsers_are_told_to_stay_there(api: RunningApi) -> None:
-    transport = httpx.ASGITransport(api.front)
+    transport = httpx.ASGITransport(api.gateway)
 
     async def ask() -> httpx.Response:
         async with httpx.AsyncClient(transport=transport, base_url="https://slipway") as http:
@@ -456,7 +456,7 @@ class Upload:
             self._status = message.get("status", self._status)
 
         scope = {"type": "http", "method": "POST", "path": "/predict", "headers": self._headers, "query_string": b""}
-        await self._api.front({**scope, "client": LOOPBACK}, receive, send)
+        await self._api.gateway({**scope, "client": LOOPBACK}, receive, send)
 
 
 def test_large_bodies_that_take_too_much_memory_together_are_sent_away(

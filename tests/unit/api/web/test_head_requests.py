@@ -28,7 +28,7 @@ def ask(
 
     headers = [] if token is None else [(b"authorization", b"Bearer " + token.encode())]
     scope = {"type": "http", "method": method, "path": path, "raw_path": path.encode(), "headers": headers}
-    api.portal.call(api.front, {**scope, "query_string": b"", "client": client}, receive, send)
+    api.portal.call(api.gateway, {**scope, "query_string": b"", "client": client}, receive, send)
     start, *bodies = sent
     assert bodies[-1].get("more_body", False) is False
     kept = {name: value for name, value in start["headers"] if name not in CHANGING}

@@ -15,8 +15,7 @@ from slipway_api.accounts.models import Caller, Role
 from slipway_api.errors import ConflictError, InvalidInputError, NotFoundError
 from slipway_api.http.json_body import json_body
 from slipway_api.http.openapi import body, errors
-from slipway_api.prediction_log.queries import Feedback, LoggedPrediction, Position
-from slipway_api.prediction_log.queries import Query as LogQuery
+from slipway_api.prediction_log.queries import Feedback, LoggedPrediction, Position, PredictionQuery
 from slipway_api.web.dependencies import Predictor, State
 from slipway_core.errors import Problem
 from slipway_core.signature import FLOAT32_LIMIT
@@ -118,7 +117,7 @@ async def list_predictions(
     cursor: Annotated[str | None, Query(description="`next_cursor` of the page before.")] = None,
 ) -> Response:
     """List one's own predictions, an admin everybody's, newest first."""
-    query = LogQuery(_whose(caller), model, _time(since), _position(cursor), limit, PAGE_ROWS)
+    query = PredictionQuery(_whose(caller), model, _time(since), _position(cursor), limit, PAGE_ROWS)
 
     def read(store: Any) -> bytes:  # noqa: ANN401  # a PredictionStore
         page = store.page(query)

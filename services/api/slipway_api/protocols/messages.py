@@ -1,4 +1,4 @@
-"""What every protocol of prediction has in common."""
+"""What all prediction protocols share: a request, its parsed rows, the model's result, and the response."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ RawHeaders = Sequence[tuple[bytes, bytes]]
 
 
 @dataclass(frozen=True, slots=True)
-class Incoming:
-    """What a client sent.
+class PredictionRequest:
+    """A request as a client sent it.
 
     Attributes:
         content_type: the media type in lower case, without its parameters; empty if there is none.
@@ -32,11 +32,11 @@ class Incoming:
         return next((value for key, value in self.headers if key == name), b"")
 
 
-class Answered(NamedTuple):
-    """What a model answered.
+class PredictionResult(NamedTuple):
+    """The result of running a model on a request's rows.
 
     Attributes:
-        id: names the prediction.
+        id: the prediction's id.
         outputs: finite, the probabilities within [0, 1], the class indices within the model's classes.
         outside: the values outside the trained range, if there are any and the client gets warnings.
     """
@@ -47,26 +47,26 @@ class Answered(NamedTuple):
     outside: OutOfRange | None = None
 
 
-class Payload(NamedTuple):
-    """The body of an answer, ready to send."""
+class PredictionResponse(NamedTuple):
+    """A response body, ready to send."""
 
     body: bytes
     content_type: bytes = b"application/json"
     headers: RawHeaders = ()
 
 
-class Query(NamedTuple):
-    """A request that was understood.
+class ParsedRequest(NamedTuple):
+    """The rows of a valid request.
 
     Attributes:
         matrix: (n_rows, n_features) float32.
-        write: makes the answer's body.
+        write: encodes the result as the response that the request asked for.
     """
 
     matrix: FloatMatrix
-    write: Callable[[Answered], Payload]
+    write: Callable[[PredictionResult], PredictionResponse]
 
 
-# Raises an InvalidInputError, FeaturesError, TooLargeError or UnsupportedMediaTypeError where a request is not
-# understood. It runs in a thread where the body is large, so it touches nothing but its arguments.
-Read = Callable[[ServedModel, Incoming], Query]
+# Raises InvalidInputError, FeaturesError, TooLargeError or UnsupportedMediaTypeError for an invalid request. Large
+# bodies are parsed in a thread, so it must not touch shared state.
+ParseRequest = Callable[[ServedModel, PredictionRequest], ParsedRequest]
