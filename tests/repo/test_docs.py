@@ -115,7 +115,7 @@ def test_every_make_task_that_is_named_exists(page: Path) -> None:
 
 
 def test_every_slipway_command_of_the_readme_is_understood() -> None:
-    commands = set(re.findall(r"^slipway ([a-z]+(?: (?:list|show|promote|add))?)\b", README, re.MULTILINE))
+    commands = set(re.findall(r"^ *slipway ([a-z]+(?: (?:list|show|promote|add))?)\b", README, re.MULTILINE))
     assert len(commands) >= 8
 
     unknown = [command for command in commands if CliRunner().invoke(app, [*command.split(), "--help"]).exit_code != 0]
@@ -124,7 +124,7 @@ def test_every_slipway_command_of_the_readme_is_understood() -> None:
 
 
 def test_every_option_of_the_readme_exists() -> None:
-    for line in re.findall(r"^slipway (.+?)(?:\s+#.*)?$", README, re.MULTILINE):
+    for line in re.findall(r"^ *slipway (.+?)(?:\s+#.*)?$", README, re.MULTILINE):
         words = line.split(" &&")[0].split()
         command = [word for word in words if re.fullmatch(r"[a-z]+", word)]
         shown = CliRunner().invoke(app, [*command[: 2 if command[0] in {"models", "users"} else 1], "--help"]).output
