@@ -1,7 +1,7 @@
-"""The API's Prometheus metrics. Each app has a registry of its own, so that two in one process do not mix.
+"""The API's Prometheus metrics. Each app has its own registry, so that two apps in one process do not mix.
 
-Several workers add theirs up by files, in the library's multiprocess mode: what each has counted is summed, and of a
-state that each knows for itself the worst is told.
+Several workers share metrics through files (the library's multiprocess mode): counters are summed, and gauges report
+the worst worker.
 """
 
 import os
@@ -32,11 +32,11 @@ class Metrics:
     """Every metric of the service, and the page that Prometheus scrapes."""
 
     def __init__(self) -> None:
-        # A time of creation beside each counter would double what is scraped, and nobody asks for it.
+        # A creation time beside each counter would double the size of the page.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         self._is_shared = "PROMETHEUS_MULTIPROC_DIR" in os.environ
-        if not self._is_shared:  # what these tell is of one process
+        if not self._is_shared:  # these describe a single process
             ProcessCollector(registry=self.registry)
             PlatformCollector(registry=self.registry)
             GCCollector(registry=self.registry)
@@ -122,8 +122,7 @@ class Metrics:
         self.logins = Counter(
             "slipway_logins_total", "Logins by outcome: ok, refused or throttled.", ["outcome"], registry=self.registry
         )
-        # An increase is seen only of what was there before: what an alert counts begins at 0.
-        for outcome in LOGIN_OUTCOMES:
+        for outcome in LOGIN_OUTCOMES:  # start at 0, so that alerts see the first increase
             self.logins.labels(outcome)
         self.accounts_up = Gauge(
             "slipway_accounts_up",
