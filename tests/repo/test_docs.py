@@ -46,7 +46,7 @@ def test_every_relative_link_leads_somewhere(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_every_link_to_a_section_finds_its_heading(page: Path) -> None:
+def test_link_to_a_section_finds_its_heading(page: Path) -> None:
     links = re.findall(r"\]\(([^)#\s]*)#([^)\s]+)\)", page.read_text(encoding="utf-8"))
     targets = [(page.parent / path if path else page, section) for path, section in links if "://" not in path]
 
@@ -77,7 +77,7 @@ def sentences_of(text: str) -> list[str]:
     return [sentence for block in blocks for sentence in re.split(r"(?<=[.?:;]) ", block) if sentence]
 
 
-def test_the_index_of_docs_links_every_page() -> None:
+def test_docs_index_links_every_page() -> None:
     index = (ROOT / "docs/README.md").read_text(encoding="utf-8")
     pages = {page.name for page in (ROOT / "docs").glob("*.md")} - {"README.md"}
 

@@ -44,11 +44,11 @@ def documented() -> dict[str, str]:
     return dict(rows)
 
 
-def test_the_page_of_settings_lists_every_variable_and_no_other() -> None:
+def test_settings_page_lists_every_variable_and_no_other() -> None:
     assert set(documented()) == read_variables() | set(interpolated())
 
 
-def test_the_page_of_settings_shows_the_defaults() -> None:
+def test_settings_page_shows_the_defaults() -> None:
     required = {
         variable_of(settings, name)
         for settings in (ApiSettings, RegistrySettings)
@@ -66,7 +66,7 @@ def test_the_page_of_settings_shows_the_defaults() -> None:
     assert wrong == {}
 
 
-def test_the_page_of_settings_marks_those_that_files_may_hold() -> None:
+def test_settings_page_marks_variables_that_files_may_set() -> None:
     page = (ROOT / "docs/settings.md").read_text(encoding="utf-8")
     marked = set(re.findall(r"^\| `([A-Z_]+)` \\\* \|", page, re.MULTILINE))
 

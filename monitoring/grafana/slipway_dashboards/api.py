@@ -50,7 +50,7 @@ def _requests() -> list[Panel]:
         lines(
             About(
                 "Error ratio by route",
-                "The share of a route's requests that were answered 500 or above.",
+                "The share of a route's requests that returned a 5xx status.",
                 "percentunit",
             ),
             # A route without errors has no such series: its 0 comes from all of its requests.
@@ -185,11 +185,11 @@ def _journal() -> list[Panel]:
         value(
             About(
                 "Registry looks that failed",
-                "The API's looks at the model registry that failed, in the time that is shown.",
+                "Failed requests of the API to the model registry, in the selected time range.",
                 "none",
             ),
             Query(or_zero(increase("slipway_registry_failures_total"))),
             steps=((None, GREEN), (1, YELLOW)),
         ),
-        traffic.error_ratio(RANGE, "in the time that is shown", width=4),
+        traffic.error_ratio(RANGE, "in the selected time range", width=4),
     ]

@@ -226,7 +226,7 @@ def _monitoring() -> list[Panel]:
         value(
             About(
                 "Failed notifications",
-                "Notifications that Alertmanager could not deliver, in the time that is shown.",
+                "Notifications that Alertmanager could not deliver, in the selected time range.",
                 "none",
                 "unknown",
             ),
@@ -236,7 +236,7 @@ def _monitoring() -> list[Panel]:
         value(
             About(
                 "Alerts not sent",
-                "Alerts that Prometheus could not send to Alertmanager, in the time that is shown.",
+                "Alerts that Prometheus could not send to Alertmanager, in the selected time range.",
                 "none",
                 "unknown",
             ),
@@ -246,7 +246,7 @@ def _monitoring() -> list[Panel]:
         value(
             About(
                 "Failed rules",
-                "Rules that Prometheus could not evaluate, in the time that is shown.",
+                "Rules that Prometheus could not evaluate, in the selected time range.",
                 "none",
                 "unknown",
             ),
@@ -254,7 +254,7 @@ def _monitoring() -> list[Panel]:
             steps=NONE_IS_GOOD,
         ),
         value(
-            About("Restarts", "How often a monitored process restarted, in the time that is shown.", "none", "unknown"),
+            About("Restarts", "Restarts of monitored processes in the selected time range.", "none", "unknown"),
             Query(
                 or_zero(
                     f'sum(changes(process_start_time_seconds{{job=~"api|prometheus|alertmanager|grafana"}}[{RANGE}]))'

@@ -35,7 +35,7 @@ def oldest_record(kind: Kind, *, width: int) -> Panel:
 def dropped_records(*, width: int) -> Panel:
     """Return the panel of what was answered and is in no log."""
     return value(
-        About("Dropped records", "Answered requests that could not be kept, in the time that is shown.", "none"),
+        About("Dropped records", "Predictions that were answered and not stored, in the selected time range.", "none"),
         Query(or_zero(increase("slipway_prediction_log_dropped_records_total"))),
         steps=NONE_IS_GOOD,
         width=width,

@@ -61,17 +61,17 @@ def _served() -> list[Panel]:
     return [
         served.versions(width=12),
         value(
-            About("Predicted rows", "Rows that were predicted in the time that is shown.", "short"),
+            About("Predicted rows", "Predicted rows in the selected time range.", "short"),
             Query(or_zero(increase(ROWS, MODEL))),
         ),
         value(
-            About("Rows with feedback", "Rows that feedback was given for, in the time that is shown.", "short"),
+            About("Rows with feedback", "Rows with feedback in the selected time range.", "short"),
             Query(or_zero(increase("slipway_feedback_rows_total", MODEL))),
         ),
         value(
             About(
                 "Unusable answers",
-                "Predictions that a model failed at, in the time that is shown. Roll back to another version.",
+                "Predictions with a failure or invalid output, in the selected time range. Roll back the model.",
                 "none",
             ),
             Query(or_zero(increase("slipway_model_unusable_answers_total", MODEL))),
@@ -280,7 +280,7 @@ def _loads() -> list[Panel]:
                 "No Production alias",
                 "Whether a served model has no Production alias; the API continues to serve its last version.",
                 "none",
-                "not asked yet",
+                "no data yet",
             ),
             Query(by_model(f"max by (model) (slipway_model_alias_missing{{{MODEL}}})"), "{{model}}"),
             steps=((None, GREEN), (1, YELLOW)),

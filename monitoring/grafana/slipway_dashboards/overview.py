@@ -52,7 +52,7 @@ def _health() -> list[Panel]:
         health.is_up("API", "Whether Prometheus can scrape the API.", 'up{job="api"}', width=4),
         health.is_up(
             "Ready",
-            "Whether every required model is served, as /health/ready tells.",
+            "Whether every required model is served, like /health/ready.",
             "slipway_ready",
             width=4,
             texts=("not ready", "ready"),

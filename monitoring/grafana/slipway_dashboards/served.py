@@ -44,7 +44,7 @@ def live_accuracy(*, width: int) -> Panel:
     return lines(
         About(
             "Live accuracy",
-            "Classifiers: the share of rows with feedback in the window that were predicted right.",
+            "Classifiers: the share of rows with feedback in the window with a correct prediction.",
             "percentunit",
             "no feedback yet",
         ),

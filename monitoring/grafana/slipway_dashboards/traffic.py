@@ -29,7 +29,7 @@ def error_ratio(window: str, when: str, *, width: int) -> Panel:
     """
     failed = increase(REQUESTS, f'{QUIET}, status=~"5.."', window=window)
     return value(
-        About("Error ratio", f"The share of requests that were answered 500 or above, {when}.", "percentunit"),
+        About("Error ratio", f"The share of requests that returned a 5xx status, {when}.", "percentunit"),
         Query(ratio(failed, increase(REQUESTS, QUIET, window=window))),
         steps=((None, GREEN), (0.001, YELLOW), (0.01, RED)),
         width=width,
