@@ -23,7 +23,8 @@ _ML_OPERATORS = frozenset(
 _PASSING = frozenset({b"Cast", b"Identity", b"Reshape", b"Squeeze", b"Unsqueeze", b"Flatten"})
 # Of (n_rows, n_classes) scores, these keep the order within a row.
 _MONOTONE = frozenset({b"Identity", b"Exp", b"Sigmoid"})
-_SOFTMAXES = frozenset({b"Softmax", b"LogSoftmax"})
+# These do, too, if their axis is the classes'. The norm that divides is never negative.
+_ALONG_AN_AXIS = frozenset({b"Softmax", b"LogSoftmax", b"LpNormalization"})
 _REDUCTIONS = frozenset({b"ReduceMax", b"ReduceSum", b"ReduceLogSumExp"})
 # The axis of the classes in (n_rows, n_classes) scores.
 CLASS_AXES = frozenset({1, -1})
@@ -103,7 +104,7 @@ class TracedGraph:
     def _keeps_order(self, node: Any) -> bool:  # noqa: ANN401
         """Return whether a node gives scores in the order of its first input's, row by row."""
         operator = self.operator(node)
-        if operator in _SOFTMAXES:  # both defaults, 1 and -1, are the class axis
+        if operator in _ALONG_AN_AXIS:  # both defaults, 1 and -1, are the class axis
             return attribute(node, b"axis", 1) in CLASS_AXES
         if operator == b"Cast":
             return attribute(node, b"to", 0) in _FLOAT_TYPES

@@ -5,7 +5,6 @@ against. It is served only where the settings allow that.
 """
 
 import json
-import re
 from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -27,6 +26,7 @@ from slipway_core.bundle import (
 from slipway_core.errors import BundleError
 from slipway_core.graph import Graph, Port, ports
 from slipway_core.onnx_labels import find_class_labels
+from slipway_core.printable import printable
 from slipway_core.registry import ModelVersion
 from slipway_core.validation import first_problem
 
@@ -39,8 +39,6 @@ MAX_FEATURES = 10_000
 MAX_NAME_LENGTH = 256
 # Clients send numbers, and the graph takes float32: a signature of float64 columns is met as well.
 FLOATS = frozenset({"float", "double", "float32", "float64"})
-# JSON can name half a character, which no response can encode.
-_SURROGATE = re.compile("[\ud800-\udfff]")
 # On these rows, a graph's ArgMax must choose the highest probability if that exceeds all others by this share.
 CHECKED_ROWS = 64
 CLEAR_MARGIN = 1e-3
@@ -105,8 +103,9 @@ def _class_labels(model: bytes, names: GraphNames, n_features: int) -> tuple[int
 
     Whether the chosen label has the highest probability is checked only where the graph itself takes an ArgMax. The
     classifiers of `ai.onnx.ml` may choose another one: an SVM's probabilities are fitted apart from its decision, and
-    other models have a threshold. Their labels and probabilities belong together by the ONNX specification. The graph
-    of a verified bundle needs no such check: its golden rows prove the labels and probabilities of the evaluated graph.
+    trained on noise it can contradict them on every row; other models have a threshold. The ONNX specification says
+    which of their probabilities belongs to which label. A verified bundle needs no such check: its golden rows prove
+    that its labels and probabilities are those of the evaluated graph.
 
     Raises:
         BundleError: the graph does not prove which labels its probabilities belong to, or contradicts itself.
@@ -209,10 +208,12 @@ def _column_names(columns: list[dict[str, Any]]) -> list[str]:
         name = column.get("name")
         if name is None:
             name = f"feature_{index}"
-        if not isinstance(name, str) or not name.strip() or len(name) > MAX_NAME_LENGTH or _SURROGATE.search(name):
+        # Neither a response nor a database can hold half a character or NUL, which JSON can name.
+        is_text = isinstance(name, str) and len(name) <= MAX_NAME_LENGTH and printable(name) == name
+        if not is_text or not name.strip():
             raise BundleError(
                 f"column {index + 1} of its MLflow signature has an unusable name: give it a text of 1 to "
-                f"{MAX_NAME_LENGTH} characters and log the model again"
+                f"{MAX_NAME_LENGTH} printable characters and log the model again"
             )
         names.append(name)
     twice, count = Counter(names).most_common(1)[0]
