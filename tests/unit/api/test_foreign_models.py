@@ -345,7 +345,7 @@ def test_labels_of_all_kinds_of_classifiers_agree(kind: str, labels: tuple[int, 
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_a_support_vector_machine_may_contradict_its_probabilities() -> None:
+def test_an_svm_may_contradict_its_probabilities() -> None:
     random = np.random.default_rng(6)
     rows = random.normal(size=(40, 4)).astype(np.float32)
     fitted = SVC(probability=True, random_state=0).fit(rows, [1, 2] * 20)
