@@ -1,8 +1,8 @@
-"""Read an ONNX model without running it: is it self-contained, and which labels does its classifier give?
+"""Parse an ONNX model without running it, and check that it is self-contained.
 
 A tensor may name a file that holds its values ("external data"). ONNX Runtime reads such a file from the host that
 serves, so that a prediction would return its content. `check_self_contained` walks over every place where ONNX allows
-a tensor. `integer_labels` follows a classifier's label output back to the list of its classes.
+a tensor.
 """
 
 from collections.abc import Iterator
@@ -11,7 +11,8 @@ from typing import Any
 
 from slipway_core.errors import BundleError
 
-# The part of the ONNX schema that leads to tensors: message -> field -> (number, repeated, type).
+# The part of the ONNX schema that leads to tensors and to a classifier's labels:
+# message -> field -> (number, repeated, type).
 # Source: onnx.proto3 of ONNX 1.23. All other fields are unknown to this schema, and the parser skips them.
 _SCHEMA: dict[str, dict[str, tuple[int, bool, str]]] = {
     "Model": {
@@ -20,7 +21,12 @@ _SCHEMA: dict[str, dict[str, tuple[int, bool, str]]] = {
         "functions": (25, True, "Function"),
     },
     "TrainingInfo": {"initialization": (1, False, "Graph"), "algorithm": (2, False, "Graph")},
-    "Function": {"node": (7, True, "Node"), "attribute_proto": (11, True, "Attribute")},
+    "Function": {
+        "name": (1, False, "bytes"),
+        "node": (7, True, "Node"),
+        "domain": (10, False, "bytes"),
+        "attribute_proto": (11, True, "Attribute"),
+    },
     "Graph": {
         "node": (1, True, "Node"),
         "initializer": (5, True, "Tensor"),
@@ -31,10 +37,14 @@ _SCHEMA: dict[str, dict[str, tuple[int, bool, str]]] = {
         "output": (2, True, "bytes"),
         "op_type": (4, False, "bytes"),
         "attribute": (5, True, "Attribute"),
+        "domain": (7, False, "bytes"),
     },
     "Attribute": {
         "name": (1, False, "bytes"),
+        "i": (3, False, "int64"),
+        "s": (4, False, "bytes"),
         "ints": (8, True, "int64"),
+        "strings": (9, True, "bytes"),
         "t": (5, False, "Tensor"),
         "g": (6, False, "Graph"),
         "tensors": (10, True, "Tensor"),
@@ -44,6 +54,7 @@ _SCHEMA: dict[str, dict[str, tuple[int, bool, str]]] = {
     },
     "SparseTensor": {"values": (1, False, "Tensor"), "indices": (2, False, "Tensor")},
     "Tensor": {
+        "dims": (1, True, "int64"),
         "data_type": (2, False, "int32"),
         "int32_data": (5, True, "int32"),
         "int64_data": (7, True, "int64"),
@@ -58,17 +69,10 @@ _DEFAULT_LOCATION = 0
 # Operators that load a file of the host, whatever their domain.
 _FILE_OPERATORS = frozenset({b"EPContext"})
 
-# Operators that pass labels on as they are, and those that look a label up in a list by its index.
-_PASSING = frozenset({b"Cast", b"Identity", b"Reshape", b"Squeeze", b"Unsqueeze", b"Flatten"})
-_LOOKUPS = frozenset({b"ArrayFeatureExtractor", b"Gather"})
-# The attributes in which the classifiers of ai.onnx.ml list their classes.
-_CLASS_ATTRIBUTES = frozenset({b"classlabels_int64s", b"classlabels_ints"})
-_INT32, _INT64 = 6, 7  # TensorProto.DataType
-
 
 def check_self_contained(model: bytes) -> None:
     """Raise BundleError if a serialised ONNX model is damaged or refers to files outside of itself."""
-    for kind, message in _walk("Model", _parse(model)):
+    for kind, message in _walk("Model", parse_model(model)):
         if kind == "Tensor" and (message.external_data or message.data_location != _DEFAULT_LOCATION):
             name = message.name.decode(errors="replace")[:80]
             raise BundleError(
@@ -80,60 +84,12 @@ def check_self_contained(model: bytes) -> None:
             raise BundleError(f"the graph has the operator {operator}, which loads a file: export the model without it")
 
 
-def integer_labels(model: bytes, output: str, n_classes: int) -> tuple[int, ...]:
-    """Return the labels that a classifier's label output may have, in the order of its probabilities.
-
-    Args:
-        model: a serialised ONNX model.
-        output: the name of its label output, (n_rows,) int64.
-        n_classes: how many probabilities it gives for a row.
+def parse_model(model: bytes) -> Any:  # noqa: ANN401  # classes made at run time
+    """Return the parsed parts of a serialised ONNX model that `_SCHEMA` lists.
 
     Raises:
-        BundleError: the graph does not say in a form that is understood, or lists another number of labels.
+        BundleError: it is damaged.
     """
-    graph = _parse(model).graph
-    makers = {name: node for node in graph.node for name in node.output}
-    constants = {tensor.name: tensor for tensor in graph.initializer}
-    node = makers.get(output.encode())
-    for _ in range(len(graph.node)):  # a damaged graph may have a circle
-        if node is None or node.op_type not in _PASSING:
-            break
-        node = makers.get(node.input[0]) if node.input else None
-    labels = _labels_of(node, constants, n_classes)
-    if labels is None:
-        raise BundleError(
-            f"the graph does not show which classes its output {output!r} stands for: export a classifier that "
-            "lists its integer classes, or one whose labels are an ArgMax of its probabilities"
-        )
-    if len(labels) != n_classes or len(set(labels)) != n_classes:
-        raise BundleError(f"the graph lists {len(labels)} classes, but gives {n_classes} probabilities for a row")
-    return labels
-
-
-def _labels_of(node: Any, constants: dict[bytes, Any], n_classes: int) -> tuple[int, ...] | None:  # noqa: ANN401
-    if node is None:
-        return None
-    if node.op_type == b"ArgMax":
-        return tuple(range(n_classes))
-    if node.op_type in _LOOKUPS and node.input:
-        tensor = constants.get(node.input[0])
-        return None if tensor is None else _integers(tensor)
-    lists = [attribute.ints for attribute in node.attribute if attribute.name in _CLASS_ATTRIBUTES]
-    return next((tuple(labels) for labels in lists if labels), None)
-
-
-def _integers(tensor: Any) -> tuple[int, ...] | None:  # noqa: ANN401
-    """Return a tensor's values; None if they are not integers."""
-    size = {_INT32: 4, _INT64: 8}.get(tensor.data_type)
-    if size is None:
-        return None
-    raw = tensor.raw_data
-    if raw:  # little-endian, says the ONNX specification
-        return tuple(int.from_bytes(raw[i : i + size], "little", signed=True) for i in range(0, len(raw), size))
-    return tuple(tensor.int64_data if tensor.data_type == _INT64 else tensor.int32_data)
-
-
-def _parse(model: bytes) -> Any:  # noqa: ANN401
     from google.protobuf.message import DecodeError  # noqa: PLC0415  # 30 ms that only the load of a model needs
 
     try:

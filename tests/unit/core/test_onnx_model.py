@@ -14,7 +14,7 @@ from onnx import AttributeProto, GraphProto, ModelProto, SparseTensorProto, Tens
 from slipway_core.bundle import GraphNames
 from slipway_core.errors import BundleError
 from slipway_core.graph import Graph
-from slipway_core.onnx_model import check_self_contained, integer_labels
+from slipway_core.onnx_model import check_self_contained
 
 SECRET = "secret-key"
 NAMES = GraphNames(input="X", label="Y")
@@ -195,21 +195,3 @@ def test_changed_bytes_never_pass_with_external_data(place: str, data: st.DataOb
     if any(t.external_data or t.data_location for t in tensors):
         with pytest.raises(BundleError):
             check_self_contained(bytes(content))
-
-
-@pytest.mark.parametrize(
-    ("nodes", "words"),
-    [
-        ([], "does not show"),
-        ([helper.make_node("Cast", ["X"], ["label"], to=TensorProto.INT64)], "does not show"),
-        ([helper.make_node("Identity", ["label"], ["label"])], "does not show"),
-        ([helper.make_node("Gather", ["missing", "X"], ["label"])], "does not show"),
-        ([helper.make_node("TreeEnsembleClassifier", ["X"], ["label"], classlabels_strings=["a"])], "does not show"),
-        ([helper.make_node("LinearClassifier", ["X"], ["label"], classlabels_ints=[4, 5])], "lists 2 classes"),
-        ([helper.make_node("LinearClassifier", ["X"], ["label"], classlabels_ints=[4, 5, 5])], "lists 3 classes"),
-    ],
-)
-def test_labels_that_a_graph_does_not_list_are_rejected(nodes: list[onnx.NodeProto], words: str) -> None:
-    graph = helper.make_graph(nodes, "g", [], [])
-    with pytest.raises(BundleError, match=words):
-        integer_labels(helper.make_model(graph).SerializeToString(), "label", 3)

@@ -5,6 +5,7 @@ against. It is served only where the settings allow that.
 """
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -24,7 +25,8 @@ from slipway_core.bundle import (
 )
 from slipway_core.errors import BundleError
 from slipway_core.graph import Graph, Port, ports
-from slipway_core.onnx_model import integer_labels
+from slipway_core.onnx_labels import find_class_labels
+from slipway_core.printable import printable
 from slipway_core.registry import ModelVersion
 from slipway_core.validation import first_problem
 
@@ -34,8 +36,12 @@ MLMODEL_MAX_PARTS = 10_000
 MLMODEL_MAX_DEPTH = 30
 # Each feature takes a kilobyte or so of memory, and a signature can name millions in a few bytes.
 MAX_FEATURES = 10_000
+MAX_NAME_LENGTH = 256
 # Clients send numbers, and the graph takes float32: a signature of float64 columns is met as well.
 FLOATS = frozenset({"float", "double", "float32", "float64"})
+# On these rows, a graph's ArgMax must choose the highest probability if that exceeds all others by this share.
+CHECKED_ROWS = 64
+CLEAR_MARGIN = 1e-3
 EXPECTED_OUTPUTS = "export it with a float output of one column, or with an int64 label and float probabilities"
 
 
@@ -59,8 +65,7 @@ def derive_manifest(version: ModelVersion, mlmodel: bytes, model: bytes) -> Mani
     elif len(outputs) == len(kinds) and kinds.keys() == {"tensor(int64)", "tensor(float)"}:
         label, scores = kinds["tensor(int64)"], kinds["tensor(float)"]
         graph, task = GraphNames(input=inputs[0].name, label=label, scores=scores), "classification"
-        found = Graph(model, graph).run(np.zeros((1, len(names)), dtype=np.float32)).scores
-        labels = integer_labels(model, label, found.shape[-1] if found is not None and found.ndim else 0)
+        labels = _class_labels(model, graph, len(names))
         classes = tuple(map(str, labels))
         if labels != tuple(range(len(labels))):
             graph = graph.model_copy(update={"labels": labels})
@@ -93,6 +98,54 @@ def check_description(mlmodel: bytes) -> None:
     _input_names(mlmodel)
 
 
+def _class_labels(model: bytes, names: GraphNames, n_features: int) -> tuple[int, ...]:
+    """Return the label that each column of a classifier's probabilities stands for.
+
+    Whether the chosen label has the highest probability is checked only where the graph itself takes an ArgMax. The
+    classifiers of `ai.onnx.ml` may choose another one: an SVM's probabilities are fitted apart from its decision, and
+    trained on noise it can contradict them on every row; other models have a threshold. The ONNX specification says
+    which of their probabilities belongs to which label. A verified bundle needs no such check: its golden rows prove
+    that its labels and probabilities are those of the evaluated graph.
+
+    Raises:
+        BundleError: the graph does not prove which labels its probabilities belong to, or contradicts itself.
+    """
+    scores = Graph(model, names).run(np.zeros((1, n_features), dtype=np.float32)).scores
+    if scores is None or names.scores is None or scores.ndim != 2:  # noqa: PLR2004
+        raise BundleError(f"the graph's probabilities are not a matrix of rows and classes: {EXPECTED_OUTPUTS}")
+    labels = find_class_labels(model, names.label, names.scores, scores.shape[1])
+    if labels.by_argmax:
+        _check_argmax(Graph(model, names.model_copy(update={"labels": labels.values})), n_features)
+    return labels.values
+
+
+def _check_argmax(graph: Graph, n_features: int) -> None:
+    """Raise BundleError if a graph that takes an ArgMax does not choose its highest probability on drawn rows.
+
+    The structure of a graph does not show the sign of a sum that its scores are divided by: a negative one reverses
+    their order.
+    """
+    draw = np.random.default_rng(0)
+    rows = draw.normal(size=(CHECKED_ROWS, n_features)) * 10 ** draw.uniform(-1, 2, size=(CHECKED_ROWS, 1))
+    rows[::2] = abs(rows[::2])
+    try:
+        outputs = graph.run(rows.astype(np.float32))
+    except BundleError:  # a graph may take no such rows, for example if its features are codes of categories
+        return
+    scores, chosen = outputs.scores, outputs.prediction
+    if scores is None or scores.ndim != 2 or scores.shape[1] < 2 or chosen.shape != scores.shape[:1]:  # noqa: PLR2004
+        return
+    usable = np.isfinite(scores).all(axis=1)
+    scores, chosen = scores[usable].astype(np.float64), chosen[usable]
+    second, highest = np.partition(scores, -2, axis=1)[:, -2:].T
+    is_clear = highest - second > CLEAR_MARGIN * np.maximum(abs(highest), abs(second))
+    if (is_clear & (scores.argmax(axis=1) != chosen)).any():
+        raise BundleError(
+            "the graph's labels are not the classes of its highest probabilities, although it takes an ArgMax: export "
+            "the ArgMax of its probabilities as the label"
+        )
+
+
 def _why_outputs(outputs: list[Port]) -> str:
     """Return what is wrong with a graph's outputs, and the option of the export that mends it."""
     kinds = [port.kind for port in outputs]
@@ -116,24 +169,71 @@ def _input_names(mlmodel: bytes) -> list[str]:
         raise BundleError(f"its graph lies in another file than {MODEL_FILE}: log it with mlflow.onnx again")
     try:
         columns = json.loads(signature["inputs"])
-        if [column["type"] for column in columns] == ["tensor"]:
-            spec = columns[0]["tensor-spec"]
-            rows, width = spec["shape"]
-            if isinstance(width, int) and width > MAX_FEATURES:
-                raise BundleError(_too_wide(width))
-            if rows == -1 and width > 0 and spec["dtype"] in FLOATS:
-                return [f"feature_{index}" for index in range(width)]
-        elif columns and {column["type"] for column in columns} <= FLOATS:
-            if len(columns) > MAX_FEATURES:
-                raise BundleError(_too_wide(len(columns)))
-            return [column.get("name") or f"feature_{index}" for index, column in enumerate(columns)]
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        raise BundleError("its MLflow signature is not understood: log it with mlflow.onnx again") from error
-    raise BundleError("its MLflow signature is not of float features: only such a version can be served")
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise _not_understood("MLflow signature") from error
+    if not isinstance(columns, list) or not all(isinstance(column, dict) for column in columns):
+        raise _not_understood("MLflow signature")
+    kinds = [column.get("type") for column in columns]
+    if kinds == ["tensor"]:
+        return [f"feature_{index}" for index in range(_width(columns[0].get("tensor-spec")))]
+    if not kinds or not all(isinstance(kind, str) and kind in FLOATS for kind in kinds):
+        raise _not_of_floats()
+    if len(columns) > MAX_FEATURES:
+        raise _too_wide()
+    return _column_names(columns)
 
 
-def _too_wide(width: int) -> str:
-    return f"its MLflow signature has {width} features: at most {MAX_FEATURES} can be served"
+def _width(spec: Any) -> int:  # noqa: ANN401  # any JSON
+    """Return how many features a tensor has in a signature."""
+    if not isinstance(spec, dict) or not isinstance(spec.get("dtype"), str):
+        raise _not_understood("MLflow signature")
+    if spec["dtype"] not in FLOATS:
+        raise _not_of_floats()
+    match spec.get("shape"):
+        # `True` is an integer, too, and -1.0 equals -1.
+        case [rows, width] if type(rows) is type(width) is int and rows == -1 and width > 0:
+            if width > MAX_FEATURES:
+                raise _too_wide()
+            return width
+    raise BundleError(
+        "the tensor in its MLflow signature has another shape than [-1, number of features]: log it with a signature "
+        "of a two-dimensional array, such as of mlflow.models.infer_signature"
+    )
+
+
+def _column_names(columns: list[dict[str, Any]]) -> list[str]:
+    """Return the names of a signature's columns; one without a name is called by its index."""
+    names = []
+    for index, column in enumerate(columns):
+        name = column.get("name")
+        if name is None:
+            name = f"feature_{index}"
+        # Neither a response nor a database can hold half a character or NUL, which JSON can name.
+        is_text = isinstance(name, str) and len(name) <= MAX_NAME_LENGTH and printable(name) == name
+        if not is_text or not name.strip():
+            raise BundleError(
+                f"column {index + 1} of its MLflow signature has an unusable name: give it a text of 1 to "
+                f"{MAX_NAME_LENGTH} printable characters and log the model again"
+            )
+        names.append(name)
+    twice, count = Counter(names).most_common(1)[0]
+    if count > 1:
+        raise BundleError(
+            f"two columns of its MLflow signature have the same name, {twice!r}: rename one and log the model again"
+        )
+    return names
+
+
+def _not_understood(what: str) -> BundleError:
+    return BundleError(f"its {what} is not understood: log it with mlflow.onnx again")
+
+
+def _not_of_floats() -> BundleError:
+    return BundleError("its MLflow signature is not of float features: only such a version can be served")
+
+
+def _too_wide() -> BundleError:
+    return BundleError(f"its MLflow signature has more than {MAX_FEATURES} features: train a model on fewer")
 
 
 def _read(mlmodel: bytes) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
@@ -151,13 +251,16 @@ def _read(mlmodel: bytes) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
         for count, event in enumerate(yaml.parse(mlmodel, Loader=loader)):
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             if count > MLMODEL_MAX_PARTS or depth > MLMODEL_MAX_DEPTH:
-                raise BundleError("its MLmodel file is not understood: log it with mlflow.onnx again")
+                raise _not_understood("MLmodel file")
         content = yaml.load(mlmodel, Loader=loader)  # noqa: S506
-        flavor, signature = content["flavors"].get("onnx"), content.get("signature")
-    except (yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise BundleError("its MLmodel file is not understood: log it with mlflow.onnx again") from error
-    if not isinstance(flavor, dict):
-        others = sorted(str(name)[:40] for name in content["flavors"] if name != "python_function")[:3]
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
+        raise _not_understood("MLmodel file") from error
+    flavors = content.get("flavors") if isinstance(content, dict) else None
+    if not isinstance(flavors, dict) or not isinstance(flavors.get("onnx", {}), dict):
+        raise _not_understood("MLmodel file")
+    flavor, signature = flavors.get("onnx"), content.get("signature")
+    if flavor is None:
+        others = sorted(str(name)[:40] for name in flavors if name != "python_function")[:3]
         logged = (
             f"it was logged with {', '.join(f'mlflow.{name}' for name in others)}" if others else "it has no flavor"
         )
