@@ -15,6 +15,8 @@ from slipway_api.http.slow_bodies import Arrival, Arrivals
 # Forms and accounts are small, and some of them are read of callers whom nobody knows yet.
 SMALL_BODY_BYTES: Final = 64 * 1024
 LARGE_BODY_BYTES: Final = 64 * 1024
+# More digits than any limit has.
+MAX_LENGTH_DIGITS: Final = 19
 # In the state of a request's scope: its time was over while its body was awaited.
 BODY_IS_LATE: Final = "body_is_late"
 
@@ -130,14 +132,20 @@ async def read_body(scope: Scope, receive: Receive, max_bytes: int, take: Callab
 
 def expected_bytes(scope: Scope, max_bytes: int) -> int:
     """Return how large a body will be: what its head declares, or the limit where it declares nothing."""
-    declared = header(scope, b"content-length")
-    return int(declared) if declared.isdigit() else max_bytes
+    declared = _declared_bytes(header(scope, b"content-length"))
+    return max_bytes if declared is None else declared
 
 
 def check_declared_length(declared: bytes, max_bytes: int) -> None:
     """Raise TooLargeError if a `Content-Length` is over a limit."""
-    if declared.isdigit() and int(declared) > max_bytes:
+    size = _declared_bytes(declared)
+    if size is not None and size > max_bytes:
         raise _too_large(max_bytes)
+
+
+def _declared_bytes(declared: bytes) -> int | None:
+    """Return the number of a `Content-Length`; None without one. It may have any number of digits, unlike `int`."""
+    return int(declared.lstrip(b"0")[:MAX_LENGTH_DIGITS] or b"0") if declared.isdigit() else None
 
 
 def header(scope: Scope, name: bytes) -> bytes:

@@ -18,6 +18,10 @@ from slipway_core.signature import MAX_PROBLEMS, ROWS, SHOWN
 
 # Python's parser takes a second for ten times this, and lets nothing else run meanwhile.
 MAX_LENIENT_BYTES: Final = 1024 * 1024
+# Arrays and objects of a request beside its rows.
+SPARE_CONTAINERS: Final = 1_000
+# What stands before an array or an object within another one; in names of features, brackets rarely follow these.
+_NESTED: Final = (b"[[", b",[", b":[", b"[{", b",{", b":{")
 
 
 def read(model: ServedModel, request: PredictionRequest) -> ParsedRequest:
@@ -54,7 +58,7 @@ def write(result: PredictionResult) -> PredictionResponse:
 
 
 def _features(content: bytes, max_rows: int) -> Any:  # noqa: ANN401  # what a client sent may be anything
-    body = parse_json(content)
+    body = parse_json(content, max_rows)
     if not isinstance(body, dict):
         raise InvalidInputError([Problem(("body",), 'the body must be an object: {"features": …}')])
     if len(body) != 1 or "features" not in body:
@@ -71,17 +75,29 @@ def _features(content: bytes, max_rows: int) -> Any:  # noqa: ANN401  # what a c
     return features
 
 
-def parse_json(content: bytes) -> Any:  # noqa: ANN401
+def _check_containers(content: bytes, limit: int) -> None:
+    """Raise TooLargeError for too many arrays and objects: the parser creates them while nothing else can run."""
+    if content.count(b"[") + content.count(b"{") <= limit:
+        return
+    compact = content.translate(None, b" \t\r\n")
+    if sum(map(compact.count, _NESTED)) > limit:
+        raise TooLargeError(f"the body has more than {limit} arrays and objects; send fewer rows at a time")
+
+
+def parse_json(content: bytes, max_rows: int) -> Any:  # noqa: ANN401
     """Parse JSON, with NaN and infinities, so that they can be refused by their place.
 
     In a large body that place is a line and a column.
 
     Args:
         content: UTF-8 (RFC 8259, 8.1), with or without a byte order mark.
+        max_rows: the most rows that one request may have; each is an array or an object.
 
     Raises:
         InvalidInputError: it is not JSON.
+        TooLargeError: it has more arrays and objects than a valid request needs.
     """
+    _check_containers(content, 2 * max_rows + SPARE_CONTAINERS)
     try:
         return orjson.loads(content)
     except orjson.JSONDecodeError as error:

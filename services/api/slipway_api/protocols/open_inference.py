@@ -174,12 +174,12 @@ def _split(request: PredictionRequest) -> tuple[bytes, memoryview]:
 
 def _parse(head: bytes, request: PredictionRequest) -> Any:  # noqa: ANN401  # what a client sent may be anything
     try:
-        return parse_json(head)
-    except InvalidInputError as error:
+        return parse_json(head, request.max_rows)
+    except (InvalidInputError, TooLargeError) as error:
         if not request.header(HEADER_LENGTH) and b'"binary_data_size"' in head:
             message = "the body is not JSON alone; tell the size of its JSON in the header "
             raise _wrong(f"{message}Inference-Header-Content-Length, as binary data comes after it", "body") from error
-        if len(head) == len(request.body) or is_huge_number(error.__cause__):
+        if isinstance(error, TooLargeError) or len(head) == len(request.body) or is_huge_number(error.__cause__):
             raise
         # A client that keeps its headers for the next request sends the length of the one before.
         message = f"the first {len(head)} bytes, as Inference-Header-Content-Length says, are not JSON"

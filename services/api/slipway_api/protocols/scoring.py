@@ -45,7 +45,7 @@ def read(model: ServedModel, request: PredictionRequest) -> ParsedRequest:
         check_json(request.content_type)
     except UnsupportedMediaTypeError as error:
         raise UnsupportedMediaTypeError(f"{error}, or `{CSV}`") from error
-    form, given = _form(parse_json(request.body))
+    form, given = _form(parse_json(request.body, request.max_rows))
     rows, place = _FORMS[form](given, model, request.max_rows)
     return ParsedRequest(_matrix(model, rows, lambda *loc: (form, *place(*loc)), request.max_rows), write)
 

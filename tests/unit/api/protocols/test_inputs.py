@@ -6,7 +6,7 @@ import pytest
 
 from slipway_api.accounts.models import Role
 from slipway_api.http.request_body import SMALL_BODY_BYTES
-from slipway_api.protocols.native import MAX_LENIENT_BYTES
+from slipway_api.protocols.native import MAX_LENIENT_BYTES, SPARE_CONTAINERS
 from slipway_core.registry.memory import InMemoryRegistry
 from slipway_core.signature import MAX_PROBLEMS
 from support.api import RunningApi, StartApi
@@ -129,6 +129,39 @@ def test_rows_are_counted_whatever_the_first_of_them_is(apis: Apis) -> None:
     answer = apis.ready.post("/predict", role=Role.USER, json={"features": rows})
 
     assert answer.status_code == 413
+
+
+CONTAINERS = ["[]", "{}", "[ ]", "[[]]", '{"a":{}}', '[{"[":1}]', "\n[\t1]"]
+
+
+@pytest.mark.parametrize("one", CONTAINERS)
+@pytest.mark.parametrize(
+    ("path", "begin", "end"),
+    [
+        ("/predict", '{"features": [', "]}"),
+        ("/v2/models/iris/infer", '{"inputs": [{"name": "X", "shape": [1, 4], "datatype": "FP32", "data": [', "]}]}"),
+        ("/invocations", '{"dataframe_records": [', "]}"),
+    ],
+)
+def test_body_with_too_many_containers_is_not_parsed(
+    api: RunningApi, path: str, begin: str, end: str, one: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slipway_api.protocols.native.orjson.loads", lambda _: pytest.fail("it is parsed"))
+    body = begin + ",".join([one] * (2 * api.services.settings.max_rows + SPARE_CONTAINERS)) + end
+
+    answer = api.post(path, role=Role.USER, content=body.encode(), headers={"Content-Type": "application/json"})
+
+    assert answer.status_code == 413
+    assert "arrays and objects" in answer.text
+
+
+def test_brackets_in_names_of_features_are_no_containers(api: RunningApi) -> None:
+    names = ["length [cm]", "{x}", "[[", '\\"[']
+    records = [dict.fromkeys(names, 1.0) | {"petal [mm]": 1.0}] * api.services.settings.max_rows
+
+    answer = api.post("/invocations", role=Role.USER, json={"dataframe_records": records})
+
+    assert answer.status_code == 422
 
 
 @pytest.mark.parametrize(

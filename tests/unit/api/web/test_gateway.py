@@ -491,10 +491,18 @@ def test_a_body_of_unknown_length_takes_no_more_memory_than_has_come_of_it(
 
 
 @pytest.mark.parametrize("path", ["/predict", "/v2/models/iris/infer", "/invocations"])
-def test_a_body_that_is_declared_too_large_for_all_memory_is_too_large(api: RunningApi, path: str) -> None:
-    headers = {"Content-Length": str(2 * MAX_LARGE_BYTES), "Content-Type": "application/json"}
+@pytest.mark.parametrize("length", [str(2 * MAX_LARGE_BYTES), "9" * 5_000, "0" * 5_000 + "9" * 20])
+def test_body_that_is_declared_too_large_for_all_memory_is_too_large(api: RunningApi, path: str, length: str) -> None:
+    headers = {"Content-Length": length, "Content-Type": "application/json"}
 
     assert api.post(path, role=Role.USER, content=b"x", headers=headers).status_code == 413
+
+
+@pytest.mark.parametrize("path", ["/predict", "/users"])
+def test_declared_length_may_have_any_number_of_zeros(api: RunningApi, path: str) -> None:
+    headers = {"Content-Length": "0" * 5_000 + "1", "Content-Type": "application/json"}
+
+    assert api.post(path, role=Role.ADMIN, content=b"1", headers=headers).status_code == 422
 
 
 def test_who_is_disabled_while_a_body_arrives_is_no_longer_answered(
