@@ -5,10 +5,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# By default the collector runs after every 700 new objects. Parsing one large request would run it thousands of times,
-# while no other thread of the process can run.
-GC_THRESHOLDS = (100_000, 50, 100)
-
 
 @contextmanager
 def quick_imports(*unused: str) -> Iterator[None]:
@@ -30,5 +26,4 @@ def quick_imports(*unused: str) -> Iterator[None]:
         for name in hidden:
             del sys.modules[name]
         gc.freeze()
-        gc.set_threshold(*GC_THRESHOLDS)
         gc.enable()

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from slipway_core.startup import GC_THRESHOLDS, quick_imports
+from slipway_core.startup import quick_imports
 
 # Modules that are installed with Python and that nothing here needs.
 UNUSED = "this"
@@ -17,9 +17,7 @@ LOADED = "json"
 @pytest.fixture(autouse=True)
 def _collector_as_before() -> Iterator[None]:
     sys.modules.pop(UNUSED, None)
-    thresholds = gc.get_threshold()
     yield
-    gc.set_threshold(*thresholds)
     gc.unfreeze()
     gc.enable()
 
@@ -61,11 +59,3 @@ def test_an_import_that_fails_leaves_everything_as_it_was() -> None:
 
     assert gc.isenabled()
     assert UNUSED not in sys.modules
-
-
-def test_collector_runs_rarely_after_the_block() -> None:
-    with quick_imports():
-        pass
-
-    assert gc.isenabled()
-    assert gc.get_threshold() == GC_THRESHOLDS
