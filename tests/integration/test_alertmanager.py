@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from slipway_cli.compose.alerting import render
-from slipway_cli.compose.settings import AlertSettings
+from slipway_cli.stack_jobs.alerting import render
+from slipway_cli.stack_jobs.settings import AlertSettings
 from support.alertmanager import Alertmanager, Inbox, alertmanager, mail_inbox, web_inbox
 from support.waiting import wait_for
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from slipway_cli.compose.settings import AlertSettings
+from slipway_cli.stack_jobs.settings import AlertSettings
 from support.alertmanager import Inbox, alertmanager, web_inbox
 from support.api_process import api_process
 from support.prometheus import Prometheus, prometheus

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from slipway_api.settings import ApiSettings
-from slipway_cli.compose.settings import AlertSettings
+from slipway_cli.stack_jobs.settings import AlertSettings
 from slipway_core.settings import variable_of
 from support.compose import COMPOSE_FILE, compose, services
 

@@ -15,7 +15,7 @@ from slipway_cli.progress import progress_bar, tell_error
 from slipway_core.settings import refuse_unknown_variables
 
 if TYPE_CHECKING:
-    from slipway_cli.compose.docker import ComposeProject
+    from slipway_cli.docker.compose_project import ComposeProject
 
 ProjectDirectory = Annotated[
     Path | None,
@@ -37,8 +37,8 @@ def backup(
     Example: `slipway backup slipway-2026-11-20.tar.gz`
     """
     # What they need would slow down every other command.
-    from slipway_cli.compose.backup import backup as write_backup  # noqa: PLC0415
-    from slipway_cli.compose.interruption import interruptible  # noqa: PLC0415
+    from slipway_cli.backup.backup import backup as write_backup  # noqa: PLC0415
+    from slipway_cli.backup.interruption import interruptible  # noqa: PLC0415
 
     if file.is_dir():
         raise BackupError(f"{file} is a folder: name a file in it")
@@ -66,10 +66,10 @@ def restore(
     The file is verified whole before anything is touched. API and MLflow stand still meanwhile, and are started again.
     Restore only files that you know: the SQL in them is run. Example: `slipway restore slipway-2026-11-20.tar.gz`
     """
-    from slipway_cli.compose.archive import read_about, verify  # noqa: PLC0415
-    from slipway_cli.compose.interruption import interruptible  # noqa: PLC0415
-    from slipway_cli.compose.restore import AS_THEY_WERE, INTERRUPTED, check_fits  # noqa: PLC0415
-    from slipway_cli.compose.restore import restore as put_back  # noqa: PLC0415
+    from slipway_cli.backup.archive import read_about, verify  # noqa: PLC0415
+    from slipway_cli.backup.interruption import interruptible  # noqa: PLC0415
+    from slipway_cli.backup.restore import AS_THEY_WERE, INTERRUPTED, check_fits  # noqa: PLC0415
+    from slipway_cli.backup.restore import restore as put_back  # noqa: PLC0415
 
     if not yes and not sys.stdin.isatty():
         raise typer.BadParameter("without a terminal to ask at, say that the stack may be replaced", param_hint="--yes")
@@ -92,7 +92,7 @@ def restore(
 
 
 def _project(folder: Path | None) -> "ComposeProject":
-    from slipway_cli.compose.docker import find_project  # noqa: PLC0415
+    from slipway_cli.docker.compose_project import find_project  # noqa: PLC0415
 
     refuse_unknown_variables(os.environ)
     return find_project((folder or Path()).absolute())

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from slipway_cli.compose.containers import Container
+from slipway_cli.docker.containers import Container
 from slipway_cli.doctor.answers import json_object, open_client
 from slipway_cli.doctor.findings import Finding, broken, ok, warning
 from slipway_cli.doctor.subject import Subject

@@ -10,8 +10,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from slipway_cli.addresses import reachable_url
-from slipway_cli.compose.containers import Container, containers
-from slipway_cli.compose.docker import ComposeProject, find_project
+from slipway_cli.docker.compose_project import ComposeProject, find_project
+from slipway_cli.docker.containers import Container, containers
 from slipway_cli.embedded.home import Home
 from slipway_cli.errors import StackError
 from slipway_cli.settings import DoctorSettings

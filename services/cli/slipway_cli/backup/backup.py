@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import slipway_core
-from slipway_cli.compose.archive import DATABASES, About, Writer, new_backup
-from slipway_cli.compose.databases import SERVICE, dump
-from slipway_cli.compose.docker import ComposeProject
-from slipway_cli.compose.objects import END_FILE, TOTAL_FILE, Count, read_count
-from slipway_cli.compose.streams import Counted
-from slipway_cli.compose.tars import DAMAGE, reading_tar
+from slipway_cli.backup.archive import DATABASES, About, Writer, new_backup
+from slipway_cli.backup.databases import SERVICE, dump
+from slipway_cli.docker.compose_project import ComposeProject
 from slipway_cli.errors import BackupError, StackError
+from slipway_cli.tar_streams.object_stream import END_FILE, TOTAL_FILE, ObjectCount, read_count
+from slipway_cli.tar_streams.streams import Counted
+from slipway_cli.tar_streams.tars import DAMAGE, reading_tar
 from slipway_core.storage import Readable
 
 # The job that moves objects: it knows the object store and its keys.
@@ -40,7 +40,7 @@ class Watch(Protocol):
         ...
 
 
-def backup(project: ComposeProject, path: Path, now: datetime, watch: Watch) -> Count:
+def backup(project: ComposeProject, path: Path, now: datetime, watch: Watch) -> ObjectCount:
     """Write a backup of the stack to a file, while the stack goes on.
 
     Args:
@@ -74,7 +74,7 @@ def backup(project: ComposeProject, path: Path, now: datetime, watch: Watch) -> 
         return _add_objects(project, locations, writer, watch)
 
 
-def _add_objects(project: ComposeProject, locations: Collection[str], writer: Writer, watch: Watch) -> Count:
+def _add_objects(project: ComposeProject, locations: Collection[str], writer: Writer, watch: Watch) -> ObjectCount:
     watch.begin("Fetching the objects")
     with project.running_job(MOVER, "objects-out", *locations) as call:
         try:
@@ -85,13 +85,13 @@ def _add_objects(project: ComposeProject, locations: Collection[str], writer: Wr
             raise BackupError("the objects broke off on their way: try again") from error
 
 
-def _relay(stream: Readable, writer: Writer, watch: Watch) -> Count:
+def _relay(stream: Readable, writer: Writer, watch: Watch) -> ObjectCount:
     """Add every object of the job's stream to the backup.
 
     Raises:
         EOFError: or another of `DAMAGE`: the stream is not a whole one.
     """
-    done = Count()
+    done = ObjectCount()
     with reading_tar(stream) as tar:
         if (first := tar.next()).name != TOTAL_FILE:
             raise EOFError
@@ -100,7 +100,7 @@ def _relay(stream: Readable, writer: Writer, watch: Watch) -> Count:
             before = done.size_bytes
             content = Counted(file.content, partial(_tell, watch, before))
             writer.add(file.name, file.size_bytes, content)
-            done = Count(files=done.files + 1, size_bytes=before + file.size_bytes)
+            done = ObjectCount(files=done.files + 1, size_bytes=before + file.size_bytes)
         if read_count(file) != done:
             raise EOFError
     return done

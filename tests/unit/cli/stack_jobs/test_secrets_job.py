@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from slipway_cli.compose.__main__ import main
-from slipway_cli.compose.mounts import clone_of, require_own_volume, require_readable
-from slipway_cli.compose.secrets import open_kept
 from slipway_cli.errors import StackError
+from slipway_cli.stack_jobs.__main__ import main
+from slipway_cli.stack_jobs.mounts import clone_of, require_own_volume, require_readable
+from slipway_cli.stack_jobs.secrets import open_kept
 
 NOBODY = 65534
 

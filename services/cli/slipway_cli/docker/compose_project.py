@@ -11,8 +11,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from slipway_cli.compose.streams import drain
 from slipway_cli.errors import StackError
+from slipway_cli.tar_streams.streams import drain
 
 COMPOSE_FILE = "docker-compose.yml"
 # A command that has no more to read may end by itself; if not, it is asked to, and then made to.

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from gzip import BadGzipFile
 from typing import IO, cast
 
-from slipway_cli.compose.streams import CHUNK_BYTES, Counted, Writable, drain, read_fully
 from slipway_cli.errors import BackupError
+from slipway_cli.tar_streams.streams import CHUNK_BYTES, Counted, Writable, drain, read_fully
 from slipway_core.storage import Readable
 
 # What Python's readers raise at bytes that are no tar, or no gzip'd one.

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from slipway_cli.compose.init import prepare, summary
-from slipway_cli.compose.settings import HttpsSettings, InitSettings
+from slipway_cli.stack_jobs.init import prepare, summary
+from slipway_cli.stack_jobs.settings import HttpsSettings, InitSettings
 from slipway_core.errors import ConfigurationError, StorageError
 from slipway_core.settings import load_settings
 from support.servers import free_port

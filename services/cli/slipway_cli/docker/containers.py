@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from slipway_cli.compose.docker import ComposeProject
+from slipway_cli.docker.compose_project import ComposeProject
 
 # They end; everything else is to run.
 JOBS = frozenset({"secrets", "init", "trainer", "objects"})

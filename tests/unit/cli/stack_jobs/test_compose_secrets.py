@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from slipway_cli.compose.secrets import KEPT, SECRETS, keep, share, shares
 from slipway_cli.errors import StackError
+from slipway_cli.stack_jobs.secrets import KEPT, SECRETS, keep, share, shares
 from slipway_core.policy import why_key_is_unsafe, why_password_is_unsafe
 
 

@@ -10,14 +10,14 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import slipway_core
-from slipway_cli.compose.archive import DATABASES, About, parts
-from slipway_cli.compose.backup import INIT, MOVER, Watch, locations_of, stores_of
-from slipway_cli.compose.databases import loading
-from slipway_cli.compose.docker import ComposeProject
-from slipway_cli.compose.interruption import held
-from slipway_cli.compose.objects import END_FILE, Count, add_count
-from slipway_cli.compose.tars import writing_tar
+from slipway_cli.backup.archive import DATABASES, About, parts
+from slipway_cli.backup.backup import INIT, MOVER, Watch, locations_of, stores_of
+from slipway_cli.backup.databases import loading
+from slipway_cli.backup.interruption import held
+from slipway_cli.docker.compose_project import ComposeProject
 from slipway_cli.errors import BackupError, StackError
+from slipway_cli.tar_streams.object_stream import END_FILE, ObjectCount, add_count
+from slipway_cli.tar_streams.tars import writing_tar
 from slipway_core.errors import SlipwayError
 
 # What writes to the databases, in the order in which it is started.
@@ -110,11 +110,11 @@ def _load(
             loaded.append(session)
         watch.begin("Putting the objects back", size_bytes)
         with project.running_job(MOVER, "objects-in", *about.locations) as call, writing_tar(call.stdin) as tar:
-            count = Count()
+            count = ObjectCount()
             # Their end is where the digests are compared, those of the dumps, too.
             for part in read:
                 tar.add(part.name, part.size_bytes, part.content)
-                count = Count(files=count.files + 1, size_bytes=count.size_bytes + part.size_bytes)
+                count = ObjectCount(files=count.files + 1, size_bytes=count.size_bytes + part.size_bytes)
             add_count(tar, END_FILE, count)
         rest.enter_context(held())
         for database, session in zip(DATABASES, loaded, strict=True):

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from slipway_cli.compose.objects import receive, send
 from slipway_cli.errors import BackupError
+from slipway_cli.stack_jobs.objects import receive, send
 from slipway_core.errors import StorageError, StorageNotFoundError
 from support.s3 import S3Server
 
@@ -162,7 +162,7 @@ def test_a_stream_that_ends_between_two_files_is_told(server: S3Server) -> None:
 
 
 def job(*arguments: str, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    command = [sys.executable, "-m", "slipway_cli.compose", *arguments]
+    command = [sys.executable, "-m", "slipway_cli.stack_jobs", *arguments]
     return subprocess.run(command, input=given, capture_output=True, check=False, timeout=60)
 
 

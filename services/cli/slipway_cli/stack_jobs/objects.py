@@ -4,28 +4,15 @@ Both streams are tars. The one that goes out begins with how much there is, and 
 a stream that was cut off is told from one that has ended.
 """
 
-import io
 from collections.abc import Sequence
 
-from pydantic import BaseModel
-
-from slipway_cli.compose.archive import OBJECTS
-from slipway_cli.compose.streams import Counted, Writable
-from slipway_cli.compose.tars import DAMAGE, TarOut, TarredFile, reading_tar, writing_tar
 from slipway_cli.errors import BackupError
+from slipway_cli.tar_streams.object_stream import END_FILE, OBJECTS, TOTAL_FILE, ObjectCount, add_count, read_count
+from slipway_cli.tar_streams.streams import Counted, Writable
+from slipway_cli.tar_streams.tars import DAMAGE, reading_tar, writing_tar
 from slipway_core.errors import StorageNotFoundError
 from slipway_core.storage import Readable
 from slipway_core.storage.s3 import S3Storage
-
-TOTAL_FILE, END_FILE = "total.json", "end.json"
-MAX_COUNT_BYTES = 4_096
-
-
-class Count(BaseModel):
-    """How many files there are, and how many bytes they have together."""
-
-    files: int = 0
-    size_bytes: int = 0
 
 
 def send(locations: Sequence[str], out: Writable) -> None:
@@ -44,9 +31,9 @@ def send(locations: Sequence[str], out: Writable) -> None:
     stores = [(location, _opened(location)) for location in locations]
     listings = [(location, store, store.list()) for location, store in stores]
     sizes = [file.size_bytes for _, _, files in listings for file in files]
-    sent = Count()
+    sent = ObjectCount()
     with writing_tar(out) as tar:
-        add_count(tar, TOTAL_FILE, Count(files=len(sizes), size_bytes=sum(sizes)))
+        add_count(tar, TOTAL_FILE, ObjectCount(files=len(sizes), size_bytes=sum(sizes)))
         for location, store, files in listings:
             for file in files:
                 try:
@@ -54,7 +41,7 @@ def send(locations: Sequence[str], out: Writable) -> None:
                         tar.add(f"{OBJECTS}{location}/{file.path}", size_bytes, content)
                 except StorageNotFoundError:
                     continue
-                sent = Count(files=sent.files + 1, size_bytes=sent.size_bytes + size_bytes)
+                sent = ObjectCount(files=sent.files + 1, size_bytes=sent.size_bytes + size_bytes)
         add_count(tar, END_FILE, sent)
 
 
@@ -86,24 +73,6 @@ def receive(locations: Sequence[str], stream: Readable) -> None:
                 raise EOFError
     except DAMAGE as error:
         raise BackupError("the stream of objects broke off: run the restore again") from error
-
-
-def add_count(tar: TarOut, name: str, count: Count) -> None:
-    """Write a count into a stream."""
-    content = count.model_dump_json().encode()
-    tar.add(name, len(content), io.BytesIO(content))
-
-
-def read_count(file: TarredFile) -> Count:
-    """Return the count that was written into a stream.
-
-    Raises:
-        ValueError: it is none.
-        EOFError: it is too large to be one.
-    """
-    if file.size_bytes > MAX_COUNT_BYTES:
-        raise EOFError
-    return Count.model_validate_json(file.content.read())
 
 
 def _opened(location: str) -> S3Storage:

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from slipway_cli.compose.settings import AlertSettings
+from slipway_cli.stack_jobs.settings import AlertSettings
 
 # Who hears of what. A receiver without integrations takes alerts and tells nobody.
 NOBODY, CRITICAL, WARNING, HEARTBEAT = "nobody", "critical", "warning", "heartbeat"

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
-from slipway_cli.compose.alerting import render
-from slipway_cli.compose.settings import AlertSettings
+from slipway_cli.stack_jobs.alerting import render
+from slipway_cli.stack_jobs.settings import AlertSettings
 from slipway_core.errors import ConfigurationError
 from slipway_core.settings import load_settings
 

@@ -1,4 +1,4 @@
-"""`python -m slipway_cli.compose JOB`: the one-shot jobs, as the compose file calls them."""
+"""`python -m slipway_cli.stack_jobs JOB`: the one-shot jobs, as the compose file calls them."""
 
 import argparse
 import os
@@ -12,7 +12,7 @@ from slipway_core.settings import load_settings
 
 def main() -> None:
     """Run a job; an error of ours is one sentence on standard error and exit code 1."""
-    parser = argparse.ArgumentParser(prog="python -m slipway_cli.compose", description="The compose stack's jobs.")
+    parser = argparse.ArgumentParser(prog="python -m slipway_cli.stack_jobs", description="The compose stack's jobs.")
     jobs = parser.add_subparsers(dest="job", required=True)
     keeping = jobs.add_parser("secrets", help="Make the secrets that are missing, and give each service its own.")
     keeping.add_argument("folder", type=Path)
@@ -41,17 +41,17 @@ def main() -> None:
 
 
 def _adopt(folder: Path) -> None:
-    from slipway_cli.compose.mounts import CLONE_FILE  # noqa: PLC0415
-    from slipway_cli.compose.secrets import KEPT  # noqa: PLC0415
+    from slipway_cli.stack_jobs.mounts import CLONE_FILE  # noqa: PLC0415
+    from slipway_cli.stack_jobs.secrets import KEPT  # noqa: PLC0415
 
     (folder / KEPT / CLONE_FILE).unlink(missing_ok=True)
 
 
 def _share_secrets(folder: Path, mounted: Path | None) -> None:
-    from slipway_cli.compose.alerting import render  # noqa: PLC0415
-    from slipway_cli.compose.mounts import clone_of, require_own_volume, require_readable  # noqa: PLC0415
-    from slipway_cli.compose.secrets import READ_AT_START, keep, open_kept, share, shares  # noqa: PLC0415
-    from slipway_cli.compose.settings import AlertSettings, HttpsSettings  # noqa: PLC0415
+    from slipway_cli.stack_jobs.alerting import render  # noqa: PLC0415
+    from slipway_cli.stack_jobs.mounts import clone_of, require_own_volume, require_readable  # noqa: PLC0415
+    from slipway_cli.stack_jobs.secrets import READ_AT_START, keep, open_kept, share, shares  # noqa: PLC0415
+    from slipway_cli.stack_jobs.settings import AlertSettings, HttpsSettings  # noqa: PLC0415
 
     if mounted is not None:
         require_readable(mounted)
@@ -69,8 +69,8 @@ def _share_secrets(folder: Path, mounted: Path | None) -> None:
 
 
 def _prepare(buckets: list[str], recipes: list[str]) -> None:
-    from slipway_cli.compose.init import prepare  # noqa: PLC0415
-    from slipway_cli.compose.settings import InitSettings  # noqa: PLC0415
+    from slipway_cli.stack_jobs.init import prepare  # noqa: PLC0415
+    from slipway_cli.stack_jobs.settings import InitSettings  # noqa: PLC0415
 
     prepare(
         load_settings(InitSettings),
@@ -81,7 +81,7 @@ def _prepare(buckets: list[str], recipes: list[str]) -> None:
 
 
 def _move_objects(job: str, locations: list[str]) -> None:
-    from slipway_cli.compose.objects import receive, send  # noqa: PLC0415
+    from slipway_cli.stack_jobs.objects import receive, send  # noqa: PLC0415
 
     if job == "objects-out":
         send(locations, sys.stdout.buffer)

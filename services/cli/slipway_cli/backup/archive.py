@@ -25,9 +25,10 @@ from typing import BinaryIO
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from slipway_cli.compose.streams import Counted, drain
-from slipway_cli.compose.tars import DAMAGE, TarIn, TarOut, TarredFile, reading_tar, writing_tar
 from slipway_cli.errors import BackupError
+from slipway_cli.tar_streams.object_stream import OBJECTS
+from slipway_cli.tar_streams.streams import Counted, drain
+from slipway_cli.tar_streams.tars import DAMAGE, TarIn, TarOut, TarredFile, reading_tar, writing_tar
 from slipway_core.errors import StorageError
 from slipway_core.storage import Readable
 from slipway_core.storage.base import checked_path
@@ -38,7 +39,6 @@ ABOUT_FILE, DIGESTS_FILE = "backup.json", "digests.json"
 # The order in which they are written, and must be read.
 DATABASES = ("slipway", "mlflow")
 DUMPS = tuple(f"{database}.sql" for database in DATABASES)
-OBJECTS = "objects/"
 # Ours are smaller; they are held in memory.
 MAX_ABOUT_BYTES = 1 << 20
 # Of a part in the digests: its name, of which a byte takes six at most in JSON, its size and its SHA-256.

@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from slipway_cli.compose.interruption import SIGNALS, held, interruptible
+from slipway_cli.backup.interruption import SIGNALS, held, interruptible
 from slipway_cli.errors import BackupError
 
 EVERY = pytest.mark.parametrize("number", SIGNALS, ids=lambda one: one.name)

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from slipway_cli.compose.streams import drain
-from slipway_cli.compose.tars import DAMAGE, MAX_HEADER_BYTES, TarOut, reading_tar, writing_tar
+from slipway_cli.tar_streams.streams import drain
+from slipway_cli.tar_streams.tars import DAMAGE, MAX_HEADER_BYTES, TarOut, reading_tar, writing_tar
 
 MIB = 1 << 20
 LIMIT_BYTES = 4 * MIB

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO
 
-from slipway_cli.compose.docker import Call, ComposeProject
-from slipway_cli.compose.streams import copy
+from slipway_cli.docker.compose_project import Call, ComposeProject
 from slipway_cli.errors import StackError
+from slipway_cli.tar_streams.streams import copy
 from slipway_core.storage import Readable
 
 SERVICE = "postgres"

@@ -83,7 +83,7 @@ def test_a_missing_folder_is_refused_and_not_made(docker: FakeDocker, file: str)
 
 @pytest.mark.parametrize("name", ["slipway.tar.gz", "slipway-2026-11-20.tar.gz", "below/nightly.tar.gz", "backup.tgz"])
 def test_git_ignores_a_backup(name: str) -> None:
-    root = Path(__file__).parents[3]
+    root = Path(__file__).parents[4]
 
     assert subprocess.run(["git", "-C", str(root), "check-ignore", "--quiet", name], check=False).returncode == 0
 
@@ -275,7 +275,7 @@ def test_a_failure_of_this_machine_starts_again_what_was_stopped(
     def full() -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("slipway_cli.compose.docker.tempfile.TemporaryFile", full)
+    monkeypatch.setattr("slipway_cli.docker.compose_project.tempfile.TemporaryFile", full)
 
     assert told(run(main, "restore", "--yes", str(FILE))) == (
         "[Errno 28] No space left on device; the databases are as they were"

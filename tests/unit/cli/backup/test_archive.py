@@ -16,8 +16,8 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from slipway_cli.compose import archive
-from slipway_cli.compose.archive import About, Writer, new_backup, parts, read_about, verify
+from slipway_cli.backup import archive
+from slipway_cli.backup.archive import About, Writer, new_backup, parts, read_about, verify
 from slipway_cli.errors import BackupError
 from slipway_core.storage import Readable
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from sqlalchemy.exc import SQLAlchemyError
 
 from slipway_cli.addresses import MLFLOW_RUNS, reachable_url
-from slipway_cli.compose.settings import InitSettings
 from slipway_cli.errors import StackError
+from slipway_cli.stack_jobs.settings import InitSettings
 from slipway_core.database import connect
 from slipway_core.errors import RegistryUnavailableError
 from slipway_core.migrations import state_of, upgrade
