@@ -28,9 +28,9 @@ from slipway_core.migrations import upgrade
 from slipway_core.policy import new_key
 from slipway_core.registry import PRODUCTION
 from slipway_core.registry.events import history
+from slipway_core.registry.gate_result import GATE_TAG, GateCheck, GateResult
 from slipway_core.registry.memory import InMemoryRegistry
 from slipway_core.registry.mlflow import MlflowRegistry
-from slipway_core.registry.verdict import GATE_TAG, GateCheck, Verdict
 from support.bundles import bundle_files, register, regression_files
 from support.command import Ended, run
 from support.servers import answers
@@ -378,7 +378,7 @@ def model(request: pytest.FixtureRequest, mlflow_url: str, monkeypatch: pytest.M
             version = add_version(mlflow_url, name, bundle_files(name))
             metrics = {"accuracy": accuracy, "f1_macro": 0.5}
             reasons = (f"accuracy {accuracy:.4f} meets the floor", "no champion")
-            gate = Verdict(checks=tuple(GateCheck(name="a check", passed=True, reason=reason) for reason in reasons))
+            gate = GateResult(checks=tuple(GateCheck(name="a check", passed=True, reason=reason) for reason in reasons))
             registry.set_version_tag(name, version, "slipway.metrics", json.dumps(metrics))
             registry.set_version_tag(name, version, "slipway.data_version", "sha256:" + "d" * 64)
             registry.set_version_tag(name, version, GATE_TAG, gate.to_tag())

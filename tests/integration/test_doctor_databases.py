@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
+from slipway_cli.doctor.context import read_context
 from slipway_cli.doctor.database import check_database
-from slipway_cli.doctor.subject import read_subject
 from slipway_core.migrations import upgrade
 from support.diagnosis import diagnose
 from support.s3 import S3Server
@@ -78,7 +78,7 @@ def test_a_database_that_does_not_let_us_in_is_told(
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", change(postgres_url))
 
-    (finding,) = check_database(read_subject({}))
+    (finding,) = check_database(read_context({}))
 
     assert finding.status == "broken"
     assert what in finding.what

@@ -28,8 +28,8 @@ from slipway_core.bundle import (
 from slipway_core.graph import Graph, replay
 from slipway_core.registry import PRODUCTION
 from slipway_core.registry.events import history
+from slipway_core.registry.gate_result import GateResult
 from slipway_core.registry.mlflow import MlflowRegistry
-from slipway_core.registry.verdict import Verdict
 from slipway_trainer.pipeline import Outcome, run_pipeline
 from slipway_trainer.recipes import Recipe
 from slipway_trainer.steps.evaluate import Evaluation
@@ -57,7 +57,9 @@ class Reporter:
     def progress(self, what: str, done: int, total: int) -> None:
         """Take no notice."""
 
-    def verdict(self, recipe: Recipe, evaluations: tuple[Evaluation, ...], best: Evaluation, verdict: Verdict) -> None:
+    def gate_result(
+        self, recipe: Recipe, evaluations: tuple[Evaluation, ...], best: Evaluation, gate_result: GateResult
+    ) -> None:
         """Take no notice."""
 
 
@@ -104,7 +106,7 @@ def artifact(client: MlflowClient, run_id: str, path: str, folder: Path) -> byte
 
 def test_the_first_version_is_production(first: Run) -> None:
     assert first.outcome.version.version == "1"
-    assert first.outcome.verdict.promote
+    assert first.outcome.gate_result.promote
     assert first.model.production == "1"
 
 
@@ -125,7 +127,7 @@ def test_the_version_is_tagged_with_what_was_registered(first: Run, tmp_path: Pa
     assert tags["slipway.model_sha256"] == json.loads(manifest)["digests"][MODEL_FILE]
     assert tags["slipway.data_version"] == iris_dataset().version
     assert tags["slipway.git_commit"] == json.loads(manifest)["git_commit"] == COMMIT
-    assert first.model.verdict("1") == first.outcome.verdict
+    assert first.model.gate_result("1") == first.outcome.gate_result
 
 
 def test_version_belongs_to_the_training_run(first: Run, registry: MlflowRegistry, client: MlflowClient) -> None:

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from slipway_core.current_user import current_user
 from slipway_core.errors import RegistryUnavailableError, SlipwayError
 from slipway_core.logging import configure_logging
 from slipway_core.printable import printable
+from slipway_core.registry.gate_result import PromoteMode
 from slipway_core.registry.mlflow import MlflowRegistry
-from slipway_core.registry.verdict import PromoteMode
 from slipway_core.settings import load_settings
 from slipway_core.startup import quick_imports
 from slipway_core.terminal import SafeConsole
-from slipway_core.whoami import whoami
 from slipway_trainer.errors import OverrideError
 from slipway_trainer.settings import TrainerSettings
 
@@ -132,11 +132,11 @@ def train(
                 data_dir=own.data_dir,
                 mode=promote,
                 open_registry=open_registry,
-                by=whoami(),
+                by=current_user(),
                 commit=commit_of_code(own),
                 reporter=terminal,
             )
-    if promote != "never" and not outcome.verdict.promote:
+    if promote != "never" and not outcome.gate_result.promote:
         raise typer.Exit(1)
 
 

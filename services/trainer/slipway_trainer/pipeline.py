@@ -12,7 +12,7 @@ from typing import Protocol
 from threadpoolctl import threadpool_limits
 
 from slipway_core.registry import ModelVersion, Registry
-from slipway_core.registry.verdict import PromoteMode, Verdict
+from slipway_core.registry.gate_result import GateResult, PromoteMode
 from slipway_trainer.recipes import Recipe
 from slipway_trainer.steps.evaluate import Evaluation, best_of, evaluate
 from slipway_trainer.steps.extract import extract
@@ -35,7 +35,9 @@ class Reporter(Protocol):
         """Tell how much of a long piece of work is done."""
         ...
 
-    def verdict(self, recipe: Recipe, evaluations: tuple[Evaluation, ...], best: Evaluation, verdict: Verdict) -> None:
+    def gate_result(
+        self, recipe: Recipe, evaluations: tuple[Evaluation, ...], best: Evaluation, gate_result: GateResult
+    ) -> None:
         """Show how the candidates scored, and what the gate said."""
         ...
 
@@ -49,7 +51,7 @@ class Outcome:
     best: Evaluation
     version: ModelVersion
     parent_run_id: str
-    verdict: Verdict
+    gate_result: GateResult
 
 
 @dataclass
@@ -151,9 +153,9 @@ def run_pipeline(
     version = registered.version
     reporter.tell("register", f"version {version.version} of {recipe.name}")
     with watch.step("promote"):
-        verdict = promote(recipe, version, best, split, mode=mode, registry=registry, by=by)
-    reporter.verdict(recipe, evaluations, best, verdict)
-    reporter.tell("promote", _promoted(recipe, version, verdict))
+        gate_result = promote(recipe, version, best, split, mode=mode, registry=registry, by=by)
+    reporter.gate_result(recipe, evaluations, best, gate_result)
+    reporter.tell("promote", _promoted(recipe, version, gate_result))
     # After the promotion: what is served need not wait for pictures.
     try:
         with watch.step("report"):
@@ -162,15 +164,15 @@ def run_pipeline(
         reporter.tell("report", f"the plots are at {tracker.run_url(registered.runs)}")
     except Exception as error:  # noqa: BLE001  # whatever it is, what was promoted is promoted
         reporter.tell("report", f"the version is as told above, but its plots were not kept: {error}")
-    return Outcome(recipe, evaluations, best, version, registered.runs.parent, verdict)
+    return Outcome(recipe, evaluations, best, version, registered.runs.parent, gate_result)
 
 
-def _promoted(recipe: Recipe, version: ModelVersion, verdict: Verdict) -> str:
-    if verdict.promote:
+def _promoted(recipe: Recipe, version: ModelVersion, gate_result: GateResult) -> str:
+    if gate_result.promote:
         return f"Production of {recipe.name} is version {version.version} now"
     kept = f"version {version.version} is registered, and Production of {recipe.name} stays as it is"
-    if verdict.mode == "never":
-        would = "the gate would agree" if verdict.passed else f"the gate would refuse: {verdict.summary}"
+    if gate_result.mode == "never":
+        would = "the gate would agree" if gate_result.passed else f"the gate would refuse: {gate_result.summary}"
         return f"{kept}, as asked; {would}"
     overrule = f"a person can overrule it: slipway models promote {recipe.name} {version.version}"
-    return f"refused: {verdict.summary}; {kept}; {overrule}"
+    return f"refused: {gate_result.summary}; {kept}; {overrule}"

@@ -15,6 +15,7 @@ from slipway_core.errors import (
     RegistryUnavailableError,
 )
 from slipway_core.registry import PRODUCTION
+from slipway_core.registry.alias_history import moved_by_hand
 from slipway_core.registry.events import PromotionEvent, history
 from slipway_core.registry.memory import InMemoryRegistry
 from slipway_core.registry.promotion import (
@@ -26,7 +27,6 @@ from slipway_core.registry.promotion import (
     promote,
     rollback,
 )
-from slipway_core.registry.trail import moved_by_hand
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from slipway_core.whoami import whoami
+from slipway_core.current_user import current_user
 from slipway_trainer.cli import main
 from support.bike import bike_frame
 from support.command import run
@@ -141,7 +141,7 @@ def test_as_a_module_it_is_the_same_command() -> None:
 def test_whoever_trains_is_known_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOGNAME", "ada")
 
-    assert whoami() == "ada"
+    assert current_user() == "ada"
 
 
 def test_a_user_without_a_name_is_known_by_number(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,7 +149,7 @@ def test_a_user_without_a_name_is_known_by_number(monkeypatch: pytest.MonkeyPatc
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(os, "getuid", lambda: 54321)  # as in a container that is run as any user
 
-    assert whoami() == "uid 54321"
+    assert current_user() == "uid 54321"
 
 
 @pytest.mark.parametrize("setting", ["bogus=1", "seed", "folds=1", "candidates=tulip"])
@@ -198,7 +198,7 @@ def test_a_setting_that_cannot_be_trained_with_is_told_in_a_sentence(
 
 
 # What is refused, for both recipes, as a person at a terminal meets it. What each check finds, and what it lets pass,
-# is in test_suspicion and test_schema.
+# is in test_data_checks and test_schema.
 
 FRAMES = {"iris": iris_dataset().frame, "bike-demand": bike_frame().drop(columns=["casual", "registered"])}
 TARGETS = {"iris": "species", "bike-demand": "cnt"}

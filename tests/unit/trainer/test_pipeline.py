@@ -11,9 +11,9 @@ import pytest
 from slipway_core.bundle import MANIFEST_FILE, MANIFEST_TAG, MODEL_FILE, REFERENCE_FILE, SERVED_FILES
 from slipway_core.errors import BundleError, RegistryError
 from slipway_core.registry import PRODUCTION
+from slipway_core.registry.gate_result import GateResult
 from slipway_core.registry.memory import InMemoryRegistry
 from slipway_core.registry.promotion import MODEL_DIGEST_TAG
-from slipway_core.registry.verdict import Verdict
 from slipway_trainer.bundling import WrittenBundle
 from slipway_trainer.errors import DataRefusedError
 from slipway_trainer.overrides import override
@@ -71,7 +71,7 @@ class FakeReporter:
 
     told: list[tuple[str, str]] = field(default_factory=list)
     fits: list[tuple[str, int, int]] = field(default_factory=list)
-    verdicts: list[Verdict] = field(default_factory=list)
+    gate_results: list[GateResult] = field(default_factory=list)
 
     def tell(self, step: str, sentence: str) -> None:
         self.told.append((step, sentence))
@@ -79,8 +79,10 @@ class FakeReporter:
     def progress(self, what: str, done: int, total: int) -> None:
         self.fits.append((what, done, total))
 
-    def verdict(self, _recipe: Recipe, _all: tuple[Evaluation, ...], _best: Evaluation, verdict: Verdict) -> None:
-        self.verdicts.append(verdict)
+    def gate_result(
+        self, _recipe: Recipe, _all: tuple[Evaluation, ...], _best: Evaluation, gate_result: GateResult
+    ) -> None:
+        self.gate_results.append(gate_result)
 
 
 @dataclass
@@ -173,8 +175,8 @@ def test_every_candidate_has_its_figures_and_each_step_its_time(training: Traini
 def test_the_verdict_is_shown_and_returned(training: Training) -> None:
     outcome = training.run()
 
-    assert training.reporter.verdicts == [outcome.verdict]
-    assert outcome.verdict.promote
+    assert training.reporter.gate_results == [outcome.gate_result]
+    assert outcome.gate_result.promote
 
 
 def test_what_was_registered_is_read_back_before_it_is_promoted(

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from rich.console import Console
 
-from slipway_core.registry.verdict import Verdict
+from slipway_core.registry.gate_result import GateResult
 from slipway_trainer.gate import Challenger, Champion, decide
 from slipway_trainer.terminal import Terminal
 from support.iris import IRIS, trained_iris
@@ -28,9 +28,9 @@ def told(talk: Callable[[Terminal], None], *, is_terminal: bool = False) -> str:
     return output.getvalue()
 
 
-def show(verdict: Verdict) -> str:
+def show(gate_result: GateResult) -> str:
     evaluations = tuple(trained_iris().evaluations.values())
-    return told(lambda terminal: terminal.verdict(IRIS, evaluations, evaluations[1], verdict))
+    return told(lambda terminal: terminal.gate_result(IRIS, evaluations, evaluations[1], gate_result))
 
 
 def test_a_step_is_a_line_with_its_name_first() -> None:
@@ -100,7 +100,7 @@ def test_long_names_of_candidates_are_never_cut(is_terminal: bool) -> None:
     output = io.StringIO()
     with Terminal(Console(file=output, width=50, force_terminal=is_terminal, color_system=None)) as terminal:
         evaluations = tuple(trained_iris().evaluations.values())
-        terminal.verdict(IRIS, evaluations, evaluations[1], REFUSED)
+        terminal.gate_result(IRIS, evaluations, evaluations[1], REFUSED)
 
     printed = output.getvalue()
     assert "…" not in printed

@@ -29,10 +29,10 @@ from slipway_cli.errors import BackupError
 from slipway_cli.tar_streams.object_stream import OBJECTS
 from slipway_cli.tar_streams.streams import Counted, drain
 from slipway_cli.tar_streams.tars import DAMAGE, TarIn, TarOut, TarredFile, reading_tar, writing_tar
+from slipway_core.atomic_file import atomic_file
 from slipway_core.errors import StorageError
 from slipway_core.storage import Readable
 from slipway_core.storage.base import checked_path
-from slipway_core.storage.whole_file import whole_file
 
 FORMAT = 1
 ABOUT_FILE, DIGESTS_FILE = "backup.json", "digests.json"
@@ -139,7 +139,7 @@ def new_backup(path: Path, about: About) -> Iterator[Writer]:
         BackupError: it cannot be written.
     """
     try:
-        with whole_file(path) as out:
+        with atomic_file(path) as out:
             os.fchmod(out.fileno(), 0o600)
             with gzip.GzipFile("", "wb", COMPRESSION_LEVEL, out) as zipped, writing_tar(zipped) as tar:
                 writer = Writer(tar, about.created_at)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import slipway_core
 from slipway_cli.backup.archive import DATABASES, About, parts
-from slipway_cli.backup.backup import INIT, MOVER, Watch, locations_of, stores_of
+from slipway_cli.backup.create import INIT, MOVER, Watch, locations_of, stores_of
 from slipway_cli.backup.databases import loading
 from slipway_cli.backup.interruption import held
 from slipway_cli.docker.compose_project import ComposeProject
@@ -47,7 +47,7 @@ def check_fits(project: ComposeProject, about: About) -> None:
         )
 
 
-def restore(project: ComposeProject, path: Path, about: About, watch: Watch) -> bool:
+def restore_backup(project: ComposeProject, path: Path, about: About, watch: Watch) -> bool:
     """Replace what the stack's databases hold by what a backup does, and put its objects back.
 
     Args:

@@ -37,7 +37,7 @@ def backup(
     Example: `slipway backup slipway-2026-11-20.tar.gz`
     """
     # What they need would slow down every other command.
-    from slipway_cli.backup.backup import backup as write_backup  # noqa: PLC0415
+    from slipway_cli.backup.create import create_backup  # noqa: PLC0415
     from slipway_cli.backup.interruption import interruptible  # noqa: PLC0415
 
     if file.is_dir():
@@ -49,7 +49,7 @@ def backup(
     with interruptible(tell_error, "the backup was interrupted; nothing of it is left"):
         project = _project(project_directory)
         with progress_bar() as bar:
-            objects = write_backup(project, file, datetime.now(UTC), bar)
+            objects = create_backup(project, file, datetime.now(UTC), bar)
     echo(
         f"Wrote {file}: {decimal(file.stat().st_size)}, both databases and {objects.files} "
         f"object{'s'[: objects.files != 1]}. Keep it safe: it holds models, what users sent, and password hashes."
@@ -68,8 +68,12 @@ def restore(
     """
     from slipway_cli.backup.archive import read_about, verify  # noqa: PLC0415
     from slipway_cli.backup.interruption import interruptible  # noqa: PLC0415
-    from slipway_cli.backup.restore import AS_THEY_WERE, INTERRUPTED, check_fits  # noqa: PLC0415
-    from slipway_cli.backup.restore import restore as put_back  # noqa: PLC0415
+    from slipway_cli.backup.restore import (  # noqa: PLC0415
+        AS_THEY_WERE,
+        INTERRUPTED,
+        check_fits,
+        restore_backup,
+    )
 
     if not yes and not sys.stdin.isatty():
         raise typer.BadParameter("without a terminal to ask at, say that the stack may be replaced", param_hint="--yes")
@@ -85,7 +89,7 @@ def restore(
                 f"Replace all accounts, predictions, runs and models of the stack by those of {when}?", abort=True
             )
         with progress_bar() as bar:
-            is_served = put_back(project, file, about, bar)
+            is_served = restore_backup(project, file, about, bar)
     echo(f"Restored the backup of {when}.")
     if not is_served:
         echo("The API did not run before: `docker compose up --detach --wait` starts the whole stack.")

@@ -18,7 +18,7 @@ from slipway_cli.addresses import MLFLOW_RUNS
 from slipway_cli.commands.train import trainer_command
 from slipway_cli.embedded.environments import Environments, environments
 from slipway_cli.embedded.home import Home, Ports
-from slipway_cli.embedded.private import private_files
+from slipway_cli.embedded.private_folder import private_files
 from slipway_cli.embedded.stack import Stack, StackOptions
 from slipway_cli.embedded.stores import artifacts_destination, backend_store_uri, slipway_database_url
 from slipway_cli.output import echo

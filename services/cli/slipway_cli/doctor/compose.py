@@ -9,9 +9,9 @@ from typing import Any
 import httpx
 
 from slipway_cli.docker.containers import Container
-from slipway_cli.doctor.answers import json_object, open_client
+from slipway_cli.doctor.context import DoctorContext
 from slipway_cli.doctor.findings import Finding, broken, ok, warning
-from slipway_cli.doctor.subject import Subject
+from slipway_cli.doctor.http_probe import json_object, open_client
 from slipway_cli.errors import StackError
 from slipway_core.settings import FILE_SUFFIX
 from slipway_core.variables import PREFIX, UNPREFIXED, VARIABLES
@@ -27,14 +27,14 @@ OF_DOCKER = ("COMPOSE_", "DOCKER_", "BUILDKIT_", "BUILDX_")
 START = "`docker compose up --detach` starts what is missing"
 
 
-def check_compose(subject: Subject) -> Iterator[Finding]:
+def check_compose(context: DoctorContext) -> Iterator[Finding]:
     """Look at the stack whose compose file lies here, if Docker is installed."""
-    if subject.compose_project is None:
+    if context.compose_project is None:
         return
-    yield from _check_env_file(subject.compose_project.folder)
+    yield from _check_env_file(context.compose_project.folder)
     try:
-        found = subject.compose_containers
-        wanted = set(subject.compose_project.call("config", "--services").split()) if found else set()
+        found = context.compose_containers
+        wanted = set(context.compose_project.call("config", "--services").split()) if found else set()
     except StackError as error:
         yield warning("Docker", str(error), "only the compose stack needs it: `make demo` does without")
         return

@@ -13,7 +13,7 @@ import os
 import sys
 import traceback
 
-from slipway_cli.embedded.store_checks import check_artifacts, check_database
+from slipway_cli.embedded.store_checks import verify_artifact_store, verify_database
 from slipway_cli.errors import StackError
 from slipway_core.errors import SlipwayError
 from slipway_core.printable import printable
@@ -33,8 +33,8 @@ def serve(port: int, backend_store_uri: str, artifacts_destination: str) -> None
     Raises:
         StackError: a store cannot be used.
     """
-    check_database(backend_store_uri, lambda said: print(printable(said), file=sys.stderr))
-    check_artifacts(artifacts_destination)
+    verify_database(backend_store_uri, lambda said: print(printable(said), file=sys.stderr))
+    verify_artifact_store(artifacts_destination)
     with quick_imports():
         import uvicorn  # noqa: PLC0415
         from alembic.util import CommandError  # noqa: PLC0415

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from slipway_cli.embedded.guard import Guard
+from slipway_cli.embedded.guardian_client import GuardianClient
 
 LOG_LIMIT_BYTES = 10 * 1024 * 1024
 TAIL_BYTES = 4096
@@ -25,7 +25,7 @@ class ManagedProcess:
         environment: Mapping[str, str],
         folder: Path,
         log: Path | None,
-        guard: Guard | None = None,
+        guard: GuardianClient | None = None,
     ) -> None:
         """Name a process; `start` starts it. Without a log it writes to our own output.
 

@@ -13,7 +13,7 @@ import httpx
 
 from slipway_cli.addresses import reachable_url
 from slipway_cli.embedded.environments import Environments
-from slipway_cli.embedded.guard import Guard, end_orphans
+from slipway_cli.embedded.guardian_client import GuardianClient, end_orphans
 from slipway_cli.embedded.home import Home
 from slipway_cli.embedded.process import ManagedProcess
 from slipway_cli.errors import StackError
@@ -86,7 +86,7 @@ class Stack:
         self._home = home
         self._tell = tell
         self._stopping = False
-        self._guard = Guard(home.groups_file)
+        self._guard = GuardianClient(home.groups_file)
         self._mlflow = ManagedProcess(
             "MLflow",
             [sys.executable, "-m", "slipway_cli.embedded.mlflow_server", f"--port={options.mlflow_port}"],

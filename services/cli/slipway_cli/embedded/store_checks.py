@@ -8,7 +8,7 @@ from slipway_core.errors import ConfigurationError, StorageError
 CONNECT_TIMEOUT_SECONDS = 5
 
 
-def check_database(uri: str, tell: Callable[[str], None]) -> None:
+def verify_database(uri: str, tell: Callable[[str], None]) -> None:
     """Connect once: MLflow itself tries for minutes, and then says it in a hundred lines.
 
     Args:
@@ -40,7 +40,7 @@ def check_database(uri: str, tell: Callable[[str], None]) -> None:
         ) from error
 
 
-def check_artifacts(destination: str) -> None:
+def verify_artifact_store(destination: str) -> None:
     """Ask a bucket for something: MLflow itself would notice with the first file, after the training.
 
     Raises:

@@ -50,7 +50,7 @@ def _adopt(folder: Path) -> None:
 def _share_secrets(folder: Path, mounted: Path | None) -> None:
     from slipway_cli.stack_jobs.alerting import render  # noqa: PLC0415
     from slipway_cli.stack_jobs.mounts import clone_of, require_own_volume, require_readable  # noqa: PLC0415
-    from slipway_cli.stack_jobs.secrets import READ_AT_START, keep, open_kept, share, shares  # noqa: PLC0415
+    from slipway_cli.stack_jobs.secrets import READ_AT_START, keep_secrets, open_kept, share, shares  # noqa: PLC0415
     from slipway_cli.stack_jobs.settings import AlertSettings, HttpsSettings  # noqa: PLC0415
 
     if mounted is not None:
@@ -59,7 +59,7 @@ def _share_secrets(folder: Path, mounted: Path | None) -> None:
     alerting = render(load_settings(AlertSettings))
     if mounted is not None:
         require_own_volume(open_kept(folder), clone_of(mounted))
-    files = shares(keep(folder, os.environ)) | {"alertmanager": {"alertmanager.yml": alerting}}
+    files = shares(keep_secrets(folder, os.environ)) | {"alertmanager": {"alertmanager.yml": alerting}}
     for service, own in files.items():
         changed = share(folder, service, own)
         if changed and service in READ_AT_START:

@@ -49,7 +49,7 @@ SECRETS: Mapping[str, Secret] = {
 }
 
 
-def keep(folder: Path, given: Mapping[str, str]) -> dict[str, str]:
+def keep_secrets(folder: Path, given: Mapping[str, str]) -> dict[str, str]:
     """Return every secret: the given one, else the kept one, else a new one; each is kept.
 
     Args:

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from slipway_core.atomic_file import atomic_file, is_part
 from slipway_core.errors import StorageError, StorageNotFoundError
 from slipway_core.storage.base import StoredFile, checked_path, checked_prefix
-from slipway_core.storage.whole_file import is_part, whole_file
 
 
 class LocalStorage:
@@ -52,14 +52,14 @@ class LocalStorage:
             _told(path),
             self._file(path).open("rb") as stored,
             _told(destination.name),
-            whole_file(destination) as out,
+            atomic_file(destination) as out,
         ):
             shutil.copyfileobj(stored, out)
 
     def put(self, path: str, source: Path) -> None:
         """Copy a local file to a path."""
         file = self._file(path)
-        with _told(source.name), source.open("rb") as given, _told(path), whole_file(file) as out:
+        with _told(source.name), source.open("rb") as given, _told(path), atomic_file(file) as out:
             shutil.copyfileobj(given, out)
 
     def delete(self, path: str) -> None:

@@ -13,10 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from slipway_core.atomic_file import atomic_file
 from slipway_core.errors import ConfigurationError, StorageError, StorageNotFoundError
 from slipway_core.storage.base import Readable, StoredFile, checked_path, checked_prefix
 from slipway_core.storage.s3_errors import NO_KEYS, told
-from slipway_core.storage.whole_file import whole_file
 
 ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "MLFLOW_S3_ENDPOINT_URL")
 # Servers that are not Amazon's have one region, whose name signs requests all the same.
@@ -75,7 +75,7 @@ class S3Storage:
         """Download a file to `destination`."""
         key = self._key(path)
         try:
-            with told(self._bucket, path), whole_file(destination) as out:
+            with told(self._bucket, path), atomic_file(destination) as out:
                 self._client.download_fileobj(self._bucket, key, out)
         except StorageNotFoundError:
             self._check_bucket()

@@ -1,4 +1,4 @@
-"""Ask the gate, keep its verdict on the version, and move Production if it agrees or is told to."""
+"""Ask the gate, keep its gate_result on the version, and move Production if it agrees or is told to."""
 
 import contextlib
 from datetime import UTC, datetime
@@ -9,8 +9,8 @@ from slipway_core.bundle import MANIFEST_TAG, Bundle
 from slipway_core.errors import BundleError, RegistryNotFoundError
 from slipway_core.graph import Graph
 from slipway_core.registry import PRODUCTION, ModelVersion, Registry, promotion
-from slipway_core.registry.fetching import fetch_bundle
-from slipway_core.registry.verdict import GATE_TAG, PromoteMode, Verdict
+from slipway_core.registry.bundle_download import fetch_bundle
+from slipway_core.registry.gate_result import GATE_TAG, GateResult, PromoteMode
 from slipway_trainer.gate import Challenger, Champion, decide
 from slipway_trainer.recipes import Recipe
 from slipway_trainer.steps.evaluate import Evaluation
@@ -27,7 +27,7 @@ def promote(
     mode: PromoteMode = "auto",
     registry: Registry,
     by: str,
-) -> Verdict:
+) -> GateResult:
     """Promote a version if it meets the floors and is not worse than the champion on the same test rows.
 
     Args:
@@ -44,7 +44,7 @@ def promote(
     """
     rows = len(split.train_target) + len(split.test_target)
     champion = _champion(recipe, split, registry)
-    verdict = decide(
+    gate_result = decide(
         Challenger(
             evaluation.metrics,
             rows,
@@ -58,20 +58,20 @@ def promote(
         min_rows_share=recipe.min_rows_share,
         mode=mode,
     )
-    registry.set_version_tag(recipe.name, version.version, GATE_TAG, verdict.to_tag())
-    if verdict.promote:
-        word = "gate" if verdict.passed else "forced, though the gate refused"
+    registry.set_version_tag(recipe.name, version.version, GATE_TAG, gate_result.to_tag())
+    if gate_result.promote:
+        word = "gate" if gate_result.passed else "forced, though the gate refused"
         promotion.promote(
             registry,
             recipe.name,
             version.version,
             by=by,
             at=datetime.now(UTC),
-            reason=f"{word}: {verdict.summary}",
+            reason=f"{word}: {gate_result.summary}",
             # Somebody may have decided otherwise meanwhile; that wins.
             expected=champion.version if champion else None,
         )
-    return verdict
+    return gate_result
 
 
 def _champion(recipe: Recipe, split: Split, registry: Registry) -> Champion | None:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
 from slipway_core.registry import ModelVersion, Registry
-from slipway_core.registry.fetching import fetch_bundle
+from slipway_core.registry.bundle_download import fetch_bundle
 from slipway_core.registry.promotion import DATA_VERSION_TAG
 from slipway_trainer.bundling import write_bundle
 from slipway_trainer.lineage import UNKNOWN_COMMIT, library_versions

@@ -15,7 +15,7 @@ from slipway_core.signature import FloatMatrix
 from slipway_trainer.errors import DataRefusedError, TrainingError, reason_of
 from slipway_trainer.export import round_to_float32
 from slipway_trainer.recipes import Candidate, Recipe
-from slipway_trainer.splitting import judged_by
+from slipway_trainer.splitting import held_out_rows
 from slipway_trainer.steps.validate import Table
 from slipway_trainer.tasks.base import Target
 
@@ -78,7 +78,7 @@ def split_rows(recipe: Recipe, table: Table) -> Split:
         DataRefusedError: one side has no row of a class.
         TrainingError: there are too few rows for such a fraction.
     """
-    held_out = judged_by(recipe, table.features, table.target)
+    held_out = held_out_rows(recipe, table.features, table.target)
     if held_out.all() or not held_out.any():
         raise TrainingError(
             f"test_fraction {recipe.test_fraction:g} of {len(held_out)} rows leaves none to "

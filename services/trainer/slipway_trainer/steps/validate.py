@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 
 from slipway_core.signature import FloatMatrix
+from slipway_trainer.data_checks import find_data_problems
 from slipway_trainer.errors import DataRefusedError
 from slipway_trainer.recipes import Recipe
 from slipway_trainer.schema import check_schema, values_in_lines
 from slipway_trainer.steps.extract import Dataset
-from slipway_trainer.suspicion import suspicious
 from slipway_trainer.tasks import task_of
 from slipway_trainer.tasks.base import Target
 
@@ -43,7 +43,7 @@ def validate(recipe: Recipe, dataset: Dataset) -> Table:
     if recipe.split == "time":
         times, wrong = _times(recipe, frame)
         findings += wrong
-    findings = findings or suspicious(recipe, frame)
+    findings = findings or find_data_problems(recipe, frame)
     if findings:
         raise DataRefusedError(findings)
     if recipe.split == "time":

@@ -135,7 +135,7 @@ def test_a_full_disk_is_told_in_a_sentence(tmp_path: Path, monkeypatch: pytest.M
         raise OSError(errno.ENOSPC, "No space left on device")
         yield
 
-    monkeypatch.setattr(archive, "whole_file", full)
+    monkeypatch.setattr(archive, "atomic_file", full)
 
     with pytest.raises(BackupError, match=r"backup\.tar\.gz cannot be written: No space left on device"):
         write(tmp_path / "backup.tar.gz")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from slipway_cli.backup.backup import locations_of
+from slipway_cli.backup.create import locations_of
 from support.docker import CONFIG
 
 

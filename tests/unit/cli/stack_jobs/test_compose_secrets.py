@@ -4,12 +4,12 @@ from pathlib import Path
 import pytest
 
 from slipway_cli.errors import StackError
-from slipway_cli.stack_jobs.secrets import KEPT, SECRETS, keep, share, shares
+from slipway_cli.stack_jobs.secrets import KEPT, SECRETS, keep_secrets, share, shares
 from slipway_core.policy import why_key_is_unsafe, why_password_is_unsafe
 
 
 def test_every_secret_is_made_where_none_is_given(tmp_path: Path) -> None:
-    secrets = keep(tmp_path, {})
+    secrets = keep_secrets(tmp_path, {})
 
     assert secrets.keys() == SECRETS.keys()
     assert why_key_is_unsafe(secrets["secret-key"]) is None
@@ -18,7 +18,7 @@ def test_every_secret_is_made_where_none_is_given(tmp_path: Path) -> None:
 
 
 def test_a_later_start_has_the_same_secrets(tmp_path: Path) -> None:
-    assert keep(tmp_path, {}) == keep(tmp_path, {})
+    assert keep_secrets(tmp_path, {}) == keep_secrets(tmp_path, {})
 
 
 def test_two_stacks_have_no_secret_in_common_but_the_name_of_an_account(tmp_path: Path) -> None:
@@ -26,14 +26,14 @@ def test_two_stacks_have_no_secret_in_common_but_the_name_of_an_account(tmp_path
     first.mkdir()
     second.mkdir()
 
-    assert set(keep(first, {}).values()) & set(keep(second, {}).values()) == {"slipway"}
+    assert set(keep_secrets(first, {}).values()) & set(keep_secrets(second, {}).values()) == {"slipway"}
 
 
 def test_a_given_secret_wins_over_the_kept_one_and_is_kept(tmp_path: Path) -> None:
-    keep(tmp_path, {})
+    keep_secrets(tmp_path, {})
 
-    assert keep(tmp_path, {"GRAFANA_ADMIN_PASSWORD": " given \n"})["grafana-password"] == "given"
-    assert keep(tmp_path, {"GRAFANA_ADMIN_PASSWORD": ""})["grafana-password"] == "given"
+    assert keep_secrets(tmp_path, {"GRAFANA_ADMIN_PASSWORD": " given \n"})["grafana-password"] == "given"
+    assert keep_secrets(tmp_path, {"GRAFANA_ADMIN_PASSWORD": ""})["grafana-password"] == "given"
 
 
 @pytest.mark.parametrize(
@@ -47,23 +47,23 @@ def test_a_given_secret_wins_over_the_kept_one_and_is_kept(tmp_path: Path) -> No
 def test_a_given_secret_that_somebody_would_refuse_is_not_kept(
     tmp_path: Path, variable: str, value: str, why: str
 ) -> None:
-    before = keep(tmp_path, {})
+    before = keep_secrets(tmp_path, {})
 
     with pytest.raises(StackError, match=why):
-        keep(tmp_path, {variable: value, "GRAFANA_ADMIN_PASSWORD": "given"})
+        keep_secrets(tmp_path, {variable: value, "GRAFANA_ADMIN_PASSWORD": "given"})
 
-    assert keep(tmp_path, {}) == before
+    assert keep_secrets(tmp_path, {}) == before
 
 
 def test_what_is_kept_is_its_owners_alone(tmp_path: Path) -> None:
-    keep(tmp_path, {})
+    keep_secrets(tmp_path, {})
 
     assert stat.S_IMODE((tmp_path / KEPT).stat().st_mode) == 0o700
     assert {stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / KEPT).iterdir()} == {0o600}
 
 
 def test_the_keys_that_sign_tokens_and_open_the_store_are_told_to_no_other_service(tmp_path: Path) -> None:
-    secrets = keep(tmp_path, {})
+    secrets = keep_secrets(tmp_path, {})
 
     told = {
         name: {service for service, files in shares(secrets).items() if any(value in text for text in files.values())}
@@ -92,4 +92,4 @@ def test_a_volume_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     file.touch()
 
     with pytest.raises(StackError, match="volume of secrets"):
-        keep(file, {})
+        keep_secrets(file, {})

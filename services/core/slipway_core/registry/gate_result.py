@@ -1,4 +1,4 @@
-"""What the gate said of a version, as it is kept in the version's tag."""
+"""The result of the promotion gate, as stored in the tag of a model version."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -28,7 +28,7 @@ class GateCheck(_Frozen):
     reason: str = Field(description="The comparison as a sentence.")
 
 
-class Verdict(_Frozen):
+class GateResult(_Frozen):
     """The gate's checks, and what came of them."""
 
     checks: tuple[GateCheck, ...]
@@ -61,9 +61,9 @@ class Verdict(_Frozen):
         return self.model_dump_json()
 
 
-def verdict_of(tags: Mapping[str, str]) -> Verdict | None:
-    """Return the verdict of a version's tags; None if there is none, or somebody wrote something else into it."""
+def gate_result_of(tags: Mapping[str, str]) -> GateResult | None:
+    """Return the gate_result of a version's tags; None if there is none, or somebody wrote something else into it."""
     try:
-        return Verdict.model_validate_json(tags[GATE_TAG])
+        return GateResult.model_validate_json(tags[GATE_TAG])
     except (KeyError, ValidationError):
         return None

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from slipway_core.errors import NothingToRestoreError
 from slipway_core.registry import PRODUCTION, RegisteredModel, Registry
+from slipway_core.registry.alias_history import held_before, moved_by_hand, moves
 from slipway_core.registry.events import EVENT_PREFIX, PromotionEvent
 from slipway_core.registry.memory import InMemoryRegistry
 from slipway_core.registry.promotion import promote, rollback
-from slipway_core.registry.trail import held_before, moved_by_hand, moves
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 Told = tuple[Literal["promote", "rollback"], str | None, str]

@@ -7,18 +7,18 @@ from pathlib import Path
 
 import pytest
 
+from slipway_cli.doctor.connection_errors import explain_connection_error
+from slipway_cli.doctor.context import DoctorContext, read_context
 from slipway_cli.doctor.findings import Finding
-from slipway_cli.doctor.patience import within
-from slipway_cli.doctor.refusals import why_refused
 from slipway_cli.doctor.stores import check_artifacts_destination, check_runs_database, halves
-from slipway_cli.doctor.subject import Subject, read_subject
+from slipway_cli.doctor.timeouts import within
 from slipway_cli.doctor.variables import check_data_folder
 
-Check = Callable[[Subject], Iterator[Finding]]
+Check = Callable[[DoctorContext], Iterator[Finding]]
 
 
 def test_a_stack_on_its_folder_has_no_stores_to_look_at() -> None:
-    assert [*check_runs_database(read_subject({})), *check_artifacts_destination(read_subject({}))] == []
+    assert [*check_runs_database(read_context({})), *check_artifacts_destination(read_context({}))] == []
 
 
 def test_an_sqlite_file_of_mlflow_may_be_in_a_folder_that_is_not_there_yet(
@@ -26,7 +26,7 @@ def test_an_sqlite_file_of_mlflow_may_be_in_a_folder_that_is_not_there_yet(
 ) -> None:
     monkeypatch.setenv("MLFLOW_BACKEND_STORE_URI", f"sqlite:///{tmp_path}/new/mlflow.db")
 
-    (finding,) = check_runs_database(read_subject({}))
+    (finding,) = check_runs_database(read_context({}))
 
     assert (finding.status, finding.what) == ("ok", f"{tmp_path}/new can be written")
     assert list(tmp_path.iterdir()) == []
@@ -36,7 +36,7 @@ def test_an_sqlite_file_of_mlflow_that_cannot_be_made_is_told(monkeypatch: pytes
     (tmp_path / "file").touch()
     monkeypatch.setenv("MLFLOW_BACKEND_STORE_URI", f"sqlite:///{tmp_path}/file/mlflow.db")
 
-    (finding,) = check_runs_database(read_subject({}))
+    (finding,) = check_runs_database(read_context({}))
 
     assert finding.status == "broken"
     assert f"{tmp_path}/file of its SQLite file cannot be written" in finding.what
@@ -46,7 +46,7 @@ def test_an_sqlite_file_of_mlflow_that_cannot_be_made_is_told(monkeypatch: pytes
 def test_a_database_in_memory_is_left_to_mlflow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_BACKEND_STORE_URI", "sqlite:///:memory:")
 
-    assert [finding.status for finding in check_runs_database(read_subject({}))] == ["ok"]
+    assert [finding.status for finding in check_runs_database(read_context({}))] == ["ok"]
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_artifacts_may_be_in_a_folder_or_where_mlflow_alone_knows(
 ) -> None:
     monkeypatch.setenv("MLFLOW_ARTIFACTS_DESTINATION", destination.format(folder=tmp_path))
 
-    (finding,) = check_artifacts_destination(read_subject({}))
+    (finding,) = check_artifacts_destination(read_context({}))
 
     assert finding.status == "ok"
     assert finding.what.startswith(what.format(folder=tmp_path))
@@ -85,7 +85,7 @@ def test_an_s3_server_that_says_nothing_is_told_in_time(
     monkeypatch.setenv(variable, "s3://models")
     with socket.create_server(("127.0.0.1", 0)) as listener:
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{listener.getsockname()[1]}")
-        (finding,) = check(read_subject({}))
+        (finding,) = check(read_context({}))
 
     assert finding.status == status
     assert finding.what.startswith(f"{variable} cannot be used: the S3 server does not answer within")
@@ -116,7 +116,7 @@ def test_a_call_that_takes_too_long_is_left() -> None:
     ],
 )
 def test_what_postgresql_says_is_told_in_our_words(said: str, what: str) -> None:
-    told, mend = why_refused(said, "THE_VARIABLE")
+    told, mend = explain_connection_error(said, "THE_VARIABLE")
 
     assert told == what
     assert "pg_hba.conf" in mend or "THE_VARIABLE" in mend

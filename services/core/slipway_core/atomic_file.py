@@ -11,7 +11,7 @@ PART_SUFFIX = ".part"
 
 
 @contextmanager
-def whole_file(destination: Path) -> Iterator[BinaryIO]:
+def atomic_file(destination: Path) -> Iterator[BinaryIO]:
     """Open a new file that takes `destination`'s place when the block ends, and is gone if the block fails.
 
     Its folder is made if it is new.

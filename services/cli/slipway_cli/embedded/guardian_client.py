@@ -8,7 +8,7 @@ from pathlib import Path
 from slipway_cli.embedded import guardian
 
 
-class Guard:
+class GuardianClient:
     """Registers process groups with the guardian process, and records them for the next start.
 
     The record serves the case in which the guardian was killed as well.

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from slipway_cli.cli import main
-from slipway_cli.identity import Credentials, credentials_file, keep
+from slipway_cli.identity import Credentials, credentials_file, store_credentials
 from support.command import run
 from support.stub_api import Answer, StubApi, problem, stub_api
 
@@ -22,7 +22,7 @@ def api() -> Iterator[StubApi]:
 @pytest.fixture
 def logged_in(api: StubApi) -> StubApi:
     """An API that one is logged in to, and that adds every account."""
-    keep(Credentials(url=api.url, username="ada", token="adas-token"))
+    store_credentials(Credentials(url=api.url, username="ada", token="adas-token"))
     api.answer = lambda asked: Answer({"username": asked.json["username"], "role": asked.json["role"]}, 201)
     return api
 
@@ -67,7 +67,7 @@ def test_the_address_is_kept_without_a_slash_at_its_end(api: StubApi) -> None:
 
 
 def test_a_refused_login_keeps_what_was_kept(api: StubApi) -> None:
-    keep(Credentials(url=api.url, username="ada", token="older"))
+    store_credentials(Credentials(url=api.url, username="ada", token="older"))
     api.answer = lambda _asked: problem(401, "the username or the password is wrong")
 
     ended = run(main, "login", api.url, "-u", "ada", "--password-stdin", given="wrong\n")

@@ -28,7 +28,7 @@ MAX_LINEAR_R2 = 0.9999
 MAX_LEAKAGE_SCORE = 0.99999
 
 
-def suspicious(recipe: Recipe, frame: pd.DataFrame) -> list[str]:
+def find_data_problems(recipe: Recipe, frame: pd.DataFrame) -> list[str]:
     """Look at rows that fit the schema as a whole.
 
     Args:

@@ -1,8 +1,8 @@
-"""The gate's verdict in a version's tag."""
+"""The gate's gate_result in a version's tag."""
 
 import pytest
 
-from slipway_core.registry.verdict import GATE_TAG, GateCheck, Verdict, verdict_of
+from slipway_core.registry.gate_result import GATE_TAG, GateCheck, GateResult, gate_result_of
 
 PASSED = GateCheck(name="floor of r2", value=0.9, required=0.7, passed=True, reason="r2 0.9 meets the floor 0.7")
 REFUSED = GateCheck(name="champion's r2", value=0.9, required=0.91, passed=False, reason="r2 0.9 is worse")
@@ -20,29 +20,29 @@ REFUSED = GateCheck(name="champion's r2", value=0.9, required=0.91, passed=False
     ],
 )
 def test_the_mode_decides_what_comes_of_the_checks(mode: str, checks: tuple[GateCheck, ...], promotes: bool) -> None:
-    verdict = Verdict.model_validate({"checks": checks, "mode": mode})
+    gate_result = GateResult.model_validate({"checks": checks, "mode": mode})
 
-    assert verdict.promote is promotes
-    assert verdict.passed is (REFUSED not in checks)
+    assert gate_result.promote is promotes
+    assert gate_result.passed is (REFUSED not in checks)
 
 
 def test_a_refusal_tells_what_failed_and_not_what_passed() -> None:
-    assert Verdict(checks=(PASSED, REFUSED)).summary == "r2 0.9 is worse"
-    assert Verdict(checks=(PASSED, PASSED)).summary == "r2 0.9 meets the floor 0.7; r2 0.9 meets the floor 0.7"
+    assert GateResult(checks=(PASSED, REFUSED)).summary == "r2 0.9 is worse"
+    assert GateResult(checks=(PASSED, PASSED)).summary == "r2 0.9 meets the floor 0.7; r2 0.9 meets the floor 0.7"
 
 
 def test_a_verdict_is_read_back_as_it_was_written() -> None:
     nan = GateCheck(name="floor of r2", value=float("nan"), required=float("-inf"), passed=False, reason="nan")
-    verdict = Verdict(checks=(PASSED, nan), mode="force")
+    gate_result = GateResult(checks=(PASSED, nan), mode="force")
 
-    read = verdict_of({GATE_TAG: verdict.to_tag()})
+    read = gate_result_of({GATE_TAG: gate_result.to_tag()})
 
     assert read is not None
-    assert read.to_tag() == verdict.to_tag()
+    assert read.to_tag() == gate_result.to_tag()
     assert (read.mode, read.passed, read.checks[0]) == ("force", False, PASSED)
 
 
 @pytest.mark.parametrize("tag", ["not JSON", "[1]", "{}", '{"checks": [{"name": "x"}]}', "null"])
 def test_what_somebody_else_wrote_is_no_verdict(tag: str) -> None:
-    assert verdict_of({GATE_TAG: tag}) is None
-    assert verdict_of({}) is None
+    assert gate_result_of({GATE_TAG: tag}) is None
+    assert gate_result_of({}) is None

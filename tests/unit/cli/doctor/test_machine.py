@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from slipway_cli.doctor.context import DoctorContext, read_context
 from slipway_cli.doctor.database import check_database
 from slipway_cli.doctor.machine import MIB, check_clock, check_folders
 from slipway_cli.doctor.packages import check_extras
 from slipway_cli.doctor.ports import check_ports
-from slipway_cli.doctor.subject import Subject, read_subject
 from slipway_cli.embedded.home import Home, Ports
 from slipway_core.migrations import upgrade
 from support.servers import free_port
@@ -20,16 +20,16 @@ from support.stub_api import Answer, Asked, stub_api
 
 
 @pytest.fixture
-def subject(tmp_path: Path) -> Subject:
-    return read_subject({"home": tmp_path / "home", "port": free_port(), "mlflow_port": free_port()})
+def context(tmp_path: Path) -> DoctorContext:
+    return read_context({"home": tmp_path / "home", "port": free_port(), "mlflow_port": free_port()})
 
 
 @pytest.mark.parametrize(
     ("free_bytes", "status"),
     [(511 * MIB, "broken"), (512 * MIB, "warning"), (2047 * MIB, "warning"), (2048 * MIB, "ok")],
 )
-def test_little_room_on_the_disk_is_told(subject: Subject, free_bytes: int, status: str) -> None:
-    home, temporary = check_folders(subject, free=lambda _folder: free_bytes)
+def test_little_room_on_the_disk_is_told(context: DoctorContext, free_bytes: int, status: str) -> None:
+    home, temporary = check_folders(context, free=lambda _folder: free_bytes)
 
     assert (home.status, temporary.status) == (status, status)
     if status != "ok":
@@ -42,35 +42,35 @@ def test_the_cache_folder_counts_where_the_api_runs_by_itself(monkeypatch: pytes
     monkeypatch.setenv("SLIPWAY_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://mlflow.example.com")
 
-    findings = {finding.check: finding for finding in check_folders(read_subject({"home": tmp_path / "home"}))}
+    findings = {finding.check: finding for finding in check_folders(read_context({"home": tmp_path / "home"}))}
 
     assert findings["cache folder"].status == "broken"
     assert "SLIPWAY_CACHE_DIR" in findings["cache folder"].mend
 
 
-def test_a_clock_before_the_release_is_broken(subject: Subject) -> None:
-    (finding,) = check_clock(subject, now=lambda: datetime(2020, 1, 1, tzinfo=UTC).timestamp())
+def test_a_clock_before_the_release_is_broken(context: DoctorContext) -> None:
+    (finding,) = check_clock(context, now=lambda: datetime(2020, 1, 1, tzinfo=UTC).timestamp())
 
     assert finding.status == "broken"
     assert "2020-01-01" in finding.what
     assert "timedatectl set-ntp true" in finding.mend
 
 
-def test_a_clock_that_shows_today_is_fine(subject: Subject) -> None:
-    assert [finding.status for finding in check_clock(subject, now=time.time)] == ["ok"]
+def test_a_clock_that_shows_today_is_fine(context: DoctorContext) -> None:
+    assert [finding.status for finding in check_clock(context, now=time.time)] == ["ok"]
 
 
 def test_two_servers_cannot_have_one_port(tmp_path: Path) -> None:
-    (finding,) = check_ports(read_subject({"home": tmp_path, "port": 8123, "mlflow_port": 8123}))
+    (finding,) = check_ports(read_context({"home": tmp_path, "port": 8123, "mlflow_port": 8123}))
 
     assert finding.status == "broken"
     assert "SLIPWAY_MLFLOW_PORT" in finding.mend
 
 
-def test_a_stack_on_other_ports_is_not_taken_for_what_answers_on_these(subject: Subject) -> None:
-    subject.home.make()
-    with subject.home.locked(Ports(8133, 5133)):
-        (finding,) = check_ports(subject)
+def test_a_stack_on_other_ports_is_not_taken_for_what_answers_on_these(context: DoctorContext) -> None:
+    context.home.make()
+    with context.home.locked(Ports(8133, 5133)):
+        (finding,) = check_ports(context)
 
     assert finding.status == "broken"
     assert "SLIPWAY_PORT=8133 SLIPWAY_MLFLOW_PORT=5133 slipway doctor" in finding.mend
@@ -78,9 +78,9 @@ def test_a_stack_on_other_ports_is_not_taken_for_what_answers_on_these(subject: 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "nosuch.invalid"])
 def test_a_host_that_is_none_of_this_machine_is_told(tmp_path: Path, host: str) -> None:
-    subject = read_subject({"home": tmp_path, "host": host, "port": free_port(), "mlflow_port": free_port()})
+    context = read_context({"home": tmp_path, "host": host, "port": free_port(), "mlflow_port": free_port()})
 
-    api, mlflow = check_ports(subject)
+    api, mlflow = check_ports(context)
 
     assert (api.status, mlflow.status) == ("broken", "ok")
     assert api.what == f"{host} is no address of this machine"
@@ -103,8 +103,8 @@ def test_the_ports_of_a_running_stack_are_its_own(tmp_path: Path) -> None:
     home = Home(tmp_path / "home")
     home.make()
     with home.locked(), stub_api(slipway_api) as api, stub_api(mlflow) as registry:
-        subject = read_subject({"home": home.root, "port": port_of(api.url), "mlflow_port": port_of(registry.url)})
-        findings = {finding.check: finding for finding in check_ports(subject)}
+        context = read_context({"home": home.root, "port": port_of(api.url), "mlflow_port": port_of(registry.url)})
+        findings = {finding.check: finding for finding in check_ports(context)}
 
     assert findings["API port"].status == findings["MLflow port"].status == "ok"
     assert (findings["API"].status, findings["API"].what) == ("warning", "not ready: iris: no Production version")
@@ -116,8 +116,8 @@ def test_a_running_stack_that_does_not_answer_is_broken(tmp_path: Path) -> None:
     home = Home(tmp_path / "home")
     home.make()
     with home.locked(), stub_api(mlflow) as other:
-        subject = read_subject({"home": home.root, "port": port_of(other.url), "mlflow_port": free_port()})
-        api, registry = check_ports(subject)
+        context = read_context({"home": home.root, "port": port_of(other.url), "mlflow_port": free_port()})
+        api, registry = check_ports(context)
 
     assert (api.status, registry.status) == ("broken", "broken")
     assert "runs, but an MLflow server answers" in api.what
@@ -131,8 +131,8 @@ def test_an_api_of_ours_may_have_its_port_where_mlflow_is_elsewhere(
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://mlflow.example.com")
     with stub_api(slipway_api) as api, stub_api(slipway_api) as other:
-        subject = read_subject({"home": tmp_path, "port": port_of(api.url), "mlflow_port": port_of(other.url)})
-        findings = list(check_ports(subject))
+        context = read_context({"home": tmp_path, "port": port_of(api.url), "mlflow_port": port_of(other.url)})
+        findings = list(check_ports(context))
 
     assert [finding.status for finding in findings] == ["ok", "warning"]
     assert "only `slipway up` needs it" in findings[1].what
@@ -143,10 +143,10 @@ def test_an_mlflow_of_ones_own_may_be_where_the_stack_would_have_its(
 ) -> None:
     with stub_api(mlflow) as own:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", own.url)
-        subject = read_subject({"home": tmp_path, "port": free_port(), "mlflow_port": port_of(own.url)})
-        findings = {finding.check: finding for finding in check_ports(subject)}
+        context = read_context({"home": tmp_path, "port": free_port(), "mlflow_port": port_of(own.url)})
+        findings = {finding.check: finding for finding in check_ports(context)}
 
-    assert not subject.is_embedded
+    assert not context.is_embedded
     assert findings["MLflow port"].status == "ok"
     assert findings["MLflow port"].what.endswith("is taken by an MLflow server")
 
@@ -155,10 +155,10 @@ def test_a_running_stack_is_looked_at_though_its_registry_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://localhost:5000/")
-    subject = read_subject({"home": tmp_path})
+    context = read_context({"home": tmp_path})
 
     with Home(tmp_path).locked():
-        assert subject.is_embedded
+        assert context.is_embedded
 
 
 def port_of(url: str) -> int:
@@ -171,7 +171,7 @@ def test_packages_that_are_missing_beside_a_server_elsewhere_are_a_warning(
     monkeypatch.setitem(sys.modules, "skl2onnx", None)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://mlflow.example.com")
 
-    api, trainer = check_extras(read_subject({"home": tmp_path}))
+    api, trainer = check_extras(read_context({"home": tmp_path}))
 
     assert (api.status, trainer.status) == ("ok", "warning")
     assert "pip install 'slipway[trainer]'" in trainer.mend
@@ -180,7 +180,7 @@ def test_packages_that_are_missing_beside_a_server_elsewhere_are_a_warning(
 def test_a_folder_that_cannot_hold_the_sqlite_file_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path / 'gone' / 'slipway.db'}")
 
-    (finding,) = check_database(read_subject({"home": tmp_path}))
+    (finding,) = check_database(read_context({"home": tmp_path}))
 
     assert finding.status == "broken"
     assert f"mkdir -p {tmp_path / 'gone'}" in finding.mend
@@ -190,7 +190,7 @@ def test_a_file_that_is_no_database_is_told(monkeypatch: pytest.MonkeyPatch, tmp
     (tmp_path / "slipway.db").write_text("this is no database, but long enough to be looked at" * 20)
     monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path / 'slipway.db'}")
 
-    (finding,) = check_database(read_subject({"home": tmp_path}))
+    (finding,) = check_database(read_context({"home": tmp_path}))
 
     assert finding.status == "broken"
     assert "cannot be read as an SQLite database" in finding.what
@@ -201,10 +201,10 @@ def test_tables_are_looked_for_and_not_made(monkeypatch: pytest.MonkeyPatch, tmp
     monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path / 'slipway.db'}")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://mlflow.example.com")
 
-    (missing,) = check_database(read_subject({"home": tmp_path}))
+    (missing,) = check_database(read_context({"home": tmp_path}))
     upgrade(f"sqlite:///{tmp_path / 'slipway.db'}")
     files = set(tmp_path.iterdir())
-    (there,) = check_database(read_subject({"home": tmp_path}))
+    (there,) = check_database(read_context({"home": tmp_path}))
 
     assert set(tmp_path.iterdir()) == files == {tmp_path / "slipway.db"}
     assert (missing.status, there.status) == ("broken", "ok")
@@ -214,7 +214,7 @@ def test_tables_are_looked_for_and_not_made(monkeypatch: pytest.MonkeyPatch, tmp
 def test_a_driver_that_is_not_used_is_a_warning(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("DATABASE_URL", f"postgresql+asyncpg://ada:s3same@127.0.0.1:{free_port()}/slipway")
 
-    driver, connection = check_database(read_subject({"home": tmp_path}))
+    driver, connection = check_database(read_context({"home": tmp_path}))
 
     assert (driver.status, connection.status) == ("warning", "broken")
     assert "asyncpg" in driver.what
@@ -226,7 +226,7 @@ def test_a_driver_that_is_not_installed_is_told(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setitem(sys.modules, "psycopg2", None)
     monkeypatch.setenv("DATABASE_URL", "postgresql://ada:s3same@127.0.0.1/slipway")
 
-    (finding,) = check_database(read_subject({"home": tmp_path}))
+    (finding,) = check_database(read_context({"home": tmp_path}))
 
     assert finding.status == "broken"
     assert finding.mend == "run `pip install 'slipway[api]'`"
@@ -238,7 +238,7 @@ def test_an_address_that_is_none_of_a_database_is_told(
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", url)
 
-    (finding,) = check_database(read_subject({"home": tmp_path}))
+    (finding,) = check_database(read_context({"home": tmp_path}))
 
     assert finding.status in {"broken", "warning"}
     assert "sqlite:///" in finding.mend

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from slipway_cli.doctor.compose import check_compose
+from slipway_cli.doctor.context import read_context
 from slipway_cli.doctor.findings import Finding
 from slipway_cli.doctor.ports import check_ports
 from slipway_cli.doctor.registry import check_registry
-from slipway_cli.doctor.subject import read_subject
 from support.docker import CONFIG, STACK, FakeDocker, fake_docker
 from support.servers import free_port
 from support.stub_api import Answer, stub_api
@@ -24,7 +24,7 @@ def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeDocker:
 
 
 def found(tmp_path: Path) -> list[Finding]:
-    return list(check_compose(read_subject({"home": tmp_path / "home"})))
+    return list(check_compose(read_context({"home": tmp_path / "home"})))
 
 
 def of(findings: list[Finding], check: str) -> Finding:
@@ -167,7 +167,7 @@ def test_the_registry_of_the_stack_is_looked_at_where_no_other_is_named(docker: 
         port = int(stub.url.rpartition(":")[2])
         docker.tell_containers({"Service": "mlflow", "Publishers": [{"TargetPort": 5000, "PublishedPort": port}]})
 
-        findings = list(check_registry(read_subject({"home": tmp_path / "home"})))
+        findings = list(check_registry(read_context({"home": tmp_path / "home"})))
 
     assert of(findings, "registry").what.startswith(f"at http://127.0.0.1:{port}, ")
 
@@ -177,7 +177,7 @@ def test_a_port_that_the_stack_holds_is_not_taken_by_a_stranger(docker: FakeDock
         port = int(stub.url.rpartition(":")[2])
         docker.tell_containers({"Service": "api", "Publishers": [{"TargetPort": 8000, "PublishedPort": port}]})
 
-        api, _ = check_ports(read_subject({"home": tmp_path, "port": port, "mlflow_port": free_port()}))
+        api, _ = check_ports(read_context({"home": tmp_path, "port": port, "mlflow_port": free_port()}))
 
     assert api == Finding("API port", "ok", f"{port} is held by api of the compose stack")
 
@@ -198,7 +198,7 @@ def test_a_stopped_mlflow_is_started_by_compose(
     if is_named:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
 
-    findings = list(check_registry(read_subject({"home": tmp_path / "home", "mlflow_port": port})))
+    findings = list(check_registry(read_context({"home": tmp_path / "home", "mlflow_port": port})))
 
     finding = of(findings, "registry")
     assert finding.status == "broken"
@@ -209,7 +209,7 @@ def test_a_stopped_mlflow_is_started_by_compose(
 def test_a_stack_that_does_not_run_is_not_advised_on(docker: FakeDocker, tmp_path: Path) -> None:
     docker.tell_containers({"Service": "mlflow", "State": "exited", "Health": "", "ExitCode": 0})
 
-    (finding,) = check_registry(read_subject({"home": tmp_path / "home"}))
+    (finding,) = check_registry(read_context({"home": tmp_path / "home"}))
 
     assert (finding.status, "`slipway up` starts one" in finding.what) == ("ok", True)
 
@@ -219,7 +219,7 @@ def test_another_server_is_not_started_by_compose(
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
 
-    findings = list(check_registry(read_subject({"home": tmp_path / "home", "mlflow_port": free_port()})))
+    findings = list(check_registry(read_context({"home": tmp_path / "home", "mlflow_port": free_port()})))
 
     assert "docker compose" not in of(findings, "registry").mend
 
@@ -235,4 +235,4 @@ def test_the_settings_of_the_stacks_api_count(
     docker.configure({"services": services})
     docker.tell_containers({"Service": "mlflow", "Publishers": [{"TargetPort": 5000, "PublishedPort": 5000}]})
 
-    assert read_subject({"home": tmp_path / "home"}).allows_unverified_models is allows
+    assert read_context({"home": tmp_path / "home"}).allows_unverified_models is allows

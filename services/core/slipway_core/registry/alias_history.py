@@ -1,4 +1,4 @@
-"""What Production pointed to, one move after the other, with the moves that nobody wrote down. Pure."""
+"""The moves of the alias Production, the oldest first, including those made by hand. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -52,10 +52,10 @@ def moves(model: RegisteredModel) -> list[Move]:
 
 def moved_by_hand(model: RegisteredModel) -> bool:
     """Tell whether Production differs from what the last event says."""
-    return bool(trail := moves(model)) and trail[-1].action == "external"
+    return bool(alias_moves := moves(model)) and alias_moves[-1].action == "external"
 
 
-def held_before(trail: Sequence[Move]) -> list[str]:
+def held_before(alias_moves: Sequence[Move]) -> list[str]:
     """Return the versions that a roll back can restore, the nearest first.
 
     Each promotion (and each move by hand) lays a version on those that Production held before; each roll back takes
@@ -63,7 +63,7 @@ def held_before(trail: Sequence[Move]) -> list[str]:
     hand to the version right below is a roll back, too: made in MLflow's pages, or by us without getting to the event.
     """
     held: list[str] = []
-    for move in trail:
+    for move in alias_moves:
         if move.version is None:
             continue
         is_back_by_hand = move.action == "external" and held[-2:-1] == [move.version]

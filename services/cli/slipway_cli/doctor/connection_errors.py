@@ -37,7 +37,7 @@ REFUSALS: Mapping[str, tuple[str, str]] = {
 }
 
 
-def why_refused(said: str, variable: str) -> tuple[str, str]:
+def explain_connection_error(said: str, variable: str) -> tuple[str, str]:
     """Return what is wrong and how to mend it. What PostgreSQL said is not repeated: it may name hosts and accounts.
 
     Args:

@@ -23,7 +23,7 @@ UNVERIFIED_VARIABLE = "SLIPWAY_ALLOW_UNVERIFIED_MODELS"
 
 
 @dataclass(frozen=True)
-class Subject:
+class DoctorContext:
     """What the checks look at.
 
     Attributes:
@@ -134,7 +134,7 @@ class Subject:
         return (self.settings.mlflow_tracking_uri or self.embedded_mlflow_url).strip().rstrip("/")
 
 
-def read_subject(options: Mapping[str, Any]) -> Subject:
+def read_context(options: Mapping[str, Any]) -> DoctorContext:
     """Read the environment; `options`, by field of the settings, win over it.
 
     A wrong value keeps nothing else from being read.
@@ -151,4 +151,4 @@ def read_subject(options: Mapping[str, Any]) -> Subject:
             wrong[variable_of(DoctorSettings, name)] = item["msg"].removeprefix("Value error, ")
             defaults[name] = DoctorSettings.model_fields[name].get_default()
         settings = DoctorSettings(**{**options, **defaults})
-    return Subject(settings, Home(settings.home.expanduser().absolute()), wrong)
+    return DoctorContext(settings, Home(settings.home.expanduser().absolute()), wrong)

@@ -9,12 +9,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from slipway_cli.doctor.answers import compare_clocks
 from slipway_cli.doctor.artifacts import check_artifacts
+from slipway_cli.doctor.context import read_context
 from slipway_cli.doctor.findings import Finding
+from slipway_cli.doctor.http_probe import compare_clocks
 from slipway_cli.doctor.models import check_content
 from slipway_cli.doctor.registry import check_registry
-from slipway_cli.doctor.subject import read_subject
 from slipway_cli.embedded.home import Home
 from slipway_core.bundle import MANIFEST_TAG
 from slipway_core.registry import PRODUCTION, RegisteredModel
@@ -34,7 +34,7 @@ def look(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], Fin
 
     def at(uri: str) -> Finding:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-        (finding,) = [f for f in check_registry(read_subject({"home": tmp_path})) if f.status == "broken"]
+        (finding,) = [f for f in check_registry(read_context({"home": tmp_path})) if f.status == "broken"]
         return finding
 
     return at
@@ -62,7 +62,7 @@ def test_a_name_that_does_not_resolve_is_told(look: Callable[[str], Finding]) ->
 def test_a_server_that_takes_the_connection_and_does_not_answer_is_told(
     look: Callable[[str], Finding], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("slipway_cli.doctor.answers.ANSWER_SECONDS", 0.3)
+    monkeypatch.setattr("slipway_cli.doctor.http_probe.ANSWER_SECONDS", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         finding = look(f"http://127.0.0.1:{listener.getsockname()[1]}")
 
@@ -73,7 +73,7 @@ def test_a_server_that_takes_the_connection_and_does_not_answer_is_told(
 def test_a_server_that_cannot_be_connected_to_in_time_is_told(
     look: Callable[[str], Finding], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("slipway_cli.doctor.answers.CONNECT_SECONDS", 0.1)
+    monkeypatch.setattr("slipway_cli.doctor.http_probe.CONNECT_SECONDS", 0.1)
     # A queue of one place that is taken: the system leaves further connections without an answer.
     with socket.socket() as listener, socket.socket() as first, socket.socket() as second:
         listener.bind(("127.0.0.1", 0))

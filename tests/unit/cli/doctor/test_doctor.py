@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from slipway_cli.cli import main
-from slipway_cli.doctor.examination import Area, examine
+from slipway_cli.doctor.context import DoctorContext, read_context
 from slipway_cli.doctor.findings import Finding, broken, ok
-from slipway_cli.doctor.subject import Subject, read_subject
+from slipway_cli.doctor.runner import Area, run_checks
 from slipway_cli.embedded.home import Home
 from slipway_core.policy import new_key
 from support.command import run
@@ -208,22 +208,22 @@ def test_the_json_says_where_each_finding_belongs(folder: Path) -> None:
 
 
 @pytest.fixture
-def subject(folder: Path) -> Subject:
-    return read_subject({"home": folder})
+def context(folder: Path) -> DoctorContext:
+    return read_context({"home": folder})
 
 
-def fails(_subject: Subject) -> Iterator[Finding]:
+def fails(_context: DoctorContext) -> Iterator[Finding]:
     yield ok("first", "found before")
     raise ZeroDivisionError("with a secret in it")
 
 
-def test_a_check_that_fails_is_a_finding_and_the_others_go_on(subject: Subject) -> None:
+def test_a_check_that_fails_is_a_finding_and_the_others_go_on(context: DoctorContext) -> None:
     areas = (
         Area("One", (("fails", fails), ("second", lambda _: [ok("second", "found after")]))),
         Area("Other", (("third", lambda _: [broken("third", "found beside", "mend it")]),)),
     )
 
-    one, other = examine(subject, lambda _names: None, areas=areas)
+    one, other = run_checks(context, lambda _names: None, areas=areas)
 
     assert [(finding.check, finding.status) for finding in one.findings] == [
         ("first", "ok"),
@@ -235,15 +235,15 @@ def test_a_check_that_fails_is_a_finding_and_the_others_go_on(subject: Subject) 
     assert [finding.check for finding in other.findings] == ["third"]
 
 
-def test_a_check_that_hangs_is_told_at_the_deadline_with_what_was_found_before(subject: Subject) -> None:
+def test_a_check_that_hangs_is_told_at_the_deadline_with_what_was_found_before(context: DoctorContext) -> None:
     let_go = threading.Event()
 
-    def hangs(_subject: Subject) -> Iterator[Finding]:
+    def hangs(_context: DoctorContext) -> Iterator[Finding]:
         yield ok("first", "found before")
         let_go.wait(60)
 
     pending: set[str] = set()
-    (report,) = examine(subject, pending.update, areas=(Area("Slow", (("hangs", hangs),)),), deadline_seconds=0.2)
+    (report,) = run_checks(context, pending.update, areas=(Area("Slow", (("hangs", hangs),)),), deadline_seconds=0.2)
     let_go.set()
 
     assert pending == {"Slow"}

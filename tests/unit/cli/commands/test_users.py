@@ -10,7 +10,7 @@ import typer
 
 from slipway_cli.cli import main
 from slipway_cli.commands import accounts
-from slipway_cli.identity import Credentials, credentials_file, keep
+from slipway_cli.identity import Credentials, credentials_file, store_credentials
 from support.command import run
 from support.stub_api import Answer, StubApi, problem, stub_api
 
@@ -32,7 +32,7 @@ EVENT = {
 def api() -> Iterator[StubApi]:
     """An API that one is logged in to."""
     with stub_api(lambda _asked: Answer(UMA)) as stub:
-        keep(Credentials(url=stub.url, username="ada", token="adas-token"))
+        store_credentials(Credentials(url=stub.url, username="ada", token="adas-token"))
         yield stub
 
 

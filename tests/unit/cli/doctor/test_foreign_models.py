@@ -9,13 +9,13 @@ from skl2onnx import to_onnx
 from sklearn.linear_model import LogisticRegression
 
 from slipway_cli.cli import main
+from slipway_cli.doctor.context import read_context
 from slipway_cli.doctor.findings import Finding
 from slipway_cli.doctor.models import check_content
-from slipway_cli.doctor.subject import read_subject
 from slipway_core.bundle import MLMODEL_FILE, MODEL_FILE
 from slipway_core.registry import PRODUCTION, RegisteredModel
 from slipway_core.registry.memory import InMemoryRegistry
-from slipway_core.registry.near_misses import near_miss
+from slipway_core.registry.mistaken_promotions import find_mistaken_promotion
 from support.bundles import linear_classifier
 from support.command import run
 from support.stub_api import Answer, stub_api
@@ -63,7 +63,7 @@ def test_the_doctor_reads_the_setting(monkeypatch: pytest.MonkeyPatch, value: st
     if value is not None:
         monkeypatch.setenv("SLIPWAY_ALLOW_UNVERIFIED_MODELS", value)
 
-    assert read_subject({}).allows_unverified_models is allows
+    assert read_context({}).allows_unverified_models is allows
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_a_near_miss_names_the_command_that_corrects_it(model: RegisteredModel, 
     ],
 )
 def test_a_model_without_a_near_miss_has_none(model: RegisteredModel) -> None:
-    assert near_miss(model) is None
+    assert find_mistaken_promotion(model) is None
 
 
 @pytest.mark.parametrize("command", [("list",), ("show", "iris")])

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from slipway_cli.doctor.compose import check_compose
+from slipway_cli.doctor.context import DoctorContext
 from slipway_cli.doctor.database import check_database
 from slipway_cli.doctor.findings import Finding, broken, guarded
 from slipway_cli.doctor.machine import check_clock, check_folders
@@ -14,10 +15,9 @@ from slipway_cli.doctor.ports import check_ports
 from slipway_cli.doctor.registry import check_registry
 from slipway_cli.doctor.secrets import check_kept_files, check_key, check_password
 from slipway_cli.doctor.stores import check_artifacts_destination, check_runs_database
-from slipway_cli.doctor.subject import Subject
 from slipway_cli.doctor.variables import check_data_folder, check_files, check_names, check_values
 
-Check = Callable[[Subject], Iterable[Finding]]
+Check = Callable[[DoctorContext], Iterable[Finding]]
 
 # Every server has timeouts of its own below it. What has none is the look-up of a name.
 DEADLINE_SECONDS = 14.0
@@ -68,8 +68,8 @@ AREAS = (
 )
 
 
-def examine(
-    subject: Subject,
+def run_checks(
+    context: DoctorContext,
     tell: Callable[[Sequence[str]], None],
     *,
     areas: Sequence[Area] = AREAS,
@@ -78,7 +78,7 @@ def examine(
     """Make every check and return what was found, in the order of the areas.
 
     Args:
-        subject: what is examined.
+        context: what is examined.
         tell: is told now and then which areas are still looked at.
         areas: the checks.
         deadline_seconds: when to go on without those that have not ended.
@@ -86,7 +86,7 @@ def examine(
     found: list[list[Finding]] = [[] for _ in areas]
     # Daemons: one that hangs does not keep the command from ending.
     threads = [
-        threading.Thread(target=_look, args=(area, subject, findings), daemon=True)
+        threading.Thread(target=_look, args=(area, context, findings), daemon=True)
         for area, findings in zip(areas, found, strict=True)
     ]
     for thread in threads:
@@ -114,8 +114,8 @@ def examine(
     return reports
 
 
-def _look(area: Area, subject: Subject, findings: list[Finding]) -> None:
+def _look(area: Area, context: DoctorContext, findings: list[Finding]) -> None:
     for name, check in area.checks:
         # One by one: what was found before something hangs is told.
-        for finding in guarded(name, check, subject):
+        for finding in guarded(name, check, context):
             findings.append(finding)  # noqa: PERF402

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from slipway_cli.doctor.context import read_context
 from slipway_cli.doctor.secrets import check_kept_files, check_key, check_password
-from slipway_cli.doctor.subject import read_subject
 from slipway_cli.doctor.variables import check_files, check_names
 from slipway_cli.embedded.home import Home
 from slipway_core.policy import new_key
@@ -22,7 +22,7 @@ from slipway_core.policy import new_key
 def test_an_unsafe_key_is_broken(monkeypatch: pytest.MonkeyPatch, key: str, why: str) -> None:
     monkeypatch.setenv("SECRET_KEY", key)
 
-    (finding,) = check_key(read_subject({}))
+    (finding,) = check_key(read_context({}))
 
     assert finding.status == "broken"
     assert why in finding.what
@@ -34,16 +34,16 @@ def test_an_unsafe_key_is_a_warning_in_development(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("SECRET_KEY", "short")
     monkeypatch.setenv("SLIPWAY_ENV", "development")
 
-    (finding,) = check_key(read_subject({}))
+    (finding,) = check_key(read_context({}))
 
     assert finding.status == "warning"
     assert "SLIPWAY_ENV=development" in finding.what
 
 
 def test_a_missing_key_matters_only_where_the_stack_makes_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    (embedded,) = check_key(read_subject({}))
+    (embedded,) = check_key(read_context({}))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://mlflow.example.com")
-    (own,) = check_key(read_subject({}))
+    (own,) = check_key(read_context({}))
 
     assert (embedded.status, own.status) == ("ok", "warning")
     assert "slipway env --output .env" in own.mend
@@ -58,7 +58,7 @@ def test_a_weak_password_of_the_administrator_is_broken(
 ) -> None:
     monkeypatch.setenv("SLIPWAY_ADMIN_PASSWORD", password)
 
-    (finding,) = check_password(read_subject({}))
+    (finding,) = check_password(read_context({}))
 
     assert finding.status == "broken"
     assert why in finding.what
@@ -72,10 +72,10 @@ def test_a_secret_file_that_cannot_be_read_is_told_and_keeps_nothing_else_from_b
     monkeypatch.setenv("SECRET_KEY_FILE", str(tmp_path / "gone"))
     monkeypatch.setenv("SLIPWAY_PORT", "8123")
 
-    subject = read_subject({})
-    (finding,) = check_files(subject)
+    context = read_context({})
+    (finding,) = check_files(context)
 
-    assert subject.settings.port == 8123
+    assert context.settings.port == 8123
     assert (finding.check, finding.status) == ("SECRET_KEY_FILE", "broken")
     assert str(tmp_path / "gone") in finding.what
     assert "unset SECRET_KEY_FILE" in finding.mend
@@ -85,7 +85,7 @@ def test_an_empty_secret_file_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path:
     (tmp_path / "key").touch()
     monkeypatch.setenv("SECRET_KEY_FILE", str(tmp_path / "key"))
 
-    (finding,) = check_files(read_subject({}))
+    (finding,) = check_files(read_context({}))
 
     assert finding.status == "broken"
     assert "is empty" in finding.what
@@ -95,28 +95,28 @@ def test_a_key_from_a_file_is_judged_like_one_that_is_set(monkeypatch: pytest.Mo
     (tmp_path / "key").write_text(new_key())
     monkeypatch.setenv("SECRET_KEY_FILE", str(tmp_path / "key"))
 
-    subject = read_subject({})
+    context = read_context({})
 
-    assert [finding.status for finding in check_files(subject)] == ["ok"]
-    assert [finding.what for finding in check_key(subject)] == ["set, and strong enough"]
+    assert [finding.status for finding in check_files(context)] == ["ok"]
+    assert [finding.what for finding in check_key(context)] == ["set, and strong enough"]
 
 
 def test_a_wrong_value_is_replaced_by_the_default_and_kept_as_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLIPWAY_PORT", "many")
     monkeypatch.setenv("SLIPWAY_MLFLOW_PORT", "5055")
 
-    subject = read_subject({})
+    context = read_context({})
 
-    assert (subject.settings.port, subject.settings.mlflow_port) == (8000, 5055)
-    assert list(subject.wrong_values) == ["SLIPWAY_PORT"]
-    assert "many" not in subject.wrong_values["SLIPWAY_PORT"]
+    assert (context.settings.port, context.settings.mlflow_port) == (8000, 5055)
+    assert list(context.wrong_values) == ["SLIPWAY_PORT"]
+    assert "many" not in context.wrong_values["SLIPWAY_PORT"]
 
 
 def test_each_misspelt_variable_is_a_finding_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLIPWAY_SECRET_KEY", "x")
     monkeypatch.setenv("SLIPWAY_ZZZZZZZZZZZZZZZZZZZZ", "x")
 
-    near, unlike = check_names(read_subject({}))
+    near, unlike = check_names(read_context({}))
 
     assert unlike.what == "SLIPWAY_ZZZZZZZZZZZZZZZZZZZZ is not a setting of Slipway"
     assert unlike.mend.startswith("remove it with `unset SLIPWAY_ZZZZZZZZZZZZZZZZZZZZ`")
@@ -130,7 +130,7 @@ def test_an_empty_secret_of_the_stack_is_told_with_what_makes_another(tmp_path: 
     (home.root / name).write_text("\n")
     (home.root / name).chmod(0o600)
 
-    (finding,) = check_kept_files(read_subject({"home": home.root}))
+    (finding,) = check_kept_files(read_context({"home": home.root}))
 
     assert (finding.check, finding.status) == (name, "broken")
     assert f"rm {home.root / name}" in finding.mend
@@ -141,7 +141,7 @@ def test_a_secret_of_the_stack_that_cannot_be_read_is_told(tmp_path: Path) -> No
     home.make()
     home.password_file.mkdir()
 
-    (finding,) = check_kept_files(read_subject({"home": home.root}))
+    (finding,) = check_kept_files(read_context({"home": home.root}))
 
     assert finding.status == "broken"
     assert "cannot be read" in finding.what
@@ -154,7 +154,7 @@ def test_a_home_folder_open_to_others_is_a_warning(tmp_path: Path, mode: int) ->
     root.mkdir()
     root.chmod(mode)
 
-    (finding,) = check_kept_files(read_subject({"home": root}))
+    (finding,) = check_kept_files(read_context({"home": root}))
 
     assert finding.status == "warning"
     assert finding.mend == f"close it with `chmod 700 {root}`"
@@ -166,4 +166,4 @@ def test_a_private_or_missing_home_folder_is_fine(tmp_path: Path, mode: int | No
     if mode is not None:
         root.mkdir(mode)
 
-    assert list(check_kept_files(read_subject({"home": root}))) == []
+    assert list(check_kept_files(read_context({"home": root}))) == []

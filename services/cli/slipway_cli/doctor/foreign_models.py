@@ -17,7 +17,7 @@ MLMODEL_MAX_BYTES = 1_000_000
 EXPORT = "export it with integer labels and a float array of probabilities (skl2onnx: options={'zipmap': False})"
 
 
-def judge_foreign(
+def check_foreign_model(
     registry: Registry, version: ModelVersion, check: str, another: str, *, allows_unverified: bool
 ) -> Finding:
     """Judge the Production version of a model that has no digest.

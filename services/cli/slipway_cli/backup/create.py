@@ -40,7 +40,7 @@ class Watch(Protocol):
         ...
 
 
-def backup(project: ComposeProject, path: Path, now: datetime, watch: Watch) -> ObjectCount:
+def create_backup(project: ComposeProject, path: Path, now: datetime, watch: Watch) -> ObjectCount:
     """Write a backup of the stack to a file, while the stack goes on.
 
     Args:

@@ -7,7 +7,7 @@ from slipway_core.registry.base import PRODUCTION, RegisteredModel
 
 
 @dataclass(frozen=True)
-class NearMiss:
+class MistakenPromotion:
     """A mistaken promotion.
 
     Attributes:
@@ -25,18 +25,18 @@ class NearMiss:
         return f"the model {self.model} {self.what}: run '{self.command}'"
 
 
-def near_miss(model: RegisteredModel) -> NearMiss | None:
+def find_mistaken_promotion(model: RegisteredModel) -> MistakenPromotion | None:
     """Return the mistaken promotion of a model without the alias Production; None if there is none."""
     if PRODUCTION in model.aliases:
         return None
     for alias, version in sorted(model.aliases.items()):
         if alias.strip().casefold() == PRODUCTION.casefold():
             what = f"has the alias {alias!r} at version {version}, but Slipway serves {PRODUCTION!r} (capital P)"
-            return NearMiss(model.name, what, _promote(model.name, version))
+            return MistakenPromotion(model.name, what, _promote(model.name, version))
     for stage, version in sorted(model.stages.items()):
         if stage.strip().casefold() == PRODUCTION.casefold():
             what = f"has version {version} in MLflow's stage {stage!r}, but Slipway serves the alias {PRODUCTION!r}"
-            return NearMiss(model.name, what, _promote(model.name, version))
+            return MistakenPromotion(model.name, what, _promote(model.name, version))
     return None
 
 

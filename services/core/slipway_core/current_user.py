@@ -4,7 +4,7 @@ import getpass
 import os
 
 
-def whoami() -> str:
+def current_user() -> str:
     """Return the account's name; of an account without one, as a container's may be, its number."""
     try:
         return getpass.getuser()

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from slipway_trainer.data_checks import find_data_problems
 from slipway_trainer.overrides import override
 from slipway_trainer.recipes import Recipe
 from slipway_trainer.schema import check_schema
-from slipway_trainer.suspicion import suspicious
 from support.bike import BIKE, bike_frame
 from support.iris import IRIS, iris_dataset
 
@@ -40,14 +40,14 @@ def target_of(recipe: Recipe) -> np.ndarray:
 
 @EVERY_RECIPE
 def test_honest_data_passes(recipe: Recipe) -> None:
-    assert suspicious(recipe, frame_of(recipe)) == []
+    assert find_data_problems(recipe, frame_of(recipe)) == []
 
 
 @pytest.mark.slow
 def test_random_samples_of_iris_pass() -> None:
     sizes = np.linspace(60, 150, len(SEEDS)).astype(int)
     found = {
-        (seed, size): suspicious(IRIS, IRIS_FRAME.sample(size, random_state=seed))
+        (seed, size): find_data_problems(IRIS, IRIS_FRAME.sample(size, random_state=seed))
         for seed, size in zip(SEEDS, sizes.tolist(), strict=True)
     }
 
@@ -56,7 +56,7 @@ def test_random_samples_of_iris_pass() -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_bike_rentals_of_any_chance_pass(seed: int) -> None:
-    assert suspicious(BIKE, bike_frame(seed)) == []
+    assert find_data_problems(BIKE, bike_frame(seed)) == []
 
 
 @EVERY_RECIPE
@@ -64,33 +64,33 @@ def test_bike_rentals_of_any_chance_pass(seed: int) -> None:
 def test_a_column_of_row_numbers_is_no_copy_of_the_target(recipe: Recipe, name: str) -> None:
     frame = frame_of(recipe)
 
-    assert suspicious(recipe, frame.assign(**{name: range(len(frame))})) == []
+    assert find_data_problems(recipe, frame.assign(**{name: range(len(frame))})) == []
 
 
 def test_row_numbers_are_no_copy_of_a_target_of_which_no_value_comes_twice() -> None:
     frame = frame_of(BIKE)
     frame["cnt"] += np.random.default_rng(1).uniform(0, 0.5, len(frame))
 
-    assert suspicious(BIKE, frame.assign(id=range(len(frame)))) == []
+    assert find_data_problems(BIKE, frame.assign(id=range(len(frame)))) == []
 
 
 @pytest.mark.parametrize("optional", [["instant"], ["dteday"], ["instant", "dteday"]])
 def test_bike_rentals_without_columns_that_nothing_is_learned_from_pass(optional: list[str]) -> None:
-    assert suspicious(BIKE, frame_of(BIKE).drop(columns=optional)) == []
+    assert find_data_problems(BIKE, frame_of(BIKE).drop(columns=optional)) == []
 
 
 def test_bike_rentals_of_one_year_pass() -> None:
     frame = frame_of(BIKE)
 
     assert set(frame["yr"]) == {0}
-    assert suspicious(BIKE, frame) == []
+    assert find_data_problems(BIKE, frame) == []
 
 
 def test_the_ignored_parts_of_the_target_are_no_leak() -> None:
     frame, _ = check_schema(BIKE, BIKE_FRAME)
 
     assert {"casual", "registered"} <= set(frame.columns)
-    assert suspicious(BIKE, frame) == []
+    assert find_data_problems(BIKE, frame) == []
 
 
 # Too little, always the same, or the same again.
@@ -99,7 +99,7 @@ def test_the_ignored_parts_of_the_target_are_no_leak() -> None:
 @EVERY_RECIPE
 @pytest.mark.parametrize("rows", [0, 10])
 def test_ten_rows_or_none_are_too_few(recipe: Recipe, rows: int) -> None:
-    findings = suspicious(recipe, frame_of(recipe).head(rows))
+    findings = find_data_problems(recipe, frame_of(recipe).head(rows))
 
     lower = f", or lower the limit with --set min_rows={rows}" if rows else ""
     assert findings == [f"the data has {rows} rows, fewer than min_rows {recipe.min_rows}; add rows{lower}"]
@@ -110,18 +110,18 @@ def test_ten_rows_or_none_are_too_few(recipe: Recipe, rows: int) -> None:
     [(recipe, column.name) for recipe in (IRIS, BIKE) for column in recipe.columns if not column.may_be_constant],
 )
 def test_a_feature_that_never_changes_is_refused(recipe: Recipe, name: str) -> None:
-    findings = suspicious(recipe, frame_of(recipe).assign(**{name: 1.0}))
+    findings = find_data_problems(recipe, frame_of(recipe).assign(**{name: 1.0}))
 
     told = f"{name!r} is 1 in every row, so nothing can be learned from it; "
     assert any(finding.startswith(told) and "may_be_constant=True" in finding for finding in findings)
 
 
 def test_a_target_that_never_changes_is_refused() -> None:
-    assert suspicious(BIKE, frame_of(BIKE).assign(cnt=5.0))[0] == (
+    assert find_data_problems(BIKE, frame_of(BIKE).assign(cnt=5.0))[0] == (
         "the target 'cnt' is 5 in every row, so nothing can be learned; correct the data, or choose another `target` "
         "in the recipe"
     )
-    assert suspicious(IRIS, frame_of(IRIS).assign(species="setosa"))[0] == (
+    assert find_data_problems(IRIS, frame_of(IRIS).assign(species="setosa"))[0] == (
         "the class 'versicolor' has 0 rows, fewer than the 10 that 5 folds need; add rows, or remove the class from "
         "the recipe's `classes` and its rows from the data"
     )
@@ -133,12 +133,12 @@ def test_a_class_out_of_balance_is_refused() -> None:
     many[IRIS.feature_names] += noise
     frame = pd.concat([many, IRIS_FRAME.tail(12)], ignore_index=True)
 
-    (finding,) = suspicious(IRIS, frame)
+    (finding,) = find_data_problems(IRIS, frame)
     assert finding == (
         "the class 'virginica' has 12 of 1012 rows (1.19%), less than min_class_share 0.02 asks for; add rows, or "
         "lower the limit with --set min_class_share=0.0118"
     )
-    assert suspicious(override(IRIS, [finding.rpartition("--set ")[2]]), frame) == []
+    assert find_data_problems(override(IRIS, [finding.rpartition("--set ")[2]]), frame) == []
 
 
 @EVERY_RECIPE
@@ -146,14 +146,14 @@ def test_rows_that_come_twice_are_refused_with_their_lines(recipe: Recipe) -> No
     frame = frame_of(recipe)
     twice = pd.concat([frame, frame.head(len(frame) // 5)], ignore_index=True)
 
-    (finding,) = suspicious(recipe, twice)
+    (finding,) = find_data_problems(recipe, twice)
 
     assert "rows (16." in finding or "rows (17." in finding
     assert (
         f"repeat an earlier row, more than max_duplicate_share {recipe.max_duplicate_share:g} allows: line " in finding
     )
     assert f"{len(frame) + 2}, {len(frame) + 3}" in finding
-    assert suspicious(override(recipe, [finding.rpartition("--set ")[2]]), twice) == []
+    assert find_data_problems(override(recipe, [finding.rpartition("--set ")[2]]), twice) == []
 
 
 # The target given away.
@@ -175,13 +175,13 @@ LEAKS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 def test_a_feature_that_holds_the_target_is_refused(recipe: Recipe, leak: str) -> None:
     hidden = HIDING[recipe.name]
 
-    findings = suspicious(recipe, frame_of(recipe).assign(**{hidden: LEAKS[leak](target_of(recipe))}))
+    findings = find_data_problems(recipe, frame_of(recipe).assign(**{hidden: LEAKS[leak](target_of(recipe))}))
 
     assert findings[0].startswith(f"{hidden!r} alone predicts the target {recipe.target.name!r} (")
 
 
 def test_a_feature_that_holds_the_greater_part_of_the_target_is_refused() -> None:
-    findings = suspicious(BIKE, frame_of(BIKE).assign(windspeed=BIKE_FRAME["registered"]))
+    findings = find_data_problems(BIKE, frame_of(BIKE).assign(windspeed=BIKE_FRAME["registered"]))
 
     assert findings[0].startswith("'windspeed' alone predicts the target 'cnt' (r2 0.9")
 
@@ -190,7 +190,7 @@ def test_features_that_add_up_to_the_target_are_refused_though_none_gives_it_awa
     random = np.random.default_rng(1)
     part = random.normal(0, 3 * BIKE_FRAME["cnt"].std(), len(BIKE_FRAME))
 
-    (finding,) = suspicious(BIKE, frame_of(BIKE).assign(windspeed=part, hum=BIKE_FRAME["cnt"] - part))
+    (finding,) = find_data_problems(BIKE, frame_of(BIKE).assign(windspeed=part, hum=BIKE_FRAME["cnt"] - part))
 
     assert finding.startswith("the features together add up to the target 'cnt' (r2 1.00000 of a linear model")
 
@@ -206,7 +206,7 @@ def test_another_column_that_copies_the_target_is_refused_by_its_name(recipe: Re
         "negative": -numbers,
     }
 
-    (finding,) = suspicious(recipe, frame.assign(answer=copies[written]))
+    (finding,) = find_data_problems(recipe, frame.assign(answer=copies[written]))
 
     assert finding.startswith(f"the column 'answer' is a copy of the target {recipe.target.name!r} under another name")
 
@@ -215,7 +215,7 @@ def test_a_copy_of_a_target_of_which_no_value_comes_twice_is_refused() -> None:
     frame = frame_of(BIKE)
     frame["cnt"] += np.random.default_rng(1).uniform(0, 0.5, len(frame))
 
-    (finding,) = suspicious(BIKE, frame.assign(answer=-frame["cnt"]))
+    (finding,) = find_data_problems(BIKE, frame.assign(answer=-frame["cnt"]))
 
     assert finding.startswith("the column 'answer' is a copy")
 
@@ -230,5 +230,5 @@ def test_shuffled_targets_are_refused_whatever_the_chance(recipe: Recipe) -> Non
 
     for seed in SEEDS:
         shuffled = frame[recipe.target.name].sample(frac=1, random_state=seed).to_numpy()
-        (finding,) = suspicious(recipe, frame.assign(**{recipe.target.name: shuffled}))
+        (finding,) = find_data_problems(recipe, frame.assign(**{recipe.target.name: shuffled}))
         assert finding.startswith(f"the features hardly predict the target {recipe.target.name!r}"), seed

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from slipway_cli.embedded.home import Home
-from slipway_cli.embedded.store_checks import check_artifacts, check_database
+from slipway_cli.embedded.store_checks import verify_artifact_store, verify_database
 from slipway_cli.embedded.stores import artifacts_destination, backend_store_uri, slipway_database_url
 from slipway_cli.errors import StackError
 from slipway_cli.settings import UpSettings
@@ -119,7 +119,7 @@ def test_a_database_that_cannot_be_opened_is_told_and_what_its_driver_says_is_to
     said: list[str] = []
 
     with pytest.raises(StackError, match="check that its server runs, that the database exists") as caught:
-        check_database(f"postgresql+psycopg2://u:hunter2@127.0.0.1:{free_port()}/mlflow", said.append)
+        verify_database(f"postgresql+psycopg2://u:hunter2@127.0.0.1:{free_port()}/mlflow", said.append)
 
     assert "refused" in said[0]
     assert "hunter2" not in str(caught.value) + said[0]
@@ -127,16 +127,16 @@ def test_a_database_that_cannot_be_opened_is_told_and_what_its_driver_says_is_to
 
 def test_a_missing_driver_is_told() -> None:
     with pytest.raises(StackError, match="the driver of mysql is not installed here: install MySQLdb with pip"):
-        check_database("mysql://u@127.0.0.1/mlflow", print)
+        verify_database("mysql://u@127.0.0.1/mlflow", print)
 
 
 def test_keys_that_are_missing_are_told_with_the_variable_of_the_bucket() -> None:
     with pytest.raises(StackError, match="MLFLOW_ARTIFACTS_DESTINATION cannot be used: there are no keys for S3"):
-        check_artifacts("s3://bucket/prefix")
+        verify_artifact_store("s3://bucket/prefix")
 
 
 def test_the_folder_needs_no_check(tmp_path: Path) -> None:
-    check_database(f"sqlite:///{tmp_path}/mlflow.db", print)
-    check_artifacts(str(tmp_path / "artifacts"))
+    verify_database(f"sqlite:///{tmp_path}/mlflow.db", print)
+    verify_artifact_store(str(tmp_path / "artifacts"))
 
     assert list(tmp_path.iterdir()) == []

@@ -9,17 +9,17 @@ from pathlib import Path
 import psutil
 import pytest
 
-from slipway_cli.embedded.guard import Guard, end_orphans
+from slipway_cli.embedded.guardian_client import GuardianClient, end_orphans
 from support.waiting import wait_for
 
 # A parent that starts a guarded shell, which starts a child of its own, and then waits to be killed.
 PARENT = """
 import os, sys
 from pathlib import Path
-from slipway_cli.embedded.guard import Guard
+from slipway_cli.embedded.guardian_client import GuardianClient
 from slipway_cli.embedded.process import ManagedProcess
 folder = Path(sys.argv[1])
-guard = Guard(folder / "processes")
+guard = GuardianClient(folder / "processes")
 guard.start()
 environment = {"PATH": os.environ["PATH"], "SLIPWAY_CACHE_DIR": str(folder / "cache")}
 ManagedProcess("The work", ["sh", "-c", sys.argv[2]], environment, folder, folder / "log", guard).start()
@@ -111,7 +111,7 @@ def test_a_record_without_orphans_ends_nothing(tmp_path: Path, content: str | No
 
 
 def test_a_closed_guard_leaves_no_process_and_no_record(tmp_path: Path) -> None:
-    guard = Guard(tmp_path / "processes")
+    guard = GuardianClient(tmp_path / "processes")
     guard.start()
     work = subprocess.Popen(["sleep", "600"], start_new_session=True)
     guard.add(work.pid)
