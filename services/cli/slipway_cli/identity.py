@@ -7,8 +7,8 @@ import typer
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from slipway_cli.errors import NotLoggedInError
-from slipway_cli.secret_files import write_secret
 from slipway_cli.settings import ClientSettings
+from slipway_core.atomic_file import write_secret
 from slipway_core.errors import ConfigurationError
 
 

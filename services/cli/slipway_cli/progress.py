@@ -10,6 +10,7 @@ from typing import IO, cast
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from slipway_cli.output import echo
+from slipway_core.program import ERROR_PREFIX
 from slipway_core.terminal import SafeConsole
 
 
@@ -68,7 +69,7 @@ class Lasting(io.TextIOBase):
 
 def tell_error(sentence: str) -> None:
     """Print an error, if anybody is there."""
-    echo(f"Error: {sentence}", file=_standard_error())
+    echo(f"{ERROR_PREFIX}{sentence}", file=_standard_error())
 
 
 @contextmanager

@@ -13,8 +13,9 @@ from threadpoolctl import threadpool_limits
 
 from slipway_core.registry import ModelVersion, Registry
 from slipway_core.registry.gate_result import GateResult, PromoteMode
+from slipway_trainer.step_results import Evaluation
 from slipway_trainer.recipes import Recipe
-from slipway_trainer.steps.evaluate import Evaluation, best_of, evaluate
+from slipway_trainer.steps.evaluate import best_of, evaluate
 from slipway_trainer.steps.extract import extract
 from slipway_trainer.steps.promote import promote
 from slipway_trainer.steps.register import register

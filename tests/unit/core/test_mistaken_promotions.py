@@ -5,13 +5,13 @@ from collections.abc import Mapping
 import pytest
 
 from slipway_core.registry import RegisteredModel
-from slipway_core.registry.mistaken_promotions import find_mistaken_promotion
+from slipway_core.registry.mistaken_promotions import mistaken_promotion
 from slipway_core.registry.mlflow_responses import registered_model
 
 
 @pytest.mark.parametrize("alias", ["production", "PRODUCTION", "pRoDuction", " Production "])
 def test_another_spelling_of_the_alias_is_a_near_miss(alias: str) -> None:
-    assert str(find_mistaken_promotion(RegisteredModel("iris", aliases={"Shadow": "2", alias: "3"}))) == (
+    assert str(mistaken_promotion(RegisteredModel("iris", aliases={"Shadow": "2", alias: "3"}))) == (
         f"the model iris has the alias {alias!r} at version 3, but Slipway serves 'Production' (capital P): "
         "run 'slipway models promote iris 3'"
     )
@@ -25,7 +25,7 @@ def test_the_production_stage_is_a_near_miss() -> None:
     model = registered_model({"name": "iris", "latest_versions": latest})
 
     assert model.stages == {"Production": "1"}
-    hint = str(find_mistaken_promotion(model))
+    hint = str(mistaken_promotion(model))
     assert "version 1 in MLflow's stage 'Production'" in hint
     assert hint.endswith("run 'slipway models promote iris 1'")
 
@@ -40,11 +40,11 @@ def test_the_production_stage_is_a_near_miss() -> None:
     ],
 )
 def test_other_models_are_no_near_miss(aliases: Mapping[str, str], stages: Mapping[str, str]) -> None:
-    assert find_mistaken_promotion(RegisteredModel("iris", aliases=aliases, stages=stages)) is None
+    assert mistaken_promotion(RegisteredModel("iris", aliases=aliases, stages=stages)) is None
 
 
 def test_a_name_with_spaces_is_quoted_in_the_command() -> None:
-    hint = find_mistaken_promotion(RegisteredModel("my iris", aliases={"production": "3"}))
+    hint = mistaken_promotion(RegisteredModel("my iris", aliases={"production": "3"}))
 
     assert hint is not None
     assert hint.command == "slipway models promote 'my iris' 3"

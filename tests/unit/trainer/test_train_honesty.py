@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 from sklearn.tree import DecisionTreeClassifier
 
 from slipway_core.signature import FloatMatrix
+from slipway_trainer.step_results import Table
 from slipway_trainer.recipes import Candidate
 from slipway_trainer.steps.train import split_rows, train
-from slipway_trainer.steps.validate import Table
 from support.iris import IRIS
 
 TWO_CLASSES = IRIS.model_copy(update={"classes": ("even", "odd"), "folds": 3})

@@ -15,7 +15,7 @@ from slipway_core.current_user import current_user
 from slipway_core.registry import PRODUCTION, ModelVersion, RegisteredModel, promotion
 from slipway_core.registry.alias_history import Move, moved_by_hand, moves
 from slipway_core.registry.gate_result import gate_result_of
-from slipway_core.registry.mistaken_promotions import find_mistaken_promotion
+from slipway_core.registry.mistaken_promotions import mistaken_promotion
 from slipway_core.registry.mlflow import MlflowRegistry
 from slipway_core.registry.settings import RegistrySettings
 from slipway_core.settings import load_settings
@@ -140,7 +140,7 @@ def history(name: Name, as_json: AsJson = False) -> None:
 
 
 def _note_mistaken_promotion(model: RegisteredModel) -> None:
-    if (miss := find_mistaken_promotion(model)) is not None:
+    if (miss := mistaken_promotion(model)) is not None:
         echo(f"{model.name} {miss.what}: promote it with `{miss.command}`.")
 
 

@@ -13,6 +13,7 @@ from typing import IO, Any
 
 from slipway_cli.errors import StackError
 from slipway_cli.tar_streams.streams import drain
+from slipway_core.program import ERROR_PREFIX
 
 COMPOSE_FILE = "docker-compose.yml"
 # A command that has no more to read may end by itself; if not, it is asked to, and then made to.
@@ -241,4 +242,4 @@ def _told(name: str, said: str) -> StackError:
         return StackError(known)
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     line = next((line for line in lines if "error" in line.lower()), lines[-1] if lines else "it said nothing")
-    return StackError(f"`docker compose {name}` failed: {line.removeprefix('Error: ')}")
+    return StackError(f"`docker compose {name}` failed: {line.removeprefix(ERROR_PREFIX)}")

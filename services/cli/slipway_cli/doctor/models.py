@@ -11,7 +11,7 @@ from slipway_core.bundle import MANIFEST_TAG, is_digest
 from slipway_core.errors import RegistryError, RegistryNotFoundError
 from slipway_core.registry import PRODUCTION, RegisteredModel, Registry
 from slipway_core.registry.alias_history import moved_by_hand, moves
-from slipway_core.registry.mistaken_promotions import find_mistaken_promotion
+from slipway_core.registry.mistaken_promotions import mistaken_promotion
 from slipway_core.registry.promotion import is_withdrawn
 
 
@@ -40,7 +40,7 @@ def check_content(registry: Registry, default_model: str, *, allows_unverified: 
         yield broken("models", str(error), "see the MLflow server's log")
         return
     served = [model for model in models if PRODUCTION in model.aliases]
-    misses = {model.name: miss for model in models if (miss := find_mistaken_promotion(model)) is not None}
+    misses = {model.name: miss for model in models if (miss := mistaken_promotion(model)) is not None}
     for name, miss in misses.items():
         yield warning(f"model {name}", f"it {miss.what}", f"promote it with `{miss.command}`")
     if default_model not in {model.name for model in served} | misses.keys():

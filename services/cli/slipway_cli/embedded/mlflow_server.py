@@ -15,8 +15,8 @@ import traceback
 
 from slipway_cli.embedded.store_checks import verify_artifact_store, verify_database
 from slipway_cli.errors import StackError
-from slipway_core.errors import SlipwayError
 from slipway_core.printable import printable
+from slipway_core.program import exit_on_error
 from slipway_core.startup import quick_imports
 
 HOST = "127.0.0.1"
@@ -72,11 +72,8 @@ def main() -> None:
     )
     parser.add_argument("--port", type=int, required=True)
     arguments = parser.parse_args()
-    try:
+    with exit_on_error():
         serve(arguments.port, os.environ["MLFLOW_BACKEND_STORE_URI"], os.environ["MLFLOW_ARTIFACTS_DESTINATION"])
-    except SlipwayError as error:
-        print(printable(f"Error: {error}"), file=sys.stderr)
-        raise SystemExit(1) from error
 
 
 if __name__ == "__main__":

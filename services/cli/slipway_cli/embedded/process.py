@@ -8,11 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from slipway_cli.embedded.guardian_client import GuardianClient
+from slipway_core.program import ERROR_PREFIX
 
 LOG_LIMIT_BYTES = 10 * 1024 * 1024
 TAIL_BYTES = 4096
-# How every command of ours tells its error.
-ERROR_PREFIX = "Error: "
 
 
 class ManagedProcess:

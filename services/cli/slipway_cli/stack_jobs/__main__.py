@@ -5,8 +5,8 @@ import os
 import sys
 from pathlib import Path
 
-from slipway_core.errors import SlipwayError
 from slipway_core.printable import printable
+from slipway_core.program import exit_on_error
 from slipway_core.settings import load_settings
 
 
@@ -26,7 +26,7 @@ def main() -> None:
         moving = jobs.add_parser(job, help=does)
         moving.add_argument("location", nargs="+", help="A bucket, or bucket/prefix.")
     options = parser.parse_args()
-    try:
+    with exit_on_error():
         if options.job == "secrets":
             _share_secrets(options.folder, options.readable)
         elif options.job == "adopt":
@@ -35,9 +35,6 @@ def main() -> None:
             _prepare(options.bucket, options.recipe)
         else:
             _move_objects(options.job, options.location)
-    except SlipwayError as error:
-        print(printable(f"Error: {error}"), file=sys.stderr)
-        raise SystemExit(1) from error
 
 
 def _adopt(folder: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from slipway_cli.errors import StackError
-from slipway_cli.secret_files import write_secret
+from slipway_core.atomic_file import write_secret
 from slipway_core.policy import new_key, new_password, why_key_is_unsafe, why_password_is_unsafe
 
 KEPT = "kept"

@@ -25,7 +25,7 @@ class MistakenPromotion:
         return f"the model {self.model} {self.what}: run '{self.command}'"
 
 
-def find_mistaken_promotion(model: RegisteredModel) -> MistakenPromotion | None:
+def mistaken_promotion(model: RegisteredModel) -> MistakenPromotion | None:
     """Return the mistaken promotion of a model without the alias Production; None if there is none."""
     if PRODUCTION in model.aliases:
         return None

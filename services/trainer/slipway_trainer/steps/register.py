@@ -10,13 +10,10 @@ from pathlib import Path, PurePosixPath
 from slipway_core.registry import ModelVersion, Registry
 from slipway_core.registry.bundle_download import fetch_bundle
 from slipway_core.registry.promotion import DATA_VERSION_TAG
+from slipway_trainer.step_results import Dataset, Evaluation, Split, Table
 from slipway_trainer.bundling import write_bundle
 from slipway_trainer.lineage import UNKNOWN_COMMIT, library_versions
 from slipway_trainer.recipes import Recipe
-from slipway_trainer.steps.evaluate import Evaluation
-from slipway_trainer.steps.extract import Dataset
-from slipway_trainer.steps.train import Split
-from slipway_trainer.steps.validate import Table
 from slipway_trainer.tracked_data import TrackedData, TrackedRuns
 from slipway_trainer.tracking import GIT_COMMIT_TAG, RECIPE_TAG, Tracker
 

@@ -12,63 +12,17 @@ from sklearn.model_selection import KFold, ParameterGrid, StratifiedKFold, TimeS
 from sklearn.utils import get_tags
 
 from slipway_core.signature import FloatMatrix
+from slipway_trainer.step_results import Fitted, Split, Table
 from slipway_trainer.errors import DataRefusedError, TrainingError, reason_of
 from slipway_trainer.export import round_to_float32
 from slipway_trainer.recipes import Candidate, Recipe
 from slipway_trainer.splitting import held_out_rows
-from slipway_trainer.steps.validate import Table
 from slipway_trainer.tasks.base import Target
 
 INNER_FOLDS = 3
 
 # Is told how many of how many fits are done.
 Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class Split:
-    """Training and test rows, told apart by the recipe's split and their content alone."""
-
-    train_features: FloatMatrix
-    train_target: Target
-    test_features: FloatMatrix
-    test_target: Target
-
-    @property
-    def all_features(self) -> FloatMatrix:
-        """The training rows, then the test rows."""
-        return np.concatenate([self.train_features, self.test_features])
-
-    @property
-    def target_scale(self) -> float:
-        """The standard deviation of the training rows' target."""
-        return float(np.std(self.train_target))
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """A candidate fitted on all training rows.
-
-    Attributes:
-        parameters: what it was fitted with: the candidate's own, and those that the search took.
-        cv_scores: the recipe's metric on each fold that was held out of the training rows.
-        started_at: seconds since the epoch.
-        cv_seconds: how long the cross-validation took.
-        fit_seconds: how long the last fit took, the search included.
-    """
-
-    candidate: Candidate
-    estimator: Any
-    parameters: Mapping[str, Any]
-    cv_scores: tuple[float, ...]
-    started_at: float
-    cv_seconds: float
-    fit_seconds: float
-
-    @property
-    def cv_mean(self) -> float:
-        """The mean of the folds' scores."""
-        return float(np.mean(self.cv_scores))
 
 
 def split_rows(recipe: Recipe, table: Table) -> Split:

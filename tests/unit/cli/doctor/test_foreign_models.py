@@ -15,7 +15,7 @@ from slipway_cli.doctor.models import check_content
 from slipway_core.bundle import MLMODEL_FILE, MODEL_FILE
 from slipway_core.registry import PRODUCTION, RegisteredModel
 from slipway_core.registry.memory import InMemoryRegistry
-from slipway_core.registry.mistaken_promotions import find_mistaken_promotion
+from slipway_core.registry.mistaken_promotions import mistaken_promotion
 from support.bundles import linear_classifier
 from support.command import run
 from support.stub_api import Answer, stub_api
@@ -129,7 +129,7 @@ def test_a_near_miss_names_the_command_that_corrects_it(model: RegisteredModel, 
     ],
 )
 def test_a_model_without_a_near_miss_has_none(model: RegisteredModel) -> None:
-    assert find_mistaken_promotion(model) is None
+    assert mistaken_promotion(model) is None
 
 
 @pytest.mark.parametrize("command", [("list",), ("show", "iris")])
