@@ -30,9 +30,9 @@ from slipway_core.registry import PRODUCTION
 from slipway_core.registry.events import history
 from slipway_core.registry.gate_result import GateResult
 from slipway_core.registry.mlflow import MlflowRegistry
-from slipway_trainer.step_results import Evaluation
 from slipway_trainer.pipeline import Outcome, run_pipeline
 from slipway_trainer.recipes import Recipe
+from slipway_trainer.step_results import Evaluation
 from slipway_trainer.tracking import Tracker
 from support.iris import IRIS, iris_dataset
 from support.training import Model, file_url

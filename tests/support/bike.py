@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from slipway_trainer.step_results import Dataset, Evaluation, Split, Table
 from slipway_trainer.overrides import override
 from slipway_trainer.recipes.bike_demand import RECIPE
+from slipway_trainer.step_results import Dataset, Evaluation, Split, Table
 from slipway_trainer.steps.evaluate import evaluate
 from slipway_trainer.steps.train import split_rows, train
 from slipway_trainer.steps.validate import validate

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from slipway_trainer.step_results import Dataset, Evaluation, Split, Table
 from slipway_trainer.recipes.iris import RECIPE
+from slipway_trainer.step_results import Dataset, Evaluation, Split, Table
 from slipway_trainer.steps.evaluate import evaluate
 from slipway_trainer.steps.extract import extract
 from slipway_trainer.steps.train import split_rows, train

@@ -13,8 +13,8 @@ from threadpoolctl import threadpool_limits
 
 from slipway_core.registry import ModelVersion, Registry
 from slipway_core.registry.gate_result import GateResult, PromoteMode
-from slipway_trainer.step_results import Evaluation
 from slipway_trainer.recipes import Recipe
+from slipway_trainer.step_results import Dataset, Evaluation, Split, Table
 from slipway_trainer.steps.evaluate import best_of, evaluate
 from slipway_trainer.steps.extract import extract
 from slipway_trainer.steps.promote import promote
@@ -22,6 +22,7 @@ from slipway_trainer.steps.register import register
 from slipway_trainer.steps.report import report
 from slipway_trainer.steps.train import split_rows, train
 from slipway_trainer.steps.validate import validate
+from slipway_trainer.tracked_data import TrackedRuns
 from slipway_trainer.tracking import Tracker
 
 
@@ -103,33 +104,8 @@ def run_pipeline(
         SlipwayError: a step refused; what was served before is still served.
     """
     watch = Stopwatch()
-    with watch.step("extract"), TemporaryDirectory(prefix="slipway-data-") as folder:
-        dataset = extract(recipe, data=data, data_dir=data_dir, workdir=Path(folder))
-    reporter.tell("extract", f"{len(dataset.frame)} rows from {dataset.source}, version {dataset.version[:19]}…")
-    with watch.step("validate"):
-        table = validate(recipe, dataset)
-        split = split_rows(recipe, table)
-    reporter.tell(
-        "validate",
-        f"{len(recipe.columns)} features and the target {recipe.target.name!r} fit the schema; "
-        f"{len(split.train_target)} rows to train on, {len(split.test_target)} to judge by ({recipe.split} split)",
-    )
-    evaluated = []
-    for candidate in recipe.candidates:
-        name = candidate.name
-        # One thread: threads that wait for one another in a loop take many times as long once a core is busy elsewhere.
-        with watch.step(f"train_{name}"), threadpool_limits(1):
-            fitted = train(recipe, candidate, split, partial(reporter.progress, name))
-        with watch.step(f"evaluate_{name}"):
-            evaluated.append(evaluate(recipe, fitted, split))
-        chosen = ", ".join(f"{key}={fitted.parameters[key]}" for key in candidate.search)
-        spread = evaluated[-1].metrics["cv_std"]
-        reporter.tell(
-            "train",
-            f"{name}{f' with {chosen}' if chosen else ''}: {recipe.metric} {fitted.cv_mean:.4f} ± {spread:.4f} "
-            f"over {recipe.folds} folds, in {fitted.cv_seconds + fitted.fit_seconds:.1f} s",
-        )
-    evaluations = tuple(evaluated)
+    dataset, table, split = _load_data(recipe, data, data_dir, watch, reporter)
+    evaluations = _evaluate_candidates(recipe, split, watch, reporter)
     best = best_of(evaluations)
     reporter.tell(
         "evaluate",
@@ -157,15 +133,67 @@ def run_pipeline(
         gate_result = promote(recipe, version, best, split, mode=mode, registry=registry, by=by)
     reporter.gate_result(recipe, evaluations, best, gate_result)
     reporter.tell("promote", _promoted(recipe, version, gate_result))
+    _report_plots(recipe, evaluations, best, split, tracker, registered.runs, watch, reporter)
+    return Outcome(recipe, evaluations, best, version, registered.runs.parent, gate_result)
+
+
+def _load_data(
+    recipe: Recipe, data: str | Path | None, data_dir: str | Path, watch: Stopwatch, reporter: Reporter
+) -> tuple[Dataset, Table, Split]:
+    """Extract and validate the data, and split it into training and test rows."""
+    with watch.step("extract"), TemporaryDirectory(prefix="slipway-data-") as folder:
+        dataset = extract(recipe, data=data, data_dir=data_dir, workdir=Path(folder))
+    reporter.tell("extract", f"{len(dataset.frame)} rows from {dataset.source}, version {dataset.version[:19]}…")
+    with watch.step("validate"):
+        table = validate(recipe, dataset)
+        split = split_rows(recipe, table)
+    reporter.tell(
+        "validate",
+        f"{len(recipe.columns)} features and the target {recipe.target.name!r} fit the schema; "
+        f"{len(split.train_target)} rows to train on, {len(split.test_target)} to judge by ({recipe.split} split)",
+    )
+    return dataset, table, split
+
+
+def _evaluate_candidates(recipe: Recipe, split: Split, watch: Stopwatch, reporter: Reporter) -> tuple[Evaluation, ...]:
+    """Train and evaluate each candidate of the recipe, in its order."""
+    evaluated = []
+    for candidate in recipe.candidates:
+        name = candidate.name
+        # One thread: threads that wait for one another in a loop take many times as long once a core is busy elsewhere.
+        with watch.step(f"train_{name}"), threadpool_limits(1):
+            fitted = train(recipe, candidate, split, partial(reporter.progress, name))
+        with watch.step(f"evaluate_{name}"):
+            evaluated.append(evaluate(recipe, fitted, split))
+        chosen = ", ".join(f"{key}={fitted.parameters[key]}" for key in candidate.search)
+        spread = evaluated[-1].metrics["cv_std"]
+        reporter.tell(
+            "train",
+            f"{name}{f' with {chosen}' if chosen else ''}: {recipe.metric} {fitted.cv_mean:.4f} ± {spread:.4f} "
+            f"over {recipe.folds} folds, in {fitted.cv_seconds + fitted.fit_seconds:.1f} s",
+        )
+    return tuple(evaluated)
+
+
+def _report_plots(
+    recipe: Recipe,
+    evaluations: tuple[Evaluation, ...],
+    best: Evaluation,
+    split: Split,
+    tracker: Tracker,
+    runs: TrackedRuns,
+    watch: Stopwatch,
+    reporter: Reporter,
+) -> None:
+    """Draw the plots and log the timings; a failure is reported and does not undo the promotion."""
     # After the promotion: what is served need not wait for pictures.
     try:
         with watch.step("report"):
-            report(recipe, evaluations, best, split, tracker=tracker, runs=registered.runs)
-        tracker.log_timings(registered.runs, watch.seconds)
-        reporter.tell("report", f"the plots are at {tracker.run_url(registered.runs)}")
+            report(recipe, evaluations, best, split, tracker=tracker, runs=runs)
+        tracker.log_timings(runs, watch.seconds)
+        reporter.tell("report", f"the plots are at {tracker.run_url(runs)}")
     except Exception as error:  # noqa: BLE001  # whatever it is, what was promoted is promoted
         reporter.tell("report", f"the version is as told above, but its plots were not kept: {error}")
-    return Outcome(recipe, evaluations, best, version, registered.runs.parent, gate_result)
 
 
 def _promoted(recipe: Recipe, version: ModelVersion, gate_result: GateResult) -> str:

@@ -7,9 +7,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from slipway_core.registry.gate_result import GateCheck, GateResult
-from slipway_trainer.step_results import Evaluation
 from slipway_trainer.gate import format_distinct
 from slipway_trainer.recipes import Recipe
+from slipway_trainer.step_results import Evaluation
 
 UNCUT_WIDTH = 1_000
 

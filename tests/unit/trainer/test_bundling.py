@@ -19,10 +19,10 @@ from slipway_core.bundle import (
     read_bundle,
 )
 from slipway_core.graph import Graph, replay
-from slipway_trainer.step_results import Split
 from slipway_trainer.bundling import GOLDEN_ROWS, WrittenBundle, write_bundle
 from slipway_trainer.lineage import library_versions
 from slipway_trainer.recipes.iris import RECIPE as IRIS
+from slipway_trainer.step_results import Split
 from support.bike import BIKE, trained_bike
 from support.iris import trained_iris
 

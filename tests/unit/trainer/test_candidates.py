@@ -45,11 +45,11 @@ from sklearn.tree import DecisionTreeClassifier
 from slipway_core.bundle import read_bundle
 from slipway_core.graph import Graph, replay
 from slipway_core.signature import Signature
-from slipway_trainer.step_results import Dataset, Evaluation
 from slipway_trainer.bundling import GOLDEN_ROWS, write_bundle
 from slipway_trainer.cli import main
 from slipway_trainer.errors import ParityError, TrainingError, reason_of
 from slipway_trainer.recipes import Candidate, Column, Recipe
+from slipway_trainer.step_results import Dataset, Evaluation
 from slipway_trainer.steps.evaluate import draw_rows, evaluate
 from slipway_trainer.steps.train import split_rows, train
 from slipway_trainer.steps.validate import validate

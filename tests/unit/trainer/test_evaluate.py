@@ -9,9 +9,9 @@ import pytest
 from sklearn.metrics import r2_score
 
 from slipway_core.graph import Graph
-from slipway_trainer.step_results import Evaluation
 from slipway_trainer.errors import ParityError
 from slipway_trainer.recipes.iris import RECIPE as IRIS
+from slipway_trainer.step_results import Evaluation
 from slipway_trainer.steps.evaluate import best_of, check_parity, evaluate
 from slipway_trainer.tasks import task_of
 from support import bike

@@ -11,11 +11,11 @@ import pandas as pd
 import pytest
 
 from slipway_core.errors import StorageError
-from slipway_trainer.step_results import Dataset
 from slipway_trainer.errors import DataRefusedError, DataUnavailableError
 from slipway_trainer.recipes import Recipe
 from slipway_trainer.recipes.iris import RECIPE as IRIS
 from slipway_trainer.schema import check_schema
+from slipway_trainer.step_results import Dataset
 from slipway_trainer.steps.extract import extract
 from support.bike import BIKE, bike_frame
 from support.iris import iris_dataset

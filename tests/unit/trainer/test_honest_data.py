@@ -10,9 +10,9 @@ import pytest
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
 from sklearn.ensemble import RandomForestClassifier
 
-from slipway_trainer.step_results import Dataset, Table
 from slipway_trainer.errors import DataRefusedError
 from slipway_trainer.recipes import Candidate, Column, Recipe
+from slipway_trainer.step_results import Dataset, Table
 from slipway_trainer.steps.evaluate import evaluate
 from slipway_trainer.steps.extract import extract
 from slipway_trainer.steps.train import split_rows, train

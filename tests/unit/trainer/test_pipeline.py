@@ -14,12 +14,12 @@ from slipway_core.registry import PRODUCTION
 from slipway_core.registry.gate_result import GateResult
 from slipway_core.registry.memory import InMemoryRegistry
 from slipway_core.registry.promotion import MODEL_DIGEST_TAG
-from slipway_trainer.step_results import Evaluation
 from slipway_trainer.bundling import WrittenBundle
 from slipway_trainer.errors import DataRefusedError
 from slipway_trainer.overrides import override
 from slipway_trainer.pipeline import Outcome, Stopwatch, run_pipeline
 from slipway_trainer.recipes import Recipe
+from slipway_trainer.step_results import Evaluation
 from slipway_trainer.tasks import Figure
 from slipway_trainer.tracked_data import TrackedRuns
 from slipway_trainer.tracking import Tracker

@@ -14,9 +14,9 @@ from slipway_core.graph import Graph
 from slipway_core.registry import PRODUCTION, promotion
 from slipway_core.registry.gate_result import GateResult, gate_result_of
 from slipway_core.registry.memory import InMemoryRegistry
-from slipway_trainer.step_results import Evaluation
 from slipway_trainer.recipes import Recipe
 from slipway_trainer.recipes.iris import RECIPE as IRIS
+from slipway_trainer.step_results import Evaluation
 from slipway_trainer.steps.promote import promote
 from support.bundles import (
     CLASSES,

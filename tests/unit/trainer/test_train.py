@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from threadpoolctl import threadpool_limits
 
-from slipway_trainer.step_results import Table
 from slipway_trainer.errors import DataRefusedError, TrainingError
 from slipway_trainer.export import export
 from slipway_trainer.overrides import override
 from slipway_trainer.recipes import Recipe
 from slipway_trainer.recipes.iris import RECIPE as IRIS
+from slipway_trainer.step_results import Table
 from slipway_trainer.steps.train import split_rows, train
 from slipway_trainer.tasks import task_of
 from support.bike import BIKE, QUICK_BIKE, trained_bike

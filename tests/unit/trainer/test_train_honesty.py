@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 from sklearn.tree import DecisionTreeClassifier
 
 from slipway_core.signature import FloatMatrix
-from slipway_trainer.step_results import Table
 from slipway_trainer.recipes import Candidate
+from slipway_trainer.step_results import Table
 from slipway_trainer.steps.train import split_rows, train
 from support.iris import IRIS
 

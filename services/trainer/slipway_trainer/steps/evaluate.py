@@ -2,19 +2,17 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from slipway_core.bundle import GraphNames
 from slipway_core.errors import BundleError
-from slipway_core.graph import Graph, Outputs
+from slipway_core.graph import Graph
 from slipway_core.signature import FloatMatrix
-from slipway_trainer.step_results import Evaluation, Fitted, Split
 from slipway_trainer.errors import ParityError, TrainingError, reason_of
 from slipway_trainer.export import PARITY_TOLERANCE, export, graph_names
 from slipway_trainer.recipes import Candidate, Column, Recipe
+from slipway_trainer.step_results import Evaluation, Fitted, Split
 from slipway_trainer.tasks import Task, task_of
 
 PARITY_ROWS = 1_000

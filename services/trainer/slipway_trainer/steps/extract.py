@@ -2,7 +2,6 @@
 
 import io
 import re
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
@@ -10,10 +9,10 @@ import pandas as pd
 from slipway_core.bundle import data_version, digest
 from slipway_core.errors import SlipwayError
 from slipway_core.storage import open_storage
-from slipway_trainer.step_results import Dataset
 from slipway_trainer.csv_checks import check_csv
 from slipway_trainer.errors import DataRefusedError, DataUnavailableError, reason_of
 from slipway_trainer.recipes import Recipe
+from slipway_trainer.step_results import Dataset
 
 # Where the trainer's image looks for data, and the compose file mounts it.
 MOUNTED_DATA = "/data"

@@ -11,9 +11,9 @@ from slipway_core.graph import Graph
 from slipway_core.registry import PRODUCTION, ModelVersion, Registry, promotion
 from slipway_core.registry.bundle_download import fetch_bundle
 from slipway_core.registry.gate_result import GATE_TAG, GateResult, PromoteMode
-from slipway_trainer.step_results import Evaluation, Split
 from slipway_trainer.gate import Challenger, Champion, decide
 from slipway_trainer.recipes import Recipe
+from slipway_trainer.step_results import Evaluation, Split
 from slipway_trainer.tasks import task_of
 
 

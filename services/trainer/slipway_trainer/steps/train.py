@@ -1,9 +1,8 @@
 """Hold test rows out, then fit every candidate on the rest and score it by cross-validation."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,11 +11,11 @@ from sklearn.model_selection import KFold, ParameterGrid, StratifiedKFold, TimeS
 from sklearn.utils import get_tags
 
 from slipway_core.signature import FloatMatrix
-from slipway_trainer.step_results import Fitted, Split, Table
 from slipway_trainer.errors import DataRefusedError, TrainingError, reason_of
 from slipway_trainer.export import round_to_float32
 from slipway_trainer.recipes import Candidate, Recipe
 from slipway_trainer.splitting import held_out_rows
+from slipway_trainer.step_results import Fitted, Split, Table
 from slipway_trainer.tasks.base import Target
 
 INNER_FOLDS = 3

@@ -1,18 +1,14 @@
 """Refuse data that the recipe does not allow, before anything is trained on it."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import pandas as pd
 
-from slipway_core.signature import FloatMatrix
-from slipway_trainer.step_results import Dataset, Table
 from slipway_trainer.data_checks import find_data_problems
 from slipway_trainer.errors import DataRefusedError
 from slipway_trainer.recipes import Recipe
 from slipway_trainer.schema import check_schema, values_in_lines
+from slipway_trainer.step_results import Dataset, Table
 from slipway_trainer.tasks import task_of
-from slipway_trainer.tasks.base import Target
 
 
 def validate(recipe: Recipe, dataset: Dataset) -> Table:
