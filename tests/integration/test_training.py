@@ -110,7 +110,7 @@ def test_the_first_version_is_production(first: Run) -> None:
     assert first.model.production == "1"
 
 
-def test_each_step_is_told_as_it_ends(first: Run) -> None:
+def test_each_step_is_reported_when_it_ends(first: Run) -> None:
     steps = [sentence.partition(":")[0] for sentence in first.told]
 
     assert steps == ["extract", "validate", "train", "train", "train", "evaluate", "register", "promote", "report"]
@@ -139,7 +139,7 @@ def test_version_belongs_to_the_training_run(first: Run, registry: MlflowRegistr
     assert first.outcome.best.fitted.candidate.name in version.description
 
 
-def test_the_promotion_is_an_event_with_exactly_the_fields_of_the_design(first: Run, registry: MlflowRegistry) -> None:
+def test_promotion_event_has_exactly_the_designed_fields(first: Run, registry: MlflowRegistry) -> None:
     tags = registry.get_model(NAME).tags
 
     event = json.loads(tags["slipway.event.000001"])
@@ -209,7 +209,7 @@ def test_the_chosen_candidate_alone_is_tagged(first: Run, client: MlflowClient) 
     assert chosen == {first.outcome.best.fitted.candidate.name}
 
 
-def test_the_parent_run_tells_what_holds_for_all(first: Run, client: MlflowClient) -> None:
+def test_parent_run_has_the_shared_parameters(first: Run, client: MlflowClient) -> None:
     parent = client.get_run(first.outcome.parent_run_id)
 
     expected = {
@@ -245,7 +245,7 @@ def test_training_run_links_data_model_version_and_plots(first: Run, client: Mlf
     assert {"confusion_matrix.png", "feature_importance.png", "roc.json"} <= names
 
 
-def test_run_names_tell_model_date_and_candidate(first: Run, client: MlflowClient) -> None:
+def test_run_names_contain_model_date_and_candidate(first: Run, client: MlflowClient) -> None:
     parent = client.get_run(first.outcome.parent_run_id).info.run_name
 
     assert re.fullmatch(rf"{NAME} \d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\dZ", parent)
@@ -299,9 +299,7 @@ def test_the_graph_is_one_file(first: Run, registry: MlflowRegistry, mlflow_url:
     assert not any(tensor.external_data for tensor in model.graph.initializer)
 
 
-def test_the_registered_graph_tells_the_species_of_all_150_flowers(
-    first: Run, registry: MlflowRegistry, tmp_path: Path
-) -> None:
+def test_registered_graph_predicts_all_150_iris_rows(first: Run, registry: MlflowRegistry, tmp_path: Path) -> None:
     version = registry.get_version(NAME, "1")
     for file in (MANIFEST_FILE, *SERVED_FILES):
         first.model.fetched("1", file, tmp_path)

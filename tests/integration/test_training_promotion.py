@@ -89,7 +89,7 @@ def runs_of(model: Model) -> list[str]:
     return [str(run.info.status) for run in runs if "mlflow.parentRunId" not in run.data.tags]
 
 
-def test_what_is_better_or_equal_takes_productions_place_and_what_is_worse_does_not(model: Model) -> None:
+def test_better_or_equal_version_is_promoted_worse_is_not(model: Model) -> None:
     first, tie = model.train(), model.train()
 
     poor = model.train(settings=POOR)
@@ -107,7 +107,7 @@ def test_what_is_better_or_equal_takes_productions_place_and_what_is_worse_does_
     assert runs_of(model) == ["FINISHED"] * 3
 
 
-def test_a_worse_version_is_promoted_by_force_and_its_reason_says_so(model: Model) -> None:
+def test_worse_version_promoted_by_force_has_that_reason(model: Model) -> None:
     model.train()
 
     forced = model.train("--promote", "force", settings=POOR)
@@ -133,7 +133,7 @@ def test_never_registers_and_judges_and_leaves_production_alone(model: Model) ->
     assert history(model.registry.get_model(model.name).tags) == []
 
 
-def test_worse_by_a_hair_is_refused_and_the_reason_tells_the_two_apart(model: Model, tmp_path: Path) -> None:
+def test_slightly_worse_version_is_rejected_with_enough_digits(model: Model, tmp_path: Path) -> None:
     data = tmp_path / "hour.csv"
     bike_frame().to_csv(data, index=False)
     bike = Model(model.name, recipe_file(tmp_path, model.name, "bike_demand"), model.registry, model.client)
@@ -150,7 +150,7 @@ def test_worse_by_a_hair_is_refused_and_the_reason_tells_the_two_apart(model: Mo
     assert float(best) - 1e-4 < float(shown) < float(best)
 
 
-def test_the_twin_of_a_version_that_was_rolled_back_from_is_refused(model: Model) -> None:
+def test_same_graph_as_a_withdrawn_version_is_rejected(model: Model) -> None:
     poor = model.train(settings=POOR)
     model.train()
     assert poor.exit_code == 0, poor.error
@@ -166,7 +166,7 @@ def test_the_twin_of_a_version_that_was_rolled_back_from_is_refused(model: Model
     )
 
 
-def test_a_version_below_the_floor_is_registered_and_not_promoted(model: Model, mlflow_url: str) -> None:
+def test_version_below_the_floor_is_registered_not_promoted(model: Model, mlflow_url: str) -> None:
     before = champion(model, mlflow_url)
 
     ended = model.train(settings=(*LIGHT, "floors.accuracy=1.01"))
@@ -178,9 +178,7 @@ def test_a_version_below_the_floor_is_registered_and_not_promoted(model: Model, 
 
 
 @pytest.mark.parametrize("change", ["damaged", "gone"])
-def test_a_champion_that_cannot_be_read_leaves_the_decision_to_the_floors(
-    model: Model, mlflow_url: str, change: str
-) -> None:
+def test_unreadable_champion_leaves_the_decision_to_the_floors(model: Model, mlflow_url: str, change: str) -> None:
     before = champion(model, mlflow_url)
     url = file_url(mlflow_url, model.name, before, MODEL_FILE)
     answer = httpx.put(url, content=linear_classifier()[:-20]) if change == "damaged" else httpx.delete(url)
@@ -193,9 +191,7 @@ def test_a_champion_that_cannot_be_read_leaves_the_decision_to_the_floors(
     assert "the champion, version 1, cannot be compared with: " in model.gate_result("2").summary
 
 
-def test_refused_data_makes_no_version_and_no_run_and_the_old_version_is_still_served(
-    model: Model, mlflow_url: str, tmp_path: Path
-) -> None:
+def test_rejected_data_makes_no_version_and_no_run(model: Model, mlflow_url: str, tmp_path: Path) -> None:
     before = champion(model, mlflow_url)
     data = tmp_path / "iris.csv"
     frame = iris_dataset().frame
@@ -251,7 +247,7 @@ def test_training_outside_a_checkout_records_an_unknown_commit(
     assert json.loads(model.fetched("1", MANIFEST_FILE, tmp_path))["git_commit"] == UNKNOWN_COMMIT
 
 
-def test_an_experiment_that_was_deleted_is_told_in_one_sentence(model: Model) -> None:
+def test_deleted_experiment_is_reported_in_one_sentence(model: Model) -> None:
     model.client.delete_experiment(model.client.create_experiment(model.name))
 
     ended = model.train()

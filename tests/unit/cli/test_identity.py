@@ -21,12 +21,12 @@ def identity() -> Identity:
     return identify(load_settings(ClientSettings))
 
 
-def test_without_anything_one_is_told_to_log_in() -> None:
+def test_missing_credentials_error_suggests_to_log_in() -> None:
     with pytest.raises(NotLoggedInError, match=r"run `slipway login URL`, or set SLIPWAY_URL and SLIPWAY_TOKEN"):
         identity()
 
 
-def test_what_was_kept_is_found_again() -> None:
+def test_stored_credentials_are_found() -> None:
     store_credentials(KEPT)
 
     assert identity() == Identity(URL, "kept-token")
@@ -39,7 +39,7 @@ def test_the_credentials_are_readable_by_their_owner_only() -> None:
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_second_login_takes_the_place_of_the_first_with_the_same_mode() -> None:
+def test_second_login_replaces_the_first_with_the_same_mode() -> None:
     store_credentials(KEPT).chmod(0o644)
 
     path = store_credentials(Credentials(url=OTHER, username="bob", token="newer"))
@@ -49,7 +49,7 @@ def test_a_second_login_takes_the_place_of_the_first_with_the_same_mode() -> Non
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
-def test_what_a_login_that_was_cut_off_left_behind_does_not_matter() -> None:
+def test_file_left_by_an_interrupted_login_is_ignored() -> None:
     path = credentials_file()
     path.parent.mkdir(parents=True)
     path.with_suffix(".partial").write_text("half a")
@@ -90,9 +90,7 @@ def test_a_token_of_the_environment_goes_to_the_kept_address(monkeypatch: pytest
 
 
 @pytest.mark.parametrize("url", [URL, URL + "/"])
-def test_the_kept_token_goes_to_its_own_address_however_that_is_given(
-    monkeypatch: pytest.MonkeyPatch, url: str
-) -> None:
+def test_stored_token_is_sent_to_its_own_address_only(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     store_credentials(KEPT)
     monkeypatch.setenv("SLIPWAY_URL", url)
 

@@ -37,14 +37,14 @@ def test_a_model_that_was_never_promoted_has_no_moves() -> None:
     assert moves(model([], None)) == []
 
 
-def test_moves_that_were_written_down_are_told_in_order() -> None:
+def test_recorded_moves_are_listed_in_order() -> None:
     found = model([("promote", None, "1"), ("promote", "1", "2"), ("rollback", "2", "1")], "1")
 
     assert told(found) == [("promote", None, "1"), ("promote", "1", "2"), ("rollback", "2", "1")]
     assert not moved_by_hand(found)
 
 
-def test_an_alias_that_differs_from_the_last_event_was_moved_by_hand() -> None:
+def test_alias_unlike_the_last_event_was_moved_by_hand() -> None:
     found = model([("promote", None, "1")], "3")
 
     assert told(found)[-1] == ("external", "1", "3")
@@ -52,7 +52,7 @@ def test_an_alias_that_differs_from_the_last_event_was_moved_by_hand() -> None:
     assert moved_by_hand(found)
 
 
-def test_an_alias_that_was_set_before_there_was_a_history_is_external() -> None:
+def test_alias_set_before_the_first_event_is_external() -> None:
     assert told(model([], "2")) == [("external", None, "2")]
     assert told(model([("promote", "2", "3")], "3")) == [("external", None, "2"), ("promote", "2", "3")]
 
@@ -64,7 +64,7 @@ def test_an_alias_that_was_removed_by_hand_is_external() -> None:
     assert moved_by_hand(found)
 
 
-def test_a_move_by_hand_between_two_events_is_told_between_them() -> None:
+def test_manual_move_between_two_events_is_listed_between_them() -> None:
     found = model([("promote", None, "1"), ("promote", "5", "6")], "6")
 
     assert told(found) == [("promote", None, "1"), ("external", "1", "5"), ("promote", "5", "6")]
@@ -88,7 +88,7 @@ def test_a_move_by_hand_between_two_events_is_told_between_them() -> None:
         ([("promote", None, "1"), ("promote", "1", "2"), ("promote", "2", "3")], "1", ["3", "2", "1"]),
     ],
 )
-def test_what_production_held_before_is_a_pile_that_roll_backs_take_from(
+def test_earlier_versions_are_a_stack_for_rollbacks(
     events: list[Told], production: str | None, expected: list[str]
 ) -> None:
     assert held_before(moves(model(events, production))) == expected

@@ -26,12 +26,12 @@ def test_the_mode_decides_what_comes_of_the_checks(mode: str, checks: tuple[Gate
     assert gate_result.passed is (REFUSED not in checks)
 
 
-def test_a_refusal_tells_what_failed_and_not_what_passed() -> None:
+def test_rejection_lists_failed_checks_only() -> None:
     assert GateResult(checks=(PASSED, REFUSED)).summary == "r2 0.9 is worse"
     assert GateResult(checks=(PASSED, PASSED)).summary == "r2 0.9 meets the floor 0.7; r2 0.9 meets the floor 0.7"
 
 
-def test_a_verdict_is_read_back_as_it_was_written() -> None:
+def test_gate_result_is_read_back_as_written() -> None:
     nan = GateCheck(name="floor of r2", value=float("nan"), required=float("-inf"), passed=False, reason="nan")
     gate_result = GateResult(checks=(PASSED, nan), mode="force")
 
@@ -43,6 +43,6 @@ def test_a_verdict_is_read_back_as_it_was_written() -> None:
 
 
 @pytest.mark.parametrize("tag", ["not JSON", "[1]", "{}", '{"checks": [{"name": "x"}]}', "null"])
-def test_what_somebody_else_wrote_is_no_verdict(tag: str) -> None:
+def test_foreign_tag_yields_no_gate_result(tag: str) -> None:
     assert gate_result_of({GATE_TAG: tag}) is None
     assert gate_result_of({}) is None

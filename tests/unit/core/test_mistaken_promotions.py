@@ -10,14 +10,14 @@ from slipway_core.registry.mlflow_responses import registered_model
 
 
 @pytest.mark.parametrize("alias", ["production", "PRODUCTION", "pRoDuction", " Production "])
-def test_another_spelling_of_the_alias_is_a_near_miss(alias: str) -> None:
+def test_other_spelling_of_the_alias_is_a_mistaken_promotion(alias: str) -> None:
     assert str(mistaken_promotion(RegisteredModel("iris", aliases={"Shadow": "2", alias: "3"}))) == (
         f"the model iris has the alias {alias!r} at version 3, but Slipway serves 'Production' (capital P): "
         "run 'slipway models promote iris 3'"
     )
 
 
-def test_the_production_stage_is_a_near_miss() -> None:
+def test_production_stage_is_a_mistaken_promotion() -> None:
     latest = [
         {"name": "iris", "version": "1", "current_stage": "Production"},
         {"name": "iris", "version": "2", "current_stage": "None"},
@@ -39,7 +39,7 @@ def test_the_production_stage_is_a_near_miss() -> None:
         ({"prod": "1", "Productions": "1"}, {"Staging": "1"}),
     ],
 )
-def test_other_models_are_no_near_miss(aliases: Mapping[str, str], stages: Mapping[str, str]) -> None:
+def test_other_models_have_no_mistaken_promotion(aliases: Mapping[str, str], stages: Mapping[str, str]) -> None:
     assert mistaken_promotion(RegisteredModel("iris", aliases=aliases, stages=stages)) is None
 
 

@@ -61,13 +61,13 @@ def test_bike_rentals_of_any_chance_pass(seed: int) -> None:
 
 @EVERY_RECIPE
 @pytest.mark.parametrize("name", ["Unnamed: 0", "id"])
-def test_a_column_of_row_numbers_is_no_copy_of_the_target(recipe: Recipe, name: str) -> None:
+def test_column_of_row_numbers_is_not_a_copy_of_the_target(recipe: Recipe, name: str) -> None:
     frame = frame_of(recipe)
 
     assert find_data_problems(recipe, frame.assign(**{name: range(len(frame))})) == []
 
 
-def test_row_numbers_are_no_copy_of_a_target_of_which_no_value_comes_twice() -> None:
+def test_row_numbers_are_not_a_copy_of_a_unique_target() -> None:
     frame = frame_of(BIKE)
     frame["cnt"] += np.random.default_rng(1).uniform(0, 0.5, len(frame))
 
@@ -75,7 +75,7 @@ def test_row_numbers_are_no_copy_of_a_target_of_which_no_value_comes_twice() -> 
 
 
 @pytest.mark.parametrize("optional", [["instant"], ["dteday"], ["instant", "dteday"]])
-def test_bike_rentals_without_columns_that_nothing_is_learned_from_pass(optional: list[str]) -> None:
+def test_bike_rentals_without_unused_columns_pass(optional: list[str]) -> None:
     assert find_data_problems(BIKE, frame_of(BIKE).drop(columns=optional)) == []
 
 
@@ -86,7 +86,7 @@ def test_bike_rentals_of_one_year_pass() -> None:
     assert find_data_problems(BIKE, frame) == []
 
 
-def test_the_ignored_parts_of_the_target_are_no_leak() -> None:
+def test_ignored_parts_of_the_target_are_not_a_leak() -> None:
     frame, _ = check_schema(BIKE, BIKE_FRAME)
 
     assert {"casual", "registered"} <= set(frame.columns)
@@ -180,13 +180,13 @@ def test_a_feature_that_holds_the_target_is_refused(recipe: Recipe, leak: str) -
     assert findings[0].startswith(f"{hidden!r} alone predicts the target {recipe.target.name!r} (")
 
 
-def test_a_feature_that_holds_the_greater_part_of_the_target_is_refused() -> None:
+def test_feature_with_most_of_the_target_is_rejected() -> None:
     findings = find_data_problems(BIKE, frame_of(BIKE).assign(windspeed=BIKE_FRAME["registered"]))
 
     assert findings[0].startswith("'windspeed' alone predicts the target 'cnt' (r2 0.9")
 
 
-def test_features_that_add_up_to_the_target_are_refused_though_none_gives_it_away_alone() -> None:
+def test_features_that_add_up_to_the_target_are_rejected() -> None:
     random = np.random.default_rng(1)
     part = random.normal(0, 3 * BIKE_FRAME["cnt"].std(), len(BIKE_FRAME))
 
@@ -197,7 +197,7 @@ def test_features_that_add_up_to_the_target_are_refused_though_none_gives_it_awa
 
 @EVERY_RECIPE
 @pytest.mark.parametrize("written", ["as it is", "as text", "as numbers", "negative"])
-def test_another_column_that_copies_the_target_is_refused_by_its_name(recipe: Recipe, written: str) -> None:
+def test_unused_column_that_copies_the_target_is_rejected(recipe: Recipe, written: str) -> None:
     frame, numbers = frame_of(recipe), target_of(recipe)
     copies = {
         "as it is": frame[recipe.target.name],
@@ -211,7 +211,7 @@ def test_another_column_that_copies_the_target_is_refused_by_its_name(recipe: Re
     assert finding.startswith(f"the column 'answer' is a copy of the target {recipe.target.name!r} under another name")
 
 
-def test_a_copy_of_a_target_of_which_no_value_comes_twice_is_refused() -> None:
+def test_copy_of_a_unique_target_is_rejected() -> None:
     frame = frame_of(BIKE)
     frame["cnt"] += np.random.default_rng(1).uniform(0, 0.5, len(frame))
 

@@ -39,7 +39,7 @@ def test_the_graph_is_scored_on_the_test_rows(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CANDIDATES)
-def test_the_cross_validation_is_told_beside_the_test_rows(name: str) -> None:
+def test_metrics_include_the_cross_validation(name: str) -> None:
     evaluation = trained_iris().evaluations[name]
 
     assert evaluation.metrics["cv_mean"] == pytest.approx(np.mean(evaluation.fitted.cv_scores))

@@ -66,7 +66,7 @@ def test_floor_and_champion_decide(accuracy: float, champion: float | None, floo
     assert (gate_result.passed, gate_result.promote) == (passed, passed)
 
 
-def test_without_a_champion_the_verdict_says_so() -> None:
+def test_result_without_champion_states_it() -> None:
     assert reasons(ask(0.95, floors={"accuracy": 0.9})) == [
         "accuracy 0.9500 meets the floor 0.9000",
         "there is no champion to compare with",
@@ -104,11 +104,11 @@ def test_without_a_champion_the_verdict_says_so() -> None:
         ),
     ],
 )
-def test_the_comparison_is_told_with_both_scores(accuracy: float, max_regression: float, sentence: str) -> None:
+def test_comparison_has_both_scores(accuracy: float, max_regression: float, sentence: str) -> None:
     assert reasons(ask(accuracy, 0.95, max_regression=max_regression))[0] == sentence
 
 
-def test_worse_by_a_hair_shows_the_digits_that_tell_the_two_apart() -> None:
+def test_slightly_worse_score_shows_enough_digits() -> None:
     gate_result = ask(0.95 - 1e-12, 0.95)
 
     assert not gate_result.promote
@@ -134,7 +134,7 @@ def test_a_regression_is_allowed_up_to_its_maximum(
     assert ask(accuracy, champion, max_regression=max_regression).passed is passed
 
 
-def test_every_floor_counts_and_is_told_in_the_order_of_the_names() -> None:
+def test_every_floor_is_checked_in_alphabetical_order() -> None:
     gate_result = decide(
         Challenger({"accuracy": 0.95, "f1_macro": 0.7}, 150),
         None,
@@ -160,7 +160,7 @@ def test_the_champion_is_compared_by_the_recipes_metric() -> None:
     assert not by_accuracy.promote
 
 
-def test_a_champion_that_cannot_be_scored_leaves_the_decision_to_the_floors() -> None:
+def test_unscorable_champion_leaves_the_decision_to_the_floors() -> None:
     champion = Champion("4", None, "it takes other features, or in another order")
 
     gate_result = decide(Challenger({"accuracy": 0.9}, 150), champion, metric="accuracy", floors={"accuracy": 0.9})
@@ -185,7 +185,7 @@ def test_data_of_far_fewer_than_the_champions_rows_is_refused(rows: int, champio
     assert reasons(gate_result)[-1] == (told if passed else f"{told}{missing}the limit with --set min_rows_share=VALUE")
 
 
-def test_the_graph_of_a_withdrawn_version_is_refused_though_it_is_the_best() -> None:
+def test_best_graph_of_a_withdrawn_version_is_rejected() -> None:
     gate_result = ask(1.0, 0.5, twin="3")
 
     assert not gate_result.promote
@@ -206,7 +206,7 @@ def test_the_graph_of_a_withdrawn_version_is_refused_though_it_is_the_best() -> 
         ("force", 0.85, True),
     ],
 )
-def test_the_mode_says_what_follows_of_the_checks(mode: Mode, accuracy: float, promoted: bool) -> None:
+def test_mode_decides_what_follows_from_the_checks(mode: Mode, accuracy: float, promoted: bool) -> None:
     gate_result = ask(accuracy, floors={"accuracy": 0.9}, mode=mode)
 
     assert gate_result.promote is promoted
@@ -245,7 +245,7 @@ def test_below_any_floor_is_never_promoted(
 
 
 @given(champion=SCORES, shortfall=SHORTFALLS)
-def test_worse_than_the_champion_is_never_promoted_and_the_numbers_differ(champion: float, shortfall: float) -> None:
+def test_worse_score_is_never_promoted_and_digits_differ(champion: float, shortfall: float) -> None:
     gate_result = ask(champion - shortfall, champion)
 
     assert not gate_result.promote
@@ -255,9 +255,7 @@ def test_worse_than_the_champion_is_never_promoted_and_the_numbers_differ(champi
 
 
 @given(champion=SCORES, max_regression=st.floats(min_value=0, max_value=1), share=SCORES)
-def test_within_the_regression_that_is_allowed_is_always_promoted(
-    champion: float, max_regression: float, share: float
-) -> None:
+def test_score_within_the_allowed_regression_is_promoted(champion: float, max_regression: float, share: float) -> None:
     assert ask(champion - max_regression * share, champion, max_regression=max_regression).promote
 
 
@@ -277,14 +275,12 @@ def test_a_tie_is_always_promoted(champion: float) -> None:
         (math.nan, 0.9, ("nan", "0.9000")),
     ],
 )
-def test_numbers_are_told_with_four_digits_or_as_many_as_it_takes(
-    value: float, other: float, told: tuple[str, str]
-) -> None:
+def test_numbers_have_four_digits_or_enough_to_differ(value: float, other: float, told: tuple[str, str]) -> None:
     assert format_distinct(value, other) == told
 
 
 @pytest.mark.parametrize("accuracy", [0.95, 0.1, math.nan, math.inf])
-def test_a_verdict_is_read_back_from_its_tag(accuracy: float) -> None:
+def test_gate_result_is_read_back_from_its_tag(accuracy: float) -> None:
     gate_result = ask(accuracy, 0.9, floors={"accuracy": 0.9}, max_regression=0.01)
 
     found = gate_result_of({GATE_TAG: gate_result.to_tag()})

@@ -73,7 +73,7 @@ def accuracy_of(model: bytes) -> float:
     return float(np.mean(Graph(model, NAMES).run(split.test_features).prediction == split.test_target))
 
 
-def test_the_first_version_that_meets_the_floors_becomes_production(registry: InMemoryRegistry) -> None:
+def test_first_version_above_the_floors_becomes_production(registry: InMemoryRegistry) -> None:
     number, gate_result = ask(registry, 0.95)
 
     assert gate_result.promote
@@ -93,7 +93,7 @@ def test_the_move_is_in_the_history_with_its_reason(registry: InMemoryRegistry) 
     assert event["at"].endswith("Z")
 
 
-def test_a_version_below_a_floor_is_not_promoted_and_keeps_the_reasons(registry: InMemoryRegistry) -> None:
+def test_version_below_floor_is_not_promoted_and_keeps_reasons(registry: InMemoryRegistry) -> None:
     number, gate_result = ask(registry, 0.85)
 
     assert not gate_result.promote
@@ -118,7 +118,7 @@ def test_the_champion_is_scored_on_the_rows_of_the_challenger(registry: InMemory
     )
 
 
-def test_a_version_worse_than_the_champion_leaves_it_in_production(registry: InMemoryRegistry) -> None:
+def test_version_worse_than_champion_leaves_it_in_production(registry: InMemoryRegistry) -> None:
     before = register(registry, bundle_files(), promote=True)
     lenient = IRIS.model_copy(update={"floors": {}})
 
@@ -162,9 +162,7 @@ def test_a_damaged_champion_leaves_the_decision_to_the_floors(registry: InMemory
 
 
 @pytest.mark.parametrize("file", [MODEL_FILE, MANIFEST_FILE])
-def test_a_champion_whose_files_are_gone_leaves_the_decision_to_the_floors(
-    registry: InMemoryRegistry, file: str
-) -> None:
+def test_champion_without_files_leaves_it_to_the_floors(registry: InMemoryRegistry, file: str) -> None:
     files = bundle_files()
     before = register(registry, files)
     number = registry.add_version(
@@ -181,7 +179,7 @@ def test_a_champion_whose_files_are_gone_leaves_the_decision_to_the_floors(
     assert " cannot be compared with: " in gate_result.summary
 
 
-def test_a_champion_that_someone_else_registered_leaves_the_decision_to_the_floors(registry: InMemoryRegistry) -> None:
+def test_champion_of_others_leaves_the_decision_to_the_floors(registry: InMemoryRegistry) -> None:
     number = registry.add_version("iris", {MODEL_FILE: linear_classifier()}).version
     registry.set_alias("iris", PRODUCTION, number)
 
@@ -192,7 +190,7 @@ def test_a_champion_that_someone_else_registered_leaves_the_decision_to_the_floo
     assert " cannot be compared with: " in gate_result.summary
 
 
-def test_a_champion_that_is_no_classifier_does_not_stop_the_gate(registry: InMemoryRegistry) -> None:
+def test_champion_of_another_task_does_not_stop_the_gate(registry: InMemoryRegistry) -> None:
     register(registry, regression_files("iris"), promote=True)
 
     _, gate_result = ask(registry, 0.95)
@@ -217,7 +215,7 @@ def test_a_champion_of_other_classes_does_not_stop_the_gate(registry: InMemoryRe
         pytest.param(bundle_files(inputs=[InputColumn(name=n, dtype="float32") for n in FEATURES[::-1]]), id="inputs"),
     ],
 )
-def test_a_champion_with_its_names_in_another_order_is_not_taken_by_their_places(
+def test_champion_with_reordered_classes_is_matched_by_name(
     registry: InMemoryRegistry, files: dict[str, bytes]
 ) -> None:
     register(registry, files, promote=True)
@@ -227,7 +225,7 @@ def test_a_champion_with_its_names_in_another_order_is_not_taken_by_their_places
     assert f"the champion's {accuracy_of(linear_classifier()):.4f}" not in gate_result.summary
 
 
-def test_a_registry_that_is_away_is_an_error_and_no_verdict(registry: InMemoryRegistry) -> None:
+def test_unavailable_registry_raises_without_gate_result(registry: InMemoryRegistry) -> None:
     version = registry.get_version("iris", register(registry, bundle_files()))
     registry.reachable = False
 
@@ -235,7 +233,7 @@ def test_a_registry_that_is_away_is_an_error_and_no_verdict(registry: InMemoryRe
         promote(IRIS, version, challenger(1.0), trained_iris().split, registry=registry, by="ada")
 
 
-def test_the_history_keeps_the_metrics_that_the_version_was_registered_with(registry: InMemoryRegistry) -> None:
+def test_event_has_the_metrics_of_the_registration(registry: InMemoryRegistry) -> None:
     ask(registry)
 
     event = json.loads(registry.get_model("iris").tags["slipway.event.000001"])
@@ -245,7 +243,7 @@ def test_the_history_keeps_the_metrics_that_the_version_was_registered_with(regi
     assert event["data_version"] == version.tags[promotion.DATA_VERSION_TAG]
 
 
-def test_never_keeps_the_verdict_and_leaves_production_alone(registry: InMemoryRegistry) -> None:
+def test_mode_never_stores_the_result_and_leaves_production(registry: InMemoryRegistry) -> None:
     before = register(registry, bundle_files(), promote=True)
 
     number, gate_result = ask(registry, 1.0, mode="never")
@@ -257,7 +255,7 @@ def test_never_keeps_the_verdict_and_leaves_production_alone(registry: InMemoryR
     assert not registry.get_model("iris").tags
 
 
-def test_force_promotes_what_the_gate_refuses_and_says_so(registry: InMemoryRegistry) -> None:
+def test_force_promotes_a_rejected_version_and_states_it(registry: InMemoryRegistry) -> None:
     register(registry, bundle_files(), promote=True)
 
     number, gate_result = ask(registry, 0.5, mode="force")
@@ -268,13 +266,13 @@ def test_force_promotes_what_the_gate_refuses_and_says_so(registry: InMemoryRegi
     assert event["reason"].startswith("forced, though the gate refused: accuracy 0.5000 is below the floor 0.9000; ")
 
 
-def test_force_where_the_gate_agrees_is_no_forced_promotion(registry: InMemoryRegistry) -> None:
+def test_force_with_passed_checks_is_a_normal_promotion(registry: InMemoryRegistry) -> None:
     ask(registry, 0.95, mode="force")
 
     assert json.loads(registry.get_model("iris").tags["slipway.event.000001"])["reason"].startswith("gate: ")
 
 
-def test_worse_than_the_champion_by_a_hair_is_refused_with_numbers_that_differ(registry: InMemoryRegistry) -> None:
+def test_slightly_worse_score_is_rejected_with_differing_numbers(registry: InMemoryRegistry) -> None:
     before = register(registry, bundle_files(), promote=True)
     champion = accuracy_of(linear_classifier())
     lenient = IRIS.model_copy(update={"floors": {}})
@@ -300,7 +298,7 @@ def test_data_of_far_fewer_than_the_champions_rows_is_refused(registry: InMemory
     assert production(registry) == before
 
 
-def test_a_champion_that_answers_with_no_number_leaves_the_decision_to_the_floors(registry: InMemoryRegistry) -> None:
+def test_champion_with_nan_leaves_the_decision_to_the_floors(registry: InMemoryRegistry) -> None:
     silent = linear_classifier(np.array([np.nan, 0, 0], dtype=np.float32))
     golden = golden_of(linear_classifier())
     register(registry, bundle_files(model=silent, golden=golden), promote=True)

@@ -49,7 +49,7 @@ def rolled_back(registry: InMemoryRegistry) -> str:
     return withdrawn
 
 
-def test_the_twin_of_a_version_that_was_rolled_back_from_is_refused(registry: InMemoryRegistry) -> None:
+def test_same_graph_as_a_withdrawn_version_is_rejected(registry: InMemoryRegistry) -> None:
     withdrawn = rolled_back(registry)
     before = registry.get_model("iris").aliases[PRODUCTION]
 
@@ -61,7 +61,7 @@ def test_the_twin_of_a_version_that_was_rolled_back_from_is_refused(registry: In
     assert registry.get_model("iris").aliases[PRODUCTION] == before
 
 
-def test_a_withdrawn_version_that_a_person_promoted_again_stops_no_twin(registry: InMemoryRegistry) -> None:
+def test_repromoted_withdrawn_version_stops_no_equal_graph(registry: InMemoryRegistry) -> None:
     withdrawn = rolled_back(registry)
     promotion.promote(registry, "iris", withdrawn, by="ada", at=datetime.now(UTC), reason="it was fine")
 
@@ -70,7 +70,7 @@ def test_a_withdrawn_version_that_a_person_promoted_again_stops_no_twin(registry
     assert gate_result.passed
 
 
-def test_another_graph_than_the_withdrawn_one_is_not_refused_for_it(registry: InMemoryRegistry) -> None:
+def test_graph_unlike_the_withdrawn_one_is_accepted(registry: InMemoryRegistry) -> None:
     rolled_back(registry)
     other = twin(registry)
     registry.set_version_tag("iris", other, promotion.MODEL_DIGEST_TAG, digest(b"another graph"))

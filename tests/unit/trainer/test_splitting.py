@@ -85,7 +85,7 @@ def test_a_stratified_split_keeps_the_classes_in_proportion() -> None:
     assert np.bincount(target[held_out]).tolist() == [10, 20, 2]
 
 
-def test_in_a_stratified_split_few_rows_change_sides_as_a_class_grows() -> None:
+def test_stratified_split_moves_few_rows_as_a_class_grows() -> None:
     features, target = classes(400, 400)
     before = held_out_rows(IRIS, features, target)
     more, _ = rows(20, seed=5)

@@ -43,7 +43,7 @@ def test_a_long_sentence_is_not_broken() -> None:
     assert told(lambda terminal: terminal.tell("train", sentence)).splitlines() == [f"train     {sentence}"]
 
 
-def test_brackets_are_told_as_they_are() -> None:
+def test_brackets_are_printed_unchanged() -> None:
     assert "a [red] file[/]" in told(lambda terminal: terminal.tell("extract", "a [red] file[/]"))
 
 
@@ -58,7 +58,7 @@ def test_a_terminal_shows_what_is_fitted_and_how_far_it_is() -> None:
     assert "2/6" in shown
 
 
-def test_the_candidates_stand_side_by_side_and_the_chosen_one_is_marked() -> None:
+def test_candidates_stand_side_by_side_and_chosen_one_is_marked() -> None:
     shown = show(REFUSED)
 
     assert "random-forest ✓" in shown
@@ -80,7 +80,7 @@ def test_every_check_of_the_gate_is_a_row() -> None:
     assert rows["not withdrawn"][0] == "–"
 
 
-def test_the_mode_is_told_with_the_checks() -> None:
+def test_mode_is_printed_with_the_checks() -> None:
     assert "The gate, --promote never" in show(REFUSED)
 
 

@@ -45,7 +45,7 @@ def recording(calls: list[tuple[str, tuple[float, ...]]]) -> Candidate:
     )
 
 
-def test_rows_that_score_a_fold_have_no_part_in_its_search_and_test_rows_in_nothing() -> None:
+def test_fold_and_test_rows_take_no_part_in_the_search() -> None:
     calls: list[tuple[str, tuple[float, ...]]] = []
     split = split_rows(TWO_CLASSES, NUMBERED)
 

@@ -69,7 +69,7 @@ def member(name: str, content: bytes = b"", kind: bytes = tarfile.REGTYPE) -> tu
     return header, content
 
 
-def test_what_was_written_is_read(tmp_path: Path) -> None:
+def test_archive_reads_what_it_wrote(tmp_path: Path) -> None:
     path = write(tmp_path / "backup.tar.gz")
 
     read = {part.name: (part.size_bytes, part.content.read(), part.is_object) for part in parts(path)}
@@ -81,7 +81,7 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
     assert verify(path) == read_about(path) == ABOUT
 
 
-def test_a_part_that_nobody_reads_is_passed_over(tmp_path: Path) -> None:
+def test_unread_part_is_skipped(tmp_path: Path) -> None:
     path = write(tmp_path / "backup.tar.gz")
 
     assert [part.name for part in parts(path)] == [name.removesuffix("/") for name in CONTENT]
@@ -120,7 +120,7 @@ def test_one_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
     assert [file.read_text() for file in tmp_path.iterdir()] == ["the one before"]
 
 
-def test_content_that_ends_early_is_told(tmp_path: Path) -> None:
+def test_content_that_ends_early_is_reported(tmp_path: Path) -> None:
     def fail() -> None:
         with new_backup(tmp_path / "backup.tar.gz", ABOUT) as writer:
             writer.add("slipway.sql", 4, io.BytesIO(b"abc"))
@@ -129,7 +129,7 @@ def test_content_that_ends_early_is_told(tmp_path: Path) -> None:
         fail()
 
 
-def test_a_full_disk_is_told_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_is_reported_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     @contextmanager
     def full(path: Path) -> Iterator[None]:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -194,9 +194,7 @@ def test_one_whose_bytes_were_changed_is_refused(tmp_path: Path, whole: bytes, p
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
 @given(place=st.floats(0, 1, exclude_max=True), change=st.integers(1, 255))
-def test_the_digests_tell_damage_that_the_compression_does_not(
-    tmp_path: Path, whole: bytes, place: float, change: int
-) -> None:
+def test_digests_detect_damage_that_gzip_misses(tmp_path: Path, whole: bytes, place: float, change: int) -> None:
     path, unzipped = tmp_path / "backup.tar.gz", bytearray(gzip.decompress(whole))
     with tarfile.open(fileobj=io.BytesIO(unzipped)) as tar:
         graph = tar.getmember("objects/mlflow/artifacts/1/m-1/model.onnx")
@@ -250,7 +248,7 @@ def test_a_foreign_part_is_refused_though_its_digest_is_right(
         verify(path)
 
 
-def test_a_missing_object_is_told(tmp_path: Path) -> None:
+def test_missing_object_is_reported(tmp_path: Path) -> None:
     path = write(tmp_path / "backup.tar.gz")
     kept = [(header, content) for header, content in members(path) if header.name != "objects/data/iris.csv"]
     with tarfile.open(path, "w:gz") as tar:
@@ -275,7 +273,7 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path, content: bytes) -> No
 
 
 @pytest.mark.parametrize("about", [b"", b"{", b"[]", b"3", b'{"format": 0}', b'{"format": "x"}', b"\xff"])
-def test_a_tar_that_tells_nothing_of_itself_is_refused(tmp_path: Path, about: bytes) -> None:
+def test_tar_without_a_description_is_rejected(tmp_path: Path, about: bytes) -> None:
     path = write(tmp_path / "backup.tar.gz")
     rewrite(path, [member("backup.json", about), *members(path)[1:]])
 
@@ -283,7 +281,7 @@ def test_a_tar_that_tells_nothing_of_itself_is_refused(tmp_path: Path, about: by
         read_about(path)
 
 
-def test_a_newer_format_is_told_at_once_whatever_else_is_in_it(tmp_path: Path) -> None:
+def test_newer_format_is_reported_first(tmp_path: Path) -> None:
     path = tmp_path / "backup.tar.gz"
     with tarfile.open(path, "w:gz") as tar:
         header, content = member("backup.json", b'{"format": 2, "compressed_by": "magic"}')
@@ -293,12 +291,12 @@ def test_a_newer_format_is_told_at_once_whatever_else_is_in_it(tmp_path: Path) -
         read_about(path)
 
 
-def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_missing_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(BackupError, match=r"there is no file .*gone\.tar\.gz: check its name"):
         read_about(tmp_path / "gone.tar.gz")
 
 
-def test_a_folder_is_told(tmp_path: Path) -> None:
+def test_folder_in_place_of_a_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(BackupError, match="cannot be read: Is a directory"):
         read_about(tmp_path)
 

@@ -48,7 +48,7 @@ def test_a_file_that_exists_is_left_as_it_is(docker: FakeDocker) -> None:
     assert docker.calls() == []
 
 
-def test_a_backup_that_fails_leaves_the_file_that_was_to_be_replaced(docker: FakeDocker) -> None:
+def test_failed_backup_keeps_the_previous_file(docker: FakeDocker) -> None:
     FILE.write_text("the one before")
     docker.fail("exec", "pg_dump: error: out of memory")
 
@@ -59,14 +59,14 @@ def test_a_backup_that_fails_leaves_the_file_that_was_to_be_replaced(docker: Fak
     assert FILE.read_text() == "the one before"
 
 
-def test_a_dump_that_was_cut_off_is_told(docker: FakeDocker, tmp_path: Path) -> None:
+def test_truncated_dump_is_reported(docker: FakeDocker, tmp_path: Path) -> None:
     program(tmp_path / "bin", "pg_dump", "echo", "CREATE TABLE users ();")
 
     assert told(run(main, "backup", str(FILE))) == "the dump of the database slipway was cut off: try again"
     assert not FILE.exists()
 
 
-def test_a_folder_is_no_file(docker: FakeDocker) -> None:
+def test_folder_in_place_of_a_file_is_rejected(docker: FakeDocker) -> None:
     assert told(run(main, "backup", "--force", ".")) == ". is a folder: name a file in it"
 
 
@@ -118,7 +118,7 @@ COMMANDS = pytest.mark.parametrize("command", [("backup", "new.tar.gz"), ("resto
         ("", "`docker compose config` failed: it said nothing"),
     ],
 )
-def test_what_docker_says_becomes_a_sentence(
+def test_docker_error_becomes_a_sentence(
     docker: FakeDocker, command: tuple[str, ...], said: str, sentence: str
 ) -> None:
     write_backup(FILE)
@@ -128,7 +128,7 @@ def test_what_docker_says_becomes_a_sentence(
 
 
 @COMMANDS
-def test_without_docker_that_is_told(
+def test_missing_docker_is_reported(
     docker: FakeDocker, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: tuple[str, ...]
 ) -> None:
     write_backup(FILE)
@@ -138,7 +138,7 @@ def test_without_docker_that_is_told(
 
 
 @COMMANDS
-def test_a_folder_without_a_stack_is_told(
+def test_folder_without_a_stack_is_reported(
     docker: FakeDocker, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: tuple[str, ...]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -150,7 +150,7 @@ def test_a_folder_without_a_stack_is_told(
 
 
 @COMMANDS
-def test_another_stack_is_told(docker: FakeDocker, command: tuple[str, ...]) -> None:
+def test_another_stack_is_reported(docker: FakeDocker, command: tuple[str, ...]) -> None:
     write_backup(FILE)
     docker.configure({"services": {"web": {}}})
 
@@ -224,7 +224,7 @@ def test_a_damaged_file_changes_nothing(docker: FakeDocker) -> None:
     assert verbs(docker) <= HARMLESS
 
 
-def test_a_file_that_is_not_there_is_told(docker: FakeDocker) -> None:
+def test_missing_file_is_reported(docker: FakeDocker) -> None:
     assert told(run(main, "restore", "--yes", str(FILE))) == "there is no file backup.tar.gz: check its name"
 
 
@@ -258,7 +258,7 @@ def test_services_that_cannot_be_started_again_are_named(docker: FakeDocker) -> 
     )
 
 
-def test_keys_that_an_older_stack_did_not_make_are_told(docker: FakeDocker) -> None:
+def test_missing_keys_of_an_older_stack_are_reported(docker: FakeDocker) -> None:
     docker.fail("exec", "Error response from daemon: cannot access path /volumes/secrets/objects: no such file")
 
     assert told(run(main, "backup", str(FILE))) == (

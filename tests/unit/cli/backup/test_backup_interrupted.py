@@ -56,7 +56,7 @@ def test_a_backup_that_is_interrupted_leaves_nothing(docker: FakeDocker, number:
 
 
 @SIGNALS
-def test_a_restore_that_is_interrupted_starts_again_what_it_stopped(docker: FakeDocker, number: int) -> None:
+def test_interrupted_restore_restarts_the_stopped_services(docker: FakeDocker, number: int) -> None:
     write_backup(FILE)
     docker.fail("exec", "hang")
 
@@ -69,7 +69,7 @@ def test_a_restore_that_is_interrupted_starts_again_what_it_stopped(docker: Fake
     assert docker.running() == {"api", "minio", "mlflow", "postgres"}
 
 
-def test_services_that_are_being_stopped_have_stopped_before_they_are_started_again(docker: FakeDocker) -> None:
+def test_services_finish_stopping_before_they_restart(docker: FakeDocker) -> None:
     write_backup(FILE)
     docker.fail("stop", "wait")
 
@@ -83,7 +83,7 @@ def test_services_that_are_being_stopped_have_stopped_before_they_are_started_ag
     assert docker.running() == {"api", "minio", "mlflow", "postgres"}
 
 
-def test_a_restore_whose_terminal_is_gone_starts_again_what_it_stopped(docker: FakeDocker) -> None:
+def test_restore_after_hangup_restarts_the_stopped_services(docker: FakeDocker) -> None:
     write_backup(FILE)
     docker.fail("exec", "hang")
     person, terminal = pty.openpty()

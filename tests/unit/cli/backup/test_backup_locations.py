@@ -15,9 +15,7 @@ from support.docker import CONFIG
         ("/somewhere", ("data", "mlflow")),
     ],
 )
-def test_it_is_the_stacks_buckets_and_where_mlflow_keeps_its_files(
-    destination: str, locations: tuple[str, ...]
-) -> None:
+def test_locations_are_the_buckets_and_the_artifact_root(destination: str, locations: tuple[str, ...]) -> None:
     mlflow = {"environment": {"MLFLOW_ARTIFACTS_DESTINATION": destination}}
 
     assert locations_of({"services": {**CONFIG["services"], "mlflow": mlflow}}) == locations

@@ -11,7 +11,7 @@ EVERY = pytest.mark.parametrize("number", SIGNALS, ids=lambda one: one.name)
 
 
 @EVERY
-def test_a_signal_ends_the_block_with_a_sentence_and_the_code_of_shells(number: signal.Signals) -> None:
+def test_signal_ends_the_block_with_a_sentence_and_exit_code(number: signal.Signals) -> None:
     told: list[str] = []
 
     with pytest.raises(SystemExit) as ended, interruptible(told.append, "it was interrupted"):
@@ -20,7 +20,7 @@ def test_a_signal_ends_the_block_with_a_sentence_and_the_code_of_shells(number: 
     assert (ended.value.code, told) == (128 + number, ["it was interrupted"])
 
 
-def test_what_the_block_says_of_its_interruption_is_told() -> None:
+def test_error_of_the_interrupted_block_is_reported() -> None:
     told: list[str] = []
 
     def work() -> None:
@@ -44,7 +44,7 @@ def test_an_error_without_a_signal_stays_what_it_is() -> None:
     assert told == []
 
 
-def test_a_second_signal_does_not_break_off_what_the_first_one_began() -> None:
+def test_second_signal_does_not_interrupt_the_cleanup() -> None:
     done: list[str] = []
 
     def work() -> None:
@@ -78,7 +78,7 @@ def test_a_signal_waits_for_what_must_not_be_left_half_done() -> None:
     assert ended.value.code == 128 + signal.SIGTERM
 
 
-def test_a_failure_tells_more_than_the_signal_that_waited_for_it() -> None:
+def test_failure_of_the_block_wins_over_a_held_signal() -> None:
     def work() -> None:
         signal.raise_signal(signal.SIGTERM)
         raise BackupError("the disk is full")

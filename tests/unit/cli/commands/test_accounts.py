@@ -76,7 +76,7 @@ def test_a_refused_login_keeps_what_was_kept(api: StubApi) -> None:
     assert json.loads(credentials_file().read_text())["token"] == "older"
 
 
-def test_what_is_no_api_is_told(api: StubApi) -> None:
+def test_address_of_another_server_is_reported(api: StubApi) -> None:
     api.answer = lambda _asked: Answer({"hello": "from something else"})
 
     ended = run(main, "login", api.url, "-u", "ada", "--password-stdin", given="x\n")
@@ -87,7 +87,7 @@ def test_what_is_no_api_is_told(api: StubApi) -> None:
 
 
 @pytest.mark.parametrize("command", [("login", "http://127.0.0.1:1", "-u", "ada"), ("users", "add", "bob")])
-def test_without_a_terminal_one_is_told_how_to_give_the_password(logged_in: StubApi, command: tuple[str, ...]) -> None:
+def test_missing_terminal_error_names_the_password_option(logged_in: StubApi, command: tuple[str, ...]) -> None:
     ended = run(main, *command, given="correct horse\n")
 
     assert ended.exit_code == 1
@@ -103,7 +103,7 @@ def test_the_input_is_not_taken_for_the_name(api: StubApi) -> None:
     assert not any(b"username=correct" in asked.body for asked in api.asked)
 
 
-def test_a_folder_that_cannot_be_written_is_told_in_one_sentence(
+def test_unwritable_folder_is_reported_in_one_sentence(
     api: StubApi, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()
@@ -116,7 +116,7 @@ def test_a_folder_that_cannot_be_written_is_told_in_one_sentence(
 
 
 @pytest.mark.parametrize("role", ["admin", "user", "viewer"])
-def test_an_account_is_added_with_the_role_that_was_asked_for(logged_in: StubApi, role: str) -> None:
+def test_account_is_added_with_the_given_role(logged_in: StubApi, role: str) -> None:
     ended = run(main, "users", "add", "bob", "--role", role, "--password-stdin", given="correct horse\n")
 
     assert (ended.exit_code, ended.output) == (0, f"Added bob with the role {role}.\n")
@@ -125,13 +125,13 @@ def test_an_account_is_added_with_the_role_that_was_asked_for(logged_in: StubApi
     assert asked.headers["Authorization"] == "Bearer adas-token"
 
 
-def test_an_account_is_a_users_unless_told_otherwise(logged_in: StubApi) -> None:
+def test_account_role_defaults_to_user(logged_in: StubApi) -> None:
     run(main, "users", "add", "bob", "--password-stdin", given="correct horse\n")
 
     assert logged_in.asked[0].json["role"] == "user"
 
 
-def test_a_name_that_is_taken_is_told(logged_in: StubApi) -> None:
+def test_taken_name_is_reported(logged_in: StubApi) -> None:
     logged_in.answer = lambda _asked: problem(409, "there is an account named bob already")
 
     ended = run(main, "users", "add", "bob", "--password-stdin", given="correct horse\n")
@@ -139,7 +139,7 @@ def test_a_name_that_is_taken_is_told(logged_in: StubApi) -> None:
     assert (ended.exit_code, ended.error) == (1, "Error: there is an account named bob already\n")
 
 
-def test_adding_an_account_needs_a_login_before_the_password_is_asked_for() -> None:
+def test_adding_an_account_checks_the_login_before_the_prompt() -> None:
     ended = run(main, "users", "add", "bob")
 
     assert ended.exit_code == 1

@@ -51,7 +51,7 @@ def test_the_file_is_readable_by_its_owner_only(tmp_path: Path, option: str) -> 
     secrets_in(path.read_text())
 
 
-def test_what_is_written_is_not_printed(tmp_path: Path) -> None:
+def test_secrets_written_to_a_file_are_not_printed(tmp_path: Path) -> None:
     path = tmp_path / ".env"
 
     ended = run(main, "env", "--output", str(path))
@@ -81,7 +81,7 @@ def test_a_link_that_leads_nowhere_is_not_followed(tmp_path: Path) -> None:
     assert not target.exists()
 
 
-def test_a_folder_that_is_missing_is_told(tmp_path: Path) -> None:
+def test_missing_folder_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "missing" / ".env"
 
     ended = run(main, "env", "--output", str(path))

@@ -42,7 +42,7 @@ def registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[StubApi]:
         yield stub
 
 
-def test_an_empty_registry_says_how_to_fill_it(registry: StubApi) -> None:
+def test_empty_registry_suggests_a_training(registry: StubApi) -> None:
     ended = run(main, "models", "list")
 
     assert (ended.exit_code, ended.output) == (
@@ -62,7 +62,7 @@ def test_a_model_without_production_is_shown_as_such(registry: StubApi) -> None:
     assert "iris: Production is not set" in run(main, "models", "show", "iris").output
 
 
-def test_a_version_that_someone_else_registered_is_shown_without_metrics(registry: StubApi) -> None:
+def test_version_registered_by_others_is_shown_without_metrics(registry: StubApi) -> None:
     registry.answer = registry_of({"name": "iris"}, VERSION)
 
     ended = run(main, "models", "show", "iris", "--json")
@@ -83,7 +83,7 @@ def test_a_version_that_someone_else_registered_is_shown_without_metrics(registr
         ("slipway.gate", "[1]"),
     ],
 )
-def test_a_tag_that_someone_else_wrote_does_not_hide_the_versions(registry: StubApi, tag: str, value: str) -> None:
+def test_invalid_tag_does_not_hide_the_versions(registry: StubApi, tag: str, value: str) -> None:
     registry.answer = registry_of({"name": "iris"}, {**VERSION, "tags": [{"key": tag, "value": value}]})
 
     ended = run(main, "models", "show", "iris")
@@ -104,7 +104,7 @@ def test_metrics_that_someone_else_wrote_do_not_stop_a_promotion(registry: StubA
     assert "Its bundle has no SHA-256 in the registry" in ended.output
 
 
-def test_promoting_what_is_production_already_adds_nothing_to_the_history(registry: StubApi) -> None:
+def test_promoting_production_again_adds_no_event(registry: StubApi) -> None:
     registry.answer = registry_of({"name": "iris", **alias("1")}, VERSION)
 
     ended = run(main, "models", "promote", "iris", "1")
@@ -142,7 +142,7 @@ def alias(version: str) -> dict[str, object]:
     return {"aliases": [{"alias": "Production", "version": version}]}
 
 
-def test_the_history_tells_every_move_the_newest_first(registry: StubApi) -> None:
+def test_history_lists_every_move_newest_first(registry: StubApi) -> None:
     tags = [event(1, "promote", None, "1", "[first]"), event(2, "promote", "1", "2", "better")]
     registry.answer = registry_of({"name": "iris", "tags": tags, **alias("2")})
 
@@ -175,14 +175,14 @@ def test_a_move_by_hand_is_shown_as_external(registry: StubApi) -> None:
     assert "Production was moved outside of Slipway" in run(main, "models", "show", "iris").output
 
 
-def test_a_model_that_was_never_promoted_says_so(registry: StubApi) -> None:
+def test_history_without_promotion_states_it(registry: StubApi) -> None:
     registry.answer = registry_of({"name": "iris"})
 
     assert run(main, "models", "history", "iris").output == "Production of iris has never been set.\n"
     assert run(main, "models", "history", "iris", "--json").output == "[]\n"
 
 
-def test_a_roll_back_with_nothing_before_is_refused_with_what_to_do(registry: StubApi) -> None:
+def test_rollback_without_earlier_version_is_rejected(registry: StubApi) -> None:
     registry.answer = registry_of({"name": "iris", "tags": [event(1, "promote", None, "1", "first")], **alias("1")})
 
     ended = run(main, "models", "rollback", "iris")
@@ -200,7 +200,7 @@ def test_promoting_a_withdrawn_version_by_hand_reminds_of_it(registry: StubApi) 
     assert "withdrawn" in run(main, "models", "show", "iris").output
 
 
-def test_a_registry_that_cannot_be_reached_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreachable_registry_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
 
     ended = run(main, "models", "list")
@@ -210,7 +210,7 @@ def test_a_registry_that_cannot_be_reached_is_told(monkeypatch: pytest.MonkeyPat
     assert "slipway doctor" in ended.error
 
 
-def test_a_registry_that_refuses_access_is_told_with_what_to_check(registry: StubApi) -> None:
+def test_rejected_registry_access_is_reported(registry: StubApi) -> None:
     registry.answer = lambda _asked: problem(403, "Invalid Host header")
 
     ended = run(main, "models", "list")
@@ -229,7 +229,7 @@ def test_name_and_password_are_sent_to_the_registry(registry: StubApi, monkeypat
 
 
 @pytest.mark.parametrize(("name", "by"), [("ada", "ada"), (None, "uid 54321")])
-def test_the_history_says_who_promoted(
+def test_history_names_the_author_of_a_promotion(
     registry: StubApi, monkeypatch: pytest.MonkeyPatch, name: str | None, by: str
 ) -> None:
     for variable in ("LOGNAME", "USER", "LNAME", "USERNAME"):

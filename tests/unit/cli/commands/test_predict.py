@@ -230,7 +230,9 @@ def test_names_that_are_numbers_are_names(api: StubApi, tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_bad_file_is_told_with_its_lines(api: StubApi, tmp_path: Path, content: str | bytes, sentence: str) -> None:
+def test_invalid_file_is_reported_with_its_lines(
+    api: StubApi, tmp_path: Path, content: str | bytes, sentence: str
+) -> None:
     ended = predict_csv(tmp_path, content)
 
     assert ended.exit_code == 1
@@ -359,7 +361,7 @@ def test_a_version_that_changes_between_requests_is_noted(api: StubApi, tmp_path
     assert "the predictions are of versions 1 and 2" in ended.error
 
 
-def test_a_file_that_is_missing_is_told(api: StubApi, tmp_path: Path) -> None:
+def test_missing_file_is_reported(api: StubApi, tmp_path: Path) -> None:
     ended = run(main, "predict", "iris", "--csv", str(tmp_path / "missing.csv"))
 
     assert ended.exit_code == 1
@@ -404,7 +406,7 @@ def test_a_label_in_brackets_is_shown_as_it_is(api: StubApi) -> None:
     assert "[low]" in ended.output
 
 
-def test_a_model_that_is_not_served_is_told_in_the_words_of_the_api(api: StubApi) -> None:
+def test_model_not_served_is_reported_in_the_words_of_the_api(api: StubApi) -> None:
     api.answer = lambda _asked: problem(404, "no model named tulip is served")
 
     ended = run(main, "predict", "tulip", "--features", "1,2")
@@ -412,7 +414,7 @@ def test_a_model_that_is_not_served_is_told_in_the_words_of_the_api(api: StubApi
     assert (ended.exit_code, ended.output, ended.error) == (1, "", "Error: no model named tulip is served\n")
 
 
-def test_an_answer_that_is_no_prediction_is_told_in_one_sentence(api: StubApi) -> None:
+def test_invalid_prediction_response_is_reported_in_one_sentence(api: StubApi) -> None:
     api.answer = lambda _asked: Answer({"hello": "from something else"})
 
     ended = run(main, "predict", "iris", "--features", "1,2")

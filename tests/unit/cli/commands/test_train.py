@@ -69,7 +69,7 @@ def test_the_exit_code_is_passed_through(trainer: Callable[[int], Path], exit_co
 
 
 @pytest.mark.parametrize("missing", ["slipway_trainer", "mlflow", "sklearn"])
-def test_a_trainer_that_is_not_installed_is_told(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
+def test_missing_trainer_is_reported(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
     monkeypatch.setitem(sys.modules, missing, None)
 
     ended = run(main, "train", "iris")

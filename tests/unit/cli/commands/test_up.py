@@ -42,12 +42,12 @@ def up(folder: Path) -> Iterator[Up]:
         yield Up(folder, listener.getsockname()[1])
 
 
-def test_a_taken_port_is_told_with_its_option(up: Up) -> None:
+def test_taken_port_is_reported_with_its_option(up: Up) -> None:
     assert "choose another with --mlflow-port" in up().error
 
 
 @pytest.mark.parametrize("recipe", ["./wine.py", "wine.py", "recipes/wine", "/srv/my recipes/wine.py"])
-def test_a_recipe_by_its_path_is_refused_at_once_with_what_trains_it(folder: Path, recipe: str) -> None:
+def test_recipe_path_is_rejected_with_the_train_command(folder: Path, recipe: str) -> None:
     ended = run(main, "up", f"--home={folder}", "--recipe=iris", f"--recipe={recipe}")
 
     assert ended.exit_code == 2
@@ -69,13 +69,13 @@ def test_a_weak_password_is_refused_before_anything_is_made(up: Up, folder: Path
     assert not folder.exists()
 
 
-def test_the_name_of_the_administrator_is_no_password(up: Up, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_administrator_name_is_rejected_as_password(up: Up, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLIPWAY_ADMIN_USERNAME", "ada-lovelace")
 
     assert "must not be the user's name" in up(password="Ada-Lovelace").error
 
 
-def test_a_password_that_comes_too_late_is_told(up: Up) -> None:
+def test_password_after_the_first_start_is_reported_as_unused(up: Up) -> None:
     up(password="correct horse")
 
     ended = up(password="another horse")
@@ -167,7 +167,7 @@ def test_without_a_key_of_the_environment_one_is_made_and_kept(up: Up, folder: P
     assert (folder / "secret-key").stat().st_mode & 0o777 == 0o600
 
 
-def test_a_folder_that_is_held_is_told(up: Up, folder: Path) -> None:
+def test_locked_folder_is_reported(up: Up, folder: Path) -> None:
     home = Home(folder)
     home.make()
 
@@ -175,7 +175,7 @@ def test_a_folder_that_is_held_is_told(up: Up, folder: Path) -> None:
         assert up().error.startswith(f"Error: a stack is running on {folder} already")
 
 
-def test_a_folder_that_cannot_be_made_is_told(up: Up, folder: Path) -> None:
+def test_folder_that_cannot_be_made_is_reported(up: Up, folder: Path) -> None:
     folder.touch()
 
     assert up().error.startswith(f"Error: the folder {folder} cannot be written")
@@ -185,7 +185,7 @@ def test_a_folder_that_cannot_be_made_is_told(up: Up, folder: Path) -> None:
     ("module", "extra"),
     [("mlflow", "trainer"), ("sklearn", "trainer"), ("slipway_api", "api"), ("fastapi", "api")],
 )
-def test_a_service_that_is_not_installed_is_told(
+def test_missing_service_is_reported(
     up: Up, folder: Path, monkeypatch: pytest.MonkeyPatch, module: str, extra: str
 ) -> None:
     monkeypatch.setitem(sys.modules, module, None)
@@ -194,7 +194,7 @@ def test_a_service_that_is_not_installed_is_told(
     assert not folder.exists()
 
 
-def test_one_database_for_mlflow_and_slipway_is_refused_before_anything_is_made(
+def test_shared_database_is_rejected_before_anything_is_made(
     up: Up, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for variable in ("MLFLOW_BACKEND_STORE_URI", "DATABASE_URL"):

@@ -139,7 +139,7 @@ def test_an_account_is_deleted(api: StubApi, options: tuple[str, ...], query: ob
     assert (asked.method, split.path, parse_qs(split.query)) == ("DELETE", "/users/uma", query)
 
 
-def test_a_refusal_is_told_in_the_apis_words(api: StubApi) -> None:
+def test_rejection_is_reported_in_the_words_of_the_api(api: StubApi) -> None:
     api.answer = lambda _asked: problem(409, "ada is the last active admin; make another account an admin first")
 
     ended = run(main, "users", "delete", "ada", "--yes")
@@ -157,7 +157,7 @@ def test_events_are_listed_up_to_a_limit(api: StubApi) -> None:
     assert [parse_qs(urlsplit(asked.path).query)["limit"] for asked in api.asked] == [["2"], ["1"]]
 
 
-def test_events_are_shown_as_a_table_with_the_names_of_those_who_are_there(api: StubApi) -> None:
+def test_events_are_shown_with_current_account_names(api: StubApi) -> None:
     erased = {**EVENT, "subject_name": None, "actor_id": None, "address": None, "action": "deleted", "details": {}}
     gone = {**EVENT, "actor_id": "a9", "action": "disabled", "details": {}}
     pages: dict[str, object] = {
@@ -179,7 +179,7 @@ def test_events_are_shown_as_a_table_with_the_names_of_those_who_are_there(api: 
 
 
 @pytest.mark.parametrize("command", [("users", "list"), ("users", "events")])
-def test_what_is_no_api_is_told(api: StubApi, command: tuple[str, ...]) -> None:
+def test_address_of_another_server_is_reported(api: StubApi, command: tuple[str, ...]) -> None:
     api.answer = lambda _asked: Answer({"hello": "from something else"})
 
     ended = run(main, *command)
@@ -188,7 +188,7 @@ def test_what_is_no_api_is_told(api: StubApi, command: tuple[str, ...]) -> None:
     assert "is not Slipway's API" in ended.error
 
 
-def test_a_role_that_is_none_is_told_in_the_commands_own_words() -> None:
+def test_invalid_role_is_reported_by_the_command() -> None:
     ended = run(main, "users", "add", "bob", "--role", "king")
 
     assert ended.exit_code == 2

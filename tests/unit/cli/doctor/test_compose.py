@@ -38,7 +38,7 @@ def test_a_stack_that_is_well_is_fine(docker: FakeDocker, tmp_path: Path) -> Non
     assert found(tmp_path) == [Finding("containers", "ok", "4 services run and are well")]
 
 
-def test_a_stack_that_is_not_started_is_no_fault(docker: FakeDocker, tmp_path: Path) -> None:
+def test_stopped_stack_is_not_a_problem(docker: FakeDocker, tmp_path: Path) -> None:
     (finding,) = found(tmp_path)
 
     assert finding.status == "ok"
@@ -56,7 +56,7 @@ def test_a_stack_that_is_not_started_is_no_fault(docker: FakeDocker, tmp_path: P
         ({"State": "restarting", "Health": ""}, "broken", "restarting"),
     ],
 )
-def test_a_service_that_is_not_well_is_told_with_where_it_says_why(
+def test_unhealthy_service_is_reported_with_its_log_command(
     docker: FakeDocker, tmp_path: Path, told: dict[str, Any], status: str, words: str
 ) -> None:
     docker.tell_containers(*(one | (told if one["Service"] == "mlflow" else {}) for one in WELL))
@@ -68,7 +68,7 @@ def test_a_service_that_is_not_well_is_told_with_where_it_says_why(
     assert "docker compose logs --tail 50 mlflow" in finding.mend
 
 
-def test_services_that_wait_are_told_together_after_what_they_wait_for(docker: FakeDocker, tmp_path: Path) -> None:
+def test_waiting_services_are_reported_after_their_dependency(docker: FakeDocker, tmp_path: Path) -> None:
     waits = {"State": "created", "Health": ""}
     failed = INIT | {"Service": "secrets", "ExitCode": 1}
     docker.tell_containers(INIT, *({"Service": one} | waits for one in STACK), failed)
@@ -79,7 +79,7 @@ def test_services_that_wait_are_told_together_after_what_they_wait_for(docker: F
     assert (others.status, others.what.partition(":")[0]) == ("broken", "api, minio, mlflow, postgres")
 
 
-def test_a_service_without_a_container_is_told(docker: FakeDocker, tmp_path: Path) -> None:
+def test_service_without_a_container_is_reported(docker: FakeDocker, tmp_path: Path) -> None:
     docker.tell_containers(*(one for one in WELL if one["Service"] != "minio"))
 
     assert of(found(tmp_path), "minio").status == "broken"
@@ -113,7 +113,7 @@ services:
         ("DATABASE_URL=sqlite:///x", "ok", "does not read DATABASE_URL, which Slipway without Docker does", ""),
     ],
 )
-def test_what_the_env_file_sets_and_nothing_reads_is_told(
+def test_unused_variable_of_the_env_file_is_reported(
     docker: FakeDocker, tmp_path: Path, lines: str, status: str, what: str, mend: str
 ) -> None:
     (docker.project / "docker-compose.yml").write_text(COMPOSE_FILE)
@@ -126,7 +126,7 @@ def test_what_the_env_file_sets_and_nothing_reads_is_told(
     assert finding.mend.startswith(mend)
 
 
-def test_a_docker_that_does_not_answer_keeps_nothing_else_from_working(docker: FakeDocker, tmp_path: Path) -> None:
+def test_unresponsive_docker_does_not_stop_other_checks(docker: FakeDocker, tmp_path: Path) -> None:
     docker.fail("ps", "Cannot connect to the Docker daemon at unix:///var/run/docker.sock")
 
     (finding,) = found(tmp_path)
@@ -135,14 +135,16 @@ def test_a_docker_that_does_not_answer_keeps_nothing_else_from_working(docker: F
     assert "start it" in finding.what
 
 
-def test_elsewhere_nothing_is_said_of_it(docker: FakeDocker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compose_is_not_mentioned_outside_its_folder(
+    docker: FakeDocker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     docker.tell_containers(*WELL)
     monkeypatch.chdir(tmp_path)
 
     assert found(tmp_path) == []
 
 
-def test_what_fires_is_told_with_its_section_of_the_documentation(docker: FakeDocker, tmp_path: Path) -> None:
+def test_firing_alert_is_reported_with_its_documentation(docker: FakeDocker, tmp_path: Path) -> None:
     annotations = {"summary": "MLflow does not answer.", "runbook": "docs/operations.md#mlflowdown"}
     alerts = [
         {"labels": {"alertname": "Watchdog", "severity": "none"}, "annotations": {}, "state": "firing"},
@@ -162,7 +164,7 @@ def test_what_fires_is_told_with_its_section_of_the_documentation(docker: FakeDo
     assert not {"Watchdog", "DiskFull", "alerts"} & {one.check for one in findings}
 
 
-def test_the_registry_of_the_stack_is_looked_at_where_no_other_is_named(docker: FakeDocker, tmp_path: Path) -> None:
+def test_compose_registry_is_checked_by_default(docker: FakeDocker, tmp_path: Path) -> None:
     with stub_api(lambda _asked: Answer({"service": "slipway"})) as stub:
         port = int(stub.url.rpartition(":")[2])
         docker.tell_containers({"Service": "mlflow", "Publishers": [{"TargetPort": 5000, "PublishedPort": port}]})

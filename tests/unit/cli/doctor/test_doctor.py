@@ -37,7 +37,7 @@ def taken_port() -> Iterator[int]:
         yield listener.getsockname()[1]
 
 
-def test_on_a_fresh_machine_nothing_is_broken_and_nothing_is_made(folder: Path) -> None:
+def test_fresh_machine_has_no_problem_and_is_left_unchanged(folder: Path) -> None:
     found = diagnose(folder)
 
     assert (found.exit_code, found.broken) == (0, [])
@@ -45,7 +45,7 @@ def test_on_a_fresh_machine_nothing_is_broken_and_nothing_is_made(folder: Path) 
     assert not folder.exists()
 
 
-def test_a_taken_port_is_told_with_what_chooses_another(folder: Path) -> None:
+def test_port_in_use_is_reported_with_its_setting(folder: Path) -> None:
     with stub_api(lambda _asked: Answer(b"hello")) as program:
         port = int(program.url.rpartition(":")[2])
         found = diagnose(folder, port=port)
@@ -55,7 +55,7 @@ def test_a_taken_port_is_told_with_what_chooses_another(folder: Path) -> None:
     assert "`slipway up --port PORT` or SLIPWAY_PORT" in found.the("API port").mend
 
 
-def test_a_short_key_is_told_with_the_command_that_makes_one(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_short_key_is_reported_with_the_command_for_a_new_one(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET_KEY", "hunter2-hunter2")
 
     found = diagnose(folder)
@@ -66,9 +66,7 @@ def test_a_short_key_is_told_with_the_command_that_makes_one(folder: Path, monke
     assert "hunter2" not in found.output
 
 
-def test_a_misspelt_variable_and_a_wrong_value_are_told_and_the_rest_is_looked_at(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_wrong_settings_are_reported_beside_the_other_checks(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLIPWAY_PROT", "8080")
     monkeypatch.setenv("SLIPWAY_LOG_LEVEL", "loud")
     monkeypatch.setenv("SLIPWAY_MAX_ROWS", "many")
@@ -86,7 +84,7 @@ def test_a_misspelt_variable_and_a_wrong_value_are_told_and_the_rest_is_looked_a
     assert found.the("API port").status == "ok"
 
 
-def test_secrets_that_others_can_read_are_told_with_the_command_that_closes_them(folder: Path) -> None:
+def test_readable_secrets_are_reported_with_the_chmod_command(folder: Path) -> None:
     home = Home(folder)
     home.make()
     home.secret_key()
@@ -98,7 +96,7 @@ def test_secrets_that_others_can_read_are_told_with_the_command_that_closes_them
     assert found.the("secret-key").mend == f"close it with `chmod 600 {folder / 'secret-key'}`"
 
 
-def test_a_registry_that_does_not_listen_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_registry_that_does_not_listen_is_reported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     url = f"http://127.0.0.1:{free_port()}"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", url)
     monkeypatch.setenv("SECRET_KEY", new_key())
@@ -109,7 +107,7 @@ def test_a_registry_that_does_not_listen_is_told(folder: Path, monkeypatch: pyte
     assert "set MLFLOW_TRACKING_URI to where it listens" in found.the("registry").mend
 
 
-def test_our_own_api_in_place_of_the_registry_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_api_address_in_place_of_the_registry_is_reported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def api(asked: Asked) -> Answer:
         return Answer({"service": "slipway"}) if asked.path == "/" else Answer({"status": 404}, 404)
 
@@ -122,7 +120,7 @@ def test_our_own_api_in_place_of_the_registry_is_told(folder: Path, monkeypatch:
     assert "set MLFLOW_TRACKING_URI to the MLflow server" in found.the("registry").mend
 
 
-def test_a_trainer_that_is_not_installed_whole_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_incomplete_trainer_is_reported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "skl2onnx", None)
 
     found = diagnose(folder)
@@ -132,7 +130,7 @@ def test_a_trainer_that_is_not_installed_whole_is_told(folder: Path, monkeypatch
     assert found.the("trainer").mend == "run `pip install 'slipway[trainer]'`"
 
 
-def test_a_database_of_another_kind_is_told_without_its_password(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unsupported_database_is_reported_without_password(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", "mysql://ada:s3same@db/slipway")
 
     found = diagnose(folder)
@@ -143,7 +141,7 @@ def test_a_database_of_another_kind_is_told_without_its_password(folder: Path, m
     assert "s3same" not in found.output
 
 
-def test_a_home_folder_that_cannot_be_written_is_told(folder: Path) -> None:
+def test_unwritable_home_folder_is_reported(folder: Path) -> None:
     folder.touch()
 
     found = diagnose(folder)
@@ -163,7 +161,7 @@ def test_a_data_folder_that_is_missing_is_a_warning(
     assert f"mkdir -p {tmp_path / 'data'}" in found.the("data folder").mend
 
 
-def test_a_data_folder_with_a_space_in_its_name_is_quoted_where_it_is_to_be_made(
+def test_data_folder_with_a_space_is_quoted_in_the_command(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SLIPWAY_DATA_DIR", str(tmp_path / "my data"))
@@ -183,7 +181,7 @@ def test_a_data_folder_of_another_protocol_is_a_warning(folder: Path, monkeypatc
     assert found.the("data folder").mend.startswith("write s3://bucket/prefix or the path of a folder; or `unset")
 
 
-def test_it_prints_a_line_for_each_finding_with_its_mend_and_a_summary(
+def test_output_has_a_line_for_each_finding_and_a_summary(
     folder: Path, taken_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Away from the compose file of where the tests stand.
@@ -200,7 +198,7 @@ def test_it_prints_a_line_for_each_finding_with_its_mend_and_a_summary(
     assert areas[:-1] == ["Settings", "Secrets", "Packages", "Machine", "Embedded stack", "Database", "Registry"]
 
 
-def test_the_json_says_where_each_finding_belongs(folder: Path) -> None:
+def test_json_output_has_the_area_of_each_finding(folder: Path) -> None:
     printed = json.loads(diagnose(folder).output)
 
     assert printed["status"] == "ok"
@@ -235,7 +233,7 @@ def test_a_check_that_fails_is_a_finding_and_the_others_go_on(context: DoctorCon
     assert [finding.check for finding in other.findings] == ["third"]
 
 
-def test_a_check_that_hangs_is_told_at_the_deadline_with_what_was_found_before(context: DoctorContext) -> None:
+def test_hanging_check_is_reported_with_its_earlier_findings(context: DoctorContext) -> None:
     let_go = threading.Event()
 
     def hangs(_context: DoctorContext) -> Iterator[Finding]:

@@ -66,7 +66,7 @@ def test_a_weak_password_of_the_administrator_is_broken(
     assert password not in finding.what
 
 
-def test_a_secret_file_that_cannot_be_read_is_told_and_keeps_nothing_else_from_being_read(
+def test_unreadable_secret_file_is_reported_and_others_are_read(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("SECRET_KEY_FILE", str(tmp_path / "gone"))
@@ -81,7 +81,7 @@ def test_a_secret_file_that_cannot_be_read_is_told_and_keeps_nothing_else_from_b
     assert "unset SECRET_KEY_FILE" in finding.mend
 
 
-def test_an_empty_secret_file_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_empty_secret_file_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "key").touch()
     monkeypatch.setenv("SECRET_KEY_FILE", str(tmp_path / "key"))
 
@@ -91,7 +91,7 @@ def test_an_empty_secret_file_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path:
     assert "is empty" in finding.what
 
 
-def test_a_key_from_a_file_is_judged_like_one_that_is_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_key_from_a_file_is_checked_like_a_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "key").write_text(new_key())
     monkeypatch.setenv("SECRET_KEY_FILE", str(tmp_path / "key"))
 
@@ -101,7 +101,7 @@ def test_a_key_from_a_file_is_judged_like_one_that_is_set(monkeypatch: pytest.Mo
     assert [finding.what for finding in check_key(context)] == ["set, and strong enough"]
 
 
-def test_a_wrong_value_is_replaced_by_the_default_and_kept_as_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrong_value_is_recorded_and_the_default_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLIPWAY_PORT", "many")
     monkeypatch.setenv("SLIPWAY_MLFLOW_PORT", "5055")
 
@@ -124,7 +124,7 @@ def test_each_misspelt_variable_is_a_finding_of_its_own(monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("name", ["secret-key", "admin-password"])
-def test_an_empty_secret_of_the_stack_is_told_with_what_makes_another(tmp_path: Path, name: str) -> None:
+def test_empty_stack_secret_is_reported_with_the_fix(tmp_path: Path, name: str) -> None:
     home = Home(tmp_path / "home")
     home.make()
     (home.root / name).write_text("\n")
@@ -136,7 +136,7 @@ def test_an_empty_secret_of_the_stack_is_told_with_what_makes_another(tmp_path: 
     assert f"rm {home.root / name}" in finding.mend
 
 
-def test_a_secret_of_the_stack_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+def test_secret_of_the_stack_that_cannot_be_read_is_reported(tmp_path: Path) -> None:
     home = Home(tmp_path / "home")
     home.make()
     home.password_file.mkdir()

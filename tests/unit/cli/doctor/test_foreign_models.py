@@ -107,7 +107,7 @@ MISSES = [
 
 
 @pytest.mark.parametrize(("model", "command"), MISSES)
-def test_a_near_miss_names_the_command_that_corrects_it(model: RegisteredModel, command: str) -> None:
+def test_mistaken_promotion_names_the_correcting_command(model: RegisteredModel, command: str) -> None:
     class Registry(InMemoryRegistry):
         def list_models(self) -> list[RegisteredModel]:
             return [model]
@@ -128,12 +128,12 @@ def test_a_near_miss_names_the_command_that_corrects_it(model: RegisteredModel, 
         Staged("iris", aliases={"Production": "3"}, stages={"Production": "2"}),
     ],
 )
-def test_a_model_without_a_near_miss_has_none(model: RegisteredModel) -> None:
+def test_model_without_mistaken_promotion_has_none(model: RegisteredModel) -> None:
     assert mistaken_promotion(model) is None
 
 
 @pytest.mark.parametrize("command", [("list",), ("show", "iris")])
-def test_models_note_a_near_miss(monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]) -> None:
+def test_models_command_notes_a_mistaken_promotion(monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]) -> None:
     model = {"name": "iris", "aliases": [{"alias": "production", "version": "3"}]}
     answers = {
         "registered-models/search": {"registered_models": [model]},

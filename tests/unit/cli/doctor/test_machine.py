@@ -28,7 +28,7 @@ def context(tmp_path: Path) -> DoctorContext:
     ("free_bytes", "status"),
     [(511 * MIB, "broken"), (512 * MIB, "warning"), (2047 * MIB, "warning"), (2048 * MIB, "ok")],
 )
-def test_little_room_on_the_disk_is_told(context: DoctorContext, free_bytes: int, status: str) -> None:
+def test_low_disk_space_is_reported(context: DoctorContext, free_bytes: int, status: str) -> None:
     home, temporary = check_folders(context, free=lambda _folder: free_bytes)
 
     assert (home.status, temporary.status) == (status, status)
@@ -67,7 +67,7 @@ def test_two_servers_cannot_have_one_port(tmp_path: Path) -> None:
     assert "SLIPWAY_MLFLOW_PORT" in finding.mend
 
 
-def test_a_stack_on_other_ports_is_not_taken_for_what_answers_on_these(context: DoctorContext) -> None:
+def test_stack_on_other_ports_is_distinguished(context: DoctorContext) -> None:
     context.home.make()
     with context.home.locked(Ports(8133, 5133)):
         (finding,) = check_ports(context)
@@ -77,7 +77,7 @@ def test_a_stack_on_other_ports_is_not_taken_for_what_answers_on_these(context: 
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "nosuch.invalid"])
-def test_a_host_that_is_none_of_this_machine_is_told(tmp_path: Path, host: str) -> None:
+def test_host_of_another_machine_is_reported(tmp_path: Path, host: str) -> None:
     context = read_context({"home": tmp_path, "host": host, "port": free_port(), "mlflow_port": free_port()})
 
     api, mlflow = check_ports(context)
@@ -126,9 +126,7 @@ def test_a_running_stack_that_does_not_answer_is_broken(tmp_path: Path) -> None:
     assert str(home.logs / "mlflow.log") in registry.mend
 
 
-def test_an_api_of_ours_may_have_its_port_where_mlflow_is_elsewhere(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_running_api_may_use_its_port_with_a_remote_mlflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://mlflow.example.com")
     with stub_api(slipway_api) as api, stub_api(slipway_api) as other:
         context = read_context({"home": tmp_path, "port": port_of(api.url), "mlflow_port": port_of(other.url)})
@@ -138,9 +136,7 @@ def test_an_api_of_ours_may_have_its_port_where_mlflow_is_elsewhere(
     assert "only `slipway up` needs it" in findings[1].what
 
 
-def test_an_mlflow_of_ones_own_may_be_where_the_stack_would_have_its(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_own_mlflow_may_use_the_port_of_the_stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with stub_api(mlflow) as own:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", own.url)
         context = read_context({"home": tmp_path, "port": free_port(), "mlflow_port": port_of(own.url)})
@@ -151,9 +147,7 @@ def test_an_mlflow_of_ones_own_may_be_where_the_stack_would_have_its(
     assert findings["MLflow port"].what.endswith("is taken by an MLflow server")
 
 
-def test_a_running_stack_is_looked_at_though_its_registry_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_running_stack_is_checked_despite_a_named_registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://localhost:5000/")
     context = read_context({"home": tmp_path})
 
@@ -165,9 +159,7 @@ def port_of(url: str) -> int:
     return int(url.rpartition(":")[2])
 
 
-def test_packages_that_are_missing_beside_a_server_elsewhere_are_a_warning(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_packages_with_a_remote_server_are_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "skl2onnx", None)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://mlflow.example.com")
 
@@ -177,7 +169,7 @@ def test_packages_that_are_missing_beside_a_server_elsewhere_are_a_warning(
     assert "pip install 'slipway[trainer]'" in trainer.mend
 
 
-def test_a_folder_that_cannot_hold_the_sqlite_file_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_folder_that_cannot_hold_the_sqlite_file_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path / 'gone' / 'slipway.db'}")
 
     (finding,) = check_database(read_context({"home": tmp_path}))
@@ -186,7 +178,7 @@ def test_a_folder_that_cannot_hold_the_sqlite_file_is_told(monkeypatch: pytest.M
     assert f"mkdir -p {tmp_path / 'gone'}" in finding.mend
 
 
-def test_a_file_that_is_no_database_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_file_without_a_database_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "slipway.db").write_text("this is no database, but long enough to be looked at" * 20)
     monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path / 'slipway.db'}")
 
@@ -222,7 +214,7 @@ def test_a_driver_that_is_not_used_is_a_warning(monkeypatch: pytest.MonkeyPatch,
     assert "s3same" not in str([driver, connection])
 
 
-def test_a_driver_that_is_not_installed_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_missing_driver_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "psycopg2", None)
     monkeypatch.setenv("DATABASE_URL", "postgresql://ada:s3same@127.0.0.1/slipway")
 
@@ -233,9 +225,7 @@ def test_a_driver_that_is_not_installed_is_told(monkeypatch: pytest.MonkeyPatch,
 
 
 @pytest.mark.parametrize("url", ["nonsense", "sqlite:", "postgresql://u:p@host:port/x"])
-def test_an_address_that_is_none_of_a_database_is_told(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, url: str
-) -> None:
+def test_invalid_database_address_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, url: str) -> None:
     monkeypatch.setenv("DATABASE_URL", url)
 
     (finding,) = check_database(read_context({"home": tmp_path}))

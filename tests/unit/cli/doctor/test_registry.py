@@ -44,7 +44,7 @@ def look(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], Fin
     "uri",
     ["127.0.0.1:5000", "sqlite:///mlflow.db", "databricks", "http://", "http://ada:s3same@host:port", "http://[::1"],
 )
-def test_what_is_no_address_of_a_server_is_told_and_not_shown(look: Callable[[str], Finding], uri: str) -> None:
+def test_invalid_server_address_is_reported_and_not_shown(look: Callable[[str], Finding], uri: str) -> None:
     finding = look(uri)
 
     assert finding.check == "MLFLOW_TRACKING_URI"
@@ -52,14 +52,14 @@ def test_what_is_no_address_of_a_server_is_told_and_not_shown(look: Callable[[st
     assert "s3same" not in finding.what + finding.mend
 
 
-def test_a_name_that_does_not_resolve_is_told(look: Callable[[str], Finding]) -> None:
+def test_name_that_does_not_resolve_is_reported(look: Callable[[str], Finding]) -> None:
     finding = look("http://ada:s3same@nosuch.invalid:5000")
 
     assert finding.what == "the name nosuch.invalid does not resolve"
     assert "getent hosts nosuch.invalid" in finding.mend
 
 
-def test_a_server_that_takes_the_connection_and_does_not_answer_is_told(
+def test_server_that_accepts_but_does_not_respond_is_reported(
     look: Callable[[str], Finding], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("slipway_cli.doctor.http_probe.ANSWER_SECONDS", 0.3)
@@ -70,9 +70,7 @@ def test_a_server_that_takes_the_connection_and_does_not_answer_is_told(
     assert "MLflow server's log" in finding.mend
 
 
-def test_a_server_that_cannot_be_connected_to_in_time_is_told(
-    look: Callable[[str], Finding], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_connection_timeout_is_reported(look: Callable[[str], Finding], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("slipway_cli.doctor.http_probe.CONNECT_SECONDS", 0.1)
     # A queue of one place that is taken: the system leaves further connections without an answer.
     with socket.socket() as listener, socket.socket() as first, socket.socket() as second:
@@ -87,7 +85,7 @@ def test_a_server_that_cannot_be_connected_to_in_time_is_told(
     assert "firewall" in finding.mend
 
 
-def test_tls_where_there_is_none_is_told(look: Callable[[str], Finding]) -> None:
+def test_https_address_of_an_http_server_is_reported(look: Callable[[str], Finding]) -> None:
     with stub_api(lambda _asked: Answer({})) as stub:
         finding = look(stub.url.replace("http://", "https://"))
 
@@ -108,7 +106,7 @@ def test_tls_where_there_is_none_is_told(look: Callable[[str], Finding]) -> None
         (Answer({"error_code": "INTERNAL_ERROR"}, 500), "fails (500)", "mlflow db upgrade"),
     ],
 )
-def test_what_answers_in_place_of_mlflow_is_told(
+def test_other_server_in_place_of_mlflow_is_reported(
     look: Callable[[str], Finding], answer: Answer, what: str, mend: str
 ) -> None:
     with stub_api(lambda _asked: answer) as stub:
@@ -118,7 +116,7 @@ def test_what_answers_in_place_of_mlflow_is_told(
     assert mend in finding.mend
 
 
-def test_an_account_that_may_not_read_the_registry_is_told(
+def test_account_that_may_not_read_the_registry_is_reported(
     look: Callable[[str], Finding], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "ada")
@@ -130,9 +128,7 @@ def test_an_account_that_may_not_read_the_registry_is_told(
 
 
 @pytest.mark.parametrize("host", ["127.1", "localhost", "127.0.0.1"])
-def test_the_pattern_that_is_told_for_a_refused_host_matches_it_as_mlflow_matches(
-    look: Callable[[str], Finding], host: str
-) -> None:
+def test_suggested_pattern_matches_the_rejected_host(look: Callable[[str], Finding], host: str) -> None:
     with stub_api(lambda _asked: Answer(HOST_REFUSED, 403)) as stub:
         finding = look(stub.url.replace("127.0.0.1", host))
     (asked,) = [asked for asked in stub.asked if "registered-models" in asked.path]
@@ -176,9 +172,7 @@ def store(answers: dict[str, Answer]) -> Callable[[Asked], Answer]:
     ],
     ids=["well", "not-proxied", "not-allowed", "too-large", "broken", "not-readable", "changed", "not-deleted"],
 )
-def test_the_artifact_store_is_judged_by_what_becomes_of_a_file(
-    answers: dict[str, Answer], status: str, what: str, mend: str
-) -> None:
+def test_artifact_store_is_checked_with_a_file(answers: dict[str, Answer], status: str, what: str, mend: str) -> None:
     with stub_api(store(answers)) as stub, httpx.Client(base_url=stub.url) as client:
         (finding,) = check_artifacts(client)
 
@@ -198,7 +192,7 @@ def test_the_artifact_store_is_judged_by_what_becomes_of_a_file(
         ("ftp://ada:s3same@host/models", "check ftp://…, which MLFLOW_ARTIFACTS_DESTINATION names"),
     ],
 )
-def test_a_store_of_the_embedded_stack_that_fails_is_told_with_where_it_is(
+def test_failing_embedded_store_is_reported_with_its_location(
     look: Callable[[str], Finding],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -215,7 +209,7 @@ def test_a_store_of_the_embedded_stack_that_fails_is_told_with_where_it_is(
     assert finding.mend.startswith(mend.format(home=tmp_path))
 
 
-def test_a_registry_at_the_address_of_the_stack_that_does_not_run_is_told_with_what_starts_it(
+def test_stopped_stack_registry_is_reported_with_its_command(
     look: Callable[[str], Finding], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     port = free_port()
@@ -252,7 +246,7 @@ def test_a_promoted_version_is_well(registry: InMemoryRegistry) -> None:
     assert list(check_content(registry, "iris")) == [Finding("model iris", "ok", "Production is version 1")]
 
 
-def test_a_default_model_without_a_production_version_is_a_warning(registry: InMemoryRegistry) -> None:
+def test_default_model_without_production_is_a_warning(registry: InMemoryRegistry) -> None:
     missing, _ = check_content(registry, "digits")
 
     assert missing.status == "warning"
@@ -301,7 +295,7 @@ def test_an_alias_of_a_version_that_does_not_exist_is_broken(registry: InMemoryR
     assert "slipway models show iris" in finding.mend
 
 
-def test_a_registry_that_goes_away_meanwhile_is_told(registry: InMemoryRegistry) -> None:
+def test_registry_lost_during_the_check_is_reported(registry: InMemoryRegistry) -> None:
     registry.reachable = False
 
     (finding,) = check_content(registry, "iris")

@@ -21,9 +21,7 @@ def test_a_stack_on_its_folder_has_no_stores_to_look_at() -> None:
     assert [*check_runs_database(read_context({})), *check_artifacts_destination(read_context({}))] == []
 
 
-def test_an_sqlite_file_of_mlflow_may_be_in_a_folder_that_is_not_there_yet(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_sqlite_file_of_mlflow_may_be_in_a_new_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("MLFLOW_BACKEND_STORE_URI", f"sqlite:///{tmp_path}/new/mlflow.db")
 
     (finding,) = check_runs_database(read_context({}))
@@ -32,7 +30,9 @@ def test_an_sqlite_file_of_mlflow_may_be_in_a_folder_that_is_not_there_yet(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_sqlite_file_of_mlflow_that_cannot_be_made_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_sqlite_file_of_mlflow_in_unwritable_folder_is_reported(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("MLFLOW_BACKEND_STORE_URI", f"sqlite:///{tmp_path}/file/mlflow.db")
 
@@ -57,7 +57,7 @@ def test_a_database_in_memory_is_left_to_mlflow(monkeypatch: pytest.MonkeyPatch)
         ("ftp://ada:s3same@host/x", "skipped: ftp://… is neither a folder nor S3"),
     ],
 )
-def test_artifacts_may_be_in_a_folder_or_where_mlflow_alone_knows(
+def test_artifacts_may_be_in_a_folder_or_an_mlflow_location(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, destination: str, what: str
 ) -> None:
     monkeypatch.setenv("MLFLOW_ARTIFACTS_DESTINATION", destination.format(folder=tmp_path))
@@ -75,7 +75,7 @@ def test_artifacts_may_be_in_a_folder_or_where_mlflow_alone_knows(
         ("SLIPWAY_DATA_DIR", check_data_folder, "warning"),
     ],
 )
-def test_an_s3_server_that_says_nothing_is_told_in_time(
+def test_silent_s3_server_is_reported_in_time(
     monkeypatch: pytest.MonkeyPatch, variable: str, check: Check, status: str
 ) -> None:
     for module in ("stores", "variables"):
@@ -92,7 +92,7 @@ def test_an_s3_server_that_says_nothing_is_told_in_time(
     assert "AWS_ENDPOINT_URL" in finding.mend
 
 
-def test_what_a_call_raises_in_time_is_raised() -> None:
+def test_error_of_a_call_within_the_timeout_is_raised() -> None:
     with pytest.raises(ZeroDivisionError):
         within(60, lambda: 1 // 0)
 
@@ -115,7 +115,7 @@ def test_a_call_that_takes_too_long_is_left() -> None:
         ('FATAL:  no pg_hba.conf entry for host "::1", user "ada"', "PostgreSQL does not let this host or account in"),
     ],
 )
-def test_what_postgresql_says_is_told_in_our_words(said: str, what: str) -> None:
+def test_postgresql_error_is_translated(said: str, what: str) -> None:
     told, mend = explain_connection_error(said, "THE_VARIABLE")
 
     assert told == what

@@ -43,7 +43,7 @@ def test_making_it_again_keeps_what_is_in_it(home: Home) -> None:
 
 
 @pytest.mark.parametrize("below", ["", "logs"])
-def test_a_file_in_the_way_is_told_with_the_option(tmp_path: Path, below: str) -> None:
+def test_file_in_place_of_the_folder_is_reported_with_the_option(tmp_path: Path, below: str) -> None:
     root = tmp_path / "home"
     blocked = root / below
     blocked.parent.mkdir(exist_ok=True, mode=0o700)
@@ -85,7 +85,7 @@ def test_two_folders_are_held_at_once(home: Home, tmp_path: Path) -> None:
         pass
 
 
-def test_whether_the_folder_is_held_is_told_without_changing_it(home: Home) -> None:
+def test_lock_check_does_not_change_the_folder(home: Home) -> None:
     before = home.is_locked()
     made = set(home.root.iterdir())
 
@@ -96,7 +96,7 @@ def test_whether_the_folder_is_held_is_told_without_changing_it(home: Home) -> N
     assert made == {home.logs, home.cache, home.artifacts, home.work}
 
 
-def test_a_lock_that_cannot_be_opened_is_told_in_one_sentence(home: Home) -> None:
+def test_unopenable_lock_is_reported_in_one_sentence(home: Home) -> None:
     (home.root / "lock").mkdir()
 
     with pytest.raises(StackError), home.locked():

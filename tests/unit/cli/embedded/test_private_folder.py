@@ -65,7 +65,7 @@ def test_an_empty_shared_folder_is_refused(tmp_path: Path) -> None:
         made(tmp_path / "home", 0o1777).make()
 
 
-def test_what_a_link_points_to_keeps_its_mode(tmp_path: Path) -> None:
+def test_link_target_keeps_its_mode(tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.write_text("content")
     outside.chmod(0o644)
@@ -78,7 +78,7 @@ def test_what_a_link_points_to_keeps_its_mode(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "secret-key"])
-def test_what_belongs_to_another_account_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_file_of_another_account_is_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     home = made(tmp_path / "home", 0o700, "secret-key")
     strange = home.root / name
     if os.geteuid() == 0:

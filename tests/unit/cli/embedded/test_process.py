@@ -77,7 +77,7 @@ def test_before_its_start_it_has_no_exit_code_and_can_be_ended(shell: Shell) -> 
 
 
 @pytest.mark.parametrize("code", [0, 3])
-def test_its_exit_code_is_told_once_it_has_ended(shell: Shell, code: int) -> None:
+def test_exit_code_is_set_after_the_process_ended(shell: Shell, code: int) -> None:
     process = shell(f"exit {code}")
 
     process.start()
@@ -93,9 +93,7 @@ def test_while_it_runs_it_has_no_exit_code(shell: Shell) -> None:
     assert process.exit_code is None
 
 
-def test_it_runs_in_its_folder_with_its_environment_alone_and_no_input(
-    shell: Shell, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_process_has_its_folder_its_environment_and_no_input(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("A_SECRET_OF_OURS", "secret")
     process = shell('pwd; echo "[$A_SECRET_OF_OURS]"; cat')
 
@@ -126,7 +124,7 @@ def test_asking_it_to_end_reaches_its_children(shell: Shell) -> None:
     assert process.exit_code == -signal.SIGTERM
 
 
-def test_what_takes_no_notice_is_ended_by_force_at_the_deadline(shell: Shell) -> None:
+def test_process_that_ignores_sigterm_is_killed_at_the_deadline(shell: Shell) -> None:
     process = shell(STUBBORN)
     process.start()
     child = shell.child()
@@ -279,7 +277,7 @@ def test_its_last_words_are_few_however_long_the_lines_are(shell: Shell) -> None
     assert len(words) <= process_module.TAIL_BYTES
 
 
-def test_bytes_that_are_no_text_do_not_hide_the_last_words(shell: Shell) -> None:
+def test_invalid_utf8_does_not_hide_the_last_line(shell: Shell) -> None:
     shell.log.write_bytes(b"\xff\xfe broken\nend\n")
 
     assert shell("true").last_words().endswith("broken\nend")
@@ -292,13 +290,13 @@ def test_an_error_of_ours_is_the_sentence_that_the_log_ends_with(shell: Shell) -
 
 
 @pytest.mark.parametrize("log", ["", "Error: once\nserving on port 5000\n", "ValueError: Error: x\n"])
-def test_a_log_that_ends_otherwise_tells_no_error_of_ours(shell: Shell, log: str) -> None:
+def test_log_without_an_error_line_yields_no_error(shell: Shell, log: str) -> None:
     shell.log.write_text(log)
 
     assert shell("true").error() == ""
 
 
-def test_a_command_that_does_not_exist_is_an_error_and_can_be_ended(shell: Shell) -> None:
+def test_missing_command_raises_and_can_be_ended(shell: Shell) -> None:
     process = ManagedProcess("The work", ["no-such-command-here"], ENVIRONMENT, shell.folder, shell.log)
 
     with pytest.raises(FileNotFoundError):

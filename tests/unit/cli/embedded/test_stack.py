@@ -45,7 +45,7 @@ def taken_port() -> Iterator[int]:
         ("fe80::1", "http://[fe80::1]:8080"),
     ],
 )
-def test_the_api_is_told_by_an_address_that_this_machine_reaches(host: str, url: str) -> None:
+def test_api_address_is_reachable_from_this_machine(host: str, url: str) -> None:
     assert options(host=host, port=8080).api_url == url
 
 
@@ -54,9 +54,7 @@ def test_mlflow_is_on_loopback_wherever_the_api_listens() -> None:
 
 
 @pytest.mark.parametrize("option", ["--port", "--mlflow-port"])
-def test_a_port_that_is_taken_is_told_with_its_option_and_nothing_starts(
-    tmp_path: Path, taken_port: int, option: str
-) -> None:
+def test_port_in_use_is_reported_before_anything_starts(tmp_path: Path, taken_port: int, option: str) -> None:
     other = free_port()
     wanted = options(port=taken_port, mlflow_port=other)
     if option == "--mlflow-port":
@@ -72,7 +70,7 @@ def test_a_port_that_is_taken_is_told_with_its_option_and_nothing_starts(
     assert list(home.logs.iterdir()) == []
 
 
-def test_a_host_that_is_none_of_this_machine_is_told(tmp_path: Path) -> None:
+def test_host_of_another_machine_is_reported(tmp_path: Path) -> None:
     wanted = options(host="192.0.2.1", port=free_port(), mlflow_port=free_port())
     home = Home(tmp_path / "home")
     home.make()

@@ -83,7 +83,7 @@ def test_the_database_may_come_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_
         ("http://u:hunter2@mlflow:5000", "MLFLOW_BACKEND_STORE_URI names http; MLflow keeps its runs in a database"),
     ],
 )
-def test_what_is_no_database_is_refused_without_its_password(
+def test_invalid_database_is_rejected_without_its_password(
     monkeypatch: pytest.MonkeyPatch, uri: str, words: str
 ) -> None:
     with pytest.raises(ConfigurationError, match=words) as caught:
@@ -115,7 +115,7 @@ def test_two_databases_of_one_server_are_taken(monkeypatch: pytest.MonkeyPatch) 
     assert backend_store_uri(settings, HOME).endswith("/mlflow")
 
 
-def test_a_database_that_cannot_be_opened_is_told_and_what_its_driver_says_is_told_apart() -> None:
+def test_unopenable_database_reports_the_driver_error_separately() -> None:
     said: list[str] = []
 
     with pytest.raises(StackError, match="check that its server runs, that the database exists") as caught:
@@ -125,12 +125,12 @@ def test_a_database_that_cannot_be_opened_is_told_and_what_its_driver_says_is_to
     assert "hunter2" not in str(caught.value) + said[0]
 
 
-def test_a_missing_driver_is_told() -> None:
+def test_missing_driver_is_reported() -> None:
     with pytest.raises(StackError, match="the driver of mysql is not installed here: install MySQLdb with pip"):
         verify_database("mysql://u@127.0.0.1/mlflow", print)
 
 
-def test_keys_that_are_missing_are_told_with_the_variable_of_the_bucket() -> None:
+def test_missing_keys_are_reported_with_the_bucket_variable() -> None:
     with pytest.raises(StackError, match="MLFLOW_ARTIFACTS_DESTINATION cannot be used: there are no keys for S3"):
         verify_artifact_store("s3://bucket/prefix")
 

@@ -38,7 +38,7 @@ def receivers(configuration: dict[str, Any]) -> dict[str, dict[str, Any]]:
     }
 
 
-def test_without_configuration_nobody_is_told(configured: Any) -> None:
+def test_default_configuration_sends_no_alert(configured: Any) -> None:
     assert set(map(str, receivers(configured()).values())) == {"{}"}
 
 
@@ -50,7 +50,7 @@ def test_every_receiver_of_a_route_exists(configured: Any) -> None:
     assert named == set(receivers(configuration))
 
 
-def test_what_is_configured_is_told_of_both_severities(configured: Any) -> None:
+def test_configured_receiver_gets_both_severities(configured: Any) -> None:
     told = receivers(
         configured(
             **EMAIL,
@@ -146,14 +146,12 @@ REFUSED: list[tuple[dict[str, str], str]] = [
 
 
 @pytest.mark.parametrize(("variables", "sentence"), REFUSED, ids=[sentence[:40] for _, sentence in REFUSED])
-def test_what_is_half_told_or_wrong_is_refused_in_a_sentence(
-    configured: Any, variables: dict[str, str], sentence: str
-) -> None:
+def test_incomplete_or_wrong_settings_are_rejected(configured: Any, variables: dict[str, str], sentence: str) -> None:
     with pytest.raises(ConfigurationError, match=sentence):
         configured(**variables)
 
 
-def test_a_refusal_tells_no_secret(configured: Any) -> None:
+def test_rejection_contains_no_secret(configured: Any) -> None:
     with pytest.raises(ConfigurationError) as refused:
         configured(SLIPWAY_ALERT_SLACK_URL="hooks.example.com/T123", SLIPWAY_ALERT_SMTP_PASSWORD="correct-horse-7")
 

@@ -21,7 +21,7 @@ def test_a_later_start_has_the_same_secrets(tmp_path: Path) -> None:
     assert keep_secrets(tmp_path, {}) == keep_secrets(tmp_path, {})
 
 
-def test_two_stacks_have_no_secret_in_common_but_the_name_of_an_account(tmp_path: Path) -> None:
+def test_two_stacks_share_no_secret_except_an_account_name(tmp_path: Path) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     first.mkdir()
     second.mkdir()
@@ -55,14 +55,14 @@ def test_a_given_secret_that_somebody_would_refuse_is_not_kept(
     assert keep_secrets(tmp_path, {}) == before
 
 
-def test_what_is_kept_is_its_owners_alone(tmp_path: Path) -> None:
+def test_kept_secrets_are_readable_by_their_owner_only(tmp_path: Path) -> None:
     keep_secrets(tmp_path, {})
 
     assert stat.S_IMODE((tmp_path / KEPT).stat().st_mode) == 0o700
     assert {stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / KEPT).iterdir()} == {0o600}
 
 
-def test_the_keys_that_sign_tokens_and_open_the_store_are_told_to_no_other_service(tmp_path: Path) -> None:
+def test_signing_and_store_keys_reach_no_other_service(tmp_path: Path) -> None:
     secrets = keep_secrets(tmp_path, {})
 
     told = {
@@ -76,7 +76,7 @@ def test_the_keys_that_sign_tokens_and_open_the_store_are_told_to_no_other_servi
     assert told["mlflow-password"] == {"mlflow", "postgres"}
 
 
-def test_a_services_files_can_be_read_and_not_written_whoever_it_runs_as(tmp_path: Path) -> None:
+def test_service_files_are_read_only_for_every_account(tmp_path: Path) -> None:
     share(tmp_path, "api", {"secret-key": "one"})
     share(tmp_path, "api", {"secret-key": "two"})
 
@@ -87,7 +87,7 @@ def test_a_services_files_can_be_read_and_not_written_whoever_it_runs_as(tmp_pat
     assert list(file.parent.iterdir()) == [file]
 
 
-def test_a_volume_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_unwritable_volume_is_reported(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.touch()
 

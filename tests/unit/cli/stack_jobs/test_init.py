@@ -25,17 +25,15 @@ def test_the_first_password_is_shown_at_the_first_start_alone() -> None:
 @pytest.mark.parametrize(
     ("name", "port"), [("port", 8001), ("mlflow_port", 5001), ("grafana_port", 3001), ("minio_console_port", 9011)]
 )
-def test_the_addresses_have_the_ports_that_were_asked_for(name: str, port: int) -> None:
+def test_summary_has_the_configured_ports(name: str, port: int) -> None:
     assert f"http://127.0.0.1:{port}" in summary(settings(**{name: port}), is_first=False)
 
 
-def test_the_api_is_where_it_was_told_to_listen() -> None:
+def test_summary_has_the_bind_address_of_the_api() -> None:
     assert "http://192.0.2.7:8000/docs" in summary(settings(bind_address="192.0.2.7"), is_first=False)
 
 
-def test_the_first_password_is_told_although_something_failed_after_the_tables_were_made(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_first_password_is_shown_if_a_later_step_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str] = []
     own = settings(database_url=SecretStr(f"sqlite:///{tmp_path}/slipway.db"))
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")

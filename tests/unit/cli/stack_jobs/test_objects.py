@@ -60,7 +60,7 @@ def without_total(stream: bytes) -> bytes:
     return out.getvalue()
 
 
-def test_what_goes_out_comes_in_again(server: S3Server) -> None:
+def test_sent_objects_are_received_again(server: S3Server) -> None:
     content = {"iris.csv": b"1,2", "artifacts/1/model.onnx": LARGE, "artifacts/1/empty": b"", "ü & b/c.txt": b"c"}
     bucket = new_bucket(server, content)
     stream = without_total(sent(bucket))
@@ -74,7 +74,7 @@ def test_what_goes_out_comes_in_again(server: S3Server) -> None:
     assert files_of(server, bucket) == {**content, "new.csv": b"made since"}
 
 
-def test_what_was_changed_is_put_back(server: S3Server) -> None:
+def test_changed_object_is_restored(server: S3Server) -> None:
     bucket = new_bucket(server, {"iris.csv": b"before"})
     stream = without_total(sent(bucket))
     (server.folder / bucket / "iris.csv").write_bytes(b"after, and longer")
@@ -96,7 +96,7 @@ def test_a_bucket_that_is_missing_is_made(server: S3Server) -> None:
     assert files_of(server, bucket) == {"iris.csv": b"1,2"}
 
 
-def test_of_a_location_with_a_prefix_nothing_else_is_read(server: S3Server) -> None:
+def test_location_with_a_prefix_limits_what_is_read(server: S3Server) -> None:
     bucket = new_bucket(server, {"mlflow/model.onnx": b"graph", "others/secret": b"x", "mlflow-2/y": b"y"})
 
     with tarfile.open(fileobj=io.BytesIO(sent(f"{bucket}/mlflow"))) as tar:
@@ -113,7 +113,7 @@ def test_a_bucket_without_files_is_a_stream_without_any(server: S3Server) -> Non
     assert files_of(server, bucket) == {}
 
 
-def test_a_bucket_that_does_not_exist_is_told() -> None:
+def test_missing_bucket_is_reported() -> None:
     with pytest.raises(StorageNotFoundError, match="there is no bucket nowhere: make it"):
         sent("nowhere")
 
@@ -136,7 +136,7 @@ def test_a_path_that_leaves_the_bucket_is_refused(server: S3Server) -> None:
 
 
 @pytest.mark.parametrize("place", [0.0, 0.3, 0.9])
-def test_a_stream_that_was_cut_off_is_told_and_leaves_no_half_of_a_file(server: S3Server, place: float) -> None:
+def test_truncated_stream_is_reported_and_leaves_no_partial_file(server: S3Server, place: float) -> None:
     bucket = new_bucket(server, {"a.onnx": LARGE, "b.onnx": LARGE})
     stream = without_total(sent(bucket))
     for name in ("a.onnx", "b.onnx"):
@@ -148,7 +148,7 @@ def test_a_stream_that_was_cut_off_is_told_and_leaves_no_half_of_a_file(server: 
     assert set(files_of(server, bucket).values()) <= {LARGE}
 
 
-def test_a_stream_that_ends_between_two_files_is_told(server: S3Server) -> None:
+def test_stream_that_ends_between_files_is_reported(server: S3Server) -> None:
     bucket, out = new_bucket(server, {"a": b"a", "b": b"b"}), io.BytesIO()
     with (
         tarfile.open(fileobj=io.BytesIO(without_total(sent(bucket)))) as given,
@@ -177,7 +177,7 @@ def test_the_jobs_work_on_their_standard_streams(server: S3Server, tmp_path: Pat
     assert files_of(server, bucket) == {"iris.csv": b"1,2"}
 
 
-def test_a_job_that_fails_says_why_in_one_sentence() -> None:
+def test_failed_job_reports_one_sentence() -> None:
     ended = job("objects-out", "nowhere")
 
     assert ended.returncode == 1

@@ -62,7 +62,7 @@ def test_one_that_they_may_not_is_named_with_how_to_let_them(project: Path, path
     assert "chmod -R o+rX" in str(refused.value)
 
 
-def test_a_misspelt_variable_ends_the_job_before_anything_is_made(
+def test_misspelt_variable_ends_the_job_before_any_write(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("SLIPWAY_REGISTRAION", "closed")
@@ -78,7 +78,7 @@ def test_a_misspelt_variable_ends_the_job_before_anything_is_made(
     assert not (project / "secrets").exists()
 
 
-def test_who_has_to_start_again_to_take_a_changed_secret_is_told(
+def test_services_to_restart_after_a_changed_secret_are_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["compose", "secrets", str(tmp_path)])

@@ -110,7 +110,7 @@ def test_a_hostile_tar_is_refused_in_little_memory(head: bytes, zeros: int) -> N
 
 @pytest.mark.parametrize("form", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])
 @pytest.mark.parametrize("name", ["a", "ümlaut", "long/" * 200 + "name", "n" * 99, "n" * 100, "n" * 101])
-def test_what_tarfile_writes_is_read(form: int, name: str) -> None:
+def test_tar_written_by_tarfile_is_read(form: int, name: str) -> None:
     written = io.BytesIO()
     with tarfile.open(fileobj=written, mode="w", format=form) as tar:
         for size in (0, 1, 511, 512, 513, 100_000):
