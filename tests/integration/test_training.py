@@ -51,7 +51,7 @@ class Reporter:
     def __init__(self) -> None:
         self.told: list[str] = []
 
-    def tell(self, step: str, sentence: str) -> None:
+    def step_finished(self, step: str, sentence: str) -> None:
         self.told.append(f"{step}: {sentence}")
 
     def progress(self, what: str, done: int, total: int) -> None:

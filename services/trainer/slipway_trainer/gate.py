@@ -37,13 +37,13 @@ class Challenger:
     Attributes:
         metrics: of its graph on the test rows; greater is better.
         rows: how many rows of data it was trained on.
-        withdrawn_twin: the version with the very same graph that a rollback withdrew, if there is one.
+        withdrawn_duplicate: the version with the very same graph that a rollback withdrew, if there is one.
         promote_command: the command that lifts such a withdrawal.
     """
 
     metrics: Mapping[str, float]
     rows: int
-    withdrawn_twin: str | None = None
+    withdrawn_duplicate: str | None = None
     promote_command: str = "slipway models promote NAME VERSION"
 
 
@@ -71,9 +71,9 @@ def decide(
     checks = [*_floors(challenger, floors), _against(challenger, champion, metric, max_regression)]
     if champion is not None and champion.rows is not None:
         checks.append(_rows(challenger, champion.version, champion.rows, min_rows_share))
-    if challenger.withdrawn_twin is not None:
+    if challenger.withdrawn_duplicate is not None:
         reason = (
-            f"its graph is the same as that of version {challenger.withdrawn_twin}, which was rolled back from; "
+            f"its graph is the same as that of version {challenger.withdrawn_duplicate}, which was rolled back from; "
             f"to lift the withdrawal: {challenger.promote_command}"
         )
         checks.append(GateCheck(name="not withdrawn", passed=False, reason=reason))

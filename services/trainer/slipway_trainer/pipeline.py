@@ -27,14 +27,14 @@ from slipway_trainer.tracking import Tracker
 
 
 class Reporter(Protocol):
-    """Who is told how far a training is."""
+    """Receives the progress of a training."""
 
-    def tell(self, step: str, sentence: str) -> None:
-        """Tell that a step has ended, and with what."""
+    def step_finished(self, step: str, sentence: str) -> None:
+        """Report that a step has ended, with its result."""
         ...
 
     def progress(self, what: str, done: int, total: int) -> None:
-        """Tell how much of a long piece of work is done."""
+        """Report how much of a long piece of work is done."""
         ...
 
     def gate_result(
@@ -98,7 +98,7 @@ def run_pipeline(
             still starting.
         by: who trains, for the runs and the promotion's history.
         commit: what git calls the code that trains, for the lineage; None where that is not known.
-        reporter: is told a sentence as each step ends.
+        reporter: receives a sentence when each step ends.
 
     Raises:
         SlipwayError: a step refused; what was served before is still served.
@@ -107,7 +107,7 @@ def run_pipeline(
     dataset, table, split = _load_data(recipe, data, data_dir, watch, reporter)
     evaluations = _evaluate_candidates(recipe, split, watch, reporter)
     best = best_of(evaluations)
-    reporter.tell(
+    reporter.step_finished(
         "evaluate",
         f"{best.fitted.candidate.name} is the best of {len(evaluations)} by {recipe.metric} of the folds; its graph "
         "equals its estimator",
@@ -128,11 +128,11 @@ def run_pipeline(
             commit=commit,
         )
     version = registered.version
-    reporter.tell("register", f"version {version.version} of {recipe.name}")
+    reporter.step_finished("register", f"version {version.version} of {recipe.name}")
     with watch.step("promote"):
         gate_result = promote(recipe, version, best, split, mode=mode, registry=registry, by=by)
     reporter.gate_result(recipe, evaluations, best, gate_result)
-    reporter.tell("promote", _promoted(recipe, version, gate_result))
+    reporter.step_finished("promote", _promoted(recipe, version, gate_result))
     _report_plots(recipe, evaluations, best, split, tracker, registered.runs, watch, reporter)
     return Outcome(recipe, evaluations, best, version, registered.runs.parent, gate_result)
 
@@ -143,11 +143,13 @@ def _load_data(
     """Extract and validate the data, and split it into training and test rows."""
     with watch.step("extract"), TemporaryDirectory(prefix="slipway-data-") as folder:
         dataset = extract(recipe, data=data, data_dir=data_dir, workdir=Path(folder))
-    reporter.tell("extract", f"{len(dataset.frame)} rows from {dataset.source}, version {dataset.version[:19]}…")
+    reporter.step_finished(
+        "extract", f"{len(dataset.frame)} rows from {dataset.source}, version {dataset.version[:19]}…"
+    )
     with watch.step("validate"):
         table = validate(recipe, dataset)
         split = split_rows(recipe, table)
-    reporter.tell(
+    reporter.step_finished(
         "validate",
         f"{len(recipe.columns)} features and the target {recipe.target.name!r} fit the schema; "
         f"{len(split.train_target)} rows to train on, {len(split.test_target)} to judge by ({recipe.split} split)",
@@ -167,7 +169,7 @@ def _evaluate_candidates(recipe: Recipe, split: Split, watch: Stopwatch, reporte
             evaluated.append(evaluate(recipe, fitted, split))
         chosen = ", ".join(f"{key}={fitted.parameters[key]}" for key in candidate.search)
         spread = evaluated[-1].metrics["cv_std"]
-        reporter.tell(
+        reporter.step_finished(
             "train",
             f"{name}{f' with {chosen}' if chosen else ''}: {recipe.metric} {fitted.cv_mean:.4f} ± {spread:.4f} "
             f"over {recipe.folds} folds, in {fitted.cv_seconds + fitted.fit_seconds:.1f} s",
@@ -191,9 +193,9 @@ def _report_plots(
         with watch.step("report"):
             report(recipe, evaluations, best, split, tracker=tracker, runs=runs)
         tracker.log_timings(runs, watch.seconds)
-        reporter.tell("report", f"the plots are at {tracker.run_url(runs)}")
+        reporter.step_finished("report", f"the plots are at {tracker.run_url(runs)}")
     except Exception as error:  # noqa: BLE001  # whatever it is, what was promoted is promoted
-        reporter.tell("report", f"the version is as told above, but its plots were not kept: {error}")
+        reporter.step_finished("report", f"the version is as told above, but its plots were not kept: {error}")
 
 
 def _promoted(recipe: Recipe, version: ModelVersion, gate_result: GateResult) -> str:

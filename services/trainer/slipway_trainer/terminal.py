@@ -38,7 +38,7 @@ class Terminal:
     def __exit__(self, *_exc: object) -> None:
         self._bar.stop()
 
-    def tell(self, step: str, sentence: str) -> None:
+    def step_finished(self, step: str, sentence: str) -> None:
         """Print a line for a step that has ended."""
         self._end_bar()
         self._console.print(f"{step:<9} {sentence}", markup=False, soft_wrap=True)

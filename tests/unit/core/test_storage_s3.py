@@ -15,7 +15,7 @@ from botocore.stub import Stubber
 from slipway_core.errors import ConfigurationError, StorageError, StorageNotFoundError, StorageUnavailableError
 from slipway_core.storage import Storage, StoredFile, open_storage
 from slipway_core.storage.s3 import S3Storage
-from slipway_core.storage.s3_errors import told
+from slipway_core.storage.s3_errors import translated_errors
 from support.s3 import S3Server, s3_server
 from support.servers import free_port
 
@@ -218,7 +218,7 @@ def answer(code: str, status: int) -> ClientError:
     ids=lambda value: str(value)[:40] if isinstance(value, Exception) else "",
 )
 def test_s3_error_becomes_a_sentence_with_advice(raised: Exception, kind: type[StorageError], words: str) -> None:
-    with pytest.raises(StorageError, match=words) as caught, told("bucket", "iris.csv"):
+    with pytest.raises(StorageError, match=words) as caught, translated_errors("bucket", "iris.csv"):
         raise raised
 
     assert type(caught.value) is kind

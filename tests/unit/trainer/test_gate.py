@@ -25,11 +25,11 @@ def ask(
     floors: dict[str, float] | None = None,
     max_regression: float = 0.0,
     mode: Mode = "auto",
-    twin: str | None = None,
+    duplicate: str | None = None,
 ) -> GateResult:
     """Ask the gate for a challenger of 150 rows, against a champion of 150 where its score is given."""
     return decide(
-        Challenger({"accuracy": accuracy}, 150, twin),
+        Challenger({"accuracy": accuracy}, 150, duplicate),
         None if champion is None else Champion("4", champion, rows=150),
         metric="accuracy",
         floors=floors or {},
@@ -186,7 +186,7 @@ def test_data_of_far_fewer_than_the_champions_rows_is_refused(rows: int, champio
 
 
 def test_best_graph_of_a_withdrawn_version_is_rejected() -> None:
-    gate_result = ask(1.0, 0.5, twin="3")
+    gate_result = ask(1.0, 0.5, duplicate="3")
 
     assert not gate_result.promote
     assert gate_result.summary == (

@@ -73,7 +73,7 @@ class FakeReporter:
     fits: list[tuple[str, int, int]] = field(default_factory=list)
     gate_results: list[GateResult] = field(default_factory=list)
 
-    def tell(self, step: str, sentence: str) -> None:
+    def step_finished(self, step: str, sentence: str) -> None:
         self.told.append((step, sentence))
 
     def progress(self, what: str, done: int, total: int) -> None:

@@ -23,7 +23,7 @@ def registry() -> InMemoryRegistry:
     return InMemoryRegistry()
 
 
-def twin(registry: InMemoryRegistry) -> str:
+def duplicate(registry: InMemoryRegistry) -> str:
     """Register a version whose tag tells the digest of its graph, as the trainer does."""
     files = bundle_files()
     number = register(registry, files)
@@ -42,7 +42,7 @@ def judged(registry: InMemoryRegistry, number: str) -> GateResult:
 def rolled_back(registry: InMemoryRegistry) -> str:
     """Promote two versions and roll back from the second; return its number."""
     weak = register(registry, bundle_files(model=ALWAYS_SETOSA))
-    withdrawn = twin(registry)
+    withdrawn = duplicate(registry)
     for number in (weak, withdrawn):
         promotion.promote(registry, "iris", number, by="ada", at=datetime.now(UTC), reason="by hand")
     promotion.rollback(registry, "iris", by="ada", at=datetime.now(UTC), reason="it is biased")
@@ -53,7 +53,7 @@ def test_same_graph_as_a_withdrawn_version_is_rejected(registry: InMemoryRegistr
     withdrawn = rolled_back(registry)
     before = registry.get_model("iris").aliases[PRODUCTION]
 
-    gate_result = judged(registry, twin(registry))
+    gate_result = judged(registry, duplicate(registry))
 
     assert not gate_result.promote
     reason = f"its graph is the same as that of version {withdrawn}, which was rolled back"
@@ -65,14 +65,14 @@ def test_repromoted_withdrawn_version_stops_no_equal_graph(registry: InMemoryReg
     withdrawn = rolled_back(registry)
     promotion.promote(registry, "iris", withdrawn, by="ada", at=datetime.now(UTC), reason="it was fine")
 
-    gate_result = judged(registry, twin(registry))
+    gate_result = judged(registry, duplicate(registry))
 
     assert gate_result.passed
 
 
 def test_graph_unlike_the_withdrawn_one_is_accepted(registry: InMemoryRegistry) -> None:
     rolled_back(registry)
-    other = twin(registry)
+    other = duplicate(registry)
     registry.set_version_tag("iris", other, promotion.MODEL_DIGEST_TAG, digest(b"another graph"))
 
     assert judged(registry, other).passed

@@ -12,7 +12,7 @@ from slipway_trainer.terminal import Terminal
 from support.iris import IRIS, trained_iris
 
 REFUSED = decide(
-    Challenger({"accuracy": 0.85}, 150, withdrawn_twin="3"),
+    Challenger({"accuracy": 0.85}, 150, withdrawn_duplicate="3"),
     Champion("4", 0.85 + 1e-9, rows=150),
     metric="accuracy",
     floors={"accuracy": 0.9},
@@ -34,17 +34,17 @@ def show(gate_result: GateResult) -> str:
 
 
 def test_a_step_is_a_line_with_its_name_first() -> None:
-    assert told(lambda terminal: terminal.tell("extract", "150 rows")) == "extract   150 rows\n"
+    assert told(lambda terminal: terminal.step_finished("extract", "150 rows")) == "extract   150 rows\n"
 
 
 def test_a_long_sentence_is_not_broken() -> None:
     sentence = "word " * 60 + "end"
 
-    assert told(lambda terminal: terminal.tell("train", sentence)).splitlines() == [f"train     {sentence}"]
+    assert told(lambda terminal: terminal.step_finished("train", sentence)).splitlines() == [f"train     {sentence}"]
 
 
 def test_brackets_are_printed_unchanged() -> None:
-    assert "a [red] file[/]" in told(lambda terminal: terminal.tell("extract", "a [red] file[/]"))
+    assert "a [red] file[/]" in told(lambda terminal: terminal.step_finished("extract", "a [red] file[/]"))
 
 
 def test_a_pipe_gets_no_bar() -> None:
@@ -88,7 +88,7 @@ def test_mode_is_printed_with_the_checks() -> None:
 def test_the_end_of_a_step_takes_the_bar_away(is_terminal: bool) -> None:
     def talk(terminal: Terminal) -> None:
         terminal.progress("random-forest", 1, 6)
-        terminal.tell("train", "random-forest: accuracy 0.95")
+        terminal.step_finished("train", "random-forest: accuracy 0.95")
 
     shown = told(talk, is_terminal=is_terminal)
 

@@ -55,7 +55,7 @@ class Loading:
         Raises:
             StackError: the database refuses it.
         """
-        with self._told():
+        with self._broken_pipe_as_failure():
             self._call.stdin.write(BEGIN)
             copy(content, self._call.stdin)
             self._call.stdin.write(b"\n\\o\n\\echo " + LOADED + b"\n")
@@ -70,12 +70,12 @@ class Loading:
         Raises:
             StackError: the database failed.
         """
-        with self._told():
+        with self._broken_pipe_as_failure():
             self._call.stdin.write(b"COMMIT;\n")
             self._call.finish()
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _broken_pipe_as_failure(self) -> Iterator[None]:
         """Tell of this database: another command may be running inside the same block."""
         try:
             yield

@@ -11,16 +11,16 @@ from slipway_core.errors import SlipwayError
 
 # Ctrl-C, a system that shuts down, a terminal that is gone.
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-# How shells tell the signal that ended a command.
+# How shells encode the signal that ended a command.
 SIGNALLED = 128
 
 
 @contextmanager
-def interruptible(tell: Callable[[str], None], interrupted: str) -> Iterator[None]:
+def interruptible(report: Callable[[str], None], interrupted: str) -> Iterator[None]:
     """Let a signal end the block as KeyboardInterrupt, and then the process with one sentence and 128 + its number.
 
     Args:
-        tell: is given the sentence: that of the error which the block makes of the interruption, if it does.
+        report: receives the sentence: that of the error which the block makes of the interruption, if it does.
         interrupted: the sentence otherwise.
 
     Raises:
@@ -42,12 +42,12 @@ def interruptible(tell: Callable[[str], None], interrupted: str) -> Iterator[Non
         except (KeyboardInterrupt, typer.Abort, SlipwayError) as error:
             if not came:
                 raise
-            tell(str(error) or interrupted)
+            report(str(error) or interrupted)
             raise SystemExit(SIGNALLED + came[0]) from error
 
 
 @contextmanager
-def held() -> Iterator[None]:
+def deferred_signals() -> Iterator[None]:
     """Let a signal wait until the block has done what must not be left half done; a block that fails tells more."""
     came: list[int] = []
     with _handled_by(lambda number, _frame: came.append(number)):

@@ -13,7 +13,7 @@ import slipway_core
 from slipway_cli.backup.archive import DATABASES, About, parts
 from slipway_cli.backup.create import INIT, MOVER, Watch, locations_of, stores_of
 from slipway_cli.backup.databases import loading
-from slipway_cli.backup.interruption import held
+from slipway_cli.backup.interruption import deferred_signals
 from slipway_cli.docker.compose_project import ComposeProject
 from slipway_cli.errors import BackupError, StackError
 from slipway_cli.tar_streams.object_stream import END_FILE, ObjectCount, add_count
@@ -71,7 +71,7 @@ def restore_backup(project: ComposeProject, path: Path, about: About, watch: Wat
         with ExitStack() as rest:
             watch.begin("Stopping what uses them")
             # Docker goes on with a stop whose command has ended, and what has not stopped yet passes for running.
-            with held():
+            with deferred_signals():
                 project.stop(stopped)
             _load(project, path, about, watch, committed, rest)
             _bring_up_to_date(project, watch)
@@ -80,7 +80,7 @@ def restore_backup(project: ComposeProject, path: Path, about: About, watch: Wat
                 project.start([API])
     # Of the system: a disk that is full, for one.
     except (SlipwayError, OSError, KeyboardInterrupt) as error:
-        with held():
+        with deferred_signals():
             watch.begin("Starting again what was stopped")
             raise BackupError(f"{str(error) or INTERRUPTED}; {_state(project, error, committed, stopped)}") from error
     return API in stopped
@@ -116,7 +116,7 @@ def _load(
                 tar.add(part.name, part.size_bytes, part.content)
                 count = ObjectCount(files=count.files + 1, size_bytes=count.size_bytes + part.size_bytes)
             add_count(tar, END_FILE, count)
-        rest.enter_context(held())
+        rest.enter_context(deferred_signals())
         for database, session in zip(DATABASES, loaded, strict=True):
             session.commit()
             committed.append(database)

@@ -11,7 +11,7 @@ from rich.filesize import decimal
 
 from slipway_cli.errors import BackupError
 from slipway_cli.output import echo
-from slipway_cli.progress import progress_bar, tell_error
+from slipway_cli.progress import print_error, progress_bar
 from slipway_core.settings import refuse_unknown_variables
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def backup(
         raise BackupError(f"the folder {file.parent} does not exist: create it, or name a file in another folder")
     if file.exists() and not force:
         raise BackupError(f"{file} exists and is left as it is: name another file, or replace it with --force")
-    with interruptible(tell_error, "the backup was interrupted; nothing of it is left"):
+    with interruptible(print_error, "the backup was interrupted; nothing of it is left"):
         project = _project(project_directory)
         with progress_bar() as bar:
             objects = create_backup(project, file, datetime.now(UTC), bar)
@@ -77,7 +77,7 @@ def restore(
 
     if not yes and not sys.stdin.isatty():
         raise typer.BadParameter("without a terminal to ask at, say that the stack may be replaced", param_hint="--yes")
-    with interruptible(tell_error, f"{INTERRUPTED}; {AS_THEY_WERE}"):
+    with interruptible(print_error, f"{INTERRUPTED}; {AS_THEY_WERE}"):
         project = _project(project_directory)
         check_fits(project, read_about(file))
         with progress_bar() as bar:

@@ -72,7 +72,7 @@ class Call:
         """Return what the command, which has ended or is about to, says of its failure."""
         _wait(self._process)
         self._said.seek(0)
-        return _told(self._name, self._said.read().decode(errors="replace"))
+        return _failure(self._name, self._said.read().decode(errors="replace"))
 
     def abort(self) -> None:
         """End the command: what it reads ends early."""
@@ -125,7 +125,7 @@ class ComposeProject:
                 _terminate(process)
                 raise
         if process.returncode != 0:
-            raise _told(arguments[0], said.decode(errors="replace"))
+            raise _failure(arguments[0], said.decode(errors="replace"))
         return printed.decode(errors="replace")
 
     @contextmanager
@@ -235,7 +235,7 @@ def _job(service: str, command: Sequence[str]) -> list[str]:
     return ["run", "--rm", "--no-deps", "-T", service, *command]
 
 
-def _told(name: str, said: str) -> StackError:
+def _failure(name: str, said: str) -> StackError:
     """Return one sentence of what docker, or the command in the container, said on standard error."""
     known = next((sentence for part, sentence in KNOWN.items() if part in said), None)
     if known:

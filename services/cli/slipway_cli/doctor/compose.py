@@ -45,7 +45,7 @@ def check_compose(context: DoctorContext) -> Iterator[Finding]:
     waiting = [container.service for container in ill if container.state == WAITING]
     for container in ill:
         if container.state != WAITING:
-            yield _ill(container)
+            yield _unhealthy(container)
     if waiting:
         yield broken("containers", f"{', '.join(waiting)}: not started, as they wait for others", START)
     for service in sorted(wanted - {container.service for container in found}):
@@ -85,7 +85,7 @@ def _check_env_file(folder: Path) -> Iterator[Finding]:
         yield ok(ENV_FILE, "the stack reads every variable that it sets")
 
 
-def _ill(container: Container) -> Finding:
+def _unhealthy(container: Container) -> Finding:
     service = container.service
     logs = f"`docker compose logs --tail 50 {service}` says why"
     if container.state == "running":

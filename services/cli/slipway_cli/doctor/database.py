@@ -64,7 +64,7 @@ def _check_postgresql(context: DoctorContext, url: str) -> Iterator[Finding]:
     try:
         with engine.connect() as connection:
             yield ok(CHECK, "PostgreSQL answers")
-            yield _judge_tables(context, connection)
+            yield _check_tables(context, connection)
     except OperationalError as error:
         yield broken(CHECK, *explain_connection_error(str(error.orig), CHECK))
     finally:
@@ -98,7 +98,7 @@ def _check_sqlite(context: DoctorContext, file: Path) -> Iterator[Finding]:
     engine = create_engine(URL.create("sqlite", database=f"file:{quote(str(file))}", query=query))
     try:
         with engine.connect() as connection:
-            yield _judge_tables(context, connection)
+            yield _check_tables(context, connection)
     except DBAPIError:
         yield broken(
             CHECK,
@@ -109,7 +109,7 @@ def _check_sqlite(context: DoctorContext, file: Path) -> Iterator[Finding]:
         engine.dispose()
 
 
-def _judge_tables(context: DoctorContext, connection: "Connection") -> Finding:
+def _check_tables(context: DoctorContext, connection: "Connection") -> Finding:
     from slipway_core.migrations import state_of  # noqa: PLC0415  # Alembic would slow down every command
 
     state = state_of(connection)

@@ -70,7 +70,7 @@ AREAS = (
 
 def run_checks(
     context: DoctorContext,
-    tell: Callable[[Sequence[str]], None],
+    on_progress: Callable[[Sequence[str]], None],
     *,
     areas: Sequence[Area] = AREAS,
     deadline_seconds: float = DEADLINE_SECONDS,
@@ -79,21 +79,21 @@ def run_checks(
 
     Args:
         context: what is examined.
-        tell: is told now and then which areas are still looked at.
+        on_progress: called regularly with the names of the areas that are still being checked.
         areas: the checks.
         deadline_seconds: when to go on without those that have not ended.
     """
     found: list[list[Finding]] = [[] for _ in areas]
     # Daemons: one that hangs does not keep the command from ending.
     threads = [
-        threading.Thread(target=_look, args=(area, context, findings), daemon=True)
+        threading.Thread(target=_check_area, args=(area, context, findings), daemon=True)
         for area, findings in zip(areas, found, strict=True)
     ]
     for thread in threads:
         thread.start()
     deadline = time.monotonic() + deadline_seconds
     while pending := [(area, thread) for area, thread in zip(areas, threads, strict=True) if thread.is_alive()]:
-        tell([area.name for area, _ in pending])
+        on_progress([area.name for area, _ in pending])
         if time.monotonic() >= deadline:
             break
         pending[0][1].join(min(POLL_SECONDS, max(0.0, deadline - time.monotonic())))
@@ -114,7 +114,7 @@ def run_checks(
     return reports
 
 
-def _look(area: Area, context: DoctorContext, findings: list[Finding]) -> None:
+def _check_area(area: Area, context: DoctorContext, findings: list[Finding]) -> None:
     for name, check in area.checks:
         # One by one: what was found before something hangs is told.
         for finding in guarded(name, check, context):

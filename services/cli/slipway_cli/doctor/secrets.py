@@ -25,7 +25,7 @@ def check_key(context: DoctorContext) -> Iterator[Finding]:
             )
         return
     why = why_key_is_unsafe(key.get_secret_value())
-    yield _judged(context, "SECRET_KEY", why)
+    yield _finding(context, "SECRET_KEY", why)
 
 
 def check_password(context: DoctorContext) -> Iterator[Finding]:
@@ -37,7 +37,7 @@ def check_password(context: DoctorContext) -> Iterator[Finding]:
     why = why_password_is_unsafe(password, context.settings.admin_username)
     if why is None and is_placeholder_password(password):
         why = "is a placeholder"
-    yield _judged(context, "SLIPWAY_ADMIN_PASSWORD", why)
+    yield _finding(context, "SLIPWAY_ADMIN_PASSWORD", why)
 
 
 def check_kept_files(context: DoctorContext) -> Iterator[Finding]:
@@ -72,7 +72,7 @@ def _home_folder(root: Path) -> Iterator[Finding]:
         )
 
 
-def _judged(context: DoctorContext, variable: str, why: str | None) -> Finding:
+def _finding(context: DoctorContext, variable: str, why: str | None) -> Finding:
     if why is None:
         return ok(variable, "set, and strong enough")
     mend = f"replace {variable} by the random one that `slipway env` prints"

@@ -50,7 +50,7 @@ def check_runs_database(context: DoctorContext) -> Iterator[Finding]:
 
     backend = make_url(uri).get_backend_name()
     if backend == "sqlite":
-        yield _judge_sqlite(make_url(uri).database)
+        yield _check_sqlite(make_url(uri).database)
         return
     said: list[str] = []
     try:
@@ -109,7 +109,7 @@ def halves(sentence: str) -> tuple[str, str]:
     return (what, mend) if what else (mend, "check the variable that names it")
 
 
-def _judge_sqlite(file: str | None) -> Finding:
+def _check_sqlite(file: str | None) -> Finding:
     """Judge the file of runs, which MLflow makes with its folder; as a rule its path is absolute."""
     if not file or not file.startswith("/"):
         return ok(RUNS, f"the one of {RUNS_VARIABLE} is SQLite's")

@@ -86,7 +86,7 @@ class ManagedProcess:
         if self._process is not None:
             self._process.wait()
 
-    def wait_gone(self, deadline: float) -> None:
+    def wait_ended(self, deadline: float) -> None:
         """Wait until the command has ended; at the deadline (monotonic seconds), end it by force."""
         while self._process is not None and self.exit_code is None:
             if time.monotonic() >= deadline:

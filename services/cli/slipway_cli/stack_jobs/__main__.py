@@ -73,7 +73,7 @@ def _prepare(buckets: list[str], recipes: list[str]) -> None:
         load_settings(InitSettings),
         buckets=buckets,
         recipes=recipes,
-        tell=lambda line: print(printable(line), flush=True),
+        echo=lambda line: print(printable(line), flush=True),
     )
 
 

@@ -28,7 +28,7 @@ SHOW_S3 = "docker compose exec mlflow cat /run/slipway/aws-credentials"
 
 
 def prepare(
-    settings: InitSettings, *, buckets: Sequence[str], recipes: Sequence[str], tell: Callable[[str], None]
+    settings: InitSettings, *, buckets: Sequence[str], recipes: Sequence[str], echo: Callable[[str], None]
 ) -> None:
     """Make what is missing; what is there stays as it is.
 
@@ -36,7 +36,7 @@ def prepare(
         settings: where things are.
         buckets: to make in the object store.
         recipes: whose models are trained if they have no Production version.
-        tell: prints a line for the person.
+        echo: prints a line for the person.
 
     Raises:
         SlipwayError: a part does not answer, or a training failed.
@@ -48,11 +48,11 @@ def prepare(
         for bucket in buckets:
             S3Storage(bucket).make_bucket()
         for recipe in _without_production(settings, recipes):
-            tell(f"There is no Production version of {recipe} yet: training one.")
+            echo(f"There is no Production version of {recipe} yet: training one.")
             _train(recipe)
     finally:
         # Also where that failed: the next start is not the first, and does not show the password.
-        tell(summary(settings, is_first=is_first))
+        echo(summary(settings, is_first=is_first))
 
 
 def _train(recipe: str) -> None:

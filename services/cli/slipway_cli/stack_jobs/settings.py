@@ -110,7 +110,7 @@ class AlertSettings(ServiceSettings):
         return self.alert_smtp_host is not None and self.alert_smtp_host.endswith(f":{IMPLICIT_TLS_PORT}")
 
     @model_validator(mode="after")
-    def _check_that_nothing_is_half_told(self) -> Self:
+    def _check_completeness(self) -> Self:
         email = {
             "SLIPWAY_ALERT_EMAIL_TO": self.alert_email_to,
             "SLIPWAY_ALERT_EMAIL_FROM": self.alert_email_from,

@@ -17,7 +17,7 @@ from slipway_core.errors import (
 )
 from slipway_core.registry import mlflow_responses
 from slipway_core.registry.base import ModelVersion, RegisteredModel
-from slipway_core.registry.limits import Limits, deadline, heed_deadlines, read_answer, write_file
+from slipway_core.registry.limits import Limits, deadline, enforce_deadlines, read_response, write_file
 
 API = "/api/2.0/mlflow"
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -61,7 +61,7 @@ class MlflowRegistry:
             # A proxy leads elsewhere; what is on this machine is reached directly.
             trust_env=base_url.host not in LOOPBACK,
         )
-        heed_deadlines(self._client)
+        enforce_deadlines(self._client)
 
     def __enter__(self) -> Self:
         return self
@@ -171,7 +171,7 @@ class MlflowRegistry:
             with deadline(self._limits.answer_seconds):
                 response = self._client.send(request, stream=True)
                 try:
-                    content = read_answer(response, self._limits.answer_bytes)
+                    content = read_response(response, self._limits.answer_bytes)
                 finally:
                     response.close()
         except httpx.HTTPError as error:
@@ -192,7 +192,7 @@ class MlflowRegistry:
             # Not in the server's words, which name the place in its store.
             raise RegistryNotFoundError(f"the model registry does not hold {what}")
         if response.is_error:
-            self._raise_for(response.status_code, read_answer(response, self._limits.answer_bytes), what)
+            self._raise_for(response.status_code, read_response(response, self._limits.answer_bytes), what)
         if response.status_code != httpx.codes.OK:
             raise RegistryError(
                 f"the model registry answered {response.status_code} instead of {what}: check MLFLOW_TRACKING_URI"

@@ -47,7 +47,7 @@ def promote(
         Challenger(
             evaluation.metrics,
             rows,
-            _withdrawn_twin(registry, version),
+            _withdrawn_duplicate(registry, version),
             promote_command=f"slipway models promote {recipe.name} {version.version}",
         ),
         champion,
@@ -110,7 +110,7 @@ def _why_not_comparable(recipe: Recipe, bundle: Bundle) -> str | None:
     return None
 
 
-def _withdrawn_twin(registry: Registry, version: ModelVersion) -> str | None:
+def _withdrawn_duplicate(registry: Registry, version: ModelVersion) -> str | None:
     """Return the withdrawn version with the same graph, unless Production serves that graph."""
     twins = promotion.withdrawals(registry, version)
     if not twins:

@@ -64,7 +64,7 @@ def train(recipe: Recipe, candidate: Candidate, split: Split, progress: Progress
     score = _scorer(recipe)
     features, target = split.train_features, split.train_target
     scores = []
-    with _told(f"{candidate.name} cannot be fitted"):
+    with _translated_errors(f"{candidate.name} cannot be fitted"):
         _check_kind(recipe, candidate.build(candidate.parameters, recipe.seed))
         folds = list(_folds(recipe, recipe.folds).split(features, target))
         clock = time.perf_counter()
@@ -126,7 +126,7 @@ def _finite(recipe: Recipe, score: float) -> float:
 
 
 @contextmanager
-def _told(what: str) -> Iterator[None]:
+def _translated_errors(what: str) -> Iterator[None]:
     """Report in one sentence why an estimator fails: its own code may raise anything."""
     try:
         yield

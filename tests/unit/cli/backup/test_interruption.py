@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from slipway_cli.backup.interruption import SIGNALS, held, interruptible
+from slipway_cli.backup.interruption import SIGNALS, deferred_signals, interruptible
 from slipway_cli.errors import BackupError
 
 EVERY = pytest.mark.parametrize("number", SIGNALS, ids=lambda one: one.name)
@@ -66,7 +66,7 @@ def test_a_signal_waits_for_what_must_not_be_left_half_done() -> None:
     done: list[str] = []
 
     def work() -> None:
-        with held():
+        with deferred_signals():
             signal.raise_signal(signal.SIGTERM)
             done.append("both halves")
         done.append("what comes after")
@@ -83,7 +83,7 @@ def test_failure_of_the_block_wins_over_a_held_signal() -> None:
         signal.raise_signal(signal.SIGTERM)
         raise BackupError("the disk is full")
 
-    with pytest.raises(BackupError, match="the disk is full"), interruptible(lambda _: None, ""), held():
+    with pytest.raises(BackupError, match="the disk is full"), interruptible(lambda _: None, ""), deferred_signals():
         work()
 
 
@@ -92,7 +92,7 @@ def test_a_signal_that_nohup_has_the_process_ignore_is_ignored() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
     try:
-        with interruptible(done.append, "it was interrupted"), held():
+        with interruptible(done.append, "it was interrupted"), deferred_signals():
             signal.raise_signal(signal.SIGHUP)
             done.append("the work")
     finally:
@@ -104,7 +104,7 @@ def test_a_signal_that_nohup_has_the_process_ignore_is_ignored() -> None:
 def test_signals_mean_afterwards_what_they_meant_before() -> None:
     before = [signal.getsignal(number) for number in SIGNALS]
 
-    with pytest.raises(SystemExit), interruptible(lambda _: None, ""), held():
+    with pytest.raises(SystemExit), interruptible(lambda _: None, ""), deferred_signals():
         signal.raise_signal(signal.SIGTERM)
 
     assert [signal.getsignal(number) for number in SIGNALS] == before

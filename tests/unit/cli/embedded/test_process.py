@@ -70,7 +70,7 @@ def test_before_its_start_it_has_no_exit_code_and_can_be_ended(shell: Shell) -> 
 
     process.terminate()
     process.kill()
-    process.wait_gone(time.monotonic())
+    process.wait_ended(time.monotonic())
 
     assert process.exit_code is None
     assert process.last_words() == ""
@@ -118,7 +118,7 @@ def test_asking_it_to_end_reaches_its_children(shell: Shell) -> None:
     child = shell.child()
 
     process.terminate()
-    process.wait_gone(time.monotonic() + 10)
+    process.wait_ended(time.monotonic() + 10)
 
     wait_for(lambda: is_gone(child), what="the child's end")
     assert process.exit_code == -signal.SIGTERM
@@ -131,7 +131,7 @@ def test_process_that_ignores_sigterm_is_killed_at_the_deadline(shell: Shell) ->
     process.terminate()
     before = time.monotonic()
 
-    process.wait_gone(before + 0.2)
+    process.wait_ended(before + 0.2)
 
     assert time.monotonic() - before >= 0.2
     assert process.exit_code == -signal.SIGKILL
@@ -144,7 +144,7 @@ def test_a_child_that_takes_no_notice_goes_with_its_leader(shell: Shell) -> None
     child = shell.child()
     process.terminate()
 
-    process.wait_gone(time.monotonic() + 10)
+    process.wait_ended(time.monotonic() + 10)
 
     assert process.exit_code == -signal.SIGTERM
     wait_for(lambda: is_gone(child), what="the child's end")
@@ -183,7 +183,7 @@ def test_once_it_has_ended_no_group_of_that_number_is_signalled(shell: Shell, mo
 
     process.terminate()
     process.kill()
-    process.wait_gone(time.monotonic())
+    process.wait_ended(time.monotonic())
 
     assert signalled == []
 

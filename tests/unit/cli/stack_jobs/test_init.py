@@ -41,7 +41,7 @@ def test_first_password_is_shown_if_a_later_step_fails(tmp_path: Path, monkeypat
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "correct-horse-battery")
 
     with pytest.raises(StorageError):
-        prepare(own, buckets=["mlflow"], recipes=[], tell=told.append)
+        prepare(own, buckets=["mlflow"], recipes=[], echo=told.append)
 
     assert "correct-horse (shown this once)" in told[-1]
 
