@@ -79,7 +79,7 @@ def test_the_last_active_admin_stays_one(store: SqlAccountStore, end: str) -> No
 
 @pytest.mark.parametrize("one", ENDS)
 @pytest.mark.parametrize("other", ENDS)
-def test_of_two_that_end_each_other_at_once_one_admin_is_left(store: SqlAccountStore, one: str, other: str) -> None:
+def test_two_admins_that_end_each_other_at_once_leave_one_admin(store: SqlAccountStore, one: str, other: str) -> None:
     before: list[str] = []
     for attempt in range(5):
         ada, bea = f"ada{attempt}", f"bea{attempt}"
@@ -109,7 +109,7 @@ def test_of_two_that_end_each_other_at_once_one_admin_is_left(store: SqlAccountS
     ],
     ids=["add", "change", "change_back", "set_password", "delete", "erase", "delete_self"],
 )
-def test_who_was_ended_since_they_came_changes_nothing(
+def test_caller_ended_since_the_request_began_changes_nothing(
     store: SqlAccountStore, end: str, act: Callable[[SqlAccountStore, Account], object]
 ) -> None:
     store.add("ada", "hash", Role.ADMIN)
@@ -124,7 +124,7 @@ def test_who_was_ended_since_they_came_changes_nothing(
     assert (store.snapshot(), store.events(None, 99)) == before
 
 
-def test_who_is_no_admin_any_more_by_a_change_past_the_api_is_told_so(engine: Engine, store: SqlAccountStore) -> None:
+def test_admin_demoted_outside_the_api_is_rejected(engine: Engine, store: SqlAccountStore) -> None:
     bea = store.add("bea", "hash", Role.ADMIN)
     with engine.begin() as connection:
         connection.execute(update(users).values(role=Role.USER.value))
@@ -135,9 +135,7 @@ def test_who_is_no_admin_any_more_by_a_change_past_the_api_is_told_so(engine: En
 
 @pytest.mark.parametrize("one", ENDS)
 @pytest.mark.parametrize("other", ENDS)
-def test_of_two_admins_that_end_each_other_at_once_the_slower_is_refused(
-    store: SqlAccountStore, one: str, other: str
-) -> None:
+def test_slower_of_two_admins_ending_each_other_is_rejected(store: SqlAccountStore, one: str, other: str) -> None:
     store.add("zoe", "hash", Role.ADMIN)
     for attempt in range(5):
         ada, bea = (store.add(f"{name}{attempt}", "hash", Role.ADMIN) for name in ("ada", "bea"))
@@ -149,7 +147,7 @@ def test_of_two_admins_that_end_each_other_at_once_the_slower_is_refused(
         assert sum(isinstance(outcome, AuthenticationError) for outcome in outcomes) == 1
 
 
-def test_what_an_admin_does_at_once_while_they_are_ended_is_done_or_refused(store: SqlAccountStore) -> None:
+def test_action_of_an_admin_being_ended_is_done_or_rejected(store: SqlAccountStore) -> None:
     ada = store.add("ada", "hash", Role.ADMIN)
     uma = store.add("uma", "hash", Role.USER)
     for attempt in range(10):
@@ -167,7 +165,7 @@ def test_what_an_admin_does_at_once_while_they_are_ended_is_done_or_refused(stor
         assert (store.find(f"eve{attempt}") is None) == isinstance(added, AuthenticationError)
 
 
-def test_of_many_admins_that_all_resign_at_once_one_is_left(store: SqlAccountStore) -> None:
+def test_many_admins_resigning_at_once_leave_one_admin(store: SqlAccountStore) -> None:
     names = [f"ada{number}" for number in range(8)]
     for name in names:
         store.add(name, "hash", Role.ADMIN)
@@ -188,7 +186,7 @@ def test_changes_of_one_account_at_once_each_raise_its_version(store: SqlAccount
     assert found[0].version == 9
 
 
-def test_of_two_new_passwords_at_once_one_is_taken(store: SqlAccountStore) -> None:
+def test_two_new_passwords_at_once_store_one(store: SqlAccountStore) -> None:
     account = store.add("uma", "hash", Role.USER)
 
     outcomes = at_once(*(partial(store.set_password, account, f"{n}", by=SOMEBODY) for n in range(4)))
@@ -196,7 +194,7 @@ def test_of_two_new_passwords_at_once_one_is_taken(store: SqlAccountStore) -> No
     assert sum(outcome is not None for outcome in outcomes) == 1
 
 
-def test_what_changes_nothing_ends_no_token_and_tells_nothing(store: SqlAccountStore) -> None:
+def test_change_without_effect_ends_no_token_and_logs_no_event(store: SqlAccountStore) -> None:
     account = store.add("uma", "hash", Role.USER)
 
     assert store.change("uma", by=SOMEBODY, role=Role.USER, disabled=False) == account
@@ -204,7 +202,7 @@ def test_what_changes_nothing_ends_no_token_and_tells_nothing(store: SqlAccountS
     assert len(store.events(None, 9)) == 1
 
 
-def test_each_change_raises_the_version_and_tells_who_did_what(store: SqlAccountStore) -> None:
+def test_each_change_raises_the_version_and_logs_its_author(store: SqlAccountStore) -> None:
     uma = store.add("uma", "hash", Role.USER, by=SOMEBODY)
 
     store.change("uma", by=SOMEBODY, role=Role.VIEWER)
@@ -231,7 +229,7 @@ def test_each_change_raises_the_version_and_tells_who_did_what(store: SqlAccount
     assert (found[0].version, found[1]) == (5, "another")
 
 
-def test_what_is_not_done_is_not_told(engine: Engine, store: SqlAccountStore) -> None:
+def test_rejected_change_logs_no_event(engine: Engine, store: SqlAccountStore) -> None:
     store.add("uma", "hash", Role.USER)
 
     with pytest.raises(ConflictError):
@@ -256,7 +254,7 @@ def test_an_account_that_was_deleted_is_erased_by_its_id(engine: Engine, store: 
         assert connection.execute(select(erasures.c.user_id)).scalars().all() == [uma.id]
 
 
-def test_only_an_account_that_is_gone_and_not_erased_yet_is_found_by_its_id(store: SqlAccountStore) -> None:
+def test_only_a_deleted_account_before_erasure_is_found_by_id(store: SqlAccountStore) -> None:
     uma, vic, eve = (store.add(name, "hash", Role.USER) for name in ("uma", "vic", "eve"))
     store.delete("vic", by=SOMEBODY, erase=True)
     store.delete("eve", by=SOMEBODY)
@@ -285,7 +283,7 @@ def test_an_id_that_is_to_be_erased_is_never_the_name_of_another(
     assert store.get(namesake.id) is not None
 
 
-def test_an_account_that_is_named_as_an_id_is_deleted_by_its_name_and_erased_by_its_id(store: SqlAccountStore) -> None:
+def test_account_named_like_an_id_is_deleted_by_its_name(store: SqlAccountStore) -> None:
     uma = store.add("uma", "hash", Role.USER)
     namesake = store.add(str(uma.id), "hash", Role.USER)
     store.delete("uma", by=SOMEBODY)
@@ -296,7 +294,7 @@ def test_an_account_that_is_named_as_an_id_is_deleted_by_its_name_and_erased_by_
     assert {event.subject_name for event in store.events(None, 9) if event.subject_id == uma.id} == {"uma"}
 
 
-def test_of_two_that_erase_an_id_at_once_the_slower_finds_nothing(store: SqlAccountStore) -> None:
+def test_slower_of_two_erasures_of_an_id_finds_nothing(store: SqlAccountStore) -> None:
     ada, bea = (store.add(name, "hash", Role.ADMIN) for name in ("ada", "bea"))
     for _ in range(5):
         uma = store.add("uma", "hash", Role.USER)
@@ -307,7 +305,7 @@ def test_of_two_that_erase_an_id_at_once_the_slower_finds_nothing(store: SqlAcco
         assert sorted(isinstance(outcome, NotFoundError) for outcome in outcomes) == [False, True]
 
 
-def test_a_deleted_name_is_told_and_may_be_taken_again_with_another_id(store: SqlAccountStore) -> None:
+def test_deleted_name_can_be_reused_with_another_id(store: SqlAccountStore) -> None:
     first = store.add("uma", "hash", Role.USER)
 
     assert store.delete("uma", by=SOMEBODY) == first.id
@@ -366,7 +364,7 @@ def test_accounts_and_events_are_read_in_pages(store: SqlAccountStore) -> None:
     assert [event.id for event in events] == sorted((event.id for event in events), reverse=True)
 
 
-def test_a_lock_is_told_of_accounts_only(store: SqlAccountStore) -> None:
+def test_only_locks_of_existing_accounts_are_logged(store: SqlAccountStore) -> None:
     store.add("uma", "hash", Role.USER)
 
     for name in ("uma", "nobody"):
@@ -413,7 +411,7 @@ def test_rows_that_no_longer_hold_are_deleted(engine: Engine, store: SqlAccountS
         assert connection.execute(select(login_attempts.c.key)).scalars().all() == ["new"]
 
 
-def test_what_is_remembered_is_remembered_longer_each_time(store: SqlAccountStore) -> None:
+def test_failed_logins_are_remembered_longer_each_time(store: SqlAccountStore) -> None:
     store.attempts.add(["pair"], NOW, NOW + 300)
 
     for later in (0, 10):

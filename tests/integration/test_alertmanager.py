@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from slipway_cli.compose.alerting import render
-from slipway_cli.compose.settings import AlertSettings
+from slipway_cli.stack_jobs.alerting import render
+from slipway_cli.stack_jobs.settings import AlertSettings
 from support.alertmanager import Alertmanager, Inbox, alertmanager, mail_inbox, web_inbox
 from support.waiting import wait_for
 
@@ -96,7 +96,7 @@ def wait_until_told(web: Inbox, alert: dict[str, str], status: str = "firing") -
     wait_for(lambda: told(web, alert, status), seconds=20, what=f"{alert['alertname']}, {status}")
 
 
-def test_an_alert_reaches_every_receiver_with_all_that_it_says(server: Alertmanager, web: Inbox, mail: Inbox) -> None:
+def test_alert_reaches_every_receiver_with_all_its_fields(server: Alertmanager, web: Inbox, mail: Inbox) -> None:
     server.tell(CRITICAL)
 
     wait_for(lambda: web.of("/hook") and web.of("/slack") and mail.mails, seconds=20, what="the messages")
@@ -123,7 +123,7 @@ def test_an_alert_reaches_every_receiver_with_all_that_it_says(server: Alertmana
         ]
 
 
-def test_that_it_is_over_is_told_too(server: Alertmanager, web: Inbox, mail: Inbox) -> None:
+def test_resolved_alert_is_sent(server: Alertmanager, web: Inbox, mail: Inbox) -> None:
     server.tell(CRITICAL)
     wait_until_told(web, CRITICAL)
 
@@ -162,7 +162,7 @@ HELD_BACK = [
 
 
 @pytest.mark.parametrize(("cause", "consequence"), HELD_BACK, ids=lambda value: str(value)[:30])
-def test_what_follows_from_an_alert_is_not_told_beside_it(
+def test_consequence_of_a_firing_alert_is_inhibited(
     server: Alertmanager, web: Inbox, cause: str, consequence: dict[str, str]
 ) -> None:
     server.tell({"alertname": cause, "severity": "critical", "component": "test"})
@@ -175,7 +175,7 @@ def test_what_follows_from_an_alert_is_not_told_beside_it(
     assert not told(web, consequence)
 
 
-def test_a_warning_is_not_told_while_the_same_thing_is_critical(server: Alertmanager, web: Inbox) -> None:
+def test_warning_is_inhibited_by_its_critical_alert(server: Alertmanager, web: Inbox) -> None:
     full = {"alertname": "DiskFull", "component": "machine", "mountpoint": "/"}
     critical, same = {**full, "severity": "critical"}, {**full, "severity": "warning"}
     other = {**same, "mountpoint": "/data"}

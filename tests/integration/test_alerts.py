@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from slipway_cli.compose.settings import AlertSettings
+from slipway_cli.stack_jobs.settings import AlertSettings
 from support.alertmanager import Inbox, alertmanager, web_inbox
 from support.api_process import api_process
 from support.prometheus import Prometheus, prometheus
@@ -37,7 +37,7 @@ def errors_of(server: Prometheus) -> list[str]:
     return [f"{rule['name']}: {rule['lastError']}" for rule in server.rules() if rule["health"] != "ok"]
 
 
-def test_what_fires_is_told_and_so_is_that_it_is_over(tmp_path: Path, web: Inbox) -> None:
+def test_firing_and_resolved_alerts_are_sent(tmp_path: Path, web: Inbox) -> None:
     settings = AlertSettings.model_validate(
         {
             "alert_webhook_url": f"{web.address}/hook",

@@ -92,7 +92,7 @@ def served_by_postgresql(tmp_path: Path, environment: dict[str, str], postgres_u
         yield served
 
 
-def test_with_an_empty_registry_it_is_live_and_says_what_it_waits_for(served: Served) -> None:
+def test_api_with_empty_registry_is_live_and_not_ready(served: Served) -> None:
     def reason() -> str:
         answer = httpx.get(f"{served.url}/health/ready")
         assert answer.status_code == 503

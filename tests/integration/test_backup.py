@@ -126,7 +126,7 @@ def test_a_restore_brings_back_what_was_backed_up(stack: Stack) -> None:
     assert stack.objects() == {"model.onnx": graph, "new.onnx": b"new"}
 
 
-def test_what_was_restored_works_as_before(changed: Stack) -> None:
+def test_restored_data_works_as_before(changed: Stack) -> None:
     restore()
 
     changed.change("slipway", "INSERT INTO notes (note) VALUES ('bob')")
@@ -150,7 +150,7 @@ def test_a_backup_of_what_was_restored_is_the_same(changed: Stack) -> None:
     assert dump(FILE) == dump("again.tar.gz")
 
 
-def test_what_writes_stands_still_meanwhile_and_is_started_in_its_order(changed: Stack) -> None:
+def test_writers_stop_during_restore_and_restart_in_order(changed: Stack) -> None:
     restore()
 
     calls = [call for call in changed.docker.calls() if call.split()[0] in {"up", "stop", "exec", "run"}]
@@ -223,7 +223,7 @@ def restore_and_signal(stack: Stack, call: str, number: int) -> tuple[int, str]:
 
 
 @SIGNALS
-def test_a_restore_that_is_interrupted_leaves_the_databases_as_they_were(changed: Stack, number: int) -> None:
+def test_interrupted_restore_leaves_the_databases_unchanged(changed: Stack, number: int) -> None:
     call = "run --rm --no-deps -T objects objects-in"
     changed.docker.fail(call, "hang")
 
@@ -247,7 +247,7 @@ def test_a_restore_that_is_interrupted_too_late_is_done(changed: Stack, number: 
     assert changed.docker.running() == {"api", "minio", "mlflow", "postgres"}
 
 
-def test_a_dump_that_the_second_database_refuses_leaves_the_first_as_it_was_too(stack: Stack) -> None:
+def test_dump_rejected_by_second_database_leaves_first_unchanged(stack: Stack) -> None:
     stack.change("mlflow", "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT count(*)::int FROM runs'")
     stack.change("mlflow", "CREATE TABLE odd (x int CHECK (f() < 99))", "INSERT INTO odd VALUES (1)")
     run(main, "backup", FILE)
@@ -264,7 +264,7 @@ def test_a_dump_that_the_second_database_refuses_leaves_the_first_as_it_was_too(
 
 
 @pytest.mark.parametrize("call", ["run --rm --no-deps -T mlflow", "up --detach --no-recreate --wait --no-deps api"])
-def test_a_stack_that_does_not_come_up_with_what_was_restored_is_told(changed: Stack, call: str) -> None:
+def test_stack_that_fails_to_start_after_restore_is_reported(changed: Stack, call: str) -> None:
     changed.docker.fail(call, "container is unhealthy")
 
     code, told = restore()
@@ -274,9 +274,7 @@ def test_a_stack_that_does_not_come_up_with_what_was_restored_is_told(changed: S
     assert changed.query("slipway", "SELECT note FROM notes") == ["ada"]
 
 
-def test_an_object_store_that_is_away_is_told_and_no_backup_is_left(
-    stack: Stack, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unavailable_object_store_leaves_no_backup(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
 
     ended = run(main, "backup", FILE)
@@ -286,7 +284,7 @@ def test_an_object_store_that_is_away_is_told_and_no_backup_is_left(
     assert sorted(os.listdir()) == ["docker-compose.yml"]  # noqa: PTH208
 
 
-def test_a_database_that_cannot_be_dumped_is_told(stack: Stack) -> None:
+def test_database_that_cannot_be_dumped_is_reported(stack: Stack) -> None:
     stack.docker.fail("exec -T postgres pg_dump", "pg_dump: error: connection to server failed")
 
     ended = run(main, "backup", FILE)

@@ -12,8 +12,8 @@ import pytest
 
 from slipway_core.bundle import MANIFEST_FILE, MODEL_FILE, Manifest
 from slipway_core.graph import Graph
+from slipway_core.registry.gate_result import gate_result_of
 from slipway_core.registry.mlflow import MlflowRegistry
-from slipway_core.registry.verdict import verdict_of
 from slipway_trainer.recipes import find_recipe
 from support.stack import PASSWORD, RunningStack, slipway_up
 
@@ -145,8 +145,8 @@ def test_a_model_that_is_worse_by_a_hair_is_refused_by_the_gate(stack: RunningSt
     assert "is worse than the champion's" in told
     with MlflowRegistry(stack.mlflow_url) as registry:
         newest = registry.list_versions(NAME)[0]
-    verdict = verdict_of(newest.tags)
-    assert verdict is not None
-    assert not verdict.passed
-    (reason,) = [check.reason for check in verdict.checks if not check.passed]
+    gate_result = gate_result_of(newest.tags)
+    assert gate_result is not None
+    assert not gate_result.passed
+    (reason,) = [check.reason for check in gate_result.checks if not check.passed]
     assert reason in told

@@ -28,9 +28,9 @@ from slipway_core.migrations import upgrade
 from slipway_core.policy import new_key
 from slipway_core.registry import PRODUCTION
 from slipway_core.registry.events import history
+from slipway_core.registry.gate_result import GATE_TAG, GateCheck, GateResult
 from slipway_core.registry.memory import InMemoryRegistry
 from slipway_core.registry.mlflow import MlflowRegistry
-from slipway_core.registry.verdict import GATE_TAG, GateCheck, Verdict
 from support.bundles import bundle_files, register, regression_files
 from support.command import Ended, run
 from support.servers import answers
@@ -196,20 +196,16 @@ def test_the_kept_token_is_one_of_the_api(api: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "password"), [("ada", "a wrong password"), ("nobody", PASSWORD)])
-def test_a_wrong_name_and_a_wrong_password_are_refused_alike_and_nothing_is_kept(
-    api: str, name: str, password: str
-) -> None:
+def test_wrong_name_and_wrong_password_are_rejected_alike(api: str, name: str, password: str) -> None:
     assert refused(log_in(api, name, password)) == "the username or the password is wrong"
     assert not credentials_file().exists()
 
 
-def test_an_empty_password_is_told(api: str) -> None:
+def test_empty_password_is_reported(api: str) -> None:
     assert "password" in refused(log_in(api, password=""))
 
 
-def test_a_password_is_asked_for_on_a_terminal_and_not_shown(
-    api: str, on_a_terminal: OnATerminal, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_password_prompt_hides_the_input(api: str, on_a_terminal: OnATerminal, monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = on_a_terminal("login", api)
 
     terminal.type_after("Username: ", "ada")
@@ -221,7 +217,7 @@ def test_a_password_is_asked_for_on_a_terminal_and_not_shown(
     assert credentials_file().exists()
 
 
-def test_a_new_accounts_password_is_asked_for_twice(api: str, on_a_terminal: OnATerminal) -> None:
+def test_new_account_prompts_twice_for_the_password(api: str, on_a_terminal: OnATerminal) -> None:
     log_in(api)
     terminal = on_a_terminal("users", "add", "twice")
 
@@ -269,7 +265,7 @@ def test_only_an_admin_adds_accounts(api: str) -> None:
     assert refused(add("victor")) == "only an admin may do this"
 
 
-def test_a_name_that_is_taken_is_told(api: str) -> None:
+def test_taken_name_is_reported(api: str) -> None:
     log_in(api)
     add("carol")
 
@@ -285,13 +281,13 @@ def test_a_name_that_is_taken_is_told(api: str) -> None:
         ("da ve", PASSWORD, "a name is 1 to 64 of"),
     ],
 )
-def test_a_bad_name_or_password_is_told_with_the_rule(api: str, name: str, password: str, words: str) -> None:
+def test_bad_name_or_password_is_reported_with_the_rule(api: str, name: str, password: str, words: str) -> None:
     log_in(api)
 
     assert words in refused(add(name, password=password))
 
 
-def test_a_token_that_is_refused_says_to_log_in_again(api: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rejected_token_suggests_to_log_in_again(api: str, monkeypatch: pytest.MonkeyPatch) -> None:
     log_in(api)
     monkeypatch.setenv("SLIPWAY_TOKEN", "not.a.token")
 
@@ -306,7 +302,7 @@ def test_the_environment_alone_is_enough(api: str, monkeypatch: pytest.MonkeyPat
     assert not credentials_file().exists()
 
 
-def test_a_file_with_names_in_any_order_is_predicted_as_one_without(api: str, tmp_path: Path) -> None:
+def test_csv_with_reordered_header_predicts_like_one_without(api: str, tmp_path: Path) -> None:
     named, plain = tmp_path / "named.csv", tmp_path / "plain.csv"
     named.write_text(f"{NAMES}\n0.2,5.1,1.4,3.5\n2.3,6.7,5.2,3.0\n")
     plain.write_text(f"{SETOSA}\n{VIRGINICA}\n")
@@ -347,13 +343,13 @@ def test_a_regressors_values_are_shown(api: str) -> None:
         ("iris", "1e39,1,1,1", "is too large for a 32-bit float"),
     ],
 )
-def test_what_the_api_refuses_is_told_in_its_words(api: str, model: str, features: str, words: str) -> None:
+def test_rejection_by_the_api_is_reported_in_its_words(api: str, model: str, features: str, words: str) -> None:
     log_in(api)
 
     assert words in refused(run(main, "predict", model, "--features", features))
 
 
-def test_a_wrong_name_of_a_feature_is_told(api: str, tmp_path: Path) -> None:
+def test_wrong_feature_name_is_reported(api: str, tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     path.write_text(NAMES.replace("(cm)", "(in)", 1) + "\n0.2,5.1,1.4,3.5\n")
     log_in(api)
@@ -364,7 +360,7 @@ def test_a_wrong_name_of_a_feature_is_told(api: str, tmp_path: Path) -> None:
     assert "rename 'petal width (in)' to 'petal width (cm)'" in sentence
 
 
-def test_what_is_no_api_is_told(mlflow_url: str) -> None:
+def test_address_of_another_server_is_reported(mlflow_url: str) -> None:
     assert refused(log_in(mlflow_url)).startswith(f"what answers at {mlflow_url} is not Slipway's API")
 
 
@@ -378,7 +374,7 @@ def model(request: pytest.FixtureRequest, mlflow_url: str, monkeypatch: pytest.M
             version = add_version(mlflow_url, name, bundle_files(name))
             metrics = {"accuracy": accuracy, "f1_macro": 0.5}
             reasons = (f"accuracy {accuracy:.4f} meets the floor", "no champion")
-            gate = Verdict(checks=tuple(GateCheck(name="a check", passed=True, reason=reason) for reason in reasons))
+            gate = GateResult(checks=tuple(GateCheck(name="a check", passed=True, reason=reason) for reason in reasons))
             registry.set_version_tag(name, version, "slipway.metrics", json.dumps(metrics))
             registry.set_version_tag(name, version, "slipway.data_version", "sha256:" + "d" * 64)
             registry.set_version_tag(name, version, GATE_TAG, gate.to_tag())
@@ -400,7 +396,7 @@ def test_models_are_listed_as_json_in_the_order_of_their_names(model: str) -> No
     assert [item["name"] for item in found] == sorted(item["name"] for item in found)
 
 
-def test_versions_are_shown_the_newest_first_with_metrics_and_reasons(model: str) -> None:
+def test_versions_are_listed_newest_first_with_metrics(model: str) -> None:
     ended = run(main, "models", "show", model)
 
     assert f"{model}: Production is 1" in ended.output
@@ -421,9 +417,7 @@ def test_versions_are_shown_as_json(model: str) -> None:
     assert newest["run_id"]
 
 
-def test_a_version_is_promoted_by_hand_and_told_in_the_history(
-    model: str, mlflow_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_manual_promotion_is_in_the_history(model: str, mlflow_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOGNAME", "ada")
     before = time.time()
 
@@ -454,7 +448,7 @@ def test_every_promotion_adds_to_the_history(model: str, mlflow_url: str) -> Non
     "arguments",
     [("show", "no-such-model"), ("promote", "no-such-model", "1"), ("promote", "MODEL", "99")],
 )
-def test_what_the_registry_does_not_hold_is_told(model: str, arguments: tuple[str, ...]) -> None:
+def test_missing_model_or_version_is_reported(model: str, arguments: tuple[str, ...]) -> None:
     named = [model if argument == "MODEL" else argument for argument in arguments]
 
     sentence = refused(run(main, "models", *named))
@@ -464,7 +458,7 @@ def test_what_the_registry_does_not_hold_is_told(model: str, arguments: tuple[st
 
 
 @pytest.mark.parametrize("version", ["latest", "1.5", "one"])
-def test_what_is_no_version_is_refused_and_moves_nothing(model: str, version: str) -> None:
+def test_invalid_version_is_rejected_and_moves_nothing(model: str, version: str) -> None:
     sentence = refused(run(main, "models", "promote", model, version))
 
     assert version in sentence

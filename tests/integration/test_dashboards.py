@@ -84,7 +84,7 @@ def test_every_query_answers_whatever_model_is_chosen(server: Prometheus, name: 
 
 
 @pytest.mark.parametrize("needed", sorted(NEEDED))
-def test_every_exporter_tells_what_is_asked_for(server: Prometheus, needed: str) -> None:
+def test_every_exporter_has_the_queried_metrics(server: Prometheus, needed: str) -> None:
     program_or_skip(needed)
     asked = {as_sent(expr) for dashboard in DASHBOARDS.values() for expr in expressions(dashboard)}
     about = [expr for expr in asked if NEEDED[needed] in expr]
@@ -118,7 +118,7 @@ def test_the_first_prediction_shows(server: Prometheus) -> None:
     assert 0.9 < confidence <= 1
 
 
-def test_an_error_ratio_is_0_while_there_are_no_errors(server: Prometheus) -> None:
+def test_error_ratio_without_errors_is_0(server: Prometheus) -> None:
     assert server.number(query("overview", "Error ratio")) == 0
     by_route = {labels["route"]: ratio for labels, ratio in server.ask(query("api", "Error ratio by route"))}
     assert by_route["/predict"] == 0
@@ -137,7 +137,7 @@ def test_a_version_without_feedback_is_named_and_has_no_number(server: Prometheu
     assert math.isnan(accuracy)
 
 
-def test_where_nothing_fires_the_panel_says_so(server: Prometheus) -> None:
+def test_panel_states_that_no_alert_fires(server: Prometheus) -> None:
     assert server.number(query("overview", "Firing alerts")) == 0
     [(labels, _)] = server.ask(query("overview", "Alerts"))
     assert labels == {"alertname": "nothing fires"}

@@ -43,11 +43,11 @@ def test_a_bucket_can_be_where_recipes_look_for_data(bucket: str, tmp_path: Path
     assert found.source == f"s3://{bucket}/flowers/iris.csv"
 
 
-def test_what_a_bucket_does_not_hold_is_told(bucket: str, tmp_path: Path) -> None:
+def test_missing_object_in_a_bucket_is_reported(bucket: str, tmp_path: Path) -> None:
     with pytest.raises(DataUnavailableError, match=r"^s3://datasets/trees is no file, and no folder with iris\.csv"):
         extract(IRIS, data=f"s3://{bucket}/trees", data_dir=tmp_path, workdir=tmp_path / "work")
 
 
-def test_a_bucket_that_does_not_exist_is_told(bucket: str, tmp_path: Path) -> None:
+def test_missing_bucket_is_reported(bucket: str, tmp_path: Path) -> None:
     with pytest.raises(StorageNotFoundError, match="bucket"):
         extract(IRIS, data="s3://no-such-bucket/iris.csv", data_dir=tmp_path, workdir=tmp_path / "work")

@@ -57,7 +57,7 @@ def test_every_constraint_has_a_name_to_change_it_by(postgres_url: str) -> None:
     assert names == ["pk_users", "uq_users_name"]
 
 
-def test_upgrading_twice_keeps_what_is_there(postgres_url: str) -> None:
+def test_upgrading_twice_keeps_existing_rows(postgres_url: str) -> None:
     upgrade(postgres_url)
     engine = connect(postgres_url)
     add_account(engine)
@@ -92,7 +92,7 @@ def waits_for_a_lock(engine: Engine) -> bool:
         return bool(found.scalar_one())
 
 
-def test_a_replica_that_starts_while_another_upgrades_succeeds_too(postgres_url: str) -> None:
+def test_replica_starting_during_an_upgrade_succeeds(postgres_url: str) -> None:
     program = f"from slipway_core.migrations import upgrade; upgrade({postgres_url!r})"
     observer = connect(postgres_url)
     others: list[subprocess.Popen[str]] = []
@@ -131,7 +131,7 @@ def test_an_account_that_may_not_make_tables_is_refused(postgres_url: str) -> No
         upgrade(postgres_url.replace("slipway@", f"{reader}@"))
 
 
-def test_a_time_is_read_as_the_same_instant_in_utc_whatever_the_servers_zone(postgres_url: str) -> None:
+def test_time_is_read_as_the_same_utc_instant_in_any_server_zone(postgres_url: str) -> None:
     upgrade(postgres_url)
     engine = connect(postgres_url)
     with engine.begin() as connection:

@@ -18,7 +18,7 @@ WITH_FEW_DESCRIPTORS = ["sh", "-c", f'ulimit -S -n 128; ulimit -H -n {DESCRIPTOR
 
 
 @pytest.mark.slow
-def test_idle_connections_keep_nobody_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_idle_connections_block_no_client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes, "PROGRAM", [*WITH_FEW_DESCRIPTORS, *PROGRAM])
     with api_process(tmp_path) as api, ExitStack() as stack:
         open_already = stack.enter_context(closing(http.client.HTTPConnection("127.0.0.1", api.port, timeout=10)))

@@ -116,7 +116,7 @@ def test_on_a_server_where_all_is_well_nothing_is_broken(
     assert set(store.folder.rglob("buckets/**/*.*")) == before
 
 
-def test_a_server_of_ones_own_may_listen_where_the_stack_would_have_its(
+def test_own_server_may_use_the_address_of_the_stack(
     store: Server, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SLIPWAY_DEFAULT_MODEL", model)
@@ -128,7 +128,7 @@ def test_a_server_of_ones_own_may_listen_where_the_stack_would_have_its(
     assert found.the("MLflow port").what == f"{store.port} is taken by an MLflow server"
 
 
-def test_a_host_name_that_mlflow_refuses_is_told_with_the_setting_that_allows_it(
+def test_host_rejected_by_mlflow_is_reported_with_its_setting(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # 127.1 is 127.0.0.1 to every resolver, and another name to MLflow.
@@ -140,7 +140,7 @@ def test_a_host_name_that_mlflow_refuses_is_told_with_the_setting_that_allows_it
     assert found.of("artifact store") == []
 
 
-def test_a_bucket_that_does_not_exist_is_told(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_bucket_is_reported(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with s3_server(tmp_path, port=server.s3_port):
         found = look(tmp_path / "home", server.url, monkeypatch)
 
@@ -151,9 +151,7 @@ def test_a_bucket_that_does_not_exist_is_told(server: Server, tmp_path: Path, mo
         assert named in finding.mend
 
 
-def test_keys_that_the_store_does_not_take_are_told(
-    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_rejected_store_keys_are_reported(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with s3_server(tmp_path, port=server.s3_port, secret_key="another-secret-key") as s3:
         s3.make_bucket(BUCKET)
         found = look(tmp_path / "home", server.url, monkeypatch)
@@ -163,7 +161,7 @@ def test_keys_that_the_store_does_not_take_are_told(
     assert SECRET_KEY not in found.output
 
 
-def test_a_store_that_is_away_is_told_in_time(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unavailable_store_is_reported_in_time(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     began = time.monotonic()
 
     found = look(tmp_path / "home", server.url, monkeypatch)
@@ -175,7 +173,7 @@ def test_a_store_that_is_away_is_told_in_time(server: Server, tmp_path: Path, mo
 
 
 @pytest.mark.parametrize(("seconds", "direction"), [(-3600, "ahead of"), (3600, "behind")])
-def test_a_clock_that_differs_from_the_registrys_is_told(
+def test_clock_skew_to_the_registry_is_reported(
     store: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: int, direction: str
 ) -> None:
     with front_of(store.url, date=time.time() + seconds) as url:
@@ -187,7 +185,7 @@ def test_a_clock_that_differs_from_the_registrys_is_told(
     assert "timedatectl set-ntp true" in finding.mend
 
 
-def test_a_server_that_asks_for_an_account_is_told_with_the_variables(
+def test_server_with_login_is_reported_with_the_variables(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with front_of(server.url, account=("ada", "correct horse")) as url:
@@ -198,7 +196,7 @@ def test_a_server_that_asks_for_an_account_is_told_with_the_variables(
     assert found.the("account").mend == "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
 
 
-def test_an_account_that_the_server_refuses_is_told_without_its_password(
+def test_rejected_account_is_reported_without_its_password(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "ada")

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
+from slipway_cli.doctor.context import read_context
 from slipway_cli.doctor.database import check_database
-from slipway_cli.doctor.subject import read_subject
 from slipway_core.migrations import upgrade
 from support.diagnosis import diagnose
 from support.s3 import S3Server
@@ -39,7 +39,7 @@ def test_a_database_on_postgresql_with_its_tables_is_well(
     assert found.the("tables").what == "up to date"
 
 
-def test_a_database_without_tables_is_told_with_the_command_that_makes_them(
+def test_database_without_tables_is_reported_with_the_command(
     postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", postgres_url)
@@ -52,7 +52,9 @@ def test_a_database_without_tables_is_told_with_the_command_that_makes_them(
     assert "slipway-api migrate" in found.the("tables").mend
 
 
-def test_tables_of_a_later_release_are_told(postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tables_of_a_later_release_are_reported(
+    postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     upgrade(postgres_url)
     execute(postgres_url, "UPDATE alembic_version SET version_num = '9999'")
     monkeypatch.setenv("DATABASE_URL", postgres_url)
@@ -73,12 +75,12 @@ def test_tables_of_a_later_release_are_told(postgres_url: str, tmp_path: Path, m
     ],
     ids=["database", "account", "host", "port"],
 )
-def test_a_database_that_does_not_let_us_in_is_told(
+def test_database_that_rejects_the_connection_is_reported(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch, change: Callable[[str], str], what: str, mend: str
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", change(postgres_url))
 
-    (finding,) = check_database(read_subject({}))
+    (finding,) = check_database(read_context({}))
 
     assert finding.status == "broken"
     assert what in finding.what
@@ -101,7 +103,7 @@ def guarded_url(postgres_url: str) -> Iterator[str]:
         yield postgres_url.replace("slipway@", "ada:{password}@")
 
 
-def test_a_wrong_password_of_the_database_is_told_and_not_shown(
+def test_wrong_database_password_is_reported_and_not_shown(
     guarded_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", guarded_url.format(password="wrong-horse"))
@@ -159,7 +161,7 @@ def test_stores_of_the_stack_that_can_be_used_are_well(
     ],
     ids=["database", "account", "port", "nonsense", "http", "driver"],
 )
-def test_a_database_that_the_stacks_mlflow_cannot_use_is_told_without_its_password(
+def test_unusable_mlflow_database_is_reported_without_password(
     postgres_url: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -179,7 +181,7 @@ def test_a_database_that_the_stacks_mlflow_cannot_use_is_told_without_its_passwo
     assert "s3same" not in found.output
 
 
-def test_one_database_for_slipway_and_mlflow_is_told(
+def test_one_database_for_slipway_and_mlflow_is_reported(
     postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", postgres_url)
@@ -192,7 +194,7 @@ def test_one_database_for_slipway_and_mlflow_is_told(
     assert "name a database of MLflow's own" in found.the("MLflow's database").mend
 
 
-def test_a_wrong_database_of_slipway_is_told_once(
+def test_wrong_database_of_slipway_is_reported_once(
     postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", "nonsense")
@@ -224,7 +226,7 @@ def test_a_wrong_database_of_slipway_is_told_once(
     ],
     ids=["bucket", "wrong-keys", "no-keys", "server", "no-bucket", "folder"],
 )
-def test_artifacts_that_the_stacks_mlflow_cannot_keep_are_told(
+def test_unusable_artifact_destination_is_reported(
     bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], what: str, mend: str
 ) -> None:
     for name, value in {"MLFLOW_ARTIFACTS_DESTINATION": f"s3://{bucket}", **variables}.items():

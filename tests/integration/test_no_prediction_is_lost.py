@@ -124,7 +124,7 @@ def test_a_termination_in_mid_load_loses_nothing(tmp_path: Path, postgres_url: s
     ("way", "workers"),
     [("stopped", 1), ("stopped", 2), ("hanging", 1), ("hanging", 2)],
 )
-def test_what_a_termination_leaves_while_the_database_is_away_is_logged_by_the_next_start(
+def test_records_left_by_a_termination_are_loaded_by_next_start(
     tmp_path: Path, server: PostgresServer, way: str, workers: int
 ) -> None:
     end, begin = (server.stop, server.start) if way == "stopped" else (server.freeze, server.thaw)
@@ -152,9 +152,7 @@ def test_what_a_termination_leaves_while_the_database_is_away_is_logged_by_the_n
 
 
 @BOTH
-def test_nobody_is_let_in_while_a_shipper_that_hangs_is_waited_for_and_nothing_is_lost(
-    tmp_path: Path, postgres_url: str, workers: int
-) -> None:
+def test_start_waits_for_a_hanging_shipper_and_loses_nothing(tmp_path: Path, postgres_url: str, workers: int) -> None:
     service = Service(tmp_path, postgres_url, workers)
     with service.running() as api, predicting(api) as running:
         running.wait_for_more(500)

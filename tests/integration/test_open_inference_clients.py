@@ -141,7 +141,7 @@ def test_triton_asks_at_the_same_time(served: ApiProcess, headers: dict[str, str
         assert [one.get_result().as_numpy("label").tolist() for one in asked] == [LABELS] * 20
 
 
-def test_triton_is_told_what_is_wrong(client: InferenceServerClient, headers: dict[str, str]) -> None:
+def test_triton_client_gets_the_error(client: InferenceServerClient, headers: dict[str, str]) -> None:
     rows = ROWS.copy()
     rows[1, 2] = np.nan
 

@@ -122,7 +122,7 @@ def test_the_api_has_the_keys_of_no_store_but_its_own(stack: RunningStack, store
     assert {"SECRET_KEY", "DATABASE_URL", "SLIPWAY_ADMIN_PASSWORD"}.isdisjoint(mlflow)
 
 
-def test_a_training_is_promoted_and_a_restart_serves_on_from_the_same_stores(
+def test_restart_serves_the_promoted_version_from_its_stores(
     postgres_address: str, s3: S3Server, tmp_path: Path
 ) -> None:
     stores = new_stores(postgres_address, s3)
@@ -175,7 +175,7 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("mistake", MISTAKES.values(), ids=MISTAKES)
-def test_a_store_that_cannot_be_used_is_told_in_one_sentence(
+def test_unusable_store_is_reported_in_one_sentence(
     postgres_address: str, s3: S3Server, tmp_path: Path, mistake: Mistake
 ) -> None:
     stores = new_stores(postgres_address, s3)

@@ -134,7 +134,7 @@ def test_live_figures_are_those_of_the_feedback(journal: Journal, engine: Engine
     [{"request_id": "half\x00way"}, {"request_id": "x" * 129}, {"model": "m" * 257}, {"at_ns": 2**80}],
     ids=["NUL", "too long", "a long name", "no time"],
 )
-def test_a_record_that_postgresql_refuses_does_not_block_the_others(
+def test_record_rejected_by_postgresql_does_not_block_others(
     journal: Journal, engine: Engine, change: dict[str, Any]
 ) -> None:
     for _ in range(3):
@@ -284,7 +284,7 @@ def test_a_termination_loses_nothing(tmp_path: Path, mlflow_url: str, registered
 
 
 @pytest.mark.slow
-def test_a_kill_loses_nothing_that_was_flushed_and_leaves_no_orphan(
+def test_kill_loses_no_flushed_record_and_leaves_no_orphan(
     tmp_path: Path, mlflow_url: str, registered: str, database: str
 ) -> None:
     with serving(tmp_path, mlflow_url, database, registered) as api:
@@ -303,7 +303,7 @@ def test_a_kill_loses_nothing_that_was_flushed_and_leaves_no_orphan(
 
 
 @pytest.mark.slow
-def test_a_shipper_that_dies_is_started_again_and_nothing_is_twice(
+def test_dead_shipper_restarts_without_duplicates(
     tmp_path: Path, mlflow_url: str, registered: str, database: str
 ) -> None:
     with serving(tmp_path, mlflow_url, database, registered) as api:
@@ -318,7 +318,7 @@ def test_a_shipper_that_dies_is_started_again_and_nothing_is_twice(
 
 
 @pytest.mark.slow
-def test_what_a_journal_was_left_with_is_shipped_by_the_next_start(
+def test_journal_left_behind_is_shipped_by_the_next_start(
     tmp_path: Path, mlflow_url: str, registered: str, database: str, model: ServedModel
 ) -> None:
     journal = Journal(tmp_path / "journal", model)
@@ -333,9 +333,7 @@ def test_what_a_journal_was_left_with_is_shipped_by_the_next_start(
 
 
 @pytest.mark.slow
-def test_while_the_database_is_away_predictions_go_on_and_arrive_later(
-    tmp_path: Path, mlflow_url: str, registered: str
-) -> None:
+def test_predictions_during_a_database_outage_arrive_later(tmp_path: Path, mlflow_url: str, registered: str) -> None:
     with stoppable_postgres() as server:
         database = new_database(server.address)
         upgrade(database)
@@ -397,7 +395,7 @@ def test_a_shipper_whose_parent_is_gone_ships_and_ends(tmp_path: Path, database:
         assert ids_in(engine) == ids
 
 
-def test_the_shipper_needs_neither_the_web_framework_nor_the_model_runtime() -> None:
+def test_shipper_imports_no_web_framework_and_no_runtime() -> None:
     code = "import sys; from slipway_api.prediction_log import shipper, shipper_process; print(*sys.modules)"
 
     modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)

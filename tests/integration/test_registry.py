@@ -247,7 +247,7 @@ class TestRegistry:
 
         assert [(tmp_path / number).read_bytes() for number in ("1", "2")] == [b"first", b"second"]
 
-    def test_a_fetched_file_replaces_what_is_there(self, shelf: Shelf, name: str, tmp_path: Path) -> None:
+    def test_fetched_file_replaces_the_existing_one(self, shelf: Shelf, name: str, tmp_path: Path) -> None:
         version = shelf.add(name, {MODEL_FILE: b"new"})
         (tmp_path / MODEL_FILE).write_bytes(b"old and longer")
 

@@ -79,14 +79,14 @@ def test_mlflows_other_forms_are_answered_as_mlflow_reads_them(sagemaker: ApiPro
     assert PredictionsResponse.from_json(answer.text).get_predictions("ndarray", "int64").tolist() == LABELS
 
 
-def test_mlflows_client_is_told_what_is_wrong(client: ScoringServerClient) -> None:
+def test_mlflow_client_gets_the_error(client: ScoringServerClient) -> None:
     with pytest.raises(Exception, match=r"error code 422.*'petal width \(cm\)' must be a finite number"):
         client.invoke(np.array([[1, 2, 3, np.nan]]))
 
 
 @pytest.mark.parametrize("accept", ["*/*", "text/csv"])
 @pytest.mark.parametrize("header", [True, False])
-def test_sagemakers_csv_is_answered_as_it_is_asked_for(sagemaker: ApiProcess, header: bool, accept: str) -> None:
+def test_sagemaker_csv_gets_the_accepted_response_type(sagemaker: ApiProcess, header: bool, accept: str) -> None:
     body = FRAME.to_csv(index=False, header=header)
 
     answer = httpx.post(
@@ -106,7 +106,7 @@ def test_under_sagemaker_it_listens_to_every_address(sagemaker: ApiProcess) -> N
     assert httpx.get(f"http://127.0.0.2:{sagemaker.port}/ping").status_code == 200
 
 
-def test_a_port_of_sagemakers_that_is_none_is_told(tmp_path: Path) -> None:
+def test_invalid_sagemaker_port_is_reported(tmp_path: Path) -> None:
     environment = {**os.environ, "MLFLOW_TRACKING_URI": "http://127.0.0.1:9", "SAGEMAKER_BIND_TO_PORT": "eighty"}
 
     ended = subprocess.run(

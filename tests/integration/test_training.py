@@ -28,11 +28,11 @@ from slipway_core.bundle import (
 from slipway_core.graph import Graph, replay
 from slipway_core.registry import PRODUCTION
 from slipway_core.registry.events import history
+from slipway_core.registry.gate_result import GateResult
 from slipway_core.registry.mlflow import MlflowRegistry
-from slipway_core.registry.verdict import Verdict
 from slipway_trainer.pipeline import Outcome, run_pipeline
 from slipway_trainer.recipes import Recipe
-from slipway_trainer.steps.evaluate import Evaluation
+from slipway_trainer.step_results import Evaluation
 from slipway_trainer.tracking import Tracker
 from support.iris import IRIS, iris_dataset
 from support.training import Model, file_url
@@ -51,13 +51,15 @@ class Reporter:
     def __init__(self) -> None:
         self.told: list[str] = []
 
-    def tell(self, step: str, sentence: str) -> None:
+    def step_finished(self, step: str, sentence: str) -> None:
         self.told.append(f"{step}: {sentence}")
 
     def progress(self, what: str, done: int, total: int) -> None:
         """Take no notice."""
 
-    def verdict(self, recipe: Recipe, evaluations: tuple[Evaluation, ...], best: Evaluation, verdict: Verdict) -> None:
+    def gate_result(
+        self, recipe: Recipe, evaluations: tuple[Evaluation, ...], best: Evaluation, gate_result: GateResult
+    ) -> None:
         """Take no notice."""
 
 
@@ -104,11 +106,11 @@ def artifact(client: MlflowClient, run_id: str, path: str, folder: Path) -> byte
 
 def test_the_first_version_is_production(first: Run) -> None:
     assert first.outcome.version.version == "1"
-    assert first.outcome.verdict.promote
+    assert first.outcome.gate_result.promote
     assert first.model.production == "1"
 
 
-def test_each_step_is_told_as_it_ends(first: Run) -> None:
+def test_each_step_is_reported_when_it_ends(first: Run) -> None:
     steps = [sentence.partition(":")[0] for sentence in first.told]
 
     assert steps == ["extract", "validate", "train", "train", "train", "evaluate", "register", "promote", "report"]
@@ -125,7 +127,7 @@ def test_the_version_is_tagged_with_what_was_registered(first: Run, tmp_path: Pa
     assert tags["slipway.model_sha256"] == json.loads(manifest)["digests"][MODEL_FILE]
     assert tags["slipway.data_version"] == iris_dataset().version
     assert tags["slipway.git_commit"] == json.loads(manifest)["git_commit"] == COMMIT
-    assert first.model.verdict("1") == first.outcome.verdict
+    assert first.model.gate_result("1") == first.outcome.gate_result
 
 
 def test_version_belongs_to_the_training_run(first: Run, registry: MlflowRegistry, client: MlflowClient) -> None:
@@ -137,7 +139,7 @@ def test_version_belongs_to_the_training_run(first: Run, registry: MlflowRegistr
     assert first.outcome.best.fitted.candidate.name in version.description
 
 
-def test_the_promotion_is_an_event_with_exactly_the_fields_of_the_design(first: Run, registry: MlflowRegistry) -> None:
+def test_promotion_event_has_exactly_the_designed_fields(first: Run, registry: MlflowRegistry) -> None:
     tags = registry.get_model(NAME).tags
 
     event = json.loads(tags["slipway.event.000001"])
@@ -207,7 +209,7 @@ def test_the_chosen_candidate_alone_is_tagged(first: Run, client: MlflowClient) 
     assert chosen == {first.outcome.best.fitted.candidate.name}
 
 
-def test_the_parent_run_tells_what_holds_for_all(first: Run, client: MlflowClient) -> None:
+def test_parent_run_has_the_shared_parameters(first: Run, client: MlflowClient) -> None:
     parent = client.get_run(first.outcome.parent_run_id)
 
     expected = {
@@ -243,7 +245,7 @@ def test_training_run_links_data_model_version_and_plots(first: Run, client: Mlf
     assert {"confusion_matrix.png", "feature_importance.png", "roc.json"} <= names
 
 
-def test_run_names_tell_model_date_and_candidate(first: Run, client: MlflowClient) -> None:
+def test_run_names_contain_model_date_and_candidate(first: Run, client: MlflowClient) -> None:
     parent = client.get_run(first.outcome.parent_run_id).info.run_name
 
     assert re.fullmatch(rf"{NAME} \d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\dZ", parent)
@@ -297,9 +299,7 @@ def test_the_graph_is_one_file(first: Run, registry: MlflowRegistry, mlflow_url:
     assert not any(tensor.external_data for tensor in model.graph.initializer)
 
 
-def test_the_registered_graph_tells_the_species_of_all_150_flowers(
-    first: Run, registry: MlflowRegistry, tmp_path: Path
-) -> None:
+def test_registered_graph_predicts_all_150_iris_rows(first: Run, registry: MlflowRegistry, tmp_path: Path) -> None:
     version = registry.get_version(NAME, "1")
     for file in (MANIFEST_FILE, *SERVED_FILES):
         first.model.fetched("1", file, tmp_path)

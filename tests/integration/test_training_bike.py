@@ -12,12 +12,12 @@ from mlflow.tracking import MlflowClient
 from slipway_core.bundle import MANIFEST_FILE, SERVED_FILES, read_bundle
 from slipway_core.graph import Graph, replay
 from slipway_core.registry.mlflow import MlflowRegistry
+from slipway_trainer.data_checks import find_data_problems
 from slipway_trainer.overrides import override
 from slipway_trainer.steps.evaluate import evaluate
 from slipway_trainer.steps.extract import extract
 from slipway_trainer.steps.train import split_rows, train
 from slipway_trainer.steps.validate import validate
-from slipway_trainer.suspicion import suspicious
 from support.bike import BIKE, SMALL, bike_frame
 from support.training import Model, recipe_file
 
@@ -85,4 +85,4 @@ def test_the_first_year_of_the_real_data_alone_passes() -> None:
     frame = pd.read_csv(real_data() / BIKE.data_file)
     first_year = frame[frame["yr"] == 0].astype(dict.fromkeys(BIKE.feature_names, float))
 
-    assert suspicious(BIKE, first_year) == []
+    assert find_data_problems(BIKE, first_year) == []

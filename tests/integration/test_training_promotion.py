@@ -89,16 +89,16 @@ def runs_of(model: Model) -> list[str]:
     return [str(run.info.status) for run in runs if "mlflow.parentRunId" not in run.data.tags]
 
 
-def test_what_is_better_or_equal_takes_productions_place_and_what_is_worse_does_not(model: Model) -> None:
+def test_better_or_equal_version_is_promoted_worse_is_not(model: Model) -> None:
     first, tie = model.train(), model.train()
 
     poor = model.train(settings=POOR)
 
     assert (first.exit_code, tie.exit_code, poor.exit_code) == (0, 0, 1), poor.error
     assert model.production == "2"
-    assert "equals the champion's" in model.verdict("2").summary
-    assert "is worse than the champion's" in model.verdict("3").summary
-    assert f"refused: {model.verdict('3').summary}" in poor.output
+    assert "equals the champion's" in model.gate_result("2").summary
+    assert "is worse than the champion's" in model.gate_result("3").summary
+    assert f"refused: {model.gate_result('3').summary}" in poor.output
     events = history(model.registry.get_model(model.name).tags)
     assert [(event.from_version, event.version, event.by) for event in events] == [
         (None, "1", "grace"),
@@ -107,17 +107,17 @@ def test_what_is_better_or_equal_takes_productions_place_and_what_is_worse_does_
     assert runs_of(model) == ["FINISHED"] * 3
 
 
-def test_a_worse_version_is_promoted_by_force_and_its_reason_says_so(model: Model) -> None:
+def test_worse_version_promoted_by_force_has_that_reason(model: Model) -> None:
     model.train()
 
     forced = model.train("--promote", "force", settings=POOR)
 
     assert forced.exit_code == 0, forced.error
     assert model.production == "2"
-    verdict = model.verdict("2")
-    assert (verdict.mode, verdict.passed) == ("force", False)
+    gate_result = model.gate_result("2")
+    assert (gate_result.mode, gate_result.passed) == ("force", False)
     *_, event = history(model.registry.get_model(model.name).tags)
-    assert event.reason == f"forced, though the gate refused: {verdict.summary}"
+    assert event.reason == f"forced, though the gate refused: {gate_result.summary}"
 
 
 def test_never_registers_and_judges_and_leaves_production_alone(model: Model) -> None:
@@ -127,13 +127,13 @@ def test_never_registers_and_judges_and_leaves_production_alone(model: Model) ->
     assert "logistic-regression ✓" in ended.output
     assert "The gate, --promote never" in ended.output
     assert "version 1 is registered, and Production of" in ended.output
-    verdict = model.verdict("1")
-    assert (verdict.mode, verdict.passed, verdict.promote) == ("never", True, False)
+    gate_result = model.gate_result("1")
+    assert (gate_result.mode, gate_result.passed, gate_result.promote) == ("never", True, False)
     assert model.production is None
     assert history(model.registry.get_model(model.name).tags) == []
 
 
-def test_worse_by_a_hair_is_refused_and_the_reason_tells_the_two_apart(model: Model, tmp_path: Path) -> None:
+def test_slightly_worse_version_is_rejected_with_enough_digits(model: Model, tmp_path: Path) -> None:
     data = tmp_path / "hour.csv"
     bike_frame().to_csv(data, index=False)
     bike = Model(model.name, recipe_file(tmp_path, model.name, "bike_demand"), model.registry, model.client)
@@ -146,11 +146,11 @@ def test_worse_by_a_hair_is_refused_and_the_reason_tells_the_two_apart(model: Mo
 
     assert (first.exit_code, second.exit_code) == (0, 1), first.error
     assert bike.production == "1"
-    shown, best = re.findall(r"-?\d\.\d{5,}", bike.verdict("2").summary)
+    shown, best = re.findall(r"-?\d\.\d{5,}", bike.gate_result("2").summary)
     assert float(best) - 1e-4 < float(shown) < float(best)
 
 
-def test_the_twin_of_a_version_that_was_rolled_back_from_is_refused(model: Model) -> None:
+def test_same_graph_as_a_withdrawn_version_is_rejected(model: Model) -> None:
     poor = model.train(settings=POOR)
     model.train()
     assert poor.exit_code == 0, poor.error
@@ -160,27 +160,25 @@ def test_the_twin_of_a_version_that_was_rolled_back_from_is_refused(model: Model
 
     assert again.exit_code == 1
     assert model.production == "1"
-    assert model.verdict("3").summary == (
+    assert model.gate_result("3").summary == (
         "its graph is the same as that of version 2, which was rolled back from; to lift the withdrawal: "
         f"slipway models promote {model.name} 3"
     )
 
 
-def test_a_version_below_the_floor_is_registered_and_not_promoted(model: Model, mlflow_url: str) -> None:
+def test_version_below_the_floor_is_registered_not_promoted(model: Model, mlflow_url: str) -> None:
     before = champion(model, mlflow_url)
 
     ended = model.train(settings=(*LIGHT, "floors.accuracy=1.01"))
 
     assert (ended.exit_code, ended.error) == (1, "")
     assert model.production == before
-    assert "is below the floor 1.0100" in model.verdict("2").summary
+    assert "is below the floor 1.0100" in model.gate_result("2").summary
     assert history(model.registry.get_model(model.name).tags) == []
 
 
 @pytest.mark.parametrize("change", ["damaged", "gone"])
-def test_a_champion_that_cannot_be_read_leaves_the_decision_to_the_floors(
-    model: Model, mlflow_url: str, change: str
-) -> None:
+def test_unreadable_champion_leaves_the_decision_to_the_floors(model: Model, mlflow_url: str, change: str) -> None:
     before = champion(model, mlflow_url)
     url = file_url(mlflow_url, model.name, before, MODEL_FILE)
     answer = httpx.put(url, content=linear_classifier()[:-20]) if change == "damaged" else httpx.delete(url)
@@ -190,12 +188,10 @@ def test_a_champion_that_cannot_be_read_leaves_the_decision_to_the_floors(
 
     assert ended.exit_code == 0, ended.error
     assert model.production == "2"
-    assert "the champion, version 1, cannot be compared with: " in model.verdict("2").summary
+    assert "the champion, version 1, cannot be compared with: " in model.gate_result("2").summary
 
 
-def test_refused_data_makes_no_version_and_no_run_and_the_old_version_is_still_served(
-    model: Model, mlflow_url: str, tmp_path: Path
-) -> None:
+def test_rejected_data_makes_no_version_and_no_run(model: Model, mlflow_url: str, tmp_path: Path) -> None:
     before = champion(model, mlflow_url)
     data = tmp_path / "iris.csv"
     frame = iris_dataset().frame
@@ -251,7 +247,7 @@ def test_training_outside_a_checkout_records_an_unknown_commit(
     assert json.loads(model.fetched("1", MANIFEST_FILE, tmp_path))["git_commit"] == UNKNOWN_COMMIT
 
 
-def test_an_experiment_that_was_deleted_is_told_in_one_sentence(model: Model) -> None:
+def test_deleted_experiment_is_reported_in_one_sentence(model: Model) -> None:
     model.client.delete_experiment(model.client.create_experiment(model.name))
 
     ended = model.train()

@@ -109,7 +109,7 @@ def metric(stack: RunningStack, sample: str) -> float:
     return next((float(line.rsplit(" ", 1)[1]) for line in page.splitlines() if line.startswith(sample + " ")), 0.0)
 
 
-def test_what_is_printed_works_when_pasted(stack: RunningStack) -> None:
+def test_printed_commands_work_when_pasted(stack: RunningStack) -> None:
     pasted = subprocess.run(
         ["bash", "-c", printed_commands(stack.output)], capture_output=True, text=True, check=True, timeout=30
     )
@@ -169,7 +169,7 @@ def test_a_promoted_version_is_served_without_a_failed_request(stack: RunningSta
 
 
 @pytest.mark.slow
-def test_rolling_back_serves_the_versions_before_one_after_the_other(stack: RunningStack) -> None:
+def test_repeated_rollback_serves_earlier_versions_in_turn(stack: RunningStack) -> None:
     before = serve_a_good_version(stack)
     new = [add_version(stack.mlflow_url, "iris", bundle_files()) for _ in range(2)]
     for version in new:
@@ -234,7 +234,7 @@ BAD_VERSIONS = bad_versions()
         for name, bad in BAD_VERSIONS.items()
     ],
 )
-def test_a_bad_version_is_told_and_never_served(stack: RunningStack, bad: BadVersion) -> None:
+def test_bad_version_is_reported_and_never_served(stack: RunningStack, bad: BadVersion) -> None:
     before = stack.status()["model_version"]
     failures = metric(stack, 'slipway_model_load_failures_total{model="iris"}')
     version = add_version(stack.mlflow_url, "iris", bad.files, tag=bad.tag)
@@ -269,7 +269,7 @@ def test_a_good_version_ends_the_trouble(stack: RunningStack) -> None:
 
 
 @pytest.mark.slow
-def test_a_killed_registry_is_told_survived_and_started_again(stack: RunningStack) -> None:
+def test_killed_registry_is_reported_and_restarted(stack: RunningStack) -> None:
     before = stack.status()["model_version"]
     server = next(p for p in stack.processes() if any("mlflow_server" in word for word in p.cmdline()))
 
@@ -303,7 +303,7 @@ def test_a_second_stack_on_the_same_folder_is_refused(stack: RunningStack, tmp_p
 
 
 @pytest.mark.slow
-def test_a_signal_ends_everything_and_the_next_start_serves_from_the_cache(tmp_path: Path) -> None:
+def test_signal_ends_all_and_the_next_start_serves_from_cache(tmp_path: Path) -> None:
     home = tmp_path / "home"
     with slipway_up(home, password=PASSWORD) as stack:
         processes = stack.processes()
@@ -349,7 +349,7 @@ def test_a_killed_start_leaves_nothing_and_the_next_one_starts(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(("option", "other"), [("--port", "--mlflow-port"), ("--mlflow-port", "--port")])
-def test_a_port_in_use_is_told_with_its_option(option: str, other: str, tmp_path: Path, taken_port: int) -> None:
+def test_port_in_use_is_reported_with_its_option(option: str, other: str, tmp_path: Path, taken_port: int) -> None:
     ports = [f"{option}={taken_port}", f"{other}={free_port()}"]
     refused = subprocess.run(
         [sys.executable, "-m", "slipway_cli.cli", "up", f"--home={tmp_path}/home", *ports],

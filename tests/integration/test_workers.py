@@ -50,11 +50,11 @@ def sample(api: ApiProcess, name: str, **labels: str) -> float:
     )
 
 
-def test_as_many_processes_answer_as_were_asked_for(api: ApiProcess) -> None:
+def test_configured_number_of_workers_responds(api: ApiProcess) -> None:
     assert len(workers(api)) == WORKERS
 
 
-def test_what_each_worker_counts_is_added_up(api: ApiProcess) -> None:
+def test_counters_of_all_workers_are_summed(api: ApiProcess) -> None:
     before = sample(api, "slipway_prediction_rows_total", model="iris")
 
     # Each over a connection of its own, so that more than one worker answers.
@@ -64,7 +64,7 @@ def test_what_each_worker_counts_is_added_up(api: ApiProcess) -> None:
     assert sample(api, "slipway_prediction_rows_total", model="iris") == before + 40
 
 
-def test_a_state_that_all_know_is_told_once(api: ApiProcess) -> None:
+def test_state_shared_by_all_workers_is_exported_once(api: ApiProcess) -> None:
     assert sample(api, "slipway_model_info", model="iris", version="1") == 1
     assert sample(api, "slipway_model_training_metric", model="iris", version="1", metric="accuracy") == 0.97
     assert sample(api, "slipway_ready") == 1
@@ -83,7 +83,7 @@ def test_a_user_that_one_worker_adds_is_known_to_all_at_once(api: ApiProcess) ->
     assert set(asked) == {200}
 
 
-def test_a_user_that_one_worker_disables_is_refused_by_all_within_five_seconds(api: ApiProcess) -> None:
+def test_disabled_user_is_rejected_by_all_workers_within_5_s(api: ApiProcess) -> None:
     user = {"username": "dora", "password": "correct horse battery", "role": "user"}
     assert api.call("POST", "/users", json=user).status_code == 201
     headers = {"Authorization": f"Bearer {api.log_in('dora')}"}
@@ -96,7 +96,7 @@ def test_a_user_that_one_worker_disables_is_refused_by_all_within_five_seconds(a
     wait_for(all_refuse, seconds=5, what="every worker to refuse")
 
 
-def test_a_worker_that_dies_is_replaced_and_what_it_counted_stays(api: ApiProcess) -> None:
+def test_dead_worker_is_replaced_and_its_counters_stay(api: ApiProcess) -> None:
     counted = sample(api, "slipway_prediction_rows_total", model="iris")
     victim = workers(api)[0]
 
@@ -111,7 +111,7 @@ def test_a_worker_that_dies_is_replaced_and_what_it_counted_stays(api: ApiProces
     assert sample(api, "slipway_prediction_rows_total", model="iris") >= counted
 
 
-def test_a_new_worker_lets_nobody_in_before_it_can_answer(api: ApiProcess) -> None:
+def test_new_worker_accepts_no_request_before_it_is_ready(api: ApiProcess) -> None:
     old = {worker.pid for worker in workers(api)}
     statuses: list[int] = []
 

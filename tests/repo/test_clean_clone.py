@@ -18,7 +18,7 @@ INSTALL_SECONDS = 1_200
 
 
 @pytest.mark.slow
-def test_make_demo_serves_a_prediction_from_a_clean_clone_and_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_make_demo_serves_a_prediction_from_a_clean_clone(tmp_path: Path) -> None:
     clone, home, log = tmp_path / "clone", tmp_path / "home", tmp_path / "demo.log"
     home.mkdir()
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from slipway_api.settings import ApiSettings
-from slipway_cli.compose.settings import AlertSettings
+from slipway_cli.stack_jobs.settings import AlertSettings
 from slipway_core.settings import variable_of
 from support.compose import COMPOSE_FILE, compose, services
 
@@ -42,7 +42,7 @@ def test_its_image_is_pinned_and_can_be_replaced(name: str, service: dict[str, A
 
 
 @EVERY
-def test_a_server_says_how_it_is_and_a_job_does_not_come_back(name: str, service: dict[str, Any]) -> None:
+def test_server_has_a_health_check_and_job_does_not_restart(name: str, service: dict[str, Any]) -> None:
     if name in JOBS:
         assert service["restart"] == "no"
         assert "healthcheck" not in service
@@ -147,7 +147,7 @@ def test_every_volume_is_declared() -> None:
     assert {volume for volume in mounted if not volume.startswith((".", "/"))} == set(compose()["volumes"])
 
 
-def test_the_first_job_looks_at_every_file_of_the_project_that_others_mount() -> None:
+def test_first_job_checks_every_project_file_that_is_mounted() -> None:
     def mounted(service: dict[str, Any]) -> set[str]:
         mounts = [mount for mount in service.get("volumes", []) if isinstance(mount, str)]
         return {mount.partition(":")[0] for mount in mounts if mount.startswith("./")}
@@ -159,7 +159,7 @@ def test_the_first_job_looks_at_every_file_of_the_project_that_others_mount() ->
     assert [path for path in needed if not path.startswith(looked_at)] == []
 
 
-def test_the_api_can_be_told_all_that_it_reads() -> None:
+def test_compose_passes_every_setting_to_the_api() -> None:
     read = {variable_of(ApiSettings, name) for name in ApiSettings.model_fields}
     told = {name.removesuffix("_FILE") for name in services()["api"]["environment"]}
 
@@ -167,7 +167,7 @@ def test_the_api_can_be_told_all_that_it_reads() -> None:
     assert {name for name in FIXED if f"{name}_FILE" not in services()["api"]["environment"]} == {"MLFLOW_TRACKING_URI"}
 
 
-def test_the_stack_can_be_told_all_about_whom_to_tell_of_alerts() -> None:
+def test_compose_passes_every_alert_setting() -> None:
     read = {variable_of(AlertSettings, name) for name in AlertSettings.model_fields}
 
     assert {name for name in read if "ALERT" in name} <= services()["secrets"]["environment"].keys()

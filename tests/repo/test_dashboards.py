@@ -69,11 +69,11 @@ def test_the_committed_dashboard_is_what_the_code_makes(name: str) -> None:
     assert committed == files()[f"{name}.json"], "run `make dashboards` and commit what it writes"
 
 
-def test_there_is_no_other_dashboard() -> None:
+def test_dashboard_folder_has_no_other_file() -> None:
     assert sorted(path.name for path in FOLDER.iterdir()) == sorted(files())
 
 
-def test_each_dashboard_has_an_address_a_refresh_and_links_to_the_others() -> None:
+def test_dashboard_has_uid_refresh_and_links_to_the_others() -> None:
     for name, dashboard in dashboards().items():
         assert dashboard["uid"] == f"slipway-{name}"
         assert dashboard["refresh"] == "30s"
@@ -83,7 +83,7 @@ def test_each_dashboard_has_an_address_a_refresh_and_links_to_the_others() -> No
         assert "id" not in dashboard
 
 
-def test_the_numbers_of_panels_are_unique_and_hang_on_their_titles_alone() -> None:
+def test_panel_ids_are_unique_and_depend_on_titles_only() -> None:
     for name, dashboard in dashboards().items():
         numbers = [panel["id"] for panel in dashboard["panels"]]
         assert len(set(numbers)) == len(numbers), name
@@ -105,7 +105,7 @@ def test_panels_lie_beside_and_below_each_other() -> None:
 
 
 @pytest.mark.parametrize("panel", panels())
-def test_each_panel_says_what_it_shows(panel: dict[str, Any]) -> None:
+def test_each_panel_has_a_description(panel: dict[str, Any]) -> None:
     defaults = panel["fieldConfig"]["defaults"]
 
     assert panel["title"]
@@ -147,7 +147,7 @@ def test_values_out_of_range_are_shown_by_feature() -> None:
     assert "{{feature}}" in target["legendFormat"]
 
 
-def test_panels_that_ask_the_same_say_the_same_on_every_dashboard() -> None:
+def test_panels_with_equal_queries_have_equal_texts() -> None:
     said: dict[tuple[str, ...], list[tuple[object, ...]]] = {}
     for dashboard in dashboards().values():
         for panel in panels_of(dashboard):
@@ -161,7 +161,7 @@ def test_panels_that_ask_the_same_say_the_same_on_every_dashboard() -> None:
     assert [panels for panels in shared if any(panel != panels[0] for panel in panels)] == []
 
 
-def test_a_dashboard_that_asks_by_model_lets_one_choose_and_takes_all_by_default() -> None:
+def test_dashboard_by_model_has_a_variable_that_defaults_to_all() -> None:
     for name, dashboard in dashboards().items():
         asks = any("$model" in expr for expr in expressions(dashboard))
         variables = dashboard["templating"].get("list", [])
@@ -200,6 +200,6 @@ def test_series_are_found_in_a_query(expr: str, series: set[str]) -> None:
     assert series_in(expr) == series
 
 
-def test_the_committed_json_is_no_dump_of_a_running_grafana() -> None:
+def test_committed_json_has_no_runtime_fields_of_grafana() -> None:
     for path in FOLDER.glob("*.json"):
         assert {"id", "version", "iteration"}.isdisjoint(json.loads(path.read_text(encoding="utf-8")))

@@ -68,7 +68,7 @@ def test_build_without_a_checkout_finds_no_commit(tmp_path: Path) -> None:
     assert commit_of(unborn / ".git") == ""
 
 
-def test_build_context_has_what_names_the_commit_and_no_more_of_git() -> None:
+def test_build_context_has_only_the_git_files_of_the_commit() -> None:
     lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
 
     assert {line for line in lines if ".git" in line} == {f"!.git/{path}" for path in COPIED}

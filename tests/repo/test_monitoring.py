@@ -73,14 +73,14 @@ def test_prometheus_takes_the_quick_configuration_of_tests(tmp_path: Path) -> No
         for file in TEST_FILES
     ],
 )
-def test_alerts_fire_and_are_silent_as_their_tests_say(file: Path) -> None:
+def test_alert_rules_pass_their_promtool_tests(file: Path) -> None:
     tested = promtool("test", "rules", file)
 
     assert tested.returncode == 0, tested.stdout + tested.stderr
 
 
 @pytest.mark.parametrize("alert", ALERTS, ids=identifier)
-def test_every_alert_says_how_urgent_it_is_what_it_means_and_what_to_do(alert: dict[str, Any]) -> None:
+def test_every_alert_has_severity_summary_and_runbook(alert: dict[str, Any]) -> None:
     sections = {heading.lower() for heading in re.findall(r"^### (\w+)$", RUNBOOK, re.MULTILINE)}
     page, _, section = alert["annotations"]["runbook"].partition("#")
 

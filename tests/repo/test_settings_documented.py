@@ -7,8 +7,8 @@ import pytest
 from pydantic import SecretStr
 
 from slipway_api.settings import ApiSettings
-from slipway_cli.compose.settings import AlertSettings, InitSettings
 from slipway_cli.settings import ClientSettings, UpSettings
+from slipway_cli.stack_jobs.settings import AlertSettings, InitSettings
 from slipway_core.registry.settings import RegistrySettings
 from slipway_core.settings import ServiceSettings, variable_of
 from slipway_core.variables import FILE_VARIABLES, PREFIX, VARIABLES

@@ -66,7 +66,7 @@ def test_preflight_names_a_taken_port_with_its_variable(stack: ComposeStack) -> 
     assert f"port {port} on 127.0.0.1 is taken: choose another with SLIPWAY_GRAFANA_PORT in .env" in refused.stderr
 
 
-def test_the_first_password_is_told_and_works(stack: ComposeStack) -> None:
+def test_first_password_is_printed_and_works(stack: ComposeStack) -> None:
     told = stack.compose("logs", "--no-log-prefix", "init")
 
     password = re.search(r"admin, password: (\S+) \(shown this once\)", told)
@@ -175,7 +175,7 @@ def has_data(grafana: httpx.Client, expression: str) -> bool:
     return bool(answer.json()["data"]["result"])
 
 
-def test_a_new_version_is_served_within_seconds_and_no_request_fails(stack: ComposeStack) -> None:
+def test_new_version_is_served_without_a_failed_request(stack: ComposeStack) -> None:
     before = stack.served_version()
     with load("127.0.0.1", stack.port("SLIPWAY_PORT"), stack.token) as running:
         told = stack.compose("run", "--rm", "--no-deps", "trainer", "train", "iris")
@@ -198,9 +198,7 @@ def test_a_new_version_is_served_within_seconds_and_no_request_fails(stack: Comp
 @pytest.mark.parametrize(
     ("service", "alert"), [("mlflow", "MlflowDown"), ("minio", "MinioDown"), ("postgres", "PostgresDown")]
 )
-def test_predictions_go_on_while_a_server_is_away_and_somebody_is_told(
-    stack: ComposeStack, service: str, alert: str
-) -> None:
+def test_predictions_continue_during_an_outage_that_alerts(stack: ComposeStack, service: str, alert: str) -> None:
     resolved = len(stack.received(alert, "resolved"))
     fired = len(stack.received(alert, "firing"))
     with load("127.0.0.1", stack.port("SLIPWAY_PORT"), stack.token, clients=1) as running:
@@ -253,7 +251,7 @@ def test_the_doctor_finds_the_stack_well(stack: ComposeStack) -> None:
     assert "are well" in containers["what"]
 
 
-def test_backup_wipe_and_restore_bring_users_models_and_predictions_back(stack: ComposeStack, tmp_path: Path) -> None:
+def test_restore_brings_back_users_models_and_predictions(stack: ComposeStack, tmp_path: Path) -> None:
     account = {"username": "backed-up", "password": "correct horse battery"}
     # The database may have come back just now, in the test before.
     wait_for(lambda: stack.call("POST", "/users", json=account).status_code in {201, 409}, what="the account")

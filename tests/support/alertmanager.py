@@ -17,8 +17,8 @@ from typing import Any
 import httpx
 import pytest
 
-from slipway_cli.compose.alerting import render
-from slipway_cli.compose.settings import AlertSettings
+from slipway_cli.stack_jobs.alerting import render
+from slipway_cli.stack_jobs.settings import AlertSettings
 from support.servers import free_port, running, wait_until_ready
 
 

@@ -4,7 +4,7 @@ import io
 from datetime import UTC, datetime
 from pathlib import Path
 
-from slipway_cli.compose.archive import About, new_backup
+from slipway_cli.backup.archive import About, new_backup
 
 
 def write_backup(path: Path, locations: tuple[str, ...] = ("data", "mlflow"), version: str = "0.1.0") -> None:

@@ -13,10 +13,10 @@ from threadpoolctl import threadpool_limits
 
 from slipway_trainer.overrides import override
 from slipway_trainer.recipes.bike_demand import RECIPE
-from slipway_trainer.steps.evaluate import Evaluation, evaluate
-from slipway_trainer.steps.extract import Dataset
-from slipway_trainer.steps.train import Split, split_rows, train
-from slipway_trainer.steps.validate import Table, validate
+from slipway_trainer.step_results import Dataset, Evaluation, Split, Table
+from slipway_trainer.steps.evaluate import evaluate
+from slipway_trainer.steps.train import split_rows, train
+from slipway_trainer.steps.validate import validate
 
 BIKE = RECIPE
 CANDIDATES = tuple(candidate.name for candidate in BIKE.candidates)

@@ -53,7 +53,7 @@ def main() -> None:
         command = arguments[3:]
         os.execvp(command[0], command)  # noqa: S606
     elif names[1:2] in (["objects-out"], ["objects-in"]):
-        os.execv(sys.executable, [sys.executable, "-m", "slipway_cli.compose", *names[1:]])  # noqa: S606
+        os.execv(sys.executable, [sys.executable, "-m", "slipway_cli.stack_jobs", *names[1:]])  # noqa: S606
 
 
 if __name__ == "__main__":

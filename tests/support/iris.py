@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from slipway_trainer.recipes.iris import RECIPE
-from slipway_trainer.steps.evaluate import Evaluation, evaluate
-from slipway_trainer.steps.extract import Dataset, extract
-from slipway_trainer.steps.train import Split, split_rows, train
-from slipway_trainer.steps.validate import Table, validate
+from slipway_trainer.step_results import Dataset, Evaluation, Split, Table
+from slipway_trainer.steps.evaluate import evaluate
+from slipway_trainer.steps.extract import extract
+from slipway_trainer.steps.train import split_rows, train
+from slipway_trainer.steps.validate import validate
 
 IRIS = RECIPE
 CANDIDATES = tuple(candidate.name for candidate in IRIS.candidates)

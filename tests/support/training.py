@@ -8,8 +8,8 @@ import httpx
 from mlflow.tracking import MlflowClient
 
 from slipway_core.registry import PRODUCTION, ModelVersion
+from slipway_core.registry.gate_result import GateResult, gate_result_of
 from slipway_core.registry.mlflow import ARTIFACT_PATHS, MlflowRegistry
-from slipway_core.registry.verdict import Verdict, verdict_of
 from slipway_trainer.cli import main
 from support.command import Ended, run
 
@@ -44,9 +44,9 @@ class Model:
         """Return one of its versions."""
         return self.registry.get_version(self.name, number)
 
-    def verdict(self, number: str) -> Verdict:
+    def gate_result(self, number: str) -> GateResult:
         """Return what the gate said of a version."""
-        found = verdict_of(self.version(number).tags)
+        found = gate_result_of(self.version(number).tags)
         assert found is not None
         return found
 

@@ -18,8 +18,8 @@ from slipway_cli.commands.train import train
 from slipway_cli.commands.up import up
 from slipway_cli.commands.users import users
 from slipway_cli.output import echo
-from slipway_core.errors import RegistryUnavailableError, SlipwayError
 from slipway_core.printable import printable
+from slipway_core.program import exit_on_error
 
 DEBUG_FLAG = "--debug"
 
@@ -74,19 +74,8 @@ def options(
 
 def main() -> None:
     """Run the command; an error of ours is one sentence on standard error and exit code 1."""
-    try:
+    with exit_on_error(show_traceback=DEBUG_FLAG in sys.argv, hint_at_registry=True):
         app()
-    except RegistryUnavailableError as error:
-        if DEBUG_FLAG in sys.argv:
-            raise
-        hint = "is its server running, and MLFLOW_TRACKING_URI right? `slipway doctor` tells more"
-        echo(f"Error: {error}: {hint}", err=True)
-        raise SystemExit(1) from error
-    except SlipwayError as error:
-        if DEBUG_FLAG in sys.argv:
-            raise
-        echo(f"Error: {error}", err=True)
-        raise SystemExit(1) from error
 
 
 if __name__ == "__main__":

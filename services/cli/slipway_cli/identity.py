@@ -7,8 +7,8 @@ import typer
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from slipway_cli.errors import NotLoggedInError
-from slipway_cli.secret_files import write_secret
 from slipway_cli.settings import ClientSettings
+from slipway_core.atomic_file import write_secret
 from slipway_core.errors import ConfigurationError
 
 
@@ -35,7 +35,7 @@ def credentials_file() -> Path:
     return Path(typer.get_app_dir("slipway")) / "credentials.json"
 
 
-def keep(credentials: Credentials) -> Path:
+def store_credentials(credentials: Credentials) -> Path:
     """Write the credentials so that only their owner can read them, and return where.
 
     Raises:
@@ -76,7 +76,7 @@ def keep_token(identity: Identity, token: str) -> bool:
     kept = _kept()
     if kept is None or kept.token != identity.token or kept.url != identity.url:
         return False
-    keep(kept.model_copy(update={"token": token}))
+    store_credentials(kept.model_copy(update={"token": token}))
     return True
 
 

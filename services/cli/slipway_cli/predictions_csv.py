@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from slipway_cli.csv_rows import CsvRows
+from slipway_core.atomic_file import atomic_file
 from slipway_core.errors import ConfigurationError
-from slipway_core.storage.whole_file import whole_file
 
 STANDARD_OUTPUT = Path("-")
 
@@ -63,7 +63,7 @@ def write_predictions(path: Path, rows: CsvRows, added: Sequence[str], answers: 
     if path == STANDARD_OUTPUT:
         return text.getvalue()
     try:
-        with whole_file(path) as out:
+        with atomic_file(path) as out:
             out.write(text.getvalue().encode())
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from error

@@ -10,6 +10,7 @@ from typing import IO, cast
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from slipway_cli.output import echo
+from slipway_core.program import ERROR_PREFIX
 from slipway_core.terminal import SafeConsole
 
 
@@ -29,7 +30,7 @@ class Bar:
         self._progress.update(self._task, completed=done_bytes)
 
 
-class Lasting(io.TextIOBase):
+class HangupSafeStream(io.TextIOBase):
     """Standard error as it is now; once its terminal is gone, what is written is lost, and the work goes on."""
 
     def __init__(self) -> None:
@@ -66,9 +67,9 @@ class Lasting(io.TextIOBase):
         os.close(nowhere)
 
 
-def tell_error(sentence: str) -> None:
+def print_error(sentence: str) -> None:
     """Print an error, if anybody is there."""
-    echo(f"Error: {sentence}", file=_standard_error())
+    echo(f"{ERROR_PREFIX}{sentence}", file=_standard_error())
 
 
 @contextmanager
@@ -82,4 +83,4 @@ def progress_bar() -> Iterator[Bar]:
 
 
 def _standard_error() -> IO[str]:
-    return cast("IO[str]", Lasting())
+    return cast("IO[str]", HangupSafeStream())

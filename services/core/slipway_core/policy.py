@@ -3,8 +3,8 @@
 import re
 import secrets
 
-from slipway_core.guessable import COMMON_PASSWORDS, KNOWN_KEYS, is_made_of_runs, is_run, period
 from slipway_core.ids import read_id
+from slipway_core.weak_secrets import COMMON_PASSWORDS, KNOWN_KEYS, is_made_of_runs, is_run, period
 
 # Of an account, after capitals were lowered.
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9._@-]{0,63}")

@@ -27,9 +27,7 @@ from slipway_core.signature import FloatMatrix
 from slipway_trainer.export import PARITY_TOLERANCE
 from slipway_trainer.recipes import Recipe
 from slipway_trainer.sampling import evenly
-from slipway_trainer.steps.evaluate import Evaluation
-from slipway_trainer.steps.train import Split
-from slipway_trainer.steps.validate import Table
+from slipway_trainer.step_results import Evaluation, Split, Table
 from slipway_trainer.tasks import task_of
 
 GOLDEN_ROWS = 16

@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from slipway_core.errors import RegistryUnavailableError, SlipwayError
+from slipway_core.current_user import current_user
+from slipway_core.errors import RegistryUnavailableError
 from slipway_core.logging import configure_logging
 from slipway_core.printable import printable
+from slipway_core.program import exit_on_error, print_error
+from slipway_core.registry.gate_result import PromoteMode
 from slipway_core.registry.mlflow import MlflowRegistry
-from slipway_core.registry.verdict import PromoteMode
 from slipway_core.settings import load_settings
 from slipway_core.startup import quick_imports
 from slipway_core.terminal import SafeConsole
-from slipway_core.whoami import whoami
 from slipway_trainer.errors import OverrideError
 from slipway_trainer.settings import TrainerSettings
 
@@ -103,7 +104,16 @@ def train(
     if own.mlflow_tracking_password:
         # MLflow's own client reads the password from the environment only; ours may be from a file.
         os.environ["MLFLOW_TRACKING_PASSWORD"] = own.mlflow_tracking_password.get_secret_value()
-    with own.open_registry() as registry:
+    is_promoted = _train(own, recipe, data, settings or [], promote, wait)
+    if promote != "never" and not is_promoted:
+        raise typer.Exit(1)
+
+
+def _train(
+    settings: TrainerSettings, recipe: str, data: str | None, overrides: list[str], promote: PromoteMode, wait: float
+) -> bool:
+    """Run the pipeline; return whether the gate, or `--promote force`, promoted the new version."""
+    with settings.open_registry() as registry:
         if wait == 0:
             registry.list_models()  # fail before the work, not after it
         # MLflow reads it when it is imported.
@@ -119,25 +129,24 @@ def train(
 
         def open_registry() -> tuple[Tracker, MlflowRegistry]:
             _wait_for(registry, wait)
-            return Tracker(own.mlflow_tracking_uri, own.mlflow_public_url), registry
+            return Tracker(settings.mlflow_tracking_uri, settings.mlflow_public_url), registry
 
         try:
-            chosen = override(find_recipe(recipe), settings or [])
+            chosen = override(find_recipe(recipe), overrides)
         except OverrideError as error:
             raise typer.BadParameter(printable(str(error)), param_hint="--set") from error
         with Terminal(SafeConsole()) as terminal:
             outcome = run_pipeline(
                 chosen,
                 data=data,
-                data_dir=own.data_dir,
+                data_dir=settings.data_dir,
                 mode=promote,
                 open_registry=open_registry,
-                by=whoami(),
-                commit=commit_of_code(own),
+                by=current_user(),
+                commit=commit_of_code(settings),
                 reporter=terminal,
             )
-    if promote != "never" and not outcome.verdict.promote:
-        raise typer.Exit(1)
+    return outcome.gate_result.promote
 
 
 def _wait_for(registry: MlflowRegistry, seconds: float) -> None:
@@ -160,27 +169,17 @@ def main() -> None:
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     # Before pandas is validated: Pandera reminds of a package that nothing here uses.
     os.environ.setdefault("DISABLE_PANDERA_IMPORT_WARNING", "True")
+    show_traceback = DEBUG_FLAG in sys.argv
     try:
-        # It tells of fonts as it builds its list of them.
-        logging.getLogger("matplotlib").setLevel(logging.WARNING)
-        app(prog_name="slipway-trainer")
-    except RegistryUnavailableError as error:
-        if DEBUG_FLAG in sys.argv:
-            raise
-        hint = "is its server running, and MLFLOW_TRACKING_URI right? `slipway doctor` tells more"
-        print(printable(f"Error: {error}: {hint}"), file=sys.stderr)
-        raise SystemExit(1) from error
-    except SlipwayError as error:
-        if DEBUG_FLAG in sys.argv:
-            raise
-        print(printable(f"Error: {error}"), file=sys.stderr)
-        raise SystemExit(1) from error
+        with exit_on_error(show_traceback=show_traceback, hint_at_registry=True):
+            # It tells of fonts as it builds its list of them.
+            logging.getLogger("matplotlib").setLevel(logging.WARNING)
+            app(prog_name="slipway-trainer")
     except Exception as error:  # a recipe's own code, or a fault of ours
-        if DEBUG_FLAG in sys.argv:
+        if show_traceback:
             raise
         said = printable(str(error)).partition("\n")[0]
-        sentence = f"{type(error).__name__}: {said} (unexpected error: `slipway --debug train …` shows its traceback)"
-        print(printable(f"Error: {sentence}"), file=sys.stderr)
+        print_error(f"{type(error).__name__}: {said} (unexpected error: `slipway --debug train …` shows its traceback)")
         raise SystemExit(1) from error
 
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from slipway_core.registry.verdict import FLOOR_PREFIX, GateCheck, PromoteMode, Verdict
+from slipway_core.registry.gate_result import FLOOR_PREFIX, GateCheck, GateResult, PromoteMode
 
 MIN_DIGITS = 4
 MAX_DIGITS = 17
@@ -37,13 +37,13 @@ class Challenger:
     Attributes:
         metrics: of its graph on the test rows; greater is better.
         rows: how many rows of data it was trained on.
-        withdrawn_twin: the version with the very same graph that a rollback withdrew, if there is one.
+        withdrawn_duplicate: the version with the very same graph that a rollback withdrew, if there is one.
         promote_command: the command that lifts such a withdrawal.
     """
 
     metrics: Mapping[str, float]
     rows: int
-    withdrawn_twin: str | None = None
+    withdrawn_duplicate: str | None = None
     promote_command: str = "slipway models promote NAME VERSION"
 
 
@@ -56,7 +56,7 @@ def decide(
     max_regression: float = 0.0,
     min_rows_share: float = 0.8,
     mode: PromoteMode = "auto",
-) -> Verdict:
+) -> GateResult:
     """Compare a challenger with the recipe's floors and with the champion on the same rows.
 
     Args:
@@ -71,20 +71,20 @@ def decide(
     checks = [*_floors(challenger, floors), _against(challenger, champion, metric, max_regression)]
     if champion is not None and champion.rows is not None:
         checks.append(_rows(challenger, champion.version, champion.rows, min_rows_share))
-    if challenger.withdrawn_twin is not None:
+    if challenger.withdrawn_duplicate is not None:
         reason = (
-            f"its graph is the same as that of version {challenger.withdrawn_twin}, which was rolled back from; "
+            f"its graph is the same as that of version {challenger.withdrawn_duplicate}, which was rolled back from; "
             f"to lift the withdrawal: {challenger.promote_command}"
         )
         checks.append(GateCheck(name="not withdrawn", passed=False, reason=reason))
-    return Verdict(checks=tuple(checks), mode=mode)
+    return GateResult(checks=tuple(checks), mode=mode)
 
 
 def _floors(challenger: Challenger, floors: Mapping[str, float]) -> Iterator[GateCheck]:
     for name, floor in sorted(floors.items()):
         value = challenger.metrics[name]
         passed = value >= floor  # NaN passes no floor
-        shown, least = told_apart(value, floor)
+        shown, least = format_distinct(value, floor)
         reason = f"{name} {shown} {'meets' if passed else 'is below'} the floor {least}"
         if not passed:
             reason += f"; --set floors.{name}=VALUE changes the floor"
@@ -105,7 +105,7 @@ def _against(challenger: Challenger, champion: Champion | None, metric: str, max
         return GateCheck(name=name, metric=metric, value=value, passed=True, reason=reason)
     required = champion.score - max_regression - (ROUNDING if max_regression else 0)
     passed = value >= required
-    shown, best = told_apart(value, champion.score)
+    shown, best = format_distinct(value, champion.score)
     if value == champion.score:
         comparison = "equals"
     elif value > champion.score:
@@ -133,7 +133,7 @@ def _rows(challenger: Challenger, version: str, rows: int, share: float) -> Gate
     return GateCheck(name="rows of data", value=challenger.rows, required=required, passed=passed, reason=reason)
 
 
-def told_apart(value: float, other: float, *, are_counts: bool = False) -> tuple[str, str]:
+def format_distinct(value: float, other: float, *, are_counts: bool = False) -> tuple[str, str]:
     """Write two numbers with four digits after the point, or as many as it takes to tell them apart.
 
     Counts have no digits after the point.

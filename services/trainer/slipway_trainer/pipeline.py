@@ -12,30 +12,34 @@ from typing import Protocol
 from threadpoolctl import threadpool_limits
 
 from slipway_core.registry import ModelVersion, Registry
-from slipway_core.registry.verdict import PromoteMode, Verdict
+from slipway_core.registry.gate_result import GateResult, PromoteMode
 from slipway_trainer.recipes import Recipe
-from slipway_trainer.steps.evaluate import Evaluation, best_of, evaluate
+from slipway_trainer.step_results import Dataset, Evaluation, Split, Table
+from slipway_trainer.steps.evaluate import best_of, evaluate
 from slipway_trainer.steps.extract import extract
 from slipway_trainer.steps.promote import promote
 from slipway_trainer.steps.register import register
 from slipway_trainer.steps.report import report
 from slipway_trainer.steps.train import split_rows, train
 from slipway_trainer.steps.validate import validate
+from slipway_trainer.tracked_data import TrackedRuns
 from slipway_trainer.tracking import Tracker
 
 
 class Reporter(Protocol):
-    """Who is told how far a training is."""
+    """Receives the progress of a training."""
 
-    def tell(self, step: str, sentence: str) -> None:
-        """Tell that a step has ended, and with what."""
+    def step_finished(self, step: str, sentence: str) -> None:
+        """Report that a step has ended, with its result."""
         ...
 
     def progress(self, what: str, done: int, total: int) -> None:
-        """Tell how much of a long piece of work is done."""
+        """Report how much of a long piece of work is done."""
         ...
 
-    def verdict(self, recipe: Recipe, evaluations: tuple[Evaluation, ...], best: Evaluation, verdict: Verdict) -> None:
+    def gate_result(
+        self, recipe: Recipe, evaluations: tuple[Evaluation, ...], best: Evaluation, gate_result: GateResult
+    ) -> None:
         """Show how the candidates scored, and what the gate said."""
         ...
 
@@ -49,7 +53,7 @@ class Outcome:
     best: Evaluation
     version: ModelVersion
     parent_run_id: str
-    verdict: Verdict
+    gate_result: GateResult
 
 
 @dataclass
@@ -94,41 +98,16 @@ def run_pipeline(
             still starting.
         by: who trains, for the runs and the promotion's history.
         commit: what git calls the code that trains, for the lineage; None where that is not known.
-        reporter: is told a sentence as each step ends.
+        reporter: receives a sentence when each step ends.
 
     Raises:
         SlipwayError: a step refused; what was served before is still served.
     """
     watch = Stopwatch()
-    with watch.step("extract"), TemporaryDirectory(prefix="slipway-data-") as folder:
-        dataset = extract(recipe, data=data, data_dir=data_dir, workdir=Path(folder))
-    reporter.tell("extract", f"{len(dataset.frame)} rows from {dataset.source}, version {dataset.version[:19]}…")
-    with watch.step("validate"):
-        table = validate(recipe, dataset)
-        split = split_rows(recipe, table)
-    reporter.tell(
-        "validate",
-        f"{len(recipe.columns)} features and the target {recipe.target.name!r} fit the schema; "
-        f"{len(split.train_target)} rows to train on, {len(split.test_target)} to judge by ({recipe.split} split)",
-    )
-    evaluated = []
-    for candidate in recipe.candidates:
-        name = candidate.name
-        # One thread: threads that wait for one another in a loop take many times as long once a core is busy elsewhere.
-        with watch.step(f"train_{name}"), threadpool_limits(1):
-            fitted = train(recipe, candidate, split, partial(reporter.progress, name))
-        with watch.step(f"evaluate_{name}"):
-            evaluated.append(evaluate(recipe, fitted, split))
-        chosen = ", ".join(f"{key}={fitted.parameters[key]}" for key in candidate.search)
-        spread = evaluated[-1].metrics["cv_std"]
-        reporter.tell(
-            "train",
-            f"{name}{f' with {chosen}' if chosen else ''}: {recipe.metric} {fitted.cv_mean:.4f} ± {spread:.4f} "
-            f"over {recipe.folds} folds, in {fitted.cv_seconds + fitted.fit_seconds:.1f} s",
-        )
-    evaluations = tuple(evaluated)
+    dataset, table, split = _load_data(recipe, data, data_dir, watch, reporter)
+    evaluations = _evaluate_candidates(recipe, split, watch, reporter)
     best = best_of(evaluations)
-    reporter.tell(
+    reporter.step_finished(
         "evaluate",
         f"{best.fitted.candidate.name} is the best of {len(evaluations)} by {recipe.metric} of the folds; its graph "
         "equals its estimator",
@@ -149,28 +128,82 @@ def run_pipeline(
             commit=commit,
         )
     version = registered.version
-    reporter.tell("register", f"version {version.version} of {recipe.name}")
+    reporter.step_finished("register", f"version {version.version} of {recipe.name}")
     with watch.step("promote"):
-        verdict = promote(recipe, version, best, split, mode=mode, registry=registry, by=by)
-    reporter.verdict(recipe, evaluations, best, verdict)
-    reporter.tell("promote", _promoted(recipe, version, verdict))
+        gate_result = promote(recipe, version, best, split, mode=mode, registry=registry, by=by)
+    reporter.gate_result(recipe, evaluations, best, gate_result)
+    reporter.step_finished("promote", _promoted(recipe, version, gate_result))
+    _report_plots(recipe, evaluations, best, split, tracker, registered.runs, watch, reporter)
+    return Outcome(recipe, evaluations, best, version, registered.runs.parent, gate_result)
+
+
+def _load_data(
+    recipe: Recipe, data: str | Path | None, data_dir: str | Path, watch: Stopwatch, reporter: Reporter
+) -> tuple[Dataset, Table, Split]:
+    """Extract and validate the data, and split it into training and test rows."""
+    with watch.step("extract"), TemporaryDirectory(prefix="slipway-data-") as folder:
+        dataset = extract(recipe, data=data, data_dir=data_dir, workdir=Path(folder))
+    reporter.step_finished(
+        "extract", f"{len(dataset.frame)} rows from {dataset.source}, version {dataset.version[:19]}…"
+    )
+    with watch.step("validate"):
+        table = validate(recipe, dataset)
+        split = split_rows(recipe, table)
+    reporter.step_finished(
+        "validate",
+        f"{len(recipe.columns)} features and the target {recipe.target.name!r} fit the schema; "
+        f"{len(split.train_target)} rows to train on, {len(split.test_target)} to judge by ({recipe.split} split)",
+    )
+    return dataset, table, split
+
+
+def _evaluate_candidates(recipe: Recipe, split: Split, watch: Stopwatch, reporter: Reporter) -> tuple[Evaluation, ...]:
+    """Train and evaluate each candidate of the recipe, in its order."""
+    evaluated = []
+    for candidate in recipe.candidates:
+        name = candidate.name
+        # One thread: threads that wait for one another in a loop take many times as long once a core is busy elsewhere.
+        with watch.step(f"train_{name}"), threadpool_limits(1):
+            fitted = train(recipe, candidate, split, partial(reporter.progress, name))
+        with watch.step(f"evaluate_{name}"):
+            evaluated.append(evaluate(recipe, fitted, split))
+        chosen = ", ".join(f"{key}={fitted.parameters[key]}" for key in candidate.search)
+        spread = evaluated[-1].metrics["cv_std"]
+        reporter.step_finished(
+            "train",
+            f"{name}{f' with {chosen}' if chosen else ''}: {recipe.metric} {fitted.cv_mean:.4f} ± {spread:.4f} "
+            f"over {recipe.folds} folds, in {fitted.cv_seconds + fitted.fit_seconds:.1f} s",
+        )
+    return tuple(evaluated)
+
+
+def _report_plots(
+    recipe: Recipe,
+    evaluations: tuple[Evaluation, ...],
+    best: Evaluation,
+    split: Split,
+    tracker: Tracker,
+    runs: TrackedRuns,
+    watch: Stopwatch,
+    reporter: Reporter,
+) -> None:
+    """Draw the plots and log the timings; a failure is reported and does not undo the promotion."""
     # After the promotion: what is served need not wait for pictures.
     try:
         with watch.step("report"):
-            report(recipe, evaluations, best, split, tracker=tracker, runs=registered.runs)
-        tracker.log_timings(registered.runs, watch.seconds)
-        reporter.tell("report", f"the plots are at {tracker.run_url(registered.runs)}")
+            report(recipe, evaluations, best, split, tracker=tracker, runs=runs)
+        tracker.log_timings(runs, watch.seconds)
+        reporter.step_finished("report", f"the plots are at {tracker.run_url(runs)}")
     except Exception as error:  # noqa: BLE001  # whatever it is, what was promoted is promoted
-        reporter.tell("report", f"the version is as told above, but its plots were not kept: {error}")
-    return Outcome(recipe, evaluations, best, version, registered.runs.parent, verdict)
+        reporter.step_finished("report", f"the version is as told above, but its plots were not kept: {error}")
 
 
-def _promoted(recipe: Recipe, version: ModelVersion, verdict: Verdict) -> str:
-    if verdict.promote:
+def _promoted(recipe: Recipe, version: ModelVersion, gate_result: GateResult) -> str:
+    if gate_result.promote:
         return f"Production of {recipe.name} is version {version.version} now"
     kept = f"version {version.version} is registered, and Production of {recipe.name} stays as it is"
-    if verdict.mode == "never":
-        would = "the gate would agree" if verdict.passed else f"the gate would refuse: {verdict.summary}"
+    if gate_result.mode == "never":
+        would = "the gate would agree" if gate_result.passed else f"the gate would refuse: {gate_result.summary}"
         return f"{kept}, as asked; {would}"
     overrule = f"a person can overrule it: slipway models promote {recipe.name} {version.version}"
-    return f"refused: {verdict.summary}; {kept}; {overrule}"
+    return f"refused: {gate_result.summary}; {kept}; {overrule}"

@@ -14,7 +14,7 @@ from slipway_trainer.recipes import Recipe
 from slipway_trainer.tasks.base import Target
 
 
-def judged_by(recipe: Recipe, features: FloatMatrix, target: Target) -> NDArray[np.bool_]:
+def held_out_rows(recipe: Recipe, features: FloatMatrix, target: Target) -> NDArray[np.bool_]:
     """Return a mask of the rows that are held out, (n_rows,) bool.
 
     `time`: the last ones. `random`: those whose hash, as a number from 0 to 1, is below the recipe's fraction.

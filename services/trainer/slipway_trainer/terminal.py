@@ -6,10 +6,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from slipway_core.registry.verdict import GateCheck, Verdict
-from slipway_trainer.gate import told_apart
+from slipway_core.registry.gate_result import GateCheck, GateResult
+from slipway_trainer.gate import format_distinct
 from slipway_trainer.recipes import Recipe
-from slipway_trainer.steps.evaluate import Evaluation
+from slipway_trainer.step_results import Evaluation
 
 UNCUT_WIDTH = 1_000
 
@@ -38,7 +38,7 @@ class Terminal:
     def __exit__(self, *_exc: object) -> None:
         self._bar.stop()
 
-    def tell(self, step: str, sentence: str) -> None:
+    def step_finished(self, step: str, sentence: str) -> None:
         """Print a line for a step that has ended."""
         self._end_bar()
         self._console.print(f"{step:<9} {sentence}", markup=False, soft_wrap=True)
@@ -50,7 +50,9 @@ class Terminal:
             self._what, self._task = what, self._bar.add_task(f"fitting {what}", total=total)
         self._bar.update(self._task, completed=done)
 
-    def verdict(self, recipe: Recipe, evaluations: tuple[Evaluation, ...], best: Evaluation, verdict: Verdict) -> None:
+    def gate_result(
+        self, recipe: Recipe, evaluations: tuple[Evaluation, ...], best: Evaluation, gate_result: GateResult
+    ) -> None:
         """Print the candidates' scores on the test rows, and the gate's checks."""
         candidates = [item.fitted.candidate.name + (" ✓" if item is best else "") for item in evaluations]
         scores = Table("", *candidates, title=recipe.title)
@@ -60,8 +62,8 @@ class Terminal:
                 name, *(f"{item.metrics[name]:.4f}" if name in item.metrics else "–" for item in evaluations)
             )
         self._print(scores)
-        checks = Table("the gate asks", "found", "at least", "", title=f"The gate, --promote {verdict.mode}")
-        for check in verdict.checks:
+        checks = Table("the gate asks", "found", "at least", "", title=f"The gate, --promote {gate_result.mode}")
+        for check in gate_result.checks:
             checks.add_row(check.name, *_numbers(check), "passed" if check.passed else "refused")
         self._print(checks)
 
@@ -82,4 +84,4 @@ class Terminal:
 def _numbers(check: GateCheck) -> tuple[str, str]:
     if check.value is None or check.required is None:
         return "–" if check.value is None else f"{check.value:.4f}", check.reason
-    return told_apart(check.value, check.required, are_counts=check.metric is None)
+    return format_distinct(check.value, check.required, are_counts=check.metric is None)

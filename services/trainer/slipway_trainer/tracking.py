@@ -21,7 +21,7 @@ from slipway_core.errors import RegistryError
 from slipway_core.registry.promotion import DATA_VERSION_TAG, METRICS_TAG, MODEL_DIGEST_TAG
 from slipway_trainer.bundling import WrittenBundle
 from slipway_trainer.recipes import Recipe
-from slipway_trainer.steps.evaluate import Evaluation
+from slipway_trainer.step_results import Evaluation
 from slipway_trainer.tasks import Figure, task_of
 from slipway_trainer.tracked_data import TrackedData, TrackedRuns, columns, dataset_input, without_account
 

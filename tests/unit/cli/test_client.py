@@ -106,14 +106,14 @@ def test_a_refusal_is_one_sentence(api: StubApi, answer: Answer, sentence: str) 
     assert str(caught.value) == sentence.format(url=api.url)
 
 
-def test_an_api_that_cannot_be_reached_is_told_with_its_address() -> None:
+def test_unreachable_api_is_reported_with_its_address() -> None:
     url = f"http://127.0.0.1:{free_port()}"
 
     with pytest.raises(ApiError, match=rf"the API at {url} cannot be reached: is it running"):
         predict(url)
 
 
-def test_an_api_that_does_not_answer_in_time_is_told(api: StubApi, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_api_timeout_is_reported(api: StubApi, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client_module, "TIMEOUT_SECONDS", 0.1)
     over = threading.Event()
 
@@ -132,13 +132,13 @@ def test_an_api_that_does_not_answer_in_time_is_told(api: StubApi, monkeypatch: 
 @pytest.mark.parametrize(
     "url", ["127.0.0.1:8000", "localhost:8000", "localhost", "ftp://localhost", "http://localhost:port", ""]
 )
-def test_what_is_no_address_is_told_with_how_to_write_one(url: str) -> None:
+def test_invalid_address_is_reported_with_an_example(url: str) -> None:
     with pytest.raises(ApiError, match=r"is not an address; write it as http://127\.0\.0\.1:8000"):
         predict(url)
 
 
 @pytest.mark.parametrize("token", ["eyJhbGci…", "ey\nJ"])
-def test_a_token_that_cannot_be_sent_is_told_in_one_sentence(
+def test_unsendable_token_is_reported_in_one_sentence(
     api: StubApi, monkeypatch: pytest.MonkeyPatch, token: str
 ) -> None:
     monkeypatch.setenv("SLIPWAY_URL", api.url)

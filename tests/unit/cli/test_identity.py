@@ -7,7 +7,7 @@ import pytest
 
 from slipway_cli.cli import main
 from slipway_cli.errors import NotLoggedInError
-from slipway_cli.identity import Credentials, Identity, credentials_file, identify, keep
+from slipway_cli.identity import Credentials, Identity, credentials_file, identify, store_credentials
 from slipway_cli.settings import ClientSettings
 from slipway_core.settings import load_settings
 from support.command import run
@@ -21,46 +21,46 @@ def identity() -> Identity:
     return identify(load_settings(ClientSettings))
 
 
-def test_without_anything_one_is_told_to_log_in() -> None:
+def test_missing_credentials_error_suggests_to_log_in() -> None:
     with pytest.raises(NotLoggedInError, match=r"run `slipway login URL`, or set SLIPWAY_URL and SLIPWAY_TOKEN"):
         identity()
 
 
-def test_what_was_kept_is_found_again() -> None:
-    keep(KEPT)
+def test_stored_credentials_are_found() -> None:
+    store_credentials(KEPT)
 
     assert identity() == Identity(URL, "kept-token")
 
 
 def test_the_credentials_are_readable_by_their_owner_only() -> None:
-    path = keep(KEPT)
+    path = store_credentials(KEPT)
 
     assert path == credentials_file()
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_second_login_takes_the_place_of_the_first_with_the_same_mode() -> None:
-    keep(KEPT).chmod(0o644)
+def test_second_login_replaces_the_first_with_the_same_mode() -> None:
+    store_credentials(KEPT).chmod(0o644)
 
-    path = keep(Credentials(url=OTHER, username="bob", token="newer"))
+    path = store_credentials(Credentials(url=OTHER, username="bob", token="newer"))
 
     assert identity() == Identity(OTHER, "newer")
     assert path.stat().st_mode & 0o777 == 0o600
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
-def test_what_a_login_that_was_cut_off_left_behind_does_not_matter() -> None:
+def test_file_left_by_an_interrupted_login_is_ignored() -> None:
     path = credentials_file()
     path.parent.mkdir(parents=True)
     path.with_suffix(".partial").write_text("half a")
 
-    keep(KEPT)
+    store_credentials(KEPT)
 
     assert identity() == Identity(URL, "kept-token")
 
 
 def test_the_environment_overrides_what_was_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    keep(KEPT)
+    store_credentials(KEPT)
     monkeypatch.setenv("SLIPWAY_URL", OTHER + "/")
     monkeypatch.setenv("SLIPWAY_TOKEN", "given-token")
 
@@ -83,24 +83,22 @@ def test_the_token_may_come_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_pat
 
 
 def test_a_token_of_the_environment_goes_to_the_kept_address(monkeypatch: pytest.MonkeyPatch) -> None:
-    keep(KEPT)
+    store_credentials(KEPT)
     monkeypatch.setenv("SLIPWAY_TOKEN", "given-token")
 
     assert identity() == Identity(URL, "given-token")
 
 
 @pytest.mark.parametrize("url", [URL, URL + "/"])
-def test_the_kept_token_goes_to_its_own_address_however_that_is_given(
-    monkeypatch: pytest.MonkeyPatch, url: str
-) -> None:
-    keep(KEPT)
+def test_stored_token_is_sent_to_its_own_address_only(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    store_credentials(KEPT)
     monkeypatch.setenv("SLIPWAY_URL", url)
 
     assert identity() == Identity(URL, "kept-token")
 
 
 def test_the_kept_token_is_not_sent_to_another_address(monkeypatch: pytest.MonkeyPatch) -> None:
-    keep(KEPT)
+    store_credentials(KEPT)
     with stub_api(lambda _asked: Answer({})) as stranger:
         monkeypatch.setenv("SLIPWAY_URL", stranger.url)
 

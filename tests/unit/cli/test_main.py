@@ -128,7 +128,7 @@ def test_wrong_usage_ends_with_2_and_no_traceback(arguments: tuple[str, ...]) ->
 
 
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("models ")])
-def test_the_registrys_commands_say_what_they_need(command: str) -> None:
+def test_registry_commands_name_the_missing_setting(command: str) -> None:
     arguments = {"models list": (), "models promote": ("iris", "1")}
 
     ended = run(main, *command.split(), *arguments.get(command, ("iris",)))
@@ -139,7 +139,7 @@ def test_the_registrys_commands_say_what_they_need(command: str) -> None:
 
 
 @pytest.mark.parametrize("uri", ["127.0.0.1:5000", "sqlite:///mlflow.db", "http://127.0.0.1:port"])
-def test_a_registrys_address_that_is_none_is_told_in_one_sentence(monkeypatch: pytest.MonkeyPatch, uri: str) -> None:
+def test_invalid_registry_address_is_reported_in_one_sentence(monkeypatch: pytest.MonkeyPatch, uri: str) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
 
     ended = run(main, "models", "list")
@@ -161,7 +161,7 @@ def test_a_registrys_address_that_is_none_is_told_in_one_sentence(monkeypatch: p
         ("restore", "--yes", "backup.tar.gz"),
     ],
 )
-def test_a_misspelt_variable_is_told_with_the_right_one(
+def test_misspelt_variable_is_reported_with_the_right_one(
     monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
 ) -> None:
     monkeypatch.setenv("SLIPWAY_TOKNE", "x")

@@ -10,7 +10,7 @@ import pytest
 from slipway_cli.cli import main
 from support.command import run
 from support.stub_api import StubApi, stub_api
-from unit.cli.test_models import VERSION, alias, registry_of
+from unit.cli.commands.test_models import VERSION, alias, registry_of
 
 SERVICES = Path(__file__).parents[3] / "services"
 EVIL = "\x1b[31mred\x1b]0;title\x07\u202e\x9b1m[link=https://x.example]name[/link]"

@@ -135,7 +135,7 @@ def test_the_agreed_example_is_a_manifest() -> None:
 
 
 @pytest.mark.parametrize("key", ["classes", "preprocessing", "git_commit", "libraries"])
-def test_what_a_model_need_not_have_may_be_left_out(key: str) -> None:
+def test_optional_fields_may_be_left_out(key: str) -> None:
     regressor = {**EXAMPLE, "task": "regression", "graph": {"input": "X", "label": "value"}}
 
     parse(without(regressor, key))
@@ -171,7 +171,7 @@ def test_a_changed_file_is_refused_by_its_digest(tmp_path: Path, name: str) -> N
         read_bundle(tmp_path, expected)
 
 
-def test_a_changed_manifest_is_refused_by_the_digest_of_the_version(tmp_path: Path) -> None:
+def test_changed_manifest_is_rejected_by_the_version_digest(tmp_path: Path) -> None:
     expected = write(tmp_path, bundle_files())
     (tmp_path / MANIFEST_FILE).write_bytes(bundle_files(metrics={"accuracy": 1.0})[MANIFEST_FILE])
 
@@ -193,7 +193,7 @@ def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
     assert str(caught.value) == f"the bundle has no {name}; register it again"
 
 
-def test_a_file_that_cannot_be_read_is_told_without_its_path(tmp_path: Path) -> None:
+def test_unreadable_file_is_reported_without_its_path(tmp_path: Path) -> None:
     expected = write(tmp_path, bundle_files())
     (tmp_path / MODEL_FILE).unlink()
     (tmp_path / MODEL_FILE).mkdir()
@@ -233,19 +233,19 @@ def test_a_file_that_cannot_be_read_is_told_without_its_path(tmp_path: Path) -> 
         (changed(EXAMPLE, ("graph", "scores"), None), "at the top: .*a classifier needs classes and graph.scores"),
     ],
 )
-def test_a_manifest_that_is_not_understood_is_refused_with_the_place(content: bytes, words: str) -> None:
+def test_invalid_manifest_is_rejected_with_the_location(content: bytes, words: str) -> None:
     with pytest.raises(BundleError, match=rf"^manifest.json is not understood {words}"):
         parse(content)
 
 
-def test_a_refusal_tells_no_value() -> None:
+def test_rejection_contains_no_value() -> None:
     with pytest.raises(BundleError) as caught:
         parse(changed(EXAMPLE, ("task",), "hunter2"))
 
     assert "hunter2" not in str(caught.value)
 
 
-def test_a_rule_of_ours_is_told_in_our_words_alone() -> None:
+def test_custom_rule_is_reported_without_pydantic_prefix() -> None:
     with pytest.raises(BundleError) as caught:
         parse(changed(EXAMPLE, ("digests",), {MODEL_FILE: ONE}))
 
@@ -313,7 +313,7 @@ def test_the_data_version_does_not_depend_on_the_digests_prefix() -> None:
     assert data_version({"a.csv": ONE}) == data_version({"a.csv": ONE.removeprefix("sha256:")})
 
 
-def test_the_data_version_is_the_digest_of_sorted_lines_of_path_and_sha256() -> None:
+def test_data_version_is_the_digest_of_sorted_file_digests() -> None:
     lines = f"a.csv {ONE.removeprefix('sha256:')}\nsub/b.csv {TWO.removeprefix('sha256:')}\n"
 
     assert data_version({"sub/b.csv": TWO, "a.csv": ONE}) == digest(lines.encode())

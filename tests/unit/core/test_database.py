@@ -26,12 +26,12 @@ from slipway_core.errors import ConfigurationError
         ("sqlite+aiosqlite:///slipway.db", "sqlite:///slipway.db"),
     ],
 )
-def test_an_address_is_understood_with_the_driver_that_is_installed(url: str, expected: str) -> None:
+def test_database_url_gets_the_installed_driver(url: str, expected: str) -> None:
     assert database_url(url).render_as_string(hide_password=False) == expected
 
 
 @pytest.mark.parametrize("url", ["", "slipway.db", "postgresql//db", "postgresql://u:hunter2@db:port/slipway"])
-def test_what_is_no_address_is_refused_with_one_to_follow_and_without_its_password(url: str) -> None:
+def test_invalid_database_url_is_rejected_without_its_password(url: str) -> None:
     with pytest.raises(ConfigurationError, match="DATABASE_URL is not a database URL; write sqlite:///") as caught:
         database_url(url)
 
@@ -87,7 +87,7 @@ def test_a_postgresql_that_falls_silent_is_given_up() -> None:
     assert (query["connect_timeout"], query["tcp_user_timeout"]) == ("3", "10000")
 
 
-def test_what_an_address_says_of_the_network_holds() -> None:
+def test_network_options_of_the_address_are_kept() -> None:
     query = connect("postgresql://u:p@db/slipway?connect_timeout=30&sslmode=require").url.query
 
     assert (query["connect_timeout"], query["sslmode"]) == ("30", "require")

@@ -51,7 +51,7 @@ def test_the_tag_has_the_same_keys_where_little_is_known() -> None:
     assert told["data_version"] is None
 
 
-def test_the_tag_tells_the_time_in_utc() -> None:
+def test_event_tag_has_the_time_in_utc() -> None:
     elsewhere = event(at=NOON.astimezone(timezone(timedelta(hours=2))))
 
     assert json.loads(elsewhere.to_tag())["at"] == "2026-11-20T12:00:00Z"
@@ -62,7 +62,7 @@ def test_a_time_without_a_zone_is_refused() -> None:
         event(at=NOON.replace(tzinfo=None))
 
 
-def test_an_action_that_is_neither_promotion_nor_rollback_is_refused() -> None:
+def test_unknown_action_is_rejected() -> None:
     with pytest.raises(ValidationError, match="action"):
         event(action="delete")
 
@@ -120,13 +120,13 @@ def test_numbers_that_are_missing_leave_no_hole() -> None:
         ("team", "vision"),
     ],
 )
-def test_a_tag_that_is_no_event_is_passed_over(key: str, value: str) -> None:
+def test_invalid_event_tag_is_skipped(key: str, value: str) -> None:
     tags = {"slipway.event.000001": event("1").to_tag(), key: value, "slipway.event.000003": event("3").to_tag()}
 
     assert [found.version for found in history(tags)] == ["1", "3"]
 
 
-def test_a_field_that_a_later_release_adds_does_not_lose_the_event() -> None:
+def test_unknown_field_of_a_later_release_keeps_the_event() -> None:
     tag = json.dumps({**json.loads(event().to_tag()), "approved_by": "ada"})
 
     assert history({f"{EVENT_PREFIX}000001": tag}) == [event()]

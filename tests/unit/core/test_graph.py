@@ -92,7 +92,7 @@ def test_a_regressor_gives_one_value_a_row_and_no_scores() -> None:
     assert outputs.scores is None
 
 
-def test_scores_that_are_not_asked_for_are_not_given() -> None:
+def test_unrequested_scores_are_not_returned() -> None:
     names = GraphNames(input="X", label="label")
 
     assert Graph(linear_classifier(), names).run(ROWS).scores is None
@@ -111,7 +111,7 @@ def test_threads_may_share_a_graph() -> None:
 
 
 @pytest.mark.parametrize("model", [b"", b"not a graph", linear_classifier()[:-40]], ids=["empty", "text", "cut short"])
-def test_what_is_no_graph_is_refused(model: bytes) -> None:
+def test_invalid_graph_is_rejected(model: bytes) -> None:
     with pytest.raises(BundleError) as caught:
         Graph(model, NAMES)
 
@@ -199,7 +199,7 @@ def test_another_value_of_a_regressor_is_refused_with_its_row() -> None:
         replay(Graph(regressor(), REGRESSOR_NAMES), other)
 
 
-def test_what_is_not_a_number_is_refused_even_if_it_was_evaluated() -> None:
+def test_non_numeric_output_is_rejected_after_evaluation() -> None:
     broken = linear_classifier(np.array([np.nan, 1.5, -6.5], dtype=np.float32))
 
     with pytest.raises(BundleError, match=r"^golden row 0 gives another scores than golden.json says"):
@@ -231,7 +231,7 @@ def test_scores_that_a_graph_does_not_give_are_refused() -> None:
     ],
     ids=["labels", "scores"],
 )
-def test_a_graph_whose_outputs_are_no_tensors_of_numbers_is_refused(model: bytes, words: str) -> None:
+def test_graph_without_numeric_tensor_outputs_is_rejected(model: bytes, words: str) -> None:
     golden = golden_with(prediction=(0.0, 0.0, 0.0), scores=((0.25, 0.25, 0.25, 0.25),) * 3)
 
     with pytest.raises(BundleError, match=words):

@@ -20,7 +20,7 @@ def uuid7_at(milliseconds: int) -> uuid.UUID:
 
 
 @given(MILLISECONDS)
-def test_an_identifier_has_version_7_the_rfc_variant_and_its_time(milliseconds: int) -> None:
+def test_identifier_is_a_uuid7_with_its_time(milliseconds: int) -> None:
     found = uuid7_at(milliseconds)
 
     assert (found.version, found.variant) == (7, uuid.RFC_4122)
@@ -35,7 +35,7 @@ def test_identifiers_sort_by_time_as_numbers_and_as_text(times: tuple[int, int])
     assert str(earlier) < str(later)
 
 
-def test_an_identifier_tells_the_present_time() -> None:
+def test_identifier_contains_the_present_time() -> None:
     before = time.time_ns() // 1_000_000
 
     found = uuid7().int >> 80
@@ -53,5 +53,5 @@ def test_an_id_is_read_with_its_hyphens_or_without(identity: uuid.UUID) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "uma", "0" * 31, "g" * 32])
-def test_another_text_is_no_id(text: str) -> None:
+def test_other_text_is_rejected_as_id(text: str) -> None:
     assert read_id(text) is None

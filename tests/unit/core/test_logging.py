@@ -79,7 +79,7 @@ def test_the_standard_librarys_loggers_take_the_same_form(capsys: pytest.Capture
     }
 
 
-def test_an_exception_is_told_within_its_event(capsys: pytest.CaptureFixture[str]) -> None:
+def test_exception_is_logged_within_its_event(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logging("info", "json")
 
     try:
@@ -146,7 +146,7 @@ def test_a_value_that_json_cannot_hold_does_not_lose_the_event(
 # The request id
 
 
-def test_the_request_id_is_on_every_event_of_the_request_and_on_none_after(capsys: pytest.CaptureFixture[str]) -> None:
+def test_request_id_is_on_events_of_its_request_only(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logging("info", "json")
     log = get_logger("slipway.test")
 
@@ -204,7 +204,7 @@ def test_requests_at_the_same_time_keep_their_own_ids(capsys: pytest.CaptureFixt
 # The form for people
 
 
-def test_text_tells_event_fields_and_traceback_in_readable_lines(capsys: pytest.CaptureFixture[str]) -> None:
+def test_text_format_has_event_fields_and_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logging("info", "text")
 
     try:
@@ -227,7 +227,7 @@ def test_text_that_goes_to_a_file_has_no_colour_codes(capsys: pytest.CaptureFixt
 
 
 @pytest.mark.parametrize(("log_format", "is_json"), [("auto", False), ("text", False), ("json", True)])
-def test_a_terminal_gets_text_unless_json_is_asked_for(
+def test_terminal_defaults_to_text_format(
     monkeypatch: pytest.MonkeyPatch, log_format: Literal["auto", "json", "text"], is_json: bool
 ) -> None:
     terminal = Terminal()
@@ -239,7 +239,7 @@ def test_a_terminal_gets_text_unless_json_is_asked_for(
     assert terminal.getvalue().startswith("{") is is_json
 
 
-def test_what_is_no_terminal_gets_json_by_default(capsys: pytest.CaptureFixture[str]) -> None:
+def test_pipe_defaults_to_json_format(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logging("info", "auto")
 
     get_logger("slipway.test").info("model_loaded")

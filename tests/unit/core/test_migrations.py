@@ -43,7 +43,7 @@ def test_every_constraint_has_a_name_to_change_it_by(url: str) -> None:
     assert names == ["pk_users", "uq_users_name"]
 
 
-def test_upgrading_twice_keeps_what_is_there(url: str) -> None:
+def test_upgrading_twice_keeps_existing_rows(url: str) -> None:
     upgrade(url)
     engine = connect(url)
     with engine.begin() as connection:
@@ -86,7 +86,7 @@ def test_a_database_in_a_folder_that_does_not_exist_is_refused(tmp_path: Path) -
     assert str(tmp_path) not in str(caught.value)
 
 
-def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+def test_file_without_a_database_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "slipway.db").write_bytes(b"not a database" * 100)
 
     with pytest.raises(ConfigurationError, match="cannot be brought up to date"):
@@ -118,7 +118,7 @@ def test_a_server_that_is_away_is_refused_without_its_password() -> None:
     assert "hunter2" not in str(caught.value)
 
 
-def test_what_is_no_address_is_refused() -> None:
+def test_invalid_address_is_rejected() -> None:
     with pytest.raises(ConfigurationError, match="DATABASE_URL is not a database URL"):
         upgrade("slipway.db")
 
@@ -132,7 +132,7 @@ def test_what_is_no_address_is_refused() -> None:
         (["upgrade", "UPDATE alembic_version SET version_num = '9999'"], "unknown"),
     ],
 )
-def test_how_far_the_tables_are_is_told(url: str, prepare: list[str], state: str) -> None:
+def test_migration_state_is_returned(url: str, prepare: list[str], state: str) -> None:
     engine = connect(url)
     for step in prepare:
         if step == "upgrade":

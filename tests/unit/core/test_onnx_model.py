@@ -166,7 +166,7 @@ def test_operators_that_load_files_are_rejected() -> None:
         deep_model(1_000),
     ],
 )
-def test_what_no_onnx_parser_accepts_is_rejected(content: bytes) -> None:
+def test_bytes_that_no_onnx_parser_accepts_are_rejected(content: bytes) -> None:
     with pytest.raises(BundleError):
         Graph(content, NAMES)
 

@@ -66,7 +66,7 @@ def test_a_new_secret_is_another_each_time_and_needs_no_quoting(make: Callable[[
         ),
     ],
 )
-def test_an_unsafe_key_is_told_why(key: str, why: str) -> None:
+def test_unsafe_key_has_a_reason(key: str, why: str) -> None:
     assert why_key_is_unsafe(key) == why
 
 
@@ -104,7 +104,7 @@ def test_no_random_key_is_refused() -> None:
         *((password, "must have 3 different characters or more") for password in ("1" * 8, " " * 8, "aAbBaabb")),
     ],
 )
-def test_an_unsafe_password_is_told_why(password: str, why: str) -> None:
+def test_unsafe_password_has_a_reason(password: str, why: str) -> None:
     assert why_password_is_unsafe(password, "grace.hopper") == why
 
 
@@ -125,7 +125,7 @@ def test_a_password_from_an_example_is_a_placeholder(password: str) -> None:
 
 
 @pytest.mark.parametrize("password", ["", "exchange-me-not", "an example", "q3Zk8vTn"])
-def test_another_password_is_no_placeholder(password: str) -> None:
+def test_other_password_is_not_a_placeholder(password: str) -> None:
     assert not is_placeholder_password(password)
 
 

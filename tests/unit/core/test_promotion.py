@@ -15,6 +15,7 @@ from slipway_core.errors import (
     RegistryUnavailableError,
 )
 from slipway_core.registry import PRODUCTION
+from slipway_core.registry.alias_history import moved_by_hand
 from slipway_core.registry.events import PromotionEvent, history
 from slipway_core.registry.memory import InMemoryRegistry
 from slipway_core.registry.promotion import (
@@ -26,7 +27,6 @@ from slipway_core.registry.promotion import (
     promote,
     rollback,
 )
-from slipway_core.registry.trail import moved_by_hand
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
@@ -75,7 +75,7 @@ def told(registry: InMemoryRegistry) -> list[PromotionEvent]:
     return history(registry.get_model("iris").tags)
 
 
-def test_production_points_to_the_promoted_version_and_the_history_tells_so() -> None:
+def test_promotion_moves_the_alias_and_writes_an_event() -> None:
     registry = InMemoryRegistry()
     registry.add_version("iris", {}, tags={METRICS_TAG: '{"accuracy": 0.97}', DATA_VERSION_TAG: "sha256:1"})
 
@@ -95,7 +95,7 @@ def test_production_points_to_the_promoted_version_and_the_history_tells_so() ->
     )
 
 
-def test_the_history_grows_and_tells_where_production_came_from() -> None:
+def test_each_event_has_the_version_before() -> None:
     registry = with_versions(InMemoryRegistry())
 
     for version in ("1", "2", "1"):
@@ -104,7 +104,7 @@ def test_the_history_grows_and_tells_where_production_came_from() -> None:
     assert [(event.from_version, event.version) for event in told(registry)] == [(None, "1"), ("1", "2"), ("2", "1")]
 
 
-def test_promoting_what_is_production_already_is_told_too() -> None:
+def test_promoting_production_again_writes_an_event() -> None:
     registry = with_versions(InMemoryRegistry())
     promote_iris(registry, "1")
 
@@ -166,7 +166,7 @@ def test_an_unknown_version_or_model_changes_nothing(name: str, version: str) ->
     assert registry.list_models() == before
 
 
-def test_a_registry_that_is_away_is_told_as_such() -> None:
+def test_unavailable_registry_raises_its_own_error() -> None:
     registry = with_versions(InMemoryRegistry())
     registry.reachable = False
 
@@ -174,7 +174,7 @@ def test_a_registry_that_is_away_is_told_as_such() -> None:
         promote_iris(registry, "1")
 
 
-def test_a_version_that_someone_else_registered_has_neither_metrics_nor_data() -> None:
+def test_version_registered_by_others_has_no_metrics_and_data() -> None:
     event = promote_iris(with_versions(InMemoryRegistry()), "1")
 
     assert event.metrics == {}
@@ -223,7 +223,7 @@ def test_rolling_back_twice_goes_two_back() -> None:
     assert [is_withdrawn(version) for version in registry.list_versions("iris")] == [True, True, False]
 
 
-def test_after_a_new_promotion_a_roll_back_passes_over_what_was_withdrawn() -> None:
+def test_rollback_after_a_promotion_skips_withdrawn_versions() -> None:
     registry = promoted(2)
     roll_back(registry)
     promote_iris(registry, registry.add_version("iris", {}).version)
@@ -233,7 +233,7 @@ def test_after_a_new_promotion_a_roll_back_passes_over_what_was_withdrawn() -> N
     assert production(registry) == "1"
 
 
-def test_the_withdrawn_version_says_by_whom_when_and_why() -> None:
+def test_withdrawn_version_has_author_time_and_reason() -> None:
     registry = promoted(2)
 
     roll_back(registry)
@@ -251,7 +251,7 @@ def test_a_version_that_was_deleted_is_passed_over() -> None:
     assert production(registry) == "1"
 
 
-def test_what_was_set_by_hand_is_rolled_back_to_what_was_promoted() -> None:
+def test_manually_set_version_rolls_back_to_the_promoted_one() -> None:
     registry = promoted(1)
     by_hand = registry.add_version("iris", {}).version
     registry.set_alias("iris", PRODUCTION, by_hand)
@@ -297,7 +297,7 @@ def test_a_roll_back_withdraws_first_then_moves_then_tells() -> None:
 
 
 @pytest.mark.parametrize("failing", ["withdrawn", "alias", "event"])
-def test_a_roll_back_that_failed_half_way_ends_alike_when_it_is_done_again(failing: str) -> None:
+def test_repeated_rollback_after_a_failure_has_the_same_result(failing: str) -> None:
     registry = RegistryThatTakesNotes()
     three_promoted(registry)
     registry._refuse = failing
@@ -316,7 +316,7 @@ def test_a_roll_back_that_failed_half_way_ends_alike_when_it_is_done_again(faili
     assert production(registry) == "1"
 
 
-def test_a_move_whose_event_could_not_be_written_says_that_it_was_made() -> None:
+def test_move_without_event_raises_history_not_written() -> None:
     registry = RegistryThatTakesNotes()
     three_promoted(registry)
     registry._refuse = "event"
@@ -344,7 +344,7 @@ def test_an_event_that_fails_once_is_written_again() -> None:
     assert told(registry) == [event]
 
 
-def test_two_movers_of_the_same_moment_are_both_told() -> None:
+def test_simultaneous_moves_both_write_events() -> None:
     class Crowded(InMemoryRegistry):
         """Another mover writes its event under the same number just after ours."""
 
@@ -367,7 +367,7 @@ def test_two_movers_of_the_same_moment_are_both_told() -> None:
 
 
 @pytest.mark.parametrize("expected", [None, "2"])
-def test_a_promotion_that_was_judged_against_another_champion_is_refused(expected: str | None) -> None:
+def test_promotion_gated_against_another_champion_is_rejected(expected: str | None) -> None:
     registry = promoted(2) if expected is None else promoted(1)
     before = production(registry)
     new = registry.add_version("iris", {}).version
@@ -388,7 +388,7 @@ def test_a_promotion_that_finds_the_expected_champion_goes_on(count: int) -> Non
     assert production(registry) == new
 
 
-def test_of_a_long_reason_the_beginning_is_kept() -> None:
+def test_long_reason_is_truncated() -> None:
     registry = promoted(2)
 
     event = rollback(registry, "iris", by="grace", at=NOON, reason="very " * 10_000)

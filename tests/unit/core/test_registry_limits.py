@@ -191,7 +191,7 @@ def test_a_compressed_answer_is_not_unpacked(tmp_path: Path, call: Call) -> None
 
 
 @pytest.mark.parametrize("status", [204, 206, 301, 302, 307])
-def test_what_is_not_the_file_is_not_written(tmp_path: Path, status: int) -> None:
+def test_response_that_is_not_the_file_is_not_written(tmp_path: Path, status: int) -> None:
     answer = httpx.Response(status, headers={"Location": "http://elsewhere.example/"}, content=b"elsewhere")
 
     with pytest.raises(RegistryError, match=f"answered {status} instead of model.onnx"):

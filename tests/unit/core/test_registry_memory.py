@@ -40,7 +40,7 @@ def test_an_unreachable_registry_answers_no_call(
         call(registry)
 
 
-def test_what_was_fetched_is_noted_in_order(registry: InMemoryRegistry, tmp_path: Path) -> None:
+def test_fetched_files_are_recorded_in_order(registry: InMemoryRegistry, tmp_path: Path) -> None:
     second = registry.add_version("iris", {MODEL_FILE: b"other graph"})
 
     for version in (second, registry.get_version("iris", "1")):

@@ -106,7 +106,7 @@ def test_credentials_go_with_every_call(tmp_path: Path, credentials: Mapping[str
         (REFERENCE_FILE, "extra_files/reference.parquet"),
     ],
 )
-def test_a_file_is_fetched_from_where_mlflows_onnx_flavor_puts_it(tmp_path: Path, file: str, path: str) -> None:
+def test_file_is_fetched_from_the_onnx_flavor_path(tmp_path: Path, file: str, path: str) -> None:
     def handler(request: httpx.Request) -> httpx.Response:
         assert request.url.path == "/model-versions/get-artifact"
         return httpx.Response(200, content=json.dumps(dict(request.url.params)).encode())
@@ -129,7 +129,7 @@ def test_a_file_is_fetched_from_where_mlflows_onnx_flavor_puts_it(tmp_path: Path
         ),
     ],
 )
-def test_what_is_set_is_posted(tmp_path: Path, call: str, path: str, body: dict[str, str]) -> None:
+def test_alias_and_tags_are_posted(tmp_path: Path, call: str, path: str, body: dict[str, str]) -> None:
     posted: list[tuple[str, str, Any]] = []
 
     def handler(request: httpx.Request) -> httpx.Response:
@@ -162,7 +162,7 @@ def test_pages_are_followed_to_the_last() -> None:
     assert sizes == [str(PAGE_SIZE)] * 4
 
 
-def test_versions_are_the_newest_first_whatever_order_they_come_in() -> None:
+def test_versions_are_sorted_newest_first() -> None:
     versions = [{"name": "iris", "version": number} for number in ("9", "10", "1", "2")]
     answer = {"registered_model": {"name": "iris"}, "model_versions": versions}
 
@@ -171,7 +171,7 @@ def test_versions_are_the_newest_first_whatever_order_they_come_in() -> None:
     assert [version.version for version in listed] == ["10", "9", "2", "1"]
 
 
-def test_what_mlflow_leaves_out_is_empty() -> None:
+def test_fields_missing_in_the_response_are_empty() -> None:
     models = registry_over(always(httpx.Response(200, json={"registered_models": [{"name": "iris"}]}))).list_models()
 
     assert models == [RegisteredModel("iris")]
@@ -205,7 +205,7 @@ def test_a_version_is_read_whatever_the_types_of_its_numbers() -> None:
     ],
     ids=["refused", "closed", "slow to connect", "slow to answer", "too many at once"],
 )
-def test_a_server_that_is_away_is_told_as_unavailable(
+def test_unreachable_server_raises_unavailable(
     tmp_path: Path, call: Callable[[MlflowRegistry, Path], object], error: Exception, words: str
 ) -> None:
     with pytest.raises(RegistryUnavailableError) as caught:
@@ -234,7 +234,7 @@ def test_a_server_that_never_answers_is_given_up_in_time() -> None:
 
 @every_call
 @pytest.mark.parametrize("status", [502, 503, 504])
-def test_a_proxy_before_a_server_that_is_away_is_told_as_unavailable(
+def test_proxy_error_raises_unavailable(
     tmp_path: Path, call: Callable[[MlflowRegistry, Path], object], status: int
 ) -> None:
     registry = registry_over(always(httpx.Response(status, html="<h1>Bad gateway</h1>")))
@@ -245,7 +245,7 @@ def test_a_proxy_before_a_server_that_is_away_is_told_as_unavailable(
     assert str(caught.value) == f"the model registry is not available ({status})"
 
 
-def test_a_file_that_breaks_off_is_told_as_unavailable(tmp_path: Path) -> None:
+def test_truncated_file_raises_unavailable(tmp_path: Path) -> None:
     class Broken(httpx.SyncByteStream):
         def __iter__(self) -> Iterator[bytes]:
             yield b"the first half"
@@ -262,7 +262,7 @@ def test_a_file_that_breaks_off_is_told_as_unavailable(tmp_path: Path) -> None:
 
 @every_call
 @pytest.mark.parametrize("status", [401, 403])
-def test_refused_access_names_what_to_check_and_is_not_tried_again(
+def test_rejected_access_is_not_retried_and_names_the_setting(
     tmp_path: Path, call: Callable[[MlflowRegistry, Path], object], status: int
 ) -> None:
     registry = registry_over(always(httpx.Response(status, text="You are not authenticated.")))
@@ -279,7 +279,7 @@ def test_refused_access_names_what_to_check_and_is_not_tried_again(
     [refusal(404, "RESOURCE_DOES_NOT_EXIST", "no"), refusal(400, "RESOURCE_DOES_NOT_EXIST", "no"), httpx.Response(404)],
     ids=["MLflow's", "MLflow's of another status", "a proxy's"],
 )
-def test_what_the_server_does_not_hold_is_not_found(
+def test_missing_item_raises_not_found(
     tmp_path: Path, call: Callable[[MlflowRegistry, Path], object], answer: httpx.Response
 ) -> None:
     with pytest.raises(RegistryNotFoundError) as caught:
@@ -288,7 +288,7 @@ def test_what_the_server_does_not_hold_is_not_found(
     assert str(caught.value)
 
 
-def test_an_unknown_model_is_told_with_where_to_look() -> None:
+def test_unknown_model_is_reported_with_the_list_command() -> None:
     answer = refusal(404, "RESOURCE_DOES_NOT_EXIST", "Registered Model with name=roses not found")
 
     with pytest.raises(RegistryNotFoundError) as caught:
@@ -298,7 +298,7 @@ def test_an_unknown_model_is_told_with_where_to_look() -> None:
 
 
 @pytest.mark.parametrize("version", ["9", "latest"])
-def test_an_unknown_version_is_told_with_where_to_look(version: str) -> None:
+def test_unknown_version_is_reported_with_the_show_command(version: str) -> None:
     answer = refusal(404, "RESOURCE_DOES_NOT_EXIST", "Model Version (name=roses, version=9) not found")
 
     with pytest.raises(RegistryNotFoundError) as caught:
@@ -325,7 +325,7 @@ def test_a_file_that_is_not_found_is_not_made(tmp_path: Path) -> None:
     assert not (tmp_path / "file").exists()
 
 
-def test_a_refused_value_is_told_in_the_servers_words() -> None:
+def test_rejected_value_is_reported_in_the_words_of_the_server() -> None:
     answer = refusal(400, "INVALID_PARAMETER_VALUE", "'value' exceeds the maximum length of 100000 characters")
 
     with pytest.raises(RegistryError, match=r"\(400\): 'value' exceeds the maximum length") as caught:
@@ -335,7 +335,7 @@ def test_a_refused_value_is_told_in_the_servers_words() -> None:
 
 
 @every_call
-def test_a_fault_within_the_server_is_told_without_its_inner_life(
+def test_server_fault_is_reported_without_internals(
     tmp_path: Path, call: Callable[[MlflowRegistry, Path], object]
 ) -> None:
     message = "(psycopg2.OperationalError) connection to 10.0.0.3 failed, see '/var/lib/mlflow/artifacts'"
@@ -349,7 +349,7 @@ def test_a_fault_within_the_server_is_told_without_its_inner_life(
 
 
 @pytest.mark.parametrize("body", [b"", b"<h1>Oops</h1>", b'["oops"]', b'"oops"', b"null"])
-def test_an_error_that_is_not_in_mlflows_form_is_told_by_its_status(body: bytes) -> None:
+def test_error_of_another_form_is_reported_by_its_status(body: bytes) -> None:
     registry = registry_over(always(httpx.Response(500, content=body)))
 
     with pytest.raises(RegistryError, match=r"^the model registry failed at what was asked for \(500\)$"):
@@ -360,19 +360,19 @@ def test_an_error_that_is_not_in_mlflows_form_is_told_by_its_status(body: bytes)
 
 
 @pytest.mark.parametrize("answer", [httpx.Response(200, html="<h1>Hi</h1>"), httpx.Response(302), httpx.Response(204)])
-def test_an_answer_that_is_not_json_raises_doubt_about_the_address(answer: httpx.Response) -> None:
+def test_response_other_than_json_suggests_a_wrong_address(answer: httpx.Response) -> None:
     with pytest.raises(RegistryError, match=r"did not answer in JSON: is its address right\?"):
         registry_over(always(answer)).list_models()
 
 
 @pytest.mark.parametrize("body", [b"[]", b'"pong"', b"1", b"null"])
-def test_json_that_is_no_object_raises_doubt_about_the_address(body: bytes) -> None:
+def test_json_other_than_an_object_suggests_a_wrong_address(body: bytes) -> None:
     with pytest.raises(RegistryError, match=r"answered something else than an object: is its address right\?"):
         registry_over(always(httpx.Response(200, content=body))).list_models()
 
 
 @every_question
-def test_json_without_what_was_asked_for_is_an_error_of_the_registry(tmp_path: Path, question: str) -> None:
+def test_json_without_the_requested_item_is_a_registry_error(tmp_path: Path, question: str) -> None:
     registry = registry_over(always(httpx.Response(200, json={"status": "ok"})))
 
     with pytest.raises(RegistryError):
@@ -380,7 +380,7 @@ def test_json_without_what_was_asked_for_is_an_error_of_the_registry(tmp_path: P
 
 
 @pytest.mark.parametrize("address", ["http://registry.example:port", "http://[::1"])
-def test_an_address_that_is_no_url_is_an_error_of_ours(address: str) -> None:
+def test_invalid_url_is_a_configuration_error(address: str) -> None:
     with pytest.raises(SlipwayError):
         MlflowRegistry(address)
 

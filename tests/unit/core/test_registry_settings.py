@@ -30,7 +30,7 @@ def sent_by(settings: RegistrySettings, monkeypatch: pytest.MonkeyPatch) -> http
     return sent[0]
 
 
-def test_the_server_that_is_named_is_asked_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_configured_server_is_called_with_a_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     request = sent_by(load_settings(RegistrySettings), monkeypatch)
 
     assert (request.url.host, request.url.port) == ("mlflow.example", 5000)
@@ -38,9 +38,7 @@ def test_the_server_that_is_named_is_asked_in_time(monkeypatch: pytest.MonkeyPat
     assert "Authorization" not in request.headers
 
 
-def test_the_account_is_used_and_its_password_may_come_from_a_file(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_account_password_may_come_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     file = tmp_path / "password"
     file.write_text("wonder\n", encoding="utf-8")
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "grace")
@@ -51,7 +49,7 @@ def test_the_account_is_used_and_its_password_may_come_from_a_file(
     assert request.headers["Authorization"] == f"Basic {base64.b64encode(b'grace:wonder').decode()}"
 
 
-def test_a_missing_server_is_told_with_the_one_of_the_embedded_stack(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_server_is_reported_with_the_embedded_address(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
 
     with pytest.raises(ConfigurationError, match=r"^MLFLOW_TRACKING_URI is not set\. .*http://127\.0\.0\.1:5000"):
@@ -74,7 +72,7 @@ def test_an_address_that_is_not_of_a_server_is_refused(monkeypatch: pytest.Monke
         ("grace:wonder@mlflow:5000", "http://127.0.0.1:5000"),
     ],
 )
-def test_an_address_without_its_scheme_is_told_with_it(
+def test_address_without_scheme_is_reported_with_a_scheme(
     monkeypatch: pytest.MonkeyPatch, address: str, written: str
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)

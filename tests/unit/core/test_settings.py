@@ -44,7 +44,7 @@ def test_a_setting_with_an_alias_is_read_from_that_variable() -> None:
     assert load_settings(SampleSettings).secret_key.get_secret_value() == SECRET
 
 
-def test_what_is_not_set_has_its_default() -> None:
+def test_unset_setting_has_its_default() -> None:
     settings = load_settings(SampleSettings)
 
     assert (settings.port, settings.admin_password, settings.log_level) == (8000, None, "info")
@@ -141,7 +141,7 @@ def test_a_settings_class_without_file_fields_reads_no_file(monkeypatch: pytest.
 # What is refused
 
 
-def test_a_missing_setting_is_told_with_what_it_is_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_setting_is_reported_with_its_purpose(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SECRET_KEY")
 
     with pytest.raises(ConfigurationError) as caught:
@@ -150,7 +150,7 @@ def test_a_missing_setting_is_told_with_what_it_is_for(monkeypatch: pytest.Monke
     assert str(caught.value) == "SECRET_KEY is not set. Signs the tokens."
 
 
-def test_every_wrong_setting_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_wrong_setting_is_reported_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SECRET_KEY")
     monkeypatch.setenv("SLIPWAY_PORT", "99999")
     monkeypatch.setenv("SLIPWAY_LOG_LEVEL", "loud")
@@ -161,7 +161,7 @@ def test_every_wrong_setting_is_told_at_once(monkeypatch: pytest.MonkeyPatch) ->
     assert all(name in str(caught.value) for name in ("SECRET_KEY is", "SLIPWAY_PORT: ", "SLIPWAY_LOG_LEVEL: "))
 
 
-def test_what_the_settings_say_of_each_other_is_told_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rule_across_settings_is_reported_unchanged(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET_KEY", "unsafe")
 
     with pytest.raises(ConfigurationError) as caught:
@@ -181,7 +181,7 @@ wrong_values = pytest.mark.parametrize(
 
 
 @wrong_values
-def test_an_error_never_tells_the_value(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
+def test_error_contains_no_value(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
     monkeypatch.setenv(variable, value)
 
     with pytest.raises(ConfigurationError, match=variable) as caught:
@@ -191,7 +191,7 @@ def test_an_error_never_tells_the_value(monkeypatch: pytest.MonkeyPatch, variabl
 
 
 @wrong_values
-def test_an_errors_traceback_never_tells_the_value(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
+def test_traceback_contains_no_value(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
     monkeypatch.setenv(variable, value)
 
     with pytest.raises(ConfigurationError) as caught:
@@ -231,7 +231,7 @@ def test_a_misspelt_variable_is_met_with_what_was_meant(variable: str, meant: st
     assert str(caught.value) == f"{variable} is not a setting of Slipway; did you mean {meant}?"
 
 
-def test_a_variable_like_no_other_is_met_with_where_they_are_listed() -> None:
+def test_unknown_variable_error_names_the_list_of_settings() -> None:
     with pytest.raises(ConfigurationError, match=r"SLIPWAY_QQQQQQQQQQQQ is not a setting of Slipway; see .env.example"):
         refuse_unknown_variables({"SLIPWAY_QQQQQQQQQQQQ": "x"})
 

@@ -79,7 +79,7 @@ EVERY_WAY = pytest.mark.parametrize(
 @pytest.mark.parametrize("sign", [1, -1])
 @pytest.mark.parametrize("value", ROUNDED_TO_THE_MAXIMUM)
 @EVERY_WAY
-def test_a_number_that_is_rounded_to_float32s_maximum_is_accepted(
+def test_number_rounded_to_the_float32_maximum_is_accepted(
     rows: Callable[[list[float]], object], value: float, sign: int
 ) -> None:
     matrix = SIGNATURE.matrix(rows([sign * value, 1.0, 1.0, 1.0]))
@@ -116,7 +116,7 @@ def test_a_number_that_is_rounded_to_infinity_is_refused(
         (10**400, "is too large for a 32-bit float"),
     ],
 )
-def test_a_value_that_is_no_finite_number_is_refused_at_its_place(value: object, words: str) -> None:
+def test_non_finite_value_is_rejected_with_its_position(value: object, words: str) -> None:
     features = [ROW, [5.1, value, 1.4, 0.2]]
 
     expected = Problem(("features", 1, "sepal width (cm)"), f"'sepal width (cm)' {words}")
@@ -149,13 +149,13 @@ def test_missing_and_extra_names_are_each_named() -> None:
 
 
 @pytest.mark.parametrize("length", [0, 3, 5])
-def test_a_row_of_another_length_is_refused_with_the_names_it_should_have(length: int) -> None:
+def test_row_of_wrong_length_is_rejected_with_feature_names(length: int) -> None:
     expected = Problem(("features", 0), f"expected 4 features ({', '.join(NAMES)}), got {length}")
 
     assert problems_of([[1.0] * length]) == (expected,)
 
 
-def test_a_row_of_another_length_is_told_without_an_index_if_it_is_the_only_one() -> None:
+def test_single_row_of_wrong_length_is_reported_without_index() -> None:
     (problem,) = problems_of([1.0, 2.0])
 
     assert problem.loc == ("features",)
@@ -164,7 +164,7 @@ def test_a_row_of_another_length_is_told_without_an_index_if_it_is_the_only_one(
 @pytest.mark.parametrize(
     ("row", "kind"), [(5.1, "a number"), ("row", "a string"), (None, "null"), (False, "a boolean")]
 )
-def test_what_is_no_row_among_rows_is_refused_at_its_place(row: object, kind: str) -> None:
+def test_invalid_row_among_rows_is_rejected_with_its_position(row: object, kind: str) -> None:
     expected = Problem(("features", 1), f"a row must be a list or an object, not {kind}")
 
     assert problems_of([ROW, row]) == (expected,)
@@ -173,7 +173,7 @@ def test_what_is_no_row_among_rows_is_refused_at_its_place(row: object, kind: st
 @pytest.mark.parametrize(
     ("features", "kind"), [(5.1, "a number"), (5, "a number"), ("x", "a string"), (None, "null"), (True, "a boolean")]
 )
-def test_what_is_neither_a_row_nor_a_list_is_refused(features: object, kind: str) -> None:
+def test_input_other_than_rows_is_rejected(features: object, kind: str) -> None:
     assert problems_of(features) == (Problem(("features",), f"features must be a row or a list of rows, not {kind}"),)
 
 
@@ -181,7 +181,7 @@ def test_no_row_at_all_is_refused() -> None:
     assert problems_of([]) == (Problem(("features",), "features is empty: send at least one row"),)
 
 
-def test_every_wrong_place_is_told_at_once() -> None:
+def test_every_problem_is_reported_at_once() -> None:
     places = [problem.loc for problem in problems_of([["a", 1.0, 1.0, "b"], ROW, [1.0], 7])]
 
     assert places == [
@@ -197,11 +197,11 @@ def test_every_wrong_place_is_told_at_once() -> None:
     [[["a"] * 4] * 1_000, {f"f{number}": 1.0 for number in range(1_000)}, [[None] * 3] * 21],
     ids=["many rows", "many names", "one too many"],
 )
-def test_at_most_so_many_problems_are_told(features: object) -> None:
+def test_number_of_reported_problems_is_limited(features: object) -> None:
     assert len(problems_of(features)) == MAX_PROBLEMS
 
 
-def test_rows_after_the_last_problem_that_is_told_are_not_looked_at() -> None:
+def test_rows_after_the_last_reported_problem_are_not_checked() -> None:
     class Untouchable(list[float]):
         def __len__(self) -> int:
             raise AssertionError("it was looked at")

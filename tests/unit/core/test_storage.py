@@ -53,7 +53,7 @@ def paths(storage: Storage, prefix: str = "") -> list[str]:
     return [file.path for file in storage.list(prefix)]
 
 
-def test_what_was_put_is_fetched_byte_for_byte(storage: Storage, file_of: FileOf, tmp_path: Path) -> None:
+def test_stored_file_is_fetched_unchanged(storage: Storage, file_of: FileOf, tmp_path: Path) -> None:
     content = bytes(range(256)) * 100
     storage.put("iris/iris.csv", file_of(content))
 
@@ -125,7 +125,7 @@ def test_a_prefix_is_the_beginning_of_paths(storage: Storage, file_of: FileOf) -
     }
 
 
-def test_what_is_put_again_is_replaced(storage: Storage, file_of: FileOf, tmp_path: Path) -> None:
+def test_second_put_replaces_the_file(storage: Storage, file_of: FileOf, tmp_path: Path) -> None:
     storage.put("iris.csv", file_of(b"the first, which is longer"))
     storage.put("iris.csv", file_of(b"the second"))
 
@@ -146,7 +146,7 @@ def test_a_file_exists_from_its_putting_to_its_deletion(storage: Storage, file_o
     assert storage.list() == []
 
 
-def test_a_folder_is_no_file(storage: Storage, file_of: FileOf) -> None:
+def test_folder_in_place_of_a_file_is_rejected(storage: Storage, file_of: FileOf) -> None:
     storage.put("data/iris.csv", file_of(b"x"))
 
     assert not storage.exists("data")
@@ -161,7 +161,7 @@ def test_only_the_file_that_is_named_is_deleted(storage: Storage, file_of: FileO
     assert paths(storage) == ["data/a.csv.old", "data/b.csv"]
 
 
-def test_what_is_not_there_is_deleted_already(storage: Storage, file_of: FileOf) -> None:
+def test_deleting_a_missing_file_succeeds(storage: Storage, file_of: FileOf) -> None:
     storage.put("kept.csv", file_of(b"x"))
 
     storage.delete("missing.csv")
@@ -170,9 +170,7 @@ def test_what_is_not_there_is_deleted_already(storage: Storage, file_of: FileOf)
     assert paths(storage) == ["kept.csv"]
 
 
-def test_fetching_what_is_not_there_says_so_and_writes_nothing(
-    storage: Storage, file_of: FileOf, tmp_path: Path
-) -> None:
+def test_fetching_a_missing_file_raises_and_writes_nothing(storage: Storage, file_of: FileOf, tmp_path: Path) -> None:
     storage.put("data/iris.csv", file_of(b"x"))
     back = tmp_path / "back/iris.csv"
     back.parent.mkdir()
@@ -185,7 +183,7 @@ def test_fetching_what_is_not_there_says_so_and_writes_nothing(
     assert [file.read_bytes() for file in back.parent.iterdir()] == [b"what was here before"]
 
 
-def test_a_missing_file_is_told_by_its_path(storage: Storage, tmp_path: Path) -> None:
+def test_missing_file_is_reported_with_its_path(storage: Storage, tmp_path: Path) -> None:
     with pytest.raises(StorageNotFoundError) as caught:
         storage.fetch("data/missing.csv", tmp_path / "back")
 
@@ -200,7 +198,7 @@ def test_fetching_makes_the_folder_that_it_writes_to(storage: Storage, file_of: 
     assert (tmp_path / "new/folder/iris.csv").read_bytes() == b"x"
 
 
-def test_a_destination_that_cannot_be_written_is_told(storage: Storage, file_of: FileOf, tmp_path: Path) -> None:
+def test_unwritable_destination_is_reported(storage: Storage, file_of: FileOf, tmp_path: Path) -> None:
     storage.put("iris.csv", file_of(b"x"))
     (tmp_path / "file").touch()
 
@@ -208,7 +206,7 @@ def test_a_destination_that_cannot_be_written_is_told(storage: Storage, file_of:
         storage.fetch("iris.csv", tmp_path / "file/back.csv")
 
 
-def test_putting_what_is_not_there_says_so_and_stores_nothing(storage: Storage, tmp_path: Path) -> None:
+def test_putting_a_missing_file_raises_and_stores_nothing(storage: Storage, tmp_path: Path) -> None:
     with pytest.raises(StorageError, match=r"nothing\.csv"):
         storage.put("iris.csv", tmp_path / "nothing.csv")
 

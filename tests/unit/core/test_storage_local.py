@@ -53,7 +53,7 @@ def test_a_folder_is_opened_by_its_url(tmp_path: Path, authority: str) -> None:
         ("file://", "write file:///folder"),
     ],
 )
-def test_what_is_no_location_is_told_with_one_to_follow(location: str, words: str) -> None:
+def test_invalid_location_is_reported_with_an_example(location: str, words: str) -> None:
     with pytest.raises(ConfigurationError, match=words):
         open_storage(location)
 
@@ -76,7 +76,7 @@ def test_a_write_that_fails_leaves_what_was_there(
     assert {file.name: file.read_bytes() for file in (tmp_path / "kept").iterdir()} == {"iris.csv": b"new content"}
 
 
-def test_what_is_being_written_is_not_listed(tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unfinished_file_is_not_listed(tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     storage = open_storage(str(tmp_path / "kept"))
     copy, listed = shutil.copyfileobj, []
 
@@ -91,7 +91,7 @@ def test_what_is_being_written_is_not_listed(tmp_path: Path, source: Path, monke
     assert (seen, len(there)) == ([], 1)
 
 
-def test_a_stored_file_is_as_readable_as_any_that_the_person_makes(tmp_path: Path, source: Path) -> None:
+def test_stored_file_has_the_default_permissions(tmp_path: Path, source: Path) -> None:
     storage = open_storage(str(tmp_path / "kept"))
 
     storage.put("iris.csv", source)
@@ -99,7 +99,7 @@ def test_a_stored_file_is_as_readable_as_any_that_the_person_makes(tmp_path: Pat
     assert (tmp_path / "kept/iris.csv").stat().st_mode == source.stat().st_mode
 
 
-def test_a_folder_in_a_files_place_is_told_without_the_machines_own_path(tmp_path: Path, source: Path) -> None:
+def test_folder_in_place_of_a_file_is_reported_without_its_path(tmp_path: Path, source: Path) -> None:
     storage = open_storage(str(tmp_path / "kept"))
     storage.put("data/iris.csv", source)
 
@@ -121,7 +121,7 @@ def test_a_linked_file_is_listed_and_a_link_to_nothing_is_not(tmp_path: Path, so
     assert (tmp_path / "back.csv").read_bytes() == source.read_bytes()
 
 
-def test_a_linked_folder_that_leads_round_does_not_keep_the_list_from_ending(tmp_path: Path, source: Path) -> None:
+def test_cyclic_link_does_not_make_the_list_endless(tmp_path: Path, source: Path) -> None:
     storage = open_storage(str(tmp_path / "kept"))
     storage.put("data/iris.csv", source)
     (tmp_path / "kept/data/round").symlink_to(tmp_path / "kept", target_is_directory=True)

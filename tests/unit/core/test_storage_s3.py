@@ -15,7 +15,7 @@ from botocore.stub import Stubber
 from slipway_core.errors import ConfigurationError, StorageError, StorageNotFoundError, StorageUnavailableError
 from slipway_core.storage import Storage, StoredFile, open_storage
 from slipway_core.storage.s3 import S3Storage
-from slipway_core.storage.s3_errors import told
+from slipway_core.storage.s3_errors import translated_errors
 from support.s3 import S3Server, s3_server
 from support.servers import free_port
 
@@ -100,7 +100,7 @@ def test_more_files_than_one_answer_holds_are_all_listed(tmp_path: Path, monkeyp
     assert found == [f"many/{name}" for name in names]
 
 
-def test_a_folder_marker_of_a_console_is_no_file(server: S3Server) -> None:
+def test_folder_marker_object_is_not_listed(server: S3Server) -> None:
     storage = S3Storage("bucket", "data")
     marked = {"Contents": [{"Key": "data/", "Size": 0}, {"Key": "data/iris.csv", "Size": 3}]}
 
@@ -122,13 +122,13 @@ def test_a_folder_marker_of_a_console_is_no_file(server: S3Server) -> None:
         ("s3://bucket//data", "the prefix after the bucket bucket cannot be one"),
     ],
 )
-def test_what_is_no_location_is_told_with_one_to_follow(location: str, words: str) -> None:
+def test_invalid_location_is_reported_with_an_example(location: str, words: str) -> None:
     with pytest.raises(ConfigurationError, match=words):
         open_storage(location)
 
 
 @every_call
-def test_a_missing_bucket_is_told_by_its_name(
+def test_missing_bucket_is_reported_by_its_name(
     server: S3Server, file: Path, call: Callable[[Storage, Path], object]
 ) -> None:
     with pytest.raises(StorageNotFoundError, match=r"^there is no bucket nowhere: make it, or check its name"):
@@ -137,7 +137,7 @@ def test_a_missing_bucket_is_told_by_its_name(
 
 @every_call
 @pytest.mark.parametrize("variable", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"])
-def test_wrong_keys_are_told_with_their_variables_and_not_their_values(
+def test_wrong_keys_are_reported_by_variable_without_values(
     bucket: str,
     file: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -154,7 +154,7 @@ def test_wrong_keys_are_told_with_their_variables_and_not_their_values(
 
 
 @pytest.mark.parametrize("call", ["list", "fetch"])
-def test_a_server_that_does_not_run_is_told_with_the_variable_of_its_address(
+def test_stopped_server_is_reported_with_its_address_variable(
     bucket: str, file: Path, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
@@ -164,7 +164,7 @@ def test_a_server_that_does_not_run_is_told_with_the_variable_of_its_address(
 
 
 @every_call
-def test_missing_keys_are_told_with_their_variables(
+def test_missing_keys_are_reported_with_their_variables(
     bucket: str, file: Path, monkeypatch: pytest.MonkeyPatch, call: Callable[[Storage, Path], object]
 ) -> None:
     for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
@@ -174,7 +174,7 @@ def test_missing_keys_are_told_with_their_variables(
         call(open_storage(f"s3://{bucket}"), file)
 
 
-def test_half_a_pair_of_keys_is_told(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_incomplete_key_pair_is_reported(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
 
     with pytest.raises(ConfigurationError, match=r"^there are no keys for S3"):
@@ -189,7 +189,7 @@ def test_half_a_pair_of_keys_is_told(bucket: str, monkeypatch: pytest.MonkeyPatc
         ("AWS_DEFAULT_REGION", "no region!", "check AWS_PROFILE and AWS_DEFAULT_REGION"),
     ],
 )
-def test_a_variable_that_is_wrong_is_told_when_the_storage_is_opened(
+def test_wrong_variable_is_reported_when_the_storage_opens(
     server: S3Server, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, words: str
 ) -> None:
     monkeypatch.setenv(variable, value)
@@ -217,17 +217,15 @@ def answer(code: str, status: int) -> ClientError:
     ],
     ids=lambda value: str(value)[:40] if isinstance(value, Exception) else "",
 )
-def test_a_refusal_becomes_a_sentence_that_says_what_to_do(
-    raised: Exception, kind: type[StorageError], words: str
-) -> None:
-    with pytest.raises(StorageError, match=words) as caught, told("bucket", "iris.csv"):
+def test_s3_error_becomes_a_sentence_with_advice(raised: Exception, kind: type[StorageError], words: str) -> None:
+    with pytest.raises(StorageError, match=words) as caught, translated_errors("bucket", "iris.csv"):
         raise raised
 
     assert type(caught.value) is kind
 
 
 @pytest.mark.parametrize("missing", ["boto3", "botocore.config"])
-def test_without_boto3_the_core_imports_and_a_bucket_is_refused_with_what_to_install(missing: str) -> None:
+def test_missing_boto3_is_reported_when_a_bucket_is_opened(missing: str) -> None:
     program = (
         f"import sys; sys.modules[{missing!r}] = None\n"
         "import slipway_core.storage.s3\n"
@@ -265,7 +263,7 @@ def test_content_is_streamed_out_and_in_without_a_file(bucket: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "words"), [("iris.csv", "there is no bucket"), ("../x", "is not a path")])
-def test_content_that_cannot_be_read_is_told(server: S3Server, name: str, words: str) -> None:
+def test_content_that_cannot_be_read_is_reported(server: S3Server, name: str, words: str) -> None:
     def read() -> None:
         with S3Storage(uuid.uuid4().hex).reading(name):
             pass

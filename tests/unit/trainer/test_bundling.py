@@ -22,7 +22,7 @@ from slipway_core.graph import Graph, replay
 from slipway_trainer.bundling import GOLDEN_ROWS, WrittenBundle, write_bundle
 from slipway_trainer.lineage import library_versions
 from slipway_trainer.recipes.iris import RECIPE as IRIS
-from slipway_trainer.steps.train import Split
+from slipway_trainer.step_results import Split
 from support.bike import BIKE, trained_bike
 from support.iris import trained_iris
 
@@ -59,7 +59,7 @@ def write_bike(folder: Path, name: str = "hist-gradient-boosting") -> WrittenBun
     )
 
 
-def test_what_is_written_is_read_by_the_core(tmp_path: Path) -> None:
+def test_written_bundle_is_read_by_the_core(tmp_path: Path) -> None:
     written = write(tmp_path)
 
     bundle = read_bundle(tmp_path, written.manifest_sha256)
@@ -87,7 +87,7 @@ def test_the_golden_rows_are_test_rows_and_replay(tmp_path: Path) -> None:
     replay(Graph(bundle.model, bundle.manifest.graph), bundle.golden)
 
 
-def test_the_manifest_tells_what_the_model_is(tmp_path: Path) -> None:
+def test_manifest_describes_the_model(tmp_path: Path) -> None:
     manifest = write(tmp_path).manifest
 
     assert (manifest.name, manifest.recipe, manifest.task) == ("iris", "iris", "classification")
@@ -98,13 +98,13 @@ def test_the_manifest_tells_what_the_model_is(tmp_path: Path) -> None:
     assert manifest.libraries == library_versions()
 
 
-def test_the_manifest_tells_the_data(tmp_path: Path) -> None:
+def test_manifest_describes_the_data(tmp_path: Path) -> None:
     data = write(tmp_path).manifest.data
 
     assert (data.version, data.rows, data.split) == (trained_iris().table.data_version, 150, "stratified")
 
 
-def test_the_manifest_tells_the_inputs_with_the_range_of_the_training_rows(tmp_path: Path) -> None:
+def test_manifest_has_the_inputs_with_their_training_range(tmp_path: Path) -> None:
     features = trained_iris().split.train_features
 
     inputs = write(tmp_path).manifest.inputs
@@ -182,7 +182,7 @@ def test_a_regressors_bundle_is_read_and_its_golden_rows_replay(tmp_path: Path, 
     replay(Graph(bundle.model, bundle.manifest.graph), bundle.golden)
 
 
-def test_a_regressors_golden_tolerance_is_told_in_the_targets_own_scale(tmp_path: Path) -> None:
+def test_golden_tolerance_of_a_regressor_has_the_target_scale(tmp_path: Path) -> None:
     written = write_bike(tmp_path)
 
     golden = read_bundle(tmp_path, written.manifest_sha256).golden

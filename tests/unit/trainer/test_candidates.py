@@ -49,8 +49,8 @@ from slipway_trainer.bundling import GOLDEN_ROWS, write_bundle
 from slipway_trainer.cli import main
 from slipway_trainer.errors import ParityError, TrainingError, reason_of
 from slipway_trainer.recipes import Candidate, Column, Recipe
-from slipway_trainer.steps.evaluate import Evaluation, draw_rows, evaluate
-from slipway_trainer.steps.extract import Dataset
+from slipway_trainer.step_results import Dataset, Evaluation
+from slipway_trainer.steps.evaluate import draw_rows, evaluate
 from slipway_trainer.steps.train import split_rows, train
 from slipway_trainer.steps.validate import validate
 from support.command import run

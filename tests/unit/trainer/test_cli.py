@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from slipway_core.whoami import whoami
+from slipway_core.current_user import current_user
 from slipway_trainer.cli import main
 from support.bike import bike_frame
 from support.command import run
@@ -36,18 +36,18 @@ def refusal(*arguments: str) -> str:
     return ended.error
 
 
-def test_without_a_tracking_server_one_is_told_which_variable_names_it() -> None:
+def test_missing_tracking_server_is_reported_with_its_variable() -> None:
     assert re.search(r"MLFLOW_TRACKING_URI is not set\. .*http://127\.0\.0\.1:5000\.", refusal("train", "iris"))
 
 
 @pytest.mark.parametrize("uri", ["127.0.0.1:5000", "mlruns", "sqlite:///mlflow.db", "http://127.0.0.1:port"])
-def test_an_address_that_is_none_is_told(monkeypatch: pytest.MonkeyPatch, uri: str) -> None:
+def test_invalid_address_is_reported(monkeypatch: pytest.MonkeyPatch, uri: str) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
 
     refusal("train", "iris")
 
 
-def test_a_server_that_cannot_be_reached_is_told_before_anything_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreachable_server_is_reported_before_the_training(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
 
     ended = run(main, "train", "iris")
@@ -56,7 +56,7 @@ def test_a_server_that_cannot_be_reached_is_told_before_anything_is_trained(monk
     assert ended.error.startswith("Error: the model registry cannot be reached: is its server running")
 
 
-def test_a_server_that_is_waited_for_in_vain_is_told_after_the_training(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_server_still_unreachable_after_the_wait_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
     ended = run(main, "train", "iris", "--wait", "0.2", "--set", "candidates=logistic-regression", "--set", "C=1")
 
@@ -66,7 +66,7 @@ def test_a_server_that_is_waited_for_in_vain_is_told_after_the_training(monkeypa
     assert ended.error.startswith("Error: the model registry cannot be reached: is its server running")
 
 
-def test_a_password_that_is_wrong_is_told_at_once(registry: StubApi) -> None:
+def test_password_that_is_wrong_is_reported_at_once(registry: StubApi) -> None:
     registry.answer = lambda _asked: problem(401, "no")
 
     assert "check MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD" in refusal("train", "iris")
@@ -84,11 +84,11 @@ def test_the_password_of_a_file_is_sent_to_the_server(
     assert registry.asked[0].headers["Authorization"] == "Basic YWRhOnNlY3JldA=="
 
 
-def test_an_unknown_recipe_is_told_with_those_there_are(registry: StubApi) -> None:
+def test_unknown_recipe_is_reported_with_the_known_ones(registry: StubApi) -> None:
     assert re.fullmatch(r"Error: there is no recipe 'tulip'; the recipes are .*iris.*\n", refusal("train", "tulip"))
 
 
-def test_a_file_that_is_missing_is_told(registry: StubApi, tmp_path: Path) -> None:
+def test_missing_file_is_reported(registry: StubApi, tmp_path: Path) -> None:
     missing = tmp_path / "missing.csv"
 
     assert refusal("train", "iris", "--data", str(missing)) == (
@@ -108,7 +108,7 @@ def test_data_in_the_data_folder_is_taken_and_refused(
     assert "'species' are missing; the file has a, b; add " in ended.error
 
 
-def test_a_misspelt_variable_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_misspelt_variable_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLIPWAY_DATADIR", "data")
 
     assert "did you mean SLIPWAY_DATA_DIR?" in refusal("train", "iris")
@@ -138,10 +138,10 @@ def test_as_a_module_it_is_the_same_command() -> None:
     assert ended.stderr.startswith("Error: MLFLOW_TRACKING_URI is not set")
 
 
-def test_whoever_trains_is_known_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_has_the_name_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOGNAME", "ada")
 
-    assert whoami() == "ada"
+    assert current_user() == "ada"
 
 
 def test_a_user_without_a_name_is_known_by_number(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,13 +149,11 @@ def test_a_user_without_a_name_is_known_by_number(monkeypatch: pytest.MonkeyPatc
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(os, "getuid", lambda: 54321)  # as in a container that is run as any user
 
-    assert whoami() == "uid 54321"
+    assert current_user() == "uid 54321"
 
 
 @pytest.mark.parametrize("setting", ["bogus=1", "seed", "folds=1", "candidates=tulip"])
-def test_a_setting_that_is_wrong_is_wrong_usage_told_before_anything_is_trained(
-    registry: StubApi, setting: str
-) -> None:
+def test_wrong_override_is_a_usage_error_before_the_training(registry: StubApi, setting: str) -> None:
     ended = run(main, "train", "iris", "--set", setting)
 
     assert (ended.exit_code, ended.output) == (2, "")
@@ -173,7 +171,7 @@ def test_the_recipes_are_listed_with_their_titles() -> None:
     ]
 
 
-def test_a_recipe_file_that_is_missing_is_told(registry: StubApi) -> None:
+def test_missing_recipe_file_is_reported(registry: StubApi) -> None:
     assert refusal("train", "./wine.py") == (
         "Error: wine.py is not a file; give the path of the recipe's Python file\n"
     )
@@ -187,9 +185,7 @@ def test_a_recipe_file_that_is_missing_is_told(registry: StubApi) -> None:
         ("folds=41", "Error: the data was refused, nothing is registered:"),
     ],
 )
-def test_a_setting_that_cannot_be_trained_with_is_told_in_a_sentence(
-    registry: StubApi, setting: str, sentence: str
-) -> None:
+def test_untrainable_override_is_reported_in_a_sentence(registry: StubApi, setting: str, sentence: str) -> None:
     ended = run(main, "train", "iris", "--set", "candidates=logistic-regression", "--set", setting)
 
     assert ended.exit_code == 1
@@ -198,7 +194,7 @@ def test_a_setting_that_cannot_be_trained_with_is_told_in_a_sentence(
 
 
 # What is refused, for both recipes, as a person at a terminal meets it. What each check finds, and what it lets pass,
-# is in test_suspicion and test_schema.
+# is in test_data_checks and test_schema.
 
 FRAMES = {"iris": iris_dataset().frame, "bike-demand": bike_frame().drop(columns=["casual", "registered"])}
 TARGETS = {"iris": "species", "bike-demand": "cnt"}
@@ -234,7 +230,7 @@ def spoiled(recipe: str, how: str) -> str:
         ("ten rows", "the data has 10 rows, fewer than min_rows "),
     ],
 )
-def test_data_that_is_not_worth_training_on_is_refused_and_the_registry_is_left_alone(
+def test_rejected_data_leaves_the_registry_unchanged(
     registry: StubApi, tmp_path: Path, recipe: str, how: str, reason: str
 ) -> None:
     data = tmp_path / "data.csv"

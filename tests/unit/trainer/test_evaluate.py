@@ -11,7 +11,8 @@ from sklearn.metrics import r2_score
 from slipway_core.graph import Graph
 from slipway_trainer.errors import ParityError
 from slipway_trainer.recipes.iris import RECIPE as IRIS
-from slipway_trainer.steps.evaluate import Evaluation, best_of, check_parity, evaluate
+from slipway_trainer.step_results import Evaluation
+from slipway_trainer.steps.evaluate import best_of, check_parity, evaluate
 from slipway_trainer.tasks import task_of
 from support import bike
 from support.bike import BIKE, trained_bike
@@ -38,7 +39,7 @@ def test_the_graph_is_scored_on_the_test_rows(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CANDIDATES)
-def test_the_cross_validation_is_told_beside_the_test_rows(name: str) -> None:
+def test_metrics_include_the_cross_validation(name: str) -> None:
     evaluation = trained_iris().evaluations[name]
 
     assert evaluation.metrics["cv_mean"] == pytest.approx(np.mean(evaluation.fitted.cv_scores))

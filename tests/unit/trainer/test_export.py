@@ -22,7 +22,7 @@ EVERY_CANDIDATE = pytest.mark.parametrize("name", CANDIDATES)
 
 
 @EVERY_CANDIDATE
-def test_the_graph_takes_any_number_of_rows_and_gives_plain_tensors(name: str) -> None:
+def test_graph_takes_any_number_of_rows_and_gives_plain_tensors(name: str) -> None:
     graph = Graph(trained_iris().evaluations[name].model, NAMES)
 
     for n_rows in (1, 2, 64):
@@ -63,7 +63,7 @@ def test_one_estimator_gives_the_same_bytes_each_time() -> None:
     assert first == second == trained_iris().evaluations["random-forest"].model
 
 
-def test_an_estimator_that_cannot_be_converted_is_told_by_its_name() -> None:
+def test_unconvertible_estimator_is_reported_by_name() -> None:
     class Unknown(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
         """An estimator that skl2onnx has never heard of."""
 
@@ -75,7 +75,7 @@ def test_an_estimator_that_cannot_be_converted_is_told_by_its_name() -> None:
 
 
 @pytest.mark.parametrize("threshold", [0.1, -0.1, 1 / 3, 1e-50, -1e-50, 16_777_217.0, 0.5, 0.0])
-def test_thresholds_are_rounded_so_that_no_float32_changes_its_side(threshold: float) -> None:
+def test_rounded_thresholds_move_no_float32_to_the_other_side(threshold: float) -> None:
     values = np.array([threshold])
     nearest = np.float32(threshold)
     rows = np.array([np.nextafter(nearest, np.float32(-np.inf)), nearest, np.nextafter(nearest, np.float32(np.inf))])

@@ -15,7 +15,8 @@ from slipway_trainer.errors import DataRefusedError, DataUnavailableError
 from slipway_trainer.recipes import Recipe
 from slipway_trainer.recipes.iris import RECIPE as IRIS
 from slipway_trainer.schema import check_schema
-from slipway_trainer.steps.extract import Dataset, extract
+from slipway_trainer.step_results import Dataset
+from slipway_trainer.steps.extract import extract
 from support.bike import BIKE, bike_frame
 from support.iris import iris_dataset
 
@@ -54,7 +55,7 @@ def test_the_file_given_by_hand_wins(data_dir: Path, tmp_path: Path) -> None:
     assert dataset.source == str(given)
 
 
-def test_the_place_that_the_recipe_names_comes_before_the_models_folder(data_dir: Path, tmp_path: Path) -> None:
+def test_place_that_recipe_names_comes_before_models_folder(data_dir: Path, tmp_path: Path) -> None:
     dataset = read(data_dir, tmp_path / "work")
 
     assert first_value(dataset) == 3
@@ -78,7 +79,7 @@ def test_the_data_is_fetched_where_no_folder_has_it(tmp_path: Path) -> None:
     assert (tmp_path / "work" / "iris.csv").is_file()
 
 
-def test_a_given_file_that_is_missing_is_told_and_nothing_is_fetched(data_dir: Path, tmp_path: Path) -> None:
+def test_missing_given_file_is_reported_and_nothing_fetched(data_dir: Path, tmp_path: Path) -> None:
     missing = tmp_path / "missing.csv"
 
     with pytest.raises(
@@ -106,12 +107,12 @@ def test_the_place_that_a_recipe_names_comes_first(tmp_path: Path) -> None:
     assert dataset.source == str(tmp_path / "bike-sharing" / "hour.csv")
 
 
-def test_a_given_folder_without_the_file_is_told(tmp_path: Path) -> None:
+def test_given_folder_without_the_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(DataUnavailableError, match=r"is no file, and no folder with iris\.csv in it; give the path"):
         read(tmp_path / "nothing", tmp_path / "work", tmp_path)
 
 
-def test_a_file_that_may_not_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_that_may_not_be_read_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given = tmp_path / "given.csv"
     given.write_text(GIVEN)
 
@@ -164,7 +165,7 @@ def test_a_file_that_may_not_be_read_is_told(tmp_path: Path, monkeypatch: pytest
         pytest.param(b"a,b,c\r\n1,2,3\r\n4,5\r\n", "its last line, 3, has 2 values", id="cut off, CRLF"),
     ],
 )
-def test_a_file_that_is_no_whole_csv_is_refused(tmp_path: Path, content: bytes, finding: str) -> None:
+def test_truncated_csv_is_rejected(tmp_path: Path, content: bytes, finding: str) -> None:
     given = tmp_path / "given.csv"
     given.write_bytes(content)
 
@@ -226,7 +227,7 @@ def test_a_file_cut_anywhere_is_refused_or_gives_whole_rows(tmp_path: Path, reci
 
 
 @pytest.mark.parametrize("row", ["1,2,3,4,setosa,", "7,1,2,3,4,setosa"])
-def test_rows_with_more_values_than_names_are_refused_and_not_shifted(tmp_path: Path, row: str) -> None:
+def test_rows_with_too_many_values_are_rejected(tmp_path: Path, row: str) -> None:
     given = tmp_path / "given.csv"
     given.write_text(HEADER + f"{row}\n" * 2)
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slipway_core.registry.verdict import GATE_TAG, Verdict, verdict_of
-from slipway_trainer.gate import Challenger, Champion, decide, told_apart
+from slipway_core.registry.gate_result import GATE_TAG, GateResult, gate_result_of
+from slipway_trainer.gate import Challenger, Champion, decide, format_distinct
 
 SCORES = st.floats(min_value=0, max_value=1)
 SHORTFALLS = st.floats(min_value=1e-12, max_value=1)
@@ -25,11 +25,11 @@ def ask(
     floors: dict[str, float] | None = None,
     max_regression: float = 0.0,
     mode: Mode = "auto",
-    twin: str | None = None,
-) -> Verdict:
+    duplicate: str | None = None,
+) -> GateResult:
     """Ask the gate for a challenger of 150 rows, against a champion of 150 where its score is given."""
     return decide(
-        Challenger({"accuracy": accuracy}, 150, twin),
+        Challenger({"accuracy": accuracy}, 150, duplicate),
         None if champion is None else Champion("4", champion, rows=150),
         metric="accuracy",
         floors=floors or {},
@@ -38,8 +38,8 @@ def ask(
     )
 
 
-def reasons(verdict: Verdict) -> list[str]:
-    return [check.reason for check in verdict.checks]
+def reasons(gate_result: GateResult) -> list[str]:
+    return [check.reason for check in gate_result.checks]
 
 
 @pytest.mark.parametrize(
@@ -61,12 +61,12 @@ def reasons(verdict: Verdict) -> list[str]:
     ],
 )
 def test_floor_and_champion_decide(accuracy: float, champion: float | None, floor: float, passed: bool) -> None:
-    verdict = ask(accuracy, champion, floors={"accuracy": floor})
+    gate_result = ask(accuracy, champion, floors={"accuracy": floor})
 
-    assert (verdict.passed, verdict.promote) == (passed, passed)
+    assert (gate_result.passed, gate_result.promote) == (passed, passed)
 
 
-def test_without_a_champion_the_verdict_says_so() -> None:
+def test_result_without_champion_states_it() -> None:
     assert reasons(ask(0.95, floors={"accuracy": 0.9})) == [
         "accuracy 0.9500 meets the floor 0.9000",
         "there is no champion to compare with",
@@ -104,15 +104,15 @@ def test_without_a_champion_the_verdict_says_so() -> None:
         ),
     ],
 )
-def test_the_comparison_is_told_with_both_scores(accuracy: float, max_regression: float, sentence: str) -> None:
+def test_comparison_has_both_scores(accuracy: float, max_regression: float, sentence: str) -> None:
     assert reasons(ask(accuracy, 0.95, max_regression=max_regression))[0] == sentence
 
 
-def test_worse_by_a_hair_shows_the_digits_that_tell_the_two_apart() -> None:
-    verdict = ask(0.95 - 1e-12, 0.95)
+def test_slightly_worse_score_shows_enough_digits() -> None:
+    gate_result = ask(0.95 - 1e-12, 0.95)
 
-    assert not verdict.promote
-    assert "accuracy 0.949999999999 is worse than the champion's 0.950000000000" in verdict.summary
+    assert not gate_result.promote
+    assert "accuracy 0.949999999999 is worse than the champion's 0.950000000000" in gate_result.summary
 
 
 @pytest.mark.parametrize(
@@ -134,19 +134,19 @@ def test_a_regression_is_allowed_up_to_its_maximum(
     assert ask(accuracy, champion, max_regression=max_regression).passed is passed
 
 
-def test_every_floor_counts_and_is_told_in_the_order_of_the_names() -> None:
-    verdict = decide(
+def test_every_floor_is_checked_in_alphabetical_order() -> None:
+    gate_result = decide(
         Challenger({"accuracy": 0.95, "f1_macro": 0.7}, 150),
         None,
         metric="accuracy",
         floors={"f1_macro": 0.8, "accuracy": 0.9},
     )
 
-    assert reasons(verdict)[:2] == [
+    assert reasons(gate_result)[:2] == [
         "accuracy 0.9500 meets the floor 0.9000",
         "f1_macro 0.7000 is below the floor 0.8000; --set floors.f1_macro=VALUE changes the floor",
     ]
-    assert verdict.summary == reasons(verdict)[1]
+    assert gate_result.summary == reasons(gate_result)[1]
 
 
 def test_the_champion_is_compared_by_the_recipes_metric() -> None:
@@ -160,36 +160,36 @@ def test_the_champion_is_compared_by_the_recipes_metric() -> None:
     assert not by_accuracy.promote
 
 
-def test_a_champion_that_cannot_be_scored_leaves_the_decision_to_the_floors() -> None:
+def test_unscorable_champion_leaves_the_decision_to_the_floors() -> None:
     champion = Champion("4", None, "it takes other features, or in another order")
 
-    verdict = decide(Challenger({"accuracy": 0.9}, 150), champion, metric="accuracy", floors={"accuracy": 0.9})
+    gate_result = decide(Challenger({"accuracy": 0.9}, 150), champion, metric="accuracy", floors={"accuracy": 0.9})
 
-    assert verdict.promote
-    assert reasons(verdict)[1] == (
+    assert gate_result.promote
+    assert reasons(gate_result)[1] == (
         "the champion, version 4, cannot be compared with: it takes other features, or in another order"
     )
 
 
 @pytest.mark.parametrize(("rows", "champions", "passed"), [(120, 150, True), (119, 150, False), (121, 151, True)])
 def test_data_of_far_fewer_than_the_champions_rows_is_refused(rows: int, champions: int, passed: bool) -> None:
-    verdict = decide(
+    gate_result = decide(
         Challenger({"accuracy": 1.0}, rows), Champion("4", 0.9, rows=champions), metric="accuracy", floors={}
     )
 
-    assert verdict.passed is passed
+    assert gate_result.passed is passed
     told = f"{rows} rows of data, and version 4 had {champions}"
     missing = (
         ", so it has 79.3% of them, less than min_rows_share 0.8 asks for; check that the data is complete, or lower "
     )
-    assert reasons(verdict)[-1] == (told if passed else f"{told}{missing}the limit with --set min_rows_share=VALUE")
+    assert reasons(gate_result)[-1] == (told if passed else f"{told}{missing}the limit with --set min_rows_share=VALUE")
 
 
-def test_the_graph_of_a_withdrawn_version_is_refused_though_it_is_the_best() -> None:
-    verdict = ask(1.0, 0.5, twin="3")
+def test_best_graph_of_a_withdrawn_version_is_rejected() -> None:
+    gate_result = ask(1.0, 0.5, duplicate="3")
 
-    assert not verdict.promote
-    assert verdict.summary == (
+    assert not gate_result.promote
+    assert gate_result.summary == (
         "its graph is the same as that of version 3, which was rolled back from; "
         "to lift the withdrawal: slipway models promote NAME VERSION"
     )
@@ -206,11 +206,11 @@ def test_the_graph_of_a_withdrawn_version_is_refused_though_it_is_the_best() -> 
         ("force", 0.85, True),
     ],
 )
-def test_the_mode_says_what_follows_of_the_checks(mode: Mode, accuracy: float, promoted: bool) -> None:
-    verdict = ask(accuracy, floors={"accuracy": 0.9}, mode=mode)
+def test_mode_decides_what_follows_from_the_checks(mode: Mode, accuracy: float, promoted: bool) -> None:
+    gate_result = ask(accuracy, floors={"accuracy": 0.9}, mode=mode)
 
-    assert verdict.promote is promoted
-    assert verdict.passed is (accuracy >= 0.9)
+    assert gate_result.promote is promoted
+    assert gate_result.passed is (accuracy >= 0.9)
 
 
 @given(accuracy=SCORES, champion=st.none() | SCORES, floors=st.dictionaries(st.just("accuracy"), SCORES))
@@ -237,27 +237,25 @@ def test_below_any_floor_is_never_promoted(
     low = data.draw(st.sampled_from(sorted(floors)))
     challenger = Challenger({**dict.fromkeys(NAMES, 2.0), low: floors[low] - shortfall}, 150)
 
-    verdict = decide(challenger, champion, metric="accuracy", floors=floors)
+    gate_result = decide(challenger, champion, metric="accuracy", floors=floors)
 
-    assert not verdict.promote
-    assert verdict.summary.startswith(low)
-    assert "is below the floor" in verdict.summary
+    assert not gate_result.promote
+    assert gate_result.summary.startswith(low)
+    assert "is below the floor" in gate_result.summary
 
 
 @given(champion=SCORES, shortfall=SHORTFALLS)
-def test_worse_than_the_champion_is_never_promoted_and_the_numbers_differ(champion: float, shortfall: float) -> None:
-    verdict = ask(champion - shortfall, champion)
+def test_worse_score_is_never_promoted_and_digits_differ(champion: float, shortfall: float) -> None:
+    gate_result = ask(champion - shortfall, champion)
 
-    assert not verdict.promote
-    shown, best = told_apart(champion - shortfall, champion)
+    assert not gate_result.promote
+    shown, best = format_distinct(champion - shortfall, champion)
     assert shown != best
-    assert f"accuracy {shown} is worse than the champion's {best}" in verdict.summary
+    assert f"accuracy {shown} is worse than the champion's {best}" in gate_result.summary
 
 
 @given(champion=SCORES, max_regression=st.floats(min_value=0, max_value=1), share=SCORES)
-def test_within_the_regression_that_is_allowed_is_always_promoted(
-    champion: float, max_regression: float, share: float
-) -> None:
+def test_score_within_the_allowed_regression_is_promoted(champion: float, max_regression: float, share: float) -> None:
     assert ask(champion - max_regression * share, champion, max_regression=max_regression).promote
 
 
@@ -277,36 +275,34 @@ def test_a_tie_is_always_promoted(champion: float) -> None:
         (math.nan, 0.9, ("nan", "0.9000")),
     ],
 )
-def test_numbers_are_told_with_four_digits_or_as_many_as_it_takes(
-    value: float, other: float, told: tuple[str, str]
-) -> None:
-    assert told_apart(value, other) == told
+def test_numbers_have_four_digits_or_enough_to_differ(value: float, other: float, told: tuple[str, str]) -> None:
+    assert format_distinct(value, other) == told
 
 
 @pytest.mark.parametrize("accuracy", [0.95, 0.1, math.nan, math.inf])
-def test_a_verdict_is_read_back_from_its_tag(accuracy: float) -> None:
-    verdict = ask(accuracy, 0.9, floors={"accuracy": 0.9}, max_regression=0.01)
+def test_gate_result_is_read_back_from_its_tag(accuracy: float) -> None:
+    gate_result = ask(accuracy, 0.9, floors={"accuracy": 0.9}, max_regression=0.01)
 
-    found = verdict_of({GATE_TAG: verdict.to_tag()})
+    found = gate_result_of({GATE_TAG: gate_result.to_tag()})
 
     assert found is not None
-    assert reasons(found) == reasons(verdict)
-    assert (found.passed, found.promote) == (verdict.passed, verdict.promote)
+    assert reasons(found) == reasons(gate_result)
+    assert (found.passed, found.promote) == (gate_result.passed, gate_result.promote)
 
 
 def test_metrics_have_four_digits_and_counts_none() -> None:
-    verdict = decide(
+    gate_result = decide(
         Challenger({"accuracy": 1.0, "f1_macro": 1.0}, 150),
         Champion("4", 1.0, rows=100),
         metric="f1_macro",
         floors={"accuracy": 1.0, "f1_macro": 0.0},
     )
 
-    assert reasons(verdict) == [
+    assert reasons(gate_result) == [
         "accuracy 1.0000 meets the floor 1.0000",
         "f1_macro 1.0000 meets the floor 0.0000",
         "f1_macro 1.0000 equals the champion's 1.0000 (version 4) on the same rows",
         "150 rows of data, and version 4 had 100",
     ]
-    assert verdict.metrics == ("f1_macro", "accuracy")
-    assert told_apart(150, 80, are_counts=True) == ("150", "80")
+    assert gate_result.metrics == ("f1_macro", "accuracy")
+    assert format_distinct(150, 80, are_counts=True) == ("150", "80")

@@ -12,10 +12,11 @@ from sklearn.ensemble import RandomForestClassifier
 
 from slipway_trainer.errors import DataRefusedError
 from slipway_trainer.recipes import Candidate, Column, Recipe
+from slipway_trainer.step_results import Dataset, Table
 from slipway_trainer.steps.evaluate import evaluate
-from slipway_trainer.steps.extract import Dataset, extract
+from slipway_trainer.steps.extract import extract
 from slipway_trainer.steps.train import split_rows, train
-from slipway_trainer.steps.validate import Table, validate
+from slipway_trainer.steps.validate import validate
 
 
 def recipe_of(frame: pd.DataFrame, **changes: Any) -> Recipe:
@@ -141,7 +142,7 @@ def test_labels_that_look_like_numbers_are_labels(tmp_path: Path) -> None:
     assert np.bincount(validate(recipe, dataset).target.astype(int)).tolist() == [59, 71, 48]
 
 
-def test_a_forest_of_two_classes_is_scored_though_its_graph_goes_beyond_one() -> None:
+def test_binary_forest_with_probabilities_above_one_is_scored() -> None:
     frame = labelled(load_breast_cancer)
     recipe = recipe_of(frame, folds=2)
     split = split_rows(recipe, checked(frame, folds=2))
@@ -171,7 +172,7 @@ def test_rows_are_ordered_by_their_dates() -> None:
 
 
 @pytest.mark.parametrize("written", ["%d/%m/%Y", "day %j"])
-def test_dates_that_are_no_iso_dates_are_refused(written: str) -> None:
+def test_dates_of_another_format_are_rejected(written: str) -> None:
     with pytest.raises(
         DataRefusedError, match=r"'day' must be a number or a date such as 2026-11-21, got '.*' in lines? 2, "
     ):

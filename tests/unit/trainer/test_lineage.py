@@ -39,7 +39,7 @@ def checkout(folder: Path) -> Path:
     return folder
 
 
-def test_the_commit_of_the_checkout_is_told_in_full(checkout: Path) -> None:
+def test_commit_of_the_checkout_has_the_full_hash(checkout: Path) -> None:
     assert git_commit() == git(checkout, "rev-parse", "HEAD")
 
 
@@ -50,7 +50,7 @@ def test_a_folder_below_the_checkout_has_its_commit(checkout: Path, monkeypatch:
     assert git_commit() == git(checkout, "rev-parse", "HEAD")
 
 
-def test_changed_files_are_told(checkout: Path) -> None:
+def test_changed_files_mark_the_commit_as_dirty(checkout: Path) -> None:
     (checkout / "recipe.py").write_text("second")
 
     assert git_commit() == git(checkout, "rev-parse", "HEAD") + "-dirty"
@@ -62,7 +62,7 @@ def test_a_tag_does_not_take_the_place_of_the_commit(checkout: Path) -> None:
     assert git_commit() == git(checkout, "rev-parse", "HEAD")
 
 
-def test_outside_a_checkout_there_is_no_commit(folder: Path) -> None:
+def test_commit_outside_a_checkout_is_unknown(folder: Path) -> None:
     assert git_commit() is None
 
 
@@ -78,7 +78,7 @@ def test_a_machine_without_git_has_no_commit(checkout: Path, monkeypatch: pytest
     assert git_commit() is None
 
 
-def test_the_libraries_that_fit_and_export_are_told_with_their_versions() -> None:
+def test_libraries_are_recorded_with_their_versions() -> None:
     versions = library_versions()
 
     assert versions["scikit-learn"] == version("scikit-learn")

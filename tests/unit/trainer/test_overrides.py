@@ -42,7 +42,7 @@ def test_a_floor_is_set_or_added() -> None:
     assert changed.floors == {"accuracy": 0.5, "roc_auc": 0.8}
 
 
-def test_of_two_settings_of_the_same_name_the_last_wins() -> None:
+def test_last_of_two_equal_overrides_wins() -> None:
     assert override(IRIS, ["seed=1", "seed=2"]).seed == 2
 
 
@@ -61,7 +61,7 @@ def test_a_parameter_of_one_candidate_is_set_for_it_alone() -> None:
     assert candidate(changed, "gradient-boosting").parameters["max_depth"] == 2
 
 
-def test_a_parameter_that_the_recipe_leaves_at_its_default_can_be_set_for_a_named_candidate() -> None:
+def test_default_parameter_can_be_set_for_a_named_candidate() -> None:
     changed = override(IRIS, ["random-forest.criterion=entropy"])
 
     assert candidate(changed, "random-forest").parameters["criterion"] == "entropy"
@@ -84,7 +84,7 @@ def test_a_value_is_json_or_else_text(text: str, value: object) -> None:
     assert candidate(changed, "random-forest").parameters["max_features"] == value
 
 
-def test_candidates_are_chosen_by_name_in_the_order_that_is_given() -> None:
+def test_candidates_are_selected_by_name_in_the_given_order() -> None:
     changed = override(IRIS, ["candidates=random-forest, logistic-regression,random-forest"])
 
     assert [candidate.name for candidate in changed.candidates] == ["random-forest", "logistic-regression"]
@@ -132,7 +132,7 @@ def test_the_recipe_that_is_changed_stays_as_it_was() -> None:
         ("random-forest.bogus=7", "random-forest has no parameter 'bogus'"),
     ],
 )
-def test_what_cannot_be_set_is_told_in_one_sentence(setting: str, sentence: str) -> None:
+def test_invalid_override_is_reported_in_one_sentence(setting: str, sentence: str) -> None:
     with pytest.raises(OverrideError) as caught:
         override(IRIS, [setting])
 
@@ -145,6 +145,6 @@ def test_a_regression_cannot_be_stratified() -> None:
         override(BIKE, ["split=stratified"])
 
 
-def test_a_parameter_that_no_estimator_takes_is_told_before_anything_is_trained() -> None:
+def test_unknown_parameter_is_reported_before_the_training() -> None:
     with pytest.raises(OverrideError, match=r"^random-forest has no parameter 'max_dept'; did you mean 'max_depth'"):
         override(IRIS, ["random-forest.max_dept=3"])

@@ -133,7 +133,7 @@ def pair_of(recipe: str, name: str) -> Pair:
 
 
 @EVERY_CANDIDATE
-def test_the_graph_equals_its_estimator_over_and_beyond_the_training_range(recipe: str, name: str) -> None:
+def test_graph_equals_estimator_beyond_the_training_range(recipe: str, name: str) -> None:
     pair = pair_of(recipe, name)
     low, high = pair.rows.min(axis=0), pair.rows.max(axis=0)
     margin = (high - low) / 2
@@ -143,7 +143,7 @@ def test_the_graph_equals_its_estimator_over_and_beyond_the_training_range(recip
 
 
 @EVERY_CANDIDATE
-def test_the_graph_equals_its_estimator_at_each_threshold_and_beside_it(recipe: str, name: str) -> None:
+def test_graph_equals_estimator_at_and_near_each_threshold(recipe: str, name: str) -> None:
     pair = pair_of(recipe, name)
     random = np.random.default_rng(2026)
 
@@ -154,7 +154,7 @@ def test_the_graph_equals_its_estimator_at_each_threshold_and_beside_it(recipe: 
 
 
 @TREES
-def test_the_thresholds_that_are_tried_are_those_of_the_estimator(recipe: str, name: str) -> None:
+def test_thresholds_that_are_tried_are_those_of_estimator(recipe: str, name: str) -> None:
     assert pair_of(recipe, name).n_thresholds > 30
 
 
@@ -167,9 +167,7 @@ def test_the_edges_of_the_bins_are_tried_too() -> None:
 @EVERY_CANDIDATE
 @settings(max_examples=25)
 @given(data=st.data())
-def test_the_graph_equals_its_estimator_on_rows_of_nothing_but_edges(
-    recipe: str, name: str, data: st.DataObject
-) -> None:
+def test_graph_equals_its_estimator_on_rows_of_nothing_but_edges(recipe: str, name: str, data: st.DataObject) -> None:
     pair = pair_of(recipe, name)
 
     cells = data.draw(rows_of_cells(CHOICES | st.sampled_from(TINY), pair.width))
@@ -192,7 +190,7 @@ def test_a_graph_of_trees_equals_its_estimator_on_any_finite_row(recipe: str, na
 
 @pytest.mark.parametrize("n_classes", [2, 3])
 @pytest.mark.parametrize("model", [HistGradientBoostingClassifier, GradientBoostingClassifier])
-def test_boosted_classifiers_of_two_and_of_three_classes_equal_their_graphs(model: Any, n_classes: int) -> None:
+def test_boosted_classifiers_equal_their_graphs(model: Any, n_classes: int) -> None:
     random = np.random.default_rng(5)
     rows = random.normal(size=(400, 3)).astype(np.float32)
     target = np.digitize(rows[:, 0] + rows[:, 1] ** 2, [0.7, 1.6][: n_classes - 1])
@@ -211,7 +209,7 @@ def test_boosted_classifiers_of_two_and_of_three_classes_equal_their_graphs(mode
     assert check_parity(task, estimator, graph, np.concatenate([rows, at_edges]), 1.0) <= 1
 
 
-def test_without_rounded_thresholds_a_row_at_an_edge_would_be_answered_otherwise() -> None:
+def test_unrounded_thresholds_change_a_row_at_an_edge() -> None:
     # The reason for `round_to_float32`: it must not become idle.
     rows = np.array([[np.float32(0.1)], [np.nextafter(np.float32(0.1), np.float32(1))]] * 40)
     target = np.tile([0, 1], 40)

@@ -11,15 +11,15 @@ import pytest
 from slipway_core.bundle import MANIFEST_FILE, MANIFEST_TAG, MODEL_FILE, REFERENCE_FILE, SERVED_FILES
 from slipway_core.errors import BundleError, RegistryError
 from slipway_core.registry import PRODUCTION
+from slipway_core.registry.gate_result import GateResult
 from slipway_core.registry.memory import InMemoryRegistry
 from slipway_core.registry.promotion import MODEL_DIGEST_TAG
-from slipway_core.registry.verdict import Verdict
 from slipway_trainer.bundling import WrittenBundle
 from slipway_trainer.errors import DataRefusedError
 from slipway_trainer.overrides import override
 from slipway_trainer.pipeline import Outcome, Stopwatch, run_pipeline
 from slipway_trainer.recipes import Recipe
-from slipway_trainer.steps.evaluate import Evaluation
+from slipway_trainer.step_results import Evaluation
 from slipway_trainer.tasks import Figure
 from slipway_trainer.tracked_data import TrackedRuns
 from slipway_trainer.tracking import Tracker
@@ -71,16 +71,18 @@ class FakeReporter:
 
     told: list[tuple[str, str]] = field(default_factory=list)
     fits: list[tuple[str, int, int]] = field(default_factory=list)
-    verdicts: list[Verdict] = field(default_factory=list)
+    gate_results: list[GateResult] = field(default_factory=list)
 
-    def tell(self, step: str, sentence: str) -> None:
+    def step_finished(self, step: str, sentence: str) -> None:
         self.told.append((step, sentence))
 
     def progress(self, what: str, done: int, total: int) -> None:
         self.fits.append((what, done, total))
 
-    def verdict(self, _recipe: Recipe, _all: tuple[Evaluation, ...], _best: Evaluation, verdict: Verdict) -> None:
-        self.verdicts.append(verdict)
+    def gate_result(
+        self, _recipe: Recipe, _all: tuple[Evaluation, ...], _best: Evaluation, gate_result: GateResult
+    ) -> None:
+        self.gate_results.append(gate_result)
 
 
 @dataclass
@@ -123,7 +125,7 @@ def training() -> Training:
     return Training()
 
 
-def test_each_step_is_told_as_it_ends(training: Training) -> None:
+def test_each_step_is_reported_when_it_ends(training: Training) -> None:
     training.run()
 
     steps = [step for step, _ in training.reporter.told]
@@ -139,7 +141,7 @@ def test_every_fit_of_every_candidate_is_counted(training: Training) -> None:
     assert training.reporter.fits == [(name, done, 3) for name in names for done in range(3)]
 
 
-def test_the_parameters_that_a_search_chose_are_told(training: Training) -> None:
+def test_parameters_of_a_search_are_reported(training: Training) -> None:
     recipe = override(IRIS, ["folds=2", "candidates=logistic-regression"])
     searching = recipe.candidates[0].model_copy(update={"search": {"C": (0.1, 1.0)}})
 
@@ -170,16 +172,14 @@ def test_every_candidate_has_its_figures_and_each_step_its_time(training: Traini
     assert training.tracker.status == "finished"
 
 
-def test_the_verdict_is_shown_and_returned(training: Training) -> None:
+def test_gate_result_is_shown_and_returned(training: Training) -> None:
     outcome = training.run()
 
-    assert training.reporter.verdicts == [outcome.verdict]
-    assert outcome.verdict.promote
+    assert training.reporter.gate_results == [outcome.gate_result]
+    assert outcome.gate_result.promote
 
 
-def test_what_was_registered_is_read_back_before_it_is_promoted(
-    training: Training, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_registered_bundle_is_read_back_before_promotion(training: Training, monkeypatch: pytest.MonkeyPatch) -> None:
     register = training.tracker.register
 
     def damaging(*arguments: Any) -> str:
@@ -207,7 +207,7 @@ def test_refused_data_opens_no_registry(training: Training, tmp_path: Path) -> N
     assert [step for step, _ in training.reporter.told] == ["extract"]
 
 
-def test_a_refusal_is_told_with_its_reason_and_what_stays(training: Training) -> None:
+def test_rejection_is_reported_with_its_reason(training: Training) -> None:
     training.run(override(QUICK, ["floors.accuracy=1.01"]))
 
     sentence = training.last["promote"]
@@ -217,7 +217,7 @@ def test_a_refusal_is_told_with_its_reason_and_what_stays(training: Training) ->
 
 
 @pytest.mark.parametrize(("floor", "told"), [(0.5, "the gate would agree"), (1.01, "the gate would refuse: accuracy ")])
-def test_never_tells_what_the_gate_would_have_done(training: Training, floor: float, told: str) -> None:
+def test_mode_never_reports_the_decision_of_the_gate(training: Training, floor: float, told: str) -> None:
     training.run(override(QUICK, [f"floors.accuracy={floor}"]), mode="never")
 
     assert f"Production of iris stays as it is, as asked; {told}" in training.last["promote"]

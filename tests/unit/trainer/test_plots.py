@@ -37,7 +37,7 @@ def test_every_count_is_written_in_its_cell(figure: Figure) -> None:
     assert written == {(column, row): str(COUNTS[row, column]) for row in range(3) for column in range(3)}
 
 
-def test_the_axes_say_which_side_is_true(figure: Figure) -> None:
+def test_axes_name_the_true_side(figure: Figure) -> None:
     axes = figure.axes[0]
 
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted class", "true class")
@@ -81,7 +81,7 @@ def test_a_class_that_the_target_lacks_has_no_roc_curve() -> None:
     assert set(data["classes"]) == {"setosa", "versicolor"}
 
 
-def test_a_calibrated_classifier_is_right_as_often_as_it_says() -> None:
+def test_calibrated_classifier_is_on_the_diagonal() -> None:
     target = np.array([0, 0, 0, 1] * 10)
     said = np.tile([0.75, 0.25], (40, 1))
 
@@ -92,13 +92,13 @@ def test_a_calibrated_classifier_is_right_as_often_as_it_says() -> None:
     assert data["classes"]["yes"]["rows"] == [40]
 
 
-def test_probabilities_that_are_one_within_float32_are_calibrated_too() -> None:
+def test_probabilities_rounded_above_one_are_calibrated() -> None:
     _, data = calibration_figure(TARGET, CERTAIN * (1 + 1e-7), CLASSES, "title")
 
     assert data["classes"]["setosa"]["share"] == [0.0, 1.0]
 
 
-def test_predictions_are_drawn_against_the_truth_in_the_targets_unit() -> None:
+def test_predictions_are_drawn_against_truth_in_targets_unit() -> None:
     figure, data = prediction_figure(np.array([1.0, 2.0]), np.array([1.5, 1.5]), "rentals", "title")
 
     assert data == {"true": [1.0, 2.0], "prediction": [1.5, 1.5]}
@@ -106,7 +106,7 @@ def test_predictions_are_drawn_against_the_truth_in_the_targets_unit() -> None:
     assert figure.axes[0].get_ylabel() == "prediction (rentals)"
 
 
-def test_of_many_points_some_are_drawn_from_first_to_last() -> None:
+def test_many_points_are_sampled_evenly() -> None:
     values = np.arange(10 * MAX_POINTS, dtype=np.float64)
 
     _, data = prediction_figure(values, values, "rentals", "title")

@@ -12,11 +12,11 @@ from slipway_core.bundle import GOLDEN_FILE, MANIFEST_FILE, MODEL_FILE, DataLine
 from slipway_core.errors import RegistryUnavailableError
 from slipway_core.graph import Graph
 from slipway_core.registry import PRODUCTION, promotion
+from slipway_core.registry.gate_result import GateResult, gate_result_of
 from slipway_core.registry.memory import InMemoryRegistry
-from slipway_core.registry.verdict import Verdict, verdict_of
 from slipway_trainer.recipes import Recipe
 from slipway_trainer.recipes.iris import RECIPE as IRIS
-from slipway_trainer.steps.evaluate import Evaluation
+from slipway_trainer.step_results import Evaluation
 from slipway_trainer.steps.promote import promote
 from support.bundles import (
     CLASSES,
@@ -50,7 +50,7 @@ def ask(
     accuracy: float = 1.0,
     recipe: Recipe = IRIS,
     mode: Literal["auto", "never", "force"] = "auto",
-) -> tuple[str, Verdict]:
+) -> tuple[str, GateResult]:
     """Register a new version and ask the gate for it."""
     number = register(registry, bundle_files())
     version = registry.get_version("iris", number)
@@ -63,9 +63,9 @@ def production(registry: InMemoryRegistry) -> str | None:
     return registry.get_model("iris").aliases.get(PRODUCTION)
 
 
-def kept(registry: InMemoryRegistry, version: str) -> Verdict | None:
-    """Return the verdict that a version carries."""
-    return verdict_of(registry.get_version("iris", version).tags)
+def kept(registry: InMemoryRegistry, version: str) -> GateResult | None:
+    """Return the gate_result that a version carries."""
+    return gate_result_of(registry.get_version("iris", version).tags)
 
 
 def accuracy_of(model: bytes) -> float:
@@ -73,33 +73,35 @@ def accuracy_of(model: bytes) -> float:
     return float(np.mean(Graph(model, NAMES).run(split.test_features).prediction == split.test_target))
 
 
-def test_the_first_version_that_meets_the_floors_becomes_production(registry: InMemoryRegistry) -> None:
-    number, verdict = ask(registry, 0.95)
+def test_first_version_above_the_floors_becomes_production(registry: InMemoryRegistry) -> None:
+    number, gate_result = ask(registry, 0.95)
 
-    assert verdict.promote
+    assert gate_result.promote
     assert production(registry) == number
-    assert kept(registry, number) == verdict
-    assert verdict.summary == f"accuracy 0.9500 meets the floor 0.9000; {NO_CHAMPION}"
+    assert kept(registry, number) == gate_result
+    assert gate_result.summary == f"accuracy 0.9500 meets the floor 0.9000; {NO_CHAMPION}"
 
 
 def test_the_move_is_in_the_history_with_its_reason(registry: InMemoryRegistry) -> None:
-    number, verdict = ask(registry, 0.95)
+    number, gate_result = ask(registry, 0.95)
 
     event = json.loads(registry.get_model("iris").tags["slipway.event.000001"])
 
     assert event.keys() == {"action", "version", "from", "by", "at", "reason", "metrics", "data_version"}
     assert (event["action"], event["version"], event["from"], event["by"]) == ("promote", number, None, "ada")
-    assert event["reason"] == f"gate: {verdict.summary}"
+    assert event["reason"] == f"gate: {gate_result.summary}"
     assert event["at"].endswith("Z")
 
 
-def test_a_version_below_a_floor_is_not_promoted_and_keeps_the_reasons(registry: InMemoryRegistry) -> None:
-    number, verdict = ask(registry, 0.85)
+def test_version_below_floor_is_not_promoted_and_keeps_reasons(registry: InMemoryRegistry) -> None:
+    number, gate_result = ask(registry, 0.85)
 
-    assert not verdict.promote
+    assert not gate_result.promote
     assert production(registry) is None
-    assert kept(registry, number) == verdict
-    assert verdict.summary == "accuracy 0.8500 is below the floor 0.9000; --set floors.accuracy=VALUE changes the floor"
+    assert kept(registry, number) == gate_result
+    assert gate_result.summary == (
+        "accuracy 0.8500 is below the floor 0.9000; --set floors.accuracy=VALUE changes the floor"
+    )
     assert not registry.get_model("iris").tags
 
 
@@ -108,22 +110,22 @@ def test_the_champion_is_scored_on_the_rows_of_the_challenger(registry: InMemory
     champion = accuracy_of(linear_classifier())
     assert champion != 0.97  # what its manifest says
 
-    _, verdict = ask(registry, 1.0)
+    _, gate_result = ask(registry, 1.0)
 
-    assert verdict.promote
+    assert gate_result.promote
     assert f"accuracy 1.0000 is better than the champion's {champion:.4f} (version 1) on the same rows" in (
-        verdict.summary
+        gate_result.summary
     )
 
 
-def test_a_version_worse_than_the_champion_leaves_it_in_production(registry: InMemoryRegistry) -> None:
+def test_version_worse_than_champion_leaves_it_in_production(registry: InMemoryRegistry) -> None:
     before = register(registry, bundle_files(), promote=True)
     lenient = IRIS.model_copy(update={"floors": {}})
 
-    _, verdict = ask(registry, accuracy_of(linear_classifier()) - 0.01, lenient)
+    _, gate_result = ask(registry, accuracy_of(linear_classifier()) - 0.01, lenient)
 
-    assert not verdict.promote
-    assert "is worse than the champion's" in verdict.summary
+    assert not gate_result.promote
+    assert "is worse than the champion's" in gate_result.summary
     assert production(registry) == before
 
 
@@ -141,9 +143,9 @@ def test_a_weak_champion_does_not_lower_the_floors(registry: InMemoryRegistry) -
     before = register(registry, bundle_files(model=ALWAYS_SETOSA), promote=True)
     assert accuracy_of(ALWAYS_SETOSA) == pytest.approx(1 / 3)
 
-    _, verdict = ask(registry, 0.8)
+    _, gate_result = ask(registry, 0.8)
 
-    assert not verdict.promote
+    assert not gate_result.promote
     assert production(registry) == before
 
 
@@ -152,17 +154,15 @@ def test_a_damaged_champion_leaves_the_decision_to_the_floors(registry: InMemory
     before = register(registry, bundle_files(), promote=True)
     registry.replace_file("iris", before, file, b"damaged")
 
-    number, verdict = ask(registry, 0.95)
+    number, gate_result = ask(registry, 0.95)
 
-    assert "the champion, version " in verdict.summary
-    assert " cannot be compared with: " in verdict.summary
+    assert "the champion, version " in gate_result.summary
+    assert " cannot be compared with: " in gate_result.summary
     assert production(registry) == number
 
 
 @pytest.mark.parametrize("file", [MODEL_FILE, MANIFEST_FILE])
-def test_a_champion_whose_files_are_gone_leaves_the_decision_to_the_floors(
-    registry: InMemoryRegistry, file: str
-) -> None:
+def test_champion_without_files_leaves_it_to_the_floors(registry: InMemoryRegistry, file: str) -> None:
     files = bundle_files()
     before = register(registry, files)
     number = registry.add_version(
@@ -172,40 +172,40 @@ def test_a_champion_whose_files_are_gone_leaves_the_decision_to_the_floors(
     ).version
     registry.set_alias("iris", PRODUCTION, number)
 
-    _, verdict = ask(registry, 0.95)
+    _, gate_result = ask(registry, 0.95)
 
-    assert verdict.promote
-    assert "the champion, version " in verdict.summary
-    assert " cannot be compared with: " in verdict.summary
+    assert gate_result.promote
+    assert "the champion, version " in gate_result.summary
+    assert " cannot be compared with: " in gate_result.summary
 
 
-def test_a_champion_that_someone_else_registered_leaves_the_decision_to_the_floors(registry: InMemoryRegistry) -> None:
+def test_champion_of_others_leaves_the_decision_to_the_floors(registry: InMemoryRegistry) -> None:
     number = registry.add_version("iris", {MODEL_FILE: linear_classifier()}).version
     registry.set_alias("iris", PRODUCTION, number)
 
-    _, verdict = ask(registry, 0.95)
+    _, gate_result = ask(registry, 0.95)
 
-    assert verdict.promote
-    assert "the champion, version " in verdict.summary
-    assert " cannot be compared with: " in verdict.summary
+    assert gate_result.promote
+    assert "the champion, version " in gate_result.summary
+    assert " cannot be compared with: " in gate_result.summary
 
 
-def test_a_champion_that_is_no_classifier_does_not_stop_the_gate(registry: InMemoryRegistry) -> None:
+def test_champion_of_another_task_does_not_stop_the_gate(registry: InMemoryRegistry) -> None:
     register(registry, regression_files("iris"), promote=True)
 
-    _, verdict = ask(registry, 0.95)
+    _, gate_result = ask(registry, 0.95)
 
-    assert verdict.promote
-    assert "the champion, version 1, cannot be compared with: it does regression" in verdict.summary
+    assert gate_result.promote
+    assert "the champion, version 1, cannot be compared with: it does regression" in gate_result.summary
 
 
 def test_a_champion_of_other_classes_does_not_stop_the_gate(registry: InMemoryRegistry) -> None:
     register(registry, bundle_files(), promote=True)
     four = IRIS.model_copy(update={"classes": (*IRIS.classes, "tulip")})
 
-    _, verdict = ask(registry, 0.95, four)
+    _, gate_result = ask(registry, 0.95, four)
 
-    assert verdict.promote
+    assert gate_result.promote
 
 
 @pytest.mark.parametrize(
@@ -215,17 +215,17 @@ def test_a_champion_of_other_classes_does_not_stop_the_gate(registry: InMemoryRe
         pytest.param(bundle_files(inputs=[InputColumn(name=n, dtype="float32") for n in FEATURES[::-1]]), id="inputs"),
     ],
 )
-def test_a_champion_with_its_names_in_another_order_is_not_taken_by_their_places(
+def test_champion_with_reordered_classes_is_matched_by_name(
     registry: InMemoryRegistry, files: dict[str, bytes]
 ) -> None:
     register(registry, files, promote=True)
 
-    _, verdict = ask(registry, 0.95)
+    _, gate_result = ask(registry, 0.95)
 
-    assert f"the champion's {accuracy_of(linear_classifier()):.4f}" not in verdict.summary
+    assert f"the champion's {accuracy_of(linear_classifier()):.4f}" not in gate_result.summary
 
 
-def test_a_registry_that_is_away_is_an_error_and_no_verdict(registry: InMemoryRegistry) -> None:
+def test_unavailable_registry_raises_without_gate_result(registry: InMemoryRegistry) -> None:
     version = registry.get_version("iris", register(registry, bundle_files()))
     registry.reachable = False
 
@@ -233,7 +233,7 @@ def test_a_registry_that_is_away_is_an_error_and_no_verdict(registry: InMemoryRe
         promote(IRIS, version, challenger(1.0), trained_iris().split, registry=registry, by="ada")
 
 
-def test_the_history_keeps_the_metrics_that_the_version_was_registered_with(registry: InMemoryRegistry) -> None:
+def test_event_has_the_metrics_of_the_registration(registry: InMemoryRegistry) -> None:
     ask(registry)
 
     event = json.loads(registry.get_model("iris").tags["slipway.event.000001"])
@@ -243,45 +243,45 @@ def test_the_history_keeps_the_metrics_that_the_version_was_registered_with(regi
     assert event["data_version"] == version.tags[promotion.DATA_VERSION_TAG]
 
 
-def test_never_keeps_the_verdict_and_leaves_production_alone(registry: InMemoryRegistry) -> None:
+def test_mode_never_stores_the_result_and_leaves_production(registry: InMemoryRegistry) -> None:
     before = register(registry, bundle_files(), promote=True)
 
-    number, verdict = ask(registry, 1.0, mode="never")
+    number, gate_result = ask(registry, 1.0, mode="never")
 
-    assert verdict.passed
-    assert not verdict.promote
-    assert kept(registry, number) == verdict
+    assert gate_result.passed
+    assert not gate_result.promote
+    assert kept(registry, number) == gate_result
     assert production(registry) == before
     assert not registry.get_model("iris").tags
 
 
-def test_force_promotes_what_the_gate_refuses_and_says_so(registry: InMemoryRegistry) -> None:
+def test_force_promotes_a_rejected_version_and_states_it(registry: InMemoryRegistry) -> None:
     register(registry, bundle_files(), promote=True)
 
-    number, verdict = ask(registry, 0.5, mode="force")
+    number, gate_result = ask(registry, 0.5, mode="force")
 
-    assert not verdict.passed
+    assert not gate_result.passed
     assert production(registry) == number
     event = json.loads(registry.get_model("iris").tags["slipway.event.000001"])
     assert event["reason"].startswith("forced, though the gate refused: accuracy 0.5000 is below the floor 0.9000; ")
 
 
-def test_force_where_the_gate_agrees_is_no_forced_promotion(registry: InMemoryRegistry) -> None:
+def test_force_with_passed_checks_is_a_normal_promotion(registry: InMemoryRegistry) -> None:
     ask(registry, 0.95, mode="force")
 
     assert json.loads(registry.get_model("iris").tags["slipway.event.000001"])["reason"].startswith("gate: ")
 
 
-def test_worse_than_the_champion_by_a_hair_is_refused_with_numbers_that_differ(registry: InMemoryRegistry) -> None:
+def test_slightly_worse_score_is_rejected_with_differing_numbers(registry: InMemoryRegistry) -> None:
     before = register(registry, bundle_files(), promote=True)
     champion = accuracy_of(linear_classifier())
     lenient = IRIS.model_copy(update={"floors": {}})
 
-    _, verdict = ask(registry, champion - 1e-12, lenient)
+    _, gate_result = ask(registry, champion - 1e-12, lenient)
 
-    assert not verdict.promote
+    assert not gate_result.promote
     assert production(registry) == before
-    shown, best = re.findall(r"\d\.\d{5,}", verdict.summary)
+    shown, best = re.findall(r"\d\.\d{5,}", gate_result.summary)
     assert float(shown) < float(best)
 
 
@@ -289,21 +289,21 @@ def test_data_of_far_fewer_than_the_champions_rows_is_refused(registry: InMemory
     lineage = DataLineage(version="sha256:" + "0" * 64, rows=301, split="stratified")
     before = register(registry, bundle_files(data=lineage), promote=True)
 
-    _, verdict = ask(registry, 1.0)
+    _, gate_result = ask(registry, 1.0)
 
-    assert verdict.summary == (
+    assert gate_result.summary == (
         "150 rows of data, and version 1 had 301, so it has 49.8% of them, less than min_rows_share 0.8 asks for; "
         "check that the data is complete, or lower the limit with --set min_rows_share=VALUE"
     )
     assert production(registry) == before
 
 
-def test_a_champion_that_answers_with_no_number_leaves_the_decision_to_the_floors(registry: InMemoryRegistry) -> None:
+def test_champion_with_nan_leaves_the_decision_to_the_floors(registry: InMemoryRegistry) -> None:
     silent = linear_classifier(np.array([np.nan, 0, 0], dtype=np.float32))
     golden = golden_of(linear_classifier())
     register(registry, bundle_files(model=silent, golden=golden), promote=True)
 
-    _, verdict = ask(registry, 0.95)
+    _, gate_result = ask(registry, 0.95)
 
-    assert verdict.promote
-    assert "version 1, cannot be compared with: it does not answer each row with a number" in verdict.summary
+    assert gate_result.promote
+    assert "version 1, cannot be compared with: it does not answer each row with a number" in gate_result.summary

@@ -8,8 +8,8 @@ import pytest
 
 from slipway_core.bundle import MODEL_FILE, digest
 from slipway_core.registry import PRODUCTION, promotion
+from slipway_core.registry.gate_result import GateResult
 from slipway_core.registry.memory import InMemoryRegistry
-from slipway_core.registry.verdict import Verdict
 from slipway_trainer.steps.promote import promote
 from support.bundles import bundle_files, linear_classifier, register
 from support.iris import IRIS, trained_iris
@@ -23,7 +23,7 @@ def registry() -> InMemoryRegistry:
     return InMemoryRegistry()
 
 
-def twin(registry: InMemoryRegistry) -> str:
+def duplicate(registry: InMemoryRegistry) -> str:
     """Register a version whose tag tells the digest of its graph, as the trainer does."""
     files = bundle_files()
     number = register(registry, files)
@@ -31,7 +31,7 @@ def twin(registry: InMemoryRegistry) -> str:
     return number
 
 
-def judged(registry: InMemoryRegistry, number: str) -> Verdict:
+def judged(registry: InMemoryRegistry, number: str) -> GateResult:
     """Ask the gate for a version that is registered, which is as good as can be."""
     version = registry.get_version("iris", number)
     evaluation = trained_iris().evaluations["random-forest"]
@@ -42,36 +42,37 @@ def judged(registry: InMemoryRegistry, number: str) -> Verdict:
 def rolled_back(registry: InMemoryRegistry) -> str:
     """Promote two versions and roll back from the second; return its number."""
     weak = register(registry, bundle_files(model=ALWAYS_SETOSA))
-    withdrawn = twin(registry)
+    withdrawn = duplicate(registry)
     for number in (weak, withdrawn):
         promotion.promote(registry, "iris", number, by="ada", at=datetime.now(UTC), reason="by hand")
     promotion.rollback(registry, "iris", by="ada", at=datetime.now(UTC), reason="it is biased")
     return withdrawn
 
 
-def test_the_twin_of_a_version_that_was_rolled_back_from_is_refused(registry: InMemoryRegistry) -> None:
+def test_same_graph_as_a_withdrawn_version_is_rejected(registry: InMemoryRegistry) -> None:
     withdrawn = rolled_back(registry)
     before = registry.get_model("iris").aliases[PRODUCTION]
 
-    verdict = judged(registry, twin(registry))
+    gate_result = judged(registry, duplicate(registry))
 
-    assert not verdict.promote
-    assert verdict.summary.startswith(f"its graph is the same as that of version {withdrawn}, which was rolled back")
+    assert not gate_result.promote
+    reason = f"its graph is the same as that of version {withdrawn}, which was rolled back"
+    assert gate_result.summary.startswith(reason)
     assert registry.get_model("iris").aliases[PRODUCTION] == before
 
 
-def test_a_withdrawn_version_that_a_person_promoted_again_stops_no_twin(registry: InMemoryRegistry) -> None:
+def test_repromoted_withdrawn_version_stops_no_equal_graph(registry: InMemoryRegistry) -> None:
     withdrawn = rolled_back(registry)
     promotion.promote(registry, "iris", withdrawn, by="ada", at=datetime.now(UTC), reason="it was fine")
 
-    verdict = judged(registry, twin(registry))
+    gate_result = judged(registry, duplicate(registry))
 
-    assert verdict.passed
+    assert gate_result.passed
 
 
-def test_another_graph_than_the_withdrawn_one_is_not_refused_for_it(registry: InMemoryRegistry) -> None:
+def test_graph_unlike_the_withdrawn_one_is_accepted(registry: InMemoryRegistry) -> None:
     rolled_back(registry)
-    other = twin(registry)
+    other = duplicate(registry)
     registry.set_version_tag("iris", other, promotion.MODEL_DIGEST_TAG, digest(b"another graph"))
 
     assert judged(registry, other).passed

@@ -32,7 +32,7 @@ def unreachable() -> httpx.Client:
     return httpx.Client(transport=httpx.MockTransport(refuse))
 
 
-def test_the_file_of_the_archive_is_put_where_the_recipe_looks_for_it(tmp_path: Path) -> None:
+def test_archive_file_is_stored_where_the_recipe_reads_it(tmp_path: Path) -> None:
     fetch(tmp_path, answering(200, archive()))
 
     assert (tmp_path / "bike-sharing" / "hour.csv").read_bytes() == CONTENT
@@ -47,7 +47,7 @@ def test_the_file_of_the_archive_is_put_where_the_recipe_looks_for_it(tmp_path: 
         pytest.param(answering(200, archive("day.csv")), id="another archive"),
     ],
 )
-def test_what_cannot_be_downloaded_is_told_with_what_to_do(tmp_path: Path, client: httpx.Client) -> None:
+def test_failed_download_is_reported_with_advice(tmp_path: Path, client: httpx.Client) -> None:
     with pytest.raises(DataUnavailableError) as caught:
         fetch(tmp_path, client)
 

@@ -44,7 +44,7 @@ def test_the_features_of_a_recipe_have_names_of_their_own(recipe: Recipe) -> Non
 
 
 @EVERY_RECIPE
-def test_what_a_recipe_asks_for_is_measured(recipe: Recipe) -> None:
+def test_metrics_of_the_recipe_are_measured(recipe: Recipe) -> None:
     trained = trained_iris() if recipe.task == "classification" else trained_bike()
 
     for evaluation in trained.evaluations.values():
@@ -63,7 +63,7 @@ def test_every_estimator_is_made_anew_from_its_parameters(recipe: Recipe) -> Non
 
 
 @EVERY_RECIPE
-def test_what_is_searched_are_parameters_that_the_estimator_has(recipe: Recipe) -> None:
+def test_searched_parameters_exist_on_the_estimator(recipe: Recipe) -> None:
     for candidate in recipe.candidates:
         for name, values in candidate.search.items():
             made = candidate.build({**candidate.parameters, name: values[-1]}, recipe.seed)
@@ -71,7 +71,7 @@ def test_what_is_searched_are_parameters_that_the_estimator_has(recipe: Recipe) 
             assert found[name] == values[-1]
 
 
-def test_what_the_iris_recipe_fetches_fits_its_own_schema(tmp_path: Path) -> None:
+def test_data_of_the_iris_recipe_fits_its_schema(tmp_path: Path) -> None:
     table = validate(IRIS, extract(IRIS, data=None, data_dir=tmp_path / "nothing", workdir=tmp_path))
 
     assert table.features.shape == (150, 4)
@@ -120,7 +120,7 @@ def test_a_recipe_that_contradicts_itself_is_refused(changes: dict[str, object],
 
 
 @pytest.mark.parametrize("name", ["iris", "bike-demand"])
-def test_the_recipes_of_the_folder_are_listed_by_their_models_names(name: str) -> None:
+def test_recipes_of_folder_are_listed_by_their_models_names(name: str) -> None:
     assert name in recipe_names()
     assert find_recipe(name).name == name
 
@@ -146,7 +146,7 @@ def test_a_recipe_is_found_by_the_path_of_its_file(tmp_path: Path) -> None:
         ("1 / 0", "cannot be used (line 1): ZeroDivisionError: division by zero"),
     ],
 )
-def test_a_file_that_defines_no_recipe_is_told(tmp_path: Path, content: str | None, sentence: str) -> None:
+def test_file_without_a_recipe_is_reported(tmp_path: Path, content: str | None, sentence: str) -> None:
     file = tmp_path / "mine.py"
     if content is not None:
         file.write_text(content)

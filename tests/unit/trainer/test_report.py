@@ -49,7 +49,7 @@ def test_the_confusion_counts_the_test_rows_as_the_accuracy_does() -> None:
     assert right / 30 == pytest.approx(trained_iris().evaluations["random-forest"].metrics["accuracy"])
 
 
-def test_the_hour_matters_most_to_bike_rentals_and_the_year_that_never_changes_not_at_all() -> None:
+def test_hour_has_the_highest_importance_and_constant_year_none() -> None:
     data = figures(QUICK_BIKE, "hist-gradient-boosting")["feature_importance"].data
 
     assert data["metric"] == "r2"
@@ -58,13 +58,13 @@ def test_the_hour_matters_most_to_bike_rentals_and_the_year_that_never_changes_n
     assert data["features"]["yr"] == {"mean": 0.0, "std": 0.0}
 
 
-def test_the_petals_matter_more_to_iris_than_the_width_of_the_sepals() -> None:
+def test_petals_matter_more_to_iris_than_width_of_sepals() -> None:
     features = figures(IRIS, "random-forest")["feature_importance"].data["features"]
 
     assert features["petal width (cm)"]["mean"] > features["sepal width (cm)"]["mean"]
 
 
-def test_the_same_seed_shuffles_alike_and_the_test_rows_stay_as_they_are() -> None:
+def test_same_seed_shuffles_alike_and_keeps_the_test_rows() -> None:
     before = trained_iris().split.test_features.copy()
 
     first, second = (figures(IRIS, "gradient-boosting")["feature_importance"].data for _ in range(2))

@@ -54,7 +54,7 @@ def test_numbers_are_returned_as_float64() -> None:
         ("holiday", True, "'holiday' must be a number, got True in line 9"),
     ],
 )
-def test_a_bad_value_is_told_with_its_column_and_line(column: str, value: object, finding: str) -> None:
+def test_bad_value_is_reported_with_column_and_line(column: str, value: object, finding: str) -> None:
     (found,) = findings_of(with_value(column, value))
 
     assert found.startswith(f"{finding}; ")
@@ -76,7 +76,7 @@ def test_a_regressions_target_is_checked_too(value: object, finding: str) -> Non
     assert found.startswith(f"{finding}; ")
 
 
-def test_a_column_of_true_and_false_is_no_column_of_numbers() -> None:
+def test_boolean_column_is_rejected_as_numeric() -> None:
     frame = bike_frame().astype({"holiday": bool})
 
     (finding,) = findings_of(frame)
@@ -84,7 +84,7 @@ def test_a_column_of_true_and_false_is_no_column_of_numbers() -> None:
     assert finding.startswith("'holiday' must be a number, got False in lines 2, 3, 4, 5, 6 and 667 more, True in ")
 
 
-def test_a_rule_of_the_recipe_is_told_once_with_the_lines_that_break_it() -> None:
+def test_violated_rule_is_reported_once_with_its_lines() -> None:
     assert findings_of(with_value("registered", 10_000)) == [
         (
             "'cnt' is not the sum of 'casual' and 'registered' in line 9; correct the data, or change `checks` in the "

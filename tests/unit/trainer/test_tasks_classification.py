@@ -99,7 +99,7 @@ def test_a_class_that_is_never_predicted_counts_with_zero() -> None:
     assert metrics["precision_macro"] == metrics["recall_macro"] == metrics["f1_macro"] == pytest.approx(2 / 3)
 
 
-def test_probabilities_that_sum_to_one_within_float32_are_taken_as_they_are() -> None:
+def test_probabilities_within_float32_rounding_are_kept() -> None:
     loose = Outputs(OUTPUTS.prediction, SCORES * np.float32(1 + 1e-6))
 
     assert TASK.score(loose, TARGET) == pytest.approx(TASK.score(OUTPUTS, TARGET))
@@ -136,7 +136,7 @@ def test_another_class_is_refused_though_the_probabilities_agree(graph: Graph) -
         TASK.difference(estimator, graph.run(ROWS), ROWS, 1.0)
 
 
-def test_of_two_classes_that_are_equally_likely_either_is_right() -> None:
+def test_either_class_of_a_tie_is_right() -> None:
     tied = Graph(linear_classifier(np.array([1, 1, 0], dtype=np.float32)), NAMES)
     rows = np.zeros((1, 4), dtype=np.float32)
     outputs = tied.run(rows)
@@ -185,7 +185,7 @@ def test_labels_become_their_place_in_the_recipe_and_back() -> None:
         ),
     ],
 )
-def test_rare_classes_are_told(counts: tuple[int, ...], findings: list[str]) -> None:
+def test_rare_classes_are_reported(counts: tuple[int, ...], findings: list[str]) -> None:
     target = np.repeat(np.arange(3), counts)
 
     found = list(TASK.check_target(target))

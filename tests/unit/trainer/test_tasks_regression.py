@@ -59,7 +59,7 @@ def test_equal_answers_do_not_differ() -> None:
     assert difference([0.0, 5.0], 0.0, 5.0) == 0
 
 
-def test_a_difference_is_measured_by_the_value_and_the_targets_spread() -> None:
+def test_difference_is_measured_by_value_and_targets_spread() -> None:
     # Allowed is 1e-5 × (90 + 10).
     assert difference([90.0], 90.0005) == pytest.approx(0.5, rel=0.05)
     assert difference([90.0], 90.002) == pytest.approx(2.0, rel=0.05)
@@ -71,7 +71,7 @@ def test_at_zero_the_spread_alone_is_the_measure() -> None:
 
 
 @pytest.mark.parametrize("wrong", [np.nan, np.inf])
-def test_an_answer_that_is_no_number_is_no_parity(wrong: float) -> None:
+def test_non_numeric_output_fails_parity(wrong: float) -> None:
     assert not difference([0.0, 1.0], 0.0, wrong) <= 1
 
 
@@ -91,11 +91,11 @@ def test_the_target_is_taken_as_it_is() -> None:
     ("target", "findings"),
     [([1.0, 2.0], []), ([5.0, 5.0], ["the target 'cnt' is 5 in every row, so nothing can be learned"])],
 )
-def test_a_target_that_never_changes_is_told(target: list[float], findings: list[str]) -> None:
+def test_target_that_never_changes_is_reported(target: list[float], findings: list[str]) -> None:
     assert [finding.partition("; ")[0] for finding in TASK.check_target(np.array(target))] == findings
 
 
-def test_the_figures_show_predictions_and_residuals_with_their_numbers() -> None:
+def test_figures_show_predictions_and_residuals() -> None:
     figures = {figure.name: figure for figure in TASK.figures(answers(2, 9, 20, 35), TARGET, "forest")}
 
     assert list(figures) == ["prediction_against_truth", "residuals"]
@@ -104,7 +104,7 @@ def test_the_figures_show_predictions_and_residuals_with_their_numbers() -> None
     assert sum(figures["residuals"].data["counts"]) == 4
 
 
-def test_the_graphs_output_is_told_as_one_value_a_row() -> None:
+def test_graph_output_is_one_value_per_row() -> None:
     (spec,) = TASK.output_specs(GraphNames(input="X", label="variable1"))
 
     assert (spec.name, spec.shape) == ("variable1", (-1, 1))

@@ -6,13 +6,13 @@ from collections.abc import Callable
 import pytest
 from rich.console import Console
 
-from slipway_core.registry.verdict import Verdict
+from slipway_core.registry.gate_result import GateResult
 from slipway_trainer.gate import Challenger, Champion, decide
 from slipway_trainer.terminal import Terminal
 from support.iris import IRIS, trained_iris
 
 REFUSED = decide(
-    Challenger({"accuracy": 0.85}, 150, withdrawn_twin="3"),
+    Challenger({"accuracy": 0.85}, 150, withdrawn_duplicate="3"),
     Champion("4", 0.85 + 1e-9, rows=150),
     metric="accuracy",
     floors={"accuracy": 0.9},
@@ -28,23 +28,23 @@ def told(talk: Callable[[Terminal], None], *, is_terminal: bool = False) -> str:
     return output.getvalue()
 
 
-def show(verdict: Verdict) -> str:
+def show(gate_result: GateResult) -> str:
     evaluations = tuple(trained_iris().evaluations.values())
-    return told(lambda terminal: terminal.verdict(IRIS, evaluations, evaluations[1], verdict))
+    return told(lambda terminal: terminal.gate_result(IRIS, evaluations, evaluations[1], gate_result))
 
 
 def test_a_step_is_a_line_with_its_name_first() -> None:
-    assert told(lambda terminal: terminal.tell("extract", "150 rows")) == "extract   150 rows\n"
+    assert told(lambda terminal: terminal.step_finished("extract", "150 rows")) == "extract   150 rows\n"
 
 
 def test_a_long_sentence_is_not_broken() -> None:
     sentence = "word " * 60 + "end"
 
-    assert told(lambda terminal: terminal.tell("train", sentence)).splitlines() == [f"train     {sentence}"]
+    assert told(lambda terminal: terminal.step_finished("train", sentence)).splitlines() == [f"train     {sentence}"]
 
 
-def test_brackets_are_told_as_they_are() -> None:
-    assert "a [red] file[/]" in told(lambda terminal: terminal.tell("extract", "a [red] file[/]"))
+def test_brackets_are_printed_unchanged() -> None:
+    assert "a [red] file[/]" in told(lambda terminal: terminal.step_finished("extract", "a [red] file[/]"))
 
 
 def test_a_pipe_gets_no_bar() -> None:
@@ -58,7 +58,7 @@ def test_a_terminal_shows_what_is_fitted_and_how_far_it_is() -> None:
     assert "2/6" in shown
 
 
-def test_the_candidates_stand_side_by_side_and_the_chosen_one_is_marked() -> None:
+def test_candidates_stand_side_by_side_and_chosen_one_is_marked() -> None:
     shown = show(REFUSED)
 
     assert "random-forest ✓" in shown
@@ -80,7 +80,7 @@ def test_every_check_of_the_gate_is_a_row() -> None:
     assert rows["not withdrawn"][0] == "–"
 
 
-def test_the_mode_is_told_with_the_checks() -> None:
+def test_mode_is_printed_with_the_checks() -> None:
     assert "The gate, --promote never" in show(REFUSED)
 
 
@@ -88,7 +88,7 @@ def test_the_mode_is_told_with_the_checks() -> None:
 def test_the_end_of_a_step_takes_the_bar_away(is_terminal: bool) -> None:
     def talk(terminal: Terminal) -> None:
         terminal.progress("random-forest", 1, 6)
-        terminal.tell("train", "random-forest: accuracy 0.95")
+        terminal.step_finished("train", "random-forest: accuracy 0.95")
 
     shown = told(talk, is_terminal=is_terminal)
 
@@ -100,7 +100,7 @@ def test_long_names_of_candidates_are_never_cut(is_terminal: bool) -> None:
     output = io.StringIO()
     with Terminal(Console(file=output, width=50, force_terminal=is_terminal, color_system=None)) as terminal:
         evaluations = tuple(trained_iris().evaluations.values())
-        terminal.verdict(IRIS, evaluations, evaluations[1], REFUSED)
+        terminal.gate_result(IRIS, evaluations, evaluations[1], REFUSED)
 
     printed = output.getvalue()
     assert "…" not in printed

@@ -13,8 +13,8 @@ from slipway_trainer.export import export
 from slipway_trainer.overrides import override
 from slipway_trainer.recipes import Recipe
 from slipway_trainer.recipes.iris import RECIPE as IRIS
+from slipway_trainer.step_results import Table
 from slipway_trainer.steps.train import split_rows, train
-from slipway_trainer.steps.validate import Table
 from slipway_trainer.tasks import task_of
 from support.bike import BIKE, QUICK_BIKE, trained_bike
 from support.iris import CANDIDATES, trained_iris
@@ -107,7 +107,7 @@ def test_the_same_rows_are_held_out_again_whatever_the_seed() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Only one class")
-def test_a_score_that_is_no_number_does_not_win() -> None:
+def test_nan_score_does_not_win() -> None:
     # Of one class, there is no ROC curve: a fold without the rare class has no score.
     features = np.random.default_rng(0).normal(size=(40, 4)).astype(np.float32)
     target = np.zeros(40, dtype=np.int64)
@@ -154,7 +154,7 @@ def test_the_test_rows_change_nothing_about_the_model() -> None:
     assert np.array_equal(honest.estimator[-1].coef_, other.estimator[-1].coef_)
 
 
-def test_each_fold_gives_a_score_and_their_mean_is_told() -> None:
+def test_each_fold_has_a_score_and_the_mean_is_returned() -> None:
     fitted = trained_iris().evaluations["random-forest"].fitted
 
     assert len(fitted.cv_scores) == IRIS.folds
@@ -187,7 +187,7 @@ def test_a_class_that_one_side_lacks_is_refused_by_its_name() -> None:
 
 
 @pytest.mark.parametrize("fraction", [0.001, 0.99])
-def test_a_fraction_that_leaves_too_few_rows_is_told_in_one_sentence(fraction: float) -> None:
+def test_test_fraction_with_too_few_rows_is_reported(fraction: float) -> None:
     with pytest.raises(TrainingError, match=r"^test_fraction 0\.\d+ of 150 rows leaves none to (train on|judge by)"):
         split_rows(IRIS.model_copy(update={"test_fraction": fraction}), trained_iris().table)
 
@@ -230,7 +230,7 @@ def test_a_parameter_that_is_set_takes_the_place_of_its_search() -> None:
     assert fitted.parameters["C"] == 0.25
 
 
-def test_progress_is_told_before_each_fit() -> None:
+def test_progress_is_reported_before_each_fit() -> None:
     told: list[tuple[int, int]] = []
 
     train(QUICK, BY_NAME["logistic-regression"], trained_iris().split, lambda done, total: told.append((done, total)))
@@ -239,7 +239,7 @@ def test_progress_is_told_before_each_fit() -> None:
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "balanced_accuracy", "f1_macro", "roc_auc"])
-def test_every_metric_that_a_classifier_may_be_chosen_by_scores_its_folds(metric: str) -> None:
+def test_every_classifier_metric_scores_the_folds(metric: str) -> None:
     recipe = override(QUICK, [f"metric={metric}"])
 
     fitted = train(recipe, BY_NAME["logistic-regression"], trained_iris().split, unwatched)
@@ -255,7 +255,7 @@ def test_every_metric_that_a_classifier_may_be_chosen_by_scores_its_folds(metric
         ("folds=41", "logistic-regression cannot be fitted: n_splits=41 cannot be greater than the number of members"),
     ],
 )
-def test_what_cannot_be_fitted_is_told_in_one_sentence(setting: str, sentence: str) -> None:
+def test_failed_fit_is_reported_in_one_sentence(setting: str, sentence: str) -> None:
     recipe = override(IRIS, [setting])
 
     with pytest.raises(TrainingError) as caught:
@@ -265,7 +265,7 @@ def test_what_cannot_be_fitted_is_told_in_one_sentence(setting: str, sentence: s
     assert len(str(caught.value).splitlines()) == 1
 
 
-def test_a_number_too_large_for_the_machine_is_told_in_one_sentence() -> None:
+def test_overflowing_number_is_reported_in_one_sentence() -> None:
     recipe = override(QUICK, [f"random-forest.max_depth={10**30}"])
 
     with pytest.raises(TrainingError, match="random-forest cannot be fitted: Python int too large"):

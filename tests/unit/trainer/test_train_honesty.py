@@ -8,8 +8,8 @@ from sklearn.tree import DecisionTreeClassifier
 
 from slipway_core.signature import FloatMatrix
 from slipway_trainer.recipes import Candidate
+from slipway_trainer.step_results import Table
 from slipway_trainer.steps.train import split_rows, train
-from slipway_trainer.steps.validate import Table
 from support.iris import IRIS
 
 TWO_CLASSES = IRIS.model_copy(update={"classes": ("even", "odd"), "folds": 3})
@@ -45,7 +45,7 @@ def recording(calls: list[tuple[str, tuple[float, ...]]]) -> Candidate:
     )
 
 
-def test_rows_that_score_a_fold_have_no_part_in_its_search_and_test_rows_in_nothing() -> None:
+def test_fold_and_test_rows_take_no_part_in_the_search() -> None:
     calls: list[tuple[str, tuple[float, ...]]] = []
     split = split_rows(TWO_CLASSES, NUMBERED)
 

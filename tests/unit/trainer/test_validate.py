@@ -12,8 +12,9 @@ from slipway_trainer.errors import DataRefusedError
 from slipway_trainer.overrides import override
 from slipway_trainer.recipes.base import Column
 from slipway_trainer.recipes.iris import RECIPE as IRIS
-from slipway_trainer.steps.extract import Dataset, extract
-from slipway_trainer.steps.validate import Table, validate
+from slipway_trainer.step_results import Dataset, Table
+from slipway_trainer.steps.extract import extract
+from slipway_trainer.steps.validate import validate
 from support.bike import BIKE, N_ROWS, bike_dataset, bike_frame
 from support.iris import iris_dataset
 
@@ -47,7 +48,7 @@ def findings_of(folder: Path, lines: Sequence[str]) -> tuple[str, ...]:
     return caught.value.findings
 
 
-def test_the_data_of_the_recipe_fits_as_float32_in_the_recipes_order(tmp_path: Path) -> None:
+def test_data_of_recipe_fits_as_float32_in_recipes_order(tmp_path: Path) -> None:
     table = check(tmp_path, iris_lines())
 
     assert table.features.shape == (150, 4)
@@ -57,7 +58,7 @@ def test_the_data_of_the_recipe_fits_as_float32_in_the_recipes_order(tmp_path: P
     assert table.target.dtype == np.int64
 
 
-def test_columns_are_found_by_name_in_any_order_and_others_are_passed_over(tmp_path: Path) -> None:
+def test_columns_are_found_by_name_and_others_are_skipped(tmp_path: Path) -> None:
     frame = iris_dataset().frame
     shuffled = frame[list(COLUMNS[::-1])].assign(remark="fine")
 
@@ -66,7 +67,7 @@ def test_columns_are_found_by_name_in_any_order_and_others_are_passed_over(tmp_p
     assert np.array_equal(table.features, check(tmp_path, iris_lines()).features)
 
 
-def test_the_table_tells_the_version_of_its_data() -> None:
+def test_table_has_the_version_of_its_data() -> None:
     assert validate(IRIS, iris_dataset()).data_version == iris_dataset().version
 
 
@@ -90,7 +91,7 @@ def test_a_bad_value_is_refused_with_its_line(tmp_path: Path, column: int, text:
 
 
 @pytest.mark.parametrize("text", ["inf", "-inf"])
-def test_an_infinite_value_is_told_once(tmp_path: Path, text: str) -> None:
+def test_infinite_value_is_reported_once(tmp_path: Path, text: str) -> None:
     findings = findings_of(tmp_path, with_cell(iris_lines(), 9, SEPAL_LENGTH, text))
 
     assert findings == (f"'sepal length (cm)' must be finite, got {text} in line 9; correct the data",)
@@ -103,7 +104,7 @@ def test_a_value_on_a_limit_is_allowed(tmp_path: Path, value: str) -> None:
     assert table.features[7, 0] == float(value)
 
 
-def test_a_column_without_limits_takes_any_number_that_fits_float32() -> None:
+def test_column_without_limits_takes_any_float32_number() -> None:
     free = IRIS.model_copy(update={"columns": (Column(name=COLUMNS[0]), *IRIS.columns[1:])})
     frame = iris_dataset().frame.copy()
     frame.iloc[7, SEPAL_LENGTH] = -1e30
@@ -116,7 +117,7 @@ def test_a_column_without_limits_takes_any_number_that_fits_float32() -> None:
 @pytest.mark.parametrize(
     ("limits", "value"), [({}, 1e39), ({}, -1e39), ({"minimum": 0.0}, 1e39), ({"maximum": 30.0}, -1e39)]
 )
-def test_a_number_beyond_float32_is_refused_where_no_limit_refuses_it(limits: dict[str, float], value: float) -> None:
+def test_number_beyond_float32_is_rejected_without_limits(limits: dict[str, float], value: float) -> None:
     free = IRIS.model_copy(update={"columns": (Column(name=COLUMNS[0], **limits), *IRIS.columns[1:])})
     frame = iris_dataset().frame.copy()
     frame.iloc[7, SEPAL_LENGTH] = value
@@ -167,7 +168,7 @@ def test_twice_as_many_rows_of_a_class_as_folds_are_enough(tmp_path: Path) -> No
     assert len(check(tmp_path, iris_lines()[:111]).target) == 110
 
 
-def test_everything_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
+def test_all_findings_are_reported_at_once(tmp_path: Path) -> None:
     lines = with_cell(iris_lines(), 2, SEPAL_LENGTH, "long")
     lines = with_cell(lines, 3, SEPAL_LENGTH, "")
     lines = with_cell(lines, 4, PETAL_WIDTH, "99")
@@ -183,7 +184,7 @@ def test_everything_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
     }
 
 
-def test_the_error_says_that_nothing_is_registered(tmp_path: Path) -> None:
+def test_error_states_that_nothing_is_registered(tmp_path: Path) -> None:
     with pytest.raises(DataRefusedError) as caught:
         check(tmp_path, with_cell(iris_lines(), 2, SEPAL_LENGTH, "-1"))
 
@@ -287,7 +288,7 @@ def test_a_random_split_leaves_the_rows_in_the_order_of_the_file() -> None:
     assert np.array_equal(table.target, shuffled["cnt"].to_numpy())
 
 
-def test_a_split_by_time_needs_the_column_that_tells_the_time() -> None:
+def test_split_by_time_needs_its_time_column() -> None:
     by_time = override(BIKE, ["split=time"])
 
     with pytest.raises(DataRefusedError) as caught:

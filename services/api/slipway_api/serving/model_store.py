@@ -24,7 +24,7 @@ from slipway_api.serving.status import LoadFailure, RegistryStatus
 from slipway_core.errors import RegistryError
 from slipway_core.logging import get_logger
 from slipway_core.registry import PRODUCTION, RegisteredModel, Registry
-from slipway_core.registry.near_misses import near_miss
+from slipway_core.registry.mistaken_promotions import mistaken_promotion
 
 # How long a forced look at the registry waits for the loads that it began; a slower one ends by itself.
 LOAD_WAIT_SECONDS = 5.0
@@ -167,7 +167,7 @@ class ModelStore:
                 return
             is_start = not self.registry_status.answered
             accepted = self._accept(models, is_start=is_start)
-            self._near_misses = {name: str(miss) for name, model in models.items() if (miss := near_miss(model))}
+            self._near_misses = {name: str(miss) for name, item in models.items() if (miss := mistaken_promotion(item))}
             wanted = self._wanted(models)
             self._follow_aliases(wanted, models)
             for ref in wanted:

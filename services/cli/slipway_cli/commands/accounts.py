@@ -7,7 +7,7 @@ import typer
 
 from slipway_cli.client import ApiClient
 from slipway_cli.errors import NotLoggedInError
-from slipway_cli.identity import Credentials, keep
+from slipway_cli.identity import Credentials, store_credentials
 from slipway_cli.output import echo
 from slipway_cli.settings import ClientSettings
 from slipway_core.settings import load_settings
@@ -38,7 +38,7 @@ def login(
             client.check()  # before a person types a password for a wrong address
         password = read_password(from_input=password_stdin, confirm=False)
         token = client.token(username, password)
-    path = keep(Credentials(url=url.rstrip("/"), username=username, token=token))
+    path = store_credentials(Credentials(url=url.rstrip("/"), username=username, token=token))
     echo(f"Logged in to {url} as {username}; the token is kept in {path}.")
 
 

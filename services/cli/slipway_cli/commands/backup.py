@@ -11,11 +11,11 @@ from rich.filesize import decimal
 
 from slipway_cli.errors import BackupError
 from slipway_cli.output import echo
-from slipway_cli.progress import progress_bar, tell_error
+from slipway_cli.progress import print_error, progress_bar
 from slipway_core.settings import refuse_unknown_variables
 
 if TYPE_CHECKING:
-    from slipway_cli.compose.docker import ComposeProject
+    from slipway_cli.docker.compose_project import ComposeProject
 
 ProjectDirectory = Annotated[
     Path | None,
@@ -37,8 +37,8 @@ def backup(
     Example: `slipway backup slipway-2026-11-20.tar.gz`
     """
     # What they need would slow down every other command.
-    from slipway_cli.compose.backup import backup as write_backup  # noqa: PLC0415
-    from slipway_cli.compose.interruption import interruptible  # noqa: PLC0415
+    from slipway_cli.backup.create import create_backup  # noqa: PLC0415
+    from slipway_cli.backup.interruption import interruptible  # noqa: PLC0415
 
     if file.is_dir():
         raise BackupError(f"{file} is a folder: name a file in it")
@@ -46,10 +46,10 @@ def backup(
         raise BackupError(f"the folder {file.parent} does not exist: create it, or name a file in another folder")
     if file.exists() and not force:
         raise BackupError(f"{file} exists and is left as it is: name another file, or replace it with --force")
-    with interruptible(tell_error, "the backup was interrupted; nothing of it is left"):
+    with interruptible(print_error, "the backup was interrupted; nothing of it is left"):
         project = _project(project_directory)
         with progress_bar() as bar:
-            objects = write_backup(project, file, datetime.now(UTC), bar)
+            objects = create_backup(project, file, datetime.now(UTC), bar)
     echo(
         f"Wrote {file}: {decimal(file.stat().st_size)}, both databases and {objects.files} "
         f"object{'s'[: objects.files != 1]}. Keep it safe: it holds models, what users sent, and password hashes."
@@ -66,14 +66,18 @@ def restore(
     The file is verified whole before anything is touched. API and MLflow stand still meanwhile, and are started again.
     Restore only files that you know: the SQL in them is run. Example: `slipway restore slipway-2026-11-20.tar.gz`
     """
-    from slipway_cli.compose.archive import read_about, verify  # noqa: PLC0415
-    from slipway_cli.compose.interruption import interruptible  # noqa: PLC0415
-    from slipway_cli.compose.restore import AS_THEY_WERE, INTERRUPTED, check_fits  # noqa: PLC0415
-    from slipway_cli.compose.restore import restore as put_back  # noqa: PLC0415
+    from slipway_cli.backup.archive import read_about, verify  # noqa: PLC0415
+    from slipway_cli.backup.interruption import interruptible  # noqa: PLC0415
+    from slipway_cli.backup.restore import (  # noqa: PLC0415
+        AS_THEY_WERE,
+        INTERRUPTED,
+        check_fits,
+        restore_backup,
+    )
 
     if not yes and not sys.stdin.isatty():
         raise typer.BadParameter("without a terminal to ask at, say that the stack may be replaced", param_hint="--yes")
-    with interruptible(tell_error, f"{INTERRUPTED}; {AS_THEY_WERE}"):
+    with interruptible(print_error, f"{INTERRUPTED}; {AS_THEY_WERE}"):
         project = _project(project_directory)
         check_fits(project, read_about(file))
         with progress_bar() as bar:
@@ -85,14 +89,14 @@ def restore(
                 f"Replace all accounts, predictions, runs and models of the stack by those of {when}?", abort=True
             )
         with progress_bar() as bar:
-            is_served = put_back(project, file, about, bar)
+            is_served = restore_backup(project, file, about, bar)
     echo(f"Restored the backup of {when}.")
     if not is_served:
         echo("The API did not run before: `docker compose up --detach --wait` starts the whole stack.")
 
 
 def _project(folder: Path | None) -> "ComposeProject":
-    from slipway_cli.compose.docker import find_project  # noqa: PLC0415
+    from slipway_cli.docker.compose_project import find_project  # noqa: PLC0415
 
     refuse_unknown_variables(os.environ)
     return find_project((folder or Path()).absolute())

@@ -14,8 +14,8 @@ from slipway_cli.output import console, print_json
 from slipway_core.terminal import SafeConsole
 
 if TYPE_CHECKING:
-    from slipway_cli.doctor.examination import AreaReport
     from slipway_cli.doctor.findings import Finding, Status
+    from slipway_cli.doctor.runner import AreaReport
 
 MARKS: "dict[Status, tuple[str, str]]" = {
     "ok": ("✓ ok", "green"),
@@ -43,14 +43,14 @@ def doctor(
     Nothing is changed. Ends with 1 if something is broken. Example: `slipway doctor`
     """
     # What the checks need would slow down every other command.
-    from slipway_cli.doctor.examination import examine  # noqa: PLC0415
-    from slipway_cli.doctor.subject import read_subject  # noqa: PLC0415
+    from slipway_cli.doctor.context import read_context  # noqa: PLC0415
+    from slipway_cli.doctor.runner import run_checks  # noqa: PLC0415
 
     given = {"home": home, "host": host, "port": port, "mlflow_port": mlflow_port}
-    subject = read_subject({name: value for name, value in given.items() if value is not None})
+    context = read_context({name: value for name, value in given.items() if value is not None})
     # Progress is for a terminal, and not part of what is printed.
     with SafeConsole(stderr=True).status("Looking …") as status:
-        reports = examine(subject, lambda names: status.update(f"Looking at: {', '.join(names).lower()} …"))
+        reports = run_checks(context, lambda names: status.update(f"Looking at: {', '.join(names).lower()} …"))
     statuses = [finding.status for report in reports for finding in report.findings]
     if as_json:
         findings = [{"area": report.name, **asdict(finding)} for report in reports for finding in report.findings]

@@ -11,14 +11,14 @@ from rich.table import Table
 
 from slipway_cli.output import echo, print_json, print_table
 from slipway_core.bundle import MANIFEST_TAG, is_digest
+from slipway_core.current_user import current_user
 from slipway_core.registry import PRODUCTION, ModelVersion, RegisteredModel, promotion
+from slipway_core.registry.alias_history import Move, moved_by_hand, moves
+from slipway_core.registry.gate_result import gate_result_of
+from slipway_core.registry.mistaken_promotions import mistaken_promotion
 from slipway_core.registry.mlflow import MlflowRegistry
-from slipway_core.registry.near_misses import near_miss
 from slipway_core.registry.settings import RegistrySettings
-from slipway_core.registry.trail import Move, moved_by_hand, moves
-from slipway_core.registry.verdict import verdict_of
 from slipway_core.settings import load_settings
-from slipway_core.whoami import whoami
 
 app = typer.Typer(
     no_args_is_help=True, help="The registry: its models, what Production points to, and how it came there."
@@ -43,7 +43,7 @@ def list_models(as_json: AsJson = False) -> None:  # a flag
         table.add_row(model.name, model.aliases.get(PRODUCTION, "–"), model.description)
     print_table(table if models else "No model is registered yet: `slipway train iris` trains the first.")
     for model in models:
-        _note_near_miss(model)
+        _note_mistaken_promotion(model)
 
 
 @app.command()
@@ -71,7 +71,7 @@ def show(name: Name, as_json: AsJson = False) -> None:
             gate or "–",
         )
     print_table(table)
-    _note_near_miss(model)
+    _note_mistaken_promotion(model)
     if moved_by_hand(model):
         echo("Production was moved outside of Slipway; see `slipway models history`.")
 
@@ -91,7 +91,7 @@ def promote(
         if registry.get_model(name).aliases.get(PRODUCTION) == chosen.version and not (promotion.is_withdrawn(chosen)):
             echo(f"Production of {name} is version {chosen.version} already.")
             return
-        event = promotion.promote(registry, name, version, by=whoami(), at=datetime.now(UTC), reason=reason)
+        event = promotion.promote(registry, name, version, by=current_user(), at=datetime.now(UTC), reason=reason)
     before = f", it was {event.from_version}" if event.from_version else ""
     echo(f"Production of {name} is version {event.version} now{before}.")
     if not is_digest(chosen.tags.get(MANIFEST_TAG, "")):
@@ -108,7 +108,7 @@ def rollback(name: Name, reason: Reason = "rolled back by hand") -> None:
     Example: `slipway models rollback iris`
     """
     with _registry() as registry:
-        event = promotion.rollback(registry, name, by=whoami(), at=datetime.now(UTC), reason=reason)
+        event = promotion.rollback(registry, name, by=current_user(), at=datetime.now(UTC), reason=reason)
     echo(
         f"Production of {name} is version {event.version} again; version {event.from_version} is withdrawn. "
         f"To lift the withdrawal: slipway models promote {name} {event.from_version}"
@@ -122,12 +122,12 @@ def history(name: Name, as_json: AsJson = False) -> None:
     `external`: the alias was moved by something else than Slipway, such as in MLflow's pages.
     """
     with _registry() as registry:
-        trail = moves(registry.get_model(name))[::-1]
+        alias_moves = moves(registry.get_model(name))[::-1]
     if as_json:
-        print_json([_tell(move) for move in trail])
+        print_json([_tell(move) for move in alias_moves])
         return
     table = Table("when", "move", "by", "metrics", "why", title=f"{name}: what Production pointed to", box=SIMPLE)
-    for move in trail:
+    for move in alias_moves:
         told = _tell(move)
         table.add_row(
             _minute(told["at"] or "–"),
@@ -136,11 +136,11 @@ def history(name: Name, as_json: AsJson = False) -> None:
             _metrics(told["metrics"]),
             told["reason"] or "the alias was moved outside of Slipway",
         )
-    print_table(table if trail else f"Production of {name} has never been set.")
+    print_table(table if alias_moves else f"Production of {name} has never been set.")
 
 
-def _note_near_miss(model: RegisteredModel) -> None:
-    if (miss := near_miss(model)) is not None:
+def _note_mistaken_promotion(model: RegisteredModel) -> None:
+    if (miss := mistaken_promotion(model)) is not None:
         echo(f"{model.name} {miss.what}: promote it with `{miss.command}`.")
 
 
@@ -149,7 +149,7 @@ def _registry() -> MlflowRegistry:
 
 
 def _describe(version: ModelVersion, production: str | None) -> dict[str, Any]:
-    verdict = verdict_of(version.tags)
+    gate_result = gate_result_of(version.tags)
     return {
         "version": version.version,
         "production": version.version == production,
@@ -159,8 +159,8 @@ def _describe(version: ModelVersion, production: str | None) -> dict[str, Any]:
         "metrics": promotion.metrics_of(version),
         "data_version": version.tags.get(promotion.DATA_VERSION_TAG),
         "withdrawn": promotion.is_withdrawn(version),
-        "gate_metrics": list(verdict.metrics) if verdict else [],
-        "gate": [check.reason for check in verdict.checks] if verdict else [],
+        "gate_metrics": list(gate_result.metrics) if gate_result else [],
+        "gate": [check.reason for check in gate_result.checks] if gate_result else [],
     }
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from slipway_core.errors import ConfigurationError
-from slipway_core.registry.verdict import PromoteMode
+from slipway_core.registry.gate_result import PromoteMode
 
 
 def train(

@@ -18,7 +18,7 @@ from slipway_cli.addresses import MLFLOW_RUNS
 from slipway_cli.commands.train import trainer_command
 from slipway_cli.embedded.environments import Environments, environments
 from slipway_cli.embedded.home import Home, Ports
-from slipway_cli.embedded.private import private_files
+from slipway_cli.embedded.private_folder import private_files
 from slipway_cli.embedded.stack import Stack, StackOptions
 from slipway_cli.embedded.stores import artifacts_destination, backend_store_uri, slipway_database_url
 from slipway_cli.output import echo
@@ -84,6 +84,12 @@ def up(
     }
     settings = load_settings(UpSettings, **{name: value for name, value in given.items() if value is not None})
     configure_logging("warning", settings.log_format)
+    _run_stack(settings, recipes, began)
+    echo("Everything has ended.")
+
+
+def _run_stack(settings: UpSettings, recipes: tuple[str, ...], began: float) -> None:
+    """Check the settings, then run the stack until a signal ends it."""
     command = trainer_command("train", "--wait", str(REGISTRY_WAIT_SECONDS))
     if importlib.util.find_spec("slipway_api") is None or importlib.util.find_spec("fastapi") is None:
         raise ConfigurationError("the API is not installed here: run `pip install 'slipway[api]'`")
@@ -91,6 +97,24 @@ def up(
     wanted = settings.admin_password.get_secret_value() if settings.admin_password else None
     if wanted is not None and (why := why_password_is_unsafe(wanted, settings.admin_username)):
         raise ConfigurationError(f"the administrator's password {why}")
+    options = _stack_options(settings, recipes, folder, command)
+    backend_store_uri(settings, folder)  # refuse before anything is made
+    with private_files(), _made(folder).locked(Ports(options.port, options.mlflow_port)):
+        password, is_new = folder.admin_password(wanted)
+        stack = Stack(options, folder, _environments(settings, options, folder, password), echo)
+        if wanted is not None and wanted != password:
+            echo(f"The given password is not used: the account was made before; see {folder.password_file}.")
+
+        def welcome(registry_answers: bool) -> None:
+            seconds = time.monotonic() - began
+            _welcome(settings, options, folder, password if is_new else None, registry_answers, seconds)
+
+        stack.run(welcome)
+
+
+def _stack_options(
+    settings: UpSettings, recipes: tuple[str, ...], folder: Home, command: Sequence[str]
+) -> StackOptions:
     options = StackOptions(
         host=settings.host,
         port=settings.port,
@@ -106,19 +130,7 @@ def up(
             f"{settings.workers} workers need a database that several processes can write: set DATABASE_URL to "
             "postgresql://USER:PASSWORD@HOST/NAME, or leave --workers out"
         )
-    backend_store_uri(settings, folder)  # refuse before anything is made
-    with private_files(), _made(folder).locked(Ports(options.port, options.mlflow_port)):
-        password, is_new = folder.admin_password(wanted)
-        stack = Stack(options, folder, _environments(settings, options, folder, password), echo)
-        if wanted is not None and wanted != password:
-            echo(f"The given password is not used: the account was made before; see {folder.password_file}.")
-
-        def welcome(registry_answers: bool) -> None:
-            seconds = time.monotonic() - began
-            _welcome(settings, options, folder, password if is_new else None, registry_answers, seconds)
-
-        stack.run(welcome)
-    echo("Everything has ended.")
+    return options
 
 
 def _made(folder: Home) -> Home:

@@ -1,5 +1,5 @@
-"""What `slipway doctor` looks at, a module an area.
+"""The checks of `slipway doctor`, one module for each area.
 
-A check is a function from the `Subject` to `Finding`s. It knows no other check, changes nothing that stays, and says
-with everything that is wrong how to mend it.
+A check is a function from the `DoctorContext` to `Finding`s. It depends on no other check, leaves nothing changed, and
+reports how to fix each problem that it finds.
 """

@@ -8,10 +8,10 @@ from typing import Any
 
 import httpx
 
-from slipway_cli.compose.containers import Container
-from slipway_cli.doctor.answers import json_object, open_client
+from slipway_cli.docker.containers import Container
+from slipway_cli.doctor.context import DoctorContext
 from slipway_cli.doctor.findings import Finding, broken, ok, warning
-from slipway_cli.doctor.subject import Subject
+from slipway_cli.doctor.http_probe import json_object, open_client
 from slipway_cli.errors import StackError
 from slipway_core.settings import FILE_SUFFIX
 from slipway_core.variables import PREFIX, UNPREFIXED, VARIABLES
@@ -27,14 +27,14 @@ OF_DOCKER = ("COMPOSE_", "DOCKER_", "BUILDKIT_", "BUILDX_")
 START = "`docker compose up --detach` starts what is missing"
 
 
-def check_compose(subject: Subject) -> Iterator[Finding]:
+def check_compose(context: DoctorContext) -> Iterator[Finding]:
     """Look at the stack whose compose file lies here, if Docker is installed."""
-    if subject.compose_project is None:
+    if context.compose_project is None:
         return
-    yield from _check_env_file(subject.compose_project.folder)
+    yield from _check_env_file(context.compose_project.folder)
     try:
-        found = subject.compose_containers
-        wanted = set(subject.compose_project.call("config", "--services").split()) if found else set()
+        found = context.compose_containers
+        wanted = set(context.compose_project.call("config", "--services").split()) if found else set()
     except StackError as error:
         yield warning("Docker", str(error), "only the compose stack needs it: `make demo` does without")
         return
@@ -45,7 +45,7 @@ def check_compose(subject: Subject) -> Iterator[Finding]:
     waiting = [container.service for container in ill if container.state == WAITING]
     for container in ill:
         if container.state != WAITING:
-            yield _ill(container)
+            yield _unhealthy(container)
     if waiting:
         yield broken("containers", f"{', '.join(waiting)}: not started, as they wait for others", START)
     for service in sorted(wanted - {container.service for container in found}):
@@ -85,7 +85,7 @@ def _check_env_file(folder: Path) -> Iterator[Finding]:
         yield ok(ENV_FILE, "the stack reads every variable that it sets")
 
 
-def _ill(container: Container) -> Finding:
+def _unhealthy(container: Container) -> Finding:
     service = container.service
     logs = f"`docker compose logs --tail 50 {service}` says why"
     if container.state == "running":

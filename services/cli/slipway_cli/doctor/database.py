@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from slipway_cli.doctor.connection_errors import explain_connection_error
+from slipway_cli.doctor.context import DoctorContext
 from slipway_cli.doctor.findings import Finding, broken, ok, warning
-from slipway_cli.doctor.refusals import why_refused
-from slipway_cli.doctor.subject import Subject
 from slipway_core.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -19,16 +19,16 @@ CHECK = "DATABASE_URL"
 MIGRATE = "run `slipway-api migrate` with this DATABASE_URL"
 
 
-def check_database(subject: Subject) -> Iterator[Finding]:
+def check_database(context: DoctorContext) -> Iterator[Finding]:
     """Look at the database, and change nothing in it."""
     from slipway_core.database import database_url  # noqa: PLC0415  # SQLAlchemy would slow down every command
 
-    secret = subject.settings.database_url
+    secret = context.settings.database_url
     if secret is None:
-        if not subject.is_embedded:
+        if not context.is_embedded:
             yield ok(CHECK, "skipped: it is not set, so the API would keep accounts in slipway.db where it is started")
             return
-        url = f"sqlite:///{subject.home.slipway_database}"
+        url = f"sqlite:///{context.home.slipway_database}"
     else:
         url = secret.get_secret_value()
     try:
@@ -45,14 +45,14 @@ def check_database(subject: Subject) -> Iterator[Finding]:
             f"write {parsed.get_backend_name()}://…, without a driver",
         )
     if parsed.get_backend_name() == "postgresql":
-        yield from _check_postgresql(subject, url)
+        yield from _check_postgresql(context, url)
     elif not parsed.database or parsed.database == ":memory:":
         yield warning(CHECK, "keeps accounts in memory only: a restart loses them", "name a file: sqlite:///FILE")
     else:
-        yield from _check_sqlite(subject, Path(parsed.database).absolute())
+        yield from _check_sqlite(context, Path(parsed.database).absolute())
 
 
-def _check_postgresql(subject: Subject, url: str) -> Iterator[Finding]:
+def _check_postgresql(context: DoctorContext, url: str) -> Iterator[Finding]:
     if importlib.util.find_spec("psycopg2") is None:
         yield broken(CHECK, "the driver of PostgreSQL is not installed", "run `pip install 'slipway[api]'`")
         return
@@ -64,21 +64,21 @@ def _check_postgresql(subject: Subject, url: str) -> Iterator[Finding]:
     try:
         with engine.connect() as connection:
             yield ok(CHECK, "PostgreSQL answers")
-            yield _judge_tables(subject, connection)
+            yield _check_tables(context, connection)
     except OperationalError as error:
-        yield broken(CHECK, *why_refused(str(error.orig), CHECK))
+        yield broken(CHECK, *explain_connection_error(str(error.orig), CHECK))
     finally:
         engine.dispose()
 
 
-def _check_sqlite(subject: Subject, file: Path) -> Iterator[Finding]:
+def _check_sqlite(context: DoctorContext, file: Path) -> Iterator[Finding]:
     from sqlalchemy import URL, create_engine  # noqa: PLC0415  # as above
     from sqlalchemy.exc import DBAPIError  # noqa: PLC0415
 
     from slipway_cli.doctor.machine import why_not_writable  # noqa: PLC0415
 
     folder = file.parent
-    if not folder.exists() and subject.settings.database_url is None:
+    if not folder.exists() and context.settings.database_url is None:
         yield ok("database", "none yet: `slipway up` makes it")
         return
     if why := why_not_writable(folder):
@@ -89,7 +89,7 @@ def _check_sqlite(subject: Subject, file: Path) -> Iterator[Finding]:
         )
         return
     if not file.exists():
-        yield _tables_missing(subject, "the SQLite file is not there yet")
+        yield _tables_missing(context, "the SQLite file is not there yet")
         return
     query = {"mode": "ro", "uri": "true"}
     if not file.with_name(f"{file.name}-wal").exists():
@@ -98,7 +98,7 @@ def _check_sqlite(subject: Subject, file: Path) -> Iterator[Finding]:
     engine = create_engine(URL.create("sqlite", database=f"file:{quote(str(file))}", query=query))
     try:
         with engine.connect() as connection:
-            yield _judge_tables(subject, connection)
+            yield _check_tables(context, connection)
     except DBAPIError:
         yield broken(
             CHECK,
@@ -109,24 +109,24 @@ def _check_sqlite(subject: Subject, file: Path) -> Iterator[Finding]:
         engine.dispose()
 
 
-def _judge_tables(subject: Subject, connection: "Connection") -> Finding:
+def _check_tables(context: DoctorContext, connection: "Connection") -> Finding:
     from slipway_core.migrations import state_of  # noqa: PLC0415  # Alembic would slow down every command
 
     state = state_of(connection)
     if state == "current":
         return ok("tables", "up to date")
     if state == "missing":
-        return _tables_missing(subject, "the database holds no tables of Slipway")
+        return _tables_missing(context, "the database holds no tables of Slipway")
     if state == "unknown":
         return broken(
             "tables",
             "they were made by a later release of Slipway",
             "run that release or a newer one, or name another database in DATABASE_URL",
         )
-    return _tables_missing(subject, "the tables are of an earlier release")
+    return _tables_missing(context, "the tables are of an earlier release")
 
 
-def _tables_missing(subject: Subject, what: str) -> Finding:
-    if subject.is_embedded:
+def _tables_missing(context: DoctorContext, what: str) -> Finding:
+    if context.is_embedded:
         return ok("tables", f"{what}: `slipway up` sees to it")
     return broken("tables", what, MIGRATE)

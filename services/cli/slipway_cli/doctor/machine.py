@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
+from slipway_cli.doctor.context import DoctorContext
 from slipway_cli.doctor.findings import Finding, broken, ok, warning
-from slipway_cli.doctor.subject import Subject
 
 MIB = 1024 * 1024
 BROKEN_BELOW_BYTES = 512 * MIB
@@ -24,14 +24,14 @@ def free_bytes(folder: Path) -> int:
     return shutil.disk_usage(folder).free
 
 
-def check_folders(subject: Subject, free: Callable[[Path], int] = free_bytes) -> Iterator[Finding]:
+def check_folders(context: DoctorContext, free: Callable[[Path], int] = free_bytes) -> Iterator[Finding]:
     """Look whether each folder can be written and has room.
 
     Args:
-        subject: what is examined.
+        context: what is examined.
         free: returns the free bytes of the disk that a folder lies on.
     """
-    for (name, variable), folder in _folders(subject).items():
+    for (name, variable), folder in _folders(context).items():
         there = nearest(folder)
         if why := why_not_writable(there):
             yield broken(
@@ -44,7 +44,7 @@ def check_folders(subject: Subject, free: Callable[[Path], int] = free_bytes) ->
         yield _room(name, variable, folder, free(there))
 
 
-def check_clock(_subject: Subject, now: Callable[[], float] = time.time) -> Iterator[Finding]:
+def check_clock(_context: DoctorContext, now: Callable[[], float] = time.time) -> Iterator[Finding]:
     """Find a clock that is certainly wrong; how far it is from a server's is looked at with the server.
 
     Args:
@@ -61,11 +61,11 @@ def check_clock(_subject: Subject, now: Callable[[], float] = time.time) -> Iter
         yield ok("clock", f"{here:%Y-%m-%d %H:%M:%S} UTC")
 
 
-def _folders(subject: Subject) -> Mapping[tuple[str, str], Path]:
+def _folders(context: DoctorContext) -> Mapping[tuple[str, str], Path]:
     """Return the folders by name and by the variable that names them."""
-    folders = {("home folder", "--home or SLIPWAY_HOME"): subject.home.root}
-    if not subject.is_embedded:
-        folders["cache folder", "SLIPWAY_CACHE_DIR"] = subject.settings.cache_dir.expanduser().absolute()
+    folders = {("home folder", "--home or SLIPWAY_HOME"): context.home.root}
+    if not context.is_embedded:
+        folders["cache folder", "SLIPWAY_CACHE_DIR"] = context.settings.cache_dir.expanduser().absolute()
     try:
         folders["temporary folder", "TMPDIR"] = Path(tempfile.gettempdir())
     except FileNotFoundError:  # none of the usual ones can be written

@@ -3,26 +3,26 @@
 import shlex
 from collections.abc import Iterator
 
-from slipway_cli.doctor.answers import ANSWER_SECONDS
+from slipway_cli.doctor.context import DoctorContext
 from slipway_cli.doctor.findings import Finding, broken, ok, warning
-from slipway_cli.doctor.foreign import judge_foreign
-from slipway_cli.doctor.subject import Subject
+from slipway_cli.doctor.foreign_models import check_foreign_model
+from slipway_cli.doctor.http_probe import ANSWER_SECONDS
 from slipway_core.bundle import MANIFEST_TAG, is_digest
 from slipway_core.errors import RegistryError, RegistryNotFoundError
 from slipway_core.registry import PRODUCTION, RegisteredModel, Registry
-from slipway_core.registry.near_misses import near_miss
+from slipway_core.registry.alias_history import moved_by_hand, moves
+from slipway_core.registry.mistaken_promotions import mistaken_promotion
 from slipway_core.registry.promotion import is_withdrawn
-from slipway_core.registry.trail import moved_by_hand, moves
 
 
-def check_models(subject: Subject) -> Iterator[Finding]:
+def check_models(context: DoctorContext) -> Iterator[Finding]:
     """Look at each model that has a Production version."""
-    settings = subject.settings.model_copy(update={"mlflow_tracking_uri": subject.tracking_uri})
+    settings = context.settings.model_copy(update={"mlflow_tracking_uri": context.tracking_uri})
     with settings.open_registry(ANSWER_SECONDS) as registry:
         yield from check_content(
             registry,
-            subject.settings.default_model or "iris",
-            allows_unverified=subject.allows_unverified_models,
+            context.settings.default_model or "iris",
+            allows_unverified=context.allows_unverified_models,
         )
 
 
@@ -40,7 +40,7 @@ def check_content(registry: Registry, default_model: str, *, allows_unverified: 
         yield broken("models", str(error), "see the MLflow server's log")
         return
     served = [model for model in models if PRODUCTION in model.aliases]
-    misses = {model.name: miss for model in models if (miss := near_miss(model)) is not None}
+    misses = {model.name: miss for model in models if (miss := mistaken_promotion(model)) is not None}
     for name, miss in misses.items():
         yield warning(f"model {name}", f"it {miss.what}", f"promote it with `{miss.command}`")
     if default_model not in {model.name for model in served} | misses.keys():
@@ -67,7 +67,7 @@ def _check_model(registry: Registry, model: RegisteredModel, *, allows_unverifie
         return
     findings = []
     if not is_digest(version.tags.get(MANIFEST_TAG, "")):
-        findings.append(judge_foreign(registry, version, check, another, allows_unverified=allows_unverified))
+        findings.append(check_foreign_model(registry, version, check, another, allows_unverified=allows_unverified))
     if is_withdrawn(version):
         findings.append(warning(check, f"version {number}, Production, was withdrawn before", another))
     if moved_by_hand(model):

@@ -3,8 +3,8 @@
 import importlib.util
 from collections.abc import Iterator
 
+from slipway_cli.doctor.context import DoctorContext
 from slipway_cli.doctor.findings import Finding, broken, ok, warning
-from slipway_cli.doctor.subject import Subject
 
 # By extra: the modules that its service cannot do without.
 MODULES = {
@@ -35,16 +35,16 @@ MODULES = {
 }
 
 
-def check_extras(subject: Subject) -> Iterator[Finding]:
+def check_extras(context: DoctorContext) -> Iterator[Finding]:
     """Find services that lack a package. `slipway up` needs all, a machine with a server elsewhere may not."""
     for extra, modules in MODULES.items():
         missing = [name for name in modules if importlib.util.find_spec(name) is None]
         if not missing:
             yield ok(extra, f"slipway[{extra}] is installed")
             continue
-        make = broken if subject.is_embedded else warning
+        make = broken if context.is_embedded else warning
         yield make(
             extra,
             f"slipway[{extra}] is not installed whole: {', '.join(missing)} cannot be imported",
-            f"run `pip install 'slipway[{extra}]'`" + ("" if subject.is_embedded else " if this machine needs it"),
+            f"run `pip install 'slipway[{extra}]'`" + ("" if context.is_embedded else " if this machine needs it"),
         )

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import httpx
 
-from slipway_cli.doctor.answers import Kind, compare_clocks, json_object, kind_of, open_client
+from slipway_cli.doctor.context import DoctorContext
 from slipway_cli.doctor.findings import Finding, broken, ok, warning
-from slipway_cli.doctor.subject import Subject
+from slipway_cli.doctor.http_probe import Kind, compare_clocks, json_object, kind_of, open_client
 from slipway_cli.embedded.home import Ports
 from slipway_cli.errors import StackError
 
@@ -24,7 +24,7 @@ NAMES: dict[Kind, str] = {
 
 
 @dataclass(frozen=True)
-class Port:
+class StackPort:
     """A port that a server of ours listens on.
 
     Attributes:
@@ -43,16 +43,16 @@ class Port:
     log: str
 
 
-def check_ports(subject: Subject) -> Iterator[Finding]:
+def check_ports(context: DoctorContext) -> Iterator[Finding]:
     """Look at each port: free while no stack runs, answering as what it is while one does."""
-    settings = subject.settings
-    api = Port(
-        settings.host, settings.port, subject.api_url, "api", "API port", "--port", "SLIPWAY_PORT", "logs/api.log"
+    settings = context.settings
+    api = StackPort(
+        settings.host, settings.port, context.api_url, "api", "API port", "--port", "SLIPWAY_PORT", "logs/api.log"
     )
-    mlflow = Port(
+    mlflow = StackPort(
         "127.0.0.1",
         settings.mlflow_port,
-        subject.embedded_mlflow_url,
+        context.embedded_mlflow_url,
         "mlflow",
         "MLflow port",
         "--mlflow-port",
@@ -67,20 +67,20 @@ def check_ports(subject: Subject) -> Iterator[Finding]:
             "choose another for one of them with SLIPWAY_PORT or SLIPWAY_MLFLOW_PORT",
         )
         return
-    if subject.stack_runs and (elsewhere := subject.home.ports() or asked) != asked:
+    if context.stack_runs and (elsewhere := context.home.ports() or asked) != asked:
         # What answers at the ports that were asked for is somebody else's.
         yield broken(
             "ports",
-            f"the stack of {subject.home.root} listens on {elsewhere.api} and {elsewhere.mlflow}, not on {asked.api} "
+            f"the stack of {context.home.root} listens on {elsewhere.api} and {elsewhere.mlflow}, not on {asked.api} "
             f"and {asked.mlflow}",
             f"tell it so: `SLIPWAY_PORT={elsewhere.api} SLIPWAY_MLFLOW_PORT={elsewhere.mlflow} slipway doctor`",
         )
         return
     for port in (api, mlflow):
-        yield from _of_running_stack(subject, port) if subject.stack_runs else _of_no_stack(subject, port)
+        yield from _of_running_stack(context, port) if context.stack_runs else _of_no_stack(context, port)
 
 
-def _of_running_stack(subject: Subject, port: Port) -> Iterator[Finding]:
+def _of_running_stack(context: DoctorContext, port: StackPort) -> Iterator[Finding]:
     with open_client(port.url) as client:
         found = kind_of(client)
         if found == port.kind:
@@ -91,9 +91,9 @@ def _of_running_stack(subject: Subject, port: Port) -> Iterator[Finding]:
     what = f"{NAMES[found]} answers" if found != "silent" else "nothing answers"
     yield broken(
         port.name,
-        f"the stack of {subject.home.root} runs, but {what} at {port.url}",
+        f"the stack of {context.home.root} runs, but {what} at {port.url}",
         f"wait a moment if it was started just now; if it was started with {port.option}, give the same to "
-        f"`slipway doctor`; else see {subject.home.root / port.log}",
+        f"`slipway doctor`; else see {context.home.root / port.log}",
     )
 
 
@@ -116,20 +116,20 @@ def _readiness(client: httpx.Client) -> Iterator[Finding]:
         yield clocks
 
 
-def _of_no_stack(subject: Subject, port: Port) -> Iterator[Finding]:
+def _of_no_stack(context: DoctorContext, port: StackPort) -> Iterator[Finding]:
     family = socket.AF_INET6 if ":" in port.host else socket.AF_INET
     try:
         socket.create_server((port.host, port.number), family=family).close()
     except OSError as error:
-        yield _why_not_free(subject, port, error)
+        yield _why_not_free(context, port, error)
     else:
         yield ok(port.name, f"{port.number} is free")
 
 
-def _why_not_free(subject: Subject, port: Port, error: OSError) -> Finding:
+def _why_not_free(context: DoctorContext, port: StackPort, error: OSError) -> Finding:
     another = f"choose another with `slipway up {port.option} PORT` or {port.variable}"
     if error.errno == errno.EADDRINUSE:
-        return _taken(subject, port, another)
+        return _taken(context, port, another)
     if error.errno in {errno.EADDRNOTAVAIL, socket.EAI_NONAME, socket.EAI_AGAIN}:
         what = f"{port.host} is no address of this machine"
         mend = "set SLIPWAY_HOST to one that is, such as 127.0.0.1, or 0.0.0.0 for all of them"
@@ -140,23 +140,23 @@ def _why_not_free(subject: Subject, port: Port, error: OSError) -> Finding:
     return broken(port.name, what, mend)
 
 
-def _of_compose(subject: Subject, port: Port) -> str | None:
+def _of_compose(context: DoctorContext, port: StackPort) -> str | None:
     """Return the service of the compose stack that listens on a port, if one does."""
     try:
-        found = subject.compose_containers
+        found = context.compose_containers
     except StackError:
         return None
     return next((one.service for one in found if port.number in one.ports.values()), None)
 
 
-def _taken(subject: Subject, port: Port, another: str) -> Finding:
-    if service := _of_compose(subject, port):
+def _taken(context: DoctorContext, port: StackPort, another: str) -> Finding:
+    if service := _of_compose(context, port):
         return ok(port.name, f"{port.number} is held by {service} of the compose stack")
     with open_client(port.url) as client:
         found = kind_of(client)
     what = f"{port.number} is taken by {NAMES[found]}"
     mend = f"{another}, or end that program: `ss -ltnp 'sport = :{port.number}'` names it"
-    if subject.is_embedded:
+    if context.is_embedded:
         return broken(port.name, what, mend)
     # MLflow is elsewhere, so what runs here may be `slipway-api serve`, and its port matters to `slipway up` alone.
     if found == port.kind:

@@ -8,12 +8,12 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from slipway_cli.doctor.answers import ANSWER_SECONDS, CONNECT_SECONDS, Kind, compare_clocks, kind_of, open_client
 from slipway_cli.doctor.artifacts import WHERE_OF_ONES_OWN, check_artifacts
+from slipway_cli.doctor.context import DoctorContext
 from slipway_cli.doctor.findings import Finding, broken, guarded, ok, warning
+from slipway_cli.doctor.http_probe import ANSWER_SECONDS, CONNECT_SECONDS, Kind, compare_clocks, kind_of, open_client
 from slipway_cli.doctor.models import check_models
 from slipway_cli.doctor.stores import where_artifacts_are
-from slipway_cli.doctor.subject import Subject
 
 CHECK = "registry"
 SEARCH = "/api/2.0/mlflow/registered-models/search"
@@ -31,21 +31,21 @@ NOT_MLFLOW: dict[Kind, str] = {
 }
 
 
-def check_registry(subject: Subject) -> Iterator[Finding]:
+def check_registry(context: DoctorContext) -> Iterator[Finding]:
     """Look at the server, and if it can be used, at its artifact store and its models."""
-    if not (subject.settings.mlflow_tracking_uri or subject.stack_runs or subject.compose_mlflow_url):
-        if subject.is_beside_compose:
+    if not (context.settings.mlflow_tracking_uri or context.stack_runs or context.compose_mlflow_url):
+        if context.is_beside_compose:
             yield broken(CHECK, "MLflow of the compose stack does not run", START_COMPOSE_MLFLOW)
         else:
             yield ok(CHECK, "skipped: MLFLOW_TRACKING_URI is not set and no stack runs; `slipway up` starts one")
         return
-    uri = subject.tracking_uri
+    uri = context.tracking_uri
     shown = _without_credentials(uri)
     if shown is None:
         yield broken(
             "MLFLOW_TRACKING_URI",
             "is not the address of an MLflow server: it begins with neither http:// nor https://, or names no host",
-            f"write it as http://HOST:PORT, such as {subject.embedded_mlflow_url} for the stack of `slipway up`",
+            f"write it as http://HOST:PORT, such as {context.embedded_mlflow_url} for the stack of `slipway up`",
         )
         return
     if "@" in urlsplit(uri).netloc:
@@ -54,27 +54,27 @@ def check_registry(subject: Subject) -> Iterator[Finding]:
             "holds a name or password, and addresses are written to logs",
             "put them into MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD",
         )
-    password = subject.settings.mlflow_tracking_password
+    password = context.settings.mlflow_tracking_password
     with open_client(
-        uri, subject.settings.mlflow_tracking_username, password.get_secret_value() if password else None
+        uri, context.settings.mlflow_tracking_username, password.get_secret_value() if password else None
     ) as client:
         asked_at = time.time()
         try:
             response = client.get(SEARCH, params={"max_results": 1})
         except httpx.HTTPError as error:
-            yield _unreachable(subject, shown, error)
+            yield _unreachable(context, shown, error)
             return
         if (clocks := compare_clocks(response, "the registry", asked_at)) is not None:
             yield clocks
-        if (refused := _refused(subject, shown, client, response)) is not None:
+        if (refused := _refused(context, shown, client, response)) is not None:
             yield refused
             return
         yield ok(CHECK, f"MLflow answers at {shown}")
-        where = where_artifacts_are(subject) if subject.is_embedded else WHERE_OF_ONES_OWN
-        if subject.compose_mlflow_url is not None:
+        where = where_artifacts_are(context) if context.is_embedded else WHERE_OF_ONES_OWN
+        if context.compose_mlflow_url is not None:
             where = "start minio if it does not run; else `docker compose logs --tail 50 mlflow minio` says why"
-        yield from guarded("artifact store", lambda _: check_artifacts(client, where), subject)
-    yield from guarded("models", check_models, subject)
+        yield from guarded("artifact store", lambda _: check_artifacts(client, where), context)
+    yield from guarded("models", check_models, context)
 
 
 def _without_credentials(uri: str) -> str | None:
@@ -90,7 +90,7 @@ def _without_credentials(uri: str) -> str | None:
     return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}{f':{port}' if port else ''}{parts.path}"
 
 
-def _unreachable(subject: Subject, shown: str, error: httpx.HTTPError) -> Finding:
+def _unreachable(context: DoctorContext, shown: str, error: httpx.HTTPError) -> Finding:
     host, causes = urlsplit(shown).hostname, list(_causes(error))
     what = f"{shown} cannot be reached"
     mend = "start the MLflow server, or set MLFLOW_TRACKING_URI to where it listens"
@@ -99,13 +99,13 @@ def _unreachable(subject: Subject, shown: str, error: httpx.HTTPError) -> Findin
         mend = f"correct the host in MLFLOW_TRACKING_URI; `getent hosts {host}` shows what it resolves to"
     elif any(isinstance(cause, ConnectionRefusedError) for cause in causes):
         what = f"nothing listens at {shown}"
-        if subject.compose_mlflow_url is not None:
+        if context.compose_mlflow_url is not None:
             mend = "`docker compose logs --tail 50 mlflow` says why"
-        elif subject.is_at_embedded_address and subject.is_beside_compose:
+        elif context.is_at_embedded_address and context.is_beside_compose:
             mend = START_COMPOSE_MLFLOW
-        elif subject.is_embedded and subject.stack_runs:
-            mend = f"wait a moment if `slipway up` was started just now; else see {subject.home.logs / 'mlflow.log'}"
-        elif subject.is_at_embedded_address:
+        elif context.is_embedded and context.stack_runs:
+            mend = f"wait a moment if `slipway up` was started just now; else see {context.home.logs / 'mlflow.log'}"
+        elif context.is_at_embedded_address:
             mend = "start it with `slipway up`, or set MLFLOW_TRACKING_URI to the address of your server"
     elif any(isinstance(cause, ssl.SSLError) for cause in causes):
         what = f"no trusted encrypted connection can be made to {shown}"
@@ -128,16 +128,16 @@ def _unreachable(subject: Subject, shown: str, error: httpx.HTTPError) -> Findin
     return broken(CHECK, what, mend)
 
 
-def _refused(subject: Subject, shown: str, client: httpx.Client, response: httpx.Response) -> Finding | None:
+def _refused(context: DoctorContext, shown: str, client: httpx.Client, response: httpx.Response) -> Finding | None:
     """Return why the server does not let itself be used as a registry; None if it does."""
     status = response.status_code
     if status == httpx.codes.FORBIDDEN and HOST_REFUSED in response.text:
         return _host_refused(shown)
     if status in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
-        return _credentials_refused(subject, shown, status)
+        return _credentials_refused(context, shown, status)
     if response.is_success and _is_search_result(response):
         return None
-    mend = f"set MLFLOW_TRACKING_URI to the MLflow server; that of `slipway up` is {subject.embedded_mlflow_url}"
+    mend = f"set MLFLOW_TRACKING_URI to the MLflow server; that of `slipway up` is {context.embedded_mlflow_url}"
     if response.is_redirect:
         what = f"{shown} sends elsewhere ({status})"
         mend = "set MLFLOW_TRACKING_URI to the address at which MLflow itself answers, with no login page before it"
@@ -167,9 +167,9 @@ def _host_refused(shown: str) -> Finding:
     )
 
 
-def _credentials_refused(subject: Subject, shown: str, status: int) -> Finding:
-    username = subject.settings.mlflow_tracking_username
-    if not username and "@" not in urlsplit(subject.tracking_uri).netloc:
+def _credentials_refused(context: DoctorContext, shown: str, status: int) -> Finding:
+    username = context.settings.mlflow_tracking_username
+    if not username and "@" not in urlsplit(context.tracking_uri).netloc:
         return broken(
             "account",
             f"MLflow at {shown} asks for an account ({status})",

@@ -6,16 +6,16 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from slipway_cli.doctor.context import DoctorContext
 from slipway_cli.doctor.findings import Finding, broken, ok, warning
-from slipway_cli.doctor.subject import Subject
 from slipway_core.policy import is_placeholder_password, why_key_is_unsafe, why_password_is_unsafe
 
 
-def check_key(subject: Subject) -> Iterator[Finding]:
+def check_key(context: DoctorContext) -> Iterator[Finding]:
     """Look at the key that signs tokens, where one is set."""
-    key = subject.settings.secret_key
+    key = context.settings.secret_key
     if key is None:
-        if subject.is_embedded:
+        if context.is_embedded:
             yield ok("SECRET_KEY", "not set: `slipway up` keeps a random one in its folder")
         else:
             yield warning(
@@ -25,27 +25,27 @@ def check_key(subject: Subject) -> Iterator[Finding]:
             )
         return
     why = why_key_is_unsafe(key.get_secret_value())
-    yield _judged(subject, "SECRET_KEY", why)
+    yield _finding(context, "SECRET_KEY", why)
 
 
-def check_password(subject: Subject) -> Iterator[Finding]:
+def check_password(context: DoctorContext) -> Iterator[Finding]:
     """Look at the first administrator's password, where one is set."""
-    given = subject.settings.admin_password
+    given = context.settings.admin_password
     if given is None:
         return
     password = given.get_secret_value()
-    why = why_password_is_unsafe(password, subject.settings.admin_username)
+    why = why_password_is_unsafe(password, context.settings.admin_username)
     if why is None and is_placeholder_password(password):
         why = "is a placeholder"
-    yield _judged(subject, "SLIPWAY_ADMIN_PASSWORD", why)
+    yield _finding(context, "SLIPWAY_ADMIN_PASSWORD", why)
 
 
-def check_kept_files(subject: Subject) -> Iterator[Finding]:
+def check_kept_files(context: DoctorContext) -> Iterator[Finding]:
     """Look at the folder of the embedded stack, and at the secrets in it."""
-    yield from _home_folder(subject.home.root)
+    yield from _home_folder(context.home.root)
     for path, hint in (
-        (subject.home.key_file, "everybody then has to log in again"),
-        (subject.home.password_file, "the account itself keeps the password that it has"),
+        (context.home.key_file, "everybody then has to log in again"),
+        (context.home.password_file, "the account itself keeps the password that it has"),
     ):
         yield from _kept_file(path, hint)
 
@@ -72,11 +72,11 @@ def _home_folder(root: Path) -> Iterator[Finding]:
         )
 
 
-def _judged(subject: Subject, variable: str, why: str | None) -> Finding:
+def _finding(context: DoctorContext, variable: str, why: str | None) -> Finding:
     if why is None:
         return ok(variable, "set, and strong enough")
     mend = f"replace {variable} by the random one that `slipway env` prints"
-    if subject.settings.env == "development":
+    if context.settings.env == "development":
         return warning(variable, f"{why}; only SLIPWAY_ENV=development allows it", mend)
     return broken(variable, why, mend)
 

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
+from slipway_cli.doctor.connection_errors import explain_connection_error
+from slipway_cli.doctor.context import DoctorContext
 from slipway_cli.doctor.findings import Finding, broken, ok
 from slipway_cli.doctor.machine import nearest, why_not_writable
-from slipway_cli.doctor.patience import within
-from slipway_cli.doctor.refusals import why_refused
-from slipway_cli.doctor.subject import Subject
-from slipway_cli.embedded.store_checks import check_artifacts, check_database
+from slipway_cli.doctor.timeouts import within
+from slipway_cli.embedded.store_checks import verify_artifact_store, verify_database
 from slipway_cli.embedded.stores import artifacts_destination, backend_store_uri
 from slipway_cli.errors import StackError
 from slipway_core.errors import ConfigurationError
@@ -32,45 +32,45 @@ BUCKET_SILENT_MEND = (
 )
 
 
-def check_runs_database(subject: Subject) -> Iterator[Finding]:
+def check_runs_database(context: DoctorContext) -> Iterator[Finding]:
     """Open the database of MLFLOW_BACKEND_STORE_URI, where it is set for the embedded stack."""
-    if subject.settings.mlflow_backend_store_uri is None or not subject.is_at_embedded_address:
+    if context.settings.mlflow_backend_store_uri is None or not context.is_at_embedded_address:
         return
     try:
-        uri = backend_store_uri(_without_wrong_database_url(subject.settings), subject.home)
+        uri = backend_store_uri(_without_wrong_database_url(context.settings), context.home)
     except ConfigurationError as error:
         yield broken(
             RUNS,
             str(error).partition("; ")[0],
             f"name a database of MLflow's own in {RUNS_VARIABLE}, as postgresql://USER:PASSWORD@HOST/NAME, or leave it "
-            f"out: runs are then kept in {subject.home.root}",
+            f"out: runs are then kept in {context.home.root}",
         )
         return
     from sqlalchemy.engine import make_url  # noqa: PLC0415  # SQLAlchemy would slow down every command
 
     backend = make_url(uri).get_backend_name()
     if backend == "sqlite":
-        yield _judge_sqlite(make_url(uri).database)
+        yield _check_sqlite(make_url(uri).database)
         return
     said: list[str] = []
     try:
-        check_database(uri, said.append)
+        verify_database(uri, said.append)
     except StackError as error:
         refused = backend == "postgresql" and said
-        yield broken(RUNS, *(why_refused(said[0], RUNS_VARIABLE) if refused else halves(str(error))))
+        yield broken(RUNS, *(explain_connection_error(said[0], RUNS_VARIABLE) if refused else halves(str(error))))
     else:
         yield ok(RUNS, f"the one of {RUNS_VARIABLE} can be opened ({backend})")
 
 
-def check_artifacts_destination(subject: Subject) -> Iterator[Finding]:
+def check_artifacts_destination(context: DoctorContext) -> Iterator[Finding]:
     """Ask the bucket or folder of MLFLOW_ARTIFACTS_DESTINATION, where it is set for the embedded stack."""
-    if subject.settings.mlflow_artifacts_destination is None or not subject.is_at_embedded_address:
+    if context.settings.mlflow_artifacts_destination is None or not context.is_at_embedded_address:
         return
-    destination = artifacts_destination(subject.settings, subject.home)
+    destination = artifacts_destination(context.settings, context.home)
     shown = _shown(destination)
     if destination.startswith(S3):
         try:
-            within(BUCKET_SECONDS, lambda: check_artifacts(destination))
+            within(BUCKET_SECONDS, lambda: verify_artifact_store(destination))
         except TimeoutError:
             yield broken(ARTIFACTS, f"{ARTIFACTS_VARIABLE} cannot be used: {BUCKET_SILENT}", BUCKET_SILENT_MEND)
         except StackError as error:
@@ -89,10 +89,10 @@ def check_artifacts_destination(subject: Subject) -> Iterator[Finding]:
         yield ok(ARTIFACTS, f"{folder} can be written")
 
 
-def where_artifacts_are(subject: Subject) -> str:
+def where_artifacts_are(context: DoctorContext) -> str:
     """Return what to check when the embedded stack's MLflow fails to keep a file."""
-    destination = artifacts_destination(subject.settings, subject.home)
-    shown, log = _shown(destination), f"{subject.home.logs / 'mlflow.log'} has more"
+    destination = artifacts_destination(context.settings, context.home)
+    shown, log = _shown(destination), f"{context.home.logs / 'mlflow.log'} has more"
     if destination.startswith(S3):
         return (
             f"check that {shown}, which {ARTIFACTS_VARIABLE} names, exists and can be written, AWS_ACCESS_KEY_ID and "
@@ -109,7 +109,7 @@ def halves(sentence: str) -> tuple[str, str]:
     return (what, mend) if what else (mend, "check the variable that names it")
 
 
-def _judge_sqlite(file: str | None) -> Finding:
+def _check_sqlite(file: str | None) -> Finding:
     """Judge the file of runs, which MLflow makes with its folder; as a rule its path is absolute."""
     if not file or not file.startswith("/"):
         return ok(RUNS, f"the one of {RUNS_VARIABLE} is SQLite's")

@@ -8,10 +8,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from slipway_cli.doctor.context import DoctorContext
 from slipway_cli.doctor.findings import Finding, broken, ok, warning
-from slipway_cli.doctor.patience import within
 from slipway_cli.doctor.stores import BUCKET_SECONDS, BUCKET_SILENT, BUCKET_SILENT_MEND, S3, halves
-from slipway_cli.doctor.subject import Subject
+from slipway_cli.doctor.timeouts import within
 from slipway_cli.settings import DoctorSettings
 from slipway_core.errors import ConfigurationError, StorageError
 from slipway_core.policy import new_key
@@ -22,7 +22,7 @@ from slipway_core.variables import PREFIX
 API_CHECK_SECONDS = 12.0
 
 
-def check_names(_subject: Subject) -> Iterator[Finding]:
+def check_names(_context: DoctorContext) -> Iterator[Finding]:
     """Find variables with our prefix that no service knows."""
     unknown = _unknown_variables()
     for name, sentence in unknown.items():
@@ -35,20 +35,20 @@ def check_names(_subject: Subject) -> Iterator[Finding]:
         yield ok("variables", f"{count} with the prefix {PREFIX}, none misspelt" if count else f"no {PREFIX}… is set")
 
 
-def check_values(subject: Subject) -> Iterator[Finding]:
+def check_values(context: DoctorContext) -> Iterator[Finding]:
     """Find values that are refused: by the command line, and by the API."""
     refused = False
-    for name, why in subject.wrong_values.items():
+    for name, why in context.wrong_values.items():
         refused = True
         yield broken("values", f"{name}: {why}", f"change {name}; .env.example shows what it takes")
-    sentence = _why_the_api_refuses(subject)
+    sentence = _why_the_api_refuses(context)
     if sentence:
         yield broken("values", sentence, "change what is named; .env.example shows what each setting takes")
     elif not refused:
         yield ok("values", "every setting has a value that is understood")
 
 
-def check_files(_subject: Subject) -> Iterator[Finding]:
+def check_files(_context: DoctorContext) -> Iterator[Finding]:
     """Find secrets that are to come from a file which cannot be read."""
     source = SecretFileSource(DoctorSettings)
     for name in sorted(DoctorSettings.file_fields):
@@ -73,9 +73,9 @@ def check_files(_subject: Subject) -> Iterator[Finding]:
             yield ok(variable, "the file can be read")
 
 
-def check_data_folder(subject: Subject) -> Iterator[Finding]:
+def check_data_folder(context: DoctorContext) -> Iterator[Finding]:
     """Find a data folder or bucket that is named and cannot be used."""
-    location = subject.settings.data_dir
+    location = context.settings.data_dir
     if location is None:
         return
     try:
@@ -110,7 +110,7 @@ def _unknown_variables() -> dict[str, str]:
     return found
 
 
-def _why_the_api_refuses(subject: Subject) -> str:
+def _why_the_api_refuses(context: DoctorContext) -> str:
     """Return the API's own word on its settings; empty if it takes them.
 
     The API knows settings that the command line does not. It is asked in a process of its own, as services import no
@@ -119,9 +119,9 @@ def _why_the_api_refuses(subject: Subject) -> str:
     if importlib.util.find_spec("slipway_api") is None or importlib.util.find_spec("fastapi") is None:
         return ""
     secrets = {variable_of(DoctorSettings, name) for name in DoctorSettings.file_fields}
-    hidden = {*secrets, *(name + FILE_SUFFIX for name in secrets), *subject.wrong_values, *_unknown_variables()}
+    hidden = {*secrets, *(name + FILE_SUFFIX for name in secrets), *context.wrong_values, *_unknown_variables()}
     environment = {name: value for name, value in os.environ.items() if name not in hidden}
-    environment |= {"SECRET_KEY": new_key(), "MLFLOW_TRACKING_URI": subject.embedded_mlflow_url}
+    environment |= {"SECRET_KEY": new_key(), "MLFLOW_TRACKING_URI": context.embedded_mlflow_url}
     done = subprocess.run(
         [sys.executable, "-m", "slipway_api", "check"],
         env=environment,

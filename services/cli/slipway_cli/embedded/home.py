@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from slipway_cli.embedded.private import make_private
+from slipway_cli.embedded.private_folder import make_private
 from slipway_cli.errors import StackError
-from slipway_cli.secret_files import write_secret
+from slipway_core.atomic_file import write_secret
 from slipway_core.policy import new_key, new_password
 
 

@@ -13,10 +13,10 @@ import os
 import sys
 import traceback
 
-from slipway_cli.embedded.store_checks import check_artifacts, check_database
+from slipway_cli.embedded.store_checks import verify_artifact_store, verify_database
 from slipway_cli.errors import StackError
-from slipway_core.errors import SlipwayError
 from slipway_core.printable import printable
+from slipway_core.program import exit_on_error
 from slipway_core.startup import quick_imports
 
 HOST = "127.0.0.1"
@@ -33,8 +33,8 @@ def serve(port: int, backend_store_uri: str, artifacts_destination: str) -> None
     Raises:
         StackError: a store cannot be used.
     """
-    check_database(backend_store_uri, lambda said: print(printable(said), file=sys.stderr))
-    check_artifacts(artifacts_destination)
+    verify_database(backend_store_uri, lambda said: print(printable(said), file=sys.stderr))
+    verify_artifact_store(artifacts_destination)
     with quick_imports():
         import uvicorn  # noqa: PLC0415
         from alembic.util import CommandError  # noqa: PLC0415
@@ -72,11 +72,8 @@ def main() -> None:
     )
     parser.add_argument("--port", type=int, required=True)
     arguments = parser.parse_args()
-    try:
+    with exit_on_error():
         serve(arguments.port, os.environ["MLFLOW_BACKEND_STORE_URI"], os.environ["MLFLOW_ARTIFACTS_DESTINATION"])
-    except SlipwayError as error:
-        print(printable(f"Error: {error}"), file=sys.stderr)
-        raise SystemExit(1) from error
 
 
 if __name__ == "__main__":

@@ -7,12 +7,11 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from slipway_cli.embedded.guard import Guard
+from slipway_cli.embedded.guardian_client import GuardianClient
+from slipway_core.program import ERROR_PREFIX
 
 LOG_LIMIT_BYTES = 10 * 1024 * 1024
 TAIL_BYTES = 4096
-# How every command of ours tells its error.
-ERROR_PREFIX = "Error: "
 
 
 class ManagedProcess:
@@ -25,7 +24,7 @@ class ManagedProcess:
         environment: Mapping[str, str],
         folder: Path,
         log: Path | None,
-        guard: Guard | None = None,
+        guard: GuardianClient | None = None,
     ) -> None:
         """Name a process; `start` starts it. Without a log it writes to our own output.
 
@@ -87,7 +86,7 @@ class ManagedProcess:
         if self._process is not None:
             self._process.wait()
 
-    def wait_gone(self, deadline: float) -> None:
+    def wait_ended(self, deadline: float) -> None:
         """Wait until the command has ended; at the deadline (monotonic seconds), end it by force."""
         while self._process is not None and self.exit_code is None:
             if time.monotonic() >= deadline:

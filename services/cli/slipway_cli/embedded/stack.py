@@ -13,7 +13,7 @@ import httpx
 
 from slipway_cli.addresses import reachable_url
 from slipway_cli.embedded.environments import Environments
-from slipway_cli.embedded.guard import Guard, end_orphans
+from slipway_cli.embedded.guardian_client import GuardianClient, end_orphans
 from slipway_cli.embedded.home import Home
 from slipway_cli.embedded.process import ManagedProcess
 from slipway_cli.errors import StackError
@@ -72,7 +72,7 @@ class Stack:
         options: StackOptions,
         home: Home,
         environments: Environments,
-        tell: Callable[[str], None],
+        echo: Callable[[str], None],
     ) -> None:
         """Prepare a stack.
 
@@ -80,13 +80,13 @@ class Stack:
             options: what to start.
             home: the folder that all of it writes to.
             environments: what each process finds in its environment.
-            tell: prints a line for the person.
+            echo: prints a line for the person.
         """
         self._options = options
         self._home = home
-        self._tell = tell
+        self._echo = echo
         self._stopping = False
-        self._guard = Guard(home.groups_file)
+        self._guard = GuardianClient(home.groups_file)
         self._mlflow = ManagedProcess(
             "MLflow",
             [sys.executable, "-m", "slipway_cli.embedded.mlflow_server", f"--port={options.mlflow_port}"],
@@ -141,7 +141,7 @@ class Stack:
         try:
             with self._registry, self._client:
                 if ended := end_orphans(self._home.groups_file, self._home.root):
-                    self._tell(f"Ended {ended} processes that an earlier start on {self._home.root} left behind.")
+                    self._echo(f"Ended {ended} processes that an earlier start on {self._home.root} left behind.")
                 self._guard.start()
                 self._start_and_watch(on_ready)
         finally:
@@ -159,12 +159,12 @@ class Stack:
         is_new = not self._options.has_own_registry and not self._home.mlflow_database.exists()
         if is_new:
             # There is nothing to serve yet: the training has the second core until the registry answers.
-            self._tell("Starting MLflow and the first training, then the API; this takes a moment.")
+            self._echo("Starting MLflow and the first training, then the API; this takes a moment.")
             self._start(self._mlflow)
             self._to_train = list(self._trainers.values())
         else:
             if self._options.has_own_registry:
-                self._tell("Starting the API and MLflow; what has no Production version is trained then.")
+                self._echo("Starting the API and MLflow; what has no Production version is trained then.")
             # The API serves from its cache, if there is one: it goes first, and the registry comes up beside it.
             self._start(self._api)
             self._upgrade_database()
@@ -225,7 +225,7 @@ class Stack:
                     raise StackError(f"{name} does not stay up; it said last:\n{process.last_words()}")
                 pause = min(FIRST_PAUSE_SECONDS * 2 ** (ends - 1), LONGEST_PAUSE_SECONDS)
                 why = process.error() or f"exit code {process.exit_code}"
-                self._tell(f"{name} has ended ({why}); starting it again.")
+                self._echo(f"{name} has ended ({why}); starting it again.")
                 self._restart_at[name] = now + pause
             elif now >= self._restart_at[name]:
                 del self._restart_at[name]
@@ -251,7 +251,7 @@ class Stack:
             process.terminate()
         deadline = time.monotonic() + STOP_SECONDS
         for process in processes:
-            process.wait_gone(deadline)
+            process.wait_ended(deadline)
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         if self._stopping:  # asked twice: at once

@@ -8,12 +8,12 @@ from slipway_core.errors import ConfigurationError, StorageError
 CONNECT_TIMEOUT_SECONDS = 5
 
 
-def check_database(uri: str, tell: Callable[[str], None]) -> None:
+def verify_database(uri: str, log: Callable[[str], None]) -> None:
     """Connect once: MLflow itself tries for minutes, and then says it in a hundred lines.
 
     Args:
         uri: the database, with a driver that is installed.
-        tell: is told what the driver said of a failure; it may name hosts and accounts.
+        log: receives the error message of the driver; it may name hosts and accounts.
 
     Raises:
         StackError: the database cannot be opened.
@@ -33,14 +33,14 @@ def check_database(uri: str, tell: Callable[[str], None]) -> None:
     except ImportError as error:
         raise StackError(f"the driver of {backend} is not installed here: install {error.name} with pip") from error
     except SQLAlchemyError as error:
-        tell(str(getattr(error, "orig", None) or type(error).__name__))
+        log(str(getattr(error, "orig", None) or type(error).__name__))
         raise StackError(
             "the database of MLFLOW_BACKEND_STORE_URI cannot be opened: check that its server runs, that the database "
             "exists, and the account and password"
         ) from error
 
 
-def check_artifacts(destination: str) -> None:
+def verify_artifact_store(destination: str) -> None:
     """Ask a bucket for something: MLflow itself would notice with the first file, after the training.
 
     Raises:

@@ -115,7 +115,7 @@ class _Backend(httpcore.SyncBackend):
         return _Stream(super().connect_tcp(*args, **options))
 
 
-def heed_deadlines(client: httpx.Client) -> None:
+def enforce_deadlines(client: httpx.Client) -> None:
     """Make a client's connections end at `deadline`. httpx has no public way to set the backend of its pools."""
     for transport in (client._transport, *client._mounts.values()):  # noqa: SLF001
         pool = getattr(transport, "_pool", None)
@@ -123,7 +123,7 @@ def heed_deadlines(client: httpx.Client) -> None:
             pool._network_backend = _Backend()  # noqa: SLF001
 
 
-def read_answer(response: httpx.Response, limit: int) -> bytes:
+def read_response(response: httpx.Response, limit: int) -> bytes:
     """Read a streamed JSON answer.
 
     Raises:

@@ -15,9 +15,9 @@ from slipway_core.errors import (
     RegistryNotFoundError,
     RegistryUnavailableError,
 )
-from slipway_core.registry import answers
+from slipway_core.registry import mlflow_responses
 from slipway_core.registry.base import ModelVersion, RegisteredModel
-from slipway_core.registry.limits import Limits, deadline, heed_deadlines, read_answer, write_file
+from slipway_core.registry.limits import Limits, deadline, enforce_deadlines, read_response, write_file
 
 API = "/api/2.0/mlflow"
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -61,7 +61,7 @@ class MlflowRegistry:
             # A proxy leads elsewhere; what is on this machine is reached directly.
             trust_env=base_url.host not in LOOPBACK,
         )
-        heed_deadlines(self._client)
+        enforce_deadlines(self._client)
 
     def __enter__(self) -> Self:
         return self
@@ -76,7 +76,7 @@ class MlflowRegistry:
     def list_models(self) -> list[RegisteredModel]:
         """Return every registered model with its aliases and tags."""
         pages = self._pages("registered-models/search", {}, "registered_models")
-        return [answers.registered_model(item) for item in pages]
+        return [mlflow_responses.registered_model(item) for item in pages]
 
     def get_model(self, name: str) -> RegisteredModel:
         """Return one registered model."""
@@ -86,7 +86,7 @@ class MlflowRegistry:
             raise type(error)(
                 f"no model named {name} is registered; `slipway models list` lists those that are"
             ) from error
-        model = answers.registered_model(answers.item(answer, "registered_model"))
+        model = mlflow_responses.registered_model(mlflow_responses.item(answer, "registered_model"))
         if model.name != name:
             raise RegistryError("the model registry answered with another model: check MLFLOW_TRACKING_URI")
         return model
@@ -97,7 +97,8 @@ class MlflowRegistry:
         # MLflow's filters know no escape: take the quote that the name does not hold.
         quote = '"' if "'" in name else "'"
         items = self._pages("model-versions/search", {"filter": f"name={quote}{name}{quote}"}, "model_versions")
-        return sorted((answers.model_version(item) for item in items), key=lambda item: int(item.version), reverse=True)
+        versions = (mlflow_responses.model_version(item) for item in items)
+        return sorted(versions, key=lambda version: int(version.version), reverse=True)
 
     def get_version(self, name: str, version: str) -> ModelVersion:
         """Return one version of a model."""
@@ -106,7 +107,7 @@ class MlflowRegistry:
             answer = self._get("model-versions/get", {"name": name, "version": number})
         except RegistryNotFoundError as error:
             raise _no_version(name, version, type(error)) from error
-        found = answers.model_version(answers.item(answer, "model_version"))
+        found = mlflow_responses.model_version(mlflow_responses.item(answer, "model_version"))
         if (found.name, int(found.version)) != (name, int(number)):
             raise RegistryError("the model registry answered with another version: check MLFLOW_TRACKING_URI")
         return found
@@ -159,7 +160,7 @@ class MlflowRegistry:
                 page: dict[str, str | int] = {**params, "max_results": PAGE_SIZE}
                 if token:
                     page["page_token"] = token
-                found, token = answers.page(self._get(call, page), key)
+                found, token = mlflow_responses.page(self._get(call, page), key)
                 items += found
                 if not token:
                     return items
@@ -170,7 +171,7 @@ class MlflowRegistry:
             with deadline(self._limits.answer_seconds):
                 response = self._client.send(request, stream=True)
                 try:
-                    content = read_answer(response, self._limits.answer_bytes)
+                    content = read_response(response, self._limits.answer_bytes)
                 finally:
                     response.close()
         except httpx.HTTPError as error:
@@ -191,7 +192,7 @@ class MlflowRegistry:
             # Not in the server's words, which name the place in its store.
             raise RegistryNotFoundError(f"the model registry does not hold {what}")
         if response.is_error:
-            self._raise_for(response.status_code, read_answer(response, self._limits.answer_bytes), what)
+            self._raise_for(response.status_code, read_response(response, self._limits.answer_bytes), what)
         if response.status_code != httpx.codes.OK:
             raise RegistryError(
                 f"the model registry answered {response.status_code} instead of {what}: check MLFLOW_TRACKING_URI"

@@ -15,9 +15,9 @@ from slipway_core.errors import (
     RegistryError,
     RegistryNotFoundError,
 )
+from slipway_core.registry.alias_history import held_before, moves
 from slipway_core.registry.base import PRODUCTION, ModelVersion, Registry
 from slipway_core.registry.events import Action, PromotionEvent, next_key
-from slipway_core.registry.trail import held_before, moves
 
 METRICS_TAG = "slipway.metrics"
 DATA_VERSION_TAG = "slipway.data_version"

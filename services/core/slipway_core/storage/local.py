@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from slipway_core.atomic_file import atomic_file, is_part
 from slipway_core.errors import StorageError, StorageNotFoundError
 from slipway_core.storage.base import StoredFile, checked_path, checked_prefix
-from slipway_core.storage.whole_file import is_part, whole_file
 
 
 class LocalStorage:
@@ -31,7 +31,7 @@ class LocalStorage:
         """Return the files whose path begins with `prefix`, in the order of their paths."""
         folder = self._root / checked_prefix(prefix).rpartition("/")[0]
         found = []
-        with _told(prefix or "the storage's folder"):
+        with _translated_errors(prefix or "the storage's folder"):
             for parent, _, names in os.walk(folder, onerror=_raise_unless_missing):
                 for name in names:
                     file = Path(parent, name)
@@ -49,27 +49,32 @@ class LocalStorage:
     def fetch(self, path: str, destination: Path) -> None:
         """Copy a file to `destination`."""
         with (
-            _told(path),
+            _translated_errors(path),
             self._file(path).open("rb") as stored,
-            _told(destination.name),
-            whole_file(destination) as out,
+            _translated_errors(destination.name),
+            atomic_file(destination) as out,
         ):
             shutil.copyfileobj(stored, out)
 
     def put(self, path: str, source: Path) -> None:
         """Copy a local file to a path."""
         file = self._file(path)
-        with _told(source.name), source.open("rb") as given, _told(path), whole_file(file) as out:
+        with (
+            _translated_errors(source.name),
+            source.open("rb") as given,
+            _translated_errors(path),
+            atomic_file(file) as out,
+        ):
             shutil.copyfileobj(given, out)
 
     def delete(self, path: str) -> None:
         """Remove a file; one that does not exist is removed already."""
-        with _told(path):
+        with _translated_errors(path):
             self._file(path).unlink(missing_ok=True)
 
     def exists(self, path: str) -> bool:
         """Tell whether there is a file of that path."""
-        with _told(path):
+        with _translated_errors(path):
             return self._file(path).is_file()
 
     def _file(self, path: str) -> Path:
@@ -77,7 +82,7 @@ class LocalStorage:
 
 
 @contextmanager
-def _told(what: str) -> Iterator[None]:
+def _translated_errors(what: str) -> Iterator[None]:
     """Turn what the system says of a file into our own error.
 
     Args:

@@ -13,10 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from slipway_core.atomic_file import atomic_file
 from slipway_core.errors import ConfigurationError, StorageError, StorageNotFoundError
 from slipway_core.storage.base import Readable, StoredFile, checked_path, checked_prefix
-from slipway_core.storage.s3_errors import NO_KEYS, told
-from slipway_core.storage.whole_file import whole_file
+from slipway_core.storage.s3_errors import NO_KEYS, translated_errors
 
 ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "MLFLOW_S3_ENDPOINT_URL")
 # Servers that are not Amazon's have one region, whose name signs requests all the same.
@@ -57,7 +57,7 @@ class S3Storage:
     def list(self, prefix: str = "") -> builtins.list[StoredFile]:
         """Return the files whose path begins with `prefix`, in the order of their paths."""
         found: builtins.list[StoredFile] = []
-        with told(self._bucket):
+        with translated_errors(self._bucket):
             # A page has 1,000 keys at most.
             pages = self._client.get_paginator("list_objects_v2").paginate(
                 Bucket=self._bucket, Prefix=self._root + checked_prefix(prefix)
@@ -75,7 +75,7 @@ class S3Storage:
         """Download a file to `destination`."""
         key = self._key(path)
         try:
-            with told(self._bucket, path), whole_file(destination) as out:
+            with translated_errors(self._bucket, path), atomic_file(destination) as out:
                 self._client.download_fileobj(self._bucket, key, out)
         except StorageNotFoundError:
             self._check_bucket()
@@ -87,7 +87,7 @@ class S3Storage:
         """Upload a local file to a path, in parts if it is large."""
         key = self._key(path)
         try:
-            with source.open("rb") as given, told(self._bucket, path):
+            with source.open("rb") as given, translated_errors(self._bucket, path):
                 self._client.upload_fileobj(given, self._bucket, key)
         except OSError as error:
             raise StorageError(f"{source.name} cannot be read: {error.strerror}") from error
@@ -95,7 +95,7 @@ class S3Storage:
     def delete(self, path: str) -> None:
         """Remove a file; one that does not exist is removed already."""
         try:
-            with told(self._bucket, path):
+            with translated_errors(self._bucket, path):
                 self._client.delete_object(Bucket=self._bucket, Key=self._key(path))
         except StorageNotFoundError:
             self._check_bucket()
@@ -103,7 +103,7 @@ class S3Storage:
     def exists(self, path: str) -> bool:
         """Tell whether there is a file of that path."""
         try:
-            with told(self._bucket, path):
+            with translated_errors(self._bucket, path):
                 self._client.head_object(Bucket=self._bucket, Key=self._key(path))
         except StorageNotFoundError:
             self._check_bucket()
@@ -122,7 +122,7 @@ class S3Storage:
         """
         key = self._key(path)
         try:
-            with told(self._bucket, path):
+            with translated_errors(self._bucket, path):
                 answer = self._client.get_object(Bucket=self._bucket, Key=key)
                 try:
                     yield int(answer["ContentLength"]), answer["Body"]
@@ -138,7 +138,7 @@ class S3Storage:
         Raises:
             StorageError: as `put`. What reading the content raises comes through, and nothing is stored.
         """
-        with told(self._bucket, path):
+        with translated_errors(self._bucket, path):
             self._client.upload_fileobj(content, self._bucket, self._key(path))
 
     def make_bucket(self) -> None:
@@ -146,12 +146,12 @@ class S3Storage:
         try:
             self._check_bucket()
         except StorageNotFoundError:
-            with told(self._bucket):
+            with translated_errors(self._bucket):
                 self._client.create_bucket(Bucket=self._bucket)
 
     def _check_bucket(self) -> None:
         """Raise StorageNotFoundError if it is the bucket that is missing; S3's answer for a file need not tell."""
-        with told(self._bucket):
+        with translated_errors(self._bucket):
             self._client.head_bucket(Bucket=self._bucket)
 
 

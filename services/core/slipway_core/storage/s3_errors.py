@@ -69,7 +69,7 @@ REFUSALS = (
 
 
 @contextmanager
-def told(bucket: str, path: str | None = None) -> Iterator[None]:
+def translated_errors(bucket: str, path: str | None = None) -> Iterator[None]:
     """Turn what boto3 raises into our own errors.
 
     Args:

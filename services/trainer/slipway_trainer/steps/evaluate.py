@@ -2,43 +2,21 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from slipway_core.bundle import GraphNames
 from slipway_core.errors import BundleError
-from slipway_core.graph import Graph, Outputs
+from slipway_core.graph import Graph
 from slipway_core.signature import FloatMatrix
 from slipway_trainer.errors import ParityError, TrainingError, reason_of
 from slipway_trainer.export import PARITY_TOLERANCE, export, graph_names
 from slipway_trainer.recipes import Candidate, Column, Recipe
-from slipway_trainer.steps.train import Fitted, Split
+from slipway_trainer.step_results import Evaluation, Fitted, Split
 from slipway_trainer.tasks import Task, task_of
 
 PARITY_ROWS = 1_000
 DRAWN = "rows drawn from the values that clients may send"
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What an exported candidate is worth.
-
-    Attributes:
-        model: the serialised ONNX graph: this, and not the estimator, was scored.
-        names: of the graph's input and outputs.
-        metrics: on the test rows, by name, the gate's first; of the cross-validation, with the prefix `cv_`.
-        outputs: the graph's on the test rows.
-        parity: the greatest difference to the estimator that was seen, in units of the tolerance.
-    """
-
-    fitted: Fitted
-    model: bytes
-    names: GraphNames
-    metrics: dict[str, float]
-    outputs: Outputs
-    parity: float
 
 
 def evaluate(recipe: Recipe, fitted: Fitted, split: Split) -> Evaluation:

@@ -2,7 +2,6 @@
 
 import io
 import re
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
@@ -13,24 +12,10 @@ from slipway_core.storage import open_storage
 from slipway_trainer.csv_checks import check_csv
 from slipway_trainer.errors import DataRefusedError, DataUnavailableError, reason_of
 from slipway_trainer.recipes import Recipe
+from slipway_trainer.step_results import Dataset
 
 # Where the trainer's image looks for data, and the compose file mounts it.
 MOUNTED_DATA = "/data"
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """A recipe's data as it was found.
-
-    Attributes:
-        frame: every row and column of the file; the index counts its lines from the second.
-        version: see `slipway_core.bundle.data_version`.
-        source: where it comes from, for people.
-    """
-
-    frame: pd.DataFrame
-    version: str
-    source: str
 
 
 def extract(recipe: Recipe, *, data: str | Path | None, data_dir: str | Path, workdir: Path) -> Dataset:

@@ -1,4 +1,4 @@
-"""Ask the gate, keep its verdict on the version, and move Production if it agrees or is told to."""
+"""Ask the gate, keep its gate_result on the version, and move Production if it agrees or is told to."""
 
 import contextlib
 from datetime import UTC, datetime
@@ -9,12 +9,11 @@ from slipway_core.bundle import MANIFEST_TAG, Bundle
 from slipway_core.errors import BundleError, RegistryNotFoundError
 from slipway_core.graph import Graph
 from slipway_core.registry import PRODUCTION, ModelVersion, Registry, promotion
-from slipway_core.registry.fetching import fetch_bundle
-from slipway_core.registry.verdict import GATE_TAG, PromoteMode, Verdict
+from slipway_core.registry.bundle_download import fetch_bundle
+from slipway_core.registry.gate_result import GATE_TAG, GateResult, PromoteMode
 from slipway_trainer.gate import Challenger, Champion, decide
 from slipway_trainer.recipes import Recipe
-from slipway_trainer.steps.evaluate import Evaluation
-from slipway_trainer.steps.train import Split
+from slipway_trainer.step_results import Evaluation, Split
 from slipway_trainer.tasks import task_of
 
 
@@ -27,7 +26,7 @@ def promote(
     mode: PromoteMode = "auto",
     registry: Registry,
     by: str,
-) -> Verdict:
+) -> GateResult:
     """Promote a version if it meets the floors and is not worse than the champion on the same test rows.
 
     Args:
@@ -44,11 +43,11 @@ def promote(
     """
     rows = len(split.train_target) + len(split.test_target)
     champion = _champion(recipe, split, registry)
-    verdict = decide(
+    gate_result = decide(
         Challenger(
             evaluation.metrics,
             rows,
-            _withdrawn_twin(registry, version),
+            _withdrawn_duplicate(registry, version),
             promote_command=f"slipway models promote {recipe.name} {version.version}",
         ),
         champion,
@@ -58,20 +57,20 @@ def promote(
         min_rows_share=recipe.min_rows_share,
         mode=mode,
     )
-    registry.set_version_tag(recipe.name, version.version, GATE_TAG, verdict.to_tag())
-    if verdict.promote:
-        word = "gate" if verdict.passed else "forced, though the gate refused"
+    registry.set_version_tag(recipe.name, version.version, GATE_TAG, gate_result.to_tag())
+    if gate_result.promote:
+        word = "gate" if gate_result.passed else "forced, though the gate refused"
         promotion.promote(
             registry,
             recipe.name,
             version.version,
             by=by,
             at=datetime.now(UTC),
-            reason=f"{word}: {verdict.summary}",
+            reason=f"{word}: {gate_result.summary}",
             # Somebody may have decided otherwise meanwhile; that wins.
             expected=champion.version if champion else None,
         )
-    return verdict
+    return gate_result
 
 
 def _champion(recipe: Recipe, split: Split, registry: Registry) -> Champion | None:
@@ -111,7 +110,7 @@ def _why_not_comparable(recipe: Recipe, bundle: Bundle) -> str | None:
     return None
 
 
-def _withdrawn_twin(registry: Registry, version: ModelVersion) -> str | None:
+def _withdrawn_duplicate(registry: Registry, version: ModelVersion) -> str | None:
     """Return the withdrawn version with the same graph, unless Production serves that graph."""
     twins = promotion.withdrawals(registry, version)
     if not twins:

@@ -8,15 +8,12 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
 from slipway_core.registry import ModelVersion, Registry
-from slipway_core.registry.fetching import fetch_bundle
+from slipway_core.registry.bundle_download import fetch_bundle
 from slipway_core.registry.promotion import DATA_VERSION_TAG
 from slipway_trainer.bundling import write_bundle
 from slipway_trainer.lineage import UNKNOWN_COMMIT, library_versions
 from slipway_trainer.recipes import Recipe
-from slipway_trainer.steps.evaluate import Evaluation
-from slipway_trainer.steps.extract import Dataset
-from slipway_trainer.steps.train import Split
-from slipway_trainer.steps.validate import Table
+from slipway_trainer.step_results import Dataset, Evaluation, Split, Table
 from slipway_trainer.tracked_data import TrackedData, TrackedRuns
 from slipway_trainer.tracking import GIT_COMMIT_TAG, RECIPE_TAG, Tracker
 
@@ -56,28 +53,8 @@ def register(
         RegistryError: the server refused or failed.
         BundleError: what was read back is not what was written.
     """
-    tags = {
-        RECIPE_TAG: recipe.name,
-        DATA_VERSION_TAG: table.data_version,
-        # MLflow's own names, for the columns of its pages.
-        "mlflow.source.name": f"slipway train {recipe.name}",
-        "mlflow.source.type": "LOCAL",
-        "mlflow.user": by,
-    }
-    if commit:
-        tags[GIT_COMMIT_TAG] = commit
-    if commit and commit != UNKNOWN_COMMIT:
-        tags["mlflow.source.git.commit"] = commit
-    parameters: dict[str, str | int | float] = {
-        "recipe": recipe.name,
-        "data": dataset.source,
-        "data_version": table.data_version,
-        "rows": len(table.features),
-        "split": recipe.split,
-        "test_fraction": recipe.test_fraction,
-        "folds": recipe.folds,
-        "seed": recipe.seed,
-    }
+    tags = _tags(recipe, table, by, commit)
+    parameters = _parameters(recipe, dataset, table)
     with tempfile.TemporaryDirectory(prefix="slipway-bundle-") as folder:
         bundle = write_bundle(
             Path(folder),
@@ -100,3 +77,32 @@ def register(
             version = registry.get_version(recipe.name, number)
             fetch_bundle(registry, version, bundle.manifest_sha256)  # as the API will
     return Registered(version, runs)
+
+
+def _tags(recipe: Recipe, table: Table, by: str, commit: str | None) -> dict[str, str]:
+    tags = {
+        RECIPE_TAG: recipe.name,
+        DATA_VERSION_TAG: table.data_version,
+        # MLflow's own names, for the columns of its pages.
+        "mlflow.source.name": f"slipway train {recipe.name}",
+        "mlflow.source.type": "LOCAL",
+        "mlflow.user": by,
+    }
+    if commit:
+        tags[GIT_COMMIT_TAG] = commit
+    if commit and commit != UNKNOWN_COMMIT:
+        tags["mlflow.source.git.commit"] = commit
+    return tags
+
+
+def _parameters(recipe: Recipe, dataset: Dataset, table: Table) -> dict[str, str | int | float]:
+    return {
+        "recipe": recipe.name,
+        "data": dataset.source,
+        "data_version": table.data_version,
+        "rows": len(table.features),
+        "split": recipe.split,
+        "test_fraction": recipe.test_fraction,
+        "folds": recipe.folds,
+        "seed": recipe.seed,
+    }

@@ -9,8 +9,7 @@ from slipway_core.signature import FloatMatrix
 from slipway_trainer.plots import importance_figure
 from slipway_trainer.recipes import Recipe
 from slipway_trainer.sampling import evenly
-from slipway_trainer.steps.evaluate import Evaluation
-from slipway_trainer.steps.train import Split
+from slipway_trainer.step_results import Evaluation, Split
 from slipway_trainer.tasks import Figure, Task, task_of
 from slipway_trainer.tracked_data import TrackedRuns
 from slipway_trainer.tracking import Tracker

@@ -1,9 +1,8 @@
 """Hold test rows out, then fit every candidate on the rest and score it by cross-validation."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,60 +14,14 @@ from slipway_core.signature import FloatMatrix
 from slipway_trainer.errors import DataRefusedError, TrainingError, reason_of
 from slipway_trainer.export import round_to_float32
 from slipway_trainer.recipes import Candidate, Recipe
-from slipway_trainer.splitting import judged_by
-from slipway_trainer.steps.validate import Table
+from slipway_trainer.splitting import held_out_rows
+from slipway_trainer.step_results import Fitted, Split, Table
 from slipway_trainer.tasks.base import Target
 
 INNER_FOLDS = 3
 
 # Is told how many of how many fits are done.
 Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class Split:
-    """Training and test rows, told apart by the recipe's split and their content alone."""
-
-    train_features: FloatMatrix
-    train_target: Target
-    test_features: FloatMatrix
-    test_target: Target
-
-    @property
-    def all_features(self) -> FloatMatrix:
-        """The training rows, then the test rows."""
-        return np.concatenate([self.train_features, self.test_features])
-
-    @property
-    def target_scale(self) -> float:
-        """The standard deviation of the training rows' target."""
-        return float(np.std(self.train_target))
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """A candidate fitted on all training rows.
-
-    Attributes:
-        parameters: what it was fitted with: the candidate's own, and those that the search took.
-        cv_scores: the recipe's metric on each fold that was held out of the training rows.
-        started_at: seconds since the epoch.
-        cv_seconds: how long the cross-validation took.
-        fit_seconds: how long the last fit took, the search included.
-    """
-
-    candidate: Candidate
-    estimator: Any
-    parameters: Mapping[str, Any]
-    cv_scores: tuple[float, ...]
-    started_at: float
-    cv_seconds: float
-    fit_seconds: float
-
-    @property
-    def cv_mean(self) -> float:
-        """The mean of the folds' scores."""
-        return float(np.mean(self.cv_scores))
 
 
 def split_rows(recipe: Recipe, table: Table) -> Split:
@@ -78,7 +31,7 @@ def split_rows(recipe: Recipe, table: Table) -> Split:
         DataRefusedError: one side has no row of a class.
         TrainingError: there are too few rows for such a fraction.
     """
-    held_out = judged_by(recipe, table.features, table.target)
+    held_out = held_out_rows(recipe, table.features, table.target)
     if held_out.all() or not held_out.any():
         raise TrainingError(
             f"test_fraction {recipe.test_fraction:g} of {len(held_out)} rows leaves none to "
@@ -111,7 +64,7 @@ def train(recipe: Recipe, candidate: Candidate, split: Split, progress: Progress
     score = _scorer(recipe)
     features, target = split.train_features, split.train_target
     scores = []
-    with _told(f"{candidate.name} cannot be fitted"):
+    with _translated_errors(f"{candidate.name} cannot be fitted"):
         _check_kind(recipe, candidate.build(candidate.parameters, recipe.seed))
         folds = list(_folds(recipe, recipe.folds).split(features, target))
         clock = time.perf_counter()
@@ -173,7 +126,7 @@ def _finite(recipe: Recipe, score: float) -> float:
 
 
 @contextmanager
-def _told(what: str) -> Iterator[None]:
+def _translated_errors(what: str) -> Iterator[None]:
     """Report in one sentence why an estimator fails: its own code may raise anything."""
     try:
         yield

@@ -1,33 +1,14 @@
 """Refuse data that the recipe does not allow, before anything is trained on it."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import pandas as pd
 
-from slipway_core.signature import FloatMatrix
+from slipway_trainer.data_checks import find_data_problems
 from slipway_trainer.errors import DataRefusedError
 from slipway_trainer.recipes import Recipe
 from slipway_trainer.schema import check_schema, values_in_lines
-from slipway_trainer.steps.extract import Dataset
-from slipway_trainer.suspicion import suspicious
+from slipway_trainer.step_results import Dataset, Table
 from slipway_trainer.tasks import task_of
-from slipway_trainer.tasks.base import Target
-
-
-@dataclass(frozen=True)
-class Table:
-    """Rows that fit the schema; in time's order where the recipe splits by time.
-
-    Attributes:
-        features: (n_rows, n_features) float32, in the recipe's order.
-        target: (n_rows,) class indices or values.
-        data_version: the version of the data set that the rows are from.
-    """
-
-    features: FloatMatrix
-    target: Target
-    data_version: str
 
 
 def validate(recipe: Recipe, dataset: Dataset) -> Table:
@@ -43,7 +24,7 @@ def validate(recipe: Recipe, dataset: Dataset) -> Table:
     if recipe.split == "time":
         times, wrong = _times(recipe, frame)
         findings += wrong
-    findings = findings or suspicious(recipe, frame)
+    findings = findings or find_data_problems(recipe, frame)
     if findings:
         raise DataRefusedError(findings)
     if recipe.split == "time":

@@ -1,0 +1,272 @@
+"""What a backup is: one file, a gzip'd tar, whose every part is told by its SHA-256.
+
+    backup.json             what it is: read first, so that a foreign file or a newer format is refused at once
+    slipway.sql             the two databases, as pg_dump writes them
+    mlflow.sql
+    objects/BUCKET/KEY      the files of the object store, in any number
+    digests.json            size and SHA-256 of all of these: written last, so that a file that ends early is told
+
+It is written and read from its beginning to its end, and no part is held in memory whole. Nothing is ever unpacked to a
+path that the file names.
+"""
+
+import gzip
+import io
+import json
+import os
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import BinaryIO
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from slipway_cli.errors import BackupError
+from slipway_cli.tar_streams.object_stream import OBJECTS
+from slipway_cli.tar_streams.streams import Counted, drain
+from slipway_cli.tar_streams.tars import DAMAGE, TarIn, TarOut, TarredFile, reading_tar, writing_tar
+from slipway_core.atomic_file import atomic_file
+from slipway_core.errors import StorageError
+from slipway_core.storage import Readable
+from slipway_core.storage.base import checked_path
+
+FORMAT = 1
+ABOUT_FILE, DIGESTS_FILE = "backup.json", "digests.json"
+# The order in which they are written, and must be read.
+DATABASES = ("slipway", "mlflow")
+DUMPS = tuple(f"{database}.sql" for database in DATABASES)
+# Ours are smaller; they are held in memory.
+MAX_ABOUT_BYTES = 1 << 20
+# Of a part in the digests: its name, of which a byte takes six at most in JSON, its size and its SHA-256.
+MAX_DIGEST_BYTES, MAX_NAME_FACTOR = 200, 6
+# Graphs and pictures hardly get smaller at higher levels, which take several times as long.
+COMPRESSION_LEVEL = 3
+SHOWN_NAME = 200
+
+Progress = Callable[[int], None]
+
+
+class About(BaseModel):
+    """What a backup tells of itself.
+
+    Attributes:
+        locations: what was backed up of the object store: buckets, or `bucket/prefix`.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    format: int = Field(default=FORMAT, ge=1)
+    slipway_version: str
+    created_at: AwareDatetime
+    locations: tuple[str, ...]
+
+
+class Digest(BaseModel):
+    """A part's size in bytes, and its SHA-256 in hexadecimal digits."""
+
+    model_config = ConfigDict(frozen=True)
+
+    size_bytes: int
+    sha256: str
+
+
+class Digests(BaseModel):
+    """The digest of every part, by its name."""
+
+    parts: dict[str, Digest]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A database's dump or an object, until the next part is asked for.
+
+    Attributes:
+        name: its path in the archive.
+        content: its bytes; what is left unread is passed over.
+    """
+
+    name: str
+    size_bytes: int
+    content: Readable
+
+    @property
+    def is_object(self) -> bool:
+        """Tell whether it is a file of the object store; else it is a dump."""
+        return self.name.startswith(OBJECTS)
+
+
+class Writer:
+    """Writes the parts of a backup, in the order that the format has."""
+
+    def __init__(self, tar: TarOut, created_at: datetime) -> None:
+        self._tar = tar
+        self._mtime = int(created_at.timestamp())
+        self._digests: dict[str, Digest] = {}
+
+    def add(self, name: str, size_bytes: int, content: Readable) -> None:
+        """Add a part of that size.
+
+        Raises:
+            BackupError: the name cannot be one, or there is less content than that.
+            OSError: the file cannot be written.
+        """
+        if not _is_name(name):
+            raise BackupError(f"{name!r} cannot be in a backup: give that file of the object store another name")
+        self._digests[name] = self._added(name, size_bytes, content)
+
+    def end(self) -> None:
+        """Add the digests, which make the backup a whole one."""
+        content = Digests(parts=self._digests).model_dump_json().encode()
+        self._added(DIGESTS_FILE, len(content), io.BytesIO(content))
+
+    def _added(self, name: str, size_bytes: int, content: Readable) -> Digest:
+        counted = Counted(content)
+        self._tar.add(name, size_bytes, counted, mtime=self._mtime)
+        return Digest(size_bytes=size_bytes, sha256=counted.sha256)
+
+
+@contextmanager
+def new_backup(path: Path, about: About) -> Iterator[Writer]:
+    """Open a new backup that takes the path's place when the block ends, and is gone if the block fails.
+
+    Only its owner may read it, from the beginning.
+
+    Raises:
+        BackupError: it cannot be written.
+    """
+    try:
+        with atomic_file(path) as out:
+            os.fchmod(out.fileno(), 0o600)
+            with gzip.GzipFile("", "wb", COMPRESSION_LEVEL, out) as zipped, writing_tar(zipped) as tar:
+                writer = Writer(tar, about.created_at)
+                content = about.model_dump_json().encode()
+                writer.add(ABOUT_FILE, len(content), io.BytesIO(content))
+                yield writer
+                writer.end()
+            out.flush()
+            os.fsync(out.fileno())
+    except OSError as error:
+        raise BackupError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def read_about(path: Path) -> About:
+    """Return what a backup tells of itself, without reading the rest of it.
+
+    Raises:
+        BackupError: it is none, cannot be read, or its format is newer than what we know.
+    """
+    with _opened(path) as (tar, _, _):
+        return _about(path, tar.next(), {})
+
+
+def verify(path: Path, progress: Progress = lambda _: None) -> About:
+    """Read a backup from its beginning to its end, and return what it tells of itself if all of it is right.
+
+    Args:
+        path: the file.
+        progress: told how many bytes of the file were read.
+
+    Raises:
+        BackupError: it is none, cannot be read, is damaged, ends early, names what it should not, or its format is
+            newer than what we know.
+    """
+    about = read_about(path)
+    for _ in parts(path, progress):
+        pass
+    return about
+
+
+def parts(path: Path, progress: Progress = lambda _: None) -> Iterator[Part]:
+    """Yield the parts of a backup in their order: the dumps, then the objects.
+
+    What was read of all of them is compared with the digests when there are no more.
+
+    Raises:
+        BackupError: as `verify`.
+    """
+    read: dict[str, Digest] = {}
+    with _opened(path) as (tar, unzipped, file):
+        about = _about(path, tar.next(), read)
+        while (found := tar.next()).name != DIGESTS_FILE:
+            _check_place(path, found.name, read, about.locations)
+            counted = Counted(found.content, lambda _: progress(file.tell()))
+            yield Part(found.name, found.size_bytes, counted)
+            drain(counted)
+            if counted.size_bytes != found.size_bytes:
+                raise EOFError
+            read[found.name] = Digest(size_bytes=found.size_bytes, sha256=counted.sha256)
+        _check_digests(path, Digests.model_validate_json(_small(found, _most_digest_bytes(read))).parts, read)
+        # The gzip's own checksum lies behind the tar.
+        drain(unzipped)
+        progress(file.tell())
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[TarIn, Readable, BinaryIO]]:
+    try:
+        with (
+            path.open("rb") as file,
+            gzip.GzipFile(fileobj=file) as unzipped,
+            reading_tar(unzipped) as tar,
+        ):
+            yield tar, unzipped, file
+    except FileNotFoundError as error:
+        raise BackupError(f"there is no file {path}: check its name") from error
+    except DAMAGE as error:
+        raise BackupError(f"{path} is damaged, ends early, or is no backup of Slipway: take another file") from error
+    except OSError as error:
+        raise BackupError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _small(found: TarredFile, limit: int) -> bytes:
+    if found.size_bytes > limit:
+        raise EOFError
+    return found.content.read()
+
+
+def _most_digest_bytes(read: Collection[str]) -> int:
+    """Return how large the digests of these parts can be."""
+    return MAX_DIGEST_BYTES + sum(MAX_DIGEST_BYTES + MAX_NAME_FACTOR * len(name.encode()) for name in read)
+
+
+def _about(path: Path, found: TarredFile, read: dict[str, Digest]) -> About:
+    if found.name != ABOUT_FILE:
+        raise EOFError
+    content = _small(found, MAX_ABOUT_BYTES)
+    read[ABOUT_FILE] = Digest(size_bytes=len(content), sha256=sha256(content).hexdigest())
+    told = json.loads(content)
+    # What else a newer one tells need not be what we understand.
+    if isinstance(told, dict) and isinstance(told.get("format"), int) and told["format"] > FORMAT:
+        raise BackupError(f"{path} was made by a newer release of Slipway: restore it with that release")
+    return About.model_validate(told)
+
+
+def _is_name(name: str) -> bool:
+    """Tell whether a part can be called that."""
+    try:
+        checked_path(name)
+    except StorageError:
+        return False
+    return name in {ABOUT_FILE, *DUMPS} or re.fullmatch(rf"{OBJECTS}[a-zA-Z0-9._-]+/.+", name) is not None
+
+
+def _check_place(path: Path, name: str, read: Collection[str], locations: Collection[str]) -> None:
+    """Raise BackupError unless a part may come after those that were read."""
+    # The first that was read is what the backup tells of itself.
+    due = DUMPS[len(read) - 1] if len(read) <= len(DUMPS) else None
+    is_due = name == due if due else any(name.startswith(f"{OBJECTS}{location}/") for location in locations)
+    if not (is_due and _is_name(name) and name not in read):
+        raise BackupError(f"{path} holds {name[:SHOWN_NAME]!r} where no backup of Slipway does: do not use this file")
+
+
+def _check_digests(path: Path, told: Mapping[str, Digest], read: Mapping[str, Digest]) -> None:
+    """Raise BackupError if what was read is not what was written."""
+    wrong = [
+        name for name in {**told, **read, **dict.fromkeys(DUMPS)} if name not in read or told.get(name) != read[name]
+    ]
+    if wrong:
+        raise BackupError(f"{path} is damaged: its part {wrong[0]} is not what was written; take another file")

@@ -1,0 +1,142 @@
+"""Making a backup of the stack: the two databases, then the object store.
+
+In this order, as MLflow stores a file before its database tells of it: what the dumps name is among the objects.
+"""
+
+import tempfile
+from collections.abc import Collection
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+import slipway_core
+from slipway_cli.backup.archive import DATABASES, About, Writer, new_backup
+from slipway_cli.backup.databases import SERVICE, dump
+from slipway_cli.docker.compose_project import ComposeProject
+from slipway_cli.errors import BackupError, StackError
+from slipway_cli.tar_streams.object_stream import END_FILE, TOTAL_FILE, ObjectCount, read_count
+from slipway_cli.tar_streams.streams import Counted
+from slipway_cli.tar_streams.tars import DAMAGE, reading_tar
+from slipway_core.storage import Readable
+
+# The job that moves objects: it knows the object store and its keys.
+MOVER = "objects"
+# The job that knows the buckets, and makes them.
+INIT = "init"
+OBJECT_STORE = "minio"
+BUCKET_OPTION = "--bucket="
+
+
+class Watch(Protocol):
+    """Is told how far long work is."""
+
+    def begin(self, what: str, total_bytes: int | None = None) -> None:
+        """A new part of the work begins; how much it is need not be known."""
+        ...
+
+    def at(self, done_bytes: int) -> None:
+        """So much of the part is done."""
+        ...
+
+
+def create_backup(project: ComposeProject, path: Path, now: datetime, watch: Watch) -> ObjectCount:
+    """Write a backup of the stack to a file, while the stack goes on.
+
+    Args:
+        project: the stack.
+        path: the file; what was there is replaced once the backup is whole.
+        now: the time that the backup tells of itself.
+        watch: is told how far it is.
+
+    Returns:
+        How many objects are in it.
+
+    Raises:
+        SlipwayError: Docker, a service or the disk does not do its part; the file is then as it was.
+    """
+    config = project.config()
+    locations = locations_of(config)
+    running = project.running()
+    for service in stores_of(config):
+        if service not in running:
+            raise StackError(
+                f"the service {service} does not run: start the stack with `docker compose up --detach --wait`"
+            )
+    about = About(slipway_version=slipway_core.__version__, created_at=now, locations=locations)
+    with new_backup(path, about) as writer:
+        for database in DATABASES:
+            watch.begin(f"Dumping the database {database}")
+            with tempfile.TemporaryFile(dir=path.parent) as spool:
+                size_bytes = dump(project, database, spool)
+                spool.seek(0)
+                writer.add(f"{database}.sql", size_bytes, spool)
+        return _add_objects(project, locations, writer, watch)
+
+
+def _add_objects(project: ComposeProject, locations: Collection[str], writer: Writer, watch: Watch) -> ObjectCount:
+    watch.begin("Fetching the objects")
+    with project.running_job(MOVER, "objects-out", *locations) as call:
+        try:
+            return _relay(call.stdout, writer, watch)
+        except DAMAGE as error:
+            # Why it broke off, if the job knows.
+            call.finish()
+            raise BackupError("the objects broke off on their way: try again") from error
+
+
+def _relay(stream: Readable, writer: Writer, watch: Watch) -> ObjectCount:
+    """Add every object of the job's stream to the backup.
+
+    Raises:
+        EOFError: or another of `DAMAGE`: the stream is not a whole one.
+    """
+    done = ObjectCount()
+    with reading_tar(stream) as tar:
+        if (first := tar.next()).name != TOTAL_FILE:
+            raise EOFError
+        watch.begin("Fetching the objects", read_count(first).size_bytes)
+        while (file := tar.next()).name != END_FILE:
+            before = done.size_bytes
+            content = Counted(file.content, partial(_tell, watch, before))
+            writer.add(file.name, file.size_bytes, content)
+            done = ObjectCount(files=done.files + 1, size_bytes=before + file.size_bytes)
+        if read_count(file) != done:
+            raise EOFError
+    return done
+
+
+def _tell(watch: Watch, before: int, read: int) -> None:
+    watch.at(before + read)
+
+
+def stores_of(config: dict[str, Any]) -> tuple[str, ...]:
+    """Return the services that keep what is backed up. An object store elsewhere is none of them."""
+    return tuple(service for service in (SERVICE, OBJECT_STORE) if service in config["services"])
+
+
+def locations_of(config: dict[str, Any]) -> tuple[str, ...]:
+    """Return what is backed up of the object store: the stack's buckets, and where MLflow keeps its files elsewhere.
+
+    Args:
+        config: the stack, as `docker compose config` tells it.
+
+    Raises:
+        StackError: it is another stack than Slipway's.
+    """
+    services = config.get("services", {})
+    if not {SERVICE, INIT, "mlflow", "api"} <= services.keys():
+        raise StackError(
+            "this folder's stack of docker compose is not Slipway's: go to Slipway's folder, or name it with "
+            "--project-directory"
+        )
+    buckets = {
+        argument.removeprefix(BUCKET_OPTION)
+        for argument in services[INIT]["command"]
+        if argument.startswith(BUCKET_OPTION)
+    }
+    artifacts = services["mlflow"]["environment"].get("MLFLOW_ARTIFACTS_DESTINATION", "")
+    location = artifacts.removeprefix("s3://").strip("/")
+    if artifacts.startswith("s3://") and location.partition("/")[0] not in buckets:
+        buckets.add(location)
+    return tuple(sorted(buckets))

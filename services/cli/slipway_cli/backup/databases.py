@@ -1,0 +1,98 @@
+"""The stack's two databases: dumped as they are at one moment, and loaded in one transaction each."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO
+
+from slipway_cli.docker.compose_project import Call, ComposeProject
+from slipway_cli.errors import StackError
+from slipway_cli.tar_streams.streams import copy
+from slipway_core.storage import Readable
+
+SERVICE = "postgres"
+# pg_dump writes it last, but for a line or two.
+TRAILER, TRAILER_WITHIN_BYTES = b"PostgreSQL database dump complete", 1024
+LOADED = b"slipway: loaded"
+
+# As a new database is: nothing in it, and a schema that belongs to whoever owns the database. The dump's own output,
+# such as the sequences' values, is nobody's concern.
+BEGIN = b"""\\o /dev/null
+BEGIN;
+SET lock_timeout = '60s';
+SET client_min_messages = warning;
+DROP SCHEMA public CASCADE;
+CREATE SCHEMA public AUTHORIZATION pg_database_owner;
+COMMENT ON SCHEMA public IS 'standard public schema';
+GRANT USAGE ON SCHEMA public TO PUBLIC;
+"""
+
+
+def dump(project: ComposeProject, database: str, out: IO[bytes]) -> int:
+    """Write a database to a file as SQL that any account can load, and return its size in bytes.
+
+    Raises:
+        StackError: pg_dump failed or was cut off.
+    """
+    role = ("--username", database, "--dbname", database)
+    with project.calling("exec", "-T", SERVICE, "pg_dump", *role, "--no-owner", "--no-privileges") as call:
+        copy(call.stdout, out)
+    size_bytes = out.tell()
+    out.seek(max(0, size_bytes - TRAILER_WITHIN_BYTES))
+    if TRAILER not in out.read():
+        raise StackError(f"the dump of the database {database} was cut off: try again")
+    return size_bytes
+
+
+class Loading:
+    """A database whose content is being replaced: nobody sees it until `commit`, and without it nothing was changed."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+
+    def load(self, content: Readable) -> None:
+        """Replace all that is in the database by what a dump tells.
+
+        Raises:
+            StackError: the database refuses it.
+        """
+        with self._broken_pipe_as_failure():
+            self._call.stdin.write(BEGIN)
+            copy(content, self._call.stdin)
+            self._call.stdin.write(b"\n\\o\n\\echo " + LOADED + b"\n")
+            self._call.stdin.flush()
+        while (line := self._call.stdout.readline()).strip() != LOADED:
+            if not line:
+                raise self._call.failure()
+
+    def commit(self) -> None:
+        """Let everybody see the new content.
+
+        Raises:
+            StackError: the database failed.
+        """
+        with self._broken_pipe_as_failure():
+            self._call.stdin.write(b"COMMIT;\n")
+            self._call.finish()
+
+    @contextmanager
+    def _broken_pipe_as_failure(self) -> Iterator[None]:
+        """Tell of this database: another command may be running inside the same block."""
+        try:
+            yield
+        except BrokenPipeError as error:
+            raise self._call.failure() from error
+
+
+@contextmanager
+def loading(project: ComposeProject, database: str) -> Iterator[Loading]:
+    """Open a session that replaces a database's content; one that ends without `commit` changes nothing.
+
+    It works as the database's own role, which may do that and no more.
+
+    Raises:
+        StackError: the database refuses, or cannot be reached.
+    """
+    role = ("--username", database, "--dbname", database)
+    psql = ("psql", "--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1", *role, "--file=-")
+    with project.calling("exec", "-T", SERVICE, *psql) as call:
+        yield Loading(call)

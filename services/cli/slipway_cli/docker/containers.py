@@ -1,0 +1,57 @@
+"""What the containers of the compose stack are, as Docker tells it."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from slipway_cli.docker.compose_project import ComposeProject
+
+# They end; everything else is to run.
+JOBS = frozenset({"secrets", "init", "trainer", "objects"})
+
+
+@dataclass(frozen=True)
+class Container:
+    """One container.
+
+    Attributes:
+        service: what the compose file calls it.
+        state: `running`, `exited`, `restarting` and so on.
+        health: `healthy`, `unhealthy` or `starting`; empty where nothing looks.
+        ports: on the host, by the port in the container.
+    """
+
+    service: str
+    state: str
+    health: str
+    exit_code: int
+    ports: dict[int, int]
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it is a job that ended well."""
+        return self.service in JOBS and self.state == "exited" and self.exit_code == 0
+
+    @property
+    def is_well(self) -> bool:
+        """Whether there is nothing to mend."""
+        return self.is_done or (self.state == "running" and self.health in {"healthy", ""})
+
+
+def containers(project: ComposeProject) -> Sequence[Container]:
+    """Return the containers of a project, those that have ended, too.
+
+    Raises:
+        StackError: Docker is not there, or it failed.
+    """
+    told = [json.loads(line) for line in project.call("ps", "--all", "--format", "json").splitlines()]
+    return [
+        Container(
+            one["Service"],
+            one["State"],
+            one["Health"],
+            one["ExitCode"],
+            {port["TargetPort"]: port["PublishedPort"] for port in one["Publishers"] or () if port["PublishedPort"]},
+        )
+        for one in told
+    ]

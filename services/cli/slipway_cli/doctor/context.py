@@ -1,0 +1,154 @@
+"""What is examined: the settings as far as they can be read, and the folder of the embedded stack."""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from slipway_cli.addresses import reachable_url
+from slipway_cli.docker.compose_project import ComposeProject, find_project
+from slipway_cli.docker.containers import Container, containers
+from slipway_cli.embedded.home import Home
+from slipway_cli.errors import StackError
+from slipway_cli.settings import DoctorSettings
+from slipway_core.settings import variable_of
+
+# MLflow's, in its container.
+MLFLOW_PORT = 5000
+UNVERIFIED_VARIABLE = "SLIPWAY_ALLOW_UNVERIFIED_MODELS"
+
+
+@dataclass(frozen=True)
+class DoctorContext:
+    """What the checks look at.
+
+    Attributes:
+        settings: what was set; where a value is wrong, the default stands for it.
+        home: the folder of the embedded stack.
+        wrong_values: by variable, why its value was not taken.
+    """
+
+    settings: DoctorSettings
+    home: Home
+    wrong_values: Mapping[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def stack_runs(self) -> bool:
+        """Whether `slipway up` runs on the folder."""
+        return self.home.is_locked()
+
+    @cached_property
+    def compose_project(self) -> ComposeProject | None:
+        """The stack whose compose file lies here or above; None where there is none, or no Docker."""
+        if shutil.which("docker") is None:
+            return None
+        try:
+            return find_project(Path.cwd())
+        except StackError:
+            return None
+
+    @cached_property
+    def compose_containers(self) -> Sequence[Container]:
+        """The containers of that stack.
+
+        Raises:
+            StackError: Docker does not answer.
+        """
+        return () if self.compose_project is None else containers(self.compose_project)
+
+    @cached_property
+    def compose_mlflow_url(self) -> str | None:
+        """The address of the compose stack's MLflow, where that is the one to look at.
+
+        It is where no other is set, and `slipway up` does not run.
+        """
+        if self.settings.mlflow_tracking_uri or self.stack_runs:
+            return None
+        try:
+            found = self.compose_containers
+        except StackError:
+            return None
+        port = next((one.ports.get(MLFLOW_PORT) for one in found if one.service == "mlflow"), None)
+        return None if port is None else f"http://127.0.0.1:{port}"
+
+    @property
+    def is_beside_compose(self) -> bool:
+        """Whether the compose stack has a running service and `slipway up` does not run: advice is then about it."""
+        if self.stack_runs:
+            return False
+        try:
+            return any(one.state == "running" for one in self.compose_containers)
+        except StackError:
+            return False
+
+    @cached_property
+    def allows_unverified_models(self) -> bool:
+        """Whether the API serves versions that Slipway's trainer did not register.
+
+        The compose stack's API has its own environment, which the file .env may set.
+        """
+        if self.compose_project is None or self.compose_mlflow_url is None:
+            return self.settings.allow_unverified_models
+        try:
+            environment = self.compose_project.config()["services"]["api"]["environment"]
+            value = str(environment.get(UNVERIFIED_VARIABLE) or "false")
+        except (StackError, KeyError, AttributeError, TypeError):
+            return self.settings.allow_unverified_models
+        return value.strip().lower() in {"1", "true", "t", "yes", "y", "on"}
+
+    @property
+    def embedded_mlflow_url(self) -> str:
+        """The address of the embedded stack's MLflow."""
+        return f"http://127.0.0.1:{self.settings.mlflow_port}"
+
+    @property
+    def api_url(self) -> str:
+        """The address of the API, as this machine reaches it."""
+        return reachable_url(self.settings.host, self.settings.port)
+
+    @property
+    def tracking_uri(self) -> str:
+        """The MLflow server to look at: the one that is set, else that of the stack that runs."""
+        return self.compose_mlflow_url or self._configured_uri
+
+    @property
+    def is_at_embedded_address(self) -> bool:
+        """Whether the MLflow server is where `slipway up` would start its own."""
+        return self._configured_uri in {self.embedded_mlflow_url, f"http://localhost:{self.settings.mlflow_port}"}
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether the MLflow server is that of the embedded stack, not one of the person's own.
+
+        A server that MLFLOW_TRACKING_URI names is the stack's only while the stack runs: at its address, another may
+        listen.
+        """
+        return self.is_at_embedded_address and (not self.settings.mlflow_tracking_uri or self.stack_runs)
+
+    @property
+    def _configured_uri(self) -> str:
+        return (self.settings.mlflow_tracking_uri or self.embedded_mlflow_url).strip().rstrip("/")
+
+
+def read_context(options: Mapping[str, Any]) -> DoctorContext:
+    """Read the environment; `options`, by field of the settings, win over it.
+
+    A wrong value keeps nothing else from being read.
+    """
+    wrong: dict[str, str] = {}
+    try:
+        settings = DoctorSettings(**options)
+    except ValidationError as error:
+        defaults = {}
+        fields = {variable_of(DoctorSettings, name): name for name in DoctorSettings.model_fields}
+        for item in error.errors(include_input=False, include_url=False):
+            place = str(item["loc"][0])
+            name = fields.get(place, place)
+            wrong[variable_of(DoctorSettings, name)] = item["msg"].removeprefix("Value error, ")
+            defaults[name] = DoctorSettings.model_fields[name].get_default()
+        settings = DoctorSettings(**{**options, **defaults})
+    return DoctorContext(settings, Home(settings.home.expanduser().absolute()), wrong)

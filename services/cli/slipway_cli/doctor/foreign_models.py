@@ -1,0 +1,100 @@
+"""Versions that Slipway's trainer did not register: whether the API can serve them."""
+
+import importlib.util
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from slipway_cli.doctor.findings import Finding, broken, ok
+from slipway_core.bundle import MANIFEST_TAG, MLMODEL_FILE, MODEL_FILE
+from slipway_core.errors import BundleError, RegistryError
+from slipway_core.registry import ModelVersion, Registry
+
+SETTING = "SLIPWAY_ALLOW_UNVERIFIED_MODELS"
+GENERIC_FLAVOR = "python_function"
+MLMODEL_MAX_BYTES = 1_000_000
+EXPORT = "export it with integer labels and a float array of probabilities (skl2onnx: options={'zipmap': False})"
+
+
+def check_foreign_model(
+    registry: Registry, version: ModelVersion, check: str, another: str, *, allows_unverified: bool
+) -> Finding:
+    """Judge the Production version of a model that has no digest.
+
+    Args:
+        registry: where its files are.
+        version: the version.
+        check: the finding's name.
+        another: how to choose another version.
+        allows_unverified: whether the API's settings allow such models.
+    """
+    what = f"version {version.version}, Production,"
+    flavors = _flavors(registry, version)
+    if flavors is None:
+        return broken(
+            check,
+            f"{what} has no SHA-256 in its tag {MANIFEST_TAG}: the API does not load it",
+            f"{another}, or train one with `slipway train RECIPE`",
+        )
+    if "onnx" not in flavors:
+        names = ", ".join(f"mlflow.{name}" for name in sorted(flavors) if name != GENERIC_FLAVOR) or "no known flavor"
+        return broken(
+            check,
+            f"{what} was logged with {names}: the API serves ONNX models",
+            f"convert it to ONNX and log it with mlflow.onnx, write a recipe for it, or {another}",
+        )
+    if problem := _output_problem(registry, version):
+        return broken(check, f"{what} {problem}", f"{EXPORT} and log it again, or {another}")
+    if allows_unverified:
+        return ok(check, f"Production is version {version.version}, unverified: {SETTING} allows it")
+    return broken(
+        check,
+        f"{what} was not registered by Slipway's trainer: the API does not load it",
+        f"set {SETTING}=true for the API to serve it, or {another}",
+    )
+
+
+def _flavors(registry: Registry, version: ModelVersion) -> Mapping[str, Any] | None:
+    """Return the flavors of the version's MLmodel file; None if it cannot be read."""
+    content = _fetched(registry, version, MLMODEL_FILE)
+    if content is None or len(content) > MLMODEL_MAX_BYTES:
+        return None
+    import yaml  # noqa: PLC0415  # few registries need it
+
+    try:
+        flavors = yaml.safe_load(content)["flavors"]
+    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, RecursionError):
+        return None
+    return flavors if isinstance(flavors, dict) else None
+
+
+def _output_problem(registry: Registry, version: ModelVersion) -> str | None:
+    """Return why the API cannot read the graph's outputs; None if it can, or if no graph can be opened here."""
+    if importlib.util.find_spec("onnxruntime") is None:
+        return None
+    from slipway_core.graph import ports  # noqa: PLC0415  # the runtime would slow down every command
+
+    content = _fetched(registry, version, MODEL_FILE)
+    if content is None:
+        return f"has no file {MODEL_FILE}"
+    try:
+        _, outputs = ports(content)
+    except BundleError:
+        return "has a graph that cannot be loaded"
+    for port in outputs:
+        if port.kind.startswith("seq("):
+            return "answers probabilities as a list of maps (ZipMap), which the API does not read"
+        if port.kind == "tensor(string)":
+            return "answers labels as text, which the API does not read"
+    return None
+
+
+def _fetched(registry: Registry, version: ModelVersion, file: str) -> bytes | None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "file"
+        try:
+            registry.fetch(version, file, path)
+        except RegistryError:
+            return None
+        return path.read_bytes()

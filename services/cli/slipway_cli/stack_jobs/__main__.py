@@ -1,0 +1,91 @@
+"""`python -m slipway_cli.stack_jobs JOB`: the one-shot jobs, as the compose file calls them."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from slipway_core.printable import printable
+from slipway_core.program import exit_on_error
+from slipway_core.settings import load_settings
+
+
+def main() -> None:
+    """Run a job; an error of ours is one sentence on standard error and exit code 1."""
+    parser = argparse.ArgumentParser(prog="python -m slipway_cli.stack_jobs", description="The compose stack's jobs.")
+    jobs = parser.add_subparsers(dest="job", required=True)
+    keeping = jobs.add_parser("secrets", help="Make the secrets that are missing, and give each service its own.")
+    keeping.add_argument("folder", type=Path)
+    keeping.add_argument("--readable", type=Path, help="A folder whose files the containers must be able to read.")
+    adopting = jobs.add_parser("adopt", help="Make the stack's volumes those of this clone.")
+    adopting.add_argument("folder", type=Path, nargs="?", default=Path("/secrets"))
+    preparing = jobs.add_parser("init", help="Make tables, buckets and a first model.")
+    preparing.add_argument("--bucket", action="append", default=[])
+    preparing.add_argument("--recipe", action="append", default=[])
+    for job, does in (("objects-out", "Write all objects to standard output."), ("objects-in", "Put them back.")):
+        moving = jobs.add_parser(job, help=does)
+        moving.add_argument("location", nargs="+", help="A bucket, or bucket/prefix.")
+    options = parser.parse_args()
+    with exit_on_error():
+        if options.job == "secrets":
+            _share_secrets(options.folder, options.readable)
+        elif options.job == "adopt":
+            _adopt(options.folder)
+        elif options.job == "init":
+            _prepare(options.bucket, options.recipe)
+        else:
+            _move_objects(options.job, options.location)
+
+
+def _adopt(folder: Path) -> None:
+    from slipway_cli.stack_jobs.mounts import CLONE_FILE  # noqa: PLC0415
+    from slipway_cli.stack_jobs.secrets import KEPT  # noqa: PLC0415
+
+    (folder / KEPT / CLONE_FILE).unlink(missing_ok=True)
+
+
+def _share_secrets(folder: Path, mounted: Path | None) -> None:
+    from slipway_cli.stack_jobs.alerting import render  # noqa: PLC0415
+    from slipway_cli.stack_jobs.mounts import clone_of, require_own_volume, require_readable  # noqa: PLC0415
+    from slipway_cli.stack_jobs.secrets import READ_AT_START, keep_secrets, open_kept, share, shares  # noqa: PLC0415
+    from slipway_cli.stack_jobs.settings import AlertSettings, HttpsSettings  # noqa: PLC0415
+
+    if mounted is not None:
+        require_readable(mounted)
+    load_settings(HttpsSettings)
+    alerting = render(load_settings(AlertSettings))
+    if mounted is not None:
+        require_own_volume(open_kept(folder), clone_of(mounted))
+    files = shares(keep_secrets(folder, os.environ)) | {"alertmanager": {"alertmanager.yml": alerting}}
+    for service, own in files.items():
+        changed = share(folder, service, own)
+        if changed and service in READ_AT_START:
+            former = ", ".join(changed)
+            restart = f"docker compose restart {service}"
+            print(printable(f"Not in force yet: {service} goes on with its former {former} until `{restart}`."))
+
+
+def _prepare(buckets: list[str], recipes: list[str]) -> None:
+    from slipway_cli.stack_jobs.init import prepare  # noqa: PLC0415
+    from slipway_cli.stack_jobs.settings import InitSettings  # noqa: PLC0415
+
+    prepare(
+        load_settings(InitSettings),
+        buckets=buckets,
+        recipes=recipes,
+        echo=lambda line: print(printable(line), flush=True),
+    )
+
+
+def _move_objects(job: str, locations: list[str]) -> None:
+    from slipway_cli.stack_jobs.objects import receive, send  # noqa: PLC0415
+
+    if job == "objects-out":
+        send(locations, sys.stdout.buffer)
+        sys.stdout.buffer.flush()
+    else:
+        receive(locations, sys.stdin.buffer)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,119 @@
+"""What the stack needs before its first prediction: tables, buckets, a model; and what a person needs to know."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from slipway_cli.addresses import MLFLOW_RUNS, reachable_url
+from slipway_cli.errors import StackError
+from slipway_cli.stack_jobs.settings import InitSettings
+from slipway_core.database import connect
+from slipway_core.errors import RegistryUnavailableError
+from slipway_core.migrations import state_of, upgrade
+from slipway_core.registry import PRODUCTION
+from slipway_core.storage.s3 import S3Storage
+
+REGISTRY_SECONDS = 180.0
+POLL_SECONDS = 0.5
+
+# Where all but the API is published on the host.
+LOOPBACK = "127.0.0.1"
+# What a browser adds to https:// by itself.
+HTTPS_PORT = 443
+SHOW_GRAFANA = "docker compose exec grafana cat /run/slipway/grafana-password"
+SHOW_S3 = "docker compose exec mlflow cat /run/slipway/aws-credentials"
+
+
+def prepare(
+    settings: InitSettings, *, buckets: Sequence[str], recipes: Sequence[str], echo: Callable[[str], None]
+) -> None:
+    """Make what is missing; what is there stays as it is.
+
+    Args:
+        settings: where things are.
+        buckets: to make in the object store.
+        recipes: whose models are trained if they have no Production version.
+        echo: prints a line for the person.
+
+    Raises:
+        SlipwayError: a part does not answer, or a training failed.
+    """
+    url = settings.database_url.get_secret_value()
+    is_first = _is_empty(url)
+    upgrade(url)
+    try:
+        for bucket in buckets:
+            S3Storage(bucket).make_bucket()
+        for recipe in _without_production(settings, recipes):
+            echo(f"There is no Production version of {recipe} yet: training one.")
+            _train(recipe)
+    finally:
+        # Also where that failed: the next start is not the first, and does not show the password.
+        echo(summary(settings, is_first=is_first))
+
+
+def _train(recipe: str) -> None:
+    trained = subprocess.run([sys.executable, "-m", "slipway_trainer", "train", recipe], check=False)  # noqa: S603
+    if trained.returncode != 0:
+        raise StackError(f"the training of {recipe} failed; what it said is above")
+
+
+def _is_empty(url: str) -> bool:
+    engine = connect(url)
+    try:
+        with engine.connect() as connection:
+            return state_of(connection) == "missing"
+    except SQLAlchemyError as error:
+        raise StackError(
+            "Slipway's database cannot be opened: look at `docker compose logs postgres`; where its volume is older "
+            "than the volume of secrets, bring that one back, or begin anew with `docker compose down --volumes`"
+        ) from error
+    finally:
+        engine.dispose()
+
+
+def _without_production(settings: InitSettings, recipes: Sequence[str]) -> list[str]:
+    deadline = time.monotonic() + REGISTRY_SECONDS
+    with settings.open_registry() as registry:
+        while True:
+            try:
+                served = {model.name for model in registry.list_models() if PRODUCTION in model.aliases}
+            except RegistryUnavailableError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(POLL_SECONDS)
+            else:
+                return [recipe for recipe in recipes if recipe not in served]
+
+
+def _api_url(settings: InitSettings) -> str:
+    if settings.domain is None:
+        return reachable_url(settings.bind_address or LOOPBACK, settings.port)
+    return f"https://{settings.domain}" + ("" if settings.https_port == HTTPS_PORT else f":{settings.https_port}")
+
+
+def summary(settings: InitSettings, *, is_first: bool) -> str:
+    """Return the addresses, and how to get in."""
+    api_password = (
+        f"{settings.admin_password.get_secret_value()} (shown this once)"
+        if is_first
+        else "that of the first start, or the one that it was changed to"
+    )
+    lines = {
+        "API": (
+            f"{_api_url(settings)}/docs",
+            f"{settings.admin_username}, password: {api_password}",
+        ),
+        "MLflow": (f"{reachable_url(LOOPBACK, settings.mlflow_port)}{MLFLOW_RUNS}", ""),
+        "Grafana": (reachable_url(LOOPBACK, settings.grafana_port), f"admin, password: {SHOW_GRAFANA}"),
+        "Prometheus": (reachable_url(LOOPBACK, settings.prometheus_port), ""),
+        "Alertmanager": (reachable_url(LOOPBACK, settings.alertmanager_port), ""),
+        "MinIO": (
+            reachable_url(LOOPBACK, settings.minio_console_port),
+            f"S3 at port {settings.minio_port}; keys: {SHOW_S3}",
+        ),
+    }
+    return "\n".join(f"{name:<13} {url:<28} {more}".rstrip() for name, (url, more) in lines.items())

@@ -1,0 +1,80 @@
+"""The files of the object store as a stream, out and in: two jobs that run where the store and its keys are.
+
+Both streams are tars. The one that goes out begins with how much there is, and both end with how many files they had:
+a stream that was cut off is told from one that has ended.
+"""
+
+from collections.abc import Sequence
+
+from slipway_cli.errors import BackupError
+from slipway_cli.tar_streams.object_stream import END_FILE, OBJECTS, TOTAL_FILE, ObjectCount, add_count, read_count
+from slipway_cli.tar_streams.streams import Counted, Writable
+from slipway_cli.tar_streams.tars import DAMAGE, reading_tar, writing_tar
+from slipway_core.errors import StorageNotFoundError
+from slipway_core.storage import Readable
+from slipway_core.storage.s3 import S3Storage
+
+
+def send(locations: Sequence[str], out: Writable) -> None:
+    """Write every file of some locations to a stream, each as `objects/BUCKET/KEY`.
+
+    A file that is removed meanwhile is left out.
+
+    Args:
+        locations: buckets, or `bucket/prefix`.
+        out: the stream.
+
+    Raises:
+        SlipwayError: the object store cannot be read.
+        OSError: nobody reads the stream any more.
+    """
+    stores = [(location, _opened(location)) for location in locations]
+    listings = [(location, store, store.list()) for location, store in stores]
+    sizes = [file.size_bytes for _, _, files in listings for file in files]
+    sent = ObjectCount()
+    with writing_tar(out) as tar:
+        add_count(tar, TOTAL_FILE, ObjectCount(files=len(sizes), size_bytes=sum(sizes)))
+        for location, store, files in listings:
+            for file in files:
+                try:
+                    with store.reading(file.path) as (size_bytes, content):
+                        tar.add(f"{OBJECTS}{location}/{file.path}", size_bytes, content)
+                except StorageNotFoundError:
+                    continue
+                sent = ObjectCount(files=sent.files + 1, size_bytes=sent.size_bytes + size_bytes)
+        add_count(tar, END_FILE, sent)
+
+
+def receive(locations: Sequence[str], stream: Readable) -> None:
+    """Put every file of a stream into the object store, and leave what else is there as it is.
+
+    Args:
+        locations: buckets, or `bucket/prefix`: the buckets are made if they are missing, and no file goes elsewhere.
+        stream: as `send` writes it, but for the total.
+
+    Raises:
+        SlipwayError: the object store cannot be written, or the stream breaks off. What was put before stays.
+    """
+    stores = {location: _opened(location) for location in locations}
+    for store in stores.values():
+        store.make_bucket()
+    count = 0
+    try:
+        with reading_tar(stream) as tar:
+            while (file := tar.next()).name != END_FILE:
+                location = next((one for one in stores if file.name.startswith(f"{OBJECTS}{one}/")), None)
+                if location is None:
+                    raise BackupError(f"{file.name!r} is in none of the backup's locations: do not use this file")
+                # A tar tells of itself that it can be rewound, which a stream cannot.
+                content = Counted(file.content)
+                stores[location].put_content(file.name.removeprefix(f"{OBJECTS}{location}/"), content)
+                count += 1
+            if read_count(file).files != count:
+                raise EOFError
+    except DAMAGE as error:
+        raise BackupError("the stream of objects broke off: run the restore again") from error
+
+
+def _opened(location: str) -> S3Storage:
+    bucket, _, prefix = location.partition("/")
+    return S3Storage(bucket, prefix)

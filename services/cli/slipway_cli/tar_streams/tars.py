@@ -1,0 +1,167 @@
+"""Tars as streams: written and read from their beginning to their end, a file at a time."""
+
+import tarfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from gzip import BadGzipFile
+from typing import IO, cast
+
+from slipway_cli.errors import BackupError
+from slipway_cli.tar_streams.streams import CHUNK_BYTES, Counted, Writable, drain, read_fully
+from slipway_core.storage import Readable
+
+# What Python's readers raise at bytes that are no tar, or no gzip'd one.
+DAMAGE = (tarfile.TarError, BadGzipFile, zlib.error, EOFError, ValueError, OverflowError)
+
+# The longest name of an object has 1,024 bytes; a pax header holds little more than the name.
+MAX_HEADER_BYTES = 16_384
+MAX_EXTENDED_HEADERS = 2
+
+
+@dataclass(frozen=True)
+class TarredFile:
+    """A file of a tar, until the next one is asked for."""
+
+    name: str
+    size_bytes: int
+    content: Readable
+
+
+class TarOut:
+    """A tar that is being written."""
+
+    def __init__(self, tar: tarfile.TarFile) -> None:
+        self._tar = tar
+
+    def add(self, name: str, size_bytes: int, content: Readable, *, mtime: int = 0) -> None:
+        """Add a file.
+
+        Args:
+            name: its path in the tar.
+            size_bytes: how much of the content is taken.
+            content: its bytes.
+            mtime: when it was changed last, seconds since the epoch.
+
+        Raises:
+            BackupError: there is less content than its size.
+            OSError: the tar cannot be written.
+        """
+        header = tarfile.TarInfo(name)
+        header.size, header.mode, header.mtime = size_bytes, 0o600, mtime
+        try:
+            self._tar.addfile(header, Counted(content))
+        except OSError as error:
+            # The system's own have a number.
+            if error.errno is None:
+                raise BackupError(f"{name} ended before its end: it was changed meanwhile, so try again") from error
+            raise
+        # It remembers every file that was added, and there may be millions.
+        self._tar.members.clear()  # type: ignore[attr-defined]
+
+
+class _Content:
+    """The bytes of a file, until its end."""
+
+    def __init__(self, stream: Readable, size_bytes: int) -> None:
+        self._stream = stream
+        self.left = size_bytes
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return the next `size` bytes, less at the end alone, or all that are left.
+
+        Raises:
+            EOFError: the tar ends early.
+        """
+        wanted = self.left if size < 0 else min(size, self.left)
+        chunk = read_fully(self._stream, wanted)
+        if len(chunk) != wanted:
+            raise EOFError
+        self.left -= wanted
+        return chunk
+
+
+class TarIn:
+    """A tar that is being read.
+
+    `tarfile` reads extended headers into memory, at any size and in any number. This reader takes what our writer and
+    other tars of plain files hold: a header a file, with at most two short extended headers before it.
+    """
+
+    def __init__(self, stream: Readable) -> None:
+        self._stream = stream
+        self._content = _Content(self._stream, 0)
+        self._padding = 0
+
+    def next(self) -> TarredFile:
+        """Return the next file; what was not read of the one before is passed over.
+
+        Raises:
+            EOFError: the next entry is another kind than a plain file, has large headers, or the tar ends early.
+            tarfile.TarError: there is none, or it is damaged.
+        """
+        drain(self._content)
+        self._exactly(self._padding)
+        name, size = None, None
+        header = self._header()
+        for _ in range(MAX_EXTENDED_HEADERS):
+            if header.type == tarfile.XHDTYPE:
+                records = _records(self._body(header.size))
+                name, size = records.get("path", name), records.get("size", size)
+            elif header.type == tarfile.GNUTYPE_LONGNAME:
+                name = self._body(header.size).partition(b"\0")[0].decode()
+            else:
+                break
+            header = self._header()
+        size_bytes = header.size if size is None else int(size)
+        if header.type not in {tarfile.REGTYPE, tarfile.AREGTYPE} or size_bytes < 0:
+            raise EOFError
+        self._content, self._padding = _Content(self._stream, size_bytes), -size_bytes % tarfile.BLOCKSIZE
+        return TarredFile(header.name if name is None else name, size_bytes, self._content)
+
+    def _header(self) -> tarfile.TarInfo:
+        return tarfile.TarInfo.frombuf(self._exactly(tarfile.BLOCKSIZE), "utf-8", "surrogateescape")
+
+    def _body(self, size: int) -> bytes:
+        """Return the content of an extended header."""
+        if not 0 <= size <= MAX_HEADER_BYTES:
+            raise EOFError
+        return self._exactly(size + -size % tarfile.BLOCKSIZE)[:size]
+
+    def _exactly(self, size: int) -> bytes:
+        found = read_fully(self._stream, size)
+        if len(found) != size:
+            raise EOFError
+        return found
+
+
+def _records(body: bytes) -> dict[str, str]:
+    """Return the records of a pax header (POSIX.1-2008): `LENGTH KEYWORD=VALUE` and a line break each.
+
+    Raises:
+        EOFError: it is damaged, or describes a file with holes.
+    """
+    records: dict[str, str] = {}
+    while body:
+        length, _, rest = body.partition(b" ")
+        end = int(length)
+        keyword, equals, value = rest[: end - len(length) - 1].partition(b"=")
+        if not (end > len(length) and equals and value.endswith(b"\n")) or keyword.startswith(b"GNU.sparse"):
+            raise EOFError
+        records[keyword.decode()] = value[:-1].decode()
+        body = body[end:]
+    return records
+
+
+@contextmanager
+def writing_tar(out: Writable) -> Iterator[TarOut]:
+    """Open a tar that is written to a stream, and ends with the block."""
+    with tarfile.open(fileobj=cast("IO[bytes]", out), mode="w|", bufsize=CHUNK_BYTES, format=tarfile.PAX_FORMAT) as tar:
+        yield TarOut(tar)
+
+
+@contextmanager
+def reading_tar(stream: Readable) -> Iterator[TarIn]:
+    """Open a tar that is read from a stream."""
+    yield TarIn(stream)

@@ -1,0 +1,38 @@
+"""The outermost frame of a program: an expected error becomes one line on standard error and exit code 1."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from slipway_core.errors import RegistryUnavailableError, SlipwayError
+from slipway_core.printable import printable
+
+# Every program of Slipway begins its error with it.
+ERROR_PREFIX = "Error: "
+REGISTRY_HINT = "is its server running, and MLFLOW_TRACKING_URI right? `slipway doctor` tells more"
+
+
+def print_error(sentence: str) -> None:
+    """Print an error on standard error, without the escape sequences that it may hold."""
+    print(printable(f"{ERROR_PREFIX}{sentence}"), file=sys.stderr)
+
+
+@contextmanager
+def exit_on_error(*, show_traceback: bool = False, hint_at_registry: bool = False) -> Iterator[None]:
+    """End the program with exit code 1 and one sentence if the block raises a SlipwayError.
+
+    Args:
+        show_traceback: raise the error instead, for `--debug`.
+        hint_at_registry: add what to check if the model registry cannot be reached.
+
+    Raises:
+        SystemExit: the block raised a SlipwayError.
+    """
+    try:
+        yield
+    except SlipwayError as error:
+        if show_traceback:
+            raise
+        hint = f": {REGISTRY_HINT}" if hint_at_registry and isinstance(error, RegistryUnavailableError) else ""
+        print_error(f"{error}{hint}")
+        raise SystemExit(1) from error

@@ -1,0 +1,75 @@
+"""The moves of the alias Production, the oldest first, including those made by hand. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from slipway_core.registry.base import PRODUCTION, RegisteredModel
+from slipway_core.registry.events import PromotionEvent, history
+
+
+@dataclass(frozen=True)
+class Move:
+    """One move of the alias Production.
+
+    Attributes:
+        action: `external` is a move that no event tells of: somebody set the alias by hand.
+        version: where the alias pointed to afterwards; None if it was removed.
+        from_version: where it pointed to before; None if it was not set.
+        event: what was written down of the move; None of an external one.
+    """
+
+    action: Literal["promote", "rollback", "external"]
+    version: str | None
+    from_version: str | None
+    event: PromotionEvent | None = None
+
+    @property
+    def at(self) -> datetime | None:
+        """When it was moved, UTC; None if nobody wrote it down."""
+        return self.event.at if self.event else None
+
+
+def moves(model: RegisteredModel) -> list[Move]:
+    """Return every move of a model's Production alias, the oldest first.
+
+    An event that does not begin where the one before ended tells of a move by hand in between; so does an alias that
+    differs from the last event.
+    """
+    found: list[Move] = []
+    version: str | None = None
+    for event in history(model.tags):
+        if event.from_version != version:
+            found.append(Move("external", event.from_version, version))
+        found.append(Move(event.action, event.version, event.from_version, event))
+        version = event.version
+    current = model.aliases.get(PRODUCTION)
+    if current != version:
+        found.append(Move("external", current, version))
+    return found
+
+
+def moved_by_hand(model: RegisteredModel) -> bool:
+    """Tell whether Production differs from what the last event says."""
+    return bool(alias_moves := moves(model)) and alias_moves[-1].action == "external"
+
+
+def held_before(alias_moves: Sequence[Move]) -> list[str]:
+    """Return the versions that a roll back can restore, the nearest first.
+
+    Each promotion (and each move by hand) lays a version on those that Production held before; each roll back takes
+    away the ones above the version that it restored. So rolling back again goes further back, not to and fro. A move by
+    hand to the version right below is a roll back, too: made in MLflow's pages, or by us without getting to the event.
+    """
+    held: list[str] = []
+    for move in alias_moves:
+        if move.version is None:
+            continue
+        is_back_by_hand = move.action == "external" and held[-2:-1] == [move.version]
+        if is_back_by_hand or (move.action == "rollback" and move.version in held):
+            last = len(held) - 1 - held[::-1].index(move.version)
+            del held[last + 1 :]
+        elif not held or held[-1] != move.version:
+            held.append(move.version)
+    return held[-2::-1]

@@ -1,0 +1,69 @@
+"""The result of the promotion gate, as stored in the tag of a model version."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+GATE_TAG = "slipway.gate"
+
+FLOOR_PREFIX = "floor of "
+# What `--promote` asks for: whatever the gate says is kept, and decides in `auto` alone.
+PromoteMode = Literal["auto", "never", "force"]
+
+
+class _Frozen(BaseModel):
+    # Not a number is null by default, which is not read back.
+    model_config = ConfigDict(frozen=True, ser_json_inf_nan="constants")
+
+
+class GateCheck(_Frozen):
+    """One thing that the gate looked at."""
+
+    name: str = Field(description="What was looked at, such as `floor of accuracy`.")
+    metric: str | None = Field(default=None, description="The metric that was compared; null for other checks.")
+    value: float | None = Field(default=None, description="What was found.")
+    required: float | None = Field(default=None, description="What was asked for at least.")
+    passed: bool
+    reason: str = Field(description="The comparison as a sentence.")
+
+
+class GateResult(_Frozen):
+    """The gate's checks, and what came of them."""
+
+    checks: tuple[GateCheck, ...]
+    mode: PromoteMode = Field(default="auto", description="What `--promote` asked for.")
+
+    @property
+    def passed(self) -> bool:
+        """Whether every check passed."""
+        return all(check.passed for check in self.checks)
+
+    @property
+    def promote(self) -> bool:
+        """Whether the version becomes Production."""
+        return self.mode == "force" or (self.mode == "auto" and self.passed)
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The metrics that the gate compared: with the champion first, then those of the floors."""
+        compared = [check for check in self.checks if check.metric is not None]
+        compared.sort(key=lambda check: check.name.startswith(FLOOR_PREFIX))
+        return tuple(dict.fromkeys(check.metric for check in compared if check.metric is not None))
+
+    @property
+    def summary(self) -> str:
+        """The reasons in one line: of a refusal those that failed, else all."""
+        return "; ".join(check.reason for check in self.checks if self.passed or not check.passed)
+
+    def to_tag(self) -> str:
+        """Return the JSON that is kept as the tag's value."""
+        return self.model_dump_json()
+
+
+def gate_result_of(tags: Mapping[str, str]) -> GateResult | None:
+    """Return the gate_result of a version's tags; None if there is none, or somebody wrote something else into it."""
+    try:
+        return GateResult.model_validate_json(tags[GATE_TAG])
+    except (KeyError, ValidationError):
+        return None

@@ -1,0 +1,179 @@
+"""Data that fits its schema and is still not worth training on: few, repeated, constant, leaking or unrelated rows."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+from sklearn.linear_model import LinearRegression
+from sklearn.model_selection import KFold, StratifiedKFold, cross_val_score
+
+from slipway_core.signature import FloatMatrix
+from slipway_trainer.recipes import Recipe
+from slipway_trainer.recipes.base import MIN_ROWS
+from slipway_trainer.schema import lines, shown
+from slipway_trainer.tasks import task_of
+from slipway_trainer.tasks.base import Target
+
+FOLDS = 3
+# A first look needs no more rows than these.
+MAX_PROBE_ROWS = 20_000
+# Of fewer rows, one honest feature may tell every class by luck.
+MIN_LEAKAGE_ROWS = 100
+# A sum of features that gives the target this well holds the target's own parts.
+MAX_LINEAR_R2 = 0.9999
+# No limit lies between such a score and 1.
+MAX_LEAKAGE_SCORE = 0.99999
+
+
+def find_data_problems(recipe: Recipe, frame: pd.DataFrame) -> list[str]:
+    """Look at rows that fit the schema as a whole.
+
+    Args:
+        recipe: tells what is too much.
+        frame: features and target, numbers as float64; the index counts the lines of the file from the second.
+
+    Returns:
+        A sentence for each thing that speaks against training on them.
+    """
+    if len(frame) < recipe.min_rows:
+        lower = f", or lower the limit with --set min_rows={len(frame)}" if len(frame) >= MIN_ROWS else ""
+        return [f"the data has {len(frame)} rows, fewer than min_rows {recipe.min_rows}; add rows{lower}"]
+    target = task_of(recipe).encode(frame[recipe.target.name])
+    findings = [*task_of(recipe).check_target(target), *_constant(recipe, frame), *_duplicates(recipe, frame)]
+    if findings:  # what comes next is no use on such rows
+        return findings
+    rows = _sample(recipe, target)
+    features = frame[recipe.feature_names].to_numpy(dtype=np.float32)
+    return [
+        *_leaking(recipe, features, target, rows),
+        *_copies(recipe, frame, target),
+        *_unrelated(recipe, features, target, rows),
+    ]
+
+
+def _constant(recipe: Recipe, frame: pd.DataFrame) -> Iterator[str]:
+    for column in recipe.columns:
+        values = frame[column.name].to_numpy()
+        if not column.may_be_constant and (values == values[0]).all():
+            yield (
+                f"{column.name!r} is {shown(float(values[0]))} in every row, so nothing can be learned from it; "
+                "correct the data, or set the column's `may_be_constant=True` in the recipe"
+            )
+
+
+def _duplicates(recipe: Recipe, frame: pd.DataFrame) -> Iterator[str]:
+    names = [name for name in frame.columns if name in {*recipe.feature_names, recipe.target.name, *recipe.ignored}]
+    repeated = frame.duplicated(names)
+    if repeated.mean() > recipe.max_duplicate_share:
+        yield (
+            f"{repeated.sum()} of {len(frame)} rows ({repeated.mean():.1%}) repeat an earlier row, more than "
+            f"max_duplicate_share {recipe.max_duplicate_share:g} allows: {_pair(frame, names, repeated)}, in all "
+            f"{lines(repeated)}; remove them, or raise the limit with --set "
+            f"max_duplicate_share={_up(repeated.mean())}"
+        )
+
+
+def _pair(frame: pd.DataFrame, names: list[str], repeated: pd.Series) -> str:
+    """Return which earlier line the first repeated row repeats."""
+    second = frame.index[repeated.to_numpy()][0]
+    # In a comparison of its own, a missing value equals none, not even itself.
+    groups = frame.groupby(names, sort=False, dropna=False).ngroup()
+    first = groups.index[(groups == groups[second]).to_numpy()][0]
+    return f"line {second + 2} repeats line {first + 2}"
+
+
+def _up(share: float) -> str:
+    """Return a share rounded up, so that it is allowed once it is the limit."""
+    return f"{np.ceil(share * 1_000) / 1_000:g}"
+
+
+def _raised(score: float) -> str:
+    if score >= MAX_LEAKAGE_SCORE:
+        return ""
+    return f", or, if it is honest, raise the limit with --set leakage_score={(score + 1) / 2:.6g}"
+
+
+def _leaking(recipe: Recipe, features: FloatMatrix, target: Target, rows: NDArray[np.int64]) -> Iterator[str]:
+    task = task_of(recipe)
+    # By ranks, so that a few huge values do not hide that the order is the same.
+    ranked = rankdata(target) if recipe.task == "regression" else target
+    for index, name in enumerate(recipe.feature_names):
+        if len(rows) >= MIN_LEAKAGE_ROWS:
+            score = _probe(recipe, task.probes()[0], features[:, [index]], ranked, rows)
+        else:
+            score = 1.0 if _is_copy(pd.Series(features[:, index]), target) else task.chance
+        if score >= recipe.leakage_score:
+            yield (
+                f"{name!r} alone predicts the target {recipe.target.name!r} ({task.probe_score} {score:.4f}, "
+                f"leakage_score {recipe.leakage_score:g}): it seems to hold the answer, which clients do not know; "
+                f"correct its values, or remove it from the recipe's columns{_raised(score)}"
+            )
+    if recipe.task == "regression":
+        together = _probe(recipe, LinearRegression(), features, target, rows)
+        if together >= MAX_LINEAR_R2:
+            yield (
+                f"the features together add up to the target {recipe.target.name!r} (r2 {together:.5f} of a linear "
+                f"model, limit {MAX_LINEAR_R2}): they hold its parts, which clients do not know; remove these from the "
+                "recipe's columns"
+            )
+
+
+def _copies(recipe: Recipe, frame: pd.DataFrame, target: Target) -> Iterator[str]:
+    """Look at columns that the recipe does not know: nothing is learned from them, but a copy is a trap."""
+    known = {recipe.target.name, *recipe.feature_names, *recipe.ignored, *recipe.time_columns}
+    for name in (name for name in frame.columns if name not in known):
+        if _is_copy(frame[name], target):
+            yield (
+                f"the column {name!r} is a copy of the target {recipe.target.name!r} under another name; take it out "
+                "of the data, or name it in the recipe's `ignored`"
+            )
+
+
+def _is_copy(values: pd.Series, target: Target) -> bool:
+    """Tell whether a column has as many different values as the target, each always with the same one."""
+    codes, different = pd.factorize(values)
+    if not len(different) == len(np.unique(target)) == len(np.unique(np.stack([codes, target]), axis=1).T):
+        return False
+    if len(different) < len(target):
+        return True
+    # Where no value comes twice, that is so of any row number, too: then a copy rises or falls with the target.
+    steps = np.diff(pd.to_numeric(values, errors="coerce").to_numpy(dtype=np.float64)[np.argsort(target)])
+    return bool((steps > 0).all() or (steps < 0).all())
+
+
+def _unrelated(recipe: Recipe, features: FloatMatrix, target: Target, rows: NDArray[np.int64]) -> Iterator[str]:
+    task = task_of(recipe)
+    score = max(_probe(recipe, probe, features, target, rows) for probe in task.probes())
+    # What guessing classes reaches by luck: three standard errors of a share of rows, on the scale of skill.
+    luck = 3 * np.sqrt(task.chance / ((1 - task.chance) * len(rows)))
+    if (score - task.chance) / (1 - task.chance) < max(recipe.min_skill, luck):
+        yield (
+            f"the features hardly predict the target {recipe.target.name!r}: a small model reaches {task.probe_score} "
+            f"{score:.2f}, and guessing {task.chance:.2f}; check that its values belong to their rows, or lower the "
+            f"limit with --set min_skill=VALUE, below {recipe.min_skill:g}, if the target is that hard to predict"
+        )
+
+
+def _sample(recipe: Recipe, target: Target) -> NDArray[np.int64]:
+    """Return the indices of the rows to look at; of a rare class all, so that each is there."""
+    random = np.random.default_rng(recipe.seed)
+    groups = (
+        [np.flatnonzero(target == label) for label in np.unique(target)] if recipe.classes else [np.arange(len(target))]
+    )
+    return np.concatenate([random.permutation(group)[: MAX_PROBE_ROWS // len(groups)] for group in groups])
+
+
+def _probe(recipe: Recipe, estimator: Any, features: FloatMatrix, target: Target, rows: NDArray[np.int64]) -> float:  # noqa: ANN401  # scikit-learn has no types
+    score = task_of(recipe).probe_score
+    scores = cross_val_score(
+        estimator, features[rows], target[rows], cv=_folds(recipe), scoring=score, error_score="raise"
+    )
+    return float(scores.mean())
+
+
+def _folds(recipe: Recipe) -> KFold | StratifiedKFold:
+    kind = KFold if recipe.task == "regression" else StratifiedKFold
+    return kind(FOLDS, shuffle=True, random_state=recipe.seed)

@@ -1,0 +1,21 @@
+"""What of the object store belongs to a backup, by the stack's configuration."""
+
+import pytest
+
+from slipway_cli.backup.create import locations_of
+from support.docker import CONFIG
+
+
+@pytest.mark.parametrize(
+    ("destination", "locations"),
+    [
+        ("s3://mlflow/artifacts", ("data", "mlflow")),
+        ("s3://models/mlflow/", ("data", "mlflow", "models/mlflow")),
+        ("s3://models", ("data", "mlflow", "models")),
+        ("/somewhere", ("data", "mlflow")),
+    ],
+)
+def test_locations_are_the_buckets_and_the_artifact_root(destination: str, locations: tuple[str, ...]) -> None:
+    mlflow = {"environment": {"MLFLOW_ARTIFACTS_DESTINATION": destination}}
+
+    assert locations_of({"services": {**CONFIG["services"], "mlflow": mlflow}}) == locations

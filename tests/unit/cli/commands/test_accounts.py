@@ -1,0 +1,146 @@
+"""`slipway login` and `slipway users add`: what is asked of the API, and what is kept."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from slipway_cli.cli import main
+from slipway_cli.identity import Credentials, credentials_file, store_credentials
+from support.command import run
+from support.stub_api import Answer, StubApi, problem, stub_api
+
+
+@pytest.fixture
+def api() -> Iterator[StubApi]:
+    """An API that lets everyone in."""
+    with stub_api(lambda _asked: Answer({"access_token": "fresh-token"})) as stub:
+        yield stub
+
+
+@pytest.fixture
+def logged_in(api: StubApi) -> StubApi:
+    """An API that one is logged in to, and that adds every account."""
+    store_credentials(Credentials(url=api.url, username="ada", token="adas-token"))
+    api.answer = lambda asked: Answer({"username": asked.json["username"], "role": asked.json["role"]}, 201)
+    return api
+
+
+def log_in(url: str, *options: str, given: str = "correct horse\n") -> str:
+    """Log in with a password from standard input, and return what was printed."""
+    ended = run(main, "login", url, "--username", "ada", "--password-stdin", *options, given=given)
+    assert ended.exit_code == 0, ended.error
+    return ended.output
+
+
+def test_the_token_is_kept_for_its_owner_only(api: StubApi) -> None:
+    log_in(api.url)
+
+    assert json.loads(credentials_file().read_text()) == {"url": api.url, "username": "ada", "token": "fresh-token"}
+    assert credentials_file().stat().st_mode & 0o777 == 0o600
+
+
+def test_neither_the_password_nor_the_token_is_printed(api: StubApi) -> None:
+    output = log_in(api.url)
+
+    assert output == f"Logged in to {api.url} as ada; the token is kept in {credentials_file()}.\n"
+
+
+@pytest.mark.parametrize("given", ["correct horse", "correct horse\n", "correct horse\r\n", "correct horse\nmore\n"])
+def test_the_password_is_the_first_line_of_the_input(api: StubApi, given: str) -> None:
+    log_in(api.url, given=given)
+
+    assert api.asked[0].body == b"username=ada&password=correct+horse"
+
+
+def test_spaces_are_part_of_the_password(api: StubApi) -> None:
+    log_in(api.url, given="  pass  \n")
+
+    assert api.asked[0].body == b"username=ada&password=++pass++"
+
+
+def test_the_address_is_kept_without_a_slash_at_its_end(api: StubApi) -> None:
+    log_in(api.url + "/")
+
+    assert json.loads(credentials_file().read_text())["url"] == api.url
+
+
+def test_a_refused_login_keeps_what_was_kept(api: StubApi) -> None:
+    store_credentials(Credentials(url=api.url, username="ada", token="older"))
+    api.answer = lambda _asked: problem(401, "the username or the password is wrong")
+
+    ended = run(main, "login", api.url, "-u", "ada", "--password-stdin", given="wrong\n")
+
+    assert (ended.exit_code, ended.error) == (1, "Error: the username or the password is wrong\n")
+    assert json.loads(credentials_file().read_text())["token"] == "older"
+
+
+def test_address_of_another_server_is_reported(api: StubApi) -> None:
+    api.answer = lambda _asked: Answer({"hello": "from something else"})
+
+    ended = run(main, "login", api.url, "-u", "ada", "--password-stdin", given="x\n")
+
+    assert ended.exit_code == 1
+    assert ended.error.startswith("Error: ")
+    assert not credentials_file().exists()
+
+
+@pytest.mark.parametrize("command", [("login", "http://127.0.0.1:1", "-u", "ada"), ("users", "add", "bob")])
+def test_missing_terminal_error_names_the_password_option(logged_in: StubApi, command: tuple[str, ...]) -> None:
+    ended = run(main, *command, given="correct horse\n")
+
+    assert ended.exit_code == 1
+    assert ended.error == "Error: there is no terminal to ask for the password: give it with --password-stdin\n"
+    assert logged_in.asked == []
+
+
+def test_the_input_is_not_taken_for_the_name(api: StubApi) -> None:
+    ended = run(main, "login", api.url, "--password-stdin", given="correct horse\n")
+
+    assert ended.exit_code != 0
+    assert "correct horse" not in ended.output + ended.error
+    assert not any(b"username=correct" in asked.body for asked in api.asked)
+
+
+def test_unwritable_folder_is_reported_in_one_sentence(
+    api: StubApi, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "file"))
+
+    ended = run(main, "login", api.url, "-u", "ada", "--password-stdin", given="correct horse\n")
+
+    assert ended.exit_code == 1
+    assert ended.error.startswith("Error: ")
+
+
+@pytest.mark.parametrize("role", ["admin", "user", "viewer"])
+def test_account_is_added_with_the_given_role(logged_in: StubApi, role: str) -> None:
+    ended = run(main, "users", "add", "bob", "--role", role, "--password-stdin", given="correct horse\n")
+
+    assert (ended.exit_code, ended.output) == (0, f"Added bob with the role {role}.\n")
+    (asked,) = logged_in.asked
+    assert asked.json == {"username": "bob", "password": "correct horse", "role": role}
+    assert asked.headers["Authorization"] == "Bearer adas-token"
+
+
+def test_account_role_defaults_to_user(logged_in: StubApi) -> None:
+    run(main, "users", "add", "bob", "--password-stdin", given="correct horse\n")
+
+    assert logged_in.asked[0].json["role"] == "user"
+
+
+def test_taken_name_is_reported(logged_in: StubApi) -> None:
+    logged_in.answer = lambda _asked: problem(409, "there is an account named bob already")
+
+    ended = run(main, "users", "add", "bob", "--password-stdin", given="correct horse\n")
+
+    assert (ended.exit_code, ended.error) == (1, "Error: there is an account named bob already\n")
+
+
+def test_adding_an_account_checks_the_login_before_the_prompt() -> None:
+    ended = run(main, "users", "add", "bob")
+
+    assert ended.exit_code == 1
+    assert ended.error.startswith("Error: you are not logged in")

@@ -1,0 +1,133 @@
+"""`slipway train`: the trainer's process gets what was typed, and its end is ours."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from slipway_cli.cli import main
+from slipway_cli.commands.train import trainer_command
+from slipway_core.errors import ConfigurationError
+from support.command import run
+
+TOLD = "the trainer is not installed here: run `pip install 'slipway[trainer]'`"
+FAKE = """
+import json, os, sys
+from pathlib import Path
+Path(os.environ["TOLD_TO"]).write_text(json.dumps(sys.argv[1:]))
+raise SystemExit(int(os.environ["END_WITH"]))
+"""
+
+
+@pytest.fixture
+def trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Path]:
+    """Put a fake trainer before the real one; it ends with a code, having written its arguments to a file."""
+
+    def install(exit_code: int) -> Path:
+        package = tmp_path / "path" / "slipway_trainer"
+        package.mkdir(parents=True)
+        (package / "__init__.py").touch()
+        (package / "__main__.py").write_text(FAKE)
+        monkeypatch.setenv("PYTHONPATH", str(package.parent))
+        monkeypatch.setenv("TOLD_TO", str(tmp_path / "told"))
+        monkeypatch.setenv("END_WITH", str(exit_code))
+        return tmp_path / "told"
+
+    return install
+
+
+@pytest.mark.parametrize(
+    ("typed", "passed_on"),
+    [
+        (["iris"], ["train", "iris"]),
+        (["iris", "--data", "my data.csv"], ["train", "iris", "--data", "my data.csv"]),
+        (["no such; recipe"], ["train", "no such; recipe"]),
+        (["iris", "--promote", "never"], ["train", "iris", "--promote", "never"]),
+        (
+            ["iris", "--set", "seed=7", "--set", "random-forest.max_depth=8"],
+            ["train", "iris", "--set", "seed=7", "--set", "random-forest.max_depth=8"],
+        ),
+    ],
+)
+def test_the_arguments_are_passed_on(trainer: Callable[[int], Path], typed: list[str], passed_on: list[str]) -> None:
+    told = trainer(0)
+
+    ended = run(main, "train", *typed)
+
+    assert ended.exit_code == 0
+    assert json.loads(told.read_text()) == ["--called-as", "slipway", *passed_on]
+
+
+@pytest.mark.parametrize("exit_code", [0, 1, 3])
+def test_the_exit_code_is_passed_through(trainer: Callable[[int], Path], exit_code: int) -> None:
+    trainer(exit_code)
+
+    assert run(main, "train", "iris").exit_code == exit_code
+
+
+@pytest.mark.parametrize("missing", ["slipway_trainer", "mlflow", "sklearn"])
+def test_missing_trainer_is_reported(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
+    monkeypatch.setitem(sys.modules, missing, None)
+
+    ended = run(main, "train", "iris")
+
+    assert (ended.exit_code, ended.error) == (1, f"Error: {TOLD}\n")
+
+
+def test_the_command_uses_the_same_python() -> None:
+    assert trainer_command("train", "iris")[:3] == [sys.executable, "-m", "slipway_trainer"]
+
+
+def test_the_command_is_not_made_where_the_trainer_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "mlflow", None)
+
+    with pytest.raises(ConfigurationError, match="the trainer is not installed here"):
+        trainer_command("train", "iris")
+
+
+def test_a_recipe_must_be_named() -> None:
+    assert run(main, "train").exit_code == 2
+
+
+@pytest.mark.parametrize("mode", ["later", "Auto", ""])
+def test_a_way_to_promote_that_there_is_not_is_wrong_usage(mode: str) -> None:
+    assert run(main, "train", "iris", "--promote", mode).exit_code == 2
+
+
+def test_wrong_usage_names_the_command_that_was_typed() -> None:
+    called = trainer_command("train", "iris", "--no-such-option")
+
+    ended = subprocess.run(called, capture_output=True, text=True, check=False)
+
+    assert ended.returncode == 2
+    assert "Usage: slipway train" in ended.stderr
+    assert "slipway-trainer" not in ended.stderr
+
+
+def test_recipes_are_listed_as_json_and_as_a_table() -> None:
+    found = json.loads(run(main, "recipes", "--json").output)
+
+    assert [recipe["name"] for recipe in found] == ["bike-demand", "iris"]
+    assert found[1] == {
+        "name": "iris",
+        "title": "Iris species from the measures of a flower",
+        "task": "classification",
+        "data": "iris.csv",
+        "candidates": ["logistic-regression", "random-forest", "gradient-boosting"],
+        "metric": "accuracy",
+    }
+
+
+def test_recipes_end_as_the_trainer_ends(trainer: Callable[[int], Path]) -> None:
+    trainer(3)
+
+    assert run(main, "recipes").exit_code == 3
+
+
+def test_recipes_without_the_trainer_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "slipway_trainer", None)
+
+    assert run(main, "recipes").error == f"Error: {TOLD}\n"
