@@ -11,6 +11,8 @@ from slipway_core.atomic_file import atomic_file
 from slipway_core.errors import ConfigurationError
 
 STANDARD_OUTPUT = Path("-")
+# Spreadsheets take a cell that begins like this for a formula. Names of classes come from the model.
+_FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def check_output(path: Path, *, force: bool) -> None:
@@ -77,8 +79,13 @@ def _cells(answers: Sequence[dict[str, Any]], width: int) -> Iterator[list[objec
         labels = answer.get("label") or [None] * len(predictions)
         scores = answer.get("probabilities") or [[]] * len(predictions)
         for prediction, label, row in zip(predictions, labels, scores, strict=True):
-            cells = [prediction, label, *row][:width]
+            cells = [prediction, without_formula(label), *row][:width]
             yield [*cells, *[None] * (width - len(cells))]
+
+
+def without_formula(text: str | None) -> str | None:
+    """Return a name with `'` before it if a spreadsheet would run it as a formula."""
+    return f"'{text}" if text is not None and text.startswith(_FORMULAS) else text
 
 
 def _with_comma(value: object) -> object:

@@ -60,9 +60,9 @@ class About(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     format: int = Field(default=FORMAT, ge=1)
-    slipway_version: str
+    slipway_version: str = Field(max_length=50)
     created_at: AwareDatetime
-    locations: tuple[str, ...]
+    locations: tuple[str, ...] = Field(max_length=100)
 
 
 class Digest(BaseModel):

@@ -13,7 +13,7 @@ from slipway_cli.tar_streams.streams import CHUNK_BYTES, Counted, Writable, drai
 from slipway_core.storage import Readable
 
 # What Python's readers raise at bytes that are no tar, or no gzip'd one.
-DAMAGE = (tarfile.TarError, BadGzipFile, zlib.error, EOFError, ValueError, OverflowError)
+DAMAGE = (tarfile.TarError, BadGzipFile, zlib.error, EOFError, ValueError, OverflowError, RecursionError)
 
 # The longest name of an object has 1,024 bytes; a pax header holds little more than the name.
 MAX_HEADER_BYTES = 16_384

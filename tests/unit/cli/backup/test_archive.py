@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from slipway_cli.backup import archive
-from slipway_cli.backup.archive import About, Writer, new_backup, parts, read_about, verify
+from slipway_cli.backup.archive import ABOUT_FILE, About, Writer, new_backup, parts, read_about, verify
 from slipway_cli.errors import BackupError
 from slipway_core.storage import Readable
 
@@ -167,6 +167,27 @@ def test_progress_ends_at_the_files_end(tmp_path: Path) -> None:
 def test_one_that_ends_early_is_refused(tmp_path: Path, whole: bytes, place: float) -> None:
     path = tmp_path / "backup.tar.gz"
     path.write_bytes(whole[: int(place * len(whole))])
+
+    with pytest.raises(BackupError, match="is damaged, ends early, or is no backup"):
+        verify(path)
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        b"[" * 400_000,
+        b'{"a":' * 200_000,
+        json.dumps({"slipway_version": "9" * 5_000, "created_at": "2026-11-28T12:00:00Z", "locations": []}).encode(),
+        json.dumps({"slipway_version": "1.0", "created_at": "2026-11-28T12:00:00Z", "locations": ["a"] * 101}).encode(),
+    ],
+    ids=["nested lists", "nested objects", "long version", "many locations"],
+)
+def test_hostile_description_is_reported_as_damage(tmp_path: Path, about: bytes) -> None:
+    path = tmp_path / "backup.tar.gz"
+    with tarfile.open(path, "w:gz") as tar:
+        member = tarfile.TarInfo(ABOUT_FILE)
+        member.size = len(about)
+        tar.addfile(member, io.BytesIO(about))
 
     with pytest.raises(BackupError, match="is damaged, ends early, or is no backup"):
         verify(path)
