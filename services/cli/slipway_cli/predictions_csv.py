@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from slipway_core.errors import ConfigurationError
 
 STANDARD_OUTPUT = Path("-")
 # Spreadsheets take a cell that begins like this for a formula. Names of classes come from the model.
+_NUMBER = re.compile(r"[+-][0-9.]+")
 _FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -84,8 +86,9 @@ def _cells(answers: Sequence[dict[str, Any]], width: int) -> Iterator[list[objec
 
 
 def without_formula(text: str | None) -> str | None:
-    """Return a name with `'` before it if a spreadsheet would run it as a formula."""
-    return f"'{text}" if text is not None and text.startswith(_FORMULAS) else text
+    """Return a name with `'` before it if a spreadsheet would run it as a formula; numbers such as -1 stay."""
+    is_formula = text is not None and text.startswith(_FORMULAS) and not _NUMBER.fullmatch(text)
+    return f"'{text}" if is_formula else text
 
 
 def _with_comma(value: object) -> object:

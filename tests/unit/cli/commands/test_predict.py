@@ -281,8 +281,18 @@ def test_output_holds_the_input_and_the_predictions(api: StubApi, tmp_path: Path
     assert predict_csv(tmp_path, content, "--output", "-").output == written
 
 
-@pytest.mark.parametrize("label", ["=cmd|' /c calc'!A1", "+1", "-1", "@SUM(A1)", "\t=1"])
-def test_output_has_no_formulas_from_class_names(api: StubApi, tmp_path: Path, label: str) -> None:
+@pytest.mark.parametrize(
+    ("label", "written"),
+    [
+        ("=cmd|' /c calc'!A1", "'=cmd|' /c calc'!A1"),
+        ("-1+cmd|' /c calc'!A1", "'-1+cmd|' /c calc'!A1"),
+        ("@SUM(A1)", "'@SUM(A1)"),
+        ("\t=1", "'\t=1"),
+        ("-1", "-1"),
+        ("+2.5", "+2.5"),
+    ],
+)
+def test_output_has_no_formulas_from_class_names(api: StubApi, tmp_path: Path, label: str, written: str) -> None:
     describe = serving("ab")
     answer = Answer({"version": "7", "prediction": [0], "label": [label], "probabilities": [[1, 0, 0]]})
     api.answer = lambda asked: describe(asked) if asked.method == "GET" else answer
@@ -291,7 +301,7 @@ def test_output_has_no_formulas_from_class_names(api: StubApi, tmp_path: Path, l
     predict_csv(tmp_path, "1,2\n", "--output", str(output))
 
     [_, row] = csv.reader(output.read_text().splitlines())
-    assert row[3] == f"'{label}"
+    assert row[3] == written
 
 
 def test_output_of_a_regressor_holds_the_prediction(api: StubApi, tmp_path: Path) -> None:
