@@ -9,7 +9,7 @@ from slipway_core.registry.memory import InMemoryRegistry
 from support.api import NAMES, PASSWORD, RunningApi, StartApi
 
 
-def test_a_form_with_the_right_password_gets_a_bearer_token(api: RunningApi) -> None:
+def test_token_is_issued_for_right_password(api: RunningApi) -> None:
     answer = api.post("/token", data={"grant_type": "password", "username": "uma", "password": PASSWORD})
 
     assert answer.status_code == 200
@@ -19,26 +19,26 @@ def test_a_form_with_the_right_password_gets_a_bearer_token(api: RunningApi) -> 
     assert api.get("/models", token=token["access_token"]).status_code == 200
 
 
-def test_a_multipart_form_is_taken_too(api: RunningApi) -> None:
+def test_token_accepts_multipart_form(api: RunningApi) -> None:
     answer = api.post("/token", files={"username": (None, "uma"), "password": (None, PASSWORD)})
 
     assert answer.status_code == 200
 
 
 @pytest.mark.parametrize("name", ["UMA", "Uma", " uma "])
-def test_neither_capitals_nor_spaces_around_a_name_matter(api: RunningApi, name: str) -> None:
+def test_login_ignores_case_and_surrounding_spaces_of_name(api: RunningApi, name: str) -> None:
     assert api.post("/token", data={"username": name, "password": PASSWORD}).status_code == 200
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
-def test_the_scheme_may_be_written_in_any_case(api: RunningApi, scheme: str) -> None:
+def test_bearer_scheme_is_case_insensitive(api: RunningApi, scheme: str) -> None:
     headers = {"Authorization": f"{scheme} {api.token(Role.VIEWER)}"}
 
     assert api.get("/models", headers=headers).status_code == 200
 
 
 @pytest.mark.parametrize("role", list(Role))
-def test_every_role_may_read_models(api: RunningApi, role: Role) -> None:
+def test_every_role_may_list_models(api: RunningApi, role: Role) -> None:
     assert api.get("/models", role=role).status_code == 200
 
 
@@ -47,7 +47,7 @@ def test_users_and_admins_may_predict(api: RunningApi, role: Role) -> None:
     assert api.post("/predict", role=role, json={"features": [5.1, 3.5, 1.4, 0.2]}).status_code == 200
 
 
-def test_an_unknown_name_and_a_wrong_password_are_answered_alike(api: RunningApi) -> None:
+def test_unknown_name_and_wrong_password_get_the_same_response(api: RunningApi) -> None:
     answers = [
         api.post(
             "/token", data={"username": name, "password": "wrong horse battery"}, headers={"X-Request-ID": "the-same"}
@@ -60,13 +60,13 @@ def test_an_unknown_name_and_a_wrong_password_are_answered_alike(api: RunningApi
     assert answers[0].headers == answers[1].headers
 
 
-def test_an_endless_password_is_wrong_and_no_more(api: RunningApi) -> None:
+def test_login_rejects_overlong_password(api: RunningApi) -> None:
     answer = api.post("/token", data={"username": "uma", "password": PASSWORD + "x" * 50_000})
 
     assert answer.status_code == 401
 
 
-def test_logins_are_counted_by_what_came_of_them(start_api: StartApi, registry: InMemoryRegistry) -> None:
+def test_logins_metric_counts_outcomes(start_api: StartApi, registry: InMemoryRegistry) -> None:
     api = start_api(registry)
 
     for password in (PASSWORD, "wrong horse battery", "wrong horse battery"):
@@ -76,7 +76,7 @@ def test_logins_are_counted_by_what_came_of_them(start_api: StartApi, registry: 
     assert api.sample("slipway_logins_total", outcome="refused") == 2
 
 
-def test_an_added_user_may_log_in_and_predict_at_once(start_api: StartApi, registry: InMemoryRegistry) -> None:
+def test_added_user_can_log_in_and_predict_at_once(start_api: StartApi, registry: InMemoryRegistry) -> None:
     api = start_api(registry)
 
     added = api.post("/users", role=Role.ADMIN, json={"username": " Alice ", "password": "another horse battery"})
@@ -92,7 +92,7 @@ def test_an_added_user_may_log_in_and_predict_at_once(start_api: StartApi, regis
 
 
 @pytest.mark.parametrize("role", list(Role))
-def test_a_user_may_be_added_with_each_role(start_api: StartApi, registry: InMemoryRegistry, role: Role) -> None:
+def test_admin_adds_user_with_each_role(start_api: StartApi, registry: InMemoryRegistry, role: Role) -> None:
     api = start_api(registry)
 
     added = api.post("/users", role=Role.ADMIN, json={"username": "x", "password": PASSWORD, "role": role.value})
@@ -101,7 +101,7 @@ def test_a_user_may_be_added_with_each_role(start_api: StartApi, registry: InMem
 
 
 @pytest.mark.parametrize("password", ["x7y8z9ab", "xyz" * 42 + "zz", "zażółć gęślą jaźń", "tab\tand\x00nul"])
-def test_any_password_of_eight_to_128_characters_will_do(
+def test_add_user_accepts_password_of_8_to_128_characters(
     start_api: StartApi, registry: InMemoryRegistry, password: str
 ) -> None:
     api = start_api(registry)
@@ -112,7 +112,7 @@ def test_any_password_of_eight_to_128_characters_will_do(
     assert api.post("/token", data={"username": "alice", "password": password}).status_code == 200
 
 
-def test_neither_passwords_nor_tokens_nor_features_are_logged(api: RunningApi, logs: list[EventDict]) -> None:
+def test_log_contains_no_passwords_tokens_or_features(api: RunningApi, logs: list[EventDict]) -> None:
     token = api.post("/token", data={"username": "uma", "password": PASSWORD}).json()["access_token"]
     api.post("/token", data={"username": "uma", "password": "wrong horse battery"})
     api.post("/predict", token=token, json={"features": [5.123456, 3.5, 1.4, 0.2]})

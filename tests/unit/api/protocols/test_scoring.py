@@ -357,7 +357,7 @@ def test_nothing_is_tokenless_unless_it_is_said(registry: InMemoryRegistry, tmp_
     front = build(settings, registry)
 
     assert front.services.tokenless == frozenset()
-    front.services.passwords.close()
+    front.services.accounts.passwords.close()
     front.services.pool.close()
 
 
