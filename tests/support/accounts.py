@@ -22,6 +22,7 @@ def account_service(
     """Return a service over a directory; close it after the test."""
     passwords = Passwords()
     passwords._pause_factor = 0.0  # tests hash one password after another
+    passwords._context = passwords._context.using(argon2__time_cost=1, argon2__memory_cost=64)
     return AccountService(
         directory,
         passwords,

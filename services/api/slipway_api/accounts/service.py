@@ -62,7 +62,7 @@ class AccountService:
         self.tokens = tokens
         self.registration_is_open = registration_is_open
         self._metrics = metrics
-        self._known_networks = known_networks or KnownNetworks()
+        self._known_networks = KnownNetworks() if known_networks is None else known_networks
         self._first_admin = first_admin
         self._calls = StoreCalls(directory)
         self._login = PasswordLogin(directory, passwords, throttle, self._known_networks, metrics)
