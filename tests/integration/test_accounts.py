@@ -1,4 +1,4 @@
-"""Accounts on SQLite and on a real PostgreSQL: changes that race, what is told of them, and logins that are counted."""
+"""Accounts on SQLite and PostgreSQL: concurrent changes, their events, and the counting of logins."""
 
 import threading
 import uuid
@@ -35,12 +35,12 @@ def store(engine: Engine) -> SqlAccountStore:
 
 
 def acting(account: Account, address: str = "192.0.2.1") -> AuditActor:
-    """Return an account as one that changes accounts, as it was when it was read."""
+    """Return an account as the actor of a change."""
     return AuditActor(CurrentUser(account.id, account.name, account.role, account.version), address)
 
 
 def at_once(*calls: Callable[[], object]) -> list[object]:
-    """Make calls in threads that begin together; return what each returned or raised."""
+    """Run calls in threads at the same time; return the result or the error of each."""
     barrier = threading.Barrier(len(calls))
 
     def make(call: Callable[[], object]) -> object:
@@ -79,7 +79,7 @@ def test_last_active_admin_is_kept(store: SqlAccountStore, end: str) -> None:
 
 @pytest.mark.parametrize("one", ENDS)
 @pytest.mark.parametrize("other", ENDS)
-def test_two_concurrent_admin_removals_leave_one_admin(store: SqlAccountStore, one: str, other: str) -> None:
+def test_two_admins_that_end_each_other_at_once_leave_one_admin(store: SqlAccountStore, one: str, other: str) -> None:
     before: list[str] = []
     for attempt in range(5):
         ada, bea = f"ada{attempt}", f"bea{attempt}"
@@ -109,7 +109,7 @@ def test_two_concurrent_admin_removals_leave_one_admin(store: SqlAccountStore, o
     ],
     ids=["add", "change", "change_back", "set_password", "delete", "erase", "delete_self"],
 )
-def test_store_rejects_actor_changed_since_request(
+def test_caller_ended_since_the_request_began_changes_nothing(
     store: SqlAccountStore, end: str, act: Callable[[SqlAccountStore, Account], object]
 ) -> None:
     store.add("ada", "hash", Role.ADMIN)
@@ -124,7 +124,7 @@ def test_store_rejects_actor_changed_since_request(
     assert (store.snapshot(), store.events(None, 99)) == before
 
 
-def test_store_rejects_actor_demoted_outside_the_api(engine: Engine, store: SqlAccountStore) -> None:
+def test_admin_demoted_outside_the_api_is_rejected(engine: Engine, store: SqlAccountStore) -> None:
     bea = store.add("bea", "hash", Role.ADMIN)
     with engine.begin() as connection:
         connection.execute(update(users).values(role=Role.USER.value))
@@ -135,7 +135,7 @@ def test_store_rejects_actor_demoted_outside_the_api(engine: Engine, store: SqlA
 
 @pytest.mark.parametrize("one", ENDS)
 @pytest.mark.parametrize("other", ENDS)
-def test_slower_of_two_admins_removing_each_other_is_rejected(store: SqlAccountStore, one: str, other: str) -> None:
+def test_slower_of_two_admins_ending_each_other_is_rejected(store: SqlAccountStore, one: str, other: str) -> None:
     store.add("zoe", "hash", Role.ADMIN)
     for attempt in range(5):
         ada, bea = (store.add(f"{name}{attempt}", "hash", Role.ADMIN) for name in ("ada", "bea"))
@@ -147,7 +147,7 @@ def test_slower_of_two_admins_removing_each_other_is_rejected(store: SqlAccountS
         assert sum(isinstance(outcome, AuthenticationError) for outcome in outcomes) == 1
 
 
-def test_concurrent_action_of_removed_admin_completes_or_fails(store: SqlAccountStore) -> None:
+def test_action_of_an_admin_being_ended_is_done_or_rejected(store: SqlAccountStore) -> None:
     ada = store.add("ada", "hash", Role.ADMIN)
     uma = store.add("uma", "hash", Role.USER)
     for attempt in range(10):
@@ -165,7 +165,7 @@ def test_concurrent_action_of_removed_admin_completes_or_fails(store: SqlAccount
         assert (store.find(f"eve{attempt}") is None) == isinstance(added, AuthenticationError)
 
 
-def test_concurrent_resignations_leave_one_admin(store: SqlAccountStore) -> None:
+def test_many_admins_resigning_at_once_leave_one_admin(store: SqlAccountStore) -> None:
     names = [f"ada{number}" for number in range(8)]
     for name in names:
         store.add(name, "hash", Role.ADMIN)
@@ -186,7 +186,7 @@ def test_concurrent_changes_each_increment_version(store: SqlAccountStore) -> No
     assert found[0].version == 9
 
 
-def test_one_of_concurrent_password_changes_succeeds(store: SqlAccountStore) -> None:
+def test_two_new_passwords_at_once_store_one(store: SqlAccountStore) -> None:
     account = store.add("uma", "hash", Role.USER)
 
     outcomes = at_once(*(partial(store.set_password, account, f"{n}", actor=SOMEBODY) for n in range(4)))
@@ -194,7 +194,7 @@ def test_one_of_concurrent_password_changes_succeeds(store: SqlAccountStore) -> 
     assert sum(isinstance(outcome, Account) for outcome in outcomes) == 1
 
 
-def test_change_without_difference_records_no_event(store: SqlAccountStore) -> None:
+def test_change_without_effect_ends_no_token_and_logs_no_event(store: SqlAccountStore) -> None:
     account = store.add("uma", "hash", Role.USER)
 
     assert store.change("uma", actor=SOMEBODY, role=Role.USER, disabled=False) == account
@@ -202,7 +202,7 @@ def test_change_without_difference_records_no_event(store: SqlAccountStore) -> N
     assert len(store.events(None, 9)) == 1
 
 
-def test_change_increments_version_and_records_actor(store: SqlAccountStore) -> None:
+def test_each_change_raises_the_version_and_logs_its_author(store: SqlAccountStore) -> None:
     uma = store.add("uma", "hash", Role.USER, actor=SOMEBODY)
 
     store.change("uma", actor=SOMEBODY, role=Role.VIEWER)
@@ -212,16 +212,16 @@ def test_change_increments_version_and_records_actor(store: SqlAccountStore) -> 
     assert found is not None
     store.set_password(found[0], "another", actor=acting(found[0], "192.0.2.7"))
 
-    told = store.events(None, 9)
-    assert {event.action for event in told} == {
+    recorded = store.events(None, 9)
+    assert {event.action for event in recorded} == {
         *(Action.REGISTERED, Action.ROLE_CHANGED, Action.DISABLED, Action.ENABLED),
         *(Action.PASSWORD_RESET, Action.PASSWORD_CHANGED),
     }
-    assert all((event.subject_id, event.subject_name) == (uma.id, "uma") for event in told)
-    assert [(event.actor_id, event.address) for event in told if event.action is Action.PASSWORD_CHANGED] == [
+    assert all((event.subject_id, event.subject_name) == (uma.id, "uma") for event in recorded)
+    assert [(event.actor_id, event.address) for event in recorded if event.action is Action.PASSWORD_CHANGED] == [
         (uma.id, "192.0.2.7")
     ]
-    assert [event.details for event in told if event.action is Action.ROLE_CHANGED] == [
+    assert [event.details for event in recorded if event.action is Action.ROLE_CHANGED] == [
         {"before": "user", "after": "viewer"}
     ]
     found = store.get(uma.id)
@@ -229,7 +229,7 @@ def test_change_increments_version_and_records_actor(store: SqlAccountStore) -> 
     assert (found[0].version, found[1]) == (5, "another")
 
 
-def test_failed_add_records_no_event(engine: Engine, store: SqlAccountStore) -> None:
+def test_rejected_change_logs_no_event(engine: Engine, store: SqlAccountStore) -> None:
     store.add("uma", "hash", Role.USER)
 
     with pytest.raises(ConflictError):
@@ -246,15 +246,15 @@ def test_erase_deleted_removes_name_of_deleted_account(engine: Engine, store: Sq
 
     assert store.erase_deleted(uma.id, actor=SOMEBODY).id == uma.id
 
-    told = [event for event in store.events(None, 9) if event.subject_id == uma.id]
-    assert {event.action for event in told} == {Action.REGISTERED, Action.DELETED, Action.ERASED}
-    assert {event.subject_name for event in told} == {None}
+    recorded = [event for event in store.events(None, 9) if event.subject_id == uma.id]
+    assert {event.action for event in recorded} == {Action.REGISTERED, Action.DELETED, Action.ERASED}
+    assert {event.subject_name for event in recorded} == {None}
     assert store.get(namesake.id) is not None
     with engine.connect() as connection:
         assert connection.execute(select(erasures.c.user_id)).scalars().all() == [uma.id]
 
 
-def test_erase_deleted_requires_deleted_account(store: SqlAccountStore) -> None:
+def test_only_a_deleted_account_before_erasure_is_found_by_id(store: SqlAccountStore) -> None:
     uma, vic, eve = (store.add(name, "hash", Role.USER) for name in ("uma", "vic", "eve"))
     store.delete_by_name("vic", actor=SOMEBODY, erase=True)
     store.delete_by_name("eve", actor=SOMEBODY)
@@ -280,7 +280,7 @@ def test_erase_deleted_keeps_account_named_like_the_id(store: SqlAccountStore) -
     assert store.get(namesake.id) is not None
 
 
-def test_account_named_like_an_id_is_erased_by_its_own_id(store: SqlAccountStore) -> None:
+def test_account_named_like_an_id_is_deleted_by_its_name(store: SqlAccountStore) -> None:
     uma = store.add("uma", "hash", Role.USER)
     namesake = store.add(str(uma.id), "hash", Role.USER)
     store.delete_by_name("uma", actor=SOMEBODY)
@@ -291,7 +291,7 @@ def test_account_named_like_an_id_is_erased_by_its_own_id(store: SqlAccountStore
     assert {event.subject_name for event in store.events(None, 9) if event.subject_id == uma.id} == {"uma"}
 
 
-def test_slower_of_two_concurrent_erasures_finds_nothing(store: SqlAccountStore) -> None:
+def test_slower_of_two_erasures_of_an_id_finds_nothing(store: SqlAccountStore) -> None:
     ada, bea = (store.add(name, "hash", Role.ADMIN) for name in ("ada", "bea"))
     for _ in range(5):
         uma = store.add("uma", "hash", Role.USER)
@@ -302,7 +302,7 @@ def test_slower_of_two_concurrent_erasures_finds_nothing(store: SqlAccountStore)
         assert sorted(isinstance(outcome, NotFoundError) for outcome in outcomes) == [False, True]
 
 
-def test_deleted_name_can_be_reused_with_a_new_id(store: SqlAccountStore) -> None:
+def test_deleted_name_can_be_reused_with_another_id(store: SqlAccountStore) -> None:
     first = store.add("uma", "hash", Role.USER)
 
     assert store.delete_by_name("uma", actor=SOMEBODY).id == first.id
@@ -332,14 +332,14 @@ def test_erase_keeps_only_the_id(engine: Engine, store: SqlAccountStore) -> None
 
     store.delete_by_name("uma", actor=acting(ada), erase=True)
 
-    told = store.events(None, 9)
-    of_uma = [event for event in told if event.subject_id == uma.id]
+    recorded = store.events(None, 9)
+    of_uma = [event for event in recorded if event.subject_id == uma.id]
     assert {event.action for event in of_uma} == {
         *(Action.REGISTERED, Action.PASSWORD_CHANGED, Action.DELETED, Action.ERASED)
     }
     assert {event.subject_name for event in of_uma} == {None}
     assert {event.address for event in of_uma} == {None, acting(ada).address}
-    assert [event.subject_name for event in told if event.subject_id == other.id] == ["vic"]
+    assert [event.subject_name for event in recorded if event.subject_id == other.id] == ["vic"]
     with engine.connect() as connection:
         assert connection.execute(select(erasures.c.user_id)).scalars().all() == [uma.id]
         assert connection.execute(select(users.c.name).order_by(users.c.name)).scalars().all() == ["ada", "vic"]
@@ -361,7 +361,7 @@ def test_accounts_and_events_are_read_in_pages(store: SqlAccountStore) -> None:
     assert [event.id for event in events] == sorted((event.id for event in events), reverse=True)
 
 
-def test_lockout_is_recorded_for_existing_accounts_only(store: SqlAccountStore) -> None:
+def test_only_locks_of_existing_accounts_are_logged(store: SqlAccountStore) -> None:
     store.add("uma", "hash", Role.USER)
 
     for name in ("uma", "nobody"):
@@ -408,7 +408,7 @@ def test_prune_deletes_expired_attempts(engine: Engine, store: SqlAccountStore) 
         assert connection.execute(select(login_attempts.c.key)).scalars().all() == ["new"]
 
 
-def test_clear_extends_mark_each_time(store: SqlAccountStore) -> None:
+def test_failed_logins_are_remembered_longer_each_time(store: SqlAccountStore) -> None:
     store.attempts.add(["pair"], NOW, NOW + 300)
 
     for later in (0, 10):

@@ -1,12 +1,9 @@
-"""Accounts: the snapshot that requests are checked against, the store behind it, and the first administrator."""
+"""The directory of cached accounts, its refreshes from the store, and the first administrator."""
 
 import asyncio
 import uuid
-from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import pytest
 from sqlalchemy import text, update
@@ -14,60 +11,16 @@ from structlog.typing import EventDict
 
 from slipway_api.accounts import directory as accounts_module
 from slipway_api.accounts.directory import REFRESH_TIMEOUT_SECONDS, AccountDirectory
-from slipway_api.accounts.models import Account, CachedAccount, FirstAdmin, Role
-from slipway_api.accounts.repository import SqlAccountStore
-from slipway_api.accounts.service import AccountService
+from slipway_api.accounts.models import Account, Role
 from slipway_api.accounts.store import DATABASE_UNAVAILABLE, AccountStore
-from slipway_api.errors import AuthenticationError, ConflictError, NotReadyError
+from slipway_api.errors import AuthenticationError, NotReadyError
 from slipway_core.database import connect
-from slipway_core.migrations import upgrade
 from slipway_core.registry.memory import InMemoryRegistry
 from slipway_core.tables import users
-from support.accounts import account_service
-from support.api import NAMES, PASSWORD, RunningApi, StartApi
+from support.accounts import FakeStore
+from support.api import NAMES, PASSWORD, StartApi
 from support.clock import Clock
 from support.waiting import wait_for
-
-
-class FakeStore:
-    """Accounts in a dictionary, that can be away."""
-
-    def __init__(self) -> None:
-        self.away = False
-        self.rows: dict[str, tuple[Account, str]] = {}
-        self.before_snapshot_returns: Callable[[], None] = lambda: None
-
-    def add(self, name: str, password_hash: str, role: Role, **_told: object) -> Account:
-        self._check()
-        if name in self.rows:
-            raise ConflictError(f"the name {name} is taken")
-        account = Account(uuid.uuid4(), name, role, 1, disabled=False, created_at=datetime.now(UTC))
-        self.rows[name] = account, password_hash
-        return account
-
-    def find(self, name: str) -> tuple[Account, str] | None:
-        self._check()
-        return self.rows.get(name)
-
-    def count(self) -> int:
-        self._check()
-        return len(self.rows)
-
-    def snapshot(self) -> Mapping[uuid.UUID, CachedAccount]:
-        self._check()
-        known = {a.id: CachedAccount(a.name, a.role, a.version, a.disabled) for a, _ in self.rows.values()}
-        self.before_snapshot_returns()
-        return known
-
-    def change(self, name: str, **changes: Any) -> Account:
-        account, password_hash = self.rows[name]
-        changed = replace(account, version=account.version + 1, **changes)
-        self.rows[name] = changed, password_hash
-        return changed
-
-    def _check(self) -> None:
-        if self.away:
-            raise NotReadyError(DATABASE_UNAVAILABLE) from ConnectionError("the socket is closed")
 
 
 @pytest.fixture
@@ -220,16 +173,16 @@ def test_wait_for_first_refresh_blocks_until_it_is_done(accounts: AccountDirecto
 
         async def come() -> None:
             await accounts.wait_for_first_refresh()
-            order.append("let in")
+            order.append("continued")
 
         waiting = asyncio.create_task(come())
         await asyncio.sleep(0)
-        order.append("looked")
+        order.append("refreshed")
         accounts.first_refresh_done.set()
         await waiting
         return order
 
-    assert asyncio.run(come_early()) == ["looked", "let in"]
+    assert asyncio.run(come_early()) == ["refreshed", "continued"]
 
 
 def test_wait_for_first_refresh_times_out(accounts: AccountDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -253,7 +206,7 @@ def test_disabling_in_database_takes_effect_within_five_seconds(
         )
     engine.dispose()
 
-    wait_for(lambda: api.get("/models", token=token).status_code == 401, seconds=5, what="the refusal")
+    wait_for(lambda: api.get("/models", token=token).status_code == 401, seconds=5, what="the rejection")
     answer = api.post("/token", data={"username": NAMES[Role.USER], "password": PASSWORD})
     assert (answer.status_code, answer.json()["detail"]) == (401, "the username or the password is wrong")
 
@@ -281,87 +234,7 @@ def test_tokens_stay_valid_while_database_is_unavailable(start_api: StartApi, re
     assert answer.status_code == 503
 
 
-def log_in(api: RunningApi, username: str, password: str) -> int:
-    return api.post("/token", data={"username": username, "password": password}).status_code
-
-
-def test_first_admin_is_created_from_settings_once(
-    start_api: StartApi, registry: InMemoryRegistry, tmp_path: Path
-) -> None:
-    url = f"sqlite:///{tmp_path / 'new.db'}"
-    upgrade(url)
-
-    first = start_api(registry, database_url=url, admin_username="Root", admin_password="the first password")
-    assert log_in(first, "root", "the first password") == 200
-
-    second = start_api(registry, database_url=url, admin_username="Root", admin_password="another password")
-    assert log_in(second, "root", "the first password") == 200
-    assert log_in(second, "root", "another password") == 401
-
-
-def test_first_admin_has_role_admin(start_api: StartApi, registry: InMemoryRegistry, tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'new.db'}"
-    upgrade(url)
-    api = start_api(registry, database_url=url, admin_password="the first password")
-
-    token = api.post("/token", data={"username": "admin", "password": "the first password"}).json()["access_token"]
-
-    assert api.post("/models/iris/reload", token=token).status_code == 200
-
-
-def test_first_admin_is_not_created_beside_other_accounts(start_api: StartApi, registry: InMemoryRegistry) -> None:
-    api = start_api(registry, admin_username="root", admin_password="the first password")
-
-    assert log_in(api, "root", "the first password") == 401
-
-
-@pytest.fixture
-def service(accounts: AccountDirectory) -> Iterator[AccountService]:
-    """A service over the fake store, with a first admin in its settings."""
-    service = account_service(accounts, FirstAdmin("admin", "the first password"))
-    yield service
-    service.close()
-
-
-def test_first_admin_is_created_once_database_answers(store: FakeStore, service: AccountService) -> None:
-    store.away = True
-    assert not asyncio.run(service.create_first_admin())
-    store.away = False
-    assert asyncio.run(service.create_first_admin())
-
-    assert [(a.name, a.role) for a, _ in store.rows.values()] == [("admin", Role.ADMIN)]
-
-
-def test_first_admin_of_another_replica_is_kept(
-    store: FakeStore, service: AccountService, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made = store.add("admin", "the other replica's hash", Role.ADMIN)
-    monkeypatch.setattr(store, "count", lambda: 0)
-
-    assert asyncio.run(service.create_first_admin())
-
-    assert store.find("admin") == (made, "the other replica's hash")
-
-
-def test_watch_survives_unexpected_error_in_refresh(
-    start_api: StartApi, registry: InMemoryRegistry, tmp_path: Path, logs: list[EventDict]
-) -> None:
-    url = f"sqlite:///{tmp_path / 'newer.db'}"
-    upgrade(url)
-    engine = connect(url)
-    SqlAccountStore(engine).add("uma", "hash", Role.USER)
-    with engine.begin() as connection:
-        connection.execute(update(users).values(role="a role of a newer version"))
-    engine.dispose()
-
-    api = start_api(registry, database_url=url)
-
-    assert "accounts_watch_failed" in [entry["event"] for entry in logs]
-    assert api.get("/health/ready").status_code == 200
-    assert api.get("/models", role=Role.USER).status_code == 503
-
-
-# What other workers do
+# Changes by other workers
 
 
 def over(store: FakeStore, wall_clock: Clock) -> AccountDirectory:
@@ -416,27 +289,27 @@ def test_catch_up_is_not_ready_while_database_is_unavailable(
 
 def test_catch_up_reuses_refresh_of_another_thread(store: FakeStore) -> None:
     accounts = over(store, Clock(1_000.0))
-    looks: list[int] = []
-    store.before_snapshot_returns = lambda: looks.append(1)
+    reads: list[int] = []
+    store.before_snapshot_returns = lambda: reads.append(1)
 
     for _ in range(8):
         accounts.catch_up()
 
-    assert len(looks) == 1
+    assert len(reads) == 1
 
 
 def test_require_database_fails_while_refresh_hangs(store: FakeStore, accounts: AccountDirectory, clock: Clock) -> None:
-    told: list[str] = []
+    errors: list[str] = []
 
     def ask_meanwhile() -> None:
         accounts.require_database()  # it may yet answer
         clock.now += REFRESH_TIMEOUT_SECONDS + 1
         with pytest.raises(NotReadyError) as caught:
             accounts.require_database()
-        told.append(str(caught.value))
+        errors.append(str(caught.value))
 
     store.before_snapshot_returns = ask_meanwhile
     accounts.refresh()
 
-    assert told == [DATABASE_UNAVAILABLE]
+    assert errors == [DATABASE_UNAVAILABLE]
     accounts.require_database()

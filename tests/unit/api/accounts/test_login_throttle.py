@@ -1,11 +1,10 @@
-"""Failed logins: how they are counted, who is refused, and who is not."""
+"""Failed logins: how they are counted, and which logins are rejected."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from sqlalchemy import select
-from structlog.typing import EventDict
 
 from slipway_api.accounts.login_throttle import (
     KNOWN_ADDRESS_SECONDS,
@@ -16,16 +15,13 @@ from slipway_api.accounts.login_throttle import (
     LoginAttempts,
     LoginThrottle,
 )
-from slipway_api.accounts.models import Role
-from slipway_api.accounts.passwords import Passwords
 from slipway_api.accounts.repository import SqlAccountStore
 from slipway_api.errors import TooManyRequestsError
 from slipway_api.http.networks import network_of
 from slipway_core.database import connect
-from slipway_core.registry.memory import InMemoryRegistry
 from slipway_core.tables import login_attempts
 from support.account_databases import migrated
-from support.api import PASSWORD, SECRET_KEY, RunningApi, StartApi
+from support.api import SECRET_KEY
 from support.clock import Clock
 
 LIMITS = Limits(per_name=3, per_address=5, window_seconds=300)
@@ -61,7 +57,7 @@ def succeed(throttle: LoginThrottle, attempts: LoginAttempts, name: str, address
     throttle.record_success(attempts, throttle.check(attempts, name, address))
 
 
-def seconds_refused(throttle: LoginThrottle, attempts: LoginAttempts, name: str, address: str = HOME) -> int:
+def seconds_rejected(throttle: LoginThrottle, attempts: LoginAttempts, name: str, address: str = HOME) -> int:
     with pytest.raises(TooManyRequestsError) as caught:
         throttle.check(attempts, name, address)
     return caught.value.retry_after_seconds
@@ -74,9 +70,9 @@ def test_name_is_rejected_after_failures_until_window_ends(
     clock.now += 100
     assert fail(throttle, attempts, "uma")
 
-    assert seconds_refused(throttle, attempts, "uma") == 200
+    assert seconds_rejected(throttle, attempts, "uma") == 200
     clock.now += 199
-    assert seconds_refused(throttle, attempts, "uma") == 1
+    assert seconds_rejected(throttle, attempts, "uma") == 1
     clock.now += 1
     throttle.check(attempts, "uma", HOME)
 
@@ -85,7 +81,7 @@ def test_rejected_attempts_do_not_extend_window(throttle: LoginThrottle, attempt
     fail(throttle, attempts, "uma", times=3)
 
     for _ in range(299):
-        seconds_refused(throttle, attempts, "uma")
+        seconds_rejected(throttle, attempts, "uma")
         clock.now += 1
 
     clock.now += 1
@@ -95,7 +91,7 @@ def test_rejected_attempts_do_not_extend_window(throttle: LoginThrottle, attempt
 def test_locked_name_is_rejected_from_every_address(throttle: LoginThrottle, attempts: LoginAttempts) -> None:
     fail(throttle, attempts, "uma", times=3)
 
-    seconds_refused(throttle, attempts, "uma", ELSEWHERE)
+    seconds_rejected(throttle, attempts, "uma", ELSEWHERE)
     throttle.check(attempts, "vic", HOME)
 
 
@@ -103,7 +99,7 @@ def test_address_is_rejected_after_failures_of_several_names(throttle: LoginThro
     for name in "abcde":
         fail(throttle, attempts, name)
 
-    seconds_refused(throttle, attempts, "f")
+    seconds_rejected(throttle, attempts, "f")
     throttle.check(attempts, "f", ELSEWHERE)
 
 
@@ -112,7 +108,7 @@ def test_rejected_address_does_not_lock_names(throttle: LoginThrottle, attempts:
         fail(throttle, attempts, name)
 
     for _ in range(5):
-        seconds_refused(throttle, attempts, "uma")
+        seconds_rejected(throttle, attempts, "uma")
 
     throttle.check(attempts, "uma", ELSEWHERE)
 
@@ -124,7 +120,7 @@ def test_success_clears_failures_of_name_but_not_of_address(throttle: LoginThrot
     fail(throttle, attempts, "uma", times=2)
     fail(throttle, attempts, "ada")
 
-    seconds_refused(throttle, attempts, "bea")
+    seconds_rejected(throttle, attempts, "bea")
 
 
 def test_network_with_earlier_success_is_not_locked_by_others(throttle: LoginThrottle, attempts: LoginAttempts) -> None:
@@ -132,7 +128,7 @@ def test_network_with_earlier_success_is_not_locked_by_others(throttle: LoginThr
 
     fail(throttle, attempts, "uma", ELSEWHERE, times=3)
 
-    seconds_refused(throttle, attempts, "uma", ELSEWHERE)
+    seconds_rejected(throttle, attempts, "uma", ELSEWHERE)
     throttle.check(attempts, "uma", HOME)
 
 
@@ -141,7 +137,7 @@ def test_network_with_earlier_success_has_a_limit_too(throttle: LoginThrottle, a
 
     assert fail(throttle, attempts, "uma", times=3)
 
-    seconds_refused(throttle, attempts, "uma")
+    seconds_rejected(throttle, attempts, "uma")
     throttle.check(attempts, "uma", ELSEWHERE)
 
 
@@ -151,7 +147,7 @@ def test_success_at_home_keeps_limit_for_other_networks(throttle: LoginThrottle,
 
     succeed(throttle, attempts, "uma", HOME)
 
-    seconds_refused(throttle, attempts, "uma", ELSEWHERE)
+    seconds_rejected(throttle, attempts, "uma", ELSEWHERE)
 
 
 def test_earlier_success_of_network_expires(throttle: LoginThrottle, attempts: LoginAttempts, clock: Clock) -> None:
@@ -159,7 +155,7 @@ def test_earlier_success_of_network_expires(throttle: LoginThrottle, attempts: L
     clock.now += KNOWN_ADDRESS_SECONDS
     fail(throttle, attempts, "uma", ELSEWHERE, times=3)
 
-    seconds_refused(throttle, attempts, "uma", HOME)
+    seconds_rejected(throttle, attempts, "uma", HOME)
 
 
 def test_reset_unlocks_name(throttle: LoginThrottle, attempts: LoginAttempts) -> None:
@@ -184,7 +180,7 @@ def test_reset_unlocks_name_at_networks_with_earlier_success(throttle: LoginThro
 def test_reset_clears_cached_rejections_of_name(throttle: LoginThrottle, attempts: LoginAttempts) -> None:
     for name in ("uma", "vic"):
         fail(throttle, attempts, name, times=3 if name == "uma" else 2)
-        seconds_refused(throttle, attempts, name)
+        seconds_rejected(throttle, attempts, name)
 
     throttle.reset(attempts, "uma")
 
@@ -200,7 +196,7 @@ def test_reset_leaves_other_names_locked(throttle: LoginThrottle, attempts: Logi
 
     throttle.reset(attempts, "uma")
 
-    seconds_refused(throttle, attempts, "vic", ELSEWHERE)
+    seconds_rejected(throttle, attempts, "vic", ELSEWHERE)
 
 
 def test_workers_share_failure_counts(throttle: LoginThrottle, attempts: LoginAttempts, clock: Clock) -> None:
@@ -208,7 +204,7 @@ def test_workers_share_failure_counts(throttle: LoginThrottle, attempts: LoginAt
     fail(throttle, attempts, "uma", times=2)
     fail(other, attempts, "uma")
 
-    seconds_refused(throttle, attempts, "uma")
+    seconds_rejected(throttle, attempts, "uma")
 
 
 def test_recent_rejection_is_repeated_without_database(
@@ -216,7 +212,7 @@ def test_recent_rejection_is_repeated_without_database(
 ) -> None:
     fail(throttle, attempts, "uma", times=3)
     throttle.reject_recent("uma", HOME)
-    seconds_refused(throttle, attempts, "uma")
+    seconds_rejected(throttle, attempts, "uma")
 
     with pytest.raises(TooManyRequestsError) as caught:
         throttle.reject_recent("uma", HOME)
@@ -231,7 +227,7 @@ def test_rejection_cache_is_bounded(throttle: LoginThrottle, attempts: LoginAtte
     fail(throttle, attempts, "uma", times=3)
     throttle._rejected = {(str(number), ""): (0.0, 0.0) for number in range(MAX_CACHED_REJECTIONS)}
 
-    seconds_refused(throttle, attempts, "uma")
+    seconds_rejected(throttle, attempts, "uma")
 
     assert len(throttle._rejected) == 1
 
@@ -278,84 +274,3 @@ def test_attempts_store_hashes_of_names_only(throttle: LoginThrottle, attempts: 
 )
 def test_network_of_groups_addresses_of_one_customer(address: str | None, network: str) -> None:
     assert network_of(address) == network
-
-
-# Through the app.
-
-
-def log_in(api: RunningApi, name: str, password: str = WRONG, address: str = HOME) -> int:
-    form = {"username": name, "password": password}
-    return api.post("/token", data=form, client=(address, 1)).status_code
-
-
-@pytest.mark.parametrize("name", ["uma", "nobody", "no name at all!"])
-def test_login_returns_429_after_ten_failures(start_api: StartApi, registry: InMemoryRegistry, name: str) -> None:
-    api = start_api(registry)
-
-    assert [log_in(api, name) for _ in range(12)] == [401] * 10 + [429] * 2
-
-    answer = api.post("/token", data={"username": name.upper(), "password": PASSWORD}, client=(HOME, 1))
-    assert answer.status_code == 429
-    assert 290 <= int(answer.headers["Retry-After"]) <= 300
-    assert api.sample("slipway_logins_total", outcome="throttled") == 3
-
-
-def test_throttled_login_is_not_hashed(
-    start_api: StartApi, registry: InMemoryRegistry, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    api = start_api(registry, login_max_failures=1)
-    log_in(api, "uma")
-    verified: list[str] = []
-    monkeypatch.setattr(Passwords, "verify", lambda _self, password, _hash: verified.append(password))
-
-    assert [log_in(api, "uma", PASSWORD) for _ in range(3)] == [429] * 3
-
-    assert verified == []
-
-
-def test_failures_survive_restart(start_api: StartApi, registry: InMemoryRegistry) -> None:
-    log_in(start_api(registry, login_max_failures=1), "uma")
-
-    assert log_in(start_api(registry, login_max_failures=1), "uma", PASSWORD) == 429
-
-
-def test_concurrent_successful_logins_are_all_accepted(start_api: StartApi, registry: InMemoryRegistry) -> None:
-    api = start_api(registry, login_max_failures=1)
-
-    form = {"username": "uma", "password": PASSWORD}
-    answers = [api.send("POST", "/token", data=form) for _ in range(6)]
-
-    assert [answer.result(30).status_code for answer in answers] == [200] * 6
-
-
-def test_lockout_event_is_recorded_once(start_api: StartApi, registry: InMemoryRegistry, logs: list[EventDict]) -> None:
-    api = start_api(registry, login_max_failures=2)
-
-    for name in ("uma", "uma", "uma", "nobody", "nobody", "nobody"):
-        log_in(api, name)
-
-    events = api.get("/users/events", role=Role.ADMIN).json()["events"]
-    locked = [event for event in events if event["action"] == "login_locked"]
-    assert [(event["subject_name"], event["actor_id"], event["address"]) for event in locked] == [("uma", None, HOME)]
-    assert [entry["user_id"] for entry in logs if entry.get("action") == "login_locked"] == [
-        str(api.accounts[Role.USER].id)
-    ]
-
-
-def test_wrong_current_password_counts_as_failed_login(start_api: StartApi, registry: InMemoryRegistry) -> None:
-    api = start_api(registry, login_max_failures=2)
-    change = {"current_password": "wrong horse battery", "new_password": "another horse battery"}
-
-    answers = [api.request("PUT", "/users/me/password", role=Role.USER, json=change).status_code for _ in range(3)]
-
-    assert answers == [403, 403, 429]
-    assert log_in(api, "uma", PASSWORD) == 429
-
-
-def test_password_reset_by_admin_unlocks_name(start_api: StartApi, registry: InMemoryRegistry) -> None:
-    api = start_api(registry, login_max_failures=1)
-    assert [log_in(api, "uma", password) for password in (PASSWORD, WRONG, WRONG)] == [200, 401, 429]
-
-    api.request("PATCH", "/users/uma", role=Role.ADMIN, json={"password": "another horse battery"})
-
-    assert log_in(api, "uma", "another horse battery") == 200

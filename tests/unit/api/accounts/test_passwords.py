@@ -1,4 +1,4 @@
-"""Password hashes: of what kind, and how many at once."""
+"""Password hashes: their parameters, and how many run at once."""
 
 import asyncio
 import os

@@ -63,7 +63,7 @@ CALLS = pytest.mark.parametrize(
     ],
     ids=[
         *("add", "find", "count", "snapshot", "get", "page", "change", "delete", "events", "record_lockout"),
-        *("read_attempts", "add_attempts", "forget_attempts", "prune_attempts"),
+        *("read_attempts", "add_attempts", "clear_attempts", "prune_attempts"),
     ],
 )
 

@@ -5,59 +5,25 @@ import inspect
 import shutil
 import threading
 import time
-import uuid
-from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, Engine, delete, event
+from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import OperationalError
 
 from slipway_api.accounts.directory import AccountDirectory
-from slipway_api.accounts.events import AccountEvent, AuditActor
+from slipway_api.accounts.events import AuditActor
 from slipway_api.accounts.login_throttle import Limits
-from slipway_api.accounts.models import Account, CachedAccount, CurrentUser, FirstAdmin, Role
+from slipway_api.accounts.models import FirstAdmin, Role
 from slipway_api.accounts.repository import SqlAccountStore
 from slipway_api.accounts.service import AccountService
 from slipway_api.errors import AuthenticationError, NotReadyError, PermissionDeniedError
 from slipway_core.database import connect
-from slipway_core.tables import users
+from support.account_use_cases import ADDRESS, BY_ADMIN, BY_USER, NEW_PASSWORD, READ_ONLY, USE_CASES, UseCase, World
 from support.accounts import account_service
-from support.api import NAMES, PASSWORD, Database
+from support.api import NAMES, Database
 from support.waiting import wait_for
-
-NEW_PASSWORD = "another horse battery"
-ADDRESS = "192.0.2.7"
-
-
-@dataclass(frozen=True)
-class World:
-    """A service over a database with ada (admin), uma (user) and vic (viewer)."""
-
-    service: AccountService
-    store: SqlAccountStore
-    engine: Engine
-    accounts: dict[str, Account]
-
-    def actor(self, name: str) -> AuditActor:
-        account = self.accounts[name]
-        return AuditActor(CurrentUser(account.id, name, account.role, account.version), ADDRESS)
-
-    def token(self, user_id: uuid.UUID) -> str:
-        """Return a new token of an account as it is in the database."""
-        found = self.store.get(user_id)
-        assert found is not None
-        return self.service.tokens.issue(found[0])
-
-    def refresh(self) -> None:
-        assert self.service.directory.refresh()
-
-    def cached(self) -> dict[uuid.UUID, CachedAccount]:
-        return dict(self.service.directory._accounts)
-
-    def stored(self) -> tuple[dict[uuid.UUID, CachedAccount], list[AccountEvent]]:
-        return self.store.snapshot(), list(self.store.events(None, 99))
 
 
 @pytest.fixture
@@ -79,138 +45,6 @@ def world(tmp_path: Path, database: Database) -> Iterator[World]:
     yield World(service, store, engine, accounts)
     service.close()
     engine.dispose()
-
-
-Act = Callable[[World, AuditActor], Awaitable[object]]
-
-
-@dataclass(frozen=True)
-class UseCase:
-    """A use case that changes accounts or writes events.
-
-    Attributes:
-        method: the method of the service.
-        actor: the name of the user that acts; None without a token.
-        act: runs it.
-        actions: the events that it writes, oldest first.
-        changes_account: whether it changes an account, or only writes an event.
-        prepare: brings the database into the state that it needs.
-    """
-
-    method: str
-    actor: str | None
-    act: Act
-    actions: tuple[str, ...]
-    changes_account: bool = True
-    prepare: Callable[[World], object] = lambda _world: None
-
-
-def without_accounts(world: World) -> None:
-    with world.engine.begin() as connection:
-        connection.execute(delete(users))
-
-
-USE_CASES = {
-    "create": UseCase(
-        "create_account",
-        "ada",
-        lambda world, actor: world.service.create_account(actor, "bea", PASSWORD, Role.VIEWER),
-        ("registered",),
-    ),
-    "register": UseCase(
-        "create_account",
-        None,
-        lambda world, actor: world.service.create_account(actor, "bea", PASSWORD, Role.USER),
-        ("registered",),
-    ),
-    "first admin": UseCase(
-        "create_first_admin",
-        None,
-        lambda world, _actor: world.service.create_first_admin(),
-        ("first_admin_made",),
-        prepare=without_accounts,
-    ),
-    "change role": UseCase(
-        "change_account",
-        "ada",
-        lambda world, actor: world.service.change_account(actor, "uma", role=Role.VIEWER),
-        ("role_changed",),
-    ),
-    "disable": UseCase(
-        "change_account",
-        "ada",
-        lambda world, actor: world.service.change_account(actor, "uma", disabled=True),
-        ("disabled",),
-    ),
-    "enable": UseCase(
-        "change_account",
-        "ada",
-        lambda world, actor: world.service.change_account(actor, "uma", disabled=False),
-        ("enabled",),
-        prepare=lambda world: world.store.change("uma", actor=AuditActor(), disabled=True),
-    ),
-    "reset password": UseCase(
-        "change_account",
-        "ada",
-        lambda world, actor: world.service.change_account(actor, "uma", password=NEW_PASSWORD),
-        ("password_reset",),
-    ),
-    "change own password": UseCase(
-        "change_own_password",
-        "uma",
-        lambda world, actor: world.service.change_own_password(actor, PASSWORD, NEW_PASSWORD),
-        ("password_changed",),
-    ),
-    "delete own account": UseCase(
-        "delete_account",
-        "uma",
-        lambda world, actor: world.service.delete_account(actor, world.accounts["uma"].id),
-        ("deleted",),
-    ),
-    "erase own account": UseCase(
-        "delete_account",
-        "uma",
-        lambda world, actor: world.service.delete_account(actor, world.accounts["uma"].id, erase=True),
-        ("deleted", "erased"),
-    ),
-    "delete by id": UseCase(
-        "delete_account",
-        "ada",
-        lambda world, actor: world.service.delete_account(actor, world.accounts["uma"].id),
-        ("deleted",),
-    ),
-    "delete by name": UseCase(
-        "delete_account_by_name",
-        "ada",
-        lambda world, actor: world.service.delete_account_by_name(actor, " Uma "),
-        ("deleted",),
-    ),
-    "erase by name": UseCase(
-        "delete_account_by_name",
-        "ada",
-        lambda world, actor: world.service.delete_account_by_name(actor, "uma", erase=True),
-        ("deleted", "erased"),
-    ),
-    "erase deleted account": UseCase(
-        "erase_deleted_account",
-        "ada",
-        lambda world, actor: world.service.erase_deleted_account(actor, world.accounts["uma"].id),
-        ("erased",),
-        changes_account=False,
-        prepare=lambda world: world.store.delete_by_name("uma", actor=AuditActor()),
-    ),
-    "lock out": UseCase(
-        "log_in",
-        None,
-        lambda world, actor: world.service.log_in("uma", NEW_PASSWORD, actor.address),
-        ("login_locked",),
-        changes_account=False,
-    ),
-}
-BY_ADMIN = {name: case for name, case in USE_CASES.items() if case.actor == "ada"}
-BY_USER = {name: case for name, case in USE_CASES.items() if case.actor is not None}
-# These write no events and change no account.
-READ_ONLY = {"authenticate", "get_own_account", "list_accounts", "list_events", "watch"}
 
 
 def run(world: World, case: UseCase, actor: AuditActor | None = None) -> object:
@@ -238,7 +72,7 @@ def fail_commits_of_events(engine: Engine, on_commit: Callable[[], None]) -> Non
     """Call a function before each commit of a transaction that has written an event."""
 
     @event.listens_for(engine, "before_cursor_execute")
-    def note_event(connection: Connection, _cursor: object, statement: str, *_rest: object) -> None:
+    def mark_event(connection: Connection, _cursor: object, statement: str, *_rest: object) -> None:
         if statement.startswith("INSERT INTO account_events"):
             connection.info["wrote_event"] = True
 
@@ -248,7 +82,7 @@ def fail_commits_of_events(engine: Engine, on_commit: Callable[[], None]) -> Non
             on_commit()
 
 
-def refuse_commit() -> None:
+def reject_commit() -> None:
     raise OperationalError("COMMIT", {}, Exception("the disk is full"))
 
 
@@ -287,7 +121,7 @@ def test_failed_transaction_leaves_no_event_and_no_change(world: World, case: Us
     case.prepare(world)
     world.refresh()
     before, cached = world.stored(), world.cached()
-    fail_commits_of_events(world.engine, refuse_commit)
+    fail_commits_of_events(world.engine, reject_commit)
 
     outcome = run(world, case)
 

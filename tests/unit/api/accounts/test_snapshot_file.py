@@ -1,4 +1,4 @@
-"""The snapshot of accounts on disk: what it holds, when it is written, and when it is not trusted."""
+"""The snapshot of accounts on disk: its content, when it is saved, and when it is rejected."""
 
 import json
 import uuid

@@ -1,4 +1,4 @@
-"""Tokens: what they say, and which are taken."""
+"""Tokens: their claims, and which are valid."""
 
 import math
 import time
@@ -126,7 +126,7 @@ def test_signed_token_with_invalid_claims_is_rejected(claims: dict[str, object])
     assert (verified.user_id, verified.version) == (uuid.UUID(str({**right, **claims}["sub"])), claims.get("ver", 3))
 
 
-# What is remembered
+# The cache of verified tokens
 
 
 def test_verified_token_is_not_decoded_again(tokens: Tokens, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,7 +167,7 @@ def test_rejected_token_is_not_cached(tokens: Tokens) -> None:
 
 
 def test_overlong_token_is_rejected(tokens: Tokens) -> None:
-    # The decoder skips what is no base64: it would be the same token, remembered once for each way to write it.
+    # The decoder skips characters that are not base64, so each spelling of the token would fill a place in the cache.
     token = tokens.issue(ACCOUNT) + "!" * MAX_TOKEN_BYTES
 
     with pytest.raises(AuthenticationError):

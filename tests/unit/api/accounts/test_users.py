@@ -1,4 +1,7 @@
-"""`/users`: one's own account, everybody's, and what happened to them."""
+"""`/users`: one's own account, the administration of accounts, and the audit log."""
+
+import uuid
+from collections.abc import Callable
 
 import pytest
 from jose import jwt
@@ -153,15 +156,31 @@ def test_reused_name_belongs_to_a_new_account(own: RunningApi) -> None:
     assert own.get("/models", token=token).status_code == 401
 
 
-def test_deleted_account_is_erased_by_id(start_api: StartApi, registry: InMemoryRegistry) -> None:
-    api = start_api(registry)
-    assert api.request("DELETE", "/users/uma", role=Role.ADMIN).status_code == 204
-    path = f"/users/{api.accounts[Role.USER].id}"
+@pytest.mark.parametrize("form", [str, lambda user_id: user_id.hex], ids=["hyphens", "hexadecimal"])
+def test_deleted_account_is_erased_by_id(own: RunningApi, form: Callable[[uuid.UUID], str]) -> None:
+    user_id = own.accounts[Role.USER].id
+    namesake = own.services.accounts.directory.store.add(form(user_id), "hash", Role.USER)
+    path = f"/users/{form(user_id).upper()}"
+    assert own.request("DELETE", f"{path}?erase=true", role=Role.ADMIN).status_code == 404
+    assert own.request("DELETE", "/users/uma", role=Role.ADMIN).status_code == 204
 
-    assert api.request("DELETE", path, role=Role.ADMIN).status_code == 404
-    assert api.request("DELETE", f"{path}?erase=true", role=Role.ADMIN).status_code == 204
+    assert own.request("DELETE", f"{path}?erase=true", role=Role.ADMIN).status_code == 204
 
-    assert "uma" not in api.get("/users/events", role=Role.ADMIN).text
+    events = own.get("/users/events", role=Role.ADMIN).json()["events"]
+    assert {e["subject_name"] for e in events if e["subject_id"] == str(user_id)} == {None}
+    assert own.request("DELETE", f"{path}?erase=true", role=Role.ADMIN).status_code == 404  # a repeated request
+    assert own.services.accounts.directory.store.get(namesake.id) is not None
+    assert own.request("DELETE", path, role=Role.ADMIN).status_code == 204  # without erase, it is a name
+    assert own.services.accounts.directory.store.get(namesake.id) is None
+
+
+@pytest.mark.parametrize("text", ["{%s}", "urn:uuid:%s"])
+def test_erase_accepts_ids_without_decoration_only(own: RunningApi, text: str) -> None:
+    own.request("DELETE", "/users/uma", role=Role.ADMIN)
+
+    answer = own.request("DELETE", f"/users/{text % own.accounts[Role.USER].id}?erase=true", role=Role.ADMIN)
+
+    assert answer.status_code == 404
 
 
 def test_add_user_rejects_name_that_is_an_id(api: RunningApi) -> None:
@@ -181,9 +200,9 @@ def test_erasing_removes_name_from_audit_log(own: RunningApi, path: str) -> None
 
     assert own.request("DELETE", path, token=token if "me" in path else own.token(Role.ADMIN)).status_code == 204
 
-    told = own.get("/users/events", role=Role.ADMIN).text
-    assert "erased" in told
-    assert "uma" not in told
+    events = own.get("/users/events", role=Role.ADMIN).text
+    assert "erased" in events
+    assert "uma" not in events
 
 
 def test_events_are_listed_newest_first(own: RunningApi) -> None:
@@ -213,10 +232,10 @@ def test_log_names_accounts_by_id_only(own: RunningApi, logs: list[EventDict]) -
     change(own, "beatrice", password=NEW)
     own.request("DELETE", "/users/beatrice?erase=true", role=Role.ADMIN)
 
-    told = [entry for entry in logs if entry["event"] == "account_event"]
-    assert [entry["action"] for entry in told] == ["registered", "password_reset", "deleted", "erased"]
-    assert {(entry["user_id"], entry["by"]) for entry in told} == {(added["id"], str(own.accounts[Role.ADMIN].id))}
-    assert [secret for secret in ("beatrice", PASSWORD, NEW) if secret in repr(told)] == []
+    logged = [entry for entry in logs if entry["event"] == "account_event"]
+    assert [entry["action"] for entry in logged] == ["registered", "password_reset", "deleted", "erased"]
+    assert {(entry["user_id"], entry["by"]) for entry in logged} == {(added["id"], str(own.accounts[Role.ADMIN].id))}
+    assert [secret for secret in ("beatrice", PASSWORD, NEW) if secret in repr(logged)] == []
 
 
 def test_open_registration_accepts_request_without_token(start_api: StartApi, registry: InMemoryRegistry) -> None:

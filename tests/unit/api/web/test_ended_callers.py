@@ -1,4 +1,4 @@
-"""Requests whose caller is ended by somebody else while their body arrives: they are answered as those after it."""
+"""Requests whose user is revoked while the body arrives: they get the same response as later requests."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -37,7 +37,7 @@ def log_in(api: RunningApi, name: str) -> str:
 
 
 def held(api: RunningApi, method: str, path: str, token: str, body: object, meanwhile: Callable[[], object]) -> object:
-    """Send a request whose body arrives in two parts, and do something between them; return what was answered."""
+    """Send a request whose body arrives in two parts, call a function between them, and return the response."""
     content = json.dumps(body).encode()
 
     def parts() -> Iterator[bytes]:
@@ -46,10 +46,10 @@ def held(api: RunningApi, method: str, path: str, token: str, body: object, mean
         yield content[5:]
 
     answer = api.request(method, path, token=token, chunks=parts(), headers={"Content-Type": "application/json"})
-    return told(answer)
+    return outcome(answer)
 
 
-def told(answer: httpx.Response) -> tuple[int, str | None]:
+def outcome(answer: httpx.Response) -> tuple[int, str | None]:
     return answer.status_code, answer.json().get("detail") if answer.content else None
 
 
@@ -83,7 +83,7 @@ def test_password_reset_by_admin_overrides_pending_change(own: RunningApi) -> No
     found = store.find("uma")
     assert found is not None
 
-    # The hash is the same: only the version tells that it was set anew.
+    # The hash is the same: only the version shows that it was set again.
     answer = held(
         own,
         "PUT",
@@ -103,7 +103,7 @@ def test_demoted_user_with_older_token_deletes_no_account(own: RunningApi) -> No
 
     store.change("bea", actor=AuditActor(), role=Role.USER)
 
-    assert told(own.request("DELETE", "/users/me", token=token)) == ENDED
+    assert outcome(own.request("DELETE", "/users/me", token=token)) == ENDED
     assert store.find("bea") is not None
 
 

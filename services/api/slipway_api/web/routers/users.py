@@ -118,8 +118,8 @@ async def delete_user(name: str, state: State, _admin: Admin, actor: Actor, eras
     is never a name.
     """
     # Accounts from before ids were reserved may have an id as their name.
-    asked = name.strip().lower()
-    user_id = read_id(asked) if erase and NAME_PATTERN.fullmatch(asked) else None
+    text = name.strip().lower()
+    user_id = read_id(text) if erase and NAME_PATTERN.fullmatch(text) else None
     if user_id is None:
         await state.accounts.delete_account_by_name(actor, name, erase=erase)
     else:
