@@ -76,5 +76,5 @@ async def audit_actor(request: Request, user: Reader) -> AuditActor:
 
 Predictor = Annotated[CurrentUser, Depends(predictor)]
 Admin = Annotated[CurrentUser, Depends(admin)]
-Actor = Annotated[AuditActor, Depends(audit_actor)]
+CurrentActor = Annotated[AuditActor, Depends(audit_actor)]
 Erase = Annotated[bool, Query(description="Also delete the account's predictions, and its name in the audit log.")]

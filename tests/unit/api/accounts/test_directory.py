@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import cast
 
 import pytest
-from sqlalchemy import text, update
 from structlog.typing import EventDict
 
 from slipway_api.accounts import directory as accounts_module
@@ -14,13 +13,8 @@ from slipway_api.accounts.directory import REFRESH_TIMEOUT_SECONDS, AccountDirec
 from slipway_api.accounts.models import Account, Role
 from slipway_api.accounts.store import DATABASE_UNAVAILABLE, AccountStore
 from slipway_api.errors import AuthenticationError, NotReadyError
-from slipway_core.database import connect
-from slipway_core.registry.memory import InMemoryRegistry
-from slipway_core.tables import users
 from support.accounts import FakeStore
-from support.api import NAMES, PASSWORD, StartApi
 from support.clock import Clock
-from support.waiting import wait_for
 
 
 @pytest.fixture
@@ -190,48 +184,6 @@ def test_wait_for_first_refresh_times_out(accounts: AccountDirectory, monkeypatc
 
     with pytest.raises(NotReadyError):
         asyncio.run(accounts.wait_for_first_refresh())
-
-
-def test_disabling_in_database_takes_effect_within_five_seconds(
-    start_api: StartApi, registry: InMemoryRegistry
-) -> None:
-    api = start_api(registry)
-    token = api.token(Role.USER)
-    assert api.get("/models", token=token).status_code == 200
-    engine = connect(api.services.settings.database_url.get_secret_value())
-
-    with engine.begin() as connection:
-        connection.execute(
-            update(users).where(users.c.name == NAMES[Role.USER]).values(disabled=True, version=users.c.version + 1)
-        )
-    engine.dispose()
-
-    wait_for(lambda: api.get("/models", token=token).status_code == 401, seconds=5, what="the rejection")
-    answer = api.post("/token", data={"username": NAMES[Role.USER], "password": PASSWORD})
-    assert (answer.status_code, answer.json()["detail"]) == (401, "the username or the password is wrong")
-
-
-def test_authorization_uses_role_of_account_instead_of_token(start_api: StartApi, registry: InMemoryRegistry) -> None:
-    api = start_api(registry)
-    viewer_as_admin = replace(api.accounts[Role.VIEWER], role=Role.ADMIN)
-
-    answer = api.post("/models/iris/reload", token=api.services.accounts.tokens.issue(viewer_as_admin))
-
-    assert answer.status_code == 403
-
-
-def test_tokens_stay_valid_while_database_is_unavailable(start_api: StartApi, registry: InMemoryRegistry) -> None:
-    api = start_api(registry)
-    engine = connect(api.services.settings.database_url.get_secret_value())
-    with engine.begin() as connection:
-        connection.execute(text("DROP TABLE users"))
-    engine.dispose()
-
-    assert not api.services.accounts.directory.refresh()
-
-    assert api.get("/models", role=Role.USER).status_code == 200
-    answer = api.post("/token", data={"username": NAMES[Role.USER], "password": PASSWORD})
-    assert answer.status_code == 503
 
 
 # Changes by other workers

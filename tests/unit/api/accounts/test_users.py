@@ -183,15 +183,6 @@ def test_erase_accepts_ids_without_decoration_only(own: RunningApi, text: str) -
     assert answer.status_code == 404
 
 
-def test_add_user_rejects_name_that_is_an_id(api: RunningApi) -> None:
-    name = str(api.accounts[Role.USER].id).upper()
-
-    answer = api.post("/users", role=Role.ADMIN, json={"username": name, "password": PASSWORD})
-
-    assert answer.status_code == 422
-    assert "no account can be named like an id (a UUID)" in answer.json()["errors"][0]["msg"]
-
-
 @pytest.mark.parametrize("path", ["/users/me?erase=true", "/users/uma?erase=true"])
 def test_erasing_removes_name_from_audit_log(own: RunningApi, path: str) -> None:
     change(own, "uma", disabled=True)
@@ -236,36 +227,6 @@ def test_log_names_accounts_by_id_only(own: RunningApi, logs: list[EventDict]) -
     assert [entry["action"] for entry in logged] == ["registered", "password_reset", "deleted", "erased"]
     assert {(entry["user_id"], entry["by"]) for entry in logged} == {(added["id"], str(own.accounts[Role.ADMIN].id))}
     assert [secret for secret in ("beatrice", PASSWORD, NEW) if secret in repr(logged)] == []
-
-
-def test_open_registration_accepts_request_without_token(start_api: StartApi, registry: InMemoryRegistry) -> None:
-    api = start_api(registry, registration="open")
-
-    added = api.post("/users", json={"username": "bea", "password": PASSWORD})
-
-    assert (added.status_code, added.json()["role"]) == (201, "user")
-    assert log_in(api, "bea", PASSWORD) == 200
-    [event] = api.get("/users/events?limit=1", role=Role.ADMIN).json()["events"]
-    assert (event["action"], event["actor_id"], event["subject_name"]) == ("registered", None, "bea")
-
-
-def test_open_registration_lets_admin_choose_role(start_api: StartApi, registry: InMemoryRegistry) -> None:
-    api = start_api(registry, registration="open")
-
-    for number in range(12):
-        body = {"username": f"bea{number}", "password": PASSWORD, "role": "viewer"}
-        assert api.post("/users", role=Role.ADMIN, json=body).status_code == 201
-
-
-def test_open_registration_is_throttled_by_address(start_api: StartApi, registry: InMemoryRegistry) -> None:
-    api = start_api(registry, registration="open", login_max_failures=2)
-
-    statuses = [
-        api.post("/users", client=(address, 1), json={"username": f"bea{number}", "password": PASSWORD}).status_code
-        for number, address in enumerate(["192.0.2.1"] * 3 + ["192.0.2.2"])
-    ]
-
-    assert statuses == [201, 201, 429, 201]
 
 
 def test_login_renews_hash_with_outdated_parameters(own: RunningApi) -> None:

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends
 
 from slipway_api.http.content_types import json_body
 from slipway_api.http.openapi import body, errors
-from slipway_api.web.dependencies import Actor, Erase, Reader, State
+from slipway_api.web.dependencies import CurrentActor, Erase, Reader, State
 from slipway_api.web.routers.account_models import PasswordChange, Token, User
 
 router = APIRouter(tags=["accounts"])
@@ -25,7 +25,7 @@ async def show_me(state: State, user: Reader) -> User:
     openapi_extra=body(PasswordChange),
 )
 async def change_my_password(
-    state: State, actor: Actor, change: Annotated[PasswordChange, Depends(json_body(PasswordChange))]
+    state: State, actor: CurrentActor, change: Annotated[PasswordChange, Depends(json_body(PasswordChange))]
 ) -> Token:
     """Set a new password, revoke all older tokens, and return a new one.
 
@@ -35,6 +35,6 @@ async def change_my_password(
 
 
 @router.delete("/users/me", status_code=HTTPStatus.NO_CONTENT, responses=errors(401, 409, 422, 503))
-async def delete_me(state: State, user: Reader, actor: Actor, erase: Erase = False) -> None:  # a query parameter
+async def delete_me(state: State, user: Reader, actor: CurrentActor, erase: Erase = False) -> None:  # a query parameter
     """Delete one's own account and its credentials, and revoke its tokens."""
     await state.accounts.delete_account(actor, user.id, erase=erase)

@@ -12,7 +12,7 @@ from slipway_api.errors import InvalidInputError
 from slipway_api.http.content_types import json_body
 from slipway_api.http.openapi import body, errors
 from slipway_api.http.pagination import Cursor, Limit, bad_cursor, cursor_of, key_of
-from slipway_api.web.dependencies import Actor, Admin, Erase, State, address_of, bearer, current_user
+from slipway_api.web.dependencies import Admin, CurrentActor, Erase, State, address_of, bearer, current_user
 from slipway_api.web.routers.account_models import Event, EventPage, NewUser, User, UserChange, UserPage
 from slipway_core.errors import Problem
 from slipway_core.ids import read_id
@@ -98,7 +98,7 @@ async def change_user(
     name: str,
     state: State,
     _admin: Admin,
-    actor: Actor,
+    actor: CurrentActor,
     change: Annotated[UserChange, Depends(json_body(UserChange))],
 ) -> User:
     """Change an account's role or password, or disable or enable it, and revoke its tokens (admin only)."""
@@ -111,7 +111,7 @@ async def change_user(
 
 
 @router.delete("/users/{name}", status_code=HTTPStatus.NO_CONTENT, responses=errors(401, 403, 404, 409, 422, 503))
-async def delete_user(name: str, state: State, _admin: Admin, actor: Actor, erase: Erase = False) -> None:
+async def delete_user(name: str, state: State, _admin: Admin, actor: CurrentActor, erase: Erase = False) -> None:
     """Delete an account and its credentials (admin only). Its predictions keep its id, unless `erase` deletes them.
 
     To erase an account that is already deleted, send its id in place of the name. With `erase`, a text that is an id
