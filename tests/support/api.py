@@ -203,7 +203,7 @@ def running_api(
         prepare(front.app)
     with start_blocking_portal() as portal, portal.wrap_async_context_manager(_lifespan(front)):
         api = RunningApi(front, database.accounts, portal)
-        wait_for(front.services.accounts.directory.first_refresh_done.is_set, what="the first look at the accounts")
+        wait_for(front.services.accounts.directory.first_refresh_done.is_set, what="the first refresh of the accounts")
         if ready:
             wait_for(api.is_ready, what="readiness")
         yield api

@@ -119,25 +119,6 @@ def build(
     return Front(create_app(services), services)
 
 
-def _account_service(settings: ApiSettings, metrics: Metrics, open_store: Callable[[], AccountStore]) -> AccountService:
-    key = settings.secret_key.get_secret_value()
-    limits = Limits(
-        per_name=settings.login_max_failures,
-        per_address=settings.login_max_failures_per_address,
-        window_seconds=settings.login_window_seconds,
-    )
-    password = settings.admin_password
-    return AccountService(
-        AccountDirectory(open_store, settings.auth_stale_seconds, file=SignedSnapshotFile(settings.cache_dir, key)),
-        Passwords(),
-        LoginThrottle(key, limits),
-        Tokens(key, settings.token_ttl_seconds),
-        metrics,
-        registration_is_open=settings.registration == "open",
-        first_admin=FirstAdmin(settings.admin_username, password.get_secret_value()) if password else None,
-    )
-
-
 def worker(tokenless: frozenset[str] = frozenset()) -> Front:
     """Build what one of several workers runs, from the environment that it was started with."""
     settings = load_settings(ApiSettings)
@@ -175,6 +156,25 @@ def serve(settings: ApiSettings, tokenless: frozenset[str] = frozenset()) -> Non
 
 def _end(_number: int, _frame: FrameType | None) -> None:
     raise SystemExit(os.EX_OK)
+
+
+def _account_service(settings: ApiSettings, metrics: Metrics, open_store: Callable[[], AccountStore]) -> AccountService:
+    key = settings.secret_key.get_secret_value()
+    limits = Limits(
+        per_name=settings.login_max_failures,
+        per_address=settings.login_max_failures_per_address,
+        window_seconds=settings.login_window_seconds,
+    )
+    password = settings.admin_password
+    return AccountService(
+        AccountDirectory(open_store, settings.auth_stale_seconds, file=SignedSnapshotFile(settings.cache_dir, key)),
+        Passwords(),
+        LoginThrottle(key, limits),
+        Tokens(key, settings.token_ttl_seconds),
+        metrics,
+        registration_is_open=settings.registration == "open",
+        first_admin=FirstAdmin(settings.admin_username, password.get_secret_value()) if password else None,
+    )
 
 
 def sagemaker_variables(environ: Mapping[str, str]) -> dict[str, str]:
