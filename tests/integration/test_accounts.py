@@ -1,4 +1,4 @@
-"""Accounts on SQLite and on a real PostgreSQL: changes that race, what is told of them, and logins that are counted."""
+"""Accounts on SQLite and PostgreSQL: concurrent changes, their events, and the counting of logins."""
 
 import threading
 import uuid
@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, delete, func, select, update
 
-from slipway_api.accounts.events import Action, Actor
-from slipway_api.accounts.models import Account, Caller, Role
+from slipway_api.accounts.events import Action, AuditActor
+from slipway_api.accounts.models import Account, CurrentUser, DeletedAccount, Role
 from slipway_api.accounts.repository import SqlAccountStore
 from slipway_api.errors import AuthenticationError, ConflictError, NotFoundError, PermissionDeniedError
 from slipway_core.tables import account_events, erasures, login_attempts, users
 from support.account_databases import migrated
 
 NOW = 1_800_000_000.0
-SOMEBODY = Actor(address="192.0.2.1")
+SOMEBODY = AuditActor(address="192.0.2.1")
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -34,13 +34,13 @@ def store(engine: Engine) -> SqlAccountStore:
     return SqlAccountStore(engine)
 
 
-def acting(account: Account, address: str = "192.0.2.1") -> Actor:
-    """Return an account as one that changes accounts, as it was when it was read."""
-    return Actor(Caller(account.id, account.name, account.role, account.version), address)
+def acting(account: Account, address: str = "192.0.2.1") -> AuditActor:
+    """Return an account as the actor of a change."""
+    return AuditActor(CurrentUser(account.id, account.name, account.role, account.version), address)
 
 
 def at_once(*calls: Callable[[], object]) -> list[object]:
-    """Make calls in threads that begin together; return what each returned or raised."""
+    """Run calls in threads at the same time; return the result or the error of each."""
     barrier = threading.Barrier(len(calls))
 
     def make(call: Callable[[], object]) -> object:
@@ -54,19 +54,19 @@ def at_once(*calls: Callable[[], object]) -> list[object]:
         return list(threads.map(make, calls))
 
 
-ENDS: dict[str, Callable[[SqlAccountStore, str, Actor], object]] = {
-    "disable": lambda store, name, by: store.change(name, by=by, disabled=True),
-    "demote": lambda store, name, by: store.change(name, by=by, role=Role.USER),
-    "delete": lambda store, name, by: store.delete(name, by=by),
+ENDS: dict[str, Callable[[SqlAccountStore, str, AuditActor], object]] = {
+    "disable": lambda store, name, by: store.change(name, actor=by, disabled=True),
+    "demote": lambda store, name, by: store.change(name, actor=by, role=Role.USER),
+    "delete": lambda store, name, by: store.delete_by_name(name, actor=by),
 }
 
 
 @pytest.mark.parametrize("end", ENDS)
-def test_the_last_active_admin_stays_one(store: SqlAccountStore, end: str) -> None:
+def test_last_active_admin_is_kept(store: SqlAccountStore, end: str) -> None:
     store.add("ada", "hash", Role.ADMIN)
     store.add("uma", "hash", Role.USER)
     store.add("dan", "hash", Role.ADMIN)
-    store.change("dan", by=SOMEBODY, disabled=True)
+    store.change("dan", actor=SOMEBODY, disabled=True)
 
     with pytest.raises(ConflictError, match="ada is the last active admin"):
         ENDS[end](store, "ada", SOMEBODY)
@@ -86,7 +86,7 @@ def test_two_admins_that_end_each_other_at_once_leave_one_admin(store: SqlAccoun
         for name in (ada, bea):
             store.add(name, "hash", Role.ADMIN)
         for name in before:
-            store.delete(name, by=SOMEBODY)
+            store.delete_by_name(name, actor=SOMEBODY)
 
         outcomes = at_once(partial(ENDS[one], store, ada, SOMEBODY), partial(ENDS[other], store, bea, SOMEBODY))
 
@@ -99,13 +99,13 @@ def test_two_admins_that_end_each_other_at_once_leave_one_admin(store: SqlAccoun
 @pytest.mark.parametrize(
     "act",
     [
-        lambda store, bea: store.add("eve", "hash", Role.ADMIN, by=acting(bea)),
-        lambda store, bea: store.change("uma", by=acting(bea), role=Role.ADMIN),
-        lambda store, bea: store.change("bea", by=acting(bea), role=Role.ADMIN, disabled=False),
-        lambda store, bea: store.set_password(bea, "another", by=acting(bea)),
-        lambda store, bea: store.delete("uma", by=acting(bea)),
-        lambda store, bea: store.delete(str(uuid.UUID(int=1)), by=acting(bea), erase=True),
-        lambda store, bea: store.delete("bea", by=acting(bea), user_id=bea.id),
+        lambda store, bea: store.add("eve", "hash", Role.ADMIN, actor=acting(bea)),
+        lambda store, bea: store.change("uma", actor=acting(bea), role=Role.ADMIN),
+        lambda store, bea: store.change("bea", actor=acting(bea), role=Role.ADMIN, disabled=False),
+        lambda store, bea: store.set_password(bea, "another", actor=acting(bea)),
+        lambda store, bea: store.delete_by_name("uma", actor=acting(bea)),
+        lambda store, bea: store.erase_deleted(uuid.UUID(int=1), actor=acting(bea)),
+        lambda store, bea: store.delete(bea.id, actor=acting(bea)),
     ],
     ids=["add", "change", "change_back", "set_password", "delete", "erase", "delete_self"],
 )
@@ -130,7 +130,7 @@ def test_admin_demoted_outside_the_api_is_rejected(engine: Engine, store: SqlAcc
         connection.execute(update(users).values(role=Role.USER.value))
 
     with pytest.raises(PermissionDeniedError, match="only an admin may do this"):
-        store.add("eve", "hash", Role.ADMIN, by=acting(bea))
+        store.add("eve", "hash", Role.ADMIN, actor=acting(bea))
 
 
 @pytest.mark.parametrize("one", ENDS)
@@ -154,14 +154,14 @@ def test_action_of_an_admin_being_ended_is_done_or_rejected(store: SqlAccountSto
         bea = store.add(f"bea{attempt}", "hash", Role.ADMIN)
 
         added, deleted, *_ = at_once(
-            partial(store.add, f"eve{attempt}", "hash", Role.USER, by=acting(bea)),
-            partial(store.delete, bea.name, by=acting(ada)),
-            partial(store.set_password, uma, "other", by=acting(uma)),
-            partial(store.change, "uma", by=acting(bea), disabled=False),
+            partial(store.add, f"eve{attempt}", "hash", Role.USER, actor=acting(bea)),
+            partial(store.delete_by_name, bea.name, actor=acting(ada)),
+            partial(store.set_password, uma, "other", actor=acting(uma)),
+            partial(store.change, "uma", actor=acting(bea), disabled=False),
         )
 
         assert isinstance(added, Account | AuthenticationError)
-        assert deleted == bea.id
+        assert deleted == DeletedAccount(bea.id)
         assert (store.find(f"eve{attempt}") is None) == isinstance(added, AuthenticationError)
 
 
@@ -170,16 +170,16 @@ def test_many_admins_resigning_at_once_leave_one_admin(store: SqlAccountStore) -
     for name in names:
         store.add(name, "hash", Role.ADMIN)
 
-    outcomes = at_once(*(partial(store.delete, name, by=SOMEBODY) for name in names))
+    outcomes = at_once(*(partial(store.delete_by_name, name, actor=SOMEBODY) for name in names))
 
     assert sum(isinstance(outcome, ConflictError) for outcome in outcomes) == 1
     assert store.count() == 1
 
 
-def test_changes_of_one_account_at_once_each_raise_its_version(store: SqlAccountStore) -> None:
+def test_concurrent_changes_each_increment_version(store: SqlAccountStore) -> None:
     store.add("uma", "hash", Role.USER)
 
-    at_once(*(partial(store.change, "uma", by=SOMEBODY, password_hash=f"{n}") for n in range(8)))
+    at_once(*(partial(store.change, "uma", actor=SOMEBODY, password_hash=f"{n}") for n in range(8)))
 
     found = store.find("uma")
     assert found is not None
@@ -189,39 +189,39 @@ def test_changes_of_one_account_at_once_each_raise_its_version(store: SqlAccount
 def test_two_new_passwords_at_once_store_one(store: SqlAccountStore) -> None:
     account = store.add("uma", "hash", Role.USER)
 
-    outcomes = at_once(*(partial(store.set_password, account, f"{n}", by=SOMEBODY) for n in range(4)))
+    outcomes = at_once(*(partial(store.set_password, account, f"{n}", actor=SOMEBODY) for n in range(4)))
 
-    assert sum(outcome is not None for outcome in outcomes) == 1
+    assert sum(isinstance(outcome, Account) for outcome in outcomes) == 1
 
 
 def test_change_without_effect_ends_no_token_and_logs_no_event(store: SqlAccountStore) -> None:
     account = store.add("uma", "hash", Role.USER)
 
-    assert store.change("uma", by=SOMEBODY, role=Role.USER, disabled=False) == account
+    assert store.change("uma", actor=SOMEBODY, role=Role.USER, disabled=False) == account
 
     assert len(store.events(None, 9)) == 1
 
 
 def test_each_change_raises_the_version_and_logs_its_author(store: SqlAccountStore) -> None:
-    uma = store.add("uma", "hash", Role.USER, by=SOMEBODY)
+    uma = store.add("uma", "hash", Role.USER, actor=SOMEBODY)
 
-    store.change("uma", by=SOMEBODY, role=Role.VIEWER)
-    store.change("uma", by=SOMEBODY, disabled=True)
-    store.change("uma", by=SOMEBODY, disabled=False, password_hash="other")
+    store.change("uma", actor=SOMEBODY, role=Role.VIEWER)
+    store.change("uma", actor=SOMEBODY, disabled=True)
+    store.change("uma", actor=SOMEBODY, disabled=False, password_hash="other")
     found = store.get(uma.id)
     assert found is not None
-    store.set_password(found[0], "another", by=acting(found[0], "192.0.2.7"))
+    store.set_password(found[0], "another", actor=acting(found[0], "192.0.2.7"))
 
-    told = store.events(None, 9)
-    assert {event.action for event in told} == {
+    recorded = store.events(None, 9)
+    assert {event.action for event in recorded} == {
         *(Action.REGISTERED, Action.ROLE_CHANGED, Action.DISABLED, Action.ENABLED),
         *(Action.PASSWORD_RESET, Action.PASSWORD_CHANGED),
     }
-    assert all((event.subject_id, event.subject_name) == (uma.id, "uma") for event in told)
-    assert [(event.actor_id, event.address) for event in told if event.action is Action.PASSWORD_CHANGED] == [
+    assert all((event.subject_id, event.subject_name) == (uma.id, "uma") for event in recorded)
+    assert [(event.actor_id, event.address) for event in recorded if event.action is Action.PASSWORD_CHANGED] == [
         (uma.id, "192.0.2.7")
     ]
-    assert [event.details for event in told if event.action is Action.ROLE_CHANGED] == [
+    assert [event.details for event in recorded if event.action is Action.ROLE_CHANGED] == [
         {"before": "user", "after": "viewer"}
     ]
     found = store.get(uma.id)
@@ -239,16 +239,16 @@ def test_rejected_change_logs_no_event(engine: Engine, store: SqlAccountStore) -
         assert connection.execute(select(func.count()).select_from(account_events)).scalar_one() == 1
 
 
-def test_an_account_that_was_deleted_is_erased_by_its_id(engine: Engine, store: SqlAccountStore) -> None:
-    uma = store.add("uma", "hash", Role.USER, by=Actor(None, "192.0.2.9"))
-    store.delete("uma", by=SOMEBODY)
+def test_erase_deleted_removes_name_of_deleted_account(engine: Engine, store: SqlAccountStore) -> None:
+    uma = store.add("uma", "hash", Role.USER, actor=AuditActor(None, "192.0.2.9"))
+    store.delete_by_name("uma", actor=SOMEBODY)
     namesake = store.add("uma", "hash", Role.USER)
 
-    assert store.delete(str(uma.id), by=SOMEBODY, erase=True) == uma.id
+    assert store.erase_deleted(uma.id, actor=SOMEBODY).id == uma.id
 
-    told = [event for event in store.events(None, 9) if event.subject_id == uma.id]
-    assert {event.action for event in told} == {Action.REGISTERED, Action.DELETED, Action.ERASED}
-    assert {event.subject_name for event in told} == {None}
+    recorded = [event for event in store.events(None, 9) if event.subject_id == uma.id]
+    assert {event.action for event in recorded} == {Action.REGISTERED, Action.DELETED, Action.ERASED}
+    assert {event.subject_name for event in recorded} == {None}
     assert store.get(namesake.id) is not None
     with engine.connect() as connection:
         assert connection.execute(select(erasures.c.user_id)).scalars().all() == [uma.id]
@@ -256,29 +256,26 @@ def test_an_account_that_was_deleted_is_erased_by_its_id(engine: Engine, store: 
 
 def test_only_a_deleted_account_before_erasure_is_found_by_id(store: SqlAccountStore) -> None:
     uma, vic, eve = (store.add(name, "hash", Role.USER) for name in ("uma", "vic", "eve"))
-    store.delete("vic", by=SOMEBODY, erase=True)
-    store.delete("eve", by=SOMEBODY)
+    store.delete_by_name("vic", actor=SOMEBODY, erase=True)
+    store.delete_by_name("eve", actor=SOMEBODY)
 
     for user_id in (uma.id, vic.id, uuid.uuid4()):
         with pytest.raises(NotFoundError):
-            store.delete(str(user_id), by=SOMEBODY, erase=True)
+            store.erase_deleted(user_id, actor=SOMEBODY)
     with pytest.raises(NotFoundError):
-        store.delete(str(eve.id), by=SOMEBODY)
+        store.delete(eve.id, actor=SOMEBODY)
 
 
-@pytest.mark.parametrize("form", [str, lambda user_id: user_id.hex], ids=["hyphens", "hexadecimal"])
-def test_an_id_that_is_to_be_erased_is_never_the_name_of_another(
-    store: SqlAccountStore, form: Callable[[uuid.UUID], str]
-) -> None:
+def test_erase_deleted_keeps_account_named_like_the_id(store: SqlAccountStore) -> None:
     uma = store.add("uma", "hash", Role.USER)
-    namesake = store.add(form(uma.id), "hash", Role.USER)
+    namesake = store.add(str(uma.id), "hash", Role.USER)
 
-    with pytest.raises(NotFoundError, match="there is no deleted account with the id"):
-        store.delete(form(uma.id), by=SOMEBODY, erase=True)
-    store.delete("uma", by=SOMEBODY)
-    assert store.delete(form(uma.id), by=SOMEBODY, erase=True) == uma.id
+    with pytest.raises(NotFoundError, match="no deleted account with the id"):
+        store.erase_deleted(uma.id, actor=SOMEBODY)
+    store.delete_by_name("uma", actor=SOMEBODY)
+    assert store.erase_deleted(uma.id, actor=SOMEBODY).id == uma.id
     with pytest.raises(NotFoundError, match="delete it without erase first"):  # sent again, as after a lost answer
-        store.delete(form(uma.id), by=SOMEBODY, erase=True)
+        store.erase_deleted(uma.id, actor=SOMEBODY)
 
     assert store.get(namesake.id) is not None
 
@@ -286,10 +283,10 @@ def test_an_id_that_is_to_be_erased_is_never_the_name_of_another(
 def test_account_named_like_an_id_is_deleted_by_its_name(store: SqlAccountStore) -> None:
     uma = store.add("uma", "hash", Role.USER)
     namesake = store.add(str(uma.id), "hash", Role.USER)
-    store.delete("uma", by=SOMEBODY)
+    store.delete_by_name("uma", actor=SOMEBODY)
 
-    assert store.delete(str(uma.id), by=SOMEBODY) == namesake.id
-    assert store.delete(str(namesake.id), by=SOMEBODY, erase=True) == namesake.id
+    assert store.delete_by_name(str(uma.id), actor=SOMEBODY).id == namesake.id
+    assert store.erase_deleted(namesake.id, actor=SOMEBODY).id == namesake.id
 
     assert {event.subject_name for event in store.events(None, 9) if event.subject_id == uma.id} == {"uma"}
 
@@ -298,9 +295,9 @@ def test_slower_of_two_erasures_of_an_id_finds_nothing(store: SqlAccountStore) -
     ada, bea = (store.add(name, "hash", Role.ADMIN) for name in ("ada", "bea"))
     for _ in range(5):
         uma = store.add("uma", "hash", Role.USER)
-        store.delete("uma", by=SOMEBODY)
+        store.delete_by_name("uma", actor=SOMEBODY)
 
-        outcomes = at_once(*(partial(store.delete, str(uma.id), by=acting(one), erase=True) for one in (ada, bea)))
+        outcomes = at_once(*(partial(store.erase_deleted, uma.id, actor=acting(one)) for one in (ada, bea)))
 
         assert sorted(isinstance(outcome, NotFoundError) for outcome in outcomes) == [False, True]
 
@@ -308,7 +305,7 @@ def test_slower_of_two_erasures_of_an_id_finds_nothing(store: SqlAccountStore) -
 def test_deleted_name_can_be_reused_with_another_id(store: SqlAccountStore) -> None:
     first = store.add("uma", "hash", Role.USER)
 
-    assert store.delete("uma", by=SOMEBODY) == first.id
+    assert store.delete_by_name("uma", actor=SOMEBODY).id == first.id
     second = store.add("uma", "hash", Role.USER)
 
     assert second.id != first.id
@@ -318,31 +315,31 @@ def test_deleted_name_can_be_reused_with_another_id(store: SqlAccountStore) -> N
     }
 
 
-def test_an_id_does_not_delete_the_account_that_has_its_name_now(store: SqlAccountStore) -> None:
+def test_delete_by_id_keeps_account_that_reuses_the_name(store: SqlAccountStore) -> None:
     first = store.add("uma", "hash", Role.USER)
-    store.delete("uma", by=SOMEBODY)
+    store.delete_by_name("uma", actor=SOMEBODY)
     store.add("uma", "hash", Role.USER)
 
     with pytest.raises(NotFoundError):
-        store.delete("uma", by=SOMEBODY, user_id=first.id)
+        store.delete(first.id, actor=SOMEBODY)
 
 
-def test_erasing_leaves_a_bare_id(engine: Engine, store: SqlAccountStore) -> None:
+def test_erase_keeps_only_the_id(engine: Engine, store: SqlAccountStore) -> None:
     ada = store.add("ada", "hash", Role.ADMIN)
-    uma = store.add("uma", "hash", Role.USER, by=Actor(None, "192.0.2.7"))
+    uma = store.add("uma", "hash", Role.USER, actor=AuditActor(None, "192.0.2.7"))
     other = store.add("vic", "hash", Role.USER)
-    store.set_password(uma, "another", by=acting(uma, "192.0.2.7"))
+    store.set_password(uma, "another", actor=acting(uma, "192.0.2.7"))
 
-    store.delete("uma", by=acting(ada), erase=True)
+    store.delete_by_name("uma", actor=acting(ada), erase=True)
 
-    told = store.events(None, 9)
-    of_uma = [event for event in told if event.subject_id == uma.id]
+    recorded = store.events(None, 9)
+    of_uma = [event for event in recorded if event.subject_id == uma.id]
     assert {event.action for event in of_uma} == {
         *(Action.REGISTERED, Action.PASSWORD_CHANGED, Action.DELETED, Action.ERASED)
     }
     assert {event.subject_name for event in of_uma} == {None}
     assert {event.address for event in of_uma} == {None, acting(ada).address}
-    assert [event.subject_name for event in told if event.subject_id == other.id] == ["vic"]
+    assert [event.subject_name for event in recorded if event.subject_id == other.id] == ["vic"]
     with engine.connect() as connection:
         assert connection.execute(select(erasures.c.user_id)).scalars().all() == [uma.id]
         assert connection.execute(select(users.c.name).order_by(users.c.name)).scalars().all() == ["ada", "vic"]
@@ -368,12 +365,12 @@ def test_only_locks_of_existing_accounts_are_logged(store: SqlAccountStore) -> N
     store.add("uma", "hash", Role.USER)
 
     for name in ("uma", "nobody"):
-        store.tell_locked(name, by=Actor(address="192.0.2.7"))
+        store.record_lockout(name, actor=AuditActor(address="192.0.2.7"))
 
     assert [event.subject_name for event in store.events(None, 9) if event.action is Action.LOGIN_LOCKED] == ["uma"]
 
 
-def test_a_renewed_hash_ends_no_token_and_replaces_no_newer_one(store: SqlAccountStore) -> None:
+def test_renew_hash_keeps_version_and_newer_hash(store: SqlAccountStore) -> None:
     uma = store.add("uma", "old", Role.USER)
 
     store.renew_hash(uma, "old", "new")
@@ -382,7 +379,7 @@ def test_a_renewed_hash_ends_no_token_and_replaces_no_newer_one(store: SqlAccoun
     assert store.find("uma") == (uma, "new")
 
 
-def test_failures_are_counted_from_many_threads(store: SqlAccountStore) -> None:
+def test_attempts_count_failures_of_concurrent_threads(store: SqlAccountStore) -> None:
     attempts = store.attempts
 
     at_once(*(lambda: attempts.add(["name", "address"], NOW, NOW + 300) for _ in range(8)))
@@ -392,7 +389,7 @@ def test_failures_are_counted_from_many_threads(store: SqlAccountStore) -> None:
     assert {tally.expires_at for tally in counted.values()} == {NOW + 300}
 
 
-def test_a_count_begins_anew_when_its_time_is_over(store: SqlAccountStore) -> None:
+def test_attempts_restart_count_after_expiry(store: SqlAccountStore) -> None:
     attempts = store.attempts
     attempts.add(["name"], NOW, NOW + 300)
 
@@ -401,7 +398,7 @@ def test_a_count_begins_anew_when_its_time_is_over(store: SqlAccountStore) -> No
     assert attempts.add(["name"], NOW + 300, NOW + 600)["name"].count == 1
 
 
-def test_rows_that_no_longer_hold_are_deleted(engine: Engine, store: SqlAccountStore) -> None:
+def test_prune_deletes_expired_attempts(engine: Engine, store: SqlAccountStore) -> None:
     store.attempts.add(["old"], NOW, NOW + 300)
     store.attempts.add(["new"], NOW, NOW + 301)
 
@@ -415,14 +412,14 @@ def test_failed_logins_are_remembered_longer_each_time(store: SqlAccountStore) -
     store.attempts.add(["pair"], NOW, NOW + 300)
 
     for later in (0, 10):
-        store.attempts.forget("pair", remember=("known", NOW + later + 1_000))
+        store.attempts.clear("pair", mark=("known", NOW + later + 1_000))
 
     assert {k: (t.count, t.expires_at) for k, t in store.attempts.read(["pair", "known"], NOW).items()} == {
         "known": (0, NOW + 1_010)
     }
 
 
-def test_an_event_outlives_its_account(engine: Engine, store: SqlAccountStore) -> None:
+def test_event_outlives_its_account(engine: Engine, store: SqlAccountStore) -> None:
     store.add("uma", "hash", Role.USER)
 
     with engine.begin() as connection:

@@ -75,7 +75,7 @@ class RunningApi:
 
     def token(self, role: Role) -> str:
         """Return a fresh token of the account with a role, as a login would."""
-        return self.services.tokens.issue(self.accounts[role])
+        return self.services.accounts.tokens.issue(self.accounts[role])
 
     def get(self, path: str, **request: Any) -> httpx.Response:
         return self.send("GET", path, **request).result(timeout=30)
@@ -145,7 +145,7 @@ class RunningApi:
             engine.dispose()
 
     def is_ready(self) -> bool:
-        return self.services.accounts.looked.is_set() and not self.services.models.missing()
+        return self.services.accounts.directory.first_refresh_done.is_set() and not self.services.models.missing()
 
 
 class StartApi(Protocol):
@@ -198,12 +198,14 @@ def running_api(
         **settings,
     }
     gateway = build(ApiSettings(**fields), registry, tokenless, no_trial)
-    gateway.services.passwords._rest = 0.0  # tests log in one after another
+    gateway.services.accounts.passwords._pause_factor = 0.0  # tests log in one after another
     if prepare is not None:
         prepare(gateway.app)
     with start_blocking_portal() as portal, portal.wrap_async_context_manager(_lifespan(gateway)):
         api = RunningApi(gateway, database.accounts, portal)
-        wait_for(gateway.services.accounts.looked.is_set, what="the first look at the accounts")
+        wait_for(
+            gateway.services.accounts.directory.first_refresh_done.is_set, what="the first refresh of the accounts"
+        )
         if ready:
             wait_for(api.is_ready, what="readiness")
         yield api

@@ -78,10 +78,10 @@ class Apis:
         """The database went away after it was read."""
         api = self._start("away")
         (self._folder / "away" / "slipway.db").rename(self._folder / "away" / "gone.db")
-        store: Any = api.services.accounts.store
+        store: Any = api.services.accounts.directory.store
         store._database._engine.dispose()
         (self._folder / "away" / "slipway.db").mkdir()
-        wait_for(lambda: api.services.accounts._away, what="the database to be found away")
+        wait_for(lambda: api.services.accounts.directory._unavailable, what="the database to be found away")
         return api
 
     @cached_property
@@ -112,15 +112,15 @@ class Apis:
         api = self._start("busy", request_timeout_seconds=600)
         held = HeldContext()
         self._stack.callback(held.released.set)
-        api.services.passwords._context = held  # a fake
+        api.services.accounts.passwords._context = held  # a fake
         for _ in range(MAX_WAITING + 1):
             api.send("POST", "/token", data={"username": "uma", "password": PASSWORD})
-        wait_for(lambda: api.services.passwords._waiting == MAX_WAITING + 1, what="a full queue")
+        wait_for(lambda: api.services.accounts.passwords._waiting == MAX_WAITING + 1, what="a full queue")
         return api
 
     @cached_property
     def changed(self) -> RunningApi:
-        """Accounts of which each was changed in another way, after the token was made that `old_tokens` holds."""
+        """Each account was changed in another way after its token in `old_tokens` was issued."""
         api = self._start("changed")
         self.old_tokens: dict[str, str] = {}
         changes: dict[str, Callable[[str, str], httpx.Response]] = {
@@ -171,7 +171,7 @@ class Apis:
         for name in ("eve", "mallory"):
             api.post("/users", client=("192.0.2.3", 1), json={"username": name, "password": PASSWORD})
         now = time.time()
-        api.services.throttle._clock = lambda: now  # the window does not end meanwhile
+        api.services.accounts.throttle._clock = lambda: now  # the window does not end meanwhile
         return api
 
     def _start(self, name: str, registry: InMemoryRegistry | None = None, **options: Any) -> RunningApi:

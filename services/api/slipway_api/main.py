@@ -8,14 +8,17 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from slipway_api.accounts.directory import Accounts, AccountStore
+from slipway_api.accounts.directory import AccountDirectory
 from slipway_api.accounts.login_throttle import Limits, LoginThrottle
+from slipway_api.accounts.models import FirstAdmin
 from slipway_api.accounts.passwords import Passwords
+from slipway_api.accounts.service import AccountService
 from slipway_api.accounts.snapshot_file import SignedSnapshotFile
+from slipway_api.accounts.store import AccountStore
 from slipway_api.accounts.tokens import Tokens
 from slipway_api.metrics import Metrics
 from slipway_api.prediction_log.live_metrics import LiveMetrics
@@ -66,7 +69,6 @@ def build(
         trial: tries each version before this process opens it; in a child process by default.
     """
     metrics = Metrics()
-    key = settings.secret_key.get_secret_value()
     loader = Loader(
         registry,
         BundleCache(settings.cache_dir),
@@ -96,17 +98,7 @@ def build(
         settings=settings,
         metrics=metrics,
         models=ModelStore(registry, loader, metrics, models=settings.models, default_model=settings.predicting_model),
-        accounts=Accounts(open_store, settings.auth_stale_seconds, file=SignedSnapshotFile(settings.cache_dir, key)),
-        passwords=Passwords(),
-        throttle=LoginThrottle(
-            key,
-            Limits(
-                per_name=settings.login_max_failures,
-                per_address=settings.login_max_failures_per_address,
-                window_seconds=settings.login_window_seconds,
-            ),
-        ),
-        tokens=Tokens(key, settings.token_ttl_seconds),
+        accounts=_account_service(settings, metrics, open_store),
         predictor=Predictor(metrics),
         pool=WorkPool(settings.max_waiting, metrics),
         rate=PredictionRate(settings.predictions_per_minute / settings.workers),
@@ -164,6 +156,25 @@ def serve(settings: ApiSettings, tokenless: frozenset[str] = frozenset()) -> Non
 
 def _end(_number: int, _frame: FrameType | None) -> None:
     raise SystemExit(os.EX_OK)
+
+
+def _account_service(settings: ApiSettings, metrics: Metrics, open_store: Callable[[], AccountStore]) -> AccountService:
+    key = settings.secret_key.get_secret_value()
+    limits = Limits(
+        per_name=settings.login_max_failures,
+        per_address=settings.login_max_failures_per_address,
+        window_seconds=settings.login_window_seconds,
+    )
+    password = settings.admin_password
+    return AccountService(
+        AccountDirectory(open_store, settings.auth_stale_seconds, file=SignedSnapshotFile(settings.cache_dir, key)),
+        Passwords(),
+        LoginThrottle(key, limits),
+        Tokens(key, settings.token_ttl_seconds),
+        metrics,
+        registration_is_open=settings.registration == "open",
+        first_admin=FirstAdmin(settings.admin_username, password.get_secret_value()) if password else None,
+    )
 
 
 def sagemaker_variables(environ: Mapping[str, str]) -> dict[str, str]:

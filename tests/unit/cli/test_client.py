@@ -86,8 +86,8 @@ def test_an_account_is_added_with_its_role(api: StubApi) -> None:
             "no model named rose is served; `slipway models list` lists those that are",
         ),
         (
-            problem(404, "there is no account named eve; GET /users lists those there are"),
-            "there is no account named eve; `slipway users list` lists those there are",
+            problem(404, "no account is named eve; GET /users lists all accounts"),
+            "no account is named eve; `slipway users list` lists all accounts",
         ),
         (problem(401, "the token has expired"), "the token has expired (run `slipway login URL` again)"),
         (problem(401, "the username or the password is wrong"), "the username or the password is wrong"),

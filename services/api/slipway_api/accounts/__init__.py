@@ -1,1 +1,1 @@
-"""Users, roles, passwords, tokens, logins."""
+"""Accounts: users, roles, passwords, tokens and logins. Independent of the web layer."""

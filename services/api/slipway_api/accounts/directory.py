@@ -1,117 +1,34 @@
-"""Accounts: kept in a store, and known to every request from a snapshot that is refreshed beside them."""
+"""The cache of all accounts that requests are authenticated with."""
 
 import asyncio
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Mapping
 
-from slipway_api.accounts.events import AccountEvent, Action, Actor
-from slipway_api.accounts.login_throttle import LoginAttempts
-from slipway_api.accounts.models import Account, Caller, Known, Role, confirm
+from slipway_api.accounts.models import Account, CachedAccount, CurrentUser, DeletedAccount, require_current
+from slipway_api.accounts.store import DATABASE_UNAVAILABLE, AccountStore, SnapshotFile
 from slipway_api.errors import NotReadyError
 from slipway_core.logging import get_logger
 
 REFRESH_SECONDS = 2.0
-# A reading that takes longer waits for a database that has fallen silent.
-SILENT_SECONDS = 5.0
-FIRST_LOOK_SECONDS = 5.0
-# A token tells the second in which it was made, and replicas' clocks differ a little.
+# A refresh that takes longer counts as a database that does not answer.
+REFRESH_TIMEOUT_SECONDS = 5.0
+FIRST_REFRESH_TIMEOUT_SECONDS = 5.0
+# Tokens are dated in whole seconds, and the clocks of replicas differ slightly.
 CLOCK_DIFFERENCE_SECONDS = 3.0
-DATABASE_AWAY = "accounts cannot be read now: the database is away; try again in a moment"
 
 log = get_logger("slipway.accounts")
 
 
-class AccountStore(Protocol):
-    """Where accounts are kept. Its calls block: run them in a thread.
+class AccountDirectory:
+    """The accounts as last read from the store, so that no request waits for the database.
 
-    Each raises NotReadyError while the database is away. Each change is told as an event, with who made it. Who made it
-    is looked at once more in its transaction: AuthenticationError and PermissionDeniedError mean what they do before.
-    """
+    The store opens at its first use: importing the database driver takes half a second, which a start should not
+    wait for.
 
-    @property
-    def attempts(self) -> LoginAttempts:
-        """The logins that failed of late."""
-        ...
-
-    def add(
-        self, name: str, password_hash: str, role: Role, *, by: Actor = ..., action: Action = Action.REGISTERED
-    ) -> Account:
-        """Add an account; raises ConflictError if the name is taken."""
-        ...
-
-    def find(self, name: str) -> tuple[Account, str] | None:
-        """Return an account and its password hash; None if there is no such name."""
-        ...
-
-    def get(self, user_id: uuid.UUID) -> tuple[Account, str] | None:
-        """Return an account and its password hash; None if there is no such id."""
-        ...
-
-    def page(self, after: str, limit: int) -> Sequence[Account]:
-        """Return the accounts whose names come after one, at most `limit` of them, by name."""
-        ...
-
-    def change(
-        self,
-        name: str,
-        *,
-        by: Actor,
-        role: Role | None = None,
-        disabled: bool | None = None,
-        password_hash: str | None = None,
-    ) -> Account:
-        """Change what is given; raises NotFoundError, and ConflictError for the last active admin."""
-        ...
-
-    def set_password(self, account: Account, password_hash: str, *, by: Actor) -> Account | None:
-        """Set a new password and end older tokens; None if the account was changed or deleted since it was read."""
-        ...
-
-    def renew_hash(self, account: Account, old: str, new: str) -> None:
-        """Replace a hash by another one of the same password; tokens stay valid."""
-        ...
-
-    def delete(self, name: str, *, by: Actor, erase: bool = False, user_id: uuid.UUID | None = None) -> uuid.UUID:
-        """Delete an account; raises NotFoundError, and ConflictError for the last active admin."""
-        ...
-
-    def tell_locked(self, name: str, *, by: Actor) -> None:
-        """Tell that a name has failed to log in too often, if an account has it."""
-        ...
-
-    def events(self, before: uuid.UUID | None, limit: int) -> Sequence[AccountEvent]:
-        """Return what happened to accounts before an event, at most `limit` of them, the newest first."""
-        ...
-
-    def count(self) -> int:
-        """Return how many accounts there are."""
-        ...
-
-    def snapshot(self) -> Mapping[uuid.UUID, Known]:
-        """Return what requests need to know of every account."""
-        ...
-
-
-class SnapshotFile(Protocol):
-    """Where the snapshot is kept for a restart without the database."""
-
-    def save(self, known: Mapping[uuid.UUID, Known]) -> None:
-        """Keep what was read just now, unless that is on disk already."""
-        ...
-
-    def load(self) -> tuple[Mapping[uuid.UUID, Known], float] | None:
-        """Return what was kept and its age in seconds; None if there is nothing that can be trusted."""
-        ...
-
-
-class Accounts:
-    """The store, opened at its first use, and what was last read of it, so that no request waits on the database.
-
-    The driver behind the store takes half a second to import; a start that is not asked about accounts yet need not
-    wait for it.
+    Attributes:
+        first_refresh_done: set after the first refresh, whether or not it succeeded.
     """
 
     def __init__(
@@ -124,157 +41,164 @@ class Accounts:
     ) -> None:
         self._open_store = open_store
         self._store: AccountStore | None = None
-        self._lock = threading.Lock()
+        self._open_lock = threading.Lock()
         self._stale_seconds = stale_seconds
         self._clock = clock
         self._file = file
         self._wall_clock = wall_clock
-        self._refreshing = threading.Lock()
-        self._known: Mapping[uuid.UUID, Known] = {}
-        # What became known while all are read again, and what was deleted: it may be newer.
-        self._noted: dict[uuid.UUID, Known] = {}
-        self._forgotten: set[uuid.UUID] = set()
-        self._merging = threading.Lock()
-        self._read_at: float | None = None
-        # When the last reading began, in seconds since 1970.
-        self._read_of = 0.0
-        # When the one that is under way began.
-        self._reading_since: float | None = None
-        self._away = False
-        self._reason = DATABASE_AWAY
-        # Set when the store was opened and looked at once, whatever came of it.
-        self.looked = asyncio.Event()
+        self._refresh_lock = threading.Lock()
+        self._accounts: Mapping[uuid.UUID, CachedAccount] = {}
+        # Changes since the current refresh began: they may be newer than its result.
+        self._updated: dict[uuid.UUID, CachedAccount] = {}
+        self._invalidated: set[uuid.UUID] = set()
+        self._merge_lock = threading.Lock()
+        self._refreshed_at: float | None = None
+        # When the last successful refresh began, in seconds since 1970.
+        self._snapshot_time = 0.0
+        # When the refresh in progress began.
+        self._refresh_started_at: float | None = None
+        self._unavailable = False
+        self._reason = DATABASE_UNAVAILABLE
+        self.first_refresh_done = asyncio.Event()
 
     @property
     def store(self) -> AccountStore:
-        """The store. The first use blocks: it opens it."""
-        with self._lock:
+        """The store. The first use opens it and blocks."""
+        with self._open_lock:
             if self._store is None:
                 self._store = self._open_store()
             return self._store
 
-    async def opened(self) -> None:
-        """Wait until the first look at the store is over, for callers that come right after a start.
+    async def wait_for_first_refresh(self) -> None:
+        """Wait until the first refresh is over, for requests that arrive right after a start.
 
         Raises:
-            NotReadyError: it takes too long.
+            NotReadyError: the refresh takes too long.
         """
-        if self.looked.is_set():
+        if self.first_refresh_done.is_set():
             return
         try:
-            await asyncio.wait_for(self.looked.wait(), FIRST_LOOK_SECONDS)
+            await asyncio.wait_for(self.first_refresh_done.wait(), FIRST_REFRESH_TIMEOUT_SECONDS)
         except TimeoutError as error:
-            raise NotReadyError(DATABASE_AWAY) from error
+            raise NotReadyError(DATABASE_UNAVAILABLE) from error
 
     def refresh(self) -> bool:
-        """Read all accounts; keep the last ones if the database is away. Returns whether they were read."""
-        with self._refreshing:
+        """Read all accounts and return True; if the database is unavailable, keep the cache and return False."""
+        with self._refresh_lock:
             return self._timed_refresh()
 
-    def is_behind(self, user_id: uuid.UUID, version: int, issued: float) -> bool:
-        """Tell whether a token may be of an account, or a change of one, that another worker made after our last look.
+    def may_be_outdated(self, user_id: uuid.UUID, version: int, issued: float) -> bool:
+        """Return whether another worker may have added or changed a token's account since the last refresh.
 
         Args:
-            user_id: whose it is.
-            version: of the account when the token was made.
-            issued: when that was, in whole seconds since 1970.
+            user_id: the account of the token.
+            version: the account's version when the token was issued.
+            issued: when the token was issued, in whole seconds since 1970.
         """
-        known = self._known.get(user_id)
-        if known is not None and known.version >= version:
+        cached = self._accounts.get(user_id)
+        if cached is not None and cached.version >= version:
             return False
-        return self._read_at is not None and self._read_of < issued + CLOCK_DIFFERENCE_SECONDS
+        return self._refreshed_at is not None and self._snapshot_time < issued + CLOCK_DIFFERENCE_SECONDS
 
     def catch_up(self) -> None:
-        """Read all accounts, unless somebody else did while this waited for its turn. Blocks.
+        """Refresh, unless another thread does so while this one waits for its turn. Blocks.
 
         Raises:
-            NotReadyError: the database is away; what another worker did may be right, or not.
+            NotReadyError: the database is unavailable, so a change by another worker cannot be read.
         """
-        self.check_database()
-        asked = self._wall_clock()
-        with self._refreshing:
-            if self._read_of < asked:
+        self.require_database()
+        requested_at = self._wall_clock()
+        with self._refresh_lock:
+            if self._snapshot_time < requested_at:
                 self._timed_refresh()
-        self.check_database()
+        self.require_database()
+
+    def require_database(self) -> None:
+        """Fail fast while the database is known to be unavailable.
+
+        Raises:
+            NotReadyError: the last refresh failed, or the refresh in progress has timed out.
+        """
+        started_at = self._refresh_started_at
+        is_late = started_at is not None and self._clock() - started_at > REFRESH_TIMEOUT_SECONDS
+        if self._unavailable or is_late:
+            raise NotReadyError(self._reason)
+
+    def apply(self, change: Account | DeletedAccount) -> None:
+        """Apply the result of a committed change. Safe to call from any thread."""
+        if isinstance(change, DeletedAccount):
+            self.invalidate(change.id)
+        else:
+            self.update(change)
+
+    def update(self, account: Account) -> None:
+        """Cache an account that was just read, added or changed, unless the cache holds a newer version."""
+        new = CachedAccount(account.name, account.role, account.version, account.disabled)
+        with self._merge_lock:
+            cached = self._accounts.get(account.id)
+            if account.id in self._invalidated or (cached is not None and cached.version > new.version):
+                return
+            self._updated[account.id] = new
+            self._accounts = {**self._accounts, account.id: new}
+
+    def invalidate(self, user_id: uuid.UUID) -> None:
+        """Remove a deleted account."""
+        with self._merge_lock:
+            self._updated.pop(user_id, None)
+            self._invalidated.add(user_id)
+            self._accounts = {i: account for i, account in self._accounts.items() if i != user_id}
+
+    def current_user(self, user_id: uuid.UUID, version: int) -> CurrentUser:
+        """Return the user that a token of a version belongs to.
+
+        Raises:
+            AuthenticationError: the account was deleted or disabled, or has changed since the token was issued.
+            NotReadyError: accounts have not been read yet, or the cache is too old.
+        """
+        if self._refreshed_at is None or self._clock() - self._refreshed_at > self._stale_seconds:
+            raise NotReadyError(self._reason)
+        cached = require_current(self._accounts.get(user_id), version)
+        return CurrentUser(user_id, cached.name, cached.role, cached.version)
 
     def _timed_refresh(self) -> bool:
-        self._reading_since = self._clock()
+        self._refresh_started_at = self._clock()
         try:
             return self._refresh()
         finally:
-            self._reading_since = None
+            self._refresh_started_at = None
 
     def _refresh(self) -> bool:
-        began = self._wall_clock()
-        with self._merging:
-            self._noted, self._forgotten = {}, set()
+        started_at = self._wall_clock()
+        with self._merge_lock:
+            self._updated, self._invalidated = {}, set()
         try:
-            known = self.store.snapshot()
+            accounts = self.store.snapshot()
         except NotReadyError as error:
-            if not self._away:
+            if not self._unavailable:
                 log.warning("accounts_unreadable", reason=str(error), cause=type(error.__cause__).__name__)
-                if self._read_at is None:
-                    self._load()
-            self._away, self._reason = True, str(error)
+                if self._refreshed_at is None:
+                    self._load_file()
+            self._unavailable, self._reason = True, str(error)
             return False
-        if self._read_at is None or self._away:
-            log.info("accounts_read", count=len(known))
-        with self._merging:
-            newer = {i: k for i, k in self._noted.items() if i not in known or known[i].version < k.version}
-            known = {i: k for i, k in {**known, **newer}.items() if i not in self._forgotten}
-            self._known, self._read_at, self._away = known, self._clock(), False
-            self._read_of = began
+        if self._refreshed_at is None or self._unavailable:
+            log.info("accounts_read", count=len(accounts))
+        with self._merge_lock:
+            newer = {i: a for i, a in self._updated.items() if i not in accounts or accounts[i].version < a.version}
+            accounts = {i: a for i, a in {**accounts, **newer}.items() if i not in self._invalidated}
+            self._accounts, self._refreshed_at, self._unavailable = accounts, self._clock(), False
+            self._snapshot_time = started_at
         if self._file is not None:
-            self._file.save(known)
+            self._file.save(accounts)
         return True
 
-    def _load(self) -> None:
-        """Begin with what was kept on disk, if that is not too old."""
-        kept = self._file.load() if self._file is not None else None
-        if kept is None:
+    def _load_file(self) -> None:
+        """Start with the snapshot on disk, unless it is too old."""
+        saved = self._file.load() if self._file is not None else None
+        if saved is None:
             return
-        known, age = kept
+        accounts, age = saved
         if age > self._stale_seconds:
             log.warning("accounts_snapshot_refused", reason="it is too old", age_seconds=round(age))
             return
-        log.info("accounts_read_from_disk", count=len(known), age_seconds=round(age))
-        self._known, self._read_at = known, self._clock() - age
-
-    def check_database(self) -> None:
-        """Refuse at once what needs the database while that is known to be away.
-
-        Raises:
-            NotReadyError: it did not answer at the last refresh, or does not at this one.
-        """
-        since = self._reading_since
-        if self._away or (since is not None and self._clock() - since > SILENT_SECONDS):
-            raise NotReadyError(self._reason)
-
-    def note(self, account: Account) -> None:
-        """Make an account that was just read, added or changed known at once, unless something newer is known."""
-        new = Known(account.name, account.role, account.version, account.disabled)
-        with self._merging:
-            current = self._known.get(account.id)
-            if account.id in self._forgotten or (current is not None and current.version > new.version):
-                return
-            self._noted[account.id] = new
-            self._known = {**self._known, account.id: new}
-
-    def forget(self, user_id: uuid.UUID) -> None:
-        """Make it known at once that an account was deleted."""
-        with self._merging:
-            self._noted.pop(user_id, None)
-            self._forgotten.add(user_id)
-            self._known = {i: k for i, k in self._known.items() if i != user_id}
-
-    def caller(self, user_id: uuid.UUID, version: int) -> Caller:
-        """Return the account of a token.
-
-        Raises:
-            AuthenticationError: it is gone or disabled, or the token is older than its last change.
-            NotReadyError: accounts were not read yet, or too long ago.
-        """
-        if self._read_at is None or self._clock() - self._read_at > self._stale_seconds:
-            raise NotReadyError(self._reason)
-        known = confirm(self._known.get(user_id), version)
-        return Caller(user_id, known.name, known.role, known.version)
+        log.info("accounts_read_from_disk", count=len(accounts), age_seconds=round(age))
+        self._accounts, self._refreshed_at = accounts, self._clock() - age

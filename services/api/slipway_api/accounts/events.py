@@ -1,4 +1,4 @@
-"""What happens to accounts, as the audit log has it."""
+"""The events of the accounts' audit log."""
 
 import uuid
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from slipway_api.accounts.models import Caller
+from slipway_api.accounts.models import CurrentUser
 
 
 class Action(StrEnum):
@@ -25,29 +25,32 @@ class Action(StrEnum):
 
 
 @dataclass(frozen=True)
-class Actor:
-    """Who does something to an account.
+class AuditActor:
+    """The user and the client address that an event records.
 
     Attributes:
-        caller: the account that does it, which must still be what it was when it came; None where nobody is logged in.
-        address: the client's, as the server saw it.
+        user: the logged-in user; None for a request without a token, and for the service itself.
+        address: the client's address as the server sees it.
     """
 
-    caller: Caller | None = None
+    user: CurrentUser | None = None
     address: str | None = None
 
     @property
     def id(self) -> uuid.UUID | None:
-        """The caller's account, as events name it."""
-        return None if self.caller is None else self.caller.id
+        """The id of the user's account."""
+        return None if self.user is None else self.user.id
+
+
+ANONYMOUS = AuditActor()
 
 
 @dataclass(frozen=True)
 class AccountEvent:
-    """One thing that happened to an account.
+    """An entry of the audit log.
 
     Attributes:
-        subject_name: the account's name then; None once it was erased.
+        subject_name: the account's name at that time; None after the account is erased.
     """
 
     id: uuid.UUID

@@ -1,4 +1,4 @@
-"""Networks that users logged in from: their requests have places of their own."""
+"""The networks of recent successful logins. Requests from them have upload slots of their own."""
 
 import time
 from collections.abc import Callable
@@ -11,14 +11,14 @@ MAX_KNOWN: Final = 10_000
 
 
 class KnownNetworks:
-    """The networks that somebody logged in from during the last day."""
+    """The networks with a successful login during the last day."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._until: dict[str, float] = {}  # the oldest first
+        self._until: dict[str, float] = {}  # oldest first
 
     def add(self, address: str | None) -> None:
-        """Remember the network of a successful login."""
+        """Add the network of a successful login."""
         network = network_of(address)
         self._until.pop(network, None)
         if len(self._until) >= MAX_KNOWN:

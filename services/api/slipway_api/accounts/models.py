@@ -1,15 +1,16 @@
-"""What an account is, and what a token of it is worth."""
+"""Accounts, roles, and the checks of a caller's account."""
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
 from slipway_api.errors import AuthenticationError, PermissionDeniedError
 
-ENDED = "the token is no longer valid; get a new one from POST /token"
-ADMINS_ONLY = "only an admin may do this"
+TOKEN_REVOKED = "the token is no longer valid; get a new one from POST /token"  # noqa: S105  # no password
+ADMIN_REQUIRED = "only an admin may do this"
+PREDICTOR_REQUIRED = "a viewer may read models, but not predict; ask an admin for the role user"
 
 
 class Role(StrEnum):
@@ -22,10 +23,10 @@ class Role(StrEnum):
 
 @dataclass(frozen=True)
 class Account:
-    """An account without its password.
+    """An account without its password hash.
 
     Attributes:
-        version: raised by each change that ends older tokens.
+        version: incremented by each change that revokes the account's tokens.
     """
 
     id: uuid.UUID
@@ -37,8 +38,23 @@ class Account:
 
 
 @dataclass(frozen=True)
-class Known:
-    """What every request needs to know of an account."""
+class FirstAdmin:
+    """The administrator to create in a database without accounts."""
+
+    name: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class DeletedAccount:
+    """The result of deleting or erasing an account."""
+
+    id: uuid.UUID
+
+
+@dataclass(frozen=True)
+class CachedAccount:
+    """The part of an account that authenticating a request needs."""
 
     name: str
     role: Role
@@ -46,11 +62,11 @@ class Known:
     disabled: bool
 
 
-class Caller(NamedTuple):
-    """The account that a verified token belongs to, as it was when the request's head arrived.
+class CurrentUser(NamedTuple):
+    """The account of a verified token, as it was when the request's head arrived.
 
     Attributes:
-        version: the account's, and the token's.
+        version: the version of the account, and of the token.
     """
 
     id: uuid.UUID
@@ -59,18 +75,24 @@ class Caller(NamedTuple):
     version: int
 
 
-def confirm(account: Known | None, version: int) -> Known:
-    """Return an account if a token of a version still speaks for it.
+def require_current(account: CachedAccount | None, version: int) -> CachedAccount:
+    """Return an account if tokens of a version are valid for it.
 
     Raises:
-        AuthenticationError: it is gone or disabled, or was changed since the token was made.
+        AuthenticationError: the account was deleted or disabled, or has changed since the token was issued.
     """
     if account is None or account.disabled or account.version != version:
-        raise AuthenticationError(ENDED)
+        raise AuthenticationError(TOKEN_REVOKED)
     return account
 
 
 def require_admin(role: Role) -> None:
-    """Raise PermissionDeniedError if a role is not an admin's."""
+    """Raise PermissionDeniedError unless a role is admin."""
     if role is not Role.ADMIN:
-        raise PermissionDeniedError(ADMINS_ONLY)
+        raise PermissionDeniedError(ADMIN_REQUIRED)
+
+
+def require_predictor(role: Role) -> None:
+    """Raise PermissionDeniedError if a role may not predict."""
+    if role is Role.VIEWER:
+        raise PermissionDeniedError(PREDICTOR_REQUIRED)

@@ -1,4 +1,4 @@
-"""Password hashes: argon2id, off the event loop, one at a time, with a bounded queue."""
+"""Password hashing with argon2id: outside the event loop, one hash at a time, with a bounded queue."""
 
 import asyncio
 import os
@@ -16,11 +16,11 @@ from slipway_api.errors import TooManyRequestsError
 MAX_WAITING = 16
 RETRY_AFTER_SECONDS = 1
 MEMORY_KIB = 19 * 1024
-# About a tenth of a busy core; all of an idle one.
+# About a tenth of a busy core, or all of an idle core.
 NICENESS = 10
-# After each hash the thread rests for so many times the processor's time that it took: its 19 MiB push everything else
-# out of the caches, whatever its priority. One login waits for nothing; in a flood there are five a second.
-REST = 4.0
+# After each hash the thread pauses for this multiple of the CPU time used: whatever the priority, 19 MiB evict other
+# data from the CPU caches. A single login does not wait; under load about five run each second.
+PAUSE_FACTOR = 4.0
 
 T = TypeVar("T")
 
@@ -28,8 +28,8 @@ T = TypeVar("T")
 class Passwords:
     """Hashes and verifies passwords (OWASP Password Storage: argon2id, 19 MiB, t=2, p=1).
 
-    A hash takes memory and a core, so a flood of logins must not take all of either: one is computed at a time, and
-    no more than MAX_WAITING wait for it.
+    A hash needs memory and a core. To bound both under a flood of logins, one hash runs at a time, and at most
+    MAX_WAITING requests wait.
     """
 
     def __init__(self) -> None:
@@ -40,32 +40,32 @@ class Passwords:
             argon2__time_cost=2,
             argon2__parallelism=1,
         )
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix="password", initializer=_yield_to_others)
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="password", initializer=_lower_priority)
         self._waiting = 0
-        self._rest = REST
-        self._rested_at = 0.0
+        self._pause_factor = PAUSE_FACTOR
+        self._paused_until = 0.0
         self._dummy: str | None = None
 
     async def hash(self, password: str) -> str:
         """Return the hash of a password.
 
         Raises:
-            TooManyRequestsError: too many wait already.
+            TooManyRequestsError: the queue is full.
         """
         return await self._run(self._hash, password)
 
     async def verify(self, password: str, password_hash: str | None) -> bool:
-        """Check a password; without a hash, as long is worked to say no.
+        """Return whether a password matches a hash. Without a hash, take equally long and return False.
 
         Raises:
-            TooManyRequestsError: too many wait already.
+            TooManyRequestsError: the queue is full.
         """
         return await self._run(self._verify, password, password_hash)
 
-    async def renewed(self, password: str, password_hash: str) -> str | None:
-        """Return a new hash of a password that was verified, if the one it has was made with other parameters.
+    async def rehash_if_outdated(self, password: str, password_hash: str) -> str | None:
+        """Return a new hash of a verified password if its hash has outdated parameters, else None.
 
-        None while too many wait: a later login renews it.
+        Returns None while the queue is full: a later login renews the hash.
         """
         if not self._context.needs_update(password_hash):
             return None
@@ -74,35 +74,35 @@ class Passwords:
         except TooManyRequestsError:
             return None
 
-    def check_room(self) -> None:
-        """Refuse at once what would be refused for a full queue.
+    def require_capacity(self) -> None:
+        """Fail fast if the queue is full.
 
         Raises:
-            TooManyRequestsError: too many wait already.
+            TooManyRequestsError: the queue is full.
         """
         if self._waiting > MAX_WAITING:
             raise TooManyRequestsError("too many logins at once; try again in a moment", RETRY_AFTER_SECONDS)
 
     def close(self) -> None:
-        """End the thread."""
+        """Stop the thread."""
         self._executor.shutdown(wait=False, cancel_futures=True)
 
     async def _run(self, function: Callable[..., T], *args: str | None) -> T:
-        self.check_room()
+        self.require_capacity()
         self._waiting += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._executor, self._rested, function, *args)
+            return await asyncio.get_running_loop().run_in_executor(self._executor, self._run_paced, function, *args)
         finally:
             self._waiting -= 1
 
-    def _rested(self, function: Callable[..., T], *args: str | None) -> T:
-        """Run a function in the thread, once it has rested from the one before."""
-        time.sleep(max(0.0, self._rested_at - time.monotonic()))
-        began = time.thread_time()
+    def _run_paced(self, function: Callable[..., T], *args: str | None) -> T:
+        """Run a function in the thread, after the pause that follows the previous one."""
+        time.sleep(max(0.0, self._paused_until - time.monotonic()))
+        started_at = time.thread_time()
         try:
             return function(*args)
         finally:
-            self._rested_at = time.monotonic() + self._rest * (time.thread_time() - began)
+            self._paused_until = time.monotonic() + self._pause_factor * (time.thread_time() - started_at)
 
     def _hash(self, password: str) -> str:
         password_hash: str = self._context.hash(password)
@@ -111,16 +111,16 @@ class Passwords:
     def _verify(self, password: str, password_hash: str | None) -> bool:
         if password_hash is None:
             self._dummy = self._dummy or self._hash("nobody's password")
-            password_hash, known = self._dummy, False
+            password_hash, is_dummy = self._dummy, True
         else:
-            known = True
-        return bool(self._context.verify(password, password_hash)) and known
+            is_dummy = False
+        return bool(self._context.verify(password, password_hash)) and not is_dummy
 
 
-def _yield_to_others() -> None:
-    """Lower the thread's priority, where a thread has one of its own: predictions come before logins.
+def _lower_priority() -> None:
+    """Lower the thread's priority where the platform supports it: predictions take precedence over logins.
 
-    Else a flood of wrong passwords would take half of a core that both must share.
+    At equal priority, a flood of wrong passwords would take half of a shared core.
     """
     if sys.platform == "linux":
         thread = threading.get_native_id()

@@ -1,6 +1,6 @@
-"""The snapshot of accounts on disk: a restart serves with it while the database is away.
+"""The snapshot of accounts on disk, for a restart while the database is unavailable.
 
-It holds no password hashes, and is signed: who can write the cache cannot become an admin by it.
+It contains no password hashes. Its signature prevents a process with write access to the cache from adding admins.
 """
 
 import contextlib
@@ -16,13 +16,13 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, FiniteFloat, StrictInt, StringConstraints, ValidationError
 
-from slipway_api.accounts.models import Known, Role
+from slipway_api.accounts.models import CachedAccount, Role
 from slipway_core.logging import get_logger
 
 SNAPSHOT_FILE = "accounts.json"
-# Written so often at least, or its age would count from the last change.
+# An unchanged snapshot is saved again after this time, to keep its age low.
 SAVE_SECONDS = 30.0
-# Two reads of one clock may be a little apart.
+# Tolerance between two readings of the clock.
 CLOCK_SKEW_SECONDS = 1.0
 
 log = get_logger("slipway.accounts")
@@ -54,26 +54,26 @@ class _Signed(BaseModel):
 
 
 class SignedSnapshotFile:
-    """A file beside the bundle cache, for its owner's eyes only. Several workers may write it.
+    """A file beside the bundle cache, readable by its owner only. Several workers may write it.
 
-    Not for threads: one refresh at a time uses it.
+    Not thread-safe: one refresh at a time uses it.
     """
 
     def __init__(self, folder: Path, secret_key: str, clock: Callable[[], float] = time.time) -> None:
         self._path = folder / SNAPSHOT_FILE
-        # A key of its own: no signature that is made here can be one of a token.
+        # A separate key, so that a signature of the file cannot serve as the signature of a token.
         self._key = hashlib.sha256(b"slipway accounts snapshot\0" + secret_key.encode()).digest()
         self._clock = clock
-        self._saved: Mapping[uuid.UUID, Known] | None = None
+        self._saved: Mapping[uuid.UUID, CachedAccount] | None = None
         self._saved_at = 0.0
         self._failing = False
 
-    def save(self, known: Mapping[uuid.UUID, Known]) -> None:
-        """Keep what was read just now; not again within SAVE_SECONDS if nothing has changed."""
+    def save(self, accounts: Mapping[uuid.UUID, CachedAccount]) -> None:
+        """Save a snapshot that was read just now; an unchanged one at most every SAVE_SECONDS."""
         now = self._clock()
-        if known == self._saved and 0 <= now - self._saved_at < SAVE_SECONDS:
+        if accounts == self._saved and 0 <= now - self._saved_at < SAVE_SECONDS:
             return
-        entries = [_Entry(id=i, **vars(account)) for i, account in known.items()]
+        entries = [_Entry(id=i, **vars(account)) for i, account in accounts.items()]
         content = _Content(read_at=now, accounts=entries).model_dump_json()
         try:
             self._write(_Signed(content=content, signature=self._sign(content)).model_dump_json())
@@ -82,35 +82,35 @@ class SignedSnapshotFile:
                 log.warning("accounts_snapshot_not_written", reason=error.strerror)
             self._failing = True
             return
-        self._saved, self._saved_at, self._failing = known, now, False
+        self._saved, self._saved_at, self._failing = accounts, now, False
 
-    def load(self) -> tuple[Mapping[uuid.UUID, Known], float] | None:
-        """Return what was kept and its age in seconds; None if there is nothing that can be trusted."""
+    def load(self) -> tuple[Mapping[uuid.UUID, CachedAccount], float] | None:
+        """Return the saved snapshot and its age in seconds; None without a valid file."""
         try:
             signed = _Signed.model_validate_json(self._path.read_bytes())
         except FileNotFoundError:
             return None
         except (OSError, ValidationError):
-            _tell_refused("it cannot be read")
+            _log_rejected("it cannot be read")
             return None
         if not hmac.compare_digest(self._sign(signed.content).encode(), signed.signature.encode()):
-            _tell_refused("its signature is wrong")
+            _log_rejected("its signature is wrong")
             return None
         try:
             content = _Content.model_validate_json(signed.content)
-        except ValidationError:  # one of another release
-            _tell_refused("it cannot be read")
+        except ValidationError:  # written by another release
+            _log_rejected("it cannot be read")
             return None
         age = self._clock() - content.read_at
         if age < -CLOCK_SKEW_SECONDS:
-            _tell_refused("its time is in the future")
+            _log_rejected("its time is in the future")
             return None
-        known = {one.id: Known(one.name, one.role, one.version, one.disabled) for one in content.accounts}
-        return known, max(age, 0.0)
+        accounts = {one.id: CachedAccount(one.name, one.role, one.version, one.disabled) for one in content.accounts}
+        return accounts, max(age, 0.0)
 
     def _write(self, text: str) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        # Its mode is 0600, and its name no other worker's.
+        # Creates a file with mode 0600 and a name that no other worker uses.
         file, partial = tempfile.mkstemp(prefix=".accounts-", dir=self._path.parent)
         try:
             with os.fdopen(file, "w", encoding="utf-8") as out:
@@ -125,5 +125,5 @@ class SignedSnapshotFile:
         return hmac.new(self._key, content.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()
 
 
-def _tell_refused(reason: str) -> None:
+def _log_rejected(reason: str) -> None:
     log.warning("accounts_snapshot_refused", reason=reason)

@@ -1,9 +1,9 @@
-"""JSON web tokens: made at login, checked at every call."""
+"""JSON web tokens: issued at login, verified at every request."""
 
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from jose import JWTError, jwt
 
@@ -15,23 +15,23 @@ ISSUER = "slipway"
 AUDIENCE = "slipway-api"
 CLOCK_SKEW_SECONDS = 30
 REQUIRED_CLAIMS = ("sub", "exp", "iat", "jti", "iss", "aud", "role", "ver")
-REFUSED = "the token is not valid; get a new one from POST /token"
+INVALID = "the token is not valid; get a new one from POST /token"
 EXPIRED = "the token has expired; get a new one from POST /token"
-# Of verified tokens that are remembered: about 1 MB.
-MAX_REMEMBERED = 2048
-# Ours have some 350; a decoder skips what is no base64, so that one token could be written at any length.
+# About 1 MB of verified tokens.
+MAX_CACHED_TOKENS = 2048
+# Issued tokens have about 350. The decoder skips characters that are not base64, so a token could have any length.
 MAX_TOKEN_BYTES = 4096
 
 
 @dataclass(frozen=True)
 class Claims:
-    """What a verified token says.
+    """The claims of a verified token.
 
     Attributes:
         user_id: the account's immutable id.
-        version: the account's version when the token was made; an older one is refused.
-        issued: when it was made, seconds since 1970.
-        expires: until when it is valid, seconds since 1970.
+        version: the account's version when the token was issued; a later version revokes the token.
+        issued: when the token was issued, in seconds since 1970.
+        expires: when the token expires, in seconds since 1970.
     """
 
     user_id: uuid.UUID
@@ -40,19 +40,31 @@ class Claims:
     expires: float
 
 
-class Tokens:
-    """Makes and verifies tokens with one key.
+@dataclass(frozen=True)
+class AccessToken:
+    """A new token for a client.
 
-    A signature costs a hundred times what a look into a dictionary does, and a client sends the same token again and
-    again, so what was verified is remembered until it expires. Whether its account may still use it is not: that is
-    asked of the accounts at every call.
+    Attributes:
+        expires_in: seconds until the token expires.
+    """
+
+    text: str = field(repr=False)
+    expires_in: int
+
+
+class Tokens:
+    """Issues and verifies tokens with one key.
+
+    Verifying a signature costs a hundred times as much as a dictionary lookup, and clients send the same token many
+    times, so the claims of verified tokens are cached until the token expires. Whether the token was revoked is not
+    cached: the directory of accounts decides that at every request.
     """
 
     def __init__(self, secret_key: str, ttl_seconds: int, clock: Callable[[], float] = time.time) -> None:
         self._key = secret_key
         self.ttl_seconds = ttl_seconds
         self._clock = clock
-        self._remembered: dict[bytes, Claims] = {}
+        self._verified: dict[bytes, Claims] = {}
 
     def issue(self, account: Account) -> str:
         """Return a new token for an account (RFC 7519, signed with HMAC-SHA256)."""
@@ -64,36 +76,40 @@ class Tokens:
             "jti": str(uuid.uuid4()),
             "iss": ISSUER,
             "aud": AUDIENCE,
-            # For clients to read. What holds is the account's role now, not the one that the token was made with.
+            # For clients to read. The API uses the account's current role instead.
             "role": account.role,
             "ver": account.version,
         }
         token: str = jwt.encode(claims, self._key, algorithm=ALGORITHM)
         return token
 
+    def issue_access(self, account: Account) -> AccessToken:
+        """Return a new token for an account, with its lifetime."""
+        return AccessToken(self.issue(account), self.ttl_seconds)
+
     def verify(self, token: bytes) -> Claims:
         """Check a token's signature, times, issuer and audience.
 
         Raises:
-            AuthenticationError: it is refused.
+            AuthenticationError: the token is invalid or has expired.
         """
-        claims = self._remembered.get(token)
+        claims = self._verified.get(token)
         if claims is None:
             if len(token) > MAX_TOKEN_BYTES:
-                raise AuthenticationError(REFUSED)
+                raise AuthenticationError(INVALID)
             claims = self._read(token)
-            if len(self._remembered) >= MAX_REMEMBERED:  # the one that has been there longest makes room
-                self._remembered.pop(next(iter(self._remembered)), None)
-            self._remembered[token] = claims
+            if len(self._verified) >= MAX_CACHED_TOKENS:  # evict the oldest
+                self._verified.pop(next(iter(self._verified)), None)
+            self._verified[token] = claims
         if not self._clock() < claims.expires:
-            self._remembered.pop(token, None)
+            self._verified.pop(token, None)
             raise AuthenticationError(EXPIRED)
         return claims
 
     def _read(self, token: bytes) -> Claims:
         options = {f"require_{name}": True for name in REQUIRED_CLAIMS if name not in {"exp", "role", "ver"}}
         try:
-            # The clock is ours, so that it can be set in tests: the library checks no times.
+            # The library has no injectable clock, so the times are checked below.
             claims = jwt.decode(
                 token.decode("ascii"),
                 self._key,
@@ -106,9 +122,9 @@ class Tokens:
             user_id, version, _ = uuid.UUID(claims["sub"]), claims["ver"], claims["role"]
             expires, issued, begins = float(claims["exp"]), float(claims["iat"]), float(claims.get("nbf", 0))
         except (JWTError, KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
-            raise AuthenticationError(REFUSED) from error
+            raise AuthenticationError(INVALID) from error
         if type(version) is not int or max(issued, begins) > now + CLOCK_SKEW_SECONDS:
-            raise AuthenticationError(REFUSED)
+            raise AuthenticationError(INVALID)
         if not now < expires:
             raise AuthenticationError(EXPIRED)
         return Claims(user_id, version, issued, expires)

@@ -9,10 +9,6 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 import slipway_core
-from slipway_api.accounts.directory import REFRESH_SECONDS
-from slipway_api.accounts.events import Action
-from slipway_api.accounts.models import Role
-from slipway_api.errors import ConflictError, NotReadyError
 from slipway_api.http import openapi, problems
 from slipway_api.serving.registry_watcher import watch
 from slipway_api.web import prediction_routes
@@ -29,7 +25,6 @@ from slipway_api.web.routers import (
     users,
 )
 from slipway_api.web.services import Services
-from slipway_core.logging import get_logger
 
 DESCRIPTION = """
 Predictions from the models that the registry's alias *Production* points to.
@@ -50,8 +45,6 @@ TAGS = [
 # For what waits for the database or the registry: more than may log in at once, and the looks beside them.
 BLOCKING_THREADS = 32
 
-log = get_logger("slipway.app")
-
 
 def create_app(services: Services) -> FastAPI:
     """Return the app. Nothing is read or connected before its lifespan begins."""
@@ -71,7 +64,7 @@ def create_app(services: Services) -> FastAPI:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            services.passwords.close()
+            services.accounts.close()
             services.pool.close()
             # After the last request: what it has logged must not be lost.
             await asyncio.to_thread(services.prediction_log.close)
@@ -110,46 +103,12 @@ class _Unawaited(ThreadPoolExecutor):
 
 
 async def _watch_accounts(services: Services, after: asyncio.Event) -> None:
-    """Keep the snapshot of accounts fresh; make the first administrator when the database first answers."""
-    # Opening the database takes the interpreter for half a second; the first model is wanted sooner.
+    # Importing the database driver takes half a second of CPU time; loading the first model comes first.
     await after.wait()
-    admin_is_made = False
-    while True:
-        try:
-            read = await asyncio.to_thread(services.accounts.refresh)
-            services.metrics.accounts_up.set(read)
-            if read and not admin_is_made:
-                admin_is_made = await make_first_admin(services)
-        except Exception:  # a fault of ours must not end the watch: the last snapshot holds
-            log.exception("accounts_watch_failed")
-        services.accounts.looked.set()
-        await asyncio.sleep(REFRESH_SECONDS)
+    await services.accounts.watch()
 
 
 async def _watch_live_metrics(services: Services, after: asyncio.Event) -> None:
     await after.wait()
-    await services.accounts.looked.wait()
+    await services.accounts.directory.first_refresh_done.wait()
     await services.live_metrics.watch()
-
-
-async def make_first_admin(services: Services) -> bool:
-    """Make the administrator of the settings if there is no account yet.
-
-    Returns:
-        Whether that is settled; False while the database is away.
-    """
-    password, name = services.settings.admin_password, services.settings.admin_username
-    if password is None:
-        return True
-    try:
-        if await asyncio.to_thread(lambda: services.accounts.store.count() > 0):
-            return True
-        password_hash = await services.passwords.hash(password.get_secret_value())
-        store, action = services.accounts.store, Action.FIRST_ADMIN_MADE
-        account = await asyncio.to_thread(lambda: store.add(name, password_hash, Role.ADMIN, action=action))
-    except NotReadyError:
-        return False
-    except ConflictError:  # another replica was faster
-        return True
-    services.accounts.note(account)
-    return True

@@ -1,89 +1,80 @@
-"""Who calls, and whether they may: by the token, and by the snapshot of accounts as it is now."""
+"""FastAPI dependencies: the services, the current user and its role, the client's address."""
 
-import asyncio
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends, Query, Request
 from fastapi.security import OAuth2PasswordBearer
 from starlette.types import Scope
 
-from slipway_api.accounts.models import Caller, Role, require_admin
-from slipway_api.errors import AuthenticationError, PermissionDeniedError
+from slipway_api.accounts.events import AuditActor
+from slipway_api.accounts.models import CurrentUser, require_admin, require_predictor
 from slipway_api.http.request_body import header
 from slipway_api.web.services import Services, services_of
-from slipway_core.errors import SlipwayError
 
-# Only for OpenAPI, so that /docs can log in: the errors are ours.
+# Only documents the scheme in OpenAPI, for the login in /docs: `auto_error=False`, as the API has its own errors.
 bearer = OAuth2PasswordBearer(tokenUrl="token", auto_error=False, description="A token from POST /token.")
 
 State = Annotated[Services, Depends(services_of)]
 
 
-async def identify(services: Services, authorization: bytes) -> Caller:
-    """Return the caller whom an `Authorization` header names.
-
-    Raises:
-        AuthenticationError: there is no bearer token, or it is refused.
-        NotReadyError: accounts cannot be read.
-    """
+def bearer_token(authorization: bytes) -> bytes:
+    """Return the token of an `Authorization` header, or nothing if it has another scheme."""
     scheme, _, token = authorization.partition(b" ")
-    if scheme.lower() != b"bearer" or not token.strip():
-        raise AuthenticationError("this needs a token: send `Authorization: Bearer …` with one from POST /token")
-    claims = services.tokens.verify(token.strip())
-    accounts = services.accounts
-    await accounts.opened()
-    if accounts.is_behind(claims.user_id, claims.version, claims.issued):
-        await asyncio.to_thread(accounts.catch_up)
-    return accounts.caller(claims.user_id, claims.version)
+    return token.strip() if scheme.lower() == b"bearer" else b""
 
 
-def is_known(services: Services, scope: Scope) -> bool:
-    """Return whether a request has a valid token, or comes from a network of a recent login. Never asks the database.
+def is_known_client(services: Services, scope: Scope) -> bool:
+    """Return whether a request has a valid token, or comes from a network with a recent login. Reads only caches.
 
     Args:
-        services: what tokens and accounts are checked with.
+        services: the services of the app.
         scope: the request's ASGI scope.
     """
     client = scope.get("client")
-    if client and client[0] in services.known_networks:
-        return True
-    try:
-        claims = services.tokens.verify(header(scope, b"authorization").partition(b" ")[2].strip())
-        services.accounts.caller(claims.user_id, claims.version)
-    except SlipwayError:
-        return False
-    return True
+    token = header(scope, b"authorization").partition(b" ")[2].strip()
+    return services.accounts.is_known_client(token, client[0] if client else None)
 
 
-def may_predict(caller: Caller) -> None:
-    """Raise PermissionDeniedError if a caller's role may only read."""
-    if caller.role is Role.VIEWER:
-        raise PermissionDeniedError("a viewer may read models, but not predict; ask an admin for the role user")
+def address_of(request: Request) -> str | None:
+    """Return the client's address as the server sees it; None for a socket without one."""
+    return request.client.host if request.client else None
 
 
-async def caller(request: Request, state: State, _token: Annotated[str | None, Depends(bearer)]) -> Caller:
-    """Return the caller of a request (a FastAPI dependency)."""
-    return await identify(state, request.headers.get("Authorization", "").encode("latin-1"))
+async def current_user(request: Request, state: State, _token: Annotated[str | None, Depends(bearer)]) -> CurrentUser:
+    """Return the user of a request's token (a FastAPI dependency)."""
+    authorization = request.headers.get("Authorization", "").encode("latin-1")
+    return await state.accounts.authenticate(bearer_token(authorization))
 
 
-Reader = Annotated[Caller, Depends(caller)]
+Reader = Annotated[CurrentUser, Depends(current_user)]
 
 
-async def predictor(caller: Reader) -> Caller:
-    """Return a caller that may predict."""
-    may_predict(caller)
-    return caller
-
-
-async def admin(caller: Reader) -> Caller:
-    """Return a caller that may do everything.
+async def predictor(user: Reader) -> CurrentUser:
+    """Return a user that may predict.
 
     Raises:
-        PermissionDeniedError: only an admin may.
+        PermissionDeniedError: the user is a viewer.
     """
-    require_admin(caller.role)
-    return caller
+    require_predictor(user.role)
+    return user
 
 
-Predictor = Annotated[Caller, Depends(predictor)]
-Admin = Annotated[Caller, Depends(admin)]
+async def admin(user: Reader) -> CurrentUser:
+    """Return a user that is an admin, before the body is read.
+
+    Raises:
+        PermissionDeniedError: the user has another role.
+    """
+    require_admin(user.role)
+    return user
+
+
+async def audit_actor(request: Request, user: Reader) -> AuditActor:
+    """Return the current user with the client's address, for the audit log (a FastAPI dependency)."""
+    return AuditActor(user, address_of(request))
+
+
+Predictor = Annotated[CurrentUser, Depends(predictor)]
+Admin = Annotated[CurrentUser, Depends(admin)]
+CurrentActor = Annotated[AuditActor, Depends(audit_actor)]
+Erase = Annotated[bool, Query(description="Also delete the account's predictions, and its name in the audit log.")]

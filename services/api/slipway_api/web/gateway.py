@@ -25,7 +25,7 @@ from slipway_api.http.problems import UNEXPECTED, error_response, problem_respon
 from slipway_api.http.request_body import BODY_IS_LATE, BodyLimit, header
 from slipway_api.metrics import Metrics
 from slipway_api.serving.version_metrics import FastHistogram
-from slipway_api.web.dependencies import is_known
+from slipway_api.web.dependencies import is_known_client
 from slipway_api.web.head_requests import HeadRequests
 from slipway_api.web.prediction_endpoint import PredictionPath, PredictionPaths
 from slipway_api.web.prediction_routes import PREDICTION_PATHS
@@ -85,7 +85,7 @@ class Gateway:
         settings = services.settings
         self.app = app
         self.services = services
-        limited = BodyLimit(app, settings.max_body_bytes, functools.partial(is_known, services))
+        limited = BodyLimit(app, settings.max_body_bytes, functools.partial(is_known_client, services))
         self._dispatch = PredictionPaths(HeadRequests(limited), services, PREDICTION_PATHS)
         self._inside: ASGIApp = self._handle
         if settings.cors_origins:  # around the errors that are answered here, too
@@ -165,10 +165,9 @@ class Gateway:
             raise NotReadyError(f"more than {self._max_in_flight} requests are under way; try again in a moment", 1)
         if path == LOGIN.path:
             try:
-                self.services.passwords.check_room()
+                self.services.accounts.require_login_capacity()
             except TooManyRequestsError:
                 scope["route"] = LOGIN
-                self.services.metrics.logins.labels("throttled").inc()
                 raise
 
 

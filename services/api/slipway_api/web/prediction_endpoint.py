@@ -16,6 +16,7 @@ from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from slipway_api.accounts.models import require_predictor
 from slipway_api.http.content_types import check_encoding, media_type
 from slipway_api.http.problems import error_response, problem_response
 from slipway_api.http.request_body import LARGE_BODY_BYTES, LargeBodies, expected_bytes, header, read_body
@@ -31,7 +32,7 @@ from slipway_api.serving.model_store import ModelStore
 from slipway_api.serving.served_model import ServedModel
 from slipway_api.serving.work_pool import Key
 from slipway_api.settings import MAX_LARGE_BYTES
-from slipway_api.web.dependencies import identify, may_predict
+from slipway_api.web.dependencies import bearer_token
 from slipway_api.web.services import Services
 from slipway_core.errors import SlipwayError
 from slipway_core.graph import RunOptions
@@ -149,9 +150,9 @@ class PredictionPaths:
         return response
 
     async def _caller(self, scope: Scope) -> uuid.UUID:
-        caller = await identify(self._services, header(scope, b"authorization"))
-        may_predict(caller)
-        return caller.id
+        user = await self._services.accounts.authenticate(bearer_token(header(scope, b"authorization")))
+        require_predictor(user.role)
+        return user.id
 
     async def _work_on(self, read: ParseRequest, model: ServedModel, body: bytes, scope: Scope) -> _Worked:
         request = PredictionRequest(

@@ -1,14 +1,10 @@
 """What the routes work with, built once in `main.py` and handed to each request."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from fastapi import Request
 
-from slipway_api.accounts.directory import Accounts
-from slipway_api.accounts.known_networks import KnownNetworks
-from slipway_api.accounts.login_throttle import LoginThrottle
-from slipway_api.accounts.passwords import Passwords
-from slipway_api.accounts.tokens import Tokens
+from slipway_api.accounts.service import AccountService
 from slipway_api.metrics import Metrics
 from slipway_api.prediction_log.live_metrics import LiveMetrics
 from slipway_api.prediction_log.queries import Predictions
@@ -31,10 +27,7 @@ class Services:
     settings: ApiSettings
     metrics: Metrics
     models: ModelStore
-    accounts: Accounts
-    passwords: Passwords
-    throttle: LoginThrottle
-    tokens: Tokens
+    accounts: AccountService
     predictor: Predictor
     pool: WorkPool
     rate: PredictionRate
@@ -42,7 +35,6 @@ class Services:
     predictions: Predictions
     live_metrics: LiveMetrics
     tokenless: frozenset[str] = frozenset()
-    known_networks: KnownNetworks = field(default_factory=KnownNetworks)
 
 
 # `async`, though nothing is awaited: FastAPI would run a plain function in a thread, at every request.

@@ -1,31 +1,27 @@
-"""Failed logins: how they are counted, who is refused, and who is not."""
+"""Failed logins: how they are counted, and which logins are rejected."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from sqlalchemy import select
-from structlog.typing import EventDict
 
 from slipway_api.accounts.login_throttle import (
     KNOWN_ADDRESS_SECONDS,
-    MAX_REMEMBERED,
+    MAX_CACHED_REJECTIONS,
     PRUNE_SECONDS,
-    REMEMBERED_SECONDS,
+    REJECTION_CACHE_SECONDS,
     Limits,
     LoginAttempts,
     LoginThrottle,
 )
-from slipway_api.accounts.models import Role
-from slipway_api.accounts.passwords import Passwords
 from slipway_api.accounts.repository import SqlAccountStore
 from slipway_api.errors import TooManyRequestsError
 from slipway_api.http.networks import network_of
 from slipway_core.database import connect
-from slipway_core.registry.memory import InMemoryRegistry
 from slipway_core.tables import login_attempts
 from support.account_databases import migrated
-from support.api import PASSWORD, SECRET_KEY, RunningApi, StartApi
+from support.api import SECRET_KEY
 from support.clock import Clock
 
 LIMITS = Limits(per_name=3, per_address=5, window_seconds=300)
@@ -53,204 +49,190 @@ def fail(throttle: LoginThrottle, attempts: LoginAttempts, name: str, address: s
     """Fail some attempts; return whether the last of them locked the name."""
     locked = False
     for _ in range(times):
-        locked = throttle.failed(attempts, throttle.check(attempts, name, address))
+        locked = throttle.record_failure(attempts, throttle.check(attempts, name, address))
     return locked
 
 
 def succeed(throttle: LoginThrottle, attempts: LoginAttempts, name: str, address: str = HOME) -> None:
-    throttle.succeeded(attempts, throttle.check(attempts, name, address))
+    throttle.record_success(attempts, throttle.check(attempts, name, address))
 
 
-def seconds_refused(throttle: LoginThrottle, attempts: LoginAttempts, name: str, address: str = HOME) -> int:
+def seconds_rejected(throttle: LoginThrottle, attempts: LoginAttempts, name: str, address: str = HOME) -> int:
     with pytest.raises(TooManyRequestsError) as caught:
         throttle.check(attempts, name, address)
     return caught.value.retry_after_seconds
 
 
-def test_a_name_is_refused_after_its_failures_until_the_window_ends(
+def test_name_is_rejected_after_failures_until_window_ends(
     throttle: LoginThrottle, attempts: LoginAttempts, clock: Clock
 ) -> None:
     assert not fail(throttle, attempts, "uma", times=2)
     clock.now += 100
     assert fail(throttle, attempts, "uma")
 
-    assert seconds_refused(throttle, attempts, "uma") == 200
+    assert seconds_rejected(throttle, attempts, "uma") == 200
     clock.now += 199
-    assert seconds_refused(throttle, attempts, "uma") == 1
+    assert seconds_rejected(throttle, attempts, "uma") == 1
     clock.now += 1
     throttle.check(attempts, "uma", HOME)
 
 
-def test_attempts_that_are_refused_prolong_nothing(
-    throttle: LoginThrottle, attempts: LoginAttempts, clock: Clock
-) -> None:
+def test_rejected_attempts_do_not_extend_window(throttle: LoginThrottle, attempts: LoginAttempts, clock: Clock) -> None:
     fail(throttle, attempts, "uma", times=3)
 
     for _ in range(299):
-        seconds_refused(throttle, attempts, "uma")
+        seconds_rejected(throttle, attempts, "uma")
         clock.now += 1
 
     clock.now += 1
     throttle.check(attempts, "uma", HOME)
 
 
-def test_a_name_is_refused_from_everywhere_and_no_other_name_is(
-    throttle: LoginThrottle, attempts: LoginAttempts
-) -> None:
+def test_locked_name_is_rejected_from_every_address(throttle: LoginThrottle, attempts: LoginAttempts) -> None:
     fail(throttle, attempts, "uma", times=3)
 
-    seconds_refused(throttle, attempts, "uma", ELSEWHERE)
+    seconds_rejected(throttle, attempts, "uma", ELSEWHERE)
     throttle.check(attempts, "vic", HOME)
 
 
-def test_an_address_is_refused_whatever_names_it_tried(throttle: LoginThrottle, attempts: LoginAttempts) -> None:
+def test_address_is_rejected_after_failures_of_several_names(throttle: LoginThrottle, attempts: LoginAttempts) -> None:
     for name in "abcde":
         fail(throttle, attempts, name)
 
-    seconds_refused(throttle, attempts, "f")
+    seconds_rejected(throttle, attempts, "f")
     throttle.check(attempts, "f", ELSEWHERE)
 
 
-def test_an_address_that_is_refused_locks_no_names(throttle: LoginThrottle, attempts: LoginAttempts) -> None:
+def test_rejected_address_does_not_lock_names(throttle: LoginThrottle, attempts: LoginAttempts) -> None:
     for name in "abcde":
         fail(throttle, attempts, name)
 
     for _ in range(5):
-        seconds_refused(throttle, attempts, "uma")
+        seconds_rejected(throttle, attempts, "uma")
 
     throttle.check(attempts, "uma", ELSEWHERE)
 
 
-def test_a_success_clears_the_name_and_not_the_address(throttle: LoginThrottle, attempts: LoginAttempts) -> None:
+def test_success_clears_failures_of_name_but_not_of_address(throttle: LoginThrottle, attempts: LoginAttempts) -> None:
     fail(throttle, attempts, "uma", times=2)
     succeed(throttle, attempts, "uma")
     fail(throttle, attempts, "vic", times=2)
     fail(throttle, attempts, "uma", times=2)
     fail(throttle, attempts, "ada")
 
-    seconds_refused(throttle, attempts, "bea")
+    seconds_rejected(throttle, attempts, "bea")
 
 
-def test_nobody_elsewhere_locks_out_who_has_logged_in_from_here(
-    throttle: LoginThrottle, attempts: LoginAttempts
-) -> None:
+def test_network_with_earlier_success_is_not_locked_by_others(throttle: LoginThrottle, attempts: LoginAttempts) -> None:
     succeed(throttle, attempts, "uma", HOME)
 
     fail(throttle, attempts, "uma", ELSEWHERE, times=3)
 
-    seconds_refused(throttle, attempts, "uma", ELSEWHERE)
+    seconds_rejected(throttle, attempts, "uma", ELSEWHERE)
     throttle.check(attempts, "uma", HOME)
 
 
-def test_where_one_has_logged_in_from_failures_are_limited_too(
-    throttle: LoginThrottle, attempts: LoginAttempts
-) -> None:
+def test_network_with_earlier_success_has_a_limit_too(throttle: LoginThrottle, attempts: LoginAttempts) -> None:
     succeed(throttle, attempts, "uma")
 
     assert fail(throttle, attempts, "uma", times=3)
 
-    seconds_refused(throttle, attempts, "uma")
+    seconds_rejected(throttle, attempts, "uma")
     throttle.check(attempts, "uma", ELSEWHERE)
 
 
-def test_a_login_from_home_does_not_give_strangers_more_attempts(
-    throttle: LoginThrottle, attempts: LoginAttempts
-) -> None:
+def test_success_at_home_keeps_limit_for_other_networks(throttle: LoginThrottle, attempts: LoginAttempts) -> None:
     succeed(throttle, attempts, "uma", HOME)
     fail(throttle, attempts, "uma", ELSEWHERE, times=3)
 
     succeed(throttle, attempts, "uma", HOME)
 
-    seconds_refused(throttle, attempts, "uma", ELSEWHERE)
+    seconds_rejected(throttle, attempts, "uma", ELSEWHERE)
 
 
-def test_an_address_is_forgotten_when_one_stays_away(
-    throttle: LoginThrottle, attempts: LoginAttempts, clock: Clock
-) -> None:
+def test_earlier_success_of_network_expires(throttle: LoginThrottle, attempts: LoginAttempts, clock: Clock) -> None:
     succeed(throttle, attempts, "uma", HOME)
     clock.now += KNOWN_ADDRESS_SECONDS
     fail(throttle, attempts, "uma", ELSEWHERE, times=3)
 
-    seconds_refused(throttle, attempts, "uma", HOME)
+    seconds_rejected(throttle, attempts, "uma", HOME)
 
 
-def test_a_new_password_by_an_admin_ends_the_lock(throttle: LoginThrottle, attempts: LoginAttempts) -> None:
+def test_reset_unlocks_name(throttle: LoginThrottle, attempts: LoginAttempts) -> None:
     fail(throttle, attempts, "uma", times=3)
 
-    throttle.forget(attempts, "uma")
+    throttle.reset(attempts, "uma")
 
     throttle.check(attempts, "uma", HOME)
 
 
-def test_a_new_password_ends_the_lock_where_one_has_logged_in_from(
-    throttle: LoginThrottle, attempts: LoginAttempts
-) -> None:
+def test_reset_unlocks_name_at_networks_with_earlier_success(throttle: LoginThrottle, attempts: LoginAttempts) -> None:
     for address in (HOME, ELSEWHERE):
         succeed(throttle, attempts, "uma", address)
         fail(throttle, attempts, "uma", address, times=3)
 
-    throttle.forget(attempts, "uma")
+    throttle.reset(attempts, "uma")
 
     throttle.check(attempts, "uma", HOME)
     throttle.check(attempts, "uma", ELSEWHERE)
 
 
-def test_a_new_password_ends_what_is_remembered_of_refusals(throttle: LoginThrottle, attempts: LoginAttempts) -> None:
+def test_reset_clears_cached_rejections_of_name(throttle: LoginThrottle, attempts: LoginAttempts) -> None:
     for name in ("uma", "vic"):
         fail(throttle, attempts, name, times=3 if name == "uma" else 2)
-        seconds_refused(throttle, attempts, name)
+        seconds_rejected(throttle, attempts, name)
 
-    throttle.forget(attempts, "uma")
+    throttle.reset(attempts, "uma")
 
-    throttle.refuse_again("uma", HOME)
+    throttle.reject_recent("uma", HOME)
     with pytest.raises(TooManyRequestsError):
-        throttle.refuse_again("vic", HOME)
+        throttle.reject_recent("vic", HOME)
 
 
-def test_a_new_password_leaves_others_locked(throttle: LoginThrottle, attempts: LoginAttempts) -> None:
+def test_reset_leaves_other_names_locked(throttle: LoginThrottle, attempts: LoginAttempts) -> None:
     fail(throttle, attempts, "uma", times=3)
     succeed(throttle, attempts, "vic", ELSEWHERE)
     fail(throttle, attempts, "vic", ELSEWHERE, times=3)
 
-    throttle.forget(attempts, "uma")
+    throttle.reset(attempts, "uma")
 
-    seconds_refused(throttle, attempts, "vic", ELSEWHERE)
+    seconds_rejected(throttle, attempts, "vic", ELSEWHERE)
 
 
-def test_another_worker_counts_on(throttle: LoginThrottle, attempts: LoginAttempts, clock: Clock) -> None:
+def test_workers_share_failure_counts(throttle: LoginThrottle, attempts: LoginAttempts, clock: Clock) -> None:
     other = LoginThrottle(SECRET_KEY, LIMITS, clock)
     fail(throttle, attempts, "uma", times=2)
     fail(other, attempts, "uma")
 
-    seconds_refused(throttle, attempts, "uma")
+    seconds_rejected(throttle, attempts, "uma")
 
 
-def test_who_was_refused_a_moment_ago_is_refused_without_the_database(
+def test_recent_rejection_is_repeated_without_database(
     throttle: LoginThrottle, attempts: LoginAttempts, clock: Clock
 ) -> None:
     fail(throttle, attempts, "uma", times=3)
-    throttle.refuse_again("uma", HOME)
-    seconds_refused(throttle, attempts, "uma")
+    throttle.reject_recent("uma", HOME)
+    seconds_rejected(throttle, attempts, "uma")
 
     with pytest.raises(TooManyRequestsError) as caught:
-        throttle.refuse_again("uma", HOME)
+        throttle.reject_recent("uma", HOME)
 
     assert caught.value.retry_after_seconds == 300
-    throttle.refuse_again("uma", ELSEWHERE)
-    clock.now += REMEMBERED_SECONDS
-    throttle.refuse_again("uma", HOME)
+    throttle.reject_recent("uma", ELSEWHERE)
+    clock.now += REJECTION_CACHE_SECONDS
+    throttle.reject_recent("uma", HOME)
 
 
-def test_what_is_remembered_is_bounded(throttle: LoginThrottle, attempts: LoginAttempts) -> None:
+def test_rejection_cache_is_bounded(throttle: LoginThrottle, attempts: LoginAttempts) -> None:
     fail(throttle, attempts, "uma", times=3)
-    throttle._refused = {(str(number), ""): (0.0, 0.0) for number in range(MAX_REMEMBERED)}
+    throttle._rejected = {(str(number), ""): (0.0, 0.0) for number in range(MAX_CACHED_REJECTIONS)}
 
-    seconds_refused(throttle, attempts, "uma")
+    seconds_rejected(throttle, attempts, "uma")
 
-    assert len(throttle._refused) == 1
+    assert len(throttle._rejected) == 1
 
 
-def test_old_rows_are_deleted_in_passing(
+def test_record_failure_prunes_expired_rows(
     throttle: LoginThrottle, attempts: LoginAttempts, clock: Clock, tmp_path: Path
 ) -> None:
     fail(throttle, attempts, "uma")
@@ -269,7 +251,7 @@ def stored_keys(url: str) -> list[str]:
     return keys
 
 
-def test_what_was_typed_is_not_stored(throttle: LoginThrottle, attempts: LoginAttempts, tmp_path: Path) -> None:
+def test_attempts_store_hashes_of_names_only(throttle: LoginThrottle, attempts: LoginAttempts, tmp_path: Path) -> None:
     for name in ("uma", "a password, typed in the wrong field", "x" * 100_000, "\ud800"):
         fail(throttle, attempts, name)
 
@@ -290,88 +272,5 @@ def test_what_was_typed_is_not_stored(throttle: LoginThrottle, attempts: LoginAt
         (None, ""),
     ],
 )
-def test_an_address_counts_as_what_one_customer_is_given(address: str | None, network: str) -> None:
+def test_network_of_groups_addresses_of_one_customer(address: str | None, network: str) -> None:
     assert network_of(address) == network
-
-
-# Through the app.
-
-
-def log_in(api: RunningApi, name: str, password: str = WRONG, address: str = HOME) -> int:
-    form = {"username": name, "password": password}
-    return api.post("/token", data=form, client=(address, 1)).status_code
-
-
-@pytest.mark.parametrize("name", ["uma", "nobody", "no name at all!"])
-def test_any_name_is_answered_429_after_ten_failures(
-    start_api: StartApi, registry: InMemoryRegistry, name: str
-) -> None:
-    api = start_api(registry)
-
-    assert [log_in(api, name) for _ in range(12)] == [401] * 10 + [429] * 2
-
-    answer = api.post("/token", data={"username": name.upper(), "password": PASSWORD}, client=(HOME, 1))
-    assert answer.status_code == 429
-    assert 290 <= int(answer.headers["Retry-After"]) <= 300
-    assert api.sample("slipway_logins_total", outcome="throttled") == 3
-
-
-def test_a_throttled_login_is_never_hashed(
-    start_api: StartApi, registry: InMemoryRegistry, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    api = start_api(registry, login_max_failures=1)
-    log_in(api, "uma")
-    verified: list[str] = []
-    monkeypatch.setattr(Passwords, "verify", lambda _self, password, _hash: verified.append(password))
-
-    assert [log_in(api, "uma", PASSWORD) for _ in range(3)] == [429] * 3
-
-    assert verified == []
-
-
-def test_a_restart_forgets_no_failures(start_api: StartApi, registry: InMemoryRegistry) -> None:
-    log_in(start_api(registry, login_max_failures=1), "uma")
-
-    assert log_in(start_api(registry, login_max_failures=1), "uma", PASSWORD) == 429
-
-
-def test_logins_that_succeed_at_once_do_not_refuse_one_another(start_api: StartApi, registry: InMemoryRegistry) -> None:
-    api = start_api(registry, login_max_failures=1)
-
-    form = {"username": "uma", "password": PASSWORD}
-    answers = [api.send("POST", "/token", data=form) for _ in range(6)]
-
-    assert [answer.result(30).status_code for answer in answers] == [200] * 6
-
-
-def test_a_lock_is_told_once_to_admins(start_api: StartApi, registry: InMemoryRegistry, logs: list[EventDict]) -> None:
-    api = start_api(registry, login_max_failures=2)
-
-    for name in ("uma", "uma", "uma", "nobody", "nobody", "nobody"):
-        log_in(api, name)
-
-    events = api.get("/users/events", role=Role.ADMIN).json()["events"]
-    locked = [event for event in events if event["action"] == "login_locked"]
-    assert [(event["subject_name"], event["actor_id"], event["address"]) for event in locked] == [("uma", None, HOME)]
-    assert [entry["user_id"] for entry in logs if entry.get("action") == "login_locked"] == [
-        str(api.accounts[Role.USER].id)
-    ]
-
-
-def test_a_wrong_current_password_counts_as_a_failed_login(start_api: StartApi, registry: InMemoryRegistry) -> None:
-    api = start_api(registry, login_max_failures=2)
-    change = {"current_password": "wrong horse battery", "new_password": "another horse battery"}
-
-    answers = [api.request("PUT", "/users/me/password", role=Role.USER, json=change).status_code for _ in range(3)]
-
-    assert answers == [403, 403, 429]
-    assert log_in(api, "uma", PASSWORD) == 429
-
-
-def test_an_admins_new_password_lets_a_locked_name_in(start_api: StartApi, registry: InMemoryRegistry) -> None:
-    api = start_api(registry, login_max_failures=1)
-    assert [log_in(api, "uma", password) for password in (PASSWORD, WRONG, WRONG)] == [200, 401, 429]
-
-    api.request("PATCH", "/users/uma", role=Role.ADMIN, json={"password": "another horse battery"})
-
-    assert log_in(api, "uma", "another horse battery") == 200

@@ -1,4 +1,4 @@
-"""Password hashes: of what kind, and how many at once."""
+"""Password hashes: their parameters, and how many run at once."""
 
 import asyncio
 import os
@@ -19,7 +19,7 @@ def passwords() -> Iterator[Passwords]:
     passwords.close()
 
 
-def test_a_password_is_known_by_its_hash(passwords: Passwords) -> None:
+def test_verify_accepts_only_the_hashed_password(passwords: Passwords) -> None:
     async def check() -> tuple[bool, bool]:
         password_hash = await passwords.hash("correct horse")
         right = await passwords.verify("correct horse", password_hash)
@@ -28,13 +28,13 @@ def test_a_password_is_known_by_its_hash(passwords: Passwords) -> None:
     assert asyncio.run(check()) == (True, False)
 
 
-def test_a_hash_is_argon2id_with_the_documented_cost(passwords: Passwords) -> None:
+def test_hash_is_argon2id_with_documented_cost(passwords: Passwords) -> None:
     password_hash = asyncio.run(passwords.hash("correct horse"))
 
     assert password_hash.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
 
 
-def test_without_a_hash_a_password_is_wrong_but_as_much_is_worked(passwords: Passwords) -> None:
+def test_verify_without_hash_does_equal_work_and_fails(passwords: Passwords) -> None:
     context = CountingContext()
     passwords._context = context
 
@@ -74,7 +74,7 @@ class HeldContext(CountingContext):
         return super().verify(password, password_hash)
 
 
-def test_one_is_worked_on_sixteen_wait_and_the_next_is_sent_away(passwords: Passwords) -> None:
+def test_verify_is_rejected_when_queue_is_full(passwords: Passwords) -> None:
     context = HeldContext()
     passwords._context = context
 
@@ -90,7 +90,7 @@ def test_one_is_worked_on_sixteen_wait_and_the_next_is_sent_away(passwords: Pass
     assert context.most_running == 1
 
 
-def test_the_queue_is_free_again_once_it_is_worked_off(passwords: Passwords) -> None:
+def test_queue_accepts_more_after_earlier_hashes_finish(passwords: Passwords) -> None:
     passwords._context = CountingContext()
 
     async def one_after_another() -> list[bool]:
@@ -100,16 +100,14 @@ def test_the_queue_is_free_again_once_it_is_worked_off(passwords: Passwords) -> 
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="threads have a priority of their own on Linux alone")
-def test_hashes_are_computed_behind_everything_else(passwords: Passwords) -> None:
+def test_hashing_thread_has_low_priority(passwords: Passwords) -> None:
     niceness = passwords._executor.submit(lambda: os.getpriority(os.PRIO_PROCESS, threading.get_native_id())).result()
 
     assert niceness >= NICENESS
     assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) < NICENESS
 
 
-def test_a_hash_waits_for_nothing_and_the_next_one_for_the_thread_to_rest(
-    passwords: Passwords, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_second_hash_waits_for_pause_after_first(passwords: Passwords, monkeypatch: pytest.MonkeyPatch) -> None:
     slept: list[float] = []
     monkeypatch.setattr("slipway_api.accounts.passwords.time.sleep", slept.append)
 

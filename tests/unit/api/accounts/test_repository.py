@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, text
 
-from slipway_api.accounts.events import Actor
-from slipway_api.accounts.models import Known, Role
+from slipway_api.accounts.events import AuditActor
+from slipway_api.accounts.models import CachedAccount, Role
 from slipway_api.accounts.repository import SqlAccountStore
 from slipway_api.errors import ConflictError, NotReadyError
 from slipway_core.database import connect
@@ -24,7 +24,7 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
     engine.dispose()
 
 
-def test_an_account_is_found_as_it_was_added(engine: Engine) -> None:
+def test_find_returns_added_account(engine: Engine) -> None:
     store = SqlAccountStore(engine)
 
     added = store.add("uma", "the hash", Role.VIEWER)
@@ -32,10 +32,10 @@ def test_an_account_is_found_as_it_was_added(engine: Engine) -> None:
     assert store.find("uma") == (added, "the hash")
     assert store.find("nobody") is None
     assert store.count() == 1
-    assert store.snapshot() == {added.id: Known("uma", Role.VIEWER, 1, disabled=False)}
+    assert store.snapshot() == {added.id: CachedAccount("uma", Role.VIEWER, 1, disabled=False)}
 
 
-def test_a_taken_name_is_a_conflict(engine: Engine) -> None:
+def test_add_rejects_taken_name(engine: Engine) -> None:
     store = SqlAccountStore(engine)
     store.add("uma", "hash", Role.USER)
 
@@ -52,24 +52,26 @@ CALLS = pytest.mark.parametrize(
         lambda store: store.snapshot(),
         lambda store: store.get(uuid.uuid4()),
         lambda store: store.page("", 2),
-        lambda store: store.change("uma", by=Actor(), disabled=True),
-        lambda store: store.delete("uma", by=Actor()),
+        lambda store: store.change("uma", actor=AuditActor(), disabled=True),
+        lambda store: store.delete_by_name("uma", actor=AuditActor()),
         lambda store: store.events(None, 2),
-        lambda store: store.tell_locked("uma", by=Actor()),
+        lambda store: store.record_lockout("uma", actor=AuditActor()),
         lambda store: store.attempts.read(["key"], 0.0),
         lambda store: store.attempts.add(["key"], 0.0, 1.0),
-        lambda store: store.attempts.forget("key"),
+        lambda store: store.attempts.clear("key"),
         lambda store: store.attempts.prune(0.0),
     ],
     ids=[
-        *("add", "find", "count", "snapshot", "get", "page", "change", "delete", "events", "tell_locked"),
-        *("read_attempts", "add_attempts", "forget_attempts", "prune_attempts"),
+        *("add", "find", "count", "snapshot", "get", "page", "change", "delete", "events", "record_lockout"),
+        *("read_attempts", "add_attempts", "clear_attempts", "prune_attempts"),
     ],
 )
 
 
 @CALLS
-def test_each_call_tells_that_the_database_is_away(tmp_path: Path, call: Callable[[SqlAccountStore], object]) -> None:
+def test_call_is_not_ready_while_database_is_unavailable(
+    tmp_path: Path, call: Callable[[SqlAccountStore], object]
+) -> None:
     engine = connect(f"sqlite:///{tmp_path / 'no-folder' / 'slipway.db'}")
 
     with pytest.raises(NotReadyError, match="database is away"):
@@ -77,7 +79,7 @@ def test_each_call_tells_that_the_database_is_away(tmp_path: Path, call: Callabl
 
 
 @CALLS
-def test_each_call_tells_that_there_are_no_tables(engine: Engine, call: Callable[[SqlAccountStore], object]) -> None:
+def test_call_is_not_ready_while_tables_are_missing(engine: Engine, call: Callable[[SqlAccountStore], object]) -> None:
     with engine.begin() as connection:
         for table in ("users", "account_events", "login_attempts"):
             connection.execute(text(f"DROP TABLE {table}"))

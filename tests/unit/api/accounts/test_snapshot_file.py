@@ -1,4 +1,4 @@
-"""The snapshot of accounts on disk: what it holds, when it is written, and when it is not trusted."""
+"""The snapshot of accounts on disk: its content, when it is saved, and when it is rejected."""
 
 import json
 import uuid
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from structlog.typing import EventDict
 
-from slipway_api.accounts.models import Known, Role
+from slipway_api.accounts.models import CachedAccount, Role
 from slipway_api.accounts.snapshot_file import SAVE_SECONDS, SNAPSHOT_FILE, SignedSnapshotFile
 from slipway_core.registry.memory import InMemoryRegistry
 from support.api import PASSWORD, SECRET_KEY, StartApi
@@ -15,7 +15,10 @@ from support.clock import Clock
 from support.waiting import wait_for
 
 UMA = uuid.uuid4()
-KNOWN = {UMA: Known("uma", Role.USER, 3, disabled=False), uuid.uuid4(): Known("ada", Role.ADMIN, 1, disabled=True)}
+KNOWN = {
+    UMA: CachedAccount("uma", Role.USER, 3, disabled=False),
+    uuid.uuid4(): CachedAccount("ada", Role.ADMIN, 1, disabled=True),
+}
 
 
 @pytest.fixture
@@ -33,23 +36,21 @@ def file(path: Path, clock: Clock) -> SignedSnapshotFile:
     return SignedSnapshotFile(path.parent, SECRET_KEY, clock)
 
 
-def test_what_was_saved_is_loaded_with_its_age(file: SignedSnapshotFile, path: Path, clock: Clock) -> None:
+def test_load_returns_saved_snapshot_and_age(file: SignedSnapshotFile, path: Path, clock: Clock) -> None:
     file.save(KNOWN)
     clock.now += 90
 
     assert SignedSnapshotFile(path.parent, SECRET_KEY, clock).load() == (KNOWN, 90)
 
 
-def test_the_file_is_its_owners_alone_and_nothing_else_is_left(file: SignedSnapshotFile, path: Path) -> None:
+def test_save_writes_one_file_readable_by_owner_only(file: SignedSnapshotFile, path: Path) -> None:
     file.save(KNOWN)
 
     assert path.stat().st_mode & 0o777 == 0o600
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_what_has_not_changed_is_saved_again_after_a_while_only(
-    file: SignedSnapshotFile, path: Path, clock: Clock
-) -> None:
+def test_unchanged_snapshot_is_saved_again_after_interval(file: SignedSnapshotFile, path: Path, clock: Clock) -> None:
     file.save(KNOWN)
     written = path.stat().st_ino
     clock.now += SAVE_SECONDS - 1
@@ -62,7 +63,7 @@ def test_what_has_not_changed_is_saved_again_after_a_while_only(
     assert file.load() == (KNOWN, 0)
 
 
-def test_what_has_changed_is_saved_at_once(file: SignedSnapshotFile) -> None:
+def test_changed_snapshot_is_saved_at_once(file: SignedSnapshotFile) -> None:
     file.save(KNOWN)
 
     file.save({})
@@ -70,7 +71,7 @@ def test_what_has_changed_is_saved_at_once(file: SignedSnapshotFile) -> None:
     assert file.load() == ({}, 0)
 
 
-def test_where_nothing_was_saved_nothing_is_loaded(file: SignedSnapshotFile, logs: list[EventDict]) -> None:
+def test_load_returns_none_without_file(file: SignedSnapshotFile, logs: list[EventDict]) -> None:
     assert file.load() is None
     assert logs == []
 
@@ -91,7 +92,7 @@ def forge(path: Path) -> None:
         (forge, "signature"),
     ],
 )
-def test_a_damaged_file_is_ignored_and_told(
+def test_damaged_file_is_rejected_and_logged(
     file: SignedSnapshotFile, path: Path, logs: list[EventDict], damage: object, reason: str
 ) -> None:
     file.save(KNOWN)
@@ -104,13 +105,13 @@ def test_a_damaged_file_is_ignored_and_told(
     assert reason in logs[0]["reason"]
 
 
-def test_a_file_that_another_key_signed_is_ignored(file: SignedSnapshotFile, path: Path, clock: Clock) -> None:
+def test_file_signed_with_another_key_is_rejected(file: SignedSnapshotFile, path: Path, clock: Clock) -> None:
     file.save(KNOWN)
 
     assert SignedSnapshotFile(path.parent, SECRET_KEY[::-1], clock).load() is None
 
 
-def test_a_file_of_the_future_is_ignored(file: SignedSnapshotFile, clock: Clock, logs: list[EventDict]) -> None:
+def test_file_dated_in_the_future_is_rejected(file: SignedSnapshotFile, clock: Clock, logs: list[EventDict]) -> None:
     file.save(KNOWN)
     clock.now -= 10
 
@@ -118,7 +119,7 @@ def test_a_file_of_the_future_is_ignored(file: SignedSnapshotFile, clock: Clock,
     assert "future" in logs[0]["reason"]
 
 
-def test_a_folder_that_cannot_be_written_is_told_once(tmp_path: Path, clock: Clock, logs: list[EventDict]) -> None:
+def test_unwritable_folder_is_logged_once(tmp_path: Path, clock: Clock, logs: list[EventDict]) -> None:
     (tmp_path / "file").touch()
     file = SignedSnapshotFile(tmp_path / "file", SECRET_KEY, clock)
 
@@ -135,7 +136,9 @@ def nowhere(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'nowhere' / 'slipway.db'}"
 
 
-def test_a_restart_without_the_database_serves(start_api: StartApi, registry: InMemoryRegistry, tmp_path: Path) -> None:
+def test_restart_without_database_uses_snapshot(
+    start_api: StartApi, registry: InMemoryRegistry, tmp_path: Path
+) -> None:
     api = start_api(registry)
     wait_for((tmp_path / "api" / "cache" / SNAPSHOT_FILE).exists, what="the snapshot")
 
@@ -149,9 +152,7 @@ def test_a_restart_without_the_database_serves(start_api: StartApi, registry: In
     assert api.get("/models", role=Role.USER).status_code == 200
 
 
-def test_no_password_hash_is_on_disk_beside_the_cache(
-    start_api: StartApi, registry: InMemoryRegistry, tmp_path: Path
-) -> None:
+def test_snapshot_contains_no_password_hashes(start_api: StartApi, registry: InMemoryRegistry, tmp_path: Path) -> None:
     start_api(registry)
     path = tmp_path / "api" / "cache" / SNAPSHOT_FILE
     wait_for(path.exists, what="the snapshot")
@@ -161,7 +162,7 @@ def test_no_password_hash_is_on_disk_beside_the_cache(
 
 
 @pytest.mark.parametrize("damage", [forge, lambda path: path.write_text("damaged"), lambda path: path.unlink()])
-def test_a_restart_without_database_and_snapshot_refuses_nobody_for_good(
+def test_restart_without_database_or_snapshot_returns_503(
     start_api: StartApi, registry: InMemoryRegistry, tmp_path: Path, damage: object
 ) -> None:
     start_api(registry)
@@ -178,12 +179,12 @@ def test_a_restart_without_database_and_snapshot_refuses_nobody_for_good(
     assert restarted.get("/models", role=Role.ADMIN).status_code == 503
 
 
-def test_a_snapshot_that_is_too_old_is_not_served_from(
+def test_restart_rejects_snapshot_that_is_too_old(
     start_api: StartApi, registry: InMemoryRegistry, tmp_path: Path, logs: list[EventDict]
 ) -> None:
     api = start_api(registry)
     old = Clock(SignedSnapshotFile(tmp_path, SECRET_KEY)._clock() - 901)
-    known = api.services.accounts.store.snapshot()
+    known = api.services.accounts.directory.store.snapshot()
     SignedSnapshotFile(tmp_path / "old", SECRET_KEY, old).save(known)
 
     restarted = start_api(registry, database_url=nowhere(tmp_path), cache_dir=tmp_path / "old")

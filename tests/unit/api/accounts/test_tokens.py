@@ -1,4 +1,4 @@
-"""Tokens: what they say, and which are taken."""
+"""Tokens: their claims, and which are valid."""
 
 import math
 import time
@@ -31,13 +31,13 @@ def tokens(clock: Clock) -> Tokens:
     return Tokens(SECRET_KEY, TTL_SECONDS, clock)
 
 
-def test_a_token_names_the_account_and_its_version(tokens: Tokens) -> None:
+def test_claims_hold_account_id_and_version(tokens: Tokens) -> None:
     claims = tokens.verify(tokens.issue(ACCOUNT).encode())
 
     assert (claims.user_id, claims.version) == (ACCOUNT.id, 3)
 
 
-def test_a_token_has_the_claims_that_are_documented(tokens: Tokens, clock: Clock) -> None:
+def test_token_has_documented_claims(tokens: Tokens, clock: Clock) -> None:
     token = tokens.issue(ACCOUNT)
 
     assert jwt.get_unverified_header(token)["alg"] == "HS256"
@@ -54,13 +54,13 @@ def test_a_token_has_the_claims_that_are_documented(tokens: Tokens, clock: Clock
     }
 
 
-def test_no_two_tokens_have_one_id(tokens: Tokens) -> None:
+def test_tokens_have_distinct_ids(tokens: Tokens) -> None:
     one, two = (jwt.get_unverified_claims(tokens.issue(ACCOUNT))["jti"] for _ in range(2))
 
     assert one != two
 
 
-def test_a_token_is_taken_until_it_expires(tokens: Tokens, clock: Clock) -> None:
+def test_token_is_valid_until_it_expires(tokens: Tokens, clock: Clock) -> None:
     token = tokens.issue(ACCOUNT)
 
     clock.now += TTL_SECONDS - 1
@@ -70,7 +70,7 @@ def test_a_token_is_taken_until_it_expires(tokens: Tokens, clock: Clock) -> None
         tokens.verify(token.encode())
 
 
-def test_who_brings_an_expired_token_is_told_that_it_expired() -> None:
+def test_expired_token_is_reported_as_expired() -> None:
     an_hour_ago = Clock(time.time() - 3_600)
     token = Tokens(SECRET_KEY, TTL_SECONDS, an_hour_ago).issue(ACCOUNT)
 
@@ -78,7 +78,7 @@ def test_who_brings_an_expired_token_is_told_that_it_expired() -> None:
         Tokens(SECRET_KEY, TTL_SECONDS).verify(token.encode())
 
 
-def test_a_token_of_a_clock_that_is_a_little_ahead_is_taken(tokens: Tokens, clock: Clock) -> None:
+def test_token_from_clock_slightly_ahead_is_valid(tokens: Tokens, clock: Clock) -> None:
     token = tokens.issue(ACCOUNT)
 
     clock.now -= CLOCK_SKEW_SECONDS
@@ -88,7 +88,7 @@ def test_a_token_of_a_clock_that_is_a_little_ahead_is_taken(tokens: Tokens, cloc
         Tokens(SECRET_KEY, TTL_SECONDS, clock).verify(token.encode())
 
 
-def test_one_changed_character_ends_a_token(tokens: Tokens) -> None:
+def test_token_with_changed_character_is_rejected(tokens: Tokens) -> None:
     header, claims, signature = tokens.issue(ACCOUNT).split(".")
     other = "A" if claims[10] != "A" else "B"
 
@@ -98,7 +98,7 @@ def test_one_changed_character_ends_a_token(tokens: Tokens) -> None:
 
 @settings(deadline=None)
 @given(text=st.text() | st.from_regex(r"[\w-]{0,40}\.[\w-]{0,40}\.[\w-]{0,40}", fullmatch=True))
-def test_no_text_but_a_token_is_taken(text: str) -> None:
+def test_arbitrary_text_is_rejected_as_token(text: str) -> None:
     with pytest.raises(AuthenticationError):
         Tokens(SECRET_KEY, TTL_SECONDS).verify(text.encode())
 
@@ -114,7 +114,7 @@ JSON_VALUES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(
 )
 @example(claims={"iat": math.inf})
 @example(claims={"exp": math.inf})
-def test_a_signed_token_with_senseless_claims_is_refused_and_nothing_else(claims: dict[str, object]) -> None:
+def test_signed_token_with_invalid_claims_is_rejected(claims: dict[str, object]) -> None:
     tokens = Tokens(SECRET_KEY, TTL_SECONDS)
     right = jwt.get_unverified_claims(tokens.issue(ACCOUNT))
     forged = jwt.encode({**right, **claims}, SECRET_KEY, algorithm="HS256")
@@ -126,10 +126,10 @@ def test_a_signed_token_with_senseless_claims_is_refused_and_nothing_else(claims
     assert (verified.user_id, verified.version) == (uuid.UUID(str({**right, **claims}["sub"])), claims.get("ver", 3))
 
 
-# What is remembered
+# The cache of verified tokens
 
 
-def test_a_token_that_was_verified_is_not_decoded_again(tokens: Tokens, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_verified_token_is_not_decoded_again(tokens: Tokens, monkeypatch: pytest.MonkeyPatch) -> None:
     token = tokens.issue(ACCOUNT).encode()
     claims = tokens.verify(token)
     monkeypatch.setattr(tokens, "_read", None)  # calling it would fail
@@ -137,7 +137,7 @@ def test_a_token_that_was_verified_is_not_decoded_again(tokens: Tokens, monkeypa
     assert tokens.verify(token) is claims
 
 
-def test_a_remembered_token_expires_in_time(tokens: Tokens, clock: Clock) -> None:
+def test_cached_token_expires_in_time(tokens: Tokens, clock: Clock) -> None:
     token = tokens.issue(ACCOUNT).encode()
     tokens.verify(token)
 
@@ -148,26 +148,26 @@ def test_a_remembered_token_expires_in_time(tokens: Tokens, clock: Clock) -> Non
             tokens.verify(token)
 
 
-def test_no_more_tokens_are_remembered_than_fit(tokens: Tokens, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tokens_module, "MAX_REMEMBERED", 3)
+def test_token_cache_is_bounded(tokens: Tokens, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tokens_module, "MAX_CACHED_TOKENS", 3)
     issued = [tokens.issue(ACCOUNT).encode() for _ in range(5)]
 
     for token in issued:
         tokens.verify(token)
 
-    assert list(tokens._remembered) == issued[2:]
+    assert list(tokens._verified) == issued[2:]
     assert {tokens.verify(token).user_id for token in issued} == {ACCOUNT.id}
 
 
-def test_what_is_refused_is_not_remembered(tokens: Tokens) -> None:
+def test_rejected_token_is_not_cached(tokens: Tokens) -> None:
     with pytest.raises(AuthenticationError):
         tokens.verify(b"a.b.c")
 
-    assert tokens._remembered == {}
+    assert tokens._verified == {}
 
 
-def test_a_token_that_is_written_at_length_is_refused(tokens: Tokens) -> None:
-    # The decoder skips what is no base64: it would be the same token, remembered once for each way to write it.
+def test_overlong_token_is_rejected(tokens: Tokens) -> None:
+    # The decoder skips characters that are not base64, so each spelling of the token would fill a place in the cache.
     token = tokens.issue(ACCOUNT) + "!" * MAX_TOKEN_BYTES
 
     with pytest.raises(AuthenticationError):

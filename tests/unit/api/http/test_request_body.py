@@ -12,7 +12,7 @@ from slipway_api.accounts.models import Role
 from slipway_api.errors import SlowBodyError
 from slipway_api.http.request_body import BodyLimit
 from slipway_api.http.slow_bodies import MAX_ARRIVING, MAX_ARRIVING_FROM_ONE_NETWORK, MAX_ARRIVING_OF_KNOWN
-from slipway_api.web.dependencies import is_known
+from slipway_api.web.dependencies import is_known_client
 from support.api import PASSWORD, RunningApi
 from support.clock import Clock
 
@@ -149,7 +149,7 @@ def test_known_caller_keeps_its_place() -> None:
 def test_callers_are_known_by_their_token_or_their_network(api: RunningApi) -> None:
     def knows(address: str, authorization: str = "") -> bool:
         headers = [(b"authorization", authorization.encode())]
-        return is_known(api.services, {**requested_from(address), "headers": headers})
+        return is_known_client(api.services, {**requested_from(address), "headers": headers})
 
     form = {"username": "uma", "password": PASSWORD}
     api.post("/token", data=form, client=("2001:db8:1::1", 1)).raise_for_status()

@@ -357,7 +357,7 @@ def test_nothing_is_tokenless_unless_it_is_said(registry: InMemoryRegistry, tmp_
     gateway = build(settings, registry)
 
     assert gateway.services.tokenless == frozenset()
-    gateway.services.passwords.close()
+    gateway.services.accounts.passwords.close()
     gateway.services.pool.close()
 
 

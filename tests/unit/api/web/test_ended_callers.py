@@ -1,4 +1,4 @@
-"""Requests whose caller is ended by somebody else while their body arrives: they are answered as those after it."""
+"""Requests whose user is revoked while the body arrives: they get the same response as later requests."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 import httpx
 import pytest
 
-from slipway_api.accounts.directory import AccountStore
-from slipway_api.accounts.events import Actor
+from slipway_api.accounts.events import AuditActor
 from slipway_api.accounts.models import Role
+from slipway_api.accounts.store import AccountStore
 from slipway_core.registry.memory import InMemoryRegistry
 from support.api import PASSWORD, RunningApi, StartApi
 
@@ -16,9 +16,9 @@ ENDED = (401, "the token is no longer valid; get a new one from POST /token")
 SETOSA = [5.1, 3.5, 1.4, 0.2]
 
 ENDS: dict[str, Callable[[AccountStore, str], object]] = {
-    "disabled": lambda store, name: store.change(name, by=Actor(), disabled=True),
-    "demoted": lambda store, name: store.change(name, by=Actor(), role=Role.VIEWER),
-    "deleted": lambda store, name: store.delete(name, by=Actor()),
+    "disabled": lambda store, name: store.change(name, actor=AuditActor(), disabled=True),
+    "demoted": lambda store, name: store.change(name, actor=AuditActor(), role=Role.VIEWER),
+    "deleted": lambda store, name: store.delete_by_name(name, actor=AuditActor()),
 }
 
 
@@ -37,7 +37,7 @@ def log_in(api: RunningApi, name: str) -> str:
 
 
 def held(api: RunningApi, method: str, path: str, token: str, body: object, meanwhile: Callable[[], object]) -> object:
-    """Send a request whose body arrives in two parts, and do something between them; return what was answered."""
+    """Send a request whose body arrives in two parts, call a function between them, and return the response."""
     content = json.dumps(body).encode()
 
     def parts() -> Iterator[bytes]:
@@ -46,10 +46,10 @@ def held(api: RunningApi, method: str, path: str, token: str, body: object, mean
         yield content[5:]
 
     answer = api.request(method, path, token=token, chunks=parts(), headers={"Content-Type": "application/json"})
-    return told(answer)
+    return outcome(answer)
 
 
-def told(answer: httpx.Response) -> tuple[int, str | None]:
+def outcome(answer: httpx.Response) -> tuple[int, str | None]:
     return answer.status_code, answer.json().get("detail") if answer.content else None
 
 
@@ -64,10 +64,10 @@ def told(answer: httpx.Response) -> tuple[int, str | None]:
     ],
     ids=["add", "change", "new password", "change back"],
 )
-def test_an_admin_that_is_ended_while_the_body_arrives_changes_no_account(
+def test_admin_revoked_during_upload_changes_no_account(
     own: RunningApi, end: str, method: str, path: str, body: object
 ) -> None:
-    store = own.services.accounts.store
+    store = own.services.accounts.directory.store
     token = log_in(own, "bea")
 
     answer = held(own, method, path, token, body, lambda: ENDS[end](store, "bea"))
@@ -77,47 +77,52 @@ def test_an_admin_that_is_ended_while_the_body_arrives_changes_no_account(
     assert admins == ["ada"]
 
 
-def test_a_new_password_by_an_admin_outlives_what_the_account_had_begun(own: RunningApi) -> None:
-    store, token = own.services.accounts.store, log_in(own, "uma")
+def test_password_reset_by_admin_overrides_pending_change(own: RunningApi) -> None:
+    store, token = own.services.accounts.directory.store, log_in(own, "uma")
     body = {"current_password": PASSWORD, "new_password": "another horse battery"}
     found = store.find("uma")
     assert found is not None
 
-    # The hash is the same: only the version tells that it was set anew.
+    # The hash is the same: only the version shows that it was set again.
     answer = held(
-        own, "PUT", "/users/me/password", token, body, lambda: store.change("uma", by=Actor(), password_hash=found[1])
+        own,
+        "PUT",
+        "/users/me/password",
+        token,
+        body,
+        lambda: store.change("uma", actor=AuditActor(), password_hash=found[1]),
     )
 
     assert answer == ENDED
     assert log_in(own, "uma")
 
 
-def test_who_was_demoted_by_another_worker_a_moment_ago_does_not_delete_their_account(own: RunningApi) -> None:
-    store, token = own.services.accounts.store, log_in(own, "bea")
+def test_demoted_user_with_older_token_deletes_no_account(own: RunningApi) -> None:
+    store, token = own.services.accounts.directory.store, log_in(own, "bea")
     own.get("/users/me", token=token)
 
-    store.change("bea", by=Actor(), role=Role.USER)
+    store.change("bea", actor=AuditActor(), role=Role.USER)
 
-    assert told(own.request("DELETE", "/users/me", token=token)) == ENDED
+    assert outcome(own.request("DELETE", "/users/me", token=token)) == ENDED
     assert store.find("bea") is not None
 
 
-def test_a_registration_under_ones_own_token_ends_with_it(start_api: StartApi, registry: InMemoryRegistry) -> None:
+def test_registration_fails_if_token_is_revoked_during_upload(start_api: StartApi, registry: InMemoryRegistry) -> None:
     api = start_api(registry, registration="open")
-    store, token = api.services.accounts.store, api.token(Role.USER)
+    store, token = api.services.accounts.directory.store, api.token(Role.USER)
     body = {"username": "eve", "password": PASSWORD}
 
-    assert held(api, "POST", "/users", token, body, lambda: store.delete("uma", by=Actor())) == ENDED
+    assert held(api, "POST", "/users", token, body, lambda: store.delete_by_name("uma", actor=AuditActor())) == ENDED
 
     assert store.find("eve") is None
 
 
 @pytest.mark.parametrize("end", ENDS)
-def test_feedback_of_an_account_that_is_ended_while_it_arrives_is_refused(own: RunningApi, end: str) -> None:
+def test_feedback_of_user_revoked_during_upload_is_rejected(own: RunningApi, end: str) -> None:
     token = log_in(own, "uma")
     identity = own.post("/predict", token=token, json={"features": SETOSA}).json()["id"]
     own.ship()
-    accounts = own.services.accounts
+    accounts = own.services.accounts.directory
 
     def meanwhile() -> None:
         ENDS[end](accounts.store, "uma")

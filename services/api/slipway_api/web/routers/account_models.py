@@ -1,4 +1,4 @@
-"""What the routes of accounts take and answer."""
+"""The request and response models of the account routes."""
 
 import uuid
 from datetime import datetime
@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from slipway_api.accounts.events import AccountEvent, Action
 from slipway_api.accounts.models import Account, Role
-from slipway_api.accounts.tokens import Tokens
+from slipway_api.accounts.tokens import AccessToken
 from slipway_core.policy import (
     MAX_PASSWORD_LENGTH,
     MIN_PASSWORD_LENGTH,
@@ -17,14 +17,14 @@ from slipway_core.policy import (
 )
 
 
-def _whole(text: str) -> str:
+def _no_surrogates(text: str) -> str:
     if any("\ud800" <= letter <= "\udfff" for letter in text):
-        raise ValueError("the password has half of a character")
+        raise ValueError("the password contains an incomplete character (a lone surrogate)")
     return text
 
 
-Password = Annotated[str, AfterValidator(_whole), Field(json_schema_extra={"format": "password"})]
-RULE = f"{MIN_PASSWORD_LENGTH} to {MAX_PASSWORD_LENGTH} characters, not the user's name, none that is tried first."
+Password = Annotated[str, AfterValidator(_no_surrogates), Field(json_schema_extra={"format": "password"})]
+RULE = f"{MIN_PASSWORD_LENGTH} to {MAX_PASSWORD_LENGTH} characters; neither the user's name nor a common password."
 
 
 class Token(BaseModel):
@@ -35,9 +35,9 @@ class Token(BaseModel):
     expires_in: int = Field(description="Seconds until it expires.")
 
     @classmethod
-    def of(cls, tokens: Tokens, account: Account) -> Self:
-        """Return a fresh token of an account."""
-        return cls(access_token=tokens.issue(account), expires_in=tokens.ttl_seconds)
+    def of(cls, token: AccessToken) -> Self:
+        """Return the response for a new token."""
+        return cls(access_token=token.text, expires_in=token.expires_in)
 
 
 class NewUser(BaseModel):
@@ -49,7 +49,8 @@ class NewUser(BaseModel):
     )
 
     username: Annotated[str, StringConstraints(strip_whitespace=True, to_lower=True)] = Field(
-        description="1 to 64 of a–z, 0–9, `.`, `_`, `@`, `-`, a letter or digit first, no UUID; capitals are lowered."
+        description="1 to 64 of a–z, 0–9, `.`, `_`, `@`, `-`, beginning with a letter or digit; not a UUID. "
+        "Converted to lower case."
     )
     password: Password = Field(description=RULE)
     role: Role = Field(default=Role.USER, description="`admin`, `user` or `viewer`.")
@@ -84,7 +85,7 @@ class PasswordChange(BaseModel):
 
 
 class UserChange(BaseModel):
-    """What to change of an account: at least one of these."""
+    """The changes of an account: at least one field."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -92,7 +93,9 @@ class UserChange(BaseModel):
     )
 
     role: Role | None = Field(default=None, description="`admin`, `user` or `viewer`.")
-    disabled: bool | None = Field(default=None, strict=True, description="A disabled account can do nothing.")
+    disabled: bool | None = Field(
+        default=None, strict=True, description="A disabled account can neither log in nor use its tokens."
+    )
     password: Password | None = Field(default=None, description=RULE)
 
 
@@ -107,7 +110,7 @@ class User(BaseModel):
 
     @classmethod
     def of(cls, account: Account) -> Self:
-        """Return what is shown of an account."""
+        """Return the response for an account."""
         return cls(
             id=account.id,
             username=account.name,
@@ -118,35 +121,35 @@ class User(BaseModel):
 
 
 class UserPage(BaseModel):
-    """Some of the accounts, by name."""
+    """A page of accounts, by name."""
 
     users: list[User]
-    next_cursor: str | None = Field(description="What to send as `cursor` for those after them; null at the end.")
+    next_cursor: str | None = Field(description="Send it as `cursor` to get the next page; null on the last page.")
 
 
 class Event(BaseModel):
-    """Something that happened to an account."""
+    """An entry of the audit log."""
 
     id: uuid.UUID
     at: datetime
-    actor_id: uuid.UUID | None = Field(description="Whose token did it; null where nobody was logged in.")
+    actor_id: uuid.UUID | None = Field(description="The account whose token was used; null without a token.")
     subject_id: uuid.UUID
-    subject_name: str | None = Field(description="The account's name then; null once it was erased.")
+    subject_name: str | None = Field(description="The account's name at that time; null after it is erased.")
     action: Action
-    address: str | None = Field(description="The client's, as the server saw it.")
+    address: str | None = Field(description="The client's address as the server sees it.")
     details: dict[str, Any]
 
     @classmethod
     def of(cls, event: AccountEvent) -> Self:
-        """Return what is shown of an event."""
+        """Return the response for an event."""
         return cls(**vars(event))
 
 
 class EventPage(BaseModel):
-    """Some of what happened to accounts, the newest first."""
+    """A page of the audit log, newest first."""
 
     events: list[Event]
-    next_cursor: str | None = Field(description="What to send as `cursor` for older ones; null at the end.")
+    next_cursor: str | None = Field(description="Send it as `cursor` to get older events; null on the last page.")
 
 
 BODIES = (NewUser, PasswordChange, UserChange)

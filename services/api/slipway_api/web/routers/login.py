@@ -1,4 +1,4 @@
-"""`/token`: logging in."""
+"""`/token`: log in."""
 
 from typing import Annotated
 
@@ -8,22 +8,18 @@ from python_multipart.multipart import parse_options_header
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 
-from slipway_api.accounts.login import authenticate
-from slipway_api.errors import AuthenticationError, InvalidInputError, UnsupportedMediaTypeError
+from slipway_api.errors import InvalidInputError, UnsupportedMediaTypeError
 from slipway_api.http.content_types import media_type
 from slipway_api.http.openapi import errors
-from slipway_api.web.dependencies import State
+from slipway_api.web.dependencies import State, address_of
 from slipway_api.web.routers.account_models import Token
-from slipway_api.web.routers.acting import address_of
 from slipway_core.errors import Problem
-from slipway_core.logging import get_logger
 
 URL_ENCODED, MULTIPART = "application/x-www-form-urlencoded", "multipart/form-data"
-# The names of UTF-8 and of the part of it that clients declare when they send ASCII only.
+# The names of UTF-8 and of ASCII, its subset.
 CHARSETS = frozenset({b"utf-8", b"utf8", b"us-ascii", b"ascii"})
 
 router = APIRouter(tags=["accounts"])
-log = get_logger("slipway.accounts")
 
 
 class _Credentials(BaseModel):
@@ -38,11 +34,11 @@ async def _credentials(request: Request) -> _Credentials:
         raise UnsupportedMediaTypeError(
             "send username and password as a form: `Content-Type: application/x-www-form-urlencoded`"
         )
-    if media_type(content_type) == MULTIPART:  # the other form is always UTF-8
+    if media_type(content_type) == MULTIPART:  # a URL-encoded form is always UTF-8
         _check_charset(content_type)
     try:
         form = await request.form(max_files=0)
-    except HTTPException as error:  # a multipart body that is none
+    except HTTPException as error:  # an invalid multipart body
         raise InvalidInputError([Problem(("body",), "the form cannot be read")]) from error
     grant = form.get("grant_type")
     problems = []
@@ -58,10 +54,10 @@ async def _credentials(request: Request) -> _Credentials:
 
 
 def _check_charset(content_type: str) -> None:
-    """Raise UnsupportedMediaTypeError for a multipart form that is not UTF-8: Starlette would use any codec of Python.
+    """Raise UnsupportedMediaTypeError for a multipart form that is not UTF-8: Starlette accepts any Python codec.
 
     Args:
-        content_type: the header, which is parsed here as Starlette parses it.
+        content_type: the header, parsed as Starlette parses it.
     """
     charset = parse_options_header(content_type)[1].get(b"charset", b"utf-8")
     if charset.strip().lower().replace(b"_", b"-") not in CHARSETS:
@@ -90,13 +86,9 @@ _FORM = {
 
 @router.post("/token", responses=errors(401, 413, 415, 422, 429, 503), openapi_extra=_FORM)
 async def token(request: Request, state: State, given: Annotated[_Credentials, Depends(_credentials)]) -> Token:
-    """Log in: a username and a password for a bearer token.
+    """Log in with a username and a password, and return a bearer token.
 
-    A wrong name and a wrong password answer alike, and take alike long. Too many failures of a name or an address are
-    answered 429, with the seconds until the next attempt in `Retry-After`.
+    An unknown name and a wrong password get the same response after the same time. Too many failures of a name or an
+    address get a 429 response, whose `Retry-After` states the seconds until the next attempt.
     """
-    account = await authenticate(state, given.username.strip().lower(), given.password, address_of(request))
-    if account is None:
-        raise AuthenticationError("the username or the password is wrong")
-    log.info("login", user_id=str(account.id))
-    return Token.of(state.tokens, account)
+    return Token.of(await state.accounts.log_in(given.username, given.password, address_of(request)))

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, Query
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
 
-from slipway_api.accounts.models import Caller, Role
+from slipway_api.accounts.models import CurrentUser, Role
 from slipway_api.errors import ConflictError, InvalidInputError, NotFoundError
 from slipway_api.http.json_body import json_body
 from slipway_api.http.openapi import body, errors
@@ -164,7 +164,7 @@ async def give_feedback(
 ) -> FeedbackAnswer:
     """Tell what turned out to be true of a row, once a row."""
     # The body may have taken long to arrive, and the account may have ended since.
-    state.accounts.caller(caller.id, caller.version)
+    state.accounts.reauthenticate(caller)
     found = await state.predictions.find(_identity(id), _whose(caller))
     feedback = _judge(found, given, caller)
     await state.predictions.ask(lambda store: store.add_feedback(feedback))
@@ -186,7 +186,7 @@ async def give_feedback(
 BODIES = (FeedbackRequest,)
 
 
-def _whose(caller: Caller) -> uuid.UUID | None:
+def _whose(caller: CurrentUser) -> uuid.UUID | None:
     return None if caller.role is Role.ADMIN else caller.id
 
 
@@ -218,7 +218,7 @@ def _position(cursor: str | None) -> Position | None:
         raise InvalidInputError([Problem(("query", "cursor"), message)]) from error
 
 
-def _judge(found: LoggedPrediction, given: FeedbackRequest, caller: Caller) -> Feedback:
+def _judge(found: LoggedPrediction, given: FeedbackRequest, caller: CurrentUser) -> Feedback:
     """Compare what is told with what was predicted.
 
     Raises:

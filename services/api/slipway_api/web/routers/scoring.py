@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from slipway_api.errors import NotReadyError
 from slipway_api.http.openapi import Responses, errors
 from slipway_api.protocols import scoring
-from slipway_api.web.dependencies import State, bearer, identify
+from slipway_api.web.dependencies import State, bearer, bearer_token
 from slipway_api.web.prediction_endpoint import PredictionPath
 
 PING, INVOCATIONS = "/ping", "/invocations"
@@ -74,7 +74,8 @@ async def _token_unless_sagemaker(
     request: Request, state: State, _token: Annotated[str | None, Depends(bearer)]
 ) -> None:
     if PING not in state.tokenless:
-        await identify(state, request.headers.get("Authorization", "").encode("latin-1"))
+        authorization = request.headers.get("Authorization", "").encode("latin-1")
+        await state.accounts.authenticate(bearer_token(authorization))
 
 
 @router.get(PING, responses=errors(401, 503), dependencies=[Depends(_token_unless_sagemaker)])

@@ -1,0 +1,297 @@
+"""The use cases of accounts: logging in, one's own account, administration, and the audit log."""
+
+import asyncio
+import uuid
+from collections.abc import Sequence
+
+from slipway_api.accounts.directory import REFRESH_SECONDS, AccountDirectory
+from slipway_api.accounts.events import AccountEvent, Action, AuditActor
+from slipway_api.accounts.known_networks import KnownNetworks
+from slipway_api.accounts.login import PasswordLogin
+from slipway_api.accounts.login_throttle import LoginThrottle
+from slipway_api.accounts.models import (
+    TOKEN_REVOKED,
+    Account,
+    CurrentUser,
+    DeletedAccount,
+    FirstAdmin,
+    Role,
+    require_admin,
+)
+from slipway_api.accounts.passwords import Passwords
+from slipway_api.accounts.store import AccountStore
+from slipway_api.accounts.store_calls import StoreCalls
+from slipway_api.accounts.tokens import AccessToken, Tokens
+from slipway_api.accounts.validation import lookup_name, require_safe_password
+from slipway_api.errors import AuthenticationError, ConflictError, NotReadyError, PermissionDeniedError
+from slipway_api.metrics import Metrics
+from slipway_core.errors import SlipwayError
+from slipway_core.logging import get_logger
+
+TOKEN_REQUIRED = "this needs a token: send `Authorization: Bearer …` with one from POST /token"  # noqa: S105
+WRONG_CREDENTIALS = "the username or the password is wrong"
+
+log = get_logger("slipway.accounts")
+
+
+class AccountService:
+    """Every use case of accounts. Each one checks the user, runs one transaction, and updates the directory.
+
+    The transaction writes the event together with the change, and checks the user once more.
+
+    Every use case raises NotReadyError while the database is unavailable. Use cases of a user raise
+    AuthenticationError if the account has changed since the request arrived; use cases of admins raise
+    PermissionDeniedError for other roles.
+    """
+
+    def __init__(
+        self,
+        directory: AccountDirectory,
+        passwords: Passwords,
+        throttle: LoginThrottle,
+        tokens: Tokens,
+        metrics: Metrics,
+        *,
+        known_networks: KnownNetworks | None = None,
+        registration_is_open: bool = False,
+        first_admin: FirstAdmin | None = None,
+    ) -> None:
+        self.directory = directory
+        self.passwords = passwords
+        self.throttle = throttle
+        self.tokens = tokens
+        self.registration_is_open = registration_is_open
+        self._metrics = metrics
+        self._known_networks = KnownNetworks() if known_networks is None else known_networks
+        self._first_admin = first_admin
+        self._calls = StoreCalls(directory)
+        self._login = PasswordLogin(directory, passwords, throttle, self._known_networks, metrics)
+
+    async def watch(self) -> None:
+        """Refresh the directory until cancelled, and create the first administrator once the database answers."""
+        has_accounts = False
+        while True:
+            try:
+                is_read = await asyncio.to_thread(self.directory.refresh)
+                self._metrics.accounts_up.set(is_read)
+                if is_read and not has_accounts:
+                    has_accounts = await self.create_first_admin()
+            except Exception:  # an unexpected error must not end the refreshes: the cached accounts stay in use
+                log.exception("accounts_watch_failed")
+            self.directory.first_refresh_done.set()
+            await asyncio.sleep(REFRESH_SECONDS)
+
+    async def create_first_admin(self) -> bool:
+        """Create the first administrator, if one is configured and the database has no accounts.
+
+        Returns:
+            True when done; False if the database is unavailable and the call must be repeated.
+        """
+        admin = self._first_admin
+        if admin is None:
+            return True
+        try:
+            if await self._calls.run(lambda store: store.count() > 0):
+                return True
+            password_hash = await self.passwords.hash(admin.password)
+            action = Action.FIRST_ADMIN_MADE
+            await self._calls.change(lambda store: store.add(admin.name, password_hash, Role.ADMIN, action=action))
+        except NotReadyError:
+            return False
+        except ConflictError:  # another replica has created it
+            return True
+        return True
+
+    def close(self) -> None:
+        """Stop the thread that hashes passwords."""
+        self.passwords.close()
+
+    # Authentication
+
+    async def authenticate(self, token: bytes) -> CurrentUser:
+        """Return the user of a bearer token; an empty token counts as none.
+
+        Raises:
+            AuthenticationError: the token is missing, invalid, expired or revoked.
+            NotReadyError: accounts cannot be read.
+        """
+        if not token:
+            raise AuthenticationError(TOKEN_REQUIRED)
+        claims = self.tokens.verify(token)
+        directory = self.directory
+        if not directory.first_refresh_done.is_set():
+            await directory.wait_for_first_refresh()
+        if directory.may_be_outdated(claims.user_id, claims.version, claims.issued):
+            await asyncio.to_thread(directory.catch_up)
+        return directory.current_user(claims.user_id, claims.version)
+
+    def is_known_client(self, token: bytes, address: str | None) -> bool:
+        """Return whether a token is valid, or its network had a successful login recently. Reads only the cache."""
+        if address is not None and address in self._known_networks:
+            return True
+        try:
+            claims = self.tokens.verify(token)
+            self.directory.current_user(claims.user_id, claims.version)
+        except SlipwayError:
+            return False
+        return True
+
+    def reauthenticate(self, user: CurrentUser | None) -> CurrentUser:
+        """Return a user as cached now, after a step that may have taken long.
+
+        Raises:
+            AuthenticationError: the request has no token, or the account has changed since it arrived.
+        """
+        if user is None:
+            raise AuthenticationError(TOKEN_REQUIRED)
+        return self.directory.current_user(user.id, user.version)
+
+    def require_login_capacity(self) -> None:
+        """Reject a login before its body is read. Raises TooManyRequestsError if the queue of hashes is full."""
+        self._login.require_capacity()
+
+    async def log_in(self, name: str, password: str, address: str | None) -> AccessToken:
+        """Return a new token for a name and a password.
+
+        Raises:
+            AuthenticationError: the name or the password is wrong, or the account is disabled.
+            TooManyRequestsError: too many logins have failed recently, or the queue of password hashes is full.
+        """
+        account = await self._login.verify(name.strip().lower(), password, address)
+        if account is None:
+            raise AuthenticationError(WRONG_CREDENTIALS)
+        log.info("login", user_id=str(account.id))
+        return self.tokens.issue_access(account)
+
+    # One's own account
+
+    async def get_own_account(self, user: CurrentUser) -> Account:
+        """Return the account of a user."""
+        self.reauthenticate(user)
+        found = await self._calls.run(lambda store: store.get(user.id))
+        if found is None:
+            raise AuthenticationError(TOKEN_REVOKED)
+        return found[0]
+
+    async def change_own_password(self, actor: AuditActor, current_password: str, new_password: str) -> AccessToken:
+        """Set a new password, revoke older tokens, and return a new token.
+
+        Raises:
+            InvalidInputError: the new password is unsafe.
+            PermissionDeniedError: the current password is wrong; this counts as a failed login.
+            TooManyRequestsError: too many logins have failed recently, or the queue of password hashes is full.
+        """
+        user = self.reauthenticate(actor.user)
+        require_safe_password("new_password", new_password, user.name)
+        account = await self._login.verify(user.name, current_password, actor.address)
+        if account is None:
+            raise PermissionDeniedError("the current password is wrong")
+        if account.id != user.id:  # another account has taken the name meanwhile
+            raise AuthenticationError(TOKEN_REVOKED)
+        password_hash = await self._hash(new_password)
+        changed = await self._calls.change(lambda store: store.set_password(account, password_hash, actor=actor))
+        return self.tokens.issue_access(changed)
+
+    # Administration
+
+    def require_registrar(self, user: CurrentUser) -> None:
+        """Raise PermissionDeniedError if a logged-in user may not create accounts."""
+        if not self.registration_is_open:
+            require_admin(user.role)
+
+    async def create_account(self, actor: AuditActor, name: str, password: str, role: Role) -> Account:
+        """Create an account, as an admin or, if registration is open, as anyone.
+
+        Raises:
+            PermissionDeniedError: registration is closed, or the role is reserved to admins.
+            TooManyRequestsError: too many registrations from one address, or the queue of password hashes is full.
+            ConflictError: the name is taken.
+        """
+        user = actor.user
+        if user is not None or not self.registration_is_open:
+            user = self.reauthenticate(user)
+            self.require_registrar(user)
+        if user is None or user.role is not Role.ADMIN:
+            if role is not Role.USER:
+                raise PermissionDeniedError("only an admin may give another role than user; leave the role out")
+            await self.directory.wait_for_first_refresh()
+            self.passwords.require_capacity()
+            await self._calls.run(lambda store: self.throttle.count_registration(store.attempts, actor.address))
+        password_hash = await self._hash(password)
+        return await self._calls.change(lambda store: store.add(name, password_hash, role, actor=actor))
+
+    async def list_accounts(self, user: CurrentUser, after: str, limit: int) -> Sequence[Account]:
+        """Return at most `limit` accounts whose names sort after `after`, by name (admin only)."""
+        self._require_admin(user)
+        return await self._calls.run(lambda store: store.page(after, limit))
+
+    async def list_events(self, user: CurrentUser, before: uuid.UUID | None, limit: int) -> Sequence[AccountEvent]:
+        """Return at most `limit` events that precede an event, newest first (admin only)."""
+        self._require_admin(user)
+        return await self._calls.run(lambda store: store.events(before, limit))
+
+    async def change_account(
+        self,
+        actor: AuditActor,
+        name: str,
+        *,
+        role: Role | None = None,
+        disabled: bool | None = None,
+        password: str | None = None,
+    ) -> Account:
+        """Change an account's role, its password, or whether it is disabled, and revoke its tokens (admin only).
+
+        Raises:
+            NotFoundError: no account has the name.
+            PermissionDeniedError: the password is the admin's own.
+            InvalidInputError: the password is unsafe.
+            ConflictError: the account is the last active admin.
+        """
+        user = self._require_admin(actor.user)
+        name, password_hash = lookup_name(name), None
+        if password is not None:
+            if name == user.name:
+                raise PermissionDeniedError(
+                    "change your own password with PUT /users/me/password, which requires the current one"
+                )
+            require_safe_password("password", password, name)
+            password_hash = await self._hash(password)
+
+        def change(store: AccountStore) -> Account:
+            return store.change(name, actor=actor, role=role, disabled=disabled, password_hash=password_hash)
+
+        account = await self._calls.change(change)
+        if password_hash is not None:
+            await self._calls.run(lambda store: self.throttle.reset(store.attempts, name))
+        return account
+
+    async def delete_account(self, actor: AuditActor, user_id: uuid.UUID, *, erase: bool = False) -> DeletedAccount:
+        """Delete the account with an id: the user's own, or any as an admin. See `delete_account_by_name`."""
+        if self.reauthenticate(actor.user).id != user_id:
+            self._require_admin(actor.user)
+        return await self._calls.change(lambda store: store.delete(user_id, actor=actor, erase=erase))
+
+    async def delete_account_by_name(self, actor: AuditActor, name: str, *, erase: bool = False) -> DeletedAccount:
+        """Delete the account with a name; with `erase`, also its predictions and its name in events (admin only).
+
+        Raises:
+            NotFoundError: no account has the name.
+            ConflictError: the account is the last active admin.
+        """
+        self._require_admin(actor.user)
+        name = lookup_name(name)
+        return await self._calls.change(lambda store: store.delete_by_name(name, actor=actor, erase=erase))
+
+    async def erase_deleted_account(self, actor: AuditActor, user_id: uuid.UUID) -> DeletedAccount:
+        """Erase the predictions of a deleted account and its name in events (admin only). Raises NotFoundError."""
+        self._require_admin(actor.user)
+        return await self._calls.change(lambda store: store.erase_deleted(user_id, actor=actor))
+
+    def _require_admin(self, user: CurrentUser | None) -> CurrentUser:
+        user = self.reauthenticate(user)
+        require_admin(user.role)
+        return user
+
+    async def _hash(self, password: str) -> str:
+        self.directory.require_database()  # a hash that cannot be stored would be wasted
+        return await self.passwords.hash(password)
