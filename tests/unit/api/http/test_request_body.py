@@ -86,7 +86,7 @@ class Uploads:
 @pytest.mark.parametrize(
     "slow", [FOUR, HUNDREDS, ONE_NETWORK, MANY_NETWORKS], ids=["four", "hundreds", "one network", "many networks"]
 )
-def test_body_is_read_while_slow_ones_hold_all_places(slow: list[str]) -> None:
+def test_body_is_read_while_slow_bodies_fill_all_slots(slow: list[str]) -> None:
     async def answers() -> list[bytes]:
         uploads = Uploads()
         ends = await uploads.flood(slow)
@@ -133,7 +133,7 @@ def test_slow_body_outlasts_those_of_busier_networks() -> None:
     assert asyncio.run(answer()) == b"one two"
 
 
-def test_known_caller_keeps_its_place() -> None:
+def test_known_caller_keeps_its_slot() -> None:
     async def answer() -> bytes:
         uploads = Uploads()
         end = await uploads.begin(KNOWN)
@@ -146,7 +146,7 @@ def test_known_caller_keeps_its_place() -> None:
     assert asyncio.run(answer()) == b"one two"
 
 
-def test_callers_are_known_by_their_token_or_their_network(api: RunningApi) -> None:
+def test_callers_are_known_by_token_or_network(api: RunningApi) -> None:
     def knows(address: str, authorization: str = "") -> bool:
         headers = [(b"authorization", authorization.encode())]
         return is_known(api.services, {**requested_from(address), "headers": headers})
@@ -162,7 +162,7 @@ def test_callers_are_known_by_their_token_or_their_network(api: RunningApi) -> N
     assert not knows(HONEST)
 
 
-def test_known_networks_are_forgotten() -> None:
+def test_known_networks_expire() -> None:
     clock = Clock()
     known = KnownNetworks(clock)
     for address in HUNDREDS:

@@ -104,7 +104,7 @@ class Faulty(InMemoryRegistry):
         return super().list_models()
 
 
-def test_a_fault_of_ours_does_not_end_the_watch(start_api: StartApi, logs: list[EventDict]) -> None:
+def test_unexpected_error_does_not_end_polling(start_api: StartApi, logs: list[EventDict]) -> None:
     registry = Faulty()
     register(registry, bundle_files(), promote=True)
 
@@ -115,7 +115,7 @@ def test_a_fault_of_ours_does_not_end_the_watch(start_api: StartApi, logs: list[
 
 
 @pytest.mark.parametrize(("ready", "at_most"), [(False, 0.55), (True, 11.0)])
-def test_the_watch_is_impatient_only_while_something_is_missing(
+def test_polling_is_frequent_only_while_a_model_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ready: bool, at_most: float
 ) -> None:
     serving = Serving(tmp_path / "cache")

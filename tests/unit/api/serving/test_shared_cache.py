@@ -43,7 +43,7 @@ def at_once(work: Callable[[int], object]) -> None:
 
 
 @pytest.mark.parametrize("is_damaged", [False, True])
-def test_who_fetches_the_same_bundle_at_once_ends_well(tmp_path: Path, is_damaged: bool) -> None:
+def test_concurrent_downloads_of_a_bundle_succeed(tmp_path: Path, is_damaged: bool) -> None:
     registry = Meeting()
     register(registry, bundle_files(), promote=True)
     [version] = registry.list_versions("iris")
@@ -64,7 +64,7 @@ def test_who_fetches_the_same_bundle_at_once_ends_well(tmp_path: Path, is_damage
     assert served.version == "1"
 
 
-def test_notes_that_are_written_at_once_are_whole(tmp_path: Path) -> None:
+def test_concurrently_written_notes_are_complete(tmp_path: Path) -> None:
     ref = ModelRef("iris")
     torn = []
 
@@ -86,7 +86,7 @@ def test_notes_that_are_written_at_once_are_whole(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "iris").iterdir()] == ["production.json"]
 
 
-def test_who_prunes_at_once_ends_well(tmp_path: Path) -> None:
+def test_concurrent_pruning_succeeds(tmp_path: Path) -> None:
     cache = BundleCache(tmp_path)
     for number in range(30):
         folder = cache.folder("iris", str(number), digest(str(number).encode()))
@@ -100,7 +100,7 @@ def test_who_prunes_at_once_ends_well(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_processes_that_load_note_and_damage_at_once_are_never_without_the_model(tmp_path: Path) -> None:
+def test_processes_sharing_a_damaged_cache_always_have_the_model(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "support.shared_cache", str(tmp_path / "cache"), "20"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
 

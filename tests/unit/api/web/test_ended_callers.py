@@ -64,7 +64,7 @@ def told(answer: httpx.Response) -> tuple[int, str | None]:
     ],
     ids=["add", "change", "new password", "change back"],
 )
-def test_an_admin_that_is_ended_while_the_body_arrives_changes_no_account(
+def test_admin_disabled_during_upload_changes_no_account(
     own: RunningApi, end: str, method: str, path: str, body: object
 ) -> None:
     store = own.services.accounts.store
@@ -77,7 +77,7 @@ def test_an_admin_that_is_ended_while_the_body_arrives_changes_no_account(
     assert admins == ["ada"]
 
 
-def test_a_new_password_by_an_admin_outlives_what_the_account_had_begun(own: RunningApi) -> None:
+def test_password_reset_ends_requests_of_the_old_password(own: RunningApi) -> None:
     store, token = own.services.accounts.store, log_in(own, "uma")
     body = {"current_password": PASSWORD, "new_password": "another horse battery"}
     found = store.find("uma")
@@ -92,7 +92,7 @@ def test_a_new_password_by_an_admin_outlives_what_the_account_had_begun(own: Run
     assert log_in(own, "uma")
 
 
-def test_who_was_demoted_by_another_worker_a_moment_ago_does_not_delete_their_account(own: RunningApi) -> None:
+def test_user_demoted_by_another_worker_cannot_delete_account(own: RunningApi) -> None:
     store, token = own.services.accounts.store, log_in(own, "bea")
     own.get("/users/me", token=token)
 
@@ -102,7 +102,7 @@ def test_who_was_demoted_by_another_worker_a_moment_ago_does_not_delete_their_ac
     assert store.find("bea") is not None
 
 
-def test_a_registration_under_ones_own_token_ends_with_it(start_api: StartApi, registry: InMemoryRegistry) -> None:
+def test_registration_of_a_deleted_user_is_rejected(start_api: StartApi, registry: InMemoryRegistry) -> None:
     api = start_api(registry, registration="open")
     store, token = api.services.accounts.store, api.token(Role.USER)
     body = {"username": "eve", "password": PASSWORD}
@@ -113,7 +113,7 @@ def test_a_registration_under_ones_own_token_ends_with_it(start_api: StartApi, r
 
 
 @pytest.mark.parametrize("end", ENDS)
-def test_feedback_of_an_account_that_is_ended_while_it_arrives_is_refused(own: RunningApi, end: str) -> None:
+def test_feedback_of_an_ended_account_is_rejected(own: RunningApi, end: str) -> None:
     token = log_in(own, "uma")
     identity = own.post("/predict", token=token, json={"features": SETOSA}).json()["id"]
     own.ship()

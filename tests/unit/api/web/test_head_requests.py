@@ -42,7 +42,7 @@ def paths(api: RunningApi, method: str) -> list[str]:
     return [path.format_map(values) for path in listed]
 
 
-def test_head_is_answered_as_get_without_a_body(api: RunningApi) -> None:
+def test_head_response_matches_get_without_a_body(api: RunningApi) -> None:
     token = api.token(Role.ADMIN)
     asked = [*paths(api, "get"), *PAGES]
 
@@ -59,7 +59,7 @@ def test_head_is_answered_as_get_without_a_body(api: RunningApi) -> None:
     assert {"/", "/health/live", "/health/ready", "/metrics", "/ping", "/models", "/v2/health/ready"} <= {*asked}
 
 
-def test_head_is_refused_where_get_is(api: RunningApi) -> None:
+def test_head_is_rejected_where_get_is(api: RunningApi) -> None:
     for path in (path for path in paths(api, "post") if path not in paths(api, "get")):
         status, headers, _ = ask(api, "HEAD", path, token=api.token(Role.ADMIN))
 
@@ -76,7 +76,7 @@ def test_allow_lists_head_with_get(api: RunningApi, path: str) -> None:
     assert {"GET", "HEAD"} <= {*answer.headers["Allow"].split(", ")}
 
 
-def test_head_needs_what_get_needs(api: RunningApi) -> None:
+def test_head_requires_the_same_access_as_get(api: RunningApi) -> None:
     assert ask(api, "HEAD", "/models")[0] == 401
     assert ask(api, "HEAD", "/metrics", client=("8.8.8.8", 1))[0] == 403
 
@@ -96,7 +96,7 @@ def test_openapi_lists_no_head(api: RunningApi) -> None:
     assert paths(api, "head") == []
 
 
-def test_browser_may_ask_for_head(start_api: StartApi, registry: InMemoryRegistry) -> None:
+def test_browser_may_send_head(start_api: StartApi, registry: InMemoryRegistry) -> None:
     api = start_api(registry, cors_origins=("https://app.example",))
     wish = {"Origin": "https://app.example", "Access-Control-Request-Method": "HEAD"}
 

@@ -70,7 +70,7 @@ def test_page_loads_and_runs_nothing() -> None:
 
 
 @pytest.mark.parametrize("path", [path for path, *_ in LINKS])
-def test_links_lead_somewhere(api: RunningApi, path: str) -> None:
+def test_links_resolve(api: RunningApi, path: str) -> None:
     assert api.get(path, role=Role.VIEWER).status_code == 200
 
 
