@@ -1,4 +1,4 @@
-"""The composition root: the commands `serve`, `migrate` and `check`, and how they end."""
+"""The composition root: the commands `serve`, `migrate` and `check`, and their exit codes."""
 
 import logging
 import socket
@@ -21,7 +21,7 @@ EVERY_ADDRESS = "0.0.0.0"  # noqa: S104
 
 @pytest.fixture(autouse=True)
 def _logging_as_before() -> Iterator[None]:
-    """Put back the logging that a command configures."""
+    """Restore the logging that a command configures."""
     root = logging.getLogger()
     handlers, level = root.handlers, root.level
     yield
@@ -32,7 +32,7 @@ def _logging_as_before() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def database(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
-    """Set what every start needs; return the database's URL."""
+    """Set the required variables; return the database's URL."""
     url = f"sqlite:///{tmp_path / 'slipway.db'}"
     monkeypatch.setenv("SECRET_KEY", SECRET_KEY)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
@@ -43,7 +43,7 @@ def database(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
 
 
 class FakeServer:
-    """Stands in for uvicorn's server: notes what it would serve, and where."""
+    """Replace uvicorn's server, and record its configuration."""
 
     served: "list[FakeServer]" = []  # noqa: RUF012  # emptied by each test
     interrupted = False

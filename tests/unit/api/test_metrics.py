@@ -1,4 +1,4 @@
-"""What the metrics say before anything happened, and of the versions that come and go: alerts are built on it."""
+"""The metrics that alerts need: before the first request, and for versions that are loaded and unloaded."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ from support.serving import Serving
 
 
 def scores_of(serving: Serving, version: str) -> dict[str, float]:
-    """Return what the metrics say that a version of iris scored when it was trained."""
+    """Return the test scores that the metrics report for a version of iris."""
     return {
         sample.labels["metric"]: sample.value
         for family in serving.metrics.training_metric.collect()

@@ -1,4 +1,4 @@
-"""The API's settings: what production refuses, and how each is written."""
+"""The API's settings: their formats, and the values that production rejects."""
 
 from pathlib import Path
 
@@ -36,7 +36,7 @@ UNSAFE_PASSWORDS = [
 
 @pytest.fixture(autouse=True)
 def _required(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Set what every start needs."""
+    """Set the required variables."""
     monkeypatch.setenv("SECRET_KEY", SECRET_KEY)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
 
@@ -257,7 +257,7 @@ def test_printed_settings_hide_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
         ("SLIPWAY_LOG_LEVEL", "loud"),
         ("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db"),
         ("DATABASE_URL", "mysql://slipway@127.0.0.1/slipway"),
-        # No account can be called that: the first administrator could not log in.
+        # No account can have this name, so the first administrator could not log in.
         ("SLIPWAY_ADMIN_USERNAME", "ops team"),
         ("SLIPWAY_ADMIN_USERNAME", "-admin"),
         ("SLIPWAY_ADMIN_USERNAME", "x" * 65),

@@ -1,4 +1,4 @@
-"""How long requests may take: one timer for all of them."""
+"""Request deadlines: one timer for all requests."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -54,7 +54,7 @@ def test_deadline_counts_from_the_start_of_each_task() -> None:
     answers, took = asyncio.run(ask())
 
     assert answers == ["late"] * 4
-    assert min(took) >= 0.19  # the loop's clock is coarse
+    assert min(took) >= 0.19  # the event loop's clock is coarse
 
 
 def test_deadline_works_after_an_idle_period() -> None:

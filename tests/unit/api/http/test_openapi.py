@@ -1,4 +1,4 @@
-"""The OpenAPI document: complete, sound, and true."""
+"""The OpenAPI document: complete, valid, and consistent with the responses."""
 
 import asyncio
 import json
@@ -66,7 +66,7 @@ PUBLIC = {
     ("get", "/v2/health/live"),
     ("get", "/v2/health/ready"),
 }
-# They answer 503 in the shape of their 200.
+# These return 503 with the schema of their 200.
 READINESS = {
     ("get", "/health/ready"),
     ("get", "/v2/health/ready"),
@@ -88,7 +88,7 @@ def operations(document: dict[str, Any]) -> Iterator[tuple[tuple[str, str], dict
 
 
 def bodies(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield each request's and answer's content with a name."""
+    """Yield the name and content of each request and response."""
     for (method, path), operation in operations(document):
         for kind, content in operation.get("requestBody", {}).get("content", {}).items():
             yield f"{method} {path} {kind}", content
@@ -98,7 +98,7 @@ def bodies(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def check(instance: object, schema: dict[str, Any], document: dict[str, Any]) -> None:
-    """Validate against a schema whose references are into the document."""
+    """Validate a value against a schema whose references point into the document."""
     Draft202012Validator({**schema, "components": document["components"]}).validate(instance)
 
 

@@ -1,4 +1,4 @@
-"""Every error the API answers: its status, its one shape, and what it keeps to itself."""
+"""Error responses: their status, their common schema, and the details that they hide."""
 
 import re
 
@@ -9,7 +9,7 @@ from support.api import RunningApi
 from support.refusals import CASES, TOKENS, Apis, Case
 
 KEYS = {"type", "title", "status", "detail", "instance", "request_id", "errors"}
-# What no client may learn: where the code lies, and what it is made of.
+# Internal details that no client may see: paths in the code, and names of libraries.
 PLACES = ("traceback", "site-packages", "pytest-", "/opt", ".py", ".db", "0x")
 LIBRARIES = (
     *("argon2", "fastapi", "httpx", "jose", "onnxruntime", "orjson", "passlib", "pydantic", "python_multipart"),
@@ -68,7 +68,7 @@ def test_error_is_documented(case: Case, apis: Apis) -> None:
     assert str(case.status) in routes[template][answer.request.method.lower()]["responses"]
 
 
-# Of the library that reads bodies, and of no other error of ours.
+# Wording of the body parser, which appears in no other error.
 FOREIGN_WORDS = ("Input should", "Field required", "Extra inputs", "String should", "Value error", "instance of")
 
 

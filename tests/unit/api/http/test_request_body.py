@@ -1,4 +1,4 @@
-"""Bodies that are slow to arrive: how many the API waits for, and which make room for others."""
+"""Slow request bodies: how many the API waits for, and which are evicted to make room."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -29,7 +29,7 @@ def requested_from(address: str) -> Scope:
 
 
 class Uploads:
-    """Requests whose bodies arrive in two parts, the second when the test wants it."""
+    """Send requests whose bodies arrive in two parts; the test decides when the second arrives."""
 
     def __init__(self) -> None:
         self.limit = BodyLimit(self._app, 1_000, lambda scope: scope["client"][0] == KNOWN)
@@ -48,7 +48,7 @@ class Uploads:
             return parts.pop(0)
 
         task = asyncio.create_task(self._answer(scope, receive))
-        for _ in range(5):  # until it waits for the second part
+        for _ in range(5):  # until the app waits for the second part
             await asyncio.sleep(0)
 
         def end() -> asyncio.Task[bytes]:
@@ -61,7 +61,7 @@ class Uploads:
         return [await self.begin(address) for address in addresses]
 
     async def send(self, address: str) -> bytes:
-        """Send a body that is complete."""
+        """Send a complete body."""
 
         async def receive() -> Message:
             return {"type": "http.request", "body": b"whole", "more_body": False}
@@ -92,7 +92,7 @@ def test_body_is_read_while_slow_bodies_fill_all_slots(slow: list[str]) -> None:
         ends = await uploads.flood(slow)
         whole = await uploads.send(HONEST)
         end = await uploads.begin(HONEST)
-        # One from the flood's own network is read, too.
+        # A body from the flood's own network is read as well.
         of_same = await uploads.send(slow[0])
         answers = [whole, of_same, await end()]
         await asyncio.gather(*(end() for end in ends))

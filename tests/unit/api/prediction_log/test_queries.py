@@ -1,4 +1,4 @@
-"""`/predictions`: reading what was predicted, and telling what turned out to be true."""
+"""`/predictions`: reading predictions and sending feedback."""
 
 import time
 import uuid
@@ -40,7 +40,7 @@ def api(start_api: StartApi) -> RunningApi:
 
 
 def predict(api: RunningApi, rows: Any = SETOSA, *, role: Role = Role.USER, model: str = "iris") -> dict[str, Any]:
-    """Predict, and ship what was logged."""
+    """Send a prediction, and ship its record."""
     answer = api.post(f"/models/{model}/predict", role=role, json={"features": rows})
     assert answer.status_code == 200, answer.text
     api.ship()
@@ -49,7 +49,7 @@ def predict(api: RunningApi, rows: Any = SETOSA, *, role: Role = Role.USER, mode
 
 
 def place(answer: httpx.Response) -> list[Any]:
-    """Return the one place that is told to be wrong."""
+    """Return the only location in the list of errors."""
     assert answer.status_code == 422, answer.text
     [error] = answer.json()["errors"]
     loc: list[Any] = error["loc"]
@@ -141,7 +141,7 @@ def test_predictions_of_other_users_return_404(api: RunningApi, call: tuple[str,
     answer = api.request(method, f"/predictions/{theirs}{path}", role=Role.USER, json=body)
 
     assert answer.status_code == 404
-    assert answer.headers["Retry-After"] == "1"  # as if it were not there
+    assert answer.headers["Retry-After"] == "1"  # the same as for an unknown id
 
 
 def test_admin_reads_predictions_of_all_users(api: RunningApi) -> None:

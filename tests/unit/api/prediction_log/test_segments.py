@@ -1,4 +1,4 @@
-"""The journal's format: what is whole is read, what is torn or damaged is told from it."""
+"""The journal's format: complete frames are read, truncated and damaged ones are detected."""
 
 import uuid
 from typing import Any

@@ -1,4 +1,4 @@
-"""The shipper: everything that is whole arrives in the database, once, whatever happens on the way."""
+"""The shipper: every complete record is stored in the database exactly once, whatever fails on the way."""
 
 import fcntl
 import time
@@ -127,7 +127,7 @@ def test_records_committed_before_a_crash_are_not_duplicated(journal: Journal, e
     ids = [journal.add() for _ in range(5)]
     journal.log.flush()
 
-    for _ in range(2):  # the second begins anew, as after a crash before the segment was deleted
+    for _ in range(2):  # the second shipper starts over, as after a crash before the segment was deleted
         shipper_of(journal.folder, engine).ship_once()
 
     assert ids_in(engine) == ids
@@ -145,7 +145,7 @@ def test_more_records_than_a_batch_are_all_stored(
 
 
 class Away:
-    """A database that is away until it is back."""
+    """Simulate a database that is unreachable until the test restores it."""
 
     def __init__(self, engine: Engine) -> None:
         self.store = SqlLoadingStore(engine)
@@ -182,7 +182,7 @@ def test_records_survive_a_database_outage(journal: Journal, engine: Engine, mon
 
 
 class Picky:
-    """A database that takes everything but some records."""
+    """Simulate a database that rejects some records."""
 
     def __init__(self, engine: Engine, refused: set[uuid.UUID]) -> None:
         self.store = SqlLoadingStore(engine)
@@ -269,7 +269,7 @@ def test_lineage_read_before_its_records_is_kept(journal: Journal, shipper: Ship
     versions_end = content.rindex(marker)
     path.write_bytes(content[:versions_end])
     with path.open("ab") as writer:
-        fcntl.flock(writer, fcntl.LOCK_EX)  # the writer is in the middle of its write
+        fcntl.flock(writer, fcntl.LOCK_EX)  # the writer is in the middle of a write
         shipper.ship_once()
         writer.write(content[versions_end:])
         writer.flush()
@@ -305,7 +305,7 @@ def test_complete_records_of_a_truncated_segment_are_stored_once(
 
 @pytest.fixture
 def whole_segment(journal: Journal, engine: Engine, tmp_path: Path) -> tuple[bytes, Engine, Path]:
-    """A segment of six records in frames of one to three, the database, and a folder for what is cut from it."""
+    """Create a segment of six records in frames of one to three, a database, and a folder for truncated copies."""
     for count in (1, 2, 3):
         for _ in range(count):
             journal.add()

@@ -19,7 +19,7 @@ from support.waiting import wait_for
 
 
 class Rounds:
-    """Rounds that fail where they are told to, and how long was waited after each."""
+    """Simulate rounds with the given errors, and record the wait after each."""
 
     def __init__(self, *outcomes: Exception | None) -> None:
         self.outcomes = list(outcomes)
@@ -77,7 +77,7 @@ Start = Callable[[str], ShipperProcess]
 
 @pytest.fixture
 def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
-    """Start a process whose program notes its arguments in `runs`, a line a start."""
+    """Start a process whose program appends its arguments to `runs`, one line per start."""
     monkeypatch.setattr(shipper_process, "FIRST_RESTART_SECONDS", 0.01)
     started = []
 

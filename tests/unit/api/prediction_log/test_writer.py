@@ -1,4 +1,4 @@
-"""The prediction log in a worker: what is appended reaches the disk, soon, and nothing stops the predictions."""
+"""The prediction log in a worker: records reach the disk soon, and no failure stops predictions."""
 
 import math
 import os
@@ -298,7 +298,7 @@ def test_old_segment_is_rotated(tmp_path: Path) -> None:
 
 
 def payloads_in(folder: Path) -> list[bytes]:
-    """Return what was written, sorted and without the descriptions."""
+    """Return the records, sorted and without their descriptions."""
     contents = [path.read_bytes() for path in folder.glob("*.journal")]
     found = [scan(marker_of(content) or b"", content[HEAD_BYTES:]).payloads for content in contents]
     return sorted(payload for payloads in found for payload in payloads if payload != b"described")
@@ -315,7 +315,7 @@ def test_every_record_is_written_without_free_descriptors(tmp_path: Path, kind: 
             clock.now += 0 if kind == "large" else segments.SEGMENT_SECONDS
             if kind == "idle":
                 writer.end_segment()
-                assert writer.expires_in() > 0  # the log's thread waits for it
+                assert writer.expires_in() > 0  # the log's thread waits until then
             write(writer, b"%d" % number)
     clock.now += segments.SEGMENT_SECONDS
     write(writer, b"6")

@@ -1,4 +1,4 @@
-"""Wrong inputs: every place that is wrong is named."""
+"""Invalid inputs: the error names every location."""
 
 import codecs
 

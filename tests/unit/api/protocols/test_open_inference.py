@@ -1,4 +1,4 @@
-"""`/v2`: what the Open Inference Protocol's clients are answered, in JSON and in binary, and what they are refused."""
+"""`/v2`: responses and errors of the Open Inference Protocol, in JSON and in binary."""
 
 import json
 import struct
@@ -87,7 +87,7 @@ def error(answer: httpx.Response, status: int = 422) -> str:
     return message
 
 
-# What is answered.
+# Responses
 
 
 def test_every_protocol_endpoint_responds(api: RunningApi) -> None:
@@ -224,7 +224,7 @@ def test_request_counts_as_a_prediction(start_api: StartApi, registry: InMemoryR
     assert api.sample("slipway_http_requests_total", **counted) == 1
 
 
-# Health and metadata.
+# Health and metadata
 
 
 def test_server_metadata_lists_name_and_extensions(api: RunningApi) -> None:
@@ -275,7 +275,7 @@ def test_model_metadata_requires_a_token(api: RunningApi, path: str) -> None:
     assert "needs a token" in error(api.get(path), 401)
 
 
-# What is refused.
+# Errors
 
 
 def test_caller_without_permission_is_rejected(api: RunningApi) -> None:
@@ -550,7 +550,7 @@ def test_body_over_the_limit_is_rejected(api: RunningApi) -> None:
     assert "200000 bytes" in error(api.post(INFER, role=Role.USER, content=b"x" * 200_001), 413)
 
 
-# Whatever is sent.
+# Property tests
 
 FLOAT32 = st.floats(width=32, allow_nan=False, allow_infinity=False)
 ANYTHING = st.recursive(

@@ -1,4 +1,4 @@
-"""`/predict`: what is answered, in every way of writing the rows."""
+"""`/predict`: responses to rows in every format."""
 
 import json
 import math
@@ -38,7 +38,7 @@ def named(row: list[float]) -> dict[str, float]:
 
 
 def of_graph(rows: list[list[float]]) -> Outputs:
-    """Return what the graph itself answers."""
+    """Return the graph's own result."""
     return Graph(linear_classifier(), NAMES).run(np.array(rows, dtype=np.float32))
 
 
@@ -134,7 +134,7 @@ def test_maximum_rows_match_single_row_requests(api: RunningApi) -> None:
 
 
 class WatchedGraph(Graph):
-    """A graph that notes the thread it ran in."""
+    """Wrap a graph, and record the thread of each run."""
 
     thread: int | None = None
 

@@ -1,4 +1,4 @@
-"""`/ping` and `/invocations`: what SageMaker and MLflow's clients are answered, and what they are refused."""
+"""`/ping` and `/invocations`: responses and errors for SageMaker's and MLflow's clients."""
 
 import json
 import uuid
@@ -158,7 +158,7 @@ def test_request_counts_as_a_prediction(start_api: StartApi, registry: InMemoryR
     assert api.sample("slipway_http_requests_total", **counted) == 1
 
 
-# What is refused.
+# Errors
 
 FIRST, LAST = FEATURES[0], FEATURES[-1]
 NAN = float("nan")
@@ -303,7 +303,7 @@ def test_compressed_bodies_are_rejected(api: RunningApi) -> None:
     assert "Content-Encoding" in refused(score(api, {}, **{"Content-Encoding": "gzip"}), 415)["detail"]
 
 
-# Who may ask.
+# Access
 
 
 def test_scoring_requires_a_token(api: RunningApi) -> None:
@@ -353,7 +353,7 @@ def test_every_route_requires_a_token_by_default(registry: InMemoryRegistry, tmp
     gateway.services.pool.close()
 
 
-# Whatever is sent.
+# Property tests
 
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),

@@ -1,4 +1,4 @@
-"""Bundles on the local disk: where they lie, what is kept, and what becomes of damage."""
+"""Bundles on the local disk: their folders, which are kept, and how damage is handled."""
 
 import errno
 import os
@@ -139,7 +139,7 @@ def test_missing_cache_has_no_notes(cache: BundleCache) -> None:
 
 
 def add_bundles(cache: BundleCache, *versions: str, age_seconds: float = LONG_AGO) -> Path:
-    """Add a bundle of each version of iris, the last one the youngest, and return the model's folder."""
+    """Add a bundle of each version of iris, the last one the most recent, and return the model's folder."""
     for index, version in enumerate(reversed(versions)):
         folder = cache.folder("iris", version, digest(version.encode()))
         with cache.adding(folder):
@@ -149,7 +149,7 @@ def add_bundles(cache: BundleCache, *versions: str, age_seconds: float = LONG_AG
 
 
 def age(path: Path, seconds: float) -> None:
-    """Make a file or folder that many seconds old."""
+    """Set the age of a file or folder in seconds."""
     then = time.time() - seconds
     os.utime(path, (then, then))
 
@@ -284,7 +284,7 @@ def test_recreated_version_with_the_same_number_is_loaded(
         serving.registry.replace_file("iris", "1", file, content)
     serving.registry.set_version_tag("iris", "1", MANIFEST_TAG, digest(restored[MANIFEST_FILE]))
 
-    # The API may be up before the registry, and then serves what it served last.
+    # The API may start before the registry, and then serves the cached version.
     serving.registry.reachable = False
     serving.start()
     serving.sync()
@@ -303,7 +303,7 @@ def test_only_files_needed_for_serving_are_downloaded(serving: Serving) -> None:
 
 
 def block(serving: Serving) -> Path:
-    """Make the cache one that cannot be written: a file lies where iris' folder belongs."""
+    """Make the cache unwritable: a file has the name of iris' folder."""
     folder = serving.cache / "iris"
     folder.rename(serving.cache / "away")
     folder.write_text("a file where a folder belongs")

@@ -1,4 +1,4 @@
-"""The cache's sweep: what deleted models and interrupted downloads left goes; what a process may serve stays."""
+"""The cache's sweep: it removes leftovers of deleted models and downloads, and keeps bundles that may be served."""
 
 import os
 import tempfile
@@ -19,14 +19,14 @@ OLD = PARTIAL_SECONDS + 60.0
 
 
 def age(path: Path, seconds: float) -> None:
-    """Make a file or folder that many seconds old."""
+    """Set the age of a file or folder in seconds."""
     then = time.time() - seconds
     os.utime(path, (then, then))
 
 
 @pytest.fixture
 def two(tmp_path: Path) -> Serving:
-    """A process that serves iris and rose."""
+    """Create a process that serves iris and rose."""
     serving = Serving(tmp_path / "cache")
     for name in ("iris", "rose"):
         register(serving.registry, bundle_files(name), name, promote=True)
@@ -153,7 +153,7 @@ def test_pinned_bundle_is_kept_until_its_model_is_deleted(tmp_path: Path) -> Non
         age(bundles(serving, name)[0], OLD)
     serving.registry.delete_model("rose")
 
-    # Another process may share the cache, and pin what this one does not.
+    # Another process may share the cache, and pin other versions.
     serving.start(models=("iris@1",))
     serving.sync()
 

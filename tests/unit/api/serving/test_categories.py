@@ -22,7 +22,7 @@ SENTENCE = f"{LAST!r} must be one of 0.2, 1.3, 2.3, not 9"
 
 @pytest.fixture(scope="module")
 def coded(tmp_path_factory: pytest.TempPathFactory, database: Database) -> Iterator[RunningApi]:
-    """An app whose model has categories in its last feature."""
+    """Run an app whose model has categories in its last feature."""
     registry = InMemoryRegistry()
     inputs = [
         InputColumn(name=name, dtype="float32", min=0, max=8, categories=CODES if name == LAST else None)

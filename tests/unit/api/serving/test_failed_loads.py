@@ -1,4 +1,4 @@
-"""Versions that must not be served: what is served stays, the failure is told, and it is tried again in time."""
+"""Versions that cannot be served: the previous version stays, the failure is reported, and the load is retried."""
 
 import json
 from collections.abc import Callable
@@ -37,14 +37,14 @@ def golden(**changes: object) -> Golden:
 
 
 def manifest_saying(**changes: object) -> dict[str, bytes]:
-    """Return a bundle's files whose manifest says something that its schema does not allow."""
+    """Return a bundle's files with a manifest that its schema does not allow."""
     files = bundle_files()
     files[MANIFEST_FILE] = json.dumps({**json.loads(files[MANIFEST_FILE]), **changes}).encode()
     return files
 
 
 def damaged(file: str) -> Callable[[InMemoryRegistry], str]:
-    """Return a way to register a version of which a file changed behind the registry's back."""
+    """Return a function that registers a version with a file changed after registration."""
 
     def add(registry: InMemoryRegistry) -> str:
         files = bundle_files()
@@ -73,7 +73,7 @@ def bundled(files: dict[str, bytes]) -> Callable[[InMemoryRegistry], str]:
 
 
 def echoing(*row: float) -> Callable[[InMemoryRegistry], str]:
-    """Return a way to register a version whose golden row gives what its manifest rules out."""
+    """Return a function that registers a version whose golden row produces a result that its manifest excludes."""
     model = echo_classifier()
     outputs = Graph(model, NAMES).run(np.array([row], dtype=np.float32))
     assert outputs.scores is not None
@@ -83,7 +83,7 @@ def echoing(*row: float) -> Callable[[InMemoryRegistry], str]:
 
 @dataclass(frozen=True)
 class Bad:
-    """A version that must not be served: how it is registered, and words of the reason."""
+    """Describe a version that cannot be served: how to register it, and a part of the reason."""
 
     name: str
     add: Callable[[InMemoryRegistry], str]

@@ -1,4 +1,4 @@
-"""Loads that hang: cached models are served meanwhile, other versions are loaded, and every slot is freed."""
+"""Loads that hang: cached models are served, other versions are loaded, and every slot is freed."""
 
 import time
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ def mlflow() -> Iterator[HostileMlflow]:
 
 @pytest.fixture
 def serving(tmp_path: Path, mlflow: HostileMlflow) -> Iterator[Serving]:
-    """A process that served version 1 of six models; of four, version 2 is promoted and hangs."""
+    """Create a process that served version 1 of six models; of four, version 2 is promoted and hangs."""
     with MlflowRegistry(mlflow.url, limits=LIMITS) as registry:
         serving = Serving(tmp_path / "cache")
         serving.registry = registry  # type: ignore[assignment]
@@ -61,7 +61,7 @@ def test_restart_serves_cached_models_while_four_hang(serving: Serving, mlflow: 
     assert serving.served() == dict.fromkeys((*GOOD, *BAD), "1")
     assert time.monotonic() - began < 2.0
 
-    # Meanwhile, a new version of another model is not held up.
+    # Meanwhile, a new version of another model is not delayed.
     register(mlflow.registry, bundle_files(recipe="second"), promote=True)
 
     def is_followed() -> bool:
@@ -76,7 +76,7 @@ def test_restart_serves_cached_models_while_four_hang(serving: Serving, mlflow: 
     assert "larger than 50000000 bytes" in reasons["endless"]
     assert "in time" in reasons["drip"]
     assert serving.served() == {**dict.fromkeys((*GOOD, *BAD), "1"), "iris": "2"}
-    # Nothing of the failed downloads is left.
+    # The failed downloads leave no files.
     assert not list(serving.cache.glob("*/.partial-*"))
 
 
@@ -104,7 +104,7 @@ def test_load_waits_for_hanging_loads_only_until_a_timeout(monkeypatch: pytest.M
 
 
 class CountingTrial:
-    """A trial that counts, and can be told to fail."""
+    """A trial that counts its calls, and fails on demand."""
 
     def __init__(self) -> None:
         self.tried: list[str] = []

@@ -1,4 +1,4 @@
-"""The model store: it follows Production, and keeps what it serves when it cannot."""
+"""The model store: it follows Production, and keeps the served version if it cannot."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from support.serving import Serving
 
 
 def events(logs: list[EventDict], *names: str) -> list[str]:
-    """Return the events of some names, in order."""
+    """Return the events with some names, in order."""
     return [entry["event"] for entry in logs if entry["event"] in names]
 
 

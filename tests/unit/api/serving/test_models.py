@@ -1,4 +1,4 @@
-"""`/model-info`, `/models`, `/models/{name}` and reload: what is served, and what keeps it from being Production's."""
+"""`/model-info`, `/models`, `/models/{name}` and reload: the served version, and why it is not Production's."""
 
 from datetime import UTC, datetime
 
@@ -144,7 +144,7 @@ def test_model_without_its_alias_is_served_but_not_up_to_date(start_api: StartAp
 
 @pytest.fixture
 def pinned_api(start_api: StartApi, registry: InMemoryRegistry) -> RunningApi:
-    """An app whose iris follows Production, at version 2, beside its version 1."""
+    """Run an app whose iris follows Production, at version 2, with version 1 pinned."""
     register(registry, bundle_files(), promote=True)
     return start_api(registry, models=("iris", "iris@1"), registry_poll_seconds=LONG)
 

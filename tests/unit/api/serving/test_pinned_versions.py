@@ -1,4 +1,4 @@
-"""Versions that the settings name: served for good beside Production's, told, retried, and gone with their version."""
+"""Versions that the settings pin: served beside Production's, reported, retried, and unloaded when deleted."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ OTHER = linear_classifier(BIAS[::-1].copy())
 
 @pytest.fixture
 def pinned(tmp_path: Path, logs: list[EventDict]) -> Serving:
-    """A process that serves iris, whose Production is version 2, and its version 1 for good."""
+    """Create a process that serves iris, whose Production is version 2, with version 1 pinned."""
     serving = Serving(tmp_path / "cache", models=("iris", "iris@1"))
     for _ in range(2):
         register(serving.registry, bundle_files(), promote=True)

@@ -1,4 +1,4 @@
-"""Values outside the trained range are named in the answer, in each protocol's own way."""
+"""Values outside the trained range: each protocol reports them in its own way."""
 
 from dataclasses import replace
 from typing import Any

@@ -1,4 +1,4 @@
-"""How often an account may predict."""
+"""The rate limit of an account's predictions."""
 
 import uuid
 
@@ -14,7 +14,7 @@ USER = uuid.uuid4()
 
 
 def taken(rate: PredictionRate, user: uuid.UUID = USER, times: int = 1) -> int:
-    """Return how many of some requests were let in."""
+    """Return how many of some requests were allowed."""
     let_in = 0
     for _ in range(times):
         try:

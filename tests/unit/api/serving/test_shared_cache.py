@@ -1,4 +1,4 @@
-"""One bundle cache for several processes: whoever loads at the same time ends well, and the cache is whole."""
+"""One bundle cache for several processes: concurrent loads succeed, and the cache stays consistent."""
 
 import os
 import subprocess
@@ -23,7 +23,7 @@ AT_ONCE = 8
 
 
 class Meeting(InMemoryRegistry):
-    """A registry at which all have to arrive before any gets a file: nobody finds what another has fetched."""
+    """A registry that returns files only after all clients asked, so that no client finds another's download."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class Meeting(InMemoryRegistry):
 
 
 def at_once(work: Callable[[int], object]) -> None:
-    """Do something in many threads; the first error of any is raised."""
+    """Call a function in many threads; raise the first error of any."""
     with ThreadPoolExecutor(AT_ONCE) as pool:
         for future in [pool.submit(work, number) for number in range(AT_ONCE)]:
             future.result(timeout=60)

@@ -1,4 +1,4 @@
-"""A version that takes its time to arrive holds up neither other models nor the looks at the registry."""
+"""A version that loads slowly delays neither other models nor the checks of the registry."""
 
 import threading
 import time
@@ -16,11 +16,11 @@ from support.waiting import wait_for
 
 
 class SlowRegistry(InMemoryRegistry):
-    """A registry that keeps files of some models back until it is told to go on.
+    """A registry that holds back the files of some models until the test releases them.
 
     Attributes:
-        slow: the models whose files are kept back.
-        fetching: how many are kept back at the moment.
+        slow: the models whose files are held back.
+        fetching: how many downloads are currently held back.
     """
 
     def __init__(self) -> None:
@@ -46,7 +46,7 @@ def registry() -> Iterator[SlowRegistry]:
 
 @pytest.fixture
 def serving(tmp_path: Path, registry: SlowRegistry) -> Serving:
-    """A process that waits for no load."""
+    """Create a process that does not wait for loads."""
     serving = Serving(tmp_path / "cache")
     serving.registry = registry
     serving.load_wait_seconds = 0.0

@@ -25,7 +25,7 @@ BUSY = [5.1, 3.5, 1.4, 1000.0]
 
 
 class FakeTimer:
-    """A clock that a run advances by its rows times a number of seconds."""
+    """A clock that each run advances by its rows times a number of seconds."""
 
     def __init__(self, first: float, further: float) -> None:
         self.now = 0.0
@@ -85,7 +85,7 @@ def test_preempted_run_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
         (regressor(), True),
         (matmul_classifier(512, 10), False),
         (one_operator_classifier(), False),
-        (loop_classifier(), False),  # fast for these rows, and as slow as a value says for others
+        (loop_classifier(), False),  # fast for these rows, and slow for others with a larger value
     ],
     ids=["linear", "regressor", "matmul", "one operator", "loop"],
 )
@@ -110,7 +110,7 @@ def _inline_rows_of(graph: bytes) -> int:
 
 @pytest.fixture
 def slow(start_api: StartApi) -> Iterator[RunningApi]:
-    """An app with iris, with `loop`, whose Loop runs for minutes for BUSY, and `stuck`, which nothing ends."""
+    """Run an app with iris, with `loop`, whose Loop runs for minutes for BUSY, and `stuck`, which cannot be ended."""
     registry = InMemoryRegistry()
     register(registry, bundle_files(), promote=True)
     for name, graph in (("loop", loop_classifier()), ("stuck", one_operator_classifier())):

@@ -1,4 +1,4 @@
-"""Trials of versions in a child process: what overruns a limit is killed, and this process stays as it was."""
+"""Trials of versions in a child process: one that exceeds a limit is killed, and the parent is not affected."""
 
 import contextlib
 import os
@@ -34,7 +34,7 @@ def candidate(folder: Path, files: dict[str, bytes]) -> Candidate:
 
 
 def child_running(code: str, folder: Path, monkeypatch: pytest.MonkeyPatch, seconds: float = 20.0) -> ChildTrial:
-    """Return a trial whose child runs some code, with the answer's file descriptor as FD."""
+    """Return a trial whose child runs some code, with the file descriptor of the response as FD."""
     header = "import os, sys\nFD = int(sys.argv[1])\n"
     (folder / "bad_child.py").write_text(header + code, encoding="utf-8")
     monkeypatch.setenv("PYTHONPATH", str(folder))
@@ -230,7 +230,7 @@ def test_parent_process_does_not_grow_with_a_large_graph(tmp_path: Path) -> None
 
 
 def has_ended(pid: int) -> bool:
-    """Return whether a process has ended, be it awaited or not."""
+    """Return whether a process has ended, even if it was not awaited."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -1,4 +1,4 @@
-"""A graph that answers what its manifest rules out: a clean error, told and counted; rounding is clipped away."""
+"""Results that a manifest excludes: a clean error, logged and counted; rounding errors are clipped."""
 
 import pytest
 from structlog.typing import EventDict
@@ -13,7 +13,7 @@ GOOD = [5.0, 10.0, 0.0, 0.0]
 
 @pytest.fixture
 def echo(start_api: StartApi) -> RunningApi:
-    """An app whose iris answers a tenth of what it is asked: the first feature as the class, the others as scores."""
+    """Run an app whose iris returns a tenth of its input: the first feature as the class, the others as scores."""
     registry = InMemoryRegistry()
     register(registry, bundle_files(model=echo_classifier()), promote=True)
     return start_api(registry)

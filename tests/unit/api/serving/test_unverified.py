@@ -1,4 +1,4 @@
-"""Versions that somebody else registered: served by MLflow's signature, only if allowed, and told as unverified."""
+"""Versions without a bundle of the trainer: served by MLflow's signature, only if allowed, and marked as unverified."""
 
 import json
 from pathlib import Path
@@ -46,7 +46,7 @@ VERSION = ModelVersion("iris", "1", created_at=1_000_000.0)
 
 
 def mlmodel(inputs: object = COLUMNS, **changes: Any) -> bytes:
-    """Return an MLmodel file as MLflow writes one: a signature is JSON inside the YAML."""
+    """Return an MLmodel file as MLflow writes one: the signature is JSON inside the YAML."""
     content = {
         "flavors": {"onnx": {"data": "model.onnx", "onnx_version": "1.23.2"}, "python_function": {}},
         "mlflow_version": "3.17.2",
@@ -57,7 +57,7 @@ def mlmodel(inputs: object = COLUMNS, **changes: Any) -> bytes:
 
 
 def foreign(registry: InMemoryRegistry, description: bytes | None = None, model: bytes | None = None) -> None:
-    """Register and promote a version of iris without any tag."""
+    """Register and promote a version of iris without tags."""
     files = {MLMODEL_FILE: description or mlmodel(), MODEL_FILE: model or linear_classifier()}
     version = registry.add_version("iris", files, run_id="0" * 32).version
     registry.set_alias("iris", PRODUCTION, version)
@@ -65,7 +65,7 @@ def foreign(registry: InMemoryRegistry, description: bytes | None = None, model:
 
 @pytest.fixture
 def open_minded(tmp_path: Path) -> Serving:
-    """A process that serves what others registered, too; pinned is version 1."""
+    """Create a process that also serves foreign versions; version 1 is pinned."""
     serving = Serving(tmp_path / "cache")
     serving.allow_unverified = True
     serving.start(models=("iris", "iris@1"))
@@ -147,7 +147,7 @@ def test_signature_without_float_features_is_rejected(description: bytes, reason
 )
 @pytest.mark.filterwarnings("ignore")
 def test_labels_and_probabilities_of_foreign_classifiers_agree(estimator: Any, labels: tuple[int, ...]) -> None:
-    """Each probability belongs to the class that the estimator gives it to."""
+    """Check that each probability belongs to the class that the estimator assigns it to."""
     random = np.random.default_rng(0)
     rows = random.normal(size=(90, 4)).astype(np.float32)
     target = np.array(labels)[np.digitize(rows[:, 0], (-0.3, 0.3)[: len(labels) - 1])]

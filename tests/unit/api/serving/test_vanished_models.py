@@ -1,4 +1,4 @@
-"""Models that vanish from the registry's list: only those are unloaded that the registry says do not exist."""
+"""Models missing in the registry's list: only those that the registry reports as not existing are unloaded."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,11 +22,11 @@ ALL = {"iris": "1", "rose": "1", "tulip": "1"}
 
 
 class PartialRegistry(InMemoryRegistry):
-    """A registry whose list lacks models, and whose answers about one model fail.
+    """A registry whose list omits models, and whose responses about one model fail.
 
     Attributes:
-        hidden: the models that the list lacks.
-        error: what asking for one model raises.
+        hidden: the models that the list omits.
+        error: the error that a request for one model raises.
     """
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ def registry() -> PartialRegistry:
 
 @pytest.fixture
 def three(tmp_path: Path, registry: PartialRegistry, logs: list[EventDict]) -> Serving:
-    """A process that serves three models."""
+    """Create a process that serves three models."""
     serving = Serving(tmp_path / "cache")
     serving.registry = registry
     serving.start()

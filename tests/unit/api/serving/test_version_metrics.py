@@ -1,4 +1,4 @@
-"""What is counted of a version's predictions: classes, confidence, values; for one row and for many."""
+"""Metrics of a version's predictions: classes, confidence, values; for one row and for many."""
 
 from dataclasses import replace
 
@@ -44,7 +44,7 @@ def many_classes(model: ServedModel, count: int) -> ServedModel:
 
 
 def by_class(metrics: Metrics) -> dict[str, float]:
-    """Return how many rows of each class were counted, where there are any."""
+    """Return the number of rows of each counted class."""
     return {
         sample.labels["class"]: sample.value
         for family in metrics.registry.collect()

@@ -1,4 +1,4 @@
-"""Threads for large and slow requests, the queues before them, and runs that do not end."""
+"""Threads for large and slow requests, their queues, and runs that do not end."""
 
 import asyncio
 import contextvars
@@ -33,12 +33,12 @@ def pool(metrics: Metrics) -> Iterator[WorkPool]:
 
 
 async def until(condition: Callable[[], object]) -> None:
-    """Wait for a condition beside the event loop."""
+    """Wait for a condition without blocking the event loop."""
     await asyncio.to_thread(wait_for, condition, seconds=SECONDS)
 
 
 class Blocker:
-    """A function that ignores its termination until it is released."""
+    """Ignore the termination until the test releases the function."""
 
     def __init__(self) -> None:
         self.release = threading.Event()
@@ -139,7 +139,7 @@ def test_cancelled_queued_job_never_runs(pool: WorkPool) -> None:
         await asyncio.sleep(0)
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
-        held += blocker.begin(pool, 1)  # its place is free again
+        held += blocker.begin(pool, 1)  # its slot is free again
         await asyncio.sleep(0)
         blocker.release.set()
         await asyncio.gather(*held)
@@ -180,7 +180,7 @@ def test_stuck_run_is_counted_logged_and_cleared_when_it_ends(
     async def live() -> tuple[float | None, bool]:
         await get_stuck(pool, blocker, 1)
         counted = gauge()
-        other = await asyncio.wait_for(pool.run(SLOW, lambda _: True), SECONDS)  # it has another place
+        other = await asyncio.wait_for(pool.run(SLOW, lambda _: True), SECONDS)  # it uses another slot
         blocker.release.set()
         await until(lambda: not pool.stuck_runs(*SLOW))
         return counted, other

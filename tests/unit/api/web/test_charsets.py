@@ -1,4 +1,4 @@
-"""Charsets that a client declares: none of them leads to an error of the server."""
+"""Charsets that a client declares: none of them causes a server error."""
 
 import encodings.aliases
 

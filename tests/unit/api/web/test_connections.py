@@ -20,7 +20,7 @@ Address = tuple[str, int]
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
-    """Return the length of the body, or a large response; `/wait` waits until the client has left."""
+    """Return the length of the body, or a large response; `/wait` waits until the client disconnects."""
     if scope["path"] == "/wait":
         while (await receive())["type"] != "http.disconnect":
             pass
@@ -177,7 +177,7 @@ def test_longest_idle_connection_makes_room_for_a_new_one(server: Address, monke
         idle = [stack.enter_context(socket.create_connection(server, timeout=5)) for _ in range(2)]
         used = stack.enter_context(socket.create_connection(server, timeout=5))
         idle[0].sendall(GET)
-        assert idle[0].recv(1_000).startswith(b"HTTP/1.1 200 ")  # since when it is idle anew
+        assert idle[0].recv(1_000).startswith(b"HTTP/1.1 200 ")  # its idle time starts again here
         for connection in (used, stack.enter_context(socket.create_connection(server, timeout=5))):
             connection.sendall(GET)
             assert connection.recv(1_000).startswith(b"HTTP/1.1 200 ")

@@ -1,4 +1,4 @@
-"""Requests whose caller is ended by somebody else while their body arrives: they are answered as those after it."""
+"""Callers whose account is disabled, demoted or deleted while their request body arrives."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -24,7 +24,7 @@ ENDS: dict[str, Callable[[AccountStore, str], object]] = {
 
 @pytest.fixture
 def own(start_api: StartApi, registry: InMemoryRegistry) -> RunningApi:
-    """An app whose accounts a test may change, with a second admin, bea."""
+    """Run an app whose accounts a test may change, with a second admin, bea."""
     api = start_api(registry)
     new = {"username": "bea", "password": PASSWORD, "role": "admin"}
     assert api.post("/users", role=Role.ADMIN, json=new).status_code == 201
@@ -37,7 +37,7 @@ def log_in(api: RunningApi, name: str) -> str:
 
 
 def held(api: RunningApi, method: str, path: str, token: str, body: object, meanwhile: Callable[[], object]) -> object:
-    """Send a request whose body arrives in two parts, and do something between them; return what was answered."""
+    """Send a request whose body arrives in two parts, call a function between them, and return the response."""
     content = json.dumps(body).encode()
 
     def parts() -> Iterator[bytes]:
@@ -83,7 +83,7 @@ def test_password_reset_ends_requests_of_the_old_password(own: RunningApi) -> No
     found = store.find("uma")
     assert found is not None
 
-    # The hash is the same: only the version tells that it was set anew.
+    # The password hash is unchanged; only the account's version shows the reset.
     answer = held(
         own, "PUT", "/users/me/password", token, body, lambda: store.change("uma", by=Actor(), password_hash=found[1])
     )

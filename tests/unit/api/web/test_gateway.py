@@ -1,4 +1,4 @@
-"""What surrounds every request: its id, its limits, its log line, its headers, and the last catch of an error."""
+"""The gateway around every request: request id, limits, log line, headers, and unexpected errors."""
 
 import asyncio
 import threading
@@ -218,7 +218,7 @@ def test_client_disconnect_is_not_a_server_error(
 
 
 class Gate:
-    """A route that answers once it is opened."""
+    """Block a route until the test opens it."""
 
     def __init__(self) -> None:
         self.opened = asyncio.Event()
@@ -318,7 +318,7 @@ def test_large_requests_beyond_the_queue_are_rejected(start_api: StartApi, regis
     assert api.post("/predict", role=Role.USER, json=large).status_code == 200
 
 
-# What browsers are told
+# Headers for browsers
 
 
 @pytest.mark.parametrize("path", ["/", "/health/live", "/models", "/nowhere", "/predict"])
@@ -378,7 +378,7 @@ def test_pages_of_configured_origins_are_allowed(start_api: StartApi, registry: 
 
 
 def test_gateway_error_is_readable_by_allowed_origins(start_api: StartApi, registry: InMemoryRegistry) -> None:
-    # A slash at the end, as people write it and browsers do not.
+    # A trailing slash, which people write and browsers do not.
     api = start_api(
         registry, prepare=Gate().add_to, cors_origins="https://app.example.com/", request_timeout_seconds=0.05
     )
@@ -412,7 +412,7 @@ def test_timeout_other_than_the_deadline_is_a_server_error(
 
 
 class Upload:
-    """A prediction whose body comes in two parts, the second one when it is ended."""
+    """Send a prediction whose body arrives in two parts."""
 
     def __init__(self, api: RunningApi, first: bytes, second: bytes) -> None:
         self._api = api
@@ -433,7 +433,7 @@ class Upload:
         self.end()
 
     def end(self) -> int:
-        """Send the rest and return the status of the answer."""
+        """Send the rest and return the status of the response."""
         self._api.portal.call(self._ended.set)
         self._task.result(timeout=30)
         return self._status
@@ -458,7 +458,7 @@ def test_large_bodies_over_the_total_memory_limit_are_rejected(
 ) -> None:
     monkeypatch.setattr(prediction_endpoint, "MAX_LARGE_BYTES", 500_000)
     api = start_api(registry)
-    large = {"features": [SETOSA] * 5_000}  # 110 KB, which fits
+    large = {"features": [SETOSA] * 5_000}  # 110 KB, which is below the limit
 
     with Upload(api, b"[" * 450_000, b"") as upload:
         refused = api.post("/predict", role=Role.USER, json=large)

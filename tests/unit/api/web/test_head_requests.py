@@ -1,4 +1,4 @@
-"""HEAD requests to every route: as GET, without a body."""
+"""HEAD requests to every route: the response matches GET, without a body."""
 
 from collections import defaultdict
 
@@ -10,14 +10,14 @@ from slipway_core.registry.memory import InMemoryRegistry
 from support.api import LOOPBACK, RunningApi, StartApi
 
 PAGES = ["/openapi.json", "/docs", "/docs/oauth2-redirect", "/static-offline-docs/swagger-ui.css", "/no-such-path"]
-# Each answer of these differs from the one before.
+# Routes whose responses differ each time.
 CHANGING = frozenset({b"x-request-id", b"date"})
 
 
 def ask(
     api: RunningApi, method: str, path: str, *, token: str | None = None, client: tuple[str, int] = LOOPBACK
 ) -> tuple[int, dict[bytes, bytes], bytes]:
-    """Return the status, the headers and the body that the app sends, before any server or client takes it away."""
+    """Return the status, headers and body as the app sends them, before a server or client can remove the body."""
     sent: list[Message] = []
 
     async def send(message: Message) -> None:
@@ -50,7 +50,7 @@ def test_head_response_matches_get_without_a_body(api: RunningApi) -> None:
     for path in asked:
         status, headers, body = ask(api, "GET", path, token=token)
         head_status, head_headers, head_body = ask(api, "HEAD", path, token=token)
-        if path == "/metrics":  # it counts the requests for itself
+        if path == "/metrics":  # it counts its own requests
             headers[b"content-length"] = head_headers[b"content-length"]
         if (head_status, head_headers, head_body) != (status, headers, b"") or not body:
             wrong.append((path, status, head_status, headers, head_headers))

@@ -1,4 +1,4 @@
-"""Health, the welcome page, and the page that Prometheus scrapes."""
+"""Health checks, the root page, and the metrics that Prometheus scrapes."""
 
 import httpx
 import pytest

@@ -1,4 +1,4 @@
-"""Connections: those that are slow to say what they ask for, and where they come from."""
+"""Connections with slow requests, and connections through a trusted proxy."""
 
 import socket
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ REQUEST = b"GET / HTTP/1.1\r\nHost: slipway\r\n\r\n"
 
 @pytest.fixture
 def connection(monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
-    """A connection to a server that has little patience."""
+    """Connect to a server with short timeouts."""
     monkeypatch.setattr(Connection, "head_seconds", 0.1)
     with serving(HERE) as address, socket.create_connection(address, timeout=10) as connection:
         yield connection
