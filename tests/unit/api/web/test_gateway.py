@@ -47,7 +47,7 @@ def test_request_without_an_id_gets_a_new_one(api: RunningApi) -> None:
 
 
 def test_every_event_of_a_request_has_its_id(api: RunningApi, logs: list[EventDict]) -> None:
-    api.post("/token", data={"username": "nobody", "password": "x"}, headers={"X-Request-ID": "the-one"})
+    api.post("/token", data={"username": "unknown", "password": "x"}, headers={"X-Request-ID": "the-one"})
 
     assert [(entry["event"], entry["request_id"]) for entry in logs] == [
         ("login_refused", "the-one"),
