@@ -330,7 +330,7 @@ STATUSES = [
     asking("wrong-current-password", 403, "PUT", "/users/me/password", Role.VIEWER, json=WRONG),
     asking("own-password-reset", 403, "PATCH", "/users/ada", json={"password": "another horse battery"}),
     asking(
-        *("anybody-registers-an-admin", 403, "POST", "/users", None),
+        *("anonymous-registers-an-admin", 403, "POST", "/users", None),
         on=lambda apis: apis.open,
         json={"username": "eve", "password": PASSWORD, "role": "admin"},
     ),
@@ -456,7 +456,7 @@ INPUTS = [
     predicting(b"\xff\xfe", NOT_UTF_8, name="not-utf-8"),
     predicting(b'{"features": "\xff"}', NOT_UTF_8, name="not-utf-8-inside"),
     predicting(b"[" * 100_000, DEEP, name="nested-deeply"),
-    predicting(b'{"features": [1' + b"0" * 5_000 + b", 1, 1, 1]}", HUGE, name="endless-integer"),
+    predicting(b'{"features": [1' + b"0" * 5_000 + b", 1, 1, 1]}", HUGE, name="very-long-integer"),
     predicting(b"[1, 2, 3, 4]", (["body"], "must be an object"), name="body-is-a-list"),
     predicting(b"null", (["body"], "must be an object"), name="body-is-null"),
     predicting(b"{}", (["features"], "missing"), name="no-features"),
@@ -506,7 +506,7 @@ INPUTS = [
     adding(b"", EMPTY, name="nothing"),
     adding(b"\xff", NOT_UTF_8, name="not-utf-8"),
     adding(b"[" * 50_000, DEEP, name="nested-deeply"),
-    adding(b'{"username": 1' + b"0" * 5_000 + b"}", HUGE, name="endless-integer"),
+    adding(b'{"username": 1' + b"0" * 5_000 + b"}", HUGE, name="very-long-integer"),
     adding(
         b"[]",
         (["body"], "the body must be an object with the fields username, password, role"),

@@ -111,7 +111,7 @@ def test_body_is_read_while_slow_bodies_fill_all_slots(slow: list[str]) -> None:
         (MANY_NETWORKS, MAX_ARRIVING),
         ([KNOWN] * 100, MAX_ARRIVING_FROM_ONE_NETWORK),
     ],
-    ids=["one address", "one IPv6 /64", "IPv4-mapped", "many addresses", "many IPv6 /64", "a known one"],
+    ids=["one address", "one IPv6 /64", "IPv4-mapped", "many addresses", "many IPv6 /64", "known network"],
 )
 def test_slowest_bodies_of_a_network_are_evicted(slow: list[str], kept: int) -> None:
     async def answers() -> list[bytes]:

@@ -40,7 +40,7 @@ def test_body_with_many_wrong_names_gets_a_short_error(api: RunningApi) -> None:
         {"features": {f"field {number}": 1 for number in range(5_000)}},
         {"features": [dict.fromkeys(["n" * 50_000], 1)]},
     ],
-    ids=["a long field", "many features", "a long feature"],
+    ids=["long field", "many features", "long feature"],
 )
 def test_long_client_text_is_truncated_in_errors(api: RunningApi, body: object) -> None:
     answer = api.post("/predict", role=Role.USER, json=body)

@@ -61,7 +61,7 @@ def test_response_to_one_row_has_all_documented_fields(api: RunningApi) -> None:
         [dict(reversed(named(row).items())) for row in ROWS],
         [SETOSA, named(VIRGINICA), VERSICOLOR],
     ],
-    ids=["lists", "named", "named backwards", "mixed"],
+    ids=["lists", "named", "named in reverse", "mixed"],
 )
 def test_rows_in_every_format_match_the_graph(api: RunningApi, features: object) -> None:
     body = api.post("/predict", role=Role.USER, json={"features": features}).json()

@@ -62,8 +62,8 @@ def refused(answer: httpx.Response, status: int = 422) -> dict[str, Any]:
         {"instances": ROWS, "params": None},
     ],
     ids=[
-        *("instances", "named instances", "inputs", "named tensor", "columns", "columns of one"),
-        *("split", "split backwards", "records", "no params", "null for params"),
+        *("instances", "named instances", "inputs", "named tensor", "columns", "nested columns"),
+        *("split", "split with reversed columns", "records", "no params", "null params"),
     ],
 )
 def test_every_mlflow_format_is_accepted(api: RunningApi, body: dict[str, Any]) -> None:
@@ -90,8 +90,8 @@ def test_every_mlflow_format_is_accepted(api: RunningApi, body: dict[str, Any]) 
         ",".join(FEATURES[::-1]) + "\n" + "\n".join(",".join(map(str, row[::-1])) for row in ROWS),
     ],
     ids=[
-        *("plain", "no last line end", "CRLF", "byte order mark", "empty lines", "spaces", "quoted"),
-        *("header", "header with a mark", "quoted header", "header backwards"),
+        *("plain", "no final newline", "CRLF", "byte order mark", "empty lines", "spaces", "quoted"),
+        *("header", "header with byte order mark", "quoted header", "reversed header"),
     ],
 )
 def test_csv_is_accepted_with_and_without_a_header(api: RunningApi, body: str) -> None:

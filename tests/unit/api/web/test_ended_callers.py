@@ -62,7 +62,7 @@ def told(answer: httpx.Response) -> tuple[int, str | None]:
         ("PATCH", "/users/uma", {"password": "another horse battery"}),
         ("PATCH", "/users/bea", {"disabled": False, "role": "admin"}),
     ],
-    ids=["add", "change", "new password", "change back"],
+    ids=["add user", "change user", "set password", "restore itself"],
 )
 def test_admin_disabled_during_upload_changes_no_account(
     own: RunningApi, end: str, method: str, path: str, body: object

@@ -23,14 +23,14 @@ def connection(monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
         yield connection
 
 
-@pytest.mark.parametrize("begun", [b"", REQUEST[:20], b"\r\n"], ids=["nothing", "half a head", "an empty line"])
+@pytest.mark.parametrize("begun", [b"", REQUEST[:20], b"\r\n"], ids=["nothing", "partial header", "empty line"])
 def test_connection_without_a_complete_request_is_closed(connection: socket.socket, begun: bytes) -> None:
     connection.sendall(begun)
 
     assert connection.recv(1_000) == b""
 
 
-@pytest.mark.parametrize("begun", [REQUEST[:20], b"\r\n"], ids=["half a head", "an empty line"])
+@pytest.mark.parametrize("begun", [REQUEST[:20], b"\r\n"], ids=["partial header", "empty line"])
 def test_slow_second_request_is_closed(connection: socket.socket, begun: bytes) -> None:
     connection.sendall(REQUEST)
     answer = connection.recv(1_000)
