@@ -12,15 +12,15 @@ from pathlib import Path
 
 # Each phrase as a regular expression; one space also matches a line break with the comment sign that follows it.
 PHRASES = (
-    r"(is|are|was) told",
-    r"tells? (it|them|what|who|how)",
+    r"([Ii]s|are|was) told",
+    r"[Tt]ells? (it|them|what|who|how)",
     r"[Ww]hoever",
     r"[Nn]obody",
-    r"is no(?!-| longer)",
-    r"is none",
+    r"[Ii]s no(?!-| longer)",
+    r"[Ii]s none",
     r"[Ww]hat is (refused|there|gone|known|kept|served|not)",
-    r"held against",
-    r"is asked",
+    r"[Hh]eld against",
+    r"[Ii]s asked",
 )
 
 # Tracked files that are not checked: vendored, generated, or about these phrases.

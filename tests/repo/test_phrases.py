@@ -30,6 +30,7 @@ def phrases(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
         ("The client is told the reason.", "is told"),
         ("They were told, and we are told.", "are told"),
         ("It tells who did it.", "tells who"),
+        ("Is told the reason.", "Is told"),
         ("Whoever reads this", "Whoever"),
         ("nobody reads this", "nobody"),
         ("There is no model.", "is no"),
