@@ -56,11 +56,12 @@ test-slow: install-dev ## Run the tests that take longer.
 stack-test: install-dev ## Test the Docker stack end to end, with a separate name and ports.
 	$(BIN)/pytest -m stack -rP
 
-lint: install-dev ## Check style, types, import contracts, workflows and Dockerfiles.
+lint: install-dev ## Check style, types, import contracts, wording, workflows and Dockerfiles.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python .ci/phrases.py
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/zizmor --offline --quiet .github/workflows
 	$(BIN)/hadolint $(DOCKERFILES)

@@ -1,7 +1,7 @@
 """Check the pinned dependencies for known vulnerabilities with pip-audit.
 
-Exit code 1: there are findings, or, with --require, a dependency could not be checked. Where the database of
-vulnerabilities cannot be reached, the check is left out with a message.
+Exit code 1: at least one vulnerability was found, or, with --require, a dependency could not be checked. If the
+vulnerability database cannot be reached, the check is skipped with a message.
 """
 
 import argparse
@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import Any
 
 CONSTRAINTS = Path(__file__).parents[1] / "constraints.txt"
-UNREACHABLE = "The database of vulnerabilities cannot be reached from here: constraints.txt was not audited."
+UNREACHABLE = "The vulnerability database cannot be reached: constraints.txt was not audited."
 
 
 def audit(pins: Sequence[str]) -> list[dict[str, Any]]:
-    """Return what pip-audit reports for each pin; empty if it fails without a report."""
+    """Return pip-audit's report on each pin; empty if it fails without a report."""
     with tempfile.TemporaryDirectory() as folder:
         requirements, report = Path(folder, "requirements.txt"), Path(folder, "report.json")
         requirements.write_text("\n".join(pins), encoding="utf-8")
-        # The pins are the whole set, so nothing has to be resolved or downloaded.
+        # The pins are complete, so pip-audit need not resolve or download anything.
         options = ["--no-deps", "--disable-pip", "--progress-spinner=off", "--format=json", f"--output={report}"]
         command = [sys.executable, "-m", "pip_audit", f"--requirement={requirements}", *options]
         subprocess.run(command, capture_output=True, check=False)  # noqa: S603
@@ -33,7 +33,7 @@ def audit(pins: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def judge(dependencies: Sequence[dict[str, Any]], *, require: bool) -> tuple[int, str]:
-    """Return the exit code and the text for a report."""
+    """Return the exit code and the text to print for a report."""
     vulnerable = [
         f"{one['name']} {one['version']}: {vulnerability['id']}, fixed in "
         f"{', '.join(vulnerability['fix_versions']) or 'no release yet'}"
@@ -53,7 +53,7 @@ def judge(dependencies: Sequence[dict[str, Any]], *, require: bool) -> tuple[int
 
 
 def main() -> int:
-    """Audit the pins, the first one alone at first: it shows whether the database can be reached."""
+    """Audit the first pin, which shows whether the database can be reached, then all pins."""
     parser = argparse.ArgumentParser(description="Audit constraints.txt.")
     parser.add_argument("--require", action="store_true", help="Fail if a dependency cannot be checked.")
     options = parser.parse_args()

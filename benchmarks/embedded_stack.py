@@ -1,6 +1,6 @@
-"""What a person waits for: starts, a hot swap, and the API's memory, measured on the real embedded stack.
+"""Measure start times, a hot swap, and the API's memory with the real embedded stack.
 
-Run by `make bench`. The figures depend on the machine and on what else it does; compare those of one run.
+`make bench` runs this. The figures depend on the machine and its load: compare only figures of one run.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from benchmarks.servers import free_port, is_up, process, report, wait_until
 from slipway_core.registry.events import history
 from slipway_core.registry.mlflow import MlflowRegistry
 
-PASSWORD = "measured-once-only"  # noqa: S105  # of an account that lives as long as the measurement
+PASSWORD = "measured-once-only"  # noqa: S105  # of a temporary account
 ROW = {"features": [5.1, 3.5, 1.4, 0.2]}
 CLIENTS = 4
 
@@ -32,11 +32,11 @@ class Client:
         self._token = ""
 
     def is_ready(self) -> bool:
-        """Tell whether the API is ready."""
+        """Return whether the API is ready."""
         return is_up(f"{self.url}/health/ready")
 
     def predicts(self) -> bool:
-        """Tell whether a prediction is answered, logging in first where that is still to be done."""
+        """Return whether a prediction succeeds; log in first if necessary."""
         try:
             if not self._token:
                 answer = httpx.post(f"{self.url}/token", data={"username": "admin", "password": PASSWORD}, timeout=5)
@@ -46,13 +46,13 @@ class Client:
             return False
 
     def predict(self, client: httpx.Client) -> httpx.Response:
-        """Ask for one prediction."""
+        """Request one prediction."""
         headers = {"Authorization": f"Bearer {self._token}"}
         return client.post(f"{self.url}/predict", json=ROW, headers=headers, timeout=5)
 
 
 def pss_megabytes(pid: int) -> float | None:
-    """Return a process's proportional set size in MB; None where the system does not tell it."""
+    """Return a process's proportional set size in MB; None if the system does not report it."""
     try:
         rollup = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii")
     except OSError:
@@ -62,7 +62,7 @@ def pss_megabytes(pid: int) -> float | None:
 
 
 def measure_starts(home: Path, rounds: int) -> None:
-    """Time from the command to the first prediction: once from nothing, then from what is there."""
+    """Measure the time from the command to the first prediction: first in an empty folder, then in the same one."""
     for number in range(rounds + 1):
         port, mlflow_port = free_port(), free_port()
         command = [str(Path(sys.executable).with_name("slipway")), "up", f"--home={home}", f"--port={port}"]
@@ -78,7 +78,7 @@ def measure_starts(home: Path, rounds: int) -> None:
 
 
 def measure_swap(client: Client, mlflow_url: str) -> None:
-    """Train again under load; time from the promotion to the first answer of the new version."""
+    """Train again under load; measure the time from the promotion to the first response of the new version."""
     wait_until(lambda: is_up(f"{mlflow_url}/health"))
     answers: list[tuple[float, int, str]] = []
     stop = threading.Event()
@@ -109,13 +109,13 @@ def measure_swap(client: Client, mlflow_url: str) -> None:
     for asker in askers:
         asker.join()
     first = min(at for at, _, answered in answers if answered == version)
-    report("hot swap under load: promotion to first new answer", first - promoted, "s")
+    report("hot swap under load: promotion to first new response", first - promoted, "s")
     report("hot swap under load: failed requests", sum(status != httpx.codes.OK for _, status, _ in answers), "")
     report("hot swap under load: requests", len(answers), "")
 
 
 def measure_api(home: Path, mlflow_url: str, rounds: int) -> None:
-    """Time the API alone from its start to ready, with a registry that answers and an empty cache."""
+    """Measure the time from the API's start until it is ready, with a reachable registry and an empty cache."""
     for number in range(rounds):
         port = free_port()
         environment = {
@@ -128,14 +128,14 @@ def measure_api(home: Path, mlflow_url: str, rounds: int) -> None:
         command = [str(Path(sys.executable).with_name("slipway-api")), "serve"]
         with process(command, home.parent / "api.log", environment) as pid:
             report("slipway-api serve: start to ready", wait_until(Client(f"http://127.0.0.1:{port}").is_ready), "s")
-            time.sleep(3)  # past the first looks at registry and accounts
-            report("slipway-api serve: memory (PSS), no login yet", pss_megabytes(pid), "MB")
+            time.sleep(3)  # after the first polls of registry and accounts
+            report("slipway-api serve: memory (PSS) before a login", pss_megabytes(pid), "MB")
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure, and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3, help="how often the next starts are measured")
+    parser.add_argument("--rounds", type=int, default=3, help="number of further starts to measure")
     rounds = parser.parse_args().rounds
     with tempfile.TemporaryDirectory(prefix="slipway-bench-") as folder:
         measure_starts(Path(folder) / "home", rounds)

@@ -1,4 +1,4 @@
-"""Processes that a benchmark measures or needs, and how it waits for them."""
+"""Start the processes of a benchmark, and wait for them."""
 
 import os
 import socket
@@ -12,18 +12,18 @@ import httpx
 
 
 def free_port() -> int:
-    """Return a port on loopback that nothing listens on."""
+    """Return an unused port on loopback."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 120.0) -> float:
-    """Return after how many seconds a condition came about."""
+    """Wait for a condition; return the seconds that it took."""
     began = time.perf_counter()
     while not condition():
         if time.perf_counter() - began > seconds:
-            raise SystemExit("a condition did not come about in time; the figures end here")
+            raise SystemExit(f"timed out after {seconds:.0f} s; the remaining figures are missing")
         time.sleep(0.01)
     return time.perf_counter() - began
 
@@ -35,13 +35,13 @@ def process(
     environment: Mapping[str, str] | None = None,
     cores: set[int] | None = None,
 ) -> Iterator[int]:
-    """Run a command, yield its process id, and ask it to end after the block.
+    """Run a command, yield its process id, and terminate it after the block.
 
     Args:
         command: the program and its arguments.
-        log: what it prints is added to this file.
-        environment: variables beside those of this process.
-        cores: where it may run, where the system can say so; None for anywhere.
+        log: the file to append its output to.
+        environment: variables in addition to those of this process.
+        cores: the cores that it may use, if the system supports this; None for all.
     """
     with log.open("ab") as output:
         running = subprocess.Popen(  # noqa: S603  # our own commands
@@ -57,7 +57,7 @@ def process(
 
 
 def is_up(url: str) -> bool:
-    """Tell whether a GET of a URL succeeds."""
+    """Return whether a GET of a URL succeeds."""
     try:
         return httpx.get(url, timeout=5).is_success
     except httpx.HTTPError:
@@ -66,4 +66,4 @@ def is_up(url: str) -> bool:
 
 def report(name: str, value: float | None, unit: str) -> None:
     """Print one figure."""
-    print(f"{name:<66} {'not told here' if value is None else f'{value:10.2f} {unit}'}", flush=True)
+    print(f"{name:<66} {'not available' if value is None else f'{value:10.2f} {unit}'}", flush=True)

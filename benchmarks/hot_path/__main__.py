@@ -1,7 +1,7 @@
-"""What a prediction costs beyond what it must, measured on the real service with a forest of iris.
+"""Measure the overhead of a prediction on the real service, with a random forest of iris.
 
-The server has one core, its shipper and the client another; everything that a user has is on: token, validation,
-metrics, log. What is compared takes turns within one run, as the machine is never twice the same. `make bench` runs it.
+The server uses one core, its shipper and the client another. Tokens, validation, metrics and the prediction log are
+enabled. Compared servers take turns within one run, because the machine's speed varies. `make bench` runs this.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from slipway_core.bundle import MODEL_FILE, Manifest
 from slipway_core.graph import Graph
 
 PROGRAMS = Path(sys.executable).parent
-PASSWORD = "measured-once-only"  # noqa: S105  # of an account that lives as long as the measurement
+PASSWORD = "measured-once-only"  # noqa: S105  # of a temporary account
 ROW = [5.1, 3.5, 1.4, 0.2]
 CONNECTIONS = 16
 MANY_ROWS = 10_000
@@ -37,7 +37,7 @@ SERVER_CORE, CLIENT_CORE = 0, 1
 
 @dataclass(frozen=True)
 class Server:
-    """A server that is measured."""
+    """A server to measure."""
 
     pid: int
     port: int
@@ -46,7 +46,7 @@ class Server:
 
     @property
     def headers(self) -> dict[str, str]:
-        """What a client of it sends."""
+        """The headers of a client's requests."""
         return {"Content-Type": "application/json", **({"Authorization": f"Bearer {self.token}"} if self.token else {})}
 
     def predict(self, features: object) -> bytes:
@@ -54,25 +54,25 @@ class Server:
         return request("/predict", json.dumps({"features": features}).encode(), self.headers)
 
     def shipper(self) -> int:
-        """Return the process that ships its predictions."""
-        tasks = Path(f"/proc/{self.pid}/task").iterdir()  # of the thread that has started it
+        """Return the process id of its shipper."""
+        tasks = Path(f"/proc/{self.pid}/task").iterdir()  # children belong to the thread that started them
         children = [child for task in tasks for child in (task / "children").read_text(encoding="ascii").split()]
         return next(int(child) for child in children if b"ship" in Path(f"/proc/{child}/cmdline").read_bytes())
 
     def backlog(self) -> int:
-        """Return how many bytes of its journal are not in the database yet."""
+        """Return the size of the journal in bytes: predictions not in the database yet."""
         return sum(path.stat().st_size for path in self.journal.iterdir() if path.suffix == SUFFIX)
 
 
 def cpu_seconds(pid: int) -> float:
-    """Return what a process has used of a core so far."""
+    """Return the CPU time of a process so far, in seconds."""
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager
 def forest(folder: Path) -> Iterator[str]:
-    """Train iris' random forest into a registry of its own; yield the registry's address."""
+    """Train a random forest of iris in a temporary registry; yield the registry's address."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     environment = {
@@ -95,7 +95,7 @@ def forest(folder: Path) -> Iterator[str]:
 
 @contextmanager
 def api(folder: Path, registry: str, name: str, **variables: str) -> Iterator[Server]:
-    """Run the service on its core, with a database and a cache of its own."""
+    """Run the service on the server's core, with a separate database and cache."""
     port = free_port()
     environment = {
         "SECRET_KEY": "".join(chr(33 + byte % 94) for byte in os.urandom(48)),
@@ -133,19 +133,19 @@ def _logged_in(url: str) -> httpx.Response:
 
 
 def measured(server: Server, messages: list[bytes], seconds: float) -> tuple[Load, float]:
-    """Return a load's result and the server's CPU seconds an answer.
+    """Return a load's result and the server's CPU seconds per response.
 
-    Every answer must be 200: a fast refusal is no prediction.
+    Every response must be 200: a fast error would distort the result.
     """
     before = cpu_seconds(server.pid)
     result = load(server.port, messages, CONNECTIONS, seconds=seconds)
     if set(result.statuses) != {200}:
-        raise SystemExit(f"not every request was answered: {result.statuses}")
+        raise SystemExit(f"some requests failed; responses by status: {result.statuses}")
     return result, (cpu_seconds(server.pid) - before) / sum(result.statuses.values())
 
 
 def measure_single_rows(ours: Server, theirs: Server, rounds: int, seconds: float) -> None:
-    """Compare one row a request with FastAPI's empty POST."""
+    """Compare one row per request with FastAPI's empty POST."""
     rates: dict[Server, list[float]] = {ours: [], theirs: []}
     costs: dict[Server, list[float]] = {ours: [], theirs: []}
     for _ in range(rounds):
@@ -154,15 +154,15 @@ def measure_single_rows(ours: Server, theirs: Server, rounds: int, seconds: floa
             rates[server].append(result.per_second)
             costs[server].append(cost)
     for server, name in ((ours, "/predict, one row"), (theirs, "FastAPI's empty validated POST")):
-        report(f"{name}: requests a second", statistics.median(rates[server]), "/s")
-        report(f"{name}: CPU a request", statistics.median(costs[server]) * 1e6, "µs")
+        report(f"{name}: requests per second", statistics.median(rates[server]), "/s")
+        report(f"{name}: CPU per request", statistics.median(costs[server]) * 1e6, "µs")
     ratios = [our / their for our, their in zip(rates[ours], rates[theirs], strict=True)]
-    report("/predict against the empty POST, median of the rounds", statistics.median(ratios), "")
-    report("/predict against the empty POST, worst round", min(ratios), "")
+    report("/predict relative to the empty POST, median of the rounds", statistics.median(ratios), "")
+    report("/predict relative to the empty POST, worst round", min(ratios), "")
 
 
 def measure_many_rows(ours: Server, cache: Path, rounds: int) -> None:
-    """Compare 10,000 rows in one request with parsing, the graph and writing alone, on the same core."""
+    """Compare 10,000 rows in one request with only parsing, graph and serialisation, on the same core."""
     bundle = next(path.parent for path in cache.rglob(MODEL_FILE))
     manifest = Manifest.model_validate_json((bundle / "manifest.json").read_bytes())
     graph = Graph((bundle / MODEL_FILE).read_bytes(), manifest.graph)
@@ -189,11 +189,11 @@ def measure_many_rows(ours: Server, cache: Path, rounds: int) -> None:
         times.append(min(result.latencies))
         shares.append(least / times[-1])
     report(f"{MANY_ROWS} rows in one request", statistics.median(times) * 1e3, "ms")
-    report("orjson + graph + orjson alone take of that", statistics.median(shares) * 100, "%")
+    report("share of orjson + graph + orjson", statistics.median(shares) * 100, "%")
 
 
 def measure_log(logging: Server, silent: Server, rounds: int, seconds: float) -> None:
-    """Compare the CPU of the API's process with the prediction log and without; tell the shipper's beside it."""
+    """Compare the CPU of the API's process with and without the prediction log; report the shipper's CPU as well."""
     shares, shipped = [], []
     shipper = logging.shipper()
     for _ in range(rounds):
@@ -203,8 +203,8 @@ def measure_log(logging: Server, silent: Server, rounds: int, seconds: float) ->
         wait_until(lambda: not logging.backlog())
         shipped.append((cpu_seconds(shipper) - before) / sum(result.statuses.values()))
         shares.append(cost / without - 1)
-    report("the prediction log: CPU of the API's process, more by", statistics.median(shares) * 100, "%")
-    report("the prediction log: CPU of the shipper, a request", statistics.median(shipped) * 1e6, "µs")
+    report("prediction log: additional CPU of the API's process", statistics.median(shares) * 100, "%")
+    report("prediction log: CPU of the shipper per request", statistics.median(shipped) * 1e6, "µs")
 
 
 def measure_wrong_passwords(ours: Server, rounds: int, seconds: float) -> None:
@@ -222,18 +222,18 @@ def measure_wrong_passwords(ours: Server, rounds: int, seconds: float) -> None:
         during = answered / (time.perf_counter() - began)
         after, _ = measured(ours, [ours.predict(ROW)], seconds)
         shares.append(during / statistics.mean([before.per_second, after.per_second]))
-    report("predictions during 1,000 wrong passwords, of those in calm", statistics.median(shares) * 100, "%")
+    report("predictions during 1,000 wrong passwords, relative to normal", statistics.median(shares) * 100, "%")
     report("predictions during 1,000 wrong passwords, worst round", min(shares) * 100, "%")
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure, and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=7, help="how often each takes its turn")
-    parser.add_argument("--seconds", type=float, default=2.0, help="how long a turn is")
+    parser.add_argument("--rounds", type=int, default=7, help="number of rounds")
+    parser.add_argument("--seconds", type=float, default=2.0, help="duration of a turn")
     given = parser.parse_args()
     if not hasattr(os, "sched_setaffinity") or len(os.sched_getaffinity(0)) < 2:  # noqa: PLR2004
-        raise SystemExit("this needs Linux and two cores: one for the server, one for the client")
+        raise SystemExit("this benchmark needs Linux and two cores: one for the server, one for the client")
     with tempfile.TemporaryDirectory(prefix="slipway-bench-") as name:
         folder = Path(name)
         with (

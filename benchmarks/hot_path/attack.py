@@ -1,4 +1,4 @@
-"""Wrong passwords from everywhere: each for another name, from another address, over many connections."""
+"""Send wrong passwords over many connections, each for a different name and from a different address."""
 
 import sys
 from collections import Counter
@@ -10,7 +10,7 @@ CONNECTIONS = 32
 
 
 def attempts(seed: int) -> list[bytes]:
-    """Return requests of which no two share a name or, behind the proxy that they claim to come through, an address."""
+    """Return requests with unique names, and unique client addresses in X-Forwarded-For."""
     made = []
     for number in range(seed * ATTEMPTS, (seed + 1) * ATTEMPTS):
         headers = {

@@ -1,4 +1,4 @@
-"""A client that costs less than what it measures: plain sockets, one request under way on each."""
+"""A client with little overhead: plain sockets, with one request at a time on each."""
 
 import selectors
 import socket
@@ -10,12 +10,12 @@ END_OF_HEAD = b"\r\n\r\n"
 
 @dataclass
 class Load:
-    """What came of some seconds of requests.
+    """The result of a load.
 
     Attributes:
-        seconds: how long it was.
-        statuses: how many answers had each status.
-        latencies: of each answer, in seconds.
+        seconds: the duration.
+        statuses: the number of responses by status.
+        latencies: the latency of each response, in seconds.
     """
 
     seconds: float = 0.0
@@ -24,7 +24,7 @@ class Load:
 
     @property
     def per_second(self) -> float:
-        """Answers a second."""
+        """Responses per second."""
         return sum(self.statuses.values()) / self.seconds
 
 
@@ -47,10 +47,10 @@ class _Connection:
         self.socket.sendall(message)
 
     def status(self) -> int | None:
-        """Read what is there; return the status once an answer is whole."""
+        """Read available bytes; return the status once a response is complete."""
         part = self.socket.recv(1 << 20)
         if not part:
-            raise SystemExit("the server closed a connection in mid-measurement")
+            raise SystemExit("the server closed a connection during the measurement")
         self.received += part
         end = self.received.find(END_OF_HEAD)
         if end < 0:
@@ -64,14 +64,14 @@ class _Connection:
 
 
 def load(port: int, messages: list[bytes], connections: int, *, seconds: float = 0.0, count: int = 0) -> Load:
-    """Send requests one after another on each connection, for some seconds or until so many are answered.
+    """Send requests one after another on each connection, for some seconds or until a number of responses.
 
     Args:
-        port: on loopback.
-        messages: sent in turn.
-        connections: how many requests are under way at a time.
-        seconds: how long; 0 for as long as `count` takes.
-        count: how many; 0 for as many as there is time for.
+        port: the server's port on loopback.
+        messages: the requests, sent in rotation.
+        connections: the number of concurrent requests.
+        seconds: the duration; 0 for no time limit.
+        count: the number of requests; 0 for no limit.
     """
     result = Load()
     sent = 0

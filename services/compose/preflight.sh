@@ -1,6 +1,6 @@
 #!/bin/sh
-# Checks before `make up` starts anything: whether another clone runs a stack of this name, and whether the ports on the
-# host are free. Docker itself tries the ports, as it does on Docker Desktop, where they are not those of this machine.
+# `make up` runs this before it starts containers: check that no other clone runs a stack with this name, and that the
+# ports on the host are free. Docker itself tests the ports, because on Docker Desktop they are not those of this machine.
 set -eu
 
 config=$(docker compose config)
@@ -18,7 +18,7 @@ for folder in $(docker ps --filter "$own" --format '{{.Label "com.docker.compose
   fi
 done
 
-# Each published port as ADDRESS PORT TARGET; without an address it is on every one.
+# Print each published port as ADDRESS PORT TARGET; the default address is 0.0.0.0.
 published() {
   printf '%s\n' "$config" | awk '
     $1 == "-" && $2 == "mode:" { address = "0.0.0.0" }
@@ -27,12 +27,12 @@ published() {
     $1 == "published:" { gsub(/"/, "", $2); print address, $2, target }'
 }
 
-# The variable that sets a port, by the port in the container.
+# Print the variable that sets the host's port for a port in the container.
 variable() {
   sed -n "s/.*\${\(SLIPWAY_[A-Z_]*PORT\):-[0-9]*}:$1\".*/\1/p" docker-compose.yml services/caddy/https.yml | head -n 1
 }
 
-# Advice for a port that cannot be used.
+# Print advice for a port that cannot be used.
 choose() {
   name=$(variable "$2")
   other=$(($1 > 50000 ? $1 - 10000 : $1 + 10000))

@@ -1,6 +1,6 @@
-"""Asks a server as KServe's own client does, and prints what it was answered as JSON.
+"""Send requests with KServe's own client, and print the responses as JSON.
 
-It runs in an environment of its own, where nothing of Slipway is installed. Arguments: the server's address, a token.
+This script runs in a separate environment without Slipway. Arguments: the server's address, a token.
 """
 
 import asyncio

@@ -1,1 +1,1 @@
-"""What tests share: bundles, servers, and waiting for a condition."""
+"""Helpers that tests share: bundles, servers, and waiting for a condition."""

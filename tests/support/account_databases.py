@@ -1,4 +1,4 @@
-"""Databases with the tables and no account, for tests that run on SQLite and on PostgreSQL."""
+"""Databases with tables and without accounts, for tests that run on SQLite and on PostgreSQL."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from slipway_core.migrations import upgrade
 
 @contextmanager
 def migrated(url: str) -> Iterator[Engine]:
-    """Bring a database up to date and open it."""
+    """Migrate a database to the newest revision and open it."""
     upgrade(url)
     engine = connect(url)
     try:

@@ -1,4 +1,4 @@
-"""A real Alertmanager for tests, and those that it tells: a web server and a mail server on loopback."""
+"""A real Alertmanager for tests, and its receivers: a web server and a mail server on loopback."""
 
 import json
 import shutil
@@ -24,7 +24,7 @@ from support.servers import free_port, running, wait_until_ready
 
 @dataclass
 class Inbox:
-    """What was received, in order."""
+    """Received messages, in order."""
 
     address: str
     posted: list[tuple[str, Any]] = field(default_factory=list)
@@ -35,13 +35,13 @@ class Inbox:
         return [body for posted_to, body in self.posted if posted_to == path]
 
     def alerts(self, path: str, status: str) -> list[dict[str, Any]]:
-        """Return the alerts of a status in all of Alertmanager's messages to a path."""
+        """Return the alerts with a status in all of Alertmanager's messages to a path."""
         return [alert for body in self.of(path) for alert in body["alerts"] if alert["status"] == status]
 
 
 @contextmanager
 def web_inbox() -> Iterator[Inbox]:
-    """Run a web server that keeps every JSON body that is posted to it, and answers as Slack does."""
+    """Run a web server that stores every posted JSON body, and responds like Slack."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -61,7 +61,7 @@ def web_inbox() -> Iterator[Inbox]:
 
 @contextmanager
 def mail_inbox() -> Iterator[Inbox]:
-    """Run a mail server (RFC 5321, as little as there must be) that keeps every message."""
+    """Run a minimal mail server (RFC 5321) that stores every message."""
 
     class Handler(socketserver.StreamRequestHandler):
         def handle(self) -> None:
@@ -102,12 +102,12 @@ def _serving(server: socketserver.BaseServer) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Alertmanager:
-    """One that runs."""
+    """A running Alertmanager."""
 
     url: str
 
     def tell(self, labels: Mapping[str, str], *, resolved: bool = False) -> None:
-        """Tell it, as Prometheus does, that an alert fires, or that it does so no more."""
+        """Send an alert that fires or has ended, as Prometheus does."""
         now = datetime.now(UTC)
         alert = {
             "labels": dict(labels),
@@ -116,7 +116,7 @@ class Alertmanager:
                 "description": "What it means.",
                 "runbook": f"docs/monitoring.md#{labels['alertname'].lower()}",
             },
-            # One that fires for longer than its group waits would not wait for the others.
+            # An alert that started longer ago than the group wait would not wait for the others.
             "startsAt": now.isoformat(),
             "endsAt": (now if resolved else now + timedelta(minutes=5)).isoformat(),
         }
@@ -125,7 +125,7 @@ class Alertmanager:
 
 @contextmanager
 def alertmanager(folder: Path, settings: AlertSettings) -> Iterator[Alertmanager]:
-    """Run one on what the settings make; the test is skipped where it is not installed."""
+    """Run Alertmanager with a configuration built from the settings; skip the test if it is not installed."""
     program = shutil.which("prometheus-alertmanager") or shutil.which("alertmanager")
     if program is None:
         pytest.skip("Alertmanager is not installed (Debian: prometheus-alertmanager)")
@@ -136,7 +136,7 @@ def alertmanager(folder: Path, settings: AlertSettings) -> Iterator[Alertmanager
         f"--config.file={configuration}",
         f"--storage.path={folder / 'data'}",
         f"--web.listen-address=127.0.0.1:{port}",
-        "--cluster.listen-address=",  # one alone
+        "--cluster.listen-address=",  # without a cluster
     ]
     url = f"http://127.0.0.1:{port}"
     with running(command, folder=folder, log=log) as process:

@@ -1,4 +1,4 @@
-"""The API inside the tests' process: its lifespan on a loop of its own, an account of each role, a plain client."""
+"""The API inside the tests' process: its lifespan on its own event loop, an account of each role, a simple client."""
 
 import asyncio
 import shutil
@@ -44,7 +44,7 @@ class Database:
 
 
 def make_database(file: Path) -> Database:
-    """Make the tables and an account of each role, all with the same password."""
+    """Create the tables and an account of each role, all with the same password."""
     url = f"sqlite:///{file}"
     upgrade(url)
     passwords = Passwords()
@@ -59,7 +59,7 @@ def make_database(file: Path) -> Database:
 
 @dataclass(frozen=True)
 class RunningApi:
-    """An app whose lifespan runs. Requests go to it without a network, from any thread."""
+    """An app whose lifespan runs. Requests reach it without a network, from any thread."""
 
     gateway: Gateway
     accounts: Mapping[Role, Account]
@@ -87,7 +87,7 @@ class RunningApi:
         return self.send(method, path, **request).result(timeout=30)
 
     def send(self, method: str, path: str, **request: Any) -> "Future[httpx.Response]":
-        """Begin a request; see `ask` for what it may carry."""
+        """Start a request; see `ask` for the arguments."""
         return self.portal.start_task_soon(lambda: self.ask(method, path, **request))
 
     async def ask(
@@ -102,17 +102,17 @@ class RunningApi:
         client: tuple[str, int] | None = LOOPBACK,
         **content: Any,
     ) -> httpx.Response:
-        """Send a request from the app's own loop.
+        """Send a request from the app's own event loop.
 
         Args:
             method: the HTTP method.
             path: the path and query.
-            role: whose token to send.
-            token: a token to send as it is.
-            headers: more headers.
+            role: the role whose token to send.
+            token: a token to send unchanged.
+            headers: additional headers.
             chunks: the body in parts, without a declared length.
-            client: the caller's address, None for a socket without one.
-            content: `json`, `content`, `data` or `files`, as httpx has them.
+            client: the caller's address; None for a socket without one.
+            content: `json`, `content`, `data` or `files`, with the meaning that httpx gives them.
         """
         token = self.token(role) if role is not None else token
         given: dict[str, str | bytes] = {**(headers or {})}
@@ -120,23 +120,23 @@ class RunningApi:
             given["Authorization"] = f"Bearer {token}".encode()
         if chunks is not None:
             content["content"] = _parts(chunks)
-        # An address may be missing, which httpx's types do not know.
+        # httpx's types do not allow a missing address.
         transport = httpx.ASGITransport(self.gateway, client=cast("tuple[str, int]", client))
         async with httpx.AsyncClient(transport=transport, base_url="http://slipway") as http:
             return await http.request(method, path, headers=cast("dict[str, str]", given), **content)
 
     def sample(self, name: str, **labels: str) -> float | None:
-        """Return the value of one sample of /metrics; None if there is none."""
+        """Return the value of one sample of /metrics; None if the sample does not exist."""
         return self.services.metrics.registry.get_sample_value(name, labels)
 
     def samples(self, name: str) -> list[dict[str, str]]:
-        """Return the labels of each sample of that name on the page /metrics."""
+        """Return the labels of each sample of a metric in /metrics."""
         page = self.get("/metrics").text
         families = text_string_to_metric_families(page)
         return [sample.labels for family in families for sample in family.samples if sample.name == name]
 
     def ship(self) -> int:
-        """Take what was predicted until now to the database, as the shipper does; return how many records."""
+        """Ship all logged predictions to the database, as the shipper does; return the number of records."""
         self.services.prediction_log.flush()
         engine = connect(self.services.settings.database_url.get_secret_value())
         try:
@@ -149,7 +149,7 @@ class RunningApi:
 
 
 class StartApi(Protocol):
-    """Starts an app that ends with the test."""
+    """Start apps that stop when the test ends."""
 
     def __call__(
         self,
@@ -173,14 +173,14 @@ def running_api(
     tokenless: frozenset[str] = frozenset(),
     **settings: Any,
 ) -> Iterator[RunningApi]:
-    """Run an app over a registry and a copy of a database.
+    """Run an app with a registry and a copy of a database.
 
     Args:
-        folder: where its database and cache lie.
-        registry: what it serves from.
-        database: what its database begins as.
-        ready: wait until every required model is loaded.
-        prepare: changes the app before it starts.
+        folder: the folder of its database and cache.
+        registry: the registry of its models.
+        database: the initial database, which is copied.
+        ready: whether to wait until every required model is loaded.
+        prepare: a function that changes the app before it starts.
         tokenless: paths that need no token.
         settings: fields of ApiSettings that differ from the defaults below.
     """

@@ -1,4 +1,4 @@
-"""The API as a process of its own that serves from its cache: nothing else runs but a database."""
+"""The API as a separate process that serves from its cache, with only a database running beside it."""
 
 import os
 import subprocess
@@ -34,7 +34,7 @@ class ApiProcess:
 
     @property
     def address(self) -> str:
-        """Host and port."""
+        """The host and port."""
         return f"127.0.0.1:{self.port}"
 
     @property
@@ -52,11 +52,11 @@ class ApiProcess:
         return token
 
     def call(self, method: str, path: str, **request: object) -> httpx.Response:
-        """Call it as the administrator, over a connection of its own."""
+        """Send a request as the administrator, over a new connection."""
         return httpx.request(method, self.url + path, headers=self.headers, timeout=30, **request)  # type: ignore[arg-type]
 
     def can_log_in(self) -> bool:
-        """Tell whether the administrator, who is made a moment after the first model is there, has a token now."""
+        """Return whether the administrator, created just after the first model is loaded, has a token now."""
         try:
             self.token = self.log_in()
         except httpx.HTTPError:
@@ -65,7 +65,7 @@ class ApiProcess:
 
 
 def fill_cache(folder: Path) -> None:
-    """Leave two models in a cache, as a process that served them would."""
+    """Put two models into a cache, as if a process had served them."""
     registry = InMemoryRegistry()
     loader = Loader(registry, BundleCache(folder), trial=no_trial)
     for name, files in (("iris", bundle_files()), ("demand", regression_files())):
@@ -76,12 +76,12 @@ def fill_cache(folder: Path) -> None:
 def api_process(
     folder: Path, *arguments: str, environment: Mapping[str, str | None] | None = None
 ) -> Iterator[ApiProcess]:
-    """Run `slipway-api` until it is ready and its administrator can log in; end it after the block.
+    """Run `slipway-api` until it is ready and its administrator can log in; stop it after the block.
 
     Args:
-        folder: where its database, cache, journal and log lie; another start in it is a restart.
-        arguments: of `slipway-api`; `serve` by default.
-        environment: variables that differ from the defaults below; None leaves one out.
+        folder: its database, cache, journal and log; another start in the same folder is a restart.
+        arguments: the arguments of `slipway-api`; `serve` by default.
+        environment: variables that differ from the defaults below; None removes a variable.
     """
     folder.mkdir(parents=True, exist_ok=True)
     cache, log = folder / "cache", folder / "api.log"
@@ -90,7 +90,7 @@ def api_process(
     variables: dict[str, str | None] = {
         "SECRET_KEY": new_key(),
         "DATABASE_URL": f"sqlite:///{folder / 'slipway.db'}",
-        # Nothing listens there.
+        # No server listens on this port.
         "MLFLOW_TRACKING_URI": "http://127.0.0.1:9",
         "SLIPWAY_ADMIN_PASSWORD": PASSWORD,
         "SLIPWAY_CACHE_DIR": str(cache),

@@ -1,6 +1,6 @@
-"""Bike rentals made up from an hour, a calendar and a weather: the recipe's schema without the recipe's file.
+"""Generated bike rentals: the schema of the recipe's data, without its file.
 
-As honest data does, they follow the hour, the working days, the warmth and the rain, and chance for a small part.
+The counts depend on the hour, working days, temperature and rain, and to a small part on chance.
 """
 
 import functools
@@ -20,7 +20,7 @@ from slipway_trainer.steps.validate import validate
 
 BIKE = RECIPE
 CANDIDATES = tuple(candidate.name for candidate in BIKE.candidates)
-# The recipe with so few fits that a test can wait for them.
+# The recipe with few enough fits for a test.
 SMALL = ("folds=2", "n_estimators=20", "max_iter=40", "max_leaf_nodes=15")
 QUICK_BIKE = override(BIKE, SMALL)
 N_ROWS = 744
@@ -28,10 +28,10 @@ N_ROWS = 744
 
 @dataclass(frozen=True)
 class TrainedBike:
-    """What the steps of the recipe `bike-demand` give on made-up rows, one after the other.
+    """The results of each step of the recipe `bike-demand` on generated rows.
 
     Attributes:
-        evaluations: by the candidate's name.
+        evaluations: the evaluations by the candidate's name.
     """
 
     table: Table
@@ -40,7 +40,7 @@ class TrainedBike:
 
 
 def bike_frame(seed: int = 2011) -> pd.DataFrame:
-    """Return 744 rows as the file holds them: every hour of each twelfth day of a year, in time's order."""
+    """Return 744 rows in the format of the file: every hour of each twelfth day of a year, in chronological order."""
     random = np.random.default_rng(seed)
     days = pd.date_range("2011-01-01", "2011-12-31", freq="12D")
     hours = pd.DataFrame([(day, hour) for day in days for hour in range(24)], columns=["day", "hr"])
@@ -83,18 +83,18 @@ def bike_frame(seed: int = 2011) -> pd.DataFrame:
 
 
 def bike_dataset() -> Dataset:
-    """Return the rows as they would be read of a file."""
+    """Return the rows as if they were read from a file."""
     return Dataset(bike_frame(), "sha256:" + "b" * 64, "made-up rows")
 
 
 @functools.cache
 def trained_bike() -> TrainedBike:
-    """Return everything up to the evaluations."""
+    """Return the results up to the evaluations."""
     table = validate(QUICK_BIKE, bike_dataset())
     split = split_rows(QUICK_BIKE, table)
     for array in (split.train_features, split.train_target, split.test_features, split.test_target):
         array.flags.writeable = False
-    # One thread: those of the histograms wait for one another in a loop, for minutes where a core is busy.
+    # One thread: the threads of the histograms wait for each other in a loop, for minutes if a core is busy.
     with threadpool_limits(1):
         evaluations = {
             c.name: evaluate(QUICK_BIKE, train(QUICK_BIKE, c, split, lambda _done, _total: None), split)

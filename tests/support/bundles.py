@@ -29,7 +29,7 @@ FEATURES = ("sepal length (cm)", "sepal width (cm)", "petal length (cm)", "petal
 CLASSES = ("setosa", "versicolor", "virginica")
 NAMES = GraphNames(input="X", label="label", scores="probabilities")
 GOLDEN_ROWS = ((5.1, 3.5, 1.4, 0.2), (6.0, 2.7, 4.2, 1.3), (6.7, 3.0, 5.2, 2.3))
-# Scores that tell the three species apart by the size of their petals.
+# Scores that separate the three species by the size of their petals.
 WEIGHTS = np.array([[0, 0, -2.0, -2.0], [0, 0, 0.2, 0.0], [0, 0, 1.1, 1.5]], dtype=np.float32).T
 BIAS = np.array([8.0, 1.5, -6.5], dtype=np.float32)
 
@@ -57,7 +57,7 @@ def linear_classifier(bias: np.ndarray = BIAS, *, input_name: str = "X") -> byte
 
 
 def echo_classifier() -> bytes:
-    """Return a classifier that answers a tenth of its features: of the first as the class, of the others as scores."""
+    """Return a classifier that outputs a tenth of its features: the first as the class, the others as scores."""
     columns = {"first": np.array(0), "others": np.array([1, 2, 3])}
     graph = helper.make_graph(
         [
@@ -95,7 +95,7 @@ def regressor() -> bytes:
 
 
 def golden_of(model: bytes, names: GraphNames = NAMES) -> Golden:
-    """Return the golden rows of a graph: what it gives now."""
+    """Return the golden rows of a graph, computed with it."""
     outputs = Graph(model, names).run(np.array(GOLDEN_ROWS, dtype=np.float32))
     scores = None if outputs.scores is None else outputs.scores.tolist()
     expected = GoldenOutputs(prediction=outputs.prediction.tolist(), scores=scores)
@@ -105,12 +105,12 @@ def golden_of(model: bytes, names: GraphNames = NAMES) -> Golden:
 def bundle_files(
     name: str = "iris", model: bytes | None = None, golden: Golden | None = None, **changes: object
 ) -> dict[str, bytes]:
-    """Return the files of a bundle whose digests are right.
+    """Return the files of a bundle with correct digests.
 
     Args:
         name: the model's name.
         model: the serialised graph; a linear classifier by default.
-        golden: the golden rows; by default those that the graph gives.
+        golden: the golden rows; by default those that the graph produces.
         changes: fields of the manifest to set.
     """
     model = linear_classifier() if model is None else model

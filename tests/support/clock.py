@@ -2,7 +2,7 @@
 
 
 class Clock:
-    """A clock that stands still until it is set."""
+    """A clock that stands still until the test sets it."""
 
     def __init__(self, now: float = 1_800_000_000.0) -> None:
         self.now = now

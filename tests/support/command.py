@@ -1,4 +1,4 @@
-"""Run a command of ours in this process, as a terminal would see it: exit code, output and errors."""
+"""Run a Slipway command in this process, and capture its exit code, output and errors."""
 
 import contextlib
 import io
@@ -14,7 +14,7 @@ import structlog
 
 @dataclass(frozen=True)
 class Ended:
-    """What a command left behind."""
+    """The result of a command."""
 
     exit_code: int
     output: str
@@ -22,9 +22,9 @@ class Ended:
 
 
 def run(main: Callable[[], None], *arguments: str, given: str = "") -> Ended:
-    """Call a command's `main` with arguments; `given` is its standard input, which is no terminal.
+    """Call a command's `main` with arguments; `given` is its standard input, which is not a terminal.
 
-    An exception that `main` lets through is a traceback to a person, and comes through here, too.
+    An exception that `main` does not handle would be a traceback for a user, and propagates.
     """
     output, error = io.StringIO(), io.StringIO()
     code: object = 0
@@ -34,7 +34,7 @@ def run(main: Callable[[], None], *arguments: str, given: str = "") -> Ended:
         contextlib.redirect_stderr(error),
         patch.object(sys, "argv", ["command", *arguments]),
         patch.object(sys, "stdin", io.StringIO(given)),
-        # Wide enough that no table or sentence is broken.
+        # Wide enough that no table or sentence is wrapped.
         patch.dict(os.environ, {"COLUMNS": "300", "TERMINAL_WIDTH": "300"}),
     ):
         try:
@@ -47,7 +47,7 @@ def run(main: Callable[[], None], *arguments: str, given: str = "") -> Ended:
 
 @contextlib.contextmanager
 def _logging_kept() -> Iterator[None]:
-    """Put logging back as it was: a command routes it to a standard error that is gone afterwards."""
+    """Restore logging: a command routes it to a standard error stream that is closed afterwards."""
     root = logging.getLogger()
     handlers, level, config, configured = root.handlers, root.level, structlog.get_config(), structlog.is_configured()
     try:

@@ -1,4 +1,4 @@
-"""The compose file, read as Compose reads it but for the variables."""
+"""The compose file, read as Compose reads it, except for the variables."""
 
 import re
 from functools import cache
@@ -9,7 +9,7 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 COMPOSE_FILE = ROOT / "docker-compose.yml"
-# What the file includes if SLIPWAY_DOMAIN is set.
+# The file that is included if SLIPWAY_DOMAIN is set.
 HTTPS_FILE = ROOT / "services" / "caddy" / "https.yml"
 # ${NAME}, ${NAME:-default}
 _INTERPOLATION = re.compile(r"\$\{([A-Z0-9_]+)(?::-([^}]*))?\}")
@@ -31,7 +31,7 @@ def services() -> dict[str, dict[str, Any]]:
 
 
 def interpolated() -> dict[str, str]:
-    """Return the variables that the file reads, with their defaults; what is passed on as it is has none."""
+    """Return the variables that the file reads, with their defaults; a variable passed on unchanged has no default."""
     text = COMPOSE_FILE.read_text(encoding="utf-8") + HTTPS_FILE.read_text(encoding="utf-8")
     found = {name: default or "" for name, default in _INTERPOLATION.findall(text)}
     for service in services().values():

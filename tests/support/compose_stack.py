@@ -1,4 +1,4 @@
-"""The compose stack as real containers, under a name and ports of its own."""
+"""The compose stack as real containers, with a separate name and ports."""
 
 import json
 import os
@@ -36,13 +36,13 @@ ALERT_SECONDS = 120.0
 
 @dataclass
 class ComposeStack:
-    """A stack, and the ways in that its users have.
+    """A running stack, and the interfaces that its users have.
 
     Attributes:
-        environment: what tells its commands which stack is meant.
-        seconds: how long `up` took, the images being there.
-        token: the administrator's.
-        first_password: that of the first start.
+        environment: the variables that select this stack in its commands.
+        seconds: how long `up` took, after the images were built.
+        token: the administrator's token.
+        first_password: the password generated at the first start.
     """
 
     environment: Mapping[str, str]
@@ -57,7 +57,7 @@ class ComposeStack:
         check: bool = True,
         more: Mapping[str, str] | None = None,
     ) -> str:
-        """Run `docker compose`, with more variables if they are given; return what it said on standard output."""
+        """Run `docker compose` with additional variables; return its standard output."""
         done = subprocess.run(
             ["docker", "compose", *arguments],
             cwd=ROOT,
@@ -71,14 +71,14 @@ class ComposeStack:
         return done.stdout
 
     def up(self) -> None:
-        """Start what is not running, wait until all of it is well, and log in."""
+        """Start all stopped services, wait until all are healthy, and log in."""
         began = time.monotonic()
         self.compose("up", "--detach", "--wait", seconds=COMMAND_SECONDS)
         self.seconds = time.monotonic() - began
         self.log_in()
 
     def log_in(self, password: str | None = None) -> None:
-        """Get a token as the administrator, with the password that the stack has made where none is given."""
+        """Get a token as the administrator; the default is the generated password."""
         made = self.compose("exec", "-T", "api", "cat", "/run/slipway/admin-password").strip()
         self.first_password = self.first_password or made
         form = {"username": "admin", "password": password or made}
@@ -94,7 +94,7 @@ class ComposeStack:
         return f"http://127.0.0.1:{self.port(variable)}"
 
     def call(self, method: str, path: str, **request: Any) -> httpx.Response:
-        """Call the API as the administrator."""
+        """Send a request to the API as the administrator."""
         headers = {"Authorization": f"Bearer {self.token}"}
         return httpx.request(method, self.url("SLIPWAY_PORT") + path, headers=headers, timeout=30, **request)
 
@@ -103,12 +103,12 @@ class ComposeStack:
         return self.call("POST", "/predict", json={"features": list(features)})
 
     def served_version(self) -> str:
-        """Return the version of iris that answers."""
+        """Return the served version of iris."""
         version: str = self.call("GET", "/model-info").json()["model_version"]
         return version
 
     def query(self, expression: str) -> list[dict[str, Any]]:
-        """Ask Prometheus for the present value of an expression."""
+        """Query Prometheus for the current value of an expression."""
         answer = httpx.get(
             f"{self.url('SLIPWAY_PROMETHEUS_PORT')}/api/v1/query", params={"query": expression}, timeout=30
         )
@@ -116,16 +116,16 @@ class ComposeStack:
         return result
 
     def value(self, expression: str) -> float:
-        """Return the sum of what an expression gives now; 0 if it gives nothing."""
+        """Return the sum of the current values of an expression; 0 if it has none."""
         return sum(float(series["value"][1]) for series in self.query(expression))
 
     def received(self, alert: str, status: str) -> list[dict[str, Any]]:
-        """Return the alerts of a name and status that reached the webhook."""
+        """Return the alerts with a name and status that reached the webhook."""
         told: list[dict[str, Any]] = httpx.get(self.url("STACK_TEST_RECEIVER_PORT"), timeout=30).json()
         return [one for one in told if one["labels"]["alertname"] == alert and one["status"] == status]
 
     def wait_for_alert(self, alert: str, status: str, *, more_than: int = 0) -> dict[str, Any]:
-        """Wait until an alert was told of; return it."""
+        """Wait until a notification of an alert arrives; return it."""
         found = wait_for(
             lambda: self.received(alert, status)[more_than:],
             seconds=ALERT_SECONDS,
@@ -134,7 +134,7 @@ class ComposeStack:
         return found[-1]
 
     def states(self) -> dict[str, tuple[str, str, int]]:
-        """Return what each service's container is: its state, its health, and its exit code."""
+        """Return the state, the health and the exit code of each service's container."""
         lines = self.compose("ps", "--all", "--format", "json").splitlines()
         containers = [json.loads(line) for line in lines]
         return {one["Service"]: (one["State"], one["Health"], one["ExitCode"]) for one in containers}
@@ -148,16 +148,16 @@ class ComposeStack:
 
 @contextmanager
 def compose_stack(folder: Path, name: str, more: Mapping[str, str] | None = None) -> Iterator[ComposeStack]:
-    """Build the images and run the stack until the block ends; nothing of it is left then.
+    """Build the images, run the stack until the block ends, then remove it.
 
     Args:
-        folder: where what the test changes of it is written.
-        name: the project's.
-        more: variables beside those that give it ports of its own.
+        folder: where to write the test's changed copies of files.
+        name: the name of the project.
+        more: variables in addition to those of the separate ports.
     """
     rules = folder / "prometheus"
     write_quick_monitoring(rules)
-    for path in (rules, *rules.rglob("*")):  # for whatever account Prometheus runs as
+    for path in (rules, *rules.rglob("*")):  # readable for the account that Prometheus runs as
         path.chmod(0o755 if path.is_dir() else 0o644)
     stack = ComposeStack(
         {
@@ -182,7 +182,7 @@ def compose_stack(folder: Path, name: str, more: Mapping[str, str] | None = None
 def run(
     command: Sequence[str], environment: Mapping[str, str] | None = None, *, check: bool = True
 ) -> "subprocess.CompletedProcess[str]":
-    """Run a command, which must succeed unless it need not."""
+    """Run a command, and fail if it fails, unless `check` is false."""
     done = subprocess.run(
         command,
         cwd=ROOT,

@@ -9,7 +9,7 @@ FOLDER = Path(__file__).parents[2] / "monitoring/grafana/dashboards"
 
 
 def dashboards() -> dict[str, dict[str, Any]]:
-    """Return each committed dashboard by the name of its file."""
+    """Return each committed dashboard by its file name."""
     return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(FOLDER.glob("*.json"))}
 
 
@@ -30,8 +30,8 @@ def as_sent(expr: str, *, model: str = ".*", window: str = "1m", shown: str = "1
     Args:
         expr: PromQL with Grafana's variables.
         model: the chosen models as a regular expression.
-        window: what `$__rate_interval` is.
-        shown: what `$__range` is: the time that the dashboard shows.
+        window: the value of `$__rate_interval`.
+        shown: the value of `$__range`: the time range of the dashboard.
     """
     for name, text in (("$__rate_interval", window), ("$__range", shown), ("$model", model)):
         expr = expr.replace(name, text)

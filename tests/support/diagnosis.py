@@ -1,4 +1,4 @@
-"""`slipway doctor`, run as a person runs it, and what it found."""
+"""Run `slipway doctor` as a user does, and return its findings."""
 
 import contextlib
 import json
@@ -13,10 +13,10 @@ from support.servers import free_port
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What the whole command said.
+    """The findings of a whole run.
 
     Attributes:
-        output: its JSON as it was printed.
+        output: its JSON as printed.
     """
 
     exit_code: int
@@ -24,23 +24,23 @@ class Diagnosis:
     output: str
 
     def of(self, check: str) -> list[Finding]:
-        """Return what was found by one check."""
+        """Return the findings of one check."""
         return [finding for finding in self.findings if finding.check == check]
 
     def the(self, check: str) -> Finding:
-        """Return what was found by a check that finds one thing."""
+        """Return the finding of a check that has exactly one."""
         (finding,) = self.of(check)
         return finding
 
     @property
     def broken(self) -> list[Finding]:
-        """Everything that is broken."""
+        """Return all failed findings."""
         return [finding for finding in self.findings if finding.status == "broken"]
 
 
 def diagnose(home: Path, *, port: int | None = None, mlflow_port: int | None = None) -> Diagnosis:
-    """Run the command on a folder, and on free ports where none are given."""
-    # Where the tests stand there is a compose file, and its stack may run.
+    """Run the command on a folder, by default on free ports."""
+    # The tests' working directory contains a compose file, whose stack may be running.
     with contextlib.chdir(home if home.is_dir() else home.parent):
         ended = run(
             main,

@@ -1,4 +1,4 @@
-"""A stack of docker compose without Docker: a folder, a fake `docker` on the PATH, and what it was called for."""
+"""A compose stack without Docker: a folder, a fake `docker` on the PATH, and a record of its calls."""
 
 import json
 import os
@@ -23,7 +23,7 @@ CONFIG: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class FakeDocker:
-    """The fake, by the folder of its state.
+    """The fake `docker`, controlled by files in its state folder.
 
     Attributes:
         project: the folder with the docker-compose.yml.
@@ -36,26 +36,26 @@ class FakeDocker:
         (self.state / "config.json").write_text(json.dumps(config), encoding="utf-8")
 
     def fail(self, beginning: str, said: str) -> None:
-        """Let calls that begin so fail, saying that on standard error."""
+        """Fail calls that begin with this text, with this message on standard error."""
         self.fail_all({beginning: said})
 
     def fail_all(self, failures: dict[str, str]) -> None:
-        """Let several kinds of calls fail: what is said, by how they begin."""
+        """Fail several kinds of calls: the message by the beginning of the call."""
         (self.state / "failures.json").write_text(json.dumps(failures), encoding="utf-8")
 
     def waits(self) -> bool:
-        """Tell whether a call was made to wait."""
+        """Return whether a call is configured to wait."""
         return "wait" in json.loads((self.state / "failures.json").read_text(encoding="utf-8")).values()
 
     def open_gate(self) -> None:
-        """Let the call go on that waits."""
+        """Release the waiting call."""
         (self.state / "gate").write_bytes(b"")
 
     def run_services(self, *services: str) -> None:
         (self.state / "running").write_text("\n".join(services), encoding="utf-8")
 
     def tell_containers(self, *told: dict[str, Any]) -> None:
-        """Let there be containers, each with what differs from one that runs and is well."""
+        """Set the containers, each by its differences from one that runs and is healthy."""
         well = {"State": "running", "Health": "healthy", "ExitCode": 0, "Publishers": []}
         lines = "".join(json.dumps(well | one) + "\n" for one in told)
         (self.state / "containers.jsonl").write_text(lines, encoding="utf-8")
@@ -64,14 +64,14 @@ class FakeDocker:
         return set((self.state / "running").read_text(encoding="utf-8").split())
 
     def calls(self) -> list[str]:
-        """Return what it was called for, such as `stop mlflow api`."""
+        """Return the calls, such as `stop mlflow api`."""
         path = self.state / "calls"
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
         return [line.partition(": ")[2] for line in lines]
 
 
 def program(folder: Path, name: str, *command: str) -> None:
-    """Put a program into a folder that runs a command with the arguments that it is given."""
+    """Write a program into a folder that runs a command with the arguments it receives."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / name
     path.write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n', encoding="utf-8")
@@ -79,7 +79,7 @@ def program(folder: Path, name: str, *command: str) -> None:
 
 
 def fake_docker(folder: Path, monkeypatch: pytest.MonkeyPatch) -> FakeDocker:
-    """Make a stack whose services all run, in a folder where the test then stands."""
+    """Create a stack whose services all run, in a folder that becomes the working directory."""
     docker = FakeDocker(folder / "project", folder / "docker-state")
     for made in (docker.project, docker.state):
         made.mkdir()

@@ -1,16 +1,16 @@
-"""The program `docker` of tests: it knows the calls of `docker compose` that our commands make, and no container.
+"""A fake `docker` program for tests: it implements the calls of `docker compose` that Slipway makes.
 
 Run as `fake_docker.py STATE ARGUMENTS…`. The folder STATE has
 
-    config.json      what `docker compose config` prints
-    running          the services that run, a line each
-    containers.jsonl what `docker compose ps --format json` prints
-    failures.json    by the beginning of a call, what it says on standard error; it ends with 1 then. One that is to
-                     hang reads what it is given to its end before; one that is to wait does so until somebody writes to
-                     the pipe `gate`, and does well
-    calls            every call, a line each, written by this program
+    config.json      the output of `docker compose config`
+    running          the running services, one per line
+    containers.jsonl the output of `docker compose ps --format json`
+    failures.json    errors to print on standard error, by the beginning of the call, with exit code 1. A call that
+                     hangs first reads its input to the end. A call that waits does so until a test writes to the
+                     pipe `gate`, and then succeeds
+    calls            every call, one per line, written by this program
 
-`exec` runs the program here, and `run objects` the job here; the test says by variables which servers they find.
+`exec` runs the program, and `run objects` the job, in this process; variables set by the test select the servers.
 """
 
 import json

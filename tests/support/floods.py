@@ -1,4 +1,4 @@
-"""Endless requests: each flood has a beginning and a part that its client sends again and again."""
+"""Endless requests: each flood has a beginning, and a part that its client repeats."""
 
 import contextlib
 import socket
@@ -17,7 +17,7 @@ RECONNECT_SECONDS = 0.5
 
 
 class Flood(NamedTuple):
-    """What a client sends once, and what it repeats."""
+    """The part that a client sends once, and the part that it repeats."""
 
     begin: bytes
     again: bytes
@@ -58,13 +58,13 @@ def send(address: tuple[str, int], flood: Flood, seconds: float, *, is_reading: 
     """Send a flood over one connection until the server closes it.
 
     Args:
-        address: host and port of a server on loopback.
-        flood: what to send.
-        seconds: when to give up.
-        is_reading: whether to read the server's answers.
+        address: the host and port of a server on loopback.
+        flood: the bytes to send.
+        seconds: the time limit.
+        is_reading: whether to read the server's responses.
 
     Returns:
-        The last bytes of what the server answered; None if it took bytes until the time was over.
+        The last bytes of the response; None if the server read until the time limit.
     """
     deadline = time.monotonic() + seconds
     part = flood.again * max(1, SENT_AT_ONCE // len(flood.again))
@@ -76,7 +76,7 @@ def send(address: tuple[str, int], flood: Flood, seconds: float, *, is_reading: 
             connection.settimeout(0.05)
             while time.monotonic() < deadline:
                 with contextlib.suppress(TimeoutError):
-                    # A part that was sent in part begins anew: to a flood that makes no difference.
+                    # A partly sent part starts again, which makes no difference to a flood.
                     connection.send(part)
                 if is_reading:
                     connection.setblocking(False)
@@ -96,7 +96,7 @@ def send(address: tuple[str, int], flood: Flood, seconds: float, *, is_reading: 
 
 @contextmanager
 def all_floods(address: tuple[str, int], seconds: float) -> Iterator[None]:
-    """Send every flood at once until the block ends, each again over a new connection after a pause."""
+    """Send every flood at once until the block ends, and reconnect each after a pause."""
     is_over = threading.Event()
 
     def repeat(flood: Flood, *, is_reading: bool) -> None:
@@ -120,6 +120,6 @@ def all_floods(address: tuple[str, int], seconds: float) -> Iterator[None]:
             thread.join(seconds + 5)
 
 
-if __name__ == "__main__":  # as a process of its own, so that it does not slow down the measurements
+if __name__ == "__main__":  # a separate process, so that it does not slow down the measurements
     with all_floods(("127.0.0.1", int(sys.argv[1])), float(sys.argv[2])):
         time.sleep(float(sys.argv[2]))

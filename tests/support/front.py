@@ -1,4 +1,4 @@
-"""A small HTTP server in front of a real one: it may ask for an account, and may have a clock of its own."""
+"""A small HTTP proxy in front of a real server: it may require an account, and may have its own clock."""
 
 import threading
 from base64 import b64encode
@@ -14,12 +14,12 @@ PASSED_ON = ("content-type",)
 
 @contextmanager
 def front_of(url: str, *, account: tuple[str, str] | None = None, date: float | None = None) -> Iterator[str]:
-    """Pass requests on to a server; yield the address to send them to.
+    """Forward requests to a server; yield the address to send them to.
 
     Args:
-        url: the server behind it.
-        account: the name and the password that it asks for, as basic authentication.
-        date: what its clock says, in seconds since the epoch; by default the time.
+        url: the server behind the proxy.
+        account: the name and password that it requires, as basic authentication.
+        date: the time of its clock, in seconds since the epoch; by default the current time.
     """
     wanted = None if account is None else "Basic " + b64encode(":".join(account).encode()).decode()
 
@@ -47,7 +47,7 @@ def front_of(url: str, *, account: tuple[str, str] | None = None, date: float | 
             return formatdate(timestamp if date is None else date, usegmt=True)
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the base's name
-            """Stay silent."""
+            """Log nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})

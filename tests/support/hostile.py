@@ -1,4 +1,4 @@
-"""Graphs and registry servers that misbehave: they never end, take all the memory, or send without end."""
+"""Graphs and registry servers that misbehave: they never end, use up memory, or send endless responses."""
 
 import json
 import threading
@@ -20,7 +20,7 @@ DRIP_SECONDS = 0.02
 
 
 def _classifier(nodes: Sequence[NodeProto], **constants: np.ndarray) -> bytes:
-    """Return a linear classifier whose features first pass through nodes that compute the scalar `zero` of `sum`."""
+    """Return a linear classifier whose features first pass through nodes that compute the scalar `zero` from `sum`."""
     graph = helper.make_graph(
         [
             helper.make_node("ReduceSum", ["X"], ["sum"], keepdims=0),
@@ -81,7 +81,7 @@ def expanding(elements: int = 2**29) -> bytes:
 
 
 def filling(elements: int = 2**29) -> bytes:
-    """Return a classifier that allocates with `ConstantOfShape`, of a size that its input decides."""
+    """Return a classifier that allocates with `ConstantOfShape`, with a size that depends on its input."""
     return _reduced(
         helper.make_node("Mul", ["sum", "nought"], ["none"]),
         helper.make_node("Cast", ["none"], ["none_whole"], to=TensorProto.INT64),
@@ -112,7 +112,7 @@ def ranging(elements: int = 2**29) -> bytes:
 
 
 def nested(depth: int) -> bytes:
-    """Return the bytes of a model whose graph holds that many empty graphs, each in an attribute of a node."""
+    """Return the bytes of a model whose graph contains many empty graphs, each in an attribute of a node."""
 
     def field(number: int, content: bytes) -> bytes:
         length, encoded = len(content), b""
@@ -129,18 +129,18 @@ def nested(depth: int) -> bytes:
 
 
 def hostile_files(model: bytes, name: str = "iris") -> dict[str, bytes]:
-    """Return a bundle of a graph that is not run here: its golden rows are those of the linear classifier."""
+    """Return a bundle of a graph without running it: its golden rows are those of the linear classifier."""
     return bundle_files(name, model=model, golden=golden_of(linear_classifier()))
 
 
 class HostileMlflow:
-    """An HTTP server that speaks MLflow's API for a registry in memory, and sends some models' graphs without end.
+    """An HTTP server with MLflow's API for a registry in memory, which sends the graphs of some models endlessly.
 
     Attributes:
-        registry: what it serves.
+        registry: the registry that it serves.
         endless: models whose graph is sent fast, and never ends.
-        dripping: models whose graph is sent a byte at a time, and never ends.
-        answer: replaces the answer to a call, by the call's name.
+        dripping: models whose graph is sent one byte at a time, and never ends.
+        answer: replacements for the responses to a call, by the call's name.
     """
 
     def __init__(self) -> None:
@@ -153,7 +153,7 @@ class HostileMlflow:
 
     @contextmanager
     def running(self) -> Iterator["HostileMlflow"]:
-        """Serve on a port of loopback until the block ends."""
+        """Serve on a loopback port until the block ends."""
         server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         server.daemon_threads = True
         self.url = f"http://127.0.0.1:{server.server_port}"
@@ -167,7 +167,7 @@ class HostileMlflow:
             server.server_close()
 
     def reply(self, call: str, query: dict[str, str]) -> tuple[int, Any]:
-        """Return status and JSON of a call."""
+        """Return the status and JSON of a call."""
         if call in self.answer:
             return self.answer[call]()
         models = {model.name: model for model in self.registry.list_models()}

@@ -1,4 +1,4 @@
-"""A server with the API's connections in front of any application."""
+"""A server with the API's connection limits in front of any application."""
 
 import threading
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Iris: split, fitted, exported and scored once for all tests of a run. Nobody may change what is in it."""
+"""Iris: split, fitted, exported and scored once for all tests of a run. Tests must not change these objects."""
 
 import functools
 import tempfile
@@ -19,10 +19,10 @@ CANDIDATES = tuple(candidate.name for candidate in IRIS.candidates)
 
 @dataclass(frozen=True)
 class TrainedIris:
-    """What the steps of the recipe `iris` give, one after the other.
+    """The results of each step of the recipe `iris`.
 
     Attributes:
-        evaluations: by the candidate's name.
+        evaluations: the evaluations by the candidate's name.
     """
 
     dataset: Dataset
@@ -40,7 +40,7 @@ def iris_dataset() -> Dataset:
 
 @functools.cache
 def trained_iris() -> TrainedIris:
-    """Return everything up to the evaluations."""
+    """Return the results up to the evaluations."""
     dataset = iris_dataset()
     table = validate(IRIS, dataset)
     split = split_rows(IRIS, table)
@@ -51,4 +51,4 @@ def trained_iris() -> TrainedIris:
 
 
 def _unwatched(_done: int, _total: int) -> None:
-    """Take no notice of how far a training is."""
+    """Ignore the progress of a training."""

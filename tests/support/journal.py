@@ -1,4 +1,4 @@
-"""What the prediction log's tests begin with: a served model, a log over a folder, a database, a shipper."""
+"""Fixtures of the prediction log's tests: a served model, a log with its folder, a database, and a shipper."""
 
 import itertools
 import threading
@@ -21,13 +21,13 @@ from slipway_core.ids import uuid7
 from slipway_core.tables import predictions
 
 USER = uuid.UUID("00000000-0000-4000-8000-000000000001")
-# Half past something in November 2026, with microseconds.
+# A time in November 2026, with microseconds.
 AT_NS = 1_795_178_096_123_456_000
 ROWS = [[5.1, 3.5, 1.4, 0.2]]
 
 
 class Journal:
-    """A log, the folder that it writes to, and the model that it tells of."""
+    """A log, the folder that it writes to, and the model whose predictions it records."""
 
     def __init__(self, folder: Path, model: ServedModel, **options: Any) -> None:
         self.folder = folder
@@ -37,7 +37,7 @@ class Journal:
         self.log = PredictionLog(folder, self.metrics, **{"later": later, "max_bytes": 2**30, **options})
 
     def add(self, rows: Any = ROWS, **changes: Any) -> uuid.UUID:
-        """Append the answer to some rows; return its id."""
+        """Append the response to some rows; return its id."""
         matrix = np.array(rows, dtype=np.float32)
         fields: dict[str, Any] = {
             "model": self.model,
@@ -55,14 +55,14 @@ class Journal:
         return identity
 
     def _next_id(self) -> uuid.UUID:
-        """Return an id of now that sorts behind the one before, which those of one millisecond need not."""
+        """Return an id of the current time that sorts after the previous one, which ids of one millisecond may not."""
         return uuid.UUID(int=uuid7().int >> 80 << 80 | 7 << 76 | 2 << 62 | next(self._count))
 
     def segments(self) -> list[Path]:
         return sorted(self.folder.glob(f"*{SUFFIX}"))
 
     def records(self) -> list[Record]:
-        """Read what the segments hold."""
+        """Read the records of all segments."""
         return [record for path in self.segments() for record in records_in(path.read_bytes())]
 
     def dropped(self) -> float | None:
@@ -77,7 +77,7 @@ def later(seconds: float, function: Callable[[], None]) -> None:
 
 
 def records_in(content: bytes) -> list[Record]:
-    """Read the whole records of a segment."""
+    """Read the complete records of a segment."""
     marker = marker_of(content)
     if marker is None:
         return []

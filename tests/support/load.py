@@ -1,4 +1,4 @@
-"""Clients that predict without a pause, each over its own connection, and note what became of every request."""
+"""Clients that predict without pauses, each over its own connection, and record the result of every request."""
 
 import http.client
 import itertools
@@ -15,17 +15,17 @@ from support.waiting import wait_for
 CLIENTS = 4
 TIMEOUT_SECONDS = 40.0
 SETOSA = [5.1, 3.5, 1.4, 0.2]
-# How long a client that found nobody waits before it tries again.
+# The wait before the next attempt after a refused connection.
 PAUSE_SECONDS = 0.02
 
 
 class Answer(NamedTuple):
-    """A prediction that a client was told of.
+    """A prediction that a client received.
 
     Attributes:
-        request_id: the client's own, which the log keeps.
-        rows: how many it asked for.
-        at: when the answer had been read, in seconds since 1970.
+        request_id: the client's request id, which the log stores.
+        rows: the number of rows in the request.
+        at: when the client had read the response, in seconds since 1970.
         seconds: how long the client waited for it.
     """
 
@@ -37,11 +37,11 @@ class Answer(NamedTuple):
 
 
 class Broken(NamedTuple):
-    """A request that was sent and has no answer: its prediction may be logged, and need not be.
+    """A request without a response: its prediction may or may not be logged.
 
     Attributes:
-        at: when the client knew, in seconds since 1970.
-        seconds: how long it waited.
+        at: when the client detected it, in seconds since 1970.
+        seconds: how long the client waited.
     """
 
     request_id: str
@@ -69,18 +69,18 @@ def _open_inference(*rows: list[float]) -> _Call:
 
 
 _OFTEN = (*[_native(SETOSA)] * 8, _native(SETOSA, SETOSA, SETOSA), _open_inference(SETOSA, SETOSA))
-# Now and then a body that is large enough to be answered by a thread of the pool.
+# Occasionally, a body is large enough for a thread of the pool.
 CALLS = (*_OFTEN * 5, _native(*[SETOSA] * 500))
 
 
 class Load:
-    """What some clients asked for and were told. Each list may be read while it grows.
+    """The results of all clients. Each list may be read while it grows.
 
     Attributes:
-        answers: the predictions that were acknowledged.
-        failures: what was answered with another status than 200, and by what.
-        broken: what had no answer.
-        refused: how often nobody listened.
+        answers: the acknowledged predictions.
+        failures: responses with a status other than 200.
+        broken: requests without a response.
+        refused: the number of refused connections.
     """
 
     def __init__(self, host: str, port: int, token: str) -> None:
@@ -94,7 +94,7 @@ class Load:
 
     @property
     def acknowledged(self) -> dict[uuid.UUID, Answer]:
-        """The answers by their ids."""
+        """The acknowledged predictions by their ids."""
         return {answer.id: answer for answer in self.answers}
 
     @property
@@ -104,20 +104,20 @@ class Load:
 
     @property
     def longest_seconds(self) -> float:
-        """How long the slowest answer took."""
+        """The time of the slowest response."""
         return max((answer.seconds for answer in self.answers), default=0.0)
 
     def wait_for_more(self, count: int) -> None:
-        """Wait until so many more predictions are acknowledged."""
+        """Wait until this many more predictions are acknowledged."""
         wanted = len(self.answers) + count
         wait_for(lambda: len(self.answers) >= wanted, seconds=30, what="the load")
 
     def stop(self) -> None:
-        """Let each client end after the request that it has under way."""
+        """Stop each client after its current request."""
         self._stopping.set()
 
     def run_client(self, name: str) -> None:
-        """Predict until it is stopped."""
+        """Predict until stopped."""
         connection = http.client.HTTPConnection(self._host, self._port, timeout=TIMEOUT_SECONDS)
         for number, call in enumerate(itertools.cycle(CALLS)):
             if self._stopping.is_set():
@@ -152,7 +152,7 @@ class Load:
 
 @contextmanager
 def load(host: str, port: int, token: str, clients: int = CLIENTS) -> Iterator[Load]:
-    """Predict from here on until the block ends, or the load is stopped and its clients have ended."""
+    """Run clients in the background until the block ends, or until all have ended after `stop`."""
     running = Load(host, port, token)
     prefix = uuid.uuid4().hex[:8]
     threads = [threading.Thread(target=running.run_client, args=(f"{prefix}-{n}",)) for n in range(clients)]

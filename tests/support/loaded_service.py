@@ -1,4 +1,4 @@
-"""The API under load over a database, and what of that load is in the table of predictions afterwards."""
+"""The API under load with a database, and checks of the stored predictions afterwards."""
 
 import time
 import uuid
@@ -19,7 +19,7 @@ DRAIN_SECONDS = 30.0
 
 
 class Service:
-    """The API over a database, started again as often as a test likes, always with the same key."""
+    """The API with a database, which can be restarted any number of times with the same key."""
 
     def __init__(self, folder: Path, database: str, workers: int) -> None:
         self.folder, self.database, self.workers = folder, database, workers
@@ -28,7 +28,7 @@ class Service:
     @contextmanager
     def running(self) -> Iterator[ApiProcess]:
         with api_process(self.folder, "serve", f"--workers={self.workers}", environment=self._environment) as api:
-            # Each over a connection of its own, so that every worker has met the administrator.
+            # Each request uses a new connection, so that every worker has authenticated the administrator.
             statuses = {api.call("GET", "/models").status_code for _ in range(10 * self.workers)}
             assert statuses == {200}
             yield api
@@ -38,17 +38,17 @@ class Service:
 
 
 def children(api: ApiProcess, word: str) -> list[psutil.Process]:
-    """Return the processes that the service started and whose command has a word."""
+    """Return the service's processes whose command contains a word."""
     found = []
     for child in psutil.Process(api.process.pid).children():
-        with suppress(psutil.NoSuchProcess):  # a dead one that is not replaced yet
+        with suppress(psutil.NoSuchProcess):  # a process that ended and was not replaced yet
             if any(word in part for part in child.cmdline()):
                 found.append(child)
     return found
 
 
 def busiest_worker(api: ApiProcess) -> psutil.Process:
-    """Return the worker that most clients are connected to."""
+    """Return the worker with the most client connections."""
     return max(children(api, "spawn_main"), key=lambda worker: len(worker.net_connections()))
 
 
@@ -64,11 +64,11 @@ def logged(engine: Engine) -> dict[uuid.UUID, tuple[str, int]]:
 
 
 def missing(engine: Engine, loads: Sequence[Load]) -> list[Answer]:
-    """Return the acknowledged predictions that are not in the table, once it is sure that none is there twice."""
+    """Return the acknowledged predictions missing in the table, after a check for duplicates."""
     table = logged(engine)
     requests = [request_id for request_id, _ in table.values()]
     assert len(requests) == len(set(requests)), "a request was logged twice"
-    # Beside what was acknowledged there is at most what was under way.
+    # Besides acknowledged predictions, the table has at most those of requests in progress.
     assert set(requests) <= {request_id for one in loads for request_id in one.sent}
     answers = [answer for one in loads for answer in one.answers]
     assert len(answers) == len({answer.id for answer in answers})
@@ -87,7 +87,7 @@ def has_more_than(engine: Engine, number: int) -> bool:
 
 
 def drained(service: Service, engine: Engine, running: Load, since: float) -> float:
-    """Wait until all that was acknowledged is in the table; return how many seconds after a time that was."""
+    """Wait until all acknowledged predictions are in the table; return how many seconds after a time that was."""
     try:
         wait_for(lambda: count(engine) >= len(running.answers), seconds=DRAIN_SECONDS, what="the shipper")
     except AssertionError as error:
@@ -119,12 +119,12 @@ def is_replaced(api: ApiProcess, victim: psutil.Process) -> bool:
 
 
 def ages(lost: Sequence[Answer], kills: Sequence[float]) -> list[float]:
-    """Return how long before the next kill each answer was read, in seconds; below 0 it was read after it."""
+    """Return how long before the next kill each response was read, in seconds; negative means after it."""
     return [min((kill - one.at for kill in kills), key=abs) for one in lost]
 
 
 def figures_of(lost: Sequence[Answer], kills: Sequence[float]) -> dict[str, object]:
-    """Return the oldest ages of what was lost: since it was read, and since its id was made, which tells when."""
+    """Return the largest ages of lost predictions: since the response was read, and since the id was created."""
     made = [one._replace(at=(one.id.int >> 80) / 1000) for one in lost]
     return {
         "lost": len(lost),

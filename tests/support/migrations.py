@@ -1,4 +1,4 @@
-"""What tests do with a migrated database that Slipway itself never does: take the migrations back, and look."""
+"""Operations on a migrated database that only tests need: downgrade it, and list its tables."""
 
 from alembic import command
 from alembic.config import Config
@@ -8,7 +8,7 @@ from slipway_core.database import connect
 
 
 def downgrade(url: str, revision: str = "base") -> None:
-    """Take the migrations of a database back to a revision."""
+    """Downgrade a database to a revision."""
     config = Config()
     config.set_main_option("script_location", "slipway_core:migrations")
     engine = connect(url)

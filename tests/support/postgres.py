@@ -1,4 +1,4 @@
-"""A real PostgreSQL server for a run of tests, on loopback, in a folder that is gone after it."""
+"""A real PostgreSQL server for a test run, on loopback, in a temporary folder."""
 
 import os
 import pwd
@@ -18,18 +18,18 @@ from sqlalchemy import create_engine, text
 from support.servers import free_port
 
 ACCOUNT = "postgres"
-# What a database that is thrown away need not do.
+# Durability that a temporary database does not need.
 NOT_DURABLE = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
 
 
 @dataclass(frozen=True)
 class PostgresServer:
-    """A server that can be stopped and started again.
+    """A server that can be stopped and restarted.
 
     Attributes:
-        address: to which a database's name is added.
-        freeze: let all its processes stand still: it listens, and does not answer.
-        thaw: let them go on.
+        address: the address, to which a database's name is appended.
+        freeze: suspend all its processes: it listens, and does not respond.
+        thaw: resume them.
     """
 
     address: str
@@ -41,9 +41,9 @@ class PostgresServer:
 
 @contextmanager
 def postgres_server() -> Iterator[str]:
-    """Run a server that trusts everyone on loopback; yield its address, to which a database's name is added.
+    """Run a server that trusts all connections on loopback; yield its address, to which a database's name is appended.
 
-    The test is skipped where PostgreSQL is not installed.
+    Skip the test if PostgreSQL is not installed.
     """
     with stoppable_postgres() as server:
         yield server.address
@@ -51,7 +51,7 @@ def postgres_server() -> Iterator[str]:
 
 @contextmanager
 def stoppable_postgres() -> Iterator[PostgresServer]:
-    """Run a server of the test's own, as `postgres_server` does."""
+    """Run a separate server for one test, like `postgres_server`."""
     binaries = programs()
     as_account = _account()
     folder = Path(tempfile.mkdtemp(prefix="slipway-postgres-"))
@@ -84,16 +84,16 @@ def stoppable_postgres() -> Iterator[PostgresServer]:
             run("pg_ctl", "start", f"--pgdata={data}", f"--log={log}", f"--options={options}", "--wait", "--silent")
 
         def stop(mode: str = "fast") -> None:
-            # Such a server keeps what it has committed only if it may write it down.
+            # The server keeps committed data over a crash only if it writes it to disk.
             run("pg_ctl", "stop", f"--pgdata={data}", f"--mode={mode}", "--wait", "--silent")
 
         def processes() -> list[psutil.Process]:
-            # The first line is the process id of the one that starts all others.
+            # The first line is the process id of the parent of all others.
             first = psutil.Process(int((data / "postmaster.pid").read_text().split()[0]))
             return [first, *first.children()]
 
         def freeze() -> None:
-            processes()[0].suspend()  # first, so that the others do not become more
+            processes()[0].suspend()  # the parent first, so that it starts no more processes
             for process in processes()[1:]:
                 process.suspend()
 
@@ -113,7 +113,7 @@ def stoppable_postgres() -> Iterator[PostgresServer]:
 
 
 def new_database(server: str) -> str:
-    """Make an empty database on a server and return its address, written as people write `DATABASE_URL`."""
+    """Create an empty database on a server and return its address in the format of `DATABASE_URL`."""
     name = f"slipway_{uuid.uuid4().hex}"
     address = server.replace("postgresql://", "postgresql+psycopg2://")
     engine = create_engine(f"{address}/postgres", isolation_level="AUTOCOMMIT")
@@ -124,21 +124,21 @@ def new_database(server: str) -> str:
 
 
 def programs() -> Path:
-    """Return the folder that `initdb` and `pg_ctl` are in; Debian keeps them off the path, a folder a version."""
+    """Return the folder of `initdb` and `pg_ctl`; Debian keeps one per version, outside the PATH."""
     installed = sorted((found.parent for found in Path("/usr/lib/postgresql").glob("*/bin/initdb")), reverse=True)
     if on_path := shutil.which("initdb"):
         installed.append(Path(on_path).resolve().parent)
     for folder in installed:
         if (folder / "pg_ctl").exists():
             return folder
-    pytest.skip("PostgreSQL is not installed: there is no initdb with a pg_ctl beside it")
+    pytest.skip("PostgreSQL is not installed: found no folder with initdb and pg_ctl")
 
 
 def _account() -> Sequence[str]:
-    """Return what to put before a command, since PostgreSQL will not run as root."""
+    """Return a prefix for commands, since PostgreSQL refuses to run as root."""
     if os.geteuid() != 0:
         return ()
     runuser = shutil.which("runuser")
     if runuser is None or ACCOUNT not in {entry.pw_name for entry in pwd.getpwall()}:
-        pytest.skip(f"PostgreSQL will not run as root, and there is no runuser or no account {ACCOUNT} to run it as")
+        pytest.skip(f"PostgreSQL refuses to run as root, and runuser or the account {ACCOUNT} is missing")
     return (runuser, "-u", ACCOUNT, "--")

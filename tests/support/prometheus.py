@@ -16,29 +16,29 @@ from support.servers import free_port, running, wait_until_ready
 
 @dataclass(frozen=True)
 class Prometheus:
-    """One that runs."""
+    """A running Prometheus."""
 
     url: str
 
     def query(self, expression: str) -> list[dict[str, Any]]:
-        """Return the samples that an expression gives now."""
+        """Return the current samples of an expression."""
         answer = httpx.get(f"{self.url}/api/v1/query", params={"query": expression}, timeout=10).raise_for_status()
         result: list[dict[str, Any]] = answer.json()["data"]["result"]
         return result
 
     def rules(self) -> list[dict[str, Any]]:
-        """Return every rule with what came of its last evaluation."""
+        """Return every rule with the result of its last evaluation."""
         answer = httpx.get(f"{self.url}/api/v1/rules", timeout=10).raise_for_status()
         return [rule for group in answer.json()["data"]["groups"] for rule in group["rules"]]
 
 
 @contextmanager
 def prometheus(folder: Path, addresses: Mapping[str, str]) -> Iterator[Prometheus]:
-    """Run one on the quick configuration; the test is skipped where it is not installed.
+    """Run Prometheus with the quick configuration; skip the test if it is not installed.
 
     Args:
-        folder: what all of it is written to.
-        addresses: where targets of the compose stack are instead; those that are not named are not there.
+        folder: where to write all files.
+        addresses: replacement addresses of the compose stack's targets; other targets do not exist.
     """
     program = shutil.which("prometheus")
     if program is None:
@@ -50,7 +50,7 @@ def prometheus(folder: Path, addresses: Mapping[str, str]) -> Iterator[Prometheu
         f"--config.file={write_quick_monitoring(folder, {'localhost:9090': own, **addresses})}",
         f"--storage.tsdb.path={folder / 'data'}",
         f"--web.listen-address={own}",
-        # What fires before Alertmanager is found is told to nobody, and again after this; a minute by default.
+        # Alerts that fire before Alertmanager is found are sent again after this time; the default is a minute.
         "--rules.alert.resend-delay=1s",
     ]
     with running(command, folder=folder, log=log) as process:

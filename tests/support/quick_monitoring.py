@@ -1,4 +1,4 @@
-"""Prometheus' configuration as it is deployed, but quick: alerts fire at the first evaluation that finds them true."""
+"""The deployed configuration of Prometheus, but quick: alerts fire at the first evaluation that finds them true."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,22 +8,22 @@ import yaml
 
 MONITORING = Path(__file__).parents[2] / "monitoring/prometheus"
 
-# A probe is given half a second less than this.
+# A probe's timeout is half a second less than this.
 SCRAPE_SECONDS = 2
 
 
 def write_quick_monitoring(folder: Path, addresses: Mapping[str, str] | None = None) -> Path:
     """Write prometheus.yml and its rules into a folder, to be used in place of monitoring/prometheus.
 
-    Scrapes and evaluations come every few seconds and no alert waits; windows and thresholds stay as they are. Rules
-    that pin an interval of their own keep it, as they count with it.
+    Scrapes and evaluations run every few seconds, and alerts fire without a wait. Windows and thresholds are unchanged.
+    Rules that set their own interval keep it, because they depend on it.
 
     Args:
-        folder: where to; it is made.
-        addresses: targets that are elsewhere, such as `{"api:8000": "127.0.0.1:4711"}`.
+        folder: the folder, which is created.
+        addresses: targets with another address, such as `{"api:8000": "127.0.0.1:4711"}`.
 
     Returns:
-        the path of prometheus.yml.
+        The path of prometheus.yml.
     """
     configuration = yaml.safe_load((MONITORING / "prometheus.yml").read_text(encoding="utf-8"))
     quick = {"scrape_interval": f"{SCRAPE_SECONDS}s", "scrape_timeout": f"{SCRAPE_SECONDS}s"}

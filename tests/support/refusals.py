@@ -1,4 +1,4 @@
-"""Requests that the API refuses, and apps in each state that they are sent to."""
+"""Requests that the API rejects, and apps in each state that they are sent to."""
 
 import json
 import threading
@@ -35,7 +35,7 @@ Place = tuple[list[str | int], str]
 
 
 class HeldContext:
-    """A password context whose hash takes until it is released."""
+    """A password context whose hash blocks until the test releases it."""
 
     def __init__(self) -> None:
         self.released = threading.Event()
@@ -48,7 +48,7 @@ class HeldContext:
 
 
 class Apis:
-    """Apps in each state that answers errors, started when first asked for."""
+    """Apps in each state that returns errors, started on first use."""
 
     def __init__(self, ready: RunningApi, folder: Path, database: Database, stack: ExitStack) -> None:
         self.ready = ready
@@ -58,24 +58,24 @@ class Apis:
 
     @cached_property
     def empty(self) -> RunningApi:
-        """Nothing is registered."""
+        """Start an app with an empty registry."""
         return self._start("empty", InMemoryRegistry(), ready=False)
 
     @cached_property
     def other(self) -> RunningApi:
-        """The default model is not among those to serve."""
+        """Start an app whose default model is not served."""
         registry = InMemoryRegistry()
         register(registry, regression_files(), "demand", promote=True)
         return self._start("other", registry, models=("demand@1",))
 
     @cached_property
     def unread(self) -> RunningApi:
-        """The database could never be read."""
+        """Start an app that could never read its database."""
         return self._start("unread", database_url=f"sqlite:///{self._folder / 'nowhere' / 'x.db'}")
 
     @cached_property
     def away(self) -> RunningApi:
-        """The database went away after it was read."""
+        """Start an app whose database becomes unreachable after the first read."""
         api = self._start("away")
         (self._folder / "away" / "slipway.db").rename(self._folder / "away" / "gone.db")
         store: Any = api.services.accounts.directory.store
@@ -86,12 +86,12 @@ class Apis:
 
     @cached_property
     def stale(self) -> RunningApi:
-        """What was read of the database is too old at once."""
+        """Start an app whose cached accounts expire at once."""
         return self._start("stale", auth_stale_seconds=0)
 
     @cached_property
     def broken(self) -> RunningApi:
-        """Two routes fail in ways that nobody foresaw."""
+        """Start an app with two routes that raise unexpected errors."""
 
         async def unexpected() -> None:
             raise RuntimeError("sqlalchemy failed in /opt/slipway/main.py")
@@ -107,8 +107,8 @@ class Apis:
 
     @cached_property
     def busy(self) -> RunningApi:
-        """As many logins wait for their hash as may."""
-        # Those that wait hold their places for as long as the tests need them.
+        """Start an app in which the maximum number of logins wait for their hash."""
+        # These logins hold their slots until the tests end.
         api = self._start("busy", request_timeout_seconds=600)
         held = HeldContext()
         self._stack.callback(held.released.set)
@@ -151,12 +151,12 @@ class Apis:
 
     @cached_property
     def open(self) -> RunningApi:
-        """Anybody may register."""
+        """Start an app with open registration."""
         return self._start("open", registration="open", login_window_seconds=60)
 
     @cached_property
     def locked(self) -> RunningApi:
-        """Too many logins failed, of a name and from an address."""
+        """Start an app with too many failed logins for a name and from an address."""
         limits: dict[str, Any] = {
             "login_max_failures": 2,
             "login_max_failures_per_address": 3,
@@ -166,7 +166,7 @@ class Apis:
         wrong = "wrong horse battery"
         for _ in range(2):
             api.post("/token", client=("192.0.2.1", 1), data={"username": "uma", "password": wrong})
-        for name in ("nobody", "somebody", "anybody"):
+        for name in ("eve", "mallory", "trudy"):
             api.post("/token", client=("192.0.2.2", 1), data={"username": name, "password": wrong})
         for name in ("eve", "mallory"):
             api.post("/users", client=("192.0.2.3", 1), json={"username": name, "password": PASSWORD})
@@ -187,10 +187,10 @@ Ask = Callable[[Apis], httpx.Response]
 
 @dataclass(frozen=True)
 class Case:
-    """A request that is refused.
+    """A request that the API rejects.
 
     Attributes:
-        places: each entry of `errors` that is expected: its place, and words of its message.
+        places: the expected entries of `errors`: the location, and a part of the message.
     """
 
     name: str
@@ -253,7 +253,7 @@ def asking(
 def forged(
     changes: Mapping[str, object] | None = None, *, key: str = SECRET_KEY, algorithm: str = "HS256"
 ) -> Callable[[RunningApi], str]:
-    """Return a maker of tokens that are right but for some claims; None leaves a claim out."""
+    """Return a function that creates valid tokens with some claims replaced; None removes a claim."""
 
     def make(api: RunningApi) -> str:
         claims = {**jwt.get_unverified_claims(api.token(Role.ADMIN)), **(changes or {})}
@@ -286,7 +286,7 @@ TOKENS = [
     with_token("not-yet-valid", forged({"nbf": int(NOW) + 3600})),
     with_token("issued-in-the-future", forged({"iat": int(NOW) + 3600})),
     with_token("unknown-user", forged({"sub": str(uuid.uuid4())})),
-    with_token("sub-is-no-id", forged({"sub": "ada"})),
+    with_token("sub-is-not-an-id", forged({"sub": "ada"})),
     with_token("older-version", forged({"ver": 0})),
     with_token("newer-version", forged({"ver": 2})),
     with_token("version-is-text", forged({"ver": "1"})),
@@ -302,7 +302,7 @@ TOKENS = [
             *("password-changed", "password-reset", "role-changed"),
         )
     ),
-    # The token is looked at before the body and the query.
+    # The token is checked before the body and the query.
     asking("add-user", 401, "POST", "/users", None, content=b"{"),
     asking("add-user-in-an-open-service", 401, "POST", "/users", None, on=lambda a: a.open, headers=BAD_TOKEN),
     asking("me", 401, "GET", "/users/me", None),
@@ -315,7 +315,7 @@ TOKENS = [
     Case("401-no-token", 401, post("/predict", json={"features": ROW})),
     Case("401-other-scheme", 401, lambda apis: apis.ready.get("/models", headers={"Authorization": "Basic YTpi"})),
     Case("401-empty-token", 401, lambda apis: apis.ready.get("/models", headers={"Authorization": "Bearer "})),
-    logging_in("unknown-user", 401, data={"username": "nobody", "password": PASSWORD}),
+    logging_in("unknown-user", 401, data={"username": "unknown", "password": PASSWORD}),
     logging_in("wrong-password", 401, data={"username": "uma", "password": "wrong horse battery"}),
 ]
 
@@ -330,7 +330,7 @@ STATUSES = [
     asking("wrong-current-password", 403, "PUT", "/users/me/password", Role.VIEWER, json=WRONG),
     asking("own-password-reset", 403, "PATCH", "/users/ada", json={"password": "another horse battery"}),
     asking(
-        *("anybody-registers-an-admin", 403, "POST", "/users", None),
+        *("anonymous-registers-an-admin", 403, "POST", "/users", None),
         on=lambda apis: apis.open,
         json={"username": "eve", "password": PASSWORD, "role": "admin"},
     ),
@@ -339,9 +339,9 @@ STATUSES = [
         on=lambda apis: apis.open,
         json={"username": "eve", "password": PASSWORD, "role": "viewer"},
     ),
-    asking("change-nobody", 404, "PATCH", "/users/nobody", json={"disabled": True}),
-    asking("delete-nobody", 404, "DELETE", "/users/nobody"),
-    asking("delete-what-is-no-name", 404, "DELETE", "/users/%00"),
+    asking("change-unknown-user", 404, "PATCH", "/users/unknown", json={"disabled": True}),
+    asking("delete-unknown-user", 404, "DELETE", "/users/unknown"),
+    asking("delete-invalid-name", 404, "DELETE", "/users/%00"),
     asking("demote-the-last-admin", 409, "PATCH", "/users/ada", json={"role": "user"}),
     asking("disable-the-last-admin", 409, "PATCH", "/users/ada", json={"disabled": True}),
     asking("delete-the-last-admin", 409, "DELETE", "/users/ada"),
@@ -456,7 +456,7 @@ INPUTS = [
     predicting(b"\xff\xfe", NOT_UTF_8, name="not-utf-8"),
     predicting(b'{"features": "\xff"}', NOT_UTF_8, name="not-utf-8-inside"),
     predicting(b"[" * 3_000, DEEP, name="nested-deeply"),
-    predicting(b'{"features": [1' + b"0" * 5_000 + b", 1, 1, 1]}", HUGE, name="endless-integer"),
+    predicting(b'{"features": [1' + b"0" * 5_000 + b", 1, 1, 1]}", HUGE, name="very-long-integer"),
     predicting(b"[1, 2, 3, 4]", (["body"], "must be an object"), name="body-is-a-list"),
     predicting(b"null", (["body"], "must be an object"), name="body-is-null"),
     predicting(b"{}", (["features"], "missing"), name="no-features"),
@@ -506,7 +506,7 @@ INPUTS = [
     adding(b"", EMPTY, name="nothing"),
     adding(b"\xff", NOT_UTF_8, name="not-utf-8"),
     adding(b"[" * 50_000, DEEP, name="nested-deeply"),
-    adding(b'{"username": 1' + b"0" * 5_000 + b"}", HUGE, name="endless-integer"),
+    adding(b'{"username": 1' + b"0" * 5_000 + b"}", HUGE, name="very-long-integer"),
     adding(
         b"[]",
         (["body"], "the body must be an object with the fields username, password, role"),

@@ -18,10 +18,10 @@ SECRET_KEY = "slipway-secret-key"
 
 @dataclass(frozen=True)
 class S3Server:
-    """A server that runs, with the one pair of keys that it knows.
+    """A running server, with its only pair of keys.
 
     Attributes:
-        folder: what is served: a bucket is a folder in it, an object a file below.
+        folder: the served folder: each subfolder is a bucket, and each file in it an object.
     """
 
     url: str
@@ -30,13 +30,13 @@ class S3Server:
     folder: Path
 
     def make_bucket(self, name: str) -> Path:
-        """Make an empty bucket; return the folder that its objects are files of."""
+        """Create an empty bucket; return the folder of its objects."""
         bucket = self.folder / name
         bucket.mkdir(exist_ok=True)
         return bucket
 
     def environment(self) -> dict[str, str]:
-        """Return the variables by which boto3 and MLflow reach the server."""
+        """Return the variables that boto3 and MLflow need to reach the server."""
         return {
             "AWS_ACCESS_KEY_ID": self.access_key,
             "AWS_SECRET_ACCESS_KEY": self.secret_key,
@@ -48,16 +48,16 @@ class S3Server:
 
 @contextmanager
 def s3_server(folder: Path, *, port: int | None = None, secret_key: str = SECRET_KEY) -> Iterator[S3Server]:
-    """Run a server on a folder, again if it ran before. The test is skipped where rclone is not installed.
+    """Run a server on a folder, again if it ran before. Skip the test if rclone is not installed.
 
     Args:
-        folder: what all of it is written to.
-        port: where it listens; by default a free one.
-        secret_key: the secret key that it takes.
+        folder: where to write all files.
+        port: the port; by default a free one.
+        secret_key: the secret key that it accepts.
     """
     rclone = shutil.which("rclone", path=str(Path(sys.executable).parent)) or shutil.which("rclone")
     if rclone is None:
-        pytest.skip("rclone is not installed: there is no S3 server without it")
+        pytest.skip("rclone is not installed: the S3 server needs it")
     buckets, own = folder / "buckets", folder / "rclone"
     for part in (buckets, own):
         part.mkdir(parents=True, exist_ok=True)
@@ -68,21 +68,21 @@ def s3_server(folder: Path, *, port: int | None = None, secret_key: str = SECRET
         "s3",
         f"--addr=127.0.0.1:{port}",
         f"--auth-key={ACCESS_KEY},{secret_key}",
-        # What a test puts into the folder itself is seen at once; with 0 s rclone takes seconds for an object.
+        # A file that a test writes to the folder is visible at once; with 0 s, rclone needs seconds for an object.
         "--dir-cache-time=1ms",
         f"--config={own / 'rclone.conf'}",
         f"--cache-dir={own}",
         "--quiet",
         str(buckets),
     ]
-    # Not the settings of the person who runs the tests.
+    # Ignore the settings of the person who runs the tests.
     own.joinpath("rclone.conf").touch()
     log = own / "rclone.log"
     url = f"http://127.0.0.1:{port}"
 
     def refuses() -> bool:
         try:
-            # Without keys, which is an answer.
+            # Any response shows that it runs, even one that rejects a request without keys.
             return httpx.get(url, timeout=2).is_client_error
         except httpx.HTTPError:
             return False

@@ -1,4 +1,4 @@
-"""A real Prometheus, and the exporters that it scrapes, where they are installed."""
+"""A real Prometheus, and the installed exporters that it scrapes."""
 
 import json
 import shutil
@@ -14,7 +14,7 @@ import yaml
 
 from support.servers import free_port, running, wait_until_ready
 
-# Debian's names, and those of the projects.
+# The names in Debian, and those of the projects.
 PROGRAMS = {
     "prometheus": ("prometheus",),
     "alertmanager": ("prometheus-alertmanager", "alertmanager"),
@@ -30,7 +30,7 @@ def program(name: str) -> str | None:
 
 
 def program_or_skip(name: str) -> str:
-    """Return the path of a program; skip the test by its name if it is not installed."""
+    """Return the path of a program; skip the test if it is not installed."""
     found = program(name)
     if found is None:
         pytest.skip(f"{PROGRAMS[name][0]} is not installed")
@@ -39,18 +39,18 @@ def program_or_skip(name: str) -> str:
 
 @dataclass(frozen=True)
 class Prometheus:
-    """A Prometheus that runs."""
+    """A running Prometheus."""
 
     client: httpx.Client
 
     def ask(self, expr: str) -> list[tuple[dict[str, str], float]]:
-        """Return the labels and the value of each series that a query answers with."""
+        """Return the labels and the value of each series in the result of a query."""
         answer = self.client.post("/api/v1/query", data={"query": expr}).json()
         assert answer["status"] == "success", f"{answer.get('error')}: {expr}"
         return [(one["metric"], float(one["value"][1])) for one in answer["data"]["result"]]
 
     def number(self, expr: str) -> float:
-        """Return the value of the only series that a query answers with."""
+        """Return the value of the only series in the result of a query."""
         [(_, number)] = self.ask(expr)
         return number
 
@@ -61,7 +61,7 @@ def prometheus(folder: Path, jobs: Sequence[Mapping[str, Any]]) -> Iterator[Prom
 
     Args:
         folder: an empty folder.
-        jobs: what else to scrape, as in its `scrape_configs`.
+        jobs: additional entries of `scrape_configs`.
     """
     port = free_port()
     url, log, config = f"http://127.0.0.1:{port}", folder / "prometheus.log", folder / "prometheus.yml"
@@ -88,11 +88,11 @@ def job(name: str, target: str, **more: Any) -> dict[str, Any]:
 
 @contextmanager
 def exporters(folder: Path, *, probed: Mapping[str, str], database: str | None) -> Iterator[list[dict[str, Any]]]:
-    """Run the exporters that are installed; yield the jobs that scrape them.
+    """Run the installed exporters; yield the jobs that scrape them.
 
     Args:
         folder: an empty folder.
-        probed: what the blackbox exporter probes: a URL for each instance's name.
+        probed: the targets of the blackbox exporter: a URL for each instance's name.
         database: PostgreSQL's address, or None.
     """
     jobs: list[dict[str, Any]] = []
@@ -118,7 +118,7 @@ def exporters(folder: Path, *, probed: Mapping[str, str], database: str | None) 
         if program("alertmanager"):
             port, address = listen()
             config = folder / "alertmanager.yml"
-            config.write_text(json.dumps({"route": {"receiver": "nobody"}, "receivers": [{"name": "nobody"}]}))
+            config.write_text(json.dumps({"route": {"receiver": "none"}, "receivers": [{"name": "none"}]}))
             storage = f"--storage.path={folder / 'alertmanager'}"
             start("alertmanager", f"--config.file={config}", storage, "--cluster.listen-address=", address, port=port)
             jobs.append(job("alertmanager", f"127.0.0.1:{port}"))

@@ -1,4 +1,4 @@
-"""Real servers for tests, each on a port of its own, ended with everything that it started."""
+"""Real servers for tests, each on a separate port, ended with all their child processes."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ from support.waiting import wait_for
 
 
 def free_port() -> int:
-    """Return a port on loopback that nothing listens on."""
+    """Return an unused port on loopback."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -26,7 +26,7 @@ def free_port() -> int:
 def running(
     command: Sequence[str], *, folder: Path, log: Path, environment: Mapping[str, str] | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a command in a process group of its own, its output in a log, and end the group after the block."""
+    """Run a command in a separate process group with its output in a log, and end the group after the block."""
     with log.open("ab") as output:
         process = subprocess.Popen(
             command,
@@ -44,7 +44,7 @@ def running(
 
 
 def end_group(process: subprocess.Popen[Any], seconds: float = 15.0) -> None:
-    """Ask a process group to end; end it by force if it does not."""
+    """Terminate a process group; kill it if it does not end."""
     try:
         os.killpg(process.pid, signal.SIGTERM)
         process.wait(seconds)
@@ -56,7 +56,7 @@ def end_group(process: subprocess.Popen[Any], seconds: float = 15.0) -> None:
 
 
 def answers(url: str) -> bool:
-    """Tell whether a GET of a URL succeeds."""
+    """Return whether a GET of a URL succeeds."""
     try:
         return httpx.get(url, timeout=2).is_success
     except httpx.HTTPError:
@@ -70,10 +70,10 @@ def wait_until_ready(
 
     Args:
         process: the server.
-        ready: a URL that answers once it is, or a function that tells whether it is.
+        ready: a URL that succeeds once the server is ready, or a function that returns whether it is.
         log: where it writes its output.
-        seconds: how long it may take.
-        what: its name in a failure.
+        seconds: the time limit.
+        what: its name in a failure message.
     """
 
     def is_ready() -> bool:
@@ -88,7 +88,7 @@ def wait_until_ready(
 
 @contextmanager
 def mlflow_server(folder: Path, port: int | None = None) -> Iterator[str]:
-    """Run a real MLflow server on SQLite and local artifacts below a folder; yield its address."""
+    """Run a real MLflow server with SQLite and local artifacts in a folder; yield its address."""
     port = port or free_port()
     url = f"http://127.0.0.1:{port}"
     command = [

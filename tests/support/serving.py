@@ -1,4 +1,4 @@
-"""A model store over a registry in memory, a cache on disk, and a clock that the test sets."""
+"""A model store with a registry in memory, a cache on disk, and a clock that the test sets."""
 
 from pathlib import Path
 
@@ -14,11 +14,11 @@ from support.clock import Clock
 
 
 def no_trial(candidate: Candidate) -> None:
-    """Try nothing: a child process for each load would make tests of other things slow."""
+    """Skip the trial: a child process for each load would slow down unrelated tests."""
 
 
 class Serving:
-    """What serves models in one process, and what outlives it: the registry and the cache."""
+    """The serving state of one process, and the registry and cache that outlive it."""
 
     def __init__(self, cache: Path, models: tuple[str, ...] = ()) -> None:
         self.registry = InMemoryRegistry()
@@ -30,7 +30,7 @@ class Serving:
         self.start(models)
 
     def start(self, models: tuple[str, ...] = ()) -> None:
-        """Begin anew, as a restarted process does."""
+        """Start over, as a restarted process does."""
         self.metrics = Metrics()
         self.bundle_cache = BundleCache(self.cache)
         self.store = ModelStore(
@@ -47,22 +47,22 @@ class Serving:
         self.store.sync(force=force)
 
     def served(self) -> dict[str, str]:
-        """Return the version that is served of each model."""
+        """Return the served version of each model."""
         return {name: model.version for name, model in self.store.served.items()}
 
     def pinned(self) -> list[str]:
-        """Return the pinned versions that are served, such as `iris@7`."""
+        """Return the served pinned versions, such as `iris@7`."""
         return sorted(str(model.ref) for model in self.store.pinned)
 
     def sample(self, name: str, **labels: str) -> float | None:
         return self.metrics.registry.get_sample_value(name, labels)
 
     def failures(self) -> float | None:
-        """Return how many attempts to load iris have failed."""
+        """Return the number of failed attempts to load iris."""
         return self.sample("slipway_model_load_failures_total", model="iris")
 
     def mend(self, version: str, name: str = "iris") -> None:
-        """Make a registered version what it should have been."""
+        """Repair a registered version."""
         files = bundle_files(name)
         for file, content in files.items():
             self.registry.replace_file(name, version, file, content)

@@ -1,4 +1,4 @@
-"""A process that loads one version again and again from a cache that others use, and damage, at the same time."""
+"""A process that repeatedly loads one version from a cache that other processes use and damage at the same time."""
 
 import sys
 from pathlib import Path
@@ -12,7 +12,7 @@ from support.serving import no_trial
 
 
 def main(root: Path, rounds: int) -> None:
-    """Load, note and damage version 1 of iris that many times; end with an error if it cannot be served once."""
+    """Load, note and damage version 1 of iris repeatedly; fail if it cannot be served once."""
     registry = InMemoryRegistry()
     register(registry, bundle_files(), promote=True)
     [version] = registry.list_versions("iris")

@@ -1,4 +1,4 @@
-"""Classifiers of four features whose graphs take long: between their operators, or inside one of them."""
+"""Classifiers of four features whose graphs are slow: between their operators, or inside one of them."""
 
 import numpy as np
 import onnx
@@ -8,7 +8,7 @@ from support.bundles import BIAS, WEIGHTS
 
 
 def _classifier(slow: list[onnx.NodeProto], inputs: dict[str, np.ndarray]) -> bytes:
-    """Return the linear classifier behind nodes that make `zero`, a scalar 0, out of `X`."""
+    """Return the linear classifier after nodes that compute `zero`, a scalar 0, from `X`."""
     nodes = [
         *slow,
         helper.make_node("Add", ["X", "zero"], ["same"]),
@@ -36,7 +36,7 @@ def _classifier(slow: list[onnx.NodeProto], inputs: dict[str, np.ndarray]) -> by
 
 
 def _units(name: str) -> list[onnx.NodeProto]:
-    """Return nodes that make an integer: by how much the last feature's largest value is above 10; 0 if it is not."""
+    """Return nodes that compute an integer: how much the last feature's largest value exceeds 10; otherwise 0."""
     return [
         helper.make_node("Gather", ["X", "last"], ["column"], axis=1),
         helper.make_node("ReduceMax", ["column"], ["largest"], keepdims=0),
@@ -54,7 +54,7 @@ CONSTANTS = {
 
 
 def matmul_classifier(size: int, count: int) -> bytes:
-    """Return one that multiplies matrices of `size`² a fixed number of times: as slow for every row."""
+    """Return a classifier that multiplies matrices of `size`² a fixed number of times: as slow for every row."""
     slow = [
         helper.make_node("ReduceSum", ["X"], ["sum"], keepdims=0),
         helper.make_node("Mul", ["M", "sum"], ["m0"]),
@@ -65,7 +65,7 @@ def matmul_classifier(size: int, count: int) -> bytes:
 
 
 def loop_classifier() -> bytes:
-    """Return one whose Loop repeats a million times for each unit that the last feature is above 10.
+    """Return a classifier whose Loop repeats a million times for each unit by which the last feature exceeds 10.
 
     It ends soon after it is terminated.
     """
@@ -99,10 +99,10 @@ def loop_classifier() -> bytes:
 
 
 def one_operator_classifier(width: int = 2000) -> bytes:
-    """Return one with a single MatMul, of n × `width` by `width` × `width`; n is 100, and 100 more for each unit that
-    the last feature is above 10.
+    """Return a classifier with a single MatMul, of n × `width` by `width` × `width`; n is 100, and 100 more for each
+    unit by which the last feature exceeds 10.
 
-    Nothing can terminate it while that operator runs.
+    It cannot be terminated while that operator runs.
     """
     slow = [
         *_units("units"),

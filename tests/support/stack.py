@@ -1,4 +1,4 @@
-"""The embedded stack of `slipway up`, run as a person runs it."""
+"""The embedded stack of `slipway up`, run as a user runs it."""
 
 import re
 import subprocess
@@ -18,7 +18,7 @@ PASSWORD = "correct-horse-7"
 
 @dataclass
 class RunningStack:
-    """A stack that runs, with what a person would know of it."""
+    """A running stack, with the information that a user has."""
 
     process: subprocess.Popen[bytes]
     home: Path
@@ -29,16 +29,16 @@ class RunningStack:
 
     @property
     def output(self) -> str:
-        """What was printed since this start."""
+        """The output since this start."""
         return self.log.read_text(encoding="utf-8")
 
     @property
     def api_log(self) -> str:
-        """What the API has logged since the folder was made."""
+        """The API's log since the folder was created."""
         return (self.home / "logs/api.log").read_text(encoding="utf-8")
 
     def processes(self) -> list[psutil.Process]:
-        """Return the stack's own process and all that it has started."""
+        """Return the stack's process and all its descendants."""
         parent = psutil.Process(self.process.pid)
         return [parent, *parent.children(recursive=True)]
 
@@ -48,13 +48,13 @@ class RunningStack:
         self.token = answer.raise_for_status().json()["access_token"]
 
     def call(self, method: str, path: str, json: object = None) -> httpx.Response:
-        """Call the API as the administrator."""
+        """Send a request to the API as the administrator."""
         return httpx.request(
             method, self.url + path, json=json, headers={"Authorization": f"Bearer {self.token}"}, timeout=30
         )
 
     def status(self) -> dict[str, object]:
-        """Return what the API says of the iris model."""
+        """Return the API's description of the iris model."""
         status: dict[str, object] = self.call("GET", "/models/iris").raise_for_status().json()
         return status
 
@@ -67,7 +67,7 @@ def slipway_up(
     log: str = "up.log",
     password: str | None = None,
 ) -> Iterator[RunningStack]:
-    """Run `slipway up` on a folder and free ports until it is ready; end it after the block if it still runs."""
+    """Run `slipway up` on a folder and free ports until it is ready; stop it after the block if it still runs."""
     port, mlflow_port = free_port(), free_port()
     command = [
         sys.executable,
@@ -93,7 +93,7 @@ def slipway_up(
 
 
 def printed_commands(output: str) -> str:
-    """Return the two calls that `slipway up` prints for pasting."""
+    """Return the two example commands that `slipway up` prints."""
     match = re.search(r"^  (TOKEN=.*?\n  curl .*?)\n\n", output, re.MULTILINE | re.DOTALL)
     assert match, output
     return match[1]

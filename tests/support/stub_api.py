@@ -1,4 +1,4 @@
-"""A small HTTP server that answers what a test tells it to, and remembers what it was asked."""
+"""A small HTTP server that sends a test's responses and records its requests."""
 
 import json
 import threading
@@ -11,7 +11,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Asked:
-    """One request."""
+    """A received request."""
 
     method: str
     path: str
@@ -25,7 +25,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Answer:
-    """What is answered: JSON, or bytes as they are."""
+    """A response: JSON, or raw bytes."""
 
     body: Any
     status: int = 200
@@ -36,7 +36,7 @@ class StubApi:
     """The running server.
 
     Attributes:
-        answer: makes the answer to each request; a test may replace it.
+        answer: the function that returns the response to a request; a test may replace it.
         asked: every request, in order.
     """
 
@@ -46,7 +46,7 @@ class StubApi:
 
 
 def problem(status: int, detail: str) -> Answer:
-    """Return an error as the API tells it."""
+    """Return an error in the API's format."""
     return Answer({"type": "about:blank", "title": "Refused", "status": status, "detail": detail}, status)
 
 
@@ -69,7 +69,7 @@ def stub_api(answer: Callable[[Asked], Answer]) -> Iterator[StubApi]:
         do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _handle  # noqa: N815  # names that http.server looks for
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the base's name
-            """Stay silent."""
+            """Log nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         api = StubApi(f"http://127.0.0.1:{server.server_port}", answer)

@@ -1,4 +1,4 @@
-"""Trainings by the command against a real MLflow server, each of a model of its own."""
+"""Trainings by the command with a real MLflow server, each with a separate model."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from slipway_core.registry.mlflow import ARTIFACT_PATHS, MlflowRegistry
 from slipway_trainer.cli import main
 from support.command import Ended, run
 
-# One candidate that is fitted at once.
+# One candidate with a fast fit.
 LIGHT = ("candidates=logistic-regression", "C=1", "folds=2")
 RECIPE_FILE = """
 from slipway_trainer.recipes.{module} import RECIPE as BASE
@@ -23,7 +23,7 @@ RECIPE = BASE.model_copy(update={{"name": {name!r}}})
 
 @dataclass(frozen=True)
 class Model:
-    """A model's recipe in a file of its own, and what the registry knows of it."""
+    """A model's recipe in a separate file, and its versions in the registry."""
 
     name: str
     recipe: Path
@@ -37,7 +37,7 @@ class Model:
 
     @property
     def production(self) -> str | None:
-        """The version that Production points to."""
+        """The Production version."""
         return self.registry.get_model(self.name).aliases.get(PRODUCTION)
 
     def version(self, number: str) -> ModelVersion:
@@ -45,7 +45,7 @@ class Model:
         return self.registry.get_version(self.name, number)
 
     def gate_result(self, number: str) -> GateResult:
-        """Return what the gate said of a version."""
+        """Return the gate's report on a version."""
         found = gate_result_of(self.version(number).tags)
         assert found is not None
         return found
@@ -57,14 +57,14 @@ class Model:
 
 
 def recipe_file(folder: Path, name: str, module: str = "iris") -> Path:
-    """Write a recipe under another name, as a person would."""
+    """Write a recipe under another name, as a user would."""
     file = folder / f"{name.replace('-', '_')}.py"
     file.write_text(RECIPE_FILE.format(module=module, name=name))
     return file
 
 
 def file_url(mlflow_url: str, name: str, version: str, file: str) -> str:
-    """Return the address that a file of a version is stored under."""
+    """Return the address at which a file of a version is stored."""
     call = f"{mlflow_url}/api/2.0/mlflow/model-versions/get-download-uri"
     answer = httpx.get(call, params={"name": name, "version": version}).raise_for_status().json()
     folder = answer["artifact_uri"].removeprefix("mlflow-artifacts:/")

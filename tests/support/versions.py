@@ -1,4 +1,4 @@
-"""Model versions made by hand in a real MLflow server, whole or damaged."""
+"""Model versions created by hand in a real MLflow server, complete or damaged."""
 
 from collections.abc import Mapping
 
@@ -13,12 +13,12 @@ def add_version(mlflow_url: str, name: str, files: Mapping[str, bytes], *, tag: 
 
     Args:
         mlflow_url: the server's address.
-        name: the model's name; it is made if it is new.
+        name: the model's name; a new model is created.
         files: the bundle's files by name.
-        tag: the manifest's digest as the version tells it; by default the right one.
+        tag: the manifest's digest in the version's tag; by default the correct one.
     """
     with httpx.Client(base_url=mlflow_url, timeout=30) as client:
-        # MLflow takes a version's files only from a run or a logged model of its own.
+        # MLflow accepts a version's files only from its own run or logged model.
         run = client.post("/api/2.0/mlflow/runs/create", json={"experiment_id": "0"}).raise_for_status().json()["run"]
         source = f"{run['info']['artifact_uri']}/bundle"
         for file, content in files.items():

@@ -1,4 +1,4 @@
-"""Wait for a condition with a deadline: no test sleeps and hopes."""
+"""Wait for a condition with a deadline, instead of sleeping for a fixed time."""
 
 import time
 from collections.abc import Callable
@@ -8,7 +8,7 @@ T = TypeVar("T")
 
 
 def wait_for(condition: Callable[[], T], *, seconds: float = 10.0, what: str = "the condition") -> T:
-    """Return the first true answer of a condition; fail if there is none in time."""
+    """Return the first true result of a condition; fail at the deadline."""
     deadline = time.monotonic() + seconds
     while True:
         answer = condition()

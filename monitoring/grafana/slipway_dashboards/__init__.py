@@ -1,1 +1,1 @@
-"""Grafana's dashboards as code. `make dashboards` writes what is made here to `monitoring/grafana/dashboards`."""
+"""Grafana's dashboards as code. `make dashboards` generates `monitoring/grafana/dashboards` from this package."""

@@ -8,7 +8,7 @@ from slipway_dashboards.frame import to_json
 
 
 def files() -> dict[str, str]:
-    """Return the JSON of each dashboard by the name of its file."""
+    """Return the JSON of each dashboard by its file name."""
     return {
         f"{name}.json": to_json(made)
         for name, made in (
@@ -21,7 +21,7 @@ def files() -> dict[str, str]:
 
 
 def main() -> None:
-    """Write the files, and remove those of dashboards that are no more."""
+    """Write the files, and remove those of deleted dashboards."""
     parser = argparse.ArgumentParser(prog="slipway_dashboards", description="Write the dashboards' JSON.")
     parser.add_argument("folder", type=Path)
     folder: Path = parser.parse_args().folder

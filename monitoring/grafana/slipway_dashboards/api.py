@@ -1,4 +1,4 @@
-"""API: rate, errors and duration by route, what is refused, and what the process costs."""
+"""API: rate, errors and duration by route, rejected requests, resource use, and the prediction log."""
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
@@ -27,7 +27,7 @@ def dashboard() -> Dashboard:
     return frame(
         "slipway-api",
         "Slipway / API",
-        "Which calls are slow, which fail, which are rejected, and what does it cost?",
+        "Which requests are slow, fail or are rejected, and how many resources does the API use?",
         {
             "Rate, errors, duration": _requests(),
             "Latency": _latency(),
@@ -53,13 +53,15 @@ def _requests() -> list[Panel]:
                 "The share of a route's requests that returned a 5xx status.",
                 "percentunit",
             ),
-            # A route without errors has no such series: its 0 comes from all of its requests.
+            # A route without errors has no 5xx series; its 0 is computed from all its requests.
             Query(f"(({failed}) or ({every}) * 0) / clamp_min({every}, 1e-9)", "{{route}}"),
             steps=((None, GREEN), (0.01, RED)),
             width=8,
         ),
         lines(
-            About("p95 by route", "The time within which 95 % of a route's requests ended.", "s", "no requests"),
+            About(
+                "p95 by route", "The time within which 95 % of a route's requests were answered.", "s", "no requests"
+            ),
             Query(quantile(0.95, DURATION, QUIET, by="route"), "{{route}}"),
             width=8,
         ),
@@ -80,8 +82,8 @@ def _latency() -> list[Panel]:
     return [
         heat_map(
             About(
-                "Latency of predictions as a heat map",
-                "How many predictions took how long. Two bands mean two kinds of requests.",
+                "Latency of predictions, heat map",
+                "The number of predictions by latency. Two bands indicate two kinds of requests.",
                 "s",
                 "no predictions",
             ),
@@ -90,7 +92,7 @@ def _latency() -> list[Panel]:
         lines(
             About(
                 "Predictions within their objective",
-                "The share of predictions that were answered within 250 ms, and within 10 ms.",
+                "The share of predictions answered within 250 ms, the objective, and within 10 ms.",
                 "percentunit",
                 "no predictions",
             ),
@@ -113,8 +115,8 @@ def _refused() -> list[Panel]:
     return [
         lines(
             About(
-                "Rejected for load",
-                "429: over a rate limit. 503: overload, or a dependency is down. 504: timeout.",
+                "Rejected under load",
+                "429: rate limit exceeded. 503: overload, or a dependency is down. 504: timeout.",
                 "reqps",
             ),
             *(Query(of(status), status) for status in ("429", "503", "504")),
@@ -131,7 +133,9 @@ def _refused() -> list[Panel]:
             width=8,
         ),
         lines(
-            About("Logins", "Calls of /token: many refused or throttled logins may be an attack.", "reqps"),
+            About(
+                "Logins", "Requests to /token by outcome; many refused or throttled logins may be an attack.", "reqps"
+            ),
             Query(or_say(rate("slipway_logins_total", by="outcome"), outcome="none yet"), "{{outcome}}"),
             width=8,
         ),
@@ -146,7 +150,7 @@ def _process() -> list[Panel]:
         lines(
             About(
                 "CPU",
-                "Cores that the API's process uses; available with one worker.",
+                "CPU cores used by the API's process; available with one worker.",
                 "suffix: cores",
                 SEVERAL_WORKERS,
             ),
@@ -184,8 +188,8 @@ def _journal() -> list[Panel]:
         journal.rejected_files(width=4),
         value(
             About(
-                "Registry looks that failed",
-                "Failed requests of the API to the model registry, in the selected time range.",
+                "Failed registry requests",
+                "Failed requests from the API to the model registry, in the selected time range.",
                 "none",
             ),
             Query(or_zero(increase("slipway_registry_failures_total"))),

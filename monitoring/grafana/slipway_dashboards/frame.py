@@ -1,4 +1,4 @@
-"""What every dashboard has: a stable address, links to the others, its refresh, and panels with stable numbers."""
+"""The parts that all dashboards share: a stable address, links to the others, a refresh, and stable panel ids."""
 
 import json
 import zlib
@@ -20,11 +20,11 @@ def frame(
     """Return a dashboard.
 
     Args:
-        uid: its address in Grafana, which bookmarks and links hold.
-        title: its title.
-        description: the question that it answers.
-        rows: its panels below the title of each row.
-        by_model: whether it can be narrowed down to some models.
+        uid: its id in Grafana's URLs, which bookmarks and links contain.
+        title: the title.
+        description: the question that the dashboard answers.
+        rows: the panels by the title of their row.
+        by_model: whether it has a filter by model.
     """
     made = (
         build.Dashboard(title)
@@ -56,17 +56,17 @@ def frame(
 
 
 def to_json(made: build.Dashboard) -> str:
-    """Return a dashboard as Grafana reads it, the same text for the same dashboard."""
+    """Return a dashboard as JSON for Grafana; the same dashboard gives the same text."""
     return json.dumps(made.build(), cls=JSONEncoder, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def _number(uid: str, title: str) -> int:
-    """Return a panel's number: of its title, so that a link to it outlives panels that come before it."""
+    """Return a panel's id, derived from its title, so that links to it survive new panels before it."""
     return zlib.crc32(f"{uid}/{title}".encode()) % 1_000_000 + 1
 
 
 def _versions() -> build.AnnotationQuery:
-    """Mark when another version came to be served."""
+    """Return an annotation for each time that another version is served."""
     served = f"max by ({VERSION}) (slipway_model_info == 1)"
     return (
         build.AnnotationQuery()
@@ -83,7 +83,7 @@ def _model() -> build.QueryVariable:
     return (
         build.QueryVariable("model")
         .label("Model")
-        .description("The models to look at.")
+        .description("The models to show.")
         .datasource(PROMETHEUS)
         .query("label_values(slipway_model_info, model)")
         .refresh(dashboard.VariableRefresh.ON_TIME_RANGE_CHANGED)

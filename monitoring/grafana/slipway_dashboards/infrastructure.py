@@ -1,4 +1,4 @@
-"""Infrastructure: the machine, PostgreSQL, the probes, and what watches them."""
+"""Infrastructure: the machine, PostgreSQL, the probes, and the monitoring itself."""
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
@@ -8,9 +8,9 @@ from slipway_dashboards.panels import GREEN, NONE_IS_GOOD, RED, UP, YELLOW, Abou
 from slipway_dashboards.queries import RANGE, WINDOW, increase, or_say, or_zero, rate
 
 FULL = ((None, GREEN), (0.8, YELLOW), (0.9, RED))
-# Temporary file systems lie in memory, which is told apart.
+# Temporary file systems are in memory, which has its own panels.
 DISK = 'fstype!~"tmpfs|ramfs"'
-# What containers have among themselves goes through the machine's own devices when it leaves.
+# Traffic of containers to other machines also passes the machine's own devices.
 NETWORK = 'device!~"lo|veth.*|br-.*|docker.*"'
 DATABASE = 'datname!~"|template.*"'
 
@@ -71,7 +71,7 @@ def _machine() -> list[Panel]:
         lines(
             About(
                 "Memory over time",
-                "The machine's total memory, and how much is available to programs.",
+                "The machine's total memory, and the memory available to programs.",
                 "bytes",
                 "unknown",
             ),
@@ -108,7 +108,7 @@ def _postgres() -> list[Panel]:
         value(
             About(
                 "Connections in use",
-                "The share of the connections that PostgreSQL allows; when all are in use, logins fail.",
+                "The share of PostgreSQL's allowed connections; if all are in use, logins fail.",
                 "percentunit",
                 "unknown",
             ),
@@ -127,7 +127,7 @@ def _postgres() -> list[Panel]:
         lines(
             About(
                 "Database sizes",
-                "The size of each database on the disk: it grows with predictions until their retention ends.",
+                "The size of each database on disk; it grows with the predictions until their retention ends.",
                 "bytes",
                 "PostgreSQL is down",
             ),
@@ -150,7 +150,7 @@ def _postgres() -> list[Panel]:
         lines(
             About(
                 "Cache hit ratio",
-                "The share of blocks that PostgreSQL found in its memory: below 90 %, it could use more memory.",
+                "The share of blocks that PostgreSQL found in its memory; below 90 %, PostgreSQL may need more memory.",
                 "percentunit",
                 "no reads",
             ),
@@ -163,15 +163,15 @@ def _postgres() -> list[Panel]:
 def _probes() -> list[Panel]:
     return [
         states(
-            About("Answers", "Whether the health pages of MLflow and MinIO answer.", "none", "no probe"),
+            About("Health pages", "Whether the health pages of MLflow and MinIO respond.", "none", "no probe"),
             Query(or_say('max by (instance) (probe_success{job="probe"})', instance="no probe"), "{{instance}}"),
             steps=UP,
             texts=("down", "up"),
         ),
         lines(
             About(
-                "Time of a probe",
-                "How long the health pages took to answer; a service that gets slower is often about to fail.",
+                "Probe duration",
+                "The response time of the health pages; a service that becomes slower is often about to fail.",
                 "s",
                 "no probe",
             ),
@@ -187,23 +187,23 @@ def _monitoring() -> list[Panel]:
     failed_rules = increase("prometheus_rule_evaluation_failures_total")
     return [
         states(
-            About("Scraped", "Whether Prometheus can scrape each of its targets.", "none", "no target"),
+            About("Scrapes", "Whether Prometheus can scrape each of its targets.", "none", "no target"),
             Query("min by (job) (up)", "{{job}}"),
             steps=UP,
             texts=("down", "up"),
         ),
         lines(
-            About("Time of a scrape", "How long each target takes to answer a scrape.", "s", "no target"),
+            About("Scrape duration", "The response time of each target to a scrape.", "s", "no target"),
             Query("max by (job) (scrape_duration_seconds)", "{{job}}"),
             steps=((None, GREEN), (1, YELLOW), (5, RED)),
         ),
         lines(
-            About("Series", "The series that Prometheus holds in memory; its memory grows with them.", "short"),
+            About("Series", "The number of series in Prometheus' memory, which grows with them.", "short"),
             Query("max(prometheus_tsdb_head_series)"),
             width=8,
         ),
         lines(
-            About("Samples", "Samples per second that Prometheus ingests.", "samples/s"),
+            About("Samples", "Samples ingested by Prometheus per second.", "samples/s"),
             Query(rate("prometheus_tsdb_head_samples_appended_total")),
             width=8,
         ),
@@ -215,7 +215,7 @@ def _monitoring() -> list[Panel]:
         lines(
             About(
                 "Notifications",
-                "Notifications per second that Alertmanager sent, and failed to send.",
+                "Notifications per second that Alertmanager sent or failed to send.",
                 "notifications/s",
                 "unknown",
             ),

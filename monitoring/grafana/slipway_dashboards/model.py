@@ -1,4 +1,4 @@
-"""Model: what each version predicts, how sure and how right it is, what it is asked, and how it came to be served."""
+"""Model: predictions, confidence, live accuracy, input ranges and loads of each version."""
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
@@ -45,7 +45,7 @@ def dashboard() -> Dashboard:
     return frame(
         "slipway-model",
         "Slipway / Model",
-        "What does each version predict, how sure and how right is it, and do its inputs match its training data?",
+        "What does each version predict, how confident and accurate is it, and do its inputs match its training data?",
         {
             "Served": _served(),
             "Predictions": _predictions(),
@@ -71,7 +71,7 @@ def _served() -> list[Panel]:
         value(
             About(
                 "Unusable answers",
-                "Predictions with a failure or invalid output, in the selected time range. Roll back the model.",
+                "Predictions that failed or had an invalid result, in the selected time range. Roll back the model.",
                 "none",
             ),
             Query(or_zero(increase("slipway_model_unusable_answers_total", MODEL))),
@@ -85,7 +85,7 @@ def _predictions() -> list[Panel]:
     outside = rate("slipway_prediction_out_of_range_values_total", MODEL, by=VERSION)
     by_feature = rate("slipway_prediction_out_of_range_values_total", MODEL, by=f"{VERSION}, feature")
     rows = rate(ROWS, MODEL, by=VERSION)
-    # A sum falls where values are negative, which `rate` would take for a restart; `delta` does not.
+    # Negative values decrease a sum. `rate` would treat that as a restart; `delta` does not.
     total, count = (f"sum by ({VERSION}) (delta({VALUE}_{part}{{{MODEL}}}[{WINDOW}]))" for part in ("sum", "count"))
     return [
         lines(
@@ -123,7 +123,7 @@ def _predictions() -> list[Panel]:
         lines(
             About(
                 "Values outside the training range",
-                "Feature values per row outside the range of the training rows: the model never saw such rows.",
+                "Feature values per row outside the range of the training rows, for which the model was not trained.",
                 "values/row",
                 "nothing is served",
             ),
@@ -133,7 +133,7 @@ def _predictions() -> list[Panel]:
         lines(
             About(
                 "Rows outside the training range by feature",
-                "The share of rows in which a feature is outside its range in the training rows: the ten largest.",
+                "The share of rows with a feature outside its range in the training rows; the top ten features.",
                 "percentunit",
                 "nothing is served",
             ),
@@ -149,7 +149,7 @@ def _predictions() -> list[Panel]:
         lines(
             About(
                 "Inference time",
-                "The time within which the graph alone answered 50 and 95 % of the requests.",
+                "The time within which the graph alone processed 50 and 95 % of the requests.",
                 "s",
                 "no predictions",
             ),
@@ -167,8 +167,8 @@ def _confidence() -> list[Panel]:
     return [
         heat_map(
             About(
-                "Confidence as a heat map",
-                "How many rows were predicted with which probability.",
+                "Confidence, heat map",
+                "The number of rows by the probability of the predicted class.",
                 "percentunit",
                 "no predictions",
             ),
@@ -177,7 +177,7 @@ def _confidence() -> list[Panel]:
         lines(
             About(
                 "Mean confidence",
-                "The mean probability of the predicted class: it falls where rows differ from those of the training.",
+                "The mean probability of the predicted class; it decreases if rows differ from the training rows.",
                 "percentunit",
                 "no predictions",
             ),
@@ -187,8 +187,8 @@ def _confidence() -> list[Panel]:
         ),
         lines(
             About(
-                "Unsure predictions",
-                f"The share of rows whose class was predicted with a probability of {UNSURE} at most.",
+                "Low-confidence predictions",
+                f"The share of rows whose predicted class has a probability of at most {UNSURE}.",
                 "percentunit",
                 "no predictions",
             ),
@@ -219,7 +219,7 @@ def _feedback() -> list[Panel]:
         lines(
             About(
                 "Rows with feedback in the window",
-                "How many rows the live figures are based on: a few rows prove little.",
+                "The number of rows behind the live figures; figures of a few rows are not reliable.",
                 "none",
                 "no feedback yet",
             ),
@@ -240,7 +240,7 @@ def _loads() -> list[Panel]:
         lines(
             About(
                 "Loads",
-                "Versions that were loaded, and attempts that failed, within a minute or more.",
+                "Loaded versions and failed attempts, per minute or longer interval.",
                 "none",
                 "nothing is served",
             ),
@@ -256,7 +256,7 @@ def _loads() -> list[Panel]:
         value(
             About(
                 "Cannot be loaded",
-                "Whether the current version cannot be loaded; the old one stays. GET /models/{name} has the reason.",
+                "Whether the current version cannot be loaded. GET /models/{name} gives the reason.",
                 "none",
                 "nothing is served",
             ),
@@ -267,7 +267,7 @@ def _loads() -> list[Panel]:
         value(
             About(
                 "Not in the cache",
-                "Whether the served version could not be written to the bundle cache: a restart needs the registry.",
+                "Whether the served version is missing in the bundle cache; a restart then needs the registry.",
                 "none",
                 "nothing is served",
             ),

@@ -1,4 +1,4 @@
-"""Overview: is it healthy, how much is asked of it, and which versions answer."""
+"""Overview: health, traffic, and the served versions."""
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
@@ -30,9 +30,9 @@ from slipway_dashboards.queries import (
     rate,
 )
 
-# A number of now that one quiet scrape does not empty.
+# Long enough that one missed scrape does not leave the panel empty.
 RECENTLY = "5m"
-# Of severity none is the alert that always fires, to show that alerts arrive.
+# The Watchdog, which always fires to show that alerts arrive, has the severity none.
 FIRING = 'ALERTS{alertstate="firing", severity!="none"}'
 
 
@@ -41,7 +41,7 @@ def dashboard() -> Dashboard:
     return frame(
         "slipway-overview",
         "Slipway / Overview",
-        "Is it healthy, how much traffic does it get, and which versions answer?",
+        "Is Slipway healthy, how much traffic does it have, and which versions does it serve?",
         {"Health": _health(), "Traffic": _traffic(), "Models": _models(), "Prediction log": _journal()},
         by_model=True,
     )
@@ -81,15 +81,15 @@ def _health() -> list[Panel]:
             steps=NONE_IS_GOOD,
         ),
         states(
-            About("Alerts", "Which alerts fired when.", "none", "nothing fires"),
+            About("Alerts", "The firing alerts over time.", "none", "nothing fires"),
             Query(or_say(f"max by (alertname) ({FIRING})", alertname="nothing fires"), "{{alertname}}"),
             steps=((None, GREEN), (1, RED)),
             texts=("quiet", "fires"),
         ),
         states(
             About(
-                "What the API sees",
-                "Whether the API could read the registry and the accounts last time.",
+                "Readiness of the API",
+                "Whether the API could last read the registry and the accounts, and is ready.",
                 "none",
                 "unknown",
             ),
@@ -162,7 +162,7 @@ def _models() -> list[Panel]:
             width=6,
         ),
         value(
-            About("Production alias missing", "Served models without a Production alias.", "none"),
+            About("Production alias missing", "The number of served models without a Production alias.", "none"),
             Query(or_zero("sum(slipway_model_alias_missing)")),
             steps=((None, GREEN), (1, YELLOW)),
             width=6,

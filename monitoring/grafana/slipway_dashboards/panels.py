@@ -1,4 +1,4 @@
-"""The kinds of panels that the dashboards are made of, each with what every panel must have."""
+"""The kinds of panels in the dashboards, with the settings that every panel needs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 PROMETHEUS = dashboard.DataSourceRef("prometheus", "prometheus")
 
 GREEN, YELLOW, RED, BLUE, GREY = "green", "yellow", "red", "blue", "text"
-# Each is where a colour begins; the first begins below everything.
+# The number from which each colour applies; None for the first, which has no lower limit.
 Steps = Sequence[tuple[float | None, str]]
 PLAIN: Steps = ((None, BLUE),)
 UP: Steps = ((None, RED), (1, GREEN))
@@ -26,7 +26,7 @@ P = TypeVar("P", stat.Panel, timeseries.Panel, heatmap.Panel, statetimeline.Pane
 
 @dataclass(frozen=True)
 class Query:
-    """What a panel asks Prometheus.
+    """A panel's query of Prometheus.
 
     Attributes:
         expr: PromQL.
@@ -39,13 +39,13 @@ class Query:
 
 @dataclass(frozen=True)
 class About:
-    """What a person reads of a panel.
+    """The texts of a panel.
 
     Attributes:
         title: the panel's title.
-        description: what the panel tells, and what to make of it.
+        description: what the panel shows, and how to interpret it.
         unit: Grafana's name of the unit, such as `s`, `percentunit`, `reqps`.
-        no_value: what is shown where there is no number.
+        no_value: the text to show without data.
     """
 
     title: str
@@ -65,11 +65,11 @@ def value(about: About, *queries: Query, steps: Steps = PLAIN, width: int = 4, t
     """Return a panel with the latest number of each series.
 
     Args:
-        about: what a person reads of it.
-        queries: what it asks.
-        steps: where each colour begins.
-        width: in 24ths of the dashboard's.
-        texts: what to show in place of the numbers 0, 1, and so on.
+        about: the panel's texts.
+        queries: the panel's queries.
+        steps: the number from which each colour applies.
+        width: the width in 24ths of the dashboard.
+        texts: the texts to show instead of the numbers 0, 1, and so on.
     """
     panel = _with(stat.Panel(), about, queries, steps, width, height=4, texts=texts)
     return (
@@ -80,7 +80,7 @@ def value(about: About, *queries: Query, steps: Steps = PLAIN, width: int = 4, t
 
 
 def names(about: About, query: Query, *, width: int = 8) -> stat.Panel:
-    """Return a panel with the name of each series, such as the versions that are served."""
+    """Return a panel with the name of each series, such as the served versions."""
     panel = _with(stat.Panel(), about, [query], ((None, GREEN),), width, height=4)
     return (
         panel.text_mode(common.BigValueTextMode.NAME)
@@ -99,16 +99,16 @@ def lines(
     most: float | None = None,
     can_be_negative: bool = False,
 ) -> timeseries.Panel:
-    """Return a panel of curves over time, with the last and the greatest value of each in its legend.
+    """Return a panel of curves over time, with the last and the maximum value of each in its legend.
 
     Args:
-        about: what a person reads of it.
-        queries: what it asks.
-        steps: where each colour begins; drawn as lines where there are several.
-        width: in 24ths of the dashboard's.
+        about: the panel's texts.
+        queries: the panel's queries.
+        steps: the number from which each colour applies; several are drawn as lines.
+        width: the width in 24ths of the dashboard.
         is_stacked: whether the curves add up.
-        most: where the axis ends.
-        can_be_negative: whether the axis begins where the values do, and not at 0.
+        most: the minimum upper end of the axis.
+        can_be_negative: whether the axis starts at the lowest value instead of at 0.
     """
     panel = _with(timeseries.Panel(), about, queries, steps, width, height=8)
     panel = (
@@ -138,7 +138,7 @@ def lines(
 
 
 def heat_map(about: About, query: Query, *, width: int = 12) -> heatmap.Panel:
-    """Return a panel of a histogram's buckets over time; the query is by `le`."""
+    """Return a panel of a histogram's buckets over time; the query must group by `le`."""
     panel = _with(heatmap.Panel(), about, [query], PLAIN, width, height=8, form=PromQueryFormat.HEATMAP)
     return (
         panel.calculate(False)
@@ -151,14 +151,14 @@ def heat_map(about: About, query: Query, *, width: int = 12) -> heatmap.Panel:
 
 
 def states(about: About, *queries: Query, steps: Steps, texts: Sequence[str], width: int = 12) -> statetimeline.Panel:
-    """Return a panel of states over time, a line each.
+    """Return a panel of states over time, one row for each series.
 
     Args:
-        about: what a person reads of it.
-        queries: what it asks.
+        about: the panel's texts.
+        queries: the panel's queries.
         steps: the colour of each number.
         texts: the name of each number, from 0 on.
-        width: in 24ths of the dashboard's.
+        width: the width in 24ths of the dashboard.
     """
     panel = _with(statetimeline.Panel(), about, queries, steps, width, height=8, texts=texts)
     return (

@@ -1,4 +1,4 @@
-"""Panels of the versions that are served: which they are, how much they predict, and how right they are."""
+"""Panels of the served versions: names, predicted rows and live accuracy."""
 
 from slipway_dashboards.panels import About, Panel, Query, lines, names
 from slipway_dashboards.queries import (
@@ -16,11 +16,11 @@ from slipway_dashboards.queries import (
 
 
 def versions(*, width: int) -> Panel:
-    """Return the panel of their names."""
+    """Return the panel of the served versions' names."""
     return names(
         About(
             "Served versions",
-            "The model versions that answer now, Production's and those that are pinned.",
+            "The served model versions: Production and pinned ones.",
             "none",
             "nothing is served",
         ),
@@ -30,7 +30,7 @@ def versions(*, width: int) -> Panel:
 
 
 def predicted_rows(*, width: int) -> Panel:
-    """Return the panel of what each is asked."""
+    """Return the panel of each version's predicted rows."""
     return lines(
         About("Predicted rows by version", "Rows per second of each model version.", "rows/s", "nothing is served"),
         Query(or_nothing_served(rate(ROWS, MODEL, by=VERSION)), LEGEND),
@@ -39,12 +39,12 @@ def predicted_rows(*, width: int) -> Panel:
 
 
 def live_accuracy(*, width: int) -> Panel:
-    """Return the panel of the classifiers' accuracy as feedback shows it."""
+    """Return the panel of the classifiers' accuracy according to feedback."""
     accuracy = f"max by ({VERSION}) (slipway_live_accuracy_ratio{{{MODEL}}})"
     return lines(
         About(
             "Live accuracy",
-            "Classifiers: the share of rows with feedback in the window with a correct prediction.",
+            "Classifiers: the share of correct predictions among the rows with feedback in the window.",
             "percentunit",
             "no feedback yet",
         ),

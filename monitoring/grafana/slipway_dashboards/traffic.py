@@ -1,11 +1,11 @@
-"""Panels of all requests together: how they are answered, and how many fail."""
+"""Panels of all requests: their status and error ratio."""
 
 from slipway_dashboards.panels import GREEN, RED, YELLOW, About, Panel, Query, lines, value
 from slipway_dashboards.queries import QUIET, REQUESTS, increase, rate, ratio
 
 
 def by_status(*, width: int) -> Panel:
-    """Return the panel of the requests by how they were answered."""
+    """Return the panel of the requests by status."""
     return lines(
         About(
             "Requests by status",
@@ -20,12 +20,12 @@ def by_status(*, width: int) -> Panel:
 
 
 def error_ratio(window: str, when: str, *, width: int) -> Panel:
-    """Return the panel of the share of requests that fail.
+    """Return the panel of the share of failed requests.
 
     Args:
-        window: the time that it counts over, as PromQL has it.
-        when: the same in words, such as `in the last 5 minutes`.
-        width: in 24ths of the dashboard's.
+        window: the range to count over, in PromQL.
+        when: the range in words, such as `in the last 5 minutes`.
+        width: the width in 24ths of the dashboard.
     """
     failed = increase(REQUESTS, f'{QUIET}, status=~"5.."', window=window)
     return value(

@@ -1,4 +1,4 @@
-"""Apps of the API for its unit tests: one that all may share, and any number of a test's own."""
+"""Fixtures that run the API's app: one shared app, and apps that a test starts for itself."""
 
 import os
 from collections.abc import Iterator
@@ -21,20 +21,20 @@ from support.serving import Serving
 
 @pytest.fixture(autouse=True)
 def logs() -> Iterator[list[EventDict]]:
-    """Every event that is logged during the test; nothing is printed."""
+    """Collect every event logged during the test, and print none."""
     with capture_logs(processors=[add_request_id]) as events:
         yield events
 
 
 @pytest.fixture(scope="session")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Database:
-    """A database with an account of each role: each app gets a copy."""
+    """Create a database with an account of each role; each app gets a copy."""
     return make_database(tmp_path_factory.mktemp("database") / "template.db")
 
 
 @pytest.fixture
 def registry() -> InMemoryRegistry:
-    """A registry whose iris has a version in production."""
+    """Create a registry with a Production version of iris."""
     registry = InMemoryRegistry()
     register(registry, bundle_files(), promote=True)
     return registry
@@ -42,7 +42,7 @@ def registry() -> InMemoryRegistry:
 
 @pytest.fixture
 def start_api(tmp_path: Path, database: Database) -> Iterator[StartApi]:
-    """Start an app of the test's own; a second one of the same folder is a restart."""
+    """Start an app for one test; a second app in the same folder is a restart."""
     with ExitStack() as stack:
 
         def start(registry: Registry, **options: Any) -> RunningApi:
@@ -53,17 +53,17 @@ def start_api(tmp_path: Path, database: Database) -> Iterator[StartApi]:
 
 @pytest.fixture(scope="session")
 def api(tmp_path_factory: pytest.TempPathFactory, database: Database) -> Iterator[RunningApi]:
-    """An app with a classifier and a regressor, shared by the tests that leave it as it is."""
+    """Run an app with a classifier and a regressor, shared by the tests that do not change it."""
     registry = InMemoryRegistry()
     register(registry, bundle_files(), promote=True)
     register(registry, regression_files(), "demand", promote=True)
     with ExitStack() as stack:
-        with pytest.MonkeyPatch.context() as monkeypatch:  # this runs before variables are hidden from tests
+        with pytest.MonkeyPatch.context() as monkeypatch:  # this fixture runs before _clean_environment
             for name in [name for name in os.environ if name.startswith("SLIPWAY_")]:
                 monkeypatch.delenv(name)
-            # It need not look again: a jitter drawn beside them would disturb the property tests.
+            # Poll rarely: concurrent random jitter would disturb the property tests.
             options: dict[str, Any] = {"max_body_bytes": 200_000, "max_rows": 1_000, "registry_poll_seconds": 3_600}
-            # Logins that fail in one test lock nobody out of the next.
+            # Failed logins of one test must not block those of another.
             options |= {"login_max_failures": 10_000, "login_max_failures_per_address": 10_000}
             folder = tmp_path_factory.mktemp("api")
             api = stack.enter_context(running_api(folder, registry, database, **options))
@@ -72,14 +72,14 @@ def api(tmp_path_factory: pytest.TempPathFactory, database: Database) -> Iterato
 
 @pytest.fixture(scope="module")
 def apis(api: RunningApi, database: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Apis]:
-    """Apps in each state that answers errors."""
+    """Run apps in each state that returns errors."""
     with ExitStack() as stack:
         yield Apis(api, tmp_path_factory.mktemp("errors"), database, stack)
 
 
 @pytest.fixture
 def serving(tmp_path: Path, logs: list[EventDict]) -> Serving:
-    """A process that serves version 1 of iris; what is logged is what comes after."""
+    """Create a process that serves version 1 of iris, and clear the log before the test."""
     serving = Serving(tmp_path / "cache")
     register(serving.registry, bundle_files(), promote=True)
     serving.sync()

@@ -1,4 +1,4 @@
-"""The composition root: the commands `serve`, `migrate` and `check`, and how they end."""
+"""The composition root: the commands `serve`, `migrate` and `check`, and their exit codes."""
 
 import logging
 import socket
@@ -21,7 +21,7 @@ EVERY_ADDRESS = "0.0.0.0"  # noqa: S104
 
 @pytest.fixture(autouse=True)
 def _logging_as_before() -> Iterator[None]:
-    """Put back the logging that a command configures."""
+    """Restore the logging that a command configures."""
     root = logging.getLogger()
     handlers, level = root.handlers, root.level
     yield
@@ -32,7 +32,7 @@ def _logging_as_before() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def database(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
-    """Set what every start needs; return the database's URL."""
+    """Set the required variables; return the database's URL."""
     url = f"sqlite:///{tmp_path / 'slipway.db'}"
     monkeypatch.setenv("SECRET_KEY", SECRET_KEY)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
@@ -43,7 +43,7 @@ def database(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
 
 
 class FakeServer:
-    """Stands in for uvicorn's server: notes what it would serve, and where."""
+    """Replace uvicorn's server, and record its configuration."""
 
     served: "list[FakeServer]" = []  # noqa: RUF012  # emptied by each test
     interrupted = False
@@ -70,7 +70,7 @@ def servers(monkeypatch: pytest.MonkeyPatch) -> list[FakeServer]:
     return FakeServer.served
 
 
-def test_migrate_makes_the_tables_and_may_be_repeated(database: str) -> None:
+def test_migrate_creates_tables_and_is_repeatable(database: str) -> None:
     for _ in range(2):
         main(["migrate"])
 
@@ -79,7 +79,7 @@ def test_migrate_makes_the_tables_and_may_be_repeated(database: str) -> None:
     engine.dispose()
 
 
-def test_migrate_of_a_database_that_cannot_be_made_says_so(
+def test_migrate_reports_a_database_that_cannot_be_created(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path / 'nowhere' / 'slipway.db'}")
@@ -91,18 +91,14 @@ def test_migrate_of_a_database_that_cannot_be_made_says_so(
     assert capsys.readouterr().err.startswith("Error: the database of DATABASE_URL cannot be brought up to date")
 
 
-def test_check_takes_settings_that_are_right_and_makes_nothing(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_check_accepts_valid_settings_and_creates_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["check"])
 
     assert capsys.readouterr().out == "The settings are right.\n"
     assert list(tmp_path.iterdir()) == []
 
 
-def test_check_names_each_setting_that_is_wrong(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_check_names_each_invalid_setting(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("SLIPWAY_MAX_ROWS", "many")
     monkeypatch.setenv("SLIPWAY_TOKEN_TTL_SECONDS", "0")
 
@@ -115,7 +111,7 @@ def test_check_names_each_setting_that_is_wrong(
     assert "; SLIPWAY_MAX_ROWS: " in told
 
 
-def test_serve_listens_where_it_is_told(servers: list[FakeServer], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_serve_listens_on_the_configured_address(servers: list[FakeServer], monkeypatch: pytest.MonkeyPatch) -> None:
     port = free_port()
     monkeypatch.setenv("SLIPWAY_PORT", str(port))
 
@@ -128,7 +124,7 @@ def test_serve_listens_where_it_is_told(servers: list[FakeServer], monkeypatch: 
         socket.create_connection(server.address, timeout=5)
 
 
-def test_under_sagemaker_it_listens_to_every_address_with_a_key_of_its_own(
+def test_sagemaker_mode_uses_all_addresses_and_a_random_key(
     servers: list[FakeServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     port = free_port()
@@ -143,14 +139,14 @@ def test_under_sagemaker_it_listens_to_every_address_with_a_key_of_its_own(
     assert server.config.app.services.tokenless == {"/ping", "/invocations"}  # type: ignore[union-attr]
 
 
-def test_under_sagemaker_the_port_is_8080_and_a_key_that_is_given_holds() -> None:
+def test_sagemaker_mode_uses_port_8080_and_the_configured_key() -> None:
     environment = {"SECRET_KEY": SECRET_KEY}
 
     assert sagemaker_variables(environment) == {"SLIPWAY_HOST": EVERY_ADDRESS, "SLIPWAY_PORT": "8080"}
     assert sagemaker_variables({}).keys() == {"SLIPWAY_HOST", "SLIPWAY_PORT", "SECRET_KEY"}
 
 
-def test_serve_needs_a_token_for_everything(servers: list[FakeServer], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_serve_requires_a_token_by_default(servers: list[FakeServer], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLIPWAY_PORT", "0")
 
     main(["serve"])
@@ -158,7 +154,7 @@ def test_serve_needs_a_token_for_everything(servers: list[FakeServer], monkeypat
     assert servers[0].config.app.services.tokenless == frozenset()  # type: ignore[union-attr]
 
 
-def test_serve_gives_requests_under_way_time_and_hides_what_it_is_made_of(
+def test_serve_sets_the_drain_time_and_hides_the_server_header(
     servers: list[FakeServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SLIPWAY_PORT", "0")
@@ -170,7 +166,7 @@ def test_serve_gives_requests_under_way_time_and_hides_what_it_is_made_of(
     assert config.server_header is False
 
 
-def test_serve_listens_on_version_six_addresses_too(servers: list[FakeServer], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_serve_listens_on_ipv6(servers: list[FakeServer], monkeypatch: pytest.MonkeyPatch) -> None:
     if not socket.has_dualstack_ipv6():
         pytest.skip("this machine has no IPv6")
     monkeypatch.setenv("SLIPWAY_HOST", "::1")
@@ -181,7 +177,7 @@ def test_serve_listens_on_version_six_addresses_too(servers: list[FakeServer], m
     assert servers[0].address[0] == "::1"
 
 
-def test_an_interrupt_is_a_normal_end(servers: list[FakeServer], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupt_exits_normally(servers: list[FakeServer], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLIPWAY_PORT", "0")
     monkeypatch.setattr(FakeServer, "interrupted", True)
 
@@ -191,7 +187,7 @@ def test_an_interrupt_is_a_normal_end(servers: list[FakeServer], monkeypatch: py
     assert ended.value.code == 0
 
 
-def test_a_port_in_use_is_told_in_one_sentence(
+def test_port_in_use_error_is_one_sentence(
     servers: list[FakeServer], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
@@ -208,7 +204,7 @@ def test_a_port_in_use_is_told_in_one_sentence(
 
 
 @pytest.mark.parametrize("arguments", [[], ["fly"], ["serve", "now"]], ids=str)
-def test_wrong_usage_ends_with_two(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_usage_error_exits_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(arguments)
 

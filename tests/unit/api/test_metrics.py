@@ -1,4 +1,4 @@
-"""What the metrics say before anything happened, and of the versions that come and go: alerts are built on it."""
+"""The metrics that alerts need: before the first request, and for versions that are loaded and unloaded."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ from support.serving import Serving
 
 
 def scores_of(serving: Serving, version: str) -> dict[str, float]:
-    """Return what the metrics say that a version of iris scored when it was trained."""
+    """Return the test scores that the metrics report for a version of iris."""
     return {
         sample.labels["metric"]: sample.value
         for family in serving.metrics.training_metric.collect()
@@ -28,17 +28,17 @@ def test_logins_are_counted_from_zero(outcome: str) -> None:
     assert metrics.registry.get_sample_value("slipway_logins_total", {"outcome": outcome}) == 0
 
 
-def test_the_service_is_not_ready_before_its_models_are_served(tmp_path: Path) -> None:
+def test_service_is_not_ready_before_its_models_are_served(tmp_path: Path) -> None:
     serving = Serving(tmp_path / "cache")
 
     assert serving.sample("slipway_ready") == 0
 
 
-def test_the_service_is_ready_once_its_models_are_served(serving: Serving) -> None:
+def test_service_is_ready_once_its_models_are_served(serving: Serving) -> None:
     assert serving.sample("slipway_ready") == 1
 
 
-def test_the_service_is_not_ready_while_one_of_its_models_is_missing(tmp_path: Path) -> None:
+def test_service_is_not_ready_while_a_model_is_missing(tmp_path: Path) -> None:
     serving = Serving(tmp_path / "cache", models=("iris", "rose"))
     register(serving.registry, bundle_files(), promote=True)
 
@@ -47,7 +47,7 @@ def test_the_service_is_not_ready_while_one_of_its_models_is_missing(tmp_path: P
     assert serving.sample("slipway_ready") == 0
 
 
-def test_a_model_that_is_unloaded_is_missed(serving: Serving) -> None:
+def test_unloaded_model_is_missing(serving: Serving) -> None:
     register(serving.registry, bundle_files("rose"), "rose")
     serving.sync()
     serving.registry.delete_model("iris")
@@ -57,17 +57,17 @@ def test_a_model_that_is_unloaded_is_missed(serving: Serving) -> None:
     assert serving.sample("slipway_ready") == 0
 
 
-def test_unusable_answers_are_counted_from_zero_for_each_served_version(serving: Serving) -> None:
+def test_unusable_responses_start_at_zero_for_each_version(serving: Serving) -> None:
     assert serving.sample("slipway_model_unusable_answers_total", model="iris", version="1") == 0
 
 
-def test_a_served_version_tells_what_it_scored_when_it_was_trained(serving: Serving) -> None:
+def test_served_version_reports_its_test_scores(serving: Serving) -> None:
     manifest = json.loads(bundle_files()[MANIFEST_FILE])
 
     assert scores_of(serving, "1") == manifest["metrics"] != {}
 
 
-def test_a_version_that_is_not_served_any_more_tells_no_scores(serving: Serving) -> None:
+def test_version_no_longer_served_reports_no_scores(serving: Serving) -> None:
     register(serving.registry, bundle_files(metrics={"accuracy": 0.5, "f1_macro": 0.25}), promote=True)
 
     serving.sync()
@@ -76,7 +76,7 @@ def test_a_version_that_is_not_served_any_more_tells_no_scores(serving: Serving)
     assert scores_of(serving, "2") == {"accuracy": 0.5, "f1_macro": 0.25}
 
 
-def test_a_version_that_is_made_anew_under_its_number_tells_its_own_scores() -> None:
+def test_recreated_version_reports_its_own_scores() -> None:
     metrics = Metrics()
     metrics.begin_version("iris", "1", {"accuracy": 0.9, "log_loss": 0.2})
 

@@ -1,4 +1,4 @@
-"""The API's settings: what production refuses, and how each is written."""
+"""The API's settings: their formats, and the values that production rejects."""
 
 from pathlib import Path
 
@@ -36,19 +36,19 @@ UNSAFE_PASSWORDS = [
 
 @pytest.fixture(autouse=True)
 def _required(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Set what every start needs."""
+    """Set the required variables."""
     monkeypatch.setenv("SECRET_KEY", SECRET_KEY)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
 
 
-def test_production_is_the_default_and_safe_secrets_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_production_is_the_default_and_accepts_safe_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET_KEY", new_key())
     monkeypatch.setenv("SLIPWAY_ADMIN_PASSWORD", new_password())
 
     assert load_settings(ApiSettings).env == "production"
 
 
-def test_what_nobody_sets_is_as_documented() -> None:
+def test_defaults_match_the_documentation() -> None:
     settings = load_settings(ApiSettings)
 
     assert (settings.host, settings.port) == ("127.0.0.1", 8000)
@@ -59,7 +59,7 @@ def test_what_nobody_sets_is_as_documented() -> None:
 
 
 @pytest.mark.parametrize(("key", "why"), UNSAFE_KEYS)
-def test_production_refuses_an_unsafe_key_without_telling_it(
+def test_production_rejects_an_unsafe_key_without_showing_it(
     monkeypatch: pytest.MonkeyPatch, key: str, why: str
 ) -> None:
     monkeypatch.setenv("SECRET_KEY", key)
@@ -72,7 +72,7 @@ def test_production_refuses_an_unsafe_key_without_telling_it(
 
 
 @pytest.mark.parametrize(("password", "why"), UNSAFE_PASSWORDS)
-def test_production_refuses_an_unsafe_first_password_without_telling_it(
+def test_production_rejects_unsafe_admin_password_unshown(
     monkeypatch: pytest.MonkeyPatch, password: str, why: str
 ) -> None:
     monkeypatch.setenv("SLIPWAY_ADMIN_USERNAME", "Administrator")
@@ -86,7 +86,7 @@ def test_production_refuses_an_unsafe_first_password_without_telling_it(
 
 
 @pytest.mark.parametrize("key", [key for key, _ in UNSAFE_KEYS])
-def test_development_takes_any_key(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+def test_development_accepts_any_key(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
     monkeypatch.setenv("SLIPWAY_ENV", "development")
     monkeypatch.setenv("SECRET_KEY", key)
 
@@ -94,7 +94,7 @@ def test_development_takes_any_key(monkeypatch: pytest.MonkeyPatch, key: str) ->
 
 
 @pytest.mark.parametrize("password", [password for password, _ in UNSAFE_PASSWORDS])
-def test_development_takes_any_first_password(monkeypatch: pytest.MonkeyPatch, password: str) -> None:
+def test_development_accepts_any_first_password(monkeypatch: pytest.MonkeyPatch, password: str) -> None:
     monkeypatch.setenv("SLIPWAY_ENV", "development")
     monkeypatch.setenv("SLIPWAY_ADMIN_PASSWORD", password)
 
@@ -120,7 +120,7 @@ def test_development_takes_any_first_password(monkeypatch: pytest.MonkeyPatch, p
         ("", ()),
     ],
 )
-def test_models_are_written_as_a_list(monkeypatch: pytest.MonkeyPatch, written: str, models: tuple[str, ...]) -> None:
+def test_models_are_given_as_a_list(monkeypatch: pytest.MonkeyPatch, written: str, models: tuple[str, ...]) -> None:
     monkeypatch.setenv("SLIPWAY_MODELS", written)
 
     assert load_settings(ApiSettings).models == models
@@ -133,16 +133,14 @@ def test_models_are_written_as_a_list(monkeypatch: pytest.MonkeyPatch, written: 
         *("iris@\u0667", "iris@1234567890", "rose,iris@x"),
     ],
 )
-def test_a_version_that_is_written_otherwise_is_refused_with_how_to(
-    monkeypatch: pytest.MonkeyPatch, written: str
-) -> None:
+def test_malformed_version_error_shows_the_format(monkeypatch: pytest.MonkeyPatch, written: str) -> None:
     monkeypatch.setenv("SLIPWAY_MODELS", written)
 
     with pytest.raises(ConfigurationError, match=r"SLIPWAY_MODELS: .* names no model: write .* such as iris@7"):
         load_settings(ApiSettings)
 
 
-def test_a_limit_of_bodies_that_no_memory_is_kept_for_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_body_limit_above_the_memory_limit_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLIPWAY_MAX_BODY_BYTES", str(MAX_LARGE_BYTES + 1))
 
     with pytest.raises(ConfigurationError, match=f"SLIPWAY_MAX_BODY_BYTES: .* {MAX_LARGE_BYTES}"):
@@ -150,7 +148,7 @@ def test_a_limit_of_bodies_that_no_memory_is_kept_for_is_refused(monkeypatch: py
 
 
 @pytest.mark.parametrize("models", ["", "iris@7", "iris,iris@7"])
-def test_the_default_model_is_no_version(monkeypatch: pytest.MonkeyPatch, models: str) -> None:
+def test_default_model_cannot_be_a_version(monkeypatch: pytest.MonkeyPatch, models: str) -> None:
     monkeypatch.setenv("SLIPWAY_MODELS", models)
     monkeypatch.setenv("SLIPWAY_DEFAULT_MODEL", "iris@7")
 
@@ -158,7 +156,7 @@ def test_the_default_model_is_no_version(monkeypatch: pytest.MonkeyPatch, models
         load_settings(ApiSettings)
 
 
-def test_a_default_model_of_which_only_a_version_is_named_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_default_model_listed_only_as_a_version_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLIPWAY_MODELS", "iris@7")
     monkeypatch.setenv("SLIPWAY_DEFAULT_MODEL", "iris")
 
@@ -170,15 +168,13 @@ def test_a_default_model_of_which_only_a_version_is_named_is_refused(monkeypatch
     ("models", "predicting"),
     [("", "iris"), ("wine", "wine"), ("wine,wine@3", "wine"), ("wine@3", "iris"), ("wine,rose", "iris")],
 )
-def test_the_only_model_that_is_named_is_the_default_one(
-    monkeypatch: pytest.MonkeyPatch, models: str, predicting: str
-) -> None:
+def test_only_listed_model_is_the_default(monkeypatch: pytest.MonkeyPatch, models: str, predicting: str) -> None:
     monkeypatch.setenv("SLIPWAY_MODELS", models)
 
     assert load_settings(ApiSettings).predicting_model == predicting
 
 
-def test_the_default_model_that_is_asked_for_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_configured_default_model_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLIPWAY_MODELS", "wine,rose")
     monkeypatch.setenv("SLIPWAY_DEFAULT_MODEL", "rose")
 
@@ -186,9 +182,7 @@ def test_the_default_model_that_is_asked_for_is_taken(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("written", ["app.example.com", "localhost:3000", "https://app.example.com/page", "https://"])
-def test_an_origin_that_no_browser_sends_is_refused_with_how_to_write_one(
-    monkeypatch: pytest.MonkeyPatch, written: str
-) -> None:
+def test_malformed_origin_error_shows_the_format(monkeypatch: pytest.MonkeyPatch, written: str) -> None:
     monkeypatch.setenv("SLIPWAY_CORS_ORIGINS", f"https://good.example.com,{written}")
 
     with pytest.raises(ConfigurationError, match=r"SLIPWAY_CORS_ORIGINS: .* is no origin: write scheme, host and port"):
@@ -196,14 +190,14 @@ def test_an_origin_that_no_browser_sends_is_refused_with_how_to_write_one(
 
 
 @pytest.mark.parametrize("written", ["https://app.example.com", "http://localhost:3000", "*", "capacitor://localhost"])
-def test_an_origin_is_taken_as_browsers_write_it(monkeypatch: pytest.MonkeyPatch, written: str) -> None:
+def test_origin_is_accepted_as_browsers_send_it(monkeypatch: pytest.MonkeyPatch, written: str) -> None:
     monkeypatch.setenv("SLIPWAY_CORS_ORIGINS", f"{written}/")
 
     assert load_settings(ApiSettings).cors_origins == (written,)
 
 
 @pytest.mark.parametrize("written", ["proxy", "10.0.0.7/8", "10.0.0.7,*", "127.0.0.1,", "10.0.0.300"])
-def test_a_proxy_that_could_never_be_believed_is_refused(monkeypatch: pytest.MonkeyPatch, written: str) -> None:
+def test_proxy_that_can_never_match_is_rejected(monkeypatch: pytest.MonkeyPatch, written: str) -> None:
     monkeypatch.setenv("FORWARDED_ALLOW_IPS", written)
 
     with pytest.raises(ConfigurationError, match=r"FORWARDED_ALLOW_IPS: .* is no address or network"):
@@ -211,7 +205,7 @@ def test_a_proxy_that_could_never_be_believed_is_refused(monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("written", ["127.0.0.1,::1", "10.0.0.0/8, fd00::/8", "*"])
-def test_proxies_are_addresses_or_networks_or_all(monkeypatch: pytest.MonkeyPatch, written: str) -> None:
+def test_proxies_are_addresses_networks_or_all(monkeypatch: pytest.MonkeyPatch, written: str) -> None:
     monkeypatch.setenv("FORWARDED_ALLOW_IPS", written)
 
     assert load_settings(ApiSettings).forwarded_allow_ips == written
@@ -219,14 +213,14 @@ def test_proxies_are_addresses_or_networks_or_all(monkeypatch: pytest.MonkeyPatc
 
 @hypothesis.settings(deadline=None)
 @given(names=st.lists(st.text("abcdefg-_. 0123", min_size=1).map(str.strip).filter(bool), unique=True))
-def test_any_names_are_read_as_they_were_written(names: list[str]) -> None:
+def test_model_names_are_parsed_unchanged(names: list[str]) -> None:
     settings = load_settings(ApiSettings, models=" ,".join(names))
 
     assert settings.models == tuple(names)
 
 
 @pytest.mark.parametrize("name", ["SECRET_KEY", "DATABASE_URL", "SLIPWAY_ADMIN_PASSWORD", "MLFLOW_TRACKING_PASSWORD"])
-def test_a_secret_may_come_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str) -> None:
+def test_secret_may_come_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str) -> None:
     secret = "sqlite:///somewhere.db" if name == "DATABASE_URL" else new_key()
     (tmp_path / "secret").write_text(f"{secret}\n")
     monkeypatch.delenv(name, raising=False)
@@ -238,7 +232,7 @@ def test_a_secret_may_come_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path
     assert getattr(settings, field).get_secret_value() == secret
 
 
-def test_secrets_are_not_in_what_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_printed_settings_hide_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     secrets = {name: new_key() for name in ("SECRET_KEY", "SLIPWAY_ADMIN_PASSWORD", "MLFLOW_TRACKING_PASSWORD")}
     for name, value in secrets.items():
         monkeypatch.setenv(name, value)
@@ -263,7 +257,7 @@ def test_secrets_are_not_in_what_is_printed(monkeypatch: pytest.MonkeyPatch) -> 
         ("SLIPWAY_LOG_LEVEL", "loud"),
         ("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db"),
         ("DATABASE_URL", "mysql://slipway@127.0.0.1/slipway"),
-        # No account can be called that: the first administrator could not log in.
+        # No account can have this name, so the first administrator could not log in.
         ("SLIPWAY_ADMIN_USERNAME", "ops team"),
         ("SLIPWAY_ADMIN_USERNAME", "-admin"),
         ("SLIPWAY_ADMIN_USERNAME", "x" * 65),
@@ -276,7 +270,7 @@ def test_secrets_are_not_in_what_is_printed(monkeypatch: pytest.MonkeyPatch) -> 
         ("SLIPWAY_LOGIN_WINDOW_SECONDS", "86401"),
     ],
 )
-def test_a_value_that_makes_no_sense_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+def test_invalid_value_error_names_the_setting(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv(name, value)
 
     with pytest.raises(ConfigurationError, match=name):
@@ -284,14 +278,14 @@ def test_a_value_that_makes_no_sense_is_refused_by_name(monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("name", ["SECRET_KEY", "MLFLOW_TRACKING_URI"])
-def test_what_is_needed_and_not_set_is_named(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_missing_required_settings_are_named(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.delenv(name)
 
     with pytest.raises(ConfigurationError, match=f"{name} is not set"):
         load_settings(ApiSettings)
 
 
-def test_all_that_is_wrong_is_told_at_once_without_a_stray_dot(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_invalid_settings_are_reported_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     monkeypatch.delenv("SECRET_KEY")
 

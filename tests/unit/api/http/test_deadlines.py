@@ -1,4 +1,4 @@
-"""How long requests may take: one timer for all of them."""
+"""Request deadlines: one timer for all requests."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -28,7 +28,7 @@ async def outcome(deadlines: Deadlines, work: Callable[[], Awaitable[None]] = fo
     return "done"
 
 
-def test_what_takes_too_long_is_ended_and_the_rest_is_not() -> None:
+def test_only_overdue_work_is_cancelled() -> None:
     async def ask() -> list[str]:
         deadlines = Deadlines(0.05)
         return await asyncio.gather(*(outcome(deadlines, work) for work in (for_ever, at_once, for_ever, at_once)))
@@ -36,7 +36,7 @@ def test_what_takes_too_long_is_ended_and_the_rest_is_not() -> None:
     assert asyncio.run(ask()) == ["late", "done", "late", "done"]
 
 
-def test_each_has_its_time_whenever_it_begins() -> None:
+def test_deadline_counts_from_the_start_of_each_task() -> None:
     async def ask() -> tuple[list[str], list[float]]:
         loop, deadlines, began = asyncio.get_running_loop(), Deadlines(0.2), []
         took: list[float] = []
@@ -54,10 +54,10 @@ def test_each_has_its_time_whenever_it_begins() -> None:
     answers, took = asyncio.run(ask())
 
     assert answers == ["late"] * 4
-    assert min(took) >= 0.19  # the loop's clock is coarse
+    assert min(took) >= 0.19  # the event loop's clock is coarse
 
 
-def test_time_goes_on_after_a_while_without_anybody() -> None:
+def test_deadline_works_after_an_idle_period() -> None:
     async def ask() -> list[str]:
         deadlines = Deadlines(0.02)
         answers = [await outcome(deadlines), await outcome(deadlines, at_once)]
@@ -67,13 +67,13 @@ def test_time_goes_on_after_a_while_without_anybody() -> None:
     assert asyncio.run(ask()) == ["late", "done", "late"]
 
 
-def test_it_holds_in_another_loop_too() -> None:
+def test_deadline_works_in_another_event_loop() -> None:
     deadlines = Deadlines(0.02)
 
     assert [asyncio.run(outcome(deadlines, work)) for work in (at_once, for_ever)] == ["done", "late"]
 
 
-def test_who_is_cancelled_by_another_is_not_late() -> None:
+def test_cancelled_work_is_not_a_timeout() -> None:
     async def ask() -> str:
         task = asyncio.create_task(outcome(Deadlines(60)))
         await asyncio.sleep(0)
@@ -83,7 +83,7 @@ def test_who_is_cancelled_by_another_is_not_late() -> None:
     assert asyncio.run(ask()) == "cancelled"
 
 
-def test_a_cancellation_beside_the_deadline_is_not_lost() -> None:
+def test_cancellation_at_the_deadline_is_not_lost() -> None:
     async def ask() -> None:
         deadline = Deadline(Deadlines(60))
 
@@ -101,7 +101,7 @@ def test_a_cancellation_beside_the_deadline_is_not_lost() -> None:
         asyncio.run(ask())
 
 
-def test_a_timeout_of_the_work_itself_is_no_deadline() -> None:
+def test_timeout_of_the_work_is_not_a_missed_deadline() -> None:
     async def fail() -> None:
         raise TimeoutError
 
@@ -109,7 +109,7 @@ def test_a_timeout_of_the_work_itself_is_no_deadline() -> None:
 
 
 @pytest.mark.parametrize("seconds", [0.02, 60])
-def test_nothing_is_left_of_what_has_ended(seconds: float) -> None:
+def test_ended_work_leaves_no_references(seconds: float) -> None:
     async def ask() -> bool:
         deadlines = Deadlines(seconds)
         await outcome(deadlines, for_ever if seconds < 1 else at_once)

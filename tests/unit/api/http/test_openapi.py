@@ -1,4 +1,4 @@
-"""The OpenAPI document: complete, sound, and true."""
+"""The OpenAPI document: complete, valid, and consistent with the responses."""
 
 import asyncio
 import json
@@ -66,7 +66,7 @@ PUBLIC = {
     ("get", "/v2/health/live"),
     ("get", "/v2/health/ready"),
 }
-# They answer 503 in the shape of their 200.
+# These return 503 with the schema of their 200.
 READINESS = {
     ("get", "/health/ready"),
     ("get", "/v2/health/ready"),
@@ -88,7 +88,7 @@ def operations(document: dict[str, Any]) -> Iterator[tuple[tuple[str, str], dict
 
 
 def bodies(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield each request's and answer's content with a name."""
+    """Yield the name and content of each request and response."""
     for (method, path), operation in operations(document):
         for kind, content in operation.get("requestBody", {}).get("content", {}).items():
             yield f"{method} {path} {kind}", content
@@ -98,7 +98,7 @@ def bodies(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def check(instance: object, schema: dict[str, Any], document: dict[str, Any]) -> None:
-    """Validate against a schema whose references are into the document."""
+    """Validate a value against a schema whose references point into the document."""
     Draft202012Validator({**schema, "components": document["components"]}).validate(instance)
 
 
@@ -113,21 +113,21 @@ def references(node: object) -> Iterator[str]:
             yield from references(value)
 
 
-def test_every_route_is_there(document: dict[str, Any]) -> None:
+def test_openapi_lists_every_route(document: dict[str, Any]) -> None:
     assert {route for route, _ in operations(document)} >= ROUTES
 
 
-def test_every_route_says_what_it_does(document: dict[str, Any]) -> None:
+def test_every_route_has_a_description(document: dict[str, Any]) -> None:
     assert [route for route, operation in operations(document) if not operation.get("description")] == []
 
 
-def test_all_but_the_public_routes_need_a_token(document: dict[str, Any]) -> None:
+def test_all_routes_except_public_ones_require_a_token(document: dict[str, Any]) -> None:
     public = {route for route, operation in operations(document) if not operation.get("security")}
 
     assert public == PUBLIC
 
 
-def test_every_error_is_problem_details(document: dict[str, Any]) -> None:
+def test_every_error_is_documented_as_problem_details(document: dict[str, Any]) -> None:
     for route, operation in operations(document):
         for status, response in operation["responses"].items():
             if int(status) < 400 or (route in READINESS and status == "503"):
@@ -138,7 +138,7 @@ def test_every_error_is_problem_details(document: dict[str, Any]) -> None:
             assert response["content"][kind]["schema"] == {"$ref": f"#/components/schemas/{name}"}
 
 
-def test_every_call_may_take_too_long_and_all_but_those_of_health_be_one_too_many(document: dict[str, Any]) -> None:
+def test_openapi_documents_timeouts_and_overload(document: dict[str, Any]) -> None:
     answered = {route: set(operation["responses"]) for route, operation in operations(document)}
 
     assert [route for route, statuses in answered.items() if "504" not in statuses] == []
@@ -149,22 +149,22 @@ def test_every_call_may_take_too_long_and_all_but_those_of_health_be_one_too_man
     }
 
 
-def test_nothing_is_left_of_the_errors_that_are_not_ours(document: dict[str, Any]) -> None:
+def test_openapi_omits_validation_errors_of_fastapi(document: dict[str, Any]) -> None:
     assert "HTTPValidationError" not in json.dumps(document)
 
 
-def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
+def test_every_reference_resolves(document: dict[str, Any]) -> None:
     schemas = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
 
     assert set(references(document)) - schemas == set()
 
 
-def test_every_schema_is_one(document: dict[str, Any]) -> None:
+def test_every_schema_is_valid(document: dict[str, Any]) -> None:
     for schema in document["components"]["schemas"].values():
         Draft202012Validator.check_schema(schema)
 
 
-def test_every_example_fits_its_schema(document: dict[str, Any]) -> None:
+def test_every_example_matches_its_schema(document: dict[str, Any]) -> None:
     checked = set()
     for name, content in bodies(document):
         examples = [example["value"] for example in content.get("examples", {}).values()]
@@ -193,7 +193,7 @@ def test_every_example_fits_its_schema(document: dict[str, Any]) -> None:
     ],
     ids=str,
 )
-def test_the_schema_of_a_request_refuses_what_is_no_row(document: dict[str, Any], body: object) -> None:
+def test_request_schema_rejects_invalid_rows(document: dict[str, Any], body: object) -> None:
     schema = document["paths"]["/predict"]["post"]["requestBody"]["content"][JSON]["schema"]
 
     with pytest.raises(ValidationError):
@@ -208,9 +208,7 @@ def test_the_schema_of_a_request_refuses_what_is_no_row(document: dict[str, Any]
         ("/invocations", "/invocations"),
     ],
 )
-def test_the_example_of_a_request_is_answered(
-    api: RunningApi, document: dict[str, Any], template: str, path: str
-) -> None:
+def test_request_example_is_accepted(api: RunningApi, document: dict[str, Any], template: str, path: str) -> None:
     examples = document["paths"][template]["post"]["requestBody"]["content"][JSON]["examples"]
 
     for example in examples.values():
@@ -243,7 +241,7 @@ def test_the_example_of_a_request_is_answered(
         ("get", "/users/events", "/users/events", {}),
         ("get", "/users/me", "/users/me", {}),
         ("patch", "/users/uma", "/users/{name}", {"json": {"role": "user"}}),
-        ("delete", "/users/nobody", "/users/{name}", {}),
+        ("delete", "/users/unknown", "/users/{name}", {}),
         ("get", "/v2", "/v2", {}),
         ("get", "/v2/health/live", "/v2/health/live", {}),
         ("get", "/v2/health/ready", "/v2/health/ready", {}),
@@ -260,7 +258,7 @@ def test_the_example_of_a_request_is_answered(
         ("get", "/health/ready", "/health/ready", {}),
     ],
 )
-def test_an_answer_fits_its_schema(
+def test_response_matches_its_schema(
     api: RunningApi, document: dict[str, Any], method: str, path: str, template: str, request_: dict[str, Any]
 ) -> None:
     answer = api.request(method.upper(), path, role=Role.ADMIN, **request_)
@@ -269,7 +267,7 @@ def test_an_answer_fits_its_schema(
     check(answer.json(), content[answer.headers["Content-Type"]]["schema"], document)
 
 
-def test_the_answers_about_predictions_fit_their_schemas(api: RunningApi, document: dict[str, Any]) -> None:
+def test_prediction_responses_match_their_schemas(api: RunningApi, document: dict[str, Any]) -> None:
     rows = [[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3]]
     made = [
         api.post(f"/models/{name}/predict", role=Role.ADMIN, json={"features": rows}).json()["id"]
@@ -292,11 +290,11 @@ def test_the_answers_about_predictions_fit_their_schemas(api: RunningApi, docume
             check(answer.json(), content[answer.headers["Content-Type"]]["schema"], document)
 
 
-def test_the_document_is_made_once(api: RunningApi) -> None:
+def test_document_is_built_once(api: RunningApi) -> None:
     assert api.app.openapi() is api.app.openapi()
 
 
-def test_the_documentation_page_needs_no_network(api: RunningApi) -> None:
+def test_documentation_page_needs_no_network(api: RunningApi) -> None:
     page = api.get("/docs")
 
     assert page.status_code == 200
@@ -315,7 +313,7 @@ def test_document_is_encoded_once(api: RunningApi, monkeypatch: pytest.MonkeyPat
     assert api.get("/openapi.json").content == first.content
 
 
-def test_other_requests_are_answered_while_document_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_requests_are_answered_while_document_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
     is_answered = threading.Event()
     app = FastAPI()
     app.add_api_route("/other", lambda: "answered")

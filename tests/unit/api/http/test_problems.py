@@ -1,4 +1,4 @@
-"""Every error the API answers: its status, its one shape, and what it keeps to itself."""
+"""Error responses: their status, their common schema, and the details that they hide."""
 
 import re
 
@@ -9,7 +9,7 @@ from support.api import RunningApi
 from support.refusals import CASES, TOKENS, Apis, Case
 
 KEYS = {"type", "title", "status", "detail", "instance", "request_id", "errors"}
-# What no client may learn: where the code lies, and what it is made of.
+# Internal details that no client may see: paths in the code, and names of libraries.
 PLACES = ("traceback", "site-packages", "pytest-", "/opt", ".py", ".db", "0x")
 LIBRARIES = (
     *("argon2", "fastapi", "httpx", "jose", "onnxruntime", "orjson", "passlib", "pydantic", "python_multipart"),
@@ -19,7 +19,7 @@ every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 
 
 @every_case
-def test_an_error_is_told_as_problem_details(case: Case, apis: Apis) -> None:
+def test_error_is_returned_as_problem_details(case: Case, apis: Apis) -> None:
     answer = case.ask(apis)
 
     assert answer.status_code == case.status, answer.text
@@ -36,7 +36,7 @@ def test_an_error_is_told_as_problem_details(case: Case, apis: Apis) -> None:
 
 
 @every_case
-def test_an_error_tells_nothing_of_what_is_inside(case: Case, apis: Apis) -> None:
+def test_error_hides_internal_details(case: Case, apis: Apis) -> None:
     answer = case.ask(apis)
 
     told = answer.text.lower()
@@ -44,12 +44,12 @@ def test_an_error_tells_nothing_of_what_is_inside(case: Case, apis: Apis) -> Non
 
 
 @pytest.mark.parametrize("case", TOKENS, ids=lambda case: case.name)
-def test_who_is_not_known_is_told_to_send_a_bearer_token(case: Case, apis: Apis) -> None:
+def test_unauthenticated_response_requests_a_bearer_token(case: Case, apis: Apis) -> None:
     assert case.ask(apis).headers["WWW-Authenticate"] == "Bearer"
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.status in {429, 503}], ids=lambda case: case.name)
-def test_who_came_too_early_is_told_when_to_come_again(case: Case, apis: Apis) -> None:
+def test_rate_limited_response_states_when_to_retry(case: Case, apis: Apis) -> None:
     assert 1 <= int(case.ask(apis).headers["Retry-After"]) <= 60
 
 
@@ -58,7 +58,7 @@ def test_who_came_too_early_is_told_when_to_come_again(case: Case, apis: Apis) -
     [case for case in CASES if case.status not in {405, 500} and case.name != "404-route"],
     ids=lambda case: case.name,
 )
-def test_an_error_is_in_the_documentation(case: Case, apis: Apis) -> None:
+def test_error_is_documented(case: Case, apis: Apis) -> None:
     answer = case.ask(apis)
 
     routes = apis.ready.get("/openapi.json").json()["paths"]
@@ -68,19 +68,19 @@ def test_an_error_is_in_the_documentation(case: Case, apis: Apis) -> None:
     assert str(case.status) in routes[template][answer.request.method.lower()]["responses"]
 
 
-# Of the library that reads bodies, and of no other error of ours.
+# Wording of the body parser, which appears in no other error.
 FOREIGN_WORDS = ("Input should", "Field required", "Extra inputs", "String should", "Value error", "instance of")
 
 
 @every_case
-def test_an_error_speaks_our_words(case: Case, apis: Apis) -> None:
+def test_error_contains_no_framework_wording(case: Case, apis: Apis) -> None:
     detail = case.ask(apis).json()["detail"]
 
     assert [words for words in FOREIGN_WORDS if words in detail] == []
 
 
 @pytest.mark.parametrize("path", ["/users/", "/models/", "/v2/", "/predict/", "/health/live/"])
-def test_a_slash_too_many_leads_nowhere(api: RunningApi, path: str) -> None:
+def test_extra_slash_returns_404(api: RunningApi, path: str) -> None:
     answer = api.get(path, role=Role.ADMIN, headers={"Host": "elsewhere.example"})
 
     assert answer.status_code == 404
@@ -96,13 +96,13 @@ def test_a_slash_too_many_leads_nowhere(api: RunningApi, path: str) -> None:
         ("/predict", "POST"),
     ],
 )
-def test_what_a_path_takes_is_told_whole(api: RunningApi, path: str, allowed: str) -> None:
+def test_allow_header_lists_every_method_of_the_path(api: RunningApi, path: str, allowed: str) -> None:
     answer = api.request("TRACE", path)
 
     assert (answer.status_code, answer.headers["Allow"]) == (405, allowed)
 
 
-def test_a_long_path_is_not_repeated(api: RunningApi) -> None:
+def test_error_does_not_repeat_a_long_path(api: RunningApi) -> None:
     answer = api.get("/" + "x" * 60_000)
 
     assert answer.status_code == 404

@@ -1,4 +1,4 @@
-"""Bodies that are slow to arrive: how many the API waits for, and which make room for others."""
+"""Slow request bodies: how many the API waits for, and which are evicted to make room."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -29,7 +29,7 @@ def requested_from(address: str) -> Scope:
 
 
 class Uploads:
-    """Requests whose bodies arrive in two parts, the second when the test wants it."""
+    """Send requests whose bodies arrive in two parts; the test decides when the second arrives."""
 
     def __init__(self) -> None:
         self.limit = BodyLimit(self._app, 1_000, lambda scope: scope["client"][0] == KNOWN)
@@ -48,7 +48,7 @@ class Uploads:
             return parts.pop(0)
 
         task = asyncio.create_task(self._answer(scope, receive))
-        for _ in range(5):  # until it waits for the second part
+        for _ in range(5):  # until the app waits for the second part
             await asyncio.sleep(0)
 
         def end() -> asyncio.Task[bytes]:
@@ -61,7 +61,7 @@ class Uploads:
         return [await self.begin(address) for address in addresses]
 
     async def send(self, address: str) -> bytes:
-        """Send a body that is complete."""
+        """Send a complete body."""
 
         async def receive() -> Message:
             return {"type": "http.request", "body": b"whole", "more_body": False}
@@ -86,13 +86,13 @@ class Uploads:
 @pytest.mark.parametrize(
     "slow", [FOUR, HUNDREDS, ONE_NETWORK, MANY_NETWORKS], ids=["four", "hundreds", "one network", "many networks"]
 )
-def test_body_is_read_while_slow_ones_hold_all_places(slow: list[str]) -> None:
+def test_body_is_read_while_slow_bodies_fill_all_slots(slow: list[str]) -> None:
     async def answers() -> list[bytes]:
         uploads = Uploads()
         ends = await uploads.flood(slow)
         whole = await uploads.send(HONEST)
         end = await uploads.begin(HONEST)
-        # One from the flood's own network is read, too.
+        # A body from the flood's own network is read as well.
         of_same = await uploads.send(slow[0])
         answers = [whole, of_same, await end()]
         await asyncio.gather(*(end() for end in ends))
@@ -111,7 +111,7 @@ def test_body_is_read_while_slow_ones_hold_all_places(slow: list[str]) -> None:
         (MANY_NETWORKS, MAX_ARRIVING),
         ([KNOWN] * 100, MAX_ARRIVING_FROM_ONE_NETWORK),
     ],
-    ids=["one address", "one IPv6 /64", "IPv4-mapped", "many addresses", "many IPv6 /64", "a known one"],
+    ids=["one address", "one IPv6 /64", "IPv4-mapped", "many addresses", "many IPv6 /64", "known network"],
 )
 def test_slowest_bodies_of_a_network_are_evicted(slow: list[str], kept: int) -> None:
     async def answers() -> list[bytes]:
@@ -133,7 +133,7 @@ def test_slow_body_outlasts_those_of_busier_networks() -> None:
     assert asyncio.run(answer()) == b"one two"
 
 
-def test_known_caller_keeps_its_place() -> None:
+def test_known_caller_keeps_its_slot() -> None:
     async def answer() -> bytes:
         uploads = Uploads()
         end = await uploads.begin(KNOWN)
@@ -146,7 +146,7 @@ def test_known_caller_keeps_its_place() -> None:
     assert asyncio.run(answer()) == b"one two"
 
 
-def test_callers_are_known_by_their_token_or_their_network(api: RunningApi) -> None:
+def test_callers_are_known_by_token_or_network(api: RunningApi) -> None:
     def knows(address: str, authorization: str = "") -> bool:
         headers = [(b"authorization", authorization.encode())]
         return is_known_client(api.services, {**requested_from(address), "headers": headers})
@@ -162,7 +162,7 @@ def test_callers_are_known_by_their_token_or_their_network(api: RunningApi) -> N
     assert not knows(HONEST)
 
 
-def test_known_networks_are_forgotten() -> None:
+def test_known_networks_expire() -> None:
     clock = Clock()
     known = KnownNetworks(clock)
     for address in HUNDREDS:

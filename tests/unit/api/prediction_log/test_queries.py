@@ -1,4 +1,4 @@
-"""`/predictions`: reading what was predicted, and telling what turned out to be true."""
+"""`/predictions`: reading predictions and sending feedback."""
 
 import time
 import uuid
@@ -40,7 +40,7 @@ def api(start_api: StartApi) -> RunningApi:
 
 
 def predict(api: RunningApi, rows: Any = SETOSA, *, role: Role = Role.USER, model: str = "iris") -> dict[str, Any]:
-    """Predict, and ship what was logged."""
+    """Send a prediction, and ship its record."""
     answer = api.post(f"/models/{model}/predict", role=role, json={"features": rows})
     assert answer.status_code == 200, answer.text
     api.ship()
@@ -49,14 +49,14 @@ def predict(api: RunningApi, rows: Any = SETOSA, *, role: Role = Role.USER, mode
 
 
 def place(answer: httpx.Response) -> list[Any]:
-    """Return the one place that is told to be wrong."""
+    """Return the only location in the list of errors."""
     assert answer.status_code == 422, answer.text
     [error] = answer.json()["errors"]
     loc: list[Any] = error["loc"]
     return loc
 
 
-def test_a_prediction_is_read_with_its_lineage(api: RunningApi) -> None:
+def test_prediction_is_returned_with_its_lineage(api: RunningApi) -> None:
     before = datetime.now(UTC)
     answered = api.post(
         "/predict", role=Role.USER, json={"features": [SETOSA, VIRGINICA]}, headers={"X-Request-ID": "mine-1"}
@@ -87,7 +87,7 @@ def test_a_prediction_is_read_with_its_lineage(api: RunningApi) -> None:
     assert read["feedback"] == []
 
 
-def test_a_regressors_prediction_has_neither_labels_nor_probabilities(api: RunningApi) -> None:
+def test_regressor_prediction_has_no_labels_or_probabilities(api: RunningApi) -> None:
     answered = predict(api, [1, 2, 3, 4], model="demand")
 
     read = api.get(f"/predictions/{answered['id']}", role=Role.USER).json()
@@ -96,7 +96,7 @@ def test_a_regressors_prediction_has_neither_labels_nor_probabilities(api: Runni
     assert not {"label", "probabilities"} & read.keys()
 
 
-def test_the_inputs_that_are_shown_may_be_asked_again_at_the_edge_of_float32_too(api: RunningApi) -> None:
+def test_returned_inputs_can_be_predicted_at_float32_limits(api: RunningApi) -> None:
     identity = predict(api, [3.4028234663852886e38, -3.4028234663852886e38, 1, 1], model="demand")["id"]
     shown = api.get(f"/predictions/{identity}", role=Role.USER).json()["inputs"]
 
@@ -114,7 +114,7 @@ def test_redacted_values_are_null(start_api: StartApi, registry: InMemoryRegistr
     assert read["inputs"] == [[5.1, None, 1.4, 0.2]]
 
 
-def test_without_a_log_predictions_have_ids_and_are_not_kept(start_api: StartApi, registry: InMemoryRegistry) -> None:
+def test_predictions_without_a_log_have_ids_and_are_not_stored(start_api: StartApi, registry: InMemoryRegistry) -> None:
     api = start_api(registry, prediction_log=False)
     answered = predict(api)
 
@@ -122,7 +122,7 @@ def test_without_a_log_predictions_have_ids_and_are_not_kept(start_api: StartApi
     assert api.get("/predictions", role=Role.USER).json() == {"predictions": [], "next_cursor": None}
 
 
-def test_a_restart_reads_what_was_left_in_the_journal(start_api: StartApi, registry: InMemoryRegistry) -> None:
+def test_restart_ships_records_left_in_the_journal(start_api: StartApi, registry: InMemoryRegistry) -> None:
     first = start_api(registry)
     answered = first.post("/predict", role=Role.USER, json={"features": SETOSA}).json()
     first.services.prediction_log.close()
@@ -134,17 +134,17 @@ def test_a_restart_reads_what_was_left_in_the_journal(start_api: StartApi, regis
 
 
 @pytest.mark.parametrize("call", [("GET", "", None), ("POST", "/feedback", {"label": "setosa"})])
-def test_the_predictions_of_others_are_not_there(api: RunningApi, call: tuple[str, str, Any]) -> None:
+def test_predictions_of_other_users_return_404(api: RunningApi, call: tuple[str, str, Any]) -> None:
     method, path, body = call
     theirs = predict(api, role=Role.ADMIN)["id"]
 
     answer = api.request(method, f"/predictions/{theirs}{path}", role=Role.USER, json=body)
 
     assert answer.status_code == 404
-    assert answer.headers["Retry-After"] == "1"  # as if it were not there
+    assert answer.headers["Retry-After"] == "1"  # the same as for an unknown id
 
 
-def test_an_admin_reads_everybodys(api: RunningApi) -> None:
+def test_admin_reads_predictions_of_all_users(api: RunningApi) -> None:
     mine, theirs = predict(api, role=Role.ADMIN)["id"], predict(api)["id"]
 
     assert api.get(f"/predictions/{theirs}", role=Role.ADMIN).status_code == 200
@@ -161,21 +161,21 @@ CALLS = pytest.mark.parametrize(
 
 
 @CALLS
-def test_a_viewer_may_not(api: RunningApi, method: str, path: str) -> None:
+def test_viewer_cannot_read_predictions(api: RunningApi, method: str, path: str) -> None:
     body = {"label": "setosa"} if method == "POST" else None
 
     assert api.request(method, path, role=Role.VIEWER, json=body).status_code == 403
 
 
 @CALLS
-def test_a_token_is_needed(api: RunningApi, method: str, path: str) -> None:
+def test_reading_predictions_requires_a_token(api: RunningApi, method: str, path: str) -> None:
     body = {"label": "setosa"} if method == "POST" else None
 
     assert api.request(method, path, json=body).status_code == 401
 
 
 @CALLS
-def test_while_the_database_is_away_it_says_so(api: RunningApi, tmp_path: Path, method: str, path: str) -> None:
+def test_unreachable_database_returns_503(api: RunningApi, tmp_path: Path, method: str, path: str) -> None:
     api.services.predictions._store = SqlPredictionStore(connect(f"sqlite:///{tmp_path / 'no-folder' / 'slipway.db'}"))
 
     answer = api.request(method, path, role=Role.USER, json={"label": "setosa"} if method == "POST" else None)
@@ -185,7 +185,7 @@ def test_while_the_database_is_away_it_says_so(api: RunningApi, tmp_path: Path, 
 
 
 @pytest.mark.parametrize("identity", ["7", "x" * 36, OLD_ID.replace("-", ""), "{" + OLD_ID + "}", "%00", OLD_ID + "0"])
-def test_what_is_no_id_names_no_prediction(api: RunningApi, identity: str) -> None:
+def test_malformed_id_returns_404(api: RunningApi, identity: str) -> None:
     answer = api.get(f"/predictions/{identity}", role=Role.USER)
 
     assert answer.status_code == 404
@@ -194,7 +194,7 @@ def test_what_is_no_id_names_no_prediction(api: RunningApi, identity: str) -> No
 
 
 @pytest.mark.parametrize("identity", [OLD_ID, "0b6d1d5e-9d0f-4f6e-8a53-1d3f5f0a9f2c", str(uuid.UUID(int=2**128 - 1))])
-def test_an_old_id_is_not_waited_for(api: RunningApi, identity: str) -> None:
+def test_missing_old_id_returns_404_at_once(api: RunningApi, identity: str) -> None:
     began = time.monotonic()
 
     answer = api.get(f"/predictions/{identity}", role=Role.ADMIN)
@@ -204,7 +204,7 @@ def test_an_old_id_is_not_waited_for(api: RunningApi, identity: str) -> None:
     assert time.monotonic() - began < 0.9
 
 
-def test_a_young_id_is_waited_for_and_then_to_be_asked_for_again(api: RunningApi) -> None:
+def test_missing_recent_id_waits_then_asks_to_retry(api: RunningApi) -> None:
     began = time.monotonic()
 
     answer = api.get(f"/predictions/{uuid7()}", role=Role.USER)
@@ -215,7 +215,7 @@ def test_a_young_id_is_waited_for_and_then_to_be_asked_for_again(api: RunningApi
 
 
 @pytest.mark.parametrize("call", [("GET", "", None, 200), ("POST", "/feedback", {"label": "setosa"}, 201)])
-def test_one_that_arrives_meanwhile_is_found(api: RunningApi, call: tuple[str, str, Any, int]) -> None:
+def test_prediction_that_arrives_while_waiting_is_returned(api: RunningApi, call: tuple[str, str, Any, int]) -> None:
     method, path, body, status = call
     made = api.post("/predict", role=Role.USER, json={"features": SETOSA}).json()["id"]
 
@@ -237,7 +237,7 @@ def pages(api: RunningApi, query: str) -> Iterator[list[str]]:
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 7, 8, 1000])
-def test_pages_hold_all_once_newest_first(api: RunningApi, limit: int) -> None:
+def test_pages_return_each_prediction_once_newest_first(api: RunningApi, limit: int) -> None:
     made = [api.post("/predict", role=Role.USER, json={"features": SETOSA}).json()["id"] for _ in range(7)]
     api.ship()
 
@@ -248,7 +248,7 @@ def test_pages_hold_all_once_newest_first(api: RunningApi, limit: int) -> None:
     assert read[-1] != []
 
 
-def test_what_comes_meanwhile_moves_no_page(api: RunningApi) -> None:
+def test_new_predictions_do_not_shift_pages(api: RunningApi) -> None:
     made = [predict(api)["id"] for _ in range(4)]
     reading = pages(api, "limit=2")
 
@@ -258,14 +258,14 @@ def test_what_comes_meanwhile_moves_no_page(api: RunningApi) -> None:
     assert [*first, *[one for page in reading for one in page]] == made[::-1]
 
 
-def test_a_page_of_many_rows_ends_early(api: RunningApi, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_page_with_many_rows_ends_early(api: RunningApi, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(router, "PAGE_ROWS", 5)
     made = [predict(api, [SETOSA] * rows)["id"] for rows in (1, 9, 2, 2, 2)]
 
     assert list(pages(api, "limit=100")) == [[made[4], made[3]], [made[2]], [made[1]], [made[0]]]
 
 
-def test_a_model_can_be_asked_for(api: RunningApi) -> None:
+def test_predictions_are_filtered_by_model(api: RunningApi) -> None:
     iris, demand = predict(api)["id"], predict(api, model="demand")["id"]
 
     assert list(pages(api, "model=iris")) == [[iris]]
@@ -274,7 +274,7 @@ def test_a_model_can_be_asked_for(api: RunningApi) -> None:
     assert list(pages(api, "model=%00")) == [[]]
 
 
-def test_since_includes_its_own_time(api: RunningApi) -> None:
+def test_since_is_inclusive(api: RunningApi) -> None:
     made = [predict(api)["id"] for _ in range(3)]
     at = {one: api.get(f"/predictions/{one}", role=Role.USER).json()["at"] for one in made}
     there = datetime.fromisoformat(at[made[1]]).astimezone().isoformat().replace("+", "%2B")
@@ -300,31 +300,31 @@ def test_since_includes_its_own_time(api: RunningApi) -> None:
         "٢٠٢٦-11-20T12:00:00Z",
     ],
 )
-def test_a_time_that_is_none_is_refused(api: RunningApi, since: str) -> None:
+def test_invalid_time_is_rejected(api: RunningApi, since: str) -> None:
     assert place(api.get(f"/predictions?since={since}", role=Role.USER)) == ["query", "since"]
 
 
 @pytest.mark.parametrize("limit", ["0", "1001", "-1", "many", "1.5", "", "9" * 5_000])
-def test_a_limit_that_makes_no_sense_is_refused(api: RunningApi, limit: str) -> None:
+def test_invalid_limit_is_rejected(api: RunningApi, limit: str) -> None:
     assert place(api.get(f"/predictions?limit={limit}", role=Role.USER)) == ["query", "limit"]
 
 
 @pytest.mark.parametrize(
     "cursor", ["", "x", "AAAA", "A" * 31, "!" * 32, "%00", "ä" * 16, "f" * 32, "_" * 32, "A" * 9_999]
 )
-def test_a_cursor_that_is_none_is_refused(api: RunningApi, cursor: str) -> None:
+def test_invalid_cursor_is_rejected(api: RunningApi, cursor: str) -> None:
     assert place(api.get(f"/predictions?cursor={cursor}", role=Role.USER)) == ["query", "cursor"]
 
 
 @given(microseconds=st.integers(0, 10**16), identity=st.uuids())
-def test_a_cursor_is_read_as_the_position_it_was_made_of(microseconds: int, identity: uuid.UUID) -> None:
+def test_cursor_decodes_to_its_position(microseconds: int, identity: uuid.UUID) -> None:
     position = Position(EPOCH + timedelta(microseconds=microseconds), identity)
 
     assert Position.of_cursor(position.cursor()) == position
 
 
 @given(text=st.text(max_size=40))
-def test_any_text_is_a_cursor_or_refused(text: str) -> None:
+def test_any_text_is_a_cursor_or_rejected(text: str) -> None:
     try:
         position = Position.of_cursor(text)
     except ValueError as error:
@@ -338,7 +338,7 @@ def feed(api: RunningApi, identity: str, body: Any, role: Role = Role.USER) -> h
 
 
 @pytest.mark.parametrize(("label", "correct"), [("setosa", True), ("virginica", False)])
-def test_a_label_is_compared_with_what_was_predicted(api: RunningApi, label: str, correct: bool) -> None:
+def test_label_is_compared_with_the_prediction(api: RunningApi, label: str, correct: bool) -> None:
     identity = predict(api)["id"]
 
     answer = feed(api, identity, {"row": 0, "label": label})
@@ -351,7 +351,7 @@ def test_a_label_is_compared_with_what_was_predicted(api: RunningApi, label: str
 
 
 @pytest.mark.parametrize(("value", "error"), [(12.5, -2.5), (10, 0.0), (3.4028235e38, 10 - 3.4028235e38)])
-def test_a_value_is_compared_with_what_was_predicted(api: RunningApi, value: float, error: float) -> None:
+def test_value_is_compared_with_the_prediction(api: RunningApi, value: float, error: float) -> None:
     identity = predict(api, [1, 2, 3, 4], model="demand")["id"]
 
     body = feed(api, identity, {"value": value}).json()
@@ -359,7 +359,7 @@ def test_a_value_is_compared_with_what_was_predicted(api: RunningApi, value: flo
     assert (body["row"], body["value"], body["error"]) == (0, value, error)
 
 
-def test_each_row_is_told_once(api: RunningApi) -> None:
+def test_second_feedback_for_a_row_is_rejected(api: RunningApi) -> None:
     identity = predict(api, [SETOSA, VIRGINICA])["id"]
 
     answers = [feed(api, identity, {"row": row, "label": "setosa"}).status_code for row in (0, 1, 0, 1)]
@@ -367,7 +367,7 @@ def test_each_row_is_told_once(api: RunningApi) -> None:
     assert answers == [201, 201, 409, 409]
 
 
-def test_an_admin_may_tell_of_anybodys(api: RunningApi) -> None:
+def test_admin_sends_feedback_for_any_user(api: RunningApi) -> None:
     identity = predict(api)["id"]
 
     assert feed(api, identity, {"label": "setosa"}, Role.ADMIN).status_code == 201
@@ -396,7 +396,7 @@ def test_an_admin_may_tell_of_anybodys(api: RunningApi) -> None:
     ],
     ids=str,
 )
-def test_feedback_that_does_not_fit_a_classifier_is_refused(api: RunningApi, body: Any, where: list[Any]) -> None:
+def test_feedback_that_does_not_fit_a_classifier_is_rejected(api: RunningApi, body: Any, where: list[Any]) -> None:
     identity = predict(api, [SETOSA, VIRGINICA])["id"]
 
     found = place(feed(api, identity, body))
@@ -418,7 +418,7 @@ def test_feedback_that_does_not_fit_a_classifier_is_refused(api: RunningApi, bod
         ('{"value": 1' + "0" * 400 + "}", "value"),
     ],
 )
-def test_feedback_that_does_not_fit_a_regressor_is_refused(api: RunningApi, content: str, where: str) -> None:
+def test_feedback_that_does_not_fit_a_regressor_is_rejected(api: RunningApi, content: str, where: str) -> None:
     identity = predict(api, [1, 2, 3, 4], model="demand")["id"]
 
     answer = api.post(
@@ -435,7 +435,7 @@ def test_feedback_that_does_not_fit_a_regressor_is_refused(api: RunningApi, cont
 @pytest.mark.parametrize(
     ("digits", "message"), [(400, "'value' is too large"), (5_000, "a number in the body is too large")]
 )
-def test_an_endless_value_is_told_to_be_too_large(api: RunningApi, digits: int, message: str, sign: str) -> None:
+def test_infinite_value_is_rejected_as_too_large(api: RunningApi, digits: int, message: str, sign: str) -> None:
     identity = predict(api, [1, 2, 3, 4], model="demand")["id"]
     content = b'{"value": ' + sign.encode() + b"1" * digits + b"}"
 
@@ -458,7 +458,7 @@ def test_an_endless_value_is_told_to_be_too_large(api: RunningApi, digits: int, 
         (b"", "application/json", HTTPStatus.UNPROCESSABLE_ENTITY),
     ],
 )
-def test_a_body_that_is_no_json_is_refused(
+def test_body_that_is_not_json_is_rejected(
     api: RunningApi, content: bytes, content_type: str, status: HTTPStatus
 ) -> None:
     answer = api.post(
@@ -475,7 +475,7 @@ def test_a_body_that_is_no_json_is_refused(
         st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     )
 )
-def test_any_feedback_is_taken_or_refused(answered: Callable[[], tuple[RunningApi, str]], body: Any) -> None:
+def test_any_feedback_is_accepted_or_rejected(answered: Callable[[], tuple[RunningApi, str]], body: Any) -> None:
     api, identity = answered()
 
     assert feed(api, identity, body).status_code in {201, 409, 422}
@@ -487,7 +487,7 @@ def answered(api: RunningApi) -> Callable[[], tuple[RunningApi, str]]:
     return lambda: (api, identity)
 
 
-def test_feedback_shows_in_the_live_figures_at_once(api: RunningApi) -> None:
+def test_feedback_updates_live_metrics_at_once(api: RunningApi) -> None:
     identity = predict(api, [SETOSA, SETOSA, VIRGINICA, VIRGINICA])["id"]
     for row, label in enumerate(["setosa", "virginica", "virginica", "virginica"]):
         feed(api, identity, {"row": row, "label": label})
@@ -506,7 +506,7 @@ def test_feedback_shows_in_the_live_figures_at_once(api: RunningApi) -> None:
     assert api.sample("slipway_live_accuracy_ratio", **demand) is None
 
 
-def test_live_figures_vanish_with_the_last_feedback_of_the_window(api: RunningApi) -> None:
+def test_live_metrics_expire_with_the_last_feedback(api: RunningApi) -> None:
     feed(api, predict(api)["id"], {"label": "setosa"})
     wait_for(lambda: api.sample("slipway_live_feedback_rows", model="iris", version="1"), what="the figures")
     live = api.services.live_metrics
@@ -518,7 +518,7 @@ def test_live_figures_vanish_with_the_last_feedback_of_the_window(api: RunningAp
     assert api.sample("slipway_live_accuracy_ratio", model="iris", version="1") is None
 
 
-def test_the_state_of_the_journal_is_told(api: RunningApi) -> None:
+def test_metrics_report_the_journal(api: RunningApi) -> None:
     live = api.services.live_metrics
     live.read_journal()
     empty = api.sample("slipway_journal_bytes"), api.sample("slipway_journal_oldest_record_seconds")
@@ -536,7 +536,7 @@ def test_the_state_of_the_journal_is_told(api: RunningApi) -> None:
     assert api.sample("slipway_journal_rejected_files") == 0
 
 
-def test_much_feedback_is_read_at_once_and_its_last_is_not_missed(api: RunningApi) -> None:
+def test_concurrent_feedback_is_counted_to_the_last(api: RunningApi) -> None:
     rows = 20
     identity = predict(api, [SETOSA] * rows)["id"]
 

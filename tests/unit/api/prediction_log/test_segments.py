@@ -1,4 +1,4 @@
-"""The journal's format: what is whole is read, what is torn or damaged is told from it."""
+"""The journal's format: complete frames are read, truncated and damaged ones are detected."""
 
 import uuid
 from typing import Any
@@ -52,11 +52,11 @@ def records(content: bytes) -> list[Record]:
     return told
 
 
-def test_a_model_version_is_read_as_it_was_written() -> None:
+def test_model_version_round_trips() -> None:
     assert decode(encode_version(IRIS)) == IRIS
 
 
-def test_records_are_read_as_they_were_written() -> None:
+def test_records_round_trip() -> None:
     ids = [uuid.uuid4(), uuid.uuid4()]
 
     first, second = records(payload(ids, [1, 2]))
@@ -70,7 +70,7 @@ def test_records_are_read_as_they_were_written() -> None:
     assert second.scores.tolist() == [[0.25] * 3] * 2
 
 
-def test_a_regressor_has_no_scores() -> None:
+def test_regressor_record_has_no_scores() -> None:
     [record] = records(payload([uuid.uuid4()], [1], np.array([1.5], dtype=np.float32), scores=False))
 
     assert record.scores is None
@@ -78,7 +78,7 @@ def test_a_regressor_has_no_scores() -> None:
 
 
 @pytest.mark.parametrize("dtype", ["<i4", "<i8", "<f4", "<f8", "<i2", "<f2"])
-def test_a_prediction_of_any_number_keeps_its_values(dtype: str) -> None:
+def test_any_finite_prediction_round_trips(dtype: str) -> None:
     [record] = records(payload([uuid.uuid4()], [2], np.array([1, 2], dtype=dtype)))
 
     assert record.prediction.tolist() == [1, 2]
@@ -87,17 +87,17 @@ def test_a_prediction_of_any_number_keeps_its_values(dtype: str) -> None:
 @pytest.mark.parametrize(
     "content", [b"", b"X", b"R", b"R\xff\xff\xff\xff{}", b"R\x02\x00\x00\x00{}", b"V\x02\x00\x00\x00{}"]
 )
-def test_a_payload_that_makes_no_sense_is_told(content: bytes) -> None:
+def test_invalid_payload_raises(content: bytes) -> None:
     with pytest.raises(FormatError):
         decode(content)
 
 
-def test_a_payload_that_ends_early_is_told() -> None:
+def test_truncated_payload_raises() -> None:
     with pytest.raises(FormatError):
         decode(payload([uuid.uuid4()], [1])[:-1])
 
 
-def test_each_head_has_a_marker_of_its_own() -> None:
+def test_each_header_has_its_own_marker() -> None:
     markers = {marker_of(new_head()) for _ in range(10)}
 
     assert len(markers) == 10
@@ -105,7 +105,7 @@ def test_each_head_has_a_marker_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("head", [b"", b"slipway journal 1\n", b"slipway journal 9\n12345678"])
-def test_what_is_no_head_has_no_marker(head: bytes) -> None:
+def test_invalid_header_has_no_marker(head: bytes) -> None:
     assert marker_of(head) is None
 
 
@@ -113,7 +113,7 @@ PAYLOADS = st.lists(st.binary(max_size=40) | st.just(MARKER * 2), max_size=6)
 
 
 @given(payloads=PAYLOADS)
-def test_whole_frames_are_read_in_order(payloads: list[bytes]) -> None:
+def test_complete_frames_are_read_in_order(payloads: list[bytes]) -> None:
     content = b"".join(frame(MARKER, one) for one in payloads)
 
     found = scan(MARKER, content)
@@ -122,7 +122,7 @@ def test_whole_frames_are_read_in_order(payloads: list[bytes]) -> None:
 
 
 @given(payloads=PAYLOADS, data=st.data())
-def test_of_a_segment_cut_anywhere_exactly_what_is_whole_is_read(payloads: list[bytes], data: st.DataObject) -> None:
+def test_complete_frames_of_a_truncated_segment_are_read(payloads: list[bytes], data: st.DataObject) -> None:
     frames = [frame(MARKER, one) for one in payloads]
     content = b"".join(frames)
     cut = data.draw(st.integers(0, len(content)))
@@ -136,7 +136,7 @@ def test_of_a_segment_cut_anywhere_exactly_what_is_whole_is_read(payloads: list[
 
 
 @given(payloads=PAYLOADS.filter(bool), data=st.data())
-def test_a_damaged_byte_costs_its_own_frame_only(payloads: list[bytes], data: st.DataObject) -> None:
+def test_damaged_byte_loses_only_its_frame(payloads: list[bytes], data: st.DataObject) -> None:
     frames = [frame(MARKER, one) for one in payloads]
     content = bytearray(b"".join(frames))
     place = data.draw(st.integers(0, len(content) - 1))
@@ -148,7 +148,7 @@ def test_a_damaged_byte_costs_its_own_frame_only(payloads: list[bytes], data: st
     assert found.payloads == payloads[:hit] + payloads[hit + 1 :]
 
 
-def test_a_frame_that_a_client_wrote_into_its_values_is_not_read() -> None:
+def test_frame_embedded_in_client_values_is_not_read() -> None:
     forged = frame(b"guessed!", encode_version(IRIS))
     content = frame(MARKER, b"values " + forged)[:-1]
 

@@ -1,4 +1,4 @@
-"""The shipper: everything that is whole arrives in the database, once, whatever happens on the way."""
+"""The shipper: every complete record is stored in the database exactly once, whatever fails on the way."""
 
 import fcntl
 import time
@@ -58,12 +58,12 @@ def shipper(journal: Journal, engine: Engine) -> Shipper:
     return shipper_of(journal.folder, engine)
 
 
-def test_a_journal_that_is_not_there_yet_is_empty(shipper: Shipper) -> None:
+def test_missing_journal_is_empty(shipper: Shipper) -> None:
     assert shipper.ship_once() == 0
     assert shipper.is_drained()
 
 
-def test_a_record_arrives_as_it_was_answered(journal: Journal, shipper: Shipper, engine: Engine) -> None:
+def test_record_is_stored_unchanged(journal: Journal, shipper: Shipper, engine: Engine) -> None:
     identity = journal.add()
     journal.log.flush()
 
@@ -78,7 +78,7 @@ def test_a_record_arrives_as_it_was_answered(journal: Journal, shipper: Shipper,
     assert len(row.scores[0]) == 3
 
 
-def test_where_predictions_come_from_arrives_once(journal: Journal, shipper: Shipper, engine: Engine) -> None:
+def test_lineage_is_stored_once(journal: Journal, shipper: Shipper, engine: Engine) -> None:
     for _ in range(3):
         journal.add()
         journal.log.flush()
@@ -90,7 +90,7 @@ def test_where_predictions_come_from_arrives_once(journal: Journal, shipper: Shi
     assert (row.features, row.classes) == (list(FEATURES), list(CLASSES))
 
 
-def test_values_that_are_not_kept_are_null(tmp_path: Path, model: ServedModel, engine: Engine) -> None:
+def test_redacted_values_are_stored_as_null(tmp_path: Path, model: ServedModel, engine: Engine) -> None:
     journal = Journal(tmp_path / "redacted", model, redacted=(FEATURES[1],))
     journal.add()
     journal.log.close()
@@ -101,7 +101,7 @@ def test_values_that_are_not_kept_are_null(tmp_path: Path, model: ServedModel, e
         assert connection.execute(select(predictions.c.inputs)).scalar_one() == [[5.1, None, 1.4, 0.2]]
 
 
-def test_a_segment_is_followed_while_it_is_written(journal: Journal, shipper: Shipper, engine: Engine) -> None:
+def test_segment_is_read_while_it_is_written(journal: Journal, shipper: Shipper, engine: Engine) -> None:
     ids = []
     for _ in range(3):
         ids.append(journal.add())
@@ -113,7 +113,7 @@ def test_a_segment_is_followed_while_it_is_written(journal: Journal, shipper: Sh
     assert len(journal.segments()) == 1
 
 
-def test_a_finished_segment_is_deleted_when_it_is_committed(journal: Journal, shipper: Shipper, engine: Engine) -> None:
+def test_finished_segment_is_deleted_after_commit(journal: Journal, shipper: Shipper, engine: Engine) -> None:
     identity = journal.add()
     journal.log.close()
 
@@ -123,17 +123,17 @@ def test_a_finished_segment_is_deleted_when_it_is_committed(journal: Journal, sh
     assert journal.segments() == []
 
 
-def test_what_was_committed_before_a_crash_is_not_there_twice(journal: Journal, engine: Engine) -> None:
+def test_records_committed_before_a_crash_are_not_duplicated(journal: Journal, engine: Engine) -> None:
     ids = [journal.add() for _ in range(5)]
     journal.log.flush()
 
-    for _ in range(2):  # the second begins anew, as after a crash before the segment was deleted
+    for _ in range(2):  # the second shipper starts over, as after a crash before the segment was deleted
         shipper_of(journal.folder, engine).ship_once()
 
     assert ids_in(engine) == ids
 
 
-def test_more_than_a_batch_arrives_whole(
+def test_more_records_than_a_batch_are_all_stored(
     journal: Journal, shipper: Shipper, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("slipway_api.prediction_log.shipper.BATCH_RECORDS", 10)
@@ -145,7 +145,7 @@ def test_more_than_a_batch_arrives_whole(
 
 
 class Away:
-    """A database that is away until it is back."""
+    """Simulate a database that is unreachable until the test restores it."""
 
     def __init__(self, engine: Engine) -> None:
         self.store = SqlLoadingStore(engine)
@@ -163,9 +163,7 @@ class Away:
         return self.store.delete_older(than, limit)
 
 
-def test_while_the_database_is_away_nothing_is_lost(
-    journal: Journal, engine: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_records_survive_a_database_outage(journal: Journal, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("slipway_api.prediction_log.shipper.BATCH_RECORDS", 2)
     ids = [journal.add() for _ in range(5)]
     journal.log.close()
@@ -184,7 +182,7 @@ def test_while_the_database_is_away_nothing_is_lost(
 
 
 class Picky:
-    """A database that takes everything but some records."""
+    """Simulate a database that rejects some records."""
 
     def __init__(self, engine: Engine, refused: set[uuid.UUID]) -> None:
         self.store = SqlLoadingStore(engine)
@@ -199,7 +197,7 @@ class Picky:
         return 0
 
 
-def test_a_record_that_is_refused_is_put_aside_and_the_others_arrive(
+def test_rejected_record_is_set_aside_and_others_are_stored(
     journal: Journal, engine: Engine, logs: list[EventDict]
 ) -> None:
     ids = [journal.add() for _ in range(9)]
@@ -214,7 +212,7 @@ def test_a_record_that_is_refused_is_put_aside_and_the_others_arrive(
     assert journal.segments() == []
 
 
-def test_a_damaged_middle_is_skipped_and_told(
+def test_damaged_section_is_skipped_and_logged(
     journal: Journal, shipper: Shipper, engine: Engine, logs: list[EventDict]
 ) -> None:
     ids = []
@@ -237,7 +235,7 @@ def test_a_damaged_middle_is_skipped_and_told(
     assert journal.segments() == []
 
 
-def test_a_file_that_is_no_segment_is_put_aside(journal: Journal, shipper: Shipper) -> None:
+def test_file_that_is_not_a_segment_is_set_aside(journal: Journal, shipper: Shipper) -> None:
     journal.folder.mkdir()
     (journal.folder / "x.journal").write_bytes(b"something else")
 
@@ -247,7 +245,7 @@ def test_a_file_that_is_no_segment_is_put_aside(journal: Journal, shipper: Shipp
     assert shipper.is_drained()
 
 
-def test_a_frame_of_another_release_is_put_aside(journal: Journal, shipper: Shipper, engine: Engine) -> None:
+def test_frame_of_another_release_is_set_aside(journal: Journal, shipper: Shipper, engine: Engine) -> None:
     identity = journal.add()
     journal.log.close()
     path = journal.segments()[0]
@@ -261,7 +259,7 @@ def test_a_frame_of_another_release_is_put_aside(journal: Journal, shipper: Ship
     assert [path.read_bytes() for path in (journal.folder / "rejected").iterdir()] == [b"Z of tomorrow"]
 
 
-def test_lineage_that_is_read_before_its_records_is_kept(journal: Journal, shipper: Shipper, engine: Engine) -> None:
+def test_lineage_read_before_its_records_is_kept(journal: Journal, shipper: Shipper, engine: Engine) -> None:
     identity = journal.add()
     journal.log.close()
     path = journal.segments()[0]
@@ -271,7 +269,7 @@ def test_lineage_that_is_read_before_its_records_is_kept(journal: Journal, shipp
     versions_end = content.rindex(marker)
     path.write_bytes(content[:versions_end])
     with path.open("ab") as writer:
-        fcntl.flock(writer, fcntl.LOCK_EX)  # the writer is in the middle of its write
+        fcntl.flock(writer, fcntl.LOCK_EX)  # the writer is in the middle of a write
         shipper.ship_once()
         writer.write(content[versions_end:])
         writer.flush()
@@ -284,7 +282,7 @@ def test_lineage_that_is_read_before_its_records_is_kept(journal: Journal, shipp
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_of_a_segment_cut_anywhere_every_whole_record_arrives_once(
+def test_complete_records_of_a_truncated_segment_are_stored_once(
     whole_segment: tuple[bytes, Engine, Path], data: st.DataObject
 ) -> None:
     content, engine, folder = whole_segment
@@ -307,7 +305,7 @@ def test_of_a_segment_cut_anywhere_every_whole_record_arrives_once(
 
 @pytest.fixture
 def whole_segment(journal: Journal, engine: Engine, tmp_path: Path) -> tuple[bytes, Engine, Path]:
-    """A segment of six records in frames of one to three, the database, and a folder for what is cut from it."""
+    """Create a segment of six records in frames of one to three, a database, and a folder for truncated copies."""
     for count in (1, 2, 3):
         for _ in range(count):
             journal.add()
@@ -322,7 +320,7 @@ def whole_segment(journal: Journal, engine: Engine, tmp_path: Path) -> tuple[byt
     return content, engine, folder
 
 
-def test_a_name_that_was_never_given_is_forgotten_after_a_while(journal: Journal, engine: Engine) -> None:
+def test_abandoned_new_file_is_deleted_after_a_while(journal: Journal, engine: Engine) -> None:
     journal.folder.mkdir()
     left = journal.folder / "x.new"
     left.touch()
@@ -337,7 +335,7 @@ def test_a_name_that_was_never_given_is_forgotten_after_a_while(journal: Journal
     assert not left.exists()
 
 
-def test_next_segment_of_a_living_writer_is_kept(journal: Journal, engine: Engine) -> None:
+def test_next_segment_of_a_running_writer_is_kept(journal: Journal, engine: Engine) -> None:
     clock = Clock(time.time() + FORGOTTEN_SECONDS + 1)
     shipper = shipper_of(journal.folder, engine, clock=clock)
     journal.add()
@@ -350,7 +348,7 @@ def test_next_segment_of_a_living_writer_is_kept(journal: Journal, engine: Engin
     assert list(journal.folder.glob("*.new")) == []
 
 
-def test_what_arrives_of_an_erased_user_is_not_kept(journal: Journal, shipper: Shipper, engine: Engine) -> None:
+def test_records_of_an_erased_user_are_not_stored(journal: Journal, shipper: Shipper, engine: Engine) -> None:
     other = uuid.uuid4()
     journal.add()
     kept = journal.add(user_id=other)
@@ -386,7 +384,7 @@ def test_erasing_deletes_a_users_predictions_and_feedback(journal: Journal, ship
 
 
 @pytest.mark.parametrize(("days", "left"), [(30, 1), (0, 2), (90, 2)])
-def test_what_is_older_than_the_retention_is_deleted(journal: Journal, engine: Engine, days: int, left: int) -> None:
+def test_records_older_than_the_retention_are_deleted(journal: Journal, engine: Engine, days: int, left: int) -> None:
     old = journal.add()
     young = journal.add(at_ns=AT_NS + int(timedelta(days=40).total_seconds() * 1e9))
     journal.log.close()
@@ -401,7 +399,7 @@ def test_what_is_older_than_the_retention_is_deleted(journal: Journal, engine: E
         assert len(connection.execute(select(feedback)).all()) == left - 1
 
 
-def test_the_retention_deletes_a_batch_a_round(
+def test_retention_deletes_one_batch_per_round(
     journal: Journal, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("slipway_api.prediction_log.shipper.RETENTION_BATCH", 2)
@@ -420,7 +418,7 @@ def test_the_retention_deletes_a_batch_a_round(
     assert left == [3, 1, 0, 0]
 
 
-def test_a_database_without_tables_says_what_to_run(tmp_path: Path, journal: Journal) -> None:
+def test_missing_tables_error_names_the_command(tmp_path: Path, journal: Journal) -> None:
     engine = connect(f"sqlite:///{tmp_path / 'empty.db'}")
     journal.add()
     journal.log.close()

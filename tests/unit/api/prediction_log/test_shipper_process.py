@@ -19,7 +19,7 @@ from support.waiting import wait_for
 
 
 class Rounds:
-    """Rounds that fail where they are told to, and how long was waited after each."""
+    """Simulate rounds with the given errors, and record the wait after each."""
 
     def __init__(self, *outcomes: Exception | None) -> None:
         self.outcomes = list(outcomes)
@@ -36,7 +36,7 @@ class Rounds:
         self.loop.run(lambda: not self.outcomes, self.waits.append)
 
 
-def test_a_database_that_is_away_is_asked_more_and_more_rarely_and_told_once(logs: list[EventDict]) -> None:
+def test_database_outage_is_retried_with_backoff_and_logged_once(logs: list[EventDict]) -> None:
     rounds = Rounds(None, *[NotReadyError("away")] * 8, None, None)
 
     rounds.run()
@@ -47,7 +47,7 @@ def test_a_database_that_is_away_is_asked_more_and_more_rarely_and_told_once(log
     assert [event["event"] for event in logs] == ["shipper_database_away", "shipper_database_back"]
 
 
-def test_a_folder_that_cannot_be_read_is_told_and_tried_again(logs: list[EventDict]) -> None:
+def test_unreadable_folder_is_logged_and_retried(logs: list[EventDict]) -> None:
     rounds = Rounds(PermissionError(13, "Permission denied"), None)
 
     rounds.run()
@@ -56,7 +56,7 @@ def test_a_folder_that_cannot_be_read_is_told_and_tried_again(logs: list[EventDi
     assert (logs[0]["event"], logs[0]["reason"]) == ("shipper_journal_unreadable", "Permission denied")
 
 
-def test_the_last_rounds_go_on_until_nothing_is_left() -> None:
+def test_final_rounds_ship_everything() -> None:
     rounds = Rounds(None, None, None)
 
     rounds.loop.drain()
@@ -64,7 +64,7 @@ def test_the_last_rounds_go_on_until_nothing_is_left() -> None:
     assert rounds.outcomes == []
 
 
-def test_the_last_round_leaves_what_is_there_while_the_database_is_away() -> None:
+def test_final_round_leaves_records_if_database_is_unreachable() -> None:
     rounds = Rounds(NotReadyError("away"), None)
 
     rounds.loop.drain()
@@ -77,7 +77,7 @@ Start = Callable[[str], ShipperProcess]
 
 @pytest.fixture
 def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
-    """Start a process whose program notes its arguments in `runs`, a line a start."""
+    """Start a process whose program appends its arguments to `runs`, one line per start."""
     monkeypatch.setattr(shipper_process, "FIRST_RESTART_SECONDS", 0.01)
     started = []
 
@@ -99,7 +99,7 @@ def runs(folder: Path) -> list[str]:
     return file.read_text().splitlines() if file.exists() else []
 
 
-def test_a_shipper_that_ends_by_itself_is_started_again(tmp_path: Path, start: Start, logs: list[EventDict]) -> None:
+def test_exited_shipper_is_restarted(tmp_path: Path, start: Start, logs: list[EventDict]) -> None:
     start("sys.exit(3)")
 
     wait_for(lambda: len(runs(tmp_path)) >= 2, what="the second start")
@@ -108,7 +108,7 @@ def test_a_shipper_that_ends_by_itself_is_started_again(tmp_path: Path, start: S
     assert logs[0]["exit_code"] == 3
 
 
-def test_a_shipper_that_ends_well_is_all_that_a_stop_needs(tmp_path: Path, start: Start) -> None:
+def test_clean_exit_of_the_shipper_completes_the_stop(tmp_path: Path, start: Start) -> None:
     (tmp_path / "left.journal").touch()
     process = start(
         "signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))\n"
@@ -123,7 +123,7 @@ def test_a_shipper_that_ends_well_is_all_that_a_stop_needs(tmp_path: Path, start
     assert [run.partition("=")[0] for run in runs(tmp_path)] == ["--parent"]
 
 
-def test_what_a_shipper_left_is_taken_by_another_at_the_stop(tmp_path: Path, start: Start) -> None:
+def test_stop_ships_records_that_a_shipper_left(tmp_path: Path, start: Start) -> None:
     (tmp_path / "left.journal").touch()
     process = start("time.sleep(0 if sys.argv[1] == '--once' else 60)")
     wait_for(lambda: runs(tmp_path), what="the start")
@@ -133,7 +133,7 @@ def test_what_a_shipper_left_is_taken_by_another_at_the_stop(tmp_path: Path, sta
     assert [run.partition("=")[0] for run in runs(tmp_path)] == ["--parent", "--once"]
 
 
-def test_a_shipper_that_left_nothing_is_not_followed_by_another(tmp_path: Path, start: Start) -> None:
+def test_stop_without_remaining_records_starts_no_shipper(tmp_path: Path, start: Start) -> None:
     process = start("time.sleep(60)")
     wait_for(lambda: runs(tmp_path), what="the start")
 

@@ -1,4 +1,4 @@
-"""The prediction log in a worker: what is appended reaches the disk, soon, and nothing stops the predictions."""
+"""The prediction log in a worker: records reach the disk soon, and no failure stops predictions."""
 
 import math
 import os
@@ -37,7 +37,7 @@ def journal(tmp_path: Path, model: ServedModel) -> Iterator[Journal]:
     journal.log.close()
 
 
-def test_a_record_is_kept_with_all_that_it_was_given(journal: Journal) -> None:
+def test_record_keeps_all_fields(journal: Journal) -> None:
     identity = journal.add([[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3]])
 
     journal.log.flush()
@@ -53,7 +53,7 @@ def test_a_record_is_kept_with_all_that_it_was_given(journal: Journal) -> None:
     assert record.scores.shape == (2, 3)
 
 
-def test_a_segment_tells_where_its_predictions_come_from(journal: Journal) -> None:
+def test_segment_contains_the_lineage_of_its_records(journal: Journal) -> None:
     for _ in range(2):
         journal.add()
         journal.log.flush()
@@ -77,7 +77,7 @@ def test_a_segment_tells_where_its_predictions_come_from(journal: Journal) -> No
     )
 
 
-def test_an_id_may_be_its_bytes(journal: Journal) -> None:
+def test_id_may_be_given_as_bytes(journal: Journal) -> None:
     identity = journal.add()
     journal.add(id=identity.bytes)
 
@@ -86,7 +86,7 @@ def test_an_id_may_be_its_bytes(journal: Journal) -> None:
     assert [record.id for record in journal.records()] == [identity, identity]
 
 
-def test_what_is_appended_is_written_without_being_asked(journal: Journal) -> None:
+def test_appended_records_are_written_without_a_flush(journal: Journal) -> None:
     ids = [journal.add() for _ in range(3)]
 
     wait_for(lambda: len(journal.records()) == 3, what="the flush")
@@ -94,13 +94,13 @@ def test_what_is_appended_is_written_without_being_asked(journal: Journal) -> No
     assert [record.id for record in journal.records()] == ids
 
 
-def test_what_is_appended_after_a_pause_is_written_too(journal: Journal) -> None:
+def test_records_after_a_pause_are_written(journal: Journal) -> None:
     for count in (1, 2, 3):
         journal.add()
         wait_for(lambda count=count: len(journal.records()) == count, what="the flush")  # type: ignore[misc]
 
 
-def test_closing_keeps_what_was_appended_last(journal: Journal) -> None:
+def test_close_writes_the_last_records(journal: Journal) -> None:
     ids = [journal.add() for _ in range(500)]
 
     journal.log.close()
@@ -108,7 +108,7 @@ def test_closing_keeps_what_was_appended_last(journal: Journal) -> None:
     assert [record.id for record in journal.records()] == ids
 
 
-def test_threads_that_append_at_once_lose_nothing(journal: Journal) -> None:
+def test_concurrent_appends_lose_no_records(journal: Journal) -> None:
     ids: list[Any] = []
     threads = [threading.Thread(target=lambda: ids.extend(journal.add() for _ in range(300))) for _ in range(4)]
     for thread in threads:
@@ -121,14 +121,14 @@ def test_threads_that_append_at_once_lose_nothing(journal: Journal) -> None:
     assert sorted(record.id for record in journal.records()) == sorted(ids)
 
 
-def test_a_log_that_nothing_is_appended_to_writes_nothing_and_runs_no_thread(journal: Journal) -> None:
+def test_unused_log_writes_nothing_and_starts_no_thread(journal: Journal) -> None:
     journal.log.close()
 
     assert not journal.folder.exists()
     assert journal.log._thread is None
 
 
-def test_a_log_that_is_off_keeps_nothing(tmp_path: Path, model: ServedModel) -> None:
+def test_disabled_log_stores_nothing(tmp_path: Path, model: ServedModel) -> None:
     journal = Journal(tmp_path / "journal", model, enabled=False)
 
     journal.add()
@@ -157,7 +157,7 @@ def test_redacted_values_never_reach_the_disk(
     assert not np.isnan(given).any()
 
 
-def test_the_journal_is_for_its_owner_alone(journal: Journal) -> None:
+def test_journal_is_readable_only_by_its_owner(journal: Journal) -> None:
     journal.add()
     journal.log.flush()
 
@@ -165,7 +165,7 @@ def test_the_journal_is_for_its_owner_alone(journal: Journal) -> None:
     assert journal.segments()[0].stat().st_mode & 0o077 == 0
 
 
-def test_records_of_several_versions_keep_theirs(journal: Journal) -> None:
+def test_records_keep_their_own_model_version(journal: Journal) -> None:
     other = replace(journal.model, version="2")
     journal.add()
     journal.add(model=other)
@@ -176,9 +176,7 @@ def test_records_of_several_versions_keep_theirs(journal: Journal) -> None:
     assert sorted(record.version for record in journal.records()) == ["1", "1", "2"]
 
 
-def test_a_record_that_cannot_be_written_does_not_take_the_others_along(
-    journal: Journal, logs: list[EventDict]
-) -> None:
+def test_unwritable_record_does_not_affect_others(journal: Journal, logs: list[EventDict]) -> None:
     ids = [journal.add(), journal.add()]
     odd = Outputs(np.zeros(1, dtype=np.int64), np.zeros((1, 2, 2), dtype=np.float32))
     journal.add(outputs=odd)
@@ -190,7 +188,7 @@ def test_a_record_that_cannot_be_written_does_not_take_the_others_along(
     assert "prediction_not_logged" in [event["event"] for event in logs]
 
 
-def test_a_journal_at_its_limit_drops_counts_and_says_so_once(
+def test_full_journal_drops_and_counts_records_and_logs_once(
     tmp_path: Path, model: ServedModel, logs: list[EventDict], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(segments, "MEASURE_SECONDS", 0.0)
@@ -215,7 +213,7 @@ def test_a_journal_at_its_limit_drops_counts_and_says_so_once(
     assert told.count("prediction_log_resumed") == 1
 
 
-def test_a_folder_that_cannot_be_made_stops_no_prediction(
+def test_folder_that_cannot_be_created_does_not_stop_predictions(
     tmp_path: Path, model: ServedModel, logs: list[EventDict]
 ) -> None:
     (tmp_path / "file").write_text("in the way")
@@ -228,7 +226,7 @@ def test_a_folder_that_cannot_be_made_stops_no_prediction(
     assert [event["event"] for event in logs] == ["prediction_log_dropping"]
 
 
-def test_a_disk_that_fills_up_leaves_no_half_of_a_frame(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_leaves_no_partial_frame(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = journal.add()
     journal.log.flush()
     real = os.write
@@ -250,7 +248,7 @@ def test_a_disk_that_fills_up_leaves_no_half_of_a_frame(journal: Journal, monkey
     assert journal.dropped() == 1
 
 
-def test_what_waits_for_a_slow_disk_has_a_limit(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_queue_for_a_slow_disk_is_bounded(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("slipway_api.prediction_log.writer.MAX_WAITING_BYTES", 2_000)
     answers = threading.Event()
     write = journal.log._writer.write
@@ -274,7 +272,7 @@ def write(writer: SegmentWriter, payload: bytes = b"x" * 100) -> None:
     writer.write([("key", lambda: b"described", payload)])
 
 
-def test_a_segment_is_followed_by_another_when_it_is_large(tmp_path: Path) -> None:
+def test_large_segment_is_rotated(tmp_path: Path) -> None:
     writer = SegmentWriter(tmp_path, 2**30, Clock(), segment_bytes=300)
 
     for _ in range(5):
@@ -287,7 +285,7 @@ def test_a_segment_is_followed_by_another_when_it_is_large(tmp_path: Path) -> No
         assert scan(marker_of(content) or b"", content[HEAD_BYTES:]).payloads[0] == b"described"
 
 
-def test_a_segment_is_followed_by_another_when_it_is_old(tmp_path: Path) -> None:
+def test_old_segment_is_rotated(tmp_path: Path) -> None:
     clock = Clock()
     writer = SegmentWriter(tmp_path, 2**30, clock)
     write(writer)
@@ -300,7 +298,7 @@ def test_a_segment_is_followed_by_another_when_it_is_old(tmp_path: Path) -> None
 
 
 def payloads_in(folder: Path) -> list[bytes]:
-    """Return what was written, sorted and without the descriptions."""
+    """Return the records, sorted and without their descriptions."""
     contents = [path.read_bytes() for path in folder.glob("*.journal")]
     found = [scan(marker_of(content) or b"", content[HEAD_BYTES:]).payloads for content in contents]
     return sorted(payload for payloads in found for payload in payloads if payload != b"described")
@@ -317,7 +315,7 @@ def test_every_record_is_written_without_free_descriptors(tmp_path: Path, kind: 
             clock.now += 0 if kind == "large" else segments.SEGMENT_SECONDS
             if kind == "idle":
                 writer.end_segment()
-                assert writer.expires_in() > 0  # the log's thread waits for it
+                assert writer.expires_in() > 0  # the log's thread waits until then
             write(writer, b"%d" % number)
     clock.now += segments.SEGMENT_SECONDS
     write(writer, b"6")
@@ -342,7 +340,7 @@ def test_log_drops_nothing_without_free_descriptors(journal: Journal, monkeypatc
     assert (len(journal.records()), journal.dropped()) == (21, 0)
 
 
-def test_journal_goes_on_in_a_folder_that_was_emptied(tmp_path: Path) -> None:
+def test_journal_continues_in_an_emptied_folder(tmp_path: Path) -> None:
     clock = Clock()
     writer = SegmentWriter(tmp_path, 2**30, clock)
     write(writer, b"0")

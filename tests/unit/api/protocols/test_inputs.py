@@ -1,4 +1,4 @@
-"""Wrong inputs: every place that is wrong is named."""
+"""Invalid inputs: the error names every location."""
 
 import codecs
 
@@ -16,7 +16,7 @@ FEEDBACK = "/predictions/01939c4e-5f0e-7c3a-9d2b-3a1f0c9d7e55/feedback"
 
 
 @pytest.mark.parametrize("case", INPUTS, ids=lambda case: case.name)
-def test_a_wrong_input_is_answered_with_each_place(case: Case, apis: Apis) -> None:
+def test_invalid_input_error_names_each_location(case: Case, apis: Apis) -> None:
     errors = case.ask(apis).json()["errors"]
 
     assert [error["loc"] for error in errors] == [loc for loc, _ in case.places]
@@ -24,7 +24,7 @@ def test_a_wrong_input_is_answered_with_each_place(case: Case, apis: Apis) -> No
         assert words in error["msg"]
 
 
-def test_a_body_with_very_many_wrong_names_gets_a_short_answer(api: RunningApi) -> None:
+def test_body_with_many_wrong_names_gets_a_short_error(api: RunningApi) -> None:
     body = {f"field {number}": 1 for number in range(5_000)}
 
     answer = api.post("/predict", role=Role.USER, json=body)
@@ -40,16 +40,16 @@ def test_a_body_with_very_many_wrong_names_gets_a_short_answer(api: RunningApi) 
         {"features": {f"field {number}": 1 for number in range(5_000)}},
         {"features": [dict.fromkeys(["n" * 50_000], 1)]},
     ],
-    ids=["a long field", "many features", "a long feature"],
+    ids=["long field", "many features", "long feature"],
 )
-def test_what_a_client_made_up_is_not_repeated_at_any_length(api: RunningApi, body: object) -> None:
+def test_long_client_text_is_truncated_in_errors(api: RunningApi, body: object) -> None:
     answer = api.post("/predict", role=Role.USER, json=body)
 
     assert answer.status_code == 422
     assert len(answer.content) < 10_000
 
 
-def test_nan_in_a_large_body_is_refused_by_line_and_column(start_api: StartApi, registry: InMemoryRegistry) -> None:
+def test_nan_in_a_large_body_error_names_line_and_column(start_api: StartApi, registry: InMemoryRegistry) -> None:
     api = start_api(registry)
     content = b'{"features": [5.1, 3.5, NaN, 0.2]' + b" " * MAX_LENIENT_BYTES + b"}"
 
@@ -63,7 +63,7 @@ SMALL_AND_LARGE = pytest.mark.parametrize("padding", [0, MAX_LENIENT_BYTES], ids
 
 
 @SMALL_AND_LARGE
-def test_a_number_that_no_parser_reads_is_told_to_be_too_large_and_where(
+def test_unparseable_number_error_says_too_large_and_where(
     start_api: StartApi, registry: InMemoryRegistry, padding: int
 ) -> None:
     content = b'{"features": [1' + b"0" * 5_000 + b", 3.5, 1.4, 0.2]" + b" " * padding + b"}"
@@ -84,7 +84,7 @@ def test_a_number_that_no_parser_reads_is_told_to_be_too_large_and_where(
         ("utf-32-le", "it is not UTF-8, but looks like UTF-32"),
     ],
 )
-def test_json_in_another_encoding_than_utf_8_is_refused_whatever_its_size(
+def test_json_not_in_utf_8_is_rejected_at_any_size(
     start_api: StartApi, registry: InMemoryRegistry, encoding: str, words: str, padding: int
 ) -> None:
     content = ('{"features": [5.1, 3.5, 1.4, 0.2]' + " " * (padding // 2) + "}").encode(encoding)
@@ -96,9 +96,7 @@ def test_json_in_another_encoding_than_utf_8_is_refused_whatever_its_size(
 
 
 @SMALL_AND_LARGE
-def test_a_byte_order_mark_before_utf_8_is_passed_over_whatever_the_size(
-    start_api: StartApi, registry: InMemoryRegistry, padding: int
-) -> None:
+def test_byte_order_mark_is_skipped_at_any_size(start_api: StartApi, registry: InMemoryRegistry, padding: int) -> None:
     content = codecs.BOM_UTF8 + b'{"features": [5.1, 3.5, 1.4, 0.2]' + b" " * padding + b"}"
 
     answer = start_api(registry).post("/predict", role=Role.USER, content=content, headers=JSON)
@@ -106,14 +104,14 @@ def test_a_byte_order_mark_before_utf_8_is_passed_over_whatever_the_size(
     assert answer.status_code == 200
 
 
-def test_a_byte_order_mark_alone_is_an_empty_body(api: RunningApi) -> None:
+def test_byte_order_mark_alone_is_an_empty_body(api: RunningApi) -> None:
     answer = api.post("/predict", role=Role.USER, content=codecs.BOM_UTF8, headers=JSON)
 
     assert answer.json()["detail"] == "the body is empty; send JSON"
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le"])
-def test_an_account_in_another_encoding_than_utf_8_is_refused(api: RunningApi, encoding: str) -> None:
+def test_account_request_not_in_utf_8_is_rejected(api: RunningApi, encoding: str) -> None:
     content = '{"username": "newcomer", "password": "correct horse battery"}'.encode(encoding)
 
     answer = api.post("/users", role=Role.ADMIN, content=content, headers=JSON)
@@ -122,7 +120,7 @@ def test_an_account_in_another_encoding_than_utf_8_is_refused(api: RunningApi, e
     assert "the body is not JSON: it is not UTF-8" in answer.json()["detail"]
 
 
-def test_rows_are_counted_whatever_the_first_of_them_is(apis: Apis) -> None:
+def test_rows_are_counted_whatever_the_first_row_is(apis: Apis) -> None:
     row = [5.1, 3.5, 1.4, 0.2]
     rows = [1, *[row] * apis.ready.services.settings.max_rows]
 
@@ -174,7 +172,7 @@ def test_brackets_in_names_of_features_are_no_containers(api: RunningApi) -> Non
         ("POST", "/token"),
     ],
 )
-def test_all_but_predictions_take_small_bodies_only(api: RunningApi, method: str, path: str) -> None:
+def test_only_predictions_accept_large_bodies(api: RunningApi, method: str, path: str) -> None:
     content = b'{"' + b"n" * SMALL_BODY_BYTES + b'": 1}'
     headers = {"Content-Type": "application/x-www-form-urlencoded" if path == "/token" else "application/json"}
 
@@ -183,7 +181,7 @@ def test_all_but_predictions_take_small_bodies_only(api: RunningApi, method: str
         assert answer.status_code == 413
 
 
-def test_a_small_body_with_many_wrong_fields_gets_a_short_answer(api: RunningApi) -> None:
+def test_small_body_with_many_wrong_fields_gets_a_short_error(api: RunningApi) -> None:
     body = {f"{number:05}{'n' * 200}": 1 for number in range(200)}
 
     answer = api.post("/users", role=Role.ADMIN, json=body)
@@ -194,7 +192,7 @@ def test_a_small_body_with_many_wrong_fields_gets_a_short_answer(api: RunningApi
 
 
 @pytest.mark.parametrize("content", [b"no json", b"{}"])
-def test_who_may_not_give_feedback_is_not_told_what_is_wrong_with_it(api: RunningApi, content: bytes) -> None:
+def test_feedback_checks_permission_before_the_body(api: RunningApi, content: bytes) -> None:
     headers = {"Content-Type": "application/json"}
 
     assert api.post(FEEDBACK, content=content, headers=headers).status_code == 401

@@ -1,4 +1,4 @@
-"""`/v2`: what the Open Inference Protocol's clients are answered, in JSON and in binary, and what they are refused."""
+"""`/v2`: responses and errors of the Open Inference Protocol, in JSON and in binary."""
 
 import json
 import struct
@@ -87,10 +87,10 @@ def error(answer: httpx.Response, status: int = 422) -> str:
     return message
 
 
-# What is answered.
+# Responses
 
 
-def test_all_that_the_protocol_names_is_answered(api: RunningApi) -> None:
+def test_every_protocol_endpoint_responds(api: RunningApi) -> None:
     answer = infer(api, whole(), id="my request").json()
 
     assert list(answer) == ["model_name", "model_version", "id", "parameters", "outputs"]
@@ -103,7 +103,7 @@ def test_all_that_the_protocol_names_is_answered(api: RunningApi) -> None:
     ]
 
 
-def test_a_request_without_an_id_is_answered_without_one(api: RunningApi) -> None:
+def test_request_without_an_id_gets_a_response_without_one(api: RunningApi) -> None:
     assert "id" not in infer(api, whole()).json()
 
 
@@ -120,15 +120,16 @@ def test_a_request_without_an_id_is_answered_without_one(api: RunningApi) -> Non
         [{**whole(), "parameters": {"content_type": "np"}}],
         [{**whole(), "parameters": None}],
     ],
-    ids=["flat", "nested", "float64", "by feature", "backwards", "of one column", "nested columns", "unknown", "null"],
+    ids=[
+        *("flat", "nested", "float64", "by feature", "reversed features", "one-column features"),
+        *("nested one-column features", "unknown parameter", "null parameters"),
+    ],
 )
-def test_rows_are_answered_as_the_native_protocol_does_however_they_are_sent(
-    api: RunningApi, inputs: list[dict[str, Any]]
-) -> None:
+def test_all_encodings_match_the_native_protocol(api: RunningApi, inputs: list[dict[str, Any]]) -> None:
     assert_as_native(api, infer(api, *inputs))
 
 
-def test_a_regressor_answers_its_values(api: RunningApi) -> None:
+def test_regressor_returns_its_values(api: RunningApi) -> None:
     answer = infer(api, whole(), path="/v2/models/demand/infer").json()
 
     [output] = answer["outputs"]
@@ -136,7 +137,7 @@ def test_a_regressor_answers_its_values(api: RunningApi) -> None:
     assert output["data"] == native(api, model="demand")["prediction"]
 
 
-def test_outputs_are_answered_as_they_are_asked_for(api: RunningApi) -> None:
+def test_requested_outputs_are_returned(api: RunningApi) -> None:
     answer = infer(api, whole(), outputs=[{"name": "label_name"}, {"name": "label"}]).json()
 
     assert [output["name"] for output in answer["outputs"]] == ["label_name", "label"]
@@ -144,12 +145,12 @@ def test_outputs_are_answered_as_they_are_asked_for(api: RunningApi) -> None:
 
 
 @pytest.mark.parametrize("empty", [[], None], ids=str)
-def test_no_outputs_are_all_outputs(api: RunningApi, empty: object) -> None:
+def test_no_requested_outputs_return_all(api: RunningApi, empty: object) -> None:
     assert len(infer(api, whole(), outputs=empty).json()["outputs"]) == 3
 
 
 @pytest.mark.parametrize("datatype", DTYPES)
-def test_every_number_type_is_taken_in_binary_and_in_json_alike(api: RunningApi, datatype: str) -> None:
+def test_every_number_type_works_in_binary_and_json(api: RunningApi, datatype: str) -> None:
     values = np.array([[5, 3, 1, 0], [6, 3, 5, 2]]).astype(DTYPES[datatype])
 
     in_binary = infer_binary(api, {"inputs": [binary(values, datatype=datatype)]}, values.tobytes())
@@ -160,7 +161,7 @@ def test_every_number_type_is_taken_in_binary_and_in_json_alike(api: RunningApi,
 
 
 @pytest.mark.parametrize("datatype", ["FP16", "FP32", "FP64"])
-def test_numbers_are_rounded_alike_in_binary_and_in_json(api: RunningApi, datatype: str) -> None:
+def test_numbers_are_rounded_alike_in_binary_and_json(api: RunningApi, datatype: str) -> None:
     values = MATRIX.astype(DTYPES[datatype])
 
     in_binary = infer_binary(api, {"inputs": [binary(values, datatype=datatype)]}, values.tobytes())
@@ -177,7 +178,7 @@ def test_binary_and_json_inputs_may_be_mixed(api: RunningApi) -> None:
     assert_as_native(api, infer_binary(api, {"inputs": inputs}, tail), MATRIX.tolist())
 
 
-def test_binary_outputs_come_after_the_json_in_their_order(api: RunningApi) -> None:
+def test_binary_outputs_follow_the_json_in_order(api: RunningApi) -> None:
     answer = infer(api, whole(), parameters={"binary_data_output": True})
 
     size = int(answer.headers[LENGTH])
@@ -194,7 +195,7 @@ def test_binary_outputs_come_after_the_json_in_their_order(api: RunningApi) -> N
     assert tail[-sizes[2] :] == names
 
 
-def test_an_output_may_be_binary_beside_one_that_is_not(api: RunningApi) -> None:
+def test_binary_and_json_outputs_may_be_mixed(api: RunningApi) -> None:
     wanted = [{"name": "label", "parameters": {"binary_data": False}}, {"name": "probabilities"}]
 
     answer = infer(api, whole(), outputs=wanted, parameters={"binary_data_output": True})
@@ -204,7 +205,7 @@ def test_an_output_may_be_binary_beside_one_that_is_not(api: RunningApi) -> None
     assert head["outputs"][1]["parameters"] == {"binary_data_size": 36}
 
 
-def test_the_version_that_is_served_is_answered_by_its_number(api: RunningApi) -> None:
+def test_response_names_the_served_version(api: RunningApi) -> None:
     path = "/v2/models/iris/versions/{}"
 
     assert_as_native(api, infer(api, whole(), path=f"{path.format(1)}/infer"))
@@ -216,7 +217,7 @@ def test_the_version_that_is_served_is_answered_by_its_number(api: RunningApi) -
     error(api.get(f"{path.format(2)}/ready", role=Role.VIEWER), 404)
 
 
-def test_it_counts_as_a_prediction(start_api: StartApi, registry: InMemoryRegistry) -> None:
+def test_request_counts_as_a_prediction(start_api: StartApi, registry: InMemoryRegistry) -> None:
     api = start_api(registry)
 
     infer(api, whole())
@@ -226,21 +227,21 @@ def test_it_counts_as_a_prediction(start_api: StartApi, registry: InMemoryRegist
     assert api.sample("slipway_http_requests_total", **counted) == 1
 
 
-# Health and metadata.
+# Health and metadata
 
 
-def test_the_server_says_what_it_is_and_understands(api: RunningApi) -> None:
+def test_server_metadata_lists_name_and_extensions(api: RunningApi) -> None:
     answer = api.get("/v2").json()
 
     assert (answer["name"], answer["extensions"]) == ("slipway", ["binary_tensor_data"])
 
 
-def test_health_needs_no_token(api: RunningApi) -> None:
+def test_health_requires_no_token(api: RunningApi) -> None:
     assert api.get("/v2/health/live").json() == {"live": True}
     assert api.get("/v2/health/ready").json() == {"ready": True}
 
 
-def test_without_its_model_it_is_live_and_not_ready(start_api: StartApi) -> None:
+def test_server_without_its_model_is_live_and_not_ready(start_api: StartApi) -> None:
     api = start_api(InMemoryRegistry(), ready=False)
 
     assert api.get("/v2/health/live").status_code == 200
@@ -252,7 +253,7 @@ def test_without_its_model_it_is_live_and_not_ready(start_api: StartApi) -> None
     assert "iris" in error(infer(api, whole()), 503)
 
 
-def test_the_metadata_tells_the_tensors(api: RunningApi) -> None:
+def test_metadata_describes_the_tensors(api: RunningApi) -> None:
     assert api.get("/v2/models/iris", role=Role.VIEWER).json() == {
         "name": "iris",
         "versions": ["1"],
@@ -266,33 +267,33 @@ def test_the_metadata_tells_the_tensors(api: RunningApi) -> None:
     }
 
 
-def test_what_the_metadata_tells_of_a_regressor_is_what_it_answers(api: RunningApi) -> None:
+def test_regressor_metadata_matches_its_responses(api: RunningApi) -> None:
     told = api.get("/v2/models/demand", role=Role.VIEWER).json()
 
     assert told["outputs"] == [{"name": "value", "datatype": "FP32", "shape": [-1]}]
 
 
 @pytest.mark.parametrize("path", ["/v2/models/iris", "/v2/models/iris/ready", "/v2/models/iris/versions/1"])
-def test_a_model_is_shown_to_those_with_a_token_only(api: RunningApi, path: str) -> None:
+def test_model_metadata_requires_a_token(api: RunningApi, path: str) -> None:
     assert "needs a token" in error(api.get(path), 401)
 
 
-# What is refused.
+# Errors
 
 
-def test_who_may_not_predict_is_refused(api: RunningApi) -> None:
+def test_caller_without_permission_is_rejected(api: RunningApi) -> None:
     body = {"inputs": [whole()]}
 
     assert "token" in error(api.post(INFER, json=body), 401)
     assert "viewer" in error(api.post(INFER, role=Role.VIEWER, json=body), 403)
 
 
-def test_an_unknown_model_is_refused(api: RunningApi) -> None:
+def test_unknown_model_is_rejected(api: RunningApi) -> None:
     assert "rose" in error(infer(api, whole(), path="/v2/models/rose/infer"), 404)
     assert "rose" in error(api.get("/v2/models/rose/ready", role=Role.VIEWER), 404)
 
 
-def test_another_path_or_method_is_refused(api: RunningApi) -> None:
+def test_unknown_path_or_method_is_rejected(api: RunningApi) -> None:
     error(api.get("/v2/models/iris/config", role=Role.USER), 404)
     error(api.get(INFER, role=Role.USER), 405)
 
@@ -300,95 +301,111 @@ def test_another_path_or_method_is_refused(api: RunningApi) -> None:
 SMALL = [[1, 2, 3, 4]]
 REFUSED: list[tuple[str, dict[str, Any] | list[Any] | None, str]] = [
     ("null", None, "must be an object"),
-    ("a list", [], "must be an object"),
+    ("list", [], "must be an object"),
     ("no inputs", {}, "at least one"),
     ("empty inputs", {"inputs": []}, "at least one"),
-    ("inputs of another kind", {"inputs": {"X": 1}}, "list of tensors"),
+    ("inputs of a wrong type", {"inputs": {"X": 1}}, "list of tensors"),
     ("too many inputs", {"inputs": [whole()] * 5}, "5 inputs, and the model has 4 features"),
-    ("no object", {"inputs": [3]}, "`name`, `shape` and `datatype`"),
+    ("input is not an object", {"inputs": [3]}, "`name`, `shape` and `datatype`"),
     ("no name", {"inputs": [{"shape": [1, 4], "datatype": "FP32", "data": SMALL}]}, "`name`"),
     ("no shape", {"inputs": [{"name": "X", "datatype": "FP32", "data": SMALL}]}, "one or two dimensions"),
     ("no datatype", {"inputs": [{"name": "X", "shape": [1, 4], "data": SMALL}]}, "datatypes FP16, "),
     ("no data", {"inputs": [{"name": "X", "shape": [1, 4], "datatype": "FP32"}]}, "either `data` or"),
-    ("data of another kind", {"inputs": [tensor("1, 2, 3, 4", [1, 4])]}, "list as its `data`"),
-    ("parameters", {"inputs": [{**whole(), "parameters": 3}]}, "no object"),
-    ("another name", {"inputs": [tensor(SMALL, [1, 4], "input-0")]}, "send 'X' of shape [n, 4], or one tensor for"),
-    ("a feature is missing", {"inputs": by_feature()[1:]}, f"the input '{FEATURES[0]}' is missing"),
-    ("a feature is given twice", {"inputs": [*by_feature()[:3], by_feature()[0]]}, "is given twice"),
-    ("the whole is given twice", {"inputs": [whole(), whole()]}, "the input 'X' is given twice; send it once"),
-    ("a feature and the whole", {"inputs": [*by_feature()[:3], whole()]}, "'X' is not one of this model's"),
-    ("unlike lengths", {"inputs": [*by_feature()[:3], *by_feature(ROWS[:2])[3:]]}, "as many rows as"),
-    ("a feature of two columns", {"inputs": [tensor([1, 2], [1, 2], n) for n in FEATURES]}, "of shape [n] or [n, 1]"),
+    ("data of a wrong type", {"inputs": [tensor("1, 2, 3, 4", [1, 4])]}, "list as its `data`"),
+    ("parameters of a wrong type", {"inputs": [{**whole(), "parameters": 3}]}, "no object"),
+    ("unknown name", {"inputs": [tensor(SMALL, [1, 4], "input-0")]}, "send 'X' of shape [n, 4], or one tensor for"),
+    ("missing feature", {"inputs": by_feature()[1:]}, f"the input '{FEATURES[0]}' is missing"),
+    ("duplicate feature", {"inputs": [*by_feature()[:3], by_feature()[0]]}, "is given twice"),
+    ("duplicate tensor", {"inputs": [whole(), whole()]}, "the input 'X' is given twice; send it once"),
+    ("features and whole tensor", {"inputs": [*by_feature()[:3], whole()]}, "'X' is not one of this model's"),
+    ("features of unequal length", {"inputs": [*by_feature()[:3], *by_feature(ROWS[:2])[3:]]}, "as many rows as"),
+    ("feature of two columns", {"inputs": [tensor([1, 2], [1, 2], n) for n in FEATURES]}, "of shape [n] or [n, 1]"),
     ("one dimension", {"inputs": [tensor([1, 2, 3, 4], [4])]}, "must be of shape [n, 4]"),
     ("three dimensions", {"inputs": [tensor([1, 2, 3, 4], [1, 1, 4])]}, "one or two dimensions"),
-    ("no dimension", {"inputs": [tensor([1], [])]}, "one or two dimensions"),
+    ("no dimensions", {"inputs": [tensor([1], [])]}, "one or two dimensions"),
     ("too narrow", {"inputs": [tensor([1, 2, 3], [1, 3])]}, "must be of shape [n, 4]"),
     ("no rows", {"inputs": [tensor([], [0, 4])]}, "each 1 or more"),
     ("negative rows", {"inputs": [tensor([], [-1, 4])]}, "each 1 or more"),
-    ("half a row", {"inputs": [tensor(SMALL, [1.5, 4])]}, "each 1 or more"),
-    ("a boolean of rows", {"inputs": [tensor(SMALL, [True, 4])]}, "each 1 or more"),
+    ("fractional rows", {"inputs": [tensor(SMALL, [1.5, 4])]}, "each 1 or more"),
+    ("boolean rows", {"inputs": [tensor(SMALL, [True, 4])]}, "each 1 or more"),
     ("too few values", {"inputs": [tensor([1, 2, 3], [1, 4])]}, "has 3 values, but its shape [1, 4] needs 4"),
-    ("unlike rows", {"inputs": [tensor([[1, 2, 3, 4], [1, 2, 3]], [2, 4])]}, "not of its shape [2, 4]"),
-    ("half nested", {"inputs": [tensor([[1, 2, 3, 4], 5, 6, 7, 8], [2, 4])]}, "not of its shape [2, 4]"),
+    ("rows of unequal length", {"inputs": [tensor([[1, 2, 3, 4], [1, 2, 3]], [2, 4])]}, "not of its shape [2, 4]"),
+    ("partly nested", {"inputs": [tensor([[1, 2, 3, 4], 5, 6, 7, 8], [2, 4])]}, "not of its shape [2, 4]"),
     ("nested too deeply", {"inputs": [tensor([[[1], 2, 3, 4]], [1, 4])]}, "at [0, 0] must be a number"),
     ("text", {"inputs": [tensor([1, 2, "3", 4], [1, 4])]}, "'X' at [0, 2] must be a number"),
-    ("a boolean", {"inputs": [tensor([1, 2, True, 4], [1, 4])]}, "'X' at [0, 2] must be a number"),
-    ("null for a number", {"inputs": [tensor([1, 2, None, 4], [1, 4])]}, "'X' at [0, 2] must be a number"),
+    ("boolean", {"inputs": [tensor([1, 2, True, 4], [1, 4])]}, "'X' at [0, 2] must be a number"),
+    ("null value", {"inputs": [tensor([1, 2, None, 4], [1, 4])]}, "'X' at [0, 2] must be a number"),
     ("BOOL", {"inputs": [tensor([True] * 4, [1, 4], datatype="BOOL")]}, "datatypes FP16, "),
     ("BYTES", {"inputs": [tensor(["1"] * 4, [1, 4], datatype="BYTES")]}, "datatypes FP16, "),
-    ("a datatype of another kind", {"inputs": [{**whole(), "datatype": ["FP32"]}]}, "datatypes FP16, "),
+    ("datatype of a wrong type", {"inputs": [{**whole(), "datatype": ["FP32"]}]}, "datatypes FP16, "),
     ("NaN", {"inputs": [tensor([1, float("nan"), 3, 4], [1, 4])]}, "'X' at [0, 1] must be a finite number"),
     ("infinity", {"inputs": [tensor([1, 2, 3, float("inf")], [1, 4])]}, "'X' at [0, 3] must be a finite number"),
     (
-        "a feature's NaN",
+        "NaN in a feature",
         {"inputs": [{**i, "data": [1, float("nan"), 3]} for i in by_feature()]},
         "at [1] must",
     ),
     (
-        "beyond float32",
+        "above the float32 maximum",
         {"inputs": [tensor([1, 2, 3, 1e39], [1, 4], datatype="FP64")]},
         "at [0, 3] is too large for FP32",
     ),
     (
-        "beyond float16",
+        "above the float16 maximum",
         {"inputs": [tensor([1, 2, 3, 7e4], [1, 4], datatype="FP16")]},
         "at [0, 3] is too large for FP16",
     ),
-    ("an endless integer", {"inputs": [tensor([1, 2, 3, 10**400], [1, 4])]}, "at [0, 3] is too large for FP32"),
-    ("no integer", {"inputs": [tensor([1, 2, 3, 4.5], [1, 4], datatype="INT64")]}, "at [0, 3] is no INT64"),
-    ("beyond its type", {"inputs": [tensor([1, 2, 3, 256], [1, 4], datatype="UINT8")]}, "at [0, 3] is no UINT8"),
-    ("below its type", {"inputs": [tensor([1, 2, 3, -1], [1, 4], datatype="UINT64")]}, "at [0, 3] is no UINT64"),
-    ("its end as a float", {"inputs": [tensor([1, 2, 3, -(2.0**63)], [1, 4], datatype="INT64")]}, "[0, 3] is no INT64"),
-    ("an id of another kind", {"inputs": [whole()], "id": 42}, "`id` must be text"),
-    ("a long id", {"inputs": [whole()], "id": "x" * 257}, "at most 256 characters"),
-    ("half a character", {"inputs": [whole()], "id": "\ud800"}, "`id` must be text"),
-    ("outputs of another kind", {"inputs": [whole()], "outputs": "label"}, "one of label, probabilities, label_name"),
-    ("an unknown output", {"inputs": [whole()], "outputs": [{"name": "scores"}]}, "one of label, probabilities"),
-    ("an output of another kind", {"inputs": [whole()], "outputs": ["label"]}, "one of label, probabilities"),
-    ("an output twice", {"inputs": [whole()], "outputs": [{"name": "label"}] * 2}, "name another one of"),
+    ("huge integer", {"inputs": [tensor([1, 2, 3, 10**400], [1, 4])]}, "at [0, 3] is too large for FP32"),
+    ("fraction as an integer", {"inputs": [tensor([1, 2, 3, 4.5], [1, 4], datatype="INT64")]}, "at [0, 3] is no INT64"),
+    (
+        "above the type's maximum",
+        {"inputs": [tensor([1, 2, 3, 256], [1, 4], datatype="UINT8")]},
+        "at [0, 3] is no UINT8",
+    ),
+    (
+        "below the type's minimum",
+        {"inputs": [tensor([1, 2, 3, -1], [1, 4], datatype="UINT64")]},
+        "at [0, 3] is no UINT64",
+    ),
+    (
+        "type's minimum as a float",
+        {"inputs": [tensor([1, 2, 3, -(2.0**63)], [1, 4], datatype="INT64")]},
+        "[0, 3] is no INT64",
+    ),
+    ("id of a wrong type", {"inputs": [whole()], "id": 42}, "`id` must be text"),
+    ("long id", {"inputs": [whole()], "id": "x" * 257}, "at most 256 characters"),
+    ("lone surrogate", {"inputs": [whole()], "id": "\ud800"}, "`id` must be text"),
+    ("outputs of a wrong type", {"inputs": [whole()], "outputs": "label"}, "one of label, probabilities, label_name"),
+    ("unknown output", {"inputs": [whole()], "outputs": [{"name": "scores"}]}, "one of label, probabilities"),
+    ("output of a wrong type", {"inputs": [whole()], "outputs": ["label"]}, "one of label, probabilities"),
+    ("duplicate output", {"inputs": [whole()], "outputs": [{"name": "label"}] * 2}, "name another one of"),
     (
         "classification",
         {"inputs": [whole()], "outputs": [{"name": "label", "parameters": {"classification": 2}}]},
         "`classification` is not offered",
     ),
     (
-        "shared memory for an input",
+        "input in shared memory",
         {"inputs": [{**whole(), "parameters": {"shared_memory_region": "a"}}]},
         "shared memory, which is not offered",
     ),
     (
-        "shared memory for an output",
+        "output in shared memory",
         {"inputs": [whole()], "outputs": [{"name": "label", "parameters": {"shared_memory_region": "a"}}]},
         "`shared_memory_region` is not offered",
     ),
-    ("no flag", {"inputs": [whole()], "parameters": {"binary_data_output": 1}}, "true or false"),
-    ("no parameters", {"inputs": [whole()], "parameters": []}, "must be an object"),
-    ("a size without the bytes", {"inputs": [binary(MATRIX)]}, "0 bytes after the JSON"),
+    (
+        "binary_data_output of a wrong type",
+        {"inputs": [whole()], "parameters": {"binary_data_output": 1}},
+        "true or false",
+    ),
+    ("parameters are a list", {"inputs": [whole()], "parameters": []}, "must be an object"),
+    ("size without bytes", {"inputs": [binary(MATRIX)]}, "0 bytes after the JSON"),
 ]
 
 
 @pytest.mark.parametrize(("body", "message"), [case[1:] for case in REFUSED], ids=[case[0] for case in REFUSED])
-def test_what_is_wrong_is_told(api: RunningApi, body: object, message: str) -> None:
+def test_invalid_request_error_names_the_problem(api: RunningApi, body: object, message: str) -> None:
     content = json.dumps(body).encode()
 
     answer = api.post(INFER, role=Role.USER, content=content, headers={"Content-Type": "application/json"})
@@ -415,22 +432,22 @@ TAIL = MATRIX.tobytes()
         ([binary(MATRIX, datatype="BF16")], TAIL, "datatypes FP16, "),
     ],
     ids=[
-        *("too many", "too few", "too few for the shape", "negative", "a boolean", "huge"),
-        *("beside data", "beside JSON", "another type", "another shape", "BF16"),
+        *("too many", "too few", "too few for the shape", "negative", "boolean", "huge"),
+        *("with data", "with JSON", "wrong type", "wrong shape", "BF16"),
     ],
 )
-def test_binary_sizes_that_do_not_fit_are_told(
+def test_wrong_binary_sizes_are_rejected(
     api: RunningApi, inputs: list[dict[str, Any]], tail: bytes, message: str
 ) -> None:
     assert message in error(infer_binary(api, {"inputs": inputs}, tail))
 
 
 @pytest.mark.parametrize("length", ["-1", "x", "1e3", "99999", "9" * 5_000, "0x10", "1 0"])
-def test_a_length_that_is_none_or_beyond_the_body_is_refused(api: RunningApi, length: str) -> None:
+def test_invalid_json_length_is_rejected(api: RunningApi, length: str) -> None:
     assert LENGTH in error(infer_binary(api, {"inputs": [binary(MATRIX)]}, TAIL, length))
 
 
-def test_a_number_that_is_too_large_is_told_before_binary_data_too(api: RunningApi) -> None:
+def test_too_large_number_before_binary_data_is_reported(api: RunningApi) -> None:
     columns = [*by_feature()[:3], binary(MATRIX[:, 3], FEATURES[3])]
     head = json.dumps({"inputs": columns}).replace("5.1", "1" * 5_000, 1).encode()
 
@@ -439,13 +456,13 @@ def test_a_number_that_is_too_large_is_told_before_binary_data_too(api: RunningA
     assert error(answer).startswith("a number in the body is too large: line 1, column ")
 
 
-def test_a_length_that_cuts_the_json_is_refused(api: RunningApi) -> None:
+def test_json_length_that_cuts_the_json_is_rejected(api: RunningApi) -> None:
     message = "the first 10 bytes, as Inference-Header-Content-Length says, are not JSON"
 
     assert error(infer_binary(api, {"inputs": [binary(MATRIX)]}, TAIL, "10")) == message
 
 
-def test_binary_data_without_its_header_is_told_which_header_to_send(api: RunningApi) -> None:
+def test_binary_data_without_header_error_names_the_header(api: RunningApi) -> None:
     content = json.dumps({"inputs": [binary(MATRIX)]}).encode() + TAIL
     headers = {"Content-Type": "application/octet-stream"}
 
@@ -459,9 +476,7 @@ def test_binary_data_without_its_header_is_told_which_header_to_send(api: Runnin
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("datatype", ["FP16", "FP32", "FP64"])
-def test_binary_numbers_that_are_not_finite_are_told_by_their_place(
-    api: RunningApi, value: float, datatype: str
-) -> None:
+def test_non_finite_binary_number_error_names_its_place(api: RunningApi, value: float, datatype: str) -> None:
     values = MATRIX.astype(DTYPES[datatype])
     values[2, 1] = value
 
@@ -470,7 +485,7 @@ def test_binary_numbers_that_are_not_finite_are_told_by_their_place(
     assert error(answer) == "the input 'X' at [2, 1] must be a finite number, not NaN or infinity"
 
 
-def test_binary_numbers_beyond_float32_are_told_by_their_place(api: RunningApi) -> None:
+def test_binary_number_beyond_float32_error_names_its_place(api: RunningApi) -> None:
     values = MATRIX.astype(np.float64)
     values[0, 3] = -1e39
 
@@ -484,7 +499,7 @@ FLOAT_LIMITS = {"FP16": 65_520.0, "FP32": 2.0**128 - 2.0**103, "FP64": 2.0**128 
 
 @pytest.mark.parametrize("sign", [1, -1])
 @pytest.mark.parametrize("datatype", FLOAT_LIMITS)
-def test_a_number_is_too_large_once_it_is_rounded_to_infinity(api: RunningApi, datatype: str, sign: int) -> None:
+def test_number_that_rounds_to_infinity_is_rejected(api: RunningApi, datatype: str, sign: int) -> None:
     limit = FLOAT_LIMITS[datatype]
 
     within = infer(api, tensor([1, 2, 3, sign * np.nextafter(limit, 0)], [1, 4], datatype=datatype), path=DEMAND)
@@ -494,7 +509,7 @@ def test_a_number_is_too_large_once_it_is_rounded_to_infinity(api: RunningApi, d
     assert error(beyond) == f"the input 'X' at [0, 3] is too large for {'FP16' if datatype == 'FP16' else 'FP32'}"
 
 
-def test_a_number_that_is_rounded_to_float32s_maximum_is_taken_in_binary(api: RunningApi) -> None:
+def test_number_that_rounds_to_float32_maximum_is_accepted(api: RunningApi) -> None:
     values = np.array([[1, 2, 3, 3.4028235e38], [1, 2, 3, -3.4028235e38]])
 
     answer = infer_binary(api, {"inputs": [binary(values, datatype="FP64")]}, values.tobytes(), path=DEMAND)
@@ -509,9 +524,7 @@ INTEGERS = {
 
 
 @pytest.mark.parametrize("datatype", INTEGERS)
-def test_an_integer_types_least_and_largest_are_taken_in_binary_and_in_json_alike(
-    api: RunningApi, datatype: str
-) -> None:
+def test_integer_limits_are_accepted_in_binary_and_json(api: RunningApi, datatype: str) -> None:
     values = np.array([[*INTEGERS[datatype], 3, 4]], dtype=DTYPES[datatype])
 
     in_binary = infer_binary(api, {"inputs": [binary(values, datatype=datatype)]}, values.tobytes())
@@ -521,9 +534,7 @@ def test_an_integer_types_least_and_largest_are_taken_in_binary_and_in_json_alik
 
 
 @pytest.mark.parametrize("datatype", INTEGERS)
-def test_one_less_than_an_integer_types_least_and_one_more_than_its_largest_are_refused(
-    api: RunningApi, datatype: str
-) -> None:
+def test_integers_beyond_their_type_are_rejected(api: RunningApi, datatype: str) -> None:
     least, most = INTEGERS[datatype]
 
     message = error(infer(api, tensor([[least - 1, most, least, most + 1]], [1, 4], datatype=datatype)))
@@ -534,31 +545,31 @@ def test_one_less_than_an_integer_types_least_and_one_more_than_its_largest_are_
 
 
 @pytest.mark.parametrize("n_rows", [1_001, 10**9, 2**62, 10**4_000], ids=["1001", "10**9", "2**62", "10**4000"])
-def test_more_rows_than_allowed_are_refused_by_their_shape(api: RunningApi, n_rows: int) -> None:
+def test_too_many_rows_are_rejected_by_their_shape(api: RunningApi, n_rows: int) -> None:
     head = json.dumps({"inputs": [{**binary(MATRIX), "shape": [0, 4]}]}).replace("[0, 4]", f"[{n_rows}, 4]").encode()
 
     assert "over the limit of 1000" in error(infer_binary(api, head, TAIL), 413)
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "gzip, gzip"])
-def test_compressed_bodies_are_refused(api: RunningApi, encoding: str) -> None:
+def test_compressed_bodies_are_rejected(api: RunningApi, encoding: str) -> None:
     answer = api.post(INFER, role=Role.USER, content=b"x", headers={"Content-Encoding": encoding})
 
     assert "without Content-Encoding" in error(answer, 415)
 
 
 @pytest.mark.parametrize("content_type", ["text/csv", "multipart/form-data; boundary=x", "application/x-tensor"])
-def test_other_content_types_are_refused(api: RunningApi, content_type: str) -> None:
+def test_other_content_types_are_rejected(api: RunningApi, content_type: str) -> None:
     answer = api.post(INFER, role=Role.USER, content=b"x", headers={"Content-Type": content_type})
 
     assert content_type.partition(";")[0] in error(answer, 415)
 
 
-def test_a_body_over_the_limit_is_refused(api: RunningApi) -> None:
+def test_body_over_the_limit_is_rejected(api: RunningApi) -> None:
     assert "200000 bytes" in error(api.post(INFER, role=Role.USER, content=b"x" * 200_001), 413)
 
 
-# Whatever is sent.
+# Property tests
 
 FLOAT32 = st.floats(width=32, allow_nan=False, allow_infinity=False)
 ANYTHING = st.recursive(
@@ -609,7 +620,7 @@ def assert_answered_or_refused(answer: httpx.Response) -> None:
 
 @MANY
 @given(content=st.binary(max_size=200), length=st.none() | st.integers(-1, 250).map(str) | st.text(max_size=5))
-def test_any_bytes_are_answered_or_refused(api: RunningApi, content: bytes, length: str | None) -> None:
+def test_any_bytes_are_answered_or_rejected(api: RunningApi, content: bytes, length: str | None) -> None:
     headers = {} if length is None else {LENGTH: length.encode("utf-8", "replace")}
 
     assert_answered_or_refused(api.post(INFER, role=Role.USER, content=content, headers=headers))
@@ -617,7 +628,7 @@ def test_any_bytes_are_answered_or_refused(api: RunningApi, content: bytes, leng
 
 @MANY
 @given(body=NEAR_REQUESTS | ANYTHING, tail=st.none() | st.binary(max_size=100), shift=st.sampled_from([0, 0, 0, -1, 1]))
-def test_any_json_is_answered_or_refused(api: RunningApi, body: object, tail: bytes | None, shift: int) -> None:
+def test_any_json_is_answered_or_rejected(api: RunningApi, body: object, tail: bytes | None, shift: int) -> None:
     content = json.dumps(body).encode()
 
     if tail is None:
@@ -630,7 +641,7 @@ def test_any_json_is_answered_or_refused(api: RunningApi, body: object, tail: by
 
 @MANY
 @given(data=st.data(), n_rows=st.integers(1, 4), datatype=st.sampled_from(sorted(DTYPES)))
-def test_any_binary_tensor_is_answered_as_the_native_protocol_does_or_refused(
+def test_any_binary_tensor_matches_native_protocol_or_fails(
     api: RunningApi, data: st.DataObject, n_rows: int, datatype: str
 ) -> None:
     size = n_rows * 4 * np.dtype(DTYPES[datatype]).itemsize
@@ -654,9 +665,7 @@ def test_any_binary_tensor_is_answered_as_the_native_protocol_does_or_refused(
 
 @MANY
 @given(rows=st.lists(st.lists(FLOAT32, min_size=4, max_size=4), min_size=1, max_size=5), nested=st.booleans())
-def test_any_finite_rows_are_answered_as_the_native_protocol_does(
-    api: RunningApi, rows: list[list[float]], nested: bool
-) -> None:
+def test_any_finite_rows_match_the_native_protocol(api: RunningApi, rows: list[list[float]], nested: bool) -> None:
     expected = api.post("/predict", role=Role.USER, json={"features": rows})
 
     together = infer(api, tensor(rows, [len(rows), 4]) if nested else whole(rows))

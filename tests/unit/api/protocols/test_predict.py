@@ -1,4 +1,4 @@
-"""`/predict`: what is answered, in every way of writing the rows."""
+"""`/predict`: responses to rows in every format."""
 
 import json
 import math
@@ -38,11 +38,11 @@ def named(row: list[float]) -> dict[str, float]:
 
 
 def of_graph(rows: list[list[float]]) -> Outputs:
-    """Return what the graph itself answers."""
+    """Return the graph's own result."""
     return Graph(linear_classifier(), NAMES).run(np.array(rows, dtype=np.float32))
 
 
-def test_one_row_is_answered_with_all_that_is_documented(api: RunningApi) -> None:
+def test_response_to_one_row_has_all_documented_fields(api: RunningApi) -> None:
     answer = api.post("/predict", role=Role.USER, json={"features": SETOSA})
 
     assert answer.status_code == 200
@@ -61,9 +61,9 @@ def test_one_row_is_answered_with_all_that_is_documented(api: RunningApi) -> Non
         [dict(reversed(named(row).items())) for row in ROWS],
         [SETOSA, named(VIRGINICA), VERSICOLOR],
     ],
-    ids=["lists", "named", "named backwards", "mixed"],
+    ids=["lists", "named", "named in reverse", "mixed"],
 )
-def test_many_rows_are_answered_as_the_graph_does_however_they_are_written(api: RunningApi, features: object) -> None:
+def test_rows_in_every_format_match_the_graph(api: RunningApi, features: object) -> None:
     body = api.post("/predict", role=Role.USER, json={"features": features}).json()
 
     expected = of_graph(ROWS)
@@ -73,26 +73,26 @@ def test_many_rows_are_answered_as_the_graph_does_however_they_are_written(api: 
     np.testing.assert_allclose(body["probabilities"], expected.scores, rtol=1e-5)
 
 
-def test_one_named_row_is_answered(api: RunningApi) -> None:
+def test_one_named_row_is_accepted(api: RunningApi) -> None:
     body = api.post("/predict", role=Role.USER, json={"features": named(VIRGINICA)}).json()
 
     assert body["label"] == ["virginica"]
 
 
-def test_integers_are_taken_as_floats(api: RunningApi) -> None:
+def test_integers_are_accepted_as_floats(api: RunningApi) -> None:
     integers = api.post("/predict", role=Role.USER, json={"features": [5, 3, 1, 0]}).json()
     floats = api.post("/predict", role=Role.USER, json={"features": [5.0, 3.0, 1.0, 0.0]}).json()
 
     assert integers["probabilities"] == floats["probabilities"]
 
 
-def test_a_model_is_asked_by_its_name(api: RunningApi) -> None:
+def test_model_is_selected_by_name(api: RunningApi) -> None:
     body = api.post("/models/iris/predict", role=Role.USER, json={"features": SETOSA}).json()
 
     assert (body["model"], body["label"]) == ("iris", ["setosa"])
 
 
-def test_a_regressor_answers_numbers_and_neither_labels_nor_probabilities(api: RunningApi) -> None:
+def test_regressor_returns_no_labels_or_probabilities(api: RunningApi) -> None:
     body = api.post("/models/demand/predict", role=Role.USER, json={"features": [[1, 2, 3, 4], [0.5, 0, 0, 0]]}).json()
 
     assert list(body) == ["id", "model", "version", "prediction"]
@@ -100,7 +100,7 @@ def test_a_regressor_answers_numbers_and_neither_labels_nor_probabilities(api: R
 
 
 @pytest.mark.parametrize("content_type", ["application/json; charset=utf-8", "Application/JSON", "application/x+json"])
-def test_json_may_be_told_in_several_ways(api: RunningApi, content_type: str) -> None:
+def test_every_json_content_type_is_accepted(api: RunningApi, content_type: str) -> None:
     answer = api.post(
         "/predict",
         role=Role.USER,
@@ -111,7 +111,7 @@ def test_json_may_be_told_in_several_ways(api: RunningApi, content_type: str) ->
     assert answer.status_code == 200
 
 
-def test_a_body_in_parts_without_a_length_is_read(api: RunningApi) -> None:
+def test_chunked_body_without_a_length_is_read(api: RunningApi) -> None:
     body = json.dumps({"features": SETOSA}).encode()
 
     answer = api.post(
@@ -121,7 +121,7 @@ def test_a_body_in_parts_without_a_length_is_read(api: RunningApi) -> None:
     assert answer.json()["label"] == ["setosa"]
 
 
-def test_as_many_rows_as_allowed_are_answered_one_by_one_alike(api: RunningApi) -> None:
+def test_maximum_rows_match_single_row_requests(api: RunningApi) -> None:
     rows = [[5 + index / 1_000, 3.5, index / 200, index / 500] for index in range(1_000)]
 
     at_once = api.post("/predict", role=Role.USER, json={"features": rows}).json()
@@ -134,7 +134,7 @@ def test_as_many_rows_as_allowed_are_answered_one_by_one_alike(api: RunningApi) 
 
 
 class WatchedGraph(Graph):
-    """A graph that notes the thread it ran in."""
+    """Wrap a graph, and record the thread of each run."""
 
     thread: int | None = None
 
@@ -144,7 +144,7 @@ class WatchedGraph(Graph):
 
 
 @pytest.mark.parametrize("inline", [True, False])
-def test_many_rows_do_not_hold_up_the_loop(start_api: StartApi, registry: InMemoryRegistry, inline: bool) -> None:
+def test_many_rows_do_not_block_the_event_loop(start_api: StartApi, registry: InMemoryRegistry, inline: bool) -> None:
     api = start_api(registry)
     graph = WatchedGraph(linear_classifier(), NAMES)
     slot = api.services.models._slot(ModelRef("iris"))
@@ -157,7 +157,7 @@ def test_many_rows_do_not_hold_up_the_loop(start_api: StartApi, registry: InMemo
     assert (graph.thread == api.portal.call(threading.get_ident)) is inline
 
 
-def test_ids_are_uuids_of_version_seven_that_tell_when(api: RunningApi) -> None:
+def test_ids_are_uuid7_with_the_current_time(api: RunningApi) -> None:
     before = time.time_ns() // 1_000_000
     answers = [api.post("/predict", role=Role.USER, json={"features": SETOSA}).json() for _ in range(20)]
     after = time.time_ns() // 1_000_000
@@ -170,7 +170,7 @@ def test_ids_are_uuids_of_version_seven_that_tell_when(api: RunningApi) -> None:
     assert len(set(ids)) == len(ids)
 
 
-def test_what_is_predicted_is_counted(start_api: StartApi, registry: InMemoryRegistry) -> None:
+def test_predictions_are_counted(start_api: StartApi, registry: InMemoryRegistry) -> None:
     api = start_api(registry)
     beyond = [9.0, -1.0, 1.4, 0.2]
 
@@ -186,7 +186,7 @@ def test_what_is_predicted_is_counted(start_api: StartApi, registry: InMemoryReg
     assert api.sample("slipway_inference_duration_seconds_count", **iris) == 1
 
 
-def test_values_at_the_ends_of_the_trained_range_are_within_it(start_api: StartApi, registry: InMemoryRegistry) -> None:
+def test_values_at_the_limits_of_the_trained_range_are_inside(start_api: StartApi, registry: InMemoryRegistry) -> None:
     api = start_api(registry)
 
     api.post("/predict", role=Role.USER, json={"features": [0.0, 8.0, 0, 8]})
@@ -197,14 +197,14 @@ def test_values_at_the_ends_of_the_trained_range_are_within_it(start_api: StartA
 
 @settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 @given(rows=st.lists(st.lists(FLOAT32.filter(lambda value: abs(value) < 1e30), min_size=4, max_size=4), min_size=1))
-def test_any_rows_of_numbers_are_answered_as_the_graph_does(api: RunningApi, rows: list[list[float]]) -> None:
+def test_any_rows_of_numbers_match_the_graph(api: RunningApi, rows: list[list[float]]) -> None:
     body = api.post("/predict", role=Role.USER, json={"features": rows}).json()
 
     assert body["prediction"] == of_graph(rows).prediction.tolist()
 
 
 @pytest.mark.parametrize("path", ["/predict", "/models/demand/predict"])
-def test_an_answer_never_holds_null_for_a_number(api: RunningApi, path: str) -> None:
+def test_response_never_contains_null_for_a_number(api: RunningApi, path: str) -> None:
     answer = api.post(path, role=Role.USER, json={"features": [3e38, 3e38, 3e38, 3e38]})
 
     assert answer.status_code in {200, 422}
@@ -213,7 +213,7 @@ def test_an_answer_never_holds_null_for_a_number(api: RunningApi, path: str) -> 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(body=JSON_VALUES | st.fixed_dictionaries({"features": JSON_VALUES}))
-def test_any_json_is_answered_or_refused_by_name(api: RunningApi, body: object) -> None:
+def test_any_json_is_answered_or_rejected_by_name(api: RunningApi, body: object) -> None:
     answer = api.post(
         "/predict",
         role=Role.USER,
@@ -227,7 +227,7 @@ def test_any_json_is_answered_or_refused_by_name(api: RunningApi, body: object) 
 
 @settings(deadline=None, max_examples=50)
 @given(content=st.binary(max_size=200))
-def test_any_bytes_are_refused_by_name(api: RunningApi, content: bytes) -> None:
+def test_any_bytes_are_rejected_by_name(api: RunningApi, content: bytes) -> None:
     answer = api.post("/predict", role=Role.USER, content=content, headers={"Content-Type": "application/json"})
 
     assert answer.status_code == 422

@@ -1,4 +1,4 @@
-"""`/ping` and `/invocations`: what SageMaker and MLflow's clients are answered, and what they are refused."""
+"""`/ping` and `/invocations`: responses and errors for SageMaker's and MLflow's clients."""
 
 import json
 import uuid
@@ -62,11 +62,11 @@ def refused(answer: httpx.Response, status: int = 422) -> dict[str, Any]:
         {"instances": ROWS, "params": None},
     ],
     ids=[
-        *("instances", "named instances", "inputs", "named tensor", "columns", "columns of one"),
-        *("split", "split backwards", "records", "no params", "null for params"),
+        *("instances", "named instances", "inputs", "named tensor", "columns", "nested columns"),
+        *("split", "split with reversed columns", "records", "no params", "null params"),
     ],
 )
-def test_each_of_mlflows_forms_is_answered(api: RunningApi, body: dict[str, Any]) -> None:
+def test_every_mlflow_format_is_accepted(api: RunningApi, body: dict[str, Any]) -> None:
     answer = score(api, body)
 
     assert answer.status_code == 200, answer.text
@@ -90,11 +90,11 @@ def test_each_of_mlflows_forms_is_answered(api: RunningApi, body: dict[str, Any]
         ",".join(FEATURES[::-1]) + "\n" + "\n".join(",".join(map(str, row[::-1])) for row in ROWS),
     ],
     ids=[
-        *("plain", "no last line end", "CRLF", "byte order mark", "empty lines", "spaces", "quoted"),
-        *("header", "header with a mark", "quoted header", "header backwards"),
+        *("plain", "no final newline", "CRLF", "byte order mark", "empty lines", "spaces", "quoted"),
+        *("header", "header with byte order mark", "quoted header", "reversed header"),
     ],
 )
-def test_csv_is_answered_with_and_without_a_header(api: RunningApi, body: str) -> None:
+def test_csv_is_accepted_with_and_without_a_header(api: RunningApi, body: str) -> None:
     answer = score_csv(api, body)
 
     assert answer.status_code == 200, answer.text
@@ -102,11 +102,11 @@ def test_csv_is_answered_with_and_without_a_header(api: RunningApi, body: str) -
 
 
 @pytest.mark.parametrize("content_type", ["text/csv; charset=utf-8", "Text/CSV"])
-def test_csv_may_be_told_in_several_ways(api: RunningApi, content_type: str) -> None:
+def test_every_csv_content_type_is_accepted(api: RunningApi, content_type: str) -> None:
     assert score_csv(api, CSV, content_type).status_code == 200
 
 
-def test_csv_is_answered_where_it_is_wanted(api: RunningApi) -> None:
+def test_csv_is_returned_if_requested(api: RunningApi) -> None:
     answer = score(api, {"instances": ROWS}, Accept="text/csv")
 
     assert answer.headers["Content-Type"] == "text/csv; charset=utf-8"
@@ -132,11 +132,11 @@ def test_csv_is_answered_where_it_is_wanted(api: RunningApi) -> None:
         (";;,,q=", False),
     ],
 )
-def test_the_answer_is_csv_only_for_who_would_rather_have_it(accept: str, expected: bool) -> None:
+def test_response_is_csv_only_if_preferred(accept: str, expected: bool) -> None:
     assert prefers_csv(accept.encode()) is expected
 
 
-def test_a_regressor_answers_its_values(start_api: StartApi) -> None:
+def test_regressor_returns_its_values(start_api: StartApi) -> None:
     registry = InMemoryRegistry()
     register(registry, regression_files(), "demand", promote=True)
     api = start_api(registry, default_model="demand")
@@ -148,7 +148,7 @@ def test_a_regressor_answers_its_values(start_api: StartApi) -> None:
     assert in_csv.text == "10.0\n0.1\n"
 
 
-def test_it_counts_as_a_prediction(start_api: StartApi, registry: InMemoryRegistry) -> None:
+def test_request_counts_as_a_prediction(start_api: StartApi, registry: InMemoryRegistry) -> None:
     api = start_api(registry)
 
     score(api, {"instances": ROWS})
@@ -158,7 +158,7 @@ def test_it_counts_as_a_prediction(start_api: StartApi, registry: InMemoryRegist
     assert api.sample("slipway_http_requests_total", **counted) == 1
 
 
-# What is refused.
+# Errors
 
 FIRST, LAST = FEATURES[0], FEATURES[-1]
 NAN = float("nan")
@@ -219,9 +219,7 @@ NAN = float("nan")
         ({"\ud800": 1}, ["\ud800"], "there is no field"),
     ],
 )
-def test_what_is_wrong_in_json_is_told_by_its_place(
-    api: RunningApi, body: object, loc: list[str | int], message: str
-) -> None:
+def test_json_error_names_its_location(api: RunningApi, body: object, loc: list[str | int], message: str) -> None:
     problem = refused(score(api, body))
 
     assert [message in error["msg"] for error in problem["errors"] if error["loc"] == loc] == [True], problem
@@ -263,24 +261,22 @@ def test_what_is_wrong_in_json_is_told_by_its_place(
     ],
     ids=lambda value: repr(value)[:30] if isinstance(value, bytes) else "",
 )
-def test_what_is_wrong_in_csv_is_told_by_its_place(
-    api: RunningApi, body: bytes, loc: list[str | int], message: str
-) -> None:
+def test_csv_error_names_its_location(api: RunningApi, body: bytes, loc: list[str | int], message: str) -> None:
     problem = refused(score_csv(api, body))
 
     assert [message in error["msg"] for error in problem["errors"] if error["loc"] == loc] == [True], problem
 
 
-def test_a_row_that_is_not_in_a_list_is_one_error(api: RunningApi) -> None:
+def test_row_outside_a_list_is_one_error(api: RunningApi) -> None:
     assert len(refused(score(api, {"instances": ROWS[0]}))["errors"]) == 1
 
 
 @pytest.mark.parametrize("body", ["5.1,3.5,1.4,abc\n6.7,3.0,5.2,2.3\n", "a,b,c,d\n1,2,3,4\n1,2,3,4\n"])
-def test_one_fault_in_the_first_line_is_one_error(api: RunningApi, body: str) -> None:
+def test_error_in_the_first_line_is_reported_once(api: RunningApi, body: str) -> None:
     assert len(refused(score_csv(api, body))["errors"]) == 1
 
 
-def test_more_rows_than_allowed_are_refused_in_every_form(api: RunningApi) -> None:
+def test_too_many_rows_are_rejected_in_every_format(api: RunningApi) -> None:
     rows = [ROWS[0]] * 1_001
     bodies: list[dict[str, Any]] = [
         {"instances": rows},
@@ -297,27 +293,27 @@ def test_more_rows_than_allowed_are_refused_in_every_form(api: RunningApi) -> No
 
 
 @pytest.mark.parametrize("content_type", ["", "text/plain", "application/vnd.apache.parquet", "image/png"])
-def test_other_content_types_are_refused(api: RunningApi, content_type: str) -> None:
+def test_other_content_types_are_rejected(api: RunningApi, content_type: str) -> None:
     detail = refused(score_csv(api, CSV, content_type), 415)["detail"]
 
     assert "send the header `Content-Type: application/json`, or `text/csv`" in detail
 
 
-def test_compressed_bodies_are_refused(api: RunningApi) -> None:
+def test_compressed_bodies_are_rejected(api: RunningApi) -> None:
     assert "Content-Encoding" in refused(score(api, {}, **{"Content-Encoding": "gzip"}), 415)["detail"]
 
 
-# Who may ask.
+# Access
 
 
-def test_it_needs_a_token(api: RunningApi) -> None:
+def test_scoring_requires_a_token(api: RunningApi) -> None:
     assert refused(api.get("/ping"), 401)
     assert refused(api.post("/invocations", json={"instances": ROWS}), 401)
     assert refused(api.post("/invocations", role=Role.VIEWER, json={"instances": ROWS}), 403)
     assert api.get("/ping", role=Role.VIEWER).json() == {}
 
 
-def test_ping_says_when_it_is_not_ready(start_api: StartApi) -> None:
+def test_ping_fails_until_ready(start_api: StartApi) -> None:
     api = start_api(InMemoryRegistry(), ready=False)
 
     answer = api.get("/ping", role=Role.VIEWER)
@@ -326,9 +322,7 @@ def test_ping_says_when_it_is_not_ready(start_api: StartApi) -> None:
     assert answer.headers["Retry-After"]
 
 
-def test_ping_says_of_each_version_that_is_pinned_why_it_is_not_there(
-    start_api: StartApi, registry: InMemoryRegistry
-) -> None:
+def test_ping_names_the_reason_for_each_missing_pinned_version(start_api: StartApi, registry: InMemoryRegistry) -> None:
     api = start_api(registry, models=("iris", "iris@9"), ready=False)
 
     def detail() -> str:
@@ -339,9 +333,7 @@ def test_ping_says_of_each_version_that_is_pinned_why_it_is_not_there(
     assert "alias" not in detail()
 
 
-def test_under_sagemaker_these_two_need_no_token_and_everything_else_does(
-    start_api: StartApi, registry: InMemoryRegistry
-) -> None:
+def test_sagemaker_mode_exempts_only_these_two_from_tokens(start_api: StartApi, registry: InMemoryRegistry) -> None:
     api = start_api(registry, tokenless=SAGEMAKER_PATHS)
 
     assert api.get("/ping").json() == {}
@@ -351,7 +343,7 @@ def test_under_sagemaker_these_two_need_no_token_and_everything_else_does(
     assert api.post("/v2/models/iris/infer", json={}).status_code == 401
 
 
-def test_nothing_is_tokenless_unless_it_is_said(registry: InMemoryRegistry, tmp_path: Path) -> None:
+def test_every_route_requires_a_token_by_default(registry: InMemoryRegistry, tmp_path: Path) -> None:
     settings = ApiSettings(secret_key=SECRET_KEY, mlflow_tracking_uri="http://registry.invalid", cache_dir=tmp_path)
 
     gateway = build(settings, registry)
@@ -361,7 +353,7 @@ def test_nothing_is_tokenless_unless_it_is_said(registry: InMemoryRegistry, tmp_
     gateway.services.pool.close()
 
 
-# Whatever is sent.
+# Property tests
 
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
@@ -400,25 +392,25 @@ def assert_answered_or_refused(answer: httpx.Response) -> None:
 
 @MANY
 @given(content=st.binary(max_size=200), content_type=st.sampled_from(["text/csv", "application/json", "x"]))
-def test_any_bytes_are_answered_or_refused(api: RunningApi, content: bytes, content_type: str) -> None:
+def test_any_bytes_are_answered_or_rejected(api: RunningApi, content: bytes, content_type: str) -> None:
     assert_answered_or_refused(score_csv(api, content, content_type))
 
 
 @MANY
 @given(body=NEAR_BODIES | ANYTHING)
-def test_any_json_is_answered_or_refused(api: RunningApi, body: object) -> None:
+def test_any_json_is_answered_or_rejected(api: RunningApi, body: object) -> None:
     assert_answered_or_refused(score(api, body))
 
 
 @MANY
 @given(body=NEAR_CSV | st.text(max_size=50))
-def test_any_csv_is_answered_or_refused(api: RunningApi, body: str) -> None:
+def test_any_csv_is_answered_or_rejected(api: RunningApi, body: str) -> None:
     assert_answered_or_refused(score_csv(api, body.encode("utf-8", "surrogatepass")))
 
 
 @MANY
 @given(rows=st.lists(st.lists(FLOAT32, min_size=4, max_size=4), min_size=1, max_size=4))
-def test_any_finite_rows_are_answered_as_the_native_protocol_does(api: RunningApi, rows: list[list[float]]) -> None:
+def test_any_finite_rows_match_the_native_protocol(api: RunningApi, rows: list[list[float]]) -> None:
     native = api.post("/predict", role=Role.USER, json={"features": rows})
     columns = {name: list(values) for name, values in zip(FEATURES, zip(*rows, strict=True), strict=True)}
     body = "\n".join(",".join(map(repr, row)) for row in rows)

@@ -1,4 +1,4 @@
-"""Bundles on the local disk: where they lie, what is kept, and what becomes of damage."""
+"""Bundles on the local disk: their folders, which are kept, and how damage is handled."""
 
 import errno
 import os
@@ -51,7 +51,7 @@ def bundle_folder(serving: Serving) -> Path:
 
 @settings(deadline=None)
 @given(name=st.text(min_size=1))
-def test_every_models_folder_lies_right_below_the_root(name: str) -> None:
+def test_model_folders_are_direct_children_of_the_root(name: str) -> None:
     root = Path("/cache")
 
     folder = Path(os.path.normpath(BundleCache(root).folder(name, "1", DIGEST)))
@@ -62,13 +62,13 @@ def test_every_models_folder_lies_right_below_the_root(name: str) -> None:
 
 @settings(deadline=None)
 @given(names=st.lists(st.text(min_size=1), min_size=2, max_size=2, unique=True))
-def test_no_two_models_share_a_folder(names: list[str]) -> None:
+def test_models_do_not_share_folders(names: list[str]) -> None:
     one, two = (BundleCache(Path("/cache")).folder(name, "1", DIGEST) for name in names)
 
     assert one.parent != two.parent
 
 
-def test_a_folder_appears_when_it_is_complete(cache: BundleCache) -> None:
+def test_folder_appears_only_when_complete(cache: BundleCache) -> None:
     folder = cache.folder("iris", "1", DIGEST)
 
     with cache.adding(folder) as partial:
@@ -79,7 +79,7 @@ def test_a_folder_appears_when_it_is_complete(cache: BundleCache) -> None:
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
 
 
-def test_a_folder_that_was_not_completed_leaves_nothing(cache: BundleCache) -> None:
+def test_incomplete_folder_leaves_nothing(cache: BundleCache) -> None:
     folder = cache.folder("iris", "1", DIGEST)
 
     def fill_half() -> None:
@@ -93,7 +93,7 @@ def test_a_folder_that_was_not_completed_leaves_nothing(cache: BundleCache) -> N
     assert list(folder.parent.iterdir()) == []
 
 
-def test_a_folder_that_another_process_has_added_meanwhile_stays(cache: BundleCache) -> None:
+def test_folder_added_by_another_process_is_kept(cache: BundleCache) -> None:
     folder = cache.folder("iris", "1", DIGEST)
     with cache.adding(folder) as late:
         (late / "late").touch()
@@ -104,7 +104,7 @@ def test_a_folder_that_another_process_has_added_meanwhile_stays(cache: BundleCa
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
 
 
-def test_a_folder_that_was_removed_can_be_added_again(cache: BundleCache) -> None:
+def test_removed_folder_can_be_added_again(cache: BundleCache) -> None:
     folder = cache.folder("iris", "1", DIGEST)
     for name in ("old", "new"):
         cache.remove(folder)
@@ -115,7 +115,7 @@ def test_a_folder_that_was_removed_can_be_added_again(cache: BundleCache) -> Non
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
 
 
-def test_what_is_remembered_is_known_after_a_restart(cache: BundleCache, tmp_path: Path) -> None:
+def test_notes_survive_a_restart(cache: BundleCache, tmp_path: Path) -> None:
     cache.remember(last_served("7"))
 
     again = BundleCache(tmp_path / "cache")
@@ -125,7 +125,7 @@ def test_what_is_remembered_is_known_after_a_restart(cache: BundleCache, tmp_pat
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b'{"name": "iris"', b"\xff"])
-def test_a_damaged_note_is_as_if_there_were_none(cache: BundleCache, tmp_path: Path, content: bytes) -> None:
+def test_damaged_note_is_ignored(cache: BundleCache, tmp_path: Path, content: bytes) -> None:
     cache.remember(last_served())
     (tmp_path / "cache" / "iris" / LAST_SERVED_FILE).write_bytes(content)
 
@@ -133,13 +133,13 @@ def test_a_damaged_note_is_as_if_there_were_none(cache: BundleCache, tmp_path: P
     assert cache.names() == []
 
 
-def test_a_cache_that_is_not_there_knows_nothing(cache: BundleCache) -> None:
+def test_missing_cache_has_no_notes(cache: BundleCache) -> None:
     assert cache.last_served(IRIS) is None
     assert cache.names() == []
 
 
 def add_bundles(cache: BundleCache, *versions: str, age_seconds: float = LONG_AGO) -> Path:
-    """Add a bundle of each version of iris, the last one the youngest, and return the model's folder."""
+    """Add a bundle of each version of iris, the last one the most recent, and return the model's folder."""
     for index, version in enumerate(reversed(versions)):
         folder = cache.folder("iris", version, digest(version.encode()))
         with cache.adding(folder):
@@ -149,7 +149,7 @@ def add_bundles(cache: BundleCache, *versions: str, age_seconds: float = LONG_AG
 
 
 def age(path: Path, seconds: float) -> None:
-    """Make a file or folder that many seconds old."""
+    """Set the age of a file or folder in seconds."""
     then = time.time() - seconds
     os.utime(path, (then, then))
 
@@ -159,7 +159,7 @@ def kept(folder: Path) -> list[str]:
     return sorted(path.name.partition("-")[0] for path in folder.iterdir() if path.is_dir())
 
 
-def test_bundles_that_were_served_long_ago_are_removed(cache: BundleCache) -> None:
+def test_old_bundles_are_removed(cache: BundleCache) -> None:
     folder = add_bundles(cache, "1", "2", "3", "4", "5")
     cache.remember(last_served("1"))
 
@@ -169,7 +169,7 @@ def test_bundles_that_were_served_long_ago_are_removed(cache: BundleCache) -> No
     assert len(kept(folder)) == KEPT_BUNDLES
 
 
-def test_young_bundles_stay_as_another_process_may_be_loading_them(cache: BundleCache) -> None:
+def test_recent_bundles_are_kept_for_other_processes(cache: BundleCache) -> None:
     folder = add_bundles(cache, "1", "2", "3", "4", "5", age_seconds=PRUNED_AFTER_SECONDS - 60)
 
     cache.prune("iris")
@@ -177,7 +177,7 @@ def test_young_bundles_stay_as_another_process_may_be_loading_them(cache: Bundle
     assert kept(folder) == ["1", "2", "3", "4", "5"]
 
 
-def test_a_bundle_that_a_process_begins_to_load_is_young_again(cache: BundleCache) -> None:
+def test_loading_a_bundle_resets_its_age(cache: BundleCache) -> None:
     folder = add_bundles(cache, "1", "2", "3", "4", "5")
 
     assert cache.holds(cache.folder("iris", "1", digest(b"1")))
@@ -186,7 +186,7 @@ def test_a_bundle_that_a_process_begins_to_load_is_young_again(cache: BundleCach
     assert kept(folder) == ["1", "4", "5"]
 
 
-def test_pinned_bundles_stay_however_old_they_are(cache: BundleCache) -> None:
+def test_pinned_bundles_are_kept_at_any_age(cache: BundleCache) -> None:
     folder = add_bundles(cache, "1", "2", "3", "4", "5")
     cache.remember(last_served("1"), pinned=True)
     age(cache.folder("iris", "1", digest(b"1")), LONG_AGO * 2)
@@ -197,7 +197,7 @@ def test_pinned_bundles_stay_however_old_they_are(cache: BundleCache) -> None:
     assert cache.last_served(ModelRef("iris", "1")) == last_served("1")
 
 
-def test_a_version_that_is_pinned_no_longer_is_as_any_other(cache: BundleCache) -> None:
+def test_unpinned_version_is_removed_like_any_other(cache: BundleCache) -> None:
     folder = add_bundles(cache, "1", "2", "3", "4", "5")
     cache.remember(last_served("1"), pinned=True)
     age(cache.folder("iris", "1", digest(b"1")), LONG_AGO * 2)
@@ -208,7 +208,7 @@ def test_a_version_that_is_pinned_no_longer_is_as_any_other(cache: BundleCache) 
     assert cache.last_served(ModelRef("iris", "1")) is None
 
 
-def test_what_a_killed_process_left_is_removed_in_the_end(cache: BundleCache) -> None:
+def test_leftovers_of_a_killed_process_are_removed(cache: BundleCache) -> None:
     folder = add_bundles(cache, "1")
     for name, seconds in [("old", PARTIAL_SECONDS + 60), ("new", 60.0)]:
         partial, note = folder / f"{PARTIAL_PREFIX}{name}", folder / f"{PARTIAL_PREFIX}{name}-note"
@@ -223,7 +223,7 @@ def test_what_a_killed_process_left_is_removed_in_the_end(cache: BundleCache) ->
     assert left == [f"{PARTIAL_PREFIX}new", f"{PARTIAL_PREFIX}new-note"]
 
 
-def test_only_the_last_few_versions_are_kept_on_the_disk(serving: Serving) -> None:
+def test_only_recent_versions_are_kept_on_disk(serving: Serving) -> None:
     for number in range(2, 6):
         register(serving.registry, bundle_files(), promote=True)
         for path in (serving.cache / "iris").iterdir():
@@ -236,9 +236,7 @@ def test_only_the_last_few_versions_are_kept_on_the_disk(serving: Serving) -> No
 
 @pytest.mark.parametrize("file", [MODEL_FILE, MANIFEST_FILE, GOLDEN_FILE])
 @pytest.mark.parametrize("damage", ["changed", "removed"])
-def test_a_bundle_that_was_damaged_in_the_cache_is_fetched_again(
-    serving: Serving, logs: list[EventDict], file: str, damage: str
-) -> None:
+def test_damaged_bundle_is_downloaded_again(serving: Serving, logs: list[EventDict], file: str, damage: str) -> None:
     path = bundle_folder(serving) / file
     if damage == "changed":
         path.write_bytes(b"damaged")
@@ -255,9 +253,7 @@ def test_a_bundle_that_was_damaged_in_the_cache_is_fetched_again(
     assert "cached_bundle_damaged" in [entry["event"] for entry in logs]
 
 
-def test_a_bundle_that_was_damaged_in_the_cache_is_not_served_without_a_registry(
-    serving: Serving, logs: list[EventDict]
-) -> None:
+def test_damaged_bundle_is_not_served_without_a_registry(serving: Serving, logs: list[EventDict]) -> None:
     (bundle_folder(serving) / MODEL_FILE).write_bytes(b"damaged")
     serving.registry.reachable = False
 
@@ -268,7 +264,7 @@ def test_a_bundle_that_was_damaged_in_the_cache_is_not_served_without_a_registry
     assert "cached_bundle_damaged" in [entry["event"] for entry in logs]
 
 
-def test_damage_in_the_cache_is_told_once_while_the_registry_is_away(serving: Serving, logs: list[EventDict]) -> None:
+def test_damage_during_an_outage_is_logged_once(serving: Serving, logs: list[EventDict]) -> None:
     (bundle_folder(serving) / MODEL_FILE).write_bytes(b"damaged")
     serving.registry.reachable = False
     serving.start()
@@ -279,7 +275,7 @@ def test_damage_in_the_cache_is_told_once_while_the_registry_is_away(serving: Se
     assert [entry["event"] for entry in logs].count("cached_bundle_damaged") == 1
 
 
-def test_a_registry_that_was_restored_from_a_backup_is_followed_though_its_version_has_the_same_number(
+def test_recreated_version_with_the_same_number_is_loaded(
     serving: Serving,
 ) -> None:
     before = serving.store.served["iris"].manifest_sha256
@@ -288,7 +284,7 @@ def test_a_registry_that_was_restored_from_a_backup_is_followed_though_its_versi
         serving.registry.replace_file("iris", "1", file, content)
     serving.registry.set_version_tag("iris", "1", MANIFEST_TAG, digest(restored[MANIFEST_FILE]))
 
-    # The API may be up before the registry, and then serves what it served last.
+    # The API may start before the registry, and then serves the cached version.
     serving.registry.reachable = False
     serving.start()
     serving.sync()
@@ -302,21 +298,19 @@ def test_a_registry_that_was_restored_from_a_backup_is_followed_though_its_versi
     assert note.manifest_sha256 == digest(restored[MANIFEST_FILE])
 
 
-def test_only_what_serving_needs_is_fetched(serving: Serving) -> None:
+def test_only_files_needed_for_serving_are_downloaded(serving: Serving) -> None:
     assert serving.registry.fetched == [("iris", "1", file) for file in (MANIFEST_FILE, MODEL_FILE, GOLDEN_FILE)]
 
 
 def block(serving: Serving) -> Path:
-    """Make the cache one that cannot be written: a file lies where iris' folder belongs."""
+    """Make the cache unwritable: a file has the name of iris' folder."""
     folder = serving.cache / "iris"
     folder.rename(serving.cache / "away")
     folder.write_text("a file where a folder belongs")
     return folder
 
 
-def test_a_version_is_served_though_the_cache_cannot_be_written_and_that_is_told(
-    serving: Serving, logs: list[EventDict]
-) -> None:
+def test_version_is_served_and_logged_if_cache_is_read_only(serving: Serving, logs: list[EventDict]) -> None:
     block(serving)
     register(serving.registry, bundle_files(), promote=True)
 
@@ -330,7 +324,7 @@ def test_a_version_is_served_though_the_cache_cannot_be_written_and_that_is_told
     assert (told["model"], told["log_level"]) == ("iris", "warning")
 
 
-def test_a_cache_that_can_be_written_again_is_used_at_a_reload(serving: Serving) -> None:
+def test_cache_that_is_writable_again_is_used_at_a_reload(serving: Serving) -> None:
     folder = block(serving)
     register(serving.registry, bundle_files(), promote=True)
     serving.sync()
@@ -345,9 +339,7 @@ def test_a_cache_that_can_be_written_again_is_used_at_a_reload(serving: Serving)
     assert serving.served() == {"iris": "2"}
 
 
-def test_a_version_is_not_served_when_nothing_at_all_can_be_written(
-    serving: Serving, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_version_is_not_served_if_no_folder_is_writable(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
     block(serving)
     register(serving.registry, bundle_files(), promote=True)
     monkeypatch.setattr(tempfile, "tempdir", str(serving.cache / "nowhere"))
@@ -361,7 +353,7 @@ def test_a_version_is_not_served_when_nothing_at_all_can_be_written(
     assert "check SLIPWAY_CACHE_DIR" in failure.reason
 
 
-def test_a_version_that_was_not_cached_leaves_the_one_before_for_a_restart(
+def test_uncached_version_keeps_the_previous_one_for_a_restart(
     serving: Serving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     @contextmanager
@@ -381,7 +373,7 @@ def test_a_version_that_was_not_cached_leaves_the_one_before_for_a_restart(
     assert serving.served() == {"iris": "1"}
 
 
-def test_a_note_that_cannot_be_written_is_logged_and_the_model_is_served(tmp_path: Path, logs: list[EventDict]) -> None:
+def test_unwritable_note_is_logged_and_the_model_is_served(tmp_path: Path, logs: list[EventDict]) -> None:
     serving = Serving(tmp_path / "cache")
     register(serving.registry, bundle_files(), promote=True)
     (serving.cache / "iris" / LAST_SERVED_FILE).mkdir(parents=True)
@@ -393,14 +385,14 @@ def test_a_note_that_cannot_be_written_is_logged_and_the_model_is_served(tmp_pat
     assert (told["model"], told["log_level"]) == ("iris", "warning")
 
 
-def test_a_bundle_that_nobody_served_is_not_served_from_the_cache(tmp_path: Path) -> None:
+def test_never_served_bundle_is_not_served_from_the_cache(tmp_path: Path) -> None:
     loader = Loader(InMemoryRegistry(), BundleCache(tmp_path), trial=no_trial)
 
     assert loader.load_last_served(IRIS) is None
     assert loader.cached_names() == []
 
 
-def test_a_note_of_a_bundle_that_is_gone_is_damage(cache: BundleCache) -> None:
+def test_note_of_a_missing_bundle_counts_as_damage(cache: BundleCache) -> None:
     cache.remember(last_served())
 
     with pytest.raises(BundleError, match="the bundle has no manifest"):

@@ -1,4 +1,4 @@
-"""The cache's sweep: what deleted models and interrupted downloads left goes; what a process may serve stays."""
+"""The cache's sweep: it removes leftovers of deleted models and downloads, and keeps bundles that may be served."""
 
 import os
 import tempfile
@@ -19,14 +19,14 @@ OLD = PARTIAL_SECONDS + 60.0
 
 
 def age(path: Path, seconds: float) -> None:
-    """Make a file or folder that many seconds old."""
+    """Set the age of a file or folder in seconds."""
     then = time.time() - seconds
     os.utime(path, (then, then))
 
 
 @pytest.fixture
 def two(tmp_path: Path) -> Serving:
-    """A process that serves iris and rose."""
+    """Create a process that serves iris and rose."""
     serving = Serving(tmp_path / "cache")
     for name in ("iris", "rose"):
         register(serving.registry, bundle_files(name), name, promote=True)
@@ -44,7 +44,7 @@ def sweep(serving: Serving) -> None:
 
 
 @pytest.mark.parametrize("restarted", [False, True])
-def test_a_deleted_model_leaves_nothing(two: Serving, restarted: bool) -> None:
+def test_deleted_model_leaves_nothing(two: Serving, restarted: bool) -> None:
     two.registry.delete_model("rose")
     for bundle in bundles(two, "rose"):
         age(bundle, PRUNED_AFTER_SECONDS + 60)
@@ -59,7 +59,7 @@ def test_a_deleted_model_leaves_nothing(two: Serving, restarted: bool) -> None:
     assert len(bundles(two, "iris")) == 1
 
 
-def test_a_young_bundle_stays_for_the_process_that_loads_it(two: Serving) -> None:
+def test_recent_bundle_is_kept_for_the_process_that_loads_it(two: Serving) -> None:
     two.registry.delete_model("rose")
     two.sync()
 
@@ -68,7 +68,7 @@ def test_a_young_bundle_stays_for_the_process_that_loads_it(two: Serving) -> Non
     assert len(bundles(two, "rose")) == 1
 
 
-def test_a_model_without_an_alias_keeps_its_bundle(two: Serving) -> None:
+def test_model_without_an_alias_keeps_its_bundle(two: Serving) -> None:
     two.registry.delete_alias("rose", PRODUCTION)
     for bundle in bundles(two, "rose"):
         age(bundle, OLD)
@@ -79,7 +79,7 @@ def test_a_model_without_an_alias_keeps_its_bundle(two: Serving) -> None:
     assert two.served() == {"iris": "1", "rose": "1"}
 
 
-def test_an_unreachable_registry_keeps_every_bundle(two: Serving) -> None:
+def test_unreachable_registry_keeps_every_bundle(two: Serving) -> None:
     two.registry.reachable = False
     for name in ("iris", "rose"):
         age(bundles(two, name)[0], OLD)
@@ -92,7 +92,7 @@ def test_an_unreachable_registry_keeps_every_bundle(two: Serving) -> None:
 
 @pytest.mark.parametrize("name", ["iris", "rose", "never served"])
 @pytest.mark.parametrize(("seconds", "stays"), [(OLD, False), (60.0, True)])
-def test_interrupted_downloads_of_any_model_go(two: Serving, name: str, seconds: float, stays: bool) -> None:
+def test_interrupted_downloads_of_any_model_are_removed(two: Serving, name: str, seconds: float, stays: bool) -> None:
     partial = two.cache / name / f"{PARTIAL_PREFIX}abc"
     partial.mkdir(parents=True)
     (partial / "model.onnx").write_bytes(b"the first half")
@@ -104,7 +104,7 @@ def test_interrupted_downloads_of_any_model_go(two: Serving, name: str, seconds:
     assert partial.parent.exists() is (stays or name != "never served")
 
 
-def test_temporary_folders_of_killed_processes_go(
+def test_temporary_folders_of_killed_processes_are_removed(
     two: Serving, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     temporary = tmp_path / "temporary"
@@ -119,7 +119,7 @@ def test_temporary_folders_of_killed_processes_go(
     assert sorted(path.name for path in temporary.iterdir()) == ["other-old", f"{TEMPORARY_PREFIX}new"]
 
 
-def test_a_leftover_that_is_a_link_leads_nowhere(two: Serving, tmp_path: Path) -> None:
+def test_symbolic_link_in_the_cache_is_not_followed(two: Serving, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "file").touch()
@@ -133,7 +133,7 @@ def test_a_leftover_that_is_a_link_leads_nowhere(two: Serving, tmp_path: Path) -
     assert (elsewhere / "file").exists()
 
 
-def test_what_is_no_bundle_stays(two: Serving) -> None:
+def test_unrelated_files_are_kept(two: Serving) -> None:
     other = two.cache / "somebody" / "else"
     other.mkdir(parents=True)
     (other / "file").touch()
@@ -144,7 +144,7 @@ def test_what_is_no_bundle_stays(two: Serving) -> None:
     assert (other / "file").exists()
 
 
-def test_a_pinned_bundle_stays_until_its_model_is_deleted(tmp_path: Path) -> None:
+def test_pinned_bundle_is_kept_until_its_model_is_deleted(tmp_path: Path) -> None:
     serving = Serving(tmp_path / "cache", models=("iris@1", "rose@1", "lily@1"))
     for name in ("iris", "rose", "lily"):
         register(serving.registry, bundle_files(name), name)
@@ -153,7 +153,7 @@ def test_a_pinned_bundle_stays_until_its_model_is_deleted(tmp_path: Path) -> Non
         age(bundles(serving, name)[0], OLD)
     serving.registry.delete_model("rose")
 
-    # Another process may share the cache, and pin what this one does not.
+    # Another process may share the cache, and pin other versions.
     serving.start(models=("iris@1",))
     serving.sync()
 

@@ -22,7 +22,7 @@ SENTENCE = f"{LAST!r} must be one of 0.2, 1.3, 2.3, not 9"
 
 @pytest.fixture(scope="module")
 def coded(tmp_path_factory: pytest.TempPathFactory, database: Database) -> Iterator[RunningApi]:
-    """An app whose model has categories in its last feature."""
+    """Run an app whose model has categories in its last feature."""
     registry = InMemoryRegistry()
     inputs = [
         InputColumn(name=name, dtype="float32", min=0, max=8, categories=CODES if name == LAST else None)
@@ -79,7 +79,7 @@ PROTOCOLS = pytest.mark.parametrize(
 
 @PROTOCOLS
 @pytest.mark.parametrize("rows", [[BAD], [GOOD, BAD], [GOOD] * 40 + [BAD]], ids=["one row", "second row", "last row"])
-def test_a_value_outside_the_categories_is_422(coded: RunningApi, protocol: str, rows: list[list[float]]) -> None:
+def test_unknown_category_returns_422(coded: RunningApi, protocol: str, rows: list[list[float]]) -> None:
     answer = send(coded, protocol, rows)
 
     assert answer.status_code == 422
@@ -90,7 +90,7 @@ def test_a_value_outside_the_categories_is_422(coded: RunningApi, protocol: str,
 
 
 @PROTOCOLS
-def test_a_value_of_the_categories_is_answered(coded: RunningApi, protocol: str) -> None:
+def test_known_category_is_accepted(coded: RunningApi, protocol: str) -> None:
     rows = [[5.1, 3.5, 1.4, code] for code in CODES]
 
     assert send(coded, protocol, rows).status_code == 200
@@ -98,7 +98,7 @@ def test_a_value_of_the_categories_is_answered(coded: RunningApi, protocol: str)
 
 
 @pytest.mark.parametrize("protocol", ["native", "tensor"])
-def test_many_wrong_values_get_a_bounded_answer(coded: RunningApi, protocol: str) -> None:
+def test_many_wrong_values_get_a_bounded_error(coded: RunningApi, protocol: str) -> None:
     answer = send(coded, protocol, [BAD] * 500)
 
     assert answer.status_code == 422
@@ -106,7 +106,7 @@ def test_many_wrong_values_get_a_bounded_answer(coded: RunningApi, protocol: str
     assert len(answer.content) < 10_000
 
 
-def test_the_categories_are_part_of_the_models_signature(coded: RunningApi) -> None:
+def test_signature_includes_the_categories(coded: RunningApi) -> None:
     inputs = coded.get("/models/iris", role=Role.USER).json()["signature"]["inputs"]
 
     assert [column["categories"] for column in inputs] == [None, None, None, list(CODES)]

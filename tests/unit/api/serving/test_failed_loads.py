@@ -1,4 +1,4 @@
-"""Versions that must not be served: what is served stays, the failure is told, and it is tried again in time."""
+"""Versions that cannot be served: the previous version stays, the failure is reported, and the load is retried."""
 
 import json
 from collections.abc import Callable
@@ -37,14 +37,14 @@ def golden(**changes: object) -> Golden:
 
 
 def manifest_saying(**changes: object) -> dict[str, bytes]:
-    """Return a bundle's files whose manifest says something that its schema does not allow."""
+    """Return a bundle's files with a manifest that its schema does not allow."""
     files = bundle_files()
     files[MANIFEST_FILE] = json.dumps({**json.loads(files[MANIFEST_FILE]), **changes}).encode()
     return files
 
 
 def damaged(file: str) -> Callable[[InMemoryRegistry], str]:
-    """Return a way to register a version of which a file changed behind the registry's back."""
+    """Return a function that registers a version with a file changed after registration."""
 
     def add(registry: InMemoryRegistry) -> str:
         files = bundle_files()
@@ -73,7 +73,7 @@ def bundled(files: dict[str, bytes]) -> Callable[[InMemoryRegistry], str]:
 
 
 def echoing(*row: float) -> Callable[[InMemoryRegistry], str]:
-    """Return a way to register a version whose golden row gives what its manifest rules out."""
+    """Return a function that registers a version whose golden row produces a result that its manifest excludes."""
     model = echo_classifier()
     outputs = Graph(model, NAMES).run(np.array([row], dtype=np.float32))
     assert outputs.scores is not None
@@ -83,7 +83,7 @@ def echoing(*row: float) -> Callable[[InMemoryRegistry], str]:
 
 @dataclass(frozen=True)
 class Bad:
-    """A version that must not be served: how it is registered, and words of the reason."""
+    """Describe a version that cannot be served: how to register it, and a part of the reason."""
 
     name: str
     add: Callable[[InMemoryRegistry], str]
@@ -130,7 +130,7 @@ def promote(serving: Serving, bad: Bad) -> None:
 
 
 @each_bad_version
-def test_what_is_served_stays_and_the_failure_is_told(serving: Serving, bad: Bad, logs: list[EventDict]) -> None:
+def test_failed_load_keeps_the_served_version_and_is_logged(serving: Serving, bad: Bad, logs: list[EventDict]) -> None:
     promote(serving, bad)
 
     serving.sync()
@@ -148,7 +148,7 @@ def test_what_is_served_stays_and_the_failure_is_told(serving: Serving, bad: Bad
 
 
 @each_bad_version
-def test_a_version_that_was_mended_is_served(serving: Serving, bad: Bad) -> None:
+def test_repaired_version_is_served(serving: Serving, bad: Bad) -> None:
     promote(serving, bad)
     serving.sync()
     serving.mend("2")
@@ -162,7 +162,7 @@ def test_a_version_that_was_mended_is_served(serving: Serving, bad: Bad) -> None
 
 
 @each_bad_version
-def test_a_bad_version_is_not_served_when_there_is_no_other(tmp_path: Path, bad: Bad) -> None:
+def test_invalid_version_is_not_served_without_an_alternative(tmp_path: Path, bad: Bad) -> None:
     serving = Serving(tmp_path / "cache")
     serving.registry.set_alias("iris", PRODUCTION, bad.add(serving.registry))
 
@@ -173,7 +173,7 @@ def test_a_bad_version_is_not_served_when_there_is_no_other(tmp_path: Path, bad:
         serving.store.get("iris")
 
 
-def test_a_failed_version_is_tried_again_ever_more_rarely(serving: Serving) -> None:
+def test_failed_version_is_retried_with_backoff(serving: Serving) -> None:
     promote(serving, BAD[0])
     pauses = []
     for _ in range(8):
@@ -190,7 +190,7 @@ def test_a_failed_version_is_tried_again_ever_more_rarely(serving: Serving) -> N
     assert max(pauses) == LONGEST_RETRY_SECONDS
 
 
-def test_a_forced_look_tries_a_failed_version_at_once(serving: Serving) -> None:
+def test_forced_check_retries_a_failed_version_at_once(serving: Serving) -> None:
     promote(serving, BAD[0])
     serving.sync()
     serving.sync()
@@ -213,7 +213,7 @@ def test_another_version_is_tried_at_once(serving: Serving) -> None:
     assert serving.store.failure("iris") is None
 
 
-def test_the_failures_of_another_version_are_counted_anew(serving: Serving) -> None:
+def test_another_version_resets_the_failure_count(serving: Serving) -> None:
     promote(serving, BAD[0])
     for _ in range(3):
         serving.sync(force=True)
@@ -227,7 +227,7 @@ def test_the_failures_of_another_version_are_counted_anew(serving: Serving) -> N
 
 
 @pytest.mark.parametrize("way_back", ["alias", "rollback"])
-def test_a_failure_is_over_when_production_no_longer_points_there(serving: Serving, way_back: str) -> None:
+def test_failure_is_cleared_if_the_alias_moves(serving: Serving, way_back: str) -> None:
     promote(serving, BAD[0])
     serving.sync()
     if way_back == "alias":
@@ -242,7 +242,7 @@ def test_a_failure_is_over_when_production_no_longer_points_there(serving: Servi
     assert serving.sample("slipway_model_load_failing", model="iris") == 0
 
 
-def test_a_failure_is_over_when_its_model_is_deleted(serving: Serving) -> None:
+def test_failure_is_cleared_if_the_model_is_deleted(serving: Serving) -> None:
     bad = bundle_files("rose")
     register(serving.registry, bad, "rose", promote=True)
     serving.registry.replace_file("rose", "1", MODEL_FILE, b"damaged")
@@ -255,7 +255,7 @@ def test_a_failure_is_over_when_its_model_is_deleted(serving: Serving) -> None:
     assert serving.store.failure("rose") is None
 
 
-def test_one_bad_model_does_not_keep_others_from_being_followed(serving: Serving) -> None:
+def test_failed_model_does_not_block_updates_of_others(serving: Serving) -> None:
     promote(serving, BAD[0])
     register(serving.registry, bundle_files("rose"), "rose", promote=True)
 
@@ -264,7 +264,7 @@ def test_one_bad_model_does_not_keep_others_from_being_followed(serving: Serving
     assert serving.served() == {"iris": "1", "rose": "1"}
 
 
-def test_a_load_that_crashes_is_told_and_keeps_neither_this_nor_other_models_from_being_followed(
+def test_crashed_load_is_logged_and_does_not_block_any_model(
     serving: Serving, monkeypatch: pytest.MonkeyPatch, logs: list[EventDict]
 ) -> None:
     fetch = serving.registry.fetch
@@ -291,7 +291,7 @@ def test_a_load_that_crashes_is_told_and_keeps_neither_this_nor_other_models_fro
     assert serving.served()["iris"] == "2"
 
 
-def test_a_cached_bundle_that_crashes_us_keeps_no_other_model_from_being_served(
+def test_crash_of_a_cached_bundle_does_not_block_other_models(
     serving: Serving, monkeypatch: pytest.MonkeyPatch, logs: list[EventDict]
 ) -> None:
     register(serving.registry, bundle_files("rose"), "rose", promote=True)
@@ -313,7 +313,7 @@ def test_a_cached_bundle_that_crashes_us_keeps_no_other_model_from_being_served(
     assert [entry["model"] for entry in logs if entry["event"] == "model_load_crashed"] == ["iris"]
 
 
-def test_a_version_that_fails_for_days_is_still_tried_and_told(serving: Serving) -> None:
+def test_version_that_fails_for_days_is_retried_and_logged(serving: Serving) -> None:
     promote(serving, next(bad for bad in BAD if bad.name == "no-tag"))
 
     for _ in range(1_100):
@@ -325,7 +325,7 @@ def test_a_version_that_fails_for_days_is_still_tried_and_told(serving: Serving)
     assert failure.retry_at == serving.clock.now + LONGEST_RETRY_SECONDS
 
 
-def test_after_a_restart_with_a_bad_production_the_last_good_version_is_served(serving: Serving) -> None:
+def test_restart_with_invalid_production_serves_previous_one(serving: Serving) -> None:
     promote(serving, BAD[0])
     serving.sync()
 
@@ -340,7 +340,7 @@ def test_after_a_restart_with_a_bad_production_the_last_good_version_is_served(s
     assert serving.sample("slipway_model_load_failing", model="iris") == 1
 
 
-def test_a_new_graph_is_what_answers_after_the_swap(serving: Serving) -> None:
+def test_new_graph_answers_after_the_swap(serving: Serving) -> None:
     other = linear_classifier(BIAS[::-1].copy())
     row = np.array(GOLDEN_ROWS[:1], dtype=np.float32)
     before = serving.store.get("iris").graph.run(row).scores

@@ -1,4 +1,4 @@
-"""Loads that hang: cached models are served meanwhile, other versions are loaded, and every slot is freed."""
+"""Loads that hang: cached models are served, other versions are loaded, and every slot is freed."""
 
 import time
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ def mlflow() -> Iterator[HostileMlflow]:
 
 @pytest.fixture
 def serving(tmp_path: Path, mlflow: HostileMlflow) -> Iterator[Serving]:
-    """A process that served version 1 of six models; of four, version 2 is promoted and hangs."""
+    """Create a process that served version 1 of six models; of four, version 2 is promoted and hangs."""
     with MlflowRegistry(mlflow.url, limits=LIMITS) as registry:
         serving = Serving(tmp_path / "cache")
         serving.registry = registry  # type: ignore[assignment]
@@ -52,7 +52,7 @@ def serving(tmp_path: Path, mlflow: HostileMlflow) -> Iterator[Serving]:
 
 
 @pytest.mark.slow
-def test_a_restart_serves_cached_models_while_four_hang(serving: Serving, mlflow: HostileMlflow) -> None:
+def test_restart_serves_cached_models_while_four_hang(serving: Serving, mlflow: HostileMlflow) -> None:
     began = time.monotonic()
     serving.start()
 
@@ -61,7 +61,7 @@ def test_a_restart_serves_cached_models_while_four_hang(serving: Serving, mlflow
     assert serving.served() == dict.fromkeys((*GOOD, *BAD), "1")
     assert time.monotonic() - began < 2.0
 
-    # Meanwhile, a new version of another model is not held up.
+    # Meanwhile, a new version of another model is not delayed.
     register(mlflow.registry, bundle_files(recipe="second"), promote=True)
 
     def is_followed() -> bool:
@@ -76,11 +76,11 @@ def test_a_restart_serves_cached_models_while_four_hang(serving: Serving, mlflow
     assert "larger than 50000000 bytes" in reasons["endless"]
     assert "in time" in reasons["drip"]
     assert serving.served() == {**dict.fromkeys((*GOOD, *BAD), "1"), "iris": "2"}
-    # Nothing of the failed downloads is left.
+    # The failed downloads leave no files.
     assert not list(serving.cache.glob("*/.partial-*"))
 
 
-def test_a_version_that_failed_takes_no_turn_of_a_new_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_version_does_not_delay_a_new_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(load_threads, "TURN_SECONDS", 30.0)
     threads = load_threads.LoadThreads()
     began = time.monotonic()
@@ -91,7 +91,7 @@ def test_a_version_that_failed_takes_no_turn_of_a_new_one(monkeypatch: pytest.Mo
         assert time.monotonic() - began < 5
 
 
-def test_a_load_waits_for_hanging_ones_only_so_long(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_load_waits_for_hanging_loads_only_until_a_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(load_threads, "TURN_SECONDS", 0.05)
     threads = load_threads.LoadThreads()
     for _ in range(load_threads.CONCURRENT_LOADS):
@@ -104,7 +104,7 @@ def test_a_load_waits_for_hanging_ones_only_so_long(monkeypatch: pytest.MonkeyPa
 
 
 class CountingTrial:
-    """A trial that counts, and can be told to fail."""
+    """A trial that counts its calls, and fails on demand."""
 
     def __init__(self) -> None:
         self.tried: list[str] = []
@@ -131,7 +131,7 @@ def tried(serving: Serving) -> int:
 
 
 @pytest.mark.parametrize("reachable", [True, False])
-def test_a_tried_bundle_is_not_tried_again_after_a_restart(counted: Serving, reachable: bool) -> None:
+def test_tested_bundle_is_not_tested_again_after_a_restart(counted: Serving, reachable: bool) -> None:
     counted.sync()
     assert tried(counted) == 1
     counted.registry.reachable = reachable
@@ -144,7 +144,7 @@ def test_a_tried_bundle_is_not_tried_again_after_a_restart(counted: Serving, rea
 
 
 @pytest.mark.parametrize("note", [None, "", "sha256:0 onnxruntime 0.1\n", "\udcff"])
-def test_a_cached_bundle_without_a_valid_note_is_tried(counted: Serving, note: str | None) -> None:
+def test_cached_bundle_without_a_valid_note_is_tested(counted: Serving, note: str | None) -> None:
     counted.sync()
     [path] = (counted.cache / "iris").glob(f"*/{TRIAL_FILE}")
     if note is None:
@@ -162,9 +162,7 @@ def test_a_cached_bundle_without_a_valid_note_is_tried(counted: Serving, note: s
     assert tried(counted) == 2
 
 
-def test_a_bundle_that_fails_its_trial_is_neither_opened_nor_cached(
-    counted: Serving, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_bundle_that_fails_its_trial_is_not_opened_or_cached(counted: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(counted.trial, CountingTrial)
     counted.trial.error = TrialError("it takes too much memory")
     monkeypatch.setattr("slipway_api.serving.loader.open_bundle", None)
@@ -177,7 +175,7 @@ def test_a_bundle_that_fails_its_trial_is_neither_opened_nor_cached(
     assert not list(counted.cache.glob("iris/*"))
 
 
-def test_a_cached_bundle_that_overruns_is_not_tried_at_every_look(counted: Serving) -> None:
+def test_cached_bundle_that_times_out_is_not_retried_every_time(counted: Serving) -> None:
     counted.sync()
     for path in (counted.cache / "iris").glob(f"*/{TRIAL_FILE}"):
         path.unlink()
@@ -193,7 +191,7 @@ def test_a_cached_bundle_that_overruns_is_not_tried_at_every_look(counted: Servi
     assert counted.served() == {}
 
 
-def test_a_version_from_the_cache_is_confirmed_without_opening_it(counted: Serving, logs: list[EventDict]) -> None:
+def test_cached_version_is_confirmed_without_opening_it(counted: Serving, logs: list[EventDict]) -> None:
     counted.sync()
     counted.start()
     counted.sync()

@@ -1,4 +1,4 @@
-"""A new version replaces the old one while requests run: none fails, and none gets a mixture."""
+"""A new version replaces the old one while requests run: none fails, and none mixes both versions."""
 
 import asyncio
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ CLIENTS = 8
 
 @dataclass
 class Traffic:
-    """Clients that ask again and again until they are stopped."""
+    """Clients that send requests until they are stopped."""
 
     api: RunningApi
     rows: int
@@ -37,18 +37,18 @@ class Traffic:
     answers: list[list[tuple[int, Any]]] = field(default_factory=list)
 
     async def ask(self) -> None:
-        """Be one client."""
+        """Run one client."""
         mine: list[tuple[int, Any]] = []
         self.answers.append(mine)
         while not self.stopped:
             answer = await self.api.ask("POST", "/predict", role=Role.USER, json={"features": [ROW] * self.rows})
             mine.append((answer.status_code, answer.json()))
-            # Without a network nothing else makes one client wait for another.
+            # Without a network, clients never wait for each other by themselves.
             await asyncio.sleep(0)
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Let the clients ask until the block ends."""
+        """Let the clients send requests until the block ends."""
         clients = [self.api.portal.start_task_soon(self.ask) for _ in range(CLIENTS)]
         try:
             yield
@@ -58,7 +58,7 @@ class Traffic:
                 client.result(timeout=10)
 
     def versions(self) -> list[str]:
-        """Return the version that each client saw last."""
+        """Return the version that each client received last."""
         return [mine[-1][1].get("version", "") for mine in self.answers if mine]
 
 
@@ -68,7 +68,7 @@ def probabilities(graph: bytes) -> list[float]:
     return [float(score) for score in scores[0]]
 
 
-# On the loop, and in threads.
+# On the event loop, and in threads.
 @pytest.mark.parametrize("rows", [1, 300])
 def test_no_request_fails_while_a_version_is_promoted(
     start_api: StartApi, registry: InMemoryRegistry, rows: int
@@ -91,7 +91,7 @@ def test_no_request_fails_while_a_version_is_promoted(
 
 
 class Faulty(InMemoryRegistry):
-    """A registry whose first answer breaks us."""
+    """A registry whose first response raises an unexpected error."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -104,7 +104,7 @@ class Faulty(InMemoryRegistry):
         return super().list_models()
 
 
-def test_a_fault_of_ours_does_not_end_the_watch(start_api: StartApi, logs: list[EventDict]) -> None:
+def test_unexpected_error_does_not_end_polling(start_api: StartApi, logs: list[EventDict]) -> None:
     registry = Faulty()
     register(registry, bundle_files(), promote=True)
 
@@ -115,7 +115,7 @@ def test_a_fault_of_ours_does_not_end_the_watch(start_api: StartApi, logs: list[
 
 
 @pytest.mark.parametrize(("ready", "at_most"), [(False, 0.55), (True, 11.0)])
-def test_the_watch_is_impatient_only_while_something_is_missing(
+def test_polling_is_frequent_only_while_a_model_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ready: bool, at_most: float
 ) -> None:
     serving = Serving(tmp_path / "cache")

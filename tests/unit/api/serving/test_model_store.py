@@ -1,4 +1,4 @@
-"""The model store: it follows Production, and keeps what it serves when it cannot."""
+"""The model store: it follows Production, and keeps the served version if it cannot."""
 
 from pathlib import Path
 
@@ -12,11 +12,11 @@ from support.serving import Serving
 
 
 def events(logs: list[EventDict], *names: str) -> list[str]:
-    """Return the events of some names, in order."""
+    """Return the events with some names, in order."""
     return [entry["event"] for entry in logs if entry["event"] in names]
 
 
-def test_nothing_is_served_before_the_first_look(tmp_path: Path) -> None:
+def test_store_serves_nothing_before_the_first_check(tmp_path: Path) -> None:
     serving = Serving(tmp_path / "cache")
 
     assert serving.served() == {}
@@ -27,7 +27,7 @@ def test_nothing_is_served_before_the_first_look(tmp_path: Path) -> None:
         serving.store.get("rose")
 
 
-def test_the_version_that_production_points_to_is_served(serving: Serving) -> None:
+def test_production_version_is_served(serving: Serving) -> None:
     assert serving.served() == {"iris": "1"}
     assert serving.store.get("iris").source == "registry"
     assert serving.store.production("iris") == "1"
@@ -35,7 +35,7 @@ def test_the_version_that_production_points_to_is_served(serving: Serving) -> No
     assert serving.sample("slipway_model_info", model="iris", version="1") == 1
 
 
-def test_a_version_without_the_alias_is_not_served(serving: Serving) -> None:
+def test_version_without_the_alias_is_not_served(serving: Serving) -> None:
     register(serving.registry, bundle_files())
     register(serving.registry, bundle_files("rose"), "rose")
 
@@ -46,7 +46,7 @@ def test_a_version_without_the_alias_is_not_served(serving: Serving) -> None:
         serving.store.get("rose")
 
 
-def test_a_moved_alias_is_followed(serving: Serving, logs: list[EventDict]) -> None:
+def test_moved_alias_is_followed(serving: Serving, logs: list[EventDict]) -> None:
     register(serving.registry, bundle_files(), promote=True)
 
     serving.sync()
@@ -59,7 +59,7 @@ def test_a_moved_alias_is_followed(serving: Serving, logs: list[EventDict]) -> N
     assert (loaded["model"], loaded["version"], loaded["replaced"]) == ("iris", "2", "1")
 
 
-def test_an_alias_that_moves_back_is_followed_without_fetching(serving: Serving) -> None:
+def test_alias_that_moves_back_needs_no_download(serving: Serving) -> None:
     register(serving.registry, bundle_files(), promote=True)
     serving.sync()
     fetched = len(serving.registry.fetched)
@@ -71,7 +71,7 @@ def test_an_alias_that_moves_back_is_followed_without_fetching(serving: Serving)
     assert len(serving.registry.fetched) == fetched
 
 
-def test_an_alias_that_stands_still_costs_nothing(serving: Serving) -> None:
+def test_unchanged_alias_costs_nothing(serving: Serving) -> None:
     fetched, model = len(serving.registry.fetched), serving.store.get("iris")
 
     serving.sync()
@@ -80,7 +80,7 @@ def test_an_alias_that_stands_still_costs_nothing(serving: Serving) -> None:
     assert serving.store.get("iris") is model
 
 
-def test_a_request_keeps_the_model_it_got(serving: Serving) -> None:
+def test_request_keeps_its_model_during_a_swap(serving: Serving) -> None:
     held = serving.store.get("iris")
     register(serving.registry, bundle_files(), promote=True)
 
@@ -90,7 +90,7 @@ def test_a_request_keeps_the_model_it_got(serving: Serving) -> None:
     assert serving.store.get("iris") is not held
 
 
-def test_a_removed_alias_keeps_what_is_served_and_is_told_once(serving: Serving, logs: list[EventDict]) -> None:
+def test_removed_alias_keeps_the_version_and_is_logged_once(serving: Serving, logs: list[EventDict]) -> None:
     serving.registry.delete_alias("iris", PRODUCTION)
 
     for _ in range(3):
@@ -102,7 +102,7 @@ def test_a_removed_alias_keeps_what_is_served_and_is_told_once(serving: Serving,
     assert events(logs, "production_alias_missing") == ["production_alias_missing"]
 
 
-def test_an_alias_that_is_set_again_is_no_longer_missed(serving: Serving) -> None:
+def test_restored_alias_is_no_longer_missing(serving: Serving) -> None:
     serving.registry.delete_alias("iris", PRODUCTION)
     serving.sync()
     serving.registry.set_alias("iris", PRODUCTION, "1")
@@ -112,7 +112,7 @@ def test_an_alias_that_is_set_again_is_no_longer_missed(serving: Serving) -> Non
     assert serving.sample("slipway_model_alias_missing", model="iris") == 0
 
 
-def test_a_deleted_model_is_unloaded(serving: Serving, logs: list[EventDict]) -> None:
+def test_deleted_model_is_unloaded(serving: Serving, logs: list[EventDict]) -> None:
     register(serving.registry, bundle_files("rose"), "rose", promote=True)
     serving.sync()
     serving.registry.delete_model("rose")
@@ -126,7 +126,7 @@ def test_a_deleted_model_is_unloaded(serving: Serving, logs: list[EventDict]) ->
     assert events(logs, "model_unloaded") == ["model_unloaded"]
 
 
-def test_a_deleted_model_does_not_come_back_while_the_registry_is_away(serving: Serving) -> None:
+def test_deleted_model_stays_deleted_during_an_outage(serving: Serving) -> None:
     register(serving.registry, bundle_files("rose"), "rose", promote=True)
     serving.sync()
     serving.registry.delete_model("rose")
@@ -138,7 +138,7 @@ def test_a_deleted_model_does_not_come_back_while_the_registry_is_away(serving: 
     assert serving.served() == {"iris": "1"}
 
 
-def test_a_deleted_model_that_is_required_is_missed(serving: Serving) -> None:
+def test_deleted_required_model_is_reported_missing(serving: Serving) -> None:
     register(serving.registry, bundle_files("rose"), "rose")
     serving.sync()
     serving.registry.delete_model("iris")
@@ -150,7 +150,7 @@ def test_a_deleted_model_that_is_required_is_missed(serving: Serving) -> None:
         serving.store.get("iris")
 
 
-def test_only_the_named_models_are_served(tmp_path: Path) -> None:
+def test_only_configured_models_are_served(tmp_path: Path) -> None:
     serving = Serving(tmp_path / "cache", models=("iris",))
     for name in ("iris", "rose"):
         register(serving.registry, bundle_files(name), name, promote=True)
@@ -161,7 +161,7 @@ def test_only_the_named_models_are_served(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("reachable", [True, False])
-def test_a_model_that_left_the_named_ones_is_not_served_after_a_restart(
+def test_model_removed_from_settings_is_not_served_after_restart(
     serving: Serving,
     reachable: bool,
 ) -> None:
@@ -175,7 +175,7 @@ def test_a_model_that_left_the_named_ones_is_not_served_after_a_restart(
     assert serving.served() == {"rose": "1"}
 
 
-def test_ready_needs_every_named_model(tmp_path: Path) -> None:
+def test_readiness_needs_every_configured_model(tmp_path: Path) -> None:
     serving = Serving(tmp_path / "cache", models=("iris", "rose"))
     register(serving.registry, bundle_files(), promote=True)
 
@@ -186,9 +186,7 @@ def test_ready_needs_every_named_model(tmp_path: Path) -> None:
         serving.store.get("rose")
 
 
-def test_while_the_registry_is_away_all_is_served_on_and_it_is_told_once(
-    serving: Serving, logs: list[EventDict]
-) -> None:
+def test_outage_keeps_all_models_and_is_logged_once(serving: Serving, logs: list[EventDict]) -> None:
     serving.registry.reachable = False
 
     for _ in range(3):
@@ -202,7 +200,7 @@ def test_while_the_registry_is_away_all_is_served_on_and_it_is_told_once(
     assert events(logs, "registry_unreachable") == ["registry_unreachable"]
 
 
-def test_a_registry_that_is_back_is_followed_and_told(serving: Serving, logs: list[EventDict]) -> None:
+def test_reachable_registry_is_followed_again_and_logged(serving: Serving, logs: list[EventDict]) -> None:
     serving.registry.reachable = False
     serving.sync()
     serving.registry.reachable = True
@@ -216,7 +214,7 @@ def test_a_registry_that_is_back_is_followed_and_told(serving: Serving, logs: li
     assert events(logs, "registry_unreachable", "registry_reachable") == ["registry_unreachable", "registry_reachable"]
 
 
-def test_an_outage_is_told_since_when(serving: Serving) -> None:
+def test_outage_reports_its_start(serving: Serving) -> None:
     serving.registry.reachable = False
     serving.sync()
     began = serving.store.registry_status.since
@@ -225,7 +223,7 @@ def test_an_outage_is_told_since_when(serving: Serving) -> None:
     assert serving.store.registry_status.since == began
 
 
-def test_a_restart_without_a_registry_serves_what_was_served_last(serving: Serving) -> None:
+def test_restart_without_a_registry_serves_last_served_version(serving: Serving) -> None:
     serving.registry.reachable = False
 
     serving.start()
@@ -236,7 +234,7 @@ def test_a_restart_without_a_registry_serves_what_was_served_last(serving: Servi
     assert serving.store.missing() == []
 
 
-def test_a_restart_without_a_registry_serves_the_newest_of_several(serving: Serving) -> None:
+def test_restart_without_a_registry_serves_the_newest_version(serving: Serving) -> None:
     for _ in range(2):
         register(serving.registry, bundle_files(), promote=True)
         serving.sync()
@@ -248,7 +246,7 @@ def test_a_restart_without_a_registry_serves_the_newest_of_several(serving: Serv
     assert serving.served() == {"iris": "3"}
 
 
-def test_what_came_from_the_cache_is_the_registrys_once_it_answers(serving: Serving) -> None:
+def test_cached_version_is_confirmed_once_the_registry_answers(serving: Serving) -> None:
     serving.registry.reachable = False
     serving.start()
     serving.sync()
@@ -261,7 +259,7 @@ def test_what_came_from_the_cache_is_the_registrys_once_it_answers(serving: Serv
     assert len(serving.registry.fetched) == fetched
 
 
-def test_a_first_start_without_a_registry_says_what_it_waits_for(tmp_path: Path) -> None:
+def test_first_start_without_a_registry_names_missing_models(tmp_path: Path) -> None:
     serving = Serving(tmp_path / "cache")
     serving.registry.reachable = False
 
@@ -271,7 +269,7 @@ def test_a_first_start_without_a_registry_says_what_it_waits_for(tmp_path: Path)
 
 
 @pytest.mark.parametrize("name", ["../x", "..", ".", "/etc/x", "x/../../y", "a b", "é", "a\\b", "C:x", "x" * 200])
-def test_a_model_with_an_odd_name_stays_inside_the_cache(tmp_path: Path, name: str) -> None:
+def test_unusual_model_name_stays_inside_the_cache(tmp_path: Path, name: str) -> None:
     serving = Serving(tmp_path / "deep" / "cache")
     register(serving.registry, bundle_files(name), name, promote=True)
 
@@ -287,7 +285,7 @@ def test_a_model_with_an_odd_name_stays_inside_the_cache(tmp_path: Path, name: s
     assert len([path for path in folder.iterdir() if path.is_dir()]) == 1
 
 
-def test_a_model_with_a_name_that_no_folder_can_have_is_served_without_the_cache(serving: Serving) -> None:
+def test_model_with_an_impossible_folder_name_is_served_uncached(serving: Serving) -> None:
     for name in ("é" * 100, "rose"):
         register(serving.registry, bundle_files(name), name, promote=True)
 
@@ -297,7 +295,7 @@ def test_a_model_with_a_name_that_no_folder_can_have_is_served_without_the_cache
     assert serving.sample("slipway_model_not_cached", model="é" * 100) == 1
 
 
-def test_a_misspelt_alias_is_named_with_the_right_command(tmp_path: Path) -> None:
+def test_misspelt_alias_hint_has_the_right_command(tmp_path: Path) -> None:
     serving = Serving(tmp_path / "cache")
     for name in ("iris", "rose"):
         register(serving.registry, bundle_files(name), name)
@@ -314,7 +312,7 @@ def test_a_misspelt_alias_is_named_with_the_right_command(tmp_path: Path) -> Non
     assert serving.served() == {"rose": "1"}
 
 
-def test_a_model_that_the_settings_leave_out_has_no_hint(tmp_path: Path) -> None:
+def test_model_excluded_by_settings_gets_no_hint(tmp_path: Path) -> None:
     serving = Serving(tmp_path / "cache", models=("iris",))
     register(serving.registry, bundle_files("rose"), "rose")
     serving.registry.set_alias("rose", "production", "1")

@@ -1,4 +1,4 @@
-"""`/model-info`, `/models`, `/models/{name}` and reload: what is served, and what keeps it from being Production's."""
+"""`/model-info`, `/models`, `/models/{name}` and reload: the served version, and why it is not Production's."""
 
 from datetime import UTC, datetime
 
@@ -64,7 +64,7 @@ def test_models_lists_each_model_by_name(api: RunningApi) -> None:
     assert models[1] == api.get("/model-info", role=Role.VIEWER).json()
 
 
-def test_a_model_that_is_productions_is_up_to_date(api: RunningApi) -> None:
+def test_production_model_is_up_to_date(api: RunningApi) -> None:
     status = api.get("/models/iris", role=Role.VIEWER).json()
 
     assert status["model_version"] == status["production_version"] == "1"
@@ -74,7 +74,7 @@ def test_a_model_that_is_productions_is_up_to_date(api: RunningApi) -> None:
     assert status["registry"] == {"reachable": True, "reason": None}
 
 
-def test_a_reload_serves_the_new_version_at_once(start_api: StartApi, registry: InMemoryRegistry) -> None:
+def test_reload_serves_the_new_version_at_once(start_api: StartApi, registry: InMemoryRegistry) -> None:
     api = start_api(registry, registry_poll_seconds=LONG)
     register(registry, bundle_files(), promote=True)
 
@@ -86,7 +86,7 @@ def test_a_reload_serves_the_new_version_at_once(start_api: StartApi, registry: 
     assert api.post("/predict", role=Role.USER, json={"features": [5.1, 3.5, 1.4, 0.2]}).json()["version"] == "2"
 
 
-def test_a_reload_that_finds_nothing_new_says_so(start_api: StartApi, registry: InMemoryRegistry) -> None:
+def test_reload_reports_if_nothing_changed(start_api: StartApi, registry: InMemoryRegistry) -> None:
     api = start_api(registry, registry_poll_seconds=LONG)
 
     result = api.post("/models/iris/reload", role=Role.ADMIN).json()
@@ -94,7 +94,7 @@ def test_a_reload_that_finds_nothing_new_says_so(start_api: StartApi, registry: 
     assert (result["changed"], result["previous_version"], result["model"]["up_to_date"]) == (False, "1", True)
 
 
-def test_a_reload_loads_a_model_that_was_not_there_before(start_api: StartApi) -> None:
+def test_reload_loads_a_new_model(start_api: StartApi) -> None:
     registry = InMemoryRegistry()
     api = start_api(registry, ready=False, registry_poll_seconds=LONG, models=("rose",))
     register(registry, bundle_files("rose"), "rose", promote=True)
@@ -104,9 +104,7 @@ def test_a_reload_loads_a_model_that_was_not_there_before(start_api: StartApi) -
     assert (result["changed"], result["previous_version"]) == (True, None)
 
 
-def test_a_version_that_cannot_be_loaded_is_told_beside_what_is_served(
-    start_api: StartApi, registry: InMemoryRegistry
-) -> None:
+def test_failed_version_is_reported_beside_the_served_one(start_api: StartApi, registry: InMemoryRegistry) -> None:
     api = start_api(registry, registry_poll_seconds=LONG)
     version = register(registry, bundle_files(), promote=True)
     registry.replace_file("iris", version, MODEL_FILE, b"damaged")
@@ -122,9 +120,7 @@ def test_a_version_that_cannot_be_loaded_is_told_beside_what_is_served(
     assert parse(failed["at"]) <= datetime.now(UTC)
 
 
-def test_a_registry_that_is_away_is_told_and_the_model_is_not_called_up_to_date(
-    start_api: StartApi, registry: InMemoryRegistry
-) -> None:
+def test_outage_is_reported_and_model_is_not_up_to_date(start_api: StartApi, registry: InMemoryRegistry) -> None:
     api = start_api(registry, registry_poll_seconds=LONG)
     registry.reachable = False
 
@@ -137,9 +133,7 @@ def test_a_registry_that_is_away_is_told_and_the_model_is_not_called_up_to_date(
     )
 
 
-def test_a_model_without_its_alias_is_served_on_and_told_as_not_up_to_date(
-    start_api: StartApi, registry: InMemoryRegistry
-) -> None:
+def test_model_without_its_alias_is_served_but_not_up_to_date(start_api: StartApi, registry: InMemoryRegistry) -> None:
     api = start_api(registry, registry_poll_seconds=LONG)
     registry.delete_alias("iris", PRODUCTION)
 
@@ -150,12 +144,12 @@ def test_a_model_without_its_alias_is_served_on_and_told_as_not_up_to_date(
 
 @pytest.fixture
 def pinned_api(start_api: StartApi, registry: InMemoryRegistry) -> RunningApi:
-    """An app whose iris follows Production, at version 2, beside its version 1."""
+    """Run an app whose iris follows Production, at version 2, with version 1 pinned."""
     register(registry, bundle_files(), promote=True)
     return start_api(registry, models=("iris", "iris@1"), registry_poll_seconds=LONG)
 
 
-def test_a_pinned_version_is_described_and_is_in_no_stage(pinned_api: RunningApi) -> None:
+def test_pinned_version_is_described_without_a_stage(pinned_api: RunningApi) -> None:
     answer = pinned_api.get("/models/iris/versions/1", role=Role.VIEWER)
 
     assert answer.status_code == 200
@@ -164,7 +158,7 @@ def test_a_pinned_version_is_described_and_is_in_no_stage(pinned_api: RunningApi
     assert info["pinned"] is True
 
 
-def test_a_pinned_version_that_is_productions_says_so(pinned_api: RunningApi, registry: InMemoryRegistry) -> None:
+def test_pinned_production_version_is_marked(pinned_api: RunningApi, registry: InMemoryRegistry) -> None:
     registry.set_alias("iris", PRODUCTION, "1")
     pinned_api.post("/models/iris/reload", role=Role.ADMIN)
 
@@ -173,14 +167,14 @@ def test_a_pinned_version_that_is_productions_says_so(pinned_api: RunningApi, re
     assert (info["current_stage"], info["pinned"]) == ("Production", True)
 
 
-def test_models_lists_pinned_versions_after_those_that_follow_production(pinned_api: RunningApi) -> None:
+def test_models_lists_pinned_versions_after_production(pinned_api: RunningApi) -> None:
     models = pinned_api.get("/models", role=Role.VIEWER).json()["models"]
 
     told = [(one["model_name"], one["model_version"], one["pinned"], one["current_stage"]) for one in models]
     assert told == [("iris", "2", False, "Production"), ("iris", "1", True, "None")]
 
 
-def test_a_pinned_version_predicts_under_its_number_and_production_under_the_name(pinned_api: RunningApi) -> None:
+def test_pinned_and_production_versions_predict_at_own_paths(pinned_api: RunningApi) -> None:
     body = {"features": [5.1, 3.5, 1.4, 0.2]}
 
     paths = ("/models/iris/versions/1/predict", "/models/iris/predict", "/predict")
@@ -190,7 +184,7 @@ def test_a_pinned_version_predicts_under_its_number_and_production_under_the_nam
 
 
 @pytest.mark.parametrize("version", ["2", "3", "01", "latest"])
-def test_a_version_that_is_not_named_is_not_found_be_it_productions(pinned_api: RunningApi, version: str) -> None:
+def test_unlisted_version_returns_404_even_if_production(pinned_api: RunningApi, version: str) -> None:
     shown = pinned_api.get(f"/models/iris/versions/{version}", role=Role.VIEWER)
     asked = pinned_api.post(
         f"/models/iris/versions/{version}/predict", role=Role.USER, json={"features": [5.1, 3.5, 1.4, 0.2]}
@@ -199,7 +193,7 @@ def test_a_version_that_is_not_named_is_not_found_be_it_productions(pinned_api: 
     assert (shown.status_code, asked.status_code) == (404, 404)
 
 
-def test_who_may_not_predict_may_not_with_a_version_either(pinned_api: RunningApi) -> None:
+def test_pinned_version_requires_the_same_permissions(pinned_api: RunningApi) -> None:
     path, body = "/models/iris/versions/1/predict", {"features": [5.1, 3.5, 1.4, 0.2]}
 
     assert pinned_api.post(path, json=body).status_code == 401
@@ -207,9 +201,7 @@ def test_who_may_not_predict_may_not_with_a_version_either(pinned_api: RunningAp
     assert pinned_api.get("/models/iris/versions/1").status_code == 401
 
 
-def test_ready_names_pinned_versions_that_are_served_and_that_are_missing(
-    start_api: StartApi, registry: InMemoryRegistry
-) -> None:
+def test_readiness_lists_served_and_missing_pinned_versions(start_api: StartApi, registry: InMemoryRegistry) -> None:
     api = start_api(registry, models=("iris", "iris@1", "iris@7"), ready=False, registry_poll_seconds=LONG)
     api.post("/models/iris/reload", role=Role.ADMIN)
 
@@ -221,7 +213,7 @@ def test_ready_names_pinned_versions_that_are_served_and_that_are_missing(
     assert api.get("/models/iris/versions/7", role=Role.VIEWER).status_code == 503
 
 
-def test_a_reload_tries_pinned_versions_again(start_api: StartApi, registry: InMemoryRegistry) -> None:
+def test_reload_retries_pinned_versions(start_api: StartApi, registry: InMemoryRegistry) -> None:
     mended = bundle_files()[MODEL_FILE]
     registry.replace_file("iris", "1", MODEL_FILE, b"damaged")
     api = start_api(registry, models=("iris@1",), ready=False, registry_poll_seconds=LONG)
@@ -237,7 +229,7 @@ def test_a_reload_tries_pinned_versions_again(start_api: StartApi, registry: InM
 
 
 @pytest.mark.parametrize("name", ["a b", "zoë", "a.b", "..."])
-def test_a_model_with_an_odd_name_is_reached_by_it(start_api: StartApi, name: str) -> None:
+def test_model_with_an_unusual_name_is_reachable(start_api: StartApi, name: str) -> None:
     registry = InMemoryRegistry()
     register(registry, bundle_files(name), name, promote=True)
     api = start_api(registry, default_model=name)
@@ -245,7 +237,7 @@ def test_a_model_with_an_odd_name_is_reached_by_it(start_api: StartApi, name: st
     assert api.get(f"/models/{name}", role=Role.VIEWER).json()["model_name"] == name
 
 
-def test_a_default_model_that_is_not_named_is_told_with_the_variable(start_api: StartApi) -> None:
+def test_unset_default_model_error_names_the_variable(start_api: StartApi) -> None:
     registry = InMemoryRegistry()
     register(registry, regression_files(), "demand", promote=True)
     api = start_api(registry, models=("demand@1",))
@@ -256,7 +248,7 @@ def test_a_default_model_that_is_not_named_is_told_with_the_variable(start_api: 
     assert "set SLIPWAY_DEFAULT_MODEL to the one that /predict is to use" in answer.json()["detail"]
 
 
-def test_the_only_model_that_is_named_answers_predict(start_api: StartApi) -> None:
+def test_only_configured_model_answers_predict(start_api: StartApi) -> None:
     registry = InMemoryRegistry()
     register(registry, regression_files(), "demand", promote=True)
     api = start_api(registry, models=("demand",))

@@ -1,4 +1,4 @@
-"""Versions that the settings name: served for good beside Production's, told, retried, and gone with their version."""
+"""Versions that the settings pin: served beside Production's, reported, retried, and unloaded when deleted."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ OTHER = linear_classifier(BIAS[::-1].copy())
 
 @pytest.fixture
 def pinned(tmp_path: Path, logs: list[EventDict]) -> Serving:
-    """A process that serves iris, whose Production is version 2, and its version 1 for good."""
+    """Create a process that serves iris, whose Production is version 2, with version 1 pinned."""
     serving = Serving(tmp_path / "cache", models=("iris", "iris@1"))
     for _ in range(2):
         register(serving.registry, bundle_files(), promote=True)
@@ -28,7 +28,7 @@ def pinned(tmp_path: Path, logs: list[EventDict]) -> Serving:
     return serving
 
 
-def test_a_pinned_version_is_served_beside_productions(pinned: Serving) -> None:
+def test_pinned_version_is_served_beside_production(pinned: Serving) -> None:
     assert pinned.store.get("iris").version == "2"
     assert pinned.store.get("iris", "1").version == "1"
     assert (pinned.served(), pinned.pinned()) == ({"iris": "2"}, ["iris@1"])
@@ -36,7 +36,7 @@ def test_a_pinned_version_is_served_beside_productions(pinned: Serving) -> None:
     assert pinned.sample("slipway_model_loads_total", model="iris@1") == 1
 
 
-def test_a_pinned_version_stays_when_production_moves(pinned: Serving) -> None:
+def test_pinned_version_is_kept_if_production_moves(pinned: Serving) -> None:
     held = pinned.store.get("iris", "1")
     register(pinned.registry, bundle_files(), promote=True)
 
@@ -46,7 +46,7 @@ def test_a_pinned_version_stays_when_production_moves(pinned: Serving) -> None:
     assert pinned.store.get("iris", "1") is held
 
 
-def test_a_version_may_be_pinned_and_productions_at_once(pinned: Serving) -> None:
+def test_version_may_be_pinned_and_production(pinned: Serving) -> None:
     pinned.registry.set_alias("iris", PRODUCTION, "1")
     pinned.sync()
     assert (pinned.served(), pinned.pinned()) == ({"iris": "1"}, ["iris@1"])
@@ -58,7 +58,7 @@ def test_a_version_may_be_pinned_and_productions_at_once(pinned: Serving) -> Non
     assert pinned.sample("slipway_model_info", model="iris", version="1") == 1
 
 
-def test_productions_version_that_is_not_named_is_answered_with_where_it_is(pinned: Serving) -> None:
+def test_unlisted_production_version_error_names_its_path(pinned: Serving) -> None:
     with pytest.raises(NotFoundError) as caught:
         pinned.store.get("iris", "2")
 
@@ -70,7 +70,7 @@ def test_productions_version_that_is_not_named_is_answered_with_where_it_is(pinn
 @pytest.mark.parametrize(
     ("version", "hint"), [("9", "; to serve it, set iris@9 in SLIPWAY_MODELS"), ("01", ""), ("x", ""), ("", "")]
 )
-def test_a_version_that_is_not_named_is_not_served(pinned: Serving, version: str, hint: str) -> None:
+def test_unlisted_version_is_not_served(pinned: Serving, version: str, hint: str) -> None:
     with pytest.raises(NotFoundError) as caught:
         pinned.store.get("iris", version)
 
@@ -79,7 +79,7 @@ def test_a_version_that_is_not_named_is_not_served(pinned: Serving, version: str
     )
 
 
-def test_a_version_may_be_named_alone(tmp_path: Path) -> None:
+def test_version_may_be_listed_without_its_model(tmp_path: Path) -> None:
     serving = Serving(tmp_path / "cache", models=("iris@1",))
     register(serving.registry, bundle_files(), promote=True)
 
@@ -90,7 +90,7 @@ def test_a_version_may_be_named_alone(tmp_path: Path) -> None:
         serving.store.get("iris")
 
 
-def test_a_version_needs_no_alias(tmp_path: Path) -> None:
+def test_pinned_version_needs_no_alias(tmp_path: Path) -> None:
     serving = Serving(tmp_path / "cache", models=("iris@1",))
     register(serving.registry, bundle_files())
 
@@ -100,7 +100,7 @@ def test_a_version_needs_no_alias(tmp_path: Path) -> None:
     assert serving.sample("slipway_model_alias_missing", model="iris") is None
 
 
-def test_ready_needs_every_pinned_version_and_says_which_is_missing(tmp_path: Path) -> None:
+def test_readiness_names_each_missing_pinned_version(tmp_path: Path) -> None:
     serving = Serving(tmp_path / "cache", models=("iris", "iris@7", "rose@1"))
     register(serving.registry, bundle_files(), promote=True)
 
@@ -115,7 +115,7 @@ def test_ready_needs_every_pinned_version_and_says_which_is_missing(tmp_path: Pa
         serving.store.get("iris", "7")
 
 
-def test_a_pinned_version_that_is_registered_later_is_served(tmp_path: Path) -> None:
+def test_pinned_version_registered_later_is_served(tmp_path: Path) -> None:
     serving = Serving(tmp_path / "cache", models=("iris@1",))
     serving.sync()
     register(serving.registry, bundle_files())
@@ -126,7 +126,7 @@ def test_a_pinned_version_that_is_registered_later_is_served(tmp_path: Path) -> 
     assert serving.store.missing() == []
 
 
-def test_a_damaged_pinned_version_is_told_and_holds_up_no_other(tmp_path: Path, logs: list[EventDict]) -> None:
+def test_damaged_pinned_version_is_logged_and_blocks_no_other(tmp_path: Path, logs: list[EventDict]) -> None:
     serving = Serving(tmp_path / "cache", models=("iris@1", "iris"))
     for _ in range(2):
         register(serving.registry, bundle_files(), promote=True)
@@ -145,7 +145,7 @@ def test_a_damaged_pinned_version_is_told_and_holds_up_no_other(tmp_path: Path, 
     assert (told["model"], told["version"], told["pinned"], told["kept"]) == ("iris", "1", True, None)
 
 
-def test_a_pinned_version_that_failed_is_tried_again_in_time(tmp_path: Path) -> None:
+def test_failed_pinned_version_is_retried_after_backoff(tmp_path: Path) -> None:
     serving = Serving(tmp_path / "cache", models=("iris@1",))
     register(serving.registry, bundle_files())
     serving.registry.replace_file("iris", "1", MODEL_FILE, b"damaged")
@@ -162,7 +162,7 @@ def test_a_pinned_version_that_failed_is_tried_again_in_time(tmp_path: Path) -> 
     assert serving.sample("slipway_model_load_failing", model="iris@1") == 0
 
 
-def test_a_pinned_version_that_failed_is_tried_at_once_by_a_forced_look(tmp_path: Path) -> None:
+def test_forced_check_retries_a_failed_pinned_version_at_once(tmp_path: Path) -> None:
     serving = Serving(tmp_path / "cache", models=("iris@1",))
     register(serving.registry, bundle_files())
     serving.registry.replace_file("iris", "1", MODEL_FILE, b"damaged")
@@ -174,7 +174,7 @@ def test_a_pinned_version_that_failed_is_tried_at_once_by_a_forced_look(tmp_path
     assert serving.pinned() == ["iris@1"]
 
 
-def test_a_model_that_was_deleted_and_made_again_has_its_pinned_version_loaded_anew(pinned: Serving) -> None:
+def test_pinned_version_of_a_recreated_model_is_reloaded(pinned: Serving) -> None:
     pinned.registry.delete_model("iris")
     for _ in range(2):
         register(pinned.registry, bundle_files(model=OTHER), promote=True)
@@ -185,7 +185,7 @@ def test_a_model_that_was_deleted_and_made_again_has_its_pinned_version_loaded_a
     assert pinned.sample("slipway_model_loads_total", model="iris@1") == 2
 
 
-def test_a_pinned_version_goes_with_its_model(pinned: Serving, logs: list[EventDict]) -> None:
+def test_pinned_version_is_unloaded_with_its_model(pinned: Serving, logs: list[EventDict]) -> None:
     pinned.registry.delete_model("iris")
 
     pinned.sync()
@@ -196,7 +196,7 @@ def test_a_pinned_version_goes_with_its_model(pinned: Serving, logs: list[EventD
 
 
 @pytest.mark.parametrize("force", [True, False])
-def test_a_pinned_version_goes_when_it_is_deleted(pinned: Serving, logs: list[EventDict], force: bool) -> None:
+def test_deleted_pinned_version_is_unloaded(pinned: Serving, logs: list[EventDict], force: bool) -> None:
     pinned.registry.delete_version("iris", "1")
     if not force:
         pinned.clock.now += PINNED_LOOK_SECONDS
@@ -210,7 +210,7 @@ def test_a_pinned_version_goes_when_it_is_deleted(pinned: Serving, logs: list[Ev
 
 
 @pytest.mark.parametrize("deleted", ["model", "version"])
-def test_a_deleted_pinned_version_does_not_come_back_while_the_registry_is_away(pinned: Serving, deleted: str) -> None:
+def test_deleted_pinned_version_stays_deleted_during_an_outage(pinned: Serving, deleted: str) -> None:
     if deleted == "model":
         pinned.registry.delete_model("iris")
     else:
@@ -224,7 +224,7 @@ def test_a_deleted_pinned_version_does_not_come_back_while_the_registry_is_away(
     assert pinned.pinned() == []
 
 
-def test_what_was_deleted_while_nobody_looked_does_not_come_back_in_an_outage(pinned: Serving) -> None:
+def test_version_deleted_unseen_stays_deleted_in_an_outage(pinned: Serving) -> None:
     pinned.registry.delete_model("iris")
     pinned.start(models=("iris", "iris@1"))
     pinned.sync()
@@ -235,7 +235,7 @@ def test_what_was_deleted_while_nobody_looked_does_not_come_back_in_an_outage(pi
     assert (pinned.served(), pinned.pinned()) == ({}, [])
 
 
-def test_a_pinned_version_that_stands_still_is_not_fetched_again(pinned: Serving) -> None:
+def test_unchanged_pinned_version_is_not_downloaded_again(pinned: Serving) -> None:
     fetched, held = len(pinned.registry.fetched), pinned.store.get("iris", "1")
     pinned.clock.now += PINNED_LOOK_SECONDS
 
@@ -246,7 +246,7 @@ def test_a_pinned_version_that_stands_still_is_not_fetched_again(pinned: Serving
     assert pinned.store.get("iris", "1") is held
 
 
-def test_a_restart_without_a_registry_serves_the_pinned_version_from_the_cache(pinned: Serving) -> None:
+def test_restart_without_a_registry_serves_the_cached_version(pinned: Serving) -> None:
     pinned.registry.reachable = False
 
     pinned.start(models=("iris", "iris@1"))
@@ -256,7 +256,7 @@ def test_a_restart_without_a_registry_serves_the_pinned_version_from_the_cache(p
     assert pinned.store.get("iris", "1").source == "cache"
 
 
-def test_a_pinned_version_of_the_cache_is_the_registrys_once_it_answers(pinned: Serving) -> None:
+def test_cached_pinned_version_is_confirmed_by_the_registry(pinned: Serving) -> None:
     pinned.registry.reachable = False
     pinned.start(models=("iris@1",))
     pinned.sync()
@@ -267,7 +267,7 @@ def test_a_pinned_version_of_the_cache_is_the_registrys_once_it_answers(pinned: 
     assert pinned.store.get("iris", "1").source == "registry"
 
 
-def test_a_version_that_left_the_settings_is_not_served_after_a_restart(pinned: Serving) -> None:
+def test_version_removed_from_settings_is_not_served_again(pinned: Serving) -> None:
     pinned.start(models=("iris",))
     pinned.sync()
 
@@ -275,7 +275,7 @@ def test_a_version_that_left_the_settings_is_not_served_after_a_restart(pinned: 
     assert [path.name for path in (pinned.cache / "iris").glob("*.json")] == [LAST_SERVED_FILE]
 
 
-def test_a_first_start_without_a_registry_says_which_version_it_waits_for(tmp_path: Path) -> None:
+def test_first_start_without_registry_names_missing_version(tmp_path: Path) -> None:
     serving = Serving(tmp_path / "cache", models=("iris@7",))
     serving.registry.reachable = False
 
@@ -286,9 +286,7 @@ def test_a_first_start_without_a_registry_says_which_version_it_waits_for(tmp_pa
     }
 
 
-def test_a_registry_that_fails_while_a_pinned_version_is_looked_at_changes_nothing(
-    pinned: Serving, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_registry_error_for_a_pinned_version_changes_nothing(pinned: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
     listed = pinned.registry.list_models()
     monkeypatch.setattr(pinned.registry, "list_models", lambda: listed)
     pinned.registry.reachable = False

@@ -1,4 +1,4 @@
-"""Values outside the trained range are named in the answer, in each protocol's own way."""
+"""Values outside the trained range: each protocol reports them in its own way."""
 
 from dataclasses import replace
 from typing import Any
@@ -32,21 +32,21 @@ def tensor(rows: list[list[float]]) -> dict[str, Any]:
     return {"inputs": [{"name": "X", "shape": [len(rows), 4], "datatype": "FP32", "data": data}]}
 
 
-def test_native_answer_names_row_feature_and_range(api: RunningApi) -> None:
+def test_native_response_names_row_feature_and_range(api: RunningApi) -> None:
     body = api.post("/predict", role=Role.USER, json={"features": [INSIDE, OUTSIDE]}).json()
 
     assert list(body)[-1] == "warnings"
     assert body["warnings"] == WARNINGS
 
 
-def test_warnings_of_many_rows_are_cut_and_counted(api: RunningApi) -> None:
+def test_warnings_of_many_rows_are_truncated_and_counted(api: RunningApi) -> None:
     body = api.post("/predict", role=Role.USER, json={"features": [OUTSIDE] * 900}).json()
 
     assert len(body["warnings"]) == MAX_WARNINGS
     assert body["warnings_omitted"] == 2 * 900 - MAX_WARNINGS
 
 
-def test_open_inference_answer_has_them_in_its_parameters(api: RunningApi) -> None:
+def test_open_inference_response_has_warnings_in_parameters(api: RunningApi) -> None:
     path = "/v2/models/iris/infer"
 
     few = api.post(path, role=Role.USER, json=tensor([INSIDE, OUTSIDE])).json()["parameters"]
@@ -60,7 +60,7 @@ def test_open_inference_answer_has_them_in_its_parameters(api: RunningApi) -> No
 
 
 @pytest.mark.parametrize("accept", ["application/json", "text/csv"])
-def test_scoring_answer_counts_them_in_a_header(api: RunningApi, accept: str) -> None:
+def test_scoring_response_counts_warnings_in_a_header(api: RunningApi, accept: str) -> None:
     def ask(rows: list[list[float]]) -> Any:
         return api.post("/invocations", role=Role.USER, json={"instances": rows}, headers={"Accept": accept})
 
@@ -72,7 +72,7 @@ def test_scoring_answer_counts_them_in_a_header(api: RunningApi, accept: str) ->
 
 
 @pytest.mark.parametrize("rows", [[INSIDE], [INSIDE] * 3, [[0.0, 8.0, 0.0, 8.0]]])
-def test_answer_without_such_values_is_as_before(serving: Serving, rows: list[list[float]]) -> None:
+def test_response_without_warnings_is_unchanged(serving: Serving, rows: list[list[float]]) -> None:
     iris = serving.store.get("iris")
     matrix = iris.signature.matrix(rows)
     outputs, outside = Predictor(serving.metrics).run(iris, matrix)
@@ -82,7 +82,7 @@ def test_answer_without_such_values_is_as_before(serving: Serving, rows: list[li
     assert list(orjson.loads(body)) == ["id", "model", "version", "prediction", "label", "probabilities"]
 
 
-def test_setting_turns_warnings_off_and_not_the_metric(start_api: StartApi, registry: InMemoryRegistry) -> None:
+def test_setting_disables_warnings_but_not_the_metric(start_api: StartApi, registry: InMemoryRegistry) -> None:
     api = start_api(registry, range_warnings=False)
 
     native_answer = api.post("/predict", role=Role.USER, json={"features": OUTSIDE}).json()

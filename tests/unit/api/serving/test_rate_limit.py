@@ -1,4 +1,4 @@
-"""How often an account may predict."""
+"""The rate limit of an account's predictions."""
 
 import uuid
 
@@ -14,7 +14,7 @@ USER = uuid.uuid4()
 
 
 def taken(rate: PredictionRate, user: uuid.UUID = USER, times: int = 1) -> int:
-    """Return how many of some requests were let in."""
+    """Return how many of some requests were allowed."""
     let_in = 0
     for _ in range(times):
         try:
@@ -25,15 +25,15 @@ def taken(rate: PredictionRate, user: uuid.UUID = USER, times: int = 1) -> int:
     return let_in
 
 
-def test_without_a_limit_everybody_asks_as_often_as_they_like() -> None:
+def test_requests_are_unlimited_without_a_limit() -> None:
     assert taken(PredictionRate(0), times=10_000) == 10_000
 
 
-def test_a_burst_of_a_tenth_of_a_minute_is_let_in() -> None:
+def test_burst_of_a_tenth_of_a_minute_is_allowed() -> None:
     assert taken(PredictionRate(600, Clock(0.0)), times=100) == 60
 
 
-def test_what_was_used_comes_back_with_time() -> None:
+def test_used_allowance_recovers_over_time() -> None:
     clock = Clock(0.0)
     rate = PredictionRate(600, clock)
     taken(rate, times=60)
@@ -43,18 +43,18 @@ def test_what_was_used_comes_back_with_time() -> None:
     assert taken(rate, times=60) == 10
 
 
-def test_one_account_takes_nothing_from_another() -> None:
+def test_accounts_have_separate_limits() -> None:
     rate = PredictionRate(600, Clock(0.0))
     taken(rate, times=100)
 
     assert taken(rate, uuid.uuid4(), times=100) == 60
 
 
-def test_a_very_low_limit_lets_one_in() -> None:
+def test_very_low_limit_allows_one_request() -> None:
     assert taken(PredictionRate(0.5, Clock(0.0)), times=3) == 1
 
 
-def test_who_waits_as_long_as_told_is_let_in() -> None:
+def test_request_after_the_stated_wait_is_allowed() -> None:
     clock = Clock(0.0)
     rate = PredictionRate(7, clock)
     rate.take(USER)
@@ -67,7 +67,7 @@ def test_who_waits_as_long_as_told_is_let_in() -> None:
 
 
 @given(per_minute=st.floats(1, 10_000), pauses=st.lists(st.floats(0, 20), min_size=1, max_size=100))
-def test_no_more_than_the_limit_and_a_burst_are_ever_let_in(per_minute: float, pauses: list[float]) -> None:
+def test_limit_and_burst_are_never_exceeded(per_minute: float, pauses: list[float]) -> None:
     clock = Clock(0.0)
     rate = PredictionRate(per_minute, clock)
     let_in = 0

@@ -1,4 +1,4 @@
-"""One bundle cache for several processes: whoever loads at the same time ends well, and the cache is whole."""
+"""One bundle cache for several processes: concurrent loads succeed, and the cache stays consistent."""
 
 import os
 import subprocess
@@ -23,7 +23,7 @@ AT_ONCE = 8
 
 
 class Meeting(InMemoryRegistry):
-    """A registry at which all have to arrive before any gets a file: nobody finds what another has fetched."""
+    """A registry that returns files only after all clients asked, so that no client finds another's download."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -36,14 +36,14 @@ class Meeting(InMemoryRegistry):
 
 
 def at_once(work: Callable[[int], object]) -> None:
-    """Do something in many threads; the first error of any is raised."""
+    """Call a function in many threads; raise the first error of any."""
     with ThreadPoolExecutor(AT_ONCE) as pool:
         for future in [pool.submit(work, number) for number in range(AT_ONCE)]:
             future.result(timeout=60)
 
 
 @pytest.mark.parametrize("is_damaged", [False, True])
-def test_who_fetches_the_same_bundle_at_once_ends_well(tmp_path: Path, is_damaged: bool) -> None:
+def test_concurrent_downloads_of_a_bundle_succeed(tmp_path: Path, is_damaged: bool) -> None:
     registry = Meeting()
     register(registry, bundle_files(), promote=True)
     [version] = registry.list_versions("iris")
@@ -64,7 +64,7 @@ def test_who_fetches_the_same_bundle_at_once_ends_well(tmp_path: Path, is_damage
     assert served.version == "1"
 
 
-def test_notes_that_are_written_at_once_are_whole(tmp_path: Path) -> None:
+def test_concurrently_written_notes_are_complete(tmp_path: Path) -> None:
     ref = ModelRef("iris")
     torn = []
 
@@ -86,7 +86,7 @@ def test_notes_that_are_written_at_once_are_whole(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "iris").iterdir()] == ["production.json"]
 
 
-def test_who_prunes_at_once_ends_well(tmp_path: Path) -> None:
+def test_concurrent_pruning_succeeds(tmp_path: Path) -> None:
     cache = BundleCache(tmp_path)
     for number in range(30):
         folder = cache.folder("iris", str(number), digest(str(number).encode()))
@@ -100,7 +100,7 @@ def test_who_prunes_at_once_ends_well(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_processes_that_load_note_and_damage_at_once_are_never_without_the_model(tmp_path: Path) -> None:
+def test_processes_sharing_a_damaged_cache_always_have_the_model(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "support.shared_cache", str(tmp_path / "cache"), "20"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
 

@@ -1,4 +1,4 @@
-"""A version that takes its time to arrive holds up neither other models nor the looks at the registry."""
+"""A version that loads slowly delays neither other models nor the checks of the registry."""
 
 import threading
 import time
@@ -16,11 +16,11 @@ from support.waiting import wait_for
 
 
 class SlowRegistry(InMemoryRegistry):
-    """A registry that keeps files of some models back until it is told to go on.
+    """A registry that holds back the files of some models until the test releases them.
 
     Attributes:
-        slow: the models whose files are kept back.
-        fetching: how many are kept back at the moment.
+        slow: the models whose files are held back.
+        fetching: how many downloads are currently held back.
     """
 
     def __init__(self) -> None:
@@ -46,7 +46,7 @@ def registry() -> Iterator[SlowRegistry]:
 
 @pytest.fixture
 def serving(tmp_path: Path, registry: SlowRegistry) -> Serving:
-    """A process that waits for no load."""
+    """Create a process that does not wait for loads."""
     serving = Serving(tmp_path / "cache")
     serving.registry = registry
     serving.load_wait_seconds = 0.0
@@ -54,7 +54,7 @@ def serving(tmp_path: Path, registry: SlowRegistry) -> Serving:
     return serving
 
 
-def test_a_slow_model_holds_up_no_other(serving: Serving, registry: SlowRegistry) -> None:
+def test_slow_model_does_not_delay_others(serving: Serving, registry: SlowRegistry) -> None:
     registry.slow = {"iris"}
     for name in ("iris", "rose"):
         register(registry, bundle_files(name), name, promote=True)
@@ -67,7 +67,7 @@ def test_a_slow_model_holds_up_no_other(serving: Serving, registry: SlowRegistry
         serving.store.get("iris")
 
 
-def test_while_a_slow_version_is_loaded_other_models_are_followed(serving: Serving, registry: SlowRegistry) -> None:
+def test_other_models_are_updated_during_a_slow_load(serving: Serving, registry: SlowRegistry) -> None:
     registry.slow = {"iris"}
     register(registry, bundle_files(), promote=True)
     serving.sync()
@@ -78,7 +78,7 @@ def test_while_a_slow_version_is_loaded_other_models_are_followed(serving: Servi
     wait_for(lambda: serving.served() == {"rose": "1"}, what="the quick one")
 
 
-def test_a_slow_version_is_served_once_it_is_there_and_fetched_once(serving: Serving, registry: SlowRegistry) -> None:
+def test_slow_version_is_downloaded_once_and_served_when_ready(serving: Serving, registry: SlowRegistry) -> None:
     registry.slow = {"iris"}
     register(registry, bundle_files(), promote=True)
     for _ in range(3):
@@ -91,9 +91,7 @@ def test_a_slow_version_is_served_once_it_is_there_and_fetched_once(serving: Ser
     assert len(registry.fetched) == 3
 
 
-def test_a_model_that_is_deleted_while_it_is_loaded_goes_at_the_next_look(
-    serving: Serving, registry: SlowRegistry
-) -> None:
+def test_model_deleted_while_loading_is_unloaded_at_next_check(serving: Serving, registry: SlowRegistry) -> None:
     registry.slow = {"rose"}
     register(registry, bundle_files("rose"), "rose", promote=True)
     serving.sync()
@@ -110,7 +108,7 @@ def test_a_model_that_is_deleted_while_it_is_loaded_goes_at_the_next_look(
     assert serving.served() == {}
 
 
-def test_a_look_waits_for_a_slow_load_once(serving: Serving, registry: SlowRegistry) -> None:
+def test_check_waits_for_a_slow_load_once(serving: Serving, registry: SlowRegistry) -> None:
     registry.slow = {"iris"}
     register(registry, bundle_files(), promote=True)
     serving.sync()
@@ -124,7 +122,7 @@ def test_a_look_waits_for_a_slow_load_once(serving: Serving, registry: SlowRegis
     assert serving.store.missing() == ["iris"]
 
 
-def test_a_look_waits_for_quick_loads(tmp_path: Path) -> None:
+def test_check_waits_for_fast_loads(tmp_path: Path) -> None:
     serving = Serving(tmp_path / "cache", models=("iris", "rose", "iris@1"))
     for name in ("iris", "rose"):
         register(serving.registry, bundle_files(name), name, promote=True)

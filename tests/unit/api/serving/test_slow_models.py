@@ -25,7 +25,7 @@ BUSY = [5.1, 3.5, 1.4, 1000.0]
 
 
 class FakeTimer:
-    """A clock that a run advances by its rows times a number of seconds."""
+    """A clock that each run advances by its rows times a number of seconds."""
 
     def __init__(self, first: float, further: float) -> None:
         self.now = 0.0
@@ -67,7 +67,7 @@ def test_inline_rows_follow_the_measured_time(
     assert timer.now < 1.0
 
 
-def test_run_that_was_preempted_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_preempted_run_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     timer = FakeTimer(0.00001, 0.0)
     monkeypatch.setattr(inline_rows, "time", timer)
 
@@ -85,11 +85,11 @@ def test_run_that_was_preempted_does_not_count(monkeypatch: pytest.MonkeyPatch) 
         (regressor(), True),
         (matmul_classifier(512, 10), False),
         (one_operator_classifier(), False),
-        (loop_classifier(), False),  # fast for these rows, and as slow as a value says for others
+        (loop_classifier(), False),  # fast for these rows, and slow for others with a larger value
     ],
     ids=["linear", "regressor", "matmul", "one operator", "loop"],
 )
-def test_models_run_inline_by_their_own_time(graph: bytes, can_be_inline: bool) -> None:
+def test_models_run_inline_according_to_their_own_time(graph: bytes, can_be_inline: bool) -> None:
     inline = _inline_rows_of(graph)
 
     assert (inline > 0) is can_be_inline
@@ -110,7 +110,7 @@ def _inline_rows_of(graph: bytes) -> int:
 
 @pytest.fixture
 def slow(start_api: StartApi) -> Iterator[RunningApi]:
-    """An app with iris, with `loop`, whose Loop runs for minutes for BUSY, and `stuck`, which nothing ends."""
+    """Run an app with iris, with `loop`, whose Loop runs for minutes for BUSY, and `stuck`, which cannot be ended."""
     registry = InMemoryRegistry()
     register(registry, bundle_files(), promote=True)
     for name, graph in (("loop", loop_classifier()), ("stuck", one_operator_classifier())):
@@ -130,7 +130,7 @@ def statuses(answers: "list[Future[httpx.Response]]") -> list[int]:
     return [answer.result(timeout=30).status_code for answer in answers]
 
 
-def test_health_and_other_models_answer_beside_a_slow_model(slow: RunningApi) -> None:
+def test_health_and_other_models_respond_beside_a_slow_model(slow: RunningApi) -> None:
     slow.gateway._deadlines.seconds = 2.0
     calls: list[tuple[str, Any]] = [
         ("/models/loop/predict", {"features": BUSY}),
@@ -181,7 +181,7 @@ def test_stuck_run_marks_its_model_unhealthy_until_it_ends(slow: RunningApi) -> 
     assert slow.sample("slipway_model_stuck_runs", model="stuck", version="1") == 0
 
 
-def test_models_are_measured_when_they_are_loaded(slow: RunningApi) -> None:
+def test_models_are_measured_when_loaded(slow: RunningApi) -> None:
     inline = {name: model.inline_rows for name, model in slow.services.models.served.items()}
 
     assert inline["iris"] >= 16

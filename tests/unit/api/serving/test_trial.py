@@ -1,4 +1,4 @@
-"""Trials of versions in a child process: what overruns a limit is killed, and this process stays as it was."""
+"""Trials of versions in a child process: one that exceeds a limit is killed, and the parent is not affected."""
 
 import contextlib
 import os
@@ -34,18 +34,18 @@ def candidate(folder: Path, files: dict[str, bytes]) -> Candidate:
 
 
 def child_running(code: str, folder: Path, monkeypatch: pytest.MonkeyPatch, seconds: float = 20.0) -> ChildTrial:
-    """Return a trial whose child runs some code, with the answer's file descriptor as FD."""
+    """Return a trial whose child runs some code, with the file descriptor of the response as FD."""
     header = "import os, sys\nFD = int(sys.argv[1])\n"
     (folder / "bad_child.py").write_text(header + code, encoding="utf-8")
     monkeypatch.setenv("PYTHONPATH", str(folder))
     return ChildTrial(module="bad_child", seconds=seconds)
 
 
-def test_a_good_bundle_passes_its_trial(tmp_path: Path) -> None:
+def test_valid_bundle_passes(tmp_path: Path) -> None:
     ChildTrial()(candidate(tmp_path, bundle_files()))
 
 
-def test_a_bundle_that_cannot_be_opened_fails_with_its_reason(tmp_path: Path) -> None:
+def test_bundle_that_cannot_be_opened_fails_with_its_reason(tmp_path: Path) -> None:
     files = bundle_files()
     files[MODEL_FILE] += b" "
 
@@ -66,19 +66,19 @@ def test_a_bundle_that_cannot_be_opened_fails_with_its_reason(tmp_path: Path) ->
     ],
     ids=["Expand", "ConstantOfShape", "Tile", "Range", "4 TiB"],
 )
-def test_a_graph_that_takes_too_much_memory_fails(tmp_path: Path, graph: Callable[[], bytes]) -> None:
+def test_graph_over_the_memory_limit_fails(tmp_path: Path, graph: Callable[[], bytes]) -> None:
     with pytest.raises(TrialError, match=r"needs more than 1024 MiB of memory|ended the process"):
         ChildTrial()(candidate(tmp_path, hostile.hostile_files(graph())))
 
 
 @pytest.mark.slow
-def test_a_deeply_nested_graph_fails(tmp_path: Path) -> None:
+def test_deeply_nested_graph_fails(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=r"not a valid ONNX model|ended the process"):
         ChildTrial()(candidate(tmp_path, hostile.hostile_files(hostile.nested(2_000))))
 
 
 @pytest.mark.slow
-def test_a_graph_within_the_memory_limit_passes(tmp_path: Path) -> None:
+def test_graph_within_the_memory_limit_passes(tmp_path: Path) -> None:
     ChildTrial()(candidate(tmp_path, hostile.hostile_files(hostile.expanding(2**27))))
 
 
@@ -89,13 +89,13 @@ def test_a_graph_within_the_memory_limit_passes(tmp_path: Path) -> None:
         pytest.param({"cpu_seconds": 2}, "took more than 2 s of processor time", marks=pytest.mark.slow),
     ],
 )
-def test_a_graph_that_never_ends_is_killed(tmp_path: Path, limits: dict[str, float], reason: str) -> None:
+def test_endless_graph_is_killed(tmp_path: Path, limits: dict[str, float], reason: str) -> None:
     with pytest.raises(TrialError, match=reason):
         ChildTrial(**limits)(candidate(tmp_path, hostile.hostile_files(hostile.endless_loop())))  # type: ignore[arg-type]
 
 
 @pytest.mark.slow
-def test_an_endless_graph_of_another_tool_is_killed(tmp_path: Path) -> None:
+def test_endless_graph_of_another_tool_is_killed(tmp_path: Path) -> None:
     mlmodel = (
         b"flavors: {onnx: {data: model.onnx}}\n"
         b'signature: {inputs: \'[{"type": "tensor", "tensor-spec": {"dtype": "float32", "shape": [-1, 4]}}]\'}\n'
@@ -121,7 +121,7 @@ def test_an_endless_graph_of_another_tool_is_killed(tmp_path: Path) -> None:
         ("os.close(FD)", "exit code 0"),
     ],
 )
-def test_a_child_that_misbehaves_fails_its_version(
+def test_misbehaving_child_process_fails_its_version(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, reason: str
 ) -> None:
     trial = child_running(code, tmp_path, monkeypatch)
@@ -130,7 +130,7 @@ def test_a_child_that_misbehaves_fails_its_version(
         trial(candidate(tmp_path, bundle_files()))
 
 
-def test_output_of_a_graph_fills_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_graph_output_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     code = """for _ in range(1000): sys.stdout.write('x' * 4096); sys.stderr.write('x' * 4096)
 os.write(FD, b'{"reason": null, "overran": false}')"""
 
@@ -138,7 +138,7 @@ os.write(FD, b'{"reason": null, "overran": false}')"""
 
 
 @pytest.mark.slow
-def test_a_killed_child_leaves_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_killed_child_leaves_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     note = tmp_path / "pids"
     code = f"""import subprocess
 other = subprocess.Popen([sys.executable, '-c', {FOREVER!r}])
@@ -153,7 +153,7 @@ open({str(note)!r}, 'w').write(f'{{os.getpid()}} {{other.pid}}')
         wait_for(partial(has_ended, int(pid)), what=f"the end of {pid}")
 
 
-def test_a_child_gets_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_child_process_receives_no_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("SECRET_KEY", "DATABASE_URL", "MLFLOW_TRACKING_PASSWORD", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "a secret")
     code = """import json
@@ -164,14 +164,14 @@ os.write(FD, json.dumps({'reason': f'secrets: {names}', 'overran': False}).encod
         child_running(code, tmp_path, monkeypatch)(candidate(tmp_path, bundle_files()))
 
 
-def test_no_process_to_be_had_fails_the_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_version_fails_if_no_process_can_be_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", str(tmp_path / "nowhere"))
 
     with pytest.raises(TrialError, match="no child process can be started"):
         ChildTrial()(candidate(tmp_path, bundle_files()))
 
 
-def test_trials_leave_no_file_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trials_leave_no_open_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trial = child_running("sys.exit(1)", tmp_path, monkeypatch)
     before = len(list(Path("/dev/fd").iterdir()))
 
@@ -184,7 +184,7 @@ def test_trials_leave_no_file_open(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="it ends with its parent on Linux only")
-def test_a_child_ends_with_its_parent(tmp_path: Path) -> None:
+def test_child_process_ends_with_its_parent(tmp_path: Path) -> None:
     candidate(tmp_path, hostile.hostile_files(hostile.endless_loop()))
     manifest = digest((tmp_path / MANIFEST_FILE).read_bytes())
     code = f"""
@@ -210,7 +210,7 @@ ChildTrial()(Candidate(Path({str(tmp_path)!r}), known))
 
 
 @pytest.mark.slow
-def test_this_process_does_not_grow_with_a_large_graph(tmp_path: Path) -> None:
+def test_parent_process_does_not_grow_with_a_large_graph(tmp_path: Path) -> None:
     resident: list[int] = []
     done = threading.Event()
 
@@ -230,7 +230,7 @@ def test_this_process_does_not_grow_with_a_large_graph(tmp_path: Path) -> None:
 
 
 def has_ended(pid: int) -> bool:
-    """Return whether a process has ended, be it awaited or not."""
+    """Return whether a process has ended, even if it was not awaited."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

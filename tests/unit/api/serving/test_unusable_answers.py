@@ -1,4 +1,4 @@
-"""A graph that answers what its manifest rules out: a clean error, told and counted; rounding is clipped away."""
+"""Results that a manifest excludes: a clean error, logged and counted; rounding errors are clipped."""
 
 import pytest
 from structlog.typing import EventDict
@@ -13,13 +13,13 @@ GOOD = [5.0, 10.0, 0.0, 0.0]
 
 @pytest.fixture
 def echo(start_api: StartApi) -> RunningApi:
-    """An app whose iris answers a tenth of what it is asked: the first feature as the class, the others as scores."""
+    """Run an app whose iris returns a tenth of its input: the first feature as the class, the others as scores."""
     registry = InMemoryRegistry()
     register(registry, bundle_files(model=echo_classifier()), promote=True)
     return start_api(registry)
 
 
-def test_what_the_manifest_allows_is_answered(echo: RunningApi) -> None:
+def test_response_allowed_by_the_manifest_is_returned(echo: RunningApi) -> None:
     body = echo.post("/predict", role=Role.USER, json={"features": [GOOD, [25.0, 0.0, 0.0, 10.0]]}).json()
 
     assert body["label"] == ["setosa", "virginica"]
@@ -36,7 +36,7 @@ def test_what_the_manifest_allows_is_answered(echo: RunningApi) -> None:
         ([5.0, 10.0, -0.1, 0.0], "scores that are no probabilities"),
     ],
 )
-def test_an_impossible_answer_is_told_to_client_log_and_metrics(
+def test_unusable_response_is_reported_logged_and_counted(
     echo: RunningApi, logs: list[EventDict], row: list[float], rows: int, reason: str
 ) -> None:
     answer = echo.post("/predict", role=Role.USER, json={"features": [GOOD] * (rows - 1) + [row]})
@@ -50,14 +50,14 @@ def test_an_impossible_answer_is_told_to_client_log_and_metrics(
     assert reason in told["reason"]
 
 
-def test_probabilities_that_rounding_took_beyond_their_ends_are_clipped(echo: RunningApi) -> None:
+def test_probabilities_rounded_out_of_range_are_clipped(echo: RunningApi) -> None:
     answer = echo.post("/predict", role=Role.USER, json={"features": [5.0, 10.00001, -0.00001, 0.0]})
 
     assert answer.status_code == 200
     assert answer.json()["probabilities"] == [[1.0, 0.0, 0.0]]
 
 
-def test_one_impossible_answer_keeps_no_other_from_being_given(echo: RunningApi) -> None:
+def test_unusable_response_does_not_affect_others(echo: RunningApi) -> None:
     echo.post("/predict", role=Role.USER, json={"features": [30.0, 10.0, 0.0, 0.0]})
 
     assert echo.post("/predict", role=Role.USER, json={"features": GOOD}).status_code == 200

@@ -1,4 +1,4 @@
-"""Versions that somebody else registered: served by MLflow's signature, only if allowed, and told as unverified."""
+"""Versions without a bundle of the trainer: served by MLflow's signature, only if allowed, and marked as unverified."""
 
 import json
 import tracemalloc
@@ -66,7 +66,7 @@ VERSION = ModelVersion("iris", "1", created_at=1_000_000.0)
 
 
 def mlmodel(inputs: object = COLUMNS, **changes: Any) -> bytes:
-    """Return an MLmodel file as MLflow writes one: a signature is JSON inside the YAML."""
+    """Return an MLmodel file as MLflow writes one: the signature is JSON inside the YAML."""
     content = {
         "flavors": {"onnx": {"data": "model.onnx", "onnx_version": "1.23.2"}, "python_function": {}},
         "mlflow_version": "3.17.2",
@@ -77,7 +77,7 @@ def mlmodel(inputs: object = COLUMNS, **changes: Any) -> bytes:
 
 
 def foreign(registry: InMemoryRegistry, description: bytes | None = None, model: bytes | None = None) -> None:
-    """Register and promote a version of iris without any tag."""
+    """Register and promote a version of iris without tags."""
     files = {MLMODEL_FILE: description or mlmodel(), MODEL_FILE: model or linear_classifier()}
     version = registry.add_version("iris", files, run_id="0" * 32).version
     registry.set_alias("iris", PRODUCTION, version)
@@ -85,14 +85,14 @@ def foreign(registry: InMemoryRegistry, description: bytes | None = None, model:
 
 @pytest.fixture
 def open_minded(tmp_path: Path) -> Serving:
-    """A process that serves what others registered, too; pinned is version 1."""
+    """Create a process that also serves foreign versions; version 1 is pinned."""
     serving = Serving(tmp_path / "cache")
     serving.allow_unverified = True
     serving.start(models=("iris", "iris@1"))
     return serving
 
 
-def test_columns_become_features_by_their_names() -> None:
+def test_columns_become_features_by_name() -> None:
     manifest = derive_manifest(VERSION, mlmodel(), linear_classifier())
 
     assert [column.name for column in manifest.inputs] == ["a b", "c", "d", "e"]
@@ -100,7 +100,7 @@ def test_columns_become_features_by_their_names() -> None:
     assert (manifest.graph.input, manifest.graph.label, manifest.graph.scores) == ("X", "label", "probabilities")
 
 
-def test_a_tensor_becomes_features_by_their_order() -> None:
+def test_tensor_becomes_features_by_position() -> None:
     manifest = derive_manifest(VERSION, mlmodel(TENSOR), regressor())
 
     assert [column.name for column in manifest.inputs] == ["feature_0", "feature_1", "feature_2", "feature_3"]
@@ -152,7 +152,7 @@ def test_a_tensor_becomes_features_by_their_order() -> None:
         (mlmodel(COLUMNS[:2]), "the graph fails on rows"),
     ],
 )
-def test_what_tells_of_no_float_features_is_refused(description: bytes, reason: str) -> None:
+def test_signature_without_float_features_is_rejected(description: bytes, reason: str) -> None:
     with pytest.raises(BundleError, match=reason):
         derive_manifest(VERSION, description, linear_classifier())
 
@@ -412,7 +412,7 @@ def test_probabilities_of_three_axes_are_refused() -> None:
         ({"zipmap": "columns"}, (1, 2), "outputs are tensor"),
     ],
 )
-def test_other_outputs_are_rejected_with_the_option_to_change(
+def test_other_outputs_error_names_the_option_to_change(
     options: dict[str, object], labels: tuple[object, ...], words: str
 ) -> None:
     rows = np.arange(40, dtype=np.float32).reshape(10, 4)
@@ -423,7 +423,7 @@ def test_other_outputs_are_rejected_with_the_option_to_change(
         derive_manifest(VERSION, mlmodel(TENSOR), model)
 
 
-def test_a_foreign_model_with_labels_from_1_answers_the_index_and_the_label(start_api: StartApi) -> None:
+def test_foreign_model_with_labels_from_1_returns_both(start_api: StartApi) -> None:
     rows = np.array([[-1, 0, 0, 0], [0, 0, 0, 0], [1, 0, 0, 0]], dtype=np.float32)
     fitted = DecisionTreeClassifier().fit(rows, [1, 2, 3])
     registry = InMemoryRegistry()
@@ -436,12 +436,12 @@ def test_a_foreign_model_with_labels_from_1_answers_the_index_and_the_label(star
     assert body["probabilities"] == np.eye(3).tolist()
 
 
-def test_what_is_no_graph_is_refused() -> None:
+def test_file_that_is_not_a_graph_is_rejected() -> None:
     with pytest.raises(BundleError, match="not a valid ONNX model"):
         derive_manifest(VERSION, mlmodel(), b"no graph")
 
 
-def test_a_version_of_others_is_not_served_unless_that_is_allowed(tmp_path: Path) -> None:
+def test_foreign_version_is_not_served_by_default(tmp_path: Path) -> None:
     serving = Serving(tmp_path / "cache")
     foreign(serving.registry)
 
@@ -453,7 +453,7 @@ def test_a_version_of_others_is_not_served_unless_that_is_allowed(tmp_path: Path
 
 
 @pytest.mark.parametrize("flavor", ["sklearn", "xgboost", "lightgbm"])
-def test_the_flavor_of_a_foreign_model_is_the_reason(tmp_path: Path, flavor: str) -> None:
+def test_error_names_the_flavor_of_a_foreign_model(tmp_path: Path, flavor: str) -> None:
     serving = Serving(tmp_path / "cache")
     foreign(serving.registry, mlmodel(flavors={flavor: {}, "python_function": {}}))
 
@@ -465,7 +465,7 @@ def test_the_flavor_of_a_foreign_model_is_the_reason(tmp_path: Path, flavor: str
     assert "SLIPWAY_ALLOW_UNVERIFIED_MODELS" not in failure.reason
 
 
-def test_a_version_of_others_is_served_if_that_is_allowed_and_told(open_minded: Serving, logs: list[EventDict]) -> None:
+def test_allowed_foreign_version_is_served_and_logged(open_minded: Serving, logs: list[EventDict]) -> None:
     foreign(open_minded.registry)
 
     open_minded.sync()
@@ -476,7 +476,7 @@ def test_a_version_of_others_is_served_if_that_is_allowed_and_told(open_minded: 
     assert [entry["version"] for entry in logs if entry["event"] == "unverified_model_loaded"] == ["1", "1"]
 
 
-def test_a_version_of_others_that_stands_still_is_not_fetched_again(open_minded: Serving) -> None:
+def test_unchanged_foreign_version_is_not_downloaded_again(open_minded: Serving) -> None:
     foreign(open_minded.registry)
     open_minded.sync()
     fetched = len(open_minded.registry.fetched)
@@ -487,7 +487,7 @@ def test_a_version_of_others_that_stands_still_is_not_fetched_again(open_minded:
     assert len(open_minded.registry.fetched) == fetched
 
 
-def test_a_version_of_the_trainer_is_verified_all_the_same(open_minded: Serving) -> None:
+def test_trainer_version_is_verified_if_foreign_ones_are_allowed(open_minded: Serving) -> None:
     register(open_minded.registry, bundle_files(), promote=True)
     open_minded.registry.replace_file("iris", "1", MODEL_FILE, b"damaged")
 
@@ -496,7 +496,7 @@ def test_a_version_of_the_trainer_is_verified_all_the_same(open_minded: Serving)
     assert open_minded.served() == {}
 
 
-def test_a_version_of_others_predicts_and_says_that_it_is_unverified(start_api: StartApi) -> None:
+def test_prediction_of_a_foreign_version_is_marked_unverified(start_api: StartApi) -> None:
     registry = InMemoryRegistry()
     foreign(registry)
     api = start_api(registry, allow_unverified_models=True)

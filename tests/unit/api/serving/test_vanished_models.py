@@ -1,4 +1,4 @@
-"""Models that vanish from the registry's list: only those are unloaded that the registry says do not exist."""
+"""Models missing in the registry's list: only those that the registry reports as not existing are unloaded."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,11 +22,11 @@ ALL = {"iris": "1", "rose": "1", "tulip": "1"}
 
 
 class PartialRegistry(InMemoryRegistry):
-    """A registry whose list lacks models, and whose answers about one model fail.
+    """A registry whose list omits models, and whose responses about one model fail.
 
     Attributes:
-        hidden: the models that the list lacks.
-        error: what asking for one model raises.
+        hidden: the models that the list omits.
+        error: the error that a request for one model raises.
     """
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ def registry() -> PartialRegistry:
 
 @pytest.fixture
 def three(tmp_path: Path, registry: PartialRegistry, logs: list[EventDict]) -> Serving:
-    """A process that serves three models."""
+    """Create a process that serves three models."""
     serving = Serving(tmp_path / "cache")
     serving.registry = registry
     serving.start()
@@ -77,7 +77,7 @@ def notes(serving: Serving) -> list[str]:
     ids=["listed later", "404 of a proxy", "unavailable", "failing"],
 )
 @pytest.mark.parametrize("restarted", [False, True])
-def test_a_model_that_the_registry_does_not_deny_stays(
+def test_model_is_kept_unless_the_registry_reports_it_missing(
     three: Serving, registry: PartialRegistry, error: Exception | None, restarted: bool
 ) -> None:
     registry.hidden, registry.error = {"rose"}, error
@@ -94,7 +94,7 @@ def test_a_model_that_the_registry_does_not_deny_stays(
     assert three.served() == ALL
 
 
-def test_a_denied_model_is_unloaded_and_forgotten(three: Serving, registry: PartialRegistry) -> None:
+def test_missing_model_is_unloaded_and_forgotten(three: Serving, registry: PartialRegistry) -> None:
     registry.delete_model("rose")
 
     three.sync()
@@ -103,7 +103,7 @@ def test_a_denied_model_is_unloaded_and_forgotten(three: Serving, registry: Part
     assert notes(three) == ["iris", "tulip"]
 
 
-def test_a_model_deleted_before_a_start_is_forgotten(three: Serving, registry: PartialRegistry) -> None:
+def test_model_deleted_before_a_start_is_forgotten(three: Serving, registry: PartialRegistry) -> None:
     registry.delete_model("rose")
     three.start()
 
@@ -130,7 +130,7 @@ def with_one_trained_again(registry: PartialRegistry) -> None:
 
 @pytest.mark.parametrize("become", [empty, with_other_models, with_one_trained_again], ids=lambda one: one.__name__)
 @pytest.mark.parametrize("restarted", [False, True])
-def test_an_unknown_registry_unloads_nothing(
+def test_unknown_registry_unloads_nothing(
     three: Serving,
     registry: PartialRegistry,
     logs: list[EventDict],
@@ -154,7 +154,7 @@ def test_an_unknown_registry_unloads_nothing(
     assert "model_unloaded" not in [entry["event"] for entry in logs]
 
 
-def test_models_of_an_unknown_registry_are_served_too(three: Serving, registry: PartialRegistry) -> None:
+def test_models_of_an_unknown_registry_are_served(three: Serving, registry: PartialRegistry) -> None:
     with_other_models(registry)
 
     three.sync()
@@ -162,7 +162,7 @@ def test_models_of_an_unknown_registry_are_served_too(three: Serving, registry: 
     assert three.served() == {**ALL, "lily": "1"}
 
 
-def test_the_only_model_stays_when_the_registry_becomes_empty(serving: Serving) -> None:
+def test_only_model_is_kept_if_the_registry_becomes_empty(serving: Serving) -> None:
     serving.registry.delete_model("iris")
 
     serving.sync()
@@ -170,7 +170,7 @@ def test_the_only_model_stays_when_the_registry_becomes_empty(serving: Serving) 
     assert serving.served() == {"iris": "1"}
 
 
-def test_the_only_model_may_be_deleted_and_made_again(serving: Serving) -> None:
+def test_only_model_may_be_deleted_and_recreated(serving: Serving) -> None:
     serving.registry.delete_model("iris")
     register(serving.registry, bundle_files(recipe="another"), promote=True)
 
@@ -180,7 +180,7 @@ def test_the_only_model_may_be_deleted_and_made_again(serving: Serving) -> None:
     assert serving.store.get("iris").manifest.recipe == "another"
 
 
-def test_a_registry_that_is_whole_again_is_followed(three: Serving, registry: PartialRegistry) -> None:
+def test_restored_registry_is_followed(three: Serving, registry: PartialRegistry) -> None:
     registry.hidden = set(NAMES)
     three.sync()
     registry.hidden = set()
@@ -193,7 +193,7 @@ def test_a_registry_that_is_whole_again_is_followed(three: Serving, registry: Pa
     assert three.served() == {"iris": "1", "tulip": "1"}
 
 
-def test_all_served_models_do_not_vanish_at_once(three: Serving, registry: PartialRegistry) -> None:
+def test_all_served_models_are_not_unloaded_at_once(three: Serving, registry: PartialRegistry) -> None:
     register(registry, bundle_files("lily"), "lily")
     three.sync()
     empty(registry)
@@ -203,7 +203,7 @@ def test_all_served_models_do_not_vanish_at_once(three: Serving, registry: Parti
     assert three.served() == ALL
 
 
-def test_an_empty_registry_of_a_first_start_is_healthy(tmp_path: Path) -> None:
+def test_empty_registry_at_first_start_is_healthy(tmp_path: Path) -> None:
     serving = Serving(tmp_path / "cache")
 
     serving.sync()
@@ -214,7 +214,7 @@ def test_an_empty_registry_of_a_first_start_is_healthy(tmp_path: Path) -> None:
     )
 
 
-def test_a_pinned_version_stays_in_an_unknown_registry(tmp_path: Path) -> None:
+def test_pinned_version_is_kept_in_an_unknown_registry(tmp_path: Path) -> None:
     serving = Serving(tmp_path / "cache", models=("iris@2", "rose"))
     for name in ("iris", "iris", "rose"):
         register(serving.registry, bundle_files(name), name, promote=True)
@@ -230,7 +230,7 @@ def test_a_pinned_version_stays_in_an_unknown_registry(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["registered.json", "iris/production.json"])
-def test_a_damaged_note_of_the_registry_stops_no_start(three: Serving, name: str) -> None:
+def test_damaged_registry_note_does_not_prevent_a_start(three: Serving, name: str) -> None:
     (three.cache / name).write_bytes(b'{"iris": "yesterday"')
     three.start()
 
@@ -261,7 +261,7 @@ WRONG: dict[str, tuple[int, Any]] = {
 
 
 @pytest.mark.parametrize("answer", WRONG.values(), ids=WRONG)
-def test_a_wrong_answer_unloads_nothing_and_a_start_serves(
+def test_wrong_response_unloads_nothing_and_a_start_serves(
     tmp_path: Path, mlflow: HostileMlflow, answer: tuple[int, Any]
 ) -> None:
     serving = Serving(tmp_path / "cache")

@@ -1,4 +1,4 @@
-"""What is counted of a version's predictions: classes, confidence, values; for one row and for many."""
+"""Metrics of a version's predictions: classes, confidence, values; for one row and for many."""
 
 from dataclasses import replace
 
@@ -44,7 +44,7 @@ def many_classes(model: ServedModel, count: int) -> ServedModel:
 
 
 def by_class(metrics: Metrics) -> dict[str, float]:
-    """Return how many rows of each class were counted, where there are any."""
+    """Return the number of rows of each counted class."""
     return {
         sample.labels["class"]: sample.value
         for family in metrics.registry.collect()
@@ -53,7 +53,7 @@ def by_class(metrics: Metrics) -> dict[str, float]:
     }
 
 
-def test_every_series_of_a_version_is_there_once_it_is_served(serving: Serving) -> None:
+def test_served_version_has_every_series(serving: Serving) -> None:
     version = {"model": "iris", "version": "1"}
 
     assert [serving.sample("slipway_predictions_total", **version, **{"class": name}) for name in CLASSES] == [0, 0, 0]
@@ -71,14 +71,14 @@ def test_every_series_of_a_version_is_there_once_it_is_served(serving: Serving) 
     assert serving.sample("slipway_model_load_failures_total", model="iris") == 0
 
 
-def test_a_classifier_has_no_values_and_a_regressor_no_classes(serving: Serving, demand: ServedModel) -> None:
+def test_classifier_has_no_values_and_regressor_no_classes(serving: Serving, demand: ServedModel) -> None:
     assert serving.sample("slipway_prediction_value_count", model="demand", version=demand.version) == 0
     assert serving.sample("slipway_prediction_confidence_count", model="demand", version=demand.version) is None
     assert serving.sample("slipway_prediction_value_count", model="iris", version="1") is None
 
 
 @pytest.mark.parametrize("count", [1, 7])
-def test_rows_are_counted_by_the_class_that_was_predicted(serving: Serving, iris: ServedModel, count: int) -> None:
+def test_rows_are_counted_by_predicted_class(serving: Serving, iris: ServedModel, count: int) -> None:
     Predictor(serving.metrics).run(iris, rows(count))
 
     expected = {name: sum(1 for row in range(count) if row % 3 == index) for index, name in enumerate(CLASSES)}
@@ -86,7 +86,7 @@ def test_rows_are_counted_by_the_class_that_was_predicted(serving: Serving, iris
 
 
 @pytest.mark.parametrize("count", [1, 7])
-def test_the_confidence_is_the_predicted_classs_probability(serving: Serving, iris: ServedModel, count: int) -> None:
+def test_confidence_is_the_probability_of_the_predicted_class(serving: Serving, iris: ServedModel, count: int) -> None:
     outputs, _ = Predictor(serving.metrics).run(iris, rows(count))
 
     assert outputs.scores is not None
@@ -96,7 +96,7 @@ def test_the_confidence_is_the_predicted_classs_probability(serving: Serving, ir
 
 
 @pytest.mark.parametrize("count", [1, 7])
-def test_a_regressors_values_are_summed(serving: Serving, demand: ServedModel, count: int) -> None:
+def test_regressor_values_are_summed(serving: Serving, demand: ServedModel, count: int) -> None:
     outputs, _ = Predictor(serving.metrics).run(demand, rows(count))
 
     total = serving.sample("slipway_prediction_value_sum", model="demand", version="1")
@@ -105,7 +105,7 @@ def test_a_regressors_values_are_summed(serving: Serving, demand: ServedModel, c
 
 
 @pytest.mark.parametrize("count", [1, 7])
-def test_rows_without_a_finite_answer_are_not_counted_and_the_graphs_time_is(
+def test_rows_without_a_finite_result_count_only_in_graph_time(
     serving: Serving, demand: ServedModel, count: int
 ) -> None:
     endless = np.full((count, 4), 3e38, dtype=np.float32)
@@ -137,14 +137,14 @@ def test_classes_beyond_the_hundredth_share_a_series(serving: Serving, iris: Ser
     assert serving.sample("slipway_prediction_confidence_sum", model="iris", version="1") == 4
 
 
-def test_a_hundred_classes_have_a_series_each(serving: Serving, iris: ServedModel) -> None:
+def test_hundred_classes_have_separate_series(serving: Serving, iris: ServedModel) -> None:
     VersionMetrics(serving.metrics, many_classes(iris, MAX_CLASSES))
 
     assert serving.sample("slipway_predictions_total", model="iris", version="1", **{"class": "class 99"}) == 0
     assert serving.sample("slipway_predictions_total", model="iris", version="1", **{"class": "(other)"}) is None
 
 
-def test_a_version_that_is_made_again_has_its_own_classes(serving: Serving, iris: ServedModel) -> None:
+def test_recreated_version_has_its_own_classes(serving: Serving, iris: ServedModel) -> None:
     predictor = Predictor(serving.metrics)
     predictor.run(iris, rows(1))
 
@@ -153,7 +153,7 @@ def test_a_version_that_is_made_again_has_its_own_classes(serving: Serving, iris
     assert by_class(serving.metrics) == {"setosa": 1, "class 0": 1}
 
 
-def test_no_rows_count_as_nothing(serving: Serving, iris: ServedModel) -> None:
+def test_empty_batch_counts_nothing(serving: Serving, iris: ServedModel) -> None:
     counted = VersionMetrics(serving.metrics, iris)
 
     counted.count_rows(Outputs(np.zeros(0, dtype=np.int64), np.zeros((0, 3), dtype=np.float32)))
@@ -163,7 +163,7 @@ def test_no_rows_count_as_nothing(serving: Serving, iris: ServedModel) -> None:
 
 
 @pytest.mark.parametrize("at_once", [False, True])
-def test_a_fast_histogram_is_the_librarys_own(at_once: bool) -> None:
+def test_fast_histogram_matches_the_library(at_once: bool) -> None:
     values = np.array(VALUES, dtype=np.float32)
     pages = []
     for is_fast in (False, True):
@@ -179,7 +179,7 @@ def test_a_fast_histogram_is_the_librarys_own(at_once: bool) -> None:
     assert pages[0] == pages[1]
 
 
-def test_ready_tells_whether_what_is_required_is_served(serving: Serving) -> None:
+def test_ready_reports_whether_required_models_are_served(serving: Serving) -> None:
     assert serving.sample("slipway_ready") == 1
 
     register(serving.registry, bundle_files("rose"), "rose")

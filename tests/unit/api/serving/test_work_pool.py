@@ -1,4 +1,4 @@
-"""Threads for large and slow requests, the queues before them, and runs that do not end."""
+"""Threads for large and slow requests, their queues, and runs that do not end."""
 
 import asyncio
 import contextvars
@@ -33,12 +33,12 @@ def pool(metrics: Metrics) -> Iterator[WorkPool]:
 
 
 async def until(condition: Callable[[], object]) -> None:
-    """Wait for a condition beside the event loop."""
+    """Wait for a condition without blocking the event loop."""
     await asyncio.to_thread(wait_for, condition, seconds=SECONDS)
 
 
 class Blocker:
-    """A function that ignores its termination until it is released."""
+    """Ignore the termination until the test releases the function."""
 
     def __init__(self) -> None:
         self.release = threading.Event()
@@ -80,7 +80,7 @@ def test_function_runs_in_the_context_of_the_request(pool: WorkPool) -> None:
     assert asyncio.run(ask()) == "the-one"
 
 
-def test_full_queue_rejects_its_model_alone(pool: WorkPool) -> None:
+def test_full_queue_rejects_only_its_model(pool: WorkPool) -> None:
     blocker = Blocker()
 
     async def crowd() -> tuple[list[bool], int]:
@@ -95,7 +95,7 @@ def test_full_queue_rejects_its_model_alone(pool: WorkPool) -> None:
     assert asyncio.run(crowd()) == ([True] * 4, 42)
 
 
-def test_one_model_leaves_a_thread_to_the_others(pool: WorkPool) -> None:
+def test_one_model_leaves_a_thread_for_others(pool: WorkPool) -> None:
     blocker = Blocker()
 
     async def crowd() -> tuple[int, int]:
@@ -129,7 +129,7 @@ def test_models_take_turns_when_all_threads_are_busy(metrics: Metrics) -> None:
     assert order == ["slow", "other", "slow", "slow"]
 
 
-def test_cancelled_waiting_job_leaves_the_queue_and_never_runs(pool: WorkPool) -> None:
+def test_cancelled_queued_job_never_runs(pool: WorkPool) -> None:
     blocker, ran = Blocker(), threading.Event()
 
     async def give_up() -> None:
@@ -139,7 +139,7 @@ def test_cancelled_waiting_job_leaves_the_queue_and_never_runs(pool: WorkPool) -
         await asyncio.sleep(0)
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
-        held += blocker.begin(pool, 1)  # its place is free again
+        held += blocker.begin(pool, 1)  # its slot is free again
         await asyncio.sleep(0)
         blocker.release.set()
         await asyncio.gather(*held)
@@ -180,7 +180,7 @@ def test_stuck_run_is_counted_logged_and_cleared_when_it_ends(
     async def live() -> tuple[float | None, bool]:
         await get_stuck(pool, blocker, 1)
         counted = gauge()
-        other = await asyncio.wait_for(pool.run(SLOW, lambda _: True), SECONDS)  # it has another place
+        other = await asyncio.wait_for(pool.run(SLOW, lambda _: True), SECONDS)  # it uses another slot
         blocker.release.set()
         await until(lambda: not pool.stuck_runs(*SLOW))
         return counted, other
@@ -192,7 +192,7 @@ def test_stuck_run_is_counted_logged_and_cleared_when_it_ends(
     assert logs[0]["log_level"] == "error"
 
 
-def test_stuck_runs_keep_the_capacity_for_other_models(pool: WorkPool) -> None:
+def test_stuck_runs_leave_capacity_for_other_models(pool: WorkPool) -> None:
     blocker, others = Blocker(), Blocker()
 
     async def live() -> int:
@@ -212,7 +212,7 @@ def test_stuck_runs_keep_the_capacity_for_other_models(pool: WorkPool) -> None:
     assert asyncio.run(live()) > 0
 
 
-def test_waiting_jobs_of_a_model_that_gets_stuck_fail_at_once(pool: WorkPool) -> None:
+def test_queued_jobs_of_a_stuck_model_fail_at_once(pool: WorkPool) -> None:
     blocker = Blocker()
 
     async def live() -> list[bool | BaseException]:
@@ -230,7 +230,7 @@ def test_waiting_jobs_of_a_model_that_gets_stuck_fail_at_once(pool: WorkPool) ->
 
 
 @pytest.mark.parametrize("models", [2, 5])
-def test_stuck_runs_of_many_models_start_a_bounded_number_of_threads(metrics: Metrics, models: int) -> None:
+def test_stuck_runs_start_a_bounded_number_of_threads(metrics: Metrics, models: int) -> None:
     pool = WorkPool(2, metrics, threads=3, stuck_seconds=0.02)
     blocker = Blocker()
 
@@ -251,7 +251,7 @@ def test_stuck_runs_of_many_models_start_a_bounded_number_of_threads(metrics: Me
     pool.close()
 
 
-def test_closed_pool_ends_waiting_and_running_jobs(pool: WorkPool) -> None:
+def test_closed_pool_ends_queued_and_running_jobs(pool: WorkPool) -> None:
     async def live() -> list[object]:
         blocker = Blocker()
         tasks = blocker.begin(pool, 3)
@@ -266,5 +266,5 @@ def test_closed_pool_ends_waiting_and_running_jobs(pool: WorkPool) -> None:
     assert asyncio.run(live()) == [asyncio.CancelledError]
 
 
-def test_threads_do_not_hold_up_the_end_of_the_process(pool: WorkPool) -> None:
+def test_threads_do_not_delay_process_exit(pool: WorkPool) -> None:
     assert asyncio.run(pool.run(SLOW, lambda _: threading.current_thread().daemon))

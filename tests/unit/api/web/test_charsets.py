@@ -1,4 +1,4 @@
-"""Charsets that a client declares: none of them leads to an error of the server."""
+"""Charsets that a client declares: none of them causes a server error."""
 
 import encodings.aliases
 
@@ -23,7 +23,7 @@ def log_in(api: RunningApi, content_type: str, password: str = PASSWORD) -> http
     return api.post("/token", content=body.encode(), headers=headers)
 
 
-def test_multipart_form_in_another_charset_is_refused(api: RunningApi) -> None:
+def test_multipart_form_in_another_charset_is_rejected(api: RunningApi) -> None:
     answers = {
         charset: log_in(api, f"multipart/form-data; boundary=b; charset={charset}")
         for charset in CHARSETS
@@ -41,7 +41,7 @@ def test_multipart_form_in_utf_8_is_accepted(api: RunningApi, charset: str) -> N
 
 
 @pytest.mark.parametrize("parameters", BOUNDARIES, ids=lambda given: repr(given)[:20])
-def test_multipart_form_without_its_boundary_is_refused(api: RunningApi, parameters: str) -> None:
+def test_multipart_form_without_its_boundary_is_rejected(api: RunningApi, parameters: str) -> None:
     assert log_in(api, f"multipart/form-data; {parameters}").status_code == 422
 
 

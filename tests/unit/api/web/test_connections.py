@@ -20,7 +20,7 @@ Address = tuple[str, int]
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
-    """Return the length of the body, or a large response; `/wait` waits until the client has left."""
+    """Return the length of the body, or a large response; `/wait` waits until the client disconnects."""
     if scope["path"] == "/wait":
         while (await receive())["type"] != "http.disconnect":
             pass
@@ -83,7 +83,7 @@ def test_endless_request_is_answered_before_the_close(server: Address, name: str
 
 
 @pytest.mark.parametrize("body", [b"", b"ab"])
-def test_as_many_pipelined_requests_as_allowed_are_answered(server: Address, body: bytes) -> None:
+def test_pipelined_requests_up_to_the_limit_are_answered(server: Address, body: bytes) -> None:
     request = b"POST / HTTP/1.1\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
     with socket.create_connection(server, timeout=5) as connection:
         connection.sendall(request * (MAX_PIPELINED + 1))
@@ -93,7 +93,7 @@ def test_as_many_pipelined_requests_as_allowed_are_answered(server: Address, bod
     assert answers.count(b"connection: close") == 1
 
 
-def test_requests_one_after_another_are_not_limited(server: Address) -> None:
+def test_sequential_requests_are_not_limited(server: Address) -> None:
     client = http.client.HTTPConnection(*server, timeout=5)
     for _ in range(100):
         client.request("POST", "/", b"x", {"X-Long": "x" * 2_000})
@@ -111,7 +111,7 @@ def test_chunked_body_of_usual_chunks_is_accepted(server: Address, size: int) ->
 
 
 @pytest.mark.parametrize("fields", [MAX_FIELDS - 1, MAX_FIELDS + 1])
-def test_fields_of_a_request_are_limited(server: Address, fields: int) -> None:
+def test_number_of_header_fields_is_limited(server: Address, fields: int) -> None:
     with socket.create_connection(server, timeout=5) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nConnection: close\r\n" + b"a: b\r\n" * (fields - 1) + b"\r\n")
         answer = read_to_end(connection)
@@ -129,14 +129,14 @@ def test_request_before_a_rejected_one_is_answered(server: Address, wrong: bytes
     assert answers.count(b"HTTP/1.1 ") == 1
 
 
-def test_application_sees_a_rejected_client_leave(server: Address) -> None:
+def test_application_sees_the_disconnect_of_a_rejected_client(server: Address) -> None:
     head = b"POST /wait HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0"
 
     assert send(server, Flood(head, b"0"), 5) is not None
 
 
 @pytest.mark.parametrize("protocol", [b"h2c", b"websocket", b"TLS/1.2"])
-def test_wish_for_another_protocol_is_ignored(server: Address, protocol: bytes) -> None:
+def test_protocol_upgrade_is_ignored(server: Address, protocol: bytes) -> None:
     wish = b"GET / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: %b\r\n\r\n" % protocol
     with socket.create_connection(server, timeout=5) as connection:
         connection.sendall(wish + wish + GET.replace(b"Host: slipway", b"Connection: close"))
@@ -145,7 +145,7 @@ def test_wish_for_another_protocol_is_ignored(server: Address, protocol: bytes) 
     assert answers.count(b"HTTP/1.1 200 ") == 3
 
 
-def test_client_that_reads_nothing_is_disconnected(server: Address, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_client_that_does_not_read_is_disconnected(server: Address, monkeypatch: pytest.MonkeyPatch) -> None:
     lost: list[Connection] = []
     connection_lost = Connection.connection_lost
 
@@ -162,7 +162,7 @@ def test_client_that_reads_nothing_is_disconnected(server: Address, monkeypatch:
         wait_for(lambda: any(one.client == ("127.0.0.1", port) for one in lost), what="the end of the connection")
 
 
-def test_client_that_reads_slowly_gets_everything(server: Address, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slow_reader_receives_the_whole_response(server: Address, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Connection, "write_seconds", 0.05)
     client = http.client.HTTPConnection(*server, timeout=5)
     client.request("GET", "/large")
@@ -177,7 +177,7 @@ def test_longest_idle_connection_makes_room_for_a_new_one(server: Address, monke
         idle = [stack.enter_context(socket.create_connection(server, timeout=5)) for _ in range(2)]
         used = stack.enter_context(socket.create_connection(server, timeout=5))
         idle[0].sendall(GET)
-        assert idle[0].recv(1_000).startswith(b"HTTP/1.1 200 ")  # since when it is idle anew
+        assert idle[0].recv(1_000).startswith(b"HTTP/1.1 200 ")  # its idle time starts again here
         for connection in (used, stack.enter_context(socket.create_connection(server, timeout=5))):
             connection.sendall(GET)
             assert connection.recv(1_000).startswith(b"HTTP/1.1 200 ")
@@ -198,7 +198,7 @@ def test_rejected_connections_make_room_for_new_ones(server: Address, monkeypatc
             assert accepted.recv(1_000).startswith(b"HTTP/1.1 200 ")
 
 
-def test_connection_is_refused_while_all_others_are_busy(server: Address, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_connection_is_rejected_while_all_others_are_busy(server: Address, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "max_connections", lambda: 2)
     with ExitStack() as stack:
         for _ in range(2):

@@ -1,4 +1,4 @@
-"""File descriptors: the limit of the process, and what connections may use of it."""
+"""File descriptors: the limit of the process, and the share that connections may use."""
 
 import resource
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from slipway_api.web.descriptors import MAX_BACKLOG, MAX_CONNECTIONS, backlog, m
 
 @pytest.fixture(autouse=True)
 def unchanged() -> Iterator[None]:
-    """The limits of the tests' process, restored afterwards."""
+    """Return the limits of the tests' process, and restore them afterwards."""
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     max_connections.cache_clear()
     yield

@@ -24,7 +24,7 @@ ENDS: dict[str, Callable[[AccountStore, str], object]] = {
 
 @pytest.fixture
 def own(start_api: StartApi, registry: InMemoryRegistry) -> RunningApi:
-    """An app whose accounts a test may change, with a second admin, bea."""
+    """Run an app whose accounts a test may change, with a second admin, bea."""
     api = start_api(registry)
     new = {"username": "bea", "password": PASSWORD, "role": "admin"}
     assert api.post("/users", role=Role.ADMIN, json=new).status_code == 201
@@ -62,7 +62,7 @@ def outcome(answer: httpx.Response) -> tuple[int, str | None]:
         ("PATCH", "/users/uma", {"password": "another horse battery"}),
         ("PATCH", "/users/bea", {"disabled": False, "role": "admin"}),
     ],
-    ids=["add", "change", "new password", "change back"],
+    ids=["add user", "change user", "set password", "restore itself"],
 )
 def test_admin_revoked_during_upload_changes_no_account(
     own: RunningApi, end: str, method: str, path: str, body: object
@@ -83,7 +83,7 @@ def test_password_reset_by_admin_overrides_pending_change(own: RunningApi) -> No
     found = store.find("uma")
     assert found is not None
 
-    # The hash is the same: only the version shows that it was set again.
+    # The password hash is unchanged; only the account's version shows the reset.
     answer = held(
         own,
         "PUT",

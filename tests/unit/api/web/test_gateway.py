@@ -1,4 +1,4 @@
-"""What surrounds every request: its id, its limits, its log line, its headers, and the last catch of an error."""
+"""The gateway around every request: request id, limits, log line, headers, and unexpected errors."""
 
 import asyncio
 import threading
@@ -27,27 +27,27 @@ SETOSA = [5.1, 3.5, 1.4, 0.2]
 
 
 @pytest.mark.parametrize("given", ["abc", "0b6d1d5e-9d0f-4f6e-8a53-1d3f5f0a9f2c", "a.b_c:d-E9", "x" * 128])
-def test_a_request_id_that_is_sent_is_taken(api: RunningApi, given: str) -> None:
+def test_sent_request_id_is_used(api: RunningApi, given: str) -> None:
     assert api.get("/health/live", headers={"X-Request-ID": given}).headers["X-Request-ID"] == given
 
 
 @pytest.mark.parametrize(
     "given", ["", "x" * 129, "two words", "a\tb", "<script>", "a/b", "é", 'a"b'], ids=lambda given: repr(given)[:20]
 )
-def test_a_malformed_request_id_is_replaced(api: RunningApi, given: str) -> None:
+def test_malformed_request_id_is_replaced(api: RunningApi, given: str) -> None:
     answered = api.get("/health/live", headers={"X-Request-ID": given.encode()}).headers["X-Request-ID"]
 
     assert uuid.UUID(answered).version == 4
 
 
-def test_a_request_without_an_id_gets_one_of_its_own(api: RunningApi) -> None:
+def test_request_without_an_id_gets_a_new_one(api: RunningApi) -> None:
     one, two = (api.get("/health/live").headers["X-Request-ID"] for _ in range(2))
 
     assert uuid.UUID(one) != uuid.UUID(two)
 
 
 def test_every_event_of_a_request_has_its_id(api: RunningApi, logs: list[EventDict]) -> None:
-    api.post("/token", data={"username": "nobody", "password": "x"}, headers={"X-Request-ID": "the-one"})
+    api.post("/token", data={"username": "unknown", "password": "x"}, headers={"X-Request-ID": "the-one"})
 
     assert [(entry["event"], entry["request_id"]) for entry in logs] == [
         ("login_refused", "the-one"),
@@ -55,7 +55,7 @@ def test_every_event_of_a_request_has_its_id(api: RunningApi, logs: list[EventDi
     ]
 
 
-def test_a_request_is_logged_with_what_came_of_it(api: RunningApi, logs: list[EventDict]) -> None:
+def test_request_is_logged_with_its_result(api: RunningApi, logs: list[EventDict]) -> None:
     api.get("/models/rose?x=1", role=Role.USER)
 
     [entry] = logs
@@ -65,13 +65,13 @@ def test_a_request_is_logged_with_what_came_of_it(api: RunningApi, logs: list[Ev
 
 
 @pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/metrics"])
-def test_what_machines_ask_all_the_time_is_logged_quietly(api: RunningApi, logs: list[EventDict], path: str) -> None:
+def test_health_checks_and_scrapes_are_logged_at_debug(api: RunningApi, logs: list[EventDict], path: str) -> None:
     api.get(path)
 
     assert [entry["log_level"] for entry in logs] == ["debug"]
 
 
-def test_a_body_at_the_limit_is_taken_and_one_byte_more_is_not(start_api: StartApi, registry: InMemoryRegistry) -> None:
+def test_body_limit_is_inclusive(start_api: StartApi, registry: InMemoryRegistry) -> None:
     body = b'{"features": [5.1, 3.5, 1.4, 0.2]}'
     api = start_api(registry, max_body_bytes=len(body))
     headers = {"Content-Type": "application/json"}
@@ -88,7 +88,7 @@ def test_a_body_at_the_limit_is_taken_and_one_byte_more_is_not(start_api: StartA
     ("method", "path", "route"),
     [("POST", "/users", "/users"), ("PATCH", "/users/uma", "/users/{name}"), ("POST", "/token", "/token")],
 )
-def test_a_body_that_is_refused_unread_is_counted_under_its_route(
+def test_unread_rejected_body_is_counted_under_its_route(
     start_api: StartApi, registry: InMemoryRegistry, method: str, path: str, route: str
 ) -> None:
     api = start_api(registry)
@@ -109,7 +109,7 @@ def test_a_body_that_is_refused_unread_is_counted_under_its_route(
         ("/openapi.jsonx", "(no route)"),
     ],
 )
-def test_the_pages_are_counted_under_their_own_paths(
+def test_pages_are_counted_under_their_own_paths(
     start_api: StartApi, registry: InMemoryRegistry, path: str, route: str
 ) -> None:
     api = start_api(registry)
@@ -120,7 +120,7 @@ def test_the_pages_are_counted_under_their_own_paths(
     assert api.sample("slipway_http_requests_total", method="GET", route=route, status=str(status)) == 1
 
 
-def test_a_stream_is_cut_off_as_soon_as_it_is_too_long(start_api: StartApi, registry: InMemoryRegistry) -> None:
+def test_chunked_body_is_rejected_once_it_exceeds_the_limit(start_api: StartApi, registry: InMemoryRegistry) -> None:
     api = start_api(registry, max_body_bytes=1_000)
     sent = []
 
@@ -152,7 +152,7 @@ def add_failing_routes(app: FastAPI) -> None:
     app.add_api_route("/breaks-off", breaks_off)
 
 
-def test_an_unexpected_error_is_logged_counted_and_not_told(
+def test_unexpected_error_is_logged_counted_and_hidden(
     start_api: StartApi, registry: InMemoryRegistry, logs: list[EventDict]
 ) -> None:
     api = start_api(registry, prepare=add_failing_routes)
@@ -167,7 +167,7 @@ def test_an_unexpected_error_is_logged_counted_and_not_told(
     assert api.sample("slipway_http_requests_total", **count) == 1
 
 
-def test_an_answer_that_breaks_off_is_not_finished_as_if_it_were_whole(
+def test_interrupted_response_is_not_completed(
     start_api: StartApi, registry: InMemoryRegistry, logs: list[EventDict]
 ) -> None:
     api = start_api(registry, prepare=add_failing_routes)
@@ -186,7 +186,7 @@ def test_an_answer_that_breaks_off_is_not_finished_as_if_it_were_whole(
         ("/token", b"multipart/form-data; boundary=x"),
     ],
 )
-def test_a_client_that_goes_away_is_no_fault_of_ours(
+def test_client_disconnect_is_not_a_server_error(
     start_api: StartApi, registry: InMemoryRegistry, logs: list[EventDict], path: str, content_type: bytes
 ) -> None:
     api = start_api(registry)
@@ -218,7 +218,7 @@ def test_a_client_that_goes_away_is_no_fault_of_ours(
 
 
 class Gate:
-    """A route that answers once it is opened."""
+    """Block a route until the test opens it."""
 
     def __init__(self) -> None:
         self.opened = asyncio.Event()
@@ -232,9 +232,7 @@ class Gate:
         app.add_api_route("/gate", wait)
 
 
-def test_more_requests_than_may_be_under_way_are_sent_away_and_health_is_not(
-    start_api: StartApi, registry: InMemoryRegistry
-) -> None:
+def test_requests_over_the_limit_are_rejected_except_health(start_api: StartApi, registry: InMemoryRegistry) -> None:
     gate = Gate()
     api = start_api(registry, prepare=gate.add_to, max_requests_in_flight=2)
     waiting = [api.send("GET", "/gate") for _ in range(2)]
@@ -252,7 +250,7 @@ def test_more_requests_than_may_be_under_way_are_sent_away_and_health_is_not(
     assert api.post("/predict", role=Role.USER, json={"features": SETOSA}).status_code == 200
 
 
-def test_an_answer_that_takes_too_long_is_given_up(start_api: StartApi, registry: InMemoryRegistry) -> None:
+def test_response_that_takes_too_long_is_cancelled(start_api: StartApi, registry: InMemoryRegistry) -> None:
     api = start_api(registry, prepare=Gate().add_to, request_timeout_seconds=0.05)
 
     answer = api.get("/gate")
@@ -262,7 +260,7 @@ def test_an_answer_that_takes_too_long_is_given_up(start_api: StartApi, registry
     assert api.sample("slipway_http_requests_total", method="GET", route="/gate", status="504") == 1
 
 
-def test_a_body_that_never_ends_is_given_up(start_api: StartApi, registry: InMemoryRegistry) -> None:
+def test_endless_body_is_cancelled(start_api: StartApi, registry: InMemoryRegistry) -> None:
     api = start_api(registry, request_timeout_seconds=0.05)
     headers = [
         (b"authorization", f"Bearer {api.token(Role.USER)}".encode()),
@@ -287,7 +285,7 @@ def test_a_body_that_never_ends_is_given_up(start_api: StartApi, registry: InMem
     assert b"the body did not arrive within 0.05 s" in sent[1]["body"]
 
 
-def test_an_account_may_predict_so_often_and_no_oftener(start_api: StartApi, registry: InMemoryRegistry) -> None:
+def test_predictions_are_rate_limited_by_account(start_api: StartApi, registry: InMemoryRegistry) -> None:
     api = start_api(registry, predictions_per_minute=30)  # in bursts of three
     asked = [api.post("/predict", role=Role.USER, json={"features": SETOSA}) for _ in range(4)]
 
@@ -296,9 +294,7 @@ def test_an_account_may_predict_so_often_and_no_oftener(start_api: StartApi, reg
     assert api.post("/predict", role=Role.ADMIN, json={"features": SETOSA}).status_code == 200
 
 
-def test_large_requests_that_find_no_place_in_the_queue_are_sent_away(
-    start_api: StartApi, registry: InMemoryRegistry
-) -> None:
+def test_large_requests_beyond_the_queue_are_rejected(start_api: StartApi, registry: InMemoryRegistry) -> None:
     api = start_api(registry, max_waiting=0)
     release = threading.Event()
     pool = api.services.pool
@@ -322,11 +318,11 @@ def test_large_requests_that_find_no_place_in_the_queue_are_sent_away(
     assert api.post("/predict", role=Role.USER, json=large).status_code == 200
 
 
-# What browsers are told
+# Headers for browsers
 
 
 @pytest.mark.parametrize("path", ["/", "/health/live", "/models", "/nowhere", "/predict"])
-def test_every_answer_tells_browsers_to_keep_and_show_nothing(api: RunningApi, path: str) -> None:
+def test_every_response_sets_restrictive_headers(api: RunningApi, path: str) -> None:
     headers = api.get(path).headers
 
     assert headers["X-Content-Type-Options"] == "nosniff"
@@ -336,14 +332,14 @@ def test_every_answer_tells_browsers_to_keep_and_show_nothing(api: RunningApi, p
     assert "Strict-Transport-Security" not in headers
 
 
-def test_the_documentation_may_run_its_own_scripts_alone(api: RunningApi) -> None:
+def test_documentation_runs_only_its_own_scripts(api: RunningApi) -> None:
     policy = api.get("/docs").headers["Content-Security-Policy"]
 
     assert "default-src 'self'" in policy
     assert "frame-ancestors 'none'" in policy
 
 
-def test_behind_tls_browsers_are_told_to_stay_there(api: RunningApi) -> None:
+def test_responses_behind_tls_set_hsts(api: RunningApi) -> None:
     transport = httpx.ASGITransport(api.gateway)
 
     async def ask() -> httpx.Response:
@@ -356,14 +352,14 @@ def test_behind_tls_browsers_are_told_to_stay_there(api: RunningApi) -> None:
 PREFLIGHT = {"Origin": "https://app.example.com", "Access-Control-Request-Method": "POST"}
 
 
-def test_no_page_of_another_origin_is_let_in_by_default(api: RunningApi) -> None:
+def test_cross_origin_pages_are_rejected_by_default(api: RunningApi) -> None:
     answer = api.request("OPTIONS", "/predict", headers=PREFLIGHT)
 
     assert answer.status_code == 405
     assert "Access-Control-Allow-Origin" not in answer.headers
 
 
-def test_pages_of_the_origins_that_are_named_may_call(start_api: StartApi, registry: InMemoryRegistry) -> None:
+def test_pages_of_configured_origins_are_allowed(start_api: StartApi, registry: InMemoryRegistry) -> None:
     api = start_api(registry, cors_origins=("https://app.example.com",))
 
     asked = api.request("OPTIONS", "/predict", headers=PREFLIGHT)
@@ -381,10 +377,8 @@ def test_pages_of_the_origins_that_are_named_may_call(start_api: StartApi, regis
     assert "Access-Control-Allow-Origin" not in other.headers
 
 
-def test_an_error_of_the_front_can_be_read_by_the_pages_that_may_call(
-    start_api: StartApi, registry: InMemoryRegistry
-) -> None:
-    # A slash at the end, as people write it and browsers do not.
+def test_gateway_error_is_readable_by_allowed_origins(start_api: StartApi, registry: InMemoryRegistry) -> None:
+    # A trailing slash, which people write and browsers do not.
     api = start_api(
         registry, prepare=Gate().add_to, cors_origins="https://app.example.com/", request_timeout_seconds=0.05
     )
@@ -395,7 +389,7 @@ def test_an_error_of_the_front_can_be_read_by_the_pages_that_may_call(
     assert late.headers["Access-Control-Allow-Origin"] == "https://app.example.com"
 
 
-def test_the_log_names_no_account(api: RunningApi, logs: list[EventDict]) -> None:
+def test_log_contains_no_account_names(api: RunningApi, logs: list[EventDict]) -> None:
     api.request("PATCH", "/users/alice", role=Role.ADMIN, json={"role": "viewer"})
 
     assert [entry["path"] for entry in logs if entry["event"] == "request"] == ["/users/{name}"]
@@ -405,7 +399,7 @@ async def times_out() -> None:
     raise TimeoutError("of something else than the deadline")
 
 
-def test_another_timeout_than_the_deadline_is_an_error_of_ours(
+def test_timeout_other_than_the_deadline_is_a_server_error(
     start_api: StartApi, registry: InMemoryRegistry, logs: list[EventDict]
 ) -> None:
     api = start_api(registry, prepare=lambda app: app.add_api_route("/times-out", times_out))
@@ -418,7 +412,7 @@ def test_another_timeout_than_the_deadline_is_an_error_of_ours(
 
 
 class Upload:
-    """A prediction whose body comes in two parts, the second one when it is ended."""
+    """Send a prediction whose body arrives in two parts."""
 
     def __init__(self, api: RunningApi, first: bytes, second: bytes) -> None:
         self._api = api
@@ -439,7 +433,7 @@ class Upload:
         self.end()
 
     def end(self) -> int:
-        """Send the rest and return the status of the answer."""
+        """Send the rest and return the status of the response."""
         self._api.portal.call(self._ended.set)
         self._task.result(timeout=30)
         return self._status
@@ -459,12 +453,12 @@ class Upload:
         await self._api.gateway({**scope, "client": LOOPBACK}, receive, send)
 
 
-def test_large_bodies_that_take_too_much_memory_together_are_sent_away(
+def test_large_bodies_over_the_total_memory_limit_are_rejected(
     start_api: StartApi, registry: InMemoryRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(prediction_endpoint, "MAX_LARGE_BYTES", 500_000)
     api = start_api(registry)
-    large = {"features": [SETOSA] * 5_000}  # 110 KB, which fits
+    large = {"features": [SETOSA] * 5_000}  # 110 KB, which is below the limit
 
     with Upload(api, b"[" * 450_000, b"") as upload:
         refused = api.post("/predict", role=Role.USER, json=large)
@@ -477,7 +471,7 @@ def test_large_bodies_that_take_too_much_memory_together_are_sent_away(
     assert api.post("/predict", role=Role.USER, json=large).status_code == 200
 
 
-def test_a_body_of_unknown_length_takes_no_more_memory_than_has_come_of_it(
+def test_chunked_body_uses_memory_only_for_received_bytes(
     start_api: StartApi, registry: InMemoryRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(prediction_endpoint, "MAX_LARGE_BYTES", 500_000)
@@ -492,7 +486,7 @@ def test_a_body_of_unknown_length_takes_no_more_memory_than_has_come_of_it(
 
 @pytest.mark.parametrize("path", ["/predict", "/v2/models/iris/infer", "/invocations"])
 @pytest.mark.parametrize("length", [str(2 * MAX_LARGE_BYTES), "9" * 5_000, "0" * 5_000 + "9" * 20])
-def test_body_that_is_declared_too_large_for_all_memory_is_too_large(api: RunningApi, path: str, length: str) -> None:
+def test_declared_body_over_the_total_memory_is_too_large(api: RunningApi, path: str, length: str) -> None:
     headers = {"Content-Length": length, "Content-Type": "application/json"}
 
     assert api.post(path, role=Role.USER, content=b"x", headers=headers).status_code == 413
@@ -505,7 +499,7 @@ def test_declared_length_may_have_any_number_of_zeros(api: RunningApi, path: str
     assert api.post(path, role=Role.ADMIN, content=b"1", headers=headers).status_code == 422
 
 
-def test_who_is_disabled_while_a_body_arrives_is_no_longer_answered(
+def test_caller_disabled_during_upload_is_rejected(
     start_api: StartApi, registry: InMemoryRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(prediction_endpoint, "STALE_SECONDS", 0.0)
@@ -527,7 +521,7 @@ def test_who_is_disabled_while_a_body_arrives_is_no_longer_answered(
         ("/token", "application/x-www-form-urlencoded"),
     ],
 )
-def test_a_compressed_body_is_refused(api: RunningApi, path: str, media_type: str) -> None:
+def test_compressed_body_is_rejected(api: RunningApi, path: str, media_type: str) -> None:
     headers = {"Content-Type": media_type, "Content-Encoding": "gzip"}
 
     answer = api.post(path, role=Role.ADMIN, content=b"\x1f\x8b", headers=headers)

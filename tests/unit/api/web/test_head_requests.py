@@ -1,4 +1,4 @@
-"""HEAD requests to every route: as GET, without a body."""
+"""HEAD requests to every route: the response matches GET, without a body."""
 
 from collections import defaultdict
 
@@ -10,14 +10,14 @@ from slipway_core.registry.memory import InMemoryRegistry
 from support.api import LOOPBACK, RunningApi, StartApi
 
 PAGES = ["/openapi.json", "/docs", "/docs/oauth2-redirect", "/static-offline-docs/swagger-ui.css", "/no-such-path"]
-# Each answer of these differs from the one before.
+# Routes whose responses differ each time.
 CHANGING = frozenset({b"x-request-id", b"date"})
 
 
 def ask(
     api: RunningApi, method: str, path: str, *, token: str | None = None, client: tuple[str, int] = LOOPBACK
 ) -> tuple[int, dict[bytes, bytes], bytes]:
-    """Return the status, the headers and the body that the app sends, before any server or client takes it away."""
+    """Return the status, headers and body as the app sends them, before a server or client can remove the body."""
     sent: list[Message] = []
 
     async def send(message: Message) -> None:
@@ -42,7 +42,7 @@ def paths(api: RunningApi, method: str) -> list[str]:
     return [path.format_map(values) for path in listed]
 
 
-def test_head_is_answered_as_get_without_a_body(api: RunningApi) -> None:
+def test_head_response_matches_get_without_a_body(api: RunningApi) -> None:
     token = api.token(Role.ADMIN)
     asked = [*paths(api, "get"), *PAGES]
 
@@ -50,7 +50,7 @@ def test_head_is_answered_as_get_without_a_body(api: RunningApi) -> None:
     for path in asked:
         status, headers, body = ask(api, "GET", path, token=token)
         head_status, head_headers, head_body = ask(api, "HEAD", path, token=token)
-        if path == "/metrics":  # it counts the requests for itself
+        if path == "/metrics":  # it counts its own requests
             headers[b"content-length"] = head_headers[b"content-length"]
         if (head_status, head_headers, head_body) != (status, headers, b"") or not body:
             wrong.append((path, status, head_status, headers, head_headers))
@@ -59,7 +59,7 @@ def test_head_is_answered_as_get_without_a_body(api: RunningApi) -> None:
     assert {"/", "/health/live", "/health/ready", "/metrics", "/ping", "/models", "/v2/health/ready"} <= {*asked}
 
 
-def test_head_is_refused_where_get_is(api: RunningApi) -> None:
+def test_head_is_rejected_where_get_is(api: RunningApi) -> None:
     for path in (path for path in paths(api, "post") if path not in paths(api, "get")):
         status, headers, _ = ask(api, "HEAD", path, token=api.token(Role.ADMIN))
 
@@ -76,7 +76,7 @@ def test_allow_lists_head_with_get(api: RunningApi, path: str) -> None:
     assert {"GET", "HEAD"} <= {*answer.headers["Allow"].split(", ")}
 
 
-def test_head_needs_what_get_needs(api: RunningApi) -> None:
+def test_head_requires_the_same_access_as_get(api: RunningApi) -> None:
     assert ask(api, "HEAD", "/models")[0] == 401
     assert ask(api, "HEAD", "/metrics", client=("8.8.8.8", 1))[0] == 403
 
@@ -96,7 +96,7 @@ def test_openapi_lists_no_head(api: RunningApi) -> None:
     assert paths(api, "head") == []
 
 
-def test_browser_may_ask_for_head(start_api: StartApi, registry: InMemoryRegistry) -> None:
+def test_browser_may_send_head(start_api: StartApi, registry: InMemoryRegistry) -> None:
     api = start_api(registry, cors_origins=("https://app.example",))
     wish = {"Origin": "https://app.example", "Access-Control-Request-Method": "HEAD"}
 

@@ -1,4 +1,4 @@
-"""Health, the welcome page, and the page that Prometheus scrapes."""
+"""Health checks, the root page, and the metrics that Prometheus scrapes."""
 
 import httpx
 import pytest
@@ -13,7 +13,7 @@ from support.bundles import bundle_files, register
 from support.waiting import wait_for
 
 
-def test_the_root_says_where_to_go(api: RunningApi) -> None:
+def test_root_links_to_docs_openapi_and_readiness(api: RunningApi) -> None:
     welcome = api.get("/").json()
 
     assert welcome["service"] == "slipway"
@@ -21,20 +21,20 @@ def test_the_root_says_where_to_go(api: RunningApi) -> None:
         assert api.get(welcome[place]).status_code == 200
 
 
-def test_a_service_without_models_is_live(start_api: StartApi) -> None:
+def test_service_without_models_is_live(start_api: StartApi) -> None:
     answer = start_api(InMemoryRegistry(), ready=False).get("/health/live")
 
     assert (answer.status_code, answer.json()) == (200, {"status": "live"})
 
 
-def test_a_service_with_its_models_is_ready(api: RunningApi) -> None:
+def test_service_with_its_models_is_ready(api: RunningApi) -> None:
     answer = api.get("/health/ready")
 
     assert answer.status_code == 200
     assert answer.json() == {"status": "ready", "models": {"iris": "1", "demand": "1"}, "missing": {}}
 
 
-def test_a_service_says_which_model_it_waits_for(start_api: StartApi) -> None:
+def test_readiness_names_the_missing_model(start_api: StartApi) -> None:
     api = start_api(InMemoryRegistry(), ready=False)
 
     answer = api.get("/health/ready")
@@ -48,7 +48,7 @@ def test_a_service_says_which_model_it_waits_for(start_api: StartApi) -> None:
     }
 
 
-def test_ready_means_all_of_the_named_models(start_api: StartApi, registry: InMemoryRegistry) -> None:
+def test_readiness_needs_all_configured_models(start_api: StartApi, registry: InMemoryRegistry) -> None:
     api = start_api(registry, models=("iris", "rose"), ready=False)
     wait_for(lambda: api.get("/health/ready").json()["models"], what="iris")
 
@@ -57,7 +57,7 @@ def test_ready_means_all_of_the_named_models(start_api: StartApi, registry: InMe
     assert (body["models"], list(body["missing"])) == ({"iris": "1"}, ["rose"])
 
 
-def test_a_service_without_a_registry_says_so(start_api: StartApi, registry: InMemoryRegistry) -> None:
+def test_readiness_reports_an_unreachable_registry(start_api: StartApi, registry: InMemoryRegistry) -> None:
     registry.reachable = False
     api = start_api(registry, ready=False)
 
@@ -66,7 +66,7 @@ def test_a_service_without_a_registry_says_so(start_api: StartApi, registry: InM
     assert missing == {"iris": "iris is not loaded yet: the model registry cannot be reached"}
 
 
-def test_a_service_says_why_a_model_cannot_be_loaded(start_api: StartApi, registry: InMemoryRegistry) -> None:
+def test_readiness_gives_the_reason_for_a_failed_load(start_api: StartApi, registry: InMemoryRegistry) -> None:
     registry.replace_file("iris", "1", MODEL_FILE, b"damaged")
     api = start_api(registry, ready=False)
 
@@ -75,7 +75,7 @@ def test_a_service_says_why_a_model_cannot_be_loaded(start_api: StartApi, regist
     assert missing.startswith("version 1 of iris cannot be loaded: model.onnx has the digest sha256:")
 
 
-def test_what_the_registry_says_of_its_own_inside_is_not_passed_on(start_api: StartApi) -> None:
+def test_readiness_hides_internal_registry_errors(start_api: StartApi) -> None:
     inside = "(sqlite3.OperationalError) unable to open database file /var/lib/mlflow/mlflow.db [SQL: SELECT 1]"
     refusal = httpx.Response(500, json={"error_code": "INTERNAL_ERROR", "message": inside})
     transport = httpx.MockTransport(lambda _request: refusal)
@@ -91,7 +91,7 @@ PUBLIC = ["8.8.8.8", "172.32.0.1", "2606:4700::1111", "::ffff:8.8.8.8", "somebod
 
 
 @pytest.mark.parametrize("address", PRIVATE)
-def test_metrics_are_answered_to_private_addresses(api: RunningApi, address: str) -> None:
+def test_metrics_are_served_to_private_addresses(api: RunningApi, address: str) -> None:
     answer = api.get("/metrics", client=(address, 1))
 
     assert answer.status_code == 200
@@ -99,26 +99,26 @@ def test_metrics_are_answered_to_private_addresses(api: RunningApi, address: str
 
 
 @pytest.mark.parametrize("client", [*((address, 1) for address in PUBLIC), None], ids=str)
-def test_metrics_are_not_answered_to_others(api: RunningApi, client: tuple[str, int] | None) -> None:
+def test_metrics_are_hidden_from_public_addresses(api: RunningApi, client: tuple[str, int] | None) -> None:
     assert api.get("/metrics", client=client).status_code == 403
 
 
 @pytest.mark.parametrize("told", ["8.8.8.8", "10.0.0.1, 8.8.8.8", "8.8.8.8, 10.0.0.1", "somebody"])
-def test_metrics_are_not_answered_by_way_of_a_proxy_that_nobody_named(api: RunningApi, told: str) -> None:
+def test_metrics_are_hidden_behind_an_untrusted_proxy(api: RunningApi, told: str) -> None:
     assert api.get("/metrics", client=("172.18.0.2", 1), headers={"X-Forwarded-For": told}).status_code == 403
 
 
-def test_metrics_are_answered_by_way_of_proxies_of_ones_own(api: RunningApi) -> None:
+def test_metrics_are_served_behind_a_trusted_proxy(api: RunningApi) -> None:
     assert api.get("/metrics", headers={"X-Forwarded-For": "10.0.0.1, 127.0.0.1"}).status_code == 200
 
 
-def test_metrics_may_be_opened_to_every_address(start_api: StartApi, registry: InMemoryRegistry) -> None:
+def test_metrics_may_be_public(start_api: StartApi, registry: InMemoryRegistry) -> None:
     api = start_api(registry, metrics_public=True)
 
     assert api.get("/metrics", client=("8.8.8.8", 1)).status_code == 200
 
 
-def test_requests_are_labelled_by_route_and_never_by_path(start_api: StartApi, registry: InMemoryRegistry) -> None:
+def test_requests_are_labelled_by_route_not_path(start_api: StartApi, registry: InMemoryRegistry) -> None:
     api = start_api(registry)
     for path in ("/models/iris", "/models/rose", "/models/iris/predict", "/secret-path/17", "/health/live"):
         api.get(path, role=Role.VIEWER)
@@ -146,7 +146,7 @@ def test_requests_are_labelled_by_route_and_never_by_path(start_api: StartApi, r
     assert timed == {"/models/{name}", "/models/{name}/predict", "(no route)", "/health/live", "/metrics"}
 
 
-def test_predictions_are_counted_from_0_on(start_api: StartApi, registry: InMemoryRegistry) -> None:
+def test_predictions_are_counted_from_zero(start_api: StartApi, registry: InMemoryRegistry) -> None:
     api = start_api(registry)
 
     told = {"method": "POST", "route": "/predict"}
@@ -156,9 +156,7 @@ def test_predictions_are_counted_from_0_on(start_api: StartApi, registry: InMemo
     assert api.sample("slipway_logins_total", outcome="refused") == 0
 
 
-def test_there_is_one_model_info_for_each_version_that_is_served(
-    start_api: StartApi, registry: InMemoryRegistry
-) -> None:
+def test_each_served_version_has_one_model_info(start_api: StartApi, registry: InMemoryRegistry) -> None:
     register(registry, bundle_files("rose"), "rose", promote=True)
     api = start_api(registry)
     register(registry, bundle_files(), promote=True)
@@ -169,7 +167,7 @@ def test_there_is_one_model_info_for_each_version_that_is_served(
     assert sorted(served) == [("iris", "2"), ("rose", "1")]
 
 
-def test_metrics_say_whether_registry_and_accounts_can_be_read(start_api: StartApi, registry: InMemoryRegistry) -> None:
+def test_metrics_report_readable_registry_and_accounts(start_api: StartApi, registry: InMemoryRegistry) -> None:
     api = start_api(registry)
 
     wait_for(lambda: api.sample("slipway_accounts_up") == 1, what="the accounts")
@@ -178,7 +176,7 @@ def test_metrics_say_whether_registry_and_accounts_can_be_read(start_api: StartA
     wait_for(lambda: api.sample("slipway_registry_up") == 0, what="the outage")
 
 
-def test_a_new_model_is_served_as_it_appears(start_api: StartApi, registry: InMemoryRegistry) -> None:
+def test_new_model_is_served_without_a_restart(start_api: StartApi, registry: InMemoryRegistry) -> None:
     api = start_api(registry)
 
     register(registry, bundle_files("rose"), "rose", promote=True)

@@ -15,7 +15,7 @@ CHROME = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image
 
 
 class Page(HTMLParser):
-    """Every tag and attribute of a page."""
+    """Collect every tag and attribute of a page."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class Page(HTMLParser):
 
 
 def get(api: RunningApi, accept: str | None) -> httpx.Response:
-    # httpx would send `*/*` by itself.
+    # httpx sends `*/*` by default.
     return api.get("/", headers={"Accept": accept if accept is not None else ""})
 
 
@@ -70,7 +70,7 @@ def test_page_loads_and_runs_nothing() -> None:
 
 
 @pytest.mark.parametrize("path", [path for path, *_ in LINKS])
-def test_links_lead_somewhere(api: RunningApi, path: str) -> None:
+def test_links_resolve(api: RunningApi, path: str) -> None:
     assert api.get(path, role=Role.VIEWER).status_code == 200
 
 

@@ -1,4 +1,4 @@
-"""Connections: those that are slow to say what they ask for, and where they come from."""
+"""Connections with slow requests, and connections through a trusted proxy."""
 
 import socket
 from collections.abc import Iterator
@@ -17,21 +17,21 @@ REQUEST = b"GET / HTTP/1.1\r\nHost: slipway\r\n\r\n"
 
 @pytest.fixture
 def connection(monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
-    """A connection to a server that has little patience."""
+    """Connect to a server with short timeouts."""
     monkeypatch.setattr(Connection, "head_seconds", 0.1)
     with serving(HERE) as address, socket.create_connection(address, timeout=10) as connection:
         yield connection
 
 
-@pytest.mark.parametrize("begun", [b"", REQUEST[:20], b"\r\n"], ids=["nothing", "half a head", "an empty line"])
-def test_a_connection_that_does_not_say_what_it_asks_for_is_closed(connection: socket.socket, begun: bytes) -> None:
+@pytest.mark.parametrize("begun", [b"", REQUEST[:20], b"\r\n"], ids=["nothing", "partial header", "empty line"])
+def test_connection_without_a_complete_request_is_closed(connection: socket.socket, begun: bytes) -> None:
     connection.sendall(begun)
 
     assert connection.recv(1_000) == b""
 
 
-@pytest.mark.parametrize("begun", [REQUEST[:20], b"\r\n"], ids=["half a head", "an empty line"])
-def test_nor_may_a_second_request_take_for_ever(connection: socket.socket, begun: bytes) -> None:
+@pytest.mark.parametrize("begun", [REQUEST[:20], b"\r\n"], ids=["partial header", "empty line"])
+def test_slow_second_request_is_closed(connection: socket.socket, begun: bytes) -> None:
     connection.sendall(REQUEST)
     answer = connection.recv(1_000)
     connection.sendall(begun)
@@ -40,7 +40,7 @@ def test_nor_may_a_second_request_take_for_ever(connection: socket.socket, begun
     assert connection.recv(1_000) == b""
 
 
-def test_a_request_that_is_there_in_time_is_answered_however_often(connection: socket.socket) -> None:
+def test_requests_sent_in_time_are_answered(connection: socket.socket) -> None:
     for _ in range(3):
         connection.sendall(REQUEST[:20])
         connection.sendall(REQUEST[20:])
@@ -55,7 +55,7 @@ WITHOUT_IPV6 = pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this 
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", pytest.param("::", marks=WITHOUT_IPV6)])
-def test_a_proxy_is_believed_on_every_address_that_is_listened_on(host: str) -> None:
+def test_proxy_is_trusted_on_every_listening_address(host: str) -> None:
     headers = {"X-Forwarded-For": "203.0.113.7", "X-Forwarded-Proto": "https"}
 
     with serving(tell_the_client, host) as (address, port):
