@@ -96,7 +96,7 @@ def test_check_takes_settings_that_are_right_and_makes_nothing(
 ) -> None:
     main(["check"])
 
-    assert capsys.readouterr().out == "The settings are right.\n"
+    assert capsys.readouterr().out == "The settings are valid.\n"
     assert list(tmp_path.iterdir()) == []
 
 

@@ -138,7 +138,9 @@ def test_a_version_that_is_written_otherwise_is_refused_with_how_to(
 ) -> None:
     monkeypatch.setenv("SLIPWAY_MODELS", written)
 
-    with pytest.raises(ConfigurationError, match=r"SLIPWAY_MODELS: .* names no model: write .* such as iris@7"):
+    with pytest.raises(
+        ConfigurationError, match=r"SLIPWAY_MODELS: .* is not a model reference: write .* such as iris@7"
+    ):
         load_settings(ApiSettings)
 
 
@@ -191,7 +193,9 @@ def test_an_origin_that_no_browser_sends_is_refused_with_how_to_write_one(
 ) -> None:
     monkeypatch.setenv("SLIPWAY_CORS_ORIGINS", f"https://good.example.com,{written}")
 
-    with pytest.raises(ConfigurationError, match=r"SLIPWAY_CORS_ORIGINS: .* is no origin: write scheme, host and port"):
+    with pytest.raises(
+        ConfigurationError, match=r"SLIPWAY_CORS_ORIGINS: .* is not an origin: write scheme, host and port"
+    ):
         load_settings(ApiSettings)
 
 
@@ -206,7 +210,7 @@ def test_an_origin_is_taken_as_browsers_write_it(monkeypatch: pytest.MonkeyPatch
 def test_a_proxy_that_could_never_be_believed_is_refused(monkeypatch: pytest.MonkeyPatch, written: str) -> None:
     monkeypatch.setenv("FORWARDED_ALLOW_IPS", written)
 
-    with pytest.raises(ConfigurationError, match=r"FORWARDED_ALLOW_IPS: .* is no address or network"):
+    with pytest.raises(ConfigurationError, match=r"FORWARDED_ALLOW_IPS: .* is not an address or network"):
         load_settings(ApiSettings)
 
 

@@ -1,4 +1,4 @@
-"""The loop that looks at the registry again and again, beside the requests."""
+"""Poll the registry in the background and keep the served models up to date."""
 
 import asyncio
 import random
@@ -13,20 +13,20 @@ log = get_logger("slipway.watcher")
 
 
 async def watch(store: ModelStore, poll_seconds: float, looked: asyncio.Event) -> None:
-    """Keep a store in step with the registry until cancelled.
+    """Synchronize a store with the registry until cancelled.
 
     Args:
-        store: what to keep in step.
-        poll_seconds: the pause between two looks, give or take a tenth, so that replicas do not look all at once.
-        looked: set after the first look, whatever came of it.
+        store: the store to synchronize.
+        poll_seconds: the pause between two polls; a random tenth is added or subtracted, so that replicas spread out.
+        looked: set after the first poll, even if it failed.
     """
     jitter = random.Random()  # noqa: S311  # no secret; and not everybody's, whose state is others' business
     while True:
         try:
             await asyncio.to_thread(store.sync)
-        except Exception:  # a fault of ours must not end the watch: what is served stays, and the next look may do
+        except Exception:  # keep serving the loaded models; the next poll may succeed
             log.exception("registry_watch_failed")
         looked.set()
-        # While something required is missing, a start waits for us.
+        # A starting container waits for its required models: poll often until they are loaded.
         pause = min(poll_seconds, IMPATIENT_SECONDS) if store.missing() else poll_seconds
         await asyncio.sleep(pause * jitter.uniform(1 - JITTER, 1 + JITTER))

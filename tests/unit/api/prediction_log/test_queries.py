@@ -328,7 +328,7 @@ def test_any_text_is_a_cursor_or_refused(text: str) -> None:
     try:
         position = Position.of_cursor(text)
     except ValueError as error:
-        assert str(error) == "this is no cursor of this service"  # noqa: PT017
+        assert str(error) == "this is not a cursor of this service"  # noqa: PT017
     else:
         assert position.cursor() == text
 

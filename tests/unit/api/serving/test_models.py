@@ -253,7 +253,7 @@ def test_a_default_model_that_is_not_named_is_told_with_the_variable(start_api: 
     answer = api.post("/predict", role=Role.USER, json={"features": [1, 2, 3, 4]})
 
     assert answer.status_code == 404
-    assert "set SLIPWAY_DEFAULT_MODEL to the one that /predict is to use" in answer.json()["detail"]
+    assert "set SLIPWAY_DEFAULT_MODEL to the model for /predict" in answer.json()["detail"]
 
 
 def test_the_only_model_that_is_named_answers_predict(start_api: StartApi) -> None:

@@ -63,7 +63,7 @@ def test_productions_version_that_is_not_named_is_answered_with_where_it_is(pinn
         pinned.store.get("iris", "2")
 
     assert str(caught.value) == (
-        "version 2 of iris is not named in SLIPWAY_MODELS: ask /models/iris, which serves it now, or set iris@2 there"
+        "version 2 of iris is not named in SLIPWAY_MODELS: use /models/iris, which serves it now, or set iris@2 there"
     )
 
 
@@ -75,7 +75,7 @@ def test_a_version_that_is_not_named_is_not_served(pinned: Serving, version: str
         pinned.store.get("iris", version)
 
     assert str(caught.value) == (
-        f"no version {version} of a model named iris is served; GET /models lists what is{hint}"
+        f"no version {version} of a model named iris is served; GET /models lists the served versions{hint}"
     )
 
 
