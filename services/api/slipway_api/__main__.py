@@ -11,8 +11,8 @@ from slipway_core.startup import quick_imports
 def main(arguments: Sequence[str] | None = None) -> None:
     """Import the service and run it."""
     given = sys.argv[1:] if arguments is None else arguments
-    # The shipper's process needs neither the web framework nor the model runtime.
-        # A process of its own that needs neither the web framework nor the model runtime.
+    if given[:1] == ["ship"]:
+        # The shipper's process needs neither the web framework nor the model runtime.
         from slipway_api.prediction_log.shipper_process import main as ship  # noqa: PLC0415
 
         ship(given[1:])
@@ -24,10 +24,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     run(arguments)
 
 
-"""Run the command as a process, and exit without waiting for its threads.
+def program() -> NoReturn:
+    """Run the command as a process, and exit without waiting for its threads.
 
-A thread may be blocked by an unresponsive database. All data has been written before this exit.
-"""
+    A thread may be blocked by an unresponsive database. All data has been written before this exit.
     """
     code: int | str | None = os.EX_OK
     try:

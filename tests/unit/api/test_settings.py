@@ -156,7 +156,7 @@ def test_the_default_model_is_no_version(monkeypatch: pytest.MonkeyPatch, models
     monkeypatch.setenv("SLIPWAY_MODELS", models)
     monkeypatch.setenv("SLIPWAY_DEFAULT_MODEL", "iris@7")
 
-    with pytest.raises(ConfigurationError, match="SLIPWAY_DEFAULT_MODEL: name a model, which follows Production"):
+    with pytest.raises(ConfigurationError, match="SLIPWAY_DEFAULT_MODEL: the default model must not have a version"):
         load_settings(ApiSettings)
 
 
@@ -302,7 +302,7 @@ def test_all_that_is_wrong_is_told_at_once_without_a_stray_dot(monkeypatch: pyte
     with pytest.raises(ConfigurationError) as refused:
         load_settings(ApiSettings)
 
-    assert "http://127.0.0.1:5000; SECRET_KEY is not set. Signs" in str(refused.value)
+    assert "http://127.0.0.1:5000; SECRET_KEY is not set. Key that signs" in str(refused.value)
     assert ".;" not in str(refused.value)
 
 

@@ -314,22 +314,22 @@ REFUSED: list[tuple[str, dict[str, Any] | list[Any] | None, str]] = [
     ("parameters", {"inputs": [{**whole(), "parameters": 3}]}, "no object"),
     ("another name", {"inputs": [tensor(SMALL, [1, 4], "input-0")]}, "send 'X' of shape [n, 4], or one tensor for"),
     ("a feature is missing", {"inputs": by_feature()[1:]}, f"the input '{FEATURES[0]}' is missing"),
-    ("a feature is given twice", {"inputs": [*by_feature()[:3], by_feature()[0]]}, "is given twice"),
-    ("the whole is given twice", {"inputs": [whole(), whole()]}, "the input 'X' is given twice; send it once"),
-    ("a feature and the whole", {"inputs": [*by_feature()[:3], whole()]}, "'X' is not one of this model's"),
+    ("a feature is given twice", {"inputs": [*by_feature()[:3], by_feature()[0]]}, "is duplicated"),
+    ("the whole is given twice", {"inputs": [whole(), whole()]}, "the input 'X' is duplicated; send it once"),
+    ("a feature and the whole", {"inputs": [*by_feature()[:3], whole()]}, "'X' is unknown to this model"),
     ("unlike lengths", {"inputs": [*by_feature()[:3], *by_feature(ROWS[:2])[3:]]}, "as many rows as"),
     ("a feature of two columns", {"inputs": [tensor([1, 2], [1, 2], n) for n in FEATURES]}, "of shape [n] or [n, 1]"),
     ("one dimension", {"inputs": [tensor([1, 2, 3, 4], [4])]}, "must be of shape [n, 4]"),
     ("three dimensions", {"inputs": [tensor([1, 2, 3, 4], [1, 1, 4])]}, "one or two dimensions"),
     ("no dimension", {"inputs": [tensor([1], [])]}, "one or two dimensions"),
     ("too narrow", {"inputs": [tensor([1, 2, 3], [1, 3])]}, "must be of shape [n, 4]"),
-    ("no rows", {"inputs": [tensor([], [0, 4])]}, "each 1 or more"),
-    ("negative rows", {"inputs": [tensor([], [-1, 4])]}, "each 1 or more"),
-    ("half a row", {"inputs": [tensor(SMALL, [1.5, 4])]}, "each 1 or more"),
-    ("a boolean of rows", {"inputs": [tensor(SMALL, [True, 4])]}, "each 1 or more"),
+    ("no rows", {"inputs": [tensor([], [0, 4])]}, "each at least 1"),
+    ("negative rows", {"inputs": [tensor([], [-1, 4])]}, "each at least 1"),
+    ("half a row", {"inputs": [tensor(SMALL, [1.5, 4])]}, "each at least 1"),
+    ("a boolean of rows", {"inputs": [tensor(SMALL, [True, 4])]}, "each at least 1"),
     ("too few values", {"inputs": [tensor([1, 2, 3], [1, 4])]}, "has 3 values, but its shape [1, 4] needs 4"),
-    ("unlike rows", {"inputs": [tensor([[1, 2, 3, 4], [1, 2, 3]], [2, 4])]}, "not of its shape [2, 4]"),
-    ("half nested", {"inputs": [tensor([[1, 2, 3, 4], 5, 6, 7, 8], [2, 4])]}, "not of its shape [2, 4]"),
+    ("unlike rows", {"inputs": [tensor([[1, 2, 3, 4], [1, 2, 3]], [2, 4])]}, "does not match its shape [2, 4]"),
+    ("half nested", {"inputs": [tensor([[1, 2, 3, 4], 5, 6, 7, 8], [2, 4])]}, "does not match its shape [2, 4]"),
     ("nested too deeply", {"inputs": [tensor([[[1], 2, 3, 4]], [1, 4])]}, "at [0, 0] must be a number"),
     ("text", {"inputs": [tensor([1, 2, "3", 4], [1, 4])]}, "'X' at [0, 2] must be a number"),
     ("a boolean", {"inputs": [tensor([1, 2, True, 4], [1, 4])]}, "'X' at [0, 2] must be a number"),
@@ -355,13 +355,25 @@ REFUSED: list[tuple[str, dict[str, Any] | list[Any] | None, str]] = [
         "at [0, 3] is too large for FP16",
     ),
     ("an endless integer", {"inputs": [tensor([1, 2, 3, 10**400], [1, 4])]}, "at [0, 3] is too large for FP32"),
-    ("no integer", {"inputs": [tensor([1, 2, 3, 4.5], [1, 4], datatype="INT64")]}, "at [0, 3] is no INT64"),
-    ("beyond its type", {"inputs": [tensor([1, 2, 3, 256], [1, 4], datatype="UINT8")]}, "at [0, 3] is no UINT8"),
-    ("below its type", {"inputs": [tensor([1, 2, 3, -1], [1, 4], datatype="UINT64")]}, "at [0, 3] is no UINT64"),
-    ("its end as a float", {"inputs": [tensor([1, 2, 3, -(2.0**63)], [1, 4], datatype="INT64")]}, "[0, 3] is no INT64"),
-    ("an id of another kind", {"inputs": [whole()], "id": 42}, "`id` must be text"),
+    ("no integer", {"inputs": [tensor([1, 2, 3, 4.5], [1, 4], datatype="INT64")]}, "at [0, 3] must be a valid INT64"),
+    (
+        "beyond its type",
+        {"inputs": [tensor([1, 2, 3, 256], [1, 4], datatype="UINT8")]},
+        "at [0, 3] must be a valid UINT8",
+    ),
+    (
+        "below its type",
+        {"inputs": [tensor([1, 2, 3, -1], [1, 4], datatype="UINT64")]},
+        "at [0, 3] must be a valid UINT64",
+    ),
+    (
+        "its end as a float",
+        {"inputs": [tensor([1, 2, 3, -(2.0**63)], [1, 4], datatype="INT64")]},
+        "[0, 3] must be a valid INT64",
+    ),
+    ("an id of another kind", {"inputs": [whole()], "id": 42}, "`id` must be a string"),
     ("a long id", {"inputs": [whole()], "id": "x" * 257}, "at most 256 characters"),
-    ("half a character", {"inputs": [whole()], "id": "\ud800"}, "`id` must be text"),
+    ("half a character", {"inputs": [whole()], "id": "\ud800"}, "`id` must be a string"),
     ("outputs of another kind", {"inputs": [whole()], "outputs": "label"}, "one of label, probabilities, label_name"),
     ("an unknown output", {"inputs": [whole()], "outputs": [{"name": "scores"}]}, "one of label, probabilities"),
     ("an output of another kind", {"inputs": [whole()], "outputs": ["label"]}, "one of label, probabilities"),
@@ -405,8 +417,8 @@ TAIL = MATRIX.tobytes()
         ([binary(MATRIX)], TAIL + b"x", "add up to the 49 bytes"),
         ([binary(MATRIX)], TAIL[:-1], "add up to the 47 bytes"),
         ([binary(MATRIX, size=47)], TAIL[:-1], "has 47 binary bytes, but FP32 of shape [3, 4] needs 48"),
-        ([binary(MATRIX, size=-1)], TAIL, "`binary_data_size` that is no size"),
-        ([binary(MATRIX, size=True)], TAIL, "`binary_data_size` that is no size"),
+        ([binary(MATRIX, size=-1)], TAIL, "must have a non-negative integer as its `binary_data_size`"),
+        ([binary(MATRIX, size=True)], TAIL, "must have a non-negative integer as its `binary_data_size`"),
         ([binary(MATRIX, size=2**62)], TAIL, "add up to the 48 bytes"),
         ([{**binary(MATRIX), "data": [1]}], TAIL, "either `data` or"),
         ([whole()], TAIL, "add up to the 48 bytes"),
@@ -440,7 +452,7 @@ def test_a_number_that_is_too_large_is_told_before_binary_data_too(api: RunningA
 
 
 def test_a_length_that_cuts_the_json_is_refused(api: RunningApi) -> None:
-    message = "the first 10 bytes, as Inference-Header-Content-Length says, are not JSON"
+    message = "Inference-Header-Content-Length is 10, which is not the size of the JSON"
 
     assert error(infer_binary(api, {"inputs": [binary(MATRIX)]}, TAIL, "10")) == message
 
@@ -452,8 +464,7 @@ def test_binary_data_without_its_header_is_told_which_header_to_send(api: Runnin
     answer = api.post("/v2/models/iris/infer", role=Role.USER, content=content, headers=headers)
 
     assert error(answer) == (
-        "the body is not JSON alone; tell the size of its JSON in the header Inference-Header-Content-Length, as "
-        "binary data comes after it"
+        "the body has bytes after its JSON; set the header Inference-Header-Content-Length to the size of the JSON"
     )
 
 
@@ -529,7 +540,8 @@ def test_one_less_than_an_integer_types_least_and_one_more_than_its_largest_are_
     message = error(infer(api, tensor([[least - 1, most, least, most + 1]], [1, 4], datatype=datatype)))
 
     assert message == (
-        f"2 things are wrong: the input 'X' at [0, 0] is no {datatype}; the input 'X' at [0, 3] is no {datatype}"
+        f"2 errors: the input 'X' at [0, 0] must be a valid {datatype}; "
+        f"the input 'X' at [0, 3] must be a valid {datatype}"
     )
 
 
@@ -537,7 +549,7 @@ def test_one_less_than_an_integer_types_least_and_one_more_than_its_largest_are_
 def test_more_rows_than_allowed_are_refused_by_their_shape(api: RunningApi, n_rows: int) -> None:
     head = json.dumps({"inputs": [{**binary(MATRIX), "shape": [0, 4]}]}).replace("[0, 4]", f"[{n_rows}, 4]").encode()
 
-    assert "over the limit of 1000" in error(infer_binary(api, head, TAIL), 413)
+    assert "exceed the limit of 1000" in error(infer_binary(api, head, TAIL), 413)
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "gzip, gzip"])

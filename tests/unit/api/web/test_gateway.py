@@ -81,7 +81,7 @@ def test_a_body_at_the_limit_is_taken_and_one_byte_more_is_not(start_api: StartA
     for request in ({"content": body + b" "}, {"chunks": [body, b" "]}):
         answer = api.post("/predict", role=Role.USER, headers=headers, **request)
         assert answer.status_code == 413
-        assert answer.json()["detail"] == f"the body is over the limit of {len(body)} bytes; send it in parts"
+        assert answer.json()["detail"] == f"the body exceeds the limit of {len(body)} bytes; send it in parts"
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_an_unexpected_error_is_logged_counted_and_not_told(
     answer = api.get("/unexpected/x", headers={"X-Request-ID": "the-one"})
 
     assert answer.status_code == 500
-    assert answer.json()["detail"] == "something went wrong on our side; the log has more under this request id"
+    assert answer.json()["detail"] == "internal server error; the API's log has the details under this request id"
     [entry] = [entry for entry in logs if entry["event"] == "request_failed"]
     assert (entry["request_id"], entry["path"], entry["exc_info"]) == ("the-one", "/unexpected/x", True)
     count = {"method": "GET", "route": "/unexpected/{name}", "status": "500"}
