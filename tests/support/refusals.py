@@ -460,7 +460,9 @@ INPUTS = [
     predicting(b"[1, 2, 3, 4]", (["body"], "must be an object"), name="body-is-a-list"),
     predicting(b"null", (["body"], "must be an object"), name="body-is-null"),
     predicting(b"{}", (["features"], "missing"), name="no-features"),
-    predicting(b'{"image": "x"}', (["features"], "missing"), (["image"], "no field 'image'"), name="unknown-field"),
+    predicting(
+        b'{"image": "x"}', (["features"], "missing"), (["image"], "unknown field 'image'"), name="unknown-field"
+    ),
     predicting(b'{"features": "5.1"}', (["features"], "not a string"), name="features-is-text"),
     predicting(b'{"features": null}', (["features"], "not null"), name="features-is-null"),
     predicting(b'{"features": 5}', (["features"], "not a number"), name="features-is-a-number"),

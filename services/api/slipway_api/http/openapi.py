@@ -27,7 +27,7 @@ _MEANINGS: Mapping[int, tuple[str, str]] = {
     415: ("The content type is not supported.", "send the header `Content-Type: application/json`"),
     422: ("The input is invalid; `errors` lists the places.", "'petal width (cm)' must be a number, not a string"),
     429: ("Rate limit exceeded; see Retry-After.", "too many logins at once; try again in a moment"),
-    504: ("The request timed out.", "the answer took longer than 30 s; ask for less at once"),
+    504: ("The request timed out.", "the request timed out after 30 s; request less at once"),
     503: ("Temporarily unavailable; see Retry-After.", "iris is not loaded yet: the model registry cannot be reached"),
 }
 

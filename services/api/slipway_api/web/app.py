@@ -1,4 +1,4 @@
-"""The app factory: routes and error answers around services that are built elsewhere."""
+"""The app factory: routes and error handlers for the given services."""
 
 import asyncio
 import contextlib
@@ -32,29 +32,29 @@ from slipway_api.web.services import Services
 from slipway_core.logging import get_logger
 
 DESCRIPTION = """
-Predictions from the models that the registry's alias *Production* points to.
+Predictions from the models with the registry's *Production* alias.
 
-Get a token from `POST /token`, send it as `Authorization: Bearer …`, and ask `POST /predict`.
+Get a token from `POST /token`, send it as `Authorization: Bearer …`, and call `POST /predict`.
 Errors are [RFC 9457](https://www.rfc-editor.org/rfc/rfc9457) problem details.
 """
 TAGS = [
-    {"name": "prediction", "description": "Ask a model."},
-    {"name": "predictions", "description": "Read what was predicted, and tell what turned out to be true."},
-    {"name": "models", "description": "What is served, and what keeps it from being Production's version."},
+    {"name": "prediction", "description": "Predict with a model."},
+    {"name": "predictions", "description": "Read logged predictions, and send feedback with the true values."},
+    {"name": "models", "description": "Served models, and why they differ from their Production versions."},
     {"name": "open inference protocol", "description": "For clients of KServe, Triton and MLServer."},
     {"name": "scoring", "description": "For SageMaker, and for clients of MLflow's model server."},
-    {"name": "accounts", "description": "Log in, one's own account, and everybody's."},
+    {"name": "accounts", "description": "Login, the caller's own account, and the administration of accounts."},
     {"name": "service", "description": "Health and metrics."},
 ]
 
-# For what waits for the database or the registry: more than may log in at once, and the looks beside them.
+# Threads for calls to the database and the registry: more than the concurrent logins, plus background polls.
 BLOCKING_THREADS = 32
 
 log = get_logger("slipway.app")
 
 
 def create_app(services: Services) -> FastAPI:
-    """Return the app. Nothing is read or connected before its lifespan begins."""
+    """Return the app. It reads and connects to nothing before its lifespan starts."""
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -73,11 +73,11 @@ def create_app(services: Services) -> FastAPI:
             await asyncio.gather(*tasks, return_exceptions=True)
             services.passwords.close()
             services.pool.close()
-            # After the last request: what it has logged must not be lost.
+            # After the last request, so that all its records are written.
             await asyncio.to_thread(services.prediction_log.close)
             services.predictions.close()
 
-    # The pages of /docs come from the package, not from somebody's network: they work where there is none.
+    # The pages of /docs load their files from the package, so that they work without internet access.
     app = FastAPIOffline(
         title="Slipway",
         version=slipway_core.__version__,
@@ -86,7 +86,7 @@ def create_app(services: Services) -> FastAPI:
         openapi_tags=TAGS,
         lifespan=lifespan,
         redoc_url=None,
-        # Nor do the calls that predict; and where to would come from the Host that the client names.
+        # Prediction endpoints do not redirect, either. A redirect would also trust the client's Host header.
         redirect_slashes=False,
     )
     app.state.services = services
@@ -103,15 +103,15 @@ def create_app(services: Services) -> FastAPI:
 
 
 class _Unawaited(ThreadPoolExecutor):
-    """Threads that an end does not wait for: one of them may wait for a database that does not answer."""
+    """Threads that do not delay the shutdown: one may be blocked by an unresponsive database."""
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: ARG002
         super().shutdown(wait=False, cancel_futures=True)
 
 
 async def _watch_accounts(services: Services, after: asyncio.Event) -> None:
-    """Keep the snapshot of accounts fresh; make the first administrator when the database first answers."""
-    # Opening the database takes the interpreter for half a second; the first model is wanted sooner.
+    """Refresh the accounts' snapshot periodically, and create the first administrator once the database responds."""
+    # Importing the database's libraries blocks for half a second: load the first model before.
     await after.wait()
     admin_is_made = False
     while True:
@@ -120,7 +120,7 @@ async def _watch_accounts(services: Services, after: asyncio.Event) -> None:
             services.metrics.accounts_up.set(read)
             if read and not admin_is_made:
                 admin_is_made = await make_first_admin(services)
-        except Exception:  # a fault of ours must not end the watch: the last snapshot holds
+        except Exception:  # keep the last snapshot and retry
             log.exception("accounts_watch_failed")
         services.accounts.looked.set()
         await asyncio.sleep(REFRESH_SECONDS)
@@ -133,10 +133,10 @@ async def _watch_live_metrics(services: Services, after: asyncio.Event) -> None:
 
 
 async def make_first_admin(services: Services) -> bool:
-    """Make the administrator of the settings if there is no account yet.
+    """Create the administrator from the settings if no account exists.
 
     Returns:
-        Whether that is settled; False while the database is away.
+        Whether this is done; False while the database is unavailable.
     """
     password, name = services.settings.admin_password, services.settings.admin_username
     if password is None:

@@ -1,7 +1,7 @@
-"""Every call that predicts, whatever its protocol: who asks, how often, which model, what with; then the answer.
+"""Serve predictions of every protocol: authenticate, apply limits, select the model, run it, and respond.
 
-This is the path that most requests take, so it is plain ASGI: no dependency is solved, nothing is parsed twice. The
-routes in `routers/` describe the same calls to OpenAPI.
+Most requests take this path, so it is plain ASGI without dependency injection or repeated parsing. The routes in
+`routers/` describe the same endpoints to OpenAPI.
 """
 
 import re
@@ -38,11 +38,11 @@ from slipway_core.graph import RunOptions
 from slipway_core.ids import uuid7
 from slipway_core.signature import FloatMatrix
 
-# A caller is looked up again behind a body that took longer to arrive.
+# Authenticate again if the body took longer than this to arrive.
 STALE_SECONDS: Final = 1.0
 NOTHING_HELD: Final = nullcontext()
 
-# Who asked where no token is needed.
+# The user id of requests that need no token.
 NOBODY: Final = uuid.UUID(int=0)
 
 
@@ -51,14 +51,14 @@ _Worked = tuple[FloatMatrix, PredictionResult, PredictionResponse]
 
 @dataclass(frozen=True)
 class PredictionPath:
-    """A call that predicts.
+    """A prediction endpoint of a protocol.
 
     Attributes:
-        path: as OpenAPI has it; it may have the parameters `{name}` and `{version}`. Without a name it is the default
-            model's.
-        read: understands what clients of its protocol send.
-        is_public: whether it needs no token.
-        find: from a name and a version to the model that answers.
+        path: as in OpenAPI, with the optional parameters `{name}` and `{version}`. Without a name, the default model is
+            used.
+        read: parses the protocol's requests.
+        is_public: whether no token is needed.
+        find: returns the model for a name and a version.
     """
 
     path: str
@@ -73,7 +73,7 @@ class PredictionPath:
 
 
 class PredictionPaths:
-    """Answers the calls that predict, and passes every other on."""
+    """Serve the prediction endpoints, and forward all other requests."""
 
     def __init__(self, app: ASGIApp, services: Services, paths: Sequence[PredictionPath]) -> None:
         self._app = app
@@ -100,7 +100,7 @@ class PredictionPaths:
     ) -> None:
         scope["route"] = path
         if scope["method"] != "POST":
-            detail = f"{scope['path']} does not take {scope['method']}"
+            detail = f"{scope['path']} does not support {scope['method']}"
             refused = problem_response(scope, HTTPStatus.METHOD_NOT_ALLOWED, detail, headers={"Allow": "POST"})
             await refused(scope, receive, send)
             return
@@ -133,7 +133,7 @@ class PredictionPaths:
         with self._large_bodies.holding() if is_large else NOTHING_HELD as take:
             body = await read_body(scope, receive, services.settings.max_body_bytes, take)
             if needs_token and time.perf_counter() - began > STALE_SECONDS:
-                # Whoever was disabled while the body arrived is no longer let in.
+                # The account may have been disabled while the body arrived.
                 await self._caller(scope)
             matrix, result, response = await self._work_on(path.read, model, body, scope)
         services.prediction_log.append(

@@ -194,7 +194,11 @@ NAN = float("nan")
         ({"dataframe_split": ROWS}, ["dataframe_split"], "an object with the lists"),
         ({"dataframe_split": {"data": ROWS}}, ["dataframe_split"], "an object with the lists"),
         ({"dataframe_split": {"columns": list(FEATURES)}}, ["dataframe_split", "data"], "must be a list"),
-        ({"dataframe_split": {"columns": [0, 1, 2, 3], "data": ROWS}}, ["dataframe_split", "columns"], "names"),
+        (
+            {"dataframe_split": {"columns": [0, 1, 2, 3], "data": ROWS}},
+            ["dataframe_split", "columns"],
+            "each feature's name",
+        ),
         ({"dataframe_split": {"columns": [FIRST] * 4, "data": ROWS}}, ["dataframe_split", "columns"], "exactly once"),
         (
             {"dataframe_split": {"columns": list(FEATURES), "data": [ROWS[0], [1]]}},

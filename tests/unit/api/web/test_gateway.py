@@ -246,7 +246,7 @@ def test_more_requests_than_may_be_under_way_are_sent_away_and_health_is_not(
 
     assert refused.status_code == 503
     assert refused.headers["Retry-After"] == "1"
-    assert refused.json()["detail"] == "more than 2 requests are under way; try again in a moment"
+    assert refused.json()["detail"] == "more than 2 requests are in progress; try again in a moment"
     assert healthy.status_code == 200
     assert [one.result(timeout=30).status_code for one in waiting] == [200, 200]
     assert api.post("/predict", role=Role.USER, json={"features": SETOSA}).status_code == 200
@@ -258,7 +258,7 @@ def test_an_answer_that_takes_too_long_is_given_up(start_api: StartApi, registry
     answer = api.get("/gate")
 
     assert answer.status_code == 504
-    assert answer.json()["detail"] == "the answer took longer than 0.05 s; ask for less at once"
+    assert answer.json()["detail"] == "the request timed out after 0.05 s; request less at once"
     assert api.sample("slipway_http_requests_total", method="GET", route="/gate", status="504") == 1
 
 
