@@ -10,12 +10,12 @@ from slipway_core.startup import quick_imports
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Import the service and run it."""
-    given = sys.argv[1:] if arguments is None else arguments
-    if given[:1] == ["ship"]:
+    words = sys.argv[1:] if arguments is None else arguments
+    if words[:1] == ["ship"]:
         # The shipper's process needs neither the web framework nor the model runtime.
         from slipway_api.prediction_log.shipper_process import main as ship  # noqa: PLC0415
 
-        ship(given[1:])
+        ship(words[1:])
         return
     # httpx and structlog import rich where it is installed, for a command line and for colored tracebacks.
     with quick_imports("rich"):

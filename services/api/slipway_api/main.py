@@ -199,12 +199,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "ship", help="Load the journal of predictions into the database; `serve` does this in the background."
     )
     commands.add_parser("check", help="Check the settings without starting the server.")
-    given = vars(parser.parse_args(arguments))
-    command = given.pop("command")
+    options = vars(parser.parse_args(arguments))
+    command = options.pop("command")
     # Workers and the shipper also read the environment.
     for name, variable in {"workers": "SLIPWAY_WORKERS", "forwarded_allow_ips": "FORWARDED_ALLOW_IPS"}.items():
-        if given.get(name) is not None:
-            os.environ[variable] = given[name]
+        if options.get(name) is not None:
+            os.environ[variable] = options[name]
     try:
         if command == "sagemaker":
             os.environ.update(sagemaker_variables(os.environ))

@@ -204,7 +204,7 @@ class Metrics:
     def _add_prediction_log(self) -> None:
         self.prediction_log_dropped = Counter(
             "slipway_prediction_log_dropped_records_total",
-            "Predictions that were answered and not stored, because the journal is full or not writable.",
+            "Predictions that were not stored, because the journal is full or not writable.",
             registry=self.registry,
         )
         self.journal_bytes = Gauge(

@@ -179,7 +179,7 @@ class ApiSettings(RegistrySettings):
 
     @field_validator("cors_origins")
     @classmethod
-    def _as_browsers_write_them(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+    def _check_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         origins = tuple(origin.rstrip("/") for origin in value)
         for origin in origins:
             if origin != "*" and not ORIGIN_PATTERN.fullmatch(origin):
@@ -227,8 +227,8 @@ class ApiSettings(RegistrySettings):
     @model_validator(mode="after")
     def _check_default_model(self) -> Self:
         # The default value need not be among the named models.
-        is_asked_for = "default_model" in self.model_fields_set
-        if is_asked_for and self.models and self.default_model not in self.models:
+        is_set = "default_model" in self.model_fields_set
+        if is_set and self.models and self.default_model not in self.models:
             raise ValueError(
                 f"SLIPWAY_DEFAULT_MODEL is {self.default_model}, which SLIPWAY_MODELS does not name: add it there, or "
                 "set one of those models as the default"
@@ -245,7 +245,7 @@ class ApiSettings(RegistrySettings):
         return self
 
     @model_validator(mode="after")
-    def _refuse_unsafe_secrets(self) -> Self:
+    def _reject_unsafe_secrets(self) -> Self:
         if self.env != "production":
             return self
         if why := why_key_is_unsafe(self.secret_key.get_secret_value()):

@@ -10,24 +10,24 @@ def media_type(content_type: str) -> str:
     return content_type.partition(";")[0].strip().lower()
 
 
-def check_json(given: str) -> None:
+def check_json(value: str) -> None:
     """Reject a media type other than JSON.
 
     Raises:
         UnsupportedMediaTypeError: the media type is missing or not JSON.
     """
-    if given != "application/json" and not (given.startswith("application/") and given.endswith("+json")):
-        what = f"{given} is not supported" if given else "the body has no content type"
+    if value != "application/json" and not (value.startswith("application/") and value.endswith("+json")):
+        what = f"{value} is not supported" if value else "the body has no content type"
         raise UnsupportedMediaTypeError(f"{what}; send the header `Content-Type: application/json`")
 
 
-def check_encoding(given: bytes) -> None:
+def check_encoding(value: bytes) -> None:
     """Reject a compressed body.
 
     Raises:
         UnsupportedMediaTypeError: the body is compressed.
     """
-    if given.strip().lower() not in {b"", b"identity"}:
+    if value.strip().lower() not in {b"", b"identity"}:
         raise UnsupportedMediaTypeError("compressed bodies are not supported; send the body without Content-Encoding")
 
 

@@ -31,9 +31,9 @@ class Deadlines:
 
     def _arm(self, loop: asyncio.AbstractEventLoop, at: float) -> None:
         self._armed = loop
-        loop.call_at(at, self._end_those_that_are_due, loop)
+        loop.call_at(at, self._expire_due, loop)
 
-    def _end_those_that_are_due(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _expire_due(self, loop: asyncio.AbstractEventLoop) -> None:
         self._armed = None
         for deadline in list(self._running):
             if deadline.ends_at > loop.time():

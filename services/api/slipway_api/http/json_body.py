@@ -47,6 +47,6 @@ def json_body(model: type[M]) -> Callable[[Request], Awaitable[M]]:
     return read
 
 
-def _kind(kind: str, given: object) -> str:
+def _kind(kind: str, value: object) -> str:
     """Return pydantic's kind of an error, or a separate kind for integers beyond float64."""
-    return "number_too_large" if kind == "float_type" and type(given) is int else kind
+    return "number_too_large" if kind == "float_type" and type(value) is int else kind

@@ -201,8 +201,8 @@ def _allowed(request: Request) -> list[str]:
     """Return the methods of a path; the router only reports those of its first matching route."""
 
     def takes(method: str) -> bool:
-        asked = {**request.scope, "method": "GET" if method == "HEAD" else method}
-        return any(route.matches(asked)[0] is Match.FULL for route in request.app.routes)
+        candidate = {**request.scope, "method": "GET" if method == "HEAD" else method}
+        return any(route.matches(candidate)[0] is Match.FULL for route in request.app.routes)
 
     return list(filter(takes, METHODS))
 

@@ -74,14 +74,14 @@ class LiveMetrics:
             self._is_stale = False
             began = time.monotonic()
             await self.refresh()
-            # Do not spend all the time reading a table that takes long to read.
+            # Limit the share of time spent on reading a large table.
             await asyncio.sleep((time.monotonic() - began) * REST_PER_READ)
 
     async def refresh(self) -> None:
         """Refresh the live figures; while the database is unavailable, keep the last ones."""
         since = datetime.fromtimestamp(self._clock(), UTC) - self._window
         try:
-            figures = await self._predictions.ask(lambda store: store.live_figures(since))
+            figures = await self._predictions.call(lambda store: store.live_figures(since))
         except NotReadyError as error:
             if not self._away:
                 log.warning("live_metrics_unreadable", reason=str(error))

@@ -52,7 +52,7 @@ _target = table(
 _INSERT_ROWS = sqlite.insert(_target).on_conflict_do_nothing(index_elements=["id"])
 
 
-class RefusedError(Exception):
+class RejectedRecordsError(Exception):
     """The database permanently rejects some of these records."""
 
 
@@ -60,7 +60,7 @@ class LoadingStore(Protocol):
     """The shipper's database. Its calls raise NotReadyError while the database is unavailable."""
 
     def load(self, versions: Sequence[Version], records: Sequence[Record]) -> None:
-        """Insert new records, all or none; raises RefusedError if the database permanently rejects one."""
+        """Insert new records, all or none; raises RejectedRecordsError if the database permanently rejects one."""
         ...
 
     def delete_older(self, than: datetime, limit: int) -> int:
@@ -84,15 +84,15 @@ class SqlLoadingStore:
 
         Raises:
             NotReadyError: the database is unavailable; nothing was inserted.
-            RefusedError: the database permanently rejects some of the records; nothing was inserted.
+            RejectedRecordsError: the database permanently rejects some of the records; nothing was inserted.
         """
         users = {record.user_id for record in records}
         with reaching(self._engine):
             try:
                 self._load(versions, records, users)
             except (SQLAlchemyError, ValueError, TypeError, OverflowError) as error:
-                if is_refusal(error):
-                    raise RefusedError(type(error).__name__) from error
+                if is_data_error(error):
+                    raise RejectedRecordsError(type(error).__name__) from error
                 raise
 
     def _load(self, versions: Sequence[Version], records: Sequence[Record], users: set[uuid.UUID]) -> None:
@@ -149,7 +149,7 @@ def _json(values: "np.ndarray[Any, Any]") -> str:
     return orjson.dumps(np.ascontiguousarray(values), option=orjson.OPT_SERIALIZE_NUMPY).decode()
 
 
-def is_refusal(error: Exception) -> bool:
+def is_data_error(error: Exception) -> bool:
     """Return whether the inserted data caused an error, rather than the database's state."""
     if isinstance(error, DataError | IntegrityError):
         return True

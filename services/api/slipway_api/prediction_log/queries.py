@@ -200,7 +200,7 @@ class Predictions:
         self._lock = threading.Lock()
         self._clock = clock
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="predictions")
-        self._asked = 0
+        self._pending = 0
 
     @property
     def store(self) -> PredictionStore:
@@ -210,19 +210,19 @@ class Predictions:
                 self._store = self._open_store()
             return self._store
 
-    async def ask(self, question: Callable[[PredictionStore], T]) -> T:
+    async def call(self, function: Callable[[PredictionStore], T]) -> T:
         """Run a call of the store without blocking the event loop.
 
         Raises:
             NotReadyError: the database is unavailable, or too many calls are waiting.
         """
-        if self._asked >= THREADS + MAX_WAITING:
+        if self._pending >= THREADS + MAX_WAITING:
             raise NotReadyError("too many requests are reading predictions; try again in a moment")
-        self._asked += 1
+        self._pending += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: question(self.store))
+            return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: function(self.store))
         finally:
-            self._asked -= 1
+            self._pending -= 1
 
     async def find(self, prediction_id: uuid.UUID, user_id: uuid.UUID | None) -> LoggedPrediction:
         """Return a prediction of a user, or of any user for None; wait briefly for a new one.
@@ -234,7 +234,7 @@ class Predictions:
         """
         deadline, pause = time.monotonic() + WAIT_SECONDS, FIRST_PAUSE_SECONDS
         while True:
-            found = await self.ask(lambda store: store.find(prediction_id, user_id))
+            found = await self.call(lambda store: store.find(prediction_id, user_id))
             if found is not None:
                 return found
             if not self._is_recent(prediction_id):

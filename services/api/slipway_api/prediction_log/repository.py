@@ -132,11 +132,11 @@ class SqlPredictionStore:
             row = connection.execute(query).one_or_none()
             if row is None:
                 return None
-            told = connection.execute(
+            stored = connection.execute(
                 select(feedback).where(feedback.c.prediction_id == prediction_id).order_by(feedback.c.row)
             ).all()
             origins = _origins(connection, [row])
-        return _logged(row, origins, tuple(Feedback(**one._mapping) for one in told))  # noqa: SLF001  # its public name
+        return _logged(row, origins, tuple(Feedback(**one._mapping) for one in stored))  # noqa: SLF001  # its public name
 
     def page(self, query: PredictionQuery) -> Page:
         """Return the page that a query selects."""
@@ -161,21 +161,21 @@ class SqlPredictionStore:
         last = Position(chosen[-1].at, chosen[-1].id) if there_is_more else None
         return Page(tuple(_logged(row, origins) for row in rows), last)
 
-    def add_feedback(self, given: Feedback) -> None:
+    def add_feedback(self, entry: Feedback) -> None:
         """Store feedback.
 
         Raises:
             ConflictError: the row has feedback.
             NotFoundError: the prediction was deleted.
         """
-        values = {name: getattr(given, name) for name in feedback.columns.keys()}  # noqa: SIM118  # not a dict
+        values = {name: getattr(entry, name) for name in feedback.columns.keys()}  # noqa: SIM118  # not a dict
         try:
             with reaching(self._engine), self._engine.begin() as connection:
                 connection.execute(insert(feedback).values(values))
         except IntegrityError as error:
-            if self.find(given.prediction_id, None) is None:
-                raise NotFoundError(f"prediction {given.prediction_id} was deleted") from error
-            raise ConflictError(f"row {given.row} of this prediction already has feedback") from error
+            if self.find(entry.prediction_id, None) is None:
+                raise NotFoundError(f"prediction {entry.prediction_id} was deleted") from error
+            raise ConflictError(f"row {entry.row} of this prediction already has feedback") from error
 
     def live_figures(self, since: datetime) -> Sequence[LiveFigures]:
         """Return the live figures of each model version from the feedback since a time."""
@@ -235,7 +235,7 @@ def _origins(connection: Connection, rows: Sequence[Row[Any]]) -> dict[_VersionK
     return found
 
 
-def _logged(row: Row[Any], origins: dict[_VersionKey, Origin], told: tuple[Feedback, ...] = ()) -> LoggedPrediction:
+def _logged(row: Row[Any], origins: dict[_VersionKey, Origin], entries: tuple[Feedback, ...] = ()) -> LoggedPrediction:
     return LoggedPrediction(
         id=row.id,
         at=row.at.astimezone(UTC),
@@ -249,7 +249,7 @@ def _logged(row: Row[Any], origins: dict[_VersionKey, Origin], told: tuple[Feedb
         latency_seconds=row.latency_seconds,
         request_id=row.request_id,
         origin=origins.get((row.manifest_sha256, row.model, row.version)),
-        feedback=told,
+        feedback=entries,
     )
 
 

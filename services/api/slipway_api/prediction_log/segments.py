@@ -78,7 +78,7 @@ class SegmentWriter:
         self._marker = b""
         self._size = 0
         self._opened_at = 0.0
-        self._told: set[object] = set()
+        self._described: set[object] = set()
         self._used_bytes = 0
         self._measured_at: float | None = None
 
@@ -97,15 +97,15 @@ class SegmentWriter:
         self._check_space(sum(len(payload) for _, _, payload in batches))
         if self._file is None:
             self._begin_segment()
-        told: set[object] = set()
+        described: set[object] = set()
         parts = []
         for key, describe, payload in batches:
-            if key not in self._told and key not in told:
-                told.add(key)
+            if key not in self._described and key not in described:
+                described.add(key)
                 parts.append(frame(self._marker, describe()))
             parts.append(frame(self._marker, payload))
         self._append(b"".join(parts))
-        self._told |= told
+        self._described |= described
         if self._next is None:
             with contextlib.suppress(OSError):  # the next rotation tries again
                 self._next = self._prepare()
@@ -157,7 +157,7 @@ class SegmentWriter:
         except FileNotFoundError:  # the folder was emptied
             prepared = self._named(self._prepare())
         self._file, self._marker, self._size = prepared.file, prepared.marker, HEAD_BYTES
-        self._told = set()
+        self._described = set()
         self._opened_at = self._clock()
 
     def _named(self, prepared: "_Prepared") -> "_Prepared":

@@ -24,7 +24,7 @@ from slipway_api.prediction_log.journal import (
     marker_of,
     scan,
 )
-from slipway_api.prediction_log.loading import LoadingStore, RefusedError
+from slipway_api.prediction_log.loading import LoadingStore, RejectedRecordsError
 from slipway_core.logging import get_logger
 
 BATCH_RECORDS = 1_000
@@ -145,22 +145,22 @@ class Shipper:
     def _records(self, path: Path, payloads: Sequence[bytes], versions: list[Version]) -> Iterator[Record]:
         for index, payload in enumerate(payloads):
             try:
-                told = decode(payload)
+                content = decode(payload)
             except FormatError as error:
                 log.warning("journal_frame_unreadable", segment=path.name, reason=str(error)[:200])
                 name = f"{path.stem}-{self._committed.get(path.name, HEAD_BYTES)}-{index}.frame"
                 self._reject(name, payload)
                 continue
-            if isinstance(told, Version):
-                versions.append(told)
+            if isinstance(content, Version):
+                versions.append(content)
             else:
-                yield from told
+                yield from content
 
     def _load_batch(self, versions: Sequence[Version], records: Sequence[Record]) -> None:
         """Load records; halve a rejected batch until the offending records are found."""
         try:
             self._store.load(versions, records)
-        except RefusedError as error:
+        except RejectedRecordsError as error:
             if len(records) > 1:
                 middle = len(records) // 2
                 self._load_batch(versions, records[:middle])

@@ -187,12 +187,12 @@ def _parse(head: bytes, request: PredictionRequest) -> Any:  # noqa: ANN401  # w
 
 
 def _request_id(document: Mapping[str, Any]) -> str | None:
-    given = document.get("id")
-    if given is None:
+    value = document.get("id")
+    if value is None:
         return None
-    if not isinstance(given, str) or len(given) > MAX_ID or not _is_encodable(given):
+    if not isinstance(value, str) or len(value) > MAX_ID or not _is_encodable(value):
         raise _wrong(f"the request's `id` must be a string of at most {MAX_ID} characters", "id")
-    return given or None
+    return value or None
 
 
 def _is_encodable(text: str) -> bool:
@@ -207,13 +207,13 @@ def _wanted(document: Mapping[str, Any], model: ServedModel) -> list[Wanted]:
     """Return the requested outputs; defaults to all outputs."""
     is_binary = _flag(document, "binary_data_output", default=False, loc=("parameters",))
     names = [info.name for info in output_tensors(model)]
-    given = document.get("outputs")
-    if given is None or given == []:
+    outputs = document.get("outputs")
+    if outputs is None or outputs == []:
         return [Wanted(name, is_binary) for name in names]
-    if not isinstance(given, list) or len(given) > len(names):
+    if not isinstance(outputs, list) or len(outputs) > len(names):
         raise _wrong(f"`outputs` must be a list of objects with a `name` of {', '.join(names)}", "outputs")
     found: list[Wanted] = []
-    for index, item in enumerate(given):
+    for index, item in enumerate(outputs):
         name = item.get("name") if isinstance(item, dict) else None
         if name not in names or name in [one.name for one in found]:
             raise _wrong(f"each of `outputs` must have a different `name`, one of {', '.join(names)}", "outputs", index)
@@ -225,8 +225,8 @@ def _wanted(document: Mapping[str, Any], model: ServedModel) -> list[Wanted]:
     return found
 
 
-def _flag(given: Mapping[str, Any], name: str, *, default: bool, loc: tuple[str | int, ...]) -> bool:
-    parameters = given.get("parameters")
+def _flag(item: Mapping[str, Any], name: str, *, default: bool, loc: tuple[str | int, ...]) -> bool:
+    parameters = item.get("parameters")
     if parameters is None:
         return default
     if not isinstance(parameters, dict) or not isinstance(parameters.get(name, default), bool):
@@ -236,12 +236,12 @@ def _flag(given: Mapping[str, Any], name: str, *, default: bool, loc: tuple[str 
 
 
 def _tensors(document: Mapping[str, Any], n_features: int) -> list[Tensor]:
-    given = document.get("inputs")
-    if not isinstance(given, list) or not given:
+    inputs = document.get("inputs")
+    if not isinstance(inputs, list) or not inputs:
         raise _wrong("`inputs` must be a list of at least one tensor", "inputs")
-    if len(given) > n_features:
-        raise _wrong(f"the request has {len(given)} inputs, but the model has {n_features} features", "inputs")
-    return [describe(item, ("inputs", index)) for index, item in enumerate(given)]
+    if len(inputs) > n_features:
+        raise _wrong(f"the request has {len(inputs)} inputs, but the model has {n_features} features", "inputs")
+    return [describe(item, ("inputs", index)) for index, item in enumerate(inputs)]
 
 
 def _is_matrix(tensors: Sequence[Tensor], model: ServedModel) -> bool:

@@ -45,8 +45,8 @@ def read(model: ServedModel, request: PredictionRequest) -> ParsedRequest:
         check_json(request.content_type)
     except UnsupportedMediaTypeError as error:
         raise UnsupportedMediaTypeError(f"{error}, or `{CSV}`") from error
-    form, given = _form(parse_json(request.body))
-    rows, place = _FORMS[form](given, model, request.max_rows)
+    form, content = _form(parse_json(request.body))
+    rows, place = _FORMS[form](content, model, request.max_rows)
     return ParsedRequest(_matrix(model, rows, lambda *loc: (form, *place(*loc)), request.max_rows), write)
 
 
@@ -84,30 +84,30 @@ def _form(body: Any) -> tuple[str, Any]:  # noqa: ANN401  # what a client sent m
 Place = Callable[..., tuple[str | int, ...]]
 
 
-def _as_it_is(*loc: str | int) -> tuple[str | int, ...]:
+def _same_place(*loc: str | int) -> tuple[str | int, ...]:
     return loc
 
 
-def _instances(given: Any, _model: ServedModel, _max_rows: int) -> tuple[Rows, Place]:  # noqa: ANN401
-    return _list(given, "instances"), _as_it_is
+def _instances(content: Any, _model: ServedModel, _max_rows: int) -> tuple[Rows, Place]:  # noqa: ANN401
+    return _list(content, "instances"), _same_place
 
 
-def _inputs(given: Any, model: ServedModel, max_rows: int) -> tuple[Rows, Place]:  # noqa: ANN401
+def _inputs(content: Any, model: ServedModel, max_rows: int) -> tuple[Rows, Place]:  # noqa: ANN401
     """Parse a tensor, or columns by name."""
-    if not isinstance(given, dict):
-        return _list(given, "inputs"), _as_it_is
+    if not isinstance(content, dict):
+        return _list(content, "inputs"), _same_place
     tensor = model.manifest.graph.input
-    if given.keys() == {tensor} and model.signature.names != (tensor,):
-        return _list(given[tensor], "inputs", tensor), lambda *loc: (tensor, *loc)
-    _check_names(given, model, "inputs")
-    return _from_columns(given, max_rows), lambda row, *name: (*name, row)
+    if content.keys() == {tensor} and model.signature.names != (tensor,):
+        return _list(content[tensor], "inputs", tensor), lambda *loc: (tensor, *loc)
+    _check_names(content, model, "inputs")
+    return _from_columns(content, max_rows), lambda row, *name: (*name, row)
 
 
-def _dataframe_split(given: Any, model: ServedModel, max_rows: int) -> tuple[Rows, Place]:  # noqa: ANN401
+def _dataframe_split(content: Any, model: ServedModel, max_rows: int) -> tuple[Rows, Place]:  # noqa: ANN401
     root = "dataframe_split"
-    if not isinstance(given, dict) or not isinstance(given.get("columns"), list):
+    if not isinstance(content, dict) or not isinstance(content.get("columns"), list):
         raise _wrong(f"`{root}` must be an object with the lists `columns` and `data`", root)
-    columns, data = given["columns"], _list(given.get("data"), root, "data")
+    columns, data = content["columns"], _list(content.get("data"), root, "data")
     if not all(isinstance(name, str) for name in columns) or len(set(columns)) != len(columns):
         raise _wrong("`columns` must contain each feature's name exactly once", root, "columns")
     _check_names(columns, model, root, "columns")
@@ -120,12 +120,12 @@ def _dataframe_split(given: Any, model: ServedModel, max_rows: int) -> tuple[Row
     return [dict(zip(columns, row, strict=True)) for row in data], lambda *loc: ("data", *loc)
 
 
-def _dataframe_records(given: Any, _model: ServedModel, _max_rows: int) -> tuple[Rows, Place]:  # noqa: ANN401
-    rows = _list(given, "dataframe_records")
+def _dataframe_records(content: Any, _model: ServedModel, _max_rows: int) -> tuple[Rows, Place]:  # noqa: ANN401
+    rows = _list(content, "dataframe_records")
     for index, row in enumerate(rows):
         if not isinstance(row, dict):
             raise _wrong("a record must be an object by feature name", "dataframe_records", index)
-    return rows, _as_it_is
+    return rows, _same_place
 
 
 _FORMS: Mapping[str, Callable[[Any, ServedModel, int], tuple[Rows, Place]]] = {
@@ -136,12 +136,12 @@ _FORMS: Mapping[str, Callable[[Any, ServedModel, int], tuple[Rows, Place]]] = {
 }
 
 
-def _check_names(given: Collection[str], model: ServedModel, *loc: str) -> None:
+def _check_names(found: Collection[str], model: ServedModel, *loc: str) -> None:
     """Reject unknown and missing feature names, before any row is created."""
     names = model.signature.names
-    if set(given) != set(names):
-        problems = [Problem((*loc, name), f"the feature {name!r} is missing") for name in names if name not in given]
-        extra = islice((name[:SHOWN] for name in given if name not in names), MAX_PROBLEMS)
+    if set(found) != set(names):
+        problems = [Problem((*loc, name), f"the feature {name!r} is missing") for name in names if name not in found]
+        extra = islice((name[:SHOWN] for name in found if name not in names), MAX_PROBLEMS)
         problems += [Problem((*loc, name), f"the model has no feature {name!r}") for name in extra]
         raise FeaturesError(problems[:MAX_PROBLEMS])
 
@@ -161,10 +161,10 @@ def _unwrapped(value: Any) -> Any:  # noqa: ANN401
     return value[0] if isinstance(value, list) and len(value) == 1 else value
 
 
-def _list(given: Any, *loc: str | int) -> Rows:  # noqa: ANN401
-    if not isinstance(given, list) or not given:
+def _list(value: Any, *loc: str | int) -> Rows:  # noqa: ANN401
+    if not isinstance(value, list) or not value:
         raise _wrong(f"`{str(loc[-1])[:SHOWN]}` must be a list of at least one entry", *loc)
-    return given
+    return value
 
 
 def _check_count(rows: Sequence[Any], max_rows: int) -> None:

@@ -68,18 +68,18 @@ class Tensor:
         return Problem((*self.loc, *loc), f"the input {self.name[:SHOWN]!r} {message}")
 
 
-def describe(given: Any, loc: tuple[str | int, ...]) -> Tensor:  # noqa: ANN401  # what a client sent may be anything
+def describe(item: Any, loc: tuple[str | int, ...]) -> Tensor:  # noqa: ANN401  # what a client sent may be anything
     """Parse the metadata of an input.
 
     Raises:
         InvalidInputError: it is malformed, or not supported for tabular models.
     """
-    if not isinstance(given, dict) or not isinstance(given.get("name"), str):
+    if not isinstance(item, dict) or not isinstance(item.get("name"), str):
         raise InvalidInputError([Problem(loc, "an input must be an object with `name`, `shape` and `datatype`")])
-    shape, datatype, data = given.get("shape"), given.get("datatype"), given.get("data")
-    parameters = given.get("parameters")
+    shape, datatype, data = item.get("shape"), item.get("datatype"), item.get("data")
+    parameters = item.get("parameters")
     parameters = {} if parameters is None else parameters
-    name = given["name"]
+    name = item["name"]
     tensor = Tensor(loc, name, "", (), None, None)
     if not isinstance(parameters, dict):
         raise InvalidInputError([tensor.problem("must have an object as its `parameters`", "parameters")])
@@ -104,8 +104,8 @@ def describe(given: Any, loc: tuple[str | int, ...]) -> Tensor:  # noqa: ANN401 
     return Tensor(loc, name, datatype, tuple(shape), data, size)
 
 
-def _is_size(given: object) -> bool:
-    return type(given) is int and given >= 1
+def _is_size(value: object) -> bool:
+    return type(value) is int and value >= 1
 
 
 def values_of(tensor: Tensor, binary: memoryview) -> Values:
@@ -167,13 +167,13 @@ def _flat(tensor: Tensor) -> list[Any]:
     return data
 
 
-def _check(tensor: Tensor, values: Values, given: Sequence[Any] = ()) -> None:
+def _check(tensor: Tensor, values: Values, original: Sequence[Any] = ()) -> None:
     """Reject values that are not numbers of a tensor's type.
 
     Args:
         tensor: the input.
         values: its values, flat.
-        given: the original JSON values, if any: float64 cannot represent every integer of 64 bits.
+        original: the original JSON values, if any: float64 cannot represent every integer of 64 bits.
     """
     finite = np.isfinite(values)
     if not finite.all():
@@ -185,13 +185,13 @@ def _check(tensor: Tensor, values: Values, given: Sequence[Any] = ()) -> None:
         wrong, message = np.abs(values) > limit, f"is too large for {name}"
     else:
         least, most = limits
-        is_inexact = bool(given) and most > _FLOAT64_EXACT
+        is_inexact = bool(original) and most > _FLOAT64_EXACT
         beyond = np.abs(values) >= float(most) if is_inexact else values > float(most)
         wrong = beyond | (values < float(least)) | (values != np.floor(values))
         if is_inexact:
             for place in beyond.nonzero()[0].tolist():
                 # The parser converts integers beyond 64 bits to float, so a float at the limit may be too large.
-                value = given[place]
+                value = original[place]
                 wrong[place] = type(value) is not int or not least <= value <= most
         message = f"must be a valid {tensor.datatype}"
     if wrong.any():

@@ -20,7 +20,7 @@ def why_missing(models: "ModelStore", ref: ModelRef) -> str:
     if not registry.reachable:
         return f"{ref} is not loaded yet: {registry.reason}"
     if ref.is_pinned:
-        return f"no model named {name} is registered; register it, or take {ref} out of SLIPWAY_MODELS"
+        return f"no model named {name} is registered; register it, or remove {ref} from SLIPWAY_MODELS"
     if hint := models.near_miss(name):
         return hint
     return f"{name} has no version with the alias {PRODUCTION} yet; train and promote one"

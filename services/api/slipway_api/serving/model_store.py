@@ -242,7 +242,7 @@ class ModelStore:
                 self._loader,
                 self._metrics,
                 pins=self.pins(ref.name),
-                changed=self._tell_served,
+                changed=self._publish_served,
                 clock=self._clock,
             )
             self._slots = {**self._slots, ref: slot}
@@ -295,5 +295,5 @@ class ModelStore:
             self._metrics.model_alias_missing.labels(slot.ref.name).set(0)
         self._slots = {ref: one for ref, one in self._slots.items() if ref != slot.ref}
 
-    def _tell_served(self) -> None:
+    def _publish_served(self) -> None:
         self._served_metrics.update(self._served, lambda: not self._missing())

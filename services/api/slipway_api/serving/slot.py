@@ -172,7 +172,7 @@ class Slot:
             if not is_pinned:
                 raise
             self.unload("that version is no longer registered")
-            self._failed(version, f"{name} has no such version; take {self.ref} out of SLIPWAY_MODELS")
+            self._failed(version, f"{name} has no such version; remove {self.ref} from SLIPWAY_MODELS")
             return None
         except RegistryError:
             # Only a periodic check: the registry's state is reported elsewhere.

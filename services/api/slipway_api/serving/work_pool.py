@@ -177,9 +177,9 @@ class WorkPool:
             if job.is_ended:
                 return
             job.options.terminate = True
-        asyncio.get_running_loop().call_later(self._stuck_seconds, self._look_after, job)
+        asyncio.get_running_loop().call_later(self._stuck_seconds, self._check_stuck, job)
 
-    def _look_after(self, job: _Job) -> None:
+    def _check_stuck(self, job: _Job) -> None:
         """Mark a busy job as stuck and replace its thread, unless too many are replaced already."""
         key = job.key
         with self._changed:

@@ -59,11 +59,11 @@ def create_app(services: Services) -> FastAPI:
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         asyncio.get_running_loop().set_default_executor(_Unawaited(BLOCKING_THREADS, "blocking"))
-        looked = asyncio.Event()
+        polled = asyncio.Event()
         tasks = [
-            asyncio.create_task(watch(services.models, services.settings.registry_poll_seconds, looked)),
-            asyncio.create_task(_watch_accounts(services, looked)),
-            asyncio.create_task(_watch_live_metrics(services, looked)),
+            asyncio.create_task(watch(services.models, services.settings.registry_poll_seconds, polled)),
+            asyncio.create_task(_watch_accounts(services, polled)),
+            asyncio.create_task(_watch_live_metrics(services, polled)),
         ]
         try:
             yield

@@ -109,8 +109,8 @@ class Gateway:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        given = header(scope, REQUEST_ID_HEADER)
-        known = given if REQUEST_ID_PATTERN.fullmatch(given) else str(uuid.uuid4()).encode()
+        client_id = header(scope, REQUEST_ID_HEADER)
+        known = client_id if REQUEST_ID_PATTERN.fullmatch(client_id) else str(uuid.uuid4()).encode()
         request_id = known.decode()
         answer = _Answer(scope, send, known)
         scope.setdefault("state", {}).update(request_id=request_id, answer=answer)

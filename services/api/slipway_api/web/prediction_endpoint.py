@@ -84,19 +84,19 @@ class PredictionPaths:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request (ASGI)."""
-        asked = scope["path"].removeprefix(scope.get("root_path", ""))
-        path = self._fixed.get(asked)
+        requested = scope["path"].removeprefix(scope.get("root_path", ""))
+        path = self._fixed.get(requested)
         if path is not None:
             await self._answer(path, {}, scope, receive, send)
             return
         for path in self._patterns:
-            if match := path.pattern.fullmatch(asked):
+            if match := path.pattern.fullmatch(requested):
                 await self._answer(path, match.groupdict(), scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
     async def _answer(
-        self, path: PredictionPath, asked: dict[str, str], scope: Scope, receive: Receive, send: Send
+        self, path: PredictionPath, parameters: dict[str, str], scope: Scope, receive: Receive, send: Send
     ) -> None:
         scope["route"] = path
         if scope["method"] != "POST":
@@ -105,7 +105,7 @@ class PredictionPaths:
             await refused(scope, receive, send)
             return
         try:
-            response = await self._predict(path, asked, scope, receive)
+            response = await self._predict(path, parameters, scope, receive)
         except SlipwayError as error:
             await error_response(scope, error)(scope, receive, send)
             return
@@ -118,7 +118,7 @@ class PredictionPaths:
         await send({"type": "http.response.body", "body": response.body})
 
     async def _predict(
-        self, path: PredictionPath, asked: dict[str, str], scope: Scope, receive: Receive
+        self, path: PredictionPath, parameters: dict[str, str], scope: Scope, receive: Receive
     ) -> PredictionResponse:
         services = self._services
         began = time.perf_counter()
@@ -127,7 +127,9 @@ class PredictionPaths:
         if needs_token:
             user_id = await self._caller(scope)
             services.rate.take(user_id)
-        model = path.find(services.models, asked.get("name", services.models.default_model), asked.get("version"))
+        model = path.find(
+            services.models, parameters.get("name", services.models.default_model), parameters.get("version")
+        )
         check_encoding(header(scope, b"content-encoding"))
         is_large = expected_bytes(scope, services.settings.max_body_bytes) > LARGE_BODY_BYTES
         with self._large_bodies.holding() if is_large else NOTHING_HELD as take:

@@ -343,7 +343,7 @@ def test_ping_says_of_each_version_that_is_pinned_why_it_is_not_there(
         text: str = api.get("/ping", role=Role.VIEWER).json().get("detail", "")
         return text
 
-    wait_for(lambda: "has no such version; take iris@9 out of SLIPWAY_MODELS" in detail(), what="the reason")
+    wait_for(lambda: "has no such version; remove iris@9 from SLIPWAY_MODELS" in detail(), what="the reason")
     assert "alias" not in detail()
 
 

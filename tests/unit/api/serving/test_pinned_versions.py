@@ -108,8 +108,8 @@ def test_ready_needs_every_pinned_version_and_says_which_is_missing(tmp_path: Pa
 
     assert serving.store.missing() == ["iris@7", "rose@1"]
     assert serving.store.reasons_missing() == {
-        "iris@7": "version 7 of iris cannot be loaded: iris has no such version; take iris@7 out of SLIPWAY_MODELS",
-        "rose@1": "no model named rose is registered; register it, or take rose@1 out of SLIPWAY_MODELS",
+        "iris@7": "version 7 of iris cannot be loaded: iris has no such version; remove iris@7 from SLIPWAY_MODELS",
+        "rose@1": "no model named rose is registered; register it, or remove rose@1 from SLIPWAY_MODELS",
     }
     with pytest.raises(NotReadyError, match="iris has no such version"):
         serving.store.get("iris", "7")

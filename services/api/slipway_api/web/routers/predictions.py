@@ -117,14 +117,14 @@ async def list_predictions(
     cursor: Annotated[str | None, Query(description="`next_cursor` of the previous page.")] = None,
 ) -> Response:
     """List the caller's own predictions, or all predictions for an admin, newest first."""
-    query = PredictionQuery(_whose(caller), model, _time(since), _position(cursor), limit, PAGE_ROWS)
+    query = PredictionQuery(_owner(caller), model, _time(since), _position(cursor), limit, PAGE_ROWS)
 
     def read(store: Any) -> bytes:  # noqa: ANN401  # a PredictionStore
         page = store.page(query)
         following = None if page.next is None else page.next.cursor()
         return orjson.dumps({"predictions": [_shown(one) for one in page.predictions], "next_cursor": following})
 
-    return Response(await state.predictions.ask(read), media_type="application/json")
+    return Response(await state.predictions.call(read), media_type="application/json")
 
 
 @router.get(
@@ -134,7 +134,7 @@ async def list_predictions(
 )
 async def show_prediction(id: str, state: State, caller: Predictor) -> Response:  # noqa: A002  # as the contract has it
     """Return a prediction with its lineage. Wait briefly for a new one that is not stored yet."""
-    found = await state.predictions.find(_identity(id), _whose(caller))
+    found = await state.predictions.find(_identity(id), _owner(caller))
     origin = found.origin
     content = {
         **_shown(found),
@@ -165,9 +165,9 @@ async def give_feedback(
     """Store the true value of a row, once per row."""
     # The account may have been disabled while the body arrived.
     state.accounts.caller(caller.id, caller.version)
-    found = await state.predictions.find(_identity(id), _whose(caller))
+    found = await state.predictions.find(_identity(id), _owner(caller))
     feedback = _compare(found, given, caller)
-    await state.predictions.ask(lambda store: store.add_feedback(feedback))
+    await state.predictions.call(lambda store: store.add_feedback(feedback))
     state.metrics.feedback_rows.labels(found.model, found.version).inc()
     state.live_metrics.feedback_came()
     return FeedbackAnswer(
@@ -186,7 +186,7 @@ async def give_feedback(
 BODIES = (FeedbackRequest,)
 
 
-def _whose(caller: Caller) -> uuid.UUID | None:
+def _owner(caller: Caller) -> uuid.UUID | None:
     return None if caller.role is Role.ADMIN else caller.id
 
 
