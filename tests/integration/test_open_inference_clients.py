@@ -226,4 +226,4 @@ def test_kserves_client_is_answered(served: ApiProcess, token: str, kserve_pytho
         assert answer["outputs"]["label"] == [0, 2]
         assert answer["outputs"]["label_name"] == ["setosa", "virginica"]
         assert np.argmax(answer["outputs"]["probabilities"], axis=1).tolist() == [0, 2]
-    assert "`inputs` must be a list of tensors, at least one, '422 " in answers["error"]
+    assert "`inputs` must be a list of at least one tensor, '422 " in answers["error"]

@@ -1,4 +1,4 @@
-"""How long requests may take: one timer for all of them."""
+"""Deadlines of requests, with one timer for all of them."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
