@@ -159,7 +159,9 @@ def test_triton_client_gets_the_error(client: InferenceServerClient, headers: di
     assert error(tensor(ROWS, "input"))[1].endswith("send 'X' of shape [n, 4], or one tensor for each feature")
     status, message = error(tensor(ROWS), model_version="2")
     assert status == "404"
-    assert message.startswith("no version 2 of a model named iris is served; GET /models lists what is; to serve it")
+    assert message.startswith(
+        "no version 2 of a model named iris is served; GET /models lists the served versions; to serve it"
+    )
     assert error(tensor(ROWS), headers={})[0] == "401"
     assert error(tensor(ROWS), request_compression_algorithm="gzip")[0] == "415"
     assert error(tensor(ROWS), outputs=[InferRequestedOutput("scores")])[1].startswith("each of `outputs` must name")
@@ -224,4 +226,4 @@ def test_kserves_client_is_answered(served: ApiProcess, token: str, kserve_pytho
         assert answer["outputs"]["label"] == [0, 2]
         assert answer["outputs"]["label_name"] == ["setosa", "virginica"]
         assert np.argmax(answer["outputs"]["probabilities"], axis=1).tolist() == [0, 2]
-    assert "`inputs` must be a list of tensors, at least one, '422 " in answers["error"]
+    assert "`inputs` must be a list of at least one tensor, '422 " in answers["error"]

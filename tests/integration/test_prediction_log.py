@@ -18,7 +18,7 @@ import pytest
 from sqlalchemy import Engine
 
 from slipway_api.prediction_log.journal import HEAD_BYTES, Record, Version, decode, marker_of, scan
-from slipway_api.prediction_log.loading import RefusedError, SqlLoadingStore, row_of
+from slipway_api.prediction_log.loading import RejectedRecordsError, SqlLoadingStore, row_of
 from slipway_api.prediction_log.queries import Feedback, PredictionQuery
 from slipway_api.prediction_log.repository import SqlPredictionStore, begin_loading, erase
 from slipway_api.serving.served_model import ServedModel
@@ -144,7 +144,7 @@ def test_record_rejected_by_postgresql_does_not_block_others(
     store = SqlLoadingStore(engine)
     odd = records[1]._replace(**change)
 
-    with pytest.raises(RefusedError):
+    with pytest.raises(RejectedRecordsError):
         store.load(versions, [records[0], odd, records[2]])
     store.load(versions, [records[0], records[2]])
 

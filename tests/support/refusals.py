@@ -448,7 +448,7 @@ NOT_JSON: Place = (["body"], "the body is not JSON")
 EMPTY: Place = (["body"], "the body is empty")
 NOT_UTF_8: Place = (["body"], "is hexadecimal FF")
 HUGE: Place = (["body"], "a number in the body is too large")
-DEEP: Place = (["body"], "nested too deep")
+DEEP: Place = (["body"], "nested too deeply")
 INPUTS = [
     predicting(b"{", NOT_JSON, name="not-json"),
     predicting(b"", EMPTY, name="nothing"),
@@ -460,7 +460,9 @@ INPUTS = [
     predicting(b"[1, 2, 3, 4]", (["body"], "must be an object"), name="body-is-a-list"),
     predicting(b"null", (["body"], "must be an object"), name="body-is-null"),
     predicting(b"{}", (["features"], "missing"), name="no-features"),
-    predicting(b'{"image": "x"}', (["features"], "missing"), (["image"], "no field 'image'"), name="unknown-field"),
+    predicting(
+        b'{"image": "x"}', (["features"], "missing"), (["image"], "unknown field 'image'"), name="unknown-field"
+    ),
     predicting(b'{"features": "5.1"}', (["features"], "not a string"), name="features-is-text"),
     predicting(b'{"features": null}', (["features"], "not null"), name="features-is-null"),
     predicting(b'{"features": 5}', (["features"], "not a number"), name="features-is-a-number"),
@@ -518,9 +520,9 @@ INPUTS = [
     new_user((["username"], "1 to 64"), username="x" * 65, name="long-name"),
     new_user((["username"], "1 to 64"), username="a b", name="space-inside"),
     new_user((["username"], "1 to 64"), username="zoë", name="other-letters"),
-    new_user((["username"], "'username' must be text"), username=7, name="name-is-a-number"),
+    new_user((["username"], "'username' must be a string"), username=7, name="name-is-a-number"),
     new_user((["role"], "'role' must be 'admin', 'user' or 'viewer'"), role="root", name="unknown-role"),
-    new_user((["email"], "there is no field 'email' here; leave it out"), email="x@y.org", name="unknown-field"),
+    new_user((["email"], "unknown field 'email'; remove it"), email="x@y.org", name="unknown-field"),
     new_user((["password"], "the field 'password' is missing"), password=None, name="no-password"),
     new_user((["password"], "8 to 128 characters"), password="x7y8z9a", name="short-password"),
     new_user((["password"], "8 to 128 characters"), password="x" * 129, name="long-password"),

@@ -10,14 +10,14 @@ from slipway_core.startup import quick_imports
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Import the service and run it."""
-    given = sys.argv[1:] if arguments is None else arguments
-    if given[:1] == ["ship"]:
-        # A process of its own that needs neither the web framework nor the model runtime.
+    words = sys.argv[1:] if arguments is None else arguments
+    if words[:1] == ["ship"]:
+        # The shipper's process needs neither the web framework nor the model runtime.
         from slipway_api.prediction_log.shipper_process import main as ship  # noqa: PLC0415
 
-        ship(given[1:])
+        ship(words[1:])
         return
-    # httpx and structlog import rich where it is installed, for a command line and for coloured tracebacks.
+    # httpx and structlog import rich where it is installed, for a command line and for colored tracebacks.
     with quick_imports("rich"):
         from slipway_api.main import main as run  # noqa: PLC0415
 
@@ -25,10 +25,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def program() -> NoReturn:
-    """Run the command as a process, which ends at once when it is done.
+    """Run the command as a process, and exit without waiting for its threads.
 
-    A thread may wait for a database that stands still, and Python would wait for the thread. By then everything that is
-    to be kept is written.
+    A thread may be blocked by an unresponsive database. All data has been written before this exit.
     """
     code: int | str | None = os.EX_OK
     try:

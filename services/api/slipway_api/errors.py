@@ -1,19 +1,19 @@
-"""Errors of the API that no other service knows. They know nothing of HTTP; `problems.py` turns them into answers.
+"""Errors of the API. They are independent of HTTP; `problems.py` maps them to responses.
 
 SlipwayError
-├── AuthenticationError       no token, or one that is refused
-├── PermissionDeniedError     a role that may not
-├── NotFoundError             no such model, account or prediction
-│   └── NotYetThereError      no such prediction yet; trying again may help
-├── ConflictError             a name that is taken, the last active admin, a row that has feedback
-├── InvalidInputError         a body that cannot be understood, with the places
-├── TooLargeError             a body or batch over its limit
-├── UnsupportedMediaTypeError a content type that is not understood
-├── TooManyRequestsError      try again later
-├── NotReadyError             a model or the accounts are not there yet, or no longer
-│   ├── SlowBodyError         a body arrived so slowly that it made room for others
-│   └── UnusableAnswerError   the model gives what it cannot mean
-└── DeadlineError             the answer takes too long
+├── AuthenticationError       missing or invalid token
+├── PermissionDeniedError     the account's role does not permit the action
+├── NotFoundError             unknown model, account or prediction
+│   └── NotYetThereError      prediction not stored yet; retry
+├── ConflictError             name taken, last active admin, or row with feedback
+├── InvalidInputError         invalid body, with the places of the errors
+├── TooLargeError             body or batch over its limit
+├── UnsupportedMediaTypeError unsupported content type or encoding
+├── TooManyRequestsError      rate limit exceeded; retry later
+├── NotReadyError             a model, the accounts or the database are unavailable
+│   ├── SlowBodyError         body evicted because it arrived too slowly
+│   └── UnusableAnswerError   the model failed or returned invalid output
+└── DeadlineError             the request timed out
 """
 
 from collections.abc import Sequence
@@ -22,22 +22,22 @@ from slipway_core.errors import Problem, SlipwayError
 
 
 class AuthenticationError(SlipwayError):
-    """No token, or one that is refused."""
+    """The token is missing or invalid."""
 
 
 class PermissionDeniedError(SlipwayError):
-    """The account's role does not allow this."""
+    """The account's role does not permit this."""
 
 
 class NotFoundError(SlipwayError):
-    """There is no such model or account."""
+    """The model, account or prediction does not exist."""
 
 
 class NotYetThereError(NotFoundError):
-    """There is no such prediction, but it is so young that it may come yet.
+    """The prediction is not stored yet, but may be soon.
 
     Attributes:
-        retry_after_seconds: when to try again.
+        retry_after_seconds: when to retry.
     """
 
     def __init__(self, message: str, retry_after_seconds: int = 1) -> None:
@@ -50,10 +50,10 @@ class ConflictError(SlipwayError):
 
 
 class InvalidInputError(SlipwayError):
-    """A body that cannot be understood.
+    """A body is invalid.
 
     Attributes:
-        problems: each place that is wrong.
+        problems: the places and messages of the errors.
     """
 
     def __init__(self, problems: Sequence[Problem]) -> None:
@@ -66,14 +66,14 @@ class TooLargeError(SlipwayError):
 
 
 class UnsupportedMediaTypeError(SlipwayError):
-    """The body's content type is not understood."""
+    """The body's content type or encoding is not supported."""
 
 
 class TooManyRequestsError(SlipwayError):
-    """Too much is asked at once.
+    """A rate limit is exceeded.
 
     Attributes:
-        retry_after_seconds: when to try again.
+        retry_after_seconds: when to retry.
     """
 
     def __init__(self, message: str, retry_after_seconds: int) -> None:
@@ -82,10 +82,10 @@ class TooManyRequestsError(SlipwayError):
 
 
 class NotReadyError(SlipwayError):
-    """What the request needs is not there yet, or no longer.
+    """A resource that the request needs is unavailable.
 
     Attributes:
-        retry_after_seconds: when to try again.
+        retry_after_seconds: when to retry.
     """
 
     def __init__(self, message: str, retry_after_seconds: int = 2) -> None:
@@ -94,19 +94,19 @@ class NotReadyError(SlipwayError):
 
 
 class SlowBodyError(NotReadyError):
-    """The body arrived so slowly that it made room for others; the connection is closed."""
+    """A body was evicted because it arrived too slowly; the connection is closed."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, retry_after_seconds=1)
 
 
 class DeadlineError(SlipwayError):
-    """The answer takes longer than a request may."""
+    """The request exceeded its time limit."""
 
 
 class UnusableAnswerError(NotReadyError):
-    """The model fails on the input, or gives what its manifest rules out, such as a class that there is not."""
+    """The model failed, or returned output that its manifest rules out, such as an unknown class."""
 
     def __init__(self, message: str) -> None:
-        # Nothing changes before somebody promotes another version.
+        # Only another version fixes this.
         super().__init__(message, retry_after_seconds=60)

@@ -1,4 +1,4 @@
-"""The composition root: from the environment to a running server."""
+"""The composition root: build the service from the environment and run it."""
 
 import argparse
 import asyncio
@@ -60,13 +60,13 @@ def build(
     tokenless: frozenset[str] = frozenset(),
     trial: Trial | None = None,
 ) -> Gateway:
-    """Build the services over a registry, and what answers requests over the services.
+    """Build the services and the ASGI application.
 
     Args:
         settings: the API's settings.
-        registry: what models come from.
-        tokenless: paths that need no token here, though they do elsewhere.
-        trial: tries each version before this process opens it; in a child process by default.
+        registry: the source of the models.
+        tokenless: paths that need no token in this deployment.
+        trial: tries each version before this process opens it; defaults to a child process.
     """
     metrics = Metrics()
     loader = Loader(
@@ -76,7 +76,7 @@ def build(
         allow_unverified=settings.allow_unverified_models,
     )
 
-    # The database's toolkit is half of the API's import time, and the first model does not need it.
+    # SQLAlchemy is half of the API's import time, and loading the first model does not need it.
     @functools.cache
     def engine() -> "Engine":
         from slipway_core.database import connect  # noqa: PLC0415
@@ -120,25 +120,25 @@ def build(
 
 
 def worker(tokenless: frozenset[str] = frozenset()) -> Gateway:
-    """Build what one of several workers runs, from the environment that it was started with."""
+    """Build the application of a worker process from its environment."""
     settings = load_settings(ApiSettings)
     configure_logging(settings.log_level, settings.log_format)
     return build(settings, settings.open_registry(REGISTRY_TIMEOUT_SECONDS), tokenless)
 
 
 def sagemaker_worker() -> Gateway:
-    """Build what one of several workers runs in a container of SageMaker's."""
+    """Build the application of a worker process in a SageMaker container."""
     return worker(SAGEMAKER_PATHS)
 
 
 def serve(settings: ApiSettings, tokenless: frozenset[str] = frozenset()) -> None:
-    """Listen until a signal ends it; requests under way are answered first.
+    """Serve until a signal arrives, then finish the requests in progress.
 
     Raises:
-        ConfigurationError: the address cannot be listened on.
+        ConfigurationError: the address is unavailable.
     """
     shipper = ShipperProcess(settings.journal_dir)
-    # uvicorn raises the signal that ended it once more, and the default would end us before the shipper is.
+    # uvicorn re-raises the signal at its end; the default handler would end this process before the shipper stops.
     signal.signal(signal.SIGTERM, _end)
     with (
         contextlib.closing(settings.open_registry(REGISTRY_TIMEOUT_SECONDS)) as registry,
@@ -178,17 +178,17 @@ def _account_service(settings: ApiSettings, metrics: Metrics, open_store: Callab
 
 
 def sagemaker_variables(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables that SageMaker's contract fixes, and a key for this service where none is given.
+    """Return the variables that SageMaker's contract fixes, with a generated SECRET_KEY if none is set.
 
-    See "Use Your Own Inference Code with Hosting Services" in Amazon SageMaker's guide; a pipeline of containers names
-    another port than 8080.
+    See "Use Your Own Inference Code with Hosting Services" in Amazon SageMaker's guide; a container in a pipeline may
+    get another port than 8080.
 
     Raises:
-        ConfigurationError: that port is none.
+        ConfigurationError: the port is not a number.
     """
     port = environ.get("SAGEMAKER_BIND_TO_PORT") or "8080"
     if not re.fullmatch("[0-9]{1,5}", port):
-        raise ConfigurationError("SAGEMAKER_BIND_TO_PORT is no port: leave it out, or write a number")
+        raise ConfigurationError("SAGEMAKER_BIND_TO_PORT must be a port number")
     variables = {"SLIPWAY_HOST": "0.0.0.0", "SLIPWAY_PORT": port}  # noqa: S104  # as the contract asks
     if not environ.get("SECRET_KEY") and not environ.get("SECRET_KEY_FILE"):
         variables["SECRET_KEY"] = new_key()
@@ -196,36 +196,38 @@ def sagemaker_variables(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run `slipway-api serve`, `sagemaker`, `migrate` or `slipway-api check`; `__main__` runs `slipway-api ship`."""
+    """Run `slipway-api serve`, `sagemaker`, `migrate`, `ship` or `check`; `__main__` handles the options of `ship`."""
     parser = argparse.ArgumentParser(prog="slipway-api", description="Slipway's inference API.")
     commands = parser.add_subparsers(dest="command", required=True)
-    serving = commands.add_parser("serve", help="Listen and answer.")
-    serving.add_argument("--workers", help="How many processes answer (SLIPWAY_WORKERS).")
+    serving = commands.add_parser("serve", help="Start the server.")
+    serving.add_argument("--workers", help="Number of worker processes (SLIPWAY_WORKERS).")
     serving.add_argument(
-        "--forwarded-allow-ips", help="Whose X-Forwarded-* headers are believed (FORWARDED_ALLOW_IPS)."
+        "--forwarded-allow-ips", help="Trusted proxies for X-Forwarded-* headers (FORWARDED_ALLOW_IPS)."
     )
-    commands.add_parser("sagemaker", help="Listen where SageMaker asks: it authenticates /ping and /invocations.")
-    commands.add_parser("migrate", help="Bring the database's tables up to date.")
-    commands.add_parser("ship", help="Take the journal of predictions to the database; `serve` does so by itself.")
-    commands.add_parser("check", help="Say whether the settings are right, and start nothing.")
-    given = vars(parser.parse_args(arguments))
-    command = given.pop("command")
-    # Workers and the shipper read the environment, too.
+    commands.add_parser("sagemaker", help="Start the server for SageMaker, without tokens for /ping and /invocations.")
+    commands.add_parser("migrate", help="Migrate the database to the current schema.")
+    commands.add_parser(
+        "ship", help="Load the journal of predictions into the database; `serve` does this in the background."
+    )
+    commands.add_parser("check", help="Check the settings without starting the server.")
+    options = vars(parser.parse_args(arguments))
+    command = options.pop("command")
+    # Workers and the shipper also read the environment.
     for name, variable in {"workers": "SLIPWAY_WORKERS", "forwarded_allow_ips": "FORWARDED_ALLOW_IPS"}.items():
-        if given.get(name) is not None:
-            os.environ[variable] = given[name]
+        if options.get(name) is not None:
+            os.environ[variable] = options[name]
     try:
         if command == "sagemaker":
             os.environ.update(sagemaker_variables(os.environ))
         settings = load_settings(ApiSettings)
         configure_logging(settings.log_level, settings.log_format)
         if command == "check":
-            print("The settings are right.")
+            print("The settings are valid.")
         elif command == "migrate":
             from slipway_core.migrations import upgrade  # noqa: PLC0415  # serving does not need Alembic
 
             upgrade(settings.database_url.get_secret_value())
-        elif command == "ship":  # without its options, which `__main__` hands over before it imports all of this
+        elif command == "ship":  # `__main__` handles this command with options
             ship(settings)
         else:
             serve(settings, SAGEMAKER_PATHS if command == "sagemaker" else frozenset())

@@ -21,7 +21,7 @@ from prometheus_client import (
 )
 from prometheus_client.multiprocess import MultiProcessCollector
 
-# Finer where confident models are: that they grow less sure of themselves shows there first.
+# Fine near 1, where a loss of confidence shows first.
 CONFIDENCE_BUCKETS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
 LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 INFERENCE_BUCKETS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0)
@@ -29,10 +29,10 @@ LOGIN_OUTCOMES = ("ok", "refused", "throttled")
 
 
 class Metrics:
-    """Every metric of the service, and the page that Prometheus scrapes."""
+    """All metrics of the service, and the page that Prometheus scrapes."""
 
     def __init__(self) -> None:
-        # A creation time beside each counter would double the size of the page.
+        # A creation time for each counter would double the size of the page.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         self._is_shared = "PROMETHEUS_MULTIPROC_DIR" in os.environ
@@ -204,7 +204,7 @@ class Metrics:
     def _add_prediction_log(self) -> None:
         self.prediction_log_dropped = Counter(
             "slipway_prediction_log_dropped_records_total",
-            "Predictions that were answered and not stored, because the journal is full or not writable.",
+            "Predictions that were not stored, because the journal is full or not writable.",
             registry=self.registry,
         )
         self.journal_bytes = Gauge(
@@ -263,15 +263,15 @@ class Metrics:
         )
 
     def begin_version(self, model: str, version: str, scores: Mapping[str, float]) -> None:
-        """Tell that a version is served from now on.
+        """Start the series of a served version.
 
         Args:
             model: the model's name.
-            version: its version's number.
-            scores: what it scored on the test rows when it was trained, by metric.
+            version: the version's number.
+            scores: the scores on the test rows at training time, by metric.
         """
         self.model_info.labels(model, version).set(1)
-        self.unusable_answers.labels(model, version)  # from 0 on, so that the first one counts
+        self.unusable_answers.labels(model, version)  # start at 0, so that the first increase is visible
         for metric in set(self._scored.get((model, version), ())) - scores.keys():
             self.forget(self.training_metric, model, version, metric)
         for metric, score in scores.items():
@@ -279,7 +279,7 @@ class Metrics:
         self._scored[model, version] = tuple(scores)
 
     def end_version(self, model: str, version: str) -> None:
-        """Tell that a version is not served any more."""
+        """End the series of a version that is no longer served."""
         self.forget(self.model_info, model, version)
         for metric in self._scored.pop((model, version), ()):
             self.forget(self.training_metric, model, version, metric)
@@ -288,12 +288,12 @@ class Metrics:
         """Return the page in Prometheus' text format."""
         if not self._is_shared:
             return generate_latest(self.registry)
-        everybodys = CollectorRegistry()
-        MultiProcessCollector(everybodys)  # type: ignore[no-untyped-call]
-        return generate_latest(everybodys)
+        combined = CollectorRegistry()
+        MultiProcessCollector(combined)  # type: ignore[no-untyped-call]
+        return generate_latest(combined)
 
     def forget(self, gauge: Gauge, *labels: str) -> None:
-        """End a gauge's series; where workers share metrics it can only be set to 0."""
+        """End a gauge's series. If workers share metrics, it can only be set to 0."""
         if self._is_shared:
             gauge.labels(*labels).set(0)
         else:

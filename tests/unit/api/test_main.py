@@ -94,7 +94,7 @@ def test_migrate_reports_a_database_that_cannot_be_created(
 def test_check_accepts_valid_settings_and_creates_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["check"])
 
-    assert capsys.readouterr().out == "The settings are right.\n"
+    assert capsys.readouterr().out == "The settings are valid.\n"
     assert list(tmp_path.iterdir()) == []
 
 

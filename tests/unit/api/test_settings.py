@@ -136,7 +136,9 @@ def test_models_are_given_as_a_list(monkeypatch: pytest.MonkeyPatch, written: st
 def test_malformed_version_error_shows_the_format(monkeypatch: pytest.MonkeyPatch, written: str) -> None:
     monkeypatch.setenv("SLIPWAY_MODELS", written)
 
-    with pytest.raises(ConfigurationError, match=r"SLIPWAY_MODELS: .* names no model: write .* such as iris@7"):
+    with pytest.raises(
+        ConfigurationError, match=r"SLIPWAY_MODELS: .* is not a model reference: write .* such as iris@7"
+    ):
         load_settings(ApiSettings)
 
 
@@ -152,7 +154,7 @@ def test_default_model_cannot_be_a_version(monkeypatch: pytest.MonkeyPatch, mode
     monkeypatch.setenv("SLIPWAY_MODELS", models)
     monkeypatch.setenv("SLIPWAY_DEFAULT_MODEL", "iris@7")
 
-    with pytest.raises(ConfigurationError, match="SLIPWAY_DEFAULT_MODEL: name a model, which follows Production"):
+    with pytest.raises(ConfigurationError, match="SLIPWAY_DEFAULT_MODEL: the default model must not have a version"):
         load_settings(ApiSettings)
 
 
@@ -185,7 +187,9 @@ def test_configured_default_model_is_used(monkeypatch: pytest.MonkeyPatch) -> No
 def test_malformed_origin_error_shows_the_format(monkeypatch: pytest.MonkeyPatch, written: str) -> None:
     monkeypatch.setenv("SLIPWAY_CORS_ORIGINS", f"https://good.example.com,{written}")
 
-    with pytest.raises(ConfigurationError, match=r"SLIPWAY_CORS_ORIGINS: .* is no origin: write scheme, host and port"):
+    with pytest.raises(
+        ConfigurationError, match=r"SLIPWAY_CORS_ORIGINS: .* is not an origin: write scheme, host and port"
+    ):
         load_settings(ApiSettings)
 
 
@@ -200,7 +204,7 @@ def test_origin_is_accepted_as_browsers_send_it(monkeypatch: pytest.MonkeyPatch,
 def test_proxy_that_can_never_match_is_rejected(monkeypatch: pytest.MonkeyPatch, written: str) -> None:
     monkeypatch.setenv("FORWARDED_ALLOW_IPS", written)
 
-    with pytest.raises(ConfigurationError, match=r"FORWARDED_ALLOW_IPS: .* is no address or network"):
+    with pytest.raises(ConfigurationError, match=r"FORWARDED_ALLOW_IPS: .* is not an address or network"):
         load_settings(ApiSettings)
 
 
@@ -292,7 +296,7 @@ def test_all_invalid_settings_are_reported_at_once(monkeypatch: pytest.MonkeyPat
     with pytest.raises(ConfigurationError) as refused:
         load_settings(ApiSettings)
 
-    assert "http://127.0.0.1:5000; SECRET_KEY is not set. Signs" in str(refused.value)
+    assert "http://127.0.0.1:5000; SECRET_KEY is not set. Key that signs" in str(refused.value)
     assert ".;" not in str(refused.value)
 
 

@@ -82,8 +82,8 @@ def test_an_account_is_added_with_its_role(api: StubApi) -> None:
         (Answer({"title": "Not Found"}, 404), "Not Found"),
         (Answer({}, 500), "no reason was given"),
         (
-            problem(404, "no model named rose is served; GET /models lists those that are"),
-            "no model named rose is served; `slipway models list` lists those that are",
+            problem(404, "no model named rose is served; GET /models lists the served models"),
+            "no model named rose is served; `slipway models list` lists the served models",
         ),
         (
             problem(404, "no account is named eve; GET /users lists all accounts"),

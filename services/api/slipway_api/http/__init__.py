@@ -1,1 +1,1 @@
-"""HTTP without a service behind it: bodies, content types, errors, deadlines."""
+"""HTTP helpers independent of the services: bodies, content types, errors and deadlines."""

@@ -1,4 +1,4 @@
-"""Content types: which one a body has, and which one a response should have."""
+"""Determine the content type of a request body and of a response."""
 
 import re
 
@@ -10,34 +10,34 @@ def media_type(content_type: str) -> str:
     return content_type.partition(";")[0].strip().lower()
 
 
-def check_json(given: str) -> None:
-    """Refuse a media type that is not JSON.
+def check_json(value: str) -> None:
+    """Reject a media type other than JSON.
 
     Raises:
-        UnsupportedMediaTypeError: it is another, or missing.
+        UnsupportedMediaTypeError: the media type is missing or not JSON.
     """
-    if given != "application/json" and not (given.startswith("application/") and given.endswith("+json")):
-        what = f"{given} is not understood here" if given else "the body has no content type"
+    if value != "application/json" and not (value.startswith("application/") and value.endswith("+json")):
+        what = f"{value} is not supported" if value else "the body has no content type"
         raise UnsupportedMediaTypeError(f"{what}; send the header `Content-Type: application/json`")
 
 
-def check_encoding(given: bytes) -> None:
-    """Refuse a compressed body: a `Content-Encoding` other than none.
+def check_encoding(value: bytes) -> None:
+    """Reject a compressed body.
 
     Raises:
         UnsupportedMediaTypeError: the body is compressed.
     """
-    if given.strip().lower() not in {b"", b"identity"}:
-        raise UnsupportedMediaTypeError("compressed bodies are not understood here; send it without Content-Encoding")
+    if value.strip().lower() not in {b"", b"identity"}:
+        raise UnsupportedMediaTypeError("compressed bodies are not supported; send the body without Content-Encoding")
 
 
 def prefers_csv(accept: bytes) -> bool:
-    """Return whether an `Accept` header (RFC 9110, 12.5.1) prefers CSV to JSON; without the header it does not."""
+    """Return whether an `Accept` header (RFC 9110, 12.5.1) prefers CSV to JSON; false if missing."""
     return _prefers(accept, "text/csv")
 
 
 def prefers_html(accept: bytes) -> bool:
-    """Return whether an `Accept` header prefers HTML to JSON, as those of browsers do."""
+    """Return whether an `Accept` header prefers HTML to JSON, like those of browsers."""
     return _prefers(accept, "text/html")
 
 

@@ -1,4 +1,4 @@
-"""How long requests may take: one timer for all of them."""
+"""Enforce the time limit of requests, with one timer for all of them."""
 
 import asyncio
 from types import TracebackType
@@ -6,19 +6,19 @@ from typing import Any, cast
 
 
 class Deadlines:
-    """Deadlines of one length, for any number of tasks.
+    """Deadlines of equal duration for any number of tasks.
 
-    `asyncio.timeout` arms a timer and disarms it, at a tenth of what a prediction costs. Of one length, they end in the
-    order in which they began, so that a timer for the oldest does for all.
+    A timer per request (`asyncio.timeout`) would cost a tenth of a prediction. Deadlines of equal duration expire in
+    the order of their start, so one timer for the oldest is enough.
     """
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
-        self._running: dict[Deadline, None] = {}  # in the order in which they began
+        self._running: dict[Deadline, None] = {}  # in order of their start
         self._armed: asyncio.AbstractEventLoop | None = None
 
     def begin(self, deadline: "Deadline") -> None:
-        """Let a deadline run."""
+        """Start a deadline."""
         loop = asyncio.get_running_loop()
         deadline.ends_at = loop.time() + self.seconds
         self._running[deadline] = None
@@ -26,14 +26,14 @@ class Deadlines:
             self._arm(loop, deadline.ends_at)
 
     def forget(self, deadline: "Deadline") -> None:
-        """Let a deadline run no more."""
+        """Cancel a deadline."""
         self._running.pop(deadline, None)
 
     def _arm(self, loop: asyncio.AbstractEventLoop, at: float) -> None:
         self._armed = loop
-        loop.call_at(at, self._end_those_that_are_due, loop)
+        loop.call_at(at, self._expire_due, loop)
 
-    def _end_those_that_are_due(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _expire_due(self, loop: asyncio.AbstractEventLoop) -> None:
         self._armed = None
         for deadline in list(self._running):
             if deadline.ends_at > loop.time():
@@ -44,11 +44,11 @@ class Deadlines:
 
 
 class Deadline:
-    """A deadline for the block that it is the context of, which is ended then, with TimeoutError.
+    """A context manager whose block ends with TimeoutError at the deadline.
 
     Attributes:
-        ends_at: on the loop's clock, seconds.
-        is_over: whether the block was ended.
+        ends_at: when it expires, on the loop's clock in seconds.
+        is_over: whether it has expired.
     """
 
     __slots__ = ("_all", "_cancelling", "_task", "ends_at", "is_over")
@@ -67,11 +67,11 @@ class Deadline:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._all.forget(self)
-        # Somebody else may have cancelled the task, too, and that must not be lost.
+        # Keep a cancellation that came from elsewhere.
         if self.is_over and self._task.uncancel() <= self._cancelling and isinstance(error, asyncio.CancelledError):
             raise TimeoutError from error
 
     def end(self) -> None:
-        """End the block."""
+        """Cancel the block."""
         self.is_over = True
         self._task.cancel()

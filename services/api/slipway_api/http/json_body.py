@@ -1,4 +1,4 @@
-"""JSON bodies of routes, read after the caller was checked."""
+"""Read JSON bodies of routes after the caller is authorized."""
 
 import json
 from collections.abc import Awaitable, Callable
@@ -17,17 +17,17 @@ M = TypeVar("M", bound=BaseModel)
 
 
 def json_body(model: type[M]) -> Callable[[Request], Awaitable[M]]:
-    """Return a FastAPI dependency that reads the body as a model.
+    """Return a FastAPI dependency that parses the body as a model.
 
-    FastAPI itself reads a declared body before it runs any dependency, so an unauthorised caller would get errors
-    about the body. Declare this dependency after the one that checks the caller. `slipway_api.http.openapi.body`
-    adds the body to the OpenAPI document.
+    FastAPI parses a declared body before it runs any dependency, so an unauthorized caller would get errors about the
+    body. Declare this dependency after the one that authorizes the caller. `slipway_api.http.openapi.body` adds the
+    body to the OpenAPI document.
     """
 
     async def read(request: Request) -> M:
         check_json(media_type(request.headers.get("Content-Type", "")))
         try:
-            # As text: of bytes it would guess the encoding.
+            # From bytes, `json` would guess the encoding.
             content = json.loads((await request.body()).decode("utf-8-sig"))
         except (ValueError, RecursionError) as error:
             raise InvalidInputError([Problem(("body",), why_not_json(await request.body(), error))]) from error
@@ -47,6 +47,6 @@ def json_body(model: type[M]) -> Callable[[Request], Awaitable[M]]:
     return read
 
 
-def _kind(kind: str, given: object) -> str:
-    """Return pydantic's kind of an error, or ours: an integer that is too large for a float64 is no number to it."""
-    return "number_too_large" if kind == "float_type" and type(given) is int else kind
+def _kind(kind: str, value: object) -> str:
+    """Return pydantic's kind of an error, or a separate kind for integers beyond float64."""
+    return "number_too_large" if kind == "float_type" and type(value) is int else kind

@@ -1,4 +1,4 @@
-"""Networks that client addresses are counted by."""
+"""Group client addresses by network."""
 
 import ipaddress
 
@@ -6,7 +6,7 @@ IPV6_HOST_BITS = 64
 
 
 def network_of(address: str | None) -> str:
-    """Return what an address is counted as: an IPv4 address itself, of IPv6 its /64, which one customer is given."""
+    """Return the network that an address is counted as: an IPv4 address itself, or the /64 of an IPv6 address."""
     try:
         parsed = ipaddress.ip_address(address or "")
     except ValueError:

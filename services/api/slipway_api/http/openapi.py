@@ -1,4 +1,4 @@
-"""What OpenAPI says beyond what FastAPI finds by itself: the errors a route answers, and the problem schema."""
+"""Complete the OpenAPI document with the error responses of each route and the problem schema."""
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
@@ -16,29 +16,29 @@ from slipway_api.http.problems import OPEN_INFERENCE_PREFIX, PROBLEM_JSON, OpenI
 Responses = dict[int | str, dict[str, Any]]
 
 _MEANINGS: Mapping[int, tuple[str, str]] = {
-    401: ("No token, or one that is refused.", "this needs a token: send `Authorization: Bearer …`"),
-    403: ("The caller's role may not do this.", "only an admin may do this"),
-    404: ("There is no such thing.", "no model named rose is served; GET /models lists those that are"),
+    401: ("The token is missing or invalid.", "a token is required: send `Authorization: Bearer …`"),
+    403: ("The caller's role does not permit this.", "only an admin may do this"),
+    404: ("The resource does not exist.", "no model named rose is served; GET /models lists the served models"),
     409: ("The name is taken, it is the last active admin, or the row has feedback.", "the name alice is taken"),
     413: (
-        "The body or the batch is over its limit.",
-        "12000 rows are over the limit of 10000; send them in parts",
+        "The body or the batch exceeds its limit.",
+        "12000 rows exceed the limit of 10000; send them in parts",
     ),
-    415: ("The content type is not understood.", "send the header `Content-Type: application/json`"),
-    422: ("The input is wrong, with each place named.", "'petal width (cm)' must be a number, not a string"),
-    429: ("Too much at once; see Retry-After.", "too many logins at once; try again in a moment"),
-    504: ("It takes too long.", "the answer took longer than 30 s; ask for less at once"),
-    503: ("Not ready; see Retry-After.", "iris is not loaded yet: the model registry cannot be reached"),
+    415: ("The content type is not supported.", "send the header `Content-Type: application/json`"),
+    422: ("The input is invalid; `errors` lists the places.", "'petal width (cm)' must be a number, not a string"),
+    429: ("Rate limit exceeded; see Retry-After.", "too many logins at once; try again in a moment"),
+    504: ("The request timed out.", "the request timed out after 30 s; request less at once"),
+    503: ("Temporarily unavailable; see Retry-After.", "iris is not loaded yet: the model registry cannot be reached"),
 }
 
 
 def errors(*statuses: int) -> Responses:
-    """Return the `responses` of a route that may answer these statuses."""
+    """Return the `responses` of a route that may respond with these statuses."""
     return {status: _response(status) for status in statuses}
 
 
 def open_inference_errors(*statuses: int) -> Responses:
-    """Return the `responses` of a route below `/v2` that may answer these statuses."""
+    """Return the `responses` of a route below `/v2` that may respond with these statuses."""
     found = errors(*statuses)
     for status, answer in found.items():
         content = {
@@ -71,13 +71,13 @@ def _response(status: int) -> dict[str, Any]:
 
 
 def body(model: type[BaseModel]) -> dict[str, Any]:
-    """Return the `openapi_extra` of a route that reads its body by `slipway_api.http.json_body.json_body`."""
+    """Return the `openapi_extra` of a route that reads its body with `slipway_api.http.json_body.json_body`."""
     schema = {"$ref": f"#/components/schemas/{model.__name__}"}
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
 def _limits(path: str, unlimited: Collection[str]) -> Responses:
-    """Return what the front of the service may answer to any call of a path: it takes too long, or is one too many."""
+    """Return the responses of the gateway for a path: a timeout, or too many requests."""
     statuses = (504,) if path in unlimited else (503, 504)
     return open_inference_errors(*statuses) if f"{path}/".startswith(OPEN_INFERENCE_PREFIX) else errors(*statuses)
 
@@ -85,13 +85,13 @@ def _limits(path: str, unlimited: Collection[str]) -> Responses:
 def install(
     app: FastAPI, *, described: Sequence[APIRouter], bodies: Sequence[type[BaseModel]], unlimited: Collection[str]
 ) -> None:
-    """Make an app's schema complete.
+    """Complete an app's schema.
 
     Args:
-        app: its routes do not name the problem details, which are added.
-        described: routes that something else answers: the calls that predict.
-        bodies: what `body` refers to.
-        unlimited: paths that are answered however much is under way.
+        app: its routes do not declare the problem details, which are added.
+        described: routes that are only documented, because the prediction endpoint serves them.
+        bodies: the models that `body` refers to.
+        unlimited: paths without a limit of concurrent requests.
     """
 
     def schema() -> dict[str, Any]:
@@ -113,10 +113,10 @@ def install(
             )
             schemas = document.setdefault("components", {}).setdefault("schemas", {})
             schemas.update(definitions["$defs"])
-            # FastAPI adds its own error's schema wherever a body is declared; ours is answered instead.
+            # FastAPI adds its own validation error wherever a body is declared; replace it with problem details.
             for name in ("HTTPValidationError", "ValidationError"):
                 schemas.pop(name, None)
-            # It adds the answer that goes with it to every route with a parameter, too; ours are text and cannot fail.
+            # It also adds one to every route with a parameter; string parameters cannot fail.
             for operation in [one for path in document["paths"].values() for one in path.values()]:
                 content = operation["responses"].get("422", {}).get("content", {})
                 if "HTTPValidationError" in str(content.get("application/json")):
@@ -128,14 +128,14 @@ def install(
             app.openapi_schema = document
         return app.openapi_schema
 
-    app.openapi = schema  # type: ignore[method-assign]  # the way that FastAPI documents
+    app.openapi = schema  # type: ignore[method-assign]  # as in FastAPI's documentation
     _encode_once(app)
 
 
 def _encode_once(app: FastAPI) -> None:
-    """Replace the route of the document: FastAPI's encodes it for every request, for longer than many predictions.
+    """Replace the route of the document, because FastAPI would encode it again for every request.
 
-    The first time takes a quarter of a second, so it runs in a thread: the event loop answers others meanwhile.
+    The first request encodes it in a thread: that takes a quarter of a second and must not block the event loop.
     """
     encoding: asyncio.Task[bytes] | None = None
 
@@ -143,7 +143,7 @@ def _encode_once(app: FastAPI) -> None:
         nonlocal encoding
         if encoding is None:
             encoding = asyncio.create_task(asyncio.to_thread(lambda: bytes(JSONResponse(app.openapi()).body)))
-        # Shielded: a client that leaves must not cancel what others await.
+        # Shielded, because other requests may await the same task when this client disconnects.
         return Response(await asyncio.shield(encoding), media_type=JSONResponse.media_type)
 
     app.router.routes[:] = [route for route in app.routes if getattr(route, "path", None) != app.openapi_url]

@@ -1,4 +1,4 @@
-"""Pages of a list: how long they are, and the opaque cursor that the next one begins after."""
+"""Paginate lists, with opaque cursors."""
 
 import base64
 import binascii
@@ -9,22 +9,22 @@ from fastapi import Query
 from slipway_api.errors import InvalidInputError
 from slipway_core.errors import Problem
 
-Limit = Annotated[int, Query(ge=1, le=200, description="The most entries of a page.")]
+Limit = Annotated[int, Query(ge=1, le=200, description="Maximum entries per page.")]
 Cursor = Annotated[
-    str | None, Query(max_length=200, description="`next_cursor` of the page before; the first page has none.")
+    str | None, Query(max_length=200, description="`next_cursor` of the previous page; omit it for the first page.")
 ]
 
 
 def cursor_of(key: str) -> str:
-    """Return the cursor of an entry with a key."""
+    """Encode the key of an entry as a cursor."""
     return base64.urlsafe_b64encode(key.encode()).decode().rstrip("=")
 
 
 def key_of(cursor: str) -> str:
-    """Return the key of the entry that a cursor stands for.
+    """Decode a cursor to the key of its entry.
 
     Raises:
-        InvalidInputError: it is no cursor.
+        InvalidInputError: the cursor is invalid.
     """
     try:
         return base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
@@ -33,7 +33,7 @@ def key_of(cursor: str) -> str:
 
 
 def bad_cursor() -> InvalidInputError:
-    """Return the error for what is no cursor of this list."""
+    """Return the error for an invalid cursor."""
     return InvalidInputError(
-        [Problem(("query", "cursor"), "the cursor is not one of this list; send `next_cursor` as it was answered")]
+        [Problem(("query", "cursor"), "the cursor is invalid; send the unchanged `next_cursor` of the previous page")]
     )

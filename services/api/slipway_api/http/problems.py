@@ -1,4 +1,4 @@
-"""Every error as RFC 9457 problem details. One table says which of our errors is which status."""
+"""Convert every error to RFC 9457 problem details. One table maps our errors to statuses."""
 
 import json
 import re
@@ -38,7 +38,7 @@ PROBLEM_JSON = "application/problem+json"
 OPEN_INFERENCE_PREFIX = "/v2/"
 METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 SHOWN_PATH = 200
-UNEXPECTED = "something went wrong on our side; the log has more under this request id"
+UNEXPECTED = "internal server error; the API's log has the details under this request id"
 
 STATUS: Mapping[type[SlipwayError], HTTPStatus] = {
     AuthenticationError: HTTPStatus.UNAUTHORIZED,
@@ -57,13 +57,13 @@ STATUS: Mapping[type[SlipwayError], HTTPStatus] = {
     UnusableAnswerError: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 
-# By pydantic's kinds of errors.
+# By pydantic's error types.
 _SENTENCES: Mapping[str, str] = {
     "missing": "the field {name!r} is missing",
-    "extra_forbidden": "there is no field {name!r} here; leave it out",
-    **dict.fromkeys(("string_type", "string_unicode"), "{name!r} must be text"),
+    "extra_forbidden": "unknown field {name!r}; remove it",
+    **dict.fromkeys(("string_type", "string_unicode"), "{name!r} must be a string"),
     **dict.fromkeys(("bool_type", "bool_parsing"), "{name!r} must be true or false"),
-    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "{name!r} must be a whole number"),
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "{name!r} must be an integer"),
     **dict.fromkeys(("float_type", "float_parsing"), "{name!r} must be a number"),
     "finite_number": "{name!r} must be a finite number, not NaN or infinity",
     "number_too_large": "{name!r} is too large",
@@ -73,26 +73,26 @@ log = get_logger("slipway.problems")
 
 
 class ProblemItem(BaseModel):
-    """One place in the request that is wrong."""
+    """An invalid place in the request."""
 
-    loc: list[str | int] = Field(description="Keys and indices from the body's root.")
-    msg: str = Field(description="What is wrong there.")
+    loc: list[str | int] = Field(description="Path of keys and indices from the body's root.")
+    msg: str = Field(description="Error at this place.")
 
 
 class ProblemDetails(BaseModel):
-    """An error, as RFC 9457 has it."""
+    """An error in the format of RFC 9457."""
 
-    type: str = Field(description="`about:blank`: the status says what kind it is.")
-    title: str = Field(description="The status in words.")
-    status: int = Field(description="The HTTP status.")
+    type: str = Field(description="Always `about:blank`: the status identifies the error.")
+    title: str = Field(description="Name of the status.")
+    status: int = Field(description="HTTP status.")
     detail: str = Field(description="What is wrong, and what to do.")
-    instance: str = Field(description="The path that was asked for.")
-    request_id: str = Field(description="The request's id, as the header X-Request-ID and the log have it.")
-    errors: list[ProblemItem] = Field(description="The places that are wrong, if there are any.")
+    instance: str = Field(description="Path of the request.")
+    request_id: str = Field(description="Id of the request, as in the header X-Request-ID and the log.")
+    errors: list[ProblemItem] = Field(description="Invalid places in the request.")
 
 
 class OpenInferenceError(BaseModel):
-    """An error, as the Open Inference Protocol has it."""
+    """An error in the format of the Open Inference Protocol."""
 
     error: str = Field(description="What is wrong, and what to do.")
 
@@ -105,14 +105,14 @@ def problem_response(
     problems: Sequence[Problem] = (),
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """Return an error as problem details, or as the Open Inference Protocol has it below `/v2`.
+    """Return an error as problem details, or in the Open Inference Protocol's format below `/v2`.
 
     Args:
-        scope: the request's ASGI scope; its path and request id are told.
+        scope: the request's ASGI scope, with its path and request id.
         status: the HTTP status.
         detail: one sentence for the client.
-        problems: the places that are wrong.
-        headers: more headers for the answer.
+        problems: the invalid places.
+        headers: additional response headers.
     """
     if f"{scope['path']}/".startswith(OPEN_INFERENCE_PREFIX):
         return Response(_encode({"error": detail}), status, dict(headers or {}), "application/json")
@@ -129,7 +129,7 @@ def problem_response(
 
 
 def install(app: FastAPI) -> None:
-    """Answer every error of an app as problem details."""
+    """Install handlers that convert every error of an app to problem details."""
     app.add_exception_handler(SlipwayError, _on_our_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
     app.add_exception_handler(HTTPException, _on_http_error)
@@ -147,7 +147,7 @@ async def _on_unexpected_error(request: Request, _error: Exception) -> Response:
 
 
 def error_response(scope: Mapping[str, Any], error: SlipwayError) -> Response:
-    """Return the answer to one of our errors, by the table above."""
+    """Return the response to one of our errors, according to the table above."""
     status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), None)
     if status is None:
         log.error("unmapped_error", error=type(error).__name__, reason=str(error))
@@ -160,7 +160,7 @@ def error_response(scope: Mapping[str, Any], error: SlipwayError) -> Response:
     if isinstance(error, SlowBodyError):
         headers["Connection"] = "close"
     problems = error.problems if isinstance(error, FeaturesError | InvalidInputError) else ()
-    detail = str(error) if len(problems) <= 1 else f"{len(problems)} things are wrong: {error}"
+    detail = str(error) if len(problems) <= 1 else f"{len(problems)} errors: {error}"
     return problem_response(scope, status, detail, problems=problems, headers=headers)
 
 
@@ -169,9 +169,9 @@ async def _on_validation_error(request: Request, error: Exception) -> Response:
         raise error
     problems = []
     for item in error.errors()[:MAX_PROBLEMS]:
-        # FastAPI names the part of the request first; in a body, the client knows only what is inside.
+        # FastAPI puts the part of the request first; omit it for a body.
         loc = tuple(item["loc"])[1:] if item["loc"][:1] == ("body",) and len(item["loc"]) > 1 else tuple(item["loc"])
-        # What a client made up is not repeated at any length.
+        # Names are chosen by the client: limit their number and length.
         loc = tuple(key[:SHOWN] if isinstance(key, str) else key for key in loc)
         problems.append(Problem(loc, _sentence(item["type"], item["msg"], str(loc[-1]))))
     return error_response(request.scope, InvalidInputError(problems))
@@ -180,7 +180,7 @@ async def _on_validation_error(request: Request, error: Exception) -> Response:
 async def _on_http_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):  # as above
         raise error
-    if isinstance(error.__cause__, SlipwayError):  # FastAPI wraps what is raised while it reads a body
+    if isinstance(error.__cause__, SlipwayError):  # FastAPI wraps errors raised while it reads a body
         return error_response(request.scope, error.__cause__)
     if isinstance(error.__cause__, ClientDisconnect):
         raise error.__cause__
@@ -188,8 +188,8 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
         return error_response(request.scope, InvalidInputError([Problem(("body",), "the body is not JSON")]))
     path, headers = _shown(request.url.path), error.headers
     details = {
-        HTTPStatus.NOT_FOUND: f"there is no {path} here; /docs lists what there is",
-        HTTPStatus.METHOD_NOT_ALLOWED: f"{path} does not take {request.method}",
+        HTTPStatus.NOT_FOUND: f"{path} does not exist; /docs lists the API's paths",
+        HTTPStatus.METHOD_NOT_ALLOWED: f"{path} does not support {request.method}",
     }
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         headers = {"Allow": ", ".join(_allowed(request))}
@@ -198,24 +198,24 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
 
 
 def _allowed(request: Request) -> list[str]:
-    """Return what a path takes: the router itself knows only the first of its routes that has the path."""
+    """Return the methods of a path; the router only reports those of its first matching route."""
 
     def takes(method: str) -> bool:
-        asked = {**request.scope, "method": "GET" if method == "HEAD" else method}
-        return any(route.matches(asked)[0] is Match.FULL for route in request.app.routes)
+        candidate = {**request.scope, "method": "GET" if method == "HEAD" else method}
+        return any(route.matches(candidate)[0] is Match.FULL for route in request.app.routes)
 
     return list(filter(takes, METHODS))
 
 
 def _shown(path: str) -> str:
-    """Return a path as an answer tells it: what a client made up is not repeated at any length."""
+    """Return a path for a message, with limited length."""
     return path if len(path) <= SHOWN_PATH else f"{path[:SHOWN_PATH]}…"
 
 
 def _encode(body: Mapping[str, Any]) -> bytes:
     try:
         return orjson.dumps(body)
-    except TypeError:  # half of a surrogate pair, which a client may write as an escape and UTF-8 cannot hold
+    except TypeError:  # an unpaired surrogate from a JSON escape, which UTF-8 cannot encode
         return json.dumps(body).encode()
 
 
@@ -224,7 +224,7 @@ def _title(status: int) -> str:
 
 
 def _sentence(kind: str, message: str, name: str) -> str:
-    """Return what pydantic says of a field in the words that all other errors use."""
+    """Rephrase a pydantic message in the style of the other errors."""
     if kind == "value_error":  # ours
         return message.removeprefix("Value error, ")
     if kind in _SENTENCES:

@@ -1,4 +1,4 @@
-"""Bodies and their limit: over it, a body is refused unread by its declared length, else as soon as it is seen."""
+"""Limit request bodies by their declared length, or by the received bytes if no length is declared."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -12,25 +12,25 @@ from slipway_api.errors import NotReadyError, TooLargeError
 from slipway_api.http.content_types import check_encoding
 from slipway_api.http.slow_bodies import Arrival, Arrivals
 
-# Forms and accounts are small, and some of them are read of callers whom nobody knows yet.
+# Enough for forms and accounts. Some of these bodies are read before the caller is authenticated.
 SMALL_BODY_BYTES: Final = 64 * 1024
 LARGE_BODY_BYTES: Final = 64 * 1024
 # More digits than any limit has.
 MAX_LENGTH_DIGITS: Final = 19
-# In the state of a request's scope: its time was over while its body was awaited.
+# Key in the request's scope: the deadline passed while the body was awaited.
 BODY_IS_LATE: Final = "body_is_late"
 
 
 class BodyLimit:
-    """Holds the limits for everything behind it, which takes small bodies only: it answers all but predictions."""
+    """Limit the bodies of all routes except predictions, which apply their own limit."""
 
     def __init__(self, app: ASGIApp, max_bytes: int, is_known: Callable[[Scope], bool] = lambda _scope: False) -> None:
         """Wrap an app.
 
         Args:
-            app: what is behind the limits.
-            max_bytes: the setting for predictions; other bodies take less.
-            is_known: returns whether a request comes from a known caller, whose body may wait at a place of its own.
+            app: the wrapped app.
+            max_bytes: the limit for predictions; other bodies have a lower one.
+            is_known: returns whether a request has a valid token, so that its body may use a reserved place.
         """
         self._app = app
         self._max_bytes = min(max_bytes, SMALL_BODY_BYTES)
@@ -47,7 +47,7 @@ class BodyLimit:
 
         async def receive_limited() -> Message:
             nonlocal arrival, received
-            # Not before the router has found who takes the body: the metrics are labelled by that.
+            # Only now, when the router has matched: the metrics are labelled with the route.
             check_declared_length(declared, self._max_bytes)
             check_encoding(header(scope, b"content-encoding"))
             arrival = arrival or Arrival(scope)
@@ -65,7 +65,7 @@ class BodyLimit:
 
 
 class LargeBodies:
-    """Counts the memory of large bodies, so that they cannot take all there is."""
+    """Limit the total memory of large bodies."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
@@ -73,16 +73,16 @@ class LargeBodies:
 
     @contextmanager
     def holding(self) -> Iterator[Callable[[int], None]]:
-        """Yield a function that takes so many bytes more; all are given back after the block.
+        """Yield a function that reserves bytes; leaving the block releases them.
 
-        It raises NotReadyError if they would be too many.
+        The function raises NotReadyError if the total would exceed the limit.
         """
         taken = 0
 
         def take(more: int) -> None:
             nonlocal taken
             if self._held_bytes + more > self._max_bytes:
-                raise NotReadyError("too many large requests are under way; try again in a moment", 1)
+                raise NotReadyError("too many large requests are in progress; try again in a moment", 1)
             self._held_bytes += more
             taken += more
 
@@ -97,13 +97,13 @@ async def read_body(scope: Scope, receive: Receive, max_bytes: int, take: Callab
 
     Args:
         scope: the request's ASGI scope.
-        receive: the request's messages.
-        max_bytes: its limit.
-        take: is told of each part that came, and may refuse it.
+        receive: receives the request's messages.
+        max_bytes: the size limit.
+        take: called with the size of each received part; raises an error to reject the body.
 
     Raises:
-        TooLargeError: it is over the limit.
-        ClientDisconnect: the client went away before its end.
+        TooLargeError: the body exceeds the limit.
+        ClientDisconnect: the client disconnected.
     """
     check_declared_length(header(scope, b"content-length"), max_bytes)
     parts: list[bytes] = []
@@ -131,13 +131,13 @@ async def read_body(scope: Scope, receive: Receive, max_bytes: int, take: Callab
 
 
 def expected_bytes(scope: Scope, max_bytes: int) -> int:
-    """Return how large a body will be: what its head declares, or the limit where it declares nothing."""
+    """Return the expected size of a body: the declared length, or the limit if none is declared."""
     declared = _declared_bytes(header(scope, b"content-length"))
     return max_bytes if declared is None else declared
 
 
 def check_declared_length(declared: bytes, max_bytes: int) -> None:
-    """Raise TooLargeError if a `Content-Length` is over a limit."""
+    """Raise TooLargeError if a `Content-Length` exceeds a limit."""
     size = _declared_bytes(declared)
     if size is not None and size > max_bytes:
         raise _too_large(max_bytes)
@@ -149,11 +149,11 @@ def _declared_bytes(declared: bytes) -> int | None:
 
 
 def header(scope: Scope, name: bytes) -> bytes:
-    """Return a header's first value; empty if there is none.
+    """Return a header's first value; empty if missing.
 
     Args:
         scope: the request's ASGI scope.
-        name: in lower case.
+        name: the header's name in lower case.
     """
     for key, value in scope["headers"]:
         if key == name:
@@ -163,4 +163,4 @@ def header(scope: Scope, name: bytes) -> bytes:
 
 
 def _too_large(max_bytes: int) -> TooLargeError:
-    return TooLargeError(f"the body is over the limit of {max_bytes} bytes; send it in parts")
+    return TooLargeError(f"the body exceeds the limit of {max_bytes} bytes; send it in parts")

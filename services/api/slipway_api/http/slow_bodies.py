@@ -1,7 +1,7 @@
-"""Bodies that are slow to arrive: how many the API waits for, and which of them make room for others.
+"""Limit how many slow bodies the API waits for, and evict the slowest ones to accept new ones.
 
-Anybody may send such a body, so clients that never finish theirs must not keep a login out. A body that is complete
-needs no place. The others evict a slow one if all places are taken.
+Unauthenticated clients can send such bodies, so clients that never finish theirs must not block logins. A body that
+arrives at once needs no place; the others evict a slow one if all places are taken.
 """
 
 import asyncio
@@ -15,19 +15,19 @@ from starlette.types import Message, Scope
 from slipway_api.errors import SlowBodyError
 from slipway_api.http.networks import network_of
 
-# Places for anybody, and places that only known callers may take.
+# Places for all callers, and places reserved for authenticated callers.
 MAX_ARRIVING: Final = 64
 MAX_ARRIVING_OF_KNOWN: Final = 32
 MAX_ARRIVING_FROM_ONE_NETWORK: Final = 16
 
 
 class Arrival:
-    """A request's body on its way.
+    """A body that is being received.
 
     Attributes:
-        network: what its client's address is counted as.
+        network: the network that the client's address is counted as.
         began: when the request began to read it; the oldest is the slowest.
-        is_evicted: whether it made room for another.
+        is_evicted: whether it was evicted for another body.
     """
 
     __slots__ = ("began", "is_evicted", "network", "pending")
@@ -41,27 +41,27 @@ class Arrival:
 
 
 class Arrivals:
-    """The bodies that are awaited."""
+    """The bodies that are being received."""
 
     def __init__(self, is_known: Callable[[Scope], bool]) -> None:
-        """Prepare empty places.
+        """Start without bodies.
 
         Args:
-            is_known: returns whether a request comes from a known caller; only called for a body that is not there.
+            is_known: returns whether a request has a valid token; only called for a body that has not arrived yet.
         """
         self._is_known = is_known
         self._of_anybody: dict[Arrival, None] = {}
         self._of_known: dict[Arrival, None] = {}
 
     async def next_part(self, arrival: Arrival, scope: Scope, receive: Callable[[], Awaitable[Message]]) -> Message:
-        """Return the next part of a body; wait for it at a place of its own.
+        """Return the next part of a body; occupy a place while waiting for it.
 
         Raises:
-            SlowBodyError: it was evicted.
+            SlowBodyError: the body was evicted.
         """
         arrival.pending = asyncio.ensure_future(receive())
         try:
-            await asyncio.sleep(0)  # a part that is there is received in this time
+            await asyncio.sleep(0)  # lets a part that has arrived be received
             if arrival.pending.done():
                 return arrival.pending.result()
             places, count = (

@@ -1,1 +1,1 @@
-"""The prediction log: writing, shipping, reading."""
+"""The prediction log: store predictions and feedback, and read them."""

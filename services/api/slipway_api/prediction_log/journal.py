@@ -1,16 +1,16 @@
-"""The journal's format: what a worker writes of the predictions it answered, and how it is read again.
+"""The journal's file format, which workers write and the shipper reads.
 
-A segment is a file of one writer: a head, then frames. The head is a line of text and a random marker of 8 bytes; each
+A segment is a file of one writer: a head, then frames. The head is a line of text and a random marker of 8 bytes. Each
 frame is
 
     marker (8 bytes) · length of the payload (u32) · CRC-32 of the payload (u32) · payload
 
 with little-endian numbers. A payload is a kind (one byte), the length of a JSON object (u32), that object, and columns
-of raw numbers. There are two kinds: `V`, what is known of a model version, and `R`, a batch of records of one version.
-The marker differs from segment to segment and never leaves the machine, so no client can send values that read as a
-frame where a real one is damaged.
+of raw numbers. There are two kinds: `V` describes a model version, and `R` holds a batch of records of one version.
+The marker differs from segment to segment and never leaves the machine, so a client cannot send values that look like
+a frame where a real one is damaged.
 
-What is torn or damaged is told from what is whole by the CRC; reading goes on at the next marker.
+The CRC detects damaged frames; reading continues at the next marker.
 """
 
 import os
@@ -29,7 +29,7 @@ HEAD_LINE = b"slipway journal 1\n"
 MARKER_BYTES = 8
 HEAD_BYTES = len(HEAD_LINE) + MARKER_BYTES
 SUFFIX = ".journal"
-# A segment that has no frame yet, and is not to be looked at.
+# A prepared segment without frames; readers ignore it.
 NEW_SUFFIX = ".new"
 
 _FRAME = struct.Struct("<II")
@@ -39,7 +39,7 @@ _TYPES = {"<i8", "<f4", "<f8", "<i4"}
 
 
 class Version(NamedTuple):
-    """What a segment tells of a model version: where its predictions come from."""
+    """A model version and its lineage, as stored in a segment."""
 
     model: str
     version: str
@@ -53,16 +53,16 @@ class Version(NamedTuple):
 
 
 class Record(NamedTuple):
-    """One answered request.
+    """One request with a response.
 
     Attributes:
         id: the prediction's id, a UUIDv7.
-        at_ns: when it was answered, nanoseconds of Unix time.
-        inputs: (n_rows, n_features) float32; NaN where a value is not to be kept.
+        at_ns: time of the response, nanoseconds of Unix time.
+        inputs: (n_rows, n_features) float32; NaN for a redacted value.
         prediction: (n_rows,) class indices or values.
         scores: (n_rows, n_classes) float32, or None.
-        latency_seconds: from the request's head to its answer.
-        request_id: the client's, or the one that was made for it.
+        latency_seconds: from the request's head to the response.
+        request_id: the client's, or a generated one.
     """
 
     id: uuid.UUID
@@ -79,12 +79,12 @@ class Record(NamedTuple):
 
 
 class Columns(NamedTuple):
-    """The records of a batch, a column each; see `Record`.
+    """The records of a batch, as one column per field; see `Record`.
 
     Attributes:
-        ids: 16 bytes a record, as `user_ids`.
+        ids: 16 bytes per record, as `user_ids`.
         inputs: the rows of all records, as `prediction` and `scores`.
-        rows: how many of them are each record's.
+        rows: the number of rows of each record.
     """
 
     ids: bytes
@@ -100,12 +100,12 @@ class Columns(NamedTuple):
 
 @dataclass(frozen=True)
 class Scan:
-    """What was found in the bytes of a segment.
+    """The frames found in the bytes of a segment.
 
     Attributes:
-        payloads: those of the whole frames, in order.
-        end: the position after the last whole frame; what follows may become one.
-        damaged_bytes: how much before `end` belongs to no frame.
+        payloads: the payloads of the complete frames, in order.
+        end: the position after the last complete frame; the bytes after it may become one.
+        damaged_bytes: how many bytes before `end` belong to no frame.
     """
 
     payloads: list[bytes]
@@ -114,7 +114,7 @@ class Scan:
 
 
 class FormatError(ValueError):
-    """A payload that is whole and makes no sense: of another release, or a fault of ours."""
+    """A payload has a valid CRC but invalid content: another release or a bug wrote it."""
 
 
 def new_head() -> bytes:
@@ -123,19 +123,19 @@ def new_head() -> bytes:
 
 
 def marker_of(head: bytes) -> bytes | None:
-    """Return the marker in a segment's head; None if it is none."""
+    """Return the marker from a segment's head; None if the head is invalid."""
     if len(head) < HEAD_BYTES or not head.startswith(HEAD_LINE):
         return None
     return head[len(HEAD_LINE) : HEAD_BYTES]
 
 
 def frame(marker: bytes, payload: bytes) -> bytes:
-    """Wrap a payload."""
+    """Wrap a payload in a frame."""
     return b"".join((marker, _FRAME.pack(len(payload), zlib.crc32(payload)), payload))
 
 
 def scan(marker: bytes, content: bytes) -> Scan:
-    """Find the whole frames in a part of a segment that begins where a frame does."""
+    """Find the complete frames in a part of a segment that begins at the start of a frame."""
     payloads: list[bytes] = []
     position = end = damaged = 0
     while (start := content.find(marker, position)) >= 0:
@@ -159,7 +159,7 @@ def _payload_at(content: bytes, start: int) -> bytes | None:
 
 
 def encode_version(version: Version) -> bytes:
-    """Return the payload that tells of a model version."""
+    """Return the payload that describes a model version."""
     meta = orjson.dumps(version._asdict())
     return b"".join((_VERSION, _META_LENGTH.pack(len(meta)), meta))
 
@@ -168,14 +168,14 @@ def encode_records(model: str, version: str, manifest_sha256: str, columns: Colu
     """Return the payload of a batch of records of one model version.
 
     Raises:
-        FormatError: the columns are not those of the same rows.
+        FormatError: the columns have different numbers of rows.
     """
     count, total = len(columns.rows), sum(columns.rows)
     prediction, scores = columns.prediction, columns.scores
     if prediction.shape != (total,) or (scores is not None and (scores.ndim, len(scores)) != (2, total)):
-        raise FormatError("there is not one answer a row")
+        raise FormatError("the number of predictions differs from the number of rows")
     if (columns.inputs.ndim, len(columns.inputs)) != (2, total):
-        raise FormatError("the inputs are not those of the rows")
+        raise FormatError("the number of inputs differs from the number of rows")
     if prediction.dtype.str not in _TYPES:
         prediction = prediction.astype("<i8" if prediction.dtype.kind == "i" else "<f8")
     meta = orjson.dumps(
@@ -208,10 +208,10 @@ def encode_records(model: str, version: str, manifest_sha256: str, columns: Colu
 
 
 def decode(payload: bytes) -> Version | list[Record]:
-    """Return what a payload tells.
+    """Decode a payload.
 
     Raises:
-        FormatError: it makes no sense.
+        FormatError: the payload is invalid.
     """
     try:
         kind, begin = payload[:1], 1 + _META_LENGTH.size
@@ -223,13 +223,13 @@ def decode(payload: bytes) -> Version | list[Record]:
             return list(_records(meta, payload, end))
     except (ValueError, KeyError, TypeError, IndexError, struct.error) as error:
         raise FormatError(f"{type(error).__name__}: {error}") from error
-    raise FormatError(f"there is no kind {kind!r}")
+    raise FormatError(f"unknown kind {kind!r}")
 
 
 def _records(meta: Mapping[str, Any], payload: bytes, begin: int) -> Iterator[Record]:
     count, width, classes, kind = meta["count"], meta["width"], meta["classes"], meta["type"]
     if kind not in _TYPES:
-        raise FormatError(f"there is no type {kind}")
+        raise FormatError(f"unknown type {kind}")
     position = begin
 
     def column(dtype: str, length: int) -> NDArray[Any]:
@@ -246,7 +246,7 @@ def _records(meta: Mapping[str, Any], payload: bytes, begin: int) -> Iterator[Re
     prediction = column(kind, total)
     scores = column("<f4", total * classes).reshape(total, classes) if classes else None
     if position != len(payload):
-        raise FormatError("there is more than its columns")
+        raise FormatError("unexpected bytes after the columns")
     first = 0
     for index in range(count):
         last = first + rows[index]

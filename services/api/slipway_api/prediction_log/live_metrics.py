@@ -1,4 +1,4 @@
-"""Figures that are read rather than counted: live accuracy from the database, the journal's state from its folder."""
+"""Gauges that are refreshed periodically: live accuracy from the database, and the journal's state from its folder."""
 
 import asyncio
 import math
@@ -21,14 +21,14 @@ from slipway_core.logging import get_logger
 
 LIVE_SECONDS = 10.0
 JOURNAL_SECONDS = 2.0
-# How much longer than a read the pause after it is, when feedback comes all the time.
+# The pause after a read, as a multiple of the read's duration, while feedback arrives continuously.
 REST_PER_READ = 9
 
 log = get_logger("slipway.predictions")
 
 
 class LiveMetrics:
-    """Keeps those gauges fresh."""
+    """Refresh the gauges in the background."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class LiveMetrics:
         self._is_stale = False
 
     async def watch(self) -> None:
-        """Read both again and again."""
+        """Refresh the gauges periodically until cancelled."""
         next_live = 0.0
         while True:
             try:
@@ -59,12 +59,12 @@ class LiveMetrics:
                 if time.monotonic() >= next_live:
                     next_live = time.monotonic() + LIVE_SECONDS
                     await self.refresh()
-            except Exception:  # a fault of ours must not end the watch
+            except Exception:  # retry at the next interval
                 log.exception("live_metrics_failed")
             await asyncio.sleep(JOURNAL_SECONDS)
 
     def feedback_came(self) -> None:
-        """Read the live figures at once, without being waited for; much feedback at once is read once."""
+        """Refresh the live figures soon, without blocking; feedback that arrives at once causes one refresh."""
         self._is_stale = True
         if self._refreshing is None or self._refreshing.done():
             self._refreshing = asyncio.create_task(self._refresh_while_stale())
@@ -74,14 +74,14 @@ class LiveMetrics:
             self._is_stale = False
             began = time.monotonic()
             await self.refresh()
-            # A table that takes long to read is not read all the time.
+            # Limit the share of time spent on reading a large table.
             await asyncio.sleep((time.monotonic() - began) * REST_PER_READ)
 
     async def refresh(self) -> None:
-        """Read the live figures. While the database is away, the last ones stand."""
+        """Refresh the live figures; while the database is unavailable, keep the last ones."""
         since = datetime.fromtimestamp(self._clock(), UTC) - self._window
         try:
-            figures = await self._predictions.ask(lambda store: store.live_figures(since))
+            figures = await self._predictions.call(lambda store: store.live_figures(since))
         except NotReadyError as error:
             if not self._away:
                 log.warning("live_metrics_unreadable", reason=str(error))
@@ -106,14 +106,14 @@ class LiveMetrics:
             gauge.labels(*labels).set(value)
         for labels in self._shown.get(gauge, set()) - there.keys():
             if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-                # A file that workers share forgets nothing; this is how Prometheus writes that there is no value.
+                # Files shared by workers cannot remove a series; NaN is Prometheus' missing value.
                 gauge.labels(*labels).set(math.nan)
             else:
                 gauge.remove(*labels)
         self._shown[gauge] = set(there)
 
     def read_journal(self) -> None:
-        """Look at the journal's folder. Blocks."""
+        """Refresh the gauges of the journal's folder. Blocks."""
         names = _names(self._journal)
         oldest = min((name for name in names if name.endswith(SUFFIX)), default=None)
         self._metrics.journal_bytes.set(folder_bytes(self._journal))
@@ -129,7 +129,7 @@ def _names(folder: Path) -> list[str]:
 
 
 def _time_of(name: str) -> float:
-    """Return when a segment was begun, which its name tells (a UUIDv7)."""
+    """Return the creation time of a segment, from its name (a UUIDv7)."""
     try:
         return (uuid.UUID(name.removesuffix(SUFFIX)).int >> 80) / 1000
     except ValueError:

@@ -1,4 +1,4 @@
-"""The prediction log in the database, as the shipper fills and trims it."""
+"""Load predictions into the database and delete old ones, for the shipper."""
 
 import uuid
 from collections.abc import Sequence
@@ -16,11 +16,11 @@ from slipway_api.prediction_log.repository import SLOW_SECONDS, begin_loading, r
 from slipway_core.database import allow
 from slipway_core.tables import erasures, predictions, served_versions
 
-# PostgreSQL's classes of errors (appendix A) that lie in the data: data, constraints, limits.
+# PostgreSQL's error classes (appendix A) caused by the inserted data: data, constraints, limits.
 REFUSED_CLASSES = ("22", "23", "54")
 
-# PostgreSQL takes a batch as one JSON document: 5 µs a record here against 75 for a parameter a value, and a fifth of
-# the time there.
+# PostgreSQL receives a batch as one JSON document: 5 µs per record here, instead of 75 with separate parameters, and
+# a fifth of the server's time.
 _INSERT_DOCUMENT = text("""
     INSERT INTO predictions (id, at, user_id, model, version, manifest_sha256, inputs, prediction, scores, rows,
         latency_seconds, request_id)
@@ -32,7 +32,7 @@ _INSERT_DOCUMENT = text("""
     ON CONFLICT (id) DO NOTHING
 """)
 _JSON_COLUMNS = ("inputs", "prediction", "scores")
-# The table as SQLite's is filled: with JSON that is text already.
+# The table for inserts into SQLite, with its JSON columns as text.
 _target = table(
     "predictions",
     column("id", Uuid),
@@ -52,19 +52,19 @@ _target = table(
 _INSERT_ROWS = sqlite.insert(_target).on_conflict_do_nothing(index_elements=["id"])
 
 
-class RefusedError(Exception):
-    """The database takes some of these records never, whenever they are sent."""
+class RejectedRecordsError(Exception):
+    """The database permanently rejects some of these records."""
 
 
 class LoadingStore(Protocol):
-    """What the shipper needs of a database. Its calls raise NotReadyError while it is away."""
+    """The shipper's database. Its calls raise NotReadyError while the database is unavailable."""
 
     def load(self, versions: Sequence[Version], records: Sequence[Record]) -> None:
-        """Insert what is not there yet, all of it or nothing; raises RefusedError if some of it will never do."""
+        """Insert new records, all or none; raises RejectedRecordsError if the database permanently rejects one."""
         ...
 
     def delete_older(self, than: datetime, limit: int) -> int:
-        """Delete some of the predictions that are older than a time; return how many."""
+        """Delete some of the predictions that are older than a time; return the number deleted."""
         ...
 
 
@@ -80,19 +80,19 @@ class SqlLoadingStore:
         )
 
     def load(self, versions: Sequence[Version], records: Sequence[Record]) -> None:
-        """Insert what is not there yet, but what belongs to users who were erased.
+        """Insert new records, except those of erased users.
 
         Raises:
-            NotReadyError: the database is away; nothing was inserted.
-            RefusedError: it takes some of the records never; nothing was inserted.
+            NotReadyError: the database is unavailable; nothing was inserted.
+            RejectedRecordsError: the database permanently rejects some of the records; nothing was inserted.
         """
         users = {record.user_id for record in records}
         with reaching(self._engine):
             try:
                 self._load(versions, records, users)
             except (SQLAlchemyError, ValueError, TypeError, OverflowError) as error:
-                if is_refusal(error):
-                    raise RefusedError(type(error).__name__) from error
+                if is_data_error(error):
+                    raise RejectedRecordsError(type(error).__name__) from error
                 raise
 
     def _load(self, versions: Sequence[Version], records: Sequence[Record], users: set[uuid.UUID]) -> None:
@@ -105,7 +105,7 @@ class SqlLoadingStore:
                 self.insert(connection, rows)
 
     def insert(self, connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
-        """Insert rows as `row_of` gives them; those whose id is there stay as they are."""
+        """Insert rows of `row_of`, except those whose id exists."""
         if not self._is_postgresql:
             connection.execute(_INSERT_ROWS, rows)
             return
@@ -116,7 +116,7 @@ class SqlLoadingStore:
         connection.execute(_INSERT_DOCUMENT, {"document": orjson.dumps(document).decode()})
 
     def delete_older(self, than: datetime, limit: int) -> int:
-        """Delete some of the predictions that are older than a time, with their feedback; return how many."""
+        """Delete some of the predictions that are older than a time, with their feedback; return the number deleted."""
         oldest = select(predictions.c.id).where(predictions.c.at < than).order_by(predictions.c.at).limit(limit)
         with reaching(self._engine), self._engine.begin() as connection:
             allow(connection, SLOW_SECONDS)
@@ -128,7 +128,7 @@ class SqlLoadingStore:
 
 
 def row_of(record: Record) -> dict[str, Any]:
-    """Return a record as the table has it. A float32 is written as its shortest decimal."""
+    """Return a record as a row of the table, with each float32 as its shortest decimal."""
     return {
         "id": record.id,
         "at": datetime.fromtimestamp(record.at_ns // 1000 / 1e6, UTC),
@@ -149,11 +149,11 @@ def _json(values: "np.ndarray[Any, Any]") -> str:
     return orjson.dumps(np.ascontiguousarray(values), option=orjson.OPT_SERIALIZE_NUMPY).decode()
 
 
-def is_refusal(error: Exception) -> bool:
-    """Tell whether an error of an insert lies in what was inserted, and not in the database's state."""
+def is_data_error(error: Exception) -> bool:
+    """Return whether the inserted data caused an error, rather than the database's state."""
     if isinstance(error, DataError | IntegrityError):
         return True
     if isinstance(error, DBAPIError):
         return (getattr(error.orig, "pgcode", None) or "")[:2] in REFUSED_CLASSES
-    # A value that cannot even be sent, such as text with a NUL.
+    # A value that the driver cannot send, such as text with a NUL.
     return isinstance(error, StatementError) or not isinstance(error, SQLAlchemyError)

@@ -1,4 +1,4 @@
-"""The prediction log as it is read: what was predicted, where it came from, and what turned out to be true."""
+"""Read logged predictions with their lineage, and store feedback for them."""
 
 import asyncio
 import base64
@@ -15,15 +15,15 @@ from typing import Protocol, Self, TypeVar
 
 from slipway_api.errors import NotFoundError, NotReadyError, NotYetThereError
 
-DATABASE_AWAY = "predictions cannot be read now: the database is away; try again in a moment"
-# A prediction is in the database within a fraction of this, unless something is wrong.
+DATABASE_AWAY = "predictions cannot be read: the database is unavailable; try again in a moment"
+# The usual time until a prediction is in the database is a fraction of this.
 WAIT_SECONDS = 1.0
 FIRST_PAUSE_SECONDS = 0.03
 LONGEST_PAUSE_SECONDS = 0.2
-# Which ids are worth waiting for, and to be asked for again.
+# An id of this age or younger may still be on its way to the database, so the client should retry.
 RECENT_SECONDS = 60.0
 CLOCK_SKEW_SECONDS = 5.0
-# Reads that run at a time, and those that wait: the database may take its time, and memory is finite.
+# Concurrent reads and waiting reads: the database may be slow, and memory is limited.
 THREADS = 4
 MAX_WAITING = 64
 
@@ -35,22 +35,22 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Position:
-    """A place in the log, newest first: after this prediction."""
+    """A place in the log, which is ordered newest first: directly after this prediction."""
 
     at: datetime
     id: uuid.UUID
 
     def cursor(self) -> str:
-        """Return the position as an opaque text that fits into an address."""
+        """Encode the position as an opaque string that is safe in a URL."""
         microseconds = (self.at - EPOCH) // timedelta(microseconds=1)
         return base64.urlsafe_b64encode(_CURSOR.pack(microseconds, self.id.bytes)).decode()
 
     @classmethod
     def of_cursor(cls, text: str) -> Self:
-        """Read what `cursor` has written.
+        """Decode a string from `cursor`.
 
         Raises:
-            ValueError: it is not such a text.
+            ValueError: it is malformed.
         """
         try:
             microseconds, identity = _CURSOR.unpack(base64.b64decode(text.encode("ascii"), b"-_", validate=True))
@@ -58,12 +58,12 @@ class Position:
                 raise OverflowError
             return cls(EPOCH + timedelta(microseconds=microseconds), uuid.UUID(bytes=identity))
         except (binascii.Error, struct.error, OverflowError, UnicodeEncodeError) as error:
-            raise ValueError("this is no cursor of this service") from error
+            raise ValueError("this is not a cursor of this service") from error
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Where the predictions of a model version come from.
+    """The lineage of a model version.
 
     Attributes:
         features: their names, in the order of the inputs.
@@ -80,12 +80,12 @@ class Origin:
 
 @dataclass(frozen=True)
 class Feedback:
-    """What turned out to be true of a row.
+    """The true value of a row.
 
     Attributes:
-        by: the account that told it.
-        correct: of a classifier, whether it was predicted; else None.
-        error: of a regressor, the predicted value less the true one; else None.
+        by: the account that sent the feedback.
+        correct: for a classifier, whether the prediction was right; otherwise None.
+        error: for a regressor, the predicted value minus the true one; otherwise None.
     """
 
     prediction_id: uuid.UUID
@@ -102,14 +102,14 @@ class Feedback:
 
 @dataclass(frozen=True)
 class LoggedPrediction:
-    """One answered request.
+    """One logged request with its response.
 
     Attributes:
-        inputs: JSON text, an array a row; null for a value that is not kept.
-        prediction: class indices or values, one a row.
-        scores: JSON text, an array of probabilities a row, or None.
-        origin: None if it is not known, which only a damaged journal brings about.
-        feedback: what is known of its rows; read with a single prediction only.
+        inputs: JSON text, an array per row; null for a redacted value.
+        prediction: class indices or values, one per row.
+        scores: JSON text, an array of probabilities per row, or None.
+        origin: the lineage; None if it was lost, which only a damaged journal causes.
+        feedback: the feedback for its rows; only read with a single prediction.
     """
 
     id: uuid.UUID
@@ -129,13 +129,13 @@ class LoggedPrediction:
 
 @dataclass(frozen=True)
 class PredictionQuery:
-    """Which predictions are asked for.
+    """A filter and position for a page of predictions.
 
     Attributes:
-        user_id: whose; None for everybody's.
-        since: not older than this.
-        after: where the last page ended.
-        max_rows: a page ends early rather than hold more rows than this, but holds one prediction at least.
+        user_id: the owner; None for all users.
+        since: the earliest time.
+        after: the end of the previous page.
+        max_rows: a page ends early if it would exceed this number of rows, but holds at least one prediction.
     """
 
     user_id: uuid.UUID | None
@@ -148,7 +148,7 @@ class PredictionQuery:
 
 @dataclass(frozen=True)
 class Page:
-    """Predictions, newest first, and where the next page begins, if there is one."""
+    """Predictions, newest first, and the start of the next page, if there is one."""
 
     predictions: tuple[LoggedPrediction, ...]
     next: Position | None
@@ -156,10 +156,10 @@ class Page:
 
 @dataclass(frozen=True)
 class LiveFigures:
-    """What feedback says of a model version in a window.
+    """The live accuracy or error of a model version in a window.
 
     Attributes:
-        accuracy: the share of rows predicted right; None without labels.
+        accuracy: the share of correct predictions; None without labels.
         mean_absolute_error: None without values, as `mean_squared_error`.
     """
 
@@ -172,27 +172,27 @@ class LiveFigures:
 
 
 class PredictionStore(Protocol):
-    """Where the log is kept. Its calls block, and raise NotReadyError while the database is away."""
+    """The storage of the log. Its calls block, and raise NotReadyError while the database is unavailable."""
 
     def find(self, prediction_id: uuid.UUID, user_id: uuid.UUID | None) -> LoggedPrediction | None:
-        """Return a prediction of a user (None: of anybody); None if there is none."""
+        """Return a prediction of a user, or of any user for None; return None if it does not exist."""
         ...
 
     def page(self, query: PredictionQuery) -> Page:
-        """Return what a query asks for."""
+        """Return the page that a query selects."""
         ...
 
     def add_feedback(self, feedback: Feedback) -> None:
-        """Keep feedback; raises ConflictError if the row has some, NotFoundError if the prediction is gone."""
+        """Store feedback; raises ConflictError if the row has feedback, NotFoundError if the prediction was deleted."""
         ...
 
     def live_figures(self, since: datetime) -> Sequence[LiveFigures]:
-        """Return what the feedback since a time says of each model version."""
+        """Return the live figures of each model version from the feedback since a time."""
         ...
 
 
 class Predictions:
-    """The store, opened at its first use, asked in threads of its own so that it holds up nothing else."""
+    """Asynchronous access to the store, which is opened at first use; its calls run in separate threads."""
 
     def __init__(self, open_store: Callable[[], PredictionStore], clock: Callable[[], float] = time.time) -> None:
         self._open_store = open_store
@@ -200,54 +200,54 @@ class Predictions:
         self._lock = threading.Lock()
         self._clock = clock
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="predictions")
-        self._asked = 0
+        self._pending = 0
 
     @property
     def store(self) -> PredictionStore:
-        """The store. The first use blocks: it opens it."""
+        """The store. The first use opens it and blocks."""
         with self._lock:
             if self._store is None:
                 self._store = self._open_store()
             return self._store
 
-    async def ask(self, question: Callable[[PredictionStore], T]) -> T:
-        """Ask the store without holding up the loop.
+    async def call(self, function: Callable[[PredictionStore], T]) -> T:
+        """Run a call of the store without blocking the event loop.
 
         Raises:
-            NotReadyError: the database is away, or too many ask at once.
+            NotReadyError: the database is unavailable, or too many calls are waiting.
         """
-        if self._asked >= THREADS + MAX_WAITING:
-            raise NotReadyError("too many predictions are read at once; try again in a moment")
-        self._asked += 1
+        if self._pending >= THREADS + MAX_WAITING:
+            raise NotReadyError("too many requests are reading predictions; try again in a moment")
+        self._pending += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: question(self.store))
+            return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: function(self.store))
         finally:
-            self._asked -= 1
+            self._pending -= 1
 
     async def find(self, prediction_id: uuid.UUID, user_id: uuid.UUID | None) -> LoggedPrediction:
-        """Return a prediction of a user (None: of anybody); wait a moment for one that was made just now.
+        """Return a prediction of a user, or of any user for None; wait briefly for a new one.
 
         Raises:
-            NotFoundError: there is none.
-            NotYetThereError: there is none, but its id is so young that it may come yet.
-            NotReadyError: the database is away.
+            NotFoundError: it does not exist.
+            NotYetThereError: it is not stored yet, but its id is so recent that it may be soon.
+            NotReadyError: the database is unavailable.
         """
         deadline, pause = time.monotonic() + WAIT_SECONDS, FIRST_PAUSE_SECONDS
         while True:
-            found = await self.ask(lambda store: store.find(prediction_id, user_id))
+            found = await self.call(lambda store: store.find(prediction_id, user_id))
             if found is not None:
                 return found
             if not self._is_recent(prediction_id):
-                raise NotFoundError(f"there is no prediction {prediction_id} of yours")
+                raise NotFoundError(f"you have no prediction {prediction_id}")
             if time.monotonic() + pause > deadline:
                 raise NotYetThereError(
-                    f"there is no prediction {prediction_id} of yours yet; if it was made just now, try again"
+                    f"prediction {prediction_id} is not stored yet; if it was made just now, try again"
                 )
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 
     def close(self) -> None:
-        """End the threads."""
+        """Stop the threads."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _is_recent(self, prediction_id: uuid.UUID) -> bool:

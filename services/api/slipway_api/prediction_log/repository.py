@@ -1,4 +1,4 @@
-"""The prediction log in the database, as the API reads it."""
+"""Read the prediction log from the database, store feedback, and erase users' predictions."""
 
 import uuid
 from collections.abc import Iterator, Sequence
@@ -40,10 +40,10 @@ from slipway_api.prediction_log.queries import (
 from slipway_core.database import allow
 from slipway_core.tables import erasures, feedback, predictions, served_versions
 
-NO_TABLES = "the database has no tables for predictions yet: run `slipway-api migrate`"
-# What the statements that read or delete much may take.
+NO_TABLES = "the database has no tables for predictions: run `slipway-api migrate`"
+# Timeout of statements that read or delete many rows.
 SLOW_SECONDS = 25.0
-# Erasing waits for loading that has begun, and the other way round: see `begin_loading`.
+# Makes erasing and loading wait for each other: see `begin_loading`.
 LOADING_LOCK = 0x51195A1
 
 _COLUMNS = (
@@ -53,7 +53,7 @@ _COLUMNS = (
     predictions.c.model,
     predictions.c.version,
     predictions.c.manifest_sha256,
-    # What goes out as it lies there is not parsed.
+    # JSON that is returned unchanged is not parsed.
     cast(predictions.c.inputs, Text).label("inputs"),
     cast(predictions.c.prediction, Text).label("prediction"),
     cast(predictions.c.scores, Text).label("scores"),
@@ -65,14 +65,14 @@ _VersionKey = tuple[str, str, str]
 
 @contextmanager
 def reaching(engine: Engine) -> Iterator[None]:
-    """Turn what a driver raises while the database is away, or not migrated, into NotReadyError."""
+    """Convert a driver's errors for an unavailable or unmigrated database to NotReadyError."""
     try:
         yield
     except IntegrityError:
         raise
     except SQLAlchemyError as error:
-        # PostgreSQL tells a missing table as a fault of the statement, SQLite as any other; one that does not answer is
-        # not asked again.
+        # PostgreSQL reports a missing table as an error of the statement, SQLite as a generic one. Do not query an
+        # unresponsive database again.
         answers = isinstance(error, ProgrammingError) or engine.dialect.name == "sqlite"
         raise NotReadyError(NO_TABLES if answers and _lacks_tables(engine) else DATABASE_AWAY) from error
 
@@ -85,10 +85,10 @@ def _lacks_tables(engine: Engine) -> bool:
 
 
 def begin_loading(connection: Connection) -> None:
-    """Begin a transaction that looks which users are erased, and then writes predictions.
+    """Begin a transaction that reads which users are erased and then writes predictions.
 
-    An erasure in between would miss what is being written. So an erasure waits for every loading that has begun, and
-    the next one sees the erasure.
+    An erasure during the load would miss the predictions being written. It therefore waits for running loads, and
+    later loads see the erasure.
     """
     if connection.dialect.name == "sqlite":
         connection.exec_driver_sql("BEGIN IMMEDIATE")
@@ -97,23 +97,23 @@ def begin_loading(connection: Connection) -> None:
 
 
 def erase(connection: Connection, user_id: uuid.UUID) -> int:
-    """Note that a user is erased, and delete the predictions and feedback there are, within a transaction.
+    """Mark a user as erased and delete the user's stored predictions and feedback, within a transaction.
 
-    What is still in a journal is then not loaded.
+    Records that are still in a journal are then not loaded.
 
     Args:
-        connection: in a transaction, which on SQLite holds the database for writing.
-        user_id: whose.
+        connection: in a transaction, which on SQLite holds the write lock.
+        user_id: the user to erase.
 
     Returns:
-        How many predictions there were.
+        The number of deleted predictions.
     """
     allow(connection, SLOW_SECONDS)
     if connection.dialect.name == "postgresql":
         connection.execute(text(f"SELECT pg_advisory_xact_lock({LOADING_LOCK})"))
     connection.execute(insert(erasures).values(user_id=user_id, at=datetime.now(UTC)))
     connection.execute(delete(feedback).where(feedback.c.by == user_id))
-    # The feedback for them goes with them.
+    # Their feedback is deleted by cascade.
     return connection.execute(delete(predictions).where(predictions.c.user_id == user_id)).rowcount
 
 
@@ -124,7 +124,7 @@ class SqlPredictionStore:
         self._engine = engine
 
     def find(self, prediction_id: uuid.UUID, user_id: uuid.UUID | None) -> LoggedPrediction | None:
-        """Return a prediction of a user (None: of anybody), with its feedback; None if there is none."""
+        """Return a prediction of a user, or of any user for None, with its feedback; None if it does not exist."""
         query = select(*_COLUMNS).where(predictions.c.id == prediction_id)
         if user_id is not None:
             query = query.where(predictions.c.user_id == user_id)
@@ -132,15 +132,15 @@ class SqlPredictionStore:
             row = connection.execute(query).one_or_none()
             if row is None:
                 return None
-            told = connection.execute(
+            stored = connection.execute(
                 select(feedback).where(feedback.c.prediction_id == prediction_id).order_by(feedback.c.row)
             ).all()
             origins = _origins(connection, [row])
-        return _logged(row, origins, tuple(Feedback(**one._mapping) for one in told))  # noqa: SLF001  # its public name
+        return _logged(row, origins, tuple(Feedback(**one._mapping) for one in stored))  # noqa: SLF001  # its public name
 
     def page(self, query: PredictionQuery) -> Page:
-        """Return what a query asks for."""
-        if query.model is not None and "\x00" in query.model:  # which PostgreSQL does not even take in a question
+        """Return the page that a query selects."""
+        if query.model is not None and "\x00" in query.model:  # PostgreSQL rejects NUL even in a parameter
             return Page((), None)
         with reaching(self._engine), self._engine.connect() as connection:
             heads = connection.execute(_heads(query)).all()
@@ -161,24 +161,24 @@ class SqlPredictionStore:
         last = Position(chosen[-1].at, chosen[-1].id) if there_is_more else None
         return Page(tuple(_logged(row, origins) for row in rows), last)
 
-    def add_feedback(self, given: Feedback) -> None:
-        """Keep feedback.
+    def add_feedback(self, entry: Feedback) -> None:
+        """Store feedback.
 
         Raises:
-            ConflictError: the row has some.
-            NotFoundError: the prediction is no longer there.
+            ConflictError: the row has feedback.
+            NotFoundError: the prediction was deleted.
         """
-        values = {name: getattr(given, name) for name in feedback.columns.keys()}  # noqa: SIM118  # not a dict
+        values = {name: getattr(entry, name) for name in feedback.columns.keys()}  # noqa: SIM118  # not a dict
         try:
             with reaching(self._engine), self._engine.begin() as connection:
                 connection.execute(insert(feedback).values(values))
         except IntegrityError as error:
-            if self.find(given.prediction_id, None) is None:
-                raise NotFoundError(f"there is no prediction {given.prediction_id} any more") from error
-            raise ConflictError(f"there is feedback for row {given.row} of this prediction already") from error
+            if self.find(entry.prediction_id, None) is None:
+                raise NotFoundError(f"prediction {entry.prediction_id} was deleted") from error
+            raise ConflictError(f"row {entry.row} of this prediction already has feedback") from error
 
     def live_figures(self, since: datetime) -> Sequence[LiveFigures]:
-        """Return what the feedback since a time says of each model version."""
+        """Return the live figures of each model version from the feedback since a time."""
         error, correct = feedback.c.error, feedback.c.correct
         query = (
             select(
@@ -204,7 +204,7 @@ class SqlPredictionStore:
 
 
 def _heads(query: PredictionQuery) -> Select[Any]:
-    """Ask for what tells how much a page would hold, before it is read."""
+    """Select what determines the size of a page before its content is read."""
     found = select(predictions.c.id, predictions.c.at, predictions.c.rows)
     if query.user_id is not None:
         found = found.where(predictions.c.user_id == query.user_id)
@@ -218,7 +218,7 @@ def _heads(query: PredictionQuery) -> Select[Any]:
 
 
 def _origins(connection: Connection, rows: Sequence[Row[Any]]) -> dict[_VersionKey, Origin]:
-    """Return where the model versions of some predictions come from."""
+    """Return the lineage of the model versions of some predictions."""
     wanted = {(row.manifest_sha256, row.model, row.version) for row in rows}
     key = (served_versions.c.manifest_sha256, served_versions.c.model, served_versions.c.version)
     found = {}
@@ -235,7 +235,7 @@ def _origins(connection: Connection, rows: Sequence[Row[Any]]) -> dict[_VersionK
     return found
 
 
-def _logged(row: Row[Any], origins: dict[_VersionKey, Origin], told: tuple[Feedback, ...] = ()) -> LoggedPrediction:
+def _logged(row: Row[Any], origins: dict[_VersionKey, Origin], entries: tuple[Feedback, ...] = ()) -> LoggedPrediction:
     return LoggedPrediction(
         id=row.id,
         at=row.at.astimezone(UTC),
@@ -249,7 +249,7 @@ def _logged(row: Row[Any], origins: dict[_VersionKey, Origin], told: tuple[Feedb
         latency_seconds=row.latency_seconds,
         request_id=row.request_id,
         origin=origins.get((row.manifest_sha256, row.model, row.version)),
-        feedback=told,
+        feedback=entries,
     )
 
 

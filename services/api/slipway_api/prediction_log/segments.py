@@ -1,7 +1,7 @@
-"""The journal's files: one writer appends to a segment, and starts a new one as it grows or ages.
+"""The journal's files: a writer appends to a segment, and starts a new one when it grows too large or too old.
 
-A writer holds a lock (`flock`) on its segment for as long as it may still write to it. The system lets go of it when
-the process ends in whatever way, so a reader that gets the lock knows that nothing more will come.
+A writer holds a lock (`flock`) on its segment for as long as it may write to it. The system releases it however the
+process ends, so a reader that gets the lock knows that the segment is complete.
 """
 
 import contextlib
@@ -18,19 +18,19 @@ from slipway_core.ids import uuid7
 
 SEGMENT_BYTES = 4 * 1024 * 1024
 SEGMENT_SECONDS = 5.0
-# How long a sum over the folder holds; what is written meanwhile is added to it.
+# How long a measured folder size is reused; bytes written meanwhile are added to it.
 MEASURE_SECONDS = 1.0
-# How long a segment goes on that cannot be replaced for want of a file descriptor.
+# How long an expired segment is reused if no file descriptor is free for the next one.
 EXTENDED_SECONDS = 1.0
 OUT_OF_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE})
 
 
 class JournalFullError(OSError):
-    """The journal has grown to its limit."""
+    """The journal has reached its size limit."""
 
 
 def folder_bytes(folder: Path) -> int:
-    """Return how much the files of a journal hold; 0 if there is no folder."""
+    """Return the total size of a journal's files; 0 if the folder does not exist."""
     total = 0
     for path in (folder, folder / "rejected"):
         try:
@@ -39,7 +39,7 @@ def folder_bytes(folder: Path) -> int:
                     try:
                         if entry.is_file(follow_symlinks=False):
                             total += entry.stat(follow_symlinks=False).st_size
-                    except FileNotFoundError:  # shipped just now
+                    except FileNotFoundError:  # shipped meanwhile
                         continue
         except FileNotFoundError:
             continue
@@ -47,7 +47,7 @@ def folder_bytes(folder: Path) -> int:
 
 
 class _Prepared(NamedTuple):
-    """A segment that has its head, and no name yet."""
+    """A segment that has its head but not its final name."""
 
     file: int
     path: Path
@@ -55,10 +55,10 @@ class _Prepared(NamedTuple):
 
 
 class SegmentWriter:
-    """Appends payloads to the segments of one process. For one thread.
+    """Append payloads to the segments of one process. Not thread-safe.
 
-    Once it has a file descriptor, it keeps one: it opens the next segment before it closes this one, so that it can
-    write when the process has used up all descriptors.
+    The writer always holds a file descriptor: it opens the next segment before it closes the current one, so that it
+    can write when the process has used up all descriptors.
     """
 
     def __init__(
@@ -78,16 +78,16 @@ class SegmentWriter:
         self._marker = b""
         self._size = 0
         self._opened_at = 0.0
-        self._told: set[object] = set()
+        self._described: set[object] = set()
         self._used_bytes = 0
         self._measured_at: float | None = None
 
     def write(self, batches: Sequence[tuple[object, Callable[[], bytes], bytes]]) -> None:
-        """Append payloads in one write, or none of them.
+        """Append payloads in one write, all or none.
 
         Args:
-            batches: each with what it rests on (hashable), a call that gives the payload that tells of that, and the
-                payload. A segment tells each of what its payloads rest on once.
+            batches: for each payload a hashable key of its model version, a function that returns the payload that
+                describes that version, and the payload. Each segment contains each description once.
 
         Raises:
             OSError: the disk is full, the folder cannot be written, or the journal is at its limit.
@@ -97,25 +97,25 @@ class SegmentWriter:
         self._check_space(sum(len(payload) for _, _, payload in batches))
         if self._file is None:
             self._begin_segment()
-        told: set[object] = set()
+        described: set[object] = set()
         parts = []
         for key, describe, payload in batches:
-            if key not in self._told and key not in told:
-                told.add(key)
+            if key not in self._described and key not in described:
+                described.add(key)
                 parts.append(frame(self._marker, describe()))
             parts.append(frame(self._marker, payload))
         self._append(b"".join(parts))
-        self._told |= told
+        self._described |= described
         if self._next is None:
             with contextlib.suppress(OSError):  # the next rotation tries again
                 self._next = self._prepare()
 
     def expires_in(self) -> float:
-        """Return in how many seconds the open segment is old enough to be closed; infinite if there is none."""
+        """Return in how many seconds the open segment expires; infinity if no segment is open."""
         return float("inf") if self._file is None else self._opened_at + SEGMENT_SECONDS - self._clock()
 
     def end_segment(self) -> None:
-        """End the open segment, if there is one. Keep it for a second if no descriptor is free for the next one."""
+        """End the open segment. Keep it for a second if no descriptor is free for the next one."""
         if self._file is not None and self._next is None:
             try:
                 self._next = self._prepare()
@@ -126,7 +126,7 @@ class SegmentWriter:
         self._close_segment()
 
     def close(self) -> None:
-        """End the open segment and give back all descriptors."""
+        """End the open segment and release all descriptors."""
         self._close_segment()
         if self._next is not None:
             self._next.path.unlink(missing_ok=True)
@@ -148,20 +148,20 @@ class SegmentWriter:
                     raise
             self._measured_at = now
         if self._used_bytes + more > self._max_bytes:
-            raise JournalFullError("the journal is at its limit")
+            raise JournalFullError("the journal has reached its size limit")
 
     def _begin_segment(self) -> None:
         prepared, self._next = self._next or self._prepare(), None
         try:
             prepared = self._named(prepared)
-        except FileNotFoundError:  # somebody has emptied the folder
+        except FileNotFoundError:  # the folder was emptied
             prepared = self._named(self._prepare())
         self._file, self._marker, self._size = prepared.file, prepared.marker, HEAD_BYTES
-        self._told = set()
+        self._described = set()
         self._opened_at = self._clock()
 
     def _named(self, prepared: "_Prepared") -> "_Prepared":
-        """Give a prepared segment its name; close it if that fails."""
+        """Give a prepared segment its final name; close it if that fails."""
         try:
             prepared.path.rename(self._folder / f"{uuid7()}{SUFFIX}")
         except OSError:
@@ -173,7 +173,7 @@ class SegmentWriter:
     def _prepare(self) -> "_Prepared":
         """Open the file of a new segment.
 
-        It gets its name later, with its lock held: a reader that finds it unlocked would take it for finished.
+        Rename it only with its lock held: a reader would take an unlocked segment for a finished one.
         """
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         new = self._folder / f"{uuid7()}{NEW_SUFFIX}"
@@ -191,15 +191,15 @@ class SegmentWriter:
 
     def _append(self, content: bytes) -> None:
         if self._file is None:
-            raise JournalFullError("there is no segment")
+            raise JournalFullError("no segment is open")
         try:
             written = os.write(self._file, content)
-            if written < len(content):  # the disk is nearly full; the rest tells whether it is
+            if written < len(content):  # the second write fails if the disk is full
                 written += os.write(self._file, content[written:])
             if written < len(content):
                 raise JournalFullError("the disk is full")
         except OSError:
-            # What was written of it is half a frame; a reader would wait for its end.
+            # Remove the partial frame; a reader would wait for its end.
             os.ftruncate(self._file, self._size)
             self._close_segment()
             raise

@@ -1,8 +1,7 @@
-"""The shipper: takes the journal's segments to the database, one process for all workers of a journal.
+"""Load the journal's segments into the database, in one process for all workers of a journal.
 
-It follows the segments that are being written and finished ones alike, commits in batches, and deletes a segment when
-its writer is done with it and all of it is committed. What was committed before a crash is sent again and not inserted
-again, as its id is there.
+It reads open and finished segments, commits in batches, and deletes a segment when it is finished and fully committed.
+Records committed before a crash may be sent again; the insert skips existing ids.
 """
 
 import fcntl
@@ -25,13 +24,13 @@ from slipway_api.prediction_log.journal import (
     marker_of,
     scan,
 )
-from slipway_api.prediction_log.loading import LoadingStore, RefusedError
+from slipway_api.prediction_log.loading import LoadingStore, RejectedRecordsError
 from slipway_core.logging import get_logger
 
 BATCH_RECORDS = 1_000
-# A batch ends early rather than hold more values than this.
+# A batch ends early if it would exceed this number of values.
 BATCH_VALUES = 500_000
-# A segment that was never given its name, because its writer died over it.
+# A segment that was never renamed because its writer was killed.
 FORGOTTEN_SECONDS = 60.0
 RETENTION_SECONDS = 3_600.0
 RETENTION_BATCH = 1_000
@@ -41,7 +40,7 @@ log = get_logger("slipway.shipper")
 
 
 class Shipper:
-    """Ships a journal, round by round. For one thread; hold the journal's lock meanwhile."""
+    """Ship a journal in rounds. Not thread-safe; hold the journal's lock meanwhile."""
 
     def __init__(
         self,
@@ -55,19 +54,19 @@ class Shipper:
         self._store = store
         self._retention_days = retention_days
         self._clock = clock
-        # How much of each segment is committed.
+        # Committed bytes of each segment.
         self._committed: dict[str, int] = {}
         self._trim_at = 0.0
 
     def ship_once(self) -> int:
-        """Ship what is there now, oldest first.
+        """Ship the present records, oldest first.
 
         Returns:
-            How many records were taken care of.
+            How many records were processed.
 
         Raises:
-            NotReadyError: the database is away; what was not committed is there for the next round.
-            OSError: a segment cannot be read; the others were.
+            NotReadyError: the database is unavailable; the next round continues with the uncommitted records.
+            OSError: a segment cannot be read; the others were shipped.
         """
         names = self._segments()
         self._committed = {name: self._committed[name] for name in names if name in self._committed}
@@ -75,7 +74,7 @@ class Shipper:
         for name in names:
             try:
                 shipped += self._ship(self._folder / name)
-            except OSError as error:  # one file must not keep the others from the database
+            except OSError as error:  # continue with the other files
                 unreadable = error
         self._trim()
         if unreadable is not None:
@@ -83,13 +82,13 @@ class Shipper:
         return shipped
 
     def is_drained(self) -> bool:
-        """Tell whether there is no segment left."""
+        """Return whether no segment is left."""
         return not self._segments()
 
     def _segments(self) -> list[str]:
         try:
             with os.scandir(self._folder) as entries:
-                # Their names sort by time.
+                # Names sort by creation time.
                 names = sorted(entry.name for entry in entries if entry.name.endswith((SUFFIX, NEW_SUFFIX)))
         except FileNotFoundError:
             return []
@@ -101,15 +100,15 @@ class Shipper:
         try:
             if self._clock() - path.stat().st_mtime > FORGOTTEN_SECONDS:
                 with path.open("rb") as file:
-                    if _is_unlocked(file.fileno()):  # otherwise its writer keeps it for its next segment
+                    if _is_unlocked(file.fileno()):  # a locked one is its writer's next segment
                         path.unlink()
-        except FileNotFoundError:  # it has its name now
+        except FileNotFoundError:  # it was renamed meanwhile
             return
 
     def _ship(self, path: Path) -> int:
         committed = self._committed.get(path.name, HEAD_BYTES)
         with path.open("rb") as file:
-            # Asked before it is read: what is read then is all that there will ever be.
+            # Check the lock before reading: the content of a finished segment is then complete.
             is_finished = _is_unlocked(file.fileno())
             if not is_finished and os.fstat(file.fileno()).st_size <= committed:
                 return 0
@@ -135,39 +134,39 @@ class Shipper:
         versions: list[Version] = []
         shipped = 0
         for batch in _batches(self._records(path, payloads, versions)):
-            # The versions that the batch rests on were read before it.
+            # The batch's versions were read before it.
             self._load_batch(versions[:], batch)
             versions.clear()
             shipped += len(batch)
-        if versions:  # their records are still being written
+        if versions:  # without records so far
             self._load_batch(versions, ())
         return shipped
 
     def _records(self, path: Path, payloads: Sequence[bytes], versions: list[Version]) -> Iterator[Record]:
         for index, payload in enumerate(payloads):
             try:
-                told = decode(payload)
+                content = decode(payload)
             except FormatError as error:
                 log.warning("journal_frame_unreadable", segment=path.name, reason=str(error)[:200])
                 name = f"{path.stem}-{self._committed.get(path.name, HEAD_BYTES)}-{index}.frame"
                 self._reject(name, payload)
                 continue
-            if isinstance(told, Version):
-                versions.append(told)
+            if isinstance(content, Version):
+                versions.append(content)
             else:
-                yield from told
+                yield from content
 
     def _load_batch(self, versions: Sequence[Version], records: Sequence[Record]) -> None:
-        """Load records; halve a batch that is refused until the ones that are to blame are found."""
+        """Load records; halve a rejected batch until the offending records are found."""
         try:
             self._store.load(versions, records)
-        except RefusedError as error:
+        except RejectedRecordsError as error:
             if len(records) > 1:
                 middle = len(records) // 2
                 self._load_batch(versions, records[:middle])
                 self._load_batch(versions, records[middle:])
             elif records and versions:
-                # It may be the lineage that is refused; the prediction is worth more.
+                # The lineage may be the rejected part; keep the prediction without it.
                 self._load_batch((), records)
                 self._load_batch(versions, ())
             elif records:
@@ -183,9 +182,9 @@ class Shipper:
         folder = self._folder / REJECTED
         try:
             folder.mkdir(mode=0o700, exist_ok=True)
-            # Its name is that of its content, so that a second attempt writes no second file.
+            # The name is a digest of the content, so that a retry writes no second file.
             (folder / name).write_bytes(content)
-        except OSError as error:  # a full disk must not keep the others from the database
+        except OSError as error:  # continue even if the disk is full
             log.warning("rejected_record_lost", file=name, reason=error.strerror)
 
     def _put_aside(self, path: Path) -> None:
@@ -194,7 +193,7 @@ class Shipper:
         path.rename(folder / path.name)
 
     def _trim(self) -> None:
-        """Delete predictions that are older than the retention, a batch a round."""
+        """Delete a batch of the predictions that are older than the retention period."""
         now = self._clock()
         if self._retention_days == 0 or now < self._trim_at:
             return
@@ -220,7 +219,7 @@ def _batches(records: Iterator[Record]) -> Iterator[list[Record]]:
 
 
 def _is_unlocked(file: int) -> bool:
-    """Tell whether a segment's writer is done with it or gone."""
+    """Return whether a segment's writer has finished it or has ended."""
     try:
         fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -1,6 +1,6 @@
-"""The shipper as a process: its loop and its end, and how `slipway-api serve` starts and ends it.
+"""The shipper's process: its loop and shutdown, and how `slipway-api serve` starts and stops it.
 
-A process of its own, so that loading takes nothing from the processor of those who answer. It imports neither the web
+Loading runs in a separate process so that it takes no processor time from the workers. It imports neither the web
 framework nor the model runtime.
 """
 
@@ -24,17 +24,17 @@ from slipway_core.logging import configure_logging, get_logger
 from slipway_core.printable import printable
 from slipway_core.settings import load_settings
 
-# How long a record waits for its round at most; looking costs next to nothing.
+# The maximum time between rounds; an empty round is cheap.
 POLL_SECONDS = 0.05
 FIRST_BACKOFF_SECONDS = 0.1
 LONGEST_BACKOFF_SECONDS = 2.0
-# How long the last round may take for what is still there, or still being written.
+# Time limit of the last round, for records that are left or still being written.
 DRAIN_SECONDS = 5.0
 LOCK_SECONDS = 0.5
 LOCK_FILE = "shipper.lock"
-# What a stop waits for before it ends the process by force: its last round and some.
+# How long `stop` waits for the last round before it kills the process.
 STOP_SECONDS = DRAIN_SECONDS + 2.0
-# And for another one, where that one could not ship what there is. A database that stands still lets neither.
+# How long `stop` waits for a second attempt if records are left.
 LAST_SECONDS = 5.0
 FIRST_RESTART_SECONDS = 1.0
 LONGEST_RESTART_SECONDS = 30.0
@@ -43,24 +43,24 @@ log = get_logger("slipway.shipper")
 
 
 def ship(settings: ApiSettings, *, parent: int | None = None, once: bool = False) -> None:
-    """Ship the journal until a signal ends it, or its parent has ended.
+    """Ship the journal until a signal arrives or the parent process ends.
 
     Args:
-        settings: which journal, which database.
-        parent: the process that started it; it ends after that one.
-        once: end as soon as there is nothing left, or the database is away.
+        settings: select the journal and the database.
+        parent: id of the process that started this one; this process ends after it.
+        once: end as soon as the journal is empty or the database is unavailable.
 
     Raises:
         ConfigurationError: the journal's folder cannot be used.
     """
-    # Half a second that a process which only says how it is used need not spend.
+    # Imported here to save half a second when only the usage is printed.
     from slipway_api.prediction_log.loading import SqlLoadingStore  # noqa: PLC0415
     from slipway_api.prediction_log.shipper import Shipper  # noqa: PLC0415
     from slipway_core.database import connect  # noqa: PLC0415
 
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    # A Ctrl-C reaches every process of a terminal; whoever started this one ends it when it is time.
+    # A Ctrl-C reaches every process of a terminal; the parent decides when this one ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN if parent is not None else lambda *_: stop.set())
 
     def is_over() -> bool:
@@ -81,7 +81,7 @@ def ship(settings: ApiSettings, *, parent: int | None = None, once: bool = False
 
 
 class ShippingLoop:
-    """Round after round, with patience while the database is away."""
+    """Ship in rounds, with a backoff while the database is unavailable."""
 
     def __init__(self, ship_once: Callable[[], int], is_drained: Callable[[], bool]) -> None:
         self._ship_once = ship_once
@@ -89,7 +89,7 @@ class ShippingLoop:
         self._backoff = 0.0
 
     def run(self, is_over: Callable[[], bool], wait: Callable[[float], object]) -> None:
-        """Ship until it is over; `wait` waits some seconds, or less if it is over sooner."""
+        """Ship until `is_over` returns true; `wait` pauses for some seconds, or less if shipping is over."""
         while not is_over():
             if self._round():
                 wait(POLL_SECONDS)
@@ -97,13 +97,13 @@ class ShippingLoop:
                 wait(self._backoff)
 
     def drain(self) -> None:
-        """Ship what is there, and what is written in these seconds; leave it if the database is away."""
+        """Ship the remaining records, including those written meanwhile; stop if the database is unavailable."""
         deadline = time.monotonic() + DRAIN_SECONDS
         while self._round() and not self._is_drained() and time.monotonic() < deadline:
             time.sleep(POLL_SECONDS)
 
     def _round(self) -> bool:
-        """Ship once; tell whether the database was there."""
+        """Ship once; return whether the database was available."""
         try:
             self._ship_once()
         except NotReadyError as error:
@@ -123,13 +123,13 @@ class ShippingLoop:
 
 @contextmanager
 def _sole_shipper(folder: Path, is_over: Callable[[], bool], *, wait: bool) -> Iterator[bool]:
-    """Hold a journal's lock; yield whether it was got before it was over."""
+    """Hold a journal's lock; yield whether it was acquired before `is_over` returned true."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         file = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         raise ConfigurationError(
-            f"the folder of SLIPWAY_JOURNAL_DIR cannot be used ({error.strerror}): mend its permissions, or set another"
+            f"the folder of SLIPWAY_JOURNAL_DIR cannot be used ({error.strerror}): fix its permissions, or set another"
         ) from error
     try:
         waiting = False
@@ -151,7 +151,7 @@ def _sole_shipper(folder: Path, is_over: Callable[[], bool], *, wait: bool) -> I
 
 
 class ShipperProcess:
-    """The shipper as a child: started, started again when it ends by itself, and ended."""
+    """Run the shipper as a child process, and restart it if it ends unexpectedly."""
 
     def __init__(self, journal: Path, command: Sequence[str] = (sys.executable, "-m", "slipway_api", "ship")) -> None:
         self._journal = journal
@@ -163,16 +163,16 @@ class ShipperProcess:
 
     @property
     def pid(self) -> int | None:
-        """The child's process id, if one runs."""
+        """The child's process id, or None if it is not running."""
         process = self._process
         return process.pid if process is not None and process.poll() is None else None
 
     def start(self) -> None:
-        """Start it, and keep it running."""
+        """Start the child and keep it running."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Let it ship what is left, and end it. Blocks for some seconds at most."""
+        """Let the child ship the remaining records and end it. Blocks for some seconds at most."""
         with self._lock:
             if self._stopping.is_set():
                 return
@@ -182,7 +182,7 @@ class ShipperProcess:
             _wait(self._process, STOP_SECONDS)
             if self._process.returncode == 0:
                 return
-        # It ended before it was to, as when a signal went to all of us, or when it had only begun to start.
+        # It ended early, for example because a signal reached the whole process group or interrupted its start.
         if any(self._journal.glob(f"*{SUFFIX}")):
             last = subprocess.Popen([*self._command, "--once"], stdin=subprocess.DEVNULL)  # noqa: S603  # ours
             _wait(last, LAST_SECONDS)
@@ -207,7 +207,7 @@ class ShipperProcess:
 
 
 def _wait(process: "subprocess.Popen[bytes]", seconds: float) -> None:
-    """Wait for a process to end, and end it if it does not."""
+    """Wait for a process to end, and kill it after a timeout."""
     try:
         process.wait(seconds)
     except subprocess.TimeoutExpired:
@@ -217,9 +217,9 @@ def _wait(process: "subprocess.Popen[bytes]", seconds: float) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run `slipway-api ship`."""
-    parser = argparse.ArgumentParser(prog="slipway-api ship", description="Take the journal to the database.")
-    parser.add_argument("--parent", type=int, help="End after the process with this id.")
-    parser.add_argument("--once", action="store_true", help="Ship what is there and end.")
+    parser = argparse.ArgumentParser(prog="slipway-api ship", description="Load the journal into the database.")
+    parser.add_argument("--parent", type=int, help="Stop when the process with this id ends.")
+    parser.add_argument("--once", action="store_true", help="Ship the present records and exit.")
     options = parser.parse_args(arguments)
     try:
         settings = load_settings(ApiSettings)

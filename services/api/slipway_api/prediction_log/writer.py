@@ -1,9 +1,9 @@
-"""The prediction log's way out of a worker: a list, a thread, and a journal on the local disk.
+"""Write prediction records from a worker to its journal on the local disk, through a list and a thread.
 
-What is appended is encoded 10 ms later by the event loop, a batch at a time, and written by a thread of its own, so
-that no request waits for a disk, and only what a killed process had not yet handed to the system is lost. The loop
-encodes, as a thread that did would fight with it for the interpreter, at several times the cost. The shipper takes it
-from there to the database.
+The event loop encodes records in batches, 10 ms after the first, and a separate thread writes them, so that no request
+waits for a disk. A killed process only loses what it had not yet passed to the system. Encoding in a thread would cost
+several times as much, because it competes with the loop for the interpreter. The shipper loads the journal into the
+database.
 """
 
 import queue
@@ -25,11 +25,11 @@ from slipway_core.logging import get_logger
 from slipway_core.signature import FloatMatrix
 
 FLUSH_SECONDS = 0.01
-# After a write that failed, what comes is dropped for so long before the next is tried.
+# After a failed write, records are dropped for this long before the next attempt.
 RETRY_SECONDS = 1.0
-# What may wait in memory while a disk does not answer.
+# The limit of records waiting in memory while a disk does not respond.
 MAX_WAITING_BYTES = 64 * 1024 * 1024
-# What a record takes beside its values.
+# The size of a record without its values.
 RECORD_BYTES = 400
 ALL_FEATURES = "*"
 
@@ -48,7 +48,7 @@ class _Entry(NamedTuple):
 
 
 class _Batch(NamedTuple):
-    """Encoded records on their way to the disk; without parts it asks the thread to tell when it gets there."""
+    """Encoded records for the writer thread; a batch without parts asks the thread to signal when it reaches it."""
 
     parts: "list[tuple[object, _Describe, bytes]]"
     records: int
@@ -57,7 +57,7 @@ class _Batch(NamedTuple):
 
 
 class PredictionLog:
-    """Takes a record of every answered request and writes it to this worker's journal."""
+    """Record every prediction in this worker's journal."""
 
     def __init__(
         self,
@@ -69,15 +69,15 @@ class PredictionLog:
         enabled: bool = True,
         redacted: Sequence[str] = (),
     ) -> None:
-        """Prepare a log; nothing is written and no thread runs before the first record.
+        """Prepare a log; the first record starts the thread.
 
         Args:
-            folder: the journal's.
-            metrics: counts what is dropped.
-            later: calls a function after some seconds, on the thread that appends.
-            max_bytes: how much all files of the folder may hold.
-            enabled: False keeps nothing.
-            redacted: names of features whose values are not kept; `*` for all.
+            folder: the journal's folder.
+            metrics: counts dropped records.
+            later: calls a function after a delay in seconds, on the appending thread.
+            max_bytes: size limit of all files in the folder.
+            enabled: whether to store records.
+            redacted: names of features whose values are not stored; `*` for all.
         """
         self._metrics = metrics
         self._later = later
@@ -87,7 +87,7 @@ class PredictionLog:
         self._waiting: list[_Entry] = []
         self._is_due = False
         self._encoding = threading.Lock()
-        # Each is counted by one thread alone; the difference is what waits in memory.
+        # Each counter belongs to one thread; the difference is what waits in memory.
         self._appended_bytes = 0
         self._written_bytes = 0
         self._queue: queue.SimpleQueue[_Batch | None] = queue.SimpleQueue()
@@ -107,17 +107,17 @@ class PredictionLog:
         latency_seconds: float,
         request_id: str,
     ) -> None:
-        """Note an answered request. It costs a microsecond or two, and never fails.
+        """Record a request with its response. It takes one or two microseconds and never fails.
 
         Args:
-            model: the version that answered.
+            model: the version that ran.
             id: the prediction's id, or its 16 bytes.
-            at_ns: when, in nanoseconds of Unix time.
+            at_ns: the time, in nanoseconds of Unix time.
             user_id: the caller.
-            matrix: (n_rows, n_features) float32. It is read later: it must not change.
-            outputs: what the model answered; the same holds.
+            matrix: (n_rows, n_features) float32. It is read later and must not change.
+            outputs: the model's outputs, which must not change either.
             latency_seconds: from the request's head until now.
-            request_id: the request's.
+            request_id: the request's id.
         """
         if not self._enabled:
             return
@@ -131,7 +131,7 @@ class PredictionLog:
             self._later(FLUSH_SECONDS, self._hand_over)
 
     def flush(self) -> None:
-        """Write what was appended until now. Blocks."""
+        """Write all appended records. Blocks."""
         self._hand_over()
         if self._thread is not None:
             written = threading.Event()
@@ -139,7 +139,7 @@ class PredictionLog:
             written.wait()
 
     def close(self) -> None:
-        """Write what there is and end. Blocks; call it after the last request."""
+        """Write the remaining records and end the thread. Blocks; call it after the last request."""
         self._closing = True
         self._hand_over()
         if self._thread is not None:
@@ -148,10 +148,10 @@ class PredictionLog:
             self._thread = None
 
     def _hand_over(self) -> None:
-        """Encode what was appended and give it to the thread."""
+        """Encode the appended records and pass them to the thread."""
         self._is_due = False
         with self._encoding:
-            # Others may append meanwhile, at the end: each of these is one step to the interpreter.
+            # Other threads may append meanwhile; each of these steps is atomic.
             batch = self._waiting[:]
             del self._waiting[: len(batch)]
             if not batch:
@@ -193,7 +193,7 @@ class PredictionLog:
                 log.warning("prediction_log_dropping", reason=error.strerror or str(error))
             self._failing = True
             return
-        except Exception:  # a fault of ours must end neither the thread nor the predictions
+        except Exception:  # keep the thread and the predictions running
             self._metrics.prediction_log_dropped.inc(batch.records)
             log.exception("prediction_log_crashed")
             return
@@ -202,11 +202,11 @@ class PredictionLog:
         self._failing = False
 
     def _encode(self, group: Sequence[_Entry]) -> "list[tuple[object, _Describe, bytes]]":
-        """Return the payload of records of one model; of each alone, if they do not go together."""
+        """Return the payload of records of one version; one payload per record if the batch cannot be encoded."""
         model = group[0].model
         try:
             payload = encode_records(model.name, model.version, model.manifest_sha256, self._columns(group))
-        except Exception:  # whatever it is, it is a fault of one record and must not take the others along
+        except Exception:  # one bad record must not lose the others
             if len(group) == 1:
                 self._metrics.prediction_log_dropped.inc()
                 log.exception("prediction_not_logged", model=model.name, version=model.version)
@@ -237,7 +237,7 @@ class PredictionLog:
 
 
 class _Describe:
-    """Tells of a model version, when a segment first has records of it."""
+    """Encode the description of a model version, for a segment's first records of it."""
 
     def __init__(self, model: ServedModel) -> None:
         self._model = model

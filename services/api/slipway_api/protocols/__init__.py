@@ -1,1 +1,1 @@
-"""Translations between what clients of each protocol send and the matrix that a model takes. A file a protocol."""
+"""Translate requests and responses between each protocol and a model's feature matrix, with a module per protocol."""

@@ -1,4 +1,4 @@
-"""Rows of CSV (RFC 4180), with a header or without one."""
+"""Parse rows of CSV (RFC 4180), with or without a header."""
 
 import csv
 import io
@@ -9,24 +9,24 @@ from typing import Any
 from slipway_api.errors import InvalidInputError, TooLargeError
 from slipway_core.errors import Problem
 
-# No number that a program writes is longer; reading one takes time that grows with its square.
+# Longer than any number that a program writes. The time to parse a number grows with the square of its length.
 MAX_DIGITS = 400
 
 
 def named_rows(body: bytes, names: Sequence[str], max_rows: int) -> list[Any]:
-    """Return the rows of a CSV body, each an object by the header's names, or a list where there is no header.
+    """Return the rows of a CSV body, each an object by the header's names, or a list if there is no header.
 
-    The first line is a header if it has the features' names, or text and no number; with a number in it, it is a row.
-    Numbers become floats, NaN and infinities too; everything else stays text, for the signature to refuse.
+    The first line is a header if it has the features' names, or text and no number; otherwise it is a row.
+    Numbers become floats, including NaN and infinities; other fields stay text, which the signature rejects.
 
     Args:
-        body: UTF-8, with or without a byte order mark; lines end in LF or CRLF.
+        body: UTF-8, with or without a byte order mark; lines end with LF or CRLF.
         names: the features' names.
-        max_rows: the most rows that there may be.
+        max_rows: the maximum number of rows.
 
     Raises:
-        InvalidInputError: it is not CSV, has no rows, a header with other names than the features', or a line that has
-            not a field for each feature.
+        InvalidInputError: it is not CSV, has no rows, a header without the features' names, or a line with a wrong
+            number of fields.
         TooLargeError: there are too many rows.
     """
     try:
@@ -42,7 +42,7 @@ def named_rows(body: bytes, names: Sequence[str], max_rows: int) -> list[Any]:
     if header is not None and len(set(header)) != len(header):
         raise _wrong("the CSV's header names a feature twice", "body")
     if header is not None and set(header) != set(names):
-        message = f"the CSV's header must name the features ({', '.join(names)}), in any order; or send it without one"
+        message = f"the CSV's header must name the features ({', '.join(names)}), in any order; correct or omit it"
         raise _wrong(message, "body")
     rows: list[Any] = []
     for line in lines if header is not None else chain((first,), lines):
@@ -52,7 +52,7 @@ def named_rows(body: bytes, names: Sequence[str], max_rows: int) -> list[Any]:
         values = [_number(field) for field in line]
         rows.append(values if header is None else dict(zip(header, values, strict=True)))
     if not rows:
-        raise _wrong("the CSV has a header and no rows: send at least one", "body")
+        raise _wrong("the CSV has a header and no rows: send at least one row", "body")
     return rows
 
 
@@ -62,15 +62,15 @@ def _lines(text: str) -> Iterator[list[str]]:
     try:
         yield from (line for line in reader if line)
     except csv.Error as error:
-        what = "is not CSV: look for a quote that is not closed, or a field without an end"
-        if "field limit" in str(error):  # all that follows a quote is one field
-            what = f"has a field of over {csv.field_size_limit()} characters; look for a quote that is not closed"
+        what = "is not CSV: check for an unclosed quote"
+        if "field limit" in str(error):  # an unclosed quote makes the rest one field
+            what = f"has a field of over {csv.field_size_limit()} characters; check for an unclosed quote"
         message = f"line {reader.line_num} {what}"
         raise _wrong(message, "body") from error
 
 
 def _check_width(fields: Sequence[str], names: Sequence[str], what: str, *loc: str | int) -> None:
-    # Before anything is made of the fields: a line may have millions.
+    # Check the number before creating anything: a line may have millions of fields.
     if len(fields) != len(names):
         raise _wrong(f"{what} {len(fields)} fields; expected {len(names)} ({', '.join(names)})", *loc)
 
@@ -82,7 +82,7 @@ def _is_header(fields: Sequence[str], names: Sequence[str]) -> bool:
 
 
 def _number(field: str) -> float | str:
-    # Python would take digits of every script, and underscores between them.
+    # `float` alone accepts digits of every script, and underscores between them.
     if not field.isascii() or "_" in field or len(field) > MAX_DIGITS:
         return field
     try:

@@ -1,4 +1,4 @@
-"""What all prediction protocols share: a request, its parsed rows, the model's result, and the response."""
+"""Types shared by all prediction protocols: a request, its parsed rows, the model's result, and the response."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ RawHeaders = Sequence[tuple[bytes, bytes]]
 
 @dataclass(frozen=True, slots=True)
 class PredictionRequest:
-    """A request as a client sent it.
+    """A prediction request as the client sent it.
 
     Attributes:
-        content_type: the media type in lower case, without its parameters; empty if there is none.
-        headers: all of them, names in lower case.
-        max_rows: the most rows that one request may have.
+        content_type: the media type in lower case, without its parameters; empty if missing.
+        headers: all headers, with names in lower case.
+        max_rows: the maximum number of rows per request.
     """
 
     body: bytes
@@ -28,7 +28,7 @@ class PredictionRequest:
     max_rows: int
 
     def header(self, name: bytes) -> bytes:
-        """Return a header's first value, by its name in lower case; empty if there is none."""
+        """Return a header's first value, by its name in lower case; empty if missing."""
         return next((value for key, value in self.headers if key == name), b"")
 
 
@@ -38,7 +38,7 @@ class PredictionResult(NamedTuple):
     Attributes:
         id: the prediction's id.
         outputs: finite, the probabilities within [0, 1], the class indices within the model's classes.
-        outside: the values outside the trained range, if there are any and the client gets warnings.
+        outside: the values outside the trained range; None if there are none or warnings are disabled.
     """
 
     id: UUID
@@ -68,5 +68,5 @@ class ParsedRequest(NamedTuple):
 
 
 # Raises InvalidInputError, FeaturesError, TooLargeError or UnsupportedMediaTypeError for an invalid request. Large
-# bodies are parsed in a thread, so it must not touch shared state.
+# bodies are parsed in a thread, so a parser must not use shared state.
 ParseRequest = Callable[[ServedModel, PredictionRequest], ParsedRequest]

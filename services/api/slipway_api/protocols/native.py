@@ -1,4 +1,4 @@
-"""The project's own protocol: `{"features": …}` for `{"prediction": …, "label": …, "probabilities": …}`."""
+"""The native protocol: a request is `{"features": …}`, its response `{"prediction": …, "label": …, …}`."""
 
 import codecs
 import json
@@ -16,7 +16,7 @@ from slipway_api.serving.served_model import ServedModel
 from slipway_core.errors import Problem
 from slipway_core.signature import MAX_PROBLEMS, ROWS, SHOWN
 
-# Python's parser takes a second for ten times this, and lets nothing else run meanwhile.
+# A body ten times this size occupies Python's parser, which blocks all other threads, for a second.
 MAX_LENIENT_BYTES: Final = 1024 * 1024
 # Arrays and objects of a request beside its rows.
 SPARE_CONTAINERS: Final = 1_000
@@ -25,20 +25,20 @@ _NESTED: Final = (b"[[", b",[", b":[", b"[{", b",{", b":{")
 
 
 def read(model: ServedModel, request: PredictionRequest) -> ParsedRequest:
-    """Understand a request for rows.
+    """Parse a prediction request.
 
     Raises:
-        UnsupportedMediaTypeError: it does not say that it is JSON.
-        InvalidInputError: it is not, or not an object with `features`.
+        UnsupportedMediaTypeError: its content type is not JSON.
+        InvalidInputError: it is not a JSON object with `features`.
         FeaturesError: the rows do not fit the signature.
-        TooLargeError: there are too many rows.
+        TooLargeError: it has too many rows.
     """
     check_json(request.content_type)
     return ParsedRequest(model.signature.matrix(_features(request.body, request.max_rows)), write)
 
 
 def write(result: PredictionResult) -> PredictionResponse:
-    """Return the answer: one entry a row."""
+    """Return the response, with one entry per row."""
     model, outputs = result.model, result.outputs
     body: dict[str, Any] = {
         "id": result.id,
@@ -63,15 +63,15 @@ def _features(content: bytes, max_rows: int) -> Any:  # noqa: ANN401  # what a c
         raise InvalidInputError([Problem(("body",), 'the body must be an object: {"features": …}')])
     if len(body) != 1 or "features" not in body:
         problems = [] if "features" in body else [Problem(("features",), "the field 'features' is missing")]
-        # What a client made up is not repeated at any length.
+        # Keys are chosen by the client: limit their number and length in the message.
         odd = islice((key[:SHOWN] for key in body if key != "features"), MAX_PROBLEMS)
-        problems += [Problem((key,), f"there is no field {key!r}; send 'features'") for key in odd]
+        problems += [Problem((key,), f"unknown field {key!r}; send only 'features'") for key in odd]
         raise InvalidInputError(problems[:MAX_PROBLEMS])
     features = body["features"]
-    # Whatever comes first: rows are counted before anything is made of them.
+    # Count rows before creating anything from them.
     is_long = isinstance(features, list) and len(features) > max_rows
     if is_long and not ROWS.isdisjoint(map(type, features)):
-        raise TooLargeError(f"{len(features)} rows are over the limit of {max_rows}; send them in parts")
+        raise TooLargeError(f"{len(features)} rows exceed the limit of {max_rows}; send them in parts")
     return features
 
 
@@ -85,16 +85,16 @@ def _check_containers(content: bytes, limit: int) -> None:
 
 
 def parse_json(content: bytes, max_rows: int) -> Any:  # noqa: ANN401
-    """Parse JSON, with NaN and infinities, so that they can be refused by their place.
+    """Parse JSON including NaN and infinities, so that the signature can reject those with their place.
 
-    In a large body that place is a line and a column.
+    For a large body, it is reported as a line and column instead.
 
     Args:
         content: UTF-8 (RFC 8259, 8.1), with or without a byte order mark.
         max_rows: the most rows that one request may have; each is an array or an object.
 
     Raises:
-        InvalidInputError: it is not JSON.
+        InvalidInputError: it is not valid JSON.
         TooLargeError: it has more arrays and objects than a valid request needs.
     """
     _check_containers(content, 2 * max_rows + SPARE_CONTAINERS)
@@ -110,6 +110,6 @@ def parse_json(content: bytes, max_rows: int) -> Any:  # noqa: ANN401
         except orjson.JSONDecodeError as error:
             cause = error
     if len(text) <= MAX_LENIENT_BYTES:
-        with suppress(ValueError, RecursionError):  # the first error tells more
-            return json.loads(text.decode())  # of bytes it would guess the encoding
+        with suppress(ValueError, RecursionError):  # report the first error, which is more precise
+            return json.loads(text.decode())  # from bytes, `json` would guess the encoding
     raise InvalidInputError([Problem(("body",), why_not_json(content, cause))]) from cause

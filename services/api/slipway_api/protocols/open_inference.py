@@ -1,7 +1,7 @@
-"""The Open Inference Protocol v2: `{"inputs": [tensor, …]}` for `{"outputs": [tensor, …]}`, in JSON or binary.
+"""The Open Inference Protocol v2: `{"inputs": [tensor, …]}` in, `{"outputs": [tensor, …]}` out, in JSON or binary.
 
-KServe's "Open Inference Protocol, REST", with Triton's "Binary Tensor Data Extension". A tabular model takes one tensor
-under its graph's input name, or one for each feature under the feature's name.
+See KServe's "Open Inference Protocol, REST", and Triton's "Binary Tensor Data Extension". A tabular model takes one
+tensor named after its graph's input, or one tensor per feature.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ from slipway_core.signature import MAX_PROBLEMS, SHOWN
 
 HEADER_LENGTH: Final = b"inference-header-content-length"
 OCTETS: Final = "application/octet-stream"
-# A client of this protocol need not say what it sends; those in use say nothing, or one of these.
+# Content types that this protocol's clients send for JSON; it does not require one.
 CONTENT_TYPES: Final = frozenset({"", "application/json", OCTETS})
 PLATFORM: Final = "onnx_onnxv1"
 MAX_ID = 256
@@ -32,7 +32,7 @@ ANY = -1
 
 
 class TensorInfo(NamedTuple):
-    """What the metadata tells of an input or output; -1 in a shape is any number of rows."""
+    """The metadata of an input or output; -1 in a shape stands for any number of rows."""
 
     name: str
     datatype: str
@@ -41,14 +41,14 @@ class TensorInfo(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """An output that a client wants."""
+    """A requested output."""
 
     name: str
     is_binary: bool
 
 
 def input_tensors(model: ServedModel) -> list[TensorInfo]:
-    """Return the inputs that make up one request. One tensor for each feature is understood, too."""
+    """Return the inputs of one request. One tensor per feature is accepted, too."""
     return [TensorInfo(model.manifest.graph.input, "FP32", (ANY, len(model.signature.names)))]
 
 
@@ -65,23 +65,23 @@ def output_tensors(model: ServedModel) -> list[TensorInfo]:
 
 
 def _names_output(model: ServedModel) -> str:
-    """Return what the output of class names is called: no graph has it, so its name is ours."""
+    """Return the name of the output of class names, which is not part of the graph."""
     name = f"{model.manifest.graph.label}_name"
     return name if name != model.manifest.graph.scores else f"{name}s"
 
 
 def read(model: ServedModel, request: PredictionRequest) -> ParsedRequest:
-    """Understand a request to infer.
+    """Parse an inference request.
 
     Raises:
-        UnsupportedMediaTypeError: it is compressed, or of another content type.
-        InvalidInputError: it is not understood, or does not fit the model.
+        UnsupportedMediaTypeError: it is compressed, or has another content type.
+        InvalidInputError: it is malformed, or does not match the model.
         FeaturesError: a value is outside its feature's categories.
-        TooLargeError: there are too many rows.
+        TooLargeError: it has too many rows.
     """
     if request.content_type not in CONTENT_TYPES and not request.content_type.endswith("+json"):
         raise UnsupportedMediaTypeError(
-            f"{request.content_type} is not understood here; send `Content-Type: application/json`, or "
+            f"{request.content_type} is not supported; send `Content-Type: application/json`, or "
             f"`{OCTETS}` with binary tensors"
         )
     head, tail = _split(request)
@@ -94,7 +94,7 @@ def read(model: ServedModel, request: PredictionRequest) -> ParsedRequest:
     is_matrix = _is_matrix(tensors, model)
     n_rows = _count_rows(tensors, model, is_matrix=is_matrix)
     if n_rows > request.max_rows:
-        raise TooLargeError(f"{str(n_rows)[:SHOWN]} rows are over the limit of {request.max_rows}; send them in parts")
+        raise TooLargeError(f"{str(n_rows)[:SHOWN]} rows exceed the limit of {request.max_rows}; send them in parts")
     parts = _parts(tensors, tail)
     if is_matrix:
         matrix = values_of(tensors[0], parts[0]).astype(np.float32).reshape(n_rows, -1)
@@ -108,7 +108,7 @@ def read(model: ServedModel, request: PredictionRequest) -> ParsedRequest:
 
 
 def write(wanted: Sequence[Wanted], request_id: str | None, result: PredictionResult) -> PredictionResponse:
-    """Return the answer: the outputs that are wanted, in that order, the binary ones after the JSON."""
+    """Return the response: the requested outputs in order, with binary data after the JSON."""
     model = result.model
     infos = {info.name: info for info in output_tensors(model)}
     values = _values(result)
@@ -141,7 +141,7 @@ def write(wanted: Sequence[Wanted], request_id: str | None, result: PredictionRe
 
 
 def _warnings(result: PredictionResult) -> dict[str, Any]:
-    """Return the parameter with the values outside the trained range: the protocol's parameters are scalars."""
+    """Return the values outside the trained range as one string, because the protocol's parameters are scalars."""
     if result.outside is None:
         return {}
     more = [f"and {result.outside.omitted} more"] if result.outside.omitted else []
@@ -162,7 +162,7 @@ def _values(result: PredictionResult) -> Mapping[str, Any]:
 
 
 def _split(request: PredictionRequest) -> tuple[bytes, memoryview]:
-    """Return the JSON and the binary bytes after it; without the header that tells them apart, all is JSON."""
+    """Return the JSON and the binary bytes after it; without the length header, the whole body is JSON."""
     body, declared = request.body, request.header(HEADER_LENGTH)
     if not declared:
         return body, memoryview(b"")
@@ -177,83 +177,83 @@ def _parse(head: bytes, request: PredictionRequest) -> Any:  # noqa: ANN401  # w
         return parse_json(head, request.max_rows)
     except (InvalidInputError, TooLargeError) as error:
         if not request.header(HEADER_LENGTH) and b'"binary_data_size"' in head:
-            message = "the body is not JSON alone; tell the size of its JSON in the header "
-            raise _wrong(f"{message}Inference-Header-Content-Length, as binary data comes after it", "body") from error
+            message = "the body has bytes after its JSON; set the header "
+            raise _wrong(f"{message}Inference-Header-Content-Length to the size of the JSON", "body") from error
         if isinstance(error, TooLargeError) or len(head) == len(request.body) or is_huge_number(error.__cause__):
             raise
-        # A client that keeps its headers for the next request sends the length of the one before.
-        message = f"the first {len(head)} bytes, as Inference-Header-Content-Length says, are not JSON"
+        # A common mistake: the client reuses the header of its previous request.
+        message = f"Inference-Header-Content-Length is {len(head)}, which is not the size of the JSON"
         raise _wrong(message, "body") from error
 
 
 def _request_id(document: Mapping[str, Any]) -> str | None:
-    given = document.get("id")
-    if given is None:
+    value = document.get("id")
+    if value is None:
         return None
-    if not isinstance(given, str) or len(given) > MAX_ID or not _is_encodable(given):
-        raise _wrong(f"the request's `id` must be text of at most {MAX_ID} characters", "id")
-    return given or None
+    if not isinstance(value, str) or len(value) > MAX_ID or not _is_encodable(value):
+        raise _wrong(f"the request's `id` must be a string of at most {MAX_ID} characters", "id")
+    return value or None
 
 
 def _is_encodable(text: str) -> bool:
     try:
         text.encode()
-    except UnicodeEncodeError:  # half of a surrogate pair
+    except UnicodeEncodeError:  # an unpaired surrogate
         return False
     return True
 
 
 def _wanted(document: Mapping[str, Any], model: ServedModel) -> list[Wanted]:
-    """Return the outputs that a request names, or all."""
+    """Return the requested outputs; defaults to all outputs."""
     is_binary = _flag(document, "binary_data_output", default=False, loc=("parameters",))
     names = [info.name for info in output_tensors(model)]
-    given = document.get("outputs")
-    if given is None or given == []:
+    outputs = document.get("outputs")
+    if outputs is None or outputs == []:
         return [Wanted(name, is_binary) for name in names]
-    if not isinstance(given, list) or len(given) > len(names):
-        raise _wrong(f"`outputs` must be a list of objects, each naming one of {', '.join(names)}", "outputs")
+    if not isinstance(outputs, list) or len(outputs) > len(names):
+        raise _wrong(f"`outputs` must be a list of objects with a `name` of {', '.join(names)}", "outputs")
     found: list[Wanted] = []
-    for index, item in enumerate(given):
+    for index, item in enumerate(outputs):
         name = item.get("name") if isinstance(item, dict) else None
         if name not in names or name in [one.name for one in found]:
-            raise _wrong(f"each of `outputs` must name another one of {', '.join(names)}", "outputs", index)
+            raise _wrong(f"each of `outputs` must have a different `name`, one of {', '.join(names)}", "outputs", index)
         binary = _flag(item, "binary_data", default=is_binary, loc=("outputs", index, "parameters"))
         for refused in ("classification", "shared_memory_region"):
             if refused in (item.get("parameters") or {}):
-                raise _wrong(f"the parameter `{refused}` is not offered here; leave it out", "outputs", index)
+                raise _wrong(f"the parameter `{refused}` is not supported; remove it", "outputs", index)
         found.append(Wanted(name, binary))
     return found
 
 
-def _flag(given: Mapping[str, Any], name: str, *, default: bool, loc: tuple[str | int, ...]) -> bool:
-    parameters = given.get("parameters")
+def _flag(item: Mapping[str, Any], name: str, *, default: bool, loc: tuple[str | int, ...]) -> bool:
+    parameters = item.get("parameters")
     if parameters is None:
         return default
     if not isinstance(parameters, dict) or not isinstance(parameters.get(name, default), bool):
-        raise _wrong(f"`parameters` must be an object, and `{name}` in it true or false", *loc)
+        raise _wrong(f"`parameters` must be an object with `{name}` true or false", *loc)
     flag: bool = parameters.get(name, default)
     return flag
 
 
 def _tensors(document: Mapping[str, Any], n_features: int) -> list[Tensor]:
-    given = document.get("inputs")
-    if not isinstance(given, list) or not given:
-        raise _wrong("`inputs` must be a list of tensors, at least one", "inputs")
-    if len(given) > n_features:
-        raise _wrong(f"there are {len(given)} inputs, and the model has {n_features} features", "inputs")
-    return [describe(item, ("inputs", index)) for index, item in enumerate(given)]
+    inputs = document.get("inputs")
+    if not isinstance(inputs, list) or not inputs:
+        raise _wrong("`inputs` must be a list of at least one tensor", "inputs")
+    if len(inputs) > n_features:
+        raise _wrong(f"the request has {len(inputs)} inputs, but the model has {n_features} features", "inputs")
+    return [describe(item, ("inputs", index)) for index, item in enumerate(inputs)]
 
 
 def _is_matrix(tensors: Sequence[Tensor], model: ServedModel) -> bool:
-    """Tell whether all features come as one tensor; if they come one by one, each must be there once."""
+    """Return whether one tensor holds all features; otherwise require exactly one tensor per feature."""
     if len(tensors) == 1 and tensors[0].name == model.manifest.graph.input:
         return True
     names = [tensor.name for tensor in tensors]
-    twice = [t.problem("is given twice; send it once") for i, t in enumerate(tensors) if t.name in names[:i]]
+    twice = [t.problem("is duplicated; send it once") for i, t in enumerate(tensors) if t.name in names[:i]]
     if twice:
         raise InvalidInputError(twice[:MAX_PROBLEMS])
     problems = [
-        tensor.problem("is not one of this model's") for tensor in tensors if tensor.name not in model.signature.names
+        tensor.problem("is unknown to this model") for tensor in tensors if tensor.name not in model.signature.names
     ]
     problems += [Problem(("inputs",), f"the input {n!r} is missing") for n in model.signature.names if n not in names]
     if problems:
@@ -266,7 +266,7 @@ def _is_matrix(tensors: Sequence[Tensor], model: ServedModel) -> bool:
 
 
 def _count_rows(tensors: Sequence[Tensor], model: ServedModel, *, is_matrix: bool) -> int:
-    """Return how many rows the shapes have, once they are found to fit the model."""
+    """Check that the shapes match the model; return the number of rows."""
     n_rows, width = tensors[0].shape[0], len(model.signature.names) if is_matrix else 1
     wanted = f"[n, {width}]" if width > 1 else "[n] or [n, 1]"
     problems = []
@@ -281,12 +281,12 @@ def _count_rows(tensors: Sequence[Tensor], model: ServedModel, *, is_matrix: boo
 
 
 def _parts(tensors: Sequence[Tensor], tail: memoryview) -> list[memoryview]:
-    """Return each tensor's share of the binary bytes, of which none may be left."""
+    """Split the binary bytes among the tensors, and require that none are left."""
     sizes = [tensor.binary_size or 0 for tensor in tensors]
     if sum(sizes) != len(tail):
         raise _wrong(
-            f"the `binary_data_size` of all inputs must add up to the {len(tail)} bytes after the JSON, whose size the "
-            "header Inference-Header-Content-Length tells",
+            f"the `binary_data_size` of all inputs must add up to the {len(tail)} bytes after the JSON; "
+            "check the header Inference-Header-Content-Length",
             "inputs",
         )
     parts, begin = [], 0

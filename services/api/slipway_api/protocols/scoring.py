@@ -1,6 +1,6 @@
-"""What SageMaker and MLflow send to be scored, for `{"predictions": […]}`: JSON in four forms, or CSV.
+"""The scoring protocol of SageMaker and MLflow: JSON in four forms or CSV in, `{"predictions": […]}` out.
 
-MLflow's "Deploy Models: Inference Server Specification", and Amazon SageMaker's "Common data formats for inference".
+See MLflow's "Deploy Models: Inference Server Specification", and SageMaker's "Common data formats for inference".
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -21,7 +21,7 @@ from slipway_core.signature import MAX_PROBLEMS, SHOWN, FloatMatrix
 
 CSV: Final = "text/csv"
 PREDICTION_ID: Final = b"x-prediction-id"
-# How many values are outside the trained range: neither body has a place for warnings.
+# A header with the number of values outside the trained range, because the body has no place for warnings.
 WARNINGS: Final = b"x-prediction-warnings"
 PARAMS: Final = "params"
 
@@ -29,13 +29,13 @@ Rows = list[Any]
 
 
 def read(model: ServedModel, request: PredictionRequest) -> ParsedRequest:
-    """Understand a request to score rows.
+    """Parse a scoring request.
 
     Raises:
         UnsupportedMediaTypeError: it is compressed, or neither JSON nor CSV.
-        InvalidInputError: it is not what it says it is, or not one of the four forms.
+        InvalidInputError: it does not match its content type, or is not in one of the four forms.
         FeaturesError: the rows do not fit the signature.
-        TooLargeError: there are too many rows.
+        TooLargeError: it has too many rows.
     """
     write = partial(write_predictions, as_csv=prefers_csv(request.header(b"accept")))
     if request.content_type == CSV:
@@ -45,13 +45,13 @@ def read(model: ServedModel, request: PredictionRequest) -> ParsedRequest:
         check_json(request.content_type)
     except UnsupportedMediaTypeError as error:
         raise UnsupportedMediaTypeError(f"{error}, or `{CSV}`") from error
-    form, given = _form(parse_json(request.body, request.max_rows))
-    rows, place = _FORMS[form](given, model, request.max_rows)
+    form, content = _form(parse_json(request.body, request.max_rows))
+    rows, place = _FORMS[form](content, model, request.max_rows)
     return ParsedRequest(_matrix(model, rows, lambda *loc: (form, *place(*loc)), request.max_rows), write)
 
 
 def write_predictions(result: PredictionResult, *, as_csv: bool) -> PredictionResponse:
-    """Return what the model's own `predict` would: class indices of a classifier, values of a regressor."""
+    """Return what the model's own `predict` returns: class indices of a classifier, values of a regressor."""
     prediction = result.outputs.prediction
     headers = [(PREDICTION_ID, str(result.id).encode())]
     if result.outside is not None:
@@ -64,14 +64,14 @@ def write_predictions(result: PredictionResult, *, as_csv: bool) -> PredictionRe
 
 
 def _form(body: Any) -> tuple[str, Any]:  # noqa: ANN401  # what a client sent may be anything
-    """Return which of the four forms a body has, and what is in it."""
+    """Return the name of a body's form, and its content."""
     choice = f"send one of {', '.join(f'`{name}`' for name in _FORMS)}"
     if not isinstance(body, dict):
         raise InvalidInputError([Problem(("body",), f"the body must be an object: {choice}")])
     odd = (name[:SHOWN] for name in body if name not in _FORMS and name != PARAMS)
-    problems = [Problem((name,), f"there is no field {name!r}; {choice}") for name in islice(odd, MAX_PROBLEMS)]
+    problems = [Problem((name,), f"unknown field {name!r}; {choice}") for name in islice(odd, MAX_PROBLEMS)]
     if body.get(PARAMS):
-        problems.append(Problem((PARAMS,), "this model takes no `params`; leave them out"))
+        problems.append(Problem((PARAMS,), "`params` are not supported; remove them"))
     forms = [name for name in _FORMS if name in body]
     if len(forms) != 1 and not problems:
         problems.append(Problem(("body",), f"{choice}, and only one"))
@@ -80,50 +80,52 @@ def _form(body: Any) -> tuple[str, Any]:  # noqa: ANN401  # what a client sent m
     return forms[0], body[forms[0]]
 
 
-# From the index of a row, and perhaps the name of a feature, to the place in the form.
+# Maps the index of a row, and optionally the name of a feature, to the place in the form.
 Place = Callable[..., tuple[str | int, ...]]
 
 
-def _as_it_is(*loc: str | int) -> tuple[str | int, ...]:
+def _same_place(*loc: str | int) -> tuple[str | int, ...]:
     return loc
 
 
-def _instances(given: Any, _model: ServedModel, _max_rows: int) -> tuple[Rows, Place]:  # noqa: ANN401
-    return _list(given, "instances"), _as_it_is
+def _instances(content: Any, _model: ServedModel, _max_rows: int) -> tuple[Rows, Place]:  # noqa: ANN401
+    return _list(content, "instances"), _same_place
 
 
-def _inputs(given: Any, model: ServedModel, max_rows: int) -> tuple[Rows, Place]:  # noqa: ANN401
-    """Understand a tensor, or columns by name."""
-    if not isinstance(given, dict):
-        return _list(given, "inputs"), _as_it_is
+def _inputs(content: Any, model: ServedModel, max_rows: int) -> tuple[Rows, Place]:  # noqa: ANN401
+    """Parse a tensor, or columns by name."""
+    if not isinstance(content, dict):
+        return _list(content, "inputs"), _same_place
     tensor = model.manifest.graph.input
-    if given.keys() == {tensor} and model.signature.names != (tensor,):
-        return _list(given[tensor], "inputs", tensor), lambda *loc: (tensor, *loc)
-    _check_names(given, model, "inputs")
-    return _from_columns(given, max_rows), lambda row, *name: (*name, row)
+    if content.keys() == {tensor} and model.signature.names != (tensor,):
+        return _list(content[tensor], "inputs", tensor), lambda *loc: (tensor, *loc)
+    _check_names(content, model, "inputs")
+    return _from_columns(content, max_rows), lambda row, *name: (*name, row)
 
 
-def _dataframe_split(given: Any, model: ServedModel, max_rows: int) -> tuple[Rows, Place]:  # noqa: ANN401
+def _dataframe_split(content: Any, model: ServedModel, max_rows: int) -> tuple[Rows, Place]:  # noqa: ANN401
     root = "dataframe_split"
-    if not isinstance(given, dict) or not isinstance(given.get("columns"), list):
+    if not isinstance(content, dict) or not isinstance(content.get("columns"), list):
         raise _wrong(f"`{root}` must be an object with the lists `columns` and `data`", root)
-    columns, data = given["columns"], _list(given.get("data"), root, "data")
+    columns, data = content["columns"], _list(content.get("data"), root, "data")
     if not all(isinstance(name, str) for name in columns) or len(set(columns)) != len(columns):
-        raise _wrong("`columns` must be the features' names, each once", root, "columns")
+        raise _wrong("`columns` must contain each feature's name exactly once", root, "columns")
     _check_names(columns, model, root, "columns")
     _check_count(data, max_rows)
     for index, row in enumerate(data):
         if not isinstance(row, list) or len(row) != len(columns):
-            raise _wrong(f"a row must be a list of {len(columns)} values, as `columns` is", root, "data", index)
+            raise _wrong(
+                f"a row must be a list of {len(columns)} values, one for each of `columns`", root, "data", index
+            )
     return [dict(zip(columns, row, strict=True)) for row in data], lambda *loc: ("data", *loc)
 
 
-def _dataframe_records(given: Any, _model: ServedModel, _max_rows: int) -> tuple[Rows, Place]:  # noqa: ANN401
-    rows = _list(given, "dataframe_records")
+def _dataframe_records(content: Any, _model: ServedModel, _max_rows: int) -> tuple[Rows, Place]:  # noqa: ANN401
+    rows = _list(content, "dataframe_records")
     for index, row in enumerate(rows):
         if not isinstance(row, dict):
             raise _wrong("a record must be an object by feature name", "dataframe_records", index)
-    return rows, _as_it_is
+    return rows, _same_place
 
 
 _FORMS: Mapping[str, Callable[[Any, ServedModel, int], tuple[Rows, Place]]] = {
@@ -134,18 +136,18 @@ _FORMS: Mapping[str, Callable[[Any, ServedModel, int], tuple[Rows, Place]]] = {
 }
 
 
-def _check_names(given: Collection[str], model: ServedModel, *loc: str) -> None:
-    """Refuse names that are not the features', before a row is made of each."""
+def _check_names(found: Collection[str], model: ServedModel, *loc: str) -> None:
+    """Reject unknown and missing feature names, before any row is created."""
     names = model.signature.names
-    if set(given) != set(names):
-        problems = [Problem((*loc, name), f"the feature {name!r} is missing") for name in names if name not in given]
-        extra = islice((name[:SHOWN] for name in given if name not in names), MAX_PROBLEMS)
-        problems += [Problem((*loc, name), f"there is no feature {name!r} in this model") for name in extra]
+    if set(found) != set(names):
+        problems = [Problem((*loc, name), f"the feature {name!r} is missing") for name in names if name not in found]
+        extra = islice((name[:SHOWN] for name in found if name not in names), MAX_PROBLEMS)
+        problems += [Problem((*loc, name), f"the model has no feature {name!r}") for name in extra]
         raise FeaturesError(problems[:MAX_PROBLEMS])
 
 
 def _from_columns(columns: Mapping[str, Any], max_rows: int) -> Rows:
-    """Return columns of equal length as rows; each value may stand in a list of its own."""
+    """Return columns of equal length as rows; a value may be wrapped in a list."""
     names = list(columns)
     for name in names:
         _check_count(_list(columns[name], "inputs", name), max_rows)
@@ -159,24 +161,24 @@ def _unwrapped(value: Any) -> Any:  # noqa: ANN401
     return value[0] if isinstance(value, list) and len(value) == 1 else value
 
 
-def _list(given: Any, *loc: str | int) -> Rows:  # noqa: ANN401
-    if not isinstance(given, list) or not given:
-        raise _wrong(f"`{str(loc[-1])[:SHOWN]}` must be a list of at least one", *loc)
-    return given
+def _list(value: Any, *loc: str | int) -> Rows:  # noqa: ANN401
+    if not isinstance(value, list) or not value:
+        raise _wrong(f"`{str(loc[-1])[:SHOWN]}` must be a list of at least one entry", *loc)
+    return value
 
 
 def _check_count(rows: Sequence[Any], max_rows: int) -> None:
     if len(rows) > max_rows:
-        raise TooLargeError(f"{len(rows)} rows are over the limit of {max_rows}; send them in parts")
+        raise TooLargeError(f"{len(rows)} rows exceed the limit of {max_rows}; send them in parts")
 
 
 def _matrix(model: ServedModel, rows: Rows, place: Place, max_rows: int) -> FloatMatrix:
-    """Return rows as (n_rows, n_features) float32, or tell what is wrong with them, each at its place in the form."""
+    """Convert rows to (n_rows, n_features) float32, or report the errors at their places in the form."""
     _check_count(rows, max_rows)
-    # The signature would take a list of numbers as one row; here each entry is one.
+    # The signature would accept a list of numbers as one row; here each entry is a row.
     odd = [index for index, row in enumerate(rows) if not isinstance(row, list | dict)]
     if len(odd) == len(rows):
-        raise FeaturesError([Problem(place(), "these must be rows, each a list or an object; write one row as [[…]]")])
+        raise FeaturesError([Problem(place(), "the rows must each be a list or an object; write one row as [[…]]")])
     if odd:
         raise FeaturesError(
             [Problem(place(index), "a row must be a list or an object") for index in islice(odd, MAX_PROBLEMS)]
@@ -188,5 +190,5 @@ def _matrix(model: ServedModel, rows: Rows, place: Place, max_rows: int) -> Floa
 
 
 def _wrong(message: str, *loc: str | int) -> InvalidInputError:
-    # What a client made up is not repeated at any length.
+    # Names are chosen by the client: limit their length in the message.
     return InvalidInputError([Problem(tuple(k[:SHOWN] if isinstance(k, str) else k for k in loc), message)])

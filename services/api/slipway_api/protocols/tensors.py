@@ -1,7 +1,7 @@
-"""Tensors of the Open Inference Protocol: what a request says of one, its values, and the way back.
+"""Tensors of the Open Inference Protocol: validate their metadata, and decode and encode their values.
 
-Data types and their names: the protocol's "Tensor Data Types". Binary values are little-endian and row-major, and
-BYTES are each preceded by its length as 4 bytes: Triton's "Binary Tensor Data Extension".
+The data types are those of the protocol's "Tensor Data Types". Binary values are little-endian and row-major; each
+element of BYTES is preceded by its length in 4 bytes, as in Triton's "Binary Tensor Data Extension".
 """
 
 import math
@@ -26,29 +26,29 @@ NUMBERS: Final[Mapping[str, np.dtype[Any]]] = {
     **{f"{kind}{8 * size}": np.dtype(f"<{kind[0].lower()}{size}") for kind in ("INT", "UINT") for size in (1, 2, 4, 8)},
 }
 MAX_DIMENSIONS = 2
-# The least and the largest value of each integer type, exactly.
+# The exact range of each integer type.
 _INTEGERS: Final[Mapping[str, tuple[int, int]]] = {
     name: (int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)) for name, dtype in NUMBERS.items() if dtype.kind != "f"
 }
-# The largest float64 that is rounded to float16's maximum, 65,504, and not to infinity.
+# The largest float64 that float16 rounds to its maximum, 65,504, instead of infinity.
 _FP16_LIMIT = math.nextafter(65_520, 0)
-# Beyond it, float64 does not hold every integer.
+# Beyond it, float64 cannot represent every integer.
 _FLOAT64_EXACT = 2**53
-# Further than any type's limit, and still a float64.
+# Beyond every type's limit, but still a float64.
 _BEYOND = 1e300
 
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """An input whose description is sound; its values are not looked at yet.
+    """An input with valid metadata and unchecked values.
 
     Attributes:
-        loc: its place in the request.
-        name: as the client sent it, cut for messages where it is long.
+        loc: its path in the request.
+        name: as the client sent it; shortened in messages.
         datatype: a key of `NUMBERS`.
-        shape: one or two dimensions, each 1 or more. Their product may be anything.
-        data: the JSON values, if they are there.
-        binary_size: how many of the binary bytes are its, if they are there.
+        shape: one or two dimensions, each at least 1. Their product is unchecked.
+        data: the JSON values, or None.
+        binary_size: its number of binary bytes, or None.
     """
 
     loc: tuple[str | int, ...]
@@ -60,40 +60,42 @@ class Tensor:
 
     @property
     def count(self) -> int:
-        """How many values the shape has."""
+        """The number of values in the shape."""
         return math.prod(self.shape)
 
     def problem(self, message: str, *loc: str | int) -> Problem:
-        """Return a problem at a place inside this tensor."""
+        """Return a problem at a path inside this tensor."""
         return Problem((*self.loc, *loc), f"the input {self.name[:SHOWN]!r} {message}")
 
 
-def describe(given: Any, loc: tuple[str | int, ...]) -> Tensor:  # noqa: ANN401  # what a client sent may be anything
-    """Read what a request says of an input.
+def describe(item: Any, loc: tuple[str | int, ...]) -> Tensor:  # noqa: ANN401  # what a client sent may be anything
+    """Parse the metadata of an input.
 
     Raises:
-        InvalidInputError: it is not sound, or of a kind that no tabular model takes.
+        InvalidInputError: it is malformed, or not supported for tabular models.
     """
-    if not isinstance(given, dict) or not isinstance(given.get("name"), str):
+    if not isinstance(item, dict) or not isinstance(item.get("name"), str):
         raise InvalidInputError([Problem(loc, "an input must be an object with `name`, `shape` and `datatype`")])
-    shape, datatype, data = given.get("shape"), given.get("datatype"), given.get("data")
-    parameters = given.get("parameters")
+    shape, datatype, data = item.get("shape"), item.get("datatype"), item.get("data")
+    parameters = item.get("parameters")
     parameters = {} if parameters is None else parameters
-    name = given["name"]
+    name = item["name"]
     tensor = Tensor(loc, name, "", (), None, None)
     if not isinstance(parameters, dict):
-        raise InvalidInputError([tensor.problem("has `parameters` that are no object", "parameters")])
+        raise InvalidInputError([tensor.problem("must have an object as its `parameters`", "parameters")])
     if "shared_memory_region" in parameters:
-        message = "is in shared memory, which is not offered here; send its values"
+        message = "uses shared memory, which is not supported; send its values"
         raise InvalidInputError([tensor.problem(message, "parameters")])
     if not isinstance(datatype, str) or datatype not in NUMBERS:
         raise InvalidInputError([tensor.problem(f"must have one of the datatypes {', '.join(NUMBERS)}", "datatype")])
     if not (isinstance(shape, list) and 1 <= len(shape) <= MAX_DIMENSIONS and all(_is_size(n) for n in shape)):
-        message = "must have a shape of one or two dimensions, each 1 or more"
+        message = "must have a shape of one or two dimensions, each at least 1"
         raise InvalidInputError([tensor.problem(message, "shape")])
     size = parameters.get("binary_data_size")
     if size is not None and (type(size) is not int or size < 0):
-        raise InvalidInputError([tensor.problem("has a `binary_data_size` that is no size", "parameters")])
+        raise InvalidInputError(
+            [tensor.problem("must have a non-negative integer as its `binary_data_size`", "parameters")]
+        )
     if (data is None) == (size is None):
         message = "must have either `data` or the parameter `binary_data_size`"
         raise InvalidInputError([tensor.problem(message)])
@@ -102,20 +104,20 @@ def describe(given: Any, loc: tuple[str | int, ...]) -> Tensor:  # noqa: ANN401 
     return Tensor(loc, name, datatype, tuple(shape), data, size)
 
 
-def _is_size(given: object) -> bool:
-    return type(given) is int and given >= 1
+def _is_size(value: object) -> bool:
+    return type(value) is int and value >= 1
 
 
 def values_of(tensor: Tensor, binary: memoryview) -> Values:
-    """Return a tensor's values, flat. Its shape must have been found fit for the model: that much memory is taken.
+    """Return a tensor's values, flat. Check its shape against the model first, because it determines the memory used.
 
     Args:
-        tensor: what the request says of it.
-        binary: its binary bytes, if that is how it was sent.
+        tensor: the input.
+        binary: its binary bytes, if it was sent in binary.
 
     Raises:
-        InvalidInputError: there are more or fewer than its shape says, or some are no numbers that a model takes:
-            NaN, infinities, and what is beyond float32 or the tensor's own type.
+        InvalidInputError: their number does not match the shape, or some are not finite numbers within the range of
+            float32 and of the tensor's type.
     """
     if tensor.data is None:
         values = _from_binary(tensor, binary)
@@ -137,7 +139,7 @@ def _from_binary(tensor: Tensor, binary: memoryview) -> Values:
     values = np.frombuffer(binary, dtype)
     if tensor.datatype in {"FP16", "FP32"}:
         return values.astype(np.float32)
-    # Integers go by way of float64, as JSON's do, so that both are rounded alike.
+    # Integers are converted through float64 like JSON numbers, so that both are rounded equally.
     return values.astype(np.float64)
 
 
@@ -147,7 +149,7 @@ def _from_json(tensor: Tensor, flat: Sequence[Any]) -> Values:
         raise InvalidInputError(_problems(tensor, places, "must be a number"))
     try:
         return np.array(flat, dtype=np.float64)
-    except OverflowError:  # an integer of hundreds of digits
+    except OverflowError:  # an integer beyond float64
         return np.array([min(max(value, -_BEYOND), _BEYOND) for value in flat], dtype=np.float64)
 
 
@@ -156,7 +158,7 @@ def _flat(tensor: Tensor) -> list[Any]:
     if len(tensor.shape) > 1 and any(isinstance(row, list) for row in data):
         n_rows, n_columns = tensor.shape
         if len(data) != n_rows or not all(isinstance(row, list) and len(row) == n_columns for row in data):
-            message = f"has `data` that is not of its shape {_text(tensor.shape)}"
+            message = f"has `data` that does not match its shape {_text(tensor.shape)}"
             raise InvalidInputError([tensor.problem(message, "data")])
         return [value for row in data for value in row]
     if len(data) != tensor.count:
@@ -165,13 +167,13 @@ def _flat(tensor: Tensor) -> list[Any]:
     return data
 
 
-def _check(tensor: Tensor, values: Values, given: Sequence[Any] = ()) -> None:
-    """Refuse values that are no numbers of a tensor's type.
+def _check(tensor: Tensor, values: Values, original: Sequence[Any] = ()) -> None:
+    """Reject values that are not numbers of a tensor's type.
 
     Args:
-        tensor: what the request says of it.
+        tensor: the input.
         values: its values, flat.
-        given: the same as JSON had them, if they come of it: float64 does not hold every integer of 64 bits.
+        original: the original JSON values, if any: float64 cannot represent every integer of 64 bits.
     """
     finite = np.isfinite(values)
     if not finite.all():
@@ -183,15 +185,15 @@ def _check(tensor: Tensor, values: Values, given: Sequence[Any] = ()) -> None:
         wrong, message = np.abs(values) > limit, f"is too large for {name}"
     else:
         least, most = limits
-        is_inexact = bool(given) and most > _FLOAT64_EXACT
+        is_inexact = bool(original) and most > _FLOAT64_EXACT
         beyond = np.abs(values) >= float(most) if is_inexact else values > float(most)
         wrong = beyond | (values < float(least)) | (values != np.floor(values))
         if is_inexact:
             for place in beyond.nonzero()[0].tolist():
-                # The parser makes a float of an integer beyond 64 bits: a float at the edge may have been one.
-                value = given[place]
+                # The parser converts integers beyond 64 bits to float, so a float at the limit may be too large.
+                value = original[place]
                 wrong[place] = type(value) is not int or not least <= value <= most
-        message = f"is no {tensor.datatype}"
+        message = f"must be a valid {tensor.datatype}"
     if wrong.any():
         raise InvalidInputError(_problems(tensor, np.flatnonzero(wrong).tolist(), message))
 
@@ -205,12 +207,12 @@ def _problems(tensor: Tensor, places: Sequence[int], message: str) -> list[Probl
 
 
 def _text(numbers: Sequence[int]) -> str:
-    # What a client made up is not repeated at any length.
+    # Numbers are chosen by the client: limit their length in the message.
     return f"[{', '.join(str(number)[:SHOWN] for number in numbers)}]"
 
 
 def binary_of(values: NDArray[Any] | Sequence[str]) -> bytes:
-    """Return an output's values as binary bytes: numbers as they are, text as BYTES."""
+    """Encode an output's values as binary bytes: numbers directly, text as BYTES."""
     if isinstance(values, np.ndarray):
         return values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes()
     encoded = {text: text.encode() for text in set(values)}

@@ -1,1 +1,1 @@
-"""Loading, keeping and running models. Nothing here knows of HTTP."""
+"""Load, cache and run models, independently of HTTP."""

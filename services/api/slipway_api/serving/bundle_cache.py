@@ -1,8 +1,8 @@
-"""Bundles on the local disk: what is served can be served again without a registry.
+"""Cache bundles on the local disk, so that models can be served without the registry.
 
-A folder a model; in it a folder a bundle, named by version and digest, and a note for each thing that is served:
-`production.json` for what the alias led to last, `pinned-7.json` for a version that the settings name. Several
-processes may share it: everything appears whole by a rename from a name of its own, and goes by one.
+Each model has a folder with a folder per bundle, named by version and digest, and a note per served reference:
+`production.json` for the last Production version, `pinned-7.json` for a pinned version. Several processes may share
+the cache: files and folders are created under a temporary name and then renamed, and renamed before removal.
 """
 
 import contextlib
@@ -26,9 +26,9 @@ from slipway_core.bundle import Digest
 
 LAST_SERVED_FILE = "production.json"
 KEPT_BUNDLES = 3
-# A younger bundle may be one that another process is about to serve.
+# Keep younger bundles: another process may be about to serve one.
 PRUNED_AFTER_SECONDS = 600.0
-# Longer than any fetch: what is older was left by a process that was killed.
+# Longer than any download: older temporary files belong to killed processes.
 PARTIAL_SECONDS = 2 * 3600.0
 PARTIAL_PREFIX = ".partial-"
 PIN_PREFIX = "pinned-"
@@ -39,7 +39,7 @@ BUNDLE_NAME = re.compile(r"[0-9]+-[0-9a-f]{16}")
 
 
 class LastServed(BaseModel):
-    """What a note tells of the version that was served."""
+    """The content of a note: the version that was served last."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -51,20 +51,20 @@ class LastServed(BaseModel):
 
 
 class BundleCache:
-    """The cache's folder. Any file in it may be damaged or gone: bundles are verified whenever they are read."""
+    """The cache's folder. Files may be damaged or missing at any time: bundles are verified at each read."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
 
     def folder(self, name: str, version: str, manifest_sha256: str) -> Path:
-        """Return where a bundle is kept, or would be."""
+        """Return the folder of a bundle, whether it exists or not."""
         return self._model_folder(name) / f"{version}-{manifest_sha256.removeprefix('sha256:')[:16]}"
 
     def holds(self, folder: Path) -> bool:
-        """Tell whether a bundle is there, whole or damaged, and keep it from being removed as an old one."""
+        """Return whether a bundle exists, intact or not, and renew its age so that it is not removed."""
         try:
             os.utime(folder)
-        except OSError:  # a cache that cannot be written can still be read
+        except OSError:  # a read-only cache can still be read
             with contextlib.suppress(OSError):
                 return folder.is_dir()
             return False
@@ -72,9 +72,9 @@ class BundleCache:
 
     @contextmanager
     def adding(self, folder: Path) -> Iterator[Path]:
-        """Yield an empty folder to fill; it becomes `folder` if the block ends without an error.
+        """Yield an empty folder to fill, and rename it to `folder` if the block succeeds.
 
-        What another process has put there meanwhile stays: it is the same bundle, and was checked, too.
+        If another process added the bundle meanwhile, its verified copy is kept.
 
         Raises:
             OSError: the disk is full or the folder cannot be written.
@@ -85,24 +85,24 @@ class BundleCache:
             yield partial
             try:
                 partial.rename(folder)
-            except OSError:  # a folder takes no other's place
+            except OSError:  # a rename does not replace a folder with content
                 if not folder.is_dir():
                     raise
         finally:
             shutil.rmtree(partial, ignore_errors=True)
 
     def remove(self, folder: Path) -> None:
-        """Remove a bundle, all at once to whoever looks: one that is damaged, or old."""
+        """Remove a bundle atomically."""
         try:
             grave = Path(tempfile.mkdtemp(prefix=PARTIAL_PREFIX, dir=folder.parent))
-        except OSError:  # neither can it be removed then
+        except OSError:  # a bundle that cannot be renamed cannot be removed either
             return
         with contextlib.suppress(OSError):
             folder.rename(grave / folder.name)
         shutil.rmtree(grave, ignore_errors=True)
 
     def remember(self, served: LastServed, *, pinned: bool = False) -> None:
-        """Note what is served of a model.
+        """Store which version of a model is served.
 
         Raises:
             OSError: the disk is full or the folder cannot be written.
@@ -114,21 +114,21 @@ class BundleCache:
             os.utime(self.folder(served.name, served.version, served.manifest_sha256))
 
     def is_tried(self, folder: Path, manifest_sha256: str) -> bool:
-        """Return whether a process has tried this bundle with this version of ONNX Runtime, and could open it."""
+        """Return whether any process has opened this bundle successfully with this version of ONNX Runtime."""
         try:
             return (folder / TRIAL_FILE).read_text(encoding="utf-8") == _trial_note(manifest_sha256)
         except (OSError, ValueError):
             return False
 
     def note_trial(self, folder: Path, manifest_sha256: str) -> None:
-        """Note that a bundle was tried and can be opened. Without the note it is tried again."""
+        """Record that a bundle opened successfully, so that it is not tried again."""
         with contextlib.suppress(OSError):
             _replace(folder / TRIAL_FILE, _trial_note(manifest_sha256))
 
     def sweep(self) -> None:
-        """Remove what deleted models and interrupted downloads left in any model's folder.
+        """Remove the remains of deleted models and interrupted downloads.
 
-        A bundle that no note names stays while it is young: another process may be about to serve it.
+        A young bundle without a note is kept: another process may be about to serve it.
         """
         with contextlib.suppress(OSError):
             for folder in [path for path in self._root.iterdir() if path.is_dir() and not path.is_symlink()]:
@@ -148,13 +148,13 @@ class BundleCache:
             folder.rmdir()  # it fails unless the folder is empty
 
     def prune(self, name: str, pins: Collection[str] = ()) -> None:
-        """Remove what a model's folder no longer needs.
+        """Remove the files of a model that are no longer needed.
 
-        The bundles that a note names stay, and the last few that were served, and the young ones.
+        Bundles with a note, the most recently served bundles and young bundles are kept.
 
         Args:
             name: the model.
-            pins: the versions that are pinned; the notes of others are removed.
+            pins: the pinned versions; the notes of other versions are removed.
         """
         folder, now = self._model_folder(name), time.time()
         for note in folder.glob(f"{PIN_PREFIX}*.json"):
@@ -175,34 +175,34 @@ class BundleCache:
                 self.remove(path)
 
     def forget(self, ref: ModelRef) -> None:
-        """Note that nothing is served under a reference any more."""
+        """Remove the note of a reference that is no longer served."""
         with contextlib.suppress(OSError):
             self._note(ref).unlink()
 
     def forget_model(self, name: str) -> None:
-        """Note that a model does not exist any more: none of its versions is served again."""
+        """Remove the notes of a deleted model, so that none of its versions is served again."""
         for note in self._model_folder(name).glob("*.json"):
             with contextlib.suppress(OSError):
                 note.unlink()
 
     def last_served(self, ref: ModelRef) -> LastServed | None:
-        """Return what was served under a reference last; None if that is not known."""
+        """Return the version that was last served for a reference; None if unknown."""
         return _read(self._note(ref))
 
     def names(self, *, pinned: bool = False) -> list[str]:
-        """Return the models of which something was served by the alias, or also as a pinned version."""
+        """Return the models with a note of a Production version, or, if `pinned`, of any version."""
         notes = [_read(path) for path in sorted(self._root.glob("*/*.json" if pinned else f"*/{LAST_SERVED_FILE}"))]
         return [note.name for note in notes if note is not None]
 
     def registered(self) -> dict[str, float]:
-        """Return the models that the registry last held, with the time when each was made; empty if unknown."""
+        """Return the models of the last accepted registry list with their creation times; empty if unknown."""
         try:
             return REGISTERED.validate_json((self._root / REGISTERED_FILE).read_bytes())
         except (OSError, ValidationError):
             return {}
 
     def remember_registered(self, models: Mapping[str, float]) -> None:
-        """Keep which models the registry holds: a later process then recognises it."""
+        """Store the registry's models, so that a later process recognizes the registry."""
         with contextlib.suppress(OSError):
             self._root.mkdir(parents=True, exist_ok=True)
             _replace(self._root / REGISTERED_FILE, json.dumps(models))
@@ -212,12 +212,12 @@ class BundleCache:
         return self._model_folder(ref.name) / file
 
     def _model_folder(self, name: str) -> Path:
-        # A registered model's name is anybody's text: no separator and no leading dot may reach the file system.
+        # Any client of the registry chooses names: keep separators and leading dots out of the path.
         return self._root / quote(name, safe=" ").replace(".", "%2E")
 
 
 def _replace(path: Path, text: str) -> None:
-    """Write a file all at once."""
+    """Write a file atomically."""
     handle, partial = tempfile.mkstemp(prefix=PARTIAL_PREFIX, dir=path.parent)
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
@@ -235,7 +235,7 @@ def _read(note: Path) -> LastServed | None:
 
 
 def remove_old(folder: Path, prefix: str) -> None:
-    """Remove what killed processes of this user left in a folder under a prefix: what is older than any download."""
+    """Remove this user's entries with a prefix from a folder, if they are older than any download."""
     for path in folder.glob(f"{prefix}*"):
         with contextlib.suppress(OSError):  # another process may remove it at the same time
             status = path.lstat()
@@ -254,5 +254,5 @@ def _age(path: Path) -> float:
 
 
 def _trial_note(manifest_sha256: str) -> str:
-    # Another ONNX Runtime may fail where this one does not.
+    # Another release of ONNX Runtime may fail to open the bundle.
     return f"{manifest_sha256} onnxruntime {onnxruntime.__version__}\n"

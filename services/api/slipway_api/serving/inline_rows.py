@@ -1,4 +1,4 @@
-"""How many rows of a model the event loop can run without a noticeable delay of other requests."""
+"""Measure how many rows of a model the event loop can run without delaying other requests."""
 
 import time
 from collections.abc import Callable
@@ -8,26 +8,26 @@ import numpy as np
 
 from slipway_core.signature import FloatMatrix
 
-# A body of this size is read and answered in about a millisecond; a larger one would block the event loop.
+# A body of this size takes about a millisecond to parse; a larger one would block the event loop.
 INLINE_BYTES: Final = 8 * 1024
 # The longest run of a graph on the event loop.
 INLINE_SECONDS: Final = 0.002
 RUNS = 8
-# A model that takes this long is not measured again.
+# A model that takes this long is measured only once.
 MEASURED_SECONDS = 0.25
 GROWTH = 4
-# `op_type` in a serialised ONNX node (field 4 of NodeProto). A Loop may repeat as often as a row's values say, so no
+# `op_type` in a serialized ONNX node (field 4 of NodeProto). A row's values may decide how often a Loop repeats, so no
 # measurement bounds it.
 _LOOP: Final = b"\x22\x04Loop"
 
 
 def measure_inline_rows(run: Callable[[FloatMatrix], object], graph: bytes, rows: FloatMatrix) -> int:
-    """Return the largest measured number of rows that a run takes no longer than INLINE_SECONDS for.
+    """Return the largest measured number of rows that the graph runs within INLINE_SECONDS.
 
-    It measures 1, 4, 16 … rows, and stops at the first number that takes longer, or that no small body can hold.
+    Measure 1, 4, 16 … rows, and stop at the first number that takes longer or exceeds a body of INLINE_BYTES.
 
     Args:
-        run: runs the graph, and ran it before: its first run is slower.
+        run: runs the graph; warmed up, because its first run is slower.
         graph: the serialised graph.
         rows: (n_rows, n_features) float32 rows to repeat.
 
@@ -48,7 +48,7 @@ def measure_inline_rows(run: Callable[[FloatMatrix], object], graph: bytes, rows
 
 
 def _seconds(run: Callable[[FloatMatrix], object], rows: FloatMatrix) -> float:
-    """Return the time of the fastest of a few runs: other processes can only add to it."""
+    """Return the fastest of a few runs, because other processes only add time."""
     times: list[float] = []
     while len(times) < RUNS and sum(times) < MEASURED_SECONDS:
         began = time.perf_counter()

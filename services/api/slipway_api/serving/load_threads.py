@@ -1,4 +1,4 @@
-"""The threads that load models, one for each reference at a time: a slow load holds up no other for long."""
+"""Run each load in its own thread, so that a slow load does not block others."""
 
 import contextvars
 import threading
@@ -11,13 +11,13 @@ from slipway_api.serving.model_ref import ModelRef
 
 CONCURRENT_LOADS = 4
 CONCURRENT_RETRIES = 2
-# A load that waits this long for its turn goes ahead: those before it may hang until their own deadlines.
+# A load starts after this wait even if others still run: those may hang until their own deadlines.
 TURN_SECONDS = 5.0
 RETRY_TURN_SECONDS = 60.0
 
 
 class LoadThreads:
-    """Starts loads and knows which of them still run. One thread at a time starts and awaits them."""
+    """Start loads and track which are running. Only one thread at a time may call `start` and `wait`."""
 
     def __init__(self) -> None:
         """Start nothing yet."""
@@ -26,19 +26,19 @@ class LoadThreads:
         self._retries = threading.BoundedSemaphore(CONCURRENT_RETRIES)
 
     def running(self) -> frozenset[ModelRef]:
-        """Return what is being loaded."""
+        """Return the references that are being loaded."""
         return frozenset(ref for ref, thread in self._threads.items() if thread.is_alive())
 
     def start(self, ref: ModelRef, load: Callable[[], None]) -> None:
-        """Run a load in a thread of its own, for which the end of the process does not wait."""
+        """Run a load in a daemon thread, so that the process can end without waiting for it."""
         thread = threading.Thread(target=partial(contextvars.copy_context().run, load), name=f"load-{ref}", daemon=True)
-        # The dictionary is replaced and never changed, so that any thread may walk over it.
+        # Replaced, never modified: any thread may iterate over it.
         self._threads = {**{key: one for key, one in self._threads.items() if one.is_alive()}, ref: thread}
         thread.start()
 
     @contextmanager
     def turn(self, *, is_retry: bool) -> Iterator[None]:
-        """Wait until few enough loads run. What failed before takes no turn of what is loaded for the first time."""
+        """Limit the number of concurrent loads; retries have a limit of their own, so that first loads go ahead."""
         turns, seconds = (self._retries, RETRY_TURN_SECONDS) if is_retry else (self._first, TURN_SECONDS)
         taken = turns.acquire(timeout=seconds)
         try:
@@ -48,7 +48,7 @@ class LoadThreads:
                 turns.release()
 
     def wait(self, refs: Collection[ModelRef], seconds: float) -> None:
-        """Wait until some loads have ended, or a time has passed."""
+        """Wait until these loads end, or a timeout expires."""
         deadline = time.monotonic() + seconds
         for ref, thread in self._threads.items():
             if ref in refs:

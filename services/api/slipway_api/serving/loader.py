@@ -1,4 +1,4 @@
-"""Load one model version next to the served one: fetch it, try it in a child process, open it."""
+"""Load a model version: fetch it, try it in a child process, and open it."""
 
 import tempfile
 from collections.abc import Collection
@@ -24,18 +24,18 @@ log = get_logger("slipway.loader")
 
 
 class Loader:
-    """Makes served models from registered versions, through the local cache.
+    """Load registered versions through the local cache.
 
     Attributes:
-        cache: where bundles are kept.
+        cache: stores bundles.
     """
 
     def __init__(self, registry: Registry, cache: BundleCache, *, trial: Trial, allow_unverified: bool = False) -> None:
-        """Load nothing yet.
+        """Store the collaborators; nothing is loaded yet.
 
         Args:
-            registry: where versions are fetched from.
-            cache: where their bundles are kept.
+            registry: the source of the versions.
+            cache: stores their bundles.
             trial: tries a version before this process opens it.
             allow_unverified: whether to load versions that Slipway's trainer did not register.
         """
@@ -47,16 +47,16 @@ class Loader:
     def load(self, version: ModelVersion, *, pinned: bool = False, current: ServedModel | None = None) -> ServedModel:
         """Load a version that the registry named.
 
-        A cache that cannot be written is logged, not fatal: the version is then served without it.
+        If the cache cannot be written, log a warning and load the version without it.
 
         Args:
             version: the version.
-            pinned: whether the settings name this very version.
-            current: the served model; it is not opened again if it is this bundle, from the cache.
+            pinned: whether the settings pin this version.
+            current: the served model; reused if it is the same bundle, loaded from the cache.
 
         Raises:
-            BundleError: the bundle is damaged, incomplete, or does not do what was evaluated.
-            RegistryError: it could not be fetched.
+            BundleError: the bundle is damaged or incomplete, or its graph does not reproduce the golden rows.
+            RegistryError: the version could not be fetched.
         """
         expected = version.tags.get(MANIFEST_TAG, "")
         if MANIFEST_TAG not in version.tags and self._allow_unverified:
@@ -97,10 +97,10 @@ class Loader:
             raise _nothing_written(error) from error
 
     def load_last_served(self, ref: ModelRef) -> ServedModel | None:
-        """Load what was served under a reference last from the cache alone; None if nothing is known.
+        """Load the version that was last served for a reference, from the cache alone; return None if unknown.
 
         Raises:
-            BundleError: what is in the cache is damaged.
+            BundleError: the cached bundle is damaged.
         """
         known = self.cache.last_served(ref)
         if known is None:
@@ -109,18 +109,18 @@ class Loader:
         return self._open_cached(folder, known, "cache", pinned=ref.is_pinned)
 
     def cached_names(self) -> list[str]:
-        """Return the models of which the cache knows what was served last."""
+        """Return the models with a cached Production version."""
         return self.cache.names()
 
     def remember(self, model: ServedModel, pins: Collection[str] = ()) -> bool:
-        """Note in the cache that a model is served now, and remove what the cache no longer needs.
+        """Store in the cache that a model is served, and remove what the cache no longer needs.
 
         Args:
-            model: what is served.
-            pins: the model's versions that the settings name.
+            model: the served model.
+            pins: the model's versions that the settings pin.
 
         Returns:
-            Whether a restart could serve it without the registry. A cache that cannot be written is logged, not fatal.
+            Whether a restart could serve the model without the registry. A failed write is logged.
         """
         if not self.cache.holds(self.cache.folder(model.name, model.version, model.manifest_sha256)):
             return False
@@ -140,16 +140,16 @@ class Loader:
         return True
 
     def sweep(self) -> None:
-        """Remove from the disk what deleted models and interrupted downloads left."""
+        """Remove the remains of deleted models and interrupted downloads from the disk."""
         self.cache.sweep()
         remove_old(Path(tempfile.gettempdir()), TEMPORARY_PREFIX)
 
     def forget(self, ref: ModelRef) -> None:
-        """Note in the cache that nothing is served under a reference any more."""
+        """Remove the cache's note of a reference that is no longer served."""
         self.cache.forget(ref)
 
     def _unverified(self, version: ModelVersion, *, pinned: bool) -> ServedModel:
-        """Load a version that somebody else registered. It is not cached: nothing could tell damage there."""
+        """Load a version from another tool. Do not cache it: without digests, damage would go undetected."""
         try:
             with tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX) as temporary:
                 folder = Path(temporary)
@@ -181,21 +181,21 @@ class Loader:
                 check_description(mlmodel.read_bytes())
         except BundleError as error:
             return f"{registered}, and {error}"
-        except (OSError, RegistryError):  # the reason below holds for most
+        except (OSError, RegistryError):  # fall back to the general reason
             pass
         return f"{registered}: to serve such ONNX models without verification, set SLIPWAY_ALLOW_UNVERIFIED_MODELS=true"
 
     def _open_cached(
         self, folder: Path, known: LastServed, source: Literal["registry", "cache"], *, pinned: bool
     ) -> ServedModel:
-        """Open a bundle in the cache; try it first unless a process that shares the cache has done so."""
+        """Open a cached bundle; try it first, unless a process sharing the cache has done so."""
         if not self.cache.is_tried(folder, known.manifest_sha256):
             self._trial(Candidate(folder, known))
             self.cache.note_trial(folder, known.manifest_sha256)
         return open_bundle(folder, known, source, pinned=pinned)
 
     def _fetched(self, version: ModelVersion, known: LastServed, folder: Path, *, pinned: bool) -> ServedModel:
-        """Fetch into an empty folder and verify there: what other processes find in the cache has been checked."""
+        """Fetch into an empty folder and verify there, so that the cache only holds verified bundles."""
         for file in (MANIFEST_FILE, *SERVED_FILES):
             self._registry.fetch(version, file, folder / file)
         self._trial(Candidate(folder, known))

@@ -1,4 +1,4 @@
-"""How settings, health and logs name what is served: `iris` follows Production, `iris@7` is that version for good."""
+"""References to served models: `iris` follows the Production alias, `iris@7` is pinned to version 7."""
 
 import re
 from typing import NamedTuple, Self
@@ -8,10 +8,10 @@ HOW_TO_WRITE = "write a model's name, or name@number for one of its versions, su
 
 
 class ModelRef(NamedTuple):
-    """A model that is served.
+    """A reference to a served model.
 
     Attributes:
-        version: None for the one that Production points to, whichever that is; else a whole number as text.
+        version: the pinned version number as text; None to follow the Production alias.
     """
 
     name: str
@@ -19,21 +19,21 @@ class ModelRef(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read `name` or `name@number`.
+        """Parse `name` or `name@number`.
 
         Raises:
-            ValueError: it is written otherwise; the message says how to.
+            ValueError: the text is malformed; the message describes the format.
         """
         name, at, version = text.rpartition("@")
         if not at and version:
             return cls(version)
         if not (name and name.strip() == name and VERSION_PATTERN.fullmatch(version)):
-            raise ValueError(f"{text!r} names no model: {HOW_TO_WRITE}")
+            raise ValueError(f"{text!r} is not a model reference: {HOW_TO_WRITE}")
         return cls(name, version)
 
     @property
     def is_pinned(self) -> bool:
-        """Whether one version is served for good."""
+        """Whether the reference is pinned to a version."""
         return self.version is not None
 
     def __str__(self) -> str:

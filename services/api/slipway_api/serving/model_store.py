@@ -1,7 +1,7 @@
-"""What is served: Production's versions, as the registry names them, and the versions that the settings pin.
+"""Keep the served models: the Production versions from the registry, and the versions pinned by the settings.
 
-`sync` runs in a thread and each load in one of its own; a load swaps one reference. Requests read that reference on the
-event loop and keep the model they got until they are answered.
+`sync` runs in a thread, and each load in its own thread; a load swaps one reference. A request reads that reference on
+the event loop and uses the same model until its response.
 """
 
 import threading
@@ -26,9 +26,9 @@ from slipway_core.logging import get_logger
 from slipway_core.registry import PRODUCTION, RegisteredModel, Registry
 from slipway_core.registry.mistaken_promotions import mistaken_promotion
 
-# How long a forced look at the registry waits for the loads that it began; a slower one ends by itself.
+# How long a forced sync waits for the loads that it started; slower loads continue in the background.
 LOAD_WAIT_SECONDS = 5.0
-# A look that no client waits for waits a second of these: after a start, the accounts are read next.
+# An unforced sync waits this share of LOAD_WAIT_SECONDS, because at startup the accounts are read after it.
 UNFORCED_SHARE = 0.2
 SWEEP_SECONDS = 600.0
 
@@ -36,7 +36,7 @@ log = get_logger("slipway.models")
 
 
 class ModelStore:
-    """The served models by name and version, and what keeps each from being what it should be."""
+    """The served models by name and version, and the reasons why others are not served."""
 
     def __init__(
         self,
@@ -52,13 +52,13 @@ class ModelStore:
         """Serve nothing yet.
 
         Args:
-            registry: what to follow.
-            loader: makes served models of versions.
-            metrics: where looks, loads and failures are counted.
-            models: what to serve, each as `name` or `name@number`; empty: every model with a Production alias.
-            default_model: the model that must be served where `models` is empty.
+            registry: the registry to follow.
+            loader: loads versions.
+            metrics: counts syncs, loads and failures.
+            models: the models to serve, each as `name` or `name@number`; if empty, every model with a Production alias.
+            default_model: the required model if `models` is empty.
             clock: seconds, for the pauses between attempts.
-            load_wait_seconds: how long a look waits for the loads that it began.
+            load_wait_seconds: how long a sync waits for the loads that it started.
         """
         self._registry = registry
         self._loader = loader
@@ -68,7 +68,7 @@ class ModelStore:
         self._clock = clock
         self._load_wait_seconds = load_wait_seconds
         self._lock = threading.Lock()
-        self._slots: dict[ModelRef, Slot] = {}  # replaced, never changed: any thread may walk over it
+        self._slots: dict[ModelRef, Slot] = {}  # replaced, never modified: any thread may iterate over it
         self._aliases: dict[str, str | None] = {}
         self._loads = LoadThreads()
         self._presence = Presence(registry, loader.cache)
@@ -79,43 +79,43 @@ class ModelStore:
 
     @property
     def served(self) -> Mapping[str, ServedModel]:
-        """The models that follow Production and are served now, by name."""
+        """The served models that follow the Production alias, by name."""
         return {model.name: model for model in self._served() if not model.pinned}
 
     @property
     def pinned(self) -> Sequence[ServedModel]:
-        """The pinned versions that are served now."""
+        """The served pinned versions."""
         return [model for model in self._served() if model.pinned]
 
     @property
     def registry_status(self) -> RegistryStatus:
-        """Whether the registry answers."""
+        """Whether the registry responds."""
         return self._registry_state.status
 
     def failure(self, name: str, version: str | None = None) -> LoadFailure | None:
-        """Return why Production's version of a model, or a version of it that is pinned, is not served."""
+        """Return why a model's Production version, or its given pinned version, failed to load; None if it did not."""
         slot = self._slots.get(ModelRef(name, version))
         return slot.failure if slot else None
 
     def production(self, name: str) -> str | None:
-        """Return the version that Production pointed to when the registry last answered."""
+        """Return the version that had the Production alias when the registry last responded."""
         return self._aliases.get(name)
 
     def is_named(self, name: str, version: str | None = None) -> bool:
-        """Tell whether the settings let a model, or this version of it, be served."""
+        """Return whether the settings include a model, or the given pinned version of it."""
         ref = ModelRef(name, version)
         return ref in self._refs if self._refs else not ref.is_pinned
 
     def pins(self, name: str) -> frozenset[str]:
-        """Return the versions of a model that the settings name."""
+        """Return the versions of a model that the settings pin."""
         return frozenset(ref.version for ref in self._refs if ref.name == name and ref.version is not None)
 
     def get(self, name: str, version: str | None = None) -> ServedModel:
-        """Return the model that is served under a name, or the version of it that is pinned.
+        """Return the served model of a name, or its given pinned version.
 
         Raises:
-            NotReadyError: it should be served and is not yet.
-            NotFoundError: it is not served.
+            NotReadyError: the model should be served and is not loaded.
+            NotFoundError: the model is not served.
         """
         ref = ModelRef(name, version)
         slot = self._slots.get(ref)
@@ -129,32 +129,32 @@ class ModelStore:
         raise NotFoundError(why_not_found(self, ref))
 
     def why_missing(self, name: str, version: str | None = None) -> str:
-        """Return in a sentence why a model, or a version of it that is pinned, is not served."""
+        """Explain in one sentence why a model, or its given pinned version, is not served."""
         return why_missing(self, ModelRef(name, version))
 
     def is_loading(self, ref: ModelRef) -> bool:
-        """Return whether a load runs."""
+        """Return whether a model is being loaded."""
         return ref in self._loads.running()
 
     def near_miss(self, name: str) -> str | None:
-        """Return how a model without a Production alias was promoted by mistake, if it was, with the right command."""
+        """Describe how a model without a Production alias was promoted incorrectly, with the right command; or None."""
         return self._near_misses.get(name)
 
     def missing(self) -> list[str]:
-        """Return which required models are not served, as `name` or `name@number`."""
+        """Return the required models that are not served, as `name` or `name@number`."""
         return [str(ref) for ref in self._missing()]
 
     def reasons_missing(self) -> dict[str, str]:
-        """Return why each of `missing` is not served."""
+        """Return the reason for each entry of `missing`."""
         return {str(ref): self.why_missing(ref.name, ref.version) for ref in self._missing()}
 
     def sync(self, *, force: bool = False) -> None:
-        """Read the registry's list once and follow it; what cannot be followed stays as it is.
+        """List the registry's models and start the loads and unloads that follow; a failure leaves a model as it is.
 
-        A slow load holds up no other: this waits for it shortly, and later calls go on without it.
+        Wait briefly for slow loads, then let them continue in the background.
 
         Args:
-            force: try a version again at once that failed to load a moment ago.
+            force: retry failed versions at once, without their usual pause.
         """
         with self._lock:
             slow = self._loads.running()
@@ -171,7 +171,7 @@ class ModelStore:
             wanted = self._wanted(models)
             self._follow_aliases(wanted, models)
             for ref in wanted:
-                # In an unknown registry, the number of a pinned version means nothing.
+                # In an unknown registry, a pinned number may mean another version.
                 if accepted or not (ref.is_pinned and self._slot(ref).served):
                     self._begin_load(self._slot(ref), models[ref.name], force=force)
             if not accepted:
@@ -197,7 +197,7 @@ class ModelStore:
         return accepted
 
     def _fall_back(self, refs: Sequence[ModelRef]) -> None:
-        """Begin to serve from the cache what is not served."""
+        """Start to serve from the cache the models that are not served."""
         for ref in refs:
             slot = self._slot(ref)
             if slot.may_fall_back and not self.is_loading(ref):
@@ -206,7 +206,7 @@ class ModelStore:
     def _unload_deleted(
         self, models: Mapping[str, RegisteredModel], wanted: Sequence[ModelRef], *, is_start: bool
     ) -> None:
-        """Unload each model that the list lacks, if the registry itself answers that it does not exist."""
+        """Unload each served model that is missing from the list, if the registry confirms its deletion."""
         running = self._loads.running()
         gone = [ref for ref in self._slots if ref not in wanted and ref not in running]
         cached = self._loader.cache.names(pinned=True) if is_start else []
@@ -242,7 +242,7 @@ class ModelStore:
                 self._loader,
                 self._metrics,
                 pins=self.pins(ref.name),
-                changed=self._tell_served,
+                changed=self._publish_served,
                 clock=self._clock,
             )
             self._slots = {**self._slots, ref: slot}
@@ -277,7 +277,7 @@ class ModelStore:
         self._loads.start(slot.ref, partial(self._load, slot, version, model.created_at, force))
 
     def _load(self, slot: Slot, version: str, made_at: float, force: bool) -> None:
-        # What the cache holds is quick to open, and is served while the rest is fetched and tried.
+        # A cached bundle opens fast: serve it while the new version is fetched and tried.
         slot.fall_back()
         with self._loads.turn(is_retry=slot.has_failed(version)):
             slot.load(version, made_at, force=force)
@@ -295,5 +295,5 @@ class ModelStore:
             self._metrics.model_alias_missing.labels(slot.ref.name).set(0)
         self._slots = {ref: one for ref, one in self._slots.items() if ref != slot.ref}
 
-    def _tell_served(self) -> None:
+    def _publish_served(self) -> None:
         self._served_metrics.update(self._served, lambda: not self._missing())

@@ -1,6 +1,6 @@
 """Open a version's files: check the digests, load the graph, replay the golden rows, warm up.
 
-A new version is opened in a child process first (`trial.py`): its graph may never end, or take all the memory.
+A new version is opened in a child process first (`trial.py`): its graph may never end, or use all memory.
 """
 
 from dataclasses import replace
@@ -27,13 +27,13 @@ def open_bundle(folder: Path, known: LastServed, source: Literal["registry", "ca
     """Open a bundle that Slipway's trainer registered.
 
     Args:
-        folder: where its files are.
-        known: the version, and the digest that its manifest must have.
+        folder: the folder with its files.
+        known: the version, and the expected digest of its manifest.
         source: where the version was named.
-        pinned: whether the settings name this very version.
+        pinned: whether the settings pin this version.
 
     Raises:
-        BundleError: it is damaged, incomplete, or does not do what was evaluated.
+        BundleError: it is damaged or incomplete, or its graph does not reproduce the golden rows.
     """
     bundle = read_bundle(folder, known.manifest_sha256)
     manifest = bundle.manifest
@@ -45,10 +45,10 @@ def open_bundle(folder: Path, known: LastServed, source: Literal["registry", "ca
 
 
 def open_foreign(folder: Path, version: ModelVersion, *, pinned: bool) -> ServedModel:
-    """Open an ONNX model that another tool registered: it has no digests and no golden rows.
+    """Open an ONNX model that another tool registered, without digests and golden rows.
 
     Raises:
-        BundleError: it has no signature of float features, or its graph does not answer as Slipway needs.
+        BundleError: it has no signature of float features, or the outputs of its graph are not supported.
     """
     mlmodel, graph = ((folder / file).read_bytes() for file in (MLMODEL_FILE, MODEL_FILE))
     manifest = derive_manifest(version, mlmodel, graph)
@@ -82,7 +82,7 @@ def _served(
 
 
 def _warm_up(model: ServedModel, graph: bytes, rows: FloatMatrix) -> ServedModel:
-    """Run a model a few times, and note how many rows the event loop can run."""
+    """Run a model a few times, and measure how many rows the event loop can run."""
     for count in (len(rows), *WARM_UP_ROWS):
         model.answer(np.resize(rows, (count, rows.shape[1])))
     return replace(model, inline_rows=measure_inline_rows(model.answer, graph, rows))

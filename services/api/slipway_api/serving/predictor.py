@@ -1,4 +1,4 @@
-"""From a matrix to a model's outputs, timed, counted and checked."""
+"""Run models on feature matrices, and time, count and check the outputs."""
 
 import math
 import time
@@ -18,11 +18,11 @@ log = get_logger("slipway.predictor")
 
 
 class Predictor:
-    """Runs models. It may be called from several threads."""
+    """Run models. Thread-safe."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
-        # By the digest, too: of a model that was deleted and made again, version 1 may have other classes.
+        # Includes the digest: after a model is deleted and recreated, its version 1 may have other classes.
         self._counted: dict[tuple[str, str, str], VersionMetrics] = {}
 
     def run(
@@ -33,15 +33,15 @@ class Predictor:
         Args:
             model: the model.
             matrix: the rows.
-            options: of a run that another thread may terminate.
+            options: run options, for a run that another thread may terminate.
 
         Returns:
-            The outputs, and the values outside the trained range if there are any.
+            The outputs, and the values outside the trained range or None.
 
         Raises:
             DeadlineError: the run was terminated.
-            UnusableAnswerError: the graph fails on rows that its signature allows, or answers what there cannot be.
-            InvalidInputError: the graph has no finite answer for these rows.
+            UnusableAnswerError: the graph fails on valid rows, or returns output that its manifest rules out.
+            InvalidInputError: the graph returns no finite result for these rows.
         """
         counted = self._counted.get((model.name, model.version, model.manifest_sha256)) or self._resolve(model)
         began = time.perf_counter()
@@ -51,9 +51,9 @@ class Predictor:
             if options is not None and options.terminate:
                 raise DeadlineError("the run was terminated at the request's deadline; send fewer rows") from None
             raise self._unusable(model, error) from error
-        counted.seconds.observe(time.perf_counter() - began)  # the graph has run, whatever its answer is
+        counted.seconds.observe(time.perf_counter() - began)  # also if the result is not finite
         answers = outputs.prediction if outputs.scores is None else outputs.scores
-        if len(answers) == 1:  # of one row, Python's sum is done before numpy has begun
+        if len(answers) == 1:  # faster than numpy for one row
             values = answers.ravel().tolist()
             if not math.isfinite(sum(values)):
                 raise _no_answer()
@@ -76,12 +76,13 @@ class Predictor:
 
     def _unusable(self, model: ServedModel, error: BundleError) -> UnusableAnswerError:
         self._metrics.unusable_answers.labels(model.name, model.version).inc()
-        # The reason says all, and a client may cause it again and again: no traceback.
+        # The reason is sufficient and a client may trigger this often: no traceback.
         log.error("model_answer_unusable", model=model.name, version=model.version, reason=str(error))
         return UnusableAnswerError(
-            f"version {model.version} of {model.name} gives no usable answer to this; roll back to another version"
+            f"version {model.version} of {model.name} failed or returned invalid output for this request; roll back to "
+            "another version"
         )
 
 
 def _no_answer() -> InvalidInputError:
-    return InvalidInputError([Problem(("features",), "the model has no finite answer for these values")])
+    return InvalidInputError([Problem(("features",), "the model returns no finite result for these values")])

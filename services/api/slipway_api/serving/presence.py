@@ -1,4 +1,4 @@
-"""Which models were deleted, and which only seem so: the rule is in docs/decisions/0012-when-a-model-is-unloaded.md."""
+"""Tell deleted models from a lost registry; docs/decisions/0012-when-a-model-is-unloaded.md explains the rule."""
 
 from collections.abc import Collection, Mapping
 
@@ -13,39 +13,39 @@ UNKNOWN_REGISTRY = (
 
 
 class Presence:
-    """Remembers what the registry held, and asks it about what its list lacks."""
+    """Remember which models the registry held, and check which of those missing from its list were deleted."""
 
     def __init__(self, registry: Registry, cache: BundleCache) -> None:
         """Remember nothing yet.
 
         Args:
-            registry: what to ask.
-            cache: where the last list is kept.
+            registry: the registry to query.
+            cache: stores the last accepted list.
         """
         self._registry = registry
         self._cache = cache
-        # What an earlier process served, until the first list that is accepted.
+        # The models that an earlier process served; empty after the first accepted list.
         self._cached: frozenset[str] = frozenset()
         self._started = False
-        # From name to time of creation; None where only the cache knows the name.
+        # Creation time by name; None if the cache holds only the name.
         self._seen: dict[str, float | None] = {}
 
     def start(self) -> None:
-        """Read once what an earlier process saw."""
+        """Load once what an earlier process remembered."""
         if not self._started:
             self._started = True
             self._cached = frozenset(self._cache.names(pinned=True))
             self._seen = {**self._cache.registered()} or dict.fromkeys(self._cached)
 
     def accepts(self, models: Mapping[str, RegisteredModel], served: Collection[str]) -> bool:
-        """Return whether a list comes from the registry that was read before; remember it if so.
+        """Return whether a list comes from the same registry as the last one, and remember the list if so.
 
-        A registry that came back on an empty or another database lacks what is served, and has no model in common
-        with the list before. One that lost all of several served models lost more than an operator deletes at once.
+        A registry restarted on an empty or another database lacks served models and shares no model with the last list.
+        A list without any of several served models is rejected, too: an operator rarely deletes all of them at once.
 
         Args:
             models: the list, by name.
-            served: the models that are served.
+            served: the names of the served models.
         """
         if (self._cached | set(served)) - models.keys():
             if not any(self._was_seen(model) for model in models.values()):
@@ -60,10 +60,10 @@ class Presence:
         return True
 
     def deleted(self, names: Collection[str]) -> frozenset[str]:
-        """Return which models do not exist, as the registry itself answers for each name.
+        """Return which of these models the registry reports as deleted, with one request per name.
 
         Raises:
-            RegistryError: it does not answer.
+            RegistryError: the registry does not respond.
         """
         return frozenset(name for name in names if self._is_deleted(name))
 

@@ -1,4 +1,4 @@
-"""Whether the registry answers, as health, metrics and the log show it."""
+"""Track whether the registry responds, for health, metrics and the log."""
 
 from datetime import UTC, datetime
 
@@ -10,24 +10,24 @@ log = get_logger("slipway.models")
 
 
 class RegistryState:
-    """Follows the registry from answer to answer.
+    """The state of the registry after its last response.
 
     Attributes:
-        status: how it is now.
+        status: the current state.
     """
 
     def __init__(self, metrics: Metrics) -> None:
-        """Begin without an answer.
+        """Begin in the state before the first response.
 
         Args:
-            metrics: where failures are counted.
+            metrics: counts failures.
         """
         self._metrics = metrics
-        self.status = RegistryStatus(False, False, datetime.now(UTC), "the model registry was not asked yet")
+        self.status = RegistryStatus(False, False, datetime.now(UTC), "the model registry has not been read yet")
         metrics.registry_up.set(0)
 
     def failed(self, reason: str) -> None:
-        """Note that the registry did not answer, or gave an answer that must not be followed."""
+        """Record that the registry did not respond, or returned a list that must not be followed."""
         self._metrics.registry_up.set(0)
         self._metrics.registry_failures.inc()
         status = self.status
@@ -37,7 +37,7 @@ class RegistryState:
             self.status = RegistryStatus(False, status.answered, since, reason)
 
     def answered(self) -> None:
-        """Note that the registry answered."""
+        """Record that the registry responded."""
         self._metrics.registry_up.set(1)
         if not self.status.reachable:
             log.info("registry_reachable")

@@ -1,4 +1,4 @@
-"""The loop that looks at the registry again and again, beside the requests."""
+"""Poll the registry in the background and keep the served models up to date."""
 
 import asyncio
 import random
@@ -7,26 +7,26 @@ from slipway_api.serving.model_store import ModelStore
 from slipway_core.logging import get_logger
 
 JITTER = 0.1
-IMPATIENT_SECONDS = 0.5
+STARTUP_POLL_SECONDS = 0.5
 
 log = get_logger("slipway.watcher")
 
 
-async def watch(store: ModelStore, poll_seconds: float, looked: asyncio.Event) -> None:
-    """Keep a store in step with the registry until cancelled.
+async def watch(store: ModelStore, poll_seconds: float, polled: asyncio.Event) -> None:
+    """Synchronize a store with the registry until cancelled.
 
     Args:
-        store: what to keep in step.
-        poll_seconds: the pause between two looks, give or take a tenth, so that replicas do not look all at once.
-        looked: set after the first look, whatever came of it.
+        store: the store to synchronize.
+        poll_seconds: the pause between two polls; a random tenth is added or subtracted, so that replicas spread out.
+        polled: set after the first poll, even if it failed.
     """
-    jitter = random.Random()  # noqa: S311  # no secret; and not everybody's, whose state is others' business
+    jitter = random.Random()  # noqa: S311  # not a secret
     while True:
         try:
             await asyncio.to_thread(store.sync)
-        except Exception:  # a fault of ours must not end the watch: what is served stays, and the next look may do
+        except Exception:  # keep serving the loaded models; the next poll may succeed
             log.exception("registry_watch_failed")
-        looked.set()
-        # While something required is missing, a start waits for us.
-        pause = min(poll_seconds, IMPATIENT_SECONDS) if store.missing() else poll_seconds
+        polled.set()
+        # A starting container waits for its required models: poll often until they are loaded.
+        pause = min(poll_seconds, STARTUP_POLL_SECONDS) if store.missing() else poll_seconds
         await asyncio.sleep(pause * jitter.uniform(1 - JITTER, 1 + JITTER))

@@ -1,4 +1,4 @@
-"""The metrics of what is served, by model and version."""
+"""Keep the metrics of the served versions up to date."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -8,13 +8,13 @@ from slipway_api.serving.served_model import ServedModel
 
 
 class ServedMetrics:
-    """Begins and ends the series of versions. Thread-safe."""
+    """Start and end the metric series of versions. Thread-safe."""
 
     def __init__(self, metrics: Metrics) -> None:
-        """Begin without a version.
+        """Start without a version.
 
         Args:
-            metrics: where the series are.
+            metrics: the service's metrics.
         """
         self._metrics = metrics
         self._shown: set[tuple[str, str]] = set()
@@ -22,10 +22,10 @@ class ServedMetrics:
         metrics.ready.set(0)
 
     def update(self, served: Callable[[], Sequence[ServedModel]], is_ready: Callable[[], bool]) -> None:
-        """Show what is served now. A version may be pinned and Production's at once.
+        """Publish the served versions. The same version may be pinned and have the Production alias.
 
         Args:
-            served: returns what is served.
+            served: returns the served models.
             is_ready: returns whether every required model is served.
         """
         with self._lock:

@@ -1,4 +1,4 @@
-"""One model version, loaded and ready to answer."""
+"""A loaded model version."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,11 +22,11 @@ class ServedModel:
 
     Attributes:
         manifest_sha256: the digest that the bundle was verified against.
-        loaded_at: when it was ready, UTC.
-        source: `registry` if the registry named this version, `cache` if it could not be asked.
-        verified: whether it came as a bundle with digests and golden rows that it was held against.
-        pinned: whether the settings name this very version; else it is served by the alias Production.
-        inline_rows: how many rows it predicts so fast that the event loop can run it; more go to the pool.
+        loaded_at: when the load ended, UTC.
+        source: `registry` if the registry named this version, `cache` if the registry did not respond.
+        verified: whether the digests and golden rows of its bundle were checked.
+        pinned: whether the settings pin this version; otherwise it is served by its Production alias.
+        inline_rows: how many rows the event loop may run itself; larger requests go to the pool.
     """
 
     name: str
@@ -45,44 +45,44 @@ class ServedModel:
 
     @property
     def ref(self) -> ModelRef:
-        """What it is served as."""
+        """The reference that the model is served under."""
         return ModelRef(self.name, self.version if self.pinned else None)
 
     def answer(self, matrix: FloatMatrix, options: RunOptions | None = None) -> Outputs:
-        """Run the graph on an (n_rows, n_features) float32 matrix; probabilities are clipped to [0, 1].
+        """Run the graph on an (n_rows, n_features) float32 matrix, and clip probabilities to [0, 1].
 
-        Values that are not finite are passed on: it may be the input that has no answer.
+        Values that are not finite are returned as they are: the input may cause them.
 
         Args:
             matrix: the rows.
-            options: of a run that another thread may terminate.
+            options: run options, for a run that another thread may terminate.
 
         Raises:
-            BundleError: the graph fails, or answers what the manifest rules out: another number of rows, a class or
-                probabilities that there cannot be.
+            BundleError: the graph fails, or contradicts the manifest by the number of rows, an unknown class or invalid
+                probabilities.
         """
         outputs = self.graph.run(matrix) if options is None else self.graph.run(matrix, options)
         prediction, scores, classes = outputs.prediction, outputs.scores, self.manifest.classes
         if len(prediction) != len(matrix):
-            raise BundleError(f"the graph gives {len(prediction)} predictions for {len(matrix)} rows")
+            raise BundleError(f"the graph returns {len(prediction)} predictions for {len(matrix)} rows")
         if classes is None:
             return outputs
         if not isinstance(scores, np.ndarray) or scores.shape != (len(matrix), len(classes)):
-            raise BundleError(f"the graph gives no probabilities for the manifest's {len(classes)} classes")
+            raise BundleError(f"the graph returns no probabilities for the manifest's {len(classes)} classes")
         if not len(matrix):
             return outputs
         lowest, highest = _extremes(prediction)
         if prediction.dtype.kind != "i" or not (lowest >= 0 and highest < len(classes)):
-            raise BundleError(f"the graph gives a class that is not one of the manifest's {len(classes)}")
+            raise BundleError(f"the graph returns a class that is not one of the manifest's {len(classes)}")
         least, most = _extremes(scores)
-        # Sums of float32 end a hair beyond; what ends further beyond is no probability.
+        # Sums of float32 may exceed 1 by rounding; a larger excess is an error.
         if (least < -ROUNDING or most > 1 + ROUNDING) and np.isfinite(scores).all():
-            raise BundleError("the graph gives scores that are no probabilities")
+            raise BundleError("the graph returns scores outside [0, 1]")
         return Outputs(prediction, np.clip(scores, 0, 1)) if least < 0 or most > 1 else outputs
 
 
 def _extremes(values: NDArray[Any]) -> tuple[float, float]:
-    if len(values) == 1:  # of one row, Python's own are found before numpy has begun
+    if len(values) == 1:  # faster than numpy for one row
         few = values.ravel().tolist()
         return min(few), max(few)
     return values.min(), values.max()

@@ -1,4 +1,4 @@
-"""One thing that is served, and what keeps it from being what it should be: a model by its alias, or one version."""
+"""Load and keep the model of one reference: a Production alias, or a pinned version."""
 
 import time
 from collections.abc import Callable
@@ -17,20 +17,20 @@ from slipway_core.registry import ModelVersion, Registry
 
 FIRST_RETRY_SECONDS = 2.0
 LONGEST_RETRY_SECONDS = 60.0
-# A deleted version is not in what a look at the registry answers: a pinned one is asked for by itself, now and then.
+# The registry's list lacks versions: check now and then whether a pinned version was deleted.
 PINNED_LOOK_SECONDS = 30.0
-# A trial of a damaged or endless bundle costs processor time.
+# Trying a damaged bundle, or one that never ends, costs processor time.
 CACHE_RETRY_SECONDS = 60.0
 
 log = get_logger("slipway.models")
 
 
 class Slot:
-    """Holds what is served under one reference. One thread at a time changes it; any may read it.
+    """The served model of one reference. One thread at a time changes it; any thread may read it.
 
     Attributes:
-        served: the model that answers now, if there is one.
-        failure: why the version that should answer does not, if it does not.
+        served: the current model, or None.
+        failure: why the wanted version is not served, or None.
     """
 
     def __init__(
@@ -47,12 +47,12 @@ class Slot:
         """Serve nothing yet.
 
         Args:
-            ref: what to serve.
-            registry: where it is registered.
-            loader: makes a served model of a version.
-            metrics: where loads and failures are counted.
-            pins: the model's versions that the settings name: their bundles stay in the cache.
-            changed: called whenever another model answers.
+            ref: the reference to serve.
+            registry: the registry of the model.
+            loader: loads a version.
+            metrics: counts loads and failures.
+            pins: the model's versions that the settings pin; their bundles stay in the cache.
+            changed: called after each change of the served model.
             clock: seconds, for the pauses between attempts.
         """
         self.ref = ref
@@ -64,7 +64,7 @@ class Slot:
         self._pins = pins
         self._changed = changed
         self._clock = clock
-        # When the registered model that `served` came from was made: one of the same name may come after it.
+        # Creation time of the registered model of `served`: a model of the same name may replace it.
         self._made_at: float | None = None
         self._is_cached = True
         self._damage: str | None = None
@@ -74,12 +74,12 @@ class Slot:
         metrics.model_load_failures.labels(str(ref))
 
     def is_due(self, version: str, made_at: float, *, force: bool) -> bool:
-        """Tell whether `load` has something to do.
+        """Return whether `load` has something to do.
 
         Args:
             version: the version that should be served.
-            made_at: when its registered model was made, seconds since the epoch.
-            force: also for one that failed, or could not be written to the cache, a moment ago.
+            made_at: the creation time of its registered model, seconds since the epoch.
+            force: include a version that failed, or could not be cached, a moment ago.
         """
         if self._serves(version, made_at):
             if not self.ref.is_pinned:
@@ -90,12 +90,12 @@ class Slot:
         return force or failure is None or failure.version != version or self._clock() >= failure.retry_at
 
     def load(self, version: str, made_at: float, *, force: bool = False) -> None:
-        """Serve a version from now on; if it cannot be loaded, keep what is served and tell why.
+        """Serve a version from now on; if it cannot be loaded, keep the served model and record the failure.
 
         Args:
             version: the version that should be served.
-            made_at: when its registered model was made, seconds since the epoch.
-            force: also one that is served, if it is not in the cache.
+            made_at: the creation time of its registered model, seconds since the epoch.
+            force: load a served version again if it is not in the cache.
         """
         try:
             found = self._find(version, made_at)
@@ -106,9 +106,9 @@ class Slot:
         except (BundleError, RegistryError) as error:
             self._failed(version, str(error))
             self.fall_back()
-        except Exception:  # whatever a bundle can do to us must stop neither this model nor the others
+        except Exception:  # a faulty bundle must not stop this model or others
             log.exception("model_load_crashed", model=self.ref.name, version=version)
-            self._failed(version, "it cannot be loaded for a reason that we did not foresee; the log has more")
+            self._failed(version, "unexpected error while loading it; see the API's log for the traceback")
             self.fall_back()
 
     @property
@@ -117,7 +117,7 @@ class Slot:
         return self.served is None and self._clock() >= self._fall_back_at
 
     def fall_back(self) -> None:
-        """Serve what was served last, from the cache, if nothing is served."""
+        """Serve the last served version from the cache, if nothing is served."""
         if not self.may_fall_back:
             return
         try:
@@ -128,7 +128,7 @@ class Slot:
             self._damage = str(error)
             self._fall_back_at = self._clock() + CACHE_RETRY_SECONDS
             return
-        except Exception:  # as above
+        except Exception:  # as in `load`
             log.exception("model_load_crashed", model=self.ref.name, version=self.ref.version)
             return
         if model is not None:
@@ -138,7 +138,7 @@ class Slot:
                 self._record(failure)
 
     def unload(self, reason: str) -> None:
-        """Serve nothing any more."""
+        """Stop serving the model."""
         model, self.served = self.served, None
         self.clear_failure()
         self._loader.forget(self.ref)
@@ -148,7 +148,7 @@ class Slot:
             log.warning("model_unloaded", model=model.name, version=model.version, reason=reason)
 
     def clear_failure(self) -> None:
-        """Note that nothing is wrong any more."""
+        """Clear the recorded failure."""
         self.failure = None
         self._metrics.model_load_failing.labels(str(self.ref)).set(0)
 
@@ -158,13 +158,13 @@ class Slot:
 
     def _serves(self, version: str, made_at: float) -> bool:
         model = self.served
-        # A model that was deleted and made again counts its versions from 1 again, too.
+        # A recreated model numbers its versions from 1 again.
         return (
             model is not None and model.version == version and model.source == "registry" and self._made_at == made_at
         )
 
     def _find(self, version: str, made_at: float) -> ModelVersion | None:
-        """Return the version as the registry has it; None if it may go on as it is."""
+        """Return the version from the registry; None if the served model stays."""
         name, is_pinned = self.ref.name, self.ref.is_pinned
         try:
             return self._registry.get_version(name, version)
@@ -172,16 +172,16 @@ class Slot:
             if not is_pinned:
                 raise
             self.unload("that version is no longer registered")
-            self._failed(version, f"{name} has no such version; take {self.ref} out of SLIPWAY_MODELS")
+            self._failed(version, f"{name} has no such version; remove {self.ref} from SLIPWAY_MODELS")
             return None
         except RegistryError:
-            # It was only looked at again: a registry that is away is told elsewhere.
+            # Only a periodic check: the registry's state is reported elsewhere.
             if is_pinned and self._serves(version, made_at):
                 return None
             raise
 
     def _is_served(self, found: ModelVersion, made_at: float, *, force: bool) -> bool:
-        """Tell whether a pinned version that was looked at again is what is served; note that it was."""
+        """Return whether the found version of a pinned reference is already served, and record the check."""
         self._look_at = self._clock() + PINNED_LOOK_SECONDS
         model = self.served
         expected = found.tags.get(MANIFEST_TAG)
@@ -192,10 +192,10 @@ class Slot:
         return True
 
     def _swap(self, model: ServedModel) -> None:
-        VersionMetrics(self._metrics, model)  # its series begin at 0 before its first prediction
+        VersionMetrics(self._metrics, model)  # create its series at 0 before its first prediction
         before, self.served = self.served, model
         self.clear_failure()
-        if before is not None and before.graph is model.graph:  # the registry confirmed what the cache gave
+        if before is not None and before.graph is model.graph:  # the registry confirmed the cached version
             return
         self._changed()
         self._metrics.model_loads.labels(str(self.ref)).inc()

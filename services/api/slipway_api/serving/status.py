@@ -1,4 +1,4 @@
-"""What keeps the served models from being what they should be."""
+"""The states that explain why a model is not served."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,12 +6,12 @@ from datetime import datetime
 
 @dataclass(frozen=True)
 class LoadFailure:
-    """Why the version that should be served is not.
+    """Why the wanted version is not served.
 
     Attributes:
         version: the version that could not be loaded.
-        at: when it was tried last, UTC.
-        retry_at: when it is tried again, on the store's clock.
+        at: time of the last attempt, UTC.
+        retry_at: time of the next attempt, on the store's clock.
     """
 
     version: str
@@ -23,12 +23,12 @@ class LoadFailure:
 
 @dataclass(frozen=True)
 class RegistryStatus:
-    """Whether the registry answers.
+    """Whether the registry responds.
 
     Attributes:
-        answered: whether it has ever answered.
-        since: when it began to be as it is, UTC.
-        reason: why it does not answer; None if it does.
+        answered: whether it has ever responded.
+        since: the start of the current state, UTC.
+        reason: why it does not respond; None if it does.
     """
 
     reachable: bool

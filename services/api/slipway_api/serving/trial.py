@@ -1,4 +1,4 @@
-"""Try a version in a child process before this process opens it: the graph may never end, or take all the memory."""
+"""Try a version in a child process before this process opens it: its graph may never end, or use all memory."""
 
 import contextlib
 import json
@@ -23,13 +23,13 @@ CONCURRENT_TRIALS = 8
 ANSWER_MAX_BYTES = 16_384
 REQUEST_MAX_BYTES = 16_384
 REASON_MAX_LENGTH = 1_000
-# The child gets no secret: only what Python and its libraries need to be found.
+# The child gets no secrets: only what Python and its libraries need to be found.
 PASSED_ON = ("PATH", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "LANG", "LC_ALL", "TMPDIR")
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
 class TrialError(BundleError):
-    """A version that overran a limit of its trial, or ended the child process."""
+    """The version exceeded a limit of its trial, or ended the child process."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,9 @@ class Candidate:
     """A version to try.
 
     Attributes:
-        folder: where its files are.
+        folder: the folder with its files.
         known: the version.
-        foreign: whether another tool than Slipway's trainer registered it.
+        foreign: whether another tool than Slipway's trainer registered the version.
         created_at: when it was registered, seconds since the epoch.
     """
 
@@ -56,14 +56,14 @@ class Trial(Protocol):
         """Return if a version can be opened.
 
         Raises:
-            TrialError: it overran a limit.
-            BundleError: it cannot be opened.
+            TrialError: the version exceeded a limit.
+            BundleError: the version cannot be opened.
         """
         ...
 
 
 class ChildTrial:
-    """Tries each version in a process of its own, which ends with it. Thread-safe."""
+    """Try each version in its own child process. Thread-safe."""
 
     def __init__(
         self,
@@ -73,13 +73,13 @@ class ChildTrial:
         cpu_seconds: int = CPU_SECONDS,
         module: str = "slipway_api.serving.trial_child",
     ) -> None:
-        """Start nothing yet.
+        """Start no process yet.
 
         Args:
-            memory_bytes: what a version may allocate, beyond what the libraries and its graph take.
+            memory_bytes: the memory limit, in addition to what the libraries and the graph need.
             seconds: how long a trial may take.
-            cpu_seconds: the processor time that it may take.
-            module: what the child runs.
+            cpu_seconds: the limit of processor time.
+            module: the module that the child runs.
         """
         self._memory_bytes = memory_bytes
         self._seconds = seconds
@@ -91,8 +91,8 @@ class ChildTrial:
         """Return if a version can be opened.
 
         Raises:
-            TrialError: it overran a limit, or ended the child.
-            BundleError: it cannot be opened.
+            TrialError: the version exceeded a limit, or ended the child.
+            BundleError: the version cannot be opened.
         """
         with self._may_run:
             content = self._run(self._request(candidate))
@@ -100,7 +100,7 @@ class ChildTrial:
             answer = json.loads(content)
             reason, overran = answer["reason"], answer["overran"]
         except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise TrialError("the trial of the version gave an answer that is not understood") from error
+            raise TrialError("the child process that tried the version returned an invalid result") from error
         if reason is not None:
             raise (TrialError if overran else BundleError)(str(reason)[:REASON_MAX_LENGTH])
 
@@ -118,7 +118,7 @@ class ChildTrial:
         return json.dumps(request).encode()
 
     def _run(self, request: bytes) -> bytes:
-        """Return what the child answered."""
+        """Return the child's result."""
         deadline = time.monotonic() + self._seconds
         ours, theirs = os.pipe()
         try:
@@ -162,7 +162,7 @@ class ChildTrial:
 
 
 def _ask(child: "subprocess.Popen[bytes]", request: bytes) -> None:
-    # The pipe holds so much that this does not wait for the child.
+    # The pipe's buffer holds the whole request, so this does not block.
     if child.stdin is None or len(request) > REQUEST_MAX_BYTES:
         raise TrialError("the name of the version is too long for a trial: register it under a shorter one")
     with contextlib.suppress(BrokenPipeError):
@@ -174,8 +174,8 @@ def _read(pipe: int, deadline: float) -> bytes:
     """Read until the other end is closed.
 
     Raises:
-        TimeoutError: it is not closed in time.
-        TrialError: there is too much to read.
+        TimeoutError: the deadline has passed.
+        TrialError: the result is too long.
     """
     content = b""
     with selectors.DefaultSelector() as selector:
@@ -188,14 +188,14 @@ def _read(pipe: int, deadline: float) -> bytes:
                 return content
             content += chunk
             if len(content) > ANSWER_MAX_BYTES:
-                raise TrialError("the trial of the version gave an answer that is too long")
+                raise TrialError("the child process that tried the version returned a result that is too long")
 
 
 def _why_ended(child: "subprocess.Popen[bytes]", cpu_seconds: int) -> str:
     try:
         code = child.wait(5)
     except subprocess.TimeoutExpired:
-        return "the trial of the version closed its answer without one"
+        return "the child process that tried the version returned no result"
     if code in {-signal.SIGXCPU, -signal.SIGKILL}:
         return (
             f"the graph took more than {cpu_seconds} s of processor time for its golden rows, or more memory than the "
@@ -206,8 +206,8 @@ def _why_ended(child: "subprocess.Popen[bytes]", cpu_seconds: int) -> str:
 
 
 def _end(child: "subprocess.Popen[bytes]") -> None:
-    """End a child with everything that it started."""
-    # Until it is waited for, no other process can have its id.
+    """Kill a child and its descendants."""
+    # Before `wait`, no other process can have this id.
     if child.returncode is None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(child.pid, signal.SIGKILL)

@@ -1,8 +1,8 @@
-"""The child process that tries a version: it opens the files under limits and answers over a pipe.
+"""The child process that tries a version: it opens the files under resource limits and writes the result to a pipe.
 
 Run as `python -m slipway_api.serving.trial_child FD`, with a `TrialRequest` in JSON on standard input. It writes one
-JSON object to the file descriptor FD: `reason` is null, or says why the version cannot be served; `overran` is true
-if it needs too much memory.
+JSON object to the file descriptor FD: `reason` is null or explains why the version cannot be served; `overran` is
+true if the version exceeded the memory limit.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ from slipway_core.registry import ModelVersion
 
 MIB = 1024 * 1024
 PR_SET_PDEATHSIG = 1
-# What Protocol Buffers, ONNX Runtime and its optimised weights take of a graph, in sizes of its file.
+# Memory for Protocol Buffers, ONNX Runtime and its optimized weights, as a multiple of the graph's file size.
 COPIES = 4
 OPEN_FILES = 64
 NICE = 5
@@ -34,16 +34,16 @@ ALLOCATION_WORDS = ("bad_alloc", "allocat", "bad array new length", "length_erro
 
 
 class TrialRequest(BaseModel):
-    """What to try, and under which limits.
+    """The version to try, and its limits.
 
     Attributes:
-        folder: where the version's files are.
-        known: the version; without `manifest_sha256` meaning anything if it is foreign.
-        foreign: whether another tool registered it; else it is a bundle of Slipway's trainer.
+        folder: the folder with the version's files.
+        known: the version; its `manifest_sha256` is unused if `foreign`.
+        foreign: whether another tool than Slipway's trainer registered the version.
         created_at: when it was registered, seconds since the epoch.
-        parent: the process that waits for the answer.
-        memory_bytes: what it may allocate, beyond what the libraries and the graph itself take.
-        cpu_seconds: the processor time that it may take.
+        parent: the process that waits for the result.
+        memory_bytes: the memory limit, in addition to what the libraries and the graph need.
+        cpu_seconds: the limit of processor time.
     """
 
     folder: Path
@@ -56,7 +56,7 @@ class TrialRequest(BaseModel):
 
 
 def main() -> None:
-    """Answer one request."""
+    """Try the version of one request and write the result."""
     with os.fdopen(int(sys.argv[1]), "w", encoding="utf-8") as answer:
         request = TrialRequest.model_validate_json(sys.stdin.buffer.read())
         _end_with_parent(request.parent)
@@ -90,7 +90,7 @@ def _too_large(request: TrialRequest) -> dict[str, object]:
 
 
 def _limit(request: TrialRequest) -> None:
-    """Limit memory and processor time; let other processes go first, and let the kernel end this one first."""
+    """Limit memory and processor time, lower the priority, and let the kernel kill this process first."""
     for lower in (_lower_priority, _offer_to_oom_killer):
         with contextlib.suppress(OSError):
             lower()
@@ -104,7 +104,7 @@ def _limit(request: TrialRequest) -> None:
         resource.RLIMIT_NOFILE: OPEN_FILES,
     }
     for kind, value in limits.items():
-        # macOS does not limit the address space; a container may have lower limits already.
+        # macOS does not limit the address space, and a container may have lower limits.
         with contextlib.suppress(ValueError, OSError):
             resource.setrlimit(kind, (value, value))
 
@@ -126,7 +126,7 @@ def _size(file: Path) -> int:
 
 
 def _address_space() -> int:
-    """Return the bytes of address space in use, or a guess where that is unknown."""
+    """Return the bytes of address space in use, or an estimate on systems that do not report it."""
     try:
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
     except OSError:
@@ -138,7 +138,7 @@ def _end_with_parent(parent: int) -> None:
     if sys.platform == "linux":
         prctl: Callable[..., int] = ctypes.CDLL(None).prctl
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it ended before
+    if os.getppid() != parent:  # the parent has ended already
         os._exit(1)
 
 

@@ -1,7 +1,7 @@
-"""Versions that Slipway's trainer did not register: a manifest from MLflow's signature and the graph itself.
+"""Derive a manifest from MLflow's signature and the graph, for versions that Slipway's trainer did not register.
 
-Nothing proves that such a graph does what somebody evaluated: there are no golden rows, and no digest to hold it
-against. It is served only where the settings allow that.
+Such a version has no golden rows and no digest, so its behavior cannot be verified. It is served only if the settings
+allow it.
 """
 
 import json
@@ -31,13 +31,13 @@ from slipway_core.registry import ModelVersion
 from slipway_core.validation import first_problem
 
 MLMODEL_MAX_BYTES = 1_000_000
-# MLflow writes a few hundred, five levels deep; the signature is one text.
+# MLflow writes a few hundred, five levels deep; the signature is one string.
 MLMODEL_MAX_PARTS = 10_000
 MLMODEL_MAX_DEPTH = 30
-# Each feature takes a kilobyte or so of memory, and a signature can name millions in a few bytes.
+# Each feature takes about a kilobyte of memory, and a signature can declare millions in a few bytes.
 MAX_FEATURES = 10_000
 MAX_NAME_LENGTH = 256
-# Clients send numbers, and the graph takes float32: a signature of float64 columns is met as well.
+# Clients send numbers and the graph takes float32, so a signature of float64 columns is accepted, too.
 FLOATS = frozenset({"float", "double", "float32", "float64"})
 # On these rows, a graph's ArgMax must choose the highest probability if that exceeds all others by this share.
 CHECKED_ROWS = 64
@@ -49,19 +49,19 @@ def derive_manifest(version: ModelVersion, mlmodel: bytes, model: bytes) -> Mani
     """Derive the manifest of a version from its MLmodel file and its graph.
 
     Raises:
-        BundleError: it is no ONNX model of float features, or has no signature.
+        BundleError: it is not an ONNX model of float features, or has no signature.
     """
     names = _input_names(mlmodel)
     inputs, outputs = ports(model)
     if len(inputs) != 1 or inputs[0].kind != "tensor(float)":
-        raise BundleError("the graph takes something else than one float32 matrix: only such a version can be served")
+        raise BundleError("the graph's input must be one float32 matrix: export it again")
     kinds = {port.kind: port.name for port in outputs}
     classes = None
     if [port.kind for port in outputs] == ["tensor(float)"]:
         graph, task = GraphNames(input=inputs[0].name, label=outputs[0].name), "regression"
         width = outputs[0].shape[1:]
         if width not in {(), (1,)}:
-            raise BundleError(f"the graph's answer has another shape than a value a row: {EXPECTED_OUTPUTS}")
+            raise BundleError(f"the graph must return one value per row: {EXPECTED_OUTPUTS}")
     elif len(outputs) == len(kinds) and kinds.keys() == {"tensor(int64)", "tensor(float)"}:
         label, scores = kinds["tensor(int64)"], kinds["tensor(float)"]
         graph, task = GraphNames(input=inputs[0].name, label=label, scores=scores), "classification"
@@ -84,7 +84,7 @@ def derive_manifest(version: ModelVersion, mlmodel: bytes, model: bytes) -> Mani
                 "data": DataLineage(version="", rows=0, split=""),
                 "recipe": "",
                 "created_at": datetime.fromtimestamp(version.created_at, UTC),
-                # The schema asks for both; of golden rows there are none.
+                # The schema requires both; there are no golden rows.
                 "digests": {MODEL_FILE: digest(model), GOLDEN_FILE: digest(b"")},
             }
         )
@@ -94,7 +94,7 @@ def derive_manifest(version: ModelVersion, mlmodel: bytes, model: bytes) -> Mani
 
 
 def check_description(mlmodel: bytes) -> None:
-    """Raise BundleError if an MLmodel file describes a model that cannot be served, whatever its graph is."""
+    """Raise BundleError if an MLmodel file describes a model that cannot be served."""
     _input_names(mlmodel)
 
 
@@ -147,26 +147,26 @@ def _check_argmax(graph: Graph, n_features: int) -> None:
 
 
 def _why_outputs(outputs: list[Port]) -> str:
-    """Return what is wrong with a graph's outputs, and the option of the export that mends it."""
+    """Explain what is wrong with a graph's outputs, and which export option fixes it."""
     kinds = [port.kind for port in outputs]
     if any(kind.startswith("seq(map(") for kind in kinds):
         return (
-            "the graph gives its probabilities as a list of dictionaries (ZipMap): convert the model again with "
+            "the graph returns its probabilities as a list of dictionaries (ZipMap): convert the model again with "
             'skl2onnx and options={"zipmap": False}'
         )
     if "tensor(string)" in kinds:
         return (
-            "the graph gives its labels as text: train the model on integer classes (0, 1, 2, …) and convert it again "
-            'with skl2onnx and options={"zipmap": False}'
+            "the graph returns its labels as text: train the model on integer classes (0, 1, 2, …) and convert it "
+            'again with skl2onnx and options={"zipmap": False}'
         )
     return f"the graph's outputs are {', '.join(kinds)[:200]}: {EXPECTED_OUTPUTS}"
 
 
 def _input_names(mlmodel: bytes) -> list[str]:
-    """Return the features' names as the signature in an MLmodel file has them."""
+    """Return the feature names from the signature in an MLmodel file."""
     flavor, signature = _read(mlmodel)
     if flavor.get("data", MODEL_FILE) != MODEL_FILE:
-        raise BundleError(f"its graph lies in another file than {MODEL_FILE}: log it with mlflow.onnx again")
+        raise BundleError(f"its graph is not in the file {MODEL_FILE}: log it with mlflow.onnx again")
     try:
         columns = json.loads(signature["inputs"])
     except (KeyError, TypeError, ValueError, RecursionError) as error:
@@ -238,15 +238,15 @@ def _too_wide() -> BundleError:
 
 def _read(mlmodel: bytes) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     """Return the ONNX flavor and the signature of an MLmodel file."""
-    # Few ever need it, and every start would pay for it.
+    # Imported here because it slows down every start and is rarely needed.
     import yaml  # noqa: PLC0415
 
     if len(mlmodel) > MLMODEL_MAX_BYTES:
-        raise BundleError("its MLmodel file is too large to be one")
-    # It makes texts, lists and dictionaries only: merged keys could grow without bound, and dates or numbers fail.
+        raise BundleError("its MLmodel file is too large: log it with mlflow.onnx again")
+    # Only strings, lists and dictionaries: merge keys can grow without bound, and dates or numbers may fail.
     loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
     try:
-        # The composer recurses in C, where too deep a document ends the process.
+        # The composer recurses in C, where a document that is too deep crashes the process.
         depth = 0
         for count, event in enumerate(yaml.parse(mlmodel, Loader=loader)):
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
@@ -265,9 +265,9 @@ def _read(mlmodel: bytes) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
             f"it was logged with {', '.join(f'mlflow.{name}' for name in others)}" if others else "it has no flavor"
         )
         raise BundleError(
-            f"{logged}, but the API serves ONNX models: train it by a recipe (`slipway train`), or convert it to ONNX "
-            "and log it with mlflow.onnx"
+            f"{logged}, but the API serves ONNX models: train it with a recipe (`slipway train`), or convert it to "
+            "ONNX and log it with mlflow.onnx"
         )
     if not isinstance(signature, dict):
-        raise BundleError("it has no MLflow signature: log it with one, such as of mlflow.models.infer_signature")
+        raise BundleError("it has no MLflow signature: log it with one, for example from mlflow.models.infer_signature")
     return flavor, signature

@@ -1,15 +1,15 @@
-"""How the Open Inference Protocol finds a model: its versions are all that are served, and its metadata lists them."""
+"""Find models for the Open Inference Protocol, which addresses every served version and lists them in its metadata."""
 
 from slipway_api.serving.model_store import ModelStore
 from slipway_api.serving.served_model import ServedModel
 
 
 def find(models: ModelStore, name: str, version: str | None = None) -> ServedModel:
-    """Return the model that is served under a name, or the version of it that is served by alias or pinned.
+    """Return the served model of a name, or its given version, whether it is pinned or has the Production alias.
 
     Raises:
-        NotReadyError: it should be served and is not yet.
-        NotFoundError: it is not served.
+        NotReadyError: the model should be served and is not loaded.
+        NotFoundError: the model is not served.
     """
     if version is not None and not models.is_named(name, version):
         model = models.get(name)
@@ -19,7 +19,7 @@ def find(models: ModelStore, name: str, version: str | None = None) -> ServedMod
 
 
 def versions(models: ModelStore, name: str) -> list[str]:
-    """Return the versions of a model that are served, in the order of their numbers."""
+    """Return the served versions of a model in numeric order."""
     served = [model.version for model in models.pinned if model.name == name]
     if name in models.served:
         served.append(models.served[name].version)

@@ -1,4 +1,4 @@
-"""The metrics of one model version: looked up once, there from 0 on, and cheap to add to for one row or for many."""
+"""Record the metrics of one model version cheaply, for one row or many."""
 
 from bisect import bisect_left
 from collections.abc import Sequence
@@ -11,20 +11,20 @@ from slipway_api.metrics import Metrics
 from slipway_api.serving.served_model import ServedModel
 from slipway_core.graph import Outputs
 
-# Each class and each feature is a series of each version; those beyond these share one.
+# Each class and each feature has its own series per version; those beyond these limits share one.
 MAX_CLASSES = 100
 MAX_FEATURES = 100
 OTHER = "(other)"
 
 
 class VersionMetrics:
-    """What is counted of a version's predictions. Its methods may be called from several threads.
+    """The metrics of a version's predictions. Thread-safe.
 
-    To make one begins every series of the version at 0: Prometheus sees an increase of what was there before only.
+    The constructor creates every series at 0, because Prometheus only sees an increase of an existing series.
 
     Attributes:
-        rows: rows that were predicted.
-        seconds: time of the graph alone, a request; of those for which it had no finite answer, too.
+        rows: predicted rows.
+        seconds: duration of the graph per request, including requests without a finite result.
     """
 
     __slots__ = ("_by_class", "_confidence", "_outside", "_value", "rows", "seconds")
@@ -49,18 +49,18 @@ class VersionMetrics:
         """Count values outside the range of the training rows.
 
         Args:
-            counts: how many there are of each feature, in the signature's order.
+            counts: the number of such values per feature, in the signature's order.
         """
         for column, count in enumerate(counts):
             if count:
                 self._outside[min(column, MAX_FEATURES)].inc(count)
 
     def count_row(self, prediction: float, scores: Sequence[float]) -> None:
-        """Count the answer for one row, without numpy, which would take longer to begin than this does to end.
+        """Count the prediction of one row, without the overhead of numpy.
 
         Args:
             prediction: a class index, or a regressor's value.
-            scores: a classifier's (n_classes,) probabilities; not looked at otherwise.
+            scores: a classifier's (n_classes,) probabilities; unused for a regressor.
         """
         if self._confidence is not None:
             index = int(prediction)
@@ -70,7 +70,7 @@ class VersionMetrics:
             self._value.add(1, prediction)
 
     def count_rows(self, outputs: Outputs) -> None:
-        """Count the answers for any number of rows, with as many additions as there are classes and buckets."""
+        """Count the predictions of any number of rows, with one addition per class and bucket."""
         prediction, scores = outputs.prediction, outputs.scores
         if self._confidence is not None and scores is not None:
             n_rows, n_classes = scores.shape
@@ -85,11 +85,11 @@ class VersionMetrics:
 
 
 class FastHistogram:
-    """Adds to a histogram in half the time that it takes itself, and many values at once.
+    """Add values to a histogram in half the time of the library's `observe`, one or many at once.
 
-    The library's own `observe` takes one value and walks over the bounds; there is no call for many. So this reaches
-    into the child for what `observe` adds to, which is the same where workers share metrics by files. A test holds it
-    to the library's own.
+    `observe` takes one value and iterates over the bounds, and the library has no call for many values. This class
+    therefore adds to the child's private counters, which are the same if workers share metrics through files. A test
+    compares the result with the library's.
     """
 
     __slots__ = ("_bounds", "_buckets", "_sum")
@@ -105,7 +105,7 @@ class FastHistogram:
         self._buckets[bisect_left(self._bounds, value)].inc(1)
 
     def observe_all(self, values: NDArray[np.float32]) -> None:
-        """Add (n,) values, none by itself: sorted, they tell how many are within each bound."""
+        """Add (n,) values: sort them to count the values within each bound."""
         before = 0
         within = np.sort(values).astype(np.float64).searchsorted(self._bounds, side="right").tolist()
         for bucket, count in zip(self._buckets, within, strict=True):
@@ -116,7 +116,7 @@ class FastHistogram:
 
 
 class _Total:
-    """Adds the total of many values to a summary; the library's `observe` takes one at a time."""
+    """Add the total of many values to a summary, because the library's `observe` takes only one."""
 
     __slots__ = ("_count", "_sum")
 

@@ -1,4 +1,4 @@
-"""Threads for work that would block the event loop, with a bounded queue for each model."""
+"""Run blocking work in threads, with a bounded queue for each model."""
 
 import asyncio
 import contextvars
@@ -17,7 +17,7 @@ from slipway_core.graph import RunOptions
 from slipway_core.logging import get_logger
 
 MAX_THREADS = 4
-# A run that is still busy this long after its termination was requested does not react to it: it is stuck.
+# A run that is still busy this long after its termination was requested is stuck.
 STUCK_SECONDS = 1.0
 RETRY_STUCK_SECONDS = 10
 
@@ -27,19 +27,19 @@ log = get_logger("slipway.pool")
 
 
 class Key(NamedTuple):
-    """The model version that a job runs."""
+    """The model version of a job."""
 
     model: str
     version: str
 
     @classmethod
     def of(cls, model: ServedModel) -> "Key":
-        """Return a model's key."""
+        """Return the key of a model."""
         return cls(model.name, model.version)
 
 
 class _Job:
-    """One function to run, and its state. The pool's lock guards the state."""
+    """One function to run, and its state, which the pool's lock guards."""
 
     __slots__ = ("context", "function", "future", "is_ended", "is_stuck", "key", "options")
 
@@ -53,7 +53,7 @@ class _Job:
         self.is_stuck = False
 
     def run(self) -> Callable[[], None]:
-        """Run the function; return what hands its result or error to the waiting caller."""
+        """Run the function; return a function that delivers its result or error to the waiting caller."""
         if not self.future.set_running_or_notify_cancel():
             return lambda: None
         try:
@@ -64,11 +64,11 @@ class _Job:
 
 
 class WorkPool:
-    """A few daemon threads, which serve the models in turn.
+    """A pool of daemon threads that takes jobs from the models in turn.
 
     One model holds at most all threads except one, so that a slow model cannot block the others. A stuck run keeps its
-    thread until it ends: it still counts as one of its model's runs, and another thread takes its place in the pool.
-    There are at most as many stuck runs with a replacement as threads.
+    thread until it ends and still counts as a run of its model, while a new thread replaces it in the pool. The number
+    of replaced threads is at most the size of the pool.
     """
 
     def __init__(
@@ -78,9 +78,9 @@ class WorkPool:
 
         Args:
             max_waiting: how many jobs of one model may wait for a thread.
-            metrics: where stuck runs are counted.
-            threads: how many threads; by default one more than cores, as one is left to other models.
-            stuck_seconds: how long after its termination a run that is still busy counts as stuck.
+            metrics: counts stuck runs.
+            threads: the number of threads; defaults to one more than cores, as one is reserved for other models.
+            stuck_seconds: how long after its termination a busy run counts as stuck.
         """
         self.threads = threads or max(1, min(MAX_THREADS, os.cpu_count() or 1)) + 1
         self.most_per_model = max(1, self.threads - 1)
@@ -99,11 +99,11 @@ class WorkPool:
     async def run(self, key: Key, function: Callable[[RunOptions], T]) -> T:
         """Run a function in a thread.
 
-        A caller that is cancelled while its job waits takes the job out of the queue. A job that already runs is
-        asked to terminate by its run options, which ONNX Runtime checks between two operators.
+        Cancelling the caller removes a waiting job from the queue. A running job is terminated through its run options,
+        which ONNX Runtime checks between two operators.
 
         Raises:
-            NotReadyError: the model's queue is full, or its stuck runs hold all places that it may have.
+            NotReadyError: the model's queue is full, or stuck runs occupy all its threads.
         """
         job = _Job(key, function)
         self._enter(job)
@@ -115,11 +115,11 @@ class WorkPool:
         return result
 
     def stuck_runs(self, model: str, version: str) -> int:
-        """Return how many runs of a version are stuck now."""
+        """Return the number of stuck runs of a version."""
         return self._stuck[Key(model, version)]
 
     def close(self) -> None:
-        """Cancel the waiting jobs and terminate the running ones; no thread is waited for."""
+        """Cancel waiting jobs and terminate running jobs, without waiting for the threads."""
         with self._changed:
             self._is_closed = True
             waiting = [job for queue in self._queues.values() for job in queue]
@@ -142,7 +142,7 @@ class WorkPool:
             self._wake()
 
     def _is_blocked(self, key: Key) -> bool:
-        """Tell whether stuck runs leave a model no place in the pool."""
+        """Return whether stuck runs occupy all threads that a model may use."""
         stuck = self._stuck[key]
         return stuck >= self.most_per_model or (stuck > 0 and self._stuck.total() >= self.threads)
 
@@ -158,7 +158,7 @@ class WorkPool:
         return self.threads + min(self._stuck.total(), self.threads)
 
     def _wake(self) -> None:
-        """Let a thread look at the queue; start one if too few are idle. Call it with the lock."""
+        """Wake a thread, or start one if too few are idle. Requires the lock."""
         waiting = sum(map(len, self._queues.values()))
         if waiting > self._idle and self._alive < self._most_threads:
             self._alive += 1
@@ -177,10 +177,10 @@ class WorkPool:
             if job.is_ended:
                 return
             job.options.terminate = True
-        asyncio.get_running_loop().call_later(self._stuck_seconds, self._look_after, job)
+        asyncio.get_running_loop().call_later(self._stuck_seconds, self._check_stuck, job)
 
-    def _look_after(self, job: _Job) -> None:
-        """Mark a job as stuck if it is still busy; another thread takes its place while there are few of those."""
+    def _check_stuck(self, job: _Job) -> None:
+        """Mark a busy job as stuck and replace its thread, unless too many are replaced already."""
         key = job.key
         with self._changed:
             if job.is_ended or self._is_closed:
@@ -200,7 +200,7 @@ class WorkPool:
         self._metrics.stuck_runs.labels(*key).set(self._stuck[key])
 
     def _next(self) -> _Job | None:
-        """Return a job of the model whose turn it is, and move that model to the end of the line."""
+        """Return a job of the next model in turn, and move that model to the end of the queue."""
         for key in self._queues:
             if self._running[key] < self.most_per_model:
                 queue = self._queues.pop(key)
@@ -213,14 +213,14 @@ class WorkPool:
     def _work(self) -> None:  # a thread's target
         while (job := self._take()) is not None:
             deliver = job.run()
-            is_needed = self._leave(job)  # first: the caller's next request finds the place free
+            is_needed = self._leave(job)  # before delivery, so that the caller's next request finds a free thread
             deliver()
             if not is_needed:
                 return
-            del job, deliver  # they hold a request's body
+            del job, deliver  # free the request's body
 
     def _take(self) -> _Job | None:
-        """Wait for a job; None once the pool is closed."""
+        """Wait for a job; return None once the pool is closed."""
         with self._changed:
             while (job := self._next()) is None:
                 if self._is_closed:
@@ -233,7 +233,7 @@ class WorkPool:
             return job
 
     def _leave(self, job: _Job) -> bool:
-        """Note that a job ended; return whether its thread is still needed."""
+        """Record the end of a job; return whether its thread is still needed."""
         with self._changed:
             job.is_ended = True
             self._busy.discard(job)

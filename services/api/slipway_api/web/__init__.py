@@ -1,1 +1,1 @@
-"""What answers requests: the gateway, the connections, the routes."""
+"""The web application: the gateway, connections and routes."""

@@ -1,4 +1,4 @@
-"""The app factory: routes and error answers around services that are built elsewhere."""
+"""The app factory: routes and error handlers for the given services."""
 
 import asyncio
 import contextlib
@@ -27,36 +27,36 @@ from slipway_api.web.routers import (
 from slipway_api.web.services import Services
 
 DESCRIPTION = """
-Predictions from the models that the registry's alias *Production* points to.
+Predictions from the models with the registry's *Production* alias.
 
-Get a token from `POST /token`, send it as `Authorization: Bearer …`, and ask `POST /predict`.
+Get a token from `POST /token`, send it as `Authorization: Bearer …`, and call `POST /predict`.
 Errors are [RFC 9457](https://www.rfc-editor.org/rfc/rfc9457) problem details.
 """
 TAGS = [
-    {"name": "prediction", "description": "Ask a model."},
-    {"name": "predictions", "description": "Read what was predicted, and tell what turned out to be true."},
-    {"name": "models", "description": "What is served, and what keeps it from being Production's version."},
+    {"name": "prediction", "description": "Predict with a model."},
+    {"name": "predictions", "description": "Read logged predictions, and send feedback with the true values."},
+    {"name": "models", "description": "Served models, and why they differ from their Production versions."},
     {"name": "open inference protocol", "description": "For clients of KServe, Triton and MLServer."},
     {"name": "scoring", "description": "For SageMaker, and for clients of MLflow's model server."},
-    {"name": "accounts", "description": "Log in, one's own account, and everybody's."},
+    {"name": "accounts", "description": "Login, the caller's own account, and the administration of accounts."},
     {"name": "service", "description": "Health and metrics."},
 ]
 
-# For what waits for the database or the registry: more than may log in at once, and the looks beside them.
+# Threads for calls to the database and the registry: more than the concurrent logins, plus background polls.
 BLOCKING_THREADS = 32
 
 
 def create_app(services: Services) -> FastAPI:
-    """Return the app. Nothing is read or connected before its lifespan begins."""
+    """Return the app. It reads and connects to nothing before its lifespan starts."""
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         asyncio.get_running_loop().set_default_executor(_Unawaited(BLOCKING_THREADS, "blocking"))
-        looked = asyncio.Event()
+        polled = asyncio.Event()
         tasks = [
-            asyncio.create_task(watch(services.models, services.settings.registry_poll_seconds, looked)),
-            asyncio.create_task(_watch_accounts(services, looked)),
-            asyncio.create_task(_watch_live_metrics(services, looked)),
+            asyncio.create_task(watch(services.models, services.settings.registry_poll_seconds, polled)),
+            asyncio.create_task(_watch_accounts(services, polled)),
+            asyncio.create_task(_watch_live_metrics(services, polled)),
         ]
         try:
             yield
@@ -66,11 +66,11 @@ def create_app(services: Services) -> FastAPI:
             await asyncio.gather(*tasks, return_exceptions=True)
             services.accounts.close()
             services.pool.close()
-            # After the last request: what it has logged must not be lost.
+            # After the last request, so that all its records are written.
             await asyncio.to_thread(services.prediction_log.close)
             services.predictions.close()
 
-    # The pages of /docs come from the package, not from somebody's network: they work where there is none.
+    # The pages of /docs load their files from the package, so that they work without internet access.
     app = FastAPIOffline(
         title="Slipway",
         version=slipway_core.__version__,
@@ -79,7 +79,7 @@ def create_app(services: Services) -> FastAPI:
         openapi_tags=TAGS,
         lifespan=lifespan,
         redoc_url=None,
-        # Nor do the calls that predict; and where to would come from the Host that the client names.
+        # Prediction endpoints do not redirect, either. A redirect would also trust the client's Host header.
         redirect_slashes=False,
     )
     app.state.services = services
@@ -96,14 +96,15 @@ def create_app(services: Services) -> FastAPI:
 
 
 class _Unawaited(ThreadPoolExecutor):
-    """Threads that an end does not wait for: one of them may wait for a database that does not answer."""
+    """Threads that do not delay the shutdown: one may be blocked by an unresponsive database."""
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: ARG002
         super().shutdown(wait=False, cancel_futures=True)
 
 
 async def _watch_accounts(services: Services, after: asyncio.Event) -> None:
-    # Importing the database driver takes half a second of CPU time; loading the first model comes first.
+    """Refresh the accounts' snapshot periodically, and create the first administrator once the database responds."""
+    # Importing the database's libraries blocks for half a second: load the first model before.
     await after.wait()
     await services.accounts.watch()
 

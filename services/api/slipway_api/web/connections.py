@@ -1,4 +1,4 @@
-"""HTTP connections with limits: on their number, on time, on bytes outside of bodies, and on pipelined requests."""
+"""HTTP connections with limits on their number, on time, on bytes outside of bodies, and on pipelined requests."""
 
 import asyncio
 from http import HTTPStatus
@@ -10,22 +10,22 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from slipway_api.web.descriptors import max_connections
 
-# How long a connection may take to send the head of a request.
+# Time limit for a connection to send the head of a request.
 HEAD_SECONDS: Final = 10.0
-# Bytes of a request that are not its body: request line, header fields, trailers, framing of chunks.
+# Limit of a request's bytes outside of its body: request line, header fields, trailers, framing of chunks.
 MAX_OUTSIDE_BYTES: Final = 64 * 1024
-# Header fields and trailers of a request. Each takes a hundred bytes of memory beside its text.
+# Limit of header fields and trailers per request. Each takes a hundred bytes of memory in addition to its text.
 MAX_FIELDS: Final = 256
-# Requests of a connection that have arrived and are not answered yet.
+# Limit of requests per connection that have arrived and have no response yet.
 MAX_PIPELINED: Final = 16
-# The parser takes this much at once, so that the limits hold between two parts of one read.
+# The parser gets this many bytes at once, so that the limits are checked within a large read.
 FEED_BYTES: Final = 16 * 1024
-# The framing of a chunk does not count, unless the chunks are tiny: its size and line ends, or a quarter of its bytes.
+# Framing of chunks does not count, unless the chunks are tiny: up to a quarter of the body's bytes are ignored.
 CHUNK_FRAMING_BYTES: Final = 12
 CHUNK_FRAMING_SHARE: Final = 4
-# How long a client may read nothing of a response that is waiting for it.
+# How long a client may stop reading a waiting response.
 WRITE_SECONDS: Final = 30.0
-# After a rejected request: how long, and for how many bytes, the connection stays open for the client to read why.
+# After a rejection the connection stays open for this long, and this many bytes, so that the client can read why.
 LINGER_SECONDS: Final = 1.0
 LINGER_BYTES: Final = 256 * 1024
 # RFC 4291, section 2.5.5.2.
@@ -33,14 +33,14 @@ MAPPED_PREFIX: Final = "::ffff:"
 
 
 class Connection(HttpToolsProtocol):
-    """uvicorn's HTTP/1.1 with the limits above.
+    """uvicorn's HTTP/1.1 connection with the limits above.
 
-    uvicorn itself only closes connections that are idle after a response.
+    uvicorn itself only closes connections that stay idle after a response.
     """
 
     head_seconds = HEAD_SECONDS
     write_seconds = WRITE_SECONDS
-    # Those that wait for a request, the longest first: they make room for new ones.
+    # Connections that wait for a request, oldest first; new connections evict them.
     _idle: ClassVar[dict["Connection", None]] = {}
     _head_timer: asyncio.TimerHandle | None = None
     _write_timer: asyncio.TimerHandle | None = None
@@ -53,13 +53,13 @@ class Connection(HttpToolsProtocol):
     _refusal: tuple[int, str] | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
-        """Make room for the connection, and begin to wait for its first head."""
+        """Make room for the connection, and start to wait for its first head."""
         super().connection_made(transport)
         if self.client is not None and self.client[0].startswith(MAPPED_PREFIX):
-            # A listener on `::` reports IPv4 clients in this form. Proxies, limits and the audit log use plain IPv4.
+            # A listener on `::` reports IPv4 clients as IPv6 addresses. Proxies, limits and the log use plain IPv4.
             self.client = (self.client[0].removeprefix(MAPPED_PREFIX), self.client[1])
         if len(self.connections) > max_connections() and not self._evict_idle():
-            # Without delay: a flood of connections must not use up the descriptors.
+            # Close at once: a flood of connections must not exhaust the descriptors.
             self._is_ending = True
             self._respond(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections are open; try again in a moment")
             transport.close()
@@ -68,7 +68,7 @@ class Connection(HttpToolsProtocol):
         self._await_head()
 
     def data_received(self, data: bytes) -> None:
-        """Parse what arrived, within the limits."""
+        """Parse the received bytes within the limits."""
         if self._is_ending:
             self._discard(data)
             return
@@ -86,7 +86,7 @@ class Connection(HttpToolsProtocol):
             self._await_head()
 
     def on_headers_complete(self) -> None:
-        """Start the request, or reject it for its number of fields or of requests before it."""
+        """Start the request, or reject it if it has too many fields or too many pipelined requests precede it."""
         if len(self.headers) > MAX_FIELDS:
             self._reject(*_FIELDS_REFUSAL)
         if len(self.pipeline) >= MAX_PIPELINED - 1:
@@ -96,7 +96,7 @@ class Connection(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        """Take a part of a body, as uvicorn does, which looks for an upgrade each time."""
+        """Append a part of a body like uvicorn, but without its check for an upgrade."""
         self._body_bytes += len(body)
         cycle = self.cycle
         if cycle.response_complete:
@@ -107,18 +107,18 @@ class Connection(HttpToolsProtocol):
         cycle.message_event.set()
 
     def on_chunk_complete(self) -> None:
-        """Allow for the framing of a chunk."""
+        """Record the framing of a chunk."""
         self._framing_bytes += CHUNK_FRAMING_BYTES
 
     def on_message_complete(self) -> None:
-        """Finish a request's body."""
+        """Complete a request's body."""
         self._is_complete = True
-        self.cycle.more_body = False  # uvicorn leaves it if the response is complete
+        self.cycle.more_body = False  # uvicorn does not reset it after a complete response
         self.cycle.message_event.set()
 
     def on_response_complete(self) -> None:
-        """Wait for the next request, or start one that was pipelined."""
-        if not self.pipeline and self.parser is not None:  # which is None once the connection is lost
+        """Wait for the next request, or start a pipelined one."""
+        if not self.pipeline and self.parser is not None:  # the parser is None once the connection is lost
             self._idle[self] = None
         super().on_response_complete()
 
@@ -127,12 +127,12 @@ class Connection(HttpToolsProtocol):
         self._refuse(HTTPStatus.BAD_REQUEST, msg)
 
     def pause_writing(self) -> None:
-        """Begin to wait for the client to read."""
+        """Start the timeout for the client to read."""
         super().pause_writing()
         self._await_reader(self.transport.get_write_buffer_size())
 
     def resume_writing(self) -> None:
-        """End the wait: the client reads."""
+        """Stop the timeout, because the client reads again."""
         self._stop_waiting_for_reader()
         super().resume_writing()
 
@@ -146,7 +146,7 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def _should_upgrade(self) -> bool:
-        """Return False: other protocols are not spoken here, and a server may ignore the wish (RFC 9110, 7.8)."""
+        """Return False: other protocols are not supported, and a server may ignore the request (RFC 9110, 7.8)."""
         return False
 
     def _feed(self, data: bytes | memoryview) -> None:
@@ -172,12 +172,12 @@ class Connection(HttpToolsProtocol):
             self._refuse(*_FIELDS_REFUSAL)
 
     def _reject(self, status: int, reason: str) -> None:
-        """Stop the parser, which reports any exception of a callback as its own."""
+        """Stop the parser with an exception, which it reports as its own error."""
         self._refusal = status, reason
         raise ValueError(reason)
 
     def _refuse(self, status: int, reason: str) -> None:
-        """Close the connection, with a response where the client can tell that it belongs to the rejected request."""
+        """Close the connection, after a response if the client can attribute it to the rejected request."""
         self._is_ending = True
         self._idle.pop(self, None)
         self._stop_waiting()
@@ -188,22 +188,22 @@ class Connection(HttpToolsProtocol):
             if not cycle.more_body:
                 self._end_after_responses()
                 return
-            # The rejected request is being answered: its application sees that the client has left.
+            # The application is already handling the rejected request: report a disconnected client to it.
             cycle.disconnected = True
             cycle.message_event.set()
             if cycle.response_started or self.pipeline:
                 self.transport.close()
                 return
         elif cycle is not None and cycle.more_body:
-            self._linger()  # the rejected request has its response
+            self._linger()  # the response was already sent
             return
         self._respond(status, reason)
         self._linger()
 
     def _end_after_responses(self) -> None:
-        """Answer the requests that arrived before the rejected one, then close."""
+        """Finish the requests before the rejected one, then close."""
         self.flow.pause_reading()
-        self.flow.read_paused = False  # nothing resumes it
+        self.flow.read_paused = False  # prevents uvicorn from resuming it
         self.cycle.keep_alive = False
 
     def _respond(self, status: int, reason: str) -> None:
@@ -212,7 +212,7 @@ class Connection(HttpToolsProtocol):
         self.transport.write(STATUS_LINE[status] + head % len(content) + content)
 
     def _linger(self) -> None:
-        """Close the connection in a moment: closed at once, with unread bytes, it would lose the response."""
+        """Close the connection with a delay, because an immediate close with unread bytes would lose the response."""
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self._idle[self] = None
@@ -258,5 +258,5 @@ class Connection(HttpToolsProtocol):
 
 _FIELDS_REFUSAL: Final = (
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
-    f"the request has more than {MAX_OUTSIDE_BYTES} bytes or {MAX_FIELDS} fields outside of its body; send fewer",
+    f"the request has more than {MAX_OUTSIDE_BYTES} bytes or {MAX_FIELDS} fields outside its body; send fewer",
 )

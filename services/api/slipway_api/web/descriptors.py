@@ -1,4 +1,4 @@
-"""File descriptors: how many this process may open, and how many of them connections may use."""
+"""Limits of file descriptors and of open connections."""
 
 import functools
 import resource
@@ -6,10 +6,10 @@ from typing import Final
 
 from slipway_core.logging import get_logger
 
-# More are of no use: a worker answers far fewer requests at once, and each connection takes memory.
+# An upper bound: a worker handles far fewer requests at once, and each connection takes memory.
 MAX_CONNECTIONS: Final = 4096
 MAX_BACKLOG: Final = 2048
-# For the journal, the database, models that are being loaded, threads and pipes.
+# Reserved for the journal, the database, loading models, threads and pipes.
 RESERVED: Final = 128
 
 log = get_logger("slipway.server")
@@ -27,7 +27,7 @@ def raise_descriptor_limit() -> None:
 
 
 def backlog() -> int:
-    """Return how many connections the system may accept before the event loop sees the first of them."""
+    """Return how many connections the system may queue before the event loop accepts them."""
     return min(MAX_BACKLOG, _soft_limit() // 16)
 
 
@@ -35,7 +35,7 @@ def backlog() -> int:
 def max_connections() -> int:
     """Return how many connections may be open in this process.
 
-    The limit leaves room for those that the system has accepted and the event loop has not yet refused or closed.
+    The limit reserves descriptors for connections that the system has accepted but the event loop has not yet handled.
     """
     soft = _soft_limit()
     return min(MAX_CONNECTIONS, max(soft - RESERVED - 2 * backlog(), soft // 4))

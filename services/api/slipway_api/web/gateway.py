@@ -1,7 +1,7 @@
-"""The front of the service: what surrounds every request, and the short way of those that predict.
+"""The outermost ASGI application: it surrounds every request, and dispatches predictions directly.
 
-Around every request: its id, its limits of number and time, the headers that keep browsers safe, its metrics and log
-line, and the last catch of an error. Predictions go from here to their endpoint; everything else goes to FastAPI.
+It adds the request id, the limits of concurrency and time, the security headers, metrics and the access log, and
+handles unexpected errors. Predictions go directly to their endpoint; everything else goes to FastAPI.
 """
 
 import functools
@@ -35,7 +35,7 @@ from slipway_core.logging import RequestContext, get_logger
 REQUEST_ID_HEADER: Final = b"x-request-id"
 REQUEST_ID_PATTERN = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 UNMATCHED_ROUTE = "(no route)"
-# What scripts of other origins may read of an answer.
+# Response headers that scripts of other origins may read.
 EXPOSED_HEADERS: Final = (
     "Inference-Header-Content-Length",
     "Retry-After",
@@ -43,23 +43,23 @@ EXPOSED_HEADERS: Final = (
     "X-Prediction-Warnings",
     "X-Request-ID",
 )
-# Not in HTTP's registry; what proxies write into their logs when a client leaves in mid-request.
+# Not in HTTP's registry, but common in proxy logs for a client that disconnected during the request.
 CLIENT_CLOSED_REQUEST = 499
 QUIET_ROUTES = frozenset({"/health/live", "/health/ready", "/metrics", "/v2/health/live", "/v2/health/ready", "/ping"})
-# These say how the service is, and say it also when it has too much to do.
+# Health checks and metrics must respond under overload, too.
 UNLIMITED_PATHS = QUIET_ROUTES
 KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
 class _Route(NamedTuple):
-    """What a request is counted under that gets no further than here."""
+    """The route label of a request that ends in the gateway."""
 
     path: str
 
 
 LOGIN: Final = _Route("/token")
 
-# OWASP Secure Headers Project: what an API answers, so that no browser shows, frames or keeps it.
+# The OWASP Secure Headers Project's recommendation for APIs: browsers must not render, frame or cache responses.
 SECURITY_HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
@@ -67,7 +67,7 @@ SECURITY_HEADERS: Final = (
     (b"cache-control", b"no-store"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
 )
-# The pages of /docs run the scripts that come with them.
+# The pages of /docs run their own scripts.
 PAGE_POLICY: Final = (
     b"content-security-policy",
     b"default-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'",
@@ -88,7 +88,7 @@ class Gateway:
         limited = BodyLimit(app, settings.max_body_bytes, functools.partial(is_known_client, services))
         self._dispatch = PredictionPaths(HeadRequests(limited), services, PREDICTION_PATHS)
         self._inside: ASGIApp = self._handle
-        if settings.cors_origins:  # around the errors that are answered here, too
+        if settings.cors_origins:  # also wraps the error responses of the gateway
             self._inside = CORSMiddleware(
                 self._handle,
                 allow_origins=list(settings.cors_origins),
@@ -100,17 +100,17 @@ class Gateway:
         self._max_in_flight = settings.max_requests_in_flight
         self._deadlines = Deadlines(settings.request_timeout_seconds)
         self._in_flight = 0
-        # Starlette's own routes, which leave no trace of themselves in the scope.
+        # Routes of Starlette itself, which set no route in the scope.
         pages = frozenset(route.path for route in app.routes if isinstance(route, Route | Mount))
-        self._record = RequestMetrics(services.metrics, pages, tells_all=settings.log_level == "debug")
+        self._record = RequestMetrics(services.metrics, pages, logs_all=settings.log_level == "debug")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request, or the lifespan (ASGI)."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        given = header(scope, REQUEST_ID_HEADER)
-        known = given if REQUEST_ID_PATTERN.fullmatch(given) else str(uuid.uuid4()).encode()
+        client_id = header(scope, REQUEST_ID_HEADER)
+        known = client_id if REQUEST_ID_PATTERN.fullmatch(client_id) else str(uuid.uuid4()).encode()
         request_id = known.decode()
         answer = _Answer(scope, send, known)
         scope.setdefault("state", {}).update(request_id=request_id, answer=answer)
@@ -133,7 +133,7 @@ class Gateway:
         except (NotReadyError, TooManyRequestsError) as error:
             await error_response(scope, error)(scope, receive, send)
         except ClientDisconnect:
-            answer.status = CLIENT_CLOSED_REQUEST  # nobody is there to be answered
+            answer.status = CLIENT_CLOSED_REQUEST  # no response possible
         except Exception as error:
             if isinstance(error, TimeoutError) and deadline.is_over and not answer.is_begun:
                 await error_response(scope, self._too_late(scope))(scope, receive, send)
@@ -149,20 +149,20 @@ class Gateway:
     def _too_late(self, scope: Scope) -> DeadlineError:
         seconds = f"{self._deadlines.seconds:g} s"
         if scope["state"].get(BODY_IS_LATE):
-            return DeadlineError(f"the body did not arrive within {seconds}; send it again, or in parts")
-        return DeadlineError(f"the answer took longer than {seconds}; ask for less at once")
+            return DeadlineError(f"the body did not arrive within {seconds}; send it again or in parts")
+        return DeadlineError(f"the request timed out after {seconds}; request less at once")
 
     def _admit(self, scope: Scope) -> None:
-        """Send a request away before anything is read of it.
+        """Reject a request before any of it is read.
 
         Raises:
-            NotReadyError: too many are under way.
-            TooManyRequestsError: it is a login, and too many wait for their hash. A flood of passwords must cost those
-                who predict next to nothing.
+            NotReadyError: too many requests are in progress.
+            TooManyRequestsError: it is a login and too many passwords are waiting to be hashed. A flood of logins must
+                not slow down predictions.
         """
         path = scope["path"]
         if self._in_flight > self._max_in_flight and path not in UNLIMITED_PATHS:
-            raise NotReadyError(f"more than {self._max_in_flight} requests are under way; try again in a moment", 1)
+            raise NotReadyError(f"more than {self._max_in_flight} requests are in progress; try again in a moment", 1)
         if path == LOGIN.path:
             try:
                 self.services.accounts.require_login_capacity()
@@ -172,7 +172,7 @@ class Gateway:
 
 
 class _Answer:
-    """Passes an answer on, with the headers that each has, and remembers how far it came."""
+    """Forward a response with the common headers, and record its status and progress."""
 
     __slots__ = ("_headers", "_scope", "_send", "is_begun", "is_complete", "status")
 
@@ -185,7 +185,7 @@ class _Answer:
         self.is_complete = False
 
     async def send(self, message: Message) -> None:
-        """Pass one message on (ASGI)."""
+        """Forward one message (ASGI)."""
         if message["type"] == "http.response.start":
             self.status, self.is_begun = message["status"], True
             is_page = self._scope["path"].startswith(PAGES)
@@ -202,21 +202,21 @@ class _Answer:
 
 
 class RequestMetrics:
-    """Counts, times and logs requests. The metrics' children are looked up once for each label."""
+    """Count, time and log requests. Metric children are looked up once per label set."""
 
-    def __init__(self, metrics: Metrics, pages: Collection[str], *, tells_all: bool) -> None:
+    def __init__(self, metrics: Metrics, pages: Collection[str], *, logs_all: bool) -> None:
         self._metrics = metrics
         self._pages = pages
-        self._tells_all = tells_all
+        self._logs_all = logs_all
         self._counters: dict[tuple[str, str, int], Counter] = {}
         self._timers: dict[tuple[str, str], FastHistogram] = {}
-        # A rate is seen only of what was there before: the first prediction counts, too.
+        # Prometheus sees no increase of a new series: create the series before the first prediction.
         for path in PREDICTION_PATHS:
             metrics.requests.labels("POST", path.path, int(HTTPStatus.OK))
             metrics.request_seconds.labels("POST", path.path)
 
     def __call__(self, scope: Scope, status: int, seconds: float) -> None:
-        """Record one request that was answered after some seconds."""
+        """Record one finished request."""
         route = scope.get("route")
         path = getattr(route, "path", None) or self._page(scope["path"])
         method = scope["method"] if scope["method"] in KNOWN_METHODS else "(other)"
@@ -228,21 +228,23 @@ class RequestMetrics:
         counter.inc()
         timer.observe(seconds)
         if status == HTTPStatus.OK and isinstance(route, PredictionPath):
-            # It is in the prediction log; an event that is not written either would cost as much as its validation.
-            tell = log.debug if self._tells_all else None
+            # The prediction log has it, and validating even a suppressed event would cost time.
+            write = log.debug if self._logs_all else None
         else:
-            # What is refused for its number is counted; to tell each would cost more than to refuse it.
+            # Rate-limited requests are counted, but logging each one would cost more than rejecting it.
             is_quiet = path in QUIET_ROUTES or status == HTTPStatus.TOO_MANY_REQUESTS
-            tell = log.debug if is_quiet else log.info
-        if tell is not None:
+            write = log.debug if is_quiet else log.info
+        if write is not None:
             duration_ms = round(seconds * 1000, 3)
-            tell("request", method=method, path=_shown(scope), status=int(status), duration_ms=duration_ms)
+            write("request", method=method, path=_shown(scope), status=int(status), duration_ms=duration_ms)
 
-    def _page(self, asked: str) -> str:
-        return next((page for page in self._pages if asked == page or asked.startswith(f"{page}/")), UNMATCHED_ROUTE)
+    def _page(self, requested: str) -> str:
+        return next(
+            (page for page in self._pages if requested == page or requested.startswith(f"{page}/")), UNMATCHED_ROUTE
+        )
 
 
 def _shown(scope: Scope) -> str:
-    """Return the path as the log may have it: names of accounts are not written."""
+    """Return the path for the log, without the names of accounts."""
     path: str = scope["path"]
     return path if not path.startswith("/users/") else getattr(scope.get("route"), "path", "/users/…")

@@ -1,10 +1,10 @@
-"""HEAD requests: every route that takes GET answers them as GET, without the body (RFC 9110, section 9.3.2)."""
+"""Serve HEAD requests as GET without the body, for every route that supports GET (RFC 9110, section 9.3.2)."""
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class HeadRequests:
-    """Passes HEAD requests on as GET, and leaves out the bodies of their responses."""
+    """Convert HEAD requests to GET, and drop the bodies of their responses."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -24,5 +24,5 @@ class HeadRequests:
         try:
             await self._app(as_get, receive, send_without_body)
         finally:
-            if "route" in as_get:  # the metrics count the request under it
+            if "route" in as_get:  # the metrics are labelled with the route
                 scope["route"] = as_get["route"]

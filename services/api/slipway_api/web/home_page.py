@@ -1,24 +1,24 @@
-"""The page at `/` for people with a browser. It loads nothing, so the policy that forbids everything applies to it."""
+"""The HTML page at `/`. It loads no resources, so the strictest content security policy applies to it."""
 
 from html import escape
 from typing import Final
 
 LINKS: Final = (
     ("/docs", "API documentation", "try the calls in the browser"),
-    ("/openapi.json", "OpenAPI document", "for client generators"),
+    ("/openapi.json", "OpenAPI document", "input for client generators"),
     ("/health/ready", "Readiness", "which models are served, and which are missing"),
     ("/models", "Models", "signatures, metrics and versions; needs a token"),
     ("/v2", "Open Inference Protocol v2", "for clients of KServe, Triton and MLServer"),
-    ("/metrics", "Metrics", "for Prometheus; only for private addresses, unless opened"),
+    ("/metrics", "Metrics", "for Prometheus; restricted to private addresses by default"),
 )
 
 
 def home_page(version: str, root_path: str = "") -> str:
-    """Return the page.
+    """Return the page as HTML.
 
     Args:
         version: the service's version.
-        root_path: the path of a proxy before the service's own, without a slash at its end.
+        root_path: the path prefix of a reverse proxy, without a trailing slash.
     """
     items = "\n".join(
         f'<li><a href="{escape(root_path + path)}">{name}</a>: {purpose}</li>' for path, name, purpose in LINKS
@@ -34,7 +34,7 @@ def home_page(version: str, root_path: str = "") -> str:
 <body>
 <main>
 <h1>Slipway inference API</h1>
-<p>Version {escape(version)}. It predicts with the models that the registry&#8217;s alias Production points to.</p>
+<p>Version {escape(version)}. Predictions from the registry&#8217;s Production models.</p>
 <ul>
 {items}
 </ul>

@@ -1,7 +1,7 @@
-"""Every call that predicts, whatever its protocol: who asks, how often, which model, what with; then the answer.
+"""Serve predictions of every protocol: authenticate, apply limits, select the model, run it, and respond.
 
-This is the path that most requests take, so it is plain ASGI: no dependency is solved, nothing is parsed twice. The
-routes in `routers/` describe the same calls to OpenAPI.
+Most requests take this path, so it is plain ASGI without dependency injection or repeated parsing. The routes in
+`routers/` describe the same endpoints to OpenAPI.
 """
 
 import re
@@ -39,11 +39,11 @@ from slipway_core.graph import RunOptions
 from slipway_core.ids import uuid7
 from slipway_core.signature import FloatMatrix
 
-# A caller is looked up again behind a body that took longer to arrive.
+# Authenticate again if the body took longer than this to arrive.
 STALE_SECONDS: Final = 1.0
 NOTHING_HELD: Final = nullcontext()
 
-# Who asked where no token is needed.
+# The user id of requests that need no token.
 NOBODY: Final = uuid.UUID(int=0)
 
 
@@ -52,14 +52,14 @@ _Worked = tuple[FloatMatrix, PredictionResult, PredictionResponse]
 
 @dataclass(frozen=True)
 class PredictionPath:
-    """A call that predicts.
+    """A prediction endpoint of a protocol.
 
     Attributes:
-        path: as OpenAPI has it; it may have the parameters `{name}` and `{version}`. Without a name it is the default
-            model's.
-        read: understands what clients of its protocol send.
-        is_public: whether it needs no token.
-        find: from a name and a version to the model that answers.
+        path: as in OpenAPI, with the optional parameters `{name}` and `{version}`. Without a name, the default model is
+            used.
+        read: parses the protocol's requests.
+        is_public: whether no token is needed.
+        find: returns the model for a name and a version.
     """
 
     path: str
@@ -74,7 +74,7 @@ class PredictionPath:
 
 
 class PredictionPaths:
-    """Answers the calls that predict, and passes every other on."""
+    """Serve the prediction endpoints, and forward all other requests."""
 
     def __init__(self, app: ASGIApp, services: Services, paths: Sequence[PredictionPath]) -> None:
         self._app = app
@@ -85,28 +85,28 @@ class PredictionPaths:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request (ASGI)."""
-        asked = scope["path"].removeprefix(scope.get("root_path", ""))
-        path = self._fixed.get(asked)
+        requested = scope["path"].removeprefix(scope.get("root_path", ""))
+        path = self._fixed.get(requested)
         if path is not None:
             await self._answer(path, {}, scope, receive, send)
             return
         for path in self._patterns:
-            if match := path.pattern.fullmatch(asked):
+            if match := path.pattern.fullmatch(requested):
                 await self._answer(path, match.groupdict(), scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
     async def _answer(
-        self, path: PredictionPath, asked: dict[str, str], scope: Scope, receive: Receive, send: Send
+        self, path: PredictionPath, parameters: dict[str, str], scope: Scope, receive: Receive, send: Send
     ) -> None:
         scope["route"] = path
         if scope["method"] != "POST":
-            detail = f"{scope['path']} does not take {scope['method']}"
+            detail = f"{scope['path']} does not support {scope['method']}"
             refused = problem_response(scope, HTTPStatus.METHOD_NOT_ALLOWED, detail, headers={"Allow": "POST"})
             await refused(scope, receive, send)
             return
         try:
-            response = await self._predict(path, asked, scope, receive)
+            response = await self._predict(path, parameters, scope, receive)
         except SlipwayError as error:
             await error_response(scope, error)(scope, receive, send)
             return
@@ -119,7 +119,7 @@ class PredictionPaths:
         await send({"type": "http.response.body", "body": response.body})
 
     async def _predict(
-        self, path: PredictionPath, asked: dict[str, str], scope: Scope, receive: Receive
+        self, path: PredictionPath, parameters: dict[str, str], scope: Scope, receive: Receive
     ) -> PredictionResponse:
         services = self._services
         began = time.perf_counter()
@@ -128,13 +128,15 @@ class PredictionPaths:
         if needs_token:
             user_id = await self._caller(scope)
             services.rate.take(user_id)
-        model = path.find(services.models, asked.get("name", services.models.default_model), asked.get("version"))
+        model = path.find(
+            services.models, parameters.get("name", services.models.default_model), parameters.get("version")
+        )
         check_encoding(header(scope, b"content-encoding"))
         is_large = expected_bytes(scope, services.settings.max_body_bytes) > LARGE_BODY_BYTES
         with self._large_bodies.holding() if is_large else NOTHING_HELD as take:
             body = await read_body(scope, receive, services.settings.max_body_bytes, take)
             if needs_token and time.perf_counter() - began > STALE_SECONDS:
-                # Whoever was disabled while the body arrived is no longer let in.
+                # The account may have been disabled while the body arrived.
                 await self._caller(scope)
             matrix, result, response = await self._work_on(path.read, model, body, scope)
         services.prediction_log.append(

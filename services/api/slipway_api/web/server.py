@@ -1,7 +1,7 @@
-"""Listening: one process, or several workers behind one socket.
+"""Run the HTTP server with one process, or with several workers on one socket.
 
-Several workers share their metrics by files (Prometheus' multiprocess mode) and know the same accounts by looking at
-the database every two seconds.
+Workers share their metrics through files (Prometheus' multiprocess mode), and each reads the accounts from the database
+every two seconds.
 """
 
 import os
@@ -22,8 +22,8 @@ from slipway_api.web.descriptors import backlog
 from slipway_core.errors import ConfigurationError
 
 SHUTDOWN_SECONDS = 10
-# How long a worker may say nothing before it is taken for hung and killed, with the predictions that it has not written
-# yet. A busy machine stands still for some seconds now and then.
+# A worker that is silent for this long is killed, and loses its unwritten predictions. A busy machine may pause a
+# worker for some seconds.
 HUNG_SECONDS = 15
 METRICS_FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
@@ -34,13 +34,13 @@ def run(
     make_app: Callable[[], ASGIApp],
     make_worker: Callable[[], ASGIApp],
 ) -> None:
-    """Answer until a signal ends it; requests under way are answered first.
+    """Serve until a signal arrives, then finish the requests in progress.
 
     Args:
-        settings: how many workers.
-        listener: where clients come in.
-        make_app: called once, where one process is enough.
-        make_worker: a function of a module, which each of several workers imports and calls.
+        settings: the number of workers.
+        listener: the listening socket.
+        make_app: creates the application for a single process.
+        make_worker: a module-level function, which each worker imports and calls.
     """
     if settings.workers == 1:
         uvicorn.Server(_config(settings, make_app())).run(sockets=[listener])
@@ -51,14 +51,14 @@ def run(
 
 
 class _Workers(Multiprocess):
-    """uvicorn's workers; what a dead one has told of its present state is forgotten."""
+    """uvicorn's workers, with cleanup of the gauges of ended workers."""
 
     def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
         super().__init__(config, sockets)
         self._seen: set[int] = set()
 
     def terminate_all(self) -> None:
-        # Else whoever comes now is let in by the system, and waits for nobody until the shipper has ended, too.
+        # Otherwise the system would accept new connections, and they would hang until the shipper has stopped, too.
         for listener in self.sockets:
             listener.close()
         super().terminate_all()
@@ -90,7 +90,7 @@ def _config(settings: ApiSettings, app: ASGIApp | str) -> uvicorn.Config:
 
 @contextmanager
 def _metrics_folder() -> Iterator[None]:
-    """Give the workers a folder for their metrics, as their library wants it: before it is imported, by a variable."""
+    """Create the folder of shared metrics and set its variable, before the workers import the metrics library."""
     folder = tempfile.mkdtemp(prefix="slipway-metrics-")
     os.environ[METRICS_FOLDER_VARIABLE] = folder
     try:
@@ -102,18 +102,18 @@ def _metrics_folder() -> Iterator[None]:
 
 @contextmanager
 def listening(host: str, port: int) -> Iterator[socket.socket]:
-    """Yield a socket that listens.
+    """Yield a listening socket.
 
     Raises:
-        ConfigurationError: the address cannot be listened on.
+        ConfigurationError: the address is unavailable.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # `::` is every address, those of IPv4 too.
+    # `::` listens on all addresses, including IPv4.
     is_both = host == "::" and socket.has_dualstack_ipv6()
     try:
         listener = socket.create_server((host, port), family=family, backlog=2048, dualstack_ipv6=is_both)
     except OSError as error:
-        reason = (error.strerror or "").partition(" (")[0]  # Python adds the address once more
+        reason = (error.strerror or "").partition(" (")[0]  # Python repeats the address in parentheses
         raise ConfigurationError(
             f"cannot listen on {host} port {port} ({reason}): set SLIPWAY_HOST and SLIPWAY_PORT"
         ) from error

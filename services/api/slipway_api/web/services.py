@@ -1,4 +1,4 @@
-"""What the routes work with, built once in `main.py` and handed to each request."""
+"""The services that the routes use, built once in `main.py`."""
 
 from dataclasses import dataclass
 
@@ -18,10 +18,10 @@ from slipway_api.settings import ApiSettings
 
 @dataclass(frozen=True)
 class Services:
-    """The parts that requests share.
+    """The services shared by all requests.
 
     Attributes:
-        tokenless: paths that need no token here, though they do elsewhere: SageMaker authenticates before them.
+        tokenless: paths that need no token in this deployment, such as SageMaker's, which authenticates them itself.
     """
 
     settings: ApiSettings
@@ -37,7 +37,7 @@ class Services:
     tokenless: frozenset[str] = frozenset()
 
 
-# `async`, though nothing is awaited: FastAPI would run a plain function in a thread, at every request.
+# `async` without an await: FastAPI would run a plain function in a thread for every request.
 async def services_of(request: Request) -> Services:
     """Return the app's services (a FastAPI dependency)."""
     services: Services = request.app.state.services

@@ -189,7 +189,7 @@ def test_malformed_id_returns_404(api: RunningApi, identity: str) -> None:
     answer = api.get(f"/predictions/{identity}", role=Role.USER)
 
     assert answer.status_code == 404
-    assert "an id is a UUID" in answer.json()["detail"]
+    assert "send the UUID" in answer.json()["detail"]
     assert "Retry-After" not in answer.headers
 
 
@@ -328,7 +328,7 @@ def test_any_text_is_a_cursor_or_rejected(text: str) -> None:
     try:
         position = Position.of_cursor(text)
     except ValueError as error:
-        assert str(error) == "this is no cursor of this service"  # noqa: PT017
+        assert str(error) == "this is not a cursor of this service"  # noqa: PT017
     else:
         assert position.cursor() == text
 

@@ -16,7 +16,7 @@ from structlog.typing import EventDict
 
 from slipway_api.errors import NotReadyError
 from slipway_api.prediction_log.journal import HEAD_BYTES, Record, Version, frame, marker_of, scan
-from slipway_api.prediction_log.loading import RefusedError, SqlLoadingStore
+from slipway_api.prediction_log.loading import RejectedRecordsError, SqlLoadingStore
 from slipway_api.prediction_log.queries import Feedback
 from slipway_api.prediction_log.repository import SqlPredictionStore, erase
 from slipway_api.prediction_log.shipper import FORGOTTEN_SECONDS, Shipper
@@ -190,7 +190,7 @@ class Picky:
 
     def load(self, versions: Sequence[Version], records: Sequence[Record]) -> None:
         if any(record.id in self.refused for record in records):
-            raise RefusedError("DataError")
+            raise RejectedRecordsError("DataError")
         self.store.load(versions, records)
 
     def delete_older(self, than: datetime, limit: int) -> int:

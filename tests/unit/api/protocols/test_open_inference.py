@@ -304,33 +304,33 @@ REFUSED: list[tuple[str, dict[str, Any] | list[Any] | None, str]] = [
     ("list", [], "must be an object"),
     ("no inputs", {}, "at least one"),
     ("empty inputs", {"inputs": []}, "at least one"),
-    ("inputs of a wrong type", {"inputs": {"X": 1}}, "list of tensors"),
-    ("too many inputs", {"inputs": [whole()] * 5}, "5 inputs, and the model has 4 features"),
-    ("input is not an object", {"inputs": [3]}, "`name`, `shape` and `datatype`"),
+    ("inputs of another kind", {"inputs": {"X": 1}}, "list of at least one tensor"),
+    ("too many inputs", {"inputs": [whole()] * 5}, "5 inputs, but the model has 4 features"),
+    ("must have an object as its `parameters`", {"inputs": [3]}, "`name`, `shape` and `datatype`"),
     ("no name", {"inputs": [{"shape": [1, 4], "datatype": "FP32", "data": SMALL}]}, "`name`"),
     ("no shape", {"inputs": [{"name": "X", "datatype": "FP32", "data": SMALL}]}, "one or two dimensions"),
     ("no datatype", {"inputs": [{"name": "X", "shape": [1, 4], "data": SMALL}]}, "datatypes FP16, "),
     ("no data", {"inputs": [{"name": "X", "shape": [1, 4], "datatype": "FP32"}]}, "either `data` or"),
-    ("data of a wrong type", {"inputs": [tensor("1, 2, 3, 4", [1, 4])]}, "list as its `data`"),
-    ("parameters of a wrong type", {"inputs": [{**whole(), "parameters": 3}]}, "no object"),
-    ("unknown name", {"inputs": [tensor(SMALL, [1, 4], "input-0")]}, "send 'X' of shape [n, 4], or one tensor for"),
-    ("missing feature", {"inputs": by_feature()[1:]}, f"the input '{FEATURES[0]}' is missing"),
-    ("duplicate feature", {"inputs": [*by_feature()[:3], by_feature()[0]]}, "is given twice"),
-    ("duplicate tensor", {"inputs": [whole(), whole()]}, "the input 'X' is given twice; send it once"),
-    ("features and whole tensor", {"inputs": [*by_feature()[:3], whole()]}, "'X' is not one of this model's"),
-    ("features of unequal length", {"inputs": [*by_feature()[:3], *by_feature(ROWS[:2])[3:]]}, "as many rows as"),
-    ("feature of two columns", {"inputs": [tensor([1, 2], [1, 2], n) for n in FEATURES]}, "of shape [n] or [n, 1]"),
+    ("data of another kind", {"inputs": [tensor("1, 2, 3, 4", [1, 4])]}, "list as its `data`"),
+    ("parameters", {"inputs": [{**whole(), "parameters": 3}]}, "must have an object as its `parameters`"),
+    ("another name", {"inputs": [tensor(SMALL, [1, 4], "input-0")]}, "send 'X' of shape [n, 4], or one tensor for"),
+    ("a feature is missing", {"inputs": by_feature()[1:]}, f"the input '{FEATURES[0]}' is missing"),
+    ("a feature is given twice", {"inputs": [*by_feature()[:3], by_feature()[0]]}, "is duplicated"),
+    ("the whole is given twice", {"inputs": [whole(), whole()]}, "the input 'X' is duplicated; send it once"),
+    ("a feature and the whole", {"inputs": [*by_feature()[:3], whole()]}, "'X' is unknown to this model"),
+    ("unlike lengths", {"inputs": [*by_feature()[:3], *by_feature(ROWS[:2])[3:]]}, "as many rows as"),
+    ("a feature of two columns", {"inputs": [tensor([1, 2], [1, 2], n) for n in FEATURES]}, "of shape [n] or [n, 1]"),
     ("one dimension", {"inputs": [tensor([1, 2, 3, 4], [4])]}, "must be of shape [n, 4]"),
     ("three dimensions", {"inputs": [tensor([1, 2, 3, 4], [1, 1, 4])]}, "one or two dimensions"),
     ("no dimensions", {"inputs": [tensor([1], [])]}, "one or two dimensions"),
     ("too narrow", {"inputs": [tensor([1, 2, 3], [1, 3])]}, "must be of shape [n, 4]"),
-    ("no rows", {"inputs": [tensor([], [0, 4])]}, "each 1 or more"),
-    ("negative rows", {"inputs": [tensor([], [-1, 4])]}, "each 1 or more"),
-    ("fractional rows", {"inputs": [tensor(SMALL, [1.5, 4])]}, "each 1 or more"),
-    ("boolean rows", {"inputs": [tensor(SMALL, [True, 4])]}, "each 1 or more"),
+    ("no rows", {"inputs": [tensor([], [0, 4])]}, "each at least 1"),
+    ("negative rows", {"inputs": [tensor([], [-1, 4])]}, "each at least 1"),
+    ("half a row", {"inputs": [tensor(SMALL, [1.5, 4])]}, "each at least 1"),
+    ("a boolean of rows", {"inputs": [tensor(SMALL, [True, 4])]}, "each at least 1"),
     ("too few values", {"inputs": [tensor([1, 2, 3], [1, 4])]}, "has 3 values, but its shape [1, 4] needs 4"),
-    ("rows of unequal length", {"inputs": [tensor([[1, 2, 3, 4], [1, 2, 3]], [2, 4])]}, "not of its shape [2, 4]"),
-    ("partly nested", {"inputs": [tensor([[1, 2, 3, 4], 5, 6, 7, 8], [2, 4])]}, "not of its shape [2, 4]"),
+    ("unlike rows", {"inputs": [tensor([[1, 2, 3, 4], [1, 2, 3]], [2, 4])]}, "does not match its shape [2, 4]"),
+    ("half nested", {"inputs": [tensor([[1, 2, 3, 4], 5, 6, 7, 8], [2, 4])]}, "does not match its shape [2, 4]"),
     ("nested too deeply", {"inputs": [tensor([[[1], 2, 3, 4]], [1, 4])]}, "at [0, 0] must be a number"),
     ("text", {"inputs": [tensor([1, 2, "3", 4], [1, 4])]}, "'X' at [0, 2] must be a number"),
     ("boolean", {"inputs": [tensor([1, 2, True, 4], [1, 4])]}, "'X' at [0, 2] must be a number"),
@@ -355,44 +355,48 @@ REFUSED: list[tuple[str, dict[str, Any] | list[Any] | None, str]] = [
         {"inputs": [tensor([1, 2, 3, 7e4], [1, 4], datatype="FP16")]},
         "at [0, 3] is too large for FP16",
     ),
-    ("huge integer", {"inputs": [tensor([1, 2, 3, 10**400], [1, 4])]}, "at [0, 3] is too large for FP32"),
-    ("fraction as an integer", {"inputs": [tensor([1, 2, 3, 4.5], [1, 4], datatype="INT64")]}, "at [0, 3] is no INT64"),
+    ("an endless integer", {"inputs": [tensor([1, 2, 3, 10**400], [1, 4])]}, "at [0, 3] is too large for FP32"),
+    ("no integer", {"inputs": [tensor([1, 2, 3, 4.5], [1, 4], datatype="INT64")]}, "at [0, 3] must be a valid INT64"),
     (
-        "above the type's maximum",
+        "beyond its type",
         {"inputs": [tensor([1, 2, 3, 256], [1, 4], datatype="UINT8")]},
-        "at [0, 3] is no UINT8",
+        "at [0, 3] must be a valid UINT8",
     ),
     (
-        "below the type's minimum",
+        "below its type",
         {"inputs": [tensor([1, 2, 3, -1], [1, 4], datatype="UINT64")]},
-        "at [0, 3] is no UINT64",
+        "at [0, 3] must be a valid UINT64",
     ),
     (
-        "type's minimum as a float",
+        "its end as a float",
         {"inputs": [tensor([1, 2, 3, -(2.0**63)], [1, 4], datatype="INT64")]},
-        "[0, 3] is no INT64",
+        "[0, 3] must be a valid INT64",
     ),
-    ("id of a wrong type", {"inputs": [whole()], "id": 42}, "`id` must be text"),
-    ("long id", {"inputs": [whole()], "id": "x" * 257}, "at most 256 characters"),
-    ("lone surrogate", {"inputs": [whole()], "id": "\ud800"}, "`id` must be text"),
-    ("outputs of a wrong type", {"inputs": [whole()], "outputs": "label"}, "one of label, probabilities, label_name"),
-    ("unknown output", {"inputs": [whole()], "outputs": [{"name": "scores"}]}, "one of label, probabilities"),
-    ("output of a wrong type", {"inputs": [whole()], "outputs": ["label"]}, "one of label, probabilities"),
-    ("duplicate output", {"inputs": [whole()], "outputs": [{"name": "label"}] * 2}, "name another one of"),
+    ("an id of another kind", {"inputs": [whole()], "id": 42}, "`id` must be a string"),
+    ("a long id", {"inputs": [whole()], "id": "x" * 257}, "at most 256 characters"),
+    ("half a character", {"inputs": [whole()], "id": "\ud800"}, "`id` must be a string"),
+    (
+        "outputs of another kind",
+        {"inputs": [whole()], "outputs": "label"},
+        "a `name` of label, probabilities, label_name",
+    ),
+    ("an unknown output", {"inputs": [whole()], "outputs": [{"name": "scores"}]}, "one of label, probabilities"),
+    ("an output of another kind", {"inputs": [whole()], "outputs": ["label"]}, "one of label, probabilities"),
+    ("an output twice", {"inputs": [whole()], "outputs": [{"name": "label"}] * 2}, "have a different `name`"),
     (
         "classification",
         {"inputs": [whole()], "outputs": [{"name": "label", "parameters": {"classification": 2}}]},
-        "`classification` is not offered",
+        "`classification` is not supported",
     ),
     (
         "input in shared memory",
         {"inputs": [{**whole(), "parameters": {"shared_memory_region": "a"}}]},
-        "shared memory, which is not offered",
+        "shared memory, which is not supported",
     ),
     (
         "output in shared memory",
         {"inputs": [whole()], "outputs": [{"name": "label", "parameters": {"shared_memory_region": "a"}}]},
-        "`shared_memory_region` is not offered",
+        "`shared_memory_region` is not supported",
     ),
     (
         "binary_data_output of a wrong type",
@@ -422,8 +426,8 @@ TAIL = MATRIX.tobytes()
         ([binary(MATRIX)], TAIL + b"x", "add up to the 49 bytes"),
         ([binary(MATRIX)], TAIL[:-1], "add up to the 47 bytes"),
         ([binary(MATRIX, size=47)], TAIL[:-1], "has 47 binary bytes, but FP32 of shape [3, 4] needs 48"),
-        ([binary(MATRIX, size=-1)], TAIL, "`binary_data_size` that is no size"),
-        ([binary(MATRIX, size=True)], TAIL, "`binary_data_size` that is no size"),
+        ([binary(MATRIX, size=-1)], TAIL, "must have a non-negative integer as its `binary_data_size`"),
+        ([binary(MATRIX, size=True)], TAIL, "must have a non-negative integer as its `binary_data_size`"),
         ([binary(MATRIX, size=2**62)], TAIL, "add up to the 48 bytes"),
         ([{**binary(MATRIX), "data": [1]}], TAIL, "either `data` or"),
         ([whole()], TAIL, "add up to the 48 bytes"),
@@ -457,7 +461,7 @@ def test_too_large_number_before_binary_data_is_reported(api: RunningApi) -> Non
 
 
 def test_json_length_that_cuts_the_json_is_rejected(api: RunningApi) -> None:
-    message = "the first 10 bytes, as Inference-Header-Content-Length says, are not JSON"
+    message = "Inference-Header-Content-Length is 10, which is not the size of the JSON"
 
     assert error(infer_binary(api, {"inputs": [binary(MATRIX)]}, TAIL, "10")) == message
 
@@ -469,8 +473,7 @@ def test_binary_data_without_header_error_names_the_header(api: RunningApi) -> N
     answer = api.post("/v2/models/iris/infer", role=Role.USER, content=content, headers=headers)
 
     assert error(answer) == (
-        "the body is not JSON alone; tell the size of its JSON in the header Inference-Header-Content-Length, as "
-        "binary data comes after it"
+        "the body has bytes after its JSON; set the header Inference-Header-Content-Length to the size of the JSON"
     )
 
 
@@ -540,7 +543,8 @@ def test_integers_beyond_their_type_are_rejected(api: RunningApi, datatype: str)
     message = error(infer(api, tensor([[least - 1, most, least, most + 1]], [1, 4], datatype=datatype)))
 
     assert message == (
-        f"2 things are wrong: the input 'X' at [0, 0] is no {datatype}; the input 'X' at [0, 3] is no {datatype}"
+        f"2 errors: the input 'X' at [0, 0] must be a valid {datatype}; "
+        f"the input 'X' at [0, 3] must be a valid {datatype}"
     )
 
 
@@ -548,7 +552,7 @@ def test_integers_beyond_their_type_are_rejected(api: RunningApi, datatype: str)
 def test_too_many_rows_are_rejected_by_their_shape(api: RunningApi, n_rows: int) -> None:
     head = json.dumps({"inputs": [{**binary(MATRIX), "shape": [0, 4]}]}).replace("[0, 4]", f"[{n_rows}, 4]").encode()
 
-    assert "over the limit of 1000" in error(infer_binary(api, head, TAIL), 413)
+    assert "exceed the limit of 1000" in error(infer_binary(api, head, TAIL), 413)
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "gzip, gzip"])

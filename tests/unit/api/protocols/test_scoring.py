@@ -170,9 +170,9 @@ NAN = float("nan")
         ([ROWS], ["body"], "must be an object"),
         ({}, ["body"], "send one of `instances`, `inputs`, `dataframe_split`, `dataframe_records`, and only one"),
         ({"instances": ROWS, "inputs": ROWS}, ["body"], "and only one"),
-        ({"instance": ROWS}, ["instance"], "there is no field 'instance'"),
-        ({"instances": ROWS, "signature_name": "x"}, ["signature_name"], "there is no field 'signature_name'"),
-        ({"instances": ROWS, "params": {"a": 1}}, ["params"], "takes no `params`"),
+        ({"instance": ROWS}, ["instance"], "unknown field 'instance'"),
+        ({"instances": ROWS, "signature_name": "x"}, ["signature_name"], "unknown field 'signature_name'"),
+        ({"instances": ROWS, "params": {"a": 1}}, ["params"], "`params` are not supported"),
         ({"instances": []}, ["instances"], "at least one"),
         ({"instances": {}}, ["instances"], "must be a list"),
         ({"instances": None}, ["instances"], "must be a list"),
@@ -194,8 +194,12 @@ NAN = float("nan")
         ({"dataframe_split": ROWS}, ["dataframe_split"], "an object with the lists"),
         ({"dataframe_split": {"data": ROWS}}, ["dataframe_split"], "an object with the lists"),
         ({"dataframe_split": {"columns": list(FEATURES)}}, ["dataframe_split", "data"], "must be a list"),
-        ({"dataframe_split": {"columns": [0, 1, 2, 3], "data": ROWS}}, ["dataframe_split", "columns"], "names"),
-        ({"dataframe_split": {"columns": [FIRST] * 4, "data": ROWS}}, ["dataframe_split", "columns"], "each once"),
+        (
+            {"dataframe_split": {"columns": [0, 1, 2, 3], "data": ROWS}},
+            ["dataframe_split", "columns"],
+            "each feature's name",
+        ),
+        ({"dataframe_split": {"columns": [FIRST] * 4, "data": ROWS}}, ["dataframe_split", "columns"], "exactly once"),
         (
             {"dataframe_split": {"columns": list(FEATURES), "data": [ROWS[0], [1]]}},
             ["dataframe_split", "data", 1],
@@ -214,9 +218,9 @@ NAN = float("nan")
         ({"dataframe_records": NAMED[0]}, ["dataframe_records"], "must be a list"),
         ({"dataframe_records": [NAMED[0], ROWS[0]]}, ["dataframe_records", 1], "an object by feature name"),
         ({"dataframe_records": [{**NAMED[0], LAST: [1]}]}, ["dataframe_records", 0, LAST], "not a list"),
-        ({"x" * 1_000: 1}, ["x" * 100], "there is no field"),
-        ({"inputs": {"x" * 1_000: 1}}, ["inputs", "x" * 100], "there is no feature"),
-        ({"\ud800": 1}, ["\ud800"], "there is no field"),
+        ({"x" * 1_000: 1}, ["x" * 100], "unknown field"),
+        ({"inputs": {"x" * 1_000: 1}}, ["inputs", "x" * 100], "the model has no feature"),
+        ({"\ud800": 1}, ["\ud800"], "unknown field"),
     ],
 )
 def test_json_error_names_its_location(api: RunningApi, body: object, loc: list[str | int], message: str) -> None:
@@ -235,8 +239,12 @@ def test_json_error_names_its_location(api: RunningApi, body: object, loc: list[
         (b'"5.1,3.5\n', ["body"], "line 1 is not CSV"),
         (b'1,2,3,4\n1,"2"x,3,4\n', ["body"], "line 2 is not CSV"),
         (b"1," * 90_000, ["body"], "first line has 90001 fields"),
-        (b"a" * 140_000, ["body"], "line 1 has a field of over 131072 characters; look for a quote that is not closed"),
-        (b'1,2,3,4\n1,"' + b"2,3,4\n" * 25_000, ["body"], "has a field of over 131072 characters; look for a quote"),
+        (b"a" * 140_000, ["body"], "line 1 has a field of over 131072 characters; check for an unclosed quote"),
+        (
+            b'1,2,3,4\n1,"' + b"2,3,4\n" * 25_000,
+            ["body"],
+            "has a field of over 131072 characters; check for an unclosed quote",
+        ),
         (b"1,2,3\n", ["body"], "the CSV's first line has 3 fields; expected 4 (sepal length (cm), "),
         (b"1,2,3,4\n1,2,3,4,5\n", ["rows", 1], "this row has 5 fields; expected 4"),
         (b"1,2,3,4\n1,x,3,4\n", ["rows", 1, FEATURES[1]], "not a string"),
@@ -329,7 +337,7 @@ def test_ping_names_the_reason_for_each_missing_pinned_version(start_api: StartA
         text: str = api.get("/ping", role=Role.VIEWER).json().get("detail", "")
         return text
 
-    wait_for(lambda: "has no such version; take iris@9 out of SLIPWAY_MODELS" in detail(), what="the reason")
+    wait_for(lambda: "has no such version; remove iris@9 from SLIPWAY_MODELS" in detail(), what="the reason")
     assert "alias" not in detail()
 
 

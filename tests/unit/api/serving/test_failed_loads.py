@@ -117,9 +117,9 @@ BAD = [
         bundled(bundle_files(model=linear_classifier(input_name="Y"), golden=RIGHT)),
         "the graph takes Y, but the manifest names X",
     ),
-    Bad("class-beyond", echoing(70.0, 1.0, 1.0, 1.0), "gives a class that is not one of the manifest's 3"),
-    Bad("class-below", echoing(-10.0, 1.0, 1.0, 1.0), "gives a class that is not one of the manifest's 3"),
-    Bad("no-probabilities", echoing(0.0, 70.0, 1.0, 1.0), "gives scores that are no probabilities"),
+    Bad("class-beyond", echoing(70.0, 1.0, 1.0, 1.0), "returns a class that is not one of the manifest's 3"),
+    Bad("class-below", echoing(-10.0, 1.0, 1.0, 1.0), "returns a class that is not one of the manifest's 3"),
+    Bad("no-probabilities", echoing(0.0, 70.0, 1.0, 1.0), "returns scores outside [0, 1]"),
     Bad("two-classes", bundled(bundle_files(classes=("a", "b"))), "no probabilities for the manifest's 2 classes"),
 ]
 each_bad_version = pytest.mark.parametrize("bad", BAD, ids=lambda bad: bad.name)
@@ -283,7 +283,7 @@ def test_crashed_load_is_logged_and_does_not_block_any_model(
     assert serving.served() == {"iris": "1", "rose": "1"}
     failure = serving.store.failure("iris")
     assert failure is not None
-    assert "did not foresee" in failure.reason
+    assert "unexpected error" in failure.reason
     assert "library" not in failure.reason
     assert [entry["version"] for entry in logs if entry["event"] == "model_load_crashed"] == ["2"]
     monkeypatch.undo()

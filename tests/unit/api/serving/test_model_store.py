@@ -21,7 +21,7 @@ def test_store_serves_nothing_before_the_first_check(tmp_path: Path) -> None:
 
     assert serving.served() == {}
     assert serving.store.missing() == ["iris"]
-    with pytest.raises(NotReadyError, match="not asked yet"):
+    with pytest.raises(NotReadyError, match="not been read yet"):
         serving.store.get("iris")
     with pytest.raises(NotReadyError):
         serving.store.get("rose")

@@ -245,7 +245,7 @@ def test_unset_default_model_error_names_the_variable(start_api: StartApi) -> No
     answer = api.post("/predict", role=Role.USER, json={"features": [1, 2, 3, 4]})
 
     assert answer.status_code == 404
-    assert "set SLIPWAY_DEFAULT_MODEL to the one that /predict is to use" in answer.json()["detail"]
+    assert "set SLIPWAY_DEFAULT_MODEL to the model for /predict" in answer.json()["detail"]
 
 
 def test_only_configured_model_answers_predict(start_api: StartApi) -> None:

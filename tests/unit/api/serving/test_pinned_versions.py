@@ -63,7 +63,7 @@ def test_unlisted_production_version_error_names_its_path(pinned: Serving) -> No
         pinned.store.get("iris", "2")
 
     assert str(caught.value) == (
-        "version 2 of iris is not named in SLIPWAY_MODELS: ask /models/iris, which serves it now, or set iris@2 there"
+        "version 2 of iris is not named in SLIPWAY_MODELS: use /models/iris, which serves it now, or set iris@2 there"
     )
 
 
@@ -75,7 +75,7 @@ def test_unlisted_version_is_not_served(pinned: Serving, version: str, hint: str
         pinned.store.get("iris", version)
 
     assert str(caught.value) == (
-        f"no version {version} of a model named iris is served; GET /models lists what is{hint}"
+        f"no version {version} of a model named iris is served; GET /models lists the served versions{hint}"
     )
 
 
@@ -108,8 +108,8 @@ def test_readiness_names_each_missing_pinned_version(tmp_path: Path) -> None:
 
     assert serving.store.missing() == ["iris@7", "rose@1"]
     assert serving.store.reasons_missing() == {
-        "iris@7": "version 7 of iris cannot be loaded: iris has no such version; take iris@7 out of SLIPWAY_MODELS",
-        "rose@1": "no model named rose is registered; register it, or take rose@1 out of SLIPWAY_MODELS",
+        "iris@7": "version 7 of iris cannot be loaded: iris has no such version; remove iris@7 from SLIPWAY_MODELS",
+        "rose@1": "no model named rose is registered; register it, or remove rose@1 from SLIPWAY_MODELS",
     }
     with pytest.raises(NotReadyError, match="iris has no such version"):
         serving.store.get("iris", "7")

@@ -32,8 +32,8 @@ def test_response_allowed_by_the_manifest_is_returned(echo: RunningApi) -> None:
     [
         ([30.0, 10.0, 0.0, 0.0], "a class that is not one of the manifest's 3"),
         ([-10.0, 10.0, 0.0, 0.0], "a class that is not one of the manifest's 3"),
-        ([5.0, 10.1, 0.0, 0.0], "scores that are no probabilities"),
-        ([5.0, 10.0, -0.1, 0.0], "scores that are no probabilities"),
+        ([5.0, 10.1, 0.0, 0.0], "scores outside [0, 1]"),
+        ([5.0, 10.0, -0.1, 0.0], "scores outside [0, 1]"),
     ],
 )
 def test_unusable_response_is_reported_logged_and_counted(
@@ -43,7 +43,9 @@ def test_unusable_response_is_reported_logged_and_counted(
 
     assert answer.status_code == 503
     assert int(answer.headers["Retry-After"]) > 0
-    assert answer.json()["detail"] == ("version 1 of iris gives no usable answer to this; roll back to another version")
+    assert answer.json()["detail"] == (
+        "version 1 of iris failed or returned invalid output for this request; roll back to another version"
+    )
     assert echo.sample("slipway_model_unusable_answers_total", model="iris", version="1") == 1
     [told] = [entry for entry in logs if entry["event"] == "model_answer_unusable"]
     assert (told["model"], told["version"], told["log_level"]) == ("iris", "1", "error")

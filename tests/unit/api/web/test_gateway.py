@@ -81,7 +81,7 @@ def test_body_limit_is_inclusive(start_api: StartApi, registry: InMemoryRegistry
     for request in ({"content": body + b" "}, {"chunks": [body, b" "]}):
         answer = api.post("/predict", role=Role.USER, headers=headers, **request)
         assert answer.status_code == 413
-        assert answer.json()["detail"] == f"the body is over the limit of {len(body)} bytes; send it in parts"
+        assert answer.json()["detail"] == f"the body exceeds the limit of {len(body)} bytes; send it in parts"
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_unexpected_error_is_logged_counted_and_hidden(
     answer = api.get("/unexpected/x", headers={"X-Request-ID": "the-one"})
 
     assert answer.status_code == 500
-    assert answer.json()["detail"] == "something went wrong on our side; the log has more under this request id"
+    assert answer.json()["detail"] == "internal server error; the API's log has the details under this request id"
     [entry] = [entry for entry in logs if entry["event"] == "request_failed"]
     assert (entry["request_id"], entry["path"], entry["exc_info"]) == ("the-one", "/unexpected/x", True)
     count = {"method": "GET", "route": "/unexpected/{name}", "status": "500"}
@@ -244,7 +244,7 @@ def test_requests_over_the_limit_are_rejected_except_health(start_api: StartApi,
 
     assert refused.status_code == 503
     assert refused.headers["Retry-After"] == "1"
-    assert refused.json()["detail"] == "more than 2 requests are under way; try again in a moment"
+    assert refused.json()["detail"] == "more than 2 requests are in progress; try again in a moment"
     assert healthy.status_code == 200
     assert [one.result(timeout=30).status_code for one in waiting] == [200, 200]
     assert api.post("/predict", role=Role.USER, json={"features": SETOSA}).status_code == 200
@@ -256,7 +256,7 @@ def test_response_that_takes_too_long_is_cancelled(start_api: StartApi, registry
     answer = api.get("/gate")
 
     assert answer.status_code == 504
-    assert answer.json()["detail"] == "the answer took longer than 0.05 s; ask for less at once"
+    assert answer.json()["detail"] == "the request timed out after 0.05 s; request less at once"
     assert api.sample("slipway_http_requests_total", method="GET", route="/gate", status="504") == 1
 
 

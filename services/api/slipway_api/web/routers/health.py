@@ -1,4 +1,4 @@
-"""`/`, health, and the page that Prometheus scrapes."""
+"""The home page, health checks and metrics."""
 
 import ipaddress
 from http import HTTPStatus
@@ -19,7 +19,7 @@ router = APIRouter()
 
 
 class Welcome(BaseModel):
-    """Where to go from here."""
+    """Links to the API's main pages."""
 
     service: str
     version: str
@@ -29,7 +29,7 @@ class Welcome(BaseModel):
 
 
 class Live(BaseModel):
-    """The process runs."""
+    """Whether the process runs."""
 
     status: Literal["live"] = "live"
 
@@ -39,19 +39,21 @@ class Ready(BaseModel):
 
     status: Literal["ready", "not ready"]
     models: dict[str, str] = Field(
-        description="The version that is served of each model; one that is pinned is named as `iris@7`."
+        description="Served version of each model; a pinned version has a key such as `iris@7`."
     )
-    missing: dict[str, str] = Field(description="Why each required model is not served yet.")
+    missing: dict[str, str] = Field(description="Reason for each required model that is not served.")
 
 
 @router.get(
     "/",
     tags=["service"],
     response_model=Welcome,
-    responses={200: {"content": {"text/html": {}}, "description": "Links; HTML if `Accept` prefers it, else JSON."}},
+    responses={
+        200: {"content": {"text/html": {}}, "description": "Links, as HTML if `Accept` prefers it, else as JSON."}
+    },
 )
 async def welcome(request: Request, response: Response) -> Welcome | HTMLResponse:
-    """Return links to the documentation, health checks and models: a page for browsers, JSON for programs."""
+    """Return links to the documentation, health checks and models: HTML for browsers, JSON for programs."""
     vary = {"Vary": "Accept"}
     if prefers_html(",".join(request.headers.getlist("Accept")).encode("latin-1")):
         return HTMLResponse(home_page(slipway_core.__version__, request.scope.get("root_path", "")), headers=vary)
@@ -67,7 +69,7 @@ async def welcome(request: Request, response: Response) -> Welcome | HTMLRespons
 
 @router.get("/health/live", tags=["service"])
 async def live() -> Live:
-    """Answer while the process runs."""
+    """Return 200 while the process runs."""
     return Live()
 
 
@@ -75,10 +77,10 @@ async def live() -> Live:
     "/health/ready",
     tags=["service"],
     response_model=Ready,
-    responses={503: {"model": Ready, "description": "A required model is not loaded; `missing` says why."}},
+    responses={503: {"model": Ready, "description": "A required model is not loaded; `missing` has the reasons."}},
 )
 async def ready(state: State) -> Response:
-    """Answer 200 once every required model is loaded, else 503 with what is missing."""
+    """Return 200 once every required model is loaded, else 503 with the missing models."""
     missing = state.models.reasons_missing()
     served = [*state.models.served.values(), *state.models.pinned]
     body = Ready(
@@ -101,20 +103,25 @@ async def ready(state: State) -> Response:
     },
 )
 async def metrics(request: Request, state: State) -> Response:
-    """Answer the metrics in Prometheus' text format, to loopback and private addresses unless opened."""
-    if not (state.settings.metrics_public or all(map(_is_private, _ways(request)))):
-        raise PermissionDeniedError("metrics are answered to loopback and private addresses only")
+    """Return the metrics in Prometheus' text format; restricted to loopback and private addresses by default."""
+    if not (state.settings.metrics_public or all(map(_is_private, _addresses(request)))):
+        raise PermissionDeniedError(
+            "metrics are restricted to loopback and private addresses; SLIPWAY_METRICS_PUBLIC=true opens them"
+        )
     return Response(state.metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
-def _ways(request: Request) -> list[str]:
-    """Return the client's address, and those that a proxy tells of.
+def _addresses(request: Request) -> list[str]:
+    """Return the client's address, and the addresses from proxy headers.
 
-    A proxy that FORWARDED_ALLOW_IPS does not name is a client of a private address itself; what it says of the real
-    one is not believed, but must not be worse.
+    A proxy that FORWARDED_ALLOW_IPS does not trust has a private address itself. Its forwarded addresses are used only
+    to restrict access, never to grant it.
     """
-    told = ",".join(request.headers.getlist("X-Forwarded-For"))
-    return [request.client.host if request.client else "", *(one.strip() for one in told.split(",") if one.strip())]
+    forwarded = ",".join(request.headers.getlist("X-Forwarded-For"))
+    return [
+        request.client.host if request.client else "",
+        *(one.strip() for one in forwarded.split(",") if one.strip()),
+    ]
 
 
 def _is_private(host: str) -> bool:

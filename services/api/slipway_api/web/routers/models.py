@@ -1,4 +1,4 @@
-"""What is served: `/model-info`, `/models`, one model or version of it, and looking at the registry now."""
+"""`/model-info` and `/models`: describe served models, and reload them from the registry."""
 
 import asyncio
 from datetime import datetime
@@ -18,43 +18,43 @@ router = APIRouter(tags=["models"])
 
 
 class ModelSignature(BaseModel):
-    """What a model takes and gives."""
+    """A model's inputs and outputs."""
 
     inputs: tuple[InputColumn, ...]
-    classes: tuple[str, ...] | None = Field(description="The label of each class index; null for a regressor.")
+    classes: tuple[str, ...] | None = Field(description="Label of each class index; null for a regressor.")
     graph: GraphNames
 
 
 class FailedLoad(BaseModel):
-    """Why Production's version is not the one that is served."""
+    """Why the Production version is not served."""
 
     version: str
     reason: str
-    at: datetime = Field(description="When it was tried last.")
+    at: datetime = Field(description="Time of the last attempt.")
     attempts: int
 
 
 class RegistryState(BaseModel):
-    """Whether the model registry answers."""
+    """Whether the model registry responds."""
 
     reachable: bool
     since: datetime
-    reason: str | None = Field(description="Why it does not answer.")
+    reason: str | None = Field(description="Why it does not respond.")
 
 
 class ModelInfo(BaseModel):
-    """A model that is served."""
+    """A served model."""
 
     model_config = ConfigDict(protected_namespaces=())
 
     model_name: str
     model_version: str
     current_stage: Literal["Production", "None"] = Field(
-        description="`None` (MLflow's word for no stage): a pinned version that is not Production's."
+        description="`None` (MLflow's name for no stage) for a pinned version without the Production alias."
     )
-    pinned: bool = Field(description="Whether SLIPWAY_MODELS names this very version; else it follows Production.")
+    pinned: bool = Field(description="Whether SLIPWAY_MODELS pins this version; otherwise it follows Production.")
     verified: bool = Field(
-        description="False: Slipway's trainer did not register it; no digest and no golden row speak for it."
+        description="False for a version from another tool, which has no digests and golden rows to verify it."
     )
     description: str
     task: str
@@ -63,41 +63,41 @@ class ModelInfo(BaseModel):
     run_id: str
     data_version: str
     git_commit: str | None
-    created_at: datetime = Field(description="When the bundle was written.")
-    loaded_at: datetime = Field(description="When this process had it ready.")
-    healthy: bool = Field(description="False while runs of this version in this process do not end.")
+    created_at: datetime = Field(description="Creation time of the bundle.")
+    loaded_at: datetime = Field(description="When this process loaded it.")
+    healthy: bool = Field(description="False while runs of this version are stuck in this process.")
     stuck_runs: int = Field(
-        description="Runs that are still busy although they were terminated at their request's deadline."
+        description="Runs that are still busy after they were terminated at the deadline of their request."
     )
     source: Literal["registry", "cache"] = Field(
-        description="`cache`: the registry could not be asked, so this is what was served last."
+        description="`cache`: the registry did not respond, so the last served version was loaded."
     )
 
 
 class ModelStatus(ModelInfo):
-    """A model that is served, and what keeps it from being Production's version, if anything does."""
+    """A served model, and why it differs from its Production version, if it does."""
 
     production_version: str | None = Field(
-        description="The version that the alias Production pointed to when the registry last answered."
+        description="Version with the Production alias when the registry last responded."
     )
-    up_to_date: bool = Field(description="Whether that version is the one that is served.")
+    up_to_date: bool = Field(description="Whether that version is served.")
     failed_load: FailedLoad | None
     registry: RegistryState
 
 
 class ModelList(BaseModel):
-    """The models that are served."""
+    """The served models."""
 
     models: list[ModelInfo]
 
 
 class ReloadResult(BaseModel):
-    """What a look at the registry changed."""
+    """The result of reloading a model."""
 
     changed: bool
-    previous_version: str | None = Field(description="The version that was served before.")
-    model: ModelStatus | None = Field(description="Null where only versions of the model are served, by number.")
-    pinned: list[ModelInfo] = Field(description="The versions of it that are pinned and served.")
+    previous_version: str | None = Field(description="Previously served version.")
+    model: ModelStatus | None = Field(description="Null if only pinned versions of the model are served.")
+    pinned: list[ModelInfo] = Field(description="Served pinned versions of the model.")
 
 
 @router.get("/model-info", responses=errors(401, 404, 503))
@@ -108,28 +108,28 @@ async def model_info(state: State, _caller: Reader) -> ModelInfo:
 
 @router.get("/models", responses=errors(401, 503))
 async def list_models(state: State, _caller: Reader) -> ModelList:
-    """List the models that are served, then the versions that are pinned."""
+    """List the served models, then the served pinned versions."""
     served = [model for _, model in sorted(state.models.served.items())]
     return ModelList(models=[_info(state, model) for model in [*served, *_pinned(state.models)]])
 
 
 @router.get("/models/{name}", responses=errors(401, 404, 503))
 async def show_model(name: str, state: State, _caller: Reader) -> ModelStatus:
-    """Describe one model, and say what keeps it from being Production's version, if anything does."""
+    """Describe one model, and why it differs from its Production version, if it does."""
     return _status(state, name)
 
 
 @router.get("/models/{name}/versions/{version}", responses=errors(401, 404, 503))
 async def show_version(name: str, version: str, state: State, _caller: Reader) -> ModelInfo:
-    """Describe a version that is pinned: one that SLIPWAY_MODELS names as `iris@7`."""
+    """Describe a pinned version, which SLIPWAY_MODELS names as in `iris@7`."""
     return _info(state, state.models.get(name, version))
 
 
 @router.post("/models/{name}/reload", responses=errors(401, 403, 404, 503))
 async def reload_model(name: str, state: State, _caller: Admin) -> ReloadResult:
-    """Look at the registry now (admin only). Other workers and replicas follow within their polling interval.
+    """Poll the registry now (admin only). Other workers and replicas follow within their polling interval.
 
-    The model's pinned versions are tried again, too, if they failed.
+    Failed pinned versions of the model are tried again, too.
     """
     models = state.models
     before, pinned_before = models.served.get(name), _pinned(models, name)
@@ -137,7 +137,7 @@ async def reload_model(name: str, state: State, _caller: Admin) -> ReloadResult:
     status = None
     if models.is_named(name) or not models.pins(name):
         status = _status(state, name)
-    else:  # only versions of it are named: each must be served, and none follows Production
+    else:  # only pinned versions: each must be served, and none follows Production
         for version in models.pins(name):
             models.get(name, version)
     pinned = _pinned(models, name)

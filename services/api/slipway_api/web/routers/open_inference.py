@@ -1,4 +1,4 @@
-"""`/v2/…`: the Open Inference Protocol's health, metadata and inference, as OpenAPI tells them."""
+"""`/v2/…`: health, metadata and inference of the Open Inference Protocol, with their OpenAPI descriptions."""
 
 from http import HTTPStatus
 from typing import Any
@@ -19,13 +19,13 @@ from slipway_api.web.prediction_endpoint import PredictionPath
 ROOT = "/v2"
 MODEL, VERSION = f"{ROOT}/models/{{name}}", f"{ROOT}/models/{{name}}/versions/{{version}}"
 
-# Health and metadata are answered here; inference is described here, and answered by the prediction endpoint.
+# Health and metadata are served here; inference is only described here, and served by the prediction endpoint.
 router = APIRouter(tags=["open inference protocol"])
 described = APIRouter(tags=["open inference protocol"], dependencies=[Depends(bearer)])
 
 
 class ServerMetadata(BaseModel):
-    """What this server is."""
+    """The server's name, version and extensions."""
 
     name: str
     version: str
@@ -33,7 +33,7 @@ class ServerMetadata(BaseModel):
 
 
 class ServerLive(BaseModel):
-    """The process runs."""
+    """Whether the process runs."""
 
     live: bool
 
@@ -45,14 +45,14 @@ class ServerReady(BaseModel):
 
 
 class ModelReady(BaseModel):
-    """Whether one model can be asked."""
+    """Whether one model is ready."""
 
     name: str
     ready: bool
 
 
 class TensorMetadata(BaseModel):
-    """An input or output; -1 in a shape is any number of rows."""
+    """An input or output; -1 in a shape stands for any number of rows."""
 
     name: str
     datatype: str
@@ -60,7 +60,7 @@ class TensorMetadata(BaseModel):
 
 
 class ModelMetadata(BaseModel):
-    """What a model takes and gives."""
+    """A model's inputs and outputs."""
 
     name: str
     versions: list[str]
@@ -70,85 +70,85 @@ class ModelMetadata(BaseModel):
 
 
 class Parameters(BaseModel):
-    """What goes beyond the protocol; what is not known is ignored."""
+    """Extensions of the protocol; unknown parameters are ignored."""
 
     model_config = ConfigDict(extra="allow")
 
 
 class RequestParameters(Parameters):
-    """How to answer."""
+    """Options of the response."""
 
-    binary_data_output: bool = Field(default=False, description="Answer every output in binary.")
+    binary_data_output: bool = Field(default=False, description="Return every output in binary.")
 
 
 class InputParameters(Parameters):
-    """How an input is sent."""
+    """How an input is encoded."""
 
     binary_data_size: int | None = Field(
-        default=None, ge=0, description="How many bytes after the JSON are its values, instead of `data`."
+        default=None, ge=0, description="Number of bytes after the JSON with the values, instead of `data`."
     )
 
 
 class OutputParameters(Parameters):
-    """How an output is wanted."""
+    """How an output is encoded."""
 
-    binary_data: bool | None = Field(default=None, description="Whether to answer it in binary.")
+    binary_data: bool | None = Field(default=None, description="Whether to return it in binary.")
 
 
 class InputTensor(BaseModel):
-    """An input: all features under the graph's input name, or one feature under its own."""
+    """An input: all features under the graph's input name, or one feature under its own name."""
 
     name: str
     shape: list[int] = Field(min_length=1, max_length=2)
     datatype: str
-    data: list[Any] | None = Field(default=None, description="The values in row-major order, flat or nested.")
+    data: list[Any] | None = Field(default=None, description="Values in row-major order, flat or nested.")
     parameters: InputParameters | None = None
 
 
 class RequestedOutput(BaseModel):
-    """An output that is wanted."""
+    """A requested output."""
 
     name: str
     parameters: OutputParameters | None = None
 
 
 class InferRequest(BaseModel):
-    """What to infer from."""
+    """An inference request."""
 
-    id: str | None = Field(default=None, max_length=open_inference.MAX_ID, description="Is answered as it is.")
+    id: str | None = Field(default=None, max_length=open_inference.MAX_ID, description="Echoed back unchanged.")
     inputs: list[InputTensor] = Field(min_length=1)
-    outputs: list[RequestedOutput] | None = Field(default=None, description="All, if there are none.")
+    outputs: list[RequestedOutput] | None = Field(default=None, description="Defaults to all outputs.")
     parameters: RequestParameters | None = None
 
 
 class OutputTensor(TensorMetadata):
-    """An output: its values are `data`, or that many bytes after the JSON."""
+    """An output, with its values in `data` or in that many bytes after the JSON."""
 
     data: list[Any] | None = None
     parameters: dict[str, int] | None = None
 
 
 class InferResponse(BaseModel):
-    """What a model answers."""
+    """An inference response."""
 
     model_config = ConfigDict(protected_namespaces=())
 
     model_name: str
     model_version: str
     id: str | None = None
-    parameters: dict[str, str] = Field(description="`prediction_id` names the prediction (UUIDv7).")
+    parameters: dict[str, str] = Field(description="`prediction_id` is the prediction's id (UUIDv7).")
     outputs: list[OutputTensor]
 
 
 @router.get(ROOT)
 async def server_metadata() -> ServerMetadata:
-    """Say what this is."""
+    """Return the server's name, version and extensions."""
     return ServerMetadata(name="slipway", version=slipway_core.__version__, extensions=["binary_tensor_data"])
 
 
 @router.get(f"{ROOT}/health/live")
 async def server_live() -> ServerLive:
-    """Answer while the process runs."""
+    """Return 200 while the process runs."""
     return ServerLive(live=True)
 
 
@@ -158,37 +158,37 @@ async def server_live() -> ServerLive:
     responses={503: {"model": ServerReady, "description": "A required model is not loaded."}},
 )
 async def server_ready(state: State) -> Response:
-    """Answer 200 once every required model is loaded, else 503."""
+    """Return 200 once every required model is loaded, else 503."""
     return _ready(ServerReady(ready=not state.models.missing()))
 
 
 @router.get(MODEL, responses=open_inference_errors(401, 404, 503))
 async def model_metadata(name: str, state: State, _caller: Reader) -> ModelMetadata:
-    """Describe a model's tensors."""
+    """Describe the inputs and outputs of a model."""
     return _metadata(state, name)
 
 
 @router.get(VERSION, responses=open_inference_errors(401, 404, 503))
 async def version_metadata(name: str, version: str, state: State, _caller: Reader) -> ModelMetadata:
-    """Describe a version's tensors."""
+    """Describe the inputs and outputs of a version."""
     return _metadata(state, name, version)
 
 
 _MODEL_READY: Responses = {
     **open_inference_errors(401, 404, 503),
-    503: {"model": ModelReady, "description": "It is not loaded yet."},
+    503: {"model": ModelReady, "description": "The model is not loaded yet."},
 }
 
 
 @router.get(f"{MODEL}/ready", response_model=ModelReady, responses=_MODEL_READY)
 async def model_ready(name: str, state: State, _caller: Reader) -> Response:
-    """Answer 200 once a model is loaded, 503 while it is not, and 404 if it is not to be served."""
+    """Return 200 once a model is loaded, 503 before, and 404 for a model that the API does not serve."""
     return _model_ready(state, name)
 
 
 @router.get(f"{VERSION}/ready", response_model=ModelReady, responses=_MODEL_READY)
 async def version_ready(name: str, version: str, state: State, _caller: Reader) -> Response:
-    """Answer 200 once a version is loaded, 503 while it is not, and 404 if it is not to be served."""
+    """Return 200 once a version is loaded, 503 before, and 404 for a version that the API does not serve."""
     return _model_ready(state, name, version)
 
 
@@ -240,10 +240,10 @@ _LENGTH = {
     "name": HEADER_LENGTH.decode().title(),
     "in": "header",
     "required": False,
-    "description": "The size of the JSON, where binary tensors come after it.",
+    "description": "Size of the JSON, if binary tensors follow it.",
     "schema": {"type": "integer", "minimum": 0},
 }
-_OCTETS = {"schema": {"type": "string", "format": "binary", "description": "The JSON, then the binary tensors."}}
+_OCTETS = {"schema": {"type": "string", "format": "binary", "description": "The JSON, followed by the binary tensors."}}
 _BODY: dict[str, Any] = {
     "parameters": [_LENGTH],
     "requestBody": {

@@ -1,4 +1,4 @@
-"""`/predict` and `/models/{name}/predict`: the project's own prediction calls, as OpenAPI tells them."""
+"""`/predict` and `/models/{name}/predict`: the OpenAPI descriptions of the native prediction endpoints."""
 
 from typing import Any
 
@@ -10,14 +10,14 @@ from slipway_api.protocols import native
 from slipway_api.web.dependencies import bearer
 from slipway_api.web.prediction_endpoint import PredictionPath
 
-# Described here, answered by the prediction endpoint.
+# Only described here; the prediction endpoint serves them.
 router = APIRouter(tags=["prediction"], dependencies=[Depends(bearer)])
 
 Row = list[float] | dict[str, float]
 
 
 class PredictRequest(BaseModel):
-    """One row or many, each a list of numbers in the signature's order or an object by feature name."""
+    """One or more rows, each a list of numbers in the signature's order or an object by feature name."""
 
     model_config = ConfigDict(
         json_schema_extra={"additionalProperties": False},
@@ -27,7 +27,7 @@ class PredictRequest(BaseModel):
 
 
 class PredictionWarning(BaseModel):
-    """A value outside the range of the training rows."""
+    """A value outside the range of the training data."""
 
     row: int
     feature: str
@@ -35,19 +35,21 @@ class PredictionWarning(BaseModel):
 
 
 class Prediction(BaseModel):
-    """The answer: one entry a row."""
+    """The predictions, with one entry per row."""
 
-    id: str = Field(description="Names the prediction; sorts by time (UUIDv7).")
+    id: str = Field(description="Id of the prediction; sorts by time (UUIDv7).")
     model: str
     version: str
     prediction: list[int] | list[float] = Field(description="Class indices of a classifier, values of a regressor.")
-    label: list[str] | None = Field(default=None, description="Classifiers: the predicted class.")
-    probabilities: list[list[float]] | None = Field(default=None, description="Classifiers: of each class.")
+    label: list[str] | None = Field(default=None, description="Classifiers: predicted class.")
+    probabilities: list[list[float]] | None = Field(default=None, description="Classifiers: probability of each class.")
     warnings: list[PredictionWarning] | None = Field(
         default=None,
-        description="The first 20 values outside the range of the training rows; absent if there are none.",
+        description="The first 20 values outside the range of the training data; absent if there are none.",
     )
-    warnings_omitted: int | None = Field(default=None, description="How many more there are; absent if there are none.")
+    warnings_omitted: int | None = Field(
+        default=None, description="Number of further values outside the range; absent if there are none."
+    )
 
 
 _EXAMPLES = {
@@ -105,9 +107,9 @@ async def predict_default() -> None:
 
 @router.post("/models/{name}/predict", responses=_RESPONSES, openapi_extra=_BODY)
 async def predict_named(name: str) -> None:
-    """Predict with the model of that name."""
+    """Predict with a model by its name."""
 
 
 @router.post("/models/{name}/versions/{version}/predict", responses=_RESPONSES, openapi_extra=_BODY)
 async def predict_version(name: str, version: str) -> None:
-    """Predict with a version that is pinned: one that SLIPWAY_MODELS names as `iris@7`."""
+    """Predict with a pinned version, which SLIPWAY_MODELS names as in `iris@7`."""

@@ -1,4 +1,4 @@
-"""`/predictions`: what was predicted, and what turned out to be true."""
+"""`/predictions`: read logged predictions, and store feedback."""
 
 import re
 import uuid
@@ -21,7 +21,7 @@ from slipway_core.errors import Problem
 from slipway_core.signature import FLOAT32_LIMIT
 
 MAX_LIMIT = 1_000
-# A page holds no more rows than this, whatever its limit, but one prediction at least.
+# A page holds at most this many rows whatever its limit, but at least one prediction.
 PAGE_ROWS = 10_000
 ID_PATTERN = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 # RFC 3339, section 5.6.
@@ -32,41 +32,41 @@ router = APIRouter(tags=["predictions"])
 
 
 class GivenFeedback(BaseModel):
-    """What turned out to be true of a row."""
+    """The true value of a row, compared with the prediction."""
 
-    row: int = Field(description="The index of the row in the prediction.")
-    label: str | None = Field(default=None, description="Classifiers: the true class.")
-    value: float | None = Field(default=None, description="Regressors: the true value.")
-    correct: bool | None = Field(default=None, description="Classifiers: whether it was predicted.")
-    error: float | None = Field(default=None, description="Regressors: the predicted value less the true one.")
-    at: datetime = Field(description="When it was told, UTC.")
+    row: int = Field(description="Index of the row in the prediction.")
+    label: str | None = Field(default=None, description="Classifiers: true class.")
+    value: float | None = Field(default=None, description="Regressors: true value.")
+    correct: bool | None = Field(default=None, description="Classifiers: whether the prediction was right.")
+    error: float | None = Field(default=None, description="Regressors: predicted value minus true value.")
+    at: datetime = Field(description="Time of the feedback, UTC.")
 
 
 class StoredPrediction(BaseModel):
     """One logged prediction."""
 
     id: str
-    at: datetime = Field(description="When it was answered, UTC.")
-    user_id: uuid.UUID = Field(description="Whose it is.")
+    at: datetime = Field(description="Time of the response, UTC.")
+    user_id: uuid.UUID = Field(description="Account that requested the prediction.")
     model: str
     version: str
-    inputs: list[list[float | None]] = Field(description="The rows; null for a value that is not kept.")
+    inputs: list[list[float | None]] = Field(description="Rows; null for a redacted value.")
     prediction: list[int] | list[float] = Field(description="Class indices of a classifier, values of a regressor.")
-    label: list[str] | None = Field(default=None, description="Classifiers: the predicted class.")
-    probabilities: list[list[float]] | None = Field(default=None, description="Classifiers: of each class.")
-    latency_seconds: float = Field(description="From the request to its answer.")
+    label: list[str] | None = Field(default=None, description="Classifiers: predicted class.")
+    probabilities: list[list[float]] | None = Field(default=None, description="Classifiers: probability of each class.")
+    latency_seconds: float = Field(description="Time from the request to its response.")
     request_id: str
 
 
 class PredictionWithLineage(StoredPrediction):
-    """One logged prediction, where it comes from, and what is known to be true."""
+    """One logged prediction with its lineage and feedback."""
 
     task: str | None
-    features: list[str] | None = Field(description="The names of the inputs' columns.")
-    run_id: str | None = Field(description="The training run, in MLflow.")
-    data_version: str | None = Field(description="The data that the model was trained on.")
+    features: list[str] | None = Field(description="Names of the input columns.")
+    run_id: str | None = Field(description="Training run in MLflow.")
+    data_version: str | None = Field(description="Version of the training data.")
     git_commit: str | None
-    manifest_sha256: str = Field(description="The digest of the served bundle's manifest.")
+    manifest_sha256: str = Field(description="Digest of the served bundle's manifest.")
     feedback: list[GivenFeedback]
 
 
@@ -75,8 +75,8 @@ class PredictionPage(BaseModel):
 
     predictions: list[StoredPrediction]
     next_cursor: str | None = Field(
-        description=f"Send it as `cursor` for the next page; null at the end. A page of more than {PAGE_ROWS} rows "
-        "ends before its limit."
+        description="Send it as `cursor` for the next page; null on the last page. A page ends early if it would "
+        f"exceed {PAGE_ROWS} rows."
     )
 
 
@@ -84,19 +84,19 @@ Float32 = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-FLOAT32_L
 
 
 class FeedbackRequest(BaseModel):
-    """What turned out to be true of a row: the label of a classifier, the value of a regressor."""
+    """The true value of a row: a class label for a classifier, a number for a regressor."""
 
     model_config = ConfigDict(
         extra="forbid", json_schema_extra={"examples": [{"row": 0, "label": "setosa"}, {"value": 12.5}]}
     )
 
-    row: StrictInt | None = Field(default=None, ge=0, description="May be left out for a prediction of one row.")
-    label: StrictStr | None = Field(default=None, description="Classifiers: the true class.")
-    value: Float32 | None = Field(default=None, description="Regressors: the true value.")
+    row: StrictInt | None = Field(default=None, ge=0, description="Optional for a prediction of one row.")
+    label: StrictStr | None = Field(default=None, description="Classifiers: true class.")
+    value: Float32 | None = Field(default=None, description="Regressors: true value.")
 
 
 class FeedbackAnswer(GivenFeedback):
-    """The feedback that was kept."""
+    """The stored feedback."""
 
     prediction_id: str
     model: str
@@ -111,20 +111,20 @@ class FeedbackAnswer(GivenFeedback):
 async def list_predictions(
     state: State,
     caller: Predictor,
-    model: Annotated[str | None, Query(description="Only of this model.")] = None,
-    since: Annotated[str | None, Query(description="Not older than this: RFC 3339, with `Z` or an offset.")] = None,
-    limit: Annotated[int, Query(ge=1, le=MAX_LIMIT, description="How many at most.")] = 100,
-    cursor: Annotated[str | None, Query(description="`next_cursor` of the page before.")] = None,
+    model: Annotated[str | None, Query(description="Only predictions of this model.")] = None,
+    since: Annotated[str | None, Query(description="Earliest time: RFC 3339, with `Z` or an offset.")] = None,
+    limit: Annotated[int, Query(ge=1, le=MAX_LIMIT, description="Maximum entries per page.")] = 100,
+    cursor: Annotated[str | None, Query(description="`next_cursor` of the previous page.")] = None,
 ) -> Response:
-    """List one's own predictions, an admin everybody's, newest first."""
-    query = PredictionQuery(_whose(caller), model, _time(since), _position(cursor), limit, PAGE_ROWS)
+    """List the caller's own predictions, or all predictions for an admin, newest first."""
+    query = PredictionQuery(_owner(caller), model, _time(since), _position(cursor), limit, PAGE_ROWS)
 
     def read(store: Any) -> bytes:  # noqa: ANN401  # a PredictionStore
         page = store.page(query)
         following = None if page.next is None else page.next.cursor()
         return orjson.dumps({"predictions": [_shown(one) for one in page.predictions], "next_cursor": following})
 
-    return Response(await state.predictions.ask(read), media_type="application/json")
+    return Response(await state.predictions.call(read), media_type="application/json")
 
 
 @router.get(
@@ -133,8 +133,8 @@ async def list_predictions(
     responses={200: {"model": PredictionWithLineage, "description": "The prediction."}, **errors(401, 403, 404, 503)},
 )
 async def show_prediction(id: str, state: State, caller: Predictor) -> Response:  # noqa: A002  # as the contract has it
-    """Show a prediction with its lineage. One that was made just now is waited for."""
-    found = await state.predictions.find(_identity(id), _whose(caller))
+    """Return a prediction with its lineage. Wait briefly for a new one that is not stored yet."""
+    found = await state.predictions.find(_identity(id), _owner(caller))
     origin = found.origin
     content = {
         **_shown(found),
@@ -144,7 +144,7 @@ async def show_prediction(id: str, state: State, caller: Predictor) -> Response:
         "data_version": None if origin is None else origin.data_version,
         "git_commit": None if origin is None else origin.git_commit,
         "manifest_sha256": found.manifest_sha256,
-        "feedback": [_told(one) for one in found.feedback],
+        "feedback": [_feedback_json(one) for one in found.feedback],
     }
     return Response(orjson.dumps(content), media_type="application/json")
 
@@ -162,12 +162,12 @@ async def give_feedback(
     caller: Predictor,
     given: Annotated[FeedbackRequest, Depends(json_body(FeedbackRequest))],
 ) -> FeedbackAnswer:
-    """Tell what turned out to be true of a row, once a row."""
-    # The body may have taken long to arrive, and the account may have ended since.
+    """Store the true value of a row, once per row."""
+    # The account may have been disabled while the body arrived.
     state.accounts.reauthenticate(caller)
-    found = await state.predictions.find(_identity(id), _whose(caller))
-    feedback = _judge(found, given, caller)
-    await state.predictions.ask(lambda store: store.add_feedback(feedback))
+    found = await state.predictions.find(_identity(id), _owner(caller))
+    feedback = _compare(found, given, caller)
+    await state.predictions.call(lambda store: store.add_feedback(feedback))
     state.metrics.feedback_rows.labels(found.model, found.version).inc()
     state.live_metrics.feedback_came()
     return FeedbackAnswer(
@@ -186,13 +186,13 @@ async def give_feedback(
 BODIES = (FeedbackRequest,)
 
 
-def _whose(caller: CurrentUser) -> uuid.UUID | None:
+def _owner(caller: CurrentUser) -> uuid.UUID | None:
     return None if caller.role is Role.ADMIN else caller.id
 
 
 def _identity(text: str) -> uuid.UUID:
     if not ID_PATTERN.fullmatch(text):
-        raise NotFoundError("there is no such prediction: an id is a UUID, as the answer of /predict has it")
+        raise NotFoundError("there is no such prediction: send the UUID from the `id` of a prediction's response")
     return uuid.UUID(text)
 
 
@@ -204,8 +204,8 @@ def _time(text: str | None) -> datetime | None:
             return datetime.fromisoformat(text.upper()).astimezone(UTC)
         except (ValueError, OverflowError):
             pass
-    hint = "write it as 2026-11-20T12:00:00Z; in an address, the + of an offset is written %2B"
-    raise InvalidInputError([Problem(("query", "since"), f"since is no time with an offset: {hint}")])
+    hint = "write it as 2026-11-20T12:00:00Z; in a URL, encode the + of an offset as %2B"
+    raise InvalidInputError([Problem(("query", "since"), f"'since' must be a time with an offset: {hint}")])
 
 
 def _position(cursor: str | None) -> Position | None:
@@ -214,43 +214,43 @@ def _position(cursor: str | None) -> Position | None:
     try:
         return Position.of_cursor(cursor)
     except ValueError as error:
-        message = "this is no cursor: send `next_cursor` of the page before, or none"
+        message = "the cursor is invalid; send the unchanged `next_cursor` of the previous page, or none"
         raise InvalidInputError([Problem(("query", "cursor"), message)]) from error
 
 
-def _judge(found: LoggedPrediction, given: FeedbackRequest, caller: CurrentUser) -> Feedback:
-    """Compare what is told with what was predicted.
+def _compare(found: LoggedPrediction, given: FeedbackRequest, caller: CurrentUser) -> Feedback:
+    """Compare feedback with the prediction.
 
     Raises:
-        InvalidInputError: it does not fit the prediction.
-        ConflictError: what its classes are is not known.
+        InvalidInputError: it does not match the prediction.
+        ConflictError: the lineage with the classes was lost.
     """
     row, rows = given.row, len(found.prediction)
     if row is None:
         if rows != 1:
-            raise _wrong("row", f"the prediction has {rows} rows: say which one, from 0 to {rows - 1}")
+            raise _wrong("row", f"the prediction has {rows} rows: send 'row', from 0 to {rows - 1}")
         row = 0
     if row >= rows:
         raise _wrong("row", f"there is no row {row}: the prediction has {rows}, counted from 0")
     if found.origin is None:
-        raise ConflictError("which classes this model version has is not known: its lineage was lost")
+        raise ConflictError("the lineage of this model version was lost, so its classes are unknown")
     now, predicted = datetime.now(UTC), found.prediction[row]
     name = f"{found.model} is a {'regressor' if found.origin.task == REGRESSION else 'classifier'}"
     if found.origin.task == REGRESSION:
         if given.label is not None:
-            raise _wrong("label", f"{name}: send the true value as 'value', no label")
+            raise _wrong("label", f"{name}: send the true value as 'value' instead of 'label'")
         if given.value is None:
             raise _wrong("value", f"the field 'value' is missing: {name}")
         error = predicted - given.value
         return Feedback(found.id, row, now, caller.id, found.model, found.version, value=given.value, error=error)
     if given.value is not None:
-        raise _wrong("value", f"{name}: send the true class as 'label', no value")
+        raise _wrong("value", f"{name}: send the true class as 'label' instead of 'value'")
     if given.label is None:
         raise _wrong("label", f"the field 'label' is missing: {name}")
     classes = found.origin.classes or ()
     if given.label not in classes:
         shown = ", ".join(classes[:20])
-        raise _wrong("label", f"{found.model} has no class of that name; it has {shown}")
+        raise _wrong("label", f"unknown class; the classes of {found.model} are {shown}")
     correct = classes[int(predicted)] == given.label
     return Feedback(found.id, row, now, caller.id, found.model, found.version, label=given.label, correct=correct)
 
@@ -276,7 +276,7 @@ def _shown(one: LoggedPrediction) -> dict[str, Any]:
     return {**shown, "latency_seconds": one.latency_seconds, "request_id": one.request_id}
 
 
-def _told(one: Feedback) -> dict[str, Any]:
+def _feedback_json(one: Feedback) -> dict[str, Any]:
     fields = {"label": one.label, "value": one.value, "correct": one.correct, "error": one.error}
     kept = {name: value for name, value in fields.items() if value is not None}
     return {"row": one.row, **kept, "at": _rfc3339(one.at)}

@@ -1,4 +1,4 @@
-"""`/ping` and `/invocations`: what SageMaker and MLflow ask of a container."""
+"""`/ping` and `/invocations`: the endpoints of SageMaker and of MLflow's model server."""
 
 from typing import Annotated, Any
 
@@ -12,10 +12,10 @@ from slipway_api.web.dependencies import State, bearer, bearer_token
 from slipway_api.web.prediction_endpoint import PredictionPath
 
 PING, INVOCATIONS = "/ping", "/invocations"
-# What needs no token where SageMaker stands in front: it authenticates.
+# Paths that need no token on SageMaker, which authenticates them itself.
 SAGEMAKER_PATHS = frozenset({PING, INVOCATIONS})
 
-# `/ping` is answered here; `/invocations` is described here, and answered by the prediction endpoint.
+# `/ping` is served here; `/invocations` is only described here, and served by the prediction endpoint.
 router = APIRouter(tags=["scoring"])
 described = APIRouter(tags=["scoring"], dependencies=[Depends(bearer)])
 
@@ -25,7 +25,7 @@ Row = list[float] | dict[str, float]
 class _Form(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    params: dict[str, Any] | None = Field(default=None, max_length=0, description="There are none.")
+    params: dict[str, Any] | None = Field(default=None, max_length=0, description="Not supported; must be empty.")
 
 
 class Instances(_Form):
@@ -41,7 +41,7 @@ class Inputs(_Form):
 
 
 class DataFrame(BaseModel):
-    """What pandas' `DataFrame.to_dict(orient="split")` gives."""
+    """The format of pandas' `DataFrame.to_dict(orient="split")`."""
 
     columns: list[str]
     data: list[list[float]] = Field(min_length=1)
@@ -55,19 +55,19 @@ class DataFrameSplit(_Form):
 
 
 class DataFrameRecords(_Form):
-    """What pandas' `DataFrame.to_dict(orient="records")` gives."""
+    """The format of pandas' `DataFrame.to_dict(orient="records")`."""
 
     dataframe_records: list[dict[str, float]] = Field(min_length=1)
 
 
 class Predictions(BaseModel):
-    """One entry a row: class indices of a classifier, values of a regressor."""
+    """One entry per row: class indices of a classifier, values of a regressor."""
 
     predictions: list[int] | list[float]
 
 
 class Pong(BaseModel):
-    """Nothing: the status says it all."""
+    """An empty object; see the status."""
 
 
 async def _token_unless_sagemaker(
@@ -80,7 +80,7 @@ async def _token_unless_sagemaker(
 
 @router.get(PING, responses=errors(401, 503), dependencies=[Depends(_token_unless_sagemaker)])
 async def ping(state: State) -> Pong:
-    """Answer 200 once every required model is loaded, else 503. Under SageMaker it needs no token."""
+    """Return 200 once every required model is loaded, else 503. On SageMaker, no token is needed."""
     if reasons := state.models.reasons_missing():
         raise NotReadyError("; ".join(reasons.values()))
     return Pong()
@@ -119,8 +119,8 @@ _RESPONSES: Responses = {
             "application/json": {"example": {"predictions": [0, 2]}},
             "text/csv": {**_CSV, "example": "0\n2\n"},
         },
-        "description": "The predictions, as CSV if `Accept` asks for it. `X-Prediction-ID` names them. "
-        "`X-Prediction-Warnings` counts the values outside the trained range, if there are any.",
+        "description": "Predictions, as CSV if `Accept` prefers it. `X-Prediction-ID` is the prediction's id. "
+        "`X-Prediction-Warnings` is the number of values outside the trained range, if any.",
         "headers": {
             "X-Prediction-ID": {"schema": {"type": "string"}},
             "X-Prediction-Warnings": {"schema": {"type": "integer"}},
@@ -134,4 +134,4 @@ PATHS = (PredictionPath(INVOCATIONS, scoring.read),)
 
 @described.post(INVOCATIONS, responses=_RESPONSES, openapi_extra=_BODY)
 async def invocations() -> None:
-    """Predict with the default model, in MLflow's forms or CSV. Under SageMaker it needs no token."""
+    """Predict with the default model, in MLflow's forms or CSV. On SageMaker, no token is needed."""
