@@ -170,14 +170,14 @@ def _input_names(mlmodel: bytes) -> list[str]:
     try:
         columns = json.loads(signature["inputs"])
     except (KeyError, TypeError, ValueError, RecursionError) as error:
-        raise _not_understood("MLflow signature") from error
+        raise _not_parsed("MLflow signature") from error
     if not isinstance(columns, list) or not all(isinstance(column, dict) for column in columns):
-        raise _not_understood("MLflow signature")
+        raise _not_parsed("MLflow signature")
     kinds = [column.get("type") for column in columns]
     if kinds == ["tensor"]:
         return [f"feature_{index}" for index in range(_width(columns[0].get("tensor-spec")))]
     if not kinds or not all(isinstance(kind, str) and kind in FLOATS for kind in kinds):
-        raise _not_of_floats()
+        raise _has_other_types()
     if len(columns) > MAX_FEATURES:
         raise _too_wide()
     return _column_names(columns)
@@ -186,9 +186,9 @@ def _input_names(mlmodel: bytes) -> list[str]:
 def _width(spec: Any) -> int:  # noqa: ANN401  # any JSON
     """Return how many features a tensor has in a signature."""
     if not isinstance(spec, dict) or not isinstance(spec.get("dtype"), str):
-        raise _not_understood("MLflow signature")
+        raise _not_parsed("MLflow signature")
     if spec["dtype"] not in FLOATS:
-        raise _not_of_floats()
+        raise _has_other_types()
     match spec.get("shape"):
         # `True` is an integer, too, and -1.0 equals -1.
         case [rows, width] if type(rows) is type(width) is int and rows == -1 and width > 0:
@@ -224,12 +224,12 @@ def _column_names(columns: list[dict[str, Any]]) -> list[str]:
     return names
 
 
-def _not_understood(what: str) -> BundleError:
-    return BundleError(f"its {what} is not understood: log it with mlflow.onnx again")
+def _not_parsed(what: str) -> BundleError:
+    return BundleError(f"its {what} cannot be parsed: log it with mlflow.onnx again")
 
 
-def _not_of_floats() -> BundleError:
-    return BundleError("its MLflow signature is not of float features: only such a version can be served")
+def _has_other_types() -> BundleError:
+    return BundleError("its MLflow signature must have float features only")
 
 
 def _too_wide() -> BundleError:
@@ -251,13 +251,13 @@ def _read(mlmodel: bytes) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
         for count, event in enumerate(yaml.parse(mlmodel, Loader=loader)):
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             if count > MLMODEL_MAX_PARTS or depth > MLMODEL_MAX_DEPTH:
-                raise _not_understood("MLmodel file")
+                raise _not_parsed("MLmodel file")
         content = yaml.load(mlmodel, Loader=loader)  # noqa: S506
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
-        raise _not_understood("MLmodel file") from error
+        raise _not_parsed("MLmodel file") from error
     flavors = content.get("flavors") if isinstance(content, dict) else None
     if not isinstance(flavors, dict) or not isinstance(flavors.get("onnx", {}), dict):
-        raise _not_understood("MLmodel file")
+        raise _not_parsed("MLmodel file")
     flavor, signature = flavors.get("onnx"), content.get("signature")
     if flavor is None:
         others = sorted(str(name)[:40] for name in flavors if name != "python_function")[:3]

@@ -113,7 +113,7 @@ def test_tensor_becomes_features_by_position() -> None:
         (b"\xff", "MLmodel file cannot be parsed"),
         (b"[1, 2", "MLmodel file cannot be parsed"),
         (b"- a list", "MLmodel file cannot be parsed"),
-        (b"a0: &a0 {k: v}\n" + MERGES, "has no flavor|not understood"),
+        (b"a0: &a0 {k: v}\n" + MERGES, "has no flavor|cannot be parsed"),
         (b"flavors: " + b"9" * 5_000, "MLmodel file cannot be parsed"),
         (mlmodel(signature={"inputs": "[" * 50_000}), "signature cannot be parsed"),
         (b"flavors: 1", "MLmodel file cannot be parsed"),
@@ -127,12 +127,12 @@ def test_tensor_becomes_features_by_position() -> None:
         (mlmodel(shaped(-1, 10**30)), "more than 10000 features"),
         pytest.param(mlmodel([{"type": "float", "name": ""}] * 20_000), "more than 10000", marks=pytest.mark.slow),
         (mlmodel(signature=None), "no MLflow signature"),
-        (mlmodel(signature={"inputs": None}), "signature is not understood"),
-        (mlmodel(signature={"inputs": "[1]"}), "signature is not understood"),
-        (mlmodel([]), "not of float features"),
-        (mlmodel([{"type": "string", "name": "a"}]), "not of float features"),
+        (mlmodel(signature={"inputs": None}), "signature cannot be parsed"),
+        (mlmodel(signature={"inputs": "[1]"}), "signature cannot be parsed"),
+        (mlmodel([]), "must have float features only"),
+        (mlmodel([{"type": "string", "name": "a"}]), "must have float features only"),
         (mlmodel([COLUMNS[0], COLUMNS[0], COLUMNS[2], COLUMNS[3]]), "two columns .* have the same name, 'a b'"),
-        (mlmodel([{"type": "tensor", "tensor-spec": {"dtype": "uint8", "shape": [-1, 4]}}]), "not of float features"),
+        (mlmodel([{"type": "tensor", "tensor-spec": {"dtype": "uint8", "shape": [-1, 4]}}]), "must have float features only"),
         *(
             (mlmodel(shaped(*shape)), "another shape than")
             for shape in [
@@ -145,10 +145,10 @@ def test_tensor_becomes_features_by_position() -> None:
             for name in ("", "  ", "x" * 257, 1, True, 1.5, ["a"], {"a": 1}, "\ud800", "a\x00b", "\x1b[31mred")
         ),
         (mlmodel([{"type": "double"}, {"type": "double", "name": "feature_0"}]), "the same name, 'feature_0'"),
-        *((mlmodel([{"type": kind, "name": "a"}]), "not of float") for kind in (None, True, 1, ["double"], {"a": 1})),
-        *((mlmodel(columns), "signature is not understood") for columns in NO_COLUMNS),
-        (mlmodel(flavors={"onnx": None}), "MLmodel file is not understood"),
-        (mlmodel(flavors={"onnx": {"data": [MODEL_FILE]}}), "lies in another file"),
+        *((mlmodel([{"type": kind, "name": "a"}]), "must have float") for kind in (None, True, 1, ["double"], {"a": 1})),
+        *((mlmodel(columns), "signature cannot be parsed") for columns in NO_COLUMNS),
+        (mlmodel(flavors={"onnx": None}), "MLmodel file cannot be parsed"),
+        (mlmodel(flavors={"onnx": {"data": [MODEL_FILE]}}), "is not in the file model.onnx"),
         (mlmodel(COLUMNS[:2]), "the graph fails on rows"),
     ],
 )
