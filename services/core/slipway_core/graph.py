@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from slipway_core.bundle import Golden, GraphNames
 from slipway_core.errors import BundleError
+from slipway_core.onnx_cost import cost_follows_rows
 from slipway_core.onnx_model import check_self_contained
 from slipway_core.signature import FloatMatrix
 
@@ -39,7 +40,11 @@ class Outputs:
 
 
 class Graph:
-    """An ONNX graph ready to run. Running it is thread-safe."""
+    """An ONNX graph ready to run. Running it is thread-safe.
+
+    Attributes:
+        cost_follows_rows: whether time and memory of a run depend on the number of rows, and not on their values.
+    """
 
     def __init__(self, model: bytes, names: GraphNames) -> None:
         """Load a graph from its serialised form.
@@ -47,7 +52,8 @@ class Graph:
         Raises:
             BundleError: it does not load, or lacks an input or output that `names` tells of.
         """
-        self._session = _open(model)
+        self._session, parsed = _open(model)
+        self.cost_follows_rows = cost_follows_rows(parsed)
         self._input = names.input
         self._outputs = [names.label] if names.scores is None else [names.label, names.scores]
         self._labels = None if names.labels is None else np.array(names.labels, dtype=np.int64)
@@ -113,7 +119,7 @@ def ports(model: bytes) -> tuple[list[Port], list[Port]]:
     Raises:
         BundleError: it does not load.
     """
-    session = _open(model)
+    session, _ = _open(model)
     inputs, outputs = (
         [Port(item.name, item.type, tuple(item.shape or ())) for item in items]
         for items in (session.get_inputs(), session.get_outputs())
@@ -121,8 +127,9 @@ def ports(model: bytes) -> tuple[list[Port], list[Port]]:
     return inputs, outputs
 
 
-def _open(model: bytes) -> onnxruntime.InferenceSession:
-    check_self_contained(model)
+def _open(model: bytes) -> tuple[onnxruntime.InferenceSession, Any]:
+    """Return a session and the parsed model."""
+    parsed = check_self_contained(model)
     options = onnxruntime.SessionOptions()
     # ONNX Runtime would guess its own format from the bytes, which the check above does not read.
     options.add_session_config_entry("session.load_model_format", "ONNX")
@@ -133,7 +140,7 @@ def _open(model: bytes) -> onnxruntime.InferenceSession:
     options.inter_op_num_threads = 1
     options.log_severity_level = 4
     try:
-        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"]), parsed
     except Exception as error:  # ONNX Runtime's exceptions share no narrower base
         raise BundleError("the graph cannot be loaded: it is not a valid ONNX model; export it again") from error
 

@@ -14,7 +14,7 @@ from onnx import AttributeProto, GraphProto, ModelProto, SparseTensorProto, Tens
 from slipway_core.bundle import GraphNames
 from slipway_core.errors import BundleError
 from slipway_core.graph import Graph
-from slipway_core.onnx_model import check_self_contained
+from slipway_core.onnx_model import check_self_contained, parse_model
 
 SECRET = "secret-key"
 NAMES = GraphNames(input="X", label="Y")
@@ -175,7 +175,7 @@ def test_onnxruntime_may_read_external_data_from_nowhere(tmp_path: Path, monkeyp
     """The second barrier holds where the check would let a tensor through."""
     (tmp_path / SECRET).write_bytes(np.ones(4, np.float32).tobytes())
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("slipway_core.graph.check_self_contained", lambda _model: None)
+    monkeypatch.setattr("slipway_core.graph.check_self_contained", parse_model)
     with pytest.raises(BundleError):
         Graph(in_initializer(tensor()).SerializeToString(), NAMES)
 

@@ -41,7 +41,7 @@ def open_bundle(folder: Path, known: LastServed, source: Literal["registry", "ca
         raise BundleError(f"the bundle is of the model {manifest.name}, not of {known.name}")
     model = _served(manifest, bundle.model, known, source, pinned=pinned)
     replay(model.graph, bundle.golden)
-    return _warm_up(model, bundle.model, np.array(bundle.golden.rows, dtype=np.float32))
+    return _warm_up(model, np.array(bundle.golden.rows, dtype=np.float32))
 
 
 def open_foreign(folder: Path, version: ModelVersion, *, pinned: bool) -> ServedModel:
@@ -60,7 +60,7 @@ def open_foreign(folder: Path, version: ModelVersion, *, pinned: bool) -> Served
         description=version.description,
     )
     model = replace(_served(manifest, graph, known, "registry", pinned=pinned), verified=False)
-    return _warm_up(model, graph, np.zeros((1, len(manifest.inputs)), dtype=np.float32))
+    return _warm_up(model, np.zeros((1, len(manifest.inputs)), dtype=np.float32))
 
 
 def _served(
@@ -81,8 +81,10 @@ def _served(
     )
 
 
-def _warm_up(model: ServedModel, graph: bytes, rows: FloatMatrix) -> ServedModel:
+def _warm_up(model: ServedModel, rows: FloatMatrix) -> ServedModel:
     """Run a model a few times, and note how many rows the event loop can run."""
     for count in (len(rows), *WARM_UP_ROWS):
         model.answer(np.resize(rows, (count, rows.shape[1])))
-    return replace(model, inline_rows=measure_inline_rows(model.answer, graph, rows))
+    if not model.graph.cost_follows_rows:
+        return model
+    return replace(model, inline_rows=measure_inline_rows(model.answer, rows))
