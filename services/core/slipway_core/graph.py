@@ -12,6 +12,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from slipway_core.arena import ARENA_BYTES, is_out_of_memory, use_shared_arena
 from slipway_core.bundle import Golden, GraphNames
 from slipway_core.errors import BundleError
 from slipway_core.onnx_cost import cost_follows_rows
@@ -77,6 +78,11 @@ class Graph:
         try:
             results = self._session.run(self._outputs, {self._input: rows}, options)
         except Exception as error:  # as above
+            if is_out_of_memory(error):
+                raise BundleError(
+                    f"the graph needs more memory for {len(rows)} rows than is left of the {ARENA_BYTES >> 20} MiB "
+                    "that all models share: send fewer rows, or export a smaller graph"
+                ) from error
             raise BundleError("the graph fails on rows of its own signature; export it again") from error
         prediction = results[0]
         if not (isinstance(prediction, np.ndarray) and prediction.dtype.kind in "if"):
@@ -139,6 +145,7 @@ def _open(model: bytes) -> tuple[onnxruntime.InferenceSession, Any]:
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = 4
+    use_shared_arena(options)
     try:
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"]), parsed
     except Exception as error:  # ONNX Runtime's exceptions share no narrower base
