@@ -16,7 +16,7 @@ from slipway_core.arena import ARENA_BYTES, is_out_of_memory, use_shared_arena
 from slipway_core.bundle import Golden, GraphNames
 from slipway_core.errors import BundleError
 from slipway_core.onnx_cost import cost_follows_rows
-from slipway_core.onnx_model import check_self_contained
+from slipway_core.onnx_model import check_repeatable, check_self_contained
 from slipway_core.signature import FloatMatrix
 
 # Below a file there is never a folder.
@@ -136,6 +136,7 @@ def ports(model: bytes) -> tuple[list[Port], list[Port]]:
 def _open(model: bytes) -> tuple[onnxruntime.InferenceSession, Any]:
     """Return a session and the parsed model."""
     parsed = check_self_contained(model)
+    check_repeatable(parsed)
     options = onnxruntime.SessionOptions()
     # ONNX Runtime would guess its own format from the bytes, which the check above does not read.
     options.add_session_config_entry("session.load_model_format", "ONNX")
@@ -152,13 +153,18 @@ def _open(model: bytes) -> tuple[onnxruntime.InferenceSession, Any]:
         raise BundleError("the graph cannot be loaded: it is not a valid ONNX model; export it again") from error
 
 
-def replay(graph: Graph, golden: Golden) -> None:
+def replay(graph: Graph, golden: Golden, options: RunOptions = _RUN_OPTIONS) -> None:
     """Run the golden rows and compare; class indices must be equal, the rest within the golden tolerances.
+
+    Args:
+        graph: the graph.
+        golden: the rows with their outputs.
+        options: the run's own, so that another thread can terminate it.
 
     Raises:
         BundleError: an output differs, with the first row that does.
     """
-    outputs = graph.run(np.array(golden.rows, dtype=np.float32))
+    outputs = graph.run(np.array(golden.rows, dtype=np.float32), options)
     pairs: list[tuple[str, NDArray[Any] | None, Sequence[Any] | None]] = [
         ("prediction", outputs.prediction, golden.outputs.prediction)
     ]

@@ -66,6 +66,9 @@ _SCHEMA: dict[str, dict[str, tuple[int, bool, str]]] = {
 }
 # TensorProto.DataLocation.DEFAULT: the values are in the tensor itself.
 _DEFAULT_LOCATION = 0
+_RANDOM_OPERATORS = frozenset(
+    b"Bernoulli Multinomial RandomNormal RandomNormalLike RandomUniform RandomUniformLike".split()
+)
 # Operators that load a file of the host, whatever their domain.
 _FILE_OPERATORS = frozenset({b"EPContext"})
 
@@ -88,6 +91,32 @@ def check_self_contained(model: bytes) -> Any:  # noqa: ANN401  # classes made a
             operator = message.op_type.decode()
             raise BundleError(f"the graph has the operator {operator}, which loads a file: export the model without it")
     return parsed
+
+
+def check_repeatable(model: Any) -> None:  # noqa: ANN401
+    """Raise BundleError if a parsed model has a random operator."""
+    made = {name for kind, node in walk("Model", model) if kind == "Node" for name in node.output}
+    off = {tensor.name for tensor in model.graph.initializer if _is_false(tensor)} - made
+    off |= {
+        name
+        for node in model.graph.node
+        if node.op_type == b"Constant" and any(entry.HasField("t") and _is_false(entry.t) for entry in node.attribute)
+        for name in node.output
+    }
+    for kind, node in walk("Model", model):
+        if kind != "Node":
+            continue
+        # The third input of Dropout is its training mode.
+        is_training = node.op_type == b"Dropout" and any(name not in off for name in node.input[2:3] if name)
+        if node.op_type in _RANDOM_OPERATORS or is_training:
+            raise BundleError(
+                f"the graph has the operator {node.op_type.decode()}, which gives random results that golden rows "
+                "cannot verify: export the model for inference, without it"
+            )
+
+
+def _is_false(tensor: Any) -> bool:  # noqa: ANN401
+    return not any(tensor.raw_data) and not any(tensor.int32_data)
 
 
 def parse_model(model: bytes) -> Any:  # noqa: ANN401  # classes made at run time

@@ -195,3 +195,24 @@ def test_changed_bytes_never_pass_with_external_data(place: str, data: st.DataOb
     if any(t.external_data or t.data_location for t in tensors):
         with pytest.raises(BundleError):
             check_self_contained(bytes(content))
+
+
+@pytest.mark.parametrize(
+    ("operator", "inputs"),
+    [
+        *((name, []) for name in ("RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike")),
+        *(("Multinomial", ["X"]), ("Bernoulli", ["X"]), ("Dropout", ["X", "", "training"])),
+    ],
+)
+def test_random_operators_are_rejected(operator: str, inputs: list[str]) -> None:
+    model = in_initializer(tensor(None))
+    model.graph.node.append(helper.make_node(operator, inputs, ["random"]))
+    with pytest.raises(BundleError, match=f"{operator}, which gives random results"):
+        Graph(model.SerializeToString(), NAMES)
+
+
+def test_dropout_of_inference_is_accepted() -> None:
+    model = in_initializer(tensor(None))
+    model.graph.initializer.append(helper.make_tensor("off", TensorProto.BOOL, [], [False]))
+    model.graph.node.append(helper.make_node("Dropout", ["X", "", "off"], ["same"]))
+    Graph(model.SerializeToString(), NAMES)
