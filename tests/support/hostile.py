@@ -111,15 +111,17 @@ def ranging(elements: int = 2**29) -> bytes:
     )
 
 
+def field(number: int, content: bytes) -> bytes:
+    """Return a field of a serialised Protocol Buffers message."""
+    length, encoded = len(content), b""
+    while length > 0x7F:
+        encoded += bytes([length & 0x7F | 0x80])
+        length >>= 7
+    return bytes([number << 3 | 2]) + encoded + bytes([length]) + content
+
+
 def nested(depth: int) -> bytes:
     """Return the bytes of a model whose graph contains many empty graphs, each in an attribute of a node."""
-
-    def field(number: int, content: bytes) -> bytes:
-        length, encoded = len(content), b""
-        while length > 0x7F:
-            encoded += bytes([length & 0x7F | 0x80])
-            length >>= 7
-        return bytes([number << 3 | 2]) + encoded + bytes([length]) + content
 
     graph = b""
     for _ in range(depth):

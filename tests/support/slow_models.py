@@ -122,3 +122,16 @@ def one_operator_classifier(width: int = 2000) -> bytes:
         "square": np.array([width, width], dtype=np.int64),
     }
     return _classifier(slow, {**CONSTANTS, **constants})
+
+
+def sized_classifier() -> bytes:
+    """Return one that allocates as many floats as the last feature says."""
+    slow = [
+        helper.make_node("Gather", ["X", "last"], ["column"], axis=1),
+        helper.make_node("ReduceMax", ["column"], ["largest"], keepdims=0),
+        helper.make_node("Cast", ["largest"], ["integer"], to=TensorProto.INT64),
+        helper.make_node("Reshape", ["integer", "vector"], ["shape"]),
+        helper.make_node("ConstantOfShape", ["shape"], ["large"]),
+        helper.make_node("ReduceMax", ["large"], ["zero"], keepdims=0),
+    ]
+    return _classifier(slow, {"last": CONSTANTS["last"], "vector": np.array([1], dtype=np.int64)})

@@ -36,6 +36,12 @@ MAX_TOLERANCE = 1e-2
 
 DIGEST_PATTERN = r"^sha256:[0-9a-f]{64}$"
 Digest = Annotated[str, Field(pattern=DIGEST_PATTERN)]
+# Names appear in every response, metric and log line: long ones would multiply.
+MAX_NAME_LENGTH = 256
+MAX_FEATURES = MAX_CLASSES = 10_000
+MAX_GOLDEN_ROWS = 1_000
+MAX_ENTRIES = 1_000
+Name = Annotated[str, Field(max_length=MAX_NAME_LENGTH)]
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -46,15 +52,15 @@ class _Frozen(BaseModel):
 class InputColumn(_Frozen):
     """One named feature of a tabular model."""
 
-    name: str = Field(min_length=1, description="The feature's name, as clients send it.")
+    name: Name = Field(min_length=1, description="The feature's name, as clients send it.")
     dtype: Literal["float32"] = Field(description="The element type that the graph takes.")
     shape: tuple[int, ...] = Field(default=(), description="The shape of one value: () is a scalar.")
     min: float | None = Field(default=None, description="The least value in the training rows.")
     max: float | None = Field(default=None, description="The greatest value in the training rows.")
-    unit: str | None = Field(default=None, description="The unit of measure, such as `cm`.")
+    unit: Name | None = Field(default=None, description="The unit of measure, such as `cm`.")
     required: bool = Field(default=True, description="Whether a row may leave it out.")
     categories: tuple[float, ...] | None = Field(
-        default=None, description="The only values that a feature of codes takes."
+        default=None, max_length=MAX_FEATURES, description="The only values that a feature of codes takes."
     )
 
 
@@ -76,26 +82,34 @@ class GraphNames(_Frozen):
 class DataLineage(_Frozen):
     """Which rows the model was trained on."""
 
-    version: str = Field(description="SHA-256 over the sorted `path sha256` lines of the data's files.")
+    version: Name = Field(description="SHA-256 over the sorted `path sha256` lines of the data's files.")
     rows: int = Field(ge=0, description="How many rows the data has, before it is split.")
-    split: str = Field(description="How training and test rows were told apart, such as `stratified`.")
+    split: Name = Field(description="How training and test rows were told apart, such as `stratified`.")
 
 
 class Manifest(_Frozen):
     """`manifest.json`, schema version 1."""
 
     schema_version: Literal[1] = Field(description="The version of this schema.")
-    name: str = Field(min_length=1, description="The model's name.")
+    name: Name = Field(min_length=1, description="The model's name.")
     task: Literal["classification", "regression"] = Field(description="What kind of answer the model gives.")
-    inputs: tuple[InputColumn, ...] = Field(min_length=1, description="The features, in the graph's order.")
+    inputs: tuple[InputColumn, ...] = Field(
+        min_length=1, max_length=MAX_FEATURES, description="The features, in the graph's order."
+    )
     graph: GraphNames
-    classes: tuple[str, ...] | None = Field(default=None, description="Classifiers: the label of each class index.")
+    classes: tuple[Name, ...] | None = Field(
+        default=None, max_length=MAX_CLASSES, description="Classifiers: the label of each class index."
+    )
     preprocessing: None = Field(default=None, description="Tabular models keep preprocessing in the graph.")
-    metrics: dict[str, float] = Field(description="What the exported graph scored on the test rows.")
+    metrics: dict[Name, float] = Field(
+        max_length=MAX_ENTRIES, description="What the exported graph scored on the test rows."
+    )
     data: DataLineage
-    recipe: str = Field(description="The recipe that made the model.")
-    git_commit: str | None = Field(default=None, description="The commit it was trained from.")
-    libraries: dict[str, str] = Field(default_factory=dict, description="Versions of the libraries that fitted it.")
+    recipe: Name = Field(description="The recipe that made the model.")
+    git_commit: Name | None = Field(default=None, description="The commit it was trained from.")
+    libraries: dict[Name, Name] = Field(
+        default_factory=dict, max_length=MAX_ENTRIES, description="Versions of the libraries that fitted it."
+    )
     created_at: AwareDatetime = Field(description="When the bundle was written, UTC.")
     digests: dict[str, Digest] = Field(description="The SHA-256 of each other file of the bundle.")
 
@@ -122,7 +136,9 @@ class GoldenOutputs(_Frozen):
 class Golden(_Frozen):
     """`golden.json`: rows with the outputs that the graph gave when it was exported."""
 
-    rows: tuple[tuple[float, ...], ...] = Field(min_length=1, description="The inputs, in the graph's order.")
+    rows: tuple[tuple[float, ...], ...] = Field(
+        min_length=1, max_length=MAX_GOLDEN_ROWS, description="The inputs, in the graph's order."
+    )
     outputs: GoldenOutputs
     rtol: float = Field(ge=0, le=MAX_TOLERANCE, description="The relative tolerance of a replay.")
     atol: float = Field(

@@ -12,9 +12,11 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from slipway_core.arena import ARENA_BYTES, is_out_of_memory, use_shared_arena
 from slipway_core.bundle import Golden, GraphNames
 from slipway_core.errors import BundleError
-from slipway_core.onnx_model import check_self_contained
+from slipway_core.onnx_cost import cost_follows_rows
+from slipway_core.onnx_model import check_repeatable, check_self_contained
 from slipway_core.signature import FloatMatrix
 
 # Below a file there is never a folder.
@@ -39,7 +41,11 @@ class Outputs:
 
 
 class Graph:
-    """An ONNX graph ready to run. Running it is thread-safe."""
+    """An ONNX graph ready to run. Running it is thread-safe.
+
+    Attributes:
+        cost_follows_rows: whether time and memory of a run depend on the number of rows, and not on their values.
+    """
 
     def __init__(self, model: bytes, names: GraphNames) -> None:
         """Load a graph from its serialised form.
@@ -47,7 +53,8 @@ class Graph:
         Raises:
             BundleError: it does not load, or lacks an input or output that `names` tells of.
         """
-        self._session = _open(model)
+        self._session, parsed = _open(model)
+        self.cost_follows_rows = cost_follows_rows(parsed)
         self._input = names.input
         self._outputs = [names.label] if names.scores is None else [names.label, names.scores]
         self._labels = None if names.labels is None else np.array(names.labels, dtype=np.int64)
@@ -71,6 +78,11 @@ class Graph:
         try:
             results = self._session.run(self._outputs, {self._input: rows}, options)
         except Exception as error:  # as above
+            if is_out_of_memory(error):
+                raise BundleError(
+                    f"the graph needs more memory for {len(rows)} rows than is left of the {ARENA_BYTES >> 20} MiB "
+                    "that all models share: send fewer rows, or export a smaller graph"
+                ) from error
             raise BundleError("the graph fails on rows of its own signature; export it again") from error
         prediction = results[0]
         if not (isinstance(prediction, np.ndarray) and prediction.dtype.kind in "if"):
@@ -113,7 +125,7 @@ def ports(model: bytes) -> tuple[list[Port], list[Port]]:
     Raises:
         BundleError: it does not load.
     """
-    session = _open(model)
+    session, _ = _open(model)
     inputs, outputs = (
         [Port(item.name, item.type, tuple(item.shape or ())) for item in items]
         for items in (session.get_inputs(), session.get_outputs())
@@ -121,8 +133,10 @@ def ports(model: bytes) -> tuple[list[Port], list[Port]]:
     return inputs, outputs
 
 
-def _open(model: bytes) -> onnxruntime.InferenceSession:
-    check_self_contained(model)
+def _open(model: bytes) -> tuple[onnxruntime.InferenceSession, Any]:
+    """Return a session and the parsed model."""
+    parsed = check_self_contained(model)
+    check_repeatable(parsed)
     options = onnxruntime.SessionOptions()
     # ONNX Runtime would guess its own format from the bytes, which the check above does not read.
     options.add_session_config_entry("session.load_model_format", "ONNX")
@@ -132,19 +146,25 @@ def _open(model: bytes) -> onnxruntime.InferenceSession:
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = 4
+    use_shared_arena(options)
     try:
-        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"]), parsed
     except Exception as error:  # ONNX Runtime's exceptions share no narrower base
         raise BundleError("the graph cannot be loaded: it is not a valid ONNX model; export it again") from error
 
 
-def replay(graph: Graph, golden: Golden) -> None:
+def replay(graph: Graph, golden: Golden, options: RunOptions = _RUN_OPTIONS) -> None:
     """Run the golden rows and compare; class indices must be equal, the rest within the golden tolerances.
+
+    Args:
+        graph: the graph.
+        golden: the rows with their outputs.
+        options: the run's own, so that another thread can terminate it.
 
     Raises:
         BundleError: an output differs, with the first row that does.
     """
-    outputs = graph.run(np.array(golden.rows, dtype=np.float32))
+    outputs = graph.run(np.array(golden.rows, dtype=np.float32), options)
     pairs: list[tuple[str, NDArray[Any] | None, Sequence[Any] | None]] = [
         ("prediction", outputs.prediction, golden.outputs.prediction)
     ]

@@ -66,13 +66,21 @@ _SCHEMA: dict[str, dict[str, tuple[int, bool, str]]] = {
 }
 # TensorProto.DataLocation.DEFAULT: the values are in the tensor itself.
 _DEFAULT_LOCATION = 0
+_RANDOM_OPERATORS = frozenset(
+    b"Bernoulli Multinomial RandomNormal RandomNormalLike RandomUniform RandomUniformLike".split()
+)
 # Operators that load a file of the host, whatever their domain.
 _FILE_OPERATORS = frozenset({b"EPContext"})
 
 
-def check_self_contained(model: bytes) -> None:
-    """Raise BundleError if a serialised ONNX model is damaged or refers to files outside of itself."""
-    for kind, message in _walk("Model", parse_model(model)):
+def check_self_contained(model: bytes) -> Any:  # noqa: ANN401  # classes made at run time
+    """Parse a serialised ONNX model, and check that it refers to no file outside of itself.
+
+    Raises:
+        BundleError: it does, or is damaged.
+    """
+    parsed = parse_model(model)
+    for kind, message in walk("Model", parsed):
         if kind == "Tensor" and (message.external_data or message.data_location != _DEFAULT_LOCATION):
             name = message.name.decode(errors="replace")[:80]
             raise BundleError(
@@ -82,6 +90,33 @@ def check_self_contained(model: bytes) -> None:
         if kind == "Node" and message.op_type in _FILE_OPERATORS:
             operator = message.op_type.decode()
             raise BundleError(f"the graph has the operator {operator}, which loads a file: export the model without it")
+    return parsed
+
+
+def check_repeatable(model: Any) -> None:  # noqa: ANN401
+    """Raise BundleError if a parsed model has a random operator."""
+    made = {name for kind, node in walk("Model", model) if kind == "Node" for name in node.output}
+    off = {tensor.name for tensor in model.graph.initializer if _is_false(tensor)} - made
+    off |= {
+        name
+        for node in model.graph.node
+        if node.op_type == b"Constant" and any(entry.HasField("t") and _is_false(entry.t) for entry in node.attribute)
+        for name in node.output
+    }
+    for kind, node in walk("Model", model):
+        if kind != "Node":
+            continue
+        # The third input of Dropout is its training mode.
+        is_training = node.op_type == b"Dropout" and any(name not in off for name in node.input[2:3] if name)
+        if node.op_type in _RANDOM_OPERATORS or is_training:
+            raise BundleError(
+                f"the graph has the operator {node.op_type.decode()}, which gives random results that golden rows "
+                "cannot verify: export the model for inference, without it"
+            )
+
+
+def _is_false(tensor: Any) -> bool:  # noqa: ANN401
+    return not any(tensor.raw_data) and not any(tensor.int32_data)
 
 
 def parse_model(model: bytes) -> Any:  # noqa: ANN401  # classes made at run time
@@ -98,7 +133,7 @@ def parse_model(model: bytes) -> Any:  # noqa: ANN401  # classes made at run tim
         raise BundleError("the graph cannot be loaded: it is not a valid ONNX model; export it again") from error
 
 
-def _walk(kind: str, message: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401  # classes made at run time
+def walk(kind: str, message: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401  # classes made at run time
     """Yield every message of a model with its kind. The parser has limited the depth to 100."""
     yield kind, message
     for field, (_number, is_repeated, child_kind) in _SCHEMA[kind].items():
@@ -106,9 +141,9 @@ def _walk(kind: str, message: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401
             continue
         if is_repeated:
             for child in getattr(message, field):
-                yield from _walk(child_kind, child)
+                yield from walk(child_kind, child)
         elif message.HasField(field):
-            yield from _walk(child_kind, getattr(message, field))
+            yield from walk(child_kind, getattr(message, field))
 
 
 @cache

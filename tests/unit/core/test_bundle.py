@@ -331,3 +331,20 @@ def test_other_data_has_another_version(other: dict[str, str]) -> None:
 def test_infinite_outputs_do_not_widen_the_tolerance() -> None:
     with pytest.raises(ValueError, match="atol is 1000"):
         Golden(rows=((1.0,), (2.0,)), outputs=GoldenOutputs(prediction=(float("inf"), 1.0)), rtol=0, atol=1000)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("classes", 0), "x" * 257),
+        (("inputs", 0, "name"), "x" * 257),
+        (("inputs", 0, "unit"), "x" * 257),
+        (("recipe",), "x" * 257),
+        (("libraries", "a"), "x" * 257),
+        (("classes",), ["x"] * 10_001),
+        (("metrics",), {str(index): 0.5 for index in range(1_001)}),
+    ],
+)
+def test_manifest_rejects_long_names_and_lists(path: tuple[str | int, ...], value: object) -> None:
+    with pytest.raises(BundleError, match="at most"):
+        parse(changed(EXAMPLE, path, value))

@@ -14,7 +14,7 @@ from onnx import AttributeProto, GraphProto, ModelProto, SparseTensorProto, Tens
 from slipway_core.bundle import GraphNames
 from slipway_core.errors import BundleError
 from slipway_core.graph import Graph
-from slipway_core.onnx_model import check_self_contained
+from slipway_core.onnx_model import check_self_contained, parse_model
 
 SECRET = "secret-key"
 NAMES = GraphNames(input="X", label="Y")
@@ -175,7 +175,7 @@ def test_onnxruntime_may_read_external_data_from_nowhere(tmp_path: Path, monkeyp
     """The second barrier holds where the check would let a tensor through."""
     (tmp_path / SECRET).write_bytes(np.ones(4, np.float32).tobytes())
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("slipway_core.graph.check_self_contained", lambda _model: None)
+    monkeypatch.setattr("slipway_core.graph.check_self_contained", parse_model)
     with pytest.raises(BundleError):
         Graph(in_initializer(tensor()).SerializeToString(), NAMES)
 
@@ -195,3 +195,24 @@ def test_changed_bytes_never_pass_with_external_data(place: str, data: st.DataOb
     if any(t.external_data or t.data_location for t in tensors):
         with pytest.raises(BundleError):
             check_self_contained(bytes(content))
+
+
+@pytest.mark.parametrize(
+    ("operator", "inputs"),
+    [
+        *((name, []) for name in ("RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike")),
+        *(("Multinomial", ["X"]), ("Bernoulli", ["X"]), ("Dropout", ["X", "", "training"])),
+    ],
+)
+def test_random_operators_are_rejected(operator: str, inputs: list[str]) -> None:
+    model = in_initializer(tensor(None))
+    model.graph.node.append(helper.make_node(operator, inputs, ["random"]))
+    with pytest.raises(BundleError, match=f"{operator}, which gives random results"):
+        Graph(model.SerializeToString(), NAMES)
+
+
+def test_dropout_of_inference_is_accepted() -> None:
+    model = in_initializer(tensor(None))
+    model.graph.initializer.append(helper.make_tensor("off", TensorProto.BOOL, [], [False]))
+    model.graph.node.append(helper.make_node("Dropout", ["X", "", "off"], ["same"]))
+    Graph(model.SerializeToString(), NAMES)

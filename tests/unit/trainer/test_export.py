@@ -11,6 +11,8 @@ from sklearn.preprocessing import KBinsDiscretizer
 from threadpoolctl import threadpool_limits
 
 from slipway_core.graph import Graph
+from slipway_core.onnx_cost import cost_follows_rows
+from slipway_core.onnx_model import parse_model
 from slipway_trainer.errors import TrainingError
 from slipway_trainer.export import OPSET, _round_down, export, round_to_float32
 from support.bike import trained_bike
@@ -72,6 +74,15 @@ def test_unconvertible_estimator_is_reported_by_name() -> None:
         match=r"Unknown cannot be exported to ONNX: Unable to find .* 'Unknown'; ",
     ):
         export(Unknown(), 4, {})
+
+
+def test_every_candidate_of_both_recipes_may_run_inline() -> None:
+    evaluations = {**trained_iris().evaluations, **trained_bike().evaluations}
+
+    slow = [name for name, one in evaluations.items() if not cost_follows_rows(parse_model(one.model))]
+
+    assert evaluations.keys() >= set(CANDIDATES)
+    assert slow == []
 
 
 @pytest.mark.parametrize("threshold", [0.1, -0.1, 1 / 3, 1e-50, -1e-50, 16_777_217.0, 0.5, 0.0])

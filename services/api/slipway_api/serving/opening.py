@@ -3,8 +3,12 @@
 A new version is opened in a child process first (`trial.py`): its graph may never end, or use all memory.
 """
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -16,11 +20,13 @@ from slipway_api.serving.served_model import ServedModel
 from slipway_api.serving.unverified import derive_manifest
 from slipway_core.bundle import MLMODEL_FILE, MODEL_FILE, Manifest, digest, read_bundle
 from slipway_core.errors import BundleError
-from slipway_core.graph import Graph, replay
+from slipway_core.graph import Graph, RunOptions, replay
 from slipway_core.registry import ModelVersion
 from slipway_core.signature import FloatMatrix, Signature
 
 WARM_UP_ROWS = (1, 1, 64)
+# How long the runs of a load, or the trial of a version, may take.
+LOAD_SECONDS = 60.0
 
 
 def open_bundle(folder: Path, known: LastServed, source: Literal["registry", "cache"], *, pinned: bool) -> ServedModel:
@@ -40,8 +46,9 @@ def open_bundle(folder: Path, known: LastServed, source: Literal["registry", "ca
     if manifest.name != known.name:
         raise BundleError(f"the bundle is of the model {manifest.name}, not of {known.name}")
     model = _served(manifest, bundle.model, known, source, pinned=pinned)
-    replay(model.graph, bundle.golden)
-    return _warm_up(model, bundle.model, np.array(bundle.golden.rows, dtype=np.float32))
+    with _deadline() as options:
+        replay(model.graph, bundle.golden, options)
+        return _warm_up(model, np.array(bundle.golden.rows, dtype=np.float32), options)
 
 
 def open_foreign(folder: Path, version: ModelVersion, *, pinned: bool) -> ServedModel:
@@ -51,7 +58,8 @@ def open_foreign(folder: Path, version: ModelVersion, *, pinned: bool) -> Served
         BundleError: it has no signature of float features, or the outputs of its graph are not supported.
     """
     mlmodel, graph = ((folder / file).read_bytes() for file in (MLMODEL_FILE, MODEL_FILE))
-    manifest = derive_manifest(version, mlmodel, graph)
+    with _deadline() as options:
+        manifest = derive_manifest(version, mlmodel, graph, options)
     known = LastServed(
         name=version.name,
         version=version.version,
@@ -60,7 +68,8 @@ def open_foreign(folder: Path, version: ModelVersion, *, pinned: bool) -> Served
         description=version.description,
     )
     model = replace(_served(manifest, graph, known, "registry", pinned=pinned), verified=False)
-    return _warm_up(model, graph, np.zeros((1, len(manifest.inputs)), dtype=np.float32))
+    with _deadline() as options:
+        return _warm_up(model, np.zeros((1, len(manifest.inputs)), dtype=np.float32), options)
 
 
 def _served(
@@ -81,8 +90,33 @@ def _served(
     )
 
 
-def _warm_up(model: ServedModel, graph: bytes, rows: FloatMatrix) -> ServedModel:
-    """Run a model a few times, and measure how many rows the event loop can run."""
+@contextmanager
+def _deadline() -> Iterator[RunOptions]:
+    """Give options to runs, which end between two operators when the time of a load is over.
+
+    Raises:
+        BundleError: it is over.
+    """
+    options = RunOptions()
+    timer = threading.Timer(LOAD_SECONDS, setattr, (options, "terminate", True))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield options
+    except BundleError as error:
+        if not options.terminate:
+            raise
+        raise BundleError(
+            f"the graph did not finish its golden rows and first runs within {LOAD_SECONDS:g} s: export another one"
+        ) from error
+    finally:
+        timer.cancel()
+
+
+def _warm_up(model: ServedModel, rows: FloatMatrix, options: RunOptions) -> ServedModel:
+    """Run a model a few times, and note how many rows the event loop can run."""
     for count in (len(rows), *WARM_UP_ROWS):
-        model.answer(np.resize(rows, (count, rows.shape[1])))
-    return replace(model, inline_rows=measure_inline_rows(model.answer, graph, rows))
+        model.answer(np.resize(rows, (count, rows.shape[1])), options)
+    if not model.graph.cost_follows_rows:
+        return model
+    return replace(model, inline_rows=measure_inline_rows(partial(model.answer, options=options), rows))

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Protocol
 
 from slipway_api.serving.bundle_cache import LastServed
+from slipway_api.serving.opening import LOAD_SECONDS
 from slipway_core.errors import BundleError
 
 MEMORY_BYTES = 1024 * 1024 * 1024
-SECONDS = 60.0
+SECONDS = LOAD_SECONDS
 CPU_SECONDS = 30
 CONCURRENT_TRIALS = 8
 ANSWER_MAX_BYTES = 16_384

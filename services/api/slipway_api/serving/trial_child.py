@@ -19,6 +19,7 @@ from pydantic import BaseModel
 
 from slipway_api.serving.bundle_cache import LastServed
 from slipway_api.serving.opening import WARM_UP_ROWS, open_bundle, open_foreign
+from slipway_core.arena import is_out_of_memory
 from slipway_core.bundle import MODEL_FILE
 from slipway_core.errors import BundleError
 from slipway_core.registry import ModelVersion
@@ -30,7 +31,6 @@ COPIES = 4
 OPEN_FILES = 64
 NICE = 5
 UNKNOWN_ADDRESS_SPACE = 1024 * MIB
-ALLOCATION_WORDS = ("bad_alloc", "allocat", "bad array new length", "length_error")
 
 
 class TrialRequest(BaseModel):
@@ -75,9 +75,7 @@ def _try(request: TrialRequest) -> dict[str, object]:
     except MemoryError:
         return _too_large(request)
     except BundleError as error:
-        cause = error.__cause__
-        is_allocation = isinstance(cause, MemoryError) or any(word in str(cause) for word in ALLOCATION_WORDS)
-        return _too_large(request) if is_allocation else {"reason": str(error), "overran": False}
+        return _too_large(request) if is_out_of_memory(error.__cause__) else {"reason": str(error), "overran": False}
     return {"reason": None, "overran": False}
 
 

@@ -24,7 +24,7 @@ from slipway_core.bundle import (
     digest,
 )
 from slipway_core.errors import BundleError
-from slipway_core.graph import Graph, Port, ports
+from slipway_core.graph import Graph, Port, RunOptions, ports
 from slipway_core.onnx_labels import find_class_labels
 from slipway_core.printable import printable
 from slipway_core.registry import ModelVersion
@@ -45,13 +45,13 @@ CLEAR_MARGIN = 1e-3
 EXPECTED_OUTPUTS = "export it with a float output of one column, or with an int64 label and float probabilities"
 
 
-def derive_manifest(version: ModelVersion, mlmodel: bytes, model: bytes) -> Manifest:
+def derive_manifest(version: ModelVersion, mlmodel: bytes, model: bytes, options: RunOptions | None = None) -> Manifest:
     """Derive the manifest of a version from its MLmodel file and its graph.
 
     Raises:
         BundleError: it is not an ONNX model of float features, or has no signature.
     """
-    names = _input_names(mlmodel)
+    names, options = _input_names(mlmodel), options or RunOptions()
     inputs, outputs = ports(model)
     if len(inputs) != 1 or inputs[0].kind != "tensor(float)":
         raise BundleError("the graph's input must be one float32 matrix: export it again")
@@ -65,7 +65,7 @@ def derive_manifest(version: ModelVersion, mlmodel: bytes, model: bytes) -> Mani
     elif len(outputs) == len(kinds) and kinds.keys() == {"tensor(int64)", "tensor(float)"}:
         label, scores = kinds["tensor(int64)"], kinds["tensor(float)"]
         graph, task = GraphNames(input=inputs[0].name, label=label, scores=scores), "classification"
-        labels = _class_labels(model, graph, len(names))
+        labels = _class_labels(model, graph, len(names), options)
         classes = tuple(map(str, labels))
         if labels != tuple(range(len(labels))):
             graph = graph.model_copy(update={"labels": labels})
@@ -98,7 +98,7 @@ def check_description(mlmodel: bytes) -> None:
     _input_names(mlmodel)
 
 
-def _class_labels(model: bytes, names: GraphNames, n_features: int) -> tuple[int, ...]:
+def _class_labels(model: bytes, names: GraphNames, n_features: int, options: RunOptions) -> tuple[int, ...]:
     """Return the label that each column of a classifier's probabilities stands for.
 
     Whether the chosen label has the highest probability is checked only where the graph itself takes an ArgMax. The
@@ -110,16 +110,16 @@ def _class_labels(model: bytes, names: GraphNames, n_features: int) -> tuple[int
     Raises:
         BundleError: the graph does not prove which labels its probabilities belong to, or contradicts itself.
     """
-    scores = Graph(model, names).run(np.zeros((1, n_features), dtype=np.float32)).scores
+    scores = Graph(model, names).run(np.zeros((1, n_features), dtype=np.float32), options).scores
     if scores is None or names.scores is None or scores.ndim != 2:  # noqa: PLR2004
         raise BundleError(f"the graph's probabilities are not a matrix of rows and classes: {EXPECTED_OUTPUTS}")
     labels = find_class_labels(model, names.label, names.scores, scores.shape[1])
     if labels.by_argmax:
-        _check_argmax(Graph(model, names.model_copy(update={"labels": labels.values})), n_features)
+        _check_argmax(Graph(model, names.model_copy(update={"labels": labels.values})), n_features, options)
     return labels.values
 
 
-def _check_argmax(graph: Graph, n_features: int) -> None:
+def _check_argmax(graph: Graph, n_features: int, options: RunOptions) -> None:
     """Raise BundleError if a graph that takes an ArgMax does not choose its highest probability on drawn rows.
 
     The structure of a graph does not show the sign of a sum that its scores are divided by: a negative one reverses
@@ -129,8 +129,10 @@ def _check_argmax(graph: Graph, n_features: int) -> None:
     rows = draw.normal(size=(CHECKED_ROWS, n_features)) * 10 ** draw.uniform(-1, 2, size=(CHECKED_ROWS, 1))
     rows[::2] = abs(rows[::2])
     try:
-        outputs = graph.run(rows.astype(np.float32))
+        outputs = graph.run(rows.astype(np.float32), options)
     except BundleError:  # a graph may take no such rows, for example if its features are codes of categories
+        if options.terminate:
+            raise
         return
     scores, chosen = outputs.scores, outputs.prediction
     if scores is None or scores.ndim != 2 or scores.shape[1] < 2 or chosen.shape != scores.shape[:1]:  # noqa: PLR2004

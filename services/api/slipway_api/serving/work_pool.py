@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 from slipway_api.errors import NotReadyError
 from slipway_api.metrics import Metrics
 from slipway_api.serving.served_model import ServedModel
+from slipway_core.arena import releasing_options
 from slipway_core.graph import RunOptions
 from slipway_core.logging import get_logger
 
@@ -47,7 +48,7 @@ class _Job:
         self.key = key
         self.function = function
         self.context = contextvars.copy_context()
-        self.options = RunOptions()
+        self.options = releasing_options()
         self.future: Future[Any] = Future()
         self.is_ended = False
         self.is_stuck = False

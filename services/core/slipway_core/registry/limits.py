@@ -18,7 +18,8 @@ from slipway_core.bundle import GOLDEN_FILE, MANIFEST_FILE, MLMODEL_FILE
 from slipway_core.errors import RegistryError
 
 MIB = 1024 * 1024
-SMALL_FILE_MAX_BYTES = 16 * MIB
+# They are parsed at once, which holds up all other threads.
+SMALL_FILE_MAX_BYTES = MIB
 # Half of what Protocol Buffers can hold; the graph of a large ResNet has a tenth of it.
 FILE_MAX_BYTES = 1024 * MIB
 SMALL_FILES = (MANIFEST_FILE, GOLDEN_FILE, MLMODEL_FILE)
@@ -44,7 +45,7 @@ class Limits:
         free_bytes: what a fetch leaves free on the disk.
     """
 
-    answer_bytes: int = 64 * MIB
+    answer_bytes: int = 8 * MIB
     answer_seconds: float = 30.0
     pages: int = 1_000
     list_seconds: float = 60.0

@@ -21,7 +21,7 @@ from slipway_core.registry.limits import Limits, deadline, enforce_deadlines, re
 
 API = "/api/2.0/mlflow"
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
-PAGE_SIZE = 1_000
+PAGE_SIZE = 200
 
 # MLflow's ONNX flavor puts the graph at the root of its folder and what else it is given into `extra_files`.
 EXTRA_FILES = "extra_files"

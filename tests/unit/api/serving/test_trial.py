@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from slipway_api.serving import opening
 from slipway_api.serving.bundle_cache import LastServed
 from slipway_api.serving.trial import Candidate, ChildTrial, TrialError
 from slipway_core.bundle import MANIFEST_FILE, MLMODEL_FILE, MODEL_FILE, digest
@@ -240,3 +241,11 @@ def has_ended(pid: int) -> bool:
         return status.read_text(encoding="utf-8").rpartition(")")[2].split()[0] == "Z"
     except FileNotFoundError:
         return sys.platform == "linux"
+
+
+def test_runs_of_a_load_end_at_its_deadline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opening, "LOAD_SECONDS", 0.3)
+    one = candidate(tmp_path, hostile.hostile_files(hostile.endless_loop()))
+
+    with pytest.raises(BundleError, match="did not finish its golden rows and first runs within"):
+        opening.open_bundle(one.folder, one.known, "registry", pinned=False)

@@ -132,7 +132,10 @@ def test_tensor_becomes_features_by_position() -> None:
         (mlmodel([]), "must have float features only"),
         (mlmodel([{"type": "string", "name": "a"}]), "must have float features only"),
         (mlmodel([COLUMNS[0], COLUMNS[0], COLUMNS[2], COLUMNS[3]]), "two columns .* have the same name, 'a b'"),
-        (mlmodel([{"type": "tensor", "tensor-spec": {"dtype": "uint8", "shape": [-1, 4]}}]), "must have float features only"),
+        (
+            mlmodel([{"type": "tensor", "tensor-spec": {"dtype": "uint8", "shape": [-1, 4]}}]),
+            "must have float features only",
+        ),
         *(
             (mlmodel(shaped(*shape)), "another shape than")
             for shape in [
@@ -145,7 +148,10 @@ def test_tensor_becomes_features_by_position() -> None:
             for name in ("", "  ", "x" * 257, 1, True, 1.5, ["a"], {"a": 1}, "\ud800", "a\x00b", "\x1b[31mred")
         ),
         (mlmodel([{"type": "double"}, {"type": "double", "name": "feature_0"}]), "the same name, 'feature_0'"),
-        *((mlmodel([{"type": kind, "name": "a"}]), "must have float") for kind in (None, True, 1, ["double"], {"a": 1})),
+        *(
+            (mlmodel([{"type": kind, "name": "a"}]), "must have float")
+            for kind in (None, True, 1, ["double"], {"a": 1})
+        ),
         *((mlmodel(columns), "signature cannot be parsed") for columns in NO_COLUMNS),
         (mlmodel(flavors={"onnx": None}), "MLmodel file cannot be parsed"),
         (mlmodel(flavors={"onnx": {"data": [MODEL_FILE]}}), "is not in the file model.onnx"),

@@ -1,0 +1,51 @@
+"""One limited memory pool of ONNX Runtime, which all sessions of this process share.
+
+By default, each session has a pool of its own without a limit, and keeps whatever its largest run took.
+"""
+
+import threading
+from typing import Final
+
+import onnxruntime
+
+ARENA_BYTES: Final = 1024 * 1024 * 1024
+# Grow by what is missing, not to the next power of two.
+_SAME_AS_REQUESTED = 1
+# What ONNX Runtime's messages and C++ exceptions of failed allocations have in common.
+_ALLOCATION_WORDS = ("bad_alloc", "allocat", "bad array new length", "length_error", "smaller than requested bytes")
+
+_lock = threading.Lock()
+_registered: list[int] = []
+
+
+def use_shared_arena(options: onnxruntime.SessionOptions) -> None:
+    """Make a session take its memory from the shared arena.
+
+    ONNX Runtime counts weights, too, but checks only what runs allocate: sessions with more weights than ARENA_BYTES
+    together load, and then nothing limits their runs.
+    """
+    with _lock:
+        if not _registered:
+            _register(ARENA_BYTES)
+            _registered.append(ARENA_BYTES)
+    options.add_session_config_entry("session.use_env_allocators", "1")
+
+
+def _register(size: int) -> None:
+    where = onnxruntime.OrtMemoryInfo(
+        "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
+    )
+    settings = onnxruntime.OrtArenaCfg({"max_mem": size, "arena_extend_strategy": _SAME_AS_REQUESTED})
+    onnxruntime.create_and_register_allocator(where, settings)
+
+
+def releasing_options() -> onnxruntime.RunOptions:
+    """Return the options of a run that returns unused memory to the system when it ends: for runs of any size."""
+    options = onnxruntime.RunOptions()
+    options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+    return options
+
+
+def is_out_of_memory(error: BaseException | None) -> bool:
+    """Return whether a run or a load failed because it got no memory."""
+    return isinstance(error, MemoryError) or any(word in str(error) for word in _ALLOCATION_WORDS)

@@ -1,0 +1,64 @@
+"""The shared memory of all graphs: a run beyond its limit fails, and memory returns to the system afterwards."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from slipway_core.arena import ARENA_BYTES, releasing_options
+from slipway_core.errors import BundleError
+from slipway_core.graph import Graph
+from support.bundles import NAMES
+from support.slow_models import sized_classifier
+
+SMALL = np.array([[5.1, 3.5, 1.4, 1.0]], dtype=np.float32)
+
+
+def row(elements: int) -> np.ndarray:
+    return np.array([[5.1, 3.5, 1.4, elements]], dtype=np.float32)
+
+
+@pytest.mark.parametrize("bytes_asked", [2 * ARENA_BYTES, 2**60], ids=["twice the limit", "an exabyte"])
+def test_run_beyond_the_limit_fails_and_the_next_works(bytes_asked: int) -> None:
+    graph = Graph(sized_classifier(), NAMES)
+
+    with pytest.raises(BundleError, match="needs more memory for 1 rows than is left of the 1024 MiB"):
+        graph.run(row(bytes_asked // 4))
+
+    assert graph.run(SMALL).prediction.tolist() == [0]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it reads /proc")
+def test_run_with_releasing_options_keeps_no_memory() -> None:
+    graph = Graph(sized_classifier(), NAMES)
+    graph.run(SMALL, releasing_options())
+    before = _resident()
+
+    graph.run(row(25_000_000), releasing_options())
+
+    assert _resident() - before < 20_000_000
+
+
+@pytest.mark.slow
+def test_the_limit_holds_for_all_graphs_together() -> None:
+    code = """
+import numpy as np
+from slipway_core.graph import Graph
+from support.bundles import NAMES
+from support.slow_models import sized_classifier
+graphs = [Graph(sized_classifier(), NAMES) for _ in range(4)]
+for graph in graphs:
+    graph.run(np.array([[5.1, 3.5, 1.4, 50_000_000]], dtype=np.float32))
+with open("/proc/self/statm") as file:
+    print(int(file.read().split()[1]) * 4096)
+"""
+    support = str(Path(__file__).parents[2])
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, env={"PYTHONPATH": support}, check=True)
+
+    assert int(done.stdout) < 500_000_000  # an arena for each graph would keep 800 MB
+
+
+def _resident() -> int:
+    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * 4096
