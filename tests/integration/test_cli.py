@@ -361,7 +361,7 @@ def test_wrong_feature_name_is_reported(api: str, tmp_path: Path) -> None:
 
 
 def test_address_of_another_server_is_reported(mlflow_url: str) -> None:
-    assert refused(log_in(mlflow_url)).startswith(f"what answers at {mlflow_url} is not Slipway's API")
+    assert refused(log_in(mlflow_url)).startswith(f"the server at {mlflow_url} is not Slipway's API")
 
 
 @pytest.fixture

@@ -313,7 +313,7 @@ def test_signal_ends_all_and_the_next_start_serves_from_cache(tmp_path: Path) ->
 
         assert stack.process.wait(30) == 0
         assert [p for p in processes if p.is_running() and p.status() != psutil.STATUS_ZOMBIE] == []
-        assert "Everything has ended." in stack.output
+        assert "Everything has stopped." in stack.output
 
     with slipway_up(home, log="again.log") as again:
         loaded = [event for event in map(json.loads, again.api_log.splitlines()) if event["event"] == "model_loaded"]

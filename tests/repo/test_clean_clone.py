@@ -45,7 +45,7 @@ def test_make_demo_serves_a_prediction_from_a_clean_clone(tmp_path: Path) -> Non
     assert json.loads(pasted.stdout)["label"] == ["setosa"]
     assert len(started) >= 3
     assert left == []
-    assert "Everything has ended." in log.read_text()
+    assert "Everything has stopped." in log.read_text()
     # All that it writes is in ~/.slipway, and in what git ignores.
     assert (home / ".slipway/mlflow.db").is_file()
     status = subprocess.run(["git", "status", "--porcelain"], cwd=clone, capture_output=True, text=True, check=True)

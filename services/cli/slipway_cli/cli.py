@@ -1,4 +1,4 @@
-"""The command `slipway`: what is typed, put together from `commands/`."""
+"""The command `slipway`, assembled from the modules in `commands/`."""
 
 import sys
 from typing import Annotated, Any
@@ -25,7 +25,7 @@ DEBUG_FLAG = "--debug"
 
 
 class _Commands(TyperGroup):
-    """The commands, whose wrong usage is told without the words of the library that finds it."""
+    """The commands. Usage errors are printed without Pydantic's prefix."""
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401  # its types are not public
         try:
@@ -38,7 +38,7 @@ class _Commands(TyperGroup):
 app = typer.Typer(
     name="slipway",
     cls=_Commands,
-    help="From data to a served, watched and retrained model.",
+    help="Train, serve, monitor and retrain models.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -69,11 +69,11 @@ def options(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    """From data to a served, watched and retrained model."""
+    """Train, serve, monitor and retrain models."""
 
 
 def main() -> None:
-    """Run the command; an error of ours is one sentence on standard error and exit code 1."""
+    """Run the command. Print a Slipway error as one sentence on standard error and exit with 1."""
     with exit_on_error(show_traceback=DEBUG_FLAG in sys.argv, hint_at_registry=True):
         app()
 

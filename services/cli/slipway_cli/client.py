@@ -1,4 +1,4 @@
-"""A client of the API, for the commands that go through it."""
+"""A client of the API, for the commands that use it."""
 
 from typing import Any, Self
 from urllib.parse import quote
@@ -9,7 +9,7 @@ from slipway_cli.errors import ApiError
 from slipway_cli.identity import Identity
 
 TIMEOUT_SECONDS = 30.0
-# What the API tells to call, as who types commands has it.
+# The API's messages name requests; users of the command line need the matching command.
 COMMANDS = {
     "GET /users lists": "`slipway users list` lists",
     "GET /models lists": "`slipway models list` lists",
@@ -19,11 +19,11 @@ PAGE_SIZE = 200
 
 
 class ApiClient:
-    """Calls the API; every error becomes one sentence."""
+    """Calls the API and converts every failure into an ApiError."""
 
     def __init__(self, url: str, token: str | None = None) -> None:
         if token is not None and not (token.isascii() and token.isprintable()):
-            raise ApiError("the token is damaged: run `slipway login URL` again, or mend SLIPWAY_TOKEN")
+            raise ApiError("the token is damaged: run `slipway login URL` again, or correct SLIPWAY_TOKEN")
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._url = url.rstrip("/")
         try:
@@ -43,9 +43,9 @@ class ApiClient:
         self._client.close()
 
     def check(self) -> None:
-        """Raise ApiError unless Slipway's API answers at the address."""
+        """Raise ApiError unless Slipway's API responds at the address."""
         if self._call("GET", "/").get("service") != "slipway":
-            raise ApiError(f"what answers at {self._url} is not Slipway's API")
+            raise ApiError(f"the server at {self._url} is not Slipway's API: check the address")
 
     def check_token(self) -> None:
         """Raise ApiError if the API rejects the token."""
@@ -56,7 +56,7 @@ class ApiClient:
         answer = self._call("POST", "/token", data={"username": username, "password": password})
         token = answer.get("access_token")
         if not isinstance(token, str):
-            raise ApiError(f"what answers at {self._url} is not Slipway's API")
+            raise ApiError(f"the server at {self._url} is not Slipway's API: check the address")
         return token
 
     def add_user(self, username: str, password: str, role: str) -> dict[str, Any]:
@@ -68,7 +68,7 @@ class ApiClient:
         return self._pages("/users", "users", None)
 
     def user_events(self, limit: int) -> list[dict[str, Any]]:
-        """List what happened to accounts, the newest first, at most `limit` of them."""
+        """List the latest changes to accounts, newest first."""
         return self._pages("/users/events", "events", limit)
 
     def change_user(self, username: str, **changes: object) -> dict[str, Any]:
@@ -80,7 +80,7 @@ class ApiClient:
         self._call("DELETE", _user(username), params={"erase": "true"} if erase else {})
 
     def change_my_password(self, current: str, new: str) -> str:
-        """Set a new password for one's own account and return the token that holds from now on."""
+        """Change the caller's password and return the new token."""
         change = {"current_password": current, "new_password": new}
         return str(self._call("PUT", "/users/me/password", json=change).get("access_token"))
 
@@ -88,7 +88,7 @@ class ApiClient:
         """Predict the rows of `features`."""
         answer = self._call("POST", f"/models/{quote(model, safe='')}/predict", json={"features": features})
         if "version" not in answer or not isinstance(answer.get("prediction"), list):
-            raise ApiError(f"what answers at {self._url} is not Slipway's API")
+            raise ApiError(f"the server at {self._url} is not Slipway's API: check the address")
         return answer
 
     def signature(self, model: str) -> tuple[list[str], list[str] | None]:
@@ -99,7 +99,7 @@ class ApiClient:
             classes = signature.get("classes")
             return [column["name"] for column in signature["inputs"]], list(classes) if classes else None
         except (AttributeError, KeyError, TypeError) as error:
-            raise ApiError(f"what answers at {self._url} is not Slipway's API") from error
+            raise ApiError(f"the server at {self._url} is not Slipway's API: check the address") from error
 
     def _pages(self, path: str, key: str, limit: int | None) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
@@ -108,7 +108,7 @@ class ApiClient:
             size = PAGE_SIZE if limit is None else min(PAGE_SIZE, limit - len(found))
             page = self._call("GET", path, params={"limit": size, **({"cursor": cursor} if cursor else {})})
             if not isinstance(page.get(key), list):
-                raise ApiError(f"what answers at {self._url} is not Slipway's API")
+                raise ApiError(f"the server at {self._url} is not Slipway's API: check the address")
             found += page[key]
             cursor = page.get("next_cursor")
             if not cursor:
@@ -121,10 +121,10 @@ class ApiClient:
         except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
             raise ApiError(f"{self._url} is not an address; write it as http://127.0.0.1:8000") from error
         except httpx.TimeoutException as error:
-            raise ApiError(f"the API at {self._url} does not answer in time") from error
+            raise ApiError(f"the API at {self._url} did not respond within {TIMEOUT_SECONDS:.0f} s") from error
         except httpx.HTTPError as error:
             raise ApiError(
-                f"the API at {self._url} cannot be reached: is it running, and the address right?"
+                f"the API at {self._url} cannot be reached: check that it is running and that the address is right"
             ) from error
         if response.status_code == httpx.codes.NO_CONTENT:
             return {}
@@ -133,14 +133,14 @@ class ApiClient:
         except ValueError:
             answer = None
         if not isinstance(answer, dict):
-            raise ApiError(f"what answers at {self._url} is not Slipway's API ({response.status_code})")
+            raise ApiError(f"the server at {self._url} is not Slipway's API ({response.status_code})")
         if response.is_error:
             raise ApiError(_explain(response.status_code, answer), response.status_code)
         return answer
 
 
 def _user(username: str) -> str:
-    # Dots alone would lead to another path.
+    # A name of dots only would change the path.
     return f"/users/{quote(username, safe='').replace('.', '%2E')}"
 
 

@@ -1,4 +1,4 @@
-"""Read the rows that a model takes from a CSV file, as spreadsheets and databases write them."""
+"""Read a model's input rows from CSV files of spreadsheets and databases."""
 
 import csv
 import difflib
@@ -16,7 +16,7 @@ STANDARD_INPUT = Path("-")
 DELIMITERS = (",", ";", "\t")
 DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
 BYTE_ORDER_MARKS_16 = (b"\xff\xfe", b"\xfe\xff")
-# The largest number that float32 can hold, and what rounds to it.
+# The largest number that float32 can hold, including those that round to it.
 FLOAT32_LIMIT = math.nextafter(2.0**128 - 2.0**103, 0.0)
 SHOWN_LINES = 5
 SHOWN_TEXT = 40
@@ -26,15 +26,15 @@ Record = tuple[int, list[str]]
 
 @dataclass(frozen=True)
 class CsvRows:
-    """The rows of a file.
+    """The rows of a CSV file.
 
     Attributes:
         header: the file's column names; the model's features if the file has none.
-        records: each row's cells as they are in the file.
+        records: each row's cells, unchanged.
         features: each row's values, in the order of the model's features.
-        skipped: the columns that the model does not take.
-        delimiter: what separates the cells.
-        has_decimal_comma: whether a number was written with a decimal comma.
+        skipped: the columns that the model does not use.
+        delimiter: the separator of the cells.
+        has_decimal_comma: whether any number has a decimal comma.
     """
 
     header: Sequence[str]
@@ -73,7 +73,7 @@ def read_rows(path: Path, model: str, names: Sequence[str]) -> CsvRows:
         names: the model's features, in order.
 
     Raises:
-        ConfigurationError: the file cannot be read, or a row does not fit the model; it names all such lines.
+        ConfigurationError: the file cannot be read, or rows do not fit the model; the message names all such lines.
     """
     name = "standard input" if path == STANDARD_INPUT else str(path)
     text = _text(path, name)
@@ -102,7 +102,7 @@ def _text(path: Path, name: str) -> str:
         content = _standard_input() if path == STANDARD_INPUT else path.read_bytes()
         return content.decode("utf-16" if content.startswith(BYTE_ORDER_MARKS_16) else "utf-8-sig")
     except FileNotFoundError as error:
-        raise ConfigurationError(f"there is no file {path}") from error
+        raise ConfigurationError(f"{path} does not exist: check the path of --csv") from error
     except OSError as error:
         raise ConfigurationError(f"{name} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -137,7 +137,7 @@ def _records(text: str, delimiter: str, name: str) -> list[Record]:
 
 
 def _fit(text: str, delimiter: str, names: Sequence[str]) -> int:
-    """Return how many cells of the first record fit the model if it is read with this delimiter."""
+    """Return how many cells of the first record fit the model if split at this delimiter."""
     try:
         _, cells = next(_read(text, delimiter))
     except (StopIteration, csv.Error):
@@ -148,7 +148,7 @@ def _fit(text: str, delimiter: str, names: Sequence[str]) -> int:
 
 
 def _is_header(cells: Sequence[str], delimiter: str, names: Sequence[str]) -> bool:
-    """Return whether a first record holds names: all of the model's, or text and no number."""
+    """Return whether the first record is a header: all of the model's names, or text without numbers."""
     stripped = {cell.strip() for cell in cells}
     return stripped >= set(names) or (
         any(stripped) and not any(_is_float(cell) or _number(cell, delimiter) is not None for cell in stripped)
@@ -178,7 +178,7 @@ def _separators(header: Sequence[str]) -> str:
 def _features(
     records: Iterable[Record], columns: Mapping[str, int], width: int, delimiter: str, name: str
 ) -> tuple[list[list[float]], bool]:
-    """Return each row's values, and whether one was written with a decimal comma."""
+    """Return each row's values, and whether any number has a decimal comma."""
     problems, found, has_decimal_comma = _Problems(), [], False
     for line, cells in records:
         if len(cells) != width:
@@ -199,7 +199,7 @@ def _features(
 
 
 def _number(cell: str, delimiter: str) -> float | None:
-    """Return the number in a cell; None if it holds none that a model takes."""
+    """Return the number in a cell; None if it has no number that the model accepts."""
     text = cell.strip()
     if delimiter != "," and DECIMAL_COMMA.fullmatch(text):
         text = text.replace(",", ".")
@@ -216,7 +216,7 @@ def _is_float(text: str) -> bool:
 
 
 def _why(feature: str, cell: str) -> str:
-    """Return what is wrong with a cell, the same words for all cells of a kind."""
+    """Return the problem of a cell, in the same words for all cells with that problem."""
     if not cell.strip():
         return f"{feature!r} is empty, and must be a number"
     if _is_float(cell):

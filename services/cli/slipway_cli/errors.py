@@ -1,17 +1,17 @@
-"""Errors of the command line. Each ends a command with exit code 1 and its one sentence.
+"""Errors of the command line. Each ends a command with exit code 1 and a one-sentence message.
 
 SlipwayError
-├── ApiError       the API refused, failed or cannot be reached
-├── BackupError    a backup cannot be written, is damaged, or is none
-├── NotLoggedInError   a command over the API was given no address or token
-└── StackError     the embedded stack, or that of Docker, cannot start or go on
+├── ApiError       the API rejected a request, failed, or cannot be reached
+├── BackupError    a backup cannot be written or restored
+├── NotLoggedInError   a command that uses the API has no address or token
+└── StackError     the embedded or the compose stack cannot start or continue
 """
 
 from slipway_core.errors import SlipwayError
 
 
 class ApiError(SlipwayError):
-    """The API refused, failed or cannot be reached.
+    """The API rejected a request, failed, or cannot be reached.
 
     Attributes:
         status: the status code of its response; None without a response.
@@ -23,12 +23,12 @@ class ApiError(SlipwayError):
 
 
 class BackupError(SlipwayError):
-    """A backup cannot be written, is damaged, is of another release, or is none."""
+    """A backup cannot be written, is damaged, comes from another release, or the file is not a backup."""
 
 
 class NotLoggedInError(SlipwayError):
-    """A command over the API was given no address or token."""
+    """A command that uses the API has no address or token."""
 
 
 class StackError(SlipwayError):
-    """The embedded stack, or that of Docker, cannot start or go on."""
+    """The embedded or the compose stack cannot start or continue."""

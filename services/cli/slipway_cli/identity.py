@@ -1,4 +1,4 @@
-"""Who the person at the terminal is to an API: what `slipway login` keeps, and what overrides it."""
+"""The API's address and token: stored by `slipway login`, overridden by environment variables."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from slipway_core.errors import ConfigurationError
 
 
 class Credentials(BaseModel):
-    """What `slipway login` keeps."""
+    """The credentials that `slipway login` stores."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -24,41 +24,41 @@ class Credentials(BaseModel):
 
 @dataclass(frozen=True)
 class Identity:
-    """An API's address, and the token to send it."""
+    """An API's address and the token to send."""
 
     url: str
     token: str
 
 
 def credentials_file() -> Path:
-    """Return where credentials are kept: the user's configuration folder."""
+    """Return the path of the stored credentials, in the user's configuration folder."""
     return Path(typer.get_app_dir("slipway")) / "credentials.json"
 
 
 def store_credentials(credentials: Credentials) -> Path:
-    """Write the credentials so that only their owner can read them, and return where.
+    """Write the credentials, readable by their owner only, and return the path.
 
     Raises:
-        ConfigurationError: the folder cannot be written.
+        ConfigurationError: the file cannot be written.
     """
     path = credentials_file()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_secret(path, credentials.model_dump_json())
     except OSError as error:
-        raise ConfigurationError(f"the token cannot be kept in {path}: {error.strerror}") from error
+        raise ConfigurationError(f"the token cannot be stored in {path}: {error.strerror}") from error
     return path
 
 
 def identify(settings: ClientSettings) -> Identity:
-    """Return whom to ask, and as whom: SLIPWAY_URL and SLIPWAY_TOKEN, else what `slipway login` has kept.
+    """Return the API's address and token: SLIPWAY_URL and SLIPWAY_TOKEN, or the credentials of `slipway login`.
 
     Raises:
         NotLoggedInError: an address or a token is missing.
     """
     kept = _kept()
     token = settings.token.get_secret_value() if settings.token else None
-    # A token is of one API: one that was kept for another address must not be sent to this.
+    # Never send a stored token to another address than that it was issued for.
     if token is None and kept is not None and (settings.url is None or settings.url.rstrip("/") == kept.url):
         token = kept.token
     url = settings.url or (kept.url if kept else None)
@@ -68,10 +68,10 @@ def identify(settings: ClientSettings) -> Identity:
 
 
 def keep_token(identity: Identity, token: str) -> bool:
-    """Keep a fresh token in the place of the one that an identity was kept with, which has ended.
+    """Replace the stored token of an identity, which has expired, with a new one.
 
     Returns:
-        Whether it was kept there; not if the token came from SLIPWAY_TOKEN.
+        Whether the token was stored: False if the old one came from SLIPWAY_TOKEN.
     """
     kept = _kept()
     if kept is None or kept.token != identity.token or kept.url != identity.url:

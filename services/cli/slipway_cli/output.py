@@ -1,4 +1,4 @@
-"""How commands print: tables for people, JSON for programs."""
+"""Print tables for people and JSON for programs."""
 
 import json
 from typing import IO, Any
@@ -13,25 +13,25 @@ UNCUT_WIDTH = 1_000
 
 
 def console() -> SafeConsole:
-    """Return a console on standard output, which prints texts without escape sequences and markup."""
+    """Return a console on standard output that removes escape sequences and markup from text."""
     return SafeConsole()
 
 
 def echo(text: str, *, err: bool = False, nl: bool = True, file: IO[str] | None = None) -> None:
-    """Print a text without the escape sequences that it may hold."""
+    """Print a text without escape sequences."""
     typer.echo(printable(text), err=err, nl=nl, file=file)
 
 
 def print_table(table: Table | str) -> None:
-    """Print a table, or a sentence in its place: fitted to a terminal, and elsewhere as wide as it is, nothing cut."""
+    """Print a table or a sentence: fitted to a terminal, uncut elsewhere."""
     out = console()
     for column in table.columns if isinstance(table, Table) else ():
-        column.overflow = "fold"  # a name that is cut cannot be copied
+        column.overflow = "fold"  # a truncated name cannot be copied
     if not out.is_terminal:
         out.width = max(out.width, UNCUT_WIDTH)
     out.print(table)
 
 
-def print_json(value: Any) -> None:  # noqa: ANN401  # anything that JSON can say
+def print_json(value: Any) -> None:  # noqa: ANN401  # any JSON value
     """Print a value as indented JSON."""
     print(escape_json(json.dumps(value, indent=2, ensure_ascii=False, default=str)))

@@ -1,4 +1,4 @@
-"""Passwords from files and standard input: every account of the machine can read a command line."""
+"""Read passwords from files and standard input: every account of the machine can read a command line."""
 
 import sys
 from pathlib import Path
@@ -9,7 +9,7 @@ STANDARD_INPUT = Path("-")
 
 
 def refuse_on_command_line(_parameter: typer.CallbackParam, value: str | None) -> None:
-    """Reject `--admin-password VALUE`, the option of earlier releases."""
+    """Reject `--admin-password VALUE`, an option of earlier releases."""
     if value is not None:
         raise typer.BadParameter(
             "every account of this machine can read a password on the command line: use --admin-password-file PATH, "

@@ -1,4 +1,4 @@
-"""Write predictions as CSV: the columns of the input, then what the model answered."""
+"""Write predictions as CSV: the input's columns, then the predictions."""
 
 import csv
 import io
@@ -12,16 +12,16 @@ from slipway_core.atomic_file import atomic_file
 from slipway_core.errors import ConfigurationError
 
 STANDARD_OUTPUT = Path("-")
-# Spreadsheets take a cell that begins like this for a formula. Names of classes come from the model.
+# Spreadsheets run such a cell as a formula. Class names come from the model and cannot be trusted.
 _NUMBER = re.compile(r"[+-][0-9.]+")
 _FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def check_output(path: Path, *, force: bool) -> None:
-    """Check that a file can be written, before any row is predicted.
+    """Check that the output file can be written, before any row is predicted.
 
     Raises:
-        ConfigurationError: it exists, or its folder does not.
+        ConfigurationError: the file exists, or its folder does not.
     """
     if path == STANDARD_OUTPUT:
         return
@@ -34,26 +34,26 @@ def check_output(path: Path, *, force: bool) -> None:
 
 
 def answer_columns(rows: CsvRows, classes: Sequence[str] | None) -> list[str]:
-    """Return the names of the columns that are added.
+    """Return the names of the added columns.
 
     Raises:
-        ConfigurationError: the input has such a column already.
+        ConfigurationError: the input already has such a column.
     """
     added = ["prediction"]
     if classes:
         added += ["label", *(f"probability_{name}" for name in classes)]
     if taken := [name for name in added if name in rows.header]:
         raise ConfigurationError(
-            f"the input has a column {taken[0]!r} already, which --output adds: rename or remove that column"
+            f"the input already has a column {taken[0]!r}, which --output adds: rename or remove that column"
         )
     return added
 
 
 def write_predictions(path: Path, rows: CsvRows, added: Sequence[str], answers: Sequence[dict[str, Any]]) -> str | None:
-    """Write a row for each row of the input, in the same order and with the same separators.
+    """Write the rows of the input with their predictions, in the same order and with the same separators.
 
     Returns:
-        The text if the path is `-`; a file is written whole or not at all.
+        The text if the path is `-`. A file is written completely or not at all.
 
     Raises:
         ConfigurationError: the file cannot be written.
@@ -86,7 +86,7 @@ def _cells(answers: Sequence[dict[str, Any]], width: int) -> Iterator[list[objec
 
 
 def without_formula(text: str | None) -> str | None:
-    """Return a name with `'` before it if a spreadsheet would run it as a formula; numbers such as -1 stay."""
+    """Return a name prefixed with `'` if a spreadsheet would run it as a formula. Numbers such as -1 stay."""
     is_formula = text is not None and text.startswith(_FORMULAS) and not _NUMBER.fullmatch(text)
     return f"'{text}" if is_formula else text
 

@@ -1,4 +1,4 @@
-"""What long work tells on standard error: how far it is, and errors; a terminal that is gone does not stop it."""
+"""Show progress and errors on standard error. A closed terminal does not stop the work."""
 
 import io
 import os
@@ -15,34 +15,34 @@ from slipway_core.terminal import SafeConsole
 
 
 class Bar:
-    """A line that tells how far the work is; on a terminal alone."""
+    """A progress bar, shown on a terminal only."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
         self._task = progress.add_task("", total=None)
 
     def begin(self, what: str, total_bytes: int | None = None) -> None:
-        """Show a new part of the work."""
+        """Start a new part of the work."""
         self._progress.reset(self._task, total=total_bytes, description=what)
 
     def at(self, done_bytes: int) -> None:
-        """Show how much of it is done."""
+        """Set how many bytes are done."""
         self._progress.update(self._task, completed=done_bytes)
 
 
 class HangupSafeStream(io.TextIOBase):
-    """Standard error as it is now; once its terminal is gone, what is written is lost, and the work goes on."""
+    """Standard error; output is discarded once its terminal has closed."""
 
     def __init__(self) -> None:
         self._stream = sys.stderr
 
     @property
-    def encoding(self) -> str:  # type: ignore[override]  # what bars are drawn with depends on it
-        """How texts are encoded."""
+    def encoding(self) -> str:  # type: ignore[override]  # determines the characters of the bars
+        """The encoding of the stream."""
         return self._stream.encoding
 
     def write(self, text: str, /) -> int:
-        """Write a text, if anybody is there."""
+        """Write a text, or discard it if the terminal has closed."""
         try:
             self._stream.write(text)
         except OSError:
@@ -50,33 +50,33 @@ class HangupSafeStream(io.TextIOBase):
         return len(text)
 
     def flush(self) -> None:
-        """Let what was written be seen."""
+        """Flush the stream."""
         try:
             self._stream.flush()
         except OSError:
             self._let_go()
 
     def isatty(self) -> bool:
-        """Tell whether somebody may look at it."""
+        """Return whether the stream is a terminal."""
         return self._stream.isatty()
 
     def _let_go(self) -> None:
-        # What the stream still holds must go somewhere, or the interpreter's end fails for it.
+        # The stream's buffer must go somewhere, or the interpreter's exit fails.
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, self._stream.fileno())
         os.close(nowhere)
 
 
 def print_error(sentence: str) -> None:
-    """Print an error, if anybody is there."""
+    """Print an error, or discard it if the terminal has closed."""
     echo(f"{ERROR_PREFIX}{sentence}", file=_standard_error())
 
 
 @contextmanager
 def progress_bar() -> Iterator[Bar]:
-    """Show a bar until the block ends; where nobody looks, nothing."""
+    """Show a progress bar until the block ends; without a terminal, show nothing."""
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
-    # Progress is for a terminal, and not part of what is printed.
+    # Progress goes to the terminal only, never into the output.
     console = SafeConsole(file=_standard_error())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         yield Bar(progress)

@@ -1,11 +1,11 @@
-"""Who runs a command, for the histories that it writes to."""
+"""The name of the account that runs a command, for histories."""
 
 import getpass
 import os
 
 
 def current_user() -> str:
-    """Return the account's name; of an account without one, as a container's may be, its number."""
+    """Return the account's name, or its number if it has no name, as in a container."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):

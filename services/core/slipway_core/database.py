@@ -11,16 +11,16 @@ from sqlalchemy.exc import ArgumentError
 
 from slipway_core.errors import ConfigurationError
 
-# libpq's words (PostgreSQL's "Parameter Key Words"). A server that falls silent, as behind a network that breaks, would
-# else hold whoever asks it for a quarter of an hour. What the URL says wins.
+# libpq's parameters. Without them, a call to a server that stops responding waits for a quarter of an hour.
+# Parameters in the URL take precedence.
 NETWORK_OPTIONS = {
     "connect_timeout": "3",
     "tcp_user_timeout": "10000",  # milliseconds
     "keepalives_idle": "5",
     "keepalives_interval": "2",
 }
-# How long a server may think about one statement. One that stands still keeps its connections open and acknowledges
-# what it is sent, so that neither libpq nor TCP would ever end the wait.
+# The deadline of one statement. A stopped server keeps its connections open and acknowledges packets, so neither libpq
+# nor TCP would time out.
 ANSWER_SECONDS = 5.0
 
 
@@ -28,7 +28,7 @@ def database_url(url: str) -> URL:
     """Parse `DATABASE_URL`, naming the driver that Slipway installs.
 
     Raises:
-        ConfigurationError: it is not a URL, or of a database other than SQLite and PostgreSQL.
+        ConfigurationError: it is not a URL, or names a database other than SQLite and PostgreSQL.
     """
     parsed = with_installed_driver(url, "DATABASE_URL")
     if (backend := parsed.get_backend_name()) not in {"postgresql", "sqlite"}:

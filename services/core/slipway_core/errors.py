@@ -4,14 +4,14 @@ SlipwayError
 ├── ConfigurationError        a setting is missing, misspelt or unsafe
 ├── BundleError               a bundle is damaged, incomplete or not understood
 ├── FeaturesError             input that the model's signature does not allow
-├── HistoryNotWrittenError    Production was moved, and its history does not tell so
-├── NothingToRestoreError     Production held no version before that could be restored
-├── ProductionMovedError      Production was moved by somebody else meanwhile
-├── RegistryError             the model registry refused or failed
+├── HistoryNotWrittenError    Production was moved, but the event could not be added to its history
+├── NothingToRestoreError     Production has no previous version that can be restored
+├── ProductionMovedError      another process moved Production meanwhile
+├── RegistryError             the model registry rejected a call or failed
 │   ├── RegistryUnavailableError   it cannot be reached; trying again may help
 │   └── RegistryNotFoundError      no such model, version or artifact
 │       └── NotRegisteredError         the registry itself answered so, not a proxy before it
-└── StorageError              a folder or bucket of files refused or failed
+└── StorageError              a folder or bucket rejected a call or failed
     ├── StorageUnavailableError    it cannot be reached; trying again may help
     └── StorageNotFoundError       no such file or bucket
 
@@ -56,27 +56,27 @@ class FeaturesError(SlipwayError):
 
 
 class HistoryNotWrittenError(SlipwayError):
-    """Production was moved, and its history does not tell so."""
+    """Production was moved, but the event could not be added to its history."""
 
 
 class NothingToRestoreError(SlipwayError):
-    """Production held no version before that could be restored."""
+    """Production has no previous version that can be restored."""
 
 
 class ProductionMovedError(SlipwayError):
-    """Production was moved by somebody else meanwhile."""
+    """Another process moved Production meanwhile."""
 
 
 class RegistryError(SlipwayError):
-    """The model registry refused a call or failed at it."""
+    """The model registry rejected a call or failed."""
 
 
 class RegistryUnavailableError(RegistryError):
-    """The model registry cannot be reached or does not answer in time."""
+    """The model registry cannot be reached or timed out."""
 
 
 class RegistryNotFoundError(RegistryError):
-    """The model registry holds no such model, version, alias or artifact."""
+    """The model registry has no such model, version, alias or artifact."""
 
 
 class NotRegisteredError(RegistryNotFoundError):
@@ -87,12 +87,12 @@ class NotRegisteredError(RegistryNotFoundError):
 
 
 class StorageError(SlipwayError):
-    """A folder or bucket of files refused a call or failed at it."""
+    """A folder or bucket rejected a call or failed."""
 
 
 class StorageUnavailableError(StorageError):
-    """The S3 server cannot be reached, is busy, or breaks off."""
+    """The S3 server cannot be reached, is busy, or closed the connection."""
 
 
 class StorageNotFoundError(StorageError):
-    """The storage holds no such file, or there is no such bucket."""
+    """The storage has no such file or bucket."""

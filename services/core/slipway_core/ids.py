@@ -1,4 +1,4 @@
-"""Identifiers: those that sort by time (UUID version 7), and what reads as one."""
+"""Generate and parse identifiers: UUIDs of version 7, which sort by time."""
 
 import os
 import time
@@ -14,7 +14,7 @@ def uuid7() -> uuid.UUID:
 
 
 def read_id(text: str) -> uuid.UUID | None:
-    """Return the id that a text is, with its hyphens or without; None if it is none."""
+    """Return the id in a text, written with or without hyphens; None if the text is not an id."""
     try:
         return uuid.UUID(text)
     except ValueError:

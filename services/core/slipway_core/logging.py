@@ -60,7 +60,7 @@ def configure_logging(level: str, log_format: Literal["auto", "json", "text"]) -
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
-    # httpx tells every request at info: the registry is polled every two seconds.
+    # httpx logs every request at info, and the registry is polled every two seconds.
     for chatty in ("httpx", "httpcore", "alembic.runtime.plugins"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
@@ -93,7 +93,7 @@ def add_request_id(_logger: WrappedLogger, _method: str, event: EventDict) -> Ev
 
 
 def _make_printable(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Remove from an event's texts what a terminal would obey (a structlog processor)."""
+    """Remove escape sequences and control characters from an event's texts (a structlog processor)."""
     several_lines = ("event", "exception", "stack")
     return {
         printable_line(str(key)): (printable if key in several_lines else printable_line)(value)

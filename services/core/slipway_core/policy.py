@@ -1,4 +1,4 @@
-"""What names and secrets must be like: the rules that the API holds and the command line tells beforehand."""
+"""The rules for names and secrets, enforced by the API and checked in advance by the command line."""
 
 import re
 import secrets
@@ -79,7 +79,7 @@ def why_password_is_unsafe(password: str, username: str) -> str | None:
 
 
 def is_placeholder_password(password: str) -> bool:
-    """Tell whether a configured password was copied from an example."""
+    """Return whether a configured password was copied from an example."""
     return password.lower().replace("-", "").replace("_", "").startswith(("changeme", "example", "placeholder"))
 
 

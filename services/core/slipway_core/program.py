@@ -1,4 +1,4 @@
-"""The outermost frame of a program: an expected error becomes one line on standard error and exit code 1."""
+"""Turn an expected error into one line on standard error and exit code 1."""
 
 import sys
 from collections.abc import Iterator
@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from slipway_core.errors import RegistryUnavailableError, SlipwayError
 from slipway_core.printable import printable
 
-# Every program of Slipway begins its error with it.
+# The prefix of the error messages of every Slipway program.
 ERROR_PREFIX = "Error: "
 REGISTRY_HINT = "is its server running, and MLFLOW_TRACKING_URI right? `slipway doctor` tells more"
 
 
 def print_error(sentence: str) -> None:
-    """Print an error on standard error, without the escape sequences that it may hold."""
+    """Print an error on standard error, without escape sequences."""
     print(printable(f"{ERROR_PREFIX}{sentence}"), file=sys.stderr)
 
 

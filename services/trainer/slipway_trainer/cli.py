@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from slipway_trainer.recipes import Recipe
 
 app = typer.Typer(
-    help="Train a model by its recipe, register it and promote it if the gate agrees.",
+    help="Train a model by its recipe, register it, and promote it if the gate passes.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -42,7 +42,7 @@ def options(
     debug: Annotated[bool, typer.Option(DEBUG_FLAG, help="Show the traceback of an error.")] = False,  # noqa: ARG001
     called_as: Annotated[str | None, typer.Option(hidden=True, help="The program's name in usage errors.")] = None,
 ) -> None:
-    """Train a model by its recipe, register it and promote it if the gate agrees."""
+    """Train a model by its recipe, register it, and promote it if the gate passes."""
     if called_as is not None:
         context.info_name = called_as
 
@@ -78,8 +78,8 @@ def train(
     data: Annotated[
         str | None,
         typer.Option(
-            help="The data: a CSV file or the folder that holds it, `s3://bucket/…` too; else SLIPWAY_DATA_DIR is "
-            "looked at, then it is fetched."
+            help="The data: a CSV file, or the folder that contains it; `s3://bucket/…` works too. Defaults to "
+            "SLIPWAY_DATA_DIR, then to downloading it."
         ),
     ] = None,
     settings: Annotated[
@@ -90,14 +90,14 @@ def train(
     ] = None,
     promote: Annotated[
         PromoteMode,
-        typer.Option(help="auto: if the gate agrees; never: register only; force: whatever the gate says."),
+        typer.Option(help="auto: promote if the gate passes; never: only register; force: promote in any case."),
     ] = "auto",
     wait: Annotated[float, typer.Option(help="Seconds to wait for the registry to come up.", min=0)] = 0.0,
 ) -> None:
     """Extract, validate, train, evaluate, register and promote.
 
-    Ends with 0 if the new version is Production (or registered, with `--promote never`), with 1 if a step or the gate
-    refused.
+    Exits with 0 if the new version is Production (or registered, with `--promote never`), with 1 if a step or the gate
+    failed.
     """
     own = load_settings(TrainerSettings)
     configure_logging(own.log_level, own.log_format)
@@ -163,7 +163,7 @@ def _wait_for(registry: MlflowRegistry, seconds: float) -> None:
 
 
 def main() -> None:
-    """Run the command; an error of ours is one sentence on standard error and exit code 1."""
+    """Run the command. Print a Slipway error as one sentence on standard error and exit with 1."""
     # Before MLflow is imported: it reports its use to its makers, and prints an address for every run.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")

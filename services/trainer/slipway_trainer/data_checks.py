@@ -18,7 +18,7 @@ from slipway_trainer.tasks import task_of
 from slipway_trainer.tasks.base import Target
 
 FOLDS = 3
-# A first look needs no more rows than these.
+# These rows suffice for a quick check.
 MAX_PROBE_ROWS = 20_000
 # Of fewer rows, one honest feature may tell every class by luck.
 MIN_LEAKAGE_ROWS = 100
@@ -32,18 +32,18 @@ def find_data_problems(recipe: Recipe, frame: pd.DataFrame) -> list[str]:
     """Look at rows that fit the schema as a whole.
 
     Args:
-        recipe: tells what is too much.
+        recipe: defines the limits.
         frame: features and target, numbers as float64; the index counts the lines of the file from the second.
 
     Returns:
-        A sentence for each thing that speaks against training on them.
+        One sentence per problem.
     """
     if len(frame) < recipe.min_rows:
         lower = f", or lower the limit with --set min_rows={len(frame)}" if len(frame) >= MIN_ROWS else ""
         return [f"the data has {len(frame)} rows, fewer than min_rows {recipe.min_rows}; add rows{lower}"]
     target = task_of(recipe).encode(frame[recipe.target.name])
     findings = [*task_of(recipe).check_target(target), *_constant(recipe, frame), *_duplicates(recipe, frame)]
-    if findings:  # what comes next is no use on such rows
+    if findings:  # later checks need valid rows
         return findings
     rows = _sample(recipe, target)
     features = frame[recipe.feature_names].to_numpy(dtype=np.float32)

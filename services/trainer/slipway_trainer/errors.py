@@ -3,8 +3,8 @@
 SlipwayError
 ├── DataRefusedError       the data does not fit the recipe's schema, or is not worth training on
 ├── DataUnavailableError   the data cannot be found or fetched
-├── OverrideError          a `--set` names nothing there is, or gives it a value that it cannot have
-├── ParityError            an exported graph does not answer as its estimator does
+├── OverrideError          a `--set` has an unknown name or an invalid value
+├── ParityError            an exported graph's predictions differ from its estimator's
 ├── TrainingError          the rows cannot be split, or a candidate cannot be fitted or exported
 └── UnknownRecipeError     no recipe has that name, or a file defines none
 """
@@ -51,11 +51,11 @@ class DataUnavailableError(SlipwayError):
 
 
 class OverrideError(SlipwayError):
-    """A `--set` names nothing there is, or gives it a value that it cannot have."""
+    """A `--set` has an unknown name or an invalid value."""
 
 
 class ParityError(SlipwayError):
-    """An exported graph does not answer as its estimator does."""
+    """An exported graph's predictions differ from its estimator's."""
 
 
 class TrainingError(SlipwayError):

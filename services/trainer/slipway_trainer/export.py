@@ -1,4 +1,4 @@
-"""From a fitted scikit-learn estimator to an ONNX graph that answers alike."""
+"""Convert a fitted scikit-learn estimator to an ONNX graph with the same predictions."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -39,7 +39,7 @@ def export(estimator: Any, n_features: int, options: Mapping[str, Any]) -> bytes
         options: for skl2onnx.
 
     Raises:
-        TrainingError: there is no conversion.
+        TrainingError: skl2onnx cannot convert the estimator.
     """
     try:
         graph = convert_sklearn(

@@ -1,4 +1,4 @@
-"""Where a model comes from: the commit and the libraries that it was trained with."""
+"""The lineage of a model: the commit and the libraries of its training."""
 
 import subprocess
 from importlib.metadata import version

@@ -1,4 +1,4 @@
-"""`--set name=value`: what a person changes of a recipe for one training."""
+"""`--set name=value`: change a recipe for one training."""
 
 import json
 from collections.abc import Sequence
@@ -96,7 +96,7 @@ def _parameters_of(recipe: Recipe, name: str) -> set[str]:
     [own] = [candidate for candidate in recipe.candidates if candidate.name == name]
     try:
         return {key.rpartition("__")[2] for key in own.build(own.parameters, recipe.seed).get_params()}
-    except Exception:  # noqa: BLE001  # then there is no suggestion
+    except Exception:  # noqa: BLE001  # then the error has no suggestion
         return set()
 
 

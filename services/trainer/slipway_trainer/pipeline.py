@@ -1,4 +1,4 @@
-"""A training run from end to end: the steps in their order, telling each as it ends."""
+"""Run a training from end to end and report each step."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -46,7 +46,7 @@ class Reporter(Protocol):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a training run came to."""
+    """The result of a training run."""
 
     recipe: Recipe
     evaluations: tuple[Evaluation, ...]
@@ -93,7 +93,7 @@ def run_pipeline(
         recipe: what to train.
         data: the data's file or folder, where it was given by hand; `s3://bucket/…` too.
         data_dir: where the recipe's data is looked for next.
-        mode: whether the gate promotes (`auto`), nobody (`never`), or the caller whatever the gate says (`force`).
+        mode: `auto` promotes if the gate passes, `never` only registers, `force` promotes regardless of the gate.
         open_registry: called once everything is evaluated, so that training need not wait for a server that is
             still starting.
         by: who trains, for the runs and the promotion's history.
@@ -188,7 +188,7 @@ def _report_plots(
     reporter: Reporter,
 ) -> None:
     """Draw the plots and log the timings; a failure is reported and does not undo the promotion."""
-    # After the promotion: what is served need not wait for pictures.
+    # After the promotion, so that it does not wait for the plots.
     try:
         with watch.step("report"):
             report(recipe, evaluations, best, split, tracker=tracker, runs=runs)

@@ -91,10 +91,10 @@ def test_an_account_is_added_with_its_role(api: StubApi) -> None:
         ),
         (problem(401, "the token has expired"), "the token has expired (run `slipway login URL` again)"),
         (problem(401, "the username or the password is wrong"), "the username or the password is wrong"),
-        (Answer(b"<html>hello</html>"), "what answers at {url} is not Slipway's API (200)"),
-        (Answer(b"<html>not here</html>", 404), "what answers at {url} is not Slipway's API (404)"),
-        (Answer(["a", "list"]), "what answers at {url} is not Slipway's API (200)"),
-        (Answer(b"\xff\xfe"), "what answers at {url} is not Slipway's API (200)"),
+        (Answer(b"<html>hello</html>"), "the server at {url} is not Slipway's API (200)"),
+        (Answer(b"<html>not here</html>", 404), "the server at {url} is not Slipway's API (404)"),
+        (Answer(["a", "list"]), "the server at {url} is not Slipway's API (200)"),
+        (Answer(b"\xff\xfe"), "the server at {url} is not Slipway's API (200)"),
     ],
 )
 def test_a_refusal_is_one_sentence(api: StubApi, answer: Answer, sentence: str) -> None:
@@ -109,7 +109,7 @@ def test_a_refusal_is_one_sentence(api: StubApi, answer: Answer, sentence: str) 
 def test_unreachable_api_is_reported_with_its_address() -> None:
     url = f"http://127.0.0.1:{free_port()}"
 
-    with pytest.raises(ApiError, match=rf"the API at {url} cannot be reached: is it running"):
+    with pytest.raises(ApiError, match=rf"the API at {url} cannot be reached: check that it is running"):
         predict(url)
 
 
@@ -123,7 +123,7 @@ def test_api_timeout_is_reported(api: StubApi, monkeypatch: pytest.MonkeyPatch) 
 
     api.answer = hang
     try:
-        with pytest.raises(ApiError, match="does not answer in time"):
+        with pytest.raises(ApiError, match="did not respond within"):
             predict(api.url)
     finally:
         over.set()

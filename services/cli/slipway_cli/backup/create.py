@@ -1,6 +1,6 @@
-"""Making a backup of the stack: the two databases, then the object store.
+"""Create a backup of the stack: the two databases, then the object store.
 
-In this order, as MLflow stores a file before its database tells of it: what the dumps name is among the objects.
+This order matters: MLflow stores a file before its database refers to it, so every file in the dumps is included.
 """
 
 import tempfile
@@ -29,31 +29,31 @@ BUCKET_OPTION = "--bucket="
 
 
 class Watch(Protocol):
-    """Is told how far long work is."""
+    """Receives the progress of long work."""
 
     def begin(self, what: str, total_bytes: int | None = None) -> None:
-        """A new part of the work begins; how much it is need not be known."""
+        """Start a new part of the work; its size may be unknown."""
         ...
 
     def at(self, done_bytes: int) -> None:
-        """So much of the part is done."""
+        """Set how many bytes of the part are done."""
         ...
 
 
 def create_backup(project: ComposeProject, path: Path, now: datetime, watch: Watch) -> ObjectCount:
-    """Write a backup of the stack to a file, while the stack goes on.
+    """Write a backup of the running stack to a file.
 
     Args:
         project: the stack.
-        path: the file; what was there is replaced once the backup is whole.
-        now: the time that the backup tells of itself.
-        watch: is told how far it is.
+        path: the file; an existing file is replaced once the backup is complete.
+        now: the creation time to record in the backup.
+        watch: receives the progress.
 
     Returns:
-        How many objects are in it.
+        The number of objects in the backup.
 
     Raises:
-        SlipwayError: Docker, a service or the disk does not do its part; the file is then as it was.
+        SlipwayError: Docker, a service or the disk failed; the file is unchanged.
     """
     config = project.config()
     locations = locations_of(config)
@@ -111,7 +111,7 @@ def _tell(watch: Watch, before: int, read: int) -> None:
 
 
 def stores_of(config: dict[str, Any]) -> tuple[str, ...]:
-    """Return the services that keep what is backed up. An object store elsewhere is none of them."""
+    """Return the services whose data is backed up. External object stores are not included."""
     return tuple(service for service in (SERVICE, OBJECT_STORE) if service in config["services"])
 
 

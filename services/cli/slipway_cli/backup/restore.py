@@ -1,4 +1,4 @@
-"""Putting a backup back into the stack.
+"""Restore a backup into the stack.
 
 Objects are added and databases loaded first, and only then are both databases committed: what fails before leaves the
 stack's runs, models, accounts and predictions as they were. Objects that are not in the backup stay.
@@ -54,7 +54,7 @@ def restore_backup(project: ComposeProject, path: Path, about: About, watch: Wat
         project: the stack; stores that do not run are started.
         path: the backup, which was verified.
         about: what it tells of itself.
-        watch: is told how far it is.
+        watch: receives the progress.
 
     Returns:
         Whether the API runs: it is started again if it ran before.
@@ -95,7 +95,7 @@ def _load(
         project: the stack.
         path: the backup.
         about: what it tells of itself.
-        watch: is told how far it is.
+        watch: receives the progress.
         committed: gets each database that shows the new content.
         rest: is left when the restore is done: from the first commit on the one way is forward, and signals wait.
     """

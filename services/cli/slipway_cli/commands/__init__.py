@@ -1,1 +1,1 @@
-"""The commands, a file each: they read what was typed, call what does the work, and print."""
+"""The commands, one module each. A command parses its arguments, calls the code that does the work, and prints."""

@@ -1,4 +1,4 @@
-"""`slipway login`, and how commands are given a password."""
+"""`slipway login`, and reading passwords from a terminal or standard input."""
 
 import sys
 from typing import Annotated
@@ -20,42 +20,42 @@ PasswordFromInput = Annotated[
 def login(
     url: Annotated[str, typer.Argument(help="The API's address, such as http://127.0.0.1:8000.")],
     username: Annotated[
-        str | None, typer.Option("--username", "-u", help="The account's name; asked for where it is left out.")
+        str | None, typer.Option("--username", "-u", help="The account's name. Prompts for it by default.")
     ] = None,
     password_stdin: PasswordFromInput = False,  # a flag
 ) -> None:
-    """Log in to an API and keep the token in your configuration folder, for your eyes only.
+    """Log in to an API and store the token in your configuration folder, readable by you only.
 
     Example: `slipway login http://127.0.0.1:8000 --username admin`
     """
-    load_settings(ClientSettings)  # a misspelt variable is told before the password is asked for
+    load_settings(ClientSettings)  # report a misspelt variable before prompting for the password
     if username is None:
         if password_stdin or not sys.stdin.isatty():
-            raise NotLoggedInError("there is no terminal to ask for the account's name: give it with --username")
+            raise NotLoggedInError("no terminal to prompt for the account's name: pass it with --username")
         username = str(typer.prompt("Username"))
     with ApiClient(url) as client:
         if prompts(from_input=password_stdin):
-            client.check()  # before a person types a password for a wrong address
+            client.check()  # before the user types a password for a wrong address
         password = read_password(from_input=password_stdin, confirm=False)
         token = client.token(username, password)
     path = store_credentials(Credentials(url=url.rstrip("/"), username=username, token=token))
-    echo(f"Logged in to {url} as {username}; the token is kept in {path}.")
+    echo(f"Logged in to {url} as {username}; the token is stored in {path}.")
 
 
 def prompts(*, from_input: bool) -> bool:
-    """Return whether a person will be prompted for the password: then check everything else before."""
+    """Return whether a prompt will ask for the password. If so, check everything else first."""
     return not from_input and sys.stdin.isatty()
 
 
 def read_password(*, from_input: bool, confirm: bool, prompt: str = "Password") -> str:
-    """Return a password: the next line of standard input, or what is typed at the prompt.
+    """Return a password: the next line of standard input, or the input at the prompt.
 
     Raises:
-        NotLoggedInError: there is no terminal to ask at.
+        NotLoggedInError: no terminal is available for the prompt.
     """
     if from_input:
         return sys.stdin.readline().rstrip("\r\n")
     if not sys.stdin.isatty():
-        raise NotLoggedInError("there is no terminal to ask for the password: give it with --password-stdin")
+        raise NotLoggedInError("no terminal to prompt for the password: pass it with --password-stdin")
     answer: str = typer.prompt(prompt, hide_input=True, confirmation_prompt=confirm)
     return answer

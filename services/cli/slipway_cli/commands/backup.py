@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 ProjectDirectory = Annotated[
     Path | None,
     typer.Option(
-        help="The folder of the stack's docker-compose.yml; else it is looked for from here upwards. "
-        "COMPOSE_PROJECT_NAME names another stack than `slipway`."
+        help="The folder of the stack's docker-compose.yml. Defaults to the nearest one from the current folder "
+        "upwards. Set COMPOSE_PROJECT_NAME for a stack not named `slipway`."
     ),
 ]
 
@@ -31,12 +31,12 @@ def backup(
     force: Annotated[bool, typer.Option("--force", "-f", help="Replace the file if it exists.")] = False,
     project_directory: ProjectDirectory = None,
 ) -> None:
-    """Write accounts, predictions, runs, models and data of the compose stack to one file, while it goes on.
+    """Write the compose stack's accounts, predictions, runs, models and data to one file. The stack keeps running.
 
-    Keep it safe: it holds models, what users sent, and the hashes of passwords. The stack's own secrets are not in it.
+    Keep the file safe: it contains models, users' inputs and password hashes, but not the stack's own secrets.
     Example: `slipway backup slipway-2026-11-20.tar.gz`
     """
-    # What they need would slow down every other command.
+    # Imported here, as these modules would slow down every other command.
     from slipway_cli.backup.create import create_backup  # noqa: PLC0415
     from slipway_cli.backup.interruption import interruptible  # noqa: PLC0415
 
@@ -45,26 +45,26 @@ def backup(
     if not file.parent.is_dir():
         raise BackupError(f"the folder {file.parent} does not exist: create it, or name a file in another folder")
     if file.exists() and not force:
-        raise BackupError(f"{file} exists and is left as it is: name another file, or replace it with --force")
-    with interruptible(print_error, "the backup was interrupted; nothing of it is left"):
+        raise BackupError(f"{file} already exists: name another file, or replace it with --force")
+    with interruptible(print_error, "the backup was interrupted; the incomplete file was removed"):
         project = _project(project_directory)
         with progress_bar() as bar:
             objects = create_backup(project, file, datetime.now(UTC), bar)
     echo(
         f"Wrote {file}: {decimal(file.stat().st_size)}, both databases and {objects.files} "
-        f"object{'s'[: objects.files != 1]}. Keep it safe: it holds models, what users sent, and password hashes."
+        f"object{'s'[: objects.files != 1]}. Keep it safe: it contains models, users' inputs and password hashes."
     )
 
 
 def restore(
     file: Annotated[Path, typer.Argument(help="A file that `slipway backup` wrote.")],
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Skip the confirmation prompt.")] = False,
     project_directory: ProjectDirectory = None,
 ) -> None:
-    """Replace accounts, predictions, runs and models of the compose stack by those of a backup.
+    """Replace the compose stack's accounts, predictions, runs and models with those of a backup.
 
-    The file is verified whole before anything is touched. API and MLflow stand still meanwhile, and are started again.
-    Restore only files that you know: the SQL in them is run. Example: `slipway restore slipway-2026-11-20.tar.gz`
+    The whole file is verified before any change. The API and MLflow are stopped during the restore, then restarted.
+    Restore only files that you trust: their SQL is executed. Example: `slipway restore slipway-2026-11-20.tar.gz`
     """
     from slipway_cli.backup.archive import read_about, verify  # noqa: PLC0415
     from slipway_cli.backup.interruption import interruptible  # noqa: PLC0415
@@ -76,7 +76,7 @@ def restore(
     )
 
     if not yes and not sys.stdin.isatty():
-        raise typer.BadParameter("without a terminal to ask at, say that the stack may be replaced", param_hint="--yes")
+        raise typer.BadParameter("required without a terminal to confirm the restore", param_hint="--yes")
     with interruptible(print_error, f"{INTERRUPTED}; {AS_THEY_WERE}"):
         project = _project(project_directory)
         check_fits(project, read_about(file))
@@ -86,13 +86,13 @@ def restore(
         when = f"{about.created_at:%Y-%m-%d %H:%M} UTC"
         if not yes:
             typer.confirm(
-                f"Replace all accounts, predictions, runs and models of the stack by those of {when}?", abort=True
+                f"Replace all accounts, predictions, runs and models of the stack with those of {when}?", abort=True
             )
         with progress_bar() as bar:
             is_served = restore_backup(project, file, about, bar)
     echo(f"Restored the backup of {when}.")
     if not is_served:
-        echo("The API did not run before: `docker compose up --detach --wait` starts the whole stack.")
+        echo("The API was not running before: `docker compose up --detach --wait` starts the whole stack.")
 
 
 def _project(folder: Path | None) -> "ComposeProject":

@@ -1,4 +1,4 @@
-"""`slipway doctor`: what is wrong here, and how to mend it."""
+"""`slipway doctor`: find problems and report how to fix them."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -23,13 +23,13 @@ MARKS: "dict[Status, tuple[str, str]]" = {
     "broken": ("✗ broken", "bold red"),
 }
 STATUS_WIDTH = 9
-# The longest name of a setting that is looked at has 22 letters.
+# The longest name of a checked setting has 22 letters.
 CHECK_WIDTH = 22
 INDENT = "  "
 
 
 def doctor(
-    home: Annotated[Path | None, typer.Option(help="The folder of `slipway up` to look at. [~/.slipway]")] = None,
+    home: Annotated[Path | None, typer.Option(help="The folder of `slipway up` to check. [~/.slipway]")] = None,
     host: Annotated[str | None, typer.Option(help="The address that the API listens on. [127.0.0.1]")] = None,
     port: Annotated[int | None, typer.Option(help="The port that the API listens on. [8000]", min=1, max=65535)] = None,
     mlflow_port: Annotated[
@@ -37,20 +37,20 @@ def doctor(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Look for what is wrong with this machine, its settings and servers, and say how to mend it.
+    """Check this machine, its settings and its servers, and report how to fix each problem.
 
-    Without MLFLOW_TRACKING_URI it looks at the stack of `slipway up`, running or not; with it, at that MLflow server.
-    Nothing is changed. Ends with 1 if something is broken. Example: `slipway doctor`
+    Checks the MLflow server of MLFLOW_TRACKING_URI if it is set, otherwise the stack of `slipway up`, running or not.
+    Changes nothing. Exits with 1 if a check finds something broken. Example: `slipway doctor`
     """
-    # What the checks need would slow down every other command.
+    # Imported here, as these modules would slow down every other command.
     from slipway_cli.doctor.context import read_context  # noqa: PLC0415
     from slipway_cli.doctor.runner import run_checks  # noqa: PLC0415
 
     given = {"home": home, "host": host, "port": port, "mlflow_port": mlflow_port}
     context = read_context({name: value for name, value in given.items() if value is not None})
-    # Progress is for a terminal, and not part of what is printed.
-    with SafeConsole(stderr=True).status("Looking …") as status:
-        reports = run_checks(context, lambda names: status.update(f"Looking at: {', '.join(names).lower()} …"))
+    # Progress goes to the terminal only, never into the output.
+    with SafeConsole(stderr=True).status("Checking …") as status:
+        reports = run_checks(context, lambda names: status.update(f"Checking: {', '.join(names).lower()} …"))
     statuses = [finding.status for report in reports for finding in report.findings]
     if as_json:
         findings = [{"area": report.name, **asdict(finding)} for report in reports for finding in report.findings]
@@ -75,7 +75,7 @@ def _print(reports: "Sequence[AreaReport]", statuses: "Sequence[Status]") -> Non
     count, warnings = statuses.count("broken"), statuses.count("warning")
     told = f"{warnings} warning{'s'[: warnings != 1]}" if warnings else "no warning"
     if count:
-        out.print(Text(f"\n{count} broken, {told}: each → says how to mend it.", style="bold"))
+        out.print(Text(f"\n{count} broken, {told}: each → shows how to fix it.", style="bold"))
     else:
         out.print(Text(f"\nNothing is broken, {told}.", style="bold"))
 
@@ -85,11 +85,11 @@ def _print_finding(out: Console, finding: "Finding") -> None:
     row = Table.grid(padding=(0, 1))
     row.add_column(width=len(INDENT) - 1)
     row.add_column(width=STATUS_WIDTH)
-    # Columns of a fixed width line up though each finding is a table of its own.
+    # Columns of a fixed width align although each finding is a table of its own.
     row.add_column(width=CHECK_WIDTH, overflow="fold")
     row.add_column(overflow="fold")
     row.add_row("", Text(mark, style=style), finding.check, finding.what)
     out.print(row)
     if finding.mend:
-        # One line however narrow the terminal is, so that a command can be copied whole.
+        # One line at any terminal width, so that a command can be copied whole.
         out.print(Text(f"{INDENT}{' ' * STATUS_WIDTH} → {finding.mend}", style="cyan"), soft_wrap=True)

@@ -14,12 +14,12 @@ from slipway_core.policy import new_key, new_password
 def env(
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="The file to write, such as `.env`; else they are printed."),
+        typer.Option("--output", "-o", help="The file to write, such as `.env`. Defaults to standard output."),
     ] = None,
 ) -> None:
-    """Make random secrets: the key that signs tokens, and the first administrator's password.
+    """Generate random secrets: the key that signs tokens, and the first administrator's password.
 
-    A file that exists is never changed. Example: `slipway env --output .env`
+    Never overwrites an existing file. Example: `slipway env --output .env`
     """
     content = f"SECRET_KEY={new_key()}\nSLIPWAY_ADMIN_PASSWORD={new_password()}\n"
     if output is None:
@@ -30,8 +30,8 @@ def env(
             out.write(content)
     except FileExistsError as error:
         raise ConfigurationError(
-            f"{output} exists and is left as it is: it may hold secrets in use; name another file with --output"
+            f"{output} already exists and may hold secrets in use: name another file with --output"
         ) from error
     except OSError as error:
         raise ConfigurationError(f"{output} cannot be written: {error.strerror}") from error
-    echo(f"Wrote SECRET_KEY and SLIPWAY_ADMIN_PASSWORD to {output}; .env.example lists all there is to set.")
+    echo(f"Wrote SECRET_KEY and SLIPWAY_ADMIN_PASSWORD to {output}; .env.example lists all settings.")

@@ -1,4 +1,4 @@
-"""`slipway models`: the registry's models, and what Production points to."""
+"""`slipway models`: the registered models, their Production versions and their history."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -20,11 +20,9 @@ from slipway_core.registry.mlflow import MlflowRegistry
 from slipway_core.registry.settings import RegistrySettings
 from slipway_core.settings import load_settings
 
-app = typer.Typer(
-    no_args_is_help=True, help="The registry: its models, what Production points to, and how it came there."
-)
+app = typer.Typer(no_args_is_help=True, help="The registered models, their Production versions and their history.")
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Reason = Annotated[str, typer.Option(help="Why, for the history.")]
+Reason = Annotated[str, typer.Option(help="The reason to record in the history.")]
 Name = Annotated[str, typer.Argument(help="The model's name, such as `iris`.")]
 
 
@@ -73,7 +71,7 @@ def show(name: Name, as_json: AsJson = False) -> None:
     print_table(table)
     _note_mistaken_promotion(model)
     if moved_by_hand(model):
-        echo("Production was moved outside of Slipway; see `slipway models history`.")
+        echo("The alias Production was moved outside of Slipway; see `slipway models history`.")
 
 
 @app.command()
@@ -82,20 +80,20 @@ def promote(
     version: Annotated[str, typer.Argument(help="The version's number.")],
     reason: Reason = "promoted by hand",
 ) -> None:
-    """Make a version Production, whatever the gate said. Example: `slipway models promote iris 3`.
+    """Make a version Production, regardless of the gate. Example: `slipway models promote iris 3`.
 
     Promoting a withdrawn version lifts its withdrawal.
     """
     with _registry() as registry:
         chosen = registry.get_version(name, version)
         if registry.get_model(name).aliases.get(PRODUCTION) == chosen.version and not (promotion.is_withdrawn(chosen)):
-            echo(f"Production of {name} is version {chosen.version} already.")
+            echo(f"Production of {name} already is version {chosen.version}.")
             return
         event = promotion.promote(registry, name, version, by=current_user(), at=datetime.now(UTC), reason=reason)
     before = f", it was {event.from_version}" if event.from_version else ""
     echo(f"Production of {name} is version {event.version} now{before}.")
     if not is_digest(chosen.tags.get(MANIFEST_TAG, "")):
-        echo("Its bundle has no SHA-256 in the registry, so the API keeps serving what it has.")
+        echo("The registry has no SHA-256 of its bundle, so the API keeps serving the version it has loaded.")
     if promotion.is_withdrawn(chosen):
         echo("Its withdrawal is lifted; `slipway models history` shows why it was withdrawn.")
 
@@ -117,16 +115,16 @@ def rollback(name: Name, reason: Reason = "rolled back by hand") -> None:
 
 @app.command()
 def history(name: Name, as_json: AsJson = False) -> None:
-    """Tell every move of a model's Production, the newest first. Example: `slipway models history iris`.
+    """List every change of a model's Production alias, newest first. Example: `slipway models history iris`.
 
-    `external`: the alias was moved by something else than Slipway, such as in MLflow's pages.
+    `external`: the alias was moved by something other than Slipway, such as MLflow's web interface.
     """
     with _registry() as registry:
         alias_moves = moves(registry.get_model(name))[::-1]
     if as_json:
         print_json([_tell(move) for move in alias_moves])
         return
-    table = Table("when", "move", "by", "metrics", "why", title=f"{name}: what Production pointed to", box=SIMPLE)
+    table = Table("when", "move", "by", "metrics", "why", title=f"{name}: history of Production", box=SIMPLE)
     for move in alias_moves:
         told = _tell(move)
         table.add_row(
@@ -175,9 +173,9 @@ def _tell(move: Move) -> dict[str, Any]:
 
 
 def _metrics(metrics: Mapping[str, float] | None, of_the_gate: Sequence[str] = ()) -> str:
-    """Return the gate's metrics, then the others of one word, a line each; all are in the JSON.
+    """Return the gate's metrics, then the others with one-word names, one a line. The JSON has all of them.
 
-    The trainer writes the metric that it compares by first.
+    The trainer writes the metric of the comparison first.
     """
     found = metrics or {}
     names = [*of_the_gate, *islice(found, 1), *(name for name in found if "_" not in name)]

@@ -29,8 +29,8 @@ def predict(
         Path | None,
         typer.Option(
             "--csv",
-            help="A CSV file with many rows; `-` is standard input. With a first line of names, columns may have any "
-            "order, and columns that the model does not take are skipped.",
+            help="A CSV file with any number of rows; `-` is standard input. If its first line names the columns, "
+            "they may have any order, and columns that the model does not use are skipped.",
         ),
     ] = None,
     output: Annotated[
@@ -38,23 +38,23 @@ def predict(
         typer.Option(
             "--output",
             "-o",
-            help="With --csv: write the file's columns and the predictions to this CSV file; `-` is standard output.",
+            help="With --csv: write the input's columns and the predictions to this CSV file; `-` is standard output.",
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", "-f", help="Replace the file of --output if it exists.")] = False,
     as_json: Annotated[
         bool,
-        typer.Option("--json", help="Print JSON: the API's answer; of --csv a list of them, one for each 1,000 rows."),
+        typer.Option("--json", help="Print JSON: the API's response; with --csv a list, one for each 1,000 rows."),
     ] = False,  # a flag
 ) -> None:
-    """Predict over the API, for one row or a CSV file. If a row of the file is wrong, no row is predicted.
+    """Predict one row or a CSV file with the API. If any row of the file is invalid, no row is predicted.
 
     Example: `slipway predict iris --csv flowers.csv --output answers.csv`
     """
     if (features is None) == (csv_file is None):
         raise typer.BadParameter("give either --features or --csv")
     if output is not None and (csv_file is None or as_json):
-        raise typer.BadParameter("it needs --csv, and excludes --json", param_hint="--output")
+        raise typer.BadParameter("requires --csv, and cannot be combined with --json", param_hint="--output")
     row = [] if features is None else _row(features)
     if output is not None:
         check_output(output, force=force)
@@ -74,38 +74,38 @@ def _predict_file(client: ApiClient, model: str, file: Path, output: Path | None
     rows = read_rows(file, model, names)
     added = answer_columns(rows, classes) if output is not None else []
     if rows.skipped:
-        _note(f"skipped columns that {model} does not take: {', '.join(rows.skipped)}")
+        _note(f"skipped columns that {model} does not use: {', '.join(rows.skipped)}")
     answers = _answers(client, model, names, rows)
     if as_json:
         print_json(answers)
     elif output is None:
         _print_table(model, answers)
     elif (text := write_predictions(output, rows, added, answers)) is not None:
-        # Data for another program stays as it is; on a terminal it may not control the terminal.
+        # Keep data for other programs unchanged; escape control characters on a terminal.
         sys.stdout.write(printable(text) if sys.stdout.isatty() else text)
     else:
         echo(f"Wrote {len(rows.records)} rows with predictions of {model}, {_versions(answers)}, to {output}.")
 
 
 def _answers(client: ApiClient, model: str, names: Sequence[str], rows: CsvRows) -> list[dict[str, Any]]:
-    """Predict in requests of limited size.
+    """Predict in requests of at most ROWS_A_REQUEST rows.
 
     Raises:
-        ApiError: a request fails; it names the rows.
+        ApiError: a request fails; the message names its rows.
     """
     answers = []
     for start in range(0, len(rows.features), ROWS_A_REQUEST):
-        # By name, so that a version with another order of features, promoted meanwhile, answers the same rows.
+        # By name: a version promoted meanwhile may expect the features in another order.
         part = [dict(zip(names, row, strict=True)) for row in rows.features[start : start + ROWS_A_REQUEST]]
         try:
             answer = client.predict(model, part)
         except ApiError as error:
             raise ApiError(f"rows {start + 1} to {start + len(part)}: {error}; no predictions were written") from error
         if len(answer["prediction"]) != len(part):
-            raise ApiError(f"rows {start + 1} to {start + len(part)}: the API answered another number of rows")
+            raise ApiError(f"rows {start + 1} to {start + len(part)}: the API returned another number of rows")
         answers.append(answer)
     if len({answer["version"] for answer in answers}) > 1:
-        _note(f"another version became Production meanwhile: the predictions are of {_versions(answers)}")
+        _note(f"another version became Production meanwhile: the predictions come from {_versions(answers)}")
     return answers
 
 
@@ -147,5 +147,5 @@ def _is_number(text: str) -> bool:
         value = float(text)
     except ValueError:
         return False
-    # Python would take underscores between digits, which the API does not.
+    # Python accepts underscores between digits; the API does not.
     return math.isfinite(value) and "_" not in text

@@ -1,4 +1,4 @@
-"""`slipway recipes`: list what can be trained."""
+"""`slipway recipes`: list the available recipes."""
 
 import json
 import subprocess
@@ -13,12 +13,12 @@ from slipway_cli.output import print_json, print_table
 
 
 def recipes(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:  # a flag
-    """List the recipes that `slipway train` takes by name. Example: `slipway recipes`."""
+    """List the recipes that `slipway train` accepts by name. Example: `slipway recipes`."""
     done = subprocess.run(  # noqa: S603  # our own module, its arguments one by one
         trainer_command("recipes", "--json"), stdout=subprocess.PIPE, text=True, check=False
     )
     if done.returncode != 0:
-        raise typer.Exit(done.returncode)  # the trainer has printed why
+        raise typer.Exit(done.returncode)  # the trainer has printed the reason
     found = json.loads(done.stdout)
     if as_json:
         print_json(found)

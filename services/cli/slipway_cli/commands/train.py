@@ -1,4 +1,4 @@
-"""`slipway train`: run the trainer, in a process of its own."""
+"""`slipway train`: run the trainer as a separate process."""
 
 import importlib.util
 import subprocess
@@ -19,8 +19,8 @@ def train(
     data: Annotated[
         str | None,
         typer.Option(
-            help="The data: a CSV file or the folder that holds it, `s3://bucket/…` too; else SLIPWAY_DATA_DIR is "
-            "looked at, then it is fetched."
+            help="The data: a CSV file, or the folder that contains it; `s3://bucket/…` works too. Defaults to "
+            "SLIPWAY_DATA_DIR, then to downloading it."
         ),
     ] = None,
     settings: Annotated[
@@ -28,18 +28,18 @@ def train(
         typer.Option(
             "--set",
             metavar="NAME=VALUE",
-            help="Change a parameter (`random-forest.max_depth=8`) or a value of the recipe (`split=time`, `seed=7`); "
+            help="Set a parameter (`random-forest.max_depth=8`) or a value of the recipe (`split=time`, `seed=7`); "
             "may be repeated.",
         ),
     ] = None,
     promote: Annotated[
         PromoteMode,
-        typer.Option(help="auto: if the gate agrees; never: register only; force: whatever the gate says."),
+        typer.Option(help="auto: promote if the gate passes; never: only register; force: promote in any case."),
     ] = "auto",
 ) -> None:
     """Train a recipe's model: extract → validate → train → evaluate → register → promote.
 
-    Needs MLFLOW_TRACKING_URI. Ends with 1 if a step or the gate refuses; what is served stays as it is.
+    Requires MLFLOW_TRACKING_URI. Exits with 1 if a step or the gate fails; the served model does not change.
     Example: `slipway train bike-demand --set split=time --promote never`
     """
     arguments = ["--debug"] if context.find_root().params.get("debug") else []
@@ -62,5 +62,5 @@ def trainer_command(*arguments: str) -> list[str]:
     """
     if any(importlib.util.find_spec(name) is None for name in ("slipway_trainer", "mlflow", "sklearn")):
         raise ConfigurationError("the trainer is not installed here: run `pip install 'slipway[trainer]'`")
-    # Its usage errors then name the command that was typed.
+    # The trainer's usage errors then name the command that the user typed.
     return [sys.executable, "-m", "slipway_trainer", "--called-as", "slipway", *arguments]

@@ -1,4 +1,4 @@
-"""`slipway up`: the embedded stack, from nothing to a served prediction."""
+"""`slipway up`: start the embedded stack, train a first model and serve it."""
 
 import importlib.util
 import json
@@ -35,23 +35,23 @@ PASSWORD_OPTION = "--admin-password-file"  # noqa: S105  # a name
 
 
 def up(
-    home: Annotated[Path | None, typer.Option(help="The folder that holds everything it writes. [~/.slipway]")] = None,
+    home: Annotated[Path | None, typer.Option(help="The folder for all files of the stack. [~/.slipway]")] = None,
     host: Annotated[str | None, typer.Option(help="The address that the API listens on. [127.0.0.1]")] = None,
     port: Annotated[int | None, typer.Option(help="The port that the API listens on. [8000]", min=1, max=65535)] = None,
     mlflow_port: Annotated[
-        int | None, typer.Option(help="The port that MLflow listens on, on loopback. [5000]", min=1, max=65535)
+        int | None, typer.Option(help="MLflow's port on the loopback address. [5000]", min=1, max=65535)
     ] = None,
     recipe: Annotated[
         list[str] | None,
         typer.Option(help="Train this model if it has no Production version; may be repeated. [iris]"),
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(help="How many processes answer; above 1 with DATABASE_URL alone. [1]", min=1, max=64)
+        int | None, typer.Option(help="The API's worker processes; above 1 requires DATABASE_URL. [1]", min=1, max=64)
     ] = None,
     admin_password_file: Annotated[
         Path | None,
         typer.Option(
-            help="A file whose first line is the administrator's password at the first start; `-` is standard input. "
+            help="A file whose first line is the administrator's password for the first start; `-` is standard input. "
             "[random]"
         ),
     ] = None,
@@ -67,8 +67,8 @@ def up(
 ) -> None:
     """Run MLflow, the trainer and the API on this machine, without Docker.
 
-    The first start trains and promotes a model; the next ones take up where it was. Ctrl-C ends all of it.
-    MLFLOW_BACKEND_STORE_URI, MLFLOW_ARTIFACTS_DESTINATION and DATABASE_URL put it on PostgreSQL and S3.
+    The first start trains and promotes a model; later starts reuse it. Ctrl-C stops everything.
+    To use PostgreSQL and S3, set MLFLOW_BACKEND_STORE_URI, MLFLOW_ARTIFACTS_DESTINATION and DATABASE_URL.
     Example: `slipway up --port 8080`
     """
     began = time.monotonic()
@@ -85,11 +85,11 @@ def up(
     settings = load_settings(UpSettings, **{name: value for name, value in given.items() if value is not None})
     configure_logging("warning", settings.log_format)
     _run_stack(settings, recipes, began)
-    echo("Everything has ended.")
+    echo("Everything has stopped.")
 
 
 def _run_stack(settings: UpSettings, recipes: tuple[str, ...], began: float) -> None:
-    """Check the settings, then run the stack until a signal ends it."""
+    """Check the settings, then run the stack until a signal stops it."""
     command = trainer_command("train", "--wait", str(REGISTRY_WAIT_SECONDS))
     if importlib.util.find_spec("slipway_api") is None or importlib.util.find_spec("fastapi") is None:
         raise ConfigurationError("the API is not installed here: run `pip install 'slipway[api]'`")
@@ -98,12 +98,12 @@ def _run_stack(settings: UpSettings, recipes: tuple[str, ...], began: float) -> 
     if wanted is not None and (why := why_password_is_unsafe(wanted, settings.admin_username)):
         raise ConfigurationError(f"the administrator's password {why}")
     options = _stack_options(settings, recipes, folder, command)
-    backend_store_uri(settings, folder)  # refuse before anything is made
+    backend_store_uri(settings, folder)  # reject invalid settings before creating anything
     with private_files(), _made(folder).locked(Ports(options.port, options.mlflow_port)):
         password, is_new = folder.admin_password(wanted)
         stack = Stack(options, folder, _environments(settings, options, folder, password), echo)
         if wanted is not None and wanted != password:
-            echo(f"The given password is not used: the account was made before; see {folder.password_file}.")
+            echo(f"The given password is not used: the account already exists; see {folder.password_file}.")
 
         def welcome(registry_answers: bool) -> None:
             seconds = time.monotonic() - began
@@ -128,7 +128,7 @@ def _stack_options(
     if settings.workers > 1 and options.database_url.startswith("sqlite"):
         raise ConfigurationError(
             f"{settings.workers} workers need a database that several processes can write: set DATABASE_URL to "
-            "postgresql://USER:PASSWORD@HOST/NAME, or leave --workers out"
+            "postgresql://USER:PASSWORD@HOST/NAME, or omit --workers"
         )
     return options
 
@@ -140,7 +140,7 @@ def _made(folder: Home) -> Home:
 
 
 def _refuse_files(recipes: Sequence[str]) -> None:
-    """Refuse recipes by path: the stack waits for models by name, and a file's is known once it is run.
+    """Reject recipes by path: the stack waits for models by name, and a file must run to know its model's name.
 
     Raises:
         typer.BadParameter: one is a path.
@@ -148,7 +148,7 @@ def _refuse_files(recipes: Sequence[str]) -> None:
     for recipe in recipes:
         if recipe.endswith(".py") or "/" in recipe:
             raise typer.BadParameter(
-                f"`slipway up` takes recipes by name, and {recipe} is a path: train it with "
+                f"`slipway up` accepts recipes by name only, and {recipe} is a path: train it with "
                 f"`slipway train {shlex.quote(recipe)}` once the stack runs",
                 param_hint="--recipe",
             )
@@ -161,7 +161,7 @@ def _environments(settings: UpSettings, options: StackOptions, home: Home, passw
         {
             "MLFLOW_TRACKING_URI": options.mlflow_url,
             "MLFLOW_DISABLE_TELEMETRY": "true",
-            # The stack's parts meet on loopback, whatever proxy leads elsewhere.
+            # The stack's processes connect on loopback, never through a proxy.
             "NO_PROXY": ",".join(filter(None, [os.environ.get("NO_PROXY"), "127.0.0.1,localhost"])),
             "SLIPWAY_CACHE_DIR": str(home.cache),
             "SLIPWAY_JOURNAL_DIR": str(home.journal),
@@ -184,20 +184,20 @@ def _environments(settings: UpSettings, options: StackOptions, home: Home, passw
 
 
 def _command() -> str:
-    """Return how another terminal calls `slipway`, where this environment may not be active."""
+    """Return the command that calls `slipway` from another terminal, without the active environment."""
     own = Path(sys.executable).with_name("slipway")
     return shlex.quote(str(own)) if own.exists() else "slipway"
 
 
 def example_row(home: Home, model: str) -> str:
-    """Return a row that the served model was tried with, as JSON: each model takes other features."""
-    # The API names the folder by the model, with what file systems do not take escaped.
+    """Return an example row of the served model as JSON: each model has other features."""
+    # The API names the folder after the model, with characters escaped that file systems reject.
     files = sorted(home.cache.glob(f"{quote(model, safe=' ')}/*/{GOLDEN_FILE}"), key=lambda file: file.stat().st_mtime)
     try:
         row = Golden.model_validate_json(files[-1].read_bytes()).rows[0]
     except (IndexError, OSError, ValidationError):
         return "[…]"
-    # float32 numbers, written as short as they are read.
+    # float32 numbers, in the shortest form that reads back as the same number.
     return json.dumps([float(f"{value:.6g}") for value in row])
 
 
@@ -211,9 +211,9 @@ def _welcome(
 ) -> None:
     url, kept = options.api_url, shlex.quote(str(home.password_file))
     shown = (
-        f"{new_password}  (shown once; kept in {home.password_file})" if new_password else f"in {home.password_file}"
+        f"{new_password}  (shown once; stored in {home.password_file})" if new_password else f"in {home.password_file}"
     )
-    registry = "" if registry_answers else "   (still coming up; the API serves what it served last)"
+    registry = "" if registry_answers else "   (still starting; the API serves its cached model)"
     echo(
         f"""
 Slipway is ready after {seconds:.1f} s.
@@ -224,7 +224,7 @@ Slipway is ready after {seconds:.1f} s.
   Password  {shown}
   Logs      {home.logs}
 
-Ask it, from another terminal:
+Send a request from another terminal:
 
   TOKEN=$(tr -d '\\n' < {kept} | curl -s {url}/token -d username={shlex.quote(settings.admin_username)} \\
     --data-urlencode password@- | sed 's/.*"access_token":"\\([^"]*\\)".*/\\1/')
@@ -232,6 +232,6 @@ Ask it, from another terminal:
     -H "Content-Type: application/json" -d '{{"features": {example_row(home, options.default_model)}}}'
 
 Train again with:  MLFLOW_TRACKING_URI={options.mlflow_url} {_command()} train {options.recipes[0]}
-Ctrl-C ends all of it.
+Ctrl-C stops everything.
 """
     )

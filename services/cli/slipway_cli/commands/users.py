@@ -1,4 +1,4 @@
-"""`slipway users`: accounts, over the API."""
+"""`slipway users`: manage accounts with the API."""
 
 import sys
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 class Role(StrEnum):
-    """What an account may do."""
+    """An account's role."""
 
     ADMIN = "admin"
     USER = "user"
@@ -51,7 +51,7 @@ def list_users(as_json: AsJson = False) -> None:  # a flag
 @users.command()
 def add(
     name: Annotated[str, typer.Argument(help="The new account's name.")],
-    role: Annotated[Role, typer.Option(help="admin does all, user predicts, viewer reads models.")] = Role.USER,
+    role: Annotated[Role, typer.Option(help="admin: everything; user: predict; viewer: read models.")] = Role.USER,
     password_stdin: PasswordFromInput = False,
 ) -> None:
     """Add an account (as an admin). Example: `slipway users add alice --role viewer`."""
@@ -67,7 +67,7 @@ def add(
 
 @users.command()
 def disable(name: Name) -> None:
-    """Disable an account: its tokens end, and it cannot log in. Example: `slipway users disable alice`."""
+    """Disable an account and revoke its tokens. It cannot log in. Example: `slipway users disable alice`."""
     with _client() as client:
         user = client.change_user(name, disabled=True)
     echo(f"{user['username']} is disabled.")
@@ -75,7 +75,7 @@ def disable(name: Name) -> None:
 
 @users.command()
 def enable(name: Name) -> None:
-    """Enable an account that was disabled. Example: `slipway users enable alice`."""
+    """Enable a disabled account. Example: `slipway users enable alice`."""
     with _client() as client:
         user = client.change_user(name, disabled=False)
     echo(f"{user['username']} is active.")
@@ -83,7 +83,7 @@ def enable(name: Name) -> None:
 
 @users.command()
 def role(name: Name, role: Annotated[Role, typer.Argument(help="admin, user or viewer.")]) -> None:
-    """Change what an account may do; its tokens end. Example: `slipway users role alice viewer`."""
+    """Change an account's role and revoke its tokens. Example: `slipway users role alice viewer`."""
     with _client() as client:
         user = client.change_user(name, role=role)
     echo(f"{user['username']} has the role {user['role']}.")
@@ -91,13 +91,13 @@ def role(name: Name, role: Annotated[Role, typer.Argument(help="admin, user or v
 
 @users.command()
 def password(
-    name: Annotated[str | None, typer.Argument(help="Another account, as an admin; one's own if left out.")] = None,
+    name: Annotated[str | None, typer.Argument(help="Another account, as an admin. Defaults to your own.")] = None,
     password_stdin: PasswordFromInput = False,
 ) -> None:
-    """Change a password; the account's tokens end. Example: `slipway users password`.
+    """Change a password and revoke the account's tokens. Example: `slipway users password`.
 
-    With `--password-stdin` the first line is the current password and the second the new one; with a name, the first
-    is the new one.
+    With `--password-stdin`, the first line is the current password and the second the new one. With a name, the first
+    line is the new password.
     """
     identity = identify(load_settings(ClientSettings))
     with ApiClient.of(identity) as client:
@@ -111,35 +111,35 @@ def password(
             return
         token = client.change_my_password(current or "", new)
     if keep_token(identity, token):
-        echo("Your password is changed, and you are logged in with it.")
+        echo("Your password is changed, and you are logged in with the new one.")
     else:
-        echo("Your password is changed. SLIPWAY_TOKEN has ended: run `slipway login URL`.")
+        echo("Your password is changed. SLIPWAY_TOKEN is revoked: run `slipway login URL`.")
 
 
 @users.command()
 def delete(
     name: Name,
     erase: Annotated[
-        bool, typer.Option("--erase", help="Delete its predictions too, and its name in the audit log.")
+        bool, typer.Option("--erase", help="Also delete its predictions, and its name in the audit log.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Skip the confirmation prompt.")] = False,
 ) -> None:
-    """Delete an account for good. Example: `slipway users delete alice`."""
+    """Delete an account permanently. Example: `slipway users delete alice`."""
     with _client() as client:
         if not yes and sys.stdin.isatty():
-            typer.confirm(f"Delete {name} for good?", abort=True)
+            typer.confirm(f"Delete {name} permanently?", abort=True)
         client.delete_user(name, erase=erase)
-    echo(f"Deleted {name}" + (" and what tells of it." if erase else "."))
+    echo(f"Deleted {name}" + (", its predictions and its name in the audit log." if erase else "."))
 
 
 @users.command()
 def events(
-    limit: Annotated[int, typer.Option(min=1, help="How many, the newest first.")] = 50, as_json: AsJson = False
+    limit: Annotated[int, typer.Option(min=1, help="The number of events, newest first.")] = 50, as_json: AsJson = False
 ) -> None:
-    """Tell what happened to accounts, and who did it. Example: `slipway users events --limit 10`."""
+    """List changes to accounts and who made them. Example: `slipway users events --limit 10`."""
     with _client() as client:
         found = client.user_events(limit)
-        # Who is gone by now has no name; the JSON has the ids.
+        # A deleted account has no name; the JSON has the ids.
         names = {} if as_json else {user["id"]: user["username"] for user in client.users()}
     if as_json:
         print_json(found)
@@ -159,11 +159,11 @@ def events(
 
 
 def _check_is_new(client: ApiClient, name: str) -> None:
-    """Raise ApiError if an account of that name exists: before a person types its password."""
+    """Raise ApiError if an account of that name exists, before the user types its password."""
     try:
         names = {user["username"] for user in client.users()}
     except ApiError as error:
-        # Without the role admin, one cannot list accounts, and can add one where registration is open.
+        # Only admins can list accounts; others can add one while registration is open.
         if error.status != HTTPStatus.FORBIDDEN:
             raise
         return
@@ -172,7 +172,7 @@ def _check_is_new(client: ApiClient, name: str) -> None:
 
 
 def _check_exists(client: ApiClient, name: str | None) -> None:
-    """Raise ApiError if the account cannot be changed: before a person types its new password."""
+    """Raise ApiError if the account cannot be changed, before the user types its new password."""
     if name is None:
         client.check_token()
     elif name.strip().lower() not in {user["username"] for user in client.users()}:

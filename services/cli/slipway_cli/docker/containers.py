@@ -1,4 +1,4 @@
-"""What the containers of the compose stack are, as Docker tells it."""
+"""The state of the compose stack's containers, as reported by Docker."""
 
 import json
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What is examined: the settings as far as they can be read, and the folder of the embedded stack."""
+"""The input of the checks: the readable settings, and the folder of the embedded stack."""
 
 import shutil
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ UNVERIFIED_VARIABLE = "SLIPWAY_ALLOW_UNVERIFIED_MODELS"
 
 @dataclass(frozen=True)
 class DoctorContext:
-    """What the checks look at.
+    """The input of the checks.
 
     Attributes:
         settings: what was set; where a value is wrong, the default stands for it.
@@ -43,7 +43,7 @@ class DoctorContext:
 
     @cached_property
     def compose_project(self) -> ComposeProject | None:
-        """The stack whose compose file lies here or above; None where there is none, or no Docker."""
+        """The stack whose compose file is here or in a parent folder; None without such a file or without Docker."""
         if shutil.which("docker") is None:
             return None
         try:

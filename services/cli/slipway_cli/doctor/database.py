@@ -20,7 +20,7 @@ MIGRATE = "run `slipway-api migrate` with this DATABASE_URL"
 
 
 def check_database(context: DoctorContext) -> Iterator[Finding]:
-    """Look at the database, and change nothing in it."""
+    """Check the database without changing anything in it."""
     from slipway_core.database import database_url  # noqa: PLC0415  # SQLAlchemy would slow down every command
 
     secret = context.settings.database_url

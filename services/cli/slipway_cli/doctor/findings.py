@@ -1,4 +1,4 @@
-"""What a check found, and how to mend it."""
+"""The result of a check, and how to fix a problem."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at.
+    """The result of one check.
 
     Attributes:
-        check: what was looked at, in a word or two.
-        status: `broken` is what keeps something from working, `warning` what may do so or surprises.
-        what: what was found. It holds no secret.
-        mend: what to do, with the command, variable or setting to change; empty where nothing is wrong.
+        check: the name of the check, one or two words.
+        status: `broken` prevents something from working; `warning` may do so.
+        what: the result. It contains no secret.
+        mend: how to fix it, with the command, variable or setting to change; empty if nothing is wrong.
     """
 
     check: str
@@ -27,22 +27,22 @@ class Finding:
 
 
 def ok(check: str, what: str) -> Finding:
-    """Return a finding with nothing to mend."""
+    """Return a finding without a problem."""
     return Finding(check, "ok", what)
 
 
 def warning(check: str, what: str, mend: str) -> Finding:
-    """Return a finding that keeps nothing from working."""
+    """Return a finding about a possible problem."""
     return Finding(check, "warning", what, mend)
 
 
 def broken(check: str, what: str, mend: str) -> Finding:
-    """Return a finding that keeps something from working."""
+    """Return a finding about a problem that prevents something from working."""
     return Finding(check, "broken", what, mend)
 
 
 def guarded(name: str, check: Callable[[T], Iterable[Finding]], about: T) -> Iterator[Finding]:
-    """Yield what a check finds; that the check itself fails is a finding, too."""
+    """Yield the findings of a check; a failure of the check itself is a finding, too."""
     try:
         yield from check(about)
     except Exception as error:  # noqa: BLE001  # whatever it is, the other checks go on

@@ -1,4 +1,4 @@
-"""How servers are asked, what kind of server answers, and what its clock says."""
+"""Send requests to servers, identify them, and compare their clocks."""
 
 import re
 import time
@@ -21,7 +21,7 @@ def open_client(url: str, username: str | None = None, password: str | None = No
     """Return a client of a server. As everywhere in Slipway, a proxy is not asked for what is on this machine.
 
     Raises:
-        httpx.InvalidURL: it is no address.
+        httpx.InvalidURL: the URL is invalid.
     """
     base_url = httpx.URL(url)
     return httpx.Client(

@@ -25,7 +25,7 @@ def free_bytes(folder: Path) -> int:
 
 
 def check_folders(context: DoctorContext, free: Callable[[Path], int] = free_bytes) -> Iterator[Finding]:
-    """Look whether each folder can be written and has room.
+    """Check that each folder is writable and has free space.
 
     Args:
         context: what is examined.
@@ -74,7 +74,7 @@ def _folders(context: DoctorContext) -> Mapping[tuple[str, str], Path]:
 
 
 def nearest(folder: Path) -> Path:
-    """Return the folder, or what is there of the path to it."""
+    """Return the folder, or its nearest existing parent."""
     return next(path for path in (folder, *folder.parents) if path.exists())
 
 

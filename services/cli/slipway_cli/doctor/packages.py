@@ -1,4 +1,4 @@
-"""What is installed."""
+"""Check that the packages of each service are installed."""
 
 import importlib.util
 from collections.abc import Iterator

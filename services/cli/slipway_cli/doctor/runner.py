@@ -116,6 +116,6 @@ def run_checks(
 
 def _check_area(area: Area, context: DoctorContext, findings: list[Finding]) -> None:
     for name, check in area.checks:
-        # One by one: what was found before something hangs is told.
+        # One by one, so that earlier findings are reported if a check hangs.
         for finding in guarded(name, check, context):
             findings.append(finding)  # noqa: PERF402

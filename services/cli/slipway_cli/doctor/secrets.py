@@ -12,7 +12,7 @@ from slipway_core.policy import is_placeholder_password, why_key_is_unsafe, why_
 
 
 def check_key(context: DoctorContext) -> Iterator[Finding]:
-    """Look at the key that signs tokens, where one is set."""
+    """Check the key that signs tokens, if it is set."""
     key = context.settings.secret_key
     if key is None:
         if context.is_embedded:
@@ -29,7 +29,7 @@ def check_key(context: DoctorContext) -> Iterator[Finding]:
 
 
 def check_password(context: DoctorContext) -> Iterator[Finding]:
-    """Look at the first administrator's password, where one is set."""
+    """Check the first administrator's password, if it is set."""
     given = context.settings.admin_password
     if given is None:
         return

@@ -81,7 +81,7 @@ def check_data_folder(context: DoctorContext) -> Iterator[Finding]:
     try:
         storage = open_storage(location)
         if location.startswith(S3):
-            # There need be no such file: it is the bucket that is asked.
+            # The file need not exist: any response shows that the bucket can be reached.
             within(BUCKET_SECONDS, lambda: storage.exists("slipway"))
     except (ConfigurationError, StorageError, TimeoutError) as error:
         is_silent = isinstance(error, TimeoutError)

@@ -1,4 +1,4 @@
-"""What each process of the embedded stack finds in its environment: of the secrets, its own alone."""
+"""The environment variables of each process of the embedded stack. Each process gets only its own secrets."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

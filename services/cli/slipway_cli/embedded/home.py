@@ -82,7 +82,7 @@ class Home:
             yield
 
     def ports(self) -> Ports | None:
-        """Return where the stack that holds the folder listens; None where it has not said so."""
+        """Return the ports of the stack that holds the folder; None if they are not recorded."""
         try:
             api, mlflow = (self.root / "lock").read_text(encoding="utf-8").split()
             return Ports(int(api), int(mlflow))
@@ -90,14 +90,14 @@ class Home:
             return None
 
     def is_locked(self) -> bool:
-        """Tell whether a process holds the folder. Nothing is made or changed."""
+        """Return whether a process holds the folder, without changing anything."""
         try:
             with (self.root / "lock").open("rb") as lock:
                 fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             return True
         except OSError:
-            return False  # nobody has made it yet, or it is none of ours
+            return False  # the lock file does not exist, or belongs to another account
         return False
 
     def secret_key(self) -> str:

@@ -27,14 +27,14 @@ POLL_SECONDS = 0.1
 LOOK_SECONDS = 2.0
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 30.0
-# An end this soon after the start, this often in a row, is no accident.
+# Repeated exits this soon after the start mean that the server cannot run.
 EARLY_SECONDS = 10.0
 EARLY_ENDS = 3
 
 
 @dataclass(frozen=True)
 class StackOptions:
-    """What a person asked for.
+    """The options of the stack.
 
     Attributes:
         recipes: the models that are trained if they have no Production version.
@@ -130,7 +130,7 @@ class Stack:
     def run(self, on_ready: Callable[[bool], None]) -> None:
         """Start everything, call `on_ready` once a prediction can be made, and stay until a signal ends it.
 
-        `on_ready` is told whether the registry answers already: the API may serve from its cache before.
+        `on_ready` receives whether the registry responds: the API may serve from its cache before that.
 
         Raises:
             StackError: a port is taken, a process does not come up, or the first training fails.

@@ -1,4 +1,4 @@
-"""Where the embedded stack keeps what it knows: in its folder, or in what a person's variables name."""
+"""Where the embedded stack stores its data: in its folder, or where environment variables point."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -66,5 +66,5 @@ def artifacts_destination(settings: UpSettings, home: Home) -> str:
 
 
 def _place(url: "URL") -> tuple[object, ...]:
-    """Return what tells one database from another, whoever opens it."""
+    """Return what identifies a database, regardless of the account."""
     return url.get_backend_name(), url.host, url.port or DEFAULT_PORTS.get(url.get_backend_name()), url.database

@@ -9,7 +9,7 @@ import yaml
 
 from slipway_cli.stack_jobs.settings import AlertSettings
 
-# Who hears of what. A receiver without integrations takes alerts and tells nobody.
+# The receivers. One without integrations accepts alerts and sends no notification.
 NOBODY, CRITICAL, WARNING, HEARTBEAT = "nobody", "critical", "warning", "heartbeat"
 
 WARNINGS_REPEAT_TIMES = 3

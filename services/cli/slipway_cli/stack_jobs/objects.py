@@ -26,7 +26,7 @@ def send(locations: Sequence[str], out: Writable) -> None:
 
     Raises:
         SlipwayError: the object store cannot be read.
-        OSError: nobody reads the stream any more.
+        OSError: the reader has closed the stream.
     """
     stores = [(location, _opened(location)) for location in locations]
     listings = [(location, store, store.list()) for location, store in stores]

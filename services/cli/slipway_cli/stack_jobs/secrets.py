@@ -94,7 +94,7 @@ def _kept(path: Path, secret: Secret, given: Mapping[str, str]) -> str:
 
 
 def shares(secrets: Mapping[str, str]) -> dict[str, dict[str, str]]:
-    """Return what each service is told: from a service to the content of its files by name."""
+    """Return the files of each service: from the service to the content of its files by name."""
     database = "postgresql://slipway:{slipway-password}@postgres:5432/slipway".format_map(secrets)
     runs = "postgresql+psycopg2://mlflow:{mlflow-password}@postgres:5432/mlflow".format_map(secrets)
     # What AWS's own clients read.

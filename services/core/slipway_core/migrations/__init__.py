@@ -15,7 +15,7 @@ from slipway_core.errors import ConfigurationError
 
 
 def upgrade(url: str, revision: str = "head") -> None:
-    """Bring the database's tables up to a revision; what is there already is kept.
+    """Migrate the database's tables to a revision. Existing rows are kept.
 
     Raises:
         ConfigurationError: the database cannot be opened, or a migration fails.
@@ -43,7 +43,7 @@ def upgrade(url: str, revision: str = "head") -> None:
 
 
 def state_of(connection: Connection) -> Literal["current", "behind", "missing", "unknown"]:
-    """Tell how far a database's tables are; nothing is changed.
+    """Return the state of a database's migrations without changing anything.
 
     `missing` is a database without any, `unknown` one of a later release.
     """

@@ -1,4 +1,4 @@
-"""The model registry: what it holds, what may be asked of it, and how a version is promoted."""
+"""The model registry: its content, its operations, and the promotion of versions."""
 
 from slipway_core.registry.base import PRODUCTION, ModelVersion, RegisteredModel, Registry
 

@@ -14,10 +14,10 @@ class Move:
     """One move of the alias Production.
 
     Attributes:
-        action: `external` is a move that no event tells of: somebody set the alias by hand.
-        version: where the alias pointed to afterwards; None if it was removed.
+        action: `external` is a move without an event: the alias was set outside of Slipway.
+        version: the version that the alias pointed to afterwards; None if it was removed.
         from_version: where it pointed to before; None if it was not set.
-        event: what was written down of the move; None of an external one.
+        event: the recorded event; None for an external move.
     """
 
     action: Literal["promote", "rollback", "external"]
@@ -27,15 +27,15 @@ class Move:
 
     @property
     def at(self) -> datetime | None:
-        """When it was moved, UTC; None if nobody wrote it down."""
+        """The time of the move, UTC; None for an external move."""
         return self.event.at if self.event else None
 
 
 def moves(model: RegisteredModel) -> list[Move]:
     """Return every move of a model's Production alias, the oldest first.
 
-    An event that does not begin where the one before ended tells of a move by hand in between; so does an alias that
-    differs from the last event.
+    An event that does not start at the end of the previous one implies an external move in between; so does an alias
+    that differs from the last event.
     """
     found: list[Move] = []
     version: str | None = None
@@ -51,12 +51,12 @@ def moves(model: RegisteredModel) -> list[Move]:
 
 
 def moved_by_hand(model: RegisteredModel) -> bool:
-    """Tell whether Production differs from what the last event says."""
+    """Return whether Production differs from the last event."""
     return bool(alias_moves := moves(model)) and alias_moves[-1].action == "external"
 
 
 def held_before(alias_moves: Sequence[Move]) -> list[str]:
-    """Return the versions that a roll back can restore, the nearest first.
+    """Return the versions that a rollback can restore, most recent first.
 
     Each promotion (and each move by hand) lays a version on those that Production held before; each roll back takes
     away the ones above the version that it restored. So rolling back again goes further back, not to and fro. A move by

@@ -1,4 +1,4 @@
-"""The seam to the model registry. `MlflowRegistry` is the real one, `InMemoryRegistry` the double for tests."""
+"""The interface of the model registry, implemented by `MlflowRegistry` and, for tests, `InMemoryRegistry`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ class RegisteredModel:
 
     Attributes:
         aliases: from alias to version.
-        created_at: seconds since the epoch; it tells a model from a later one of the same name.
+        created_at: seconds since the epoch; distinguishes a model from a later one of the same name.
         stages: from MLflow's older stage, such as `Production`, to the version in it. Slipway serves aliases only.
     """
 
@@ -44,10 +44,10 @@ class ModelVersion:
 
 
 class Registry(Protocol):
-    """What Slipway asks of a model registry.
+    """The operations of a model registry.
 
-    Every method raises RegistryUnavailableError if the registry cannot be reached, RegistryNotFoundError if what is
-    named does not exist, and RegistryError if the registry refuses or answers in a shape that it should not have.
+    Every method raises RegistryUnavailableError if the registry cannot be reached, RegistryNotFoundError if the named
+    object does not exist, and RegistryError if the registry rejects the call or returns an unexpected response.
     `get_model` and `get_version` raise NotRegisteredError if the registry itself answered that it does not exist.
     """
 

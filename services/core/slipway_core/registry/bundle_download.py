@@ -1,4 +1,4 @@
-"""A version's bundle, fetched whole."""
+"""Download a version's bundle."""
 
 import tempfile
 from pathlib import Path
@@ -8,10 +8,10 @@ from slipway_core.registry.base import ModelVersion, Registry
 
 
 def fetch_bundle(registry: Registry, version: ModelVersion, manifest_sha256: str) -> Bundle:
-    """Fetch what serving needs of a version, and check every digest.
+    """Download the files that serving a version requires, and check every digest.
 
     Raises:
-        RegistryError: the registry failed, or does not hold a file.
+        RegistryError: the registry failed, or a file is missing.
         BundleError: a file is damaged or not understood.
     """
     with tempfile.TemporaryDirectory(prefix="slipway-bundle-") as folder:

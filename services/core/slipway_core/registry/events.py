@@ -1,4 +1,4 @@
-"""The history of what Production pointed to: one tag of the registered model an event."""
+"""The history of the alias Production: one tag of the registered model per event."""
 
 from collections.abc import Mapping
 from datetime import UTC
@@ -12,9 +12,9 @@ Action = Literal["promote", "rollback"]
 
 
 class PromotionEvent(BaseModel):
-    """One move of the alias Production, as it is kept in a tag."""
+    """One move of the alias Production, as stored in a tag."""
 
-    # Not a number is null by default, which is not read back.
+    # By default Pydantic writes NaN as null, which it does not read back.
     model_config = ConfigDict(frozen=True, populate_by_name=True, ser_json_inf_nan="constants")
 
     action: Action
@@ -27,12 +27,12 @@ class PromotionEvent(BaseModel):
     data_version: str | None = Field(default=None, description="The data that the version was trained on.")
 
     def to_tag(self) -> str:
-        """Return the JSON that is kept as the tag's value."""
+        """Return the JSON to store as the tag's value."""
         return self.model_dump_json(by_alias=True)
 
 
 def history(tags: Mapping[str, str]) -> list[PromotionEvent]:
-    """Return a registered model's events, the oldest first. A tag that is not an event's JSON is passed over."""
+    """Return a registered model's events, oldest first. Tags without a valid event are skipped."""
     events = []
     for _, value in sorted((number, tags[key]) for key, number in _numbered(tags).items()):
         try:
@@ -43,7 +43,7 @@ def history(tags: Mapping[str, str]) -> list[PromotionEvent]:
 
 
 def next_key(tags: Mapping[str, str]) -> str:
-    """Return the tag that the next event is kept under: `slipway.event.000001` and on."""
+    """Return the key of the next event's tag: `slipway.event.000001` and so on."""
     return f"{EVENT_PREFIX}{max(_numbered(tags).values(), default=0) + 1:06d}"
 
 

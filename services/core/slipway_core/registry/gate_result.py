@@ -8,17 +8,17 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 GATE_TAG = "slipway.gate"
 
 FLOOR_PREFIX = "floor of "
-# What `--promote` asks for: whatever the gate says is kept, and decides in `auto` alone.
+# The values of `--promote`. The gate's result is always stored; it decides in `auto` only.
 PromoteMode = Literal["auto", "never", "force"]
 
 
 class _Frozen(BaseModel):
-    # Not a number is null by default, which is not read back.
+    # By default Pydantic writes NaN as null, which it does not read back.
     model_config = ConfigDict(frozen=True, ser_json_inf_nan="constants")
 
 
 class GateCheck(_Frozen):
-    """One thing that the gate looked at."""
+    """One check of the gate."""
 
     name: str = Field(description="What was looked at, such as `floor of accuracy`.")
     metric: str | None = Field(default=None, description="The metric that was compared; null for other checks.")
@@ -29,7 +29,7 @@ class GateCheck(_Frozen):
 
 
 class GateResult(_Frozen):
-    """The gate's checks, and what came of them."""
+    """The gate's checks and its decision."""
 
     checks: tuple[GateCheck, ...]
     mode: PromoteMode = Field(default="auto", description="What `--promote` asked for.")
@@ -53,16 +53,16 @@ class GateResult(_Frozen):
 
     @property
     def summary(self) -> str:
-        """The reasons in one line: of a refusal those that failed, else all."""
+        """The reasons in one line: those of the failed checks if any failed, else all."""
         return "; ".join(check.reason for check in self.checks if self.passed or not check.passed)
 
     def to_tag(self) -> str:
-        """Return the JSON that is kept as the tag's value."""
+        """Return the JSON to store as the tag's value."""
         return self.model_dump_json()
 
 
 def gate_result_of(tags: Mapping[str, str]) -> GateResult | None:
-    """Return the gate_result of a version's tags; None if there is none, or somebody wrote something else into it."""
+    """Return the gate result in a version's tags; None if the tag is missing or invalid."""
     try:
         return GateResult.model_validate_json(tags[GATE_TAG])
     except (KeyError, ValidationError):

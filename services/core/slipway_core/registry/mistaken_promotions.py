@@ -26,7 +26,7 @@ class MistakenPromotion:
 
 
 def mistaken_promotion(model: RegisteredModel) -> MistakenPromotion | None:
-    """Return the mistaken promotion of a model without the alias Production; None if there is none."""
+    """Return the mistaken promotion of a model without the alias Production; None if none is found."""
     if PRODUCTION in model.aliases:
         return None
     for alias, version in sorted(model.aliases.items()):

@@ -1,4 +1,4 @@
-"""Parse MLflow's JSON answers strictly: another shape is an error of the registry, not a missing model."""
+"""Parse MLflow's JSON responses strictly: an unexpected shape is a registry error, not a missing model."""
 
 import math
 from collections.abc import Mapping
@@ -33,10 +33,10 @@ def page(answer: Mapping[str, Any], key: str) -> tuple[list[Any], str]:
 
 
 def item(answer: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    """Return the object that an answer holds under a key.
+    """Return the object that a response has under a key.
 
     Raises:
-        RegistryError: there is none.
+        RegistryError: the key is missing.
     """
     return _object(answer.get(key), key)
 

@@ -1,4 +1,4 @@
-"""Moving the alias Production: the alias is set first, the event written after."""
+"""Move the alias Production: set the alias first, then add the event."""
 
 import contextlib
 import json
@@ -56,13 +56,13 @@ def promote(
         version: the version to promote.
         by: who promotes.
         at: when.
-        reason: why; of a long one, the beginning is kept.
+        reason: the reason; a long one is truncated.
         expected: the version that Production must point to still, None if it must not be set; by default any.
 
     Raises:
         ProductionMovedError: Production points to another version than `expected`.
         HistoryNotWrittenError: Production was moved, and the event could not be added.
-        RegistryError: there is no such model or version, or the registry failed.
+        RegistryError: the model or version does not exist, or the registry failed.
     """
     chosen = registry.get_version(name, version)
     if expected is not _Any.ANY and (found := registry.get_model(name).aliases.get(PRODUCTION)) != expected:
@@ -89,7 +89,7 @@ def rollback(registry: Registry, name: str, *, by: str, at: datetime, reason: st
     Raises:
         NothingToRestoreError: Production is not set, or held no other version that still exists and is not withdrawn.
         HistoryNotWrittenError: Production was moved, and the event could not be added.
-        RegistryError: there is no such model, or the registry failed.
+        RegistryError: the model does not exist, or the registry failed.
     """
     model = registry.get_model(name)
     withdrawn = model.aliases.get(PRODUCTION)
@@ -109,7 +109,7 @@ def rollback(registry: Registry, name: str, *, by: str, at: datetime, reason: st
             f"version {withdrawn} is the first that Production of {name} held, so there is none to go back to; "
             f"promote another by hand: slipway models promote {name} VERSION"
         )
-    # First of all: if what follows fails half way, done again it ends alike, and this version stays withdrawn.
+    # First: if a later step fails, a repeated call has the same result, and this version stays withdrawn.
     if (current := _existing(registry, name, withdrawn)) is not None:
         note = {"by": by, "at": at.astimezone(UTC).isoformat().replace("+00:00", "Z"), "reason": reason[:MAX_REASON]}
         if _graph(current) is not None and _graph(current) == _graph(restored):
@@ -119,7 +119,7 @@ def rollback(registry: Registry, name: str, *, by: str, at: datetime, reason: st
 
 
 def metrics_of(version: ModelVersion) -> dict[str, float]:
-    """Return the metrics of a version's tag; none where somebody wrote something else into it."""
+    """Return the metrics in a version's tag; an empty mapping if the tag is invalid."""
     try:
         return TypeAdapter(dict[str, float]).validate_json(version.tags.get(METRICS_TAG, "{}"))
     except ValidationError:
@@ -127,7 +127,7 @@ def metrics_of(version: ModelVersion) -> dict[str, float]:
 
 
 def is_withdrawn(version: ModelVersion) -> bool:
-    """Return whether a version was withdrawn by a rollback, and not promoted by hand since."""
+    """Return whether a version was withdrawn by a rollback and not promoted by hand since."""
     return WITHDRAWN_TAG in version.tags
 
 
@@ -192,7 +192,7 @@ def _move(
 
 
 def _write(registry: Registry, name: str, event: PromotionEvent) -> None:
-    """Add an event to the history; again if it failed, or if another mover took its number in the same moment."""
+    """Add an event to the history. Retry if that fails or if another process takes its number."""
     tag, problem = event.to_tag(), "others kept taking its number"
     for _ in range(WRITE_ATTEMPTS):
         try:

@@ -1,4 +1,4 @@
-"""Where the model registry is: the settings of every service that opens it."""
+"""The address and account of the model registry, for every service that uses it."""
 
 import re
 from typing import Annotated, ClassVar
@@ -36,7 +36,7 @@ class RegistrySettings(ServiceSettings):
     )
 
     def open_registry(self, timeout_seconds: float = 10.0) -> MlflowRegistry:
-        """Return the registry; nothing is connected yet."""
+        """Return the registry, without connecting to it."""
         password = self.mlflow_tracking_password
         return MlflowRegistry(
             self.mlflow_tracking_uri,

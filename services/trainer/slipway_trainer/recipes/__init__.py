@@ -29,10 +29,10 @@ def recipe_names() -> list[str]:
 def find_recipe(name: str) -> Recipe:
     """Return the recipe of a model's name, or the one that a file `*.py` defines as `RECIPE`.
 
-    Only the recipe that is asked for is imported.
+    Only the requested recipe is imported.
 
     Raises:
-        UnknownRecipeError: there is none, with the names there are; or the file defines none.
+        UnknownRecipeError: the recipe does not exist, or the file does not define one.
     """
     if name.endswith(".py"):
         return _recipe_of(_load(Path(name)), name)

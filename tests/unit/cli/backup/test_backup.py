@@ -43,7 +43,7 @@ def test_a_file_that_exists_is_left_as_it_is(docker: FakeDocker) -> None:
 
     ended = run(main, "backup", str(FILE))
 
-    assert told(ended) == ("backup.tar.gz exists and is left as it is: name another file, or replace it with --force")
+    assert told(ended) == ("backup.tar.gz already exists: name another file, or replace it with --force")
     assert FILE.read_text() == "the one before"
     assert docker.calls() == []
 
@@ -208,7 +208,7 @@ def test_a_restore_that_is_not_wanted_changes_nothing(docker: FakeDocker, answer
     os.close(person)
     os.close(terminal)
     assert ended.returncode == 1
-    assert "Replace all accounts, predictions, runs and models of the stack by those of 2026-11-20 12:00 UTC?" in (
+    assert "Replace all accounts, predictions, runs and models of the stack with those of 2026-11-20 12:00 UTC?" in (
         ended.stdout
     )
     assert verbs(docker) <= HARMLESS

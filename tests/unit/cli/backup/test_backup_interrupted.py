@@ -50,7 +50,8 @@ def test_a_backup_that_is_interrupted_leaves_nothing(docker: FakeDocker, number:
         process.send_signal(number)
         _, error = process.communicate(timeout=60)
 
-    assert (process.returncode, error) == (128 + number, "Error: the backup was interrupted; nothing of it is left\n")
+    said = "Error: the backup was interrupted; the incomplete file was removed\n"
+    assert (process.returncode, error) == (128 + number, said)
     assert [path.name for path in sorted(docker.project.iterdir())] == ["backup.tar.gz", "docker-compose.yml"]
     assert FILE.read_text() == "the one before"
 

@@ -44,7 +44,7 @@ def test_the_token_is_kept_for_its_owner_only(api: StubApi) -> None:
 def test_neither_the_password_nor_the_token_is_printed(api: StubApi) -> None:
     output = log_in(api.url)
 
-    assert output == f"Logged in to {api.url} as ada; the token is kept in {credentials_file()}.\n"
+    assert output == f"Logged in to {api.url} as ada; the token is stored in {credentials_file()}.\n"
 
 
 @pytest.mark.parametrize("given", ["correct horse", "correct horse\n", "correct horse\r\n", "correct horse\nmore\n"])
@@ -91,7 +91,7 @@ def test_missing_terminal_error_names_the_password_option(logged_in: StubApi, co
     ended = run(main, *command, given="correct horse\n")
 
     assert ended.exit_code == 1
-    assert ended.error == "Error: there is no terminal to ask for the password: give it with --password-stdin\n"
+    assert ended.error == "Error: no terminal to prompt for the password: pass it with --password-stdin\n"
     assert logged_in.asked == []
 
 

@@ -68,7 +68,7 @@ def test_a_file_that_exists_is_left_as_it_is(tmp_path: Path) -> None:
 
     assert ended.exit_code == 1
     assert ended.error == (
-        f"Error: {path} exists and is left as it is: it may hold secrets in use; name another file with --output\n"
+        f"Error: {path} already exists and may hold secrets in use: name another file with --output\n"
     )
     assert path.read_text() == "SECRET_KEY=in use\n"
 

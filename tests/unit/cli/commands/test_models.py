@@ -101,7 +101,7 @@ def test_metrics_that_someone_else_wrote_do_not_stop_a_promotion(registry: StubA
 
     assert ended.exit_code == 0
     assert ended.output.startswith("Production of iris is version 1 now.\n")
-    assert "Its bundle has no SHA-256 in the registry" in ended.output
+    assert "The registry has no SHA-256 of its bundle" in ended.output
 
 
 def test_promoting_production_again_adds_no_event(registry: StubApi) -> None:
@@ -109,7 +109,7 @@ def test_promoting_production_again_adds_no_event(registry: StubApi) -> None:
 
     ended = run(main, "models", "promote", "iris", "1")
 
-    assert (ended.exit_code, ended.output) == (0, "Production of iris is version 1 already.\n")
+    assert (ended.exit_code, ended.output) == (0, "Production of iris already is version 1.\n")
     assert {asked.method for asked in registry.asked} == {"GET"}
 
 

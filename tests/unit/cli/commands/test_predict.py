@@ -170,7 +170,7 @@ def test_files_as_other_programs_write_them_are_read(api: StubApi, tmp_path: Pat
 def test_skipped_columns_are_named_on_standard_error(api: StubApi, tmp_path: Path) -> None:
     ended = predict_csv(tmp_path, "a,day,b,target\n1,2026-11-28,2,yes\n", "--json")
 
-    assert ended.error == "Note: skipped columns that iris does not take: day, target\n"
+    assert ended.error == "Note: skipped columns that iris does not use: day, target\n"
     assert json.loads(ended.output)
 
 
@@ -345,7 +345,7 @@ def test_force_replaces_the_output(api: StubApi, tmp_path: Path) -> None:
 def test_an_input_column_of_the_output_is_refused(api: StubApi, tmp_path: Path) -> None:
     ended = predict_csv(tmp_path, "a,b,label\n1,2,x\n", "--output", str(tmp_path / "answers.csv"))
 
-    assert "the input has a column 'label' already" in ended.error
+    assert "the input already has a column 'label'" in ended.error
     assert predictions(api) == []
 
 
@@ -381,14 +381,14 @@ def test_a_version_that_changes_between_requests_is_noted(api: StubApi, tmp_path
 
     ended = predict_csv(tmp_path, "1,2\n" * (ROWS_A_REQUEST + 1), "--output", str(tmp_path / "answers.csv"))
 
-    assert "the predictions are of versions 1 and 2" in ended.error
+    assert "the predictions come from versions 1 and 2" in ended.error
 
 
 def test_missing_file_is_reported(api: StubApi, tmp_path: Path) -> None:
     ended = run(main, "predict", "iris", "--csv", str(tmp_path / "missing.csv"))
 
     assert ended.exit_code == 1
-    assert ended.error == f"Error: there is no file {tmp_path / 'missing.csv'}\n"
+    assert ended.error == f"Error: {tmp_path / 'missing.csv'} does not exist: check the path of --csv\n"
 
 
 @pytest.mark.parametrize(

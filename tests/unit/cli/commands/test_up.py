@@ -51,7 +51,7 @@ def test_recipe_path_is_rejected_with_the_train_command(folder: Path, recipe: st
     ended = run(main, "up", f"--home={folder}", "--recipe=iris", f"--recipe={recipe}")
 
     assert ended.exit_code == 2
-    assert "`slipway up` takes recipes by name" in ended.error
+    assert "`slipway up` accepts recipes by name only" in ended.error
     assert f"`slipway train {shlex.quote(recipe)}` once the stack runs" in ended.error
     assert not folder.exists()
 
@@ -80,7 +80,7 @@ def test_password_after_the_first_start_is_reported_as_unused(up: Up) -> None:
 
     ended = up(password="another horse")
 
-    assert "The given password is not used: the account was made before" in ended.output
+    assert "The given password is not used: the account already exists" in ended.output
     assert "horse" not in ended.output
 
 

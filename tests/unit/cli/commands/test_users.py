@@ -106,7 +106,7 @@ def test_ones_own_password_is_changed_and_the_fresh_token_kept(api: StubApi) -> 
 
     ended = run(main, "users", "password", "--password-stdin", given="correct horse\nanother horse\n")
 
-    assert (ended.exit_code, ended.output) == (0, "Your password is changed, and you are logged in with it.\n")
+    assert (ended.exit_code, ended.output) == (0, "Your password is changed, and you are logged in with the new one.\n")
     [asked] = api.asked
     assert (asked.method, asked.path) == ("PUT", "/users/me/password")
     assert asked.json == {"current_password": "correct horse", "new_password": "another horse"}
@@ -119,14 +119,17 @@ def test_a_token_of_the_environment_leaves_what_was_kept(api: StubApi, monkeypat
 
     ended = run(main, "users", "password", "--password-stdin", given="correct horse\nanother horse\n")
 
-    assert "SLIPWAY_TOKEN has ended" in ended.output
+    assert "SLIPWAY_TOKEN is revoked" in ended.output
     assert "fresh" not in ended.output
     assert json.loads(credentials_file().read_text())["token"] == "adas-token"
 
 
 @pytest.mark.parametrize(
     ("options", "query", "told"),
-    [((), {}, "Deleted uma.\n"), (("--erase",), {"erase": ["true"]}, "Deleted uma and what tells of it.\n")],
+    [
+        ((), {}, "Deleted uma.\n"),
+        (("--erase",), {"erase": ["true"]}, "Deleted uma, its predictions and its name in the audit log.\n"),
+    ],
 )
 def test_an_account_is_deleted(api: StubApi, options: tuple[str, ...], query: object, told: str) -> None:
     api.answer = lambda _asked: Answer(b"", 204)

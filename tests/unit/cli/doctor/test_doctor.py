@@ -193,7 +193,7 @@ def test_output_has_a_line_for_each_finding_and_a_summary(
     lines = [line.split() for line in ended.output.splitlines()]
     assert ["✗", "broken", "API", "port", str(taken_port), "is", "taken", "by", "a", "program"] in lines
     assert "→ choose another with `slipway up --port PORT` or SLIPWAY_PORT, or end that program" in ended.output
-    assert "1 broken, no warning: each → says how to mend it." in ended.output
+    assert "1 broken, no warning: each → shows how to fix it." in ended.output
     areas = [line for line in ended.output.splitlines() if line and not line.startswith(" ")]
     assert areas[:-1] == ["Settings", "Secrets", "Packages", "Machine", "Embedded stack", "Database", "Registry"]
 
