@@ -102,14 +102,7 @@ def build(
         predictor=Predictor(metrics),
         pool=WorkPool(settings.max_waiting, metrics),
         rate=PredictionRate(settings.predictions_per_minute / settings.workers),
-        prediction_log=PredictionLog(
-            settings.journal_dir,
-            metrics,
-            later=lambda seconds, function: asyncio.get_running_loop().call_later(seconds, function),
-            max_bytes=settings.journal_max_bytes,
-            enabled=settings.prediction_log,
-            redacted=settings.redacted_features,
-        ),
+        prediction_log=_prediction_log(settings, metrics),
         predictions=predictions,
         live_metrics=LiveMetrics(
             predictions, metrics, window_seconds=settings.live_window_seconds, journal=settings.journal_dir
@@ -117,6 +110,17 @@ def build(
         tokenless=tokenless,
     )
     return Gateway(create_app(services), services)
+
+
+def _prediction_log(settings: ApiSettings, metrics: Metrics) -> PredictionLog:
+    return PredictionLog(
+        settings.journal_dir,
+        metrics,
+        later=lambda seconds, function: asyncio.get_running_loop().call_later(seconds, function),
+        max_bytes=settings.journal_max_bytes,
+        enabled=settings.prediction_log,
+        redacted=settings.redacted_features,
+    )
 
 
 def worker(tokenless: frozenset[str] = frozenset()) -> Gateway:

@@ -123,20 +123,20 @@ def with_scan() -> bytes:
     state, item, after = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [4]) for name in ("s", "x", "t"))
     body = helper.make_graph([helper.make_node("Add", ["s", "x"], ["t"])], "body", [state, item], [after])
     nodes = [helper.make_node("Scan", ["two", "X"], ["Y"], body=body, num_scan_inputs=1)]
-    return model_of(*nodes).SerializeToString()
+    return bytes(model_of(*nodes).SerializeToString())
 
 
 def with_branches() -> bytes:
     branch = helper.make_graph([], "branch", [], [helper.make_tensor_value_info("X", TensorProto.FLOAT, None)])
     nodes = [helper.make_node("If", ["largest"], ["Y"], then_branch=branch, else_branch=branch)]
-    return model_of(*LENGTH, *nodes).SerializeToString()
+    return bytes(model_of(*LENGTH, *nodes).SerializeToString())
 
 
 def with_function() -> bytes:
     model = model_of(helper.make_node("Relu", ["X"], ["Y"]))
     body = [helper.make_node("ConstantOfShape", ["a"], ["b"])]
     model.functions.append(helper.make_function("", "Relu", ["a"], ["b"], body, [helper.make_opsetid("", 17)]))
-    return model.SerializeToString()
+    return bytes(model.SerializeToString())
 
 
 def with_overlong_key() -> bytes:
@@ -148,12 +148,12 @@ def with_overlong_key() -> bytes:
     for node in nodes:
         graph += hostile.field(1, node.replace(b"\x22\x04Loop", b"\xa2\x80\x00\x04Loop"))
     model.ClearField("graph")
-    return model.SerializeToString() + hostile.field(7, graph)
+    return bytes(model.SerializeToString() + hostile.field(7, graph))
 
 
 def with_texts(node: NodeProto) -> bytes:
     node.domain = "ai.onnx.ml"
-    return model_of(node).SerializeToString()
+    return bytes(model_of(node).SerializeToString())
 
 
 @pytest.mark.parametrize(

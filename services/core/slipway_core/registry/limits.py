@@ -19,7 +19,7 @@ from slipway_core.errors import RegistryError
 
 MIB = 1024 * 1024
 # They are parsed at once, which holds up all other threads.
-SMALL_FILE_MAX_BYTES = MIB
+SMALL_FILE_MAX_BYTES = 4 * MIB
 # Half of what Protocol Buffers can hold; the graph of a large ResNet has a tenth of it.
 FILE_MAX_BYTES = 1024 * MIB
 SMALL_FILES = (MANIFEST_FILE, GOLDEN_FILE, MLMODEL_FILE)
