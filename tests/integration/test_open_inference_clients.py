@@ -17,6 +17,8 @@ from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 from support.api_process import ApiProcess, api_process
 from support.bundles import FEATURES
 
+pytestmark = pytest.mark.slow
+
 ROWS = np.array([[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3], [6.0, 2.7, 4.2, 1.3]], dtype=np.float32)
 LABELS = [0, 2, 1]
 NAMES = [b"setosa", b"virginica", b"versicolor"]

@@ -21,6 +21,8 @@ from slipway_core.registry.mlflow import API, ARTIFACT_PATHS, MlflowRegistry
 from slipway_core.registry.promotion import DATA_VERSION_TAG, METRICS_TAG, promote
 from support.bundles import bundle_files
 
+pytestmark = pytest.mark.slow
+
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 

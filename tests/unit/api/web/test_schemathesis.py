@@ -26,6 +26,8 @@ from slipway_core.registry.memory import InMemoryRegistry
 from support.api import Database, RunningApi, running_api
 from support.bundles import bundle_files, register, regression_files
 
+pytestmark = pytest.mark.slow
+
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
