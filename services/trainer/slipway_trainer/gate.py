@@ -98,7 +98,7 @@ def _against(challenger: Challenger, champion: Champion | None, metric: str, max
     value = challenger.metrics[metric]
     if champion is None:
         return GateCheck(
-            name=name, metric=metric, value=value, passed=True, reason="there is no champion to compare with"
+            name=name, metric=metric, value=value, passed=True, reason="no champion exists to compare with"
         )
     if champion.score is None:
         reason = f"the champion, version {champion.version}, cannot be compared with: {champion.why_not}"

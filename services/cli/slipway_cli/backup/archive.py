@@ -215,9 +215,9 @@ def _opened(path: Path) -> Iterator[tuple[TarIn, Readable, BinaryIO]]:
         ):
             yield tar, unzipped, file
     except FileNotFoundError as error:
-        raise BackupError(f"there is no file {path}: check its name") from error
+        raise BackupError(f"file {path} does not exist: check its name") from error
     except DAMAGE as error:
-        raise BackupError(f"{path} is damaged, ends early, or is no backup of Slipway: take another file") from error
+        raise BackupError(f"{path} is damaged, incomplete, or not a Slipway backup: use another file") from error
     except OSError as error:
         raise BackupError(f"{path} cannot be read: {error.strerror}") from error
 
@@ -269,4 +269,4 @@ def _check_digests(path: Path, told: Mapping[str, Digest], read: Mapping[str, Di
         name for name in {**told, **read, **dict.fromkeys(DUMPS)} if name not in read or told.get(name) != read[name]
     ]
     if wrong:
-        raise BackupError(f"{path} is damaged: its part {wrong[0]} is not what was written; take another file")
+        raise BackupError(f"{path} is damaged: its part {wrong[0]} does not match digests.json; use another file")

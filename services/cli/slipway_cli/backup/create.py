@@ -127,7 +127,7 @@ def locations_of(config: dict[str, Any]) -> tuple[str, ...]:
     services = config.get("services", {})
     if not {SERVICE, INIT, "mlflow", "api"} <= services.keys():
         raise StackError(
-            "this folder's stack of docker compose is not Slipway's: go to Slipway's folder, or name it with "
+            "this folder's stack of docker compose is not Slipway's: change to Slipway's folder, or set it with "
             "--project-directory"
         )
     buckets = {

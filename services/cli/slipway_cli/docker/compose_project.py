@@ -33,7 +33,7 @@ KNOWN = {
     # A folder of the volume of secrets, which each start of the stack writes anew.
     "cannot access path": "the stack was started last by an older release, which gave this one's jobs no keys: run "
     "`docker compose up --build --detach --wait`, then this again",
-    "no configuration file provided": f"there is no {COMPOSE_FILE} here: go to Slipway's folder, or name it with "
+    "no configuration file provided": f"{COMPOSE_FILE} not found: change to Slipway's folder, or set it with "
     "--project-directory",
 }
 

@@ -48,7 +48,7 @@ def prepare(
         for bucket in buckets:
             S3Storage(bucket).make_bucket()
         for recipe in _without_production(settings, recipes):
-            echo(f"There is no Production version of {recipe} yet: training one.")
+            echo(f"{recipe} has no Production version yet: training one.")
             _train(recipe)
     finally:
         # Also where that failed: the next start is not the first, and does not show the password.
