@@ -134,9 +134,9 @@ def _rows(challenger: Challenger, version: str, rows: int, share: float) -> Gate
 
 
 def format_distinct(value: float, other: float, *, are_counts: bool = False) -> tuple[str, str]:
-    """Write two numbers with four digits after the point, or as many as it takes to tell them apart.
+    """Return two numbers with four decimal places, or with as many as they need to differ.
 
-    Counts have no digits after the point.
+    Counts have no decimal places.
     """
     digits = 0 if are_counts else MIN_DIGITS
     while f"{value:.{digits}f}" == f"{other:.{digits}f}" and value != other and digits < MAX_DIGITS:

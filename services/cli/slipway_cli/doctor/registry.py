@@ -78,7 +78,7 @@ def check_registry(context: DoctorContext) -> Iterator[Finding]:
 
 
 def _without_credentials(uri: str) -> str | None:
-    """Return an address without name, password and query; None where it is none of a server."""
+    """Return a URL without user name, password and query; None if it is not the URL of a server."""
     try:
         parts = urlsplit(uri)
         httpx.URL(uri)

@@ -111,10 +111,10 @@ def _unknown_variables() -> dict[str, str]:
 
 
 def _why_the_api_refuses(context: DoctorContext) -> str:
-    """Return the API's own word on its settings; empty if it takes them.
+    """Return the API's error about its settings; empty if they are valid.
 
-    The API knows settings that the command line does not. It is asked in a process of its own, as services import no
-    other; what is looked at elsewhere is put right for it, so that nothing is said twice.
+    The API has settings that the command line does not know. They are validated in a separate process, because services
+    do not import each other. Settings that other checks cover get valid values, so that no problem is reported twice.
     """
     if importlib.util.find_spec("slipway_api") is None or importlib.util.find_spec("fastapi") is None:
         return ""

@@ -56,7 +56,7 @@ Url = Annotated[SecretStr, AfterValidator(_url)]
 
 
 class AlertSettings(ServiceSettings):
-    """Who is told of alerts, and how. Without any of it alerts are seen in Alertmanager and Grafana alone."""
+    """The receivers of alerts. Without a receiver, alerts are visible only in Alertmanager and Grafana."""
 
     file_fields: ClassVar[frozenset[str]] = frozenset(
         {"alert_smtp_password", "alert_slack_url", "alert_webhook_url", "alert_heartbeat_url"}

@@ -79,7 +79,7 @@ def translated_errors(bucket: str, path: str | None = None) -> Iterator[None]:
     Raises:
         StorageError: boto3 raised inside the block.
     """
-    from boto3.exceptions import Boto3Error  # noqa: PLC0415  # whoever comes here has it, and others need not
+    from boto3.exceptions import Boto3Error  # noqa: PLC0415  # installed wherever S3 is used
     from botocore import exceptions as boto  # noqa: PLC0415
     from s3transfer.exceptions import RetriesExceededError  # noqa: PLC0415
 
