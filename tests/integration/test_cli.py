@@ -453,7 +453,7 @@ def test_missing_model_or_version_is_reported(model: str, arguments: tuple[str, 
 
     sentence = refused(run(main, "models", *named))
 
-    assert re.match(r"no model named .* is registered; |there is no version .* of ", sentence)
+    assert re.match(r"no model named .* is registered; |version .* of .* does not exist; ", sentence)
     assert "`slipway models " in sentence
 
 

@@ -44,7 +44,7 @@ def test_a_bucket_can_be_where_recipes_look_for_data(bucket: str, tmp_path: Path
 
 
 def test_missing_object_in_a_bucket_is_reported(bucket: str, tmp_path: Path) -> None:
-    with pytest.raises(DataUnavailableError, match=r"^s3://datasets/trees is no file, and no folder with iris\.csv"):
+    with pytest.raises(DataUnavailableError, match=r"^s3://datasets/trees is neither a file nor a folder that"):
         extract(IRIS, data=f"s3://{bucket}/trees", data_dir=tmp_path, workdir=tmp_path / "work")
 
 

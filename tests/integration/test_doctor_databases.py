@@ -211,8 +211,8 @@ def test_wrong_database_of_slipway_is_reported_once(
     [
         (
             {"MLFLOW_ARTIFACTS_DESTINATION": "s3://no-such-bucket"},
-            "cannot be used: there is no bucket no-such-bucket",
-            "make it, or check its name and the address of the S3 server",
+            "cannot be used: bucket no-such-bucket does not exist",
+            "create it, or check its name and the address of the S3 server",
         ),
         (
             {"AWS_SECRET_ACCESS_KEY": "wrong-horse"},
@@ -274,5 +274,5 @@ def test_a_bucket_of_data_that_does_not_exist_is_a_warning(
     found = diagnose(tmp_path / "home")
 
     assert (found.exit_code, found.the("data folder").status) == (0, "warning")
-    assert found.the("data folder").what == "SLIPWAY_DATA_DIR cannot be used: there is no bucket no-such-bucket"
-    assert found.the("data folder").mend.startswith("make it, or check its name")
+    assert found.the("data folder").what == "SLIPWAY_DATA_DIR cannot be used: bucket no-such-bucket does not exist"
+    assert found.the("data folder").mend.startswith("create it, or check its name")

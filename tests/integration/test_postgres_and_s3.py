@@ -162,8 +162,8 @@ MISTAKES = {
     "no such bucket": Mistake(
         "MLFLOW_ARTIFACTS_DESTINATION",
         "s3://nowhere",
-        "MLFLOW_ARTIFACTS_DESTINATION cannot be used: there is no bucket nowhere: make it, or check its name and the "
-        "address of the S3 server",
+        "MLFLOW_ARTIFACTS_DESTINATION cannot be used: bucket nowhere does not exist: create it, or check its name and "
+        "the address of the S3 server",
     ),
     "a server that does not run": Mistake(
         "MLFLOW_BACKEND_STORE_URI",

@@ -129,7 +129,7 @@ class TracedGraph:
         return (is_column or attribute(made, b"keepdims", 1) == 1) and axes in {(axis,) for axis in CLASS_AXES}
 
     def constant(self, name: bytes) -> Any:  # noqa: ANN401
-        """Return the constant tensor of a name; None if there is none."""
+        """Return the constant tensor of this name; None if it does not exist."""
         return self._constants.get(name)
 
     def _integers(self, name: bytes) -> tuple[int, ...] | None:

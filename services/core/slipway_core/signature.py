@@ -214,7 +214,7 @@ class Signature:
                 problems += [Problem((*loc, n), f"the feature {n!r} is missing") for n in self.names if n not in row]
                 # What a client made up is not repeated at any length.
                 extra = islice((name[:SHOWN] for name in row if name not in self._name_set), MAX_PROBLEMS)
-                problems += [Problem((*loc, n), f"there is no feature {n!r} in this model") for n in extra]
+                problems += [Problem((*loc, n), f"the model has no feature {n!r}") for n in extra]
                 return []
             row = [row[name] for name in self.names]
         elif not isinstance(row, list):

@@ -71,14 +71,14 @@ users = Table(
     Column("created_at", UtcDateTime, nullable=False),
 )
 
-# What happened to accounts. A row is written in the transaction of the change that it tells of.
+# The audit log of accounts. A row is written in the transaction of the change that it describes.
 account_events = Table(
     "account_events",
     metadata,
     # A UUIDv7: sorts by time.
     Column("id", Uuid, primary_key=True),
     Column("at", UtcDateTime, nullable=False),
-    # Whose token did it; null where nobody was logged in.
+    # The user whose token was used; null if the request was not authenticated.
     Column("actor_id", Uuid, nullable=True),
     # The account that it was done to; the row outlives it.
     Column("subject_id", Uuid, nullable=False, index=True),
@@ -92,7 +92,7 @@ account_events = Table(
 )
 
 
-# Null is no JSON there: a model without scores has none.
+# None is stored as SQL NULL, not as JSON null: a model without scores has no value.
 Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 
 predictions = Table(
@@ -169,11 +169,11 @@ erasures = Table(
     Column("at", UtcDateTime, nullable=False),
 )
 
-# Logins that failed of late, a row a name or address, and the addresses that names have logged in from.
+# Recent failed logins, one row per name or address, and the addresses from which each name has logged in.
 login_attempts = Table(
     "login_attempts",
     metadata,
-    # A keyed hash of the name or address: no row is longer than another, and none tells what was typed.
+    # A keyed hash of the name or address: rows have a fixed length and do not reveal the input.
     Column("key", String(64), primary_key=True),
     Column("attempts", Integer, nullable=False),
     # When the row no longer holds; the first attempt after that begins anew.

@@ -98,7 +98,7 @@ def _against(challenger: Challenger, champion: Champion | None, metric: str, max
     value = challenger.metrics[metric]
     if champion is None:
         return GateCheck(
-            name=name, metric=metric, value=value, passed=True, reason="there is no champion to compare with"
+            name=name, metric=metric, value=value, passed=True, reason="no champion exists to compare with"
         )
     if champion.score is None:
         reason = f"the champion, version {champion.version}, cannot be compared with: {champion.why_not}"
@@ -134,9 +134,9 @@ def _rows(challenger: Challenger, version: str, rows: int, share: float) -> Gate
 
 
 def format_distinct(value: float, other: float, *, are_counts: bool = False) -> tuple[str, str]:
-    """Write two numbers with four digits after the point, or as many as it takes to tell them apart.
+    """Return two numbers with four decimal places, or with as many as they need to differ.
 
-    Counts have no digits after the point.
+    Counts have no decimal places.
     """
     digits = 0 if are_counts else MIN_DIGITS
     while f"{value:.{digits}f}" == f"{other:.{digits}f}" and value != other and digits < MAX_DIGITS:

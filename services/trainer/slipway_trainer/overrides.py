@@ -72,7 +72,7 @@ def _chosen(candidates: Sequence[Candidate], text: str) -> list[Candidate]:
     names = [name.strip() for name in text.split(",")]
     if unknown := [name for name in names if name not in by_name]:
         raise OverrideError(
-            f"there is no candidate {unknown[0]!r}{did_you_mean(unknown[0], by_name) or ';'} the candidates are "
+            f"unknown candidate {unknown[0]!r}{did_you_mean(unknown[0], by_name) or ';'} the candidates are "
             f"{', '.join(by_name)}"
         )
     return [by_name[name] for name in dict.fromkeys(names)]

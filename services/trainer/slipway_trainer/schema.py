@@ -26,11 +26,11 @@ def check_schema(recipe: Recipe, frame: pd.DataFrame) -> tuple[pd.DataFrame, lis
     """Check a frame column by column, and by the recipe's own rules.
 
     Args:
-        recipe: tells the columns and what they may hold.
-        frame: as it was read; the index counts the lines of the file from the second.
+        recipe: defines the columns and their valid values.
+        frame: the data as read; the index counts the lines of the file from the second.
 
     Returns:
-        The frame with numbers as float64, and the findings. A value that is no number is NaN in it.
+        The frame with numbers as float64, and the findings. A value that is not a number becomes NaN.
     """
     numeric = [*recipe.columns, *([] if recipe.classes else [recipe.target])]
     raw = {column.name: _raw(is_number=column in numeric) for column in (*recipe.columns, recipe.target)}
@@ -151,7 +151,7 @@ def _checks(column: Column) -> list[Check]:
 
 
 def _limit(field: str, value: object) -> str:
-    """Return what to do about a value beyond a limit of the column, or beyond float32's own where there is none."""
+    """Return advice for a value outside the column's limit, or outside the range of float32 if it has no limit."""
     if value is None:
         return "correct the data: no 32-bit float holds it"
     return f"correct the data, or change the column's `{field}` in the recipe"

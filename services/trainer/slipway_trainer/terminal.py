@@ -15,7 +15,7 @@ UNCUT_WIDTH = 1_000
 
 
 class Terminal:
-    """Tells a training on a console; where that is no terminal, there is no bar."""
+    """Report the progress of a training on a console; show a progress bar only on a terminal."""
 
     def __init__(self, console: Console) -> None:
         self._console = console

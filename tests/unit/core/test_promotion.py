@@ -265,7 +265,7 @@ def test_manually_set_version_rolls_back_to_the_promoted_one() -> None:
 def test_the_first_version_cannot_be_rolled_back() -> None:
     registry = promoted(1)
 
-    with pytest.raises(NothingToRestoreError, match=r"^version 1 is the first that Production of iris held"):
+    with pytest.raises(NothingToRestoreError, match=r"^version 1 is the first Production version of iris"):
         roll_back(registry)
 
     assert production(registry) == "1"

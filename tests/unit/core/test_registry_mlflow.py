@@ -305,7 +305,7 @@ def test_unknown_version_is_reported_with_the_show_command(version: str) -> None
         registry_over(always(answer)).get_version("roses", version)
 
     assert str(caught.value) == (
-        f"there is no version {version} of roses; `slipway models show roses` lists those there are"
+        f"version {version} of roses does not exist; `slipway models show roses` lists its versions"
     )
 
 

@@ -143,8 +143,8 @@ def test_missing_and_extra_names_are_each_named() -> None:
     assert problems_of([ROW, features]) == (
         Problem(("features", 1, "sepal length (cm)"), "the feature 'sepal length (cm)' is missing"),
         Problem(("features", 1, "petal width (cm)"), "the feature 'petal width (cm)' is missing"),
-        Problem(("features", 1, "petal colour"), "there is no feature 'petal colour' in this model"),
-        Problem(("features", 1, "scent"), "there is no feature 'scent' in this model"),
+        Problem(("features", 1, "petal colour"), "the model has no feature 'petal colour'"),
+        Problem(("features", 1, "scent"), "the model has no feature 'scent'"),
     )
 
 

@@ -187,7 +187,7 @@ def test_missing_file_is_reported_with_its_path(storage: Storage, tmp_path: Path
     with pytest.raises(StorageNotFoundError) as caught:
         storage.fetch("data/missing.csv", tmp_path / "back")
 
-    assert str(caught.value) == "there is no file data/missing.csv: check its name and the storage's location"
+    assert str(caught.value) == "file data/missing.csv does not exist: check its name and the storage's location"
 
 
 def test_fetching_makes_the_folder_that_it_writes_to(storage: Storage, file_of: FileOf, tmp_path: Path) -> None:

@@ -85,14 +85,15 @@ def test_the_password_of_a_file_is_sent_to_the_server(
 
 
 def test_unknown_recipe_is_reported_with_the_known_ones(registry: StubApi) -> None:
-    assert re.fullmatch(r"Error: there is no recipe 'tulip'; the recipes are .*iris.*\n", refusal("train", "tulip"))
+    assert re.fullmatch(r"Error: unknown recipe 'tulip'; the recipes are .*iris.*\n", refusal("train", "tulip"))
 
 
 def test_missing_file_is_reported(registry: StubApi, tmp_path: Path) -> None:
     missing = tmp_path / "missing.csv"
 
     assert refusal("train", "iris", "--data", str(missing)) == (
-        f"Error: {missing} is no file, and no folder with iris.csv in it; give the path of a CSV file with --data\n"
+        f"Error: {missing} is neither a file nor a folder that contains iris.csv; "
+        "give the path of a CSV file with --data\n"
     )
 
 

@@ -83,7 +83,7 @@ def test_missing_given_file_is_reported_and_nothing_fetched(data_dir: Path, tmp_
     missing = tmp_path / "missing.csv"
 
     with pytest.raises(
-        DataUnavailableError, match=r"missing\.csv is no file, .*; give the path of a CSV file with --data"
+        DataUnavailableError, match=r"missing\.csv is neither a file nor .*; give the path of a CSV file with --data"
     ):
         read(data_dir, tmp_path / "work", missing)
 
@@ -108,7 +108,7 @@ def test_the_place_that_a_recipe_names_comes_first(tmp_path: Path) -> None:
 
 
 def test_given_folder_without_the_file_is_reported(tmp_path: Path) -> None:
-    with pytest.raises(DataUnavailableError, match=r"is no file, and no folder with iris\.csv in it; give the path"):
+    with pytest.raises(DataUnavailableError, match=r"is neither a file nor a folder that contains iris\.csv; give"):
         read(tmp_path / "nothing", tmp_path / "work", tmp_path)
 
 
@@ -289,6 +289,6 @@ def test_failed_fetch_names_the_folder_to_fill(
 
 def test_missing_file_in_a_container_names_the_mount(tmp_path: Path) -> None:
     with pytest.raises(
-        DataUnavailableError, match=r"hour\.csv is no file.*data/ of the repository is mounted as /data"
+        DataUnavailableError, match=r"hour\.csv is neither a file.*data/ of the repository is mounted as /data"
     ):
         extract(IRIS, data="hour.csv", data_dir="/data", workdir=tmp_path)

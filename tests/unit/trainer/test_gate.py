@@ -69,7 +69,7 @@ def test_floor_and_champion_decide(accuracy: float, champion: float | None, floo
 def test_result_without_champion_states_it() -> None:
     assert reasons(ask(0.95, floors={"accuracy": 0.9})) == [
         "accuracy 0.9500 meets the floor 0.9000",
-        "there is no champion to compare with",
+        "no champion exists to compare with",
     ]
 
 

@@ -30,7 +30,7 @@ from support.bundles import (
 )
 from support.iris import trained_iris
 
-NO_CHAMPION = "there is no champion to compare with"
+NO_CHAMPION = "no champion exists to compare with"
 # A classifier that finds setosa in every row: 10 of the 30 test rows are right.
 ALWAYS_SETOSA = linear_classifier(np.array([1e3, 0, 0], dtype=np.float32))
 

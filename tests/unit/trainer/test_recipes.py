@@ -25,7 +25,7 @@ def test_a_recipe_is_found_by_its_name() -> None:
 
 
 def test_an_unknown_recipe_names_those_there_are() -> None:
-    with pytest.raises(UnknownRecipeError, match=r"there is no recipe 'tulip'; the recipes are .*\biris\b"):
+    with pytest.raises(UnknownRecipeError, match=r"unknown recipe 'tulip'; the recipes are .*\biris\b"):
         find_recipe("tulip")
 
 
@@ -254,7 +254,7 @@ def test_the_line_of_a_wrong_constructor_is_named(tmp_path: Path) -> None:
     [("irsi", "iris"), ("IRIS", "iris"), ("bike_demand", "bike-demand"), ("bikes-demand", "bike-demand")],
 )
 def test_a_misspelt_recipe_comes_with_a_suggestion(name: str, meant: str) -> None:
-    with pytest.raises(UnknownRecipeError, match=f"there is no recipe '{name}'; did you mean '{meant}'\\?"):
+    with pytest.raises(UnknownRecipeError, match=f"unknown recipe '{name}'; did you mean '{meant}'\\?"):
         find_recipe(name)
 
 

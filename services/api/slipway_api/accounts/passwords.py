@@ -110,7 +110,7 @@ class Passwords:
 
     def _verify(self, password: str, password_hash: str | None) -> bool:
         if password_hash is None:
-            self._dummy = self._dummy or self._hash("nobody's password")
+            self._dummy = self._dummy or self._hash("a dummy password")
             password_hash, is_dummy = self._dummy, True
         else:
             is_dummy = False

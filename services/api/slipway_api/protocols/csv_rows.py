@@ -14,7 +14,7 @@ MAX_DIGITS = 400
 
 
 def named_rows(body: bytes, names: Sequence[str], max_rows: int) -> list[Any]:
-    """Return the rows of a CSV body, each an object by the header's names, or a list if there is no header.
+    """Return the rows of a CSV body: objects keyed by the header's names, or lists if the body has no header.
 
     The first line is a header if it has the features' names, or text and no number; otherwise it is a row.
     Numbers become floats, including NaN and infinities; other fields stay text, which the signature rejects.

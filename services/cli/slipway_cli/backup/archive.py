@@ -1,13 +1,13 @@
-"""What a backup is: one file, a gzip'd tar, whose every part is told by its SHA-256.
+"""Write, read and verify a backup: one gzip-compressed tar with the SHA-256 of each part.
 
-    backup.json             what it is: read first, so that a foreign file or a newer format is refused at once
+    backup.json             format and origin: read first, so that other files and newer formats are rejected at once
     slipway.sql             the two databases, as pg_dump writes them
     mlflow.sql
     objects/BUCKET/KEY      the files of the object store, in any number
-    digests.json            size and SHA-256 of all of these: written last, so that a file that ends early is told
+    digests.json            size and SHA-256 of all other parts: written last, so that a truncated file is detected
 
-It is written and read from its beginning to its end, and no part is held in memory whole. Nothing is ever unpacked to a
-path that the file names.
+The archive is written and read as a stream; no part is held in memory as a whole. Paths in the archive are never used
+as paths on disk.
 """
 
 import gzip
@@ -82,11 +82,11 @@ class Digests(BaseModel):
 
 @dataclass(frozen=True)
 class Part:
-    """A database's dump or an object, until the next part is asked for.
+    """A database's dump or an object; valid until the next part is read.
 
     Attributes:
         name: its path in the archive.
-        content: its bytes; what is left unread is passed over.
+        content: its bytes; unread bytes are skipped.
     """
 
     name: str
@@ -154,25 +154,25 @@ def new_backup(path: Path, about: About) -> Iterator[Writer]:
 
 
 def read_about(path: Path) -> About:
-    """Return what a backup tells of itself, without reading the rest of it.
+    """Return the content of `backup.json`, without reading the rest of the archive.
 
     Raises:
-        BackupError: it is none, cannot be read, or its format is newer than what we know.
+        BackupError: the file is not a backup, cannot be read, or has a newer format.
     """
     with _opened(path) as (tar, _, _):
         return _about(path, tar.next(), {})
 
 
 def verify(path: Path, progress: Progress = lambda _: None) -> About:
-    """Read a backup from its beginning to its end, and return what it tells of itself if all of it is right.
+    """Verify every part of a backup, and return the content of `backup.json`.
 
     Args:
         path: the file.
-        progress: told how many bytes of the file were read.
+        progress: called with the number of bytes read so far.
 
     Raises:
-        BackupError: it is none, cannot be read, is damaged, ends early, names what it should not, or its format is
-            newer than what we know.
+        BackupError: the file is not a backup, cannot be read, is damaged or truncated, has unexpected parts, or has a
+            newer format.
     """
     about = read_about(path)
     for _ in parts(path, progress):
@@ -215,9 +215,9 @@ def _opened(path: Path) -> Iterator[tuple[TarIn, Readable, BinaryIO]]:
         ):
             yield tar, unzipped, file
     except FileNotFoundError as error:
-        raise BackupError(f"there is no file {path}: check its name") from error
+        raise BackupError(f"file {path} does not exist: check its name") from error
     except DAMAGE as error:
-        raise BackupError(f"{path} is damaged, ends early, or is no backup of Slipway: take another file") from error
+        raise BackupError(f"{path} is damaged, incomplete, or not a Slipway backup: use another file") from error
     except OSError as error:
         raise BackupError(f"{path} cannot be read: {error.strerror}") from error
 
@@ -269,4 +269,4 @@ def _check_digests(path: Path, told: Mapping[str, Digest], read: Mapping[str, Di
         name for name in {**told, **read, **dict.fromkeys(DUMPS)} if name not in read or told.get(name) != read[name]
     ]
     if wrong:
-        raise BackupError(f"{path} is damaged: its part {wrong[0]} is not what was written; take another file")
+        raise BackupError(f"{path} is damaged: its part {wrong[0]} does not match digests.json; use another file")

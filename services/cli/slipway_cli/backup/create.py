@@ -116,18 +116,18 @@ def stores_of(config: dict[str, Any]) -> tuple[str, ...]:
 
 
 def locations_of(config: dict[str, Any]) -> tuple[str, ...]:
-    """Return what is backed up of the object store: the stack's buckets, and where MLflow keeps its files elsewhere.
+    """Return the object store locations to back up: the stack's buckets, and MLflow's own location if it differs.
 
     Args:
-        config: the stack, as `docker compose config` tells it.
+        config: the stack's configuration, as printed by `docker compose config`.
 
     Raises:
-        StackError: it is another stack than Slipway's.
+        StackError: the stack is not Slipway's.
     """
     services = config.get("services", {})
     if not {SERVICE, INIT, "mlflow", "api"} <= services.keys():
         raise StackError(
-            "this folder's stack of docker compose is not Slipway's: go to Slipway's folder, or name it with "
+            "this folder's stack of docker compose is not Slipway's: change to Slipway's folder, or set it with "
             "--project-directory"
         )
     buckets = {

@@ -14,8 +14,8 @@ SERVICE = "postgres"
 TRAILER, TRAILER_WITHIN_BYTES = b"PostgreSQL database dump complete", 1024
 LOADED = b"slipway: loaded"
 
-# As a new database is: nothing in it, and a schema that belongs to whoever owns the database. The dump's own output,
-# such as the sequences' values, is nobody's concern.
+# Reset the database to its initial state: an empty schema that belongs to the owner of the database. The output of the
+# dump itself, such as the values of sequences, is discarded.
 BEGIN = b"""\\o /dev/null
 BEGIN;
 SET lock_timeout = '60s';
@@ -44,13 +44,13 @@ def dump(project: ComposeProject, database: str, out: IO[bytes]) -> int:
 
 
 class Loading:
-    """A database whose content is being replaced: nobody sees it until `commit`, and without it nothing was changed."""
+    """A database whose content is being replaced in a transaction: changes are visible only after `commit`."""
 
     def __init__(self, call: Call) -> None:
         self._call = call
 
     def load(self, content: Readable) -> None:
-        """Replace all that is in the database by what a dump tells.
+        """Replace the content of the database by that of a dump.
 
         Raises:
             StackError: the database refuses it.

@@ -29,8 +29,8 @@ def interruptible(report: Callable[[str], None], interrupted: str) -> Iterator[N
     came: list[int] = []
 
     def interrupt(number: int, _frame: FrameType | None) -> None:
-        # A terminal's end is told twice, by the kernel and by the shell, and people press Ctrl-C twice: what the first
-        # one has begun, the second one must not break off.
+        # A closed terminal sends SIGHUP twice, from the kernel and from the shell, and people press Ctrl-C twice. The
+        # second signal must not interrupt the cleanup that the first one started.
         if not came:
             came.append(number)
             raise KeyboardInterrupt

@@ -16,7 +16,7 @@ from slipway_cli.tar_streams.streams import drain
 from slipway_core.program import ERROR_PREFIX
 
 COMPOSE_FILE = "docker-compose.yml"
-# A command that has no more to read may end by itself; if not, it is asked to, and then made to.
+# After the end of its input, a command has END_SECONDS to exit. Then it is terminated, and after KILL_SECONDS killed.
 END_SECONDS, KILL_SECONDS = 2.0, 20.0
 
 NOT_INSTALLED = (
@@ -33,7 +33,7 @@ KNOWN = {
     # A folder of the volume of secrets, which each start of the stack writes anew.
     "cannot access path": "the stack was started last by an older release, which gave this one's jobs no keys: run "
     "`docker compose up --build --detach --wait`, then this again",
-    "no configuration file provided": f"there is no {COMPOSE_FILE} here: go to Slipway's folder, or name it with "
+    "no configuration file provided": f"{COMPOSE_FILE} not found: change to Slipway's folder, or set it with "
     "--project-directory",
 }
 
@@ -55,7 +55,7 @@ class Call:
         self._name = name
 
     def finish(self) -> None:
-        """Tell the command that there is no more to read, and wait until it has done well.
+        """Close the input of the command, and wait until it succeeds.
 
         Raises:
             StackError: it failed.
@@ -79,7 +79,7 @@ class Call:
         # What was not written yet is not to be.
         with suppress(OSError):
             self.stdin.close()
-        # Where nobody reads, Docker leaves, and the job goes on without it.
+        # If its output is not read, the Docker client exits and the job continues without it.
         reading = threading.Thread(target=drain, args=(self.stdout,), daemon=True)
         reading.start()
         try:
@@ -158,10 +158,10 @@ class ComposeProject:
                 call.abort()
 
     def config(self) -> dict[str, Any]:
-        """Return the project's configuration, as Docker understands it. It may hold secrets.
+        """Return the project's configuration, as resolved by Docker Compose. It may contain secrets.
 
         Raises:
-            StackError: there is none, or it is wrong.
+            StackError: the configuration is missing or invalid.
         """
         config: dict[str, Any] = json.loads(self.call("config", "--format", "json"))
         return config
@@ -198,10 +198,10 @@ class ComposeProject:
 
 
 def find_project(start: Path) -> ComposeProject:
-    """Return the project whose folder is `start`, or the next one above it.
+    """Return the project in the folder `start`, or in its nearest parent folder that has one.
 
     Raises:
-        StackError: there is none.
+        StackError: no project is found.
     """
     folder = next((one for one in (start, *start.parents) if (one / COMPOSE_FILE).is_file()), None)
     if folder is None:

@@ -93,7 +93,7 @@ def _check_sqlite(context: DoctorContext, file: Path) -> Iterator[Finding]:
         return
     query = {"mode": "ro", "uri": "true"}
     if not file.with_name(f"{file.name}-wal").exists():
-        # Nobody has it open. A reader would leave -wal and -shm files behind, of an account that may not be the API's.
+        # No process has the file open. A normal reader would create -wal and -shm files, which the API may not own.
         query["immutable"] = "1"
     engine = create_engine(URL.create("sqlite", database=f"file:{quote(str(file))}", query=query))
     try:

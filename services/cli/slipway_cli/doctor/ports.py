@@ -73,7 +73,7 @@ def check_ports(context: DoctorContext) -> Iterator[Finding]:
             "ports",
             f"the stack of {context.home.root} listens on {elsewhere.api} and {elsewhere.mlflow}, not on {asked.api} "
             f"and {asked.mlflow}",
-            f"tell it so: `SLIPWAY_PORT={elsewhere.api} SLIPWAY_MLFLOW_PORT={elsewhere.mlflow} slipway doctor`",
+            f"run `SLIPWAY_PORT={elsewhere.api} SLIPWAY_MLFLOW_PORT={elsewhere.mlflow} slipway doctor`",
         )
         return
     for port in (api, mlflow):
@@ -131,8 +131,8 @@ def _why_not_free(context: DoctorContext, port: StackPort, error: OSError) -> Fi
     if error.errno == errno.EADDRINUSE:
         return _taken(context, port, another)
     if error.errno in {errno.EADDRNOTAVAIL, socket.EAI_NONAME, socket.EAI_AGAIN}:
-        what = f"{port.host} is no address of this machine"
-        mend = "set SLIPWAY_HOST to one that is, such as 127.0.0.1, or 0.0.0.0 for all of them"
+        what = f"{port.host} is not an address of this machine"
+        mend = "set SLIPWAY_HOST to one of its addresses, such as 127.0.0.1, or to 0.0.0.0 for all of them"
     elif error.errno == errno.EACCES:
         what, mend = f"this account may not listen on port {port.number}", f"{another}, above 1023"
     else:

@@ -78,7 +78,7 @@ def check_registry(context: DoctorContext) -> Iterator[Finding]:
 
 
 def _without_credentials(uri: str) -> str | None:
-    """Return an address without name, password and query; None where it is none of a server."""
+    """Return a URL without user name, password and query; None if it is not the URL of a server."""
     try:
         parts = urlsplit(uri)
         httpx.URL(uri)
@@ -143,9 +143,7 @@ def _refused(context: DoctorContext, shown: str, client: httpx.Client, response:
         mend = "set MLFLOW_TRACKING_URI to the address at which MLflow itself answers, with no login page before it"
     elif status in {httpx.codes.BAD_GATEWAY, httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.GATEWAY_TIMEOUT}:
         what = f"{shown} is not available ({status})"
-        mend = (
-            "start the MLflow server behind the proxy, or wait until it is up; with --artifacts-only it is no registry"
-        )
+        mend = "start the MLflow server behind the proxy, without --artifacts-only, or wait until it is ready"
     elif response.is_server_error:
         what = f"the server at {shown} fails ({status})"
         mend = "see its log; the database of its --backend-store-uri may be away, or need `mlflow db upgrade`"

@@ -124,7 +124,7 @@ def _check_sqlite(file: str | None) -> Finding:
 
 
 def _without_wrong_database_url(settings: "UpSettings") -> "UpSettings":
-    """Return the settings without a DATABASE_URL that is none of a database: another check tells it."""
+    """Return the settings without an invalid DATABASE_URL, which another check reports."""
     from slipway_core.database import database_url  # noqa: PLC0415  # as above
 
     if settings.database_url is None:

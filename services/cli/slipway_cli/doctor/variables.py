@@ -29,7 +29,7 @@ def check_names(_context: DoctorContext) -> Iterator[Finding]:
         what, _, hint = sentence.partition("; ")
         near = hint.removeprefix("did you mean ").removesuffix("?") if hint.endswith("?") else ""
         rename = f"rename it to {near}, or " if near else ""
-        yield broken("variables", what, f"{rename}remove it with `unset {name}`; .env.example lists those there are")
+        yield broken("variables", what, f"{rename}remove it with `unset {name}`; .env.example lists the valid names")
     if not unknown:
         count = sum(name.startswith(PREFIX) for name in os.environ)
         yield ok("variables", f"{count} with the prefix {PREFIX}, none misspelt" if count else f"no {PREFIX}… is set")
@@ -93,9 +93,9 @@ def check_data_folder(context: DoctorContext) -> Iterator[Finding]:
     else:
         yield warning(
             "data folder",
-            f"SLIPWAY_DATA_DIR names {location}, which is no folder",
-            f"make it with `mkdir -p {shlex.quote(storage.location)}`, or `unset SLIPWAY_DATA_DIR`; until then recipes "
-            "fetch their data",
+            f"SLIPWAY_DATA_DIR names {location}, which is not a folder",
+            f"create it with `mkdir -p {shlex.quote(storage.location)}`, or `unset SLIPWAY_DATA_DIR`; until then "
+            "recipes fetch their data",
         )
 
 
@@ -111,10 +111,10 @@ def _unknown_variables() -> dict[str, str]:
 
 
 def _why_the_api_refuses(context: DoctorContext) -> str:
-    """Return the API's own word on its settings; empty if it takes them.
+    """Return the API's error about its settings; empty if they are valid.
 
-    The API knows settings that the command line does not. It is asked in a process of its own, as services import no
-    other; what is looked at elsewhere is put right for it, so that nothing is said twice.
+    The API has settings that the command line does not know. They are validated in a separate process, because services
+    do not import each other. Settings that other checks cover get valid values, so that no problem is reported twice.
     """
     if importlib.util.find_spec("slipway_api") is None or importlib.util.find_spec("fastapi") is None:
         return ""

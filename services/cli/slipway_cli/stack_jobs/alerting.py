@@ -39,8 +39,8 @@ Runbook: %(runbook)s{{ .Annotations.runbook }}
 def render(settings: AlertSettings) -> str:
     """Return alertmanager.yml.
 
-    Everybody who is configured is told of critical alerts and warnings, the webhook from its own severity on; of
-    `info` nobody, and of `none`, which is Prometheus' Watchdog, the heartbeat alone.
+    Critical alerts and warnings are sent to all configured receivers; the webhook has its own lowest severity. Alerts
+    of severity `info` are not sent. Those of severity `none`, Prometheus' Watchdog, are sent to the heartbeat only.
     """
     configuration = {
         "route": _route(settings),

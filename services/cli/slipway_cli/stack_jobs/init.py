@@ -30,13 +30,13 @@ SHOW_S3 = "docker compose exec mlflow cat /run/slipway/aws-credentials"
 def prepare(
     settings: InitSettings, *, buckets: Sequence[str], recipes: Sequence[str], echo: Callable[[str], None]
 ) -> None:
-    """Make what is missing; what is there stays as it is.
+    """Create missing tables, buckets and models; existing ones are not changed.
 
     Args:
-        settings: where things are.
-        buckets: to make in the object store.
-        recipes: whose models are trained if they have no Production version.
-        echo: prints a line for the person.
+        settings: the addresses of the database and the registry.
+        buckets: the buckets to create in the object store.
+        recipes: the recipes whose models are trained if they have no Production version.
+        echo: prints a line for the user.
 
     Raises:
         SlipwayError: a part does not answer, or a training failed.
@@ -48,7 +48,7 @@ def prepare(
         for bucket in buckets:
             S3Storage(bucket).make_bucket()
         for recipe in _without_production(settings, recipes):
-            echo(f"There is no Production version of {recipe} yet: training one.")
+            echo(f"{recipe} has no Production version yet: training one.")
             _train(recipe)
     finally:
         # Also where that failed: the next start is not the first, and does not show the password.

@@ -54,14 +54,14 @@ def require_own_volume(kept: Path, clone: str | None) -> None:
 def require_readable(folder: Path) -> None:
     """Open every file below a folder, as an account that owns none of them.
 
-    PostgreSQL makes its databases at its first start alone: where it cannot read how, it is without them for good. So
-    this is asked before anything starts.
+    PostgreSQL creates its databases only at its first start. If it cannot read the script then, they stay missing, so
+    this check runs before any service starts.
 
     Args:
-        folder: what the stack's services mount parts of.
+        folder: the folder of which the stack's services mount parts.
 
     Raises:
-        StackError: naming the first that cannot be read.
+        StackError: a file cannot be read; the message names the first one.
     """
     try:
         for place, _, files in os.walk(folder, onerror=_refuse):

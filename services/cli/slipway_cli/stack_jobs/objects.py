@@ -1,7 +1,7 @@
-"""The files of the object store as a stream, out and in: two jobs that run where the store and its keys are.
+"""Export and import the files of the object store as a stream: two jobs that run next to the store and its keys.
 
-Both streams are tars. The one that goes out begins with how much there is, and both end with how many files they had:
-a stream that was cut off is told from one that has ended.
+Both streams are tars. The export starts with the total size, and both streams end with the number of their files, so
+that a truncated stream is detected.
 """
 
 from collections.abc import Sequence

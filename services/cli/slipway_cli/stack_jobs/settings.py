@@ -56,7 +56,7 @@ Url = Annotated[SecretStr, AfterValidator(_url)]
 
 
 class AlertSettings(ServiceSettings):
-    """Who is told of alerts, and how. Without any of it alerts are seen in Alertmanager and Grafana alone."""
+    """The receivers of alerts. Without a receiver, alerts are visible only in Alertmanager and Grafana."""
 
     file_fields: ClassVar[frozenset[str]] = frozenset(
         {"alert_smtp_password", "alert_slack_url", "alert_webhook_url", "alert_heartbeat_url"}
@@ -96,12 +96,12 @@ class AlertSettings(ServiceSettings):
         default=10, ge=0, description="How long the first alert waits for others that belong to it."
     )
     alert_group_interval_seconds: int = Field(
-        default=60, ge=1, description="How long until a change of such a group is told, and that it is over."
+        default=60, ge=1, description="Shortest time until a change of a group, or its end, is sent."
     )
     alert_repeat_seconds: int = Field(
         default=14400,
         ge=60,
-        description="How long until a critical alert is told again; a warning, three times as long.",
+        description="Time until a critical alert is sent again; three times as long for a warning.",
     )
 
     @property

@@ -26,11 +26,11 @@ def add_count(tar: TarOut, name: str, count: ObjectCount) -> None:
 
 
 def read_count(file: TarredFile) -> ObjectCount:
-    """Return the count that was written into a stream.
+    """Return the count in a stream's file.
 
     Raises:
-        ValueError: it is none.
-        EOFError: it is too large to be one.
+        ValueError: the content is not a count.
+        EOFError: the file is too large to be a count.
     """
     if file.size_bytes > MAX_COUNT_BYTES:
         raise EOFError

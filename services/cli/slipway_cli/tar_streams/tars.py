@@ -22,7 +22,7 @@ MAX_EXTENDED_HEADERS = 2
 
 @dataclass(frozen=True)
 class TarredFile:
-    """A file of a tar, until the next one is asked for."""
+    """A file of a tar; valid until the next one is read."""
 
     name: str
     size_bytes: int
@@ -95,11 +95,11 @@ class TarIn:
         self._padding = 0
 
     def next(self) -> TarredFile:
-        """Return the next file; what was not read of the one before is passed over.
+        """Return the next file; the unread rest of the previous file is skipped.
 
         Raises:
-            EOFError: the next entry is another kind than a plain file, has large headers, or the tar ends early.
-            tarfile.TarError: there is none, or it is damaged.
+            EOFError: the next entry is not a regular file, has too large headers, or is truncated.
+            tarfile.TarError: the tar has no next entry, or its header is damaged.
         """
         drain(self._content)
         self._exactly(self._padding)

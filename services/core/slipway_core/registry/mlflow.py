@@ -237,4 +237,4 @@ def _number(name: str, version: str) -> str:
 def _no_version(
     name: str, version: str, kind: type[RegistryNotFoundError] = RegistryNotFoundError
 ) -> RegistryNotFoundError:
-    return kind(f"there is no version {version} of {name}; `slipway models show {name}` lists those there are")
+    return kind(f"version {version} of {name} does not exist; `slipway models show {name}` lists its versions")

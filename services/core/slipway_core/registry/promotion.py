@@ -106,7 +106,7 @@ def rollback(registry: Registry, name: str, *, by: str, at: datetime, reason: st
         )
     if restored is None:
         raise NothingToRestoreError(
-            f"version {withdrawn} is the first that Production of {name} held, so there is none to go back to; "
+            f"version {withdrawn} is the first Production version of {name}, so no earlier one can be restored; "
             f"promote another by hand: slipway models promote {name} VERSION"
         )
     # First: if a later step fails, a repeated call has the same result, and this version stays withdrawn.

@@ -14,13 +14,14 @@ def open_storage(location: str) -> Storage:
     """Return the storage at a location; nothing is connected yet.
 
     Args:
-        location: `s3://bucket/prefix`, a folder, or `file:///folder`. A relative folder is one of where we stand now.
+        location: `s3://bucket/prefix`, a folder, or `file:///folder`. A relative folder starts at the
+            working directory.
 
     Raises:
-        ConfigurationError: it is none of these, or S3's client is not installed or not configured.
+        ConfigurationError: the location has another form, or the S3 client is not installed or not configured.
     """
     if location.startswith("s3://"):
-        # It brings botocore with it, which nobody else needs.
+        # Imported here because it imports botocore, which other storages do not need.
         from slipway_core.storage.s3 import S3Storage  # noqa: PLC0415
 
         bucket, _, prefix = location.removeprefix("s3://").partition("/")

@@ -59,11 +59,11 @@ class Storage(Protocol):
         ...
 
     def delete(self, path: str) -> None:
-        """Remove a file; one that does not exist is removed already."""
+        """Remove a file if it exists."""
         ...
 
     def exists(self, path: str) -> bool:
-        """Tell whether there is a file of that path; a folder is none."""
+        """Return whether the path is a file; False for a folder."""
         ...
 
 

@@ -91,7 +91,7 @@ def _translated_errors(what: str) -> Iterator[None]:
     try:
         yield
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise StorageNotFoundError(f"there is no file {what}: check its name and the storage's location") from error
+        raise StorageNotFoundError(f"file {what} does not exist: check its name and the storage's location") from error
     except OSError as error:
         raise StorageError(f"{what} cannot be read or written: {error.strerror}") from error
 

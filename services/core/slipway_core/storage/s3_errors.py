@@ -29,7 +29,7 @@ class Refusal:
 NO_BUCKET = Refusal(
     frozenset({"NoSuchBucket"}),
     StorageNotFoundError,
-    "there is no bucket {bucket}: make it, or check its name and the address of the S3 server",
+    "bucket {bucket} does not exist: create it, or check its name and the address of the S3 server",
 )
 BUSY = Refusal(
     frozenset({"RequestTimeout", "ServiceUnavailable", "SlowDown", "Throttling", "ThrottlingException"}),
@@ -79,7 +79,7 @@ def translated_errors(bucket: str, path: str | None = None) -> Iterator[None]:
     Raises:
         StorageError: boto3 raised inside the block.
     """
-    from boto3.exceptions import Boto3Error  # noqa: PLC0415  # whoever comes here has it, and others need not
+    from boto3.exceptions import Boto3Error  # noqa: PLC0415  # installed wherever S3 is used
     from botocore import exceptions as boto  # noqa: PLC0415
     from s3transfer.exceptions import RetriesExceededError  # noqa: PLC0415
 
@@ -109,7 +109,7 @@ def _refused(response: dict[str, Any], bucket: str, path: str | None) -> Storage
     code = str(response.get("Error", {}).get("Code", ""))
     status = int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     if code in MISSING_CODES and path is not None:
-        return StorageNotFoundError(f"there is no file {path}: check its name and the storage's location")
+        return StorageNotFoundError(f"file {path} does not exist: check its name and the storage's location")
     if code in MISSING_CODES:
         refusal = NO_BUCKET
     else:

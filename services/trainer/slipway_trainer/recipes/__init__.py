@@ -38,7 +38,7 @@ def find_recipe(name: str) -> Recipe:
         return _recipe_of(_load(Path(name)), name)
     if name not in recipe_names():
         raise UnknownRecipeError(
-            f"there is no recipe {name!r}{did_you_mean(name, recipe_names()) or ';'} the recipes are "
+            f"unknown recipe {name!r}{did_you_mean(name, recipe_names()) or ';'} the recipes are "
             f"{', '.join(recipe_names())}; for your own, give the path of its file, such as ./wine.py"
         )
     module = name.replace("-", "_")

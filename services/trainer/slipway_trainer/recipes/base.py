@@ -25,10 +25,10 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """Return a copy with other values; pydantic's own accepts names that are no fields.
+        """Return a copy with updated fields; unlike pydantic's method, reject unknown field names.
 
         Raises:
-            TypeError: a name is no field.
+            TypeError: a name is not a field.
         """
         for name in update or {}:
             if name not in type(self).model_fields:
@@ -112,7 +112,7 @@ class Recipe(_Frozen):
         classes: a classifier's labels; the index of a label is what the graph answers.
         ignored: columns that the data may hold beside features and target, and that nothing is learned from.
         time_columns: what orders the rows in time, for `split="time"`.
-        checks: more rules for the data, as Pandera's checks of the whole frame; `error` tells what they ask for.
+        checks: more rules for the data, as Pandera checks of the whole frame; their `error` states the rule.
         metric: what candidates are chosen by, and challenger and champion compared by; greater is better.
         floors: the least value of each metric at which a version may be promoted.
         max_regression: by how much a challenger may be worse than the champion.

@@ -55,8 +55,8 @@ def check_parity(task: Task, estimator: Any, graph: Graph, rows: FloatMatrix, sc
         The greatest difference in units of the tolerance, at most 1.
 
     Raises:
-        ParityError: a difference is above PARITY_TOLERANCE, a class differs that is no tie, or one of the two rejects
-            the rows.
+        ParityError: a difference is above PARITY_TOLERANCE, a class differs without a tie, or the graph or the
+            estimator rejects the rows.
     """
     outputs = graph.run(rows)
     try:
@@ -65,7 +65,7 @@ def check_parity(task: Task, estimator: Any, graph: Graph, rows: FloatMatrix, sc
         raise
     except Exception as error:  # an estimator may raise anything on a value that it has not seen
         raise ParityError(f"the estimator rejects rows that clients may send ({reason_of(error)})") from error
-    if not difference <= 1:  # NaN is no parity
+    if not difference <= 1:  # also true for NaN
         raise ParityError(
             f"the exported graph differs from its estimator by {difference:.2g} times the tolerance of "
             f"{PARITY_TOLERANCE:g}"

@@ -39,8 +39,8 @@ def extract(recipe: Recipe, *, data: str | Path | None, data_dir: str | Path, wo
         source = f"{folder.rstrip('/')}/{path}"
     elif data is not None:
         raise DataUnavailableError(
-            f"{data} is no file, and no folder with {PurePosixPath(recipe.data_file).name} in it; give the path of a "
-            f"CSV file with --data{_mount_hint(data_dir)}"
+            f"{data} is neither a file nor a folder that contains {PurePosixPath(recipe.data_file).name}; give the "
+            f"path of a CSV file with --data{_mount_hint(data_dir)}"
         )
     else:
         _fetch(recipe, workdir, data_dir)

@@ -1,4 +1,4 @@
-"""Ask the gate, keep its gate_result on the version, and move Production if it agrees or is told to."""
+"""Evaluate the gate, store its result on the version, and promote the version if it passes or is forced."""
 
 import contextlib
 from datetime import UTC, datetime

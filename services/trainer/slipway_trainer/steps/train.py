@@ -20,7 +20,7 @@ from slipway_trainer.tasks.base import Target
 
 INNER_FOLDS = 3
 
-# Is told how many of how many fits are done.
+# Called with the number of finished fits and the total number of fits.
 Progress = Callable[[int, int], None]
 
 
@@ -119,7 +119,7 @@ def _search(recipe: Recipe, candidate: Candidate, features: FloatMatrix, target:
 
 
 def _finite(recipe: Recipe, score: float) -> float:
-    """Return a score; one that is no number would be neither best nor worst, and win by being first."""
+    """Return the score; raise ValueError if it is not finite: NaN compares false, so the first NaN would win."""
     if not np.isfinite(score):
         raise ValueError(f"its {recipe.metric} is {score} on a fold: take fewer folds, or a metric that each fold has")
     return score

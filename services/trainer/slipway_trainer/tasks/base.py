@@ -35,9 +35,9 @@ class Figure:
 class Task(Protocol):
     """A kind of model, for one recipe."""
 
-    # What skl2onnx is told when it converts.
+    # The options for skl2onnx's converter.
     export_options: Mapping[str, Any]
-    # scikit-learn's name of the score that first looks at the data use; guessing scores `chance`.
+    # scikit-learn's name of the score for a first look at the data; random guessing scores `chance`.
     probe_score: str
     chance: float
 
@@ -79,10 +79,10 @@ class Task(Protocol):
             scale: the target's standard deviation on the training rows; nothing to classifiers.
 
         Returns:
-            The greatest difference in units of the tolerance: up to 1 is alike.
+            The greatest difference in units of the tolerance; at most 1 means equal.
 
         Raises:
-            ParityError: they differ in shape, or in a class that is no tie.
+            ParityError: the shapes differ, or a class differs without a tie.
         """
         ...
 

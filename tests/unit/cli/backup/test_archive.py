@@ -168,7 +168,7 @@ def test_one_that_ends_early_is_refused(tmp_path: Path, whole: bytes, place: flo
     path = tmp_path / "backup.tar.gz"
     path.write_bytes(whole[: int(place * len(whole))])
 
-    with pytest.raises(BackupError, match="is damaged, ends early, or is no backup"):
+    with pytest.raises(BackupError, match="is damaged, incomplete, or not a Slipway backup"):
         verify(path)
 
 
@@ -189,7 +189,7 @@ def test_hostile_description_is_reported_as_damage(tmp_path: Path, about: bytes)
         member.size = len(about)
         tar.addfile(member, io.BytesIO(about))
 
-    with pytest.raises(BackupError, match="is damaged, ends early, or is no backup"):
+    with pytest.raises(BackupError, match="is damaged, incomplete, or not a Slipway backup"):
         verify(path)
 
 
@@ -254,8 +254,8 @@ def beside(*more: tuple[tarfile.TarInfo, bytes]) -> Callable[[Members], Members]
         (without("backup.json"), "is no backup"),
         (without("slipway.sql"), "where no backup of Slipway does"),
         (without("mlflow.sql"), "where no backup of Slipway does"),
-        (lambda all_: [*all_[:2], all_[-1]], "its part mlflow.sql is not what was written"),
-        (lambda all_: [*all_[:1], all_[-1]], "its part slipway.sql is not what was written"),
+        (lambda all_: [*all_[:2], all_[-1]], "its part mlflow.sql does not match digests.json"),
+        (lambda all_: [*all_[:1], all_[-1]], "its part slipway.sql does not match digests.json"),
         (lambda all_: [all_[0], all_[2], all_[1], *all_[3:]], "where no backup of Slipway does"),
     ],
 )
@@ -276,7 +276,7 @@ def test_missing_object_is_reported(tmp_path: Path) -> None:
         for header, content in kept:
             tar.addfile(header, io.BytesIO(content))
 
-    with pytest.raises(BackupError, match=r"its part objects/data/iris\.csv is not what was written"):
+    with pytest.raises(BackupError, match=r"its part objects/data/iris\.csv does not match digests\.json"):
         verify(path)
 
 
@@ -289,7 +289,7 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path, content: bytes) -> No
     path = tmp_path / "other"
     path.write_bytes(content)
 
-    with pytest.raises(BackupError, match="is no backup of Slipway"):
+    with pytest.raises(BackupError, match="not a Slipway backup"):
         verify(path)
 
 
@@ -298,7 +298,7 @@ def test_tar_without_a_description_is_rejected(tmp_path: Path, about: bytes) -> 
     path = write(tmp_path / "backup.tar.gz")
     rewrite(path, [member("backup.json", about), *members(path)[1:]])
 
-    with pytest.raises(BackupError, match="is no backup of Slipway"):
+    with pytest.raises(BackupError, match="not a Slipway backup"):
         read_about(path)
 
 
@@ -313,7 +313,7 @@ def test_newer_format_is_reported_first(tmp_path: Path) -> None:
 
 
 def test_missing_file_is_reported(tmp_path: Path) -> None:
-    with pytest.raises(BackupError, match=r"there is no file .*gone\.tar\.gz: check its name"):
+    with pytest.raises(BackupError, match=r"file .*gone\.tar\.gz does not exist: check its name"):
         read_about(tmp_path / "gone.tar.gz")
 
 

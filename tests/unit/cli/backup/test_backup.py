@@ -145,7 +145,7 @@ def test_folder_without_a_stack_is_reported(
     write_backup(FILE)
 
     assert told(run(main, *command)) == (
-        "there is no docker-compose.yml here: go to Slipway's folder, or name it with --project-directory"
+        "docker-compose.yml not found: change to Slipway's folder, or set it with --project-directory"
     )
 
 
@@ -219,13 +219,13 @@ def test_a_damaged_file_changes_nothing(docker: FakeDocker) -> None:
     FILE.write_bytes(FILE.read_bytes()[:-9])
 
     assert told(run(main, "restore", "--yes", str(FILE))) == (
-        "backup.tar.gz is damaged, ends early, or is no backup of Slipway: take another file"
+        "backup.tar.gz is damaged, incomplete, or not a Slipway backup: use another file"
     )
     assert verbs(docker) <= HARMLESS
 
 
 def test_missing_file_is_reported(docker: FakeDocker) -> None:
-    assert told(run(main, "restore", "--yes", str(FILE))) == "there is no file backup.tar.gz: check its name"
+    assert told(run(main, "restore", "--yes", str(FILE))) == "file backup.tar.gz does not exist: check its name"
 
 
 def test_a_backup_of_a_newer_release_is_refused(docker: FakeDocker) -> None:

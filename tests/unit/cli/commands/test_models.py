@@ -188,7 +188,7 @@ def test_rollback_without_earlier_version_is_rejected(registry: StubApi) -> None
     ended = run(main, "models", "rollback", "iris")
 
     assert ended.exit_code == 1
-    assert ended.error.startswith("Error: version 1 is the first that Production of iris held")
+    assert ended.error.startswith("Error: version 1 is the first Production version of iris")
     assert "slipway models promote iris VERSION" in ended.error
 
 

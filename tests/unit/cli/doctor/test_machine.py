@@ -83,7 +83,7 @@ def test_host_of_another_machine_is_reported(tmp_path: Path, host: str) -> None:
     api, mlflow = check_ports(context)
 
     assert (api.status, mlflow.status) == ("broken", "ok")
-    assert api.what == f"{host} is no address of this machine"
+    assert api.what == f"{host} is not an address of this machine"
     assert "SLIPWAY_HOST" in api.mend
 
 

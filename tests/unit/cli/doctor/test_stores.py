@@ -123,8 +123,8 @@ def test_postgresql_error_is_translated(said: str, what: str) -> None:
 
 
 def test_a_sentence_is_divided_at_its_last_colon() -> None:
-    assert halves("A cannot be used: there is no bucket: make it") == (
-        "A cannot be used: there is no bucket",
+    assert halves("A cannot be used: bucket b does not exist: make it") == (
+        "A cannot be used: bucket b does not exist",
         "make it",
     )
     assert halves("something else") == ("something else", "check the variable that names it")

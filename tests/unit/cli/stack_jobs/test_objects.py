@@ -114,7 +114,7 @@ def test_a_bucket_without_files_is_a_stream_without_any(server: S3Server) -> Non
 
 
 def test_missing_bucket_is_reported() -> None:
-    with pytest.raises(StorageNotFoundError, match="there is no bucket nowhere: make it"):
+    with pytest.raises(StorageNotFoundError, match="bucket nowhere does not exist: create it"):
         sent("nowhere")
 
 
@@ -181,5 +181,5 @@ def test_failed_job_reports_one_sentence() -> None:
     ended = job("objects-out", "nowhere")
 
     assert ended.returncode == 1
-    assert ended.stderr.decode().startswith("Error: there is no bucket nowhere")
+    assert ended.stderr.decode().startswith("Error: bucket nowhere does not exist")
     assert len(ended.stderr.splitlines()) == 1

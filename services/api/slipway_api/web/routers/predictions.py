@@ -192,7 +192,7 @@ def _owner(caller: CurrentUser) -> uuid.UUID | None:
 
 def _identity(text: str) -> uuid.UUID:
     if not ID_PATTERN.fullmatch(text):
-        raise NotFoundError("there is no such prediction: send the UUID from the `id` of a prediction's response")
+        raise NotFoundError("the prediction ID is not a valid UUID: send the `id` of a prediction's response")
     return uuid.UUID(text)
 
 
@@ -231,7 +231,7 @@ def _compare(found: LoggedPrediction, given: FeedbackRequest, caller: CurrentUse
             raise _wrong("row", f"the prediction has {rows} rows: send 'row', from 0 to {rows - 1}")
         row = 0
     if row >= rows:
-        raise _wrong("row", f"there is no row {row}: the prediction has {rows}, counted from 0")
+        raise _wrong("row", f"row {row} does not exist: send 'row' from 0 to {rows - 1}")
     if found.origin is None:
         raise ConflictError("the lineage of this model version was lost, so its classes are unknown")
     now, predicted = datetime.now(UTC), found.prediction[row]
