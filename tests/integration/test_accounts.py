@@ -364,7 +364,7 @@ def test_accounts_and_events_are_read_in_pages(store: SqlAccountStore) -> None:
 def test_only_locks_of_existing_accounts_are_logged(store: SqlAccountStore) -> None:
     store.add("uma", "hash", Role.USER)
 
-    for name in ("uma", "nobody"):
+    for name in ("uma", "unknown"):
         store.record_lockout(name, actor=AuditActor(address="192.0.2.7"))
 
     assert [event.subject_name for event in store.events(None, 9) if event.action is Action.LOGIN_LOCKED] == ["uma"]

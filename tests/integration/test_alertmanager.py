@@ -1,4 +1,4 @@
-"""A real Alertmanager on the configuration that the settings make: what fires is told, once, and when it is over."""
+"""Test the generated configuration with a real Alertmanager: it notifies once when an alert fires or resolves."""
 
 import itertools
 import shutil
@@ -17,7 +17,8 @@ pytestmark = pytest.mark.slow
 
 CRITICAL = {"alertname": "MlflowDown", "severity": "critical", "component": "mlflow", "instance": "mlflow"}
 WARNING = {"alertname": "ModelLoadFailing", "severity": "warning", "component": "api", "model": "iris"}
-# Told when all that came before was told or held back: notifications of one group wait alike long.
+# Sent after all earlier alerts are sent or suppressed, because every group waits equally long.
+# Its notification therefore marks the end of the others.
 MARK = {"alertname": "Mark", "severity": "critical", "component": "test"}
 
 EMAIL: dict[str, object] = {

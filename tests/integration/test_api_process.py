@@ -36,7 +36,7 @@ def environment(tmp_path: Path, mlflow_url: str) -> dict[str, str]:
         "DATABASE_URL": f"sqlite:///{tmp_path / 'slipway.db'}",
         "MLFLOW_TRACKING_URI": mlflow_url,
         "SLIPWAY_ADMIN_PASSWORD": PASSWORD,
-        # A name that nobody registers: other tests share the registry.
+        # No test registers this name; other tests share the registry.
         "SLIPWAY_MODELS": "never-registered",
         "SLIPWAY_CACHE_DIR": str(tmp_path / "cache"),
         "SLIPWAY_JOURNAL_DIR": str(tmp_path / "journal"),
@@ -130,10 +130,10 @@ def test_over_postgresql_names_are_known_or_refused(served_by_postgresql: Served
 
     answers_by_name = {
         name: httpx.post(url, data={"username": name, "password": PASSWORD}, timeout=30).status_code
-        for name in ("admin", "nobody", "x" * 1_000, "half\x00way")
+        for name in ("admin", "unknown", "x" * 1_000, "half\x00way")
     }
 
-    assert answers_by_name == {"admin": 200, "nobody": 401, "x" * 1_000: 401, "half\x00way": 401}
+    assert answers_by_name == {"admin": 200, "unknown": 401, "x" * 1_000: 401, "half\x00way": 401}
 
 
 def test_a_termination_ends_it_soon_and_quietly(served: Served) -> None:

@@ -195,7 +195,7 @@ def test_the_kept_token_is_one_of_the_api(api: str) -> None:
     assert credentials_file().stat().st_mode & 0o777 == 0o600
 
 
-@pytest.mark.parametrize(("name", "password"), [("ada", "a wrong password"), ("nobody", PASSWORD)])
+@pytest.mark.parametrize(("name", "password"), [("ada", "a wrong password"), ("unknown", PASSWORD)])
 def test_wrong_name_and_wrong_password_are_rejected_alike(api: str, name: str, password: str) -> None:
     assert refused(log_in(api, name, password)) == "the username or the password is wrong"
     assert not credentials_file().exists()

@@ -69,7 +69,7 @@ def test_tables_of_a_later_release_are_reported(
     ("change", "what", "mend"),
     [
         (lambda url: url + "-gone", "no such database", "createdb"),
-        (lambda url: url.replace("slipway@", "nobody-of-that-name@"), "no such account", "createuser"),
+        (lambda url: url.replace("slipway@", "unknown-account@"), "no such account", "createuser"),
         (lambda url: url.replace("127.0.0.1", "nosuch.invalid"), "does not resolve", "correct the host"),
         (lambda url: url.rpartition(":")[0] + f":{free_port()}/slipway", "nothing listens", "start PostgreSQL"),
     ],
@@ -153,7 +153,7 @@ def test_stores_of_the_stack_that_can_be_used_are_well(
     ("change", "what", "mend"),
     [
         (lambda url: url + "-gone", "no such database", "`createdb` on the server, or correct MLFLOW_BACKEND_STORE"),
-        (lambda url: url.replace("slipway:", "nobody:"), "no such account", "`createuser` on the server, or correct"),
+        (lambda url: url.replace("slipway:", "unknown:"), "no such account", "`createuser` on the server, or correct"),
         (lambda url: url.rpartition(":")[0] + f":{free_port()}/x", "nothing listens", "start PostgreSQL, or correct"),
         (lambda _: "nonsense", "is not a database URL", "postgresql://USER:PASSWORD@HOST/NAME"),
         (lambda _: "http://ada:s3same@mlflow:5000", "names http", "postgresql://USER:PASSWORD@HOST/NAME"),

@@ -49,7 +49,7 @@ EVENT_KEYS = {"action", "version", "from", "by", "at", "reason", "metrics", "dat
 
 
 class Reporter:
-    """Remembers what it was told."""
+    """A reporter that records each finished step."""
 
     def __init__(self) -> None:
         self.told: list[str] = []
@@ -68,7 +68,7 @@ class Reporter:
 
 @dataclass(frozen=True)
 class Run:
-    """A finished training, each sentence that was told, and its model."""
+    """The outcome, the reported steps and the model of a finished training."""
 
     outcome: Outcome
     told: list[str]

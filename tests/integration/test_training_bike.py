@@ -63,7 +63,7 @@ def test_bike_demand_is_registered_as_a_regression_that_replays(model: Model, tm
 
 
 def real_data() -> Path:
-    """Return the folder that holds the recipe's own data; skip the test where there is none."""
+    """Return the folder with the real data of the recipe; skip the test if the file is missing."""
     folder = Path(os.environ.get("SLIPWAY_DATA_DIR", "data"))
     if not (folder / BIKE.data_file).is_file():
         pytest.skip(f"SLIPWAY_DATA_DIR holds no {BIKE.data_file}")

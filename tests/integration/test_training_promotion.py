@@ -1,4 +1,4 @@
-"""Trainings by the command against a real MLflow server: what is promoted, what is not, and what fails."""
+"""Run the training command against a real MLflow server: promotion, rejection by the gate, and failures."""
 
 import json
 import re

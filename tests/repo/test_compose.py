@@ -52,7 +52,7 @@ def test_server_has_a_health_check_and_job_does_not_restart(name: str, service: 
 
 
 def health_command(service: dict[str, Any]) -> list[str]:
-    """Return how a service is asked how it is: the compose file says it, or the image that it builds."""
+    """Return the health check command of a service, from the compose file or else from its Dockerfile."""
     if "test" in service["healthcheck"]:
         return list(service["healthcheck"]["test"])
     dockerfile = (COMPOSE_FILE.parent / service["build"]["dockerfile"]).read_text(encoding="utf-8")

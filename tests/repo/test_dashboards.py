@@ -27,7 +27,7 @@ SUFFIXES = {
     "summary": ("_sum", "_count"),
     "histogram": ("_sum", "_count", "_bucket"),
 }
-# A word of PromQL that is no label, function or keyword: it stands before its labels, its window, or an operator.
+# A word of PromQL; functions and keywords are excluded by KEYWORDS.
 WORD = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 KEYWORDS = {
     *("sum", "min", "max", "avg", "count", "by", "on", "group_left", "or", "and", "unless", "offset", "NaN", "vector"),

@@ -24,9 +24,9 @@ UNCLEAR = re.compile(
     r"|(?:^|[.;] )(?:What|Who|Whoever) "
 )
 SEVERITIES = {"critical", "warning", "info", "none"}
-# What exporters and the servers themselves tell, and Prometheus of every target.
+# Metrics of exporters, of Prometheus and Alertmanager themselves, and of every scrape target.
 FOREIGN = re.compile(r"(node|pg|probe|prometheus|alertmanager)_[a-z0-9_A-Z]+|up|ALERTS")
-# What stands in an expression where a series could, and is none.
+# Parts of an expression that could be mistaken for a series: label lists, selectors, ranges and strings.
 WORDS = re.compile(r"\b(?:by|on|ignoring|without|group_left|group_right)\s*\([^)]*\)|\{[^}]*\}|\[[^\]]*\]|\"[^\"]*\"")
 
 

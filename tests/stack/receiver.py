@@ -1,4 +1,4 @@
-"""Takes what Alertmanager sends to a webhook, and tells it: a GET returns all of it."""
+"""A webhook receiver for Alertmanager: a POST stores its alerts, a GET returns all stored alerts."""
 
 import json
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -7,16 +7,16 @@ alerts: list[object] = []
 
 
 class Receiver(BaseHTTPRequestHandler):
-    """A POST is kept; a GET returns the list of what was kept."""
+    """Store the alerts of each POST; return all of them on GET."""
 
     def do_POST(self) -> None:
-        """Keep the alerts of a message."""
+        """Store the alerts of a notification."""
         message = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         alerts.extend(message["alerts"])
         self._answer(b"")
 
     def do_GET(self) -> None:
-        """Return every alert so far."""
+        """Return all stored alerts."""
         self._answer(json.dumps(alerts).encode())
 
     def _answer(self, content: bytes) -> None:

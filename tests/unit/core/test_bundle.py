@@ -1,4 +1,4 @@
-"""The bundle: what is accepted, and what is refused with which words."""
+"""Test which bundles are accepted, and the error messages for rejected ones."""
 
 import errno
 import json

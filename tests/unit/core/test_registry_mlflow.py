@@ -150,7 +150,7 @@ def test_pages_are_followed_to_the_last() -> None:
 
     def handler(request: httpx.Request) -> httpx.Response:
         sizes.append(request.url.params["max_results"])
-        assert len(sizes) <= len(pages), "the same page is asked for again and again"
+        assert len(sizes) <= len(pages), "the same page is requested repeatedly"
         names, token = pages[request.url.params.get("page_token", "")]
         # Like MLflow, which leaves out what is empty.
         answer = {"registered_models": [{"name": name} for name in names], "next_page_token": token}

@@ -1,4 +1,4 @@
-"""Settings: where values come from, what is refused at start, and that no error tells a secret."""
+"""Test the sources of settings, the rejection of invalid values, and errors without secrets."""
 
 import traceback
 from pathlib import Path
@@ -133,12 +133,12 @@ def test_a_file_that_cannot_be_read_is_refused_by_its_variable(
 
 
 def test_a_settings_class_without_file_fields_reads_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SLIPWAY_ADMIN_PASSWORD_FILE", "there is no such file")
+    monkeypatch.setenv("SLIPWAY_ADMIN_PASSWORD_FILE", "missing-file")
 
     assert load_settings(ServiceSettings).log_format == "auto"
 
 
-# What is refused
+# Rejected settings
 
 
 def test_missing_setting_is_reported_with_its_purpose(monkeypatch: pytest.MonkeyPatch) -> None:

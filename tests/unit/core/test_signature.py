@@ -98,7 +98,7 @@ def test_a_number_that_is_rounded_to_infinity_is_refused(
     assert problem.msg == "'sepal length (cm)' is too large for a 32-bit float"
 
 
-# What is refused
+# Rejected values
 
 
 @pytest.mark.parametrize(

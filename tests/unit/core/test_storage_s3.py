@@ -185,7 +185,7 @@ def test_incomplete_key_pair_is_reported(bucket: str, monkeypatch: pytest.Monkey
     ("variable", "value", "words"),
     [
         ("AWS_ENDPOINT_URL", "storage.example", "the endpoint of S3 is not an address: write http://host:9000"),
-        ("AWS_PROFILE", "nobody", "check AWS_PROFILE"),
+        ("AWS_PROFILE", "missing-profile", "check AWS_PROFILE"),
         ("AWS_DEFAULT_REGION", "no region!", "check AWS_PROFILE and AWS_DEFAULT_REGION"),
     ],
 )

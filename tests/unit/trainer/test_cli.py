@@ -194,8 +194,7 @@ def test_untrainable_override_is_reported_in_a_sentence(registry: StubApi, setti
     assert "Traceback" not in ended.error
 
 
-# What is refused, for both recipes, as a person at a terminal meets it. What each check finds, and what it lets pass,
-# is in test_data_checks and test_schema.
+# Rejected data of both recipes, as printed to the terminal. test_data_checks and test_schema cover each check.
 
 FRAMES = {"iris": iris_dataset().frame, "bike-demand": bike_frame().drop(columns=["casual", "registered"])}
 TARGETS = {"iris": "species", "bike-demand": "cnt"}

@@ -67,7 +67,7 @@ class FakeTracker:
 
 @dataclass
 class FakeReporter:
-    """Remembers what it was told."""
+    """A reporter that records its calls."""
 
     told: list[tuple[str, str]] = field(default_factory=list)
     fits: list[tuple[str, int, int]] = field(default_factory=list)

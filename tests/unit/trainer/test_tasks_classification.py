@@ -39,7 +39,7 @@ OUTPUTS = Outputs(np.array([0, 0, 1, 2, 2, 0]), SCORES)
 
 @dataclass
 class FakeEstimator:
-    """Answers what it was told to answer."""
+    """An estimator with fixed probabilities and classes."""
 
     probabilities: NDArray[np.float64]
     classes: NDArray[np.int64]

@@ -21,7 +21,7 @@ ROWS = np.zeros((4, 12), dtype=np.float32)
 
 @dataclass
 class FakeEstimator:
-    """Answers what it was told to answer."""
+    """An estimator with fixed predictions."""
 
     values: NDArray[np.float64]
 

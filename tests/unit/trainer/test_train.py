@@ -108,7 +108,7 @@ def test_the_same_rows_are_held_out_again_whatever_the_seed() -> None:
 
 @pytest.mark.filterwarnings("ignore:Only one class")
 def test_nan_score_does_not_win() -> None:
-    # Of one class, there is no ROC curve: a fold without the rare class has no score.
+    # ROC AUC is undefined for a single class, so a fold without the rare class has no score.
     features = np.random.default_rng(0).normal(size=(40, 4)).astype(np.float32)
     target = np.zeros(40, dtype=np.int64)
     target[:3] = 1

@@ -38,7 +38,7 @@ def test_unknown_name_and_wrong_password_get_the_same_response(api: RunningApi) 
         api.post(
             "/token", data={"username": name, "password": "wrong horse battery"}, headers={"X-Request-ID": "the-same"}
         )
-        for name in ("nobody", NAMES[Role.USER])
+        for name in ("unknown", NAMES[Role.USER])
     ]
 
     assert answers[0].status_code == 401
@@ -80,7 +80,7 @@ def log_in(api: RunningApi, name: str, password: str = WRONG, address: str = HOM
     return api.post("/token", data=form, client=(address, 1)).status_code
 
 
-@pytest.mark.parametrize("name", ["uma", "nobody", "no name at all!"])
+@pytest.mark.parametrize("name", ["uma", "unknown", "not a valid name!"])
 def test_login_returns_429_after_ten_failures(start_api: StartApi, registry: InMemoryRegistry, name: str) -> None:
     api = start_api(registry)
 
@@ -123,7 +123,7 @@ def test_concurrent_successful_logins_are_all_accepted(start_api: StartApi, regi
 def test_lockout_event_is_recorded_once(start_api: StartApi, registry: InMemoryRegistry, logs: list[EventDict]) -> None:
     api = start_api(registry, login_max_failures=2)
 
-    for name in ("uma", "uma", "uma", "nobody", "nobody", "nobody"):
+    for name in ("uma", "uma", "uma", "unknown", "unknown", "unknown"):
         log_in(api, name)
 
     events = api.get("/users/events", role=Role.ADMIN).json()["events"]

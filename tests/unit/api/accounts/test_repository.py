@@ -30,7 +30,7 @@ def test_find_returns_added_account(engine: Engine) -> None:
     added = store.add("uma", "the hash", Role.VIEWER)
 
     assert store.find("uma") == (added, "the hash")
-    assert store.find("nobody") is None
+    assert store.find("unknown") is None
     assert store.count() == 1
     assert store.snapshot() == {added.id: CachedAccount("uma", Role.VIEWER, 1, disabled=False)}
 

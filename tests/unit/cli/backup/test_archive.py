@@ -194,7 +194,7 @@ def test_hostile_description_is_reported_as_damage(tmp_path: Path, about: bytes)
 
 
 def means_the_same(one: bytes, other: bytes) -> bool:
-    """Tell whether two gzip'd files hold the same: a head's time says nothing, and zeros are told in many ways."""
+    """Return whether two gzip files have the same content; their headers and compression may differ."""
     try:
         return gzip.decompress(one) == gzip.decompress(other)
     except (OSError, EOFError, zlib.error):
@@ -324,7 +324,7 @@ def test_folder_in_place_of_a_file_is_reported(tmp_path: Path) -> None:
 
 def test_no_part_is_ever_whole_in_memory(tmp_path: Path) -> None:
     class Large:
-        """A stream that notes how much of it is asked for at a time."""
+        """A stream that records the largest requested read size."""
 
         left, most = 5_000_000, 0
 

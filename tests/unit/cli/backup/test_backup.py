@@ -1,4 +1,4 @@
-"""`slipway backup` and `slipway restore`: what is refused, and in which words."""
+"""Test which input `slipway backup` and `slipway restore` reject, and their error messages."""
 
 import errno
 import os

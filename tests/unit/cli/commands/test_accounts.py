@@ -1,4 +1,4 @@
-"""`slipway login` and `slipway users add`: what is asked of the API, and what is kept."""
+"""Test the API requests of `slipway login` and `slipway users add`, and the stored credentials."""
 
 import json
 from collections.abc import Iterator

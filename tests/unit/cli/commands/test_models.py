@@ -1,4 +1,4 @@
-"""`slipway models` over a registry that answers what a test tells it; the real one is in tests/integration."""
+"""Test `slipway models` with a fake registry; tests/integration uses a real one."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""`slipway predict`: from a row or a CSV file to what the API is asked, and from its answer to a table or JSON."""
+"""Test the API requests of `slipway predict` for a row or a CSV file, and its output as a table or JSON."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""`slipway users`: what is asked of the API, and what is printed."""
+"""Test the API requests and the output of `slipway users`."""
 
 import json
 from collections.abc import Iterator

@@ -179,7 +179,7 @@ def test_folder_that_cannot_hold_the_sqlite_file_is_reported(monkeypatch: pytest
 
 
 def test_file_without_a_database_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    (tmp_path / "slipway.db").write_text("this is no database, but long enough to be looked at" * 20)
+    (tmp_path / "slipway.db").write_text("not a database, but long enough to be read" * 20)
     monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path / 'slipway.db'}")
 
     (finding,) = check_database(read_context({"home": tmp_path}))

@@ -1,4 +1,4 @@
-"""The embedded stack's folder: who may read it, who holds it, and what is kept in it."""
+"""Test the folder of the embedded stack: its permissions, its lock and its files."""
 
 from pathlib import Path
 

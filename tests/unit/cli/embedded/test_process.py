@@ -14,11 +14,11 @@ from slipway_cli.embedded.process import ManagedProcess
 from support.waiting import wait_for
 
 ENVIRONMENT = {"PATH": os.environ["PATH"]}
-# A leader that waits for a child of its own and writes down the child's id.
+# A group leader that writes the id of its child to a file and waits for it.
 FAMILY = "sleep 600 & echo $! > child.new; mv child.new child; wait"
-# As above, but the child takes no notice when it is asked to end.
+# As above, but the child ignores SIGTERM.
 STUBBORN_CHILD = "(trap '' TERM; exec sleep 600) & echo $! > child.new; mv child.new child; wait"
-# As above, but neither takes notice.
+# As above, but both ignore SIGTERM.
 STUBBORN = f"trap '' TERM; {FAMILY}"
 
 

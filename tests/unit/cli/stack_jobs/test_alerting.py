@@ -1,4 +1,4 @@
-"""What Alertmanager is told, made of the settings; and half a configuration, refused in a sentence."""
+"""Test the Alertmanager configuration from the settings, and the rejection of incomplete settings."""
 
 from pathlib import Path
 from typing import Any

@@ -19,7 +19,7 @@ NOBODY = 65534
 
 @contextmanager
 def another_account() -> Iterator[None]:
-    """Be nobody for a block, where we are root, who may read everything."""
+    """Run a block as an unprivileged user if the tests run as root, which can read every file."""
     own = os.geteuid()
     if own == 0:
         os.seteuid(NOBODY)
