@@ -10,7 +10,7 @@ import yaml
 from slipway_cli.stack_jobs.settings import AlertSettings
 
 # The receivers. One without integrations accepts alerts and sends no notification.
-NOBODY, CRITICAL, WARNING, HEARTBEAT = "nobody", "critical", "warning", "heartbeat"
+NO_RECEIVER, CRITICAL, WARNING, HEARTBEAT = "none", "critical", "warning", "heartbeat"
 
 WARNINGS_REPEAT_TIMES = 3
 HEARTBEAT_SECONDS = 60
@@ -46,7 +46,7 @@ def render(settings: AlertSettings) -> str:
         "route": _route(settings),
         "inhibit_rules": _inhibit_rules(),
         "receivers": [
-            {"name": NOBODY},
+            {"name": NO_RECEIVER},
             {"name": CRITICAL, **_integrations(settings, CRITICAL)},
             {"name": WARNING, **_integrations(settings, WARNING)},
             {"name": HEARTBEAT, **_heartbeat(settings)},
@@ -59,7 +59,7 @@ def render(settings: AlertSettings) -> str:
 def _route(settings: AlertSettings) -> dict[str, Any]:
     repeat = settings.alert_repeat_seconds
     return {
-        "receiver": NOBODY,
+        "receiver": NO_RECEIVER,
         "group_by": ["alertname", "model"],
         "group_wait": f"{settings.alert_group_wait_seconds}s",
         "group_interval": f"{settings.alert_group_interval_seconds}s",

@@ -61,7 +61,7 @@ def test_configured_receiver_gets_both_severities(configured: Any) -> None:
 
     for severity in ("critical", "warning"):
         assert set(told[severity]) == {"email_configs", "slack_configs", "webhook_configs"}
-    assert told["nobody"] == told["heartbeat"] == {}
+    assert told["none"] == told["heartbeat"] == {}
 
 
 def test_the_heartbeat_is_repeated_at_every_look(configured: Any) -> None:
