@@ -189,7 +189,7 @@ def test_malformed_id_returns_404(api: RunningApi, identity: str) -> None:
     answer = api.get(f"/predictions/{identity}", role=Role.USER)
 
     assert answer.status_code == 404
-    assert "send the UUID" in answer.json()["detail"]
+    assert "is not a valid UUID" in answer.json()["detail"]
     assert "Retry-After" not in answer.headers
 
 
