@@ -3,12 +3,22 @@
 By default, each session has a pool of its own without a limit, and keeps whatever its largest run took.
 """
 
+import os
 import threading
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
 from typing import Final
 
 import onnxruntime
 
-ARENA_BYTES: Final = 1024 * 1024 * 1024
+# Room for many models on a large machine, and less than one request may take of it.
+MAX_ARENA_BYTES: Final = 4 * 1024 * 1024 * 1024
+# The memory limit of a container, in versions 2 and 1 of Linux control groups.
+CGROUP_LIMITS: Final = (
+    Path("/sys/fs/cgroup/memory.max"),
+    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+)
 # Grow by what is missing, not to the next power of two.
 _SAME_AS_REQUESTED = 1
 # What ONNX Runtime's messages and C++ exceptions of failed allocations have in common.
@@ -18,16 +28,26 @@ _lock = threading.Lock()
 _registered: list[int] = []
 
 
+@cache
+def arena_bytes(limits: tuple[Path, ...] = CGROUP_LIMITS) -> int:
+    """Return the size of the arena: half of the memory that this process may use, at most MAX_ARENA_BYTES."""
+    usable = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for path in limits:
+        with suppress(OSError, ValueError):  # no such file outside Linux; `max` without a limit
+            usable = min(usable, int(path.read_text(encoding="ascii")))
+    return min(usable // 2, MAX_ARENA_BYTES)
+
+
 def use_shared_arena(options: onnxruntime.SessionOptions) -> None:
     """Make a session take its memory from the shared arena.
 
-    ONNX Runtime counts weights, too, but checks only what runs allocate: sessions with more weights than ARENA_BYTES
-    together load, and then nothing limits their runs.
+    ONNX Runtime counts weights, too, but checks only what runs allocate: sessions with more weights than the
+    arena together load, and then nothing limits their runs.
     """
     with _lock:
         if not _registered:
-            _register(ARENA_BYTES)
-            _registered.append(ARENA_BYTES)
+            _register(arena_bytes())
+            _registered.append(arena_bytes())
     options.add_session_config_entry("session.use_env_allocators", "1")
 
 

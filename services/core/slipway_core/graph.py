@@ -12,7 +12,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from slipway_core.arena import ARENA_BYTES, is_out_of_memory, use_shared_arena
+from slipway_core.arena import arena_bytes, is_out_of_memory, use_shared_arena
 from slipway_core.bundle import Golden, GraphNames
 from slipway_core.errors import BundleError
 from slipway_core.onnx_cost import cost_follows_rows
@@ -80,7 +80,7 @@ class Graph:
         except Exception as error:  # as above
             if is_out_of_memory(error):
                 raise BundleError(
-                    f"the graph needs more memory for {len(rows)} rows than is left of the {ARENA_BYTES >> 20} MiB "
+                    f"the graph needs more memory for {len(rows)} rows than is left of the {arena_bytes() >> 20} MiB "
                     "that all models share: send fewer rows, or export a smaller graph"
                 ) from error
             raise BundleError("the graph fails on rows of its own signature; export it again") from error

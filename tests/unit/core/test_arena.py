@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from slipway_core.arena import ARENA_BYTES, releasing_options
+from slipway_core.arena import MAX_ARENA_BYTES, arena_bytes, releasing_options
 from slipway_core.errors import BundleError
 from slipway_core.graph import Graph
 from support.bundles import NAMES
@@ -20,14 +20,36 @@ def row(elements: int) -> np.ndarray:
     return np.array([[5.1, 3.5, 1.4, elements]], dtype=np.float32)
 
 
-@pytest.mark.parametrize("bytes_asked", [2 * ARENA_BYTES, 2**60], ids=["twice the limit", "an exabyte"])
+@pytest.mark.parametrize("bytes_asked", [2 * MAX_ARENA_BYTES, 2**60], ids=["twice the limit", "an exabyte"])
 def test_run_beyond_the_limit_fails_and_the_next_works(bytes_asked: int) -> None:
     graph = Graph(sized_classifier(), NAMES)
 
-    with pytest.raises(BundleError, match="needs more memory for 1 rows than is left of the 1024 MiB"):
+    with pytest.raises(BundleError, match=r"needs more memory for 1 rows than is left of the [0-9]+ MiB"):
         graph.run(row(bytes_asked // 4))
 
     assert graph.run(SMALL).prediction.tolist() == [0]
+
+
+@pytest.mark.parametrize(
+    ("limits", "size"),
+    [
+        (["max", None], None),
+        ([None, None], None),
+        ([str(2**30), None], 2**29),
+        ([None, str(2**29)], 2**28),
+        ([str(2**60), "9223372036854771712"], None),
+        (["", "not a number"], None),
+    ],
+)
+def test_arena_has_half_of_the_memory_of_a_container(
+    tmp_path: Path, limits: list[str | None], size: int | None
+) -> None:
+    paths = tuple(tmp_path / str(index) for index in range(len(limits)))
+    for path, limit in zip(paths, limits, strict=True):
+        if limit is not None:
+            path.write_text(limit)
+
+    assert arena_bytes(paths) == (arena_bytes(()) if size is None else size)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="it reads /proc")
