@@ -166,7 +166,8 @@ def test_triton_client_gets_the_error(client: InferenceServerClient, headers: di
     )
     assert error(tensor(ROWS), headers={})[0] == "401"
     assert error(tensor(ROWS), request_compression_algorithm="gzip")[0] == "415"
-    assert error(tensor(ROWS), outputs=[InferRequestedOutput("scores")])[1].startswith("each of `outputs` must name")
+    message = error(tensor(ROWS), outputs=[InferRequestedOutput("scores")])[1]
+    assert message.startswith("each of `outputs` must have a different `name`, one of label")
 
 
 # KServe's client needs other versions of our libraries.
