@@ -274,10 +274,14 @@ def test_restore_brings_back_users_models_and_predictions(stack: ComposeStack, t
     form = {"username": account["username"], "password": account["password"]}
     token = httpx.post(f"{stack.url('SLIPWAY_PORT')}/token", data=form, timeout=30).json()["access_token"]
     headers = {"Authorization": f"Bearer {token}"}
-    answer = httpx.post(
-        f"{stack.url('SLIPWAY_PORT')}/predict", headers=headers, json={"features": list(SETOSA)}, timeout=30
-    )
-    assert answer.json()["version"] == version
+    body = {"features": list(SETOSA)}
+
+    def predicting_version() -> str:
+        answer = httpx.post(f"{stack.url('SLIPWAY_PORT')}/predict", headers=headers, json=body, timeout=30)
+        return str(answer.json()["version"])
+
+    # Until the API has loaded the restored version, it serves the one in its cache.
+    wait_for(lambda: predicting_version() == version, seconds=SWAP_SECONDS, what="the restored version")
     stack.log_in(stack.first_password)
     assert stack.call("GET", f"/predictions/{kept}").json()["id"] == kept
 
