@@ -63,7 +63,7 @@ def promote(stack: RunningStack, version: str) -> None:
 
 
 def serve_a_good_version(stack: RunningStack) -> str:
-    """Register, promote and await a version; what other tests left behind is no longer what should be served."""
+    """Register, promote and await a version, which replaces those of other tests."""
     version = add_version(stack.mlflow_url, "iris", bundle_files())
     promote(stack, version)
     wait_for(lambda: stack.status()["model_version"] == version, seconds=SWAP_SECONDS, what="the good version")

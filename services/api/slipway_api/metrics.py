@@ -279,7 +279,7 @@ class Metrics:
         self._scored[model, version] = tuple(scores)
 
     def end_version(self, model: str, version: str) -> None:
-        """End the series of a version that is no longer served."""
+        """End the series of a version that was replaced or unloaded."""
         self.forget(self.model_info, model, version)
         for metric in self._scored.pop((model, version), ()):
             self.forget(self.training_metric, model, version, metric)

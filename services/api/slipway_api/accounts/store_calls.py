@@ -24,7 +24,15 @@ class StoreCalls:
 
     async def run(self, operation: Callable[[AccountStore], T], timeout_seconds: float | None = None) -> T:
         """Return the result of an operation that leaves the cached accounts as they are."""
-        return await self._run(operation, timeout_seconds)
+        self._directory.require_database()
+        # Opening the store blocks, so the thread does it.
+        call = asyncio.to_thread(lambda: operation(self._directory.store))
+        if timeout_seconds is None:
+            return await call
+        try:
+            return await asyncio.wait_for(call, timeout_seconds)
+        except TimeoutError as error:
+            raise NotReadyError(DATABASE_UNAVAILABLE) from error
 
     async def change(self, operation: Callable[[AccountStore], Change]) -> Change:
         """Return the result of an operation that changes an account, after applying it to the directory.
@@ -38,15 +46,4 @@ class StoreCalls:
             self._directory.apply(change)
             return change
 
-        return await self._run(change_and_apply)
-
-    async def _run(self, operation: Callable[[AccountStore], T], timeout_seconds: float | None = None) -> T:
-        self._directory.require_database()
-        # Opening the store blocks, so the thread does it.
-        call = asyncio.to_thread(lambda: operation(self._directory.store))
-        if timeout_seconds is None:
-            return await call
-        try:
-            return await asyncio.wait_for(call, timeout_seconds)
-        except TimeoutError as error:
-            raise NotReadyError(DATABASE_UNAVAILABLE) from error
+        return await self.run(change_and_apply)

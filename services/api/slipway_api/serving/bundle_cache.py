@@ -175,7 +175,7 @@ class BundleCache:
                 self.remove(path)
 
     def forget(self, ref: ModelRef) -> None:
-        """Remove the note of a reference that is no longer served."""
+        """Remove the note of an unloaded reference."""
         with contextlib.suppress(OSError):
             self._note(ref).unlink()
 

@@ -145,7 +145,7 @@ class Loader:
         remove_old(Path(tempfile.gettempdir()), TEMPORARY_PREFIX)
 
     def forget(self, ref: ModelRef) -> None:
-        """Remove the cache's note of a reference that is no longer served."""
+        """Remove the cache's note of an unloaded reference."""
         self.cache.forget(ref)
 
     def _unverified(self, version: ModelVersion, *, pinned: bool) -> ServedModel:

@@ -31,7 +31,7 @@ def is_known_client(services: Services, scope: Scope) -> bool:
         scope: the request's ASGI scope.
     """
     client = scope.get("client")
-    token = header(scope, b"authorization").partition(b" ")[2].strip()
+    token = bearer_token(header(scope, b"authorization"))
     return services.accounts.is_known_client(token, client[0] if client else None)
 
 
@@ -49,7 +49,7 @@ async def current_user(request: Request, state: State, _token: Annotated[str | N
 Reader = Annotated[CurrentUser, Depends(current_user)]
 
 
-async def predictor(user: Reader) -> CurrentUser:
+async def prediction_user(user: Reader) -> CurrentUser:
     """Return a user that may predict.
 
     Raises:
@@ -74,7 +74,7 @@ async def audit_actor(request: Request, user: Reader) -> AuditActor:
     return AuditActor(user, address_of(request))
 
 
-Predictor = Annotated[CurrentUser, Depends(predictor)]
+PredictionUser = Annotated[CurrentUser, Depends(prediction_user)]
 Admin = Annotated[CurrentUser, Depends(admin)]
 CurrentActor = Annotated[AuditActor, Depends(audit_actor)]
 Erase = Annotated[bool, Query(description="Also delete the account's predictions, and its name in the audit log.")]

@@ -33,7 +33,7 @@ ARTIFACT_PATHS = {
 
 
 class MlflowRegistry:
-    """The models that an MLflow server has registered. Thread-safe; close it when it is no longer needed."""
+    """The models that an MLflow server has registered. Thread-safe; close it after use."""
 
     def __init__(
         self,

@@ -16,7 +16,7 @@ from slipway_api.errors import ConflictError, InvalidInputError, NotFoundError
 from slipway_api.http.json_body import json_body
 from slipway_api.http.openapi import body, errors
 from slipway_api.prediction_log.queries import Feedback, LoggedPrediction, Position, PredictionQuery
-from slipway_api.web.dependencies import Predictor, State
+from slipway_api.web.dependencies import PredictionUser, State
 from slipway_core.errors import Problem
 from slipway_core.signature import FLOAT32_LIMIT
 
@@ -110,7 +110,7 @@ class FeedbackAnswer(GivenFeedback):
 )
 async def list_predictions(
     state: State,
-    caller: Predictor,
+    caller: PredictionUser,
     model: Annotated[str | None, Query(description="Only predictions of this model.")] = None,
     since: Annotated[str | None, Query(description="Earliest time: RFC 3339, with `Z` or an offset.")] = None,
     limit: Annotated[int, Query(ge=1, le=MAX_LIMIT, description="Maximum entries per page.")] = 100,
@@ -132,7 +132,7 @@ async def list_predictions(
     response_class=Response,
     responses={200: {"model": PredictionWithLineage, "description": "The prediction."}, **errors(401, 403, 404, 503)},
 )
-async def show_prediction(id: str, state: State, caller: Predictor) -> Response:  # noqa: A002  # as the contract has it
+async def show_prediction(id: str, state: State, caller: PredictionUser) -> Response:  # noqa: A002  # as the contract has it
     """Return a prediction with its lineage. Wait briefly for a new one that is not stored yet."""
     found = await state.predictions.find(_identity(id), _owner(caller))
     origin = found.origin
@@ -159,7 +159,7 @@ async def show_prediction(id: str, state: State, caller: Predictor) -> Response:
 async def give_feedback(
     id: str,  # noqa: A002
     state: State,
-    caller: Predictor,
+    caller: PredictionUser,
     given: Annotated[FeedbackRequest, Depends(json_body(FeedbackRequest))],
 ) -> FeedbackAnswer:
     """Store the true value of a row, once per row."""
