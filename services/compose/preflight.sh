@@ -39,7 +39,11 @@ choose() {
   if [ -n "$name" ]; then echo "choose another with $name in .env, such as $name=$other"; else echo "choose another"; fi
 }
 
-holding=$(docker ps --filter "$own" --format '{{.Ports}}')
+# The host ports of this stack's containers. `docker ps` would merge neighbouring ports into ranges.
+holding=""
+for container in $(docker ps --quiet --filter "$own"); do
+  holding="$holding $(docker inspect --format '{{range .NetworkSettings.Ports}}{{range .}}{{.HostPort}} {{end}}{{end}}' "$container")"
+done
 wanted=" "
 taken=0
 while read -r address port target; do
@@ -50,7 +54,7 @@ while read -r address port target; do
     continue
   esac
   wanted="$wanted$port "
-  case $holding in *":$port->"*) continue ;; esac
+  case " $holding " in *" $port "*) continue ;; esac
   if ! said=$(docker run --rm --network bridge --publish "$address:$port:9" --entrypoint true "$image" 2>&1); then
     case $said in
       *"already in use"* | *"already allocated"* | *"not available"*) why="is taken" ;;

@@ -34,7 +34,8 @@ DOCKER = """\
 case "$*" in
   "compose config") cat "$FAKE/config" ;;
   "ps "*working_dir*) cat "$FAKE/clones" ;;
-  "ps "*Ports*) cat "$FAKE/ports" ;;
+  "ps --quiet "*) cat "$FAKE/containers" ;;
+  "inspect "*.HostPort*) cat "$FAKE/ports" ;;
   "run "*)
     while read -r port said; do
       case "$*" in *":$port:9 "*) echo "$said" >&2; exit 125 ;; esac
@@ -51,7 +52,8 @@ def preflight(
     (folder / "docker").write_text(DOCKER)
     (folder / "docker").chmod(0o755)
     (folder / "config").write_text(CONFIG.format(grafana=grafana))
-    for name, content in {"taken": taken, "ports": ports, "clones": clones}.items():
+    containers = "e5c0ffee" if ports else ""
+    for name, content in {"taken": taken, "ports": ports, "containers": containers, "clones": clones}.items():
         (folder / name).write_text(content and f"{content}\n")
     environment = {**os.environ, "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}", "FAKE": str(folder)}
     return subprocess.run(
@@ -71,7 +73,7 @@ def preflight(
         {},
         {"clones": str(ROOT)},
         {
-            "ports": "127.0.0.1:3000->3000/tcp",
+            "ports": "2999 3000 ",
             "taken": "3000 Bind for 127.0.0.1:3000 failed: port is already allocated",
         },
         {"clones": "/a/folder that is gone"},
