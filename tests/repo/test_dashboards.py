@@ -6,11 +6,10 @@ from typing import Any
 
 import pytest
 import yaml
-from prometheus_client.metrics import MetricWrapperBase
 
-from slipway_api.metrics import Metrics
 from slipway_dashboards.__main__ import files
 from support.dashboards import FOLDER, dashboards, expressions, panels_of
+from support.metrics import api_families
 
 GRAFANA = FOLDER.parent
 # Phrases that the panels once had: see "per second" and the like instead.
@@ -54,12 +53,7 @@ def series_in(expr: str) -> set[str]:
 
 def known_series() -> set[str]:
     """Return the names of the series that the API tells."""
-    return {
-        metric._name + suffix
-        for metric in vars(Metrics()).values()
-        if isinstance(metric, MetricWrapperBase)
-        for suffix in SUFFIXES[str(metric._type)]
-    }
+    return {family.name + suffix for family in api_families() for suffix in SUFFIXES[family.type]}
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -7,15 +7,14 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from prometheus_client.metrics import MetricWrapperBase
 from typer.testing import CliRunner
 
 import slipway_core
-from slipway_api.metrics import Metrics
 from slipway_cli.addresses import MLFLOW_RUNS
 from slipway_cli.cli import app
 from slipway_core.bundle import manifest_json_schema
 from support.compose import services
+from support.metrics import api_families
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -133,11 +132,7 @@ def test_every_option_of_the_readme_exists() -> None:
 
 
 def test_every_metric_is_documented_and_no_other() -> None:
-    metrics = {
-        f"{metric._name}{'_total' if metric._type == 'counter' else ''}"
-        for metric in vars(Metrics()).values()
-        if isinstance(metric, MetricWrapperBase)
-    }
+    metrics = {f"{family.name}{'_total' if family.type == 'counter' else ''}" for family in api_families()}
 
     assert set(re.findall(r"`(slipway_[a-z_]+)`", MONITORING)) == metrics
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from slipway_api.metrics import Metrics
+from support.metrics import api_registry
 from support.quick_monitoring import write_quick_monitoring
 
 ROOT = Path(__file__).parents[2]
@@ -140,7 +140,7 @@ def test_runbook_says_what_it_means_how_to_check_and_fix(section: str) -> None:
 def test_every_series_of_a_rule_is_one_that_there_is(rule: dict[str, Any]) -> None:
     metrics = {
         name
-        for family in Metrics().registry.collect()
+        for family in api_registry().collect()
         for name in (family.name, *(f"{family.name}{suffix}" for suffix in ("_total", "_bucket", "_count", "_sum")))
     }
     recorded = {one["record"] for one in rules() if "record" in one}

@@ -8,6 +8,7 @@ from typing import Any
 
 from slipway_api.accounts.directory import AccountDirectory
 from slipway_api.accounts.login_throttle import Limits, LoginThrottle
+from slipway_api.accounts.metrics import AccountMetrics
 from slipway_api.accounts.models import Account, CachedAccount, FirstAdmin, Role
 from slipway_api.accounts.passwords import Passwords
 from slipway_api.accounts.service import AccountService
@@ -77,7 +78,7 @@ def account_service(
         passwords,
         LoginThrottle(SECRET_KEY, limits),
         Tokens(SECRET_KEY, 3600),
-        Metrics(),
+        AccountMetrics(Metrics()),
         first_admin=first_admin,
         registration_is_open=registration_is_open,
     )

@@ -12,6 +12,7 @@ from typing import Any, Protocol, cast
 import httpx
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
 from slipway_api.accounts.models import Account, Role
@@ -20,9 +21,9 @@ from slipway_api.accounts.repository import SqlAccountStore
 from slipway_api.main import build
 from slipway_api.prediction_log.loading import SqlLoadingStore
 from slipway_api.prediction_log.shipper import Shipper
+from slipway_api.prediction_log.writer import PredictionLog
 from slipway_api.settings import ApiSettings
 from slipway_api.web.gateway import Gateway
-from slipway_api.web.services import Services
 from slipway_core.database import connect
 from slipway_core.migrations import upgrade
 from slipway_core.registry import Registry
@@ -62,6 +63,7 @@ class RunningApi:
     """An app whose lifespan runs. Requests reach it without a network, from any thread."""
 
     gateway: Gateway
+    settings: ApiSettings
     accounts: Mapping[Role, Account]
     portal: BlockingPortal
 
@@ -70,12 +72,13 @@ class RunningApi:
         return self.gateway.app
 
     @property
-    def services(self) -> Services:
-        return self.gateway.services
+    def prediction_log(self) -> PredictionLog:
+        return self.gateway._dispatch._endpoint._log
 
     def token(self, role: Role) -> str:
         """Return a fresh token of the account with a role, as a login would."""
-        return self.services.accounts.tokens.issue(self.accounts[role])
+        token: str = self.app.state.accounts.tokens.issue(self.accounts[role])
+        return token
 
     def get(self, path: str, **request: Any) -> httpx.Response:
         return self.send("GET", path, **request).result(timeout=30)
@@ -127,7 +130,8 @@ class RunningApi:
 
     def sample(self, name: str, **labels: str) -> float | None:
         """Return the value of one sample of /metrics; None if the sample does not exist."""
-        return self.services.metrics.registry.get_sample_value(name, labels)
+        registry: CollectorRegistry = self.app.state.metrics.registry
+        return registry.get_sample_value(name, labels)
 
     def samples(self, name: str) -> list[dict[str, str]]:
         """Return the labels of each sample of a metric in /metrics."""
@@ -137,15 +141,16 @@ class RunningApi:
 
     def ship(self) -> int:
         """Ship all logged predictions to the database, as the shipper does; return the number of records."""
-        self.services.prediction_log.flush()
-        engine = connect(self.services.settings.database_url.get_secret_value())
+        self.prediction_log.flush()
+        engine = connect(self.settings.database_url.get_secret_value())
         try:
-            return Shipper(self.services.settings.journal_dir, SqlLoadingStore(engine)).ship_once()
+            return Shipper(self.settings.journal_dir, SqlLoadingStore(engine)).ship_once()
         finally:
             engine.dispose()
 
     def is_ready(self) -> bool:
-        return self.services.accounts.directory.first_refresh_done.is_set() and not self.services.models.missing()
+        state = self.app.state
+        return state.accounts.directory.first_refresh_done.is_set() and not state.models.missing()
 
 
 class StartApi(Protocol):
@@ -197,14 +202,15 @@ def running_api(
         "registry_poll_seconds": 0.05,
         **settings,
     }
-    gateway = build(ApiSettings(**fields), registry, tokenless, no_trial)
-    gateway.services.accounts.passwords._pause_factor = 0.0  # tests log in one after another
+    given = ApiSettings(**fields)
+    gateway = build(given, registry, tokenless, no_trial)
+    gateway.app.state.accounts.passwords._pause_factor = 0.0  # tests log in one after another
     if prepare is not None:
         prepare(gateway.app)
     with start_blocking_portal() as portal, portal.wrap_async_context_manager(_lifespan(gateway)):
-        api = RunningApi(gateway, database.accounts, portal)
+        api = RunningApi(gateway, given, database.accounts, portal)
         wait_for(
-            gateway.services.accounts.directory.first_refresh_done.is_set, what="the first refresh of the accounts"
+            gateway.app.state.accounts.directory.first_refresh_done.is_set, what="the first refresh of the accounts"
         )
         if ready:
             wait_for(api.is_ready, what="readiness")

@@ -14,6 +14,7 @@ from sqlalchemy import Engine, select
 from slipway_api.metrics import Metrics
 from slipway_api.prediction_log.journal import HEAD_BYTES, SUFFIX, Record, decode, marker_of, scan
 from slipway_api.prediction_log.loading import SqlLoadingStore
+from slipway_api.prediction_log.metrics import PredictionLogMetrics
 from slipway_api.prediction_log.shipper import Shipper
 from slipway_api.prediction_log.writer import PredictionLog
 from slipway_api.serving.served_model import ServedModel
@@ -34,7 +35,9 @@ class Journal:
         self.model = model
         self.metrics = Metrics()
         self._count = itertools.count()
-        self.log = PredictionLog(folder, self.metrics, **{"later": later, "max_bytes": 2**30, **options})
+        self.log = PredictionLog(
+            folder, PredictionLogMetrics(self.metrics), **{"later": later, "max_bytes": 2**30, **options}
+        )
 
     def add(self, rows: Any = ROWS, **changes: Any) -> uuid.UUID:
         """Append the response to some rows; return its id."""

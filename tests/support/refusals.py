@@ -78,10 +78,10 @@ class Apis:
         """Start an app whose database becomes unreachable after the first read."""
         api = self._start("away")
         (self._folder / "away" / "slipway.db").rename(self._folder / "away" / "gone.db")
-        store: Any = api.services.accounts.directory.store
+        store: Any = api.app.state.accounts.directory.store
         store._database._engine.dispose()
         (self._folder / "away" / "slipway.db").mkdir()
-        wait_for(lambda: api.services.accounts.directory._unavailable, what="the database to be found away")
+        wait_for(lambda: api.app.state.accounts.directory._unavailable, what="the database to be found away")
         return api
 
     @cached_property
@@ -112,10 +112,10 @@ class Apis:
         api = self._start("busy", request_timeout_seconds=600)
         held = HeldContext()
         self._stack.callback(held.released.set)
-        api.services.accounts.passwords._context = held  # a fake
+        api.app.state.accounts.passwords._context = held  # a fake
         for _ in range(MAX_WAITING + 1):
             api.send("POST", "/token", data={"username": "uma", "password": PASSWORD})
-        wait_for(lambda: api.services.accounts.passwords._waiting == MAX_WAITING + 1, what="a full queue")
+        wait_for(lambda: api.app.state.accounts.passwords._waiting == MAX_WAITING + 1, what="a full queue")
         return api
 
     @cached_property
@@ -171,7 +171,7 @@ class Apis:
         for name in ("eve", "mallory"):
             api.post("/users", client=("192.0.2.3", 1), json={"username": name, "password": PASSWORD})
         now = time.time()
-        api.services.accounts.throttle._clock = lambda: now  # the window does not end meanwhile
+        api.app.state.accounts.throttle._clock = lambda: now  # the window does not end meanwhile
         return api
 
     def _start(self, name: str, registry: InMemoryRegistry | None = None, **options: Any) -> RunningApi:

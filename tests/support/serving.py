@@ -5,6 +5,7 @@ from pathlib import Path
 from slipway_api.metrics import Metrics
 from slipway_api.serving.bundle_cache import BundleCache
 from slipway_api.serving.loader import Loader
+from slipway_api.serving.metrics import ServingMetrics
 from slipway_api.serving.model_store import ModelStore
 from slipway_api.serving.trial import Candidate, Trial
 from slipway_core.bundle import MANIFEST_FILE, MANIFEST_TAG, digest
@@ -32,11 +33,12 @@ class Serving:
     def start(self, models: tuple[str, ...] = ()) -> None:
         """Start over, as a restarted process does."""
         self.metrics = Metrics()
+        self.serving_metrics = ServingMetrics(self.metrics)
         self.bundle_cache = BundleCache(self.cache)
         self.store = ModelStore(
             self.registry,
             Loader(self.registry, self.bundle_cache, trial=self.trial, allow_unverified=self.allow_unverified),
-            self.metrics,
+            self.serving_metrics,
             models=models,
             default_model="iris",
             clock=self.clock,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from slipway_api.accounts.directory import AccountDirectory
 from slipway_api.accounts.login_throttle import Limits, LoginThrottle
+from slipway_api.accounts.metrics import AccountMetrics
 from slipway_api.accounts.models import FirstAdmin
 from slipway_api.accounts.passwords import Passwords
 from slipway_api.accounts.service import AccountService
@@ -22,23 +23,25 @@ from slipway_api.accounts.store import AccountStore
 from slipway_api.accounts.tokens import Tokens
 from slipway_api.metrics import Metrics
 from slipway_api.prediction_log.live_metrics import LiveMetrics
+from slipway_api.prediction_log.metrics import PredictionLogMetrics
 from slipway_api.prediction_log.queries import Predictions, PredictionStore
 from slipway_api.prediction_log.shipper_process import ShipperProcess, ship
 from slipway_api.prediction_log.writer import PredictionLog
 from slipway_api.serving.bundle_cache import BundleCache
 from slipway_api.serving.loader import Loader
+from slipway_api.serving.metrics import ServingMetrics
 from slipway_api.serving.model_store import ModelStore
 from slipway_api.serving.predictor import Predictor
-from slipway_api.serving.rate_limit import PredictionRate
 from slipway_api.serving.trial import ChildTrial, Trial
 from slipway_api.serving.work_pool import WorkPool
 from slipway_api.settings import ApiSettings
 from slipway_api.web.app import create_app
 from slipway_api.web.descriptors import raise_descriptor_limit
 from slipway_api.web.gateway import Gateway
+from slipway_api.web.lifespan import Lifespan
+from slipway_api.web.prediction_endpoint import PredictionEndpoint
 from slipway_api.web.routers.scoring import SAGEMAKER_PATHS
 from slipway_api.web.server import listening, run
-from slipway_api.web.services import Services
 from slipway_core.errors import ConfigurationError, SlipwayError
 from slipway_core.logging import configure_logging, get_logger
 from slipway_core.policy import new_key
@@ -69,6 +72,7 @@ def build(
         trial: tries each version before this process opens it; defaults to a child process.
     """
     metrics = Metrics()
+    serving_metrics = ServingMetrics(metrics)
     loader = Loader(
         registry,
         BundleCache(settings.cache_dir),
@@ -93,26 +97,47 @@ def build(
 
         return SqlPredictionStore(engine())
 
-    predictions = Predictions(open_predictions)
-    services = Services(
-        settings=settings,
-        metrics=metrics,
-        models=ModelStore(registry, loader, metrics, models=settings.models, default_model=settings.predicting_model),
-        accounts=_account_service(settings, metrics, open_store),
-        predictor=Predictor(metrics),
-        pool=WorkPool(settings.max_waiting, metrics),
-        rate=PredictionRate(settings.predictions_per_minute / settings.workers),
-        prediction_log=_prediction_log(settings, metrics),
-        predictions=predictions,
-        live_metrics=LiveMetrics(
-            predictions, metrics, window_seconds=settings.live_window_seconds, journal=settings.journal_dir
-        ),
-        tokenless=tokenless,
+    models = ModelStore(
+        registry, loader, serving_metrics, models=settings.models, default_model=settings.predicting_model
     )
-    return Gateway(create_app(services), services)
+    accounts = _account_service(settings, metrics, open_store)
+    pool = WorkPool(settings.max_waiting, serving_metrics)
+    log_metrics = PredictionLogMetrics(metrics)
+    prediction_log = _prediction_log(settings, log_metrics)
+    predictions = Predictions(open_predictions)
+    live_metrics = LiveMetrics(
+        predictions,
+        log_metrics,
+        serving_metrics.feedback_rows,
+        window_seconds=settings.live_window_seconds,
+        journal=settings.journal_dir,
+    )
+    app = create_app(
+        models=models,
+        accounts=accounts,
+        pool=pool,
+        predictions=predictions,
+        live_metrics=live_metrics,
+        metrics=metrics,
+        metrics_public=settings.metrics_public,
+        tokenless=tokenless,
+        lifespan=Lifespan(
+            models,
+            accounts,
+            pool,
+            prediction_log,
+            predictions,
+            live_metrics,
+            registry_poll_seconds=settings.registry_poll_seconds,
+        ),
+    )
+    endpoint = PredictionEndpoint(
+        models, accounts, prediction_log, Predictor(serving_metrics), pool, settings, tokenless=tokenless
+    )
+    return Gateway(app, endpoint, accounts, metrics, settings)
 
 
-def _prediction_log(settings: ApiSettings, metrics: Metrics) -> PredictionLog:
+def _prediction_log(settings: ApiSettings, metrics: PredictionLogMetrics) -> PredictionLog:
     return PredictionLog(
         settings.journal_dir,
         metrics,
@@ -175,7 +200,7 @@ def _account_service(settings: ApiSettings, metrics: Metrics, open_store: Callab
         Passwords(),
         LoginThrottle(key, limits),
         Tokens(key, settings.token_ttl_seconds),
-        metrics,
+        AccountMetrics(metrics),
         registration_is_open=settings.registration == "open",
         first_admin=FirstAdmin(settings.admin_username, password.get_secret_value()) if password else None,
     )

@@ -136,7 +136,7 @@ def test_sagemaker_mode_uses_all_addresses_and_a_random_key(
 
     [server] = servers
     assert server.address == (EVERY_ADDRESS, port)
-    assert server.config.app.services.tokenless == {"/ping", "/invocations"}  # type: ignore[union-attr]
+    assert server.config.app.app.state.tokenless == {"/ping", "/invocations"}  # type: ignore[union-attr]
 
 
 def test_sagemaker_mode_uses_port_8080_and_the_configured_key() -> None:
@@ -151,7 +151,7 @@ def test_serve_requires_a_token_by_default(servers: list[FakeServer], monkeypatc
 
     main(["serve"])
 
-    assert servers[0].config.app.services.tokenless == frozenset()  # type: ignore[union-attr]
+    assert servers[0].config.app.app.state.tokenless == frozenset()  # type: ignore[union-attr]
 
 
 def test_serve_sets_the_drain_time_and_hides_the_server_header(

@@ -4,12 +4,12 @@ from slipway_api.accounts.directory import AccountDirectory
 from slipway_api.accounts.events import AuditActor
 from slipway_api.accounts.known_networks import KnownNetworks
 from slipway_api.accounts.login_throttle import Attempt, LoginThrottle
+from slipway_api.accounts.metrics import AccountMetrics
 from slipway_api.accounts.models import Account
 from slipway_api.accounts.passwords import Passwords
 from slipway_api.accounts.store import AccountStore
 from slipway_api.accounts.store_calls import StoreCalls
 from slipway_api.errors import TooManyRequestsError
-from slipway_api.metrics import Metrics
 from slipway_core.logging import get_logger
 from slipway_core.policy import MAX_PASSWORD_LENGTH, NAME_PATTERN
 
@@ -30,7 +30,7 @@ class PasswordLogin:
         passwords: Passwords,
         throttle: LoginThrottle,
         known_networks: KnownNetworks,
-        metrics: Metrics,
+        metrics: AccountMetrics,
     ) -> None:
         self._directory = directory
         self._calls = StoreCalls(directory)

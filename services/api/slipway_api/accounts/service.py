@@ -9,6 +9,7 @@ from slipway_api.accounts.events import AccountEvent, Action, AuditActor
 from slipway_api.accounts.known_networks import KnownNetworks
 from slipway_api.accounts.login import PasswordLogin
 from slipway_api.accounts.login_throttle import LoginThrottle
+from slipway_api.accounts.metrics import AccountMetrics
 from slipway_api.accounts.models import (
     TOKEN_REVOKED,
     Account,
@@ -24,7 +25,6 @@ from slipway_api.accounts.store_calls import StoreCalls
 from slipway_api.accounts.tokens import AccessToken, Tokens
 from slipway_api.accounts.validation import lookup_name, require_safe_password
 from slipway_api.errors import AuthenticationError, ConflictError, NotReadyError, PermissionDeniedError
-from slipway_api.metrics import Metrics
 from slipway_core.errors import SlipwayError
 from slipway_core.logging import get_logger
 
@@ -50,7 +50,7 @@ class AccountService:
         passwords: Passwords,
         throttle: LoginThrottle,
         tokens: Tokens,
-        metrics: Metrics,
+        metrics: AccountMetrics,
         *,
         known_networks: KnownNetworks | None = None,
         registration_is_open: bool = False,
@@ -73,7 +73,7 @@ class AccountService:
         while True:
             try:
                 is_read = await asyncio.to_thread(self.directory.refresh)
-                self._metrics.accounts_up.set(is_read)
+                self._metrics.up.set(is_read)
                 if is_read and not has_accounts:
                     has_accounts = await self.create_first_admin()
             except Exception:  # an unexpected error must not end the refreshes: the cached accounts stay in use

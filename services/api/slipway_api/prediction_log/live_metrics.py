@@ -2,7 +2,6 @@
 
 import asyncio
 import math
-import os
 import threading
 import time
 import uuid
@@ -10,11 +9,11 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from prometheus_client import Gauge
+from prometheus_client import Counter, Gauge
 
 from slipway_api.errors import NotReadyError
-from slipway_api.metrics import Metrics
 from slipway_api.prediction_log.journal import SUFFIX
+from slipway_api.prediction_log.metrics import PredictionLogMetrics
 from slipway_api.prediction_log.queries import LiveFigures, Predictions
 from slipway_api.prediction_log.segments import folder_bytes
 from slipway_core.logging import get_logger
@@ -33,7 +32,8 @@ class LiveMetrics:
     def __init__(
         self,
         predictions: Predictions,
-        metrics: Metrics,
+        metrics: PredictionLogMetrics,
+        feedback_rows: Counter,
         *,
         window_seconds: float,
         journal: Path,
@@ -41,6 +41,7 @@ class LiveMetrics:
     ) -> None:
         self._predictions = predictions
         self._metrics = metrics
+        self._feedback_rows = feedback_rows
         self._window = timedelta(seconds=window_seconds)
         self._journal = journal
         self._clock = clock
@@ -63,8 +64,12 @@ class LiveMetrics:
                 log.exception("live_metrics_failed")
             await asyncio.sleep(JOURNAL_SECONDS)
 
-    def feedback_came(self) -> None:
-        """Refresh the live figures soon, without blocking; feedback that arrives at once causes one refresh."""
+    def count_feedback(self, model: str, version: str) -> None:
+        """Count a row with feedback, and refresh the live figures soon, without blocking.
+
+        Feedback that arrives at once causes one refresh.
+        """
+        self._feedback_rows.labels(model, version).inc()
         self._is_stale = True
         if self._refreshing is None or self._refreshing.done():
             self._refreshing = asyncio.create_task(self._refresh_while_stale())
@@ -105,11 +110,7 @@ class LiveMetrics:
         for labels, value in there.items():
             gauge.labels(*labels).set(value)
         for labels in self._shown.get(gauge, set()) - there.keys():
-            if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-                # Files shared by workers cannot remove a series; NaN is Prometheus' missing value.
-                gauge.labels(*labels).set(math.nan)
-            else:
-                gauge.remove(*labels)
+            self._metrics.remove(gauge, labels, shared_value=math.nan)  # NaN is Prometheus' missing value
         self._shown[gauge] = set(there)
 
     def read_journal(self) -> None:

@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from slipway_api.metrics import Metrics
 from slipway_api.prediction_log.journal import Columns, Version, encode_records, encode_version
+from slipway_api.prediction_log.metrics import PredictionLogMetrics
 from slipway_api.prediction_log.segments import SegmentWriter
 from slipway_api.serving.served_model import ServedModel
 from slipway_core.graph import Outputs
@@ -62,7 +62,7 @@ class PredictionLog:
     def __init__(
         self,
         folder: Path,
-        metrics: Metrics,
+        metrics: PredictionLogMetrics,
         *,
         later: Callable[[float, Callable[[], None]], object],
         max_bytes: int,
@@ -122,7 +122,7 @@ class PredictionLog:
         if not self._enabled:
             return
         if self._appended_bytes - self._written_bytes > MAX_WAITING_BYTES:
-            self._metrics.prediction_log_dropped.inc()
+            self._metrics.dropped_records.inc()
             return
         self._appended_bytes += matrix.nbytes + RECORD_BYTES
         self._waiting.append(_Entry(model, id, at_ns, user_id, matrix, outputs, latency_seconds, request_id))
@@ -182,19 +182,19 @@ class PredictionLog:
 
     def _write(self, batch: _Batch) -> None:
         if self._failing and time.monotonic() < self._retry_at and not self._closing:
-            self._metrics.prediction_log_dropped.inc(batch.records)
+            self._metrics.dropped_records.inc(batch.records)
             return
         try:
             self._writer.write(batch.parts)
         except OSError as error:
-            self._metrics.prediction_log_dropped.inc(batch.records)
+            self._metrics.dropped_records.inc(batch.records)
             self._retry_at = time.monotonic() + RETRY_SECONDS
             if not self._failing:
                 log.warning("prediction_log_dropping", reason=error.strerror or str(error))
             self._failing = True
             return
         except Exception:  # keep the thread and the predictions running
-            self._metrics.prediction_log_dropped.inc(batch.records)
+            self._metrics.dropped_records.inc(batch.records)
             log.exception("prediction_log_crashed")
             return
         if self._failing:
@@ -208,7 +208,7 @@ class PredictionLog:
             payload = encode_records(model.name, model.version, model.manifest_sha256, self._columns(group))
         except Exception:  # one bad record must not lose the others
             if len(group) == 1:
-                self._metrics.prediction_log_dropped.inc()
+                self._metrics.dropped_records.inc()
                 log.exception("prediction_not_logged", model=model.name, version=model.version)
                 return []
             return [part for entry in group for part in self._encode([entry])]

@@ -10,10 +10,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 
 from slipway_api.errors import NotFoundError, NotReadyError
-from slipway_api.metrics import Metrics
 from slipway_api.serving.explanations import why_missing, why_not_found
 from slipway_api.serving.load_threads import LoadThreads
 from slipway_api.serving.loader import Loader
+from slipway_api.serving.metrics import ServingMetrics
 from slipway_api.serving.model_ref import ModelRef
 from slipway_api.serving.presence import UNKNOWN_REGISTRY, Presence
 from slipway_api.serving.registry_state import RegistryState
@@ -42,7 +42,7 @@ class ModelStore:
         self,
         registry: Registry,
         loader: Loader,
-        metrics: Metrics,
+        metrics: ServingMetrics,
         *,
         models: tuple[str, ...],
         default_model: str,

@@ -6,7 +6,7 @@ import time
 import numpy as np
 
 from slipway_api.errors import DeadlineError, InvalidInputError, UnusableAnswerError
-from slipway_api.metrics import Metrics
+from slipway_api.serving.metrics import ServingMetrics
 from slipway_api.serving.served_model import ServedModel
 from slipway_api.serving.version_metrics import VersionMetrics
 from slipway_core.errors import BundleError, Problem
@@ -20,7 +20,7 @@ log = get_logger("slipway.predictor")
 class Predictor:
     """Run models. Thread-safe."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: ServingMetrics) -> None:
         self._metrics = metrics
         # Includes the digest: after a model is deleted and recreated, its version 1 may have other classes.
         self._counted: dict[tuple[str, str, str], VersionMetrics] = {}

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from slipway_api.metrics import Metrics
+from slipway_api.serving.metrics import ServingMetrics
 from slipway_api.serving.status import RegistryStatus
 from slipway_core.logging import get_logger
 
@@ -16,7 +16,7 @@ class RegistryState:
         status: the current state.
     """
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: ServingMetrics) -> None:
         """Begin in the state before the first response.
 
         Args:

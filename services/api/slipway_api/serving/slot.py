@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from slipway_api.metrics import Metrics
 from slipway_api.serving.loader import Loader
+from slipway_api.serving.metrics import ServingMetrics
 from slipway_api.serving.model_ref import ModelRef
 from slipway_api.serving.served_model import ServedModel
 from slipway_api.serving.status import LoadFailure
@@ -38,7 +38,7 @@ class Slot:
         ref: ModelRef,
         registry: Registry,
         loader: Loader,
-        metrics: Metrics,
+        metrics: ServingMetrics,
         *,
         pins: frozenset[str],
         changed: Callable[[], None],

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from prometheus_client import Counter, Histogram, Summary
 
-from slipway_api.metrics import Metrics
+from slipway_api.serving.metrics import ServingMetrics
 from slipway_api.serving.served_model import ServedModel
 from slipway_core.graph import Outputs
 
@@ -29,7 +29,7 @@ class VersionMetrics:
 
     __slots__ = ("_by_class", "_confidence", "_outside", "_value", "rows", "seconds")
 
-    def __init__(self, metrics: Metrics, model: ServedModel) -> None:
+    def __init__(self, metrics: ServingMetrics, model: ServedModel) -> None:
         labels = (model.name, model.version)
         self.rows: Counter = metrics.predicted_rows.labels(*labels)
         self.seconds = FastHistogram(metrics.inference_seconds.labels(*labels))

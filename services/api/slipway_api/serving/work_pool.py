@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from slipway_api.errors import NotReadyError
-from slipway_api.metrics import Metrics
+from slipway_api.serving.metrics import ServingMetrics
 from slipway_api.serving.served_model import ServedModel
 from slipway_core.arena import releasing_options
 from slipway_core.graph import RunOptions
@@ -73,7 +73,12 @@ class WorkPool:
     """
 
     def __init__(
-        self, max_waiting: int, metrics: Metrics, *, threads: int | None = None, stuck_seconds: float = STUCK_SECONDS
+        self,
+        max_waiting: int,
+        metrics: ServingMetrics,
+        *,
+        threads: int | None = None,
+        stuck_seconds: float = STUCK_SECONDS,
     ) -> None:
         """Start no thread yet.
 

@@ -1,30 +1,21 @@
 """The app factory: routes and error handlers for the given services."""
 
-import asyncio
-import contextlib
-from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 import slipway_core
+from slipway_api.accounts.service import AccountService
 from slipway_api.http import openapi, problems
-from slipway_api.serving.registry_watcher import watch
-from slipway_api.web import prediction_routes
+from slipway_api.metrics import Metrics
+from slipway_api.prediction_log.live_metrics import LiveMetrics
+from slipway_api.prediction_log.queries import Predictions
+from slipway_api.serving.model_store import ModelStore
+from slipway_api.serving.work_pool import WorkPool
 from slipway_api.web.gateway import UNLIMITED_PATHS
-from slipway_api.web.routers import (
-    account_models,
-    health,
-    login,
-    me,
-    models,
-    open_inference,
-    predictions,
-    scoring,
-    users,
-)
-from slipway_api.web.services import Services
+from slipway_api.web.routes import BODIES, DESCRIBED_ROUTERS, ROUTERS
 
 DESCRIPTION = """
 Predictions from the models with the registry's *Production* alias.
@@ -42,34 +33,32 @@ TAGS = [
     {"name": "service", "description": "Health and metrics."},
 ]
 
-# Threads for calls to the database and the registry: more than the concurrent logins, plus background polls.
-BLOCKING_THREADS = 32
 
+def create_app(
+    *,
+    models: ModelStore,
+    accounts: AccountService,
+    pool: WorkPool,
+    predictions: Predictions,
+    live_metrics: LiveMetrics,
+    metrics: Metrics,
+    metrics_public: bool,
+    tokenless: frozenset[str],
+    lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]],
+) -> FastAPI:
+    """Return the app, whose routes read these parts from its state. It connects to nothing before its lifespan.
 
-def create_app(services: Services) -> FastAPI:
-    """Return the app. It reads and connects to nothing before its lifespan starts."""
-
-    @contextlib.asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        asyncio.get_running_loop().set_default_executor(_Unawaited(BLOCKING_THREADS, "blocking"))
-        polled = asyncio.Event()
-        tasks = [
-            asyncio.create_task(watch(services.models, services.settings.registry_poll_seconds, polled)),
-            asyncio.create_task(_watch_accounts(services, polled)),
-            asyncio.create_task(_watch_live_metrics(services, polled)),
-        ]
-        try:
-            yield
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            services.accounts.close()
-            services.pool.close()
-            # After the last request, so that all its records are written.
-            await asyncio.to_thread(services.prediction_log.close)
-            services.predictions.close()
-
+    Args:
+        models: the served models.
+        accounts: the accounts.
+        pool: reports stuck runs.
+        predictions: reads logged predictions and stores feedback.
+        live_metrics: counts feedback.
+        metrics: the page for Prometheus.
+        metrics_public: whether clients with public addresses may read that page.
+        tokenless: paths that need no token in this deployment.
+        lifespan: runs the background tasks.
+    """
     # The pages of /docs load their files from the package, so that they work without internet access.
     app = FastAPIOffline(
         title="Slipway",
@@ -82,34 +71,12 @@ def create_app(services: Services) -> FastAPI:
         # Prediction endpoints do not redirect, either. A redirect would also trust the client's Host header.
         redirect_slashes=False,
     )
-    app.state.services = services
-    for part in (predictions, models, login, me, users, health, open_inference, scoring):
-        app.include_router(part.router)
+    state = app.state
+    state.models, state.accounts, state.pool = models, accounts, pool
+    state.predictions, state.live_metrics = predictions, live_metrics
+    state.metrics, state.metrics_public, state.tokenless = metrics, metrics_public, tokenless
+    for router in ROUTERS:
+        app.include_router(router)
     problems.install(app)
-    openapi.install(
-        app,
-        described=prediction_routes.ROUTERS,
-        bodies=[*account_models.BODIES, *predictions.BODIES, *prediction_routes.BODIES],
-        unlimited=UNLIMITED_PATHS,
-    )
+    openapi.install(app, described=DESCRIBED_ROUTERS, bodies=BODIES, unlimited=UNLIMITED_PATHS)
     return app
-
-
-class _Unawaited(ThreadPoolExecutor):
-    """Threads that do not delay the shutdown: one may be blocked by an unresponsive database."""
-
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: ARG002
-        super().shutdown(wait=False, cancel_futures=True)
-
-
-async def _watch_accounts(services: Services, after: asyncio.Event) -> None:
-    """Refresh the accounts' snapshot periodically, and create the first administrator once the database responds."""
-    # Importing the database's libraries blocks for half a second: load the first model before.
-    await after.wait()
-    await services.accounts.watch()
-
-
-async def _watch_live_metrics(services: Services, after: asyncio.Event) -> None:
-    await after.wait()
-    await services.accounts.directory.first_refresh_done.wait()
-    await services.live_metrics.watch()

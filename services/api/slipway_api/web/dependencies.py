@@ -1,6 +1,7 @@
-"""FastAPI dependencies: the services, the current user and its role, the client's address."""
+"""FastAPI dependencies: the parts that routes use, the current user and its role, the client's address."""
 
-from typing import Annotated
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any
 
 from fastapi import Depends, Query, Request
 from fastapi.security import OAuth2PasswordBearer
@@ -8,13 +9,32 @@ from starlette.types import Scope
 
 from slipway_api.accounts.events import AuditActor
 from slipway_api.accounts.models import CurrentUser, require_admin, require_predictor
+from slipway_api.accounts.service import AccountService
 from slipway_api.http.request_body import header
-from slipway_api.web.services import Services, services_of
+from slipway_api.prediction_log.live_metrics import LiveMetrics
+from slipway_api.prediction_log.queries import Predictions as PredictionQueries
+from slipway_api.serving.model_store import ModelStore
+from slipway_api.serving.work_pool import WorkPool
 
 # Only documents the scheme in OpenAPI, for the login in /docs: `auto_error=False`, as the API has its own errors.
 bearer = OAuth2PasswordBearer(tokenUrl="token", auto_error=False, description="A token from POST /token.")
 
-State = Annotated[Services, Depends(services_of)]
+
+def _part(name: str) -> Callable[[Request], Awaitable[Any]]:
+    """Return a dependency: a part of the service that `create_app` keeps in the app's state."""
+
+    # `async` without an await: FastAPI would run a plain function in a thread for every request.
+    async def get(request: Request) -> Any:  # noqa: ANN401
+        return getattr(request.app.state, name)
+
+    return get
+
+
+Accounts = Annotated[AccountService, Depends(_part("accounts"))]
+Models = Annotated[ModelStore, Depends(_part("models"))]
+Pool = Annotated[WorkPool, Depends(_part("pool"))]
+Predictions = Annotated[PredictionQueries, Depends(_part("predictions"))]
+Live = Annotated[LiveMetrics, Depends(_part("live_metrics"))]
 
 
 def bearer_token(authorization: bytes) -> bytes:
@@ -23,16 +43,16 @@ def bearer_token(authorization: bytes) -> bytes:
     return token.strip() if scheme.lower() == b"bearer" else b""
 
 
-def is_known_client(services: Services, scope: Scope) -> bool:
+def is_known_client(accounts: AccountService, scope: Scope) -> bool:
     """Return whether a request has a valid token, or comes from a network with a recent login. Reads only caches.
 
     Args:
-        services: the services of the app.
+        accounts: the accounts.
         scope: the request's ASGI scope.
     """
     client = scope.get("client")
     token = bearer_token(header(scope, b"authorization"))
-    return services.accounts.is_known_client(token, client[0] if client else None)
+    return accounts.is_known_client(token, client[0] if client else None)
 
 
 def address_of(request: Request) -> str | None:
@@ -40,10 +60,12 @@ def address_of(request: Request) -> str | None:
     return request.client.host if request.client else None
 
 
-async def current_user(request: Request, state: State, _token: Annotated[str | None, Depends(bearer)]) -> CurrentUser:
+async def current_user(
+    request: Request, accounts: Accounts, _token: Annotated[str | None, Depends(bearer)]
+) -> CurrentUser:
     """Return the user of a request's token (a FastAPI dependency)."""
     authorization = request.headers.get("Authorization", "").encode("latin-1")
-    return await state.accounts.authenticate(bearer_token(authorization))
+    return await accounts.authenticate(bearer_token(authorization))
 
 
 Reader = Annotated[CurrentUser, Depends(current_user)]

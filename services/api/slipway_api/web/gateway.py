@@ -8,33 +8,31 @@ import functools
 import re
 import time
 import uuid
-from collections.abc import Collection
 from http import HTTPStatus
 from typing import Final, NamedTuple
 
 from fastapi import FastAPI
-from prometheus_client import Counter
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from slipway_api.accounts.service import AccountService
 from slipway_api.errors import DeadlineError, NotReadyError, TooManyRequestsError
 from slipway_api.http.deadlines import Deadline, Deadlines
 from slipway_api.http.problems import UNEXPECTED, error_response, problem_response
 from slipway_api.http.request_body import BODY_IS_LATE, BodyLimit, header
 from slipway_api.metrics import Metrics
-from slipway_api.serving.version_metrics import FastHistogram
+from slipway_api.settings import ApiSettings
 from slipway_api.web.dependencies import is_known_client
 from slipway_api.web.head_requests import HeadRequests
-from slipway_api.web.prediction_endpoint import PredictionPath, PredictionPaths
-from slipway_api.web.prediction_routes import PREDICTION_PATHS
-from slipway_api.web.services import Services
+from slipway_api.web.prediction_endpoint import PredictionEndpoint, PredictionPaths
+from slipway_api.web.request_metrics import QUIET_ROUTES, RequestMetrics, shown_path
+from slipway_api.web.routes import PREDICTION_PATHS
 from slipway_core.logging import RequestContext, get_logger
 
 REQUEST_ID_HEADER: Final = b"x-request-id"
 REQUEST_ID_PATTERN = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
-UNMATCHED_ROUTE = "(no route)"
 # Response headers that scripts of other origins may read.
 EXPOSED_HEADERS: Final = (
     "Inference-Header-Content-Length",
@@ -45,10 +43,8 @@ EXPOSED_HEADERS: Final = (
 )
 # Not in HTTP's registry, but common in proxy logs for a client that disconnected during the request.
 CLIENT_CLOSED_REQUEST = 499
-QUIET_ROUTES = frozenset({"/health/live", "/health/ready", "/metrics", "/v2/health/live", "/v2/health/ready", "/ping"})
 # Health checks and metrics must respond under overload, too.
 UNLIMITED_PATHS = QUIET_ROUTES
-KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
 class _Route(NamedTuple):
@@ -81,12 +77,18 @@ log = get_logger("slipway.requests")
 class Gateway:
     """The ASGI application that the server runs."""
 
-    def __init__(self, app: FastAPI, services: Services) -> None:
-        settings = services.settings
+    def __init__(
+        self,
+        app: FastAPI,
+        predictions: PredictionEndpoint,
+        accounts: AccountService,
+        metrics: Metrics,
+        settings: ApiSettings,
+    ) -> None:
         self.app = app
-        self.services = services
-        limited = BodyLimit(app, settings.max_body_bytes, functools.partial(is_known_client, services))
-        self._dispatch = PredictionPaths(HeadRequests(limited), services, PREDICTION_PATHS)
+        self._accounts = accounts
+        limited = BodyLimit(app, settings.max_body_bytes, functools.partial(is_known_client, accounts))
+        self._dispatch = PredictionPaths(HeadRequests(limited), predictions, PREDICTION_PATHS)
         self._inside: ASGIApp = self._handle
         if settings.cors_origins:  # also wraps the error responses of the gateway
             self._inside = CORSMiddleware(
@@ -102,7 +104,7 @@ class Gateway:
         self._in_flight = 0
         # Routes of Starlette itself, which set no route in the scope.
         pages = frozenset(route.path for route in app.routes if isinstance(route, Route | Mount))
-        self._record = RequestMetrics(services.metrics, pages, logs_all=settings.log_level == "debug")
+        self._record = RequestMetrics(metrics, pages, logs_all=settings.log_level == "debug")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request, or the lifespan (ASGI)."""
@@ -138,7 +140,7 @@ class Gateway:
             if isinstance(error, TimeoutError) and deadline.is_over and not answer.is_begun:
                 await error_response(scope, self._too_late(scope))(scope, receive, send)
                 return
-            log.exception("request_failed", method=scope["method"], path=_shown(scope))
+            log.exception("request_failed", method=scope["method"], path=shown_path(scope))
             if answer.is_begun and not answer.is_complete:
                 answer.status = HTTPStatus.INTERNAL_SERVER_ERROR
                 raise
@@ -165,7 +167,7 @@ class Gateway:
             raise NotReadyError(f"more than {self._max_in_flight} requests are in progress; try again in a moment", 1)
         if path == LOGIN.path:
             try:
-                self.services.accounts.require_login_capacity()
+                self._accounts.require_login_capacity()
             except TooManyRequestsError:
                 scope["route"] = LOGIN
                 raise
@@ -199,52 +201,3 @@ class _Answer:
         elif not message.get("more_body", False):
             self.is_complete = True
         await self._send(message)
-
-
-class RequestMetrics:
-    """Count, time and log requests. Metric children are looked up once per label set."""
-
-    def __init__(self, metrics: Metrics, pages: Collection[str], *, logs_all: bool) -> None:
-        self._metrics = metrics
-        self._pages = pages
-        self._logs_all = logs_all
-        self._counters: dict[tuple[str, str, int], Counter] = {}
-        self._timers: dict[tuple[str, str], FastHistogram] = {}
-        # Prometheus sees no increase of a new series: create the series before the first prediction.
-        for path in PREDICTION_PATHS:
-            metrics.requests.labels("POST", path.path, int(HTTPStatus.OK))
-            metrics.request_seconds.labels("POST", path.path)
-
-    def __call__(self, scope: Scope, status: int, seconds: float) -> None:
-        """Record one finished request."""
-        route = scope.get("route")
-        path = getattr(route, "path", None) or self._page(scope["path"])
-        method = scope["method"] if scope["method"] in KNOWN_METHODS else "(other)"
-        counter = self._counters.get((method, path, status))
-        timer = self._timers.get((method, path))
-        if counter is None or timer is None:
-            counter = self._counters[method, path, status] = self._metrics.requests.labels(method, path, status)
-            timer = self._timers[method, path] = FastHistogram(self._metrics.request_seconds.labels(method, path))
-        counter.inc()
-        timer.observe(seconds)
-        if status == HTTPStatus.OK and isinstance(route, PredictionPath):
-            # The prediction log has it, and validating even a suppressed event would cost time.
-            write = log.debug if self._logs_all else None
-        else:
-            # Rate-limited requests are counted, but logging each one would cost more than rejecting it.
-            is_quiet = path in QUIET_ROUTES or status == HTTPStatus.TOO_MANY_REQUESTS
-            write = log.debug if is_quiet else log.info
-        if write is not None:
-            duration_ms = round(seconds * 1000, 3)
-            write("request", method=method, path=_shown(scope), status=int(status), duration_ms=duration_ms)
-
-    def _page(self, requested: str) -> str:
-        return next(
-            (page for page in self._pages if requested == page or requested.startswith(f"{page}/")), UNMATCHED_ROUTE
-        )
-
-
-def _shown(scope: Scope) -> str:
-    """Return the path for the log, without the names of accounts."""
-    path: str = scope["path"]
-    return path if not path.startswith("/users/") else getattr(scope.get("route"), "path", "/users/…")

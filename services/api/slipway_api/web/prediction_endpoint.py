@@ -17,9 +17,11 @@ from typing import Final
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from slipway_api.accounts.models import require_predictor
+from slipway_api.accounts.service import AccountService
 from slipway_api.http.content_types import check_encoding, media_type
 from slipway_api.http.problems import error_response, problem_response
 from slipway_api.http.request_body import LARGE_BODY_BYTES, LargeBodies, expected_bytes, header, read_body
+from slipway_api.prediction_log.writer import PredictionLog
 from slipway_api.protocols.messages import (
     ParsedRequest,
     ParseRequest,
@@ -29,11 +31,12 @@ from slipway_api.protocols.messages import (
 )
 from slipway_api.serving.inline_rows import INLINE_BYTES
 from slipway_api.serving.model_store import ModelStore
+from slipway_api.serving.predictor import Predictor
+from slipway_api.serving.rate_limit import PredictionRate
 from slipway_api.serving.served_model import ServedModel
-from slipway_api.serving.work_pool import Key
-from slipway_api.settings import MAX_LARGE_BYTES
+from slipway_api.serving.work_pool import Key, WorkPool
+from slipway_api.settings import MAX_LARGE_BYTES, ApiSettings
 from slipway_api.web.dependencies import bearer_token
-from slipway_api.web.services import Services
 from slipway_core.errors import SlipwayError
 from slipway_core.graph import RunOptions
 from slipway_core.ids import uuid7
@@ -73,32 +76,48 @@ class PredictionPath:
         object.__setattr__(self, "pattern", re.compile(pattern))
 
 
-class PredictionPaths:
-    """Serve the prediction endpoints, and forward all other requests."""
+class PredictionEndpoint:
+    """Authenticate a request, apply the limits, select the model, run it, log the prediction and respond."""
 
-    def __init__(self, app: ASGIApp, services: Services, paths: Sequence[PredictionPath]) -> None:
-        self._app = app
-        self._services = services
+    def __init__(
+        self,
+        models: ModelStore,
+        accounts: AccountService,
+        log: PredictionLog,
+        predictor: Predictor,
+        pool: WorkPool,
+        settings: ApiSettings,
+        *,
+        tokenless: frozenset[str] = frozenset(),
+    ) -> None:
+        """Serve predictions.
+
+        Args:
+            models: the served models.
+            accounts: authenticates the callers.
+            log: stores the predictions.
+            predictor: runs the models.
+            pool: runs large requests and slow models.
+            settings: the limits.
+            tokenless: paths that need no token in this deployment, such as SageMaker's, which authenticates them
+                itself.
+        """
+        self._models = models
+        self._accounts = accounts
+        self._log = log
+        self._predictor = predictor
+        self._pool = pool
+        self._tokenless = tokenless
+        self._rate = PredictionRate(settings.predictions_per_minute / settings.workers)
+        self._max_body_bytes = settings.max_body_bytes
+        self._max_rows = settings.max_rows
+        self._range_warnings = settings.range_warnings
         self._large_bodies = LargeBodies(MAX_LARGE_BYTES)
-        self._fixed = {path.path: path for path in paths if "{" not in path.path}
-        self._patterns = [path for path in paths if "{" in path.path]
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one request (ASGI)."""
-        requested = scope["path"].removeprefix(scope.get("root_path", ""))
-        path = self._fixed.get(requested)
-        if path is not None:
-            await self._answer(path, {}, scope, receive, send)
-            return
-        for path in self._patterns:
-            if match := path.pattern.fullmatch(requested):
-                await self._answer(path, match.groupdict(), scope, receive, send)
-                return
-        await self._app(scope, receive, send)
-
-    async def _answer(
+    async def answer(
         self, path: PredictionPath, parameters: dict[str, str], scope: Scope, receive: Receive, send: Send
     ) -> None:
+        """Respond to one request (ASGI) to a path with its parameters."""
         scope["route"] = path
         if scope["method"] != "POST":
             detail = f"{scope['path']} does not support {scope['method']}"
@@ -121,25 +140,23 @@ class PredictionPaths:
     async def _predict(
         self, path: PredictionPath, parameters: dict[str, str], scope: Scope, receive: Receive
     ) -> PredictionResponse:
-        services = self._services
         began = time.perf_counter()
         user_id = NOBODY
-        needs_token = not path.is_public and path.path not in services.tokenless
+        needs_token = not path.is_public and path.path not in self._tokenless
         if needs_token:
             user_id = await self._caller(scope)
-            services.rate.take(user_id)
-        model = path.find(
-            services.models, parameters.get("name", services.models.default_model), parameters.get("version")
-        )
+            self._rate.take(user_id)
+        models = self._models
+        model = path.find(models, parameters.get("name", models.default_model), parameters.get("version"))
         check_encoding(header(scope, b"content-encoding"))
-        is_large = expected_bytes(scope, services.settings.max_body_bytes) > LARGE_BODY_BYTES
+        is_large = expected_bytes(scope, self._max_body_bytes) > LARGE_BODY_BYTES
         with self._large_bodies.holding() if is_large else NOTHING_HELD as take:
-            body = await read_body(scope, receive, services.settings.max_body_bytes, take)
+            body = await read_body(scope, receive, self._max_body_bytes, take)
             if needs_token and time.perf_counter() - began > STALE_SECONDS:
                 # The account may have been disabled while the body arrived.
                 await self._caller(scope)
             matrix, result, response = await self._work_on(path.read, model, body, scope)
-        services.prediction_log.append(
+        self._log.append(
             model,
             result.id,
             time.time_ns(),
@@ -152,7 +169,7 @@ class PredictionPaths:
         return response
 
     async def _caller(self, scope: Scope) -> uuid.UUID:
-        user = await self._services.accounts.authenticate(bearer_token(header(scope, b"authorization")))
+        user = await self._accounts.authenticate(bearer_token(header(scope, b"authorization")))
         require_predictor(user.role)
         return user.id
 
@@ -161,9 +178,9 @@ class PredictionPaths:
             body=body,
             content_type=media_type(header(scope, b"content-type").decode("latin-1")),
             headers=scope["headers"],
-            max_rows=self._services.settings.max_rows,
+            max_rows=self._max_rows,
         )
-        run = self._services.pool.run
+        run = self._pool.run
         if len(body) > INLINE_BYTES:
             return await run(Key.of(model), lambda options: self._work(model, read(model, request), options))
         parsed = read(model, request)
@@ -172,8 +189,31 @@ class PredictionPaths:
         return await run(Key.of(model), partial(self._work, model, parsed))
 
     def _work(self, model: ServedModel, parsed: ParsedRequest, options: RunOptions | None = None) -> _Worked:
-        outputs, outside = self._services.predictor.run(model, parsed.matrix, options)
-        if outside is not None and not self._services.settings.range_warnings:
+        outputs, outside = self._predictor.run(model, parsed.matrix, options)
+        if outside is not None and not self._range_warnings:
             outside = None
         result = PredictionResult(uuid7(), model, outputs, outside)
         return parsed.matrix, result, parsed.write(result)
+
+
+class PredictionPaths:
+    """Serve the prediction endpoints, and forward all other requests."""
+
+    def __init__(self, app: ASGIApp, endpoint: PredictionEndpoint, paths: Sequence[PredictionPath]) -> None:
+        self._app = app
+        self._endpoint = endpoint
+        self._fixed = {path.path: path for path in paths if "{" not in path.path}
+        self._patterns = [path for path in paths if "{" in path.path]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request (ASGI)."""
+        requested = scope["path"].removeprefix(scope.get("root_path", ""))
+        path = self._fixed.get(requested)
+        if path is not None:
+            await self._endpoint.answer(path, {}, scope, receive, send)
+            return
+        for path in self._patterns:
+            if match := path.pattern.fullmatch(requested):
+                await self._endpoint.answer(path, match.groupdict(), scope, receive, send)
+                return
+        await self._app(scope, receive, send)

@@ -36,7 +36,7 @@ def test_disabling_in_database_takes_effect_within_five_seconds(
     api = start_api(registry)
     token = api.token(Role.USER)
     assert api.get("/models", token=token).status_code == 200
-    engine = connect(api.services.settings.database_url.get_secret_value())
+    engine = connect(api.settings.database_url.get_secret_value())
 
     with engine.begin() as connection:
         connection.execute(
@@ -53,19 +53,19 @@ def test_authorization_uses_role_of_account_instead_of_token(start_api: StartApi
     api = start_api(registry)
     viewer_as_admin = replace(api.accounts[Role.VIEWER], role=Role.ADMIN)
 
-    answer = api.post("/models/iris/reload", token=api.services.accounts.tokens.issue(viewer_as_admin))
+    answer = api.post("/models/iris/reload", token=api.app.state.accounts.tokens.issue(viewer_as_admin))
 
     assert answer.status_code == 403
 
 
 def test_tokens_stay_valid_while_database_is_unavailable(start_api: StartApi, registry: InMemoryRegistry) -> None:
     api = start_api(registry)
-    engine = connect(api.services.settings.database_url.get_secret_value())
+    engine = connect(api.settings.database_url.get_secret_value())
     with engine.begin() as connection:
         connection.execute(text("DROP TABLE users"))
     engine.dispose()
 
-    assert not api.services.accounts.directory.refresh()
+    assert not api.app.state.accounts.directory.refresh()
 
     assert api.get("/models", role=Role.USER).status_code == 200
     answer = api.post("/token", data={"username": NAMES[Role.USER], "password": PASSWORD})

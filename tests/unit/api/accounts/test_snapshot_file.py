@@ -184,7 +184,7 @@ def test_restart_rejects_snapshot_that_is_too_old(
 ) -> None:
     api = start_api(registry)
     old = Clock(SignedSnapshotFile(tmp_path, SECRET_KEY)._clock() - 901)
-    known = api.services.accounts.directory.store.snapshot()
+    known = api.app.state.accounts.directory.store.snapshot()
     SignedSnapshotFile(tmp_path / "old", SECRET_KEY, old).save(known)
 
     restarted = start_api(registry, database_url=nowhere(tmp_path), cache_dir=tmp_path / "old")

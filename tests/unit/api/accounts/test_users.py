@@ -9,6 +9,7 @@ from structlog.typing import EventDict
 
 from slipway_api.accounts.models import Role
 from slipway_api.accounts.passwords import Passwords
+from slipway_api.accounts.store import AccountStore
 from slipway_core.registry.memory import InMemoryRegistry
 from support.api import NAMES, PASSWORD, RunningApi, StartApi
 
@@ -159,7 +160,7 @@ def test_reused_name_belongs_to_a_new_account(own: RunningApi) -> None:
 @pytest.mark.parametrize("form", [str, lambda user_id: user_id.hex], ids=["hyphens", "hexadecimal"])
 def test_deleted_account_is_erased_by_id(own: RunningApi, form: Callable[[uuid.UUID], str]) -> None:
     user_id = own.accounts[Role.USER].id
-    namesake = own.services.accounts.directory.store.add(form(user_id), "hash", Role.USER)
+    namesake = own.app.state.accounts.directory.store.add(form(user_id), "hash", Role.USER)
     path = f"/users/{form(user_id).upper()}"
     assert own.request("DELETE", f"{path}?erase=true", role=Role.ADMIN).status_code == 404
     assert own.request("DELETE", "/users/uma", role=Role.ADMIN).status_code == 204
@@ -169,9 +170,9 @@ def test_deleted_account_is_erased_by_id(own: RunningApi, form: Callable[[uuid.U
     events = own.get("/users/events", role=Role.ADMIN).json()["events"]
     assert {e["subject_name"] for e in events if e["subject_id"] == str(user_id)} == {None}
     assert own.request("DELETE", f"{path}?erase=true", role=Role.ADMIN).status_code == 404  # a repeated request
-    assert own.services.accounts.directory.store.get(namesake.id) is not None
+    assert own.app.state.accounts.directory.store.get(namesake.id) is not None
     assert own.request("DELETE", path, role=Role.ADMIN).status_code == 204  # without erase, it is a name
-    assert own.services.accounts.directory.store.get(namesake.id) is None
+    assert own.app.state.accounts.directory.store.get(namesake.id) is None
 
 
 @pytest.mark.parametrize("text", ["{%s}", "urn:uuid:%s"])
@@ -232,7 +233,7 @@ def test_log_names_accounts_by_id_only(own: RunningApi, logs: list[EventDict]) -
 def test_login_renews_hash_with_outdated_parameters(own: RunningApi) -> None:
     weak = Passwords()
     weak._context = weak._context.using(argon2__time_cost=1)
-    own.services.accounts.directory.store.renew_hash(
+    own.app.state.accounts.directory.store.renew_hash(
         own.accounts[Role.USER], stored_hash(own, "uma"), own.portal.call(weak.hash, PASSWORD)
     )
     weak.close()
@@ -247,7 +248,8 @@ def test_login_renews_hash_with_outdated_parameters(own: RunningApi) -> None:
 
 
 def stored_hash(api: RunningApi, name: str) -> str:
-    found = api.services.accounts.directory.store.find(name)
+    store: AccountStore = api.app.state.accounts.directory.store
+    found = store.find(name)
     assert found is not None
     return found[1]
 

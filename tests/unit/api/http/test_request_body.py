@@ -149,7 +149,7 @@ def test_known_caller_keeps_its_slot() -> None:
 def test_callers_are_known_by_token_or_network(api: RunningApi) -> None:
     def knows(address: str, authorization: str = "") -> bool:
         headers = [(b"authorization", authorization.encode())]
-        return is_known_client(api.services, {**requested_from(address), "headers": headers})
+        return is_known_client(api.app.state.accounts, {**requested_from(address), "headers": headers})
 
     form = {"username": "uma", "password": PASSWORD}
     api.post("/token", data=form, client=("2001:db8:1::1", 1)).raise_for_status()

@@ -35,7 +35,7 @@ def api(start_api: StartApi) -> RunningApi:
     register(registry, bundle_files(), promote=True)
     register(registry, regression_files(), "demand", promote=True)
     api = start_api(registry)
-    wait_for(lambda: "demand" in api.services.models.served)
+    wait_for(lambda: "demand" in api.app.state.models.served)
     return api
 
 
@@ -125,7 +125,7 @@ def test_predictions_without_a_log_have_ids_and_are_not_stored(start_api: StartA
 def test_restart_ships_records_left_in_the_journal(start_api: StartApi, registry: InMemoryRegistry) -> None:
     first = start_api(registry)
     answered = first.post("/predict", role=Role.USER, json={"features": SETOSA}).json()
-    first.services.prediction_log.close()
+    first.prediction_log.close()
 
     second = start_api(registry)
     second.ship()
@@ -176,7 +176,7 @@ def test_reading_predictions_requires_a_token(api: RunningApi, method: str, path
 
 @CALLS
 def test_unreachable_database_returns_503(api: RunningApi, tmp_path: Path, method: str, path: str) -> None:
-    api.services.predictions._store = SqlPredictionStore(connect(f"sqlite:///{tmp_path / 'no-folder' / 'slipway.db'}"))
+    api.app.state.predictions._store = SqlPredictionStore(connect(f"sqlite:///{tmp_path / 'no-folder' / 'slipway.db'}"))
 
     answer = api.request(method, path, role=Role.USER, json={"label": "setosa"} if method == "POST" else None)
 
@@ -509,7 +509,7 @@ def test_feedback_updates_live_metrics_at_once(api: RunningApi) -> None:
 def test_live_metrics_expire_with_the_last_feedback(api: RunningApi) -> None:
     feed(api, predict(api)["id"], {"label": "setosa"})
     wait_for(lambda: api.sample("slipway_live_feedback_rows", model="iris", version="1"), what="the figures")
-    live = api.services.live_metrics
+    live = api.app.state.live_metrics
     live._clock = lambda: time.time() + 8 * 86_400
 
     api.portal.call(live.refresh)
@@ -519,18 +519,18 @@ def test_live_metrics_expire_with_the_last_feedback(api: RunningApi) -> None:
 
 
 def test_metrics_report_the_journal(api: RunningApi) -> None:
-    live = api.services.live_metrics
+    live = api.app.state.live_metrics
     live.read_journal()
     empty = api.sample("slipway_journal_bytes"), api.sample("slipway_journal_oldest_record_seconds")
     api.post("/predict", role=Role.USER, json={"features": SETOSA})
-    api.services.prediction_log.flush()
+    api.prediction_log.flush()
     now = time.time()
     live._clock = lambda: now + 100
 
     live.read_journal()
 
     assert empty == (0, 0)
-    held = sum(path.stat().st_size for path in api.services.settings.journal_dir.iterdir())
+    held = sum(path.stat().st_size for path in api.settings.journal_dir.iterdir())
     assert api.sample("slipway_journal_bytes") == held > 0
     assert api.sample("slipway_journal_oldest_record_seconds") == pytest.approx(100, abs=5)
     assert api.sample("slipway_journal_rejected_files") == 0

@@ -122,7 +122,7 @@ def test_account_request_not_in_utf_8_is_rejected(api: RunningApi, encoding: str
 
 def test_rows_are_counted_whatever_the_first_row_is(apis: Apis) -> None:
     row = [5.1, 3.5, 1.4, 0.2]
-    rows = [1, *[row] * apis.ready.services.settings.max_rows]
+    rows = [1, *[row] * apis.ready.settings.max_rows]
 
     answer = apis.ready.post("/predict", role=Role.USER, json={"features": rows})
 
@@ -145,7 +145,7 @@ def test_body_with_too_many_containers_is_not_parsed(
     api: RunningApi, path: str, begin: str, end: str, one: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("slipway_api.protocols.native.orjson.loads", lambda _: pytest.fail("it is parsed"))
-    body = begin + ",".join([one] * (2 * api.services.settings.max_rows + SPARE_CONTAINERS)) + end
+    body = begin + ",".join([one] * (2 * api.settings.max_rows + SPARE_CONTAINERS)) + end
 
     answer = api.post(path, role=Role.USER, content=body.encode(), headers={"Content-Type": "application/json"})
 
@@ -155,7 +155,7 @@ def test_body_with_too_many_containers_is_not_parsed(
 
 def test_brackets_in_names_of_features_are_no_containers(api: RunningApi) -> None:
     names = ["length [cm]", "{x}", "[[", '\\"[']
-    records = [dict.fromkeys(names, 1.0) | {"petal [mm]": 1.0}] * api.services.settings.max_rows
+    records = [dict.fromkeys(names, 1.0) | {"petal [mm]": 1.0}] * api.settings.max_rows
 
     answer = api.post("/invocations", role=Role.USER, json={"dataframe_records": records})
 

@@ -147,8 +147,8 @@ class WatchedGraph(Graph):
 def test_many_rows_do_not_block_the_event_loop(start_api: StartApi, registry: InMemoryRegistry, inline: bool) -> None:
     api = start_api(registry)
     graph = WatchedGraph(linear_classifier(), NAMES)
-    slot = api.services.models._slot(ModelRef("iris"))
-    slot.served = replace(api.services.models.get("iris"), graph=graph)
+    slot = api.app.state.models._slot(ModelRef("iris"))
+    slot.served = replace(api.app.state.models.get("iris"), graph=graph)
     rows = 1 if inline else INLINE_BYTES // 16
 
     answer = api.post("/predict", role=Role.USER, json={"features": [SETOSA] * rows})

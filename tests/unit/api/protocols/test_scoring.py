@@ -356,9 +356,9 @@ def test_every_route_requires_a_token_by_default(registry: InMemoryRegistry, tmp
 
     gateway = build(settings, registry)
 
-    assert gateway.services.tokenless == frozenset()
-    gateway.services.accounts.passwords.close()
-    gateway.services.pool.close()
+    assert gateway.app.state.tokenless == frozenset()
+    gateway.app.state.accounts.passwords.close()
+    gateway.app.state.pool.close()
 
 
 # Property tests

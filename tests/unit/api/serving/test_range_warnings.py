@@ -75,7 +75,7 @@ def test_scoring_response_counts_warnings_in_a_header(api: RunningApi, accept: s
 def test_response_without_warnings_is_unchanged(serving: Serving, rows: list[list[float]]) -> None:
     iris = serving.store.get("iris")
     matrix = iris.signature.matrix(rows)
-    outputs, outside = Predictor(serving.metrics).run(iris, matrix)
+    outputs, outside = Predictor(serving.serving_metrics).run(iris, matrix)
 
     body = native.write(PredictionResult(uuid7(), iris, outputs, outside)).body
 
@@ -126,7 +126,7 @@ def test_message_names_the_value_and_its_limits(
 def test_features_beyond_the_hundredth_share_a_series(serving: Serving) -> None:
     columns = [InputColumn(name=f"f{number}", dtype="float32", min=0, max=1) for number in range(MAX_FEATURES + 50)]
     wide = replace(serving.store.get("iris"), name="wide", signature=Signature(columns))
-    metrics = VersionMetrics(serving.metrics, wide)
+    metrics = VersionMetrics(serving.serving_metrics, wide)
 
     metrics.count_out_of_range([1] * len(columns))
 

@@ -115,9 +115,9 @@ def slow(start_api: StartApi) -> Iterator[RunningApi]:
     for name, graph in (("loop", loop_classifier()), ("stuck", one_operator_classifier())):
         register(registry, bundle_files(name, graph, golden_of(graph)), name, promote=True)
     api = start_api(registry, models=("iris", "loop", "stuck"), default_model="iris", request_timeout_seconds=0.4)
-    api.services.pool._stuck_seconds = 0.1
+    api.app.state.pool._stuck_seconds = 0.1
     yield api
-    wait_for(lambda: not api.services.pool._busy, seconds=30, what="the end of all runs")
+    wait_for(lambda: not api.app.state.pool._busy, seconds=30, what="the end of all runs")
 
 
 def begin(api: RunningApi, model: str, row: list[float], count: int = 1) -> "list[Future[httpx.Response]]":
@@ -151,7 +151,7 @@ def test_overdue_run_is_terminated_between_operators(slow: RunningApi, logs: lis
     [answer] = begin(slow, "loop", BUSY)
 
     assert statuses([answer]) == [504]
-    wait_for(lambda: not slow.services.pool._busy, seconds=5, what="the end of the run")
+    wait_for(lambda: not slow.app.state.pool._busy, seconds=5, what="the end of the run")
     assert slow.sample("slipway_model_unusable_answers_total", model="loop", version="1") == 0
     assert "model_answer_unusable" not in [entry["event"] for entry in logs]
     assert statuses(begin(slow, "loop", FAST)) == [200]
@@ -181,7 +181,7 @@ def test_stuck_run_marks_its_model_unhealthy_until_it_ends(slow: RunningApi) -> 
 
 
 def test_models_are_measured_when_loaded(slow: RunningApi) -> None:
-    inline = {name: model.inline_rows for name, model in slow.services.models.served.items()}
+    inline = {name: model.inline_rows for name, model in slow.app.state.models.served.items()}
 
     assert inline["iris"] >= 16
     assert (inline["loop"], inline["stuck"]) == (0, 0)

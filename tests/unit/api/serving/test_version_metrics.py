@@ -9,7 +9,8 @@ from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.exposition import generate_latest
 
 from slipway_api.errors import InvalidInputError
-from slipway_api.metrics import CONFIDENCE_BUCKETS, Metrics
+from slipway_api.metrics import Metrics
+from slipway_api.serving.metrics import CONFIDENCE_BUCKETS
 from slipway_api.serving.predictor import Predictor
 from slipway_api.serving.served_model import ServedModel
 from slipway_api.serving.version_metrics import MAX_CLASSES, FastHistogram, VersionMetrics
@@ -79,7 +80,7 @@ def test_classifier_has_no_values_and_regressor_no_classes(serving: Serving, dem
 
 @pytest.mark.parametrize("count", [1, 7])
 def test_rows_are_counted_by_predicted_class(serving: Serving, iris: ServedModel, count: int) -> None:
-    Predictor(serving.metrics).run(iris, rows(count))
+    Predictor(serving.serving_metrics).run(iris, rows(count))
 
     expected = {name: sum(1 for row in range(count) if row % 3 == index) for index, name in enumerate(CLASSES)}
     assert by_class(serving.metrics) == {name: rows for name, rows in expected.items() if rows}
@@ -87,7 +88,7 @@ def test_rows_are_counted_by_predicted_class(serving: Serving, iris: ServedModel
 
 @pytest.mark.parametrize("count", [1, 7])
 def test_confidence_is_the_probability_of_the_predicted_class(serving: Serving, iris: ServedModel, count: int) -> None:
-    outputs, _ = Predictor(serving.metrics).run(iris, rows(count))
+    outputs, _ = Predictor(serving.serving_metrics).run(iris, rows(count))
 
     assert outputs.scores is not None
     total = serving.sample("slipway_prediction_confidence_sum", model="iris", version="1")
@@ -97,7 +98,7 @@ def test_confidence_is_the_probability_of_the_predicted_class(serving: Serving, 
 
 @pytest.mark.parametrize("count", [1, 7])
 def test_regressor_values_are_summed(serving: Serving, demand: ServedModel, count: int) -> None:
-    outputs, _ = Predictor(serving.metrics).run(demand, rows(count))
+    outputs, _ = Predictor(serving.serving_metrics).run(demand, rows(count))
 
     total = serving.sample("slipway_prediction_value_sum", model="demand", version="1")
     assert total == pytest.approx(outputs.prediction.sum())
@@ -111,7 +112,7 @@ def test_rows_without_a_finite_result_count_only_in_graph_time(
     endless = np.full((count, 4), 3e38, dtype=np.float32)
 
     with pytest.raises(InvalidInputError):
-        Predictor(serving.metrics).run(demand, endless)
+        Predictor(serving.serving_metrics).run(demand, endless)
 
     version = {"model": "demand", "version": "1"}
     assert serving.sample("slipway_prediction_rows_total", **version) == 0
@@ -123,7 +124,7 @@ def test_rows_without_a_finite_result_count_only_in_graph_time(
 
 @pytest.mark.parametrize("many", [False, True])
 def test_classes_beyond_the_hundredth_share_a_series(serving: Serving, iris: ServedModel, many: bool) -> None:
-    counted = VersionMetrics(serving.metrics, many_classes(iris, 150))
+    counted = VersionMetrics(serving.serving_metrics, many_classes(iris, 150))
     predicted = [0, MAX_CLASSES - 1, MAX_CLASSES, 149]
     scores = np.eye(150, dtype=np.float32)[predicted]
 
@@ -138,14 +139,14 @@ def test_classes_beyond_the_hundredth_share_a_series(serving: Serving, iris: Ser
 
 
 def test_hundred_classes_have_separate_series(serving: Serving, iris: ServedModel) -> None:
-    VersionMetrics(serving.metrics, many_classes(iris, MAX_CLASSES))
+    VersionMetrics(serving.serving_metrics, many_classes(iris, MAX_CLASSES))
 
     assert serving.sample("slipway_predictions_total", model="iris", version="1", **{"class": "class 99"}) == 0
     assert serving.sample("slipway_predictions_total", model="iris", version="1", **{"class": "(other)"}) is None
 
 
 def test_recreated_version_has_its_own_classes(serving: Serving, iris: ServedModel) -> None:
-    predictor = Predictor(serving.metrics)
+    predictor = Predictor(serving.serving_metrics)
     predictor.run(iris, rows(1))
 
     predictor.run(many_classes(iris, 3), rows(1))
@@ -154,7 +155,7 @@ def test_recreated_version_has_its_own_classes(serving: Serving, iris: ServedMod
 
 
 def test_empty_batch_counts_nothing(serving: Serving, iris: ServedModel) -> None:
-    counted = VersionMetrics(serving.metrics, iris)
+    counted = VersionMetrics(serving.serving_metrics, iris)
 
     counted.count_rows(Outputs(np.zeros(0, dtype=np.int64), np.zeros((0, 3), dtype=np.float32)))
 

@@ -11,6 +11,7 @@ from structlog.typing import EventDict
 
 from slipway_api.errors import NotReadyError
 from slipway_api.metrics import Metrics
+from slipway_api.serving.metrics import ServingMetrics
 from slipway_api.serving.work_pool import Key, WorkPool
 from slipway_core.graph import RunOptions
 from support.waiting import wait_for
@@ -27,7 +28,7 @@ def metrics() -> Metrics:
 
 @pytest.fixture
 def pool(metrics: Metrics) -> Iterator[WorkPool]:
-    pool = WorkPool(2, metrics, threads=3, stuck_seconds=0.02)
+    pool = WorkPool(2, ServingMetrics(metrics), threads=3, stuck_seconds=0.02)
     yield pool
     pool.close()
 
@@ -111,7 +112,7 @@ def test_one_model_leaves_a_thread_for_others(pool: WorkPool) -> None:
 
 
 def test_models_take_turns_when_all_threads_are_busy(metrics: Metrics) -> None:
-    pool = WorkPool(8, metrics, threads=1)
+    pool = WorkPool(8, ServingMetrics(metrics), threads=1)
     gate, order = threading.Event(), []
 
     async def crowd() -> None:
@@ -231,7 +232,7 @@ def test_queued_jobs_of_a_stuck_model_fail_at_once(pool: WorkPool) -> None:
 
 @pytest.mark.parametrize("models", [2, 5])
 def test_stuck_runs_start_a_bounded_number_of_threads(metrics: Metrics, models: int) -> None:
-    pool = WorkPool(2, metrics, threads=3, stuck_seconds=0.02)
+    pool = WorkPool(2, ServingMetrics(metrics), threads=3, stuck_seconds=0.02)
     blocker = Blocker()
 
     async def live() -> int:

@@ -67,7 +67,7 @@ def outcome(answer: httpx.Response) -> tuple[int, str | None]:
 def test_admin_revoked_during_upload_changes_no_account(
     own: RunningApi, end: str, method: str, path: str, body: object
 ) -> None:
-    store = own.services.accounts.directory.store
+    store = own.app.state.accounts.directory.store
     token = log_in(own, "bea")
 
     answer = held(own, method, path, token, body, lambda: ENDS[end](store, "bea"))
@@ -78,7 +78,7 @@ def test_admin_revoked_during_upload_changes_no_account(
 
 
 def test_password_reset_by_admin_overrides_pending_change(own: RunningApi) -> None:
-    store, token = own.services.accounts.directory.store, log_in(own, "uma")
+    store, token = own.app.state.accounts.directory.store, log_in(own, "uma")
     body = {"current_password": PASSWORD, "new_password": "another horse battery"}
     found = store.find("uma")
     assert found is not None
@@ -98,7 +98,7 @@ def test_password_reset_by_admin_overrides_pending_change(own: RunningApi) -> No
 
 
 def test_demoted_user_with_older_token_deletes_no_account(own: RunningApi) -> None:
-    store, token = own.services.accounts.directory.store, log_in(own, "bea")
+    store, token = own.app.state.accounts.directory.store, log_in(own, "bea")
     own.get("/users/me", token=token)
 
     store.change("bea", actor=AuditActor(), role=Role.USER)
@@ -109,7 +109,7 @@ def test_demoted_user_with_older_token_deletes_no_account(own: RunningApi) -> No
 
 def test_registration_fails_if_token_is_revoked_during_upload(start_api: StartApi, registry: InMemoryRegistry) -> None:
     api = start_api(registry, registration="open")
-    store, token = api.services.accounts.directory.store, api.token(Role.USER)
+    store, token = api.app.state.accounts.directory.store, api.token(Role.USER)
     body = {"username": "eve", "password": PASSWORD}
 
     assert held(api, "POST", "/users", token, body, lambda: store.delete_by_name("uma", actor=AuditActor())) == ENDED
@@ -122,7 +122,7 @@ def test_feedback_of_user_revoked_during_upload_is_rejected(own: RunningApi, end
     token = log_in(own, "uma")
     identity = own.post("/predict", token=token, json={"features": SETOSA}).json()["id"]
     own.ship()
-    accounts = own.services.accounts.directory
+    accounts = own.app.state.accounts.directory
 
     def meanwhile() -> None:
         ENDS[end](accounts.store, "uma")

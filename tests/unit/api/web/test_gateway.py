@@ -297,7 +297,7 @@ def test_predictions_are_rate_limited_by_account(start_api: StartApi, registry: 
 def test_large_requests_beyond_the_queue_are_rejected(start_api: StartApi, registry: InMemoryRegistry) -> None:
     api = start_api(registry, max_waiting=0)
     release = threading.Event()
-    pool = api.services.pool
+    pool = api.app.state.pool
     key = Key("iris", "1")
 
     async def hold() -> None:

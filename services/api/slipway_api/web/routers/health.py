@@ -12,7 +12,7 @@ import slipway_core
 from slipway_api.errors import PermissionDeniedError
 from slipway_api.http.content_types import prefers_html
 from slipway_api.http.openapi import errors
-from slipway_api.web.dependencies import State
+from slipway_api.web.dependencies import Models
 from slipway_api.web.home_page import home_page
 
 router = APIRouter()
@@ -79,10 +79,10 @@ async def live() -> Live:
     response_model=Ready,
     responses={503: {"model": Ready, "description": "A required model is not loaded; `missing` has the reasons."}},
 )
-async def ready(state: State) -> Response:
+async def ready(models: Models) -> Response:
     """Return 200 once every required model is loaded, else 503 with the missing models."""
-    missing = state.models.reasons_missing()
-    served = [*state.models.served.values(), *state.models.pinned]
+    missing = models.reasons_missing()
+    served = [*models.served.values(), *models.pinned]
     body = Ready(
         status="not ready" if missing else "ready",
         models={str(model.ref): model.version for model in served},
@@ -102,13 +102,13 @@ async def ready(state: State) -> Response:
         **errors(403),
     },
 )
-async def metrics(request: Request, state: State) -> Response:
+async def metrics(request: Request) -> Response:
     """Return the metrics in Prometheus' text format; restricted to loopback and private addresses by default."""
-    if not (state.settings.metrics_public or all(map(_is_private, _addresses(request)))):
+    if not (request.app.state.metrics_public or all(map(_is_private, _addresses(request)))):
         raise PermissionDeniedError(
             "metrics are restricted to loopback and private addresses; SLIPWAY_METRICS_PUBLIC=true opens them"
         )
-    return Response(state.metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
+    return Response(request.app.state.metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 def _addresses(request: Request) -> list[str]:

@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from slipway_api.errors import InvalidInputError, UnsupportedMediaTypeError
 from slipway_api.http.content_types import media_type
 from slipway_api.http.openapi import errors
-from slipway_api.web.dependencies import State, address_of
+from slipway_api.web.dependencies import Accounts, address_of
 from slipway_api.web.routers.account_models import Token
 from slipway_core.errors import Problem
 
@@ -85,10 +85,10 @@ _FORM = {
 
 
 @router.post("/token", responses=errors(401, 413, 415, 422, 429, 503), openapi_extra=_FORM)
-async def token(request: Request, state: State, given: Annotated[_Credentials, Depends(_credentials)]) -> Token:
+async def token(request: Request, accounts: Accounts, given: Annotated[_Credentials, Depends(_credentials)]) -> Token:
     """Log in with a username and a password, and return a bearer token.
 
     An unknown name and a wrong password get the same response after the same time. Too many failures of a name or an
     address get a 429 response, whose `Retry-After` states the seconds until the next attempt.
     """
-    return Token.of(await state.accounts.log_in(given.username, given.password, address_of(request)))
+    return Token.of(await accounts.log_in(given.username, given.password, address_of(request)))

@@ -7,16 +7,16 @@ from fastapi import APIRouter, Depends
 
 from slipway_api.http.json_body import json_body
 from slipway_api.http.openapi import body, errors
-from slipway_api.web.dependencies import CurrentActor, Erase, Reader, State
+from slipway_api.web.dependencies import Accounts, CurrentActor, Erase, Reader
 from slipway_api.web.routers.account_models import PasswordChange, Token, User
 
 router = APIRouter(tags=["accounts"])
 
 
 @router.get("/users/me", responses=errors(401, 503))
-async def show_me(state: State, user: Reader) -> User:
+async def show_me(accounts: Accounts, user: Reader) -> User:
     """Show one's own account."""
-    return User.of(await state.accounts.get_own_account(user))
+    return User.of(await accounts.get_own_account(user))
 
 
 @router.put(
@@ -25,16 +25,18 @@ async def show_me(state: State, user: Reader) -> User:
     openapi_extra=body(PasswordChange),
 )
 async def change_my_password(
-    state: State, actor: CurrentActor, change: Annotated[PasswordChange, Depends(json_body(PasswordChange))]
+    accounts: Accounts, actor: CurrentActor, change: Annotated[PasswordChange, Depends(json_body(PasswordChange))]
 ) -> Token:
     """Set a new password, revoke all older tokens, and return a new one.
 
     A wrong current password counts as a failed login.
     """
-    return Token.of(await state.accounts.change_own_password(actor, change.current_password, change.new_password))
+    return Token.of(await accounts.change_own_password(actor, change.current_password, change.new_password))
 
 
 @router.delete("/users/me", status_code=HTTPStatus.NO_CONTENT, responses=errors(401, 409, 422, 503))
-async def delete_me(state: State, user: Reader, actor: CurrentActor, erase: Erase = False) -> None:  # a query parameter
+async def delete_me(
+    accounts: Accounts, user: Reader, actor: CurrentActor, erase: Erase = False
+) -> None:  # a query parameter
     """Delete one's own account and its credentials, and revoke its tokens."""
-    await state.accounts.delete_account(actor, user.id, erase=erase)
+    await accounts.delete_account(actor, user.id, erase=erase)

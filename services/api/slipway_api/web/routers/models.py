@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from slipway_api.http.openapi import errors
 from slipway_api.serving.model_store import ModelStore
 from slipway_api.serving.served_model import ServedModel
-from slipway_api.web.dependencies import Admin, Reader, State
-from slipway_api.web.services import Services
+from slipway_api.serving.work_pool import WorkPool
+from slipway_api.web.dependencies import Admin, Models, Pool, Reader
 from slipway_core.bundle import GraphNames, InputColumn
 
 router = APIRouter(tags=["models"])
@@ -101,42 +101,41 @@ class ReloadResult(BaseModel):
 
 
 @router.get("/model-info", responses=errors(401, 404, 503))
-async def model_info(state: State, _caller: Reader) -> ModelInfo:
+async def model_info(models: Models, pool: Pool, _caller: Reader) -> ModelInfo:
     """Describe the default model."""
-    return _info(state, state.models.get(state.models.default_model))
+    return _info(models, pool, models.get(models.default_model))
 
 
 @router.get("/models", responses=errors(401, 503))
-async def list_models(state: State, _caller: Reader) -> ModelList:
+async def list_models(models: Models, pool: Pool, _caller: Reader) -> ModelList:
     """List the served models, then the served pinned versions."""
-    served = [model for _, model in sorted(state.models.served.items())]
-    return ModelList(models=[_info(state, model) for model in [*served, *_pinned(state.models)]])
+    served = [model for _, model in sorted(models.served.items())]
+    return ModelList(models=[_info(models, pool, model) for model in [*served, *_pinned(models)]])
 
 
 @router.get("/models/{name}", responses=errors(401, 404, 503))
-async def show_model(name: str, state: State, _caller: Reader) -> ModelStatus:
+async def show_model(name: str, models: Models, pool: Pool, _caller: Reader) -> ModelStatus:
     """Describe one model, and why it differs from its Production version, if it does."""
-    return _status(state, name)
+    return _status(models, pool, name)
 
 
 @router.get("/models/{name}/versions/{version}", responses=errors(401, 404, 503))
-async def show_version(name: str, version: str, state: State, _caller: Reader) -> ModelInfo:
+async def show_version(name: str, version: str, models: Models, pool: Pool, _caller: Reader) -> ModelInfo:
     """Describe a pinned version, which SLIPWAY_MODELS names as in `iris@7`."""
-    return _info(state, state.models.get(name, version))
+    return _info(models, pool, models.get(name, version))
 
 
 @router.post("/models/{name}/reload", responses=errors(401, 403, 404, 503))
-async def reload_model(name: str, state: State, _caller: Admin) -> ReloadResult:
+async def reload_model(name: str, models: Models, pool: Pool, _caller: Admin) -> ReloadResult:
     """Poll the registry now (admin only). Other workers and replicas follow within their polling interval.
 
     Failed pinned versions of the model are tried again, too.
     """
-    models = state.models
     before, pinned_before = models.served.get(name), _pinned(models, name)
     await asyncio.to_thread(models.sync, force=True)
     status = None
     if models.is_named(name) or not models.pins(name):
-        status = _status(state, name)
+        status = _status(models, pool, name)
     else:  # only pinned versions: each must be served, and none follows Production
         for version in models.pins(name):
             models.get(name, version)
@@ -146,7 +145,7 @@ async def reload_model(name: str, state: State, _caller: Admin) -> ReloadResult:
         changed=now != previous or pinned != pinned_before,
         previous_version=previous,
         model=status,
-        pinned=[_info(state, model) for model in pinned],
+        pinned=[_info(models, pool, model) for model in pinned],
     )
 
 
@@ -155,14 +154,14 @@ def _pinned(models: ModelStore, name: str | None = None) -> list[ServedModel]:
     return sorted(found, key=lambda model: (model.name, int(model.version)))
 
 
-def _info(services: Services, model: ServedModel) -> ModelInfo:
-    return ModelInfo(**_fields(services, model))
+def _info(models: ModelStore, pool: WorkPool, model: ServedModel) -> ModelInfo:
+    return ModelInfo(**_fields(models, pool, model))
 
 
-def _fields(services: Services, model: ServedModel) -> dict[str, object]:
+def _fields(models: ModelStore, pool: WorkPool, model: ServedModel) -> dict[str, object]:
     manifest = model.manifest
-    stuck = services.pool.stuck_runs(model.name, model.version)
-    is_production = not model.pinned or services.models.production(model.name) == model.version
+    stuck = pool.stuck_runs(model.name, model.version)
+    is_production = not model.pinned or models.production(model.name) == model.version
     return {
         "model_name": model.name,
         "model_version": model.version,
@@ -184,8 +183,7 @@ def _fields(services: Services, model: ServedModel) -> dict[str, object]:
     }
 
 
-def _status(services: Services, name: str) -> ModelStatus:
-    models = services.models
+def _status(models: ModelStore, pool: WorkPool, name: str) -> ModelStatus:
     model = models.get(name)
     failure, registry, production = models.failure(name), models.registry_status, models.production(name)
     failed_load = None
@@ -194,7 +192,7 @@ def _status(services: Services, name: str) -> ModelStatus:
             version=failure.version, reason=failure.reason, at=failure.at, attempts=failure.attempts
         )
     return ModelStatus(
-        **_fields(services, model),
+        **_fields(models, pool, model),
         production_version=production,
         up_to_date=registry.reachable and production == model.version,
         failed_load=failed_load,

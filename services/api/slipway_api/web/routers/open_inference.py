@@ -13,7 +13,7 @@ from slipway_api.http.openapi import Responses, open_inference_errors
 from slipway_api.protocols import open_inference
 from slipway_api.protocols.open_inference import HEADER_LENGTH, OCTETS, PLATFORM, TensorInfo
 from slipway_api.serving.version_lookup import find, versions
-from slipway_api.web.dependencies import Reader, State, bearer
+from slipway_api.web.dependencies import Models, Reader, bearer
 from slipway_api.web.prediction_endpoint import PredictionPath
 
 ROOT = "/v2"
@@ -157,21 +157,21 @@ async def server_live() -> ServerLive:
     response_model=ServerReady,
     responses={503: {"model": ServerReady, "description": "A required model is not loaded."}},
 )
-async def server_ready(state: State) -> Response:
+async def server_ready(models: Models) -> Response:
     """Return 200 once every required model is loaded, else 503."""
-    return _ready(ServerReady(ready=not state.models.missing()))
+    return _ready(ServerReady(ready=not models.missing()))
 
 
 @router.get(MODEL, responses=open_inference_errors(401, 404, 503))
-async def model_metadata(name: str, state: State, _caller: Reader) -> ModelMetadata:
+async def model_metadata(name: str, models: Models, _caller: Reader) -> ModelMetadata:
     """Describe the inputs and outputs of a model."""
-    return _metadata(state, name)
+    return _metadata(models, name)
 
 
 @router.get(VERSION, responses=open_inference_errors(401, 404, 503))
-async def version_metadata(name: str, version: str, state: State, _caller: Reader) -> ModelMetadata:
+async def version_metadata(name: str, version: str, models: Models, _caller: Reader) -> ModelMetadata:
     """Describe the inputs and outputs of a version."""
-    return _metadata(state, name, version)
+    return _metadata(models, name, version)
 
 
 _MODEL_READY: Responses = {
@@ -181,22 +181,22 @@ _MODEL_READY: Responses = {
 
 
 @router.get(f"{MODEL}/ready", response_model=ModelReady, responses=_MODEL_READY)
-async def model_ready(name: str, state: State, _caller: Reader) -> Response:
+async def model_ready(name: str, models: Models, _caller: Reader) -> Response:
     """Return 200 once a model is loaded, 503 before, and 404 for a model that the API does not serve."""
-    return _model_ready(state, name)
+    return _model_ready(models, name)
 
 
 @router.get(f"{VERSION}/ready", response_model=ModelReady, responses=_MODEL_READY)
-async def version_ready(name: str, version: str, state: State, _caller: Reader) -> Response:
+async def version_ready(name: str, version: str, models: Models, _caller: Reader) -> Response:
     """Return 200 once a version is loaded, 503 before, and 404 for a version that the API does not serve."""
-    return _model_ready(state, name, version)
+    return _model_ready(models, name, version)
 
 
-def _metadata(state: State, name: str, version: str | None = None) -> ModelMetadata:
-    model = find(state.models, name, version)
+def _metadata(models: Models, name: str, version: str | None = None) -> ModelMetadata:
+    model = find(models, name, version)
     return ModelMetadata(
         name=model.name,
-        versions=versions(state.models, name),
+        versions=versions(models, name),
         platform=PLATFORM,
         inputs=[_tensor(info) for info in open_inference.input_tensors(model)],
         outputs=[_tensor(info) for info in open_inference.output_tensors(model)],
@@ -207,9 +207,9 @@ def _tensor(info: TensorInfo) -> TensorMetadata:
     return TensorMetadata(name=info.name, datatype=info.datatype, shape=list(info.shape))
 
 
-def _model_ready(state: State, name: str, version: str | None = None) -> Response:
+def _model_ready(models: Models, name: str, version: str | None = None) -> Response:
     try:
-        find(state.models, name, version)
+        find(models, name, version)
     except NotReadyError:
         return _ready(ModelReady(name=name, ready=False))
     return _ready(ModelReady(name=name, ready=True))

@@ -16,7 +16,7 @@ from slipway_api.errors import ConflictError, InvalidInputError, NotFoundError
 from slipway_api.http.json_body import json_body
 from slipway_api.http.openapi import body, errors
 from slipway_api.prediction_log.queries import Feedback, LoggedPrediction, Position, PredictionQuery
-from slipway_api.web.dependencies import PredictionUser, State
+from slipway_api.web.dependencies import Accounts, Live, Predictions, PredictionUser
 from slipway_core.errors import Problem
 from slipway_core.signature import FLOAT32_LIMIT
 
@@ -109,7 +109,7 @@ class FeedbackAnswer(GivenFeedback):
     responses={200: {"model": PredictionPage, "description": "A page."}, **errors(401, 403, 422, 503)},
 )
 async def list_predictions(
-    state: State,
+    predictions: Predictions,
     caller: PredictionUser,
     model: Annotated[str | None, Query(description="Only predictions of this model.")] = None,
     since: Annotated[str | None, Query(description="Earliest time: RFC 3339, with `Z` or an offset.")] = None,
@@ -124,7 +124,7 @@ async def list_predictions(
         following = None if page.next is None else page.next.cursor()
         return orjson.dumps({"predictions": [_shown(one) for one in page.predictions], "next_cursor": following})
 
-    return Response(await state.predictions.call(read), media_type="application/json")
+    return Response(await predictions.call(read), media_type="application/json")
 
 
 @router.get(
@@ -132,9 +132,9 @@ async def list_predictions(
     response_class=Response,
     responses={200: {"model": PredictionWithLineage, "description": "The prediction."}, **errors(401, 403, 404, 503)},
 )
-async def show_prediction(id: str, state: State, caller: PredictionUser) -> Response:  # noqa: A002  # as the contract has it
+async def show_prediction(id: str, predictions: Predictions, caller: PredictionUser) -> Response:  # noqa: A002  # as the contract has it
     """Return a prediction with its lineage. Wait briefly for a new one that is not stored yet."""
-    found = await state.predictions.find(_identity(id), _owner(caller))
+    found = await predictions.find(_identity(id), _owner(caller))
     origin = found.origin
     content = {
         **_shown(found),
@@ -158,18 +158,19 @@ async def show_prediction(id: str, state: State, caller: PredictionUser) -> Resp
 )
 async def give_feedback(
     id: str,  # noqa: A002
-    state: State,
+    accounts: Accounts,
+    predictions: Predictions,
+    live: Live,
     caller: PredictionUser,
     given: Annotated[FeedbackRequest, Depends(json_body(FeedbackRequest))],
 ) -> FeedbackAnswer:
     """Store the true value of a row, once per row."""
     # The account may have been disabled while the body arrived.
-    state.accounts.reauthenticate(caller)
-    found = await state.predictions.find(_identity(id), _owner(caller))
+    accounts.reauthenticate(caller)
+    found = await predictions.find(_identity(id), _owner(caller))
     feedback = _compare(found, given, caller)
-    await state.predictions.call(lambda store: store.add_feedback(feedback))
-    state.metrics.feedback_rows.labels(found.model, found.version).inc()
-    state.live_metrics.feedback_came()
+    await predictions.call(lambda store: store.add_feedback(feedback))
+    live.count_feedback(found.model, found.version)
     return FeedbackAnswer(
         prediction_id=str(found.id),
         model=found.model,

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from slipway_api.errors import NotReadyError
 from slipway_api.http.openapi import Responses, errors
 from slipway_api.protocols import scoring
-from slipway_api.web.dependencies import State, bearer, bearer_token
+from slipway_api.web.dependencies import Accounts, Models, bearer, bearer_token
 from slipway_api.web.prediction_endpoint import PredictionPath
 
 PING, INVOCATIONS = "/ping", "/invocations"
@@ -71,17 +71,17 @@ class Pong(BaseModel):
 
 
 async def _token_unless_sagemaker(
-    request: Request, state: State, _token: Annotated[str | None, Depends(bearer)]
+    request: Request, accounts: Accounts, _token: Annotated[str | None, Depends(bearer)]
 ) -> None:
-    if PING not in state.tokenless:
+    if PING not in request.app.state.tokenless:
         authorization = request.headers.get("Authorization", "").encode("latin-1")
-        await state.accounts.authenticate(bearer_token(authorization))
+        await accounts.authenticate(bearer_token(authorization))
 
 
 @router.get(PING, responses=errors(401, 503), dependencies=[Depends(_token_unless_sagemaker)])
-async def ping(state: State) -> Pong:
+async def ping(models: Models) -> Pong:
     """Return 200 once every required model is loaded, else 503. On SageMaker, no token is needed."""
-    if reasons := state.models.reasons_missing():
+    if reasons := models.reasons_missing():
         raise NotReadyError("; ".join(reasons.values()))
     return Pong()
 

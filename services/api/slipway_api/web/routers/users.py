@@ -12,7 +12,7 @@ from slipway_api.errors import InvalidInputError
 from slipway_api.http.json_body import json_body
 from slipway_api.http.openapi import body, errors
 from slipway_api.http.pagination import Cursor, Limit, bad_cursor, cursor_of, key_of
-from slipway_api.web.dependencies import Admin, CurrentActor, Erase, State, address_of, bearer, current_user
+from slipway_api.web.dependencies import Accounts, Admin, CurrentActor, Erase, address_of, bearer, current_user
 from slipway_api.web.routers.account_models import Event, EventPage, NewUser, User, UserChange, UserPage
 from slipway_core.errors import Problem
 from slipway_core.ids import read_id
@@ -25,7 +25,7 @@ router = APIRouter(tags=["accounts"])
 
 
 async def registrar(
-    request: Request, state: State, token: Annotated[str | None, Depends(bearer)]
+    request: Request, accounts: Accounts, token: Annotated[str | None, Depends(bearer)]
 ) -> CurrentUser | None:
     """Return the user that creates an account; None for a request without a token, if registration is open.
 
@@ -33,10 +33,10 @@ async def registrar(
         AuthenticationError: the token is invalid, or missing although registration is closed.
         PermissionDeniedError: registration is closed, and the user is not an admin.
     """
-    if state.accounts.registration_is_open and "Authorization" not in request.headers:
+    if accounts.registration_is_open and "Authorization" not in request.headers:
         return None
-    user = await current_user(request, state, token)
-    state.accounts.require_registrar(user)
+    user = await current_user(request, accounts, token)
+    accounts.require_registrar(user)
     return user
 
 
@@ -50,21 +50,21 @@ Registrar = Annotated[CurrentUser | None, Depends(registrar)]
     openapi_extra=body(NewUser),
 )
 async def add_user(
-    request: Request, state: State, user: Registrar, new: Annotated[NewUser, Depends(json_body(NewUser))]
+    request: Request, accounts: Accounts, user: Registrar, new: Annotated[NewUser, Depends(json_body(NewUser))]
 ) -> User:
     """Add an account (admin only; if registration is open, anyone, with the role `user`)."""
     actor = AuditActor(user, address_of(request))
-    return User.of(await state.accounts.create_account(actor, new.username, new.password, new.role))
+    return User.of(await accounts.create_account(actor, new.username, new.password, new.role))
 
 
 @router.get("/users", responses=errors(401, 403, 422, 503))
-async def list_users(state: State, user: Admin, limit: Limit = PAGE, cursor: Cursor = None) -> UserPage:
+async def list_users(accounts: Accounts, user: Admin, limit: Limit = PAGE, cursor: Cursor = None) -> UserPage:
     """List the accounts by name (admin only)."""
     after = "" if cursor is None else key_of(cursor)
     if after and not NAME_PATTERN.fullmatch(after):
         raise bad_cursor()
     # One more than the page shows, to find out whether another page follows.
-    found = await state.accounts.list_accounts(user, after, limit + 1)
+    found = await accounts.list_accounts(user, after, limit + 1)
     shown = found[:limit]
     return UserPage(
         users=[User.of(account) for account in shown],
@@ -73,7 +73,7 @@ async def list_users(state: State, user: Admin, limit: Limit = PAGE, cursor: Cur
 
 
 @router.get("/users/events", responses=errors(401, 403, 422, 503))
-async def list_events(state: State, user: Admin, limit: Limit = PAGE, cursor: Cursor = None) -> EventPage:
+async def list_events(accounts: Accounts, user: Admin, limit: Limit = PAGE, cursor: Cursor = None) -> EventPage:
     """List the events of the audit log, newest first (admin only)."""
     before = None
     if cursor is not None:
@@ -81,7 +81,7 @@ async def list_events(state: State, user: Admin, limit: Limit = PAGE, cursor: Cu
             before = uuid.UUID(key_of(cursor))
         except ValueError as error:
             raise bad_cursor() from error
-    found = await state.accounts.list_events(user, before, limit + 1)
+    found = await accounts.list_events(user, before, limit + 1)
     shown = found[:limit]
     return EventPage(
         events=[Event.of(event) for event in shown],
@@ -96,7 +96,7 @@ async def list_events(state: State, user: Admin, limit: Limit = PAGE, cursor: Cu
 )
 async def change_user(
     name: str,
-    state: State,
+    accounts: Accounts,
     _admin: Admin,
     actor: CurrentActor,
     change: Annotated[UserChange, Depends(json_body(UserChange))],
@@ -104,14 +104,14 @@ async def change_user(
     """Change an account's role or password, or disable or enable it, and revoke its tokens (admin only)."""
     if change.role is None and change.disabled is None and change.password is None:
         raise InvalidInputError([NOTHING_TO_CHANGE])
-    account = await state.accounts.change_account(
+    account = await accounts.change_account(
         actor, name, role=change.role, disabled=change.disabled, password=change.password
     )
     return User.of(account)
 
 
 @router.delete("/users/{name}", status_code=HTTPStatus.NO_CONTENT, responses=errors(401, 403, 404, 409, 422, 503))
-async def delete_user(name: str, state: State, _admin: Admin, actor: CurrentActor, erase: Erase = False) -> None:
+async def delete_user(name: str, accounts: Accounts, _admin: Admin, actor: CurrentActor, erase: Erase = False) -> None:
     """Delete an account and its credentials (admin only). Its predictions keep its id, unless `erase` deletes them.
 
     To erase an account that is already deleted, send its id in place of the name. With `erase`, a text that is an id
@@ -121,6 +121,6 @@ async def delete_user(name: str, state: State, _admin: Admin, actor: CurrentActo
     text = name.strip().lower()
     user_id = read_id(text) if erase and NAME_PATTERN.fullmatch(text) else None
     if user_id is None:
-        await state.accounts.delete_account_by_name(actor, name, erase=erase)
+        await accounts.delete_account_by_name(actor, name, erase=erase)
     else:
-        await state.accounts.erase_deleted_account(actor, user_id)
+        await accounts.erase_deleted_account(actor, user_id)

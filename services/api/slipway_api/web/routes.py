@@ -1,0 +1,30 @@
+"""The routes of the API."""
+
+from slipway_api.web.routers import (
+    account_models,
+    health,
+    login,
+    me,
+    models,
+    open_inference,
+    predict,
+    predictions,
+    scoring,
+    users,
+)
+
+ROUTERS = (
+    predictions.router,
+    models.router,
+    login.router,
+    me.router,
+    users.router,
+    health.router,
+    open_inference.router,
+    scoring.router,
+)
+# The prediction endpoint serves these paths; FastAPI only describes them.
+PREDICTION_PATHS = (*predict.PATHS, *open_inference.PATHS, *scoring.PATHS)
+DESCRIBED_ROUTERS = (predict.router, open_inference.described, scoring.described)
+# Request bodies for OpenAPI that no FastAPI route declares.
+BODIES = (*account_models.BODIES, *predictions.BODIES, open_inference.InferRequest, *scoring.FORMS)
