@@ -80,37 +80,24 @@ def build(
         allow_unverified=settings.allow_unverified_models,
     )
 
-    # SQLAlchemy is half of the API's import time, and loading the first model does not need it.
-    @functools.cache
-    def engine() -> "Engine":
-        from slipway_core.database import connect  # noqa: PLC0415
-
-        return connect(settings.database_url.get_secret_value())
-
-    def open_store() -> AccountStore:
-        from slipway_api.accounts.repository import SqlAccountStore  # noqa: PLC0415
-
-        return SqlAccountStore(engine())
-
-    def open_predictions() -> PredictionStore:
-        from slipway_api.prediction_log.repository import SqlPredictionStore  # noqa: PLC0415
-
-        return SqlPredictionStore(engine())
-
+    database = _Database(settings)
     models = ModelStore(
         registry, loader, serving_metrics, models=settings.models, default_model=settings.predicting_model
     )
-    accounts = _account_service(settings, metrics, open_store)
+    accounts = _account_service(settings, metrics, database.open_accounts)
     pool = WorkPool(settings.max_waiting, serving_metrics)
     log_metrics = PredictionLogMetrics(metrics)
     prediction_log = _prediction_log(settings, log_metrics)
-    predictions = Predictions(open_predictions)
+    predictions = Predictions(database.open_predictions)
     live_metrics = LiveMetrics(
         predictions,
         log_metrics,
         serving_metrics.feedback_rows,
         window_seconds=settings.live_window_seconds,
         journal=settings.journal_dir,
+    )
+    lifespan = Lifespan(
+        models, accounts, pool, prediction_log, predictions, live_metrics, settings.registry_poll_seconds
     )
     app = create_app(
         models=models,
@@ -121,20 +108,38 @@ def build(
         metrics=metrics,
         metrics_public=settings.metrics_public,
         tokenless=tokenless,
-        lifespan=Lifespan(
-            models,
-            accounts,
-            pool,
-            prediction_log,
-            predictions,
-            live_metrics,
-            registry_poll_seconds=settings.registry_poll_seconds,
-        ),
+        lifespan=lifespan,
     )
     endpoint = PredictionEndpoint(
         models, accounts, prediction_log, Predictor(serving_metrics), pool, settings, tokenless=tokenless
     )
     return Gateway(app, endpoint, accounts, metrics, settings)
+
+
+class _Database:
+    """The stores in the database, opened on first use.
+
+    SQLAlchemy is half of the API's import time, and loading the first model does not need it.
+    """
+
+    def __init__(self, settings: ApiSettings) -> None:
+        self._url = settings.database_url
+
+    def open_accounts(self) -> AccountStore:
+        from slipway_api.accounts.repository import SqlAccountStore  # noqa: PLC0415
+
+        return SqlAccountStore(self._engine)
+
+    def open_predictions(self) -> PredictionStore:
+        from slipway_api.prediction_log.repository import SqlPredictionStore  # noqa: PLC0415
+
+        return SqlPredictionStore(self._engine)
+
+    @functools.cached_property
+    def _engine(self) -> "Engine":
+        from slipway_core.database import connect  # noqa: PLC0415
+
+        return connect(self._url.get_secret_value())
 
 
 def _prediction_log(settings: ApiSettings, metrics: PredictionLogMetrics) -> PredictionLog:

@@ -30,7 +30,6 @@ class Lifespan:
         prediction_log: PredictionLog,
         predictions: Predictions,
         live_metrics: LiveMetrics,
-        *,
         registry_poll_seconds: float,
     ) -> None:
         self._models = models
