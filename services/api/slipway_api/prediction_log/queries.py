@@ -1,9 +1,6 @@
 """Read logged predictions with their lineage, and store feedback for them."""
 
 import asyncio
-import base64
-import binascii
-import struct
 import threading
 import time
 import uuid
@@ -28,7 +25,6 @@ THREADS = 4
 MAX_WAITING = 64
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_CURSOR = struct.Struct(">q16s")
 
 T = TypeVar("T")
 
@@ -40,25 +36,21 @@ class Position:
     at: datetime
     id: uuid.UUID
 
-    def cursor(self) -> str:
-        """Encode the position as an opaque string that is safe in a URL."""
+    def key(self) -> bytes:
+        """Return the position as bytes, for a cursor."""
         microseconds = (self.at - EPOCH) // timedelta(microseconds=1)
-        return base64.urlsafe_b64encode(_CURSOR.pack(microseconds, self.id.bytes)).decode()
+        return microseconds.to_bytes(8, "big") + self.id.bytes
 
     @classmethod
-    def of_cursor(cls, text: str) -> Self:
-        """Decode a string from `cursor`.
+    def of_key(cls, key: bytes) -> Self:
+        """Return the position from the bytes of `key`.
 
         Raises:
-            ValueError: it is malformed.
+            ValueError: they have another length.
+            OverflowError: the time is out of range.
         """
-        try:
-            microseconds, identity = _CURSOR.unpack(base64.b64decode(text.encode("ascii"), b"-_", validate=True))
-            if microseconds < 0:
-                raise OverflowError
-            return cls(EPOCH + timedelta(microseconds=microseconds), uuid.UUID(bytes=identity))
-        except (binascii.Error, struct.error, OverflowError, UnicodeEncodeError) as error:
-            raise ValueError("this is not a cursor of this service") from error
+        microseconds = int.from_bytes(key[:8], "big")
+        return cls(EPOCH + timedelta(microseconds=microseconds), uuid.UUID(bytes=key[8:]))
 
 
 @dataclass(frozen=True)
