@@ -5,11 +5,11 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol, Self, TypeVar
 
+from slipway_api.bounded_executor import BoundedExecutor
 from slipway_api.errors import NotFoundError, NotReadyError, NotYetThereError
 
 DATABASE_AWAY = "predictions cannot be read: the database is unavailable; try again in a moment"
@@ -191,8 +191,7 @@ class Predictions:
         self._store: PredictionStore | None = None
         self._lock = threading.Lock()
         self._clock = clock
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="predictions")
-        self._pending = 0
+        self._executor = BoundedExecutor("predictions", THREADS, MAX_WAITING, _queue_is_full)
 
     @property
     def store(self) -> PredictionStore:
@@ -208,13 +207,7 @@ class Predictions:
         Raises:
             NotReadyError: the database is unavailable, or too many calls are waiting.
         """
-        if self._pending >= THREADS + MAX_WAITING:
-            raise NotReadyError("too many requests are reading predictions; try again in a moment")
-        self._pending += 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: function(self.store))
-        finally:
-            self._pending -= 1
+        return await self._executor.run(lambda: function(self.store))
 
     async def find(self, prediction_id: uuid.UUID, user_id: uuid.UUID | None) -> LoggedPrediction:
         """Return a prediction of a user, or of any user for None; wait briefly for a new one.
@@ -240,10 +233,14 @@ class Predictions:
 
     def close(self) -> None:
         """Stop the threads."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._executor.close()
 
     def _is_recent(self, prediction_id: uuid.UUID) -> bool:
         if prediction_id.version != 7:  # noqa: PLR2004  # of RFC 9562, the only one that we make
             return False
         age = self._clock() - (prediction_id.int >> 80) / 1000
         return -CLOCK_SKEW_SECONDS <= age <= RECENT_SECONDS
+
+
+def _queue_is_full() -> NotReadyError:
+    return NotReadyError("too many requests are reading predictions; try again in a moment")
