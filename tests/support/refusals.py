@@ -115,7 +115,7 @@ class Apis:
         api.app.state.accounts.passwords._context = held  # a fake
         for _ in range(MAX_WAITING + 1):
             api.send("POST", "/token", data={"username": "uma", "password": PASSWORD})
-        wait_for(lambda: api.app.state.accounts.passwords._waiting == MAX_WAITING + 1, what="a full queue")
+        wait_for(lambda: api.app.state.accounts.passwords._executor.pending == MAX_WAITING + 1, what="a full queue")
         return api
 
     @cached_property

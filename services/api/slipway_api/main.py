@@ -7,7 +7,6 @@ import functools
 import os
 import re
 import signal
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -42,10 +41,10 @@ from slipway_api.web.lifespan import Lifespan
 from slipway_api.web.prediction_endpoint import PredictionEndpoint
 from slipway_api.web.routers.scoring import SAGEMAKER_PATHS
 from slipway_api.web.server import listening, run
-from slipway_core.errors import ConfigurationError, SlipwayError
+from slipway_core.errors import ConfigurationError
 from slipway_core.logging import configure_logging, get_logger
 from slipway_core.policy import new_key
-from slipway_core.printable import printable
+from slipway_core.program import exit_on_error
 from slipway_core.registry import Registry
 from slipway_core.settings import load_settings
 
@@ -251,22 +250,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if options.get(name) is not None:
             os.environ[variable] = options[name]
     try:
-        if command == "sagemaker":
-            os.environ.update(sagemaker_variables(os.environ))
-        settings = load_settings(ApiSettings)
-        configure_logging(settings.log_level, settings.log_format)
-        if command == "check":
-            print("The settings are valid.")
-        elif command == "migrate":
-            from slipway_core.migrations import upgrade  # noqa: PLC0415  # serving does not need Alembic
+        with exit_on_error():
+            if command == "sagemaker":
+                os.environ.update(sagemaker_variables(os.environ))
+            settings = load_settings(ApiSettings)
+            configure_logging(settings.log_level, settings.log_format)
+            if command == "check":
+                print("The settings are valid.")
+            elif command == "migrate":
+                from slipway_core.migrations import upgrade  # noqa: PLC0415  # serving does not need Alembic
 
-            upgrade(settings.database_url.get_secret_value())
-        elif command == "ship":  # `__main__` handles this command with options
-            ship(settings)
-        else:
-            serve(settings, SAGEMAKER_PATHS if command == "sagemaker" else frozenset())
-    except SlipwayError as error:
-        print(printable(f"Error: {error}"), file=sys.stderr)
-        raise SystemExit(1) from error
+                upgrade(settings.database_url.get_secret_value())
+            elif command == "ship":  # `__main__` handles this command with options
+                ship(settings)
+            else:
+                serve(settings, SAGEMAKER_PATHS if command == "sagemaker" else frozenset())
     except KeyboardInterrupt:
         raise SystemExit(os.EX_OK) from None

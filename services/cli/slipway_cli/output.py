@@ -1,7 +1,7 @@
 """Print tables for people and JSON for programs."""
 
 import json
-from typing import IO, Any
+from typing import Any
 
 import typer
 from rich.table import Table
@@ -17,9 +17,9 @@ def console() -> SafeConsole:
     return SafeConsole()
 
 
-def echo(text: str, *, err: bool = False, nl: bool = True, file: IO[str] | None = None) -> None:
+def echo(text: str, *, err: bool = False, nl: bool = True) -> None:
     """Print a text without escape sequences."""
-    typer.echo(printable(text), err=err, nl=nl, file=file)
+    typer.echo(printable(text), err=err, nl=nl)
 
 
 def print_table(table: Table | str) -> None:

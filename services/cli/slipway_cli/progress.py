@@ -9,8 +9,7 @@ from typing import IO, cast
 
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from slipway_cli.output import echo
-from slipway_core.program import ERROR_PREFIX
+from slipway_core import program
 from slipway_core.terminal import SafeConsole
 
 
@@ -69,7 +68,7 @@ class HangupSafeStream(io.TextIOBase):
 
 def print_error(sentence: str) -> None:
     """Print an error, or discard it if the terminal has closed."""
-    echo(f"{ERROR_PREFIX}{sentence}", file=_standard_error())
+    program.print_error(sentence, _standard_error())
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 PART_PREFIX = ".slipway-"
 PART_SUFFIX = ".part"
-SECRET_MODE = 0o600
+OWNER_ONLY = 0o600
 PARTIAL_SUFFIX = ".partial"
 
 
@@ -50,7 +50,7 @@ def write_secret(path: Path, content: str) -> None:
         OSError: the file cannot be written.
     """
     # A fixed name: the next write removes what a killed process left, so no copy of a secret stays behind.
-    with atomic_file(path, mode=SECRET_MODE, part=path.with_suffix(PARTIAL_SUFFIX)) as out:
+    with atomic_file(path, mode=OWNER_ONLY, part=path.with_suffix(PARTIAL_SUFFIX)) as out:
         out.write(content.encode())
 
 

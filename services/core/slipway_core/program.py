@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import IO
 
 from slipway_core.errors import RegistryUnavailableError, SlipwayError
 from slipway_core.printable import printable
@@ -12,9 +13,15 @@ ERROR_PREFIX = "Error: "
 REGISTRY_HINT = "is its server running, and MLFLOW_TRACKING_URI right? `slipway doctor` tells more"
 
 
-def print_error(sentence: str) -> None:
-    """Print an error on standard error, without escape sequences."""
-    print(printable(f"{ERROR_PREFIX}{sentence}"), file=sys.stderr)
+def print_error(sentence: str, file: IO[str] | None = None) -> None:
+    """Print an error, without escape sequences; on standard error unless a file is given."""
+    print(printable(f"{ERROR_PREFIX}{sentence}"), file=file or sys.stderr)
+
+
+def last_error(output: str) -> str:
+    """Return the error in the last line of a program's output; empty if the line is not an error."""
+    last = output.strip().rpartition("\n")[2]
+    return last.removeprefix(ERROR_PREFIX) if last.startswith(ERROR_PREFIX) else ""
 
 
 @contextmanager

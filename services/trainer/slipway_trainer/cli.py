@@ -4,16 +4,15 @@ import json
 import logging
 import os
 import sys
-import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from slipway_core.current_user import current_user
-from slipway_core.errors import RegistryUnavailableError
 from slipway_core.logging import configure_logging
 from slipway_core.printable import printable
 from slipway_core.program import exit_on_error, print_error
+from slipway_core.registry.availability import list_models_within
 from slipway_core.registry.gate_result import PromoteMode
 from slipway_core.registry.mlflow import MlflowRegistry
 from slipway_core.settings import load_settings
@@ -128,7 +127,7 @@ def _train(
             from slipway_trainer.tracking import Tracker  # noqa: PLC0415
 
         def open_registry() -> tuple[Tracker, MlflowRegistry]:
-            _wait_for(registry, wait)
+            list_models_within(registry, wait)
             return Tracker(settings.mlflow_tracking_uri, settings.mlflow_public_url), registry
 
         try:
@@ -147,19 +146,6 @@ def _train(
                 reporter=terminal,
             )
     return outcome.gate_result.promote
-
-
-def _wait_for(registry: MlflowRegistry, seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            registry.list_models()
-        except RegistryUnavailableError:
-            if time.monotonic() >= deadline:
-                raise
-            time.sleep(0.1)
-        else:
-            return
 
 
 def main() -> None:

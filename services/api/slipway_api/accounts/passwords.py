@@ -1,17 +1,17 @@
 """Password hashing with argon2id: outside the event loop, one hash at a time, with a bounded queue."""
 
-import asyncio
 import os
 import sys
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TypeVar
 
 from passlib.context import CryptContext
 
 from slipway_api.errors import TooManyRequestsError
+from slipway_core.bounded_executor import BoundedExecutor
 
 MAX_WAITING = 16
 RETRY_AFTER_SECONDS = 1
@@ -40,8 +40,8 @@ class Passwords:
             argon2__time_cost=2,
             argon2__parallelism=1,
         )
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix="password", initializer=_lower_priority)
-        self._waiting = 0
+        full = partial(TooManyRequestsError, "too many logins at once; try again in a moment", RETRY_AFTER_SECONDS)
+        self._executor = BoundedExecutor("password", 1, MAX_WAITING, full, _lower_priority)
         self._pause_factor = PAUSE_FACTOR
         self._paused_until = 0.0
         self._dummy: str | None = None
@@ -52,7 +52,7 @@ class Passwords:
         Raises:
             TooManyRequestsError: the queue is full.
         """
-        return await self._run(self._hash, password)
+        return await self._executor.run(lambda: self._run_paced(lambda: self._hash(password)))
 
     async def verify(self, password: str, password_hash: str | None) -> bool:
         """Return whether a password matches a hash. Without a hash, take equally long and return False.
@@ -60,7 +60,7 @@ class Passwords:
         Raises:
             TooManyRequestsError: the queue is full.
         """
-        return await self._run(self._verify, password, password_hash)
+        return await self._executor.run(lambda: self._run_paced(lambda: self._verify(password, password_hash)))
 
     async def rehash_if_outdated(self, password: str, password_hash: str) -> str | None:
         """Return a new hash of a verified password if its hash has outdated parameters, else None.
@@ -80,27 +80,18 @@ class Passwords:
         Raises:
             TooManyRequestsError: the queue is full.
         """
-        if self._waiting > MAX_WAITING:
-            raise TooManyRequestsError("too many logins at once; try again in a moment", RETRY_AFTER_SECONDS)
+        self._executor.require_capacity()
 
     def close(self) -> None:
         """Stop the thread."""
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        self._executor.close()
 
-    async def _run(self, function: Callable[..., T], *args: str | None) -> T:
-        self.require_capacity()
-        self._waiting += 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._executor, self._run_paced, function, *args)
-        finally:
-            self._waiting -= 1
-
-    def _run_paced(self, function: Callable[..., T], *args: str | None) -> T:
+    def _run_paced(self, function: Callable[[], T]) -> T:
         """Run a function in the thread, after the pause that follows the previous one."""
         time.sleep(max(0.0, self._paused_until - time.monotonic()))
         started_at = time.thread_time()
         try:
-            return function(*args)
+            return function()
         finally:
             self._paused_until = time.monotonic() + self._pause_factor * (time.thread_time() - started_at)
 

@@ -3,11 +3,8 @@
 It contains no password hashes. Its signature prevents a process with write access to the cache from adding admins.
 """
 
-import contextlib
 import hashlib
 import hmac
-import os
-import tempfile
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -17,6 +14,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, FiniteFloat, StrictInt, StringConstraints, ValidationError
 
 from slipway_api.accounts.models import CachedAccount, Role
+from slipway_core.atomic_file import OWNER_ONLY, atomic_file
 from slipway_core.logging import get_logger
 
 SNAPSHOT_FILE = "accounts.json"
@@ -76,7 +74,8 @@ class SignedSnapshotFile:
         entries = [_Entry(id=i, **vars(account)) for i, account in accounts.items()]
         content = _Content(read_at=now, accounts=entries).model_dump_json()
         try:
-            self._write(_Signed(content=content, signature=self._sign(content)).model_dump_json())
+            with atomic_file(self._path, mode=OWNER_ONLY) as out:
+                out.write(_Signed(content=content, signature=self._sign(content)).model_dump_json().encode())
         except OSError as error:
             if not self._failing:
                 log.warning("accounts_snapshot_not_written", reason=error.strerror)
@@ -107,19 +106,6 @@ class SignedSnapshotFile:
             return None
         accounts = {one.id: CachedAccount(one.name, one.role, one.version, one.disabled) for one in content.accounts}
         return accounts, max(age, 0.0)
-
-    def _write(self, text: str) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        # Creates a file with mode 0600 and a name that no other worker uses.
-        file, partial = tempfile.mkstemp(prefix=".accounts-", dir=self._path.parent)
-        try:
-            with os.fdopen(file, "w", encoding="utf-8") as out:
-                out.write(text)
-            Path(partial).replace(self._path)
-        except OSError:
-            with contextlib.suppress(OSError):
-                Path(partial).unlink()
-            raise
 
     def _sign(self, content: str) -> str:
         return hmac.new(self._key, content.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()

@@ -2,20 +2,18 @@
 
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, Engine, insert, inspect
-from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
+from sqlalchemy import Connection, Engine, insert
+from uuid_utils.compat import uuid7
 
 from slipway_api.accounts.events import AccountEvent, Action, AuditActor
 from slipway_api.accounts.store import DATABASE_UNAVAILABLE
-from slipway_api.errors import NotReadyError
-from slipway_core.ids import uuid7
+from slipway_api.database.errors import translated_errors
 from slipway_core.logging import get_logger
 from slipway_core.tables import account_events, erasures, login_attempts, users
 
-TABLES_MISSING = "the database has no tables yet, or lacks new ones: run `slipway-api migrate`"
 REQUIRED_TABLES = frozenset({table.name for table in (users, account_events, erasures, login_attempts)})
 MAX_ADDRESS_LENGTH = 64
 
@@ -32,7 +30,7 @@ class AccountDatabase:
     @contextmanager
     def connect(self) -> Iterator[Connection]:
         """Yield a connection for queries."""
-        with self._translate_errors(), self._engine.connect() as connection:
+        with self._translated_errors(), self._engine.connect() as connection:
             yield connection
 
     @contextmanager
@@ -42,29 +40,14 @@ class AccountDatabase:
         SQLite runs one such block at a time, so what the block reads stays true until it ends. On PostgreSQL, lock
         the rows that must not change.
         """
-        with self._translate_errors(), self._engine.begin() as connection:
+        with self._translated_errors(), self._engine.begin() as connection:
             if self.is_sqlite:
                 # The driver's default is to begin at the first change: rows read earlier could change before it.
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             yield connection
 
-    @contextmanager
-    def _translate_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except IntegrityError:
-            raise
-        except SQLAlchemyError as error:
-            # PostgreSQL reports a missing table as a programming error, SQLite as an operational error.
-            is_reachable = isinstance(error, ProgrammingError) or self.is_sqlite
-            is_unmigrated = is_reachable and self._lacks_tables()
-            raise NotReadyError(TABLES_MISSING if is_unmigrated else DATABASE_UNAVAILABLE) from error
-
-    def _lacks_tables(self) -> bool:
-        try:
-            return not set(inspect(self._engine).get_table_names()) >= REQUIRED_TABLES
-        except SQLAlchemyError:
-            return False
+    def _translated_errors(self) -> AbstractContextManager[None]:
+        return translated_errors(self._engine, REQUIRED_TABLES, DATABASE_UNAVAILABLE)
 
 
 class EventRecorder:

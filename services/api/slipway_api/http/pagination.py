@@ -1,8 +1,8 @@
 """Paginate lists, with opaque cursors."""
 
 import base64
-import binascii
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, TypeVar
 
 from fastapi import Query
 
@@ -14,26 +14,24 @@ Cursor = Annotated[
     str | None, Query(max_length=200, description="`next_cursor` of the previous page; omit it for the first page.")
 ]
 
-
-def cursor_of(key: str) -> str:
-    """Encode the key of an entry as a cursor."""
-    return base64.urlsafe_b64encode(key.encode()).decode().rstrip("=")
+T = TypeVar("T")
 
 
-def key_of(cursor: str) -> str:
-    """Decode a cursor to the key of its entry.
+def cursor_of(key: bytes) -> str:
+    """Encode the key of a page's last entry as a cursor, which is safe in a URL."""
+    return base64.urlsafe_b64encode(key).decode().rstrip("=")
+
+
+def read_cursor(cursor: str | None, read_key: Callable[[bytes], T]) -> T | None:
+    """Return what `read_key` returns for the key of a cursor; None without a cursor.
 
     Raises:
-        InvalidInputError: the cursor is invalid.
+        InvalidInputError: the cursor is invalid, or `read_key` raises ValueError or OverflowError.
     """
+    if cursor is None:
+        return None
     try:
-        return base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
-    except (binascii.Error, ValueError) as error:
-        raise bad_cursor() from error
-
-
-def bad_cursor() -> InvalidInputError:
-    """Return the error for an invalid cursor."""
-    return InvalidInputError(
-        [Problem(("query", "cursor"), "the cursor is invalid; send the unchanged `next_cursor` of the previous page")]
-    )
+        return read_key(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
+    except (ValueError, OverflowError) as error:
+        message = "the cursor is invalid; send the unchanged `next_cursor` of the previous page"
+        raise InvalidInputError([Problem(("query", "cursor"), message)]) from error

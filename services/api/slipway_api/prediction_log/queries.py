@@ -1,19 +1,17 @@
 """Read logged predictions with their lineage, and store feedback for them."""
 
 import asyncio
-import base64
-import binascii
-import struct
 import threading
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Protocol, Self, TypeVar
 
 from slipway_api.errors import NotFoundError, NotReadyError, NotYetThereError
+from slipway_core.bounded_executor import BoundedExecutor
 
 DATABASE_AWAY = "predictions cannot be read: the database is unavailable; try again in a moment"
 # The usual time until a prediction is in the database is a fraction of this.
@@ -28,7 +26,6 @@ THREADS = 4
 MAX_WAITING = 64
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_CURSOR = struct.Struct(">q16s")
 
 T = TypeVar("T")
 
@@ -40,25 +37,21 @@ class Position:
     at: datetime
     id: uuid.UUID
 
-    def cursor(self) -> str:
-        """Encode the position as an opaque string that is safe in a URL."""
+    def key(self) -> bytes:
+        """Return the position as bytes, for a cursor."""
         microseconds = (self.at - EPOCH) // timedelta(microseconds=1)
-        return base64.urlsafe_b64encode(_CURSOR.pack(microseconds, self.id.bytes)).decode()
+        return microseconds.to_bytes(8, "big") + self.id.bytes
 
     @classmethod
-    def of_cursor(cls, text: str) -> Self:
-        """Decode a string from `cursor`.
+    def of_key(cls, key: bytes) -> Self:
+        """Return the position from the bytes of `key`.
 
         Raises:
-            ValueError: it is malformed.
+            ValueError: they have another length.
+            OverflowError: the time is out of range.
         """
-        try:
-            microseconds, identity = _CURSOR.unpack(base64.b64decode(text.encode("ascii"), b"-_", validate=True))
-            if microseconds < 0:
-                raise OverflowError
-            return cls(EPOCH + timedelta(microseconds=microseconds), uuid.UUID(bytes=identity))
-        except (binascii.Error, struct.error, OverflowError, UnicodeEncodeError) as error:
-            raise ValueError("this is not a cursor of this service") from error
+        microseconds = int.from_bytes(key[:8], "big")
+        return cls(EPOCH + timedelta(microseconds=microseconds), uuid.UUID(bytes=key[8:]))
 
 
 @dataclass(frozen=True)
@@ -199,8 +192,8 @@ class Predictions:
         self._store: PredictionStore | None = None
         self._lock = threading.Lock()
         self._clock = clock
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="predictions")
-        self._pending = 0
+        full = partial(NotReadyError, "too many requests are reading predictions; try again in a moment")
+        self._executor = BoundedExecutor("predictions", THREADS, MAX_WAITING, full)
 
     @property
     def store(self) -> PredictionStore:
@@ -216,13 +209,7 @@ class Predictions:
         Raises:
             NotReadyError: the database is unavailable, or too many calls are waiting.
         """
-        if self._pending >= THREADS + MAX_WAITING:
-            raise NotReadyError("too many requests are reading predictions; try again in a moment")
-        self._pending += 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: function(self.store))
-        finally:
-            self._pending -= 1
+        return await self._executor.run(lambda: function(self.store))
 
     async def find(self, prediction_id: uuid.UUID, user_id: uuid.UUID | None) -> LoggedPrediction:
         """Return a prediction of a user, or of any user for None; wait briefly for a new one.
@@ -248,7 +235,7 @@ class Predictions:
 
     def close(self) -> None:
         """Stop the threads."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._executor.close()
 
     def _is_recent(self, prediction_id: uuid.UUID) -> bool:
         if prediction_id.version != 7:  # noqa: PLR2004  # of RFC 9562, the only one that we make

@@ -1,8 +1,8 @@
 """Read the prediction log from the database, store feedback, and erase users' predictions."""
 
 import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,14 +19,14 @@ from sqlalchemy import (
     delete,
     func,
     insert,
-    inspect,
     select,
     text,
     tuple_,
 )
-from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
+from sqlalchemy.exc import IntegrityError
 
-from slipway_api.errors import ConflictError, NotFoundError, NotReadyError
+from slipway_api.database.errors import translated_errors
+from slipway_api.errors import ConflictError, NotFoundError
 from slipway_api.prediction_log.queries import (
     DATABASE_AWAY,
     Feedback,
@@ -40,7 +40,6 @@ from slipway_api.prediction_log.queries import (
 from slipway_core.database import allow
 from slipway_core.tables import erasures, feedback, predictions, served_versions
 
-NO_TABLES = "the database has no tables for predictions: run `slipway-api migrate`"
 # Timeout of statements that read or delete many rows.
 SLOW_SECONDS = 25.0
 # Makes erasing and loading wait for each other: see `begin_loading`.
@@ -63,25 +62,9 @@ _COLUMNS = (
 _VersionKey = tuple[str, str, str]
 
 
-@contextmanager
-def reaching(engine: Engine) -> Iterator[None]:
+def reaching(engine: Engine) -> AbstractContextManager[None]:
     """Convert a driver's errors for an unavailable or unmigrated database to NotReadyError."""
-    try:
-        yield
-    except IntegrityError:
-        raise
-    except SQLAlchemyError as error:
-        # PostgreSQL reports a missing table as an error of the statement, SQLite as a generic one. Do not query an
-        # unresponsive database again.
-        answers = isinstance(error, ProgrammingError) or engine.dialect.name == "sqlite"
-        raise NotReadyError(NO_TABLES if answers and _lacks_tables(engine) else DATABASE_AWAY) from error
-
-
-def _lacks_tables(engine: Engine) -> bool:
-    try:
-        return not inspect(engine).has_table(predictions.name)
-    except SQLAlchemyError:
-        return False
+    return translated_errors(engine, frozenset({predictions.name}), DATABASE_AWAY)
 
 
 def begin_loading(connection: Connection) -> None:

@@ -19,9 +19,9 @@ from pathlib import Path
 from slipway_api.errors import NotReadyError
 from slipway_api.prediction_log.journal import SUFFIX
 from slipway_api.settings import ApiSettings
-from slipway_core.errors import ConfigurationError, SlipwayError
+from slipway_core.errors import ConfigurationError
 from slipway_core.logging import configure_logging, get_logger
-from slipway_core.printable import printable
+from slipway_core.program import exit_on_error
 from slipway_core.settings import load_settings
 
 # The maximum time between rounds; an empty round is cheap.
@@ -221,10 +221,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--parent", type=int, help="Stop when the process with this id ends.")
     parser.add_argument("--once", action="store_true", help="Ship the present records and exit.")
     options = parser.parse_args(arguments)
-    try:
+    with exit_on_error():
         settings = load_settings(ApiSettings)
         configure_logging(settings.log_level, settings.log_format)
         ship(settings, parent=options.parent, once=options.once)
-    except SlipwayError as error:
-        print(printable(f"Error: {error}"), file=sys.stderr)
-        raise SystemExit(1) from error

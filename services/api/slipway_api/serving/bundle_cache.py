@@ -22,6 +22,7 @@ import onnxruntime
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from slipway_api.serving.model_ref import ModelRef
+from slipway_core.atomic_file import OWNER_ONLY, PART_PREFIX, atomic_file
 from slipway_core.bundle import Digest
 
 LAST_SERVED_FILE = "production.json"
@@ -30,7 +31,6 @@ KEPT_BUNDLES = 3
 PRUNED_AFTER_SECONDS = 600.0
 # Longer than any download: older temporary files belong to killed processes.
 PARTIAL_SECONDS = 2 * 3600.0
-PARTIAL_PREFIX = ".partial-"
 PIN_PREFIX = "pinned-"
 TRIAL_FILE = "tried.txt"
 REGISTERED_FILE = "registered.json"
@@ -80,7 +80,7 @@ class BundleCache:
             OSError: the disk is full or the folder cannot be written.
         """
         folder.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=PARTIAL_PREFIX, dir=folder.parent))
+        partial = Path(tempfile.mkdtemp(prefix=PART_PREFIX, dir=folder.parent))
         try:
             yield partial
             try:
@@ -94,7 +94,7 @@ class BundleCache:
     def remove(self, folder: Path) -> None:
         """Remove a bundle atomically."""
         try:
-            grave = Path(tempfile.mkdtemp(prefix=PARTIAL_PREFIX, dir=folder.parent))
+            grave = Path(tempfile.mkdtemp(prefix=PART_PREFIX, dir=folder.parent))
         except OSError:  # a bundle that cannot be renamed cannot be removed either
             return
         with contextlib.suppress(OSError):
@@ -107,9 +107,7 @@ class BundleCache:
         Raises:
             OSError: the disk is full or the folder cannot be written.
         """
-        note = self._note(ModelRef(served.name, served.version if pinned else None))
-        note.parent.mkdir(parents=True, exist_ok=True)
-        _replace(note, served.model_dump_json())
+        _replace(self._note(ModelRef(served.name, served.version if pinned else None)), served.model_dump_json())
         with contextlib.suppress(OSError):
             os.utime(self.folder(served.name, served.version, served.manifest_sha256))
 
@@ -123,7 +121,8 @@ class BundleCache:
     def note_trial(self, folder: Path, manifest_sha256: str) -> None:
         """Record that a bundle opened successfully, so that it is not tried again."""
         with contextlib.suppress(OSError):
-            _replace(folder / TRIAL_FILE, _trial_note(manifest_sha256))
+            if folder.is_dir():  # another process may have removed it
+                _replace(folder / TRIAL_FILE, _trial_note(manifest_sha256))
 
     def sweep(self) -> None:
         """Remove the remains of deleted models and interrupted downloads.
@@ -135,7 +134,7 @@ class BundleCache:
                 self._sweep_folder(folder)
 
     def _sweep_folder(self, folder: Path) -> None:
-        remove_old(folder, PARTIAL_PREFIX)
+        remove_old(folder, PART_PREFIX)
         notes = {path: _read(path) for path in folder.glob("*.json")}
         for path in [path for path, note in notes.items() if note is None and _age(path) > PRUNED_AFTER_SECONDS]:
             with contextlib.suppress(OSError):
@@ -167,9 +166,9 @@ class BundleCache:
         for path in folder.glob("*"):
             with contextlib.suppress(OSError):  # another process may remove it at the same time
                 ages[path] = now - path.stat().st_mtime
-                if path.is_dir() and not path.name.startswith(PARTIAL_PREFIX):
+                if path.is_dir() and not path.name.startswith(PART_PREFIX):
                     bundles.append(path)
-        remove_old(folder, PARTIAL_PREFIX)
+        remove_old(folder, PART_PREFIX)
         for path in sorted(bundles, key=ages.__getitem__)[KEPT_BUNDLES:]:
             if path not in needed and ages[path] > PRUNED_AFTER_SECONDS:
                 self.remove(path)
@@ -204,7 +203,6 @@ class BundleCache:
     def remember_registered(self, models: Mapping[str, float]) -> None:
         """Store the registry's models, so that a later process recognizes the registry."""
         with contextlib.suppress(OSError):
-            self._root.mkdir(parents=True, exist_ok=True)
             _replace(self._root / REGISTERED_FILE, json.dumps(models))
 
     def _note(self, ref: ModelRef) -> Path:
@@ -217,14 +215,8 @@ class BundleCache:
 
 
 def _replace(path: Path, text: str) -> None:
-    """Write a file atomically."""
-    handle, partial = tempfile.mkstemp(prefix=PARTIAL_PREFIX, dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(partial).replace(path)
-    finally:
-        Path(partial).unlink(missing_ok=True)
+    with atomic_file(path, mode=OWNER_ONLY) as out:
+        out.write(text.encode())
 
 
 def _read(note: Path) -> LastServed | None:

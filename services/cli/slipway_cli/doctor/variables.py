@@ -15,6 +15,7 @@ from slipway_cli.doctor.timeouts import within
 from slipway_cli.settings import DoctorSettings
 from slipway_core.errors import ConfigurationError, StorageError
 from slipway_core.policy import new_key
+from slipway_core.program import last_error
 from slipway_core.settings import FILE_SUFFIX, SecretFileSource, refuse_unknown_variables, variable_of
 from slipway_core.storage import open_storage
 from slipway_core.variables import PREFIX
@@ -132,5 +133,4 @@ def _why_the_api_refuses(context: DoctorContext) -> str:
     )
     if done.returncode == 0:
         return ""
-    last = done.stderr.strip().splitlines()[-1:] or [""]
-    return last[0].removeprefix("Error: ") if last[0].startswith("Error: ") else "the API cannot read its settings"
+    return last_error(done.stderr) or "the API cannot read its settings"

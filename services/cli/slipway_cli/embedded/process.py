@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from slipway_cli.embedded.guardian_client import GuardianClient
-from slipway_core.program import ERROR_PREFIX
+from slipway_core.program import last_error
 
 LOG_LIMIT_BYTES = 10 * 1024 * 1024
 TAIL_BYTES = 4096
@@ -105,8 +105,7 @@ class ManagedProcess:
 
     def error(self) -> str:
         """Return the sentence that the log ends with, if the command ended with an error of ours; else nothing."""
-        last = self.last_words().rpartition("\n")[2]
-        return last.removeprefix(ERROR_PREFIX) if last.startswith(ERROR_PREFIX) else ""
+        return last_error(self.last_words())
 
     def _signal(self, number: int) -> None:
         if self._process is None or self._swept:

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Sequence
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -11,13 +10,12 @@ from slipway_cli.addresses import MLFLOW_RUNS, reachable_url
 from slipway_cli.errors import StackError
 from slipway_cli.stack_jobs.settings import InitSettings
 from slipway_core.database import connect
-from slipway_core.errors import RegistryUnavailableError
 from slipway_core.migrations import state_of, upgrade
 from slipway_core.registry import PRODUCTION
+from slipway_core.registry.availability import list_models_within
 from slipway_core.storage.s3 import S3Storage
 
 REGISTRY_SECONDS = 180.0
-POLL_SECONDS = 0.5
 
 # Where all but the API is published on the host.
 LOOPBACK = "127.0.0.1"
@@ -76,17 +74,10 @@ def _is_empty(url: str) -> bool:
 
 
 def _without_production(settings: InitSettings, recipes: Sequence[str]) -> list[str]:
-    deadline = time.monotonic() + REGISTRY_SECONDS
     with settings.open_registry() as registry:
-        while True:
-            try:
-                served = {model.name for model in registry.list_models() if PRODUCTION in model.aliases}
-            except RegistryUnavailableError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(POLL_SECONDS)
-            else:
-                return [recipe for recipe in recipes if recipe not in served]
+        models = list_models_within(registry, REGISTRY_SECONDS)
+    served = {model.name for model in models if PRODUCTION in model.aliases}
+    return [recipe for recipe in recipes if recipe not in served]
 
 
 def _api_url(settings: InitSettings) -> str:

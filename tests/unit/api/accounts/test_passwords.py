@@ -8,8 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from slipway_api.accounts.passwords import MAX_WAITING, NICENESS, Passwords
-from slipway_api.errors import TooManyRequestsError
+from slipway_api.accounts.passwords import NICENESS, Passwords
 
 
 @pytest.fixture
@@ -57,51 +56,9 @@ class CountingContext:
         return True
 
 
-class HeldContext(CountingContext):
-    """A password context whose work takes until it is released."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.released = threading.Event()
-        self.running = 0
-        self.most_running = 0
-
-    def verify(self, password: str, password_hash: str) -> bool:
-        self.running += 1
-        self.most_running = max(self.most_running, self.running)
-        self.released.wait(10)
-        self.running -= 1
-        return super().verify(password, password_hash)
-
-
-def test_verify_is_rejected_when_queue_is_full(passwords: Passwords) -> None:
-    context = HeldContext()
-    passwords._context = context
-
-    async def flood() -> list[bool]:
-        accepted = [asyncio.create_task(passwords.verify("x", "hash")) for _ in range(1 + MAX_WAITING)]
-        await asyncio.sleep(0)
-        with pytest.raises(TooManyRequestsError, match="too many logins"):
-            await passwords.verify("x", "hash")
-        context.released.set()
-        return await asyncio.gather(*accepted)
-
-    assert asyncio.run(flood()) == [True] * (1 + MAX_WAITING)
-    assert context.most_running == 1
-
-
-def test_queue_accepts_more_after_earlier_hashes_finish(passwords: Passwords) -> None:
-    passwords._context = CountingContext()
-
-    async def one_after_another() -> list[bool]:
-        return [await passwords.verify("x", "hash") for _ in range(3 * MAX_WAITING)]
-
-    assert asyncio.run(one_after_another()) == [True] * 3 * MAX_WAITING
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="threads have a priority of their own on Linux alone")
 def test_hashing_thread_has_low_priority(passwords: Passwords) -> None:
-    niceness = passwords._executor.submit(lambda: os.getpriority(os.PRIO_PROCESS, threading.get_native_id())).result()
+    niceness = asyncio.run(passwords._executor.run(lambda: os.getpriority(os.PRIO_PROCESS, threading.get_native_id())))
 
     assert niceness >= NICENESS
     assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) < NICENESS

@@ -12,13 +12,13 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from uuid_utils.compat import uuid7
 
 from slipway_api.accounts.models import Role
 from slipway_api.prediction_log.queries import EPOCH, Position
 from slipway_api.prediction_log.repository import SqlPredictionStore
 from slipway_api.web.routers import predictions as router
 from slipway_core.database import connect
-from slipway_core.ids import uuid7
 from slipway_core.registry.memory import InMemoryRegistry
 from support.api import RunningApi, StartApi
 from support.bundles import FEATURES, bundle_files, register, regression_files
@@ -317,20 +317,10 @@ def test_invalid_cursor_is_rejected(api: RunningApi, cursor: str) -> None:
 
 
 @given(microseconds=st.integers(0, 10**16), identity=st.uuids())
-def test_cursor_decodes_to_its_position(microseconds: int, identity: uuid.UUID) -> None:
+def test_key_of_a_position_decodes_to_it(microseconds: int, identity: uuid.UUID) -> None:
     position = Position(EPOCH + timedelta(microseconds=microseconds), identity)
 
-    assert Position.of_cursor(position.cursor()) == position
-
-
-@given(text=st.text(max_size=40))
-def test_any_text_is_a_cursor_or_rejected(text: str) -> None:
-    try:
-        position = Position.of_cursor(text)
-    except ValueError as error:
-        assert str(error) == "this is not a cursor of this service"  # noqa: PT017
-    else:
-        assert position.cursor() == text
+    assert Position.of_key(position.key()) == position
 
 
 def feed(api: RunningApi, identity: str, body: Any, role: Role = Role.USER) -> httpx.Response:

@@ -16,7 +16,6 @@ from structlog.typing import EventDict
 from slipway_api.serving.bundle_cache import (
     KEPT_BUNDLES,
     LAST_SERVED_FILE,
-    PARTIAL_PREFIX,
     PARTIAL_SECONDS,
     PRUNED_AFTER_SECONDS,
     BundleCache,
@@ -24,6 +23,7 @@ from slipway_api.serving.bundle_cache import (
 )
 from slipway_api.serving.loader import Loader
 from slipway_api.serving.model_ref import ModelRef
+from slipway_core.atomic_file import PART_PREFIX
 from slipway_core.bundle import GOLDEN_FILE, MANIFEST_FILE, MANIFEST_TAG, MODEL_FILE, digest
 from slipway_core.errors import BundleError, RegistryNotFoundError
 from slipway_core.registry.memory import InMemoryRegistry
@@ -211,7 +211,7 @@ def test_unpinned_version_is_removed_like_any_other(cache: BundleCache) -> None:
 def test_leftovers_of_a_killed_process_are_removed(cache: BundleCache) -> None:
     folder = add_bundles(cache, "1")
     for name, seconds in [("old", PARTIAL_SECONDS + 60), ("new", 60.0)]:
-        partial, note = folder / f"{PARTIAL_PREFIX}{name}", folder / f"{PARTIAL_PREFIX}{name}-note"
+        partial, note = folder / f"{PART_PREFIX}{name}", folder / f"{PART_PREFIX}{name}-note"
         partial.mkdir()
         note.touch()
         for path in (partial, note):
@@ -219,8 +219,8 @@ def test_leftovers_of_a_killed_process_are_removed(cache: BundleCache) -> None:
 
     cache.prune("iris")
 
-    left = sorted(path.name for path in folder.glob(f"{PARTIAL_PREFIX}*"))
-    assert left == [f"{PARTIAL_PREFIX}new", f"{PARTIAL_PREFIX}new-note"]
+    left = sorted(path.name for path in folder.glob(f"{PART_PREFIX}*"))
+    assert left == [f"{PART_PREFIX}new", f"{PART_PREFIX}new-note"]
 
 
 def test_only_recent_versions_are_kept_on_disk(serving: Serving) -> None:

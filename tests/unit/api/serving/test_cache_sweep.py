@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from slipway_api.serving.bundle_cache import PARTIAL_PREFIX, PARTIAL_SECONDS, PRUNED_AFTER_SECONDS
+from slipway_api.serving.bundle_cache import PARTIAL_SECONDS, PRUNED_AFTER_SECONDS
 from slipway_api.serving.loader import TEMPORARY_PREFIX
 from slipway_api.serving.model_ref import ModelRef
 from slipway_api.serving.model_store import SWEEP_SECONDS
+from slipway_core.atomic_file import PART_PREFIX
 from slipway_core.registry import PRODUCTION
 from support.bundles import bundle_files, register
 from support.serving import Serving
@@ -93,7 +94,7 @@ def test_unreachable_registry_keeps_every_bundle(two: Serving) -> None:
 @pytest.mark.parametrize("name", ["iris", "rose", "never served"])
 @pytest.mark.parametrize(("seconds", "stays"), [(OLD, False), (60.0, True)])
 def test_interrupted_downloads_of_any_model_are_removed(two: Serving, name: str, seconds: float, stays: bool) -> None:
-    partial = two.cache / name / f"{PARTIAL_PREFIX}abc"
+    partial = two.cache / name / f"{PART_PREFIX}abc"
     partial.mkdir(parents=True)
     (partial / "model.onnx").write_bytes(b"the first half")
     age(partial, seconds)
@@ -123,7 +124,7 @@ def test_symbolic_link_in_the_cache_is_not_followed(two: Serving, tmp_path: Path
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "file").touch()
-    link = two.cache / "iris" / f"{PARTIAL_PREFIX}link"
+    link = two.cache / "iris" / f"{PART_PREFIX}link"
     link.symlink_to(elsewhere)
     os.utime(link, (0, 0), follow_symlinks=False)
 

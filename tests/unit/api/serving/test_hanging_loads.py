@@ -11,6 +11,7 @@ from structlog.typing import EventDict
 from slipway_api.serving import load_threads
 from slipway_api.serving.bundle_cache import TRIAL_FILE
 from slipway_api.serving.trial import Candidate, ChildTrial, TrialError
+from slipway_core.atomic_file import PART_PREFIX
 from slipway_core.errors import BundleError
 from slipway_core.registry.limits import Limits
 from slipway_core.registry.mlflow import MlflowRegistry
@@ -77,7 +78,7 @@ def test_restart_serves_cached_models_while_four_hang(serving: Serving, mlflow: 
     assert "in time" in reasons["drip"]
     assert serving.served() == {**dict.fromkeys((*GOOD, *BAD), "1"), "iris": "2"}
     # The failed downloads leave no files.
-    assert not list(serving.cache.glob("*/.partial-*"))
+    assert not list(serving.cache.glob(f"*/{PART_PREFIX}*"))
 
 
 def test_failed_version_does_not_delay_a_new_one(monkeypatch: pytest.MonkeyPatch) -> None:

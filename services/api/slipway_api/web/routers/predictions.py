@@ -15,6 +15,7 @@ from slipway_api.accounts.models import CurrentUser, Role
 from slipway_api.errors import ConflictError, InvalidInputError, NotFoundError
 from slipway_api.http.json_body import json_body
 from slipway_api.http.openapi import body, errors
+from slipway_api.http.pagination import cursor_of, read_cursor
 from slipway_api.prediction_log.queries import Feedback, LoggedPrediction, Position, PredictionQuery
 from slipway_api.web.dependencies import Accounts, Live, Predictions, PredictionUser
 from slipway_core.errors import Problem
@@ -117,11 +118,11 @@ async def list_predictions(
     cursor: Annotated[str | None, Query(description="`next_cursor` of the previous page.")] = None,
 ) -> Response:
     """List the caller's own predictions, or all predictions for an admin, newest first."""
-    query = PredictionQuery(_owner(caller), model, _time(since), _position(cursor), limit, PAGE_ROWS)
+    query = PredictionQuery(_owner(caller), model, _time(since), read_cursor(cursor, Position.of_key), limit, PAGE_ROWS)
 
     def read(store: Any) -> bytes:  # noqa: ANN401  # a PredictionStore
         page = store.page(query)
-        following = None if page.next is None else page.next.cursor()
+        following = None if page.next is None else cursor_of(page.next.key())
         return orjson.dumps({"predictions": [_shown(one) for one in page.predictions], "next_cursor": following})
 
     return Response(await predictions.call(read), media_type="application/json")
@@ -207,16 +208,6 @@ def _time(text: str | None) -> datetime | None:
             pass
     hint = "write it as 2026-11-20T12:00:00Z; in a URL, encode the + of an offset as %2B"
     raise InvalidInputError([Problem(("query", "since"), f"'since' must be a time with an offset: {hint}")])
-
-
-def _position(cursor: str | None) -> Position | None:
-    if cursor is None:
-        return None
-    try:
-        return Position.of_cursor(cursor)
-    except ValueError as error:
-        message = "the cursor is invalid; send the unchanged `next_cursor` of the previous page, or none"
-        raise InvalidInputError([Problem(("query", "cursor"), message)]) from error
 
 
 def _compare(found: LoggedPrediction, given: FeedbackRequest, caller: CurrentUser) -> Feedback:

@@ -11,7 +11,7 @@ from slipway_api.accounts.models import CurrentUser
 from slipway_api.errors import InvalidInputError
 from slipway_api.http.json_body import json_body
 from slipway_api.http.openapi import body, errors
-from slipway_api.http.pagination import Cursor, Limit, bad_cursor, cursor_of, key_of
+from slipway_api.http.pagination import Cursor, Limit, cursor_of, read_cursor
 from slipway_api.web.dependencies import Accounts, Admin, CurrentActor, Erase, address_of, bearer, current_user
 from slipway_api.web.routers.account_models import Event, EventPage, NewUser, User, UserChange, UserPage
 from slipway_core.errors import Problem
@@ -60,32 +60,25 @@ async def add_user(
 @router.get("/users", responses=errors(401, 403, 422, 503))
 async def list_users(accounts: Accounts, user: Admin, limit: Limit = PAGE, cursor: Cursor = None) -> UserPage:
     """List the accounts by name (admin only)."""
-    after = "" if cursor is None else key_of(cursor)
-    if after and not NAME_PATTERN.fullmatch(after):
-        raise bad_cursor()
+    after = read_cursor(cursor, _name) or ""
     # One more than the page shows, to find out whether another page follows.
     found = await accounts.list_accounts(user, after, limit + 1)
     shown = found[:limit]
     return UserPage(
         users=[User.of(account) for account in shown],
-        next_cursor=cursor_of(shown[-1].name) if len(found) > limit else None,
+        next_cursor=cursor_of(shown[-1].name.encode()) if len(found) > limit else None,
     )
 
 
 @router.get("/users/events", responses=errors(401, 403, 422, 503))
 async def list_events(accounts: Accounts, user: Admin, limit: Limit = PAGE, cursor: Cursor = None) -> EventPage:
     """List the events of the audit log, newest first (admin only)."""
-    before = None
-    if cursor is not None:
-        try:
-            before = uuid.UUID(key_of(cursor))
-        except ValueError as error:
-            raise bad_cursor() from error
+    before = read_cursor(cursor, lambda key: uuid.UUID(key.decode()))
     found = await accounts.list_events(user, before, limit + 1)
     shown = found[:limit]
     return EventPage(
         events=[Event.of(event) for event in shown],
-        next_cursor=cursor_of(str(shown[-1].id)) if len(found) > limit else None,
+        next_cursor=cursor_of(str(shown[-1].id).encode()) if len(found) > limit else None,
     )
 
 
@@ -124,3 +117,10 @@ async def delete_user(name: str, accounts: Accounts, _admin: Admin, actor: Curre
         await accounts.delete_account_by_name(actor, name, erase=erase)
     else:
         await accounts.erase_deleted_account(actor, user_id)
+
+
+def _name(key: bytes) -> str:
+    name = key.decode()
+    if name and not NAME_PATTERN.fullmatch(name):
+        raise ValueError(name)
+    return name
