@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slipway_core.registry.gate_result import GATE_TAG, GateResult, gate_result_of
+from slipway_core.registry.gate_result import GateResult
 from slipway_trainer.gate import Challenger, Champion, decide, format_distinct
 
 SCORES = st.floats(min_value=0, max_value=1)
@@ -196,24 +196,6 @@ def test_best_graph_of_a_withdrawn_version_is_rejected() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("mode", "accuracy", "promoted"),
-    [
-        ("auto", 0.95, True),
-        ("auto", 0.85, False),
-        ("never", 0.95, False),
-        ("never", 0.85, False),
-        ("force", 0.95, True),
-        ("force", 0.85, True),
-    ],
-)
-def test_mode_decides_whether_to_promote(mode: Mode, accuracy: float, promoted: bool) -> None:
-    gate_result = ask(accuracy, floors={"accuracy": 0.9}, mode=mode)
-
-    assert gate_result.promote is promoted
-    assert gate_result.passed is (accuracy >= 0.9)
-
-
 @given(accuracy=SCORES, champion=st.none() | SCORES, floors=st.dictionaries(st.just("accuracy"), SCORES))
 def test_mode_changes_no_check(accuracy: float, champion: float | None, floors: dict[str, float]) -> None:
     auto, never, force = (ask(accuracy, champion, floors=floors, mode=mode) for mode in ("auto", "never", "force"))
@@ -273,17 +255,6 @@ def test_score_within_the_allowed_regression_is_promoted(champion: float, max_re
 )
 def test_numbers_have_four_digits_or_enough_to_differ(value: float, other: float, told: tuple[str, str]) -> None:
     assert format_distinct(value, other) == told
-
-
-@pytest.mark.parametrize("accuracy", [0.95, 0.1, math.nan, math.inf])
-def test_gate_result_is_read_back_from_its_tag(accuracy: float) -> None:
-    gate_result = ask(accuracy, 0.9, floors={"accuracy": 0.9}, max_regression=0.01)
-
-    found = gate_result_of({GATE_TAG: gate_result.to_tag()})
-
-    assert found is not None
-    assert reasons(found) == reasons(gate_result)
-    assert (found.passed, found.promote) == (gate_result.passed, gate_result.promote)
 
 
 def test_metrics_have_four_digits_and_counts_have_none() -> None:
