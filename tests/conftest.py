@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from support.postgres import new_database, postgres_server
 from support.s3 import S3Server, s3_server
 from support.servers import mlflow_server
 
@@ -62,3 +63,16 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     """Return a real S3 server that all tests of a run share; each test uses its own bucket names."""
     with s3_server(tmp_path_factory.mktemp("s3")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_address() -> Iterator[str]:
+    """Return the address of a real PostgreSQL server that all tests of a run share."""
+    with postgres_server() as address:
+        yield address
+
+
+@pytest.fixture
+def postgres_url(postgres_address: str) -> str:
+    """Return the address of a new, empty database on it, in the format of `DATABASE_URL`."""
+    return new_database(postgres_address)

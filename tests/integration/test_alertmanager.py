@@ -1,4 +1,4 @@
-"""Test the generated configuration with a real Alertmanager: it notifies once when an alert fires or resolves."""
+"""The generated configuration with a real Alertmanager: it notifies once when an alert fires or resolves."""
 
 import itertools
 import shutil
@@ -39,7 +39,7 @@ PARTS: tuple[dict[str, object], ...] = (
 COMBINATIONS = [chosen for count in range(len(PARTS) + 1) for chosen in itertools.combinations(PARTS, count)]
 
 
-def test_alertmanager_takes_every_combination_of_receivers(tmp_path: Path) -> None:
+def test_every_combination_of_receivers_is_valid(tmp_path: Path) -> None:
     amtool = shutil.which("amtool")
     if amtool is None:
         pytest.skip("amtool is not installed (Debian: prometheus-alertmanager)")
@@ -191,7 +191,7 @@ def test_warning_is_inhibited_by_its_critical_alert(server: Alertmanager, web: I
     assert not told(web, same)
 
 
-def test_the_watchdog_is_the_heartbeat_and_no_message(server: Alertmanager, web: Inbox) -> None:
+def test_watchdog_sends_only_the_heartbeat(server: Alertmanager, web: Inbox) -> None:
     server.tell({"alertname": "Watchdog", "severity": "none", "component": "monitoring"})
 
     wait_for(lambda: web.of("/heartbeat"), seconds=20, what="the heartbeat")

@@ -32,7 +32,7 @@ def wait_until_told(web: Inbox, alert: str, status: str = "firing") -> None:
 
 
 def errors_of(server: Prometheus) -> list[str]:
-    """Return what the rules say that could not be evaluated, once all have been evaluated."""
+    """Wait until all rules are evaluated; return the errors of those that failed."""
     wait_for(lambda: all(rule["health"] != "unknown" for rule in server.rules()), seconds=60, what="the rules")
     return [f"{rule['name']}: {rule['lastError']}" for rule in server.rules() if rule["health"] != "ok"]
 
@@ -53,7 +53,7 @@ def test_firing_and_resolved_alerts_are_sent(tmp_path: Path, web: Inbox) -> None
     with alertmanager(folders[0], settings) as told:
         addresses = {"api:8000": f"127.0.0.1:{port}", "alertmanager:9093": told.url.removeprefix("http://")}
         with prometheus(folders[1], addresses) as server:
-            # No registry answers this API, and Prometheus finds none of the servers that are not there.
+            # The API has no registry, and Prometheus finds none of the other servers.
             with api_process(folders[2], environment={"SLIPWAY_PORT": port}) as api:
                 wait_until_told(web, "RegistryUnreachable")
                 wait_until_told(web, "TargetDown")

@@ -1,4 +1,4 @@
-"""The API as a process of its own, over a real MLflow server."""
+"""The API as a separate process, with a real MLflow server."""
 
 import json
 import os
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 
 MODULE = [sys.executable, "-m", "slipway_api"]
 PASSWORD = "correct horse battery"
-# What the trainer needs, and what a start that is not asked about accounts can do without.
+# Packages that only the trainer needs, or that are imported at the first use of accounts.
 HEAVY = (
     *("torch", "torchvision", "sklearn", "pandas", "mlflow", "skl2onnx", "onnx"),
     *("alembic", "sqlalchemy"),
@@ -46,7 +46,7 @@ def environment(tmp_path: Path, mlflow_url: str) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Served:
-    """A process that serves."""
+    """A serving process."""
 
     process: "subprocess.Popen[bytes]"
     url: str
@@ -68,7 +68,7 @@ def run(command: str, folder: Path, environment: dict[str, str]) -> "subprocess.
 
 @contextmanager
 def serving(tmp_path: Path, environment: dict[str, str]) -> Iterator[Served]:
-    """Run a service whose tables were made, from the moment that it is live."""
+    """Migrate the database and run the service until it is live."""
     migrated = run("migrate", tmp_path, environment)
     assert migrated.returncode == 0, migrated.stderr
     log = tmp_path / "api.log"
@@ -97,7 +97,7 @@ def test_api_with_empty_registry_is_live_and_not_ready(served: Served) -> None:
         answer = httpx.get(f"{served.url}/health/ready")
         assert answer.status_code == 503
         missing: dict[str, str] = answer.json()["missing"]
-        # Until the registry was asked, the reason is that.
+        # Before the first request to the registry, this is the reason.
         return missing["never-registered"] if "not asked yet" not in answer.text else ""
 
     told = wait_for(reason, what="a look at the registry")
@@ -105,7 +105,7 @@ def test_api_with_empty_registry_is_live_and_not_ready(served: Served) -> None:
     assert told == "never-registered has no version with the alias Production yet; train and promote one"
 
 
-def test_it_logs_where_it_listens(served: Served) -> None:
+def test_address_is_logged(served: Served) -> None:
     events = [json.loads(line) for line in served.log.read_text().splitlines() if line.startswith("{")]
 
     [told] = [event for event in events if event["event"] == "listening"]
@@ -113,7 +113,7 @@ def test_it_logs_where_it_listens(served: Served) -> None:
     assert served.url == f"http://{told['host']}:{told['port']}"
 
 
-def test_with_an_empty_registry_it_knows_its_first_admin(served: Served) -> None:
+def test_first_admin_can_log_in_without_a_model(served: Served) -> None:
     form = {"username": "admin", "password": PASSWORD}
 
     answer = httpx.post(f"{served.url}/token", data=form, timeout=30)
@@ -125,7 +125,7 @@ def test_with_an_empty_registry_it_knows_its_first_admin(served: Served) -> None
 
 
 @pytest.mark.slow
-def test_over_postgresql_names_are_known_or_refused(served_by_postgresql: Served) -> None:
+def test_login_with_postgresql_accepts_only_known_names(served_by_postgresql: Served) -> None:
     url = f"{served_by_postgresql.url}/token"
 
     answers_by_name = {
@@ -136,7 +136,7 @@ def test_over_postgresql_names_are_known_or_refused(served_by_postgresql: Served
     assert answers_by_name == {"admin": 200, "unknown": 401, "x" * 1_000: 401, "half\x00way": 401}
 
 
-def test_a_termination_ends_it_soon_and_quietly(served: Served) -> None:
+def test_sigterm_ends_the_process_without_a_traceback(served: Served) -> None:
     served.process.send_signal(signal.SIGTERM)
 
     assert served.process.wait(10) in {0, -signal.SIGTERM}
@@ -144,7 +144,7 @@ def test_a_termination_ends_it_soon_and_quietly(served: Served) -> None:
 
 
 def refusal(tmp_path: Path, environment: dict[str, str]) -> str:
-    """Return the one sentence that a start ends with."""
+    """Return the error of a start, which must be one sentence."""
     ended = run("serve", tmp_path, environment)
     assert ended.returncode == 1, ended.stderr
     assert ended.stdout == ""
@@ -154,32 +154,28 @@ def refusal(tmp_path: Path, environment: dict[str, str]) -> str:
     return lines[0]
 
 
-def test_a_port_in_use_ends_it_with_a_sentence(tmp_path: Path, environment: dict[str, str]) -> None:
+def test_port_in_use_is_reported_in_one_sentence(tmp_path: Path, environment: dict[str, str]) -> None:
     with socket.create_server(("127.0.0.1", int(environment["SLIPWAY_PORT"]))):
         told = refusal(tmp_path, environment)
 
     assert f"cannot listen on 127.0.0.1 port {environment['SLIPWAY_PORT']}" in told
 
 
-def test_a_misspelt_variable_ends_it_with_a_sentence(tmp_path: Path, environment: dict[str, str]) -> None:
-    told = refusal(tmp_path, {**environment, "SLIPWAY_MODEL": "iris"})
-
-    assert told == "Error: SLIPWAY_MODEL is not a setting of Slipway; did you mean SLIPWAY_MODELS?"
-
-
-def test_a_missing_key_ends_it_with_a_sentence(tmp_path: Path, environment: dict[str, str]) -> None:
-    del environment["SECRET_KEY"]
-
-    assert refusal(tmp_path, environment).startswith("Error: SECRET_KEY is not set.")
-
-
-def test_a_database_of_an_unknown_kind_ends_it_with_a_sentence(tmp_path: Path, environment: dict[str, str]) -> None:
-    told = refusal(tmp_path, {**environment, "DATABASE_URL": "mysql://slipway@127.0.0.1/slipway"})
-
-    assert "DATABASE_URL" in told
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"SLIPWAY_MODEL": "iris"}, "Error: SLIPWAY_MODEL is not a setting of Slipway; did you mean SLIPWAY_MODELS?"),
+        ({"SECRET_KEY": ""}, "Error: SECRET_KEY is not set."),
+        ({"DATABASE_URL": "mysql://slipway@127.0.0.1/slipway"}, "DATABASE_URL"),
+    ],
+)
+def test_invalid_setting_is_reported_in_one_sentence(
+    tmp_path: Path, environment: dict[str, str], changes: dict[str, str], sentence: str
+) -> None:
+    assert sentence in refusal(tmp_path, {**environment, **changes})
 
 
-def test_it_starts_without_what_it_does_not_need() -> None:
+def test_start_imports_no_heavy_package() -> None:
     code = "import sys, slipway_api.main; print(*sys.modules)"
 
     modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)

@@ -29,11 +29,11 @@ FILE = "backup.tar.gz"
 
 @dataclass(frozen=True)
 class Stack:
-    """The stack that is backed up.
+    """The stack of a backup.
 
     Attributes:
-        engines: of the databases by their names.
-        bucket: the folder that MLflow's bucket is.
+        engines: the engines of the databases, by name.
+        bucket: the folder of MLflow's bucket.
     """
 
     docker: FakeDocker
@@ -55,7 +55,7 @@ class Stack:
 
 @pytest.fixture
 def stack(postgres_address: str, s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
-    """A stack with an account, a run and an object, whose backup is in the project's folder as `backup.tar.gz`."""
+    """A stack with an account, a run and an object."""
     docker = fake_docker(tmp_path, monkeypatch)
     for name in ("pg_dump", "psql"):
         program(tmp_path / "bin", name, str(programs() / name))
@@ -93,7 +93,7 @@ def stack(postgres_address: str, s3: S3Server, tmp_path: Path, monkeypatch: pyte
 
 @pytest.fixture
 def changed(stack: Stack) -> Stack:
-    """The same after a backup, and then other things happened."""
+    """The stack with a backup and later changes."""
     ended = run(main, "backup", FILE)
     assert (ended.exit_code, ended.error) == (0, ""), ended.error
     (stack.docker.state / "calls").unlink()
@@ -109,7 +109,7 @@ def restore() -> tuple[int, str]:
     return ended.exit_code, ended.error
 
 
-def test_a_restore_brings_back_what_was_backed_up(stack: Stack) -> None:
+def test_restore_replaces_data_with_the_backup(stack: Stack) -> None:
     graph = stack.objects()["model.onnx"]
     run(main, "backup", FILE)
     stack.change("slipway", "DELETE FROM notes", "CREATE TABLE newer ()")
@@ -136,7 +136,7 @@ def test_restored_data_works_as_before(changed: Stack) -> None:
     assert changed.query("mlflow", owner) == ["pg_database_owner"]
 
 
-def test_a_backup_of_what_was_restored_is_the_same(changed: Stack) -> None:
+def test_backup_of_restored_data_is_equal(changed: Stack) -> None:
     restore()
 
     run(main, "backup", "again.tar.gz")
@@ -144,7 +144,7 @@ def test_a_backup_of_what_was_restored_is_the_same(changed: Stack) -> None:
     def dump(path: str) -> list[bytes]:
         with tarfile.open(path) as tar:
             content = tar.extractfile("slipway.sql").read()  # type: ignore[union-attr]
-        # A word that is another each time keeps others from ending the dump.
+        # Each dump has a random word in its \\restrict lines.
         return [line for line in content.splitlines() if b"restrict" not in line]
 
     assert dump(FILE) == dump("again.tar.gz")
@@ -168,7 +168,7 @@ def test_writers_stop_during_restore_and_restart_in_order(changed: Stack) -> Non
     assert changed.docker.running() == {"api", "minio", "mlflow", "postgres"}
 
 
-def test_an_api_that_did_not_run_is_not_started(changed: Stack) -> None:
+def test_stopped_api_is_not_started_by_a_restore(changed: Stack) -> None:
     changed.docker.run_services()
 
     ended = run(main, "restore", "--yes", FILE)
@@ -177,8 +177,8 @@ def test_an_api_that_did_not_run_is_not_started(changed: Stack) -> None:
     assert "`docker compose up --detach --wait` starts the whole stack" in ended.output
 
 
-def as_it_was(stack: Stack) -> bool:
-    """Tell whether the databases are as before the restore, and the services run."""
+def is_unchanged(stack: Stack) -> bool:
+    """Return whether the databases are unchanged and the services run."""
     return (
         stack.query("slipway", "SELECT note FROM notes") == []
         and stack.query("slipway", "SELECT tablename FROM pg_tables WHERE tablename = 'newer'") == ["newer"]
@@ -195,23 +195,23 @@ def as_it_was(stack: Stack) -> bool:
         ("run --rm --no-deps -T objects objects-in", "`docker compose run` failed: Error response from daemon: no"),
     ],
 )
-def test_a_restore_that_fails_leaves_the_databases_as_they_were(changed: Stack, call: str, told: str) -> None:
+def test_failed_restore_leaves_the_databases_unchanged(changed: Stack, call: str, told: str) -> None:
     changed.docker.fail(call, "noise\nError response from daemon: no")
 
     assert restore() == (1, f"Error: {told}; the databases are as they were\n")
-    assert as_it_was(changed)
+    assert is_unchanged(changed)
 
 
 SIGNALS = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda one: one.name)
 
 
 def restore_and_signal(stack: Stack, call: str, number: int) -> tuple[int, str]:
-    """Restore, and signal once that call is made; a call that waits goes on then."""
+    """Restore, and send a signal once a call is made; a waiting call then continues."""
     command = [sys.executable, "-m", "slipway_cli.cli", "restore", "--yes", FILE]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
         try:
             wait_for(lambda: any(one.startswith(call) for one in stack.docker.calls()), seconds=60, what=call)
-            # As a terminal does: to everything in the foreground. The second is its shell's.
+            # To the whole group, as a terminal does; the second signal stands for that of the shell.
             os.killpg(process.pid, number)
             os.killpg(process.pid, number)
             if stack.docker.waits():
@@ -231,11 +231,11 @@ def test_interrupted_restore_leaves_the_databases_unchanged(changed: Stack, numb
         128 + number,
         "Error: the restore was interrupted; the databases are as they were\n",
     )
-    assert as_it_was(changed)
+    assert is_unchanged(changed)
 
 
 @SIGNALS
-def test_a_restore_that_is_interrupted_too_late_is_done(changed: Stack, number: int) -> None:
+def test_restore_interrupted_too_late_is_completed(changed: Stack, number: int) -> None:
     call = "run --rm --no-deps -T mlflow"
     changed.docker.fail(call, "wait")
 
@@ -260,7 +260,7 @@ def test_dump_rejected_by_second_database_leaves_first_unchanged(stack: Stack) -
     assert code == 1
     assert told.startswith("Error: `docker compose exec` failed: psql:<stdin>:")
     assert 'relation "runs" does not exist; the databases are as they were' in told
-    assert as_it_was(stack)
+    assert is_unchanged(stack)
 
 
 @pytest.mark.parametrize("call", ["run --rm --no-deps -T mlflow", "up --detach --no-recreate --wait --no-deps api"])

@@ -50,14 +50,14 @@ def train(stack: RunningStack, *arguments: str) -> "subprocess.CompletedProcess[
     )
 
 
-def test_it_reaches_its_score_on_random_held_out_rows(stack: RunningStack) -> None:
+def test_model_reaches_its_score_on_held_out_rows(stack: RunningStack) -> None:
     status = stack.call("GET", f"/models/{NAME}").raise_for_status().json()
 
     assert status["model_version"] == "1"
     assert status["metrics"]["r2"] >= 0.85
 
 
-def test_it_is_served_as_the_exported_graph_answers(stack: RunningStack, data: pd.DataFrame, tmp_path: Path) -> None:
+def test_served_predictions_equal_the_exported_graph(stack: RunningStack, data: pd.DataFrame, tmp_path: Path) -> None:
     with MlflowRegistry(stack.mlflow_url) as registry:
         version = registry.get_version(NAME, "1")
         for file in (MODEL_FILE, MANIFEST_FILE):
@@ -74,7 +74,7 @@ def test_it_is_served_as_the_exported_graph_answers(stack: RunningStack, data: p
     assert "probabilities" not in answer
 
 
-def test_one_row_by_name_is_answered_with_one_number(stack: RunningStack, data: pd.DataFrame) -> None:
+def test_row_by_name_gives_one_number(stack: RunningStack, data: pd.DataFrame) -> None:
     row = data[RECIPE.feature_names].iloc[17].to_dict()
 
     answer = stack.call("POST", "/predict", {"features": {name: float(row[name]) for name in reversed(row)}}).json()
@@ -103,7 +103,7 @@ BAD: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], str]] = {
 
 
 def refused(stack: RunningStack, *arguments: str) -> str:
-    """Train; return why it was refused, after seeing that version 1 is served as before."""
+    """Train; return the output, after a check that version 1 is still served."""
     ended = train(stack, *arguments)
 
     assert ended.returncode == 1, ended.stdout + ended.stderr
@@ -118,7 +118,9 @@ def versions(stack: RunningStack) -> int:
 
 
 @pytest.mark.parametrize("bad", BAD)
-def test_bad_data_is_refused_with_its_reason(stack: RunningStack, data: pd.DataFrame, bad: str, tmp_path: Path) -> None:
+def test_bad_data_is_rejected_with_its_reason(
+    stack: RunningStack, data: pd.DataFrame, bad: str, tmp_path: Path
+) -> None:
     spoil, reason = BAD[bad]
     spoil(data).to_csv(tmp_path / "bad.csv", index=False)
     before = versions(stack)
@@ -130,14 +132,14 @@ def test_bad_data_is_refused_with_its_reason(stack: RunningStack, data: pd.DataF
     assert versions(stack) == before
 
 
-def test_a_truncated_file_is_refused_with_the_line_it_ends_in(stack: RunningStack, tmp_path: Path) -> None:
+def test_truncated_file_is_rejected_with_its_last_line(stack: RunningStack, tmp_path: Path) -> None:
     content = FILE.read_bytes()
     (tmp_path / "cut.csv").write_bytes(content[: len(content) // 2])
 
     assert "is cut off: its last line, 6127, has" in refused(stack, "--data", str(tmp_path / "cut.csv"))
 
 
-def test_a_model_that_is_worse_by_a_hair_is_refused_by_the_gate(stack: RunningStack) -> None:
+def test_slightly_worse_model_is_rejected_by_the_gate(stack: RunningStack) -> None:
     told = refused(
         stack, *("--set", "candidates=hist-gradient-boosting", "--set", "hist-gradient-boosting.max_iter=150")
     )

@@ -1,4 +1,4 @@
-"""The dashboards' queries, asked of a real Prometheus that scrapes an API which has just begun to work."""
+"""The queries of the dashboards on a real Prometheus that scrapes a newly started API."""
 
 import math
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 ROW = {"features": [5.1, 3.5, 1.4, 0.2]}
 DASHBOARDS = dashboards()
-# What a query asks for that no Prometheus has without this program.
+# The prefixes of the metrics that need each program.
 NEEDED = {"node": "node_", "postgres": "pg_", "blackbox": "probe_", "alertmanager": "alertmanager_"}
 
 
@@ -30,7 +30,7 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiProcess]:
 def server(
     api: ApiProcess, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> Iterator[Prometheus]:
-    """A Prometheus that has seen one prediction, one request that was refused, and no error."""
+    """A Prometheus after one prediction, one rejected request, and no error."""
     program_or_skip("prometheus")
     database = new_database(request.getfixturevalue("postgres_address")) if program("postgres") else None
     probed = dict.fromkeys(("mlflow", "minio"), f"{api.url}/health/live")
@@ -52,7 +52,7 @@ def server(
 
 
 def missing(expr: str) -> list[str]:
-    """Return the programs that a query needs and that are not installed."""
+    """Return the missing programs that a query needs."""
     return [PROGRAMS[name][0] for name, prefix in NEEDED.items() if prefix in expr and program(name) is None]
 
 
@@ -73,7 +73,7 @@ CHOSEN = (".*", "iris", "demand", "(iris|demand)", "no-such-model", "")
         for model in (CHOSEN if dashboard.get("templating") else CHOSEN[:1])
     ],
 )
-def test_every_query_answers_whatever_model_is_chosen(server: Prometheus, name: str, model: str) -> None:
+def test_every_query_has_a_result_for_any_model(server: Prometheus, name: str, model: str) -> None:
     asked = [
         as_sent(target["expr"], model=model) for panel in panels_of(DASHBOARDS[name]) for target in panel["targets"]
     ]
@@ -89,7 +89,7 @@ def test_every_exporter_has_the_queried_metrics(server: Prometheus, needed: str)
     asked = {as_sent(expr) for dashboard in DASHBOARDS.values() for expr in expressions(dashboard)}
     about = [expr for expr in asked if NEEDED[needed] in expr]
 
-    # A query that says why it has no answer, or falls back to 0, would hide a series that is not there.
+    # A query with a fallback would hide a missing series.
     found = server.ask(f'count({{__name__=~"{NEEDED[needed]}.*"}})')
     told = {labels["__name__"] for labels, _ in server.ask(f'{{__name__=~"{NEEDED[needed]}.*"}}')}
     wanted = {word for expr in about for word in words(expr) if word.startswith(NEEDED[needed])}
@@ -103,13 +103,13 @@ def words(expr: str) -> list[str]:
     return "".join(letter if letter.isalnum() or letter == "_" else " " for letter in expr).split()
 
 
-def test_every_annotation_is_understood(server: Prometheus) -> None:
+def test_every_annotation_is_a_valid_query(server: Prometheus) -> None:
     for dashboard in DASHBOARDS.values():
         for annotation in dashboard["annotations"]["list"]:
             server.ask(as_sent(annotation["expr"]))
 
 
-def test_the_first_prediction_shows(server: Prometheus) -> None:
+def test_first_prediction_is_shown(server: Prometheus) -> None:
     assert server.number(query("overview", "Predicted rows per second")) > 0
     assert 0 < server.number(query("overview", "Latency p50")) < 10
     rows = {labels["class"]: rate for labels, rate in server.ask(query("model", "Rows by class"))}
@@ -124,13 +124,13 @@ def test_error_ratio_without_errors_is_0(server: Prometheus) -> None:
     assert by_route["/predict"] == 0
 
 
-def test_a_request_that_was_refused_shows_by_its_status(server: Prometheus) -> None:
+def test_rejected_request_is_shown_by_its_status(server: Prometheus) -> None:
     statuses = {labels["status"] for labels, _ in server.ask(query("api", "Rejected requests"))}
 
     assert statuses == {"422"}
 
 
-def test_a_version_without_feedback_is_named_and_has_no_number(server: Prometheus) -> None:
+def test_version_without_feedback_has_no_accuracy(server: Prometheus) -> None:
     [(labels, accuracy)] = server.ask(query("model", "Live accuracy"))
 
     assert (labels["model"], labels["version"]) == ("iris", "1")

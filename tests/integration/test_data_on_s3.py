@@ -17,7 +17,7 @@ BUCKET = "datasets"
 
 @pytest.fixture
 def bucket(s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A bucket's name whose folder `flowers` holds the recipe's file."""
+    """The name of a bucket with the file of the recipe in the folder `flowers`."""
     for name, value in s3.environment().items():
         monkeypatch.setenv(name, value)
     s3.make_bucket(BUCKET)
@@ -37,7 +37,7 @@ def test_data_is_read_from_a_folder_or_a_file_of_a_bucket(bucket: str, place: st
     assert len(found.frame) == 150
 
 
-def test_a_bucket_can_be_where_recipes_look_for_data(bucket: str, tmp_path: Path) -> None:
+def test_data_folder_may_be_a_bucket(bucket: str, tmp_path: Path) -> None:
     found = extract(IRIS, data=None, data_dir=f"s3://{bucket}/flowers", workdir=tmp_path / "work")
 
     assert found.source == f"s3://{bucket}/flowers/iris.csv"

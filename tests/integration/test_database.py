@@ -1,4 +1,4 @@
-"""Slipway's own database on a real PostgreSQL: migrations, times and connections that break."""
+"""Slipway's own database on a real PostgreSQL: concurrent migrations, times and broken connections."""
 
 import subprocess
 import sys
@@ -6,16 +6,13 @@ import uuid
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from alembic.autogenerate import compare_metadata
-from alembic.migration import MigrationContext
-from sqlalchemy import Connection, Engine, event, insert, inspect, select, text
+from sqlalchemy import Connection, Engine, event, insert, select, text
 from sqlalchemy.exc import IntegrityError
 
 from slipway_core.database import connect
 from slipway_core.errors import ConfigurationError
 from slipway_core.migrations import upgrade
-from slipway_core.tables import metadata, users
-from support.migrations import downgrade, table_names
+from slipway_core.tables import users
 from support.waiting import wait_for
 
 NOON = datetime(2026, 11, 20, 12, 0, 0, 123456, tzinfo=UTC)
@@ -36,52 +33,8 @@ def add_account(engine: Engine, name: str = "grace", created_at: datetime = NOON
         )
 
 
-def test_the_migrations_make_exactly_the_tables(postgres_url: str) -> None:
-    upgrade(postgres_url)
-
-    engine = connect(postgres_url)
-    with engine.connect() as connection:
-        differences = compare_metadata(MigrationContext.configure(connection), metadata)
-    engine.dispose()
-    assert differences == []
-
-
-def test_every_constraint_has_a_name_to_change_it_by(postgres_url: str) -> None:
-    upgrade(postgres_url)
-
-    engine = connect(postgres_url)
-    inspector = inspect(engine)
-    names = [inspector.get_pk_constraint("users")["name"]]
-    names += [constraint["name"] for constraint in inspector.get_unique_constraints("users")]
-    engine.dispose()
-    assert names == ["pk_users", "uq_users_name"]
-
-
-def test_upgrading_twice_keeps_existing_rows(postgres_url: str) -> None:
-    upgrade(postgres_url)
-    engine = connect(postgres_url)
-    add_account(engine)
-
-    upgrade(postgres_url)
-
-    with engine.connect() as connection:
-        assert connection.execute(select(users.c.name)).scalars().all() == ["grace"]
-    engine.dispose()
-
-
-def test_the_migrations_can_be_taken_back_and_made_again(postgres_url: str) -> None:
-    upgrade(postgres_url)
-
-    downgrade(postgres_url)
-    without = table_names(postgres_url)
-    upgrade(postgres_url)
-
-    assert without == {"alembic_version"}
-    assert table_names(postgres_url) == {"alembic_version", *metadata.tables}
-
-
 def waits_for_a_lock(engine: Engine) -> bool:
-    """Tell whether another connection to the same database waits for one that holds what it needs."""
+    """Return whether another connection to the database waits for a lock."""
     with engine.connect() as connection:
         found = connection.execute(
             text(
@@ -98,7 +51,7 @@ def test_replica_starting_during_an_upgrade_succeeds(postgres_url: str) -> None:
     others: list[subprocess.Popen[str]] = []
 
     def start_another(_connection: Connection) -> None:
-        """Before the first replica commits, let a second one begin and get as far as it can."""
+        """Start a second replica before the first one commits."""
         if not others:
             others.append(subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE, text=True))
             wait_for(lambda: waits_for_a_lock(observer) or others[0].poll() is not None, seconds=30)
@@ -114,12 +67,12 @@ def test_replica_starting_during_an_upgrade_succeeds(postgres_url: str) -> None:
     assert others[0].returncode == 0, told
 
 
-def test_a_database_that_does_not_exist_is_refused(postgres_address: str) -> None:
+def test_missing_database_is_reported(postgres_address: str) -> None:
     with pytest.raises(ConfigurationError, match=r"^the database of DATABASE_URL cannot be brought up to date"):
         upgrade(f"{postgres_address}/missing")
 
 
-def test_an_account_that_may_not_make_tables_is_refused(postgres_url: str) -> None:
+def test_account_without_create_permission_is_reported(postgres_url: str) -> None:
     reader = f"reader_{uuid.uuid4().hex}"
     engine = connect(postgres_url)
     with engine.begin() as connection:
@@ -148,7 +101,7 @@ def test_time_is_read_as_the_same_utc_instant_in_any_server_zone(postgres_url: s
     assert read.tzinfo is UTC
 
 
-def test_a_name_is_taken_once(postgres_url: str) -> None:
+def test_name_of_an_account_is_unique(postgres_url: str) -> None:
     upgrade(postgres_url)
     engine = connect(postgres_url)
     add_account(engine)
@@ -158,7 +111,7 @@ def test_a_name_is_taken_once(postgres_url: str) -> None:
     engine.dispose()
 
 
-def test_a_connection_that_the_server_ended_is_replaced(postgres_url: str) -> None:
+def test_connection_closed_by_the_server_is_replaced(postgres_url: str) -> None:
     engine = connect(postgres_url)
     with engine.connect() as connection:
         ended = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()

@@ -1,4 +1,4 @@
-"""The API as a process whose file descriptors are few."""
+"""The API as a process with few file descriptors."""
 
 import http.client
 import socket

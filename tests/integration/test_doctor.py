@@ -11,7 +11,6 @@ from pathlib import Path
 import httpx
 import pytest
 
-from slipway_core.registry import PRODUCTION
 from slipway_core.registry.mlflow import MlflowRegistry
 from slipway_core.registry.promotion import promote
 from support.bundles import bundle_files
@@ -21,7 +20,7 @@ from support.s3 import ACCESS_KEY, SECRET_KEY, s3_server
 from support.servers import free_port, running, wait_until_ready
 from support.versions import add_version
 
-# Real servers that are started and broken: more than `make test` has time for.
+# Starting and stopping real servers exceeds the time of `make test`.
 pytestmark = pytest.mark.slow
 
 BUCKET = "models"
@@ -30,7 +29,7 @@ NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Server:
-    """An MLflow server of one's own, with its artifacts in S3. The S3 server is a test's affair."""
+    """A separate MLflow server with its artifacts in S3; each test starts the S3 server."""
 
     url: str
     s3_port: int
@@ -79,7 +78,7 @@ def store(server: Server) -> Iterator[Server]:
 
 @pytest.fixture
 def model(store: Server) -> Iterator[str]:
-    """The name of a model with two versions, the first of them promoted; it is gone after the test."""
+    """The name of a model with two versions, the first promoted; deleted after the test."""
     name = f"iris-{uuid.uuid4().hex}"
     for _ in range(2):
         add_version(store.url, name, bundle_files(name))
@@ -100,7 +99,7 @@ def look(home: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> Diagnosis:
     return diagnose(home)
 
 
-def test_on_a_server_where_all_is_well_nothing_is_broken(
+def test_healthy_server_has_no_problem(
     store: Server, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SLIPWAY_DEFAULT_MODEL", model)
@@ -210,7 +209,7 @@ def test_rejected_account_is_reported_without_its_password(
     assert "wrong-horse" not in found.output
 
 
-def test_an_account_in_the_address_works_and_is_never_printed(
+def test_account_in_the_address_works_and_is_not_printed(
     store: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with front_of(store.url, account=("ada", "s3same")) as url:
@@ -220,16 +219,3 @@ def test_an_account_in_the_address_works_and_is_never_printed(
     assert found.the("MLFLOW_TRACKING_URI").status == "warning"
     assert "MLFLOW_TRACKING_PASSWORD" in found.the("MLFLOW_TRACKING_URI").mend
     assert "s3same" not in found.output
-
-
-def test_an_alias_that_was_moved_by_hand_is_a_warning(
-    store: Server, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with MlflowRegistry(store.url) as registry:
-        registry.set_alias(model, PRODUCTION, "2")
-
-    found = look(tmp_path / "home", store.url, monkeypatch)
-
-    assert (found.exit_code, found.the(f"model {model}").status) == (0, "warning")
-    assert "moved to version 2 outside of Slipway: the history's last is 1" in found.the(f"model {model}").what
-    assert f"slipway models promote {model} 2" in found.the(f"model {model}").mend

@@ -17,7 +17,7 @@ from support.s3 import S3Server
 from support.servers import free_port
 from support.waiting import wait_for
 
-# Real servers that are started and broken: more than `make test` has time for.
+# Starting and stopping real servers exceeds the time of `make test`.
 pytestmark = pytest.mark.slow
 
 
@@ -27,9 +27,7 @@ def _key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET_KEY", "kJ8sP2qX7vN4mB9tR6wY3zC5hF1gD0aL-eU")
 
 
-def test_a_database_on_postgresql_with_its_tables_is_well(
-    postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_migrated_postgresql_database_is_ok(postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     upgrade(postgres_url)
     monkeypatch.setenv("DATABASE_URL", postgres_url)
 
@@ -89,7 +87,7 @@ def test_database_that_rejects_the_connection_is_reported(
 
 @pytest.fixture
 def guarded_url(postgres_url: str) -> Iterator[str]:
-    """The database's address with the account `ada`, who has a password that the address does not hold."""
+    """The address of a database for the account `ada`, with a placeholder for the password."""
     with ExitStack() as undone:
         execute(postgres_url, "CREATE ROLE ada LOGIN PASSWORD 'correct-horse'")
         undone.callback(execute, postgres_url, "DROP ROLE ada")
@@ -117,7 +115,7 @@ def test_wrong_database_password_is_reported_and_not_shown(
 
 
 def execute(url: str, statement: str) -> str:
-    """Run a statement, each on a connection of its own, and return the first value of its answer."""
+    """Run a statement on a new connection; return the first value of its result."""
     engine = create_engine(url.replace("postgresql://", "postgresql+psycopg2://"), isolation_level="AUTOCOMMIT")
     try:
         with engine.connect() as connection:
@@ -129,13 +127,13 @@ def execute(url: str, statement: str) -> str:
 
 @pytest.fixture
 def bucket(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A bucket's name, with the variables by which its server is reached."""
+    """The name of a bucket, with the address and keys of its server in the environment."""
     for name, value in s3.environment().items():
         monkeypatch.setenv(name, value)
     return s3.make_bucket(f"doctor-{uuid.uuid4().hex}").name
 
 
-def test_stores_of_the_stack_that_can_be_used_are_well(
+def test_usable_stores_of_the_stack_are_ok(
     postgres_url: str, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_BACKEND_STORE_URI", postgres_url.replace("slipway@", "slipway:s3same@"))
@@ -244,7 +242,7 @@ def test_unusable_artifact_destination_is_reported(
     assert "wrong-horse" not in found.output
 
 
-def test_stores_are_not_looked_at_where_mlflow_is_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stores_of_a_remote_mlflow_are_not_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
     monkeypatch.setenv("MLFLOW_BACKEND_STORE_URI", "nonsense")
     monkeypatch.setenv("MLFLOW_ARTIFACTS_DESTINATION", "s3://no-such-bucket")
@@ -255,9 +253,7 @@ def test_stores_are_not_looked_at_where_mlflow_is_elsewhere(tmp_path: Path, monk
     assert found.of("MLflow's database") == found.of("MLflow's artifacts") == []
 
 
-def test_a_bucket_of_data_that_can_be_listed_is_well(
-    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_readable_bucket_of_data_is_ok(bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLIPWAY_DATA_DIR", f"s3://{bucket}/data")
 
     found = diagnose(tmp_path / "home")
@@ -266,9 +262,7 @@ def test_a_bucket_of_data_that_can_be_listed_is_well(
     assert found.the("data folder").what == f"SLIPWAY_DATA_DIR is s3://{bucket}/data"
 
 
-def test_a_bucket_of_data_that_does_not_exist_is_a_warning(
-    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_bucket_of_data_is_a_warning(bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLIPWAY_DATA_DIR", "s3://no-such-bucket/data")
 
     found = diagnose(tmp_path / "home")

@@ -1,4 +1,4 @@
-"""The API as a process under every endless request at once: its memory, its health, and those it answers meanwhile."""
+"""The API as a process under every endless request at once: its memory, its health, and other clients."""
 
 import http.client
 import socket

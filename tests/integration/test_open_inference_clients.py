@@ -1,4 +1,4 @@
-"""The Open Inference Protocol's own clients, unchanged, against the API as a process: Triton's and KServe's."""
+"""Clients of the Open Inference Protocol, Triton's and KServe's, with the API as a process."""
 
 import hashlib
 import json
@@ -66,7 +66,7 @@ def test_triton_finds_the_model_ready_with_a_token(client: InferenceServerClient
     assert not client.is_model_ready("iris")
 
 
-def test_triton_is_answered_by_what_the_metadata_tells(client: InferenceServerClient, headers: dict[str, str]) -> None:
+def test_triton_response_matches_the_metadata(client: InferenceServerClient, headers: dict[str, str]) -> None:
     metadata = client.get_model_metadata("iris", headers=headers)
     [given] = metadata["inputs"]
     values = ROWS.astype(np.float32)
@@ -81,7 +81,7 @@ def test_triton_is_answered_by_what_the_metadata_tells(client: InferenceServerCl
 
 @pytest.mark.parametrize("binary_input", [True, False])
 @pytest.mark.parametrize("binary_output", [True, False])
-def test_triton_sends_and_takes_binary_and_json_tensors(
+def test_triton_exchanges_binary_and_json_tensors(
     client: InferenceServerClient, headers: dict[str, str], binary_input: bool, binary_output: bool
 ) -> None:
     names = ("label", "probabilities", "label_name")
@@ -101,9 +101,7 @@ def test_triton_sends_and_takes_binary_and_json_tensors(
     assert [bytes(name, "utf-8") if isinstance(name, str) else name for name in result.as_numpy("label_name")] == NAMES
 
 
-def test_triton_without_outputs_takes_all_of_them_in_binary(
-    client: InferenceServerClient, headers: dict[str, str]
-) -> None:
+def test_triton_without_outputs_gets_all_in_binary(client: InferenceServerClient, headers: dict[str, str]) -> None:
     result = client.infer("iris", [tensor(ROWS)], headers=headers)
 
     assert result.as_numpy("label").tolist() == LABELS
@@ -122,7 +120,7 @@ def test_triton_sends_one_tensor_for_each_feature(
     assert result.as_numpy("label").tolist() == LABELS
 
 
-def test_triton_asks_a_regressor(client: InferenceServerClient, headers: dict[str, str]) -> None:
+def test_triton_infers_with_a_regressor(client: InferenceServerClient, headers: dict[str, str]) -> None:
     rows = np.array([[1, 2, 3, 4], [5, 6, 7, 8]], dtype=np.int32)
 
     assert client.infer("demand", [tensor(rows)], headers=headers).as_numpy("value").tolist() == [10.0, 26.0]
@@ -136,7 +134,7 @@ def test_triton_sends_large_batches(client: InferenceServerClient, headers: dict
     assert result.as_numpy("label").tolist() == LABELS * 3_000
 
 
-def test_triton_asks_at_the_same_time(served: ApiProcess, headers: dict[str, str]) -> None:
+def test_triton_sends_concurrent_requests(served: ApiProcess, headers: dict[str, str]) -> None:
     with InferenceServerClient(served.address, concurrency=4) as client:
         asked = [client.async_infer("iris", [tensor(ROWS)], headers=dict(headers)) for _ in range(20)]
 
@@ -207,7 +205,7 @@ def kserve_python(pytestconfig: pytest.Config) -> Path:
 
 
 @pytest.mark.slow
-def test_kserves_client_is_answered(served: ApiProcess, token: str, kserve_python: Path) -> None:
+def test_kserve_client_gets_predictions(served: ApiProcess, token: str, kserve_python: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 
     asked = subprocess.run(

@@ -1,4 +1,4 @@
-"""`slipway up` on PostgreSQL and S3: the whole loop, with nothing of it kept in the folder."""
+"""`slipway up` on PostgreSQL and S3: no data is stored in the folder."""
 
 import os
 import signal
@@ -20,7 +20,7 @@ from support.servers import free_port
 from support.stack import PASSWORD, RunningStack, slipway_up
 from support.waiting import wait_for
 
-# Real servers that are started and broken: more than `make test` has time for.
+# Starting and stopping real servers exceeds the time of `make test`.
 pytestmark = pytest.mark.slow
 
 ROW = {"features": [5.1, 3.5, 1.4, 0.2]}
@@ -31,7 +31,7 @@ class Stores:
     """Two empty databases and an empty bucket.
 
     Attributes:
-        bucket: the folder that the bucket's objects are files of.
+        bucket: the folder of the objects of the bucket.
     """
 
     mlflow_database: str
@@ -40,7 +40,7 @@ class Stores:
     s3: S3Server
 
     def environment(self) -> dict[str, str]:
-        """Return the variables by which a person puts the stack on them."""
+        """Return the variables that select these stores."""
         return {
             **self.s3.environment(),
             "MLFLOW_BACKEND_STORE_URI": self.mlflow_database,
@@ -49,7 +49,7 @@ class Stores:
         }
 
     def objects(self) -> list[str]:
-        """Return the keys of what is in the bucket."""
+        """Return the keys of the objects in the bucket."""
         return [str(path.relative_to(self.bucket)) for path in self.bucket.rglob("*") if path.is_file()]
 
 
@@ -83,7 +83,7 @@ def process_of(stack: RunningStack, module: str) -> dict[str, str]:
     return next(p.environ() for p in stack.processes() if module in p.cmdline())
 
 
-def test_the_first_model_is_trained_and_served(stack: RunningStack) -> None:
+def test_first_model_is_trained_and_served(stack: RunningStack) -> None:
     answer = stack.call("POST", "/predict", ROW).json()
 
     assert (answer["label"], answer["version"]) == (["setosa"], "1")
@@ -103,7 +103,7 @@ def test_artifacts_are_objects_of_the_bucket(stack: RunningStack, stores: Stores
     assert all(key.startswith("mlflow/") for key in objects)
 
 
-def test_the_folder_holds_neither_a_database_nor_artifacts(stack: RunningStack) -> None:
+def test_folder_has_no_database_and_no_artifacts(stack: RunningStack) -> None:
     assert list(stack.home.rglob("*.db*")) == []
     assert list((stack.home / "artifacts").rglob("*")) == []
 
@@ -114,7 +114,7 @@ def test_no_process_shows_a_store_on_its_command_line(stack: RunningStack) -> No
     assert [line for line in lines if "postgresql" in line or "s3:" in line] == []
 
 
-def test_the_api_has_the_keys_of_no_store_but_its_own(stack: RunningStack, stores: Stores) -> None:
+def test_api_has_only_the_keys_of_its_own_store(stack: RunningStack, stores: Stores) -> None:
     api, mlflow = process_of(stack, "slipway_api"), process_of(stack, "slipway_cli.embedded.mlflow_server")
 
     assert [name for name in api if name.startswith(("AWS_", "MLFLOW_S3_", "MLFLOW_BACKEND", "MLFLOW_ARTIFACTS"))] == []
@@ -130,7 +130,7 @@ def test_restart_serves_the_promoted_version_from_its_stores(
     with slipway_up(home, password=PASSWORD, environment=stores.environment()) as stack:
         subprocess.run(
             [sys.executable, "-m", "slipway_cli.cli", "train", "iris"],
-            # Everything goes through MLflow: who trains needs no key of a store.
+            # The trainer reaches the stores through MLflow, and needs no keys.
             env={**os.environ, "MLFLOW_TRACKING_URI": stack.mlflow_url},
             check=True,
             capture_output=True,
@@ -151,7 +151,7 @@ def test_restart_serves_the_promoted_version_from_its_stores(
 
 @dataclass(frozen=True)
 class Mistake:
-    """A variable that is wrong, and the sentence that says what to do."""
+    """A wrong variable, and the expected error."""
 
     variable: str
     value: str

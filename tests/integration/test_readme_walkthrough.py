@@ -1,21 +1,19 @@
-"""The commands of README.md, run in the order in which they stand there, twice, on one real stack."""
+"""The commands of README.md, run twice in their order on one real stack."""
 
-import os
 import re
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from support.stack import PASSWORD, RunningStack, slipway_up
+from support.stack import PASSWORD, RunningStack, bash, slipway_up
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-# Trainings on the bike data download it, and the recipe by path is that of docs/adding-a-model.md: both have tests.
+# Other tests cover the training on bike data, which is downloaded, and the recipe of docs/adding-a-model.md.
 LEFT_OUT = ("slipway train bike-demand", "slipway train ./wine.py")
 CHANGES = ("slipway train", "slipway models promote", "slipway models rollback")
 
@@ -54,15 +52,6 @@ def test_readme_commands_succeed_in_order_and_again(
 
     for line in [*commands, *(line for line in commands if line.startswith(CHANGES))]:
         script = f". .venv/bin/activate && export MLFLOW_TRACKING_URI={stack.mlflow_url} && {line}"
-        ended = subprocess.run(
-            ["bash", "-c", script],
-            cwd=tmp_path,
-            env=os.environ,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert ended.returncode == 0, f"{line}\n{ended.stdout}{ended.stderr}"
-        assert "refused" not in ended.stdout.partition("promote   ")[2], f"{line}\n{ended.stdout}"
+        output = bash(script, tmp_path)
+        assert "refused" not in output.partition("promote   ")[2], f"{line}\n{output}"
     assert (tmp_path / "answers.csv").read_text(encoding="utf-8").count(",setosa,") == 1

@@ -1,11 +1,11 @@
-"""The registry's contract, held by the real MLflow server and by the double that other tests use."""
+"""The contract of the registry, for a real MLflow server and for the registry in memory."""
 
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import httpx
 import pytest
@@ -26,31 +26,8 @@ pytestmark = pytest.mark.slow
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 
-class Shelf(Protocol):
-    """A registry, and what people and the trainer do to it."""
-
-    @property
-    def registry(self) -> Registry:
-        """The registry as Slipway sees it."""
-        ...
-
-    def add(
-        self, name: str, files: Mapping[str, bytes] | None = None, tags: Mapping[str, str] | None = None
-    ) -> ModelVersion:
-        """Register a new version of a model, which is made if it is new."""
-        ...
-
-    def delete_model(self, name: str) -> None:
-        """Delete a model with its versions."""
-        ...
-
-    def delete_alias(self, name: str, alias: str) -> None:
-        """Remove an alias."""
-        ...
-
-
 class MemoryShelf:
-    """The double."""
+    """The registry in memory, and the changes that others make to it."""
 
     def __init__(self) -> None:
         self.registry = InMemoryRegistry()
@@ -68,7 +45,7 @@ class MemoryShelf:
 
 
 class MlflowShelf:
-    """The real server, filled over its REST API."""
+    """A real server, and the changes that others make to it over its REST API."""
 
     def __init__(self, url: str) -> None:
         self.registry = MlflowRegistry(url)
@@ -117,6 +94,9 @@ def mlflow_shelf(mlflow_url: str) -> Iterator[MlflowShelf]:
     shelf.close()
 
 
+Shelf = MemoryShelf | MlflowShelf
+
+
 @pytest.fixture(params=["memory", "mlflow"])
 def shelf(request: pytest.FixtureRequest) -> Shelf:
     if request.param == "memory":
@@ -127,14 +107,14 @@ def shelf(request: pytest.FixtureRequest) -> Shelf:
 
 @pytest.fixture
 def name() -> str:
-    """A name that no other test has."""
+    """A unique name of a model."""
     return f"iris-{uuid.uuid4().hex}"
 
 
 class TestRegistry:
-    """What `Registry` promises."""
+    """The contract of `Registry`."""
 
-    def test_a_registered_model_is_listed_with_its_aliases_and_tags(self, shelf: Shelf, name: str) -> None:
+    def test_model_is_listed_with_its_aliases_and_tags(self, shelf: Shelf, name: str) -> None:
         version = shelf.add(name)
         shelf.registry.set_alias(name, PRODUCTION, version.version)
         shelf.registry.set_model_tag(name, "team", "botany")
@@ -152,7 +132,7 @@ class TestRegistry:
 
         assert (model.aliases, model.tags, model.description) == ({}, {}, "")
 
-    def test_a_version_is_read_as_it_was_registered(self, shelf: Shelf, name: str) -> None:
+    def test_version_is_read_as_registered(self, shelf: Shelf, name: str) -> None:
         before = time.time()
         added = shelf.add(name, tags={METRICS_TAG: '{"accuracy": 0.97}'})
 
@@ -163,7 +143,7 @@ class TestRegistry:
         # The server keeps milliseconds.
         assert before - 0.001 <= version.created_at <= time.time()
 
-    def test_versions_are_listed_the_newest_first(self, shelf: Shelf, name: str) -> None:
+    def test_versions_are_listed_newest_first(self, shelf: Shelf, name: str) -> None:
         for _ in range(11):
             shelf.add(name)
 
@@ -172,29 +152,21 @@ class TestRegistry:
         assert versions == [str(number) for number in range(11, 0, -1)]
 
     @pytest.mark.parametrize("odd", ["it's", 'say "hello"', "naïve 100%", "a;b--c", "back\\slash"])
-    def test_a_model_may_have_an_odd_name(self, shelf: Shelf, name: str, odd: str) -> None:
+    def test_name_of_a_model_may_have_any_characters(self, shelf: Shelf, name: str, odd: str) -> None:
         shelf.add(f"{odd} {name}", tags={"team": "botany"})
 
         (version,) = shelf.registry.list_versions(f"{odd} {name}")
 
         assert version == shelf.registry.get_version(f"{odd} {name}", "1")
 
-    def test_a_models_versions_are_its_own(self, shelf: Shelf, name: str) -> None:
+    def test_model_lists_only_its_versions(self, shelf: Shelf, name: str) -> None:
         shelf.add(name)
         shelf.add(f"{name}-other")
         shelf.add(f"{name}-other")
 
         assert [version.name for version in shelf.registry.list_versions(name)] == [name]
 
-    def test_an_alias_moves(self, shelf: Shelf, name: str) -> None:
-        first, second = shelf.add(name), shelf.add(name)
-        shelf.registry.set_alias(name, PRODUCTION, first.version)
-
-        shelf.registry.set_alias(name, PRODUCTION, second.version)
-
-        assert shelf.registry.get_model(name).aliases == {PRODUCTION: "2"}
-
-    def test_aliases_move_on_their_own(self, shelf: Shelf, name: str) -> None:
+    def test_each_alias_moves_alone(self, shelf: Shelf, name: str) -> None:
         first, second = shelf.add(name), shelf.add(name)
         shelf.registry.set_alias(name, PRODUCTION, first.version)
         shelf.registry.set_alias(name, "Shadow", first.version)
@@ -203,7 +175,7 @@ class TestRegistry:
 
         assert shelf.registry.get_model(name).aliases == {PRODUCTION: "1", "Shadow": "2"}
 
-    def test_a_removed_alias_is_gone(self, shelf: Shelf, name: str) -> None:
+    def test_removed_alias_is_not_listed(self, shelf: Shelf, name: str) -> None:
         version = shelf.add(name)
         shelf.registry.set_alias(name, PRODUCTION, version.version)
 
@@ -212,7 +184,7 @@ class TestRegistry:
         assert shelf.registry.get_model(name).aliases == {}
 
     @pytest.mark.parametrize("value", ["botany", "", "Grüße, 花", "two\nlines", '{"a": "b"}', "x" * 20_000])
-    def test_a_models_tag_is_read_as_it_was_set(self, shelf: Shelf, name: str, value: str) -> None:
+    def test_tag_of_a_model_is_read_as_set(self, shelf: Shelf, name: str, value: str) -> None:
         shelf.add(name)
         shelf.registry.set_model_tag(name, "slipway.note", "what it was before")
 
@@ -221,7 +193,7 @@ class TestRegistry:
         assert shelf.registry.get_model(name).tags == {"slipway.note": value}
 
     @pytest.mark.parametrize("value", ["botany", "", "Grüße, 花"])
-    def test_a_versions_tag_is_read_as_it_was_set_and_on_no_other(self, shelf: Shelf, name: str, value: str) -> None:
+    def test_tag_of_a_version_is_read_as_set(self, shelf: Shelf, name: str, value: str) -> None:
         first, second = shelf.add(name, tags={"slipway.note": "before"}), shelf.add(name)
 
         shelf.registry.set_version_tag(name, first.version, "slipway.note", value)
@@ -229,7 +201,7 @@ class TestRegistry:
         assert shelf.registry.get_version(name, first.version).tags == {"slipway.note": value}
         assert shelf.registry.get_version(name, second.version).tags == {}
 
-    def test_a_bundle_is_fetched_as_it_was_registered(self, shelf: Shelf, name: str, tmp_path: Path) -> None:
+    def test_bundle_is_fetched_as_registered(self, shelf: Shelf, name: str, tmp_path: Path) -> None:
         files = bundle_files()
         shelf.add(name, files)
         version = shelf.registry.get_version(name, "1")
@@ -241,7 +213,7 @@ class TestRegistry:
         bundle = read_bundle(tmp_path, digest(files[MANIFEST_FILE]))
         replay(Graph(bundle.model, bundle.manifest.graph), bundle.golden)
 
-    def test_each_version_has_files_of_its_own(self, shelf: Shelf, name: str, tmp_path: Path) -> None:
+    def test_each_version_has_separate_files(self, shelf: Shelf, name: str, tmp_path: Path) -> None:
         versions = [shelf.add(name, {MODEL_FILE: content}) for content in (b"first", b"second")]
 
         for version in versions:
@@ -258,7 +230,7 @@ class TestRegistry:
         assert (tmp_path / MODEL_FILE).read_bytes() == b"new"
 
     @pytest.mark.parametrize("file", [MODEL_FILE, GOLDEN_FILE])
-    def test_a_file_that_a_version_lacks_is_not_found(self, shelf: Shelf, name: str, tmp_path: Path, file: str) -> None:
+    def test_missing_file_of_a_version_is_not_found(self, shelf: Shelf, name: str, tmp_path: Path, file: str) -> None:
         version = shelf.add(name, {MANIFEST_FILE: b"{}"})
 
         with pytest.raises(RegistryNotFoundError):
@@ -277,7 +249,7 @@ class TestRegistry:
         ],
         ids=["get_version", "set_alias", "set_version_tag", "fetch"],
     )
-    def test_an_unknown_version_is_not_found_and_nothing_is_changed(
+    def test_unknown_version_raises_and_changes_nothing(
         self,
         shelf: Shelf,
         name: str,
@@ -307,7 +279,7 @@ class TestRegistry:
         ],
         ids=["get_model", "list_versions", "get_version", "set_alias", "set_model_tag", "set_version_tag", "fetch"],
     )
-    def test_an_unknown_model_is_not_found_and_not_made(
+    def test_unknown_model_raises_and_is_not_created(
         self, shelf: Shelf, name: str, tmp_path: Path, call: Callable[[Registry, str, Path], object]
     ) -> None:
         with pytest.raises(RegistryNotFoundError):
@@ -315,7 +287,7 @@ class TestRegistry:
 
         assert name not in {model.name for model in shelf.registry.list_models()}
 
-    def test_a_deleted_model_is_gone_with_its_versions_and_files(self, shelf: Shelf, name: str, tmp_path: Path) -> None:
+    def test_deleted_model_has_no_versions_or_files(self, shelf: Shelf, name: str, tmp_path: Path) -> None:
         version = shelf.add(name, {MODEL_FILE: b"graph"})
 
         shelf.delete_model(name)
@@ -326,7 +298,7 @@ class TestRegistry:
         with pytest.raises(RegistryNotFoundError):
             shelf.registry.fetch(version, MODEL_FILE, tmp_path / "file")
 
-    def test_promotions_move_production_and_are_kept(self, shelf: Shelf, name: str) -> None:
+    def test_promotions_move_production_and_are_recorded(self, shelf: Shelf, name: str) -> None:
         tags = {METRICS_TAG: '{"accuracy": 0.97}', DATA_VERSION_TAG: digest(b"data")}
         for _ in range(2):
             shelf.add(name, tags=tags)
@@ -345,7 +317,7 @@ class TestRegistry:
 
 
 class TestMlflowRegistry:
-    """What the real server alone can show."""
+    """Tests that only the real server can run."""
 
     def test_every_page_of_versions_is_read(
         self, mlflow_shelf: MlflowShelf, name: str, monkeypatch: pytest.MonkeyPatch
@@ -368,7 +340,7 @@ class TestMlflowRegistry:
 
         assert mlflow_shelf.registry.list_models() == before
 
-    def test_a_large_file_arrives_whole(self, mlflow_shelf: MlflowShelf, name: str, tmp_path: Path) -> None:
+    def test_large_file_is_fetched_completely(self, mlflow_shelf: MlflowShelf, name: str, tmp_path: Path) -> None:
         content = bytes(range(256)) * 4 * 4096
         version = mlflow_shelf.add(name, {MODEL_FILE: content})
 

@@ -1,4 +1,4 @@
-"""MLflow's own client and the bodies that SageMaker sends, against the API as a process that SageMaker would start."""
+"""MLflow's client, and requests of SageMaker, with the API as a process that SageMaker starts."""
 
 import json
 import os
@@ -33,7 +33,7 @@ LABELS = [0, 2, 1]
 
 @pytest.fixture(scope="module")
 def sagemaker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiProcess]:
-    """A process as SageMaker starts it: without a key, and told the port that it must listen on."""
+    """A process as SageMaker starts it: without a key, and with a given port."""
     environment = {"SECRET_KEY": None, "SLIPWAY_PORT": None, "SAGEMAKER_BIND_TO_PORT": str(free_port())}
     with api_process(tmp_path_factory.mktemp("sagemaker"), "sagemaker", environment=environment) as served:
         yield served
@@ -44,7 +44,7 @@ def client(sagemaker: ApiProcess) -> ScoringServerClient:
     return ScoringServerClient("127.0.0.1", sagemaker.port)
 
 
-def test_mlflows_client_finds_it_ready(client: ScoringServerClient) -> None:
+def test_mlflow_client_finds_the_server_ready(client: ScoringServerClient) -> None:
     client.ping()
     client.wait_server_ready(timeout=10)
 
@@ -54,7 +54,7 @@ def test_mlflows_client_finds_it_ready(client: ScoringServerClient) -> None:
     [FRAME, FRAME[list(FEATURES)[::-1]], FRAME.set_index(pd.Index([7, 8, 9])), np.array(ROWS), ROWS],
     ids=["data frame", "columns backwards", "another index", "array", "list"],
 )
-def test_mlflows_client_is_answered(client: ScoringServerClient, data: object) -> None:
+def test_mlflow_client_gets_predictions(client: ScoringServerClient, data: object) -> None:
     answer = client.invoke(data)
 
     assert answer.get_predictions("ndarray").tolist() == LABELS
@@ -71,7 +71,7 @@ def test_mlflows_client_is_answered(client: ScoringServerClient, data: object) -
     ],
     ids=["instances", "records", "columns", "no params"],
 )
-def test_mlflows_other_forms_are_answered_as_mlflow_reads_them(sagemaker: ApiProcess, body: str) -> None:
+def test_other_formats_of_mlflow_get_predictions(sagemaker: ApiProcess, body: str) -> None:
     headers = {"Content-Type": "application/json"}
 
     answer = httpx.post(f"{sagemaker.url}/invocations", content=body, headers=headers)
@@ -96,13 +96,13 @@ def test_sagemaker_csv_gets_the_accepted_response_type(sagemaker: ApiProcess, he
     assert answer.text == ("0\n2\n1\n" if accept == "text/csv" else '{"predictions":[0,2,1]}')
 
 
-def test_under_sagemaker_everything_else_needs_a_token(sagemaker: ApiProcess) -> None:
+def test_other_routes_under_sagemaker_need_a_token(sagemaker: ApiProcess) -> None:
     assert httpx.get(f"{sagemaker.url}/ping").status_code == 200
     assert httpx.get(f"{sagemaker.url}/models").status_code == 401
     assert httpx.post(f"{sagemaker.url}/predict", json={"features": ROWS}).status_code == 401
 
 
-def test_under_sagemaker_it_listens_to_every_address(sagemaker: ApiProcess) -> None:
+def test_sagemaker_process_listens_on_every_address(sagemaker: ApiProcess) -> None:
     assert httpx.get(f"http://127.0.0.2:{sagemaker.port}/ping").status_code == 200
 
 

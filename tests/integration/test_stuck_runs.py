@@ -1,4 +1,4 @@
-"""A run that nothing can terminate does not hold up the end of the process."""
+"""A run that cannot be terminated does not delay the end of the process."""
 
 import signal
 import time

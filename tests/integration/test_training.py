@@ -1,4 +1,4 @@
-"""A training of iris against a real MLflow server: what is tracked, registered and promoted."""
+"""A training of iris with a real MLflow server: tracking, registration and promotion."""
 
 import json
 import re
@@ -58,12 +58,12 @@ class Reporter:
         self.told.append(f"{step}: {sentence}")
 
     def progress(self, what: str, done: int, total: int) -> None:
-        """Take no notice."""
+        """Ignore it."""
 
     def gate_result(
         self, recipe: Recipe, evaluations: tuple[Evaluation, ...], best: Evaluation, gate_result: GateResult
     ) -> None:
-        """Take no notice."""
+        """Ignore it."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def artifact(client: MlflowClient, run_id: str, path: str, folder: Path) -> byte
     return Path(client.download_artifacts(run_id, path, str(folder))).read_bytes()
 
 
-def test_the_first_version_is_production(first: Run) -> None:
+def test_first_version_is_production(first: Run) -> None:
     assert first.outcome.version.version == "1"
     assert first.outcome.gate_result.promote
     assert first.model.production == "1"
@@ -120,7 +120,7 @@ def test_each_step_is_reported_when_it_ends(first: Run) -> None:
     assert first.told[-2] == f"promote: Production of {NAME} is version 1 now"
 
 
-def test_the_version_is_tagged_with_what_was_registered(first: Run, tmp_path: Path) -> None:
+def test_tags_of_the_version_match_its_files(first: Run, tmp_path: Path) -> None:
     tags = first.model.version("1").tags
 
     manifest = first.model.fetched("1", MANIFEST_FILE, tmp_path)
@@ -173,7 +173,7 @@ def test_one_run_of_each_candidate_is_under_one_parent(first: Run, client: Mlflo
     assert client.get_experiment(parent.info.experiment_id).name == NAME
 
 
-def test_every_candidates_run_has_its_parameters(first: Run, client: MlflowClient) -> None:
+def test_run_of_every_candidate_has_its_parameters(first: Run, client: MlflowClient) -> None:
     runs = children(first, client)
 
     for evaluation in first.outcome.evaluations:
@@ -182,7 +182,7 @@ def test_every_candidates_run_has_its_parameters(first: Run, client: MlflowClien
         assert runs[name].data.params == {"estimator": name, **expected}
 
 
-def test_every_candidates_run_has_its_metrics(first: Run, client: MlflowClient) -> None:
+def test_run_of_every_candidate_has_its_metrics(first: Run, client: MlflowClient) -> None:
     runs = children(first, client)
 
     for evaluation in first.outcome.evaluations:
@@ -193,9 +193,7 @@ def test_every_candidates_run_has_its_metrics(first: Run, client: MlflowClient) 
         assert [fold.value for fold in sorted(folds, key=lambda fold: fold.step)] == list(evaluation.fitted.cv_scores)
 
 
-def test_every_candidates_run_has_its_figures_with_their_numbers(
-    first: Run, client: MlflowClient, tmp_path: Path
-) -> None:
+def test_run_of_every_candidate_has_its_figures(first: Run, client: MlflowClient, tmp_path: Path) -> None:
     for run in children(first, client).values():
         names = {file.path for file in client.list_artifacts(run.info.run_id)}
         figures = ("confusion_matrix", "roc", "calibration", "feature_importance")
@@ -206,7 +204,7 @@ def test_every_candidates_run_has_its_figures_with_their_numbers(
         assert artifact(client, run.info.run_id, "confusion_matrix.png", tmp_path).startswith(b"\x89PNG")
 
 
-def test_the_chosen_candidate_alone_is_tagged(first: Run, client: MlflowClient) -> None:
+def test_only_the_chosen_candidate_is_tagged(first: Run, client: MlflowClient) -> None:
     chosen = {name for name, run in children(first, client).items() if run.data.tags["slipway.chosen"] == "true"}
 
     assert chosen == {first.outcome.best.fitted.candidate.name}
@@ -258,7 +256,7 @@ def test_run_names_contain_model_date_and_candidate(first: Run, client: MlflowCl
     }
 
 
-def test_timings_are_a_group_of_their_own(first: Run, client: MlflowClient) -> None:
+def test_timings_are_in_a_separate_group(first: Run, client: MlflowClient) -> None:
     runs = [client.get_run(first.outcome.parent_run_id), *children(first, client).values()]
 
     for run in runs:
@@ -288,7 +286,7 @@ def test_mlflows_own_flavor_loads_the_model(first: Run, mlflow_url: str) -> None
     assert label.tolist() == [0]
 
 
-def test_the_graph_is_one_file(first: Run, registry: MlflowRegistry, mlflow_url: str, tmp_path: Path) -> None:
+def test_graph_is_one_file(first: Run, registry: MlflowRegistry, mlflow_url: str, tmp_path: Path) -> None:
     url = file_url(mlflow_url, NAME, "1", MODEL_FILE)
     listing, _, path = url.removesuffix(f"/{MODEL_FILE}").partition("/artifacts/")
 
@@ -318,7 +316,7 @@ def test_registered_graph_predicts_all_150_iris_rows(first: Run, registry: Mlflo
     replay(graph, bundle.golden)
 
 
-def test_the_reference_rows_are_beside_the_graph(first: Run, tmp_path: Path) -> None:
+def test_reference_rows_are_stored_with_the_graph(first: Run, tmp_path: Path) -> None:
     manifest = json.loads(first.model.fetched("1", MANIFEST_FILE, tmp_path))
 
     content = first.model.fetched("1", REFERENCE_FILE, tmp_path)

@@ -1,4 +1,4 @@
-"""Trainings of bike demand: a regression against a real MLflow server, and the real data where there is some."""
+"""Trainings of bike demand: a regression with a real MLflow server, and the real data if available."""
 
 import os
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ NAME = "training-bike-demand"
 
 @pytest.fixture
 def model(mlflow_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Model]:
-    """The recipe under a name of its own, of which nothing is trained yet."""
+    """An untrained model with the recipe under another name."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_url)
     monkeypatch.setenv("SLIPWAY_DATA_DIR", str(tmp_path / "data"))
     with MlflowRegistry(mlflow_url) as registry:

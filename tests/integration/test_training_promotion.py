@@ -1,9 +1,8 @@
-"""Run the training command against a real MLflow server: promotion, rejection by the gate, and failures."""
+"""Trainings with a real MLflow server: promotion, rejection by the gate, and failures."""
 
 import json
 import re
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -12,8 +11,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from slipway_core.bundle import MANIFEST_FILE, MODEL_FILE
-from slipway_core.errors import RegistryNotFoundError
-from slipway_core.registry import PRODUCTION, promotion
+from slipway_core.registry import PRODUCTION
 from slipway_core.registry.events import history
 from slipway_core.registry.mlflow import MlflowRegistry
 from slipway_trainer import pipeline
@@ -29,13 +27,13 @@ from support.training import LIGHT, Model, file_url, recipe_file
 from support.versions import add_version
 
 pytestmark = [
-    # A training each, over a real server: more than `make test` has time for.
+    # A training in each test exceeds the time of `make test`.
     pytest.mark.slow,
     # MLflow warns of its own types when it first imports its model flavors.
     pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType:UserWarning"),
 ]
 
-# Worse than LIGHT on the test rows, and above no floor that matters.
+# Worse than LIGHT on the test rows, without a floor.
 POOR = ("candidates=logistic-regression", "C=0.001", "folds=2", "floors.accuracy=0")
 
 
@@ -55,26 +53,26 @@ def _environment(mlflow_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_url)
     monkeypatch.setenv("SLIPWAY_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("LOGNAME", "grace")
-    # The figures come after all that is looked at here, and take as long as the rest: see test_training for them.
+    # Figures are slow, and test_training covers them.
     monkeypatch.setattr(pipeline, "report", lambda *_arguments, **_named: None)
 
 
 @pytest.fixture
 def model(request: pytest.FixtureRequest, registry: MlflowRegistry, client: MlflowClient, tmp_path: Path) -> Model:
-    """A model of its own name with the recipe of iris, of which nothing is trained yet."""
+    """An untrained model with a unique name and the recipe of iris."""
     name = "training-" + re.sub(r"\W+", "-", request.node.name.removeprefix("test_").replace("_", "-")).strip("-")
     return Model(name, recipe_file(tmp_path, name), registry, client)
 
 
 def champion(model: Model, mlflow_url: str) -> str:
-    """Register a whole version without training it, make it Production and return its number."""
+    """Register a complete version, make it Production and return its number."""
     version = add_version(mlflow_url, model.name, bundle_files(model.name))
     model.registry.set_alias(model.name, PRODUCTION, version)
     return version
 
 
 def score_of_bike(settings: Sequence[str]) -> float:
-    """Return what the only candidate of `bike-demand`, so set, scores on the test rows."""
+    """Return the score of the only candidate of `bike-demand` with these settings."""
     recipe = override(BIKE, settings)
     split = split_rows(recipe, validate(recipe, bike_dataset()))
     fitted = train(recipe, recipe.candidates[0], split, lambda _done, _total: None)
@@ -120,7 +118,7 @@ def test_worse_version_promoted_by_force_has_that_reason(model: Model) -> None:
     assert event.reason == f"forced, though the gate refused: {gate_result.summary}"
 
 
-def test_never_registers_and_judges_and_leaves_production_alone(model: Model) -> None:
+def test_mode_never_registers_and_leaves_production(model: Model) -> None:
     ended = model.train("--promote", "never", "--wait", "30")
 
     assert ended.exit_code == 0, ended.error
@@ -138,7 +136,7 @@ def test_slightly_worse_version_is_rejected_with_enough_digits(model: Model, tmp
     bike_frame().to_csv(data, index=False)
     bike = Model(model.name, recipe_file(tmp_path, model.name, "bike_demand"), model.registry, model.client)
     linear = ("candidates=linear-regression", "folds=2", "floors.r2=0.5")
-    # A little more shrinkage, or a little less, is the worse on the test rows: by the fifth digit.
+    # A small change of the shrinkage changes the fifth digit of the score.
     scores = {alpha: score_of_bike((*linear, f"alpha={alpha}")) for alpha in ("1.001", "1")}
     better, worse = sorted(scores, key=lambda alpha: -scores[alpha])
 
@@ -148,22 +146,6 @@ def test_slightly_worse_version_is_rejected_with_enough_digits(model: Model, tmp
     assert bike.production == "1"
     shown, best = re.findall(r"-?\d\.\d{5,}", bike.gate_result("2").summary)
     assert float(best) - 1e-4 < float(shown) < float(best)
-
-
-def test_same_graph_as_a_withdrawn_version_is_rejected(model: Model) -> None:
-    poor = model.train(settings=POOR)
-    model.train()
-    assert poor.exit_code == 0, poor.error
-    promotion.rollback(model.registry, model.name, by="ada", at=datetime.now(UTC), reason="it is biased")
-
-    again = model.train()
-
-    assert again.exit_code == 1
-    assert model.production == "1"
-    assert model.gate_result("3").summary == (
-        "its graph is the same as that of version 2, which was rolled back from; to lift the withdrawal: "
-        f"slipway models promote {model.name} 3"
-    )
 
 
 def test_version_below_the_floor_is_registered_not_promoted(model: Model, mlflow_url: str) -> None:
@@ -206,18 +188,7 @@ def test_rejected_data_makes_no_version_and_no_run(model: Model, mlflow_url: str
     assert model.production == before
 
 
-def test_refused_data_of_a_new_model_registers_no_model(model: Model, tmp_path: Path) -> None:
-    data = tmp_path / "iris.csv"
-    iris_dataset().frame.head(10).to_csv(data, index=False)
-
-    ended = model.train("--data", str(data))
-
-    assert ended.exit_code == 1
-    with pytest.raises(RegistryNotFoundError):
-        model.registry.get_model(model.name)
-
-
-def test_a_registration_that_fails_leaves_its_run_failed(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_registration_marks_its_run_as_failed(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_arguments: object, **_named: object) -> None:
         raise MlflowException("the disk is full")
 

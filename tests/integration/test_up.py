@@ -1,9 +1,8 @@
-"""`slipway up`, the whole of it: from an empty folder to served predictions, and all that may go wrong after."""
+"""`slipway up` as a whole: from an empty folder to served predictions, and failures afterwards."""
 
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -29,7 +28,7 @@ from support.versions import add_version
 from support.waiting import wait_for
 
 ROW = {"features": [5.1, 3.5, 1.4, 0.2]}
-# The alias is polled every 2 s, give or take; a version must be served within 5.
+# The alias is polled about every 2 s; a version must be served within 5 s.
 SWAP_SECONDS = 5.0
 
 
@@ -38,12 +37,6 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
     home = tmp_path_factory.mktemp("up") / "home"
     with slipway_up(home, password=PASSWORD) as running_stack:
         yield running_stack
-
-
-@pytest.fixture
-def taken_port() -> Iterator[int]:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        yield listener.getsockname()[1]
 
 
 def models(stack: RunningStack, *arguments: str) -> str:
@@ -63,7 +56,7 @@ def promote(stack: RunningStack, version: str) -> None:
 
 
 def serve_a_good_version(stack: RunningStack) -> str:
-    """Register, promote and await a version, which replaces those of other tests."""
+    """Register and promote a version, and wait until it replaces those of other tests."""
     version = add_version(stack.mlflow_url, "iris", bundle_files())
     promote(stack, version)
     wait_for(lambda: stack.status()["model_version"] == version, seconds=SWAP_SECONDS, what="the good version")
@@ -72,7 +65,7 @@ def serve_a_good_version(stack: RunningStack) -> str:
 
 @dataclass
 class Asked:
-    """The answers that clients got, in order."""
+    """The responses to all clients, in order."""
 
     statuses: list[int] = field(default_factory=list)
     versions: list[str] = field(default_factory=list)
@@ -117,7 +110,7 @@ def test_printed_commands_work_when_pasted(stack: RunningStack) -> None:
     assert json.loads(pasted.stdout)["label"] == ["setosa"]
 
 
-def test_the_doctor_finds_nothing_broken_in_a_running_stack(stack: RunningStack) -> None:
+def test_doctor_finds_no_problem_in_a_running_stack(stack: RunningStack) -> None:
     version = serve_a_good_version(stack)
     port, mlflow_port = (int(url.rpartition(":")[2]) for url in (stack.url, stack.mlflow_url))
 
@@ -136,7 +129,7 @@ def test_files_are_private_and_no_command_line_has_a_secret(stack: RunningStack)
     assert all(PASSWORD not in word for process in stack.processes() for word in process.cmdline())
 
 
-def test_all_iris_rows_are_answered_as_the_graph_answers_them(stack: RunningStack, tmp_path: Path) -> None:
+def test_predictions_of_all_iris_rows_equal_the_graph(stack: RunningStack, tmp_path: Path) -> None:
     if stack.status()["model_version"] != "1":
         promote(stack, "1")
         wait_for(lambda: stack.status()["model_version"] == "1", seconds=SWAP_SECONDS, what="the first version")
@@ -157,7 +150,7 @@ def test_all_iris_rows_are_answered_as_the_graph_answers_them(stack: RunningStac
     assert np.mean(np.array(answer["prediction"]) == data.target) >= 0.95
 
 
-def test_a_promoted_version_is_served_without_a_failed_request(stack: RunningStack) -> None:
+def test_promotion_fails_no_request(stack: RunningStack) -> None:
     version = add_version(stack.mlflow_url, "iris", bundle_files())
 
     with four_clients(stack) as asked:
@@ -197,7 +190,7 @@ def test_repeated_rollback_serves_earlier_versions_in_turn(stack: RunningStack) 
 
 @dataclass(frozen=True)
 class BadVersion:
-    """Files that must be refused, with words of the reason. A tag of None is the right one."""
+    """Files that must be rejected, and a part of the reason; a tag of None is the correct one."""
 
     files: dict[str, bytes]
     words: str
@@ -226,7 +219,7 @@ def bad_versions() -> dict[str, BadVersion]:
 BAD_VERSIONS = bad_versions()
 
 
-# Unit tests know them all; that the running stack does, too, is shown by one each time and by all where there is time.
+# Unit tests cover every case; `make test` runs one with the stack, and `make test-slow` all.
 @pytest.mark.parametrize(
     "bad",
     [
@@ -256,7 +249,7 @@ def test_bad_version_is_reported_and_never_served(stack: RunningStack, bad: BadV
     )
 
 
-def test_a_good_version_ends_the_trouble(stack: RunningStack) -> None:
+def test_good_version_clears_the_failure(stack: RunningStack) -> None:
     bad = BAD_VERSIONS["no tag"]
     promote(stack, add_version(stack.mlflow_url, "iris", bad.files, tag=bad.tag))
     stack.call("POST", "/models/iris/reload").raise_for_status()
@@ -290,7 +283,7 @@ def test_killed_registry_is_reported_and_restarted(stack: RunningStack) -> None:
     assert stack.call("POST", "/predict", ROW).json()["version"] == before
 
 
-def test_a_second_stack_on_the_same_folder_is_refused(stack: RunningStack, tmp_path: Path) -> None:
+def test_second_stack_on_the_same_folder_is_rejected(stack: RunningStack, tmp_path: Path) -> None:
     ports = [f"--port={free_port()}", f"--mlflow-port={free_port()}"]
     command = [sys.executable, "-m", "slipway_cli.cli", "up", f"--home={stack.home}", *ports]
     log = tmp_path / "second.log"
@@ -331,7 +324,7 @@ def test_signal_ends_all_and_the_next_start_serves_from_cache(tmp_path: Path) ->
 
 
 @pytest.mark.slow
-def test_a_killed_start_leaves_nothing_and_the_next_one_starts(tmp_path: Path) -> None:
+def test_killed_stack_leaves_no_process_and_can_restart(tmp_path: Path) -> None:
     home = tmp_path / "home"
     with slipway_up(home, password=PASSWORD) as stack:
         processes = stack.processes()
@@ -346,19 +339,3 @@ def test_a_killed_start_leaves_nothing_and_the_next_one_starts(tmp_path: Path) -
 
     with slipway_up(home, log="again.log") as again:
         assert again.call("POST", "/predict", ROW).json()["version"] == "1"
-
-
-@pytest.mark.parametrize(("option", "other"), [("--port", "--mlflow-port"), ("--mlflow-port", "--port")])
-def test_port_in_use_is_reported_with_its_option(option: str, other: str, tmp_path: Path, taken_port: int) -> None:
-    ports = [f"{option}={taken_port}", f"{other}={free_port()}"]
-    refused = subprocess.run(
-        [sys.executable, "-m", "slipway_cli.cli", "up", f"--home={tmp_path}/home", *ports],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-    assert refused.returncode == 1
-    assert f"port {taken_port}" in refused.stderr
-    assert f"choose another with {option}" in refused.stderr

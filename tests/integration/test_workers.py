@@ -1,4 +1,4 @@
-"""Several workers behind one socket: one view of users and models, metrics that add up, dead ones replaced."""
+"""Several workers behind one socket: shared users and models, summed metrics, and replaced workers."""
 
 import contextlib
 import os
@@ -12,6 +12,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from support.api_process import ApiProcess, api_process
+from support.loaded_service import children
 from support.postgres import new_database
 from support.waiting import wait_for
 
@@ -29,16 +30,6 @@ def api(tmp_path_factory: pytest.TempPathFactory, postgres_address: str) -> Iter
         yield api
 
 
-def workers(api: ApiProcess) -> list[psutil.Process]:
-    """Return the processes that answer."""
-    found = []
-    for child in psutil.Process(api.process.pid).children():
-        with contextlib.suppress(psutil.NoSuchProcess):  # a dead one that is not replaced yet
-            if any("spawn_main" in part for part in child.cmdline()):
-                found.append(child)
-    return found
-
-
 def sample(api: ApiProcess, name: str, **labels: str) -> float:
     """Return the sum of a metric's samples with these labels."""
     page = httpx.get(f"{api.url}/metrics", timeout=30).text
@@ -51,13 +42,13 @@ def sample(api: ApiProcess, name: str, **labels: str) -> float:
 
 
 def test_configured_number_of_workers_responds(api: ApiProcess) -> None:
-    assert len(workers(api)) == WORKERS
+    assert len(children(api, "spawn_main")) == WORKERS
 
 
 def test_counters_of_all_workers_are_summed(api: ApiProcess) -> None:
     before = sample(api, "slipway_prediction_rows_total", model="iris")
 
-    # Each over a connection of its own, so that more than one worker answers.
+    # Each request uses a new connection, so that more than one worker responds.
     statuses = {api.call("POST", "/predict", json=ROW).status_code for _ in range(40)}
 
     assert statuses == {200}
@@ -72,12 +63,12 @@ def test_state_shared_by_all_workers_is_exported_once(api: ApiProcess) -> None:
     assert sample(api, "slipway_registry_up") == 0
 
 
-def test_a_user_that_one_worker_adds_is_known_to_all_at_once(api: ApiProcess) -> None:
+def test_added_user_is_known_to_all_workers_at_once(api: ApiProcess) -> None:
     user = {"username": "wanda", "password": "correct horse battery", "role": "user"}
     assert api.call("POST", "/users", json=user).status_code == 201
     headers = {"Authorization": f"Bearer {api.log_in('wanda')}"}
 
-    # Each over a connection of its own.
+    # Each request uses a new connection.
     asked = [httpx.get(f"{api.url}/models", headers=headers, timeout=30).status_code for _ in range(20)]
 
     assert set(asked) == {200}
@@ -98,12 +89,15 @@ def test_disabled_user_is_rejected_by_all_workers_within_5_s(api: ApiProcess) ->
 
 def test_dead_worker_is_replaced_and_its_counters_stay(api: ApiProcess) -> None:
     counted = sample(api, "slipway_prediction_rows_total", model="iris")
-    victim = workers(api)[0]
+    victim = children(api, "spawn_main")[0]
 
     os.kill(victim.pid, signal.SIGKILL)
 
     wait_for(
-        lambda: len(workers(api)) == WORKERS and victim.pid not in {worker.pid for worker in workers(api)},
+        lambda: (
+            len(children(api, "spawn_main")) == WORKERS
+            and victim.pid not in {worker.pid for worker in children(api, "spawn_main")}
+        ),
         seconds=30,
         what="another worker",
     )
@@ -112,7 +106,7 @@ def test_dead_worker_is_replaced_and_its_counters_stay(api: ApiProcess) -> None:
 
 
 def test_new_worker_accepts_no_request_before_it_is_ready(api: ApiProcess) -> None:
-    old = {worker.pid for worker in workers(api)}
+    old = {worker.pid for worker in children(api, "spawn_main")}
     statuses: list[int] = []
 
     with contextlib.ExitStack() as open_clients:
@@ -121,7 +115,7 @@ def test_new_worker_accepts_no_request_before_it_is_ready(api: ApiProcess) -> No
             client = open_clients.enter_context(httpx.Client(headers=api.headers, timeout=30))
             with contextlib.suppress(httpx.TransportError):  # one that the dead worker had let in is cut off
                 statuses.append(client.post(f"{api.url}/predict", json=ROW).status_code)
-            new = [worker for worker in workers(api) if worker.pid not in old]
+            new = [worker for worker in children(api, "spawn_main") if worker.pid not in old]
             return any(one.status == psutil.CONN_ESTABLISHED for worker in new for one in worker.net_connections())
 
         os.kill(min(old), signal.SIGKILL)
@@ -130,7 +124,7 @@ def test_new_worker_accepts_no_request_before_it_is_ready(api: ApiProcess) -> No
     assert set(statuses) == {200}
 
 
-def test_sqlite_is_refused(tmp_path: Path) -> None:
+def test_several_workers_reject_sqlite(tmp_path: Path) -> None:
     with (
         pytest.raises(AssertionError, match=r"2 workers need a database .* set DATABASE_URL to postgresql://"),
         api_process(tmp_path, environment={"SLIPWAY_WORKERS": "2"}),

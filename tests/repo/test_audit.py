@@ -1,11 +1,12 @@
 """The audit of the pinned dependencies: findings fail it, and it reports what it could not check."""
 
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+
+from support.scripts import load_script
 
 ROOT = Path(__file__).parents[2]
 CLEAN = {"name": "numpy", "version": "2.4.0", "vulns": []}
@@ -16,12 +17,7 @@ UNFIXED = {"name": "rsa", "version": "4", "vulns": [{"id": "PYSEC-2", "fix_versi
 
 @pytest.fixture(scope="module")
 def audit() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("audit", ROOT / ".ci" / "audit.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(".ci/audit.py")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What holds for every service of the compose stack."""
+"""Rules for every service of the compose stack."""
 
 import json
 import re
@@ -15,7 +15,7 @@ JOBS = {"secrets", "init", "trainer", "objects"}
 # Reachable from other machines; everything else listens on loopback.
 PUBLIC = {"api", "caddy"}
 CAPABILITIES = {"caddy": ["NET_BIND_SERVICE"]}
-# What the container itself fixes.
+# Variables that the container sets.
 FIXED = {"DATABASE_URL", "MLFLOW_TRACKING_URI", "SECRET_KEY", "SLIPWAY_ADMIN_PASSWORD"}
 OF_THE_IMAGE = {"SLIPWAY_CACHE_DIR", "SLIPWAY_HOST", "SLIPWAY_JOURNAL_DIR", "SLIPWAY_PORT"}
 
@@ -23,7 +23,7 @@ EVERY = pytest.mark.parametrize(("name", "service"), services().items(), ids=ser
 
 
 @EVERY
-def test_it_has_as_few_rights_as_it_needs(name: str, service: dict[str, Any]) -> None:
+def test_service_has_minimal_rights(name: str, service: dict[str, Any]) -> None:
     assert service["read_only"] is True, name
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
@@ -33,7 +33,7 @@ def test_it_has_as_few_rights_as_it_needs(name: str, service: dict[str, Any]) ->
 
 
 @EVERY
-def test_its_image_is_pinned_and_can_be_replaced(name: str, service: dict[str, Any]) -> None:
+def test_image_is_pinned_and_replaceable(name: str, service: dict[str, Any]) -> None:
     variable, image = re.fullmatch(r"\$\{([A-Z_]+_IMAGE):-(.+)\}", service["image"]).groups()  # type: ignore[union-attr]
     tag = image.partition(":")[2]
 
@@ -61,7 +61,7 @@ def health_command(service: dict[str, Any]) -> list[str]:
 
 
 @EVERY
-def test_its_memory_is_limited(name: str, service: dict[str, Any]) -> None:
+def test_memory_is_limited(name: str, service: dict[str, Any]) -> None:
     assert "mem_limit" in service or name == "secrets"
 
 
@@ -74,7 +74,7 @@ def test_only_the_api_listens_beyond_loopback(name: str, service: dict[str, Any]
 
 
 @EVERY
-def test_it_sees_no_secret_but_its_own(name: str, service: dict[str, Any]) -> None:
+def test_service_mounts_only_its_own_secrets(name: str, service: dict[str, Any]) -> None:
     mounts = [mount for mount in service.get("volumes", []) if isinstance(mount, dict)]
 
     secret = [mount for mount in mounts if mount["source"] == "secrets"]
@@ -86,9 +86,9 @@ def test_it_sees_no_secret_but_its_own(name: str, service: dict[str, Any]) -> No
 
 
 @EVERY
-def test_it_waits_for_a_job_or_a_server_to_be_done_or_well(name: str, service: dict[str, Any]) -> None:
+def test_service_waits_for_its_dependencies(name: str, service: dict[str, Any]) -> None:
     for other, how in service.get("depends_on", {}).items():
-        # Compose would stop what runs before it knows whether the other does well.
+        # With `restart`, Compose stops running services before it knows the state of the dependency.
         assert "restart" not in how, (name, other)
         expected = {"service_completed_successfully"} if other in JOBS else {"service_healthy", "service_started"}
         assert how["condition"] in expected, (name, other)
@@ -153,7 +153,7 @@ def test_first_job_checks_every_project_file_that_is_mounted() -> None:
         return {mount.partition(":")[0] for mount in mounts if mount.startswith("./")}
 
     looked_at = tuple(mounted(services()["secrets"]))
-    # A folder of data may be empty, and large; the trainer says what it cannot read of it.
+    # A data folder may be empty or large; the trainer reports unreadable files.
     needed = set().union(*(mounted(service) for service in services().values())) - {"./data"}
 
     assert [path for path in needed if not path.startswith(looked_at)] == []
@@ -173,7 +173,7 @@ def test_compose_passes_every_alert_setting() -> None:
     assert {name for name in read if "ALERT" in name} <= services()["secrets"]["environment"].keys()
 
 
-def test_a_password_in_the_file_would_be_seen() -> None:
+def test_compose_file_has_no_password() -> None:
     text = COMPOSE_FILE.read_text(encoding="utf-8")
 
     named = r"(?im)^\s*\w*(?:password|secret|key|token)\w*:[ \t]+"

@@ -1,4 +1,4 @@
-"""Grafana's dashboards are what the code makes, say what they show, and ask only for series that exist."""
+"""Grafana's dashboards match the code, describe their panels, and query only existing series."""
 
 import json
 import re
@@ -15,7 +15,7 @@ GRAFANA = FOLDER.parent
 # Phrases that the panels once had: see "per second" and the like instead.
 UNCLEAR = re.compile(r"[a-z] a second\b|served on\b|\b(?:told|nobody|asked)\b|\bWithin which time")
 NAMES = ("api", "infrastructure", "model", "overview")
-# What Prometheus makes itself, and how the series of its exporters begin.
+# Series of Prometheus itself, and the prefixes of its exporters.
 FOREIGN = re.compile(
     r"up|ALERTS|scrape_duration_seconds|(node|pg|probe|prometheus|alertmanager)_\w+"
     r"|process_(cpu_seconds_total|resident_memory_bytes|open_fds|start_time_seconds)"
@@ -44,7 +44,7 @@ def panels() -> list[Any]:
 
 
 def series_in(expr: str) -> set[str]:
-    """Return the names of the series that a query asks for."""
+    """Return the names of the series in a query."""
     bare = re.sub(r'"[^"]*"', "", expr)
     bare = re.sub(r"\{[^}]*\}|\[[^]]*\]|\b(by|on|group_left)\s*\([^)]*\)", " ", bare)
     bare = re.sub(r"(?<![a-zA-Z_])\d+[smhd]?\b|\d*\.?\d+e-?\d+", " ", bare)
@@ -52,12 +52,12 @@ def series_in(expr: str) -> set[str]:
 
 
 def known_series() -> set[str]:
-    """Return the names of the series that the API tells."""
+    """Return the names of the series that the API exports."""
     return {family.name + suffix for family in api_families() for suffix in SUFFIXES[family.type]}
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_committed_dashboard_is_what_the_code_makes(name: str) -> None:
+def test_committed_dashboard_matches_the_code(name: str) -> None:
     committed = (FOLDER / f"{name}.json").read_text(encoding="utf-8")
 
     assert committed == files()[f"{name}.json"], "run `make dashboards` and commit what it writes"
@@ -85,7 +85,7 @@ def test_panel_ids_are_unique_and_depend_on_titles_only() -> None:
     assert served["id"] == 235_106  # links hold it
 
 
-def test_panels_lie_beside_and_below_each_other() -> None:
+def test_panels_do_not_overlap() -> None:
     for name, dashboard in dashboards().items():
         taken: set[tuple[int, int]] = set()
         for panel in dashboard["panels"]:
@@ -111,7 +111,7 @@ def test_each_panel_has_a_description(panel: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("panel", panels())
-def test_each_query_has_a_name_and_asks_for_series_that_exist(panel: dict[str, Any]) -> None:
+def test_each_query_has_a_name_and_existing_series(panel: dict[str, Any]) -> None:
     assert panel["targets"]
     for target in panel["targets"]:
         asked = series_in(target["expr"])
@@ -165,7 +165,7 @@ def test_dashboard_by_model_has_a_variable_that_defaults_to_all() -> None:
             assert (variable["allValue"], variable["includeAll"], variable["multi"]) == (".*", True, True)
 
 
-def test_the_data_sources_have_the_uids_that_dashboards_name() -> None:
+def test_data_sources_have_the_uids_of_the_dashboards() -> None:
     provisioned = yaml.safe_load((GRAFANA / "provisioning/datasources/datasources.yaml").read_text(encoding="utf-8"))
 
     assert {source["uid"]: source["url"] for source in provisioned["datasources"]} == {
@@ -174,7 +174,7 @@ def test_the_data_sources_have_the_uids_that_dashboards_name() -> None:
     }
 
 
-def test_the_dashboards_are_read_from_where_they_are_mounted() -> None:
+def test_dashboards_are_read_from_their_mount() -> None:
     provisioned = yaml.safe_load((GRAFANA / "provisioning/dashboards/dashboards.yaml").read_text(encoding="utf-8"))
 
     [provider] = provisioned["providers"]

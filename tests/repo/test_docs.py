@@ -1,4 +1,4 @@
-"""README and docs are held to what the repository does."""
+"""README and docs match the repository."""
 
 import importlib.util
 import re
@@ -36,7 +36,7 @@ MAX_WORDS = 25
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_every_relative_link_leads_somewhere(page: Path) -> None:
+def test_target_of_every_relative_link_exists(page: Path) -> None:
     links = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
 
     broken = [link for link in links if "://" not in link and not (page.parent / link).exists()]
@@ -141,13 +141,13 @@ def test_every_log_event_of_the_api_is_documented() -> None:
     source = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "services/api").rglob("*.py"))
     logged = set(re.findall(r"\b(?:log\.\w+|tell)\(\s*\"([a-z_]+)\"", source))
     assert "model_loaded" in logged
-    # Faults of ours that only a bug can cause; there is nothing for an operator to do but report them.
+    # Events that only a bug can cause; operators can only report them.
     logged -= {"registry_watch_failed", "accounts_watch_failed", "unmapped_error"}
 
     assert [event for event in sorted(logged) if f"`{event}`" not in MONITORING] == []
 
 
-def test_the_manifests_schema_is_the_published_one() -> None:
+def test_published_schema_of_the_manifest_is_current() -> None:
     published = (ROOT / "docs/manifest.schema.json").read_text(encoding="utf-8")
 
     assert published == manifest_json_schema()
@@ -189,7 +189,7 @@ def tracked_files() -> list[Path]:
     return [ROOT / name for name in listed.split("\0") if name and (ROOT / name).is_file()]
 
 
-def test_only_the_gate_names_what_lies_beside_the_repository() -> None:
+def test_only_the_ci_script_names_the_parent_folder() -> None:
     needle = "../" + "shared"
 
     naming = {str(path.relative_to(ROOT)) for path in tracked_files() if needle in path.read_text(errors="ignore")}
@@ -204,7 +204,7 @@ def test_nothing_large_or_secret_is_tracked() -> None:
     assert [path for path in files if path.stat().st_size > 500_000 or state.search(str(path.relative_to(ROOT)))] == []
 
 
-def test_source_files_stay_short_enough_to_hold_in_the_head() -> None:
+def test_no_source_file_exceeds_300_lines() -> None:
     lengths = {
         str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines())
         for path in (ROOT / "services").rglob("*.py")
@@ -222,7 +222,7 @@ def test_readme_names_every_package_that_tests_need() -> None:
     assert [package for package in packages if not re.search(rf"\b{package}(?![\w-])", README)] == []
 
 
-def test_readme_links_the_page_of_mlflow_that_shows_runs() -> None:
+def test_readme_links_the_runs_page_of_mlflow() -> None:
     links = re.findall(r"<(http://[a-z0-9.]+:5000[^>]*)>", README)
     pages = Path(str(importlib.util.find_spec("mlflow").submodule_search_locations[0])) / "server/js/build/static/js"  # type: ignore[union-attr, index]
     main = next(pages.glob("main.*.js")).read_text(encoding="utf-8")
@@ -230,7 +230,7 @@ def test_readme_links_the_page_of_mlflow_that_shows_runs() -> None:
     assert len(links) >= 3
     assert [link for link in links if "?workflowType=machine_learning" not in link] == []
     assert "?workflowType=machine_learning" in MLFLOW_RUNS
-    # What MLflow's own page reads from its address.
+    # The parameter that MLflow's page reads.
     assert '.get("workflowType")' in main
     assert '"machine_learning"' in main
 

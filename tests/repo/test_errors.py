@@ -1,4 +1,4 @@
-"""Every error of ours that can reach a client has a status, and every tree in a docstring is the tree in the code."""
+"""Every error of the API has a status, and the trees in docstrings match the code."""
 
 import inspect
 import re
@@ -25,7 +25,7 @@ def errors_of(module: ModuleType) -> dict[str, type[SlipwayError]]:
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
-def test_the_tree_in_the_docstring_names_every_error(module: ModuleType) -> None:
+def test_tree_in_the_docstring_has_every_error(module: ModuleType) -> None:
     drawn = set(re.findall(r"(\w+Error)\b", (module.__doc__ or "").split("\n\n")[1]))
 
     assert drawn == set(errors_of(module)) | {"SlipwayError"}

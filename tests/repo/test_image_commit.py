@@ -1,11 +1,12 @@
-"""The commit that the trainer's image records: what the build finds in .git without the git program."""
+"""The commit that the image of the trainer records: the build reads .git without the git program."""
 
-import importlib.util
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from support.scripts import load_script
 
 ROOT = Path(__file__).parents[2]
 COPIED = ("HEAD", "packed-refs", "refs/heads")
@@ -18,13 +19,7 @@ def git(folder: Path, *arguments: str) -> str:
 
 
 def commit_of(folder: Path) -> str:
-    spec = importlib.util.spec_from_file_location("commit_of", ROOT / "services" / "commit_of.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    found: str = module.commit_of(folder)
-    return found
+    return str(load_script("services/commit_of.py").commit_of(folder))
 
 
 def on_a_branch(_checkout: Path) -> None:

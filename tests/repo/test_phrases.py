@@ -1,10 +1,11 @@
 """The check of the repository's text for phrases that do not read as plain technical English."""
 
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+from support.scripts import load_script
 
 ROOT = Path(__file__).parents[2]
 
@@ -12,11 +13,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 def phrases(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
     """Return the checker, set up to check one file of a temporary folder."""
-    spec = importlib.util.spec_from_file_location("phrases", ROOT / ".ci" / "phrases.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = load_script(".ci/phrases.py")
     monkeypatch.setattr(module, "ROOT", tmp_path)
     monkeypatch.setattr(module, "ALLOWED", tmp_path / "allowed.txt")
     monkeypatch.setattr(module, "tracked_files", lambda: ["page.md"])

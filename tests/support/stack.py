@@ -97,3 +97,10 @@ def printed_commands(output: str) -> str:
     match = re.search(r"^  (TOKEN=.*?\n  curl .*?)\n\n", output, re.MULTILINE | re.DOTALL)
     assert match, output
     return match[1]
+
+
+def bash(script: str, folder: Path) -> str:
+    """Run a script in a folder and return its output; fail if it fails."""
+    ended = subprocess.run(["bash", "-c", script], cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    assert ended.returncode == 0, f"{script}\n{ended.stdout}{ended.stderr}"
+    return ended.stdout

@@ -1,4 +1,4 @@
-"""The client: what it sends, and that whatever goes wrong is one sentence."""
+"""The client: its requests, and its errors in one sentence."""
 
 import threading
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ def predict(url: str) -> dict[str, object]:
         return client.predict("iris", [[1.0, 2.0]])
 
 
-def test_a_prediction_carries_the_token_and_the_rows(api: StubApi) -> None:
+def test_prediction_sends_the_token_and_the_rows(api: StubApi) -> None:
     with ApiClient.of(Identity(api.url, "the-token")) as client:
         answer = client.predict("iris", [[1.0, 2.0]])
 
@@ -40,21 +40,21 @@ def test_a_prediction_carries_the_token_and_the_rows(api: StubApi) -> None:
     assert asked.json == {"features": [[1.0, 2.0]]}
 
 
-def test_an_address_with_a_slash_at_its_end_is_the_same(api: StubApi) -> None:
+def test_address_may_end_with_a_slash(api: StubApi) -> None:
     predict(api.url + "/")
 
     assert api.asked[0].path == "/models/iris/predict"
 
 
 @pytest.mark.parametrize(("name", "path"), [("a/b", "a%2Fb"), ("a?b", "a%3Fb"), ("é", "%C3%A9"), ("a b", "a%20b")])
-def test_a_models_name_is_one_part_of_the_path(api: StubApi, name: str, path: str) -> None:
+def test_name_of_a_model_is_quoted_in_the_path(api: StubApi, name: str, path: str) -> None:
     with ApiClient(api.url, "the-token") as client:
         client.predict(name, [[1.0]])
 
     assert api.asked[0].path == f"/models/{path}/predict"
 
 
-def test_a_login_sends_a_form_and_no_token(api: StubApi) -> None:
+def test_login_sends_a_form_and_no_token(api: StubApi) -> None:
     api.answer = lambda _asked: Answer({"access_token": "fresh"})
 
     with ApiClient(api.url) as client:
@@ -65,14 +65,6 @@ def test_a_login_sends_a_form_and_no_token(api: StubApi) -> None:
     assert asked.path == "/token"
     assert asked.body == b"username=ada&password=a%26b%3Dc"
     assert "Authorization" not in asked.headers
-
-
-def test_an_account_is_added_with_its_role(api: StubApi) -> None:
-    with ApiClient(api.url, "the-token") as client:
-        client.add_user("bob", "correct horse", "viewer")
-
-    assert api.asked[0].path == "/users"
-    assert api.asked[0].json == {"username": "bob", "password": "correct horse", "role": "viewer"}
 
 
 @pytest.mark.parametrize(
@@ -97,7 +89,7 @@ def test_an_account_is_added_with_its_role(api: StubApi) -> None:
         (Answer(b"\xff\xfe"), "the server at {url} is not Slipway's API (200)"),
     ],
 )
-def test_a_refusal_is_one_sentence(api: StubApi, answer: Answer, sentence: str) -> None:
+def test_error_response_becomes_one_sentence(api: StubApi, answer: Answer, sentence: str) -> None:
     api.answer = lambda _asked: answer
 
     with pytest.raises(ApiError) as caught:

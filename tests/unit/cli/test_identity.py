@@ -1,4 +1,4 @@
-"""Identity: what `slipway login` keeps, what overrides it, and that no token goes to a stranger."""
+"""Identity: the credentials that `slipway login` stores, their overrides, and the address that gets the token."""
 
 import json
 from pathlib import Path
@@ -26,10 +26,27 @@ def test_missing_credentials_error_suggests_to_log_in() -> None:
         identity()
 
 
-def test_stored_credentials_are_found() -> None:
-    store_credentials(KEPT)
+@pytest.mark.parametrize(
+    ("stored", "url", "token", "expected"),
+    [
+        (True, None, None, Identity(URL, "kept-token")),
+        (True, OTHER + "/", "given-token", Identity(OTHER, "given-token")),
+        (False, OTHER, "given-token", Identity(OTHER, "given-token")),
+        (True, None, "given-token", Identity(URL, "given-token")),
+        (True, URL, None, Identity(URL, "kept-token")),
+        (True, URL + "/", None, Identity(URL, "kept-token")),
+    ],
+)
+def test_environment_overrides_the_stored_credentials(
+    monkeypatch: pytest.MonkeyPatch, stored: bool, url: str | None, token: str | None, expected: Identity
+) -> None:
+    if stored:
+        store_credentials(KEPT)
+    for name, value in (("SLIPWAY_URL", url), ("SLIPWAY_TOKEN", token)):
+        if value is not None:
+            monkeypatch.setenv(name, value)
 
-    assert identity() == Identity(URL, "kept-token")
+    assert identity() == expected
 
 
 def test_the_credentials_are_readable_by_their_owner_only() -> None:
@@ -59,42 +76,12 @@ def test_file_left_by_an_interrupted_login_is_ignored() -> None:
     assert identity() == Identity(URL, "kept-token")
 
 
-def test_the_environment_overrides_what_was_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    store_credentials(KEPT)
-    monkeypatch.setenv("SLIPWAY_URL", OTHER + "/")
-    monkeypatch.setenv("SLIPWAY_TOKEN", "given-token")
-
-    assert identity() == Identity(OTHER, "given-token")
-
-
-def test_the_environment_alone_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SLIPWAY_URL", OTHER)
-    monkeypatch.setenv("SLIPWAY_TOKEN", "given-token")
-
-    assert identity() == Identity(OTHER, "given-token")
-
-
 def test_the_token_may_come_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "token").write_text("token-of-a-file\n")
     monkeypatch.setenv("SLIPWAY_URL", OTHER)
     monkeypatch.setenv("SLIPWAY_TOKEN_FILE", str(tmp_path / "token"))
 
     assert identity() == Identity(OTHER, "token-of-a-file")
-
-
-def test_a_token_of_the_environment_goes_to_the_kept_address(monkeypatch: pytest.MonkeyPatch) -> None:
-    store_credentials(KEPT)
-    monkeypatch.setenv("SLIPWAY_TOKEN", "given-token")
-
-    assert identity() == Identity(URL, "given-token")
-
-
-@pytest.mark.parametrize("url", [URL, URL + "/"])
-def test_stored_token_is_sent_to_its_own_address_only(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
-    store_credentials(KEPT)
-    monkeypatch.setenv("SLIPWAY_URL", url)
-
-    assert identity() == Identity(URL, "kept-token")
 
 
 def test_the_kept_token_is_not_sent_to_another_address(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,7 +96,7 @@ def test_the_kept_token_is_not_sent_to_another_address(monkeypatch: pytest.Monke
     assert stranger.asked == []
 
 
-def test_a_token_without_an_address_is_not_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_token_without_an_address_is_not_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLIPWAY_TOKEN", "given-token")
 
     with pytest.raises(NotLoggedInError):
@@ -117,7 +104,7 @@ def test_a_token_without_an_address_is_not_enough(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", json.dumps({"url": URL})])
-def test_a_damaged_file_is_like_none(content: str) -> None:
+def test_damaged_file_counts_as_missing(content: str) -> None:
     path = credentials_file()
     path.parent.mkdir(parents=True)
     path.write_text(content)

@@ -14,7 +14,7 @@ from support.command import run
 
 
 def commands(command: Any, *path: str) -> Iterator[tuple[str, Any]]:
-    """Yield each command that does something, by what is typed for it. They are Typer's own, which it does not name."""
+    """Yield each command without subcommands, by its words; Typer does not export their type."""
     for name, below in getattr(command, "commands", {}).items():
         yield from commands(below, *path, name)
     if not hasattr(command, "commands"):
@@ -24,7 +24,7 @@ def commands(command: Any, *path: str) -> Iterator[tuple[str, Any]]:
 COMMANDS = dict(commands(typer.main.get_command(app)))
 
 
-def test_the_commands_are_those_that_are_tested() -> None:
+def test_list_of_commands() -> None:
     assert COMMANDS.keys() == {
         "up",
         "train",
@@ -51,7 +51,7 @@ def test_the_commands_are_those_that_are_tested() -> None:
     }
 
 
-def test_the_version_is_the_packages() -> None:
+def test_version_of_the_package_is_printed() -> None:
     ended = run(main, "--version")
 
     assert (ended.exit_code, ended.output) == (0, f"slipway {slipway_core.__version__}\n")
@@ -66,7 +66,7 @@ def test_the_help_of_every_command_shows_an_example_of_it(command: str, option: 
     assert re.search(rf"Example:\s+`slipway {command}\b", ended.output)
 
 
-def test_no_option_of_any_command_takes_a_secret() -> None:
+def test_no_option_accepts_a_secret() -> None:
     words = ("password", "token", "secret", "key")
     secrets = {
         (command, option.opts[0]): option
@@ -106,7 +106,10 @@ def test_without_a_command_the_help_is_shown(arguments: tuple[str, ...]) -> None
         ("models", "promote", "iris"),
         ("models", "rollback"),
         ("models", "history"),
-        ("train", "iris", "--promote", "maybe"),
+        ("train",),
+        ("train", "iris", "--promote", ""),
+        ("train", "iris", "--promote", "Auto"),
+        ("users", "role", "uma", "root"),
         ("users", "add", "alice", "--role", "boss"),
         ("login",),
         ("predict",),
@@ -172,10 +175,10 @@ def test_misspelt_variable_is_reported_with_the_right_one(
     assert ended.error == "Error: SLIPWAY_TOKNE is not a setting of Slipway; did you mean SLIPWAY_TOKEN?\n"
 
 
-def test_debug_lets_the_traceback_through() -> None:
+def test_debug_shows_the_traceback() -> None:
     with pytest.raises(ConfigurationError, match="MLFLOW_TRACKING_URI is not set"):
         run(main, "--debug", "models", "list")
 
 
-def test_debug_changes_nothing_where_nothing_fails() -> None:
+def test_debug_without_an_error_changes_nothing() -> None:
     assert run(main, "--debug", "env").exit_code == 0

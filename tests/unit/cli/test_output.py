@@ -1,4 +1,4 @@
-"""Tables: nothing of them is cut where no terminal limits their width."""
+"""Tables: no cell is cut off unless a terminal limits the width."""
 
 import io
 

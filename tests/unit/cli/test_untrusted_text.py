@@ -14,7 +14,7 @@ from unit.cli.commands.test_models import VERSION, alias, registry_of
 
 SERVICES = Path(__file__).parents[3] / "services"
 EVIL = "\x1b[31mred\x1b]0;title\x07\u202e\x9b1m[link=https://x.example]name[/link]"
-# Calls that print and clean the text themselves, or print none but our own.
+# Modules that clean the text that they print.
 PRINTERS = {"core/slipway_core/terminal.py", "cli/slipway_cli/output.py"}
 
 

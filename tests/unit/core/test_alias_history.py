@@ -1,4 +1,4 @@
-"""The trail of Production: what was written down, what was moved by hand, and what a roll back restores."""
+"""The history of Production: recorded moves, external moves, and the version that a rollback restores."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -33,7 +33,7 @@ def told(found: RegisteredModel) -> list[tuple[str, str | None, str | None]]:
     return [(move.action, move.from_version, move.version) for move in moves(found)]
 
 
-def test_a_model_that_was_never_promoted_has_no_moves() -> None:
+def test_model_without_promotion_has_no_moves() -> None:
     assert moves(model([], None)) == []
 
 
@@ -57,7 +57,7 @@ def test_alias_set_before_the_first_event_is_external() -> None:
     assert told(model([("promote", "2", "3")], "3")) == [("external", None, "2"), ("promote", "2", "3")]
 
 
-def test_an_alias_that_was_removed_by_hand_is_external() -> None:
+def test_removed_alias_is_an_external_move() -> None:
     found = model([("promote", None, "1")], None)
 
     assert told(found)[-1] == ("external", "1", None)
@@ -83,7 +83,7 @@ def test_manual_move_between_two_events_is_listed_between_them() -> None:
         ([("promote", None, "1"), ("promote", "1", "2"), ("promote", "2", "1")], "1", ["2", "1"]),
         ([("promote", None, "1"), ("promote", "1", "1")], "1", []),
         ([("promote", None, "1")], "7", ["1"]),
-        # Moved by hand to the version right below: that is a roll back.
+        # An external move to the version before counts as a rollback.
         ([("promote", None, "1"), ("promote", "1", "2"), ("promote", "2", "3")], "2", ["1"]),
         ([("promote", None, "1"), ("promote", "1", "2"), ("promote", "2", "3")], "1", ["3", "2", "1"]),
     ],
@@ -95,7 +95,7 @@ def test_earlier_versions_are_a_stack_for_rollbacks(
 
 
 @given(st.lists(st.sampled_from(["promote", "rollback", "by hand"]), max_size=25))
-def test_rolling_back_again_and_again_ends_at_the_first_version(actions: list[str]) -> None:
+def test_repeated_rollbacks_end_at_the_first_version(actions: list[str]) -> None:
     registry = InMemoryRegistry()
     for action in actions:
         if action == "rollback":
@@ -110,13 +110,13 @@ def test_rolling_back_again_and_again_ends_at_the_first_version(actions: list[st
     while roll_back(registry):
         seen.append(int(registry.get_model("iris").aliases[PRODUCTION]))
 
-    # Versions only ever grew here, so going back is going down, and it ends.
+    # Version numbers only grew here, so each rollback restores a lower one, and the rollbacks end.
     assert seen == sorted(seen, reverse=True)
     assert len(seen) == len(set(seen))
 
 
 def roll_back(registry: Registry) -> bool:
-    """Roll back; tell whether there was something to restore."""
+    """Roll back; return whether an earlier version was restored."""
     if not registry.list_models():
         return False
     try:

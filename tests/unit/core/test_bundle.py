@@ -1,4 +1,4 @@
-"""Test which bundles are accepted, and the error messages for rejected ones."""
+"""Bundles: complete ones are read, and damaged ones are rejected with a reason."""
 
 import errno
 import json
@@ -27,7 +27,7 @@ from support.bundles import bundle_files, regression_files
 
 ONE, TWO = digest(b"one"), digest(b"two")
 
-# The example that the schema was agreed on.
+# The documented example.
 EXAMPLE: dict[str, Any] = {
     "schema_version": 1,
     "name": "iris",
@@ -89,7 +89,7 @@ def parse(content: bytes) -> None:
 
 
 def write_with_golden(folder: Path, golden: bytes) -> str:
-    """Write a bundle whose golden rows are as given and whose digests are right."""
+    """Write a bundle with these golden rows and correct digests."""
     files = bundle_files()
     manifest = json.loads(files[MANIFEST_FILE])
     files[GOLDEN_FILE] = golden
@@ -97,10 +97,10 @@ def write_with_golden(folder: Path, golden: bytes) -> str:
     return write(folder, files)
 
 
-# What is accepted
+# Accepted bundles
 
 
-def test_a_whole_bundle_is_read(tmp_path: Path) -> None:
+def test_complete_bundle_is_read(tmp_path: Path) -> None:
     files = bundle_files()
     expected = write(tmp_path, files)
 
@@ -112,7 +112,7 @@ def test_a_whole_bundle_is_read(tmp_path: Path) -> None:
     assert len(bundle.golden.rows) == len(bundle.golden.outputs.prediction) == 3
 
 
-def test_a_regressors_bundle_has_neither_classes_nor_scores(tmp_path: Path) -> None:
+def test_bundle_of_a_regressor_has_no_classes_or_scores(tmp_path: Path) -> None:
     bundle = read_bundle(tmp_path, write(tmp_path, regression_files()))
 
     assert bundle.manifest.classes is None
@@ -126,7 +126,7 @@ def test_serving_needs_no_reference_rows(tmp_path: Path) -> None:
     assert read_bundle(tmp_path, write(tmp_path, files)).manifest.name == "iris"
 
 
-def test_the_agreed_example_is_a_manifest() -> None:
+def test_documented_example_is_a_manifest() -> None:
     content = json.dumps(EXAMPLE).encode()
 
     manifest = parse_manifest(content, digest(content))
@@ -141,8 +141,9 @@ def test_optional_fields_may_be_left_out(key: str) -> None:
     parse(without(regressor, key))
 
 
-def test_the_json_schema_describes_every_field_of_the_example() -> None:
+def test_json_schema_describes_every_field() -> None:
     schema = json.loads(manifest_json_schema())
+    assert manifest_json_schema().endswith("}\n")
 
     assert schema["properties"].keys() == EXAMPLE.keys()
     assert schema["$defs"]["InputColumn"]["properties"].keys() == EXAMPLE["inputs"][0].keys()
@@ -155,15 +156,11 @@ def test_the_json_schema_describes_every_field_of_the_example() -> None:
     assert undescribed == []
 
 
-def test_the_json_schema_ends_like_a_text_file() -> None:
-    assert manifest_json_schema().endswith("}\n")
-
-
-# Refusals by digest
+# Wrong digests
 
 
 @pytest.mark.parametrize("name", [MODEL_FILE, GOLDEN_FILE])
-def test_a_changed_file_is_refused_by_its_digest(tmp_path: Path, name: str) -> None:
+def test_changed_file_is_rejected_by_its_digest(tmp_path: Path, name: str) -> None:
     expected = write(tmp_path, bundle_files())
     (tmp_path / name).write_bytes((tmp_path / name).read_bytes() + b" ")
 
@@ -179,11 +176,11 @@ def test_changed_manifest_is_rejected_by_the_version_digest(tmp_path: Path) -> N
         read_bundle(tmp_path, expected)
 
 
-# Refusals of files
+# Unreadable files
 
 
 @pytest.mark.parametrize("name", [MANIFEST_FILE, MODEL_FILE, GOLDEN_FILE])
-def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
+def test_missing_file_is_reported(tmp_path: Path, name: str) -> None:
     expected = write(tmp_path, bundle_files())
     (tmp_path / name).unlink()
 
@@ -204,7 +201,7 @@ def test_unreadable_file_is_reported_without_its_path(tmp_path: Path) -> None:
     assert str(caught.value) == f"model.onnx cannot be read: {os.strerror(errno.EISDIR)}"
 
 
-# Refusals of the manifest
+# Invalid manifests
 
 
 @pytest.mark.parametrize(
@@ -252,7 +249,7 @@ def test_custom_rule_is_reported_without_pydantic_prefix() -> None:
     assert str(caught.value) == "manifest.json is not understood at the top: digests lack golden.json"
 
 
-# Refusals of the golden rows
+# Invalid golden rows
 
 
 @pytest.mark.parametrize(
@@ -272,7 +269,7 @@ def test_custom_rule_is_reported_without_pydantic_prefix() -> None:
         (changed(GOLDEN, ("rows", 0), [1.0]), "has rows that do not have the manifest's 4 inputs"),
     ],
 )
-def test_golden_rows_that_are_not_understood_are_refused(tmp_path: Path, golden: bytes, words: str) -> None:
+def test_invalid_golden_rows_are_rejected(tmp_path: Path, golden: bytes, words: str) -> None:
     expected = write_with_golden(tmp_path, golden)
 
     with pytest.raises(BundleError, match=rf"^golden.json {words}"):
@@ -296,27 +293,21 @@ def test_golden_rows_that_are_not_understood_are_refused(tmp_path: Path, golden:
         ("", False),
     ],
 )
-def test_only_what_a_digest_is_written_like_is_one(text: str, expected: bool) -> None:
+def test_only_sha256_in_hexadecimal_is_a_digest(text: str, expected: bool) -> None:
     assert is_digest(text) is expected
 
 
-def test_a_digest_is_that_of_sha256() -> None:
+def test_digest_is_sha256() -> None:
     # The SHA-256 of nothing, from FIPS 180-4's examples.
     assert digest(b"") == "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 
-def test_the_data_version_does_not_depend_on_order() -> None:
-    assert data_version({"a.csv": ONE, "b.csv": TWO}) == data_version({"b.csv": TWO, "a.csv": ONE})
-
-
-def test_the_data_version_does_not_depend_on_the_digests_prefix() -> None:
-    assert data_version({"a.csv": ONE}) == data_version({"a.csv": ONE.removeprefix("sha256:")})
-
-
 def test_data_version_is_the_digest_of_sorted_file_digests() -> None:
-    lines = f"a.csv {ONE.removeprefix('sha256:')}\nsub/b.csv {TWO.removeprefix('sha256:')}\n"
+    one, two = ONE.removeprefix("sha256:"), TWO.removeprefix("sha256:")
+    expected = digest(f"a.csv {one}\nsub/b.csv {two}\n".encode())
 
-    assert data_version({"sub/b.csv": TWO, "a.csv": ONE}) == digest(lines.encode())
+    assert data_version({"sub/b.csv": TWO, "a.csv": ONE}) == expected
+    assert data_version({"a.csv": one, "sub/b.csv": two}) == expected
 
 
 @pytest.mark.parametrize(

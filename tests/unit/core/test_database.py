@@ -1,4 +1,4 @@
-"""Slipway's own database: which addresses are understood, and how a connection to SQLite is prepared."""
+"""Slipway's own database: its addresses, and the options of its connections."""
 
 from pathlib import Path
 
@@ -39,7 +39,7 @@ def test_invalid_database_url_is_rejected_without_its_password(url: str) -> None
 
 
 @pytest.mark.parametrize("url", ["mysql://u:hunter2@db/slipway", "mssql+pyodbc://u:hunter2@db/slipway"])
-def test_another_database_is_refused_by_its_name(url: str) -> None:
+def test_unsupported_database_is_reported_by_its_name(url: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         connect(url)
 
@@ -48,7 +48,7 @@ def test_another_database_is_refused_by_its_name(url: str) -> None:
 
 
 @pytest.mark.parametrize("url", ["postgresql://u:p@db.invalid/slipway", "sqlite:///no/such/folder/slipway.db"])
-def test_an_engine_connects_to_nothing_by_itself(url: str) -> None:
+def test_engine_does_not_connect_at_once(url: str) -> None:
     engine = connect(url)
 
     assert engine.pool.status()
@@ -60,7 +60,7 @@ def test_an_engine_connects_to_nothing_by_itself(url: str) -> None:
     [("journal_mode", "wal"), ("busy_timeout", 5000), ("foreign_keys", 1)],
     ids=["readers and a writer at once", "wait for a lock", "references are held"],
 )
-def test_every_connection_to_sqlite_is_prepared(tmp_path: Path, pragma: str, expected: object) -> None:
+def test_every_sqlite_connection_has_the_pragmas(tmp_path: Path, pragma: str, expected: object) -> None:
     engine = connect(f"sqlite:///{tmp_path / 'slipway.db'}")
 
     with engine.connect() as first, engine.connect() as second:
@@ -70,7 +70,7 @@ def test_every_connection_to_sqlite_is_prepared(tmp_path: Path, pragma: str, exp
     assert found == [expected, expected]
 
 
-def test_sqlite_refuses_a_reference_to_nothing(tmp_path: Path) -> None:
+def test_sqlite_rejects_a_dangling_reference(tmp_path: Path) -> None:
     engine = connect(f"sqlite:///{tmp_path / 'slipway.db'}")
     with engine.begin() as connection:
         connection.execute(text("CREATE TABLE parent (id INTEGER PRIMARY KEY)"))
@@ -81,7 +81,7 @@ def test_sqlite_refuses_a_reference_to_nothing(tmp_path: Path) -> None:
     engine.dispose()
 
 
-def test_a_postgresql_that_falls_silent_is_given_up() -> None:
+def test_postgresql_connection_has_timeouts() -> None:
     query = connect("postgresql://u:p@db/slipway").url.query
 
     assert (query["connect_timeout"], query["tcp_user_timeout"]) == ("3", "10000")

@@ -1,4 +1,4 @@
-"""The gate's gate_result in a version's tag."""
+"""The result of the gate in the tag of a version."""
 
 import pytest
 
@@ -19,7 +19,7 @@ REFUSED = GateCheck(name="champion's r2", value=0.9, required=0.91, passed=False
         ("force", (PASSED, REFUSED), True),
     ],
 )
-def test_the_mode_decides_what_comes_of_the_checks(mode: str, checks: tuple[GateCheck, ...], promotes: bool) -> None:
+def test_mode_decides_whether_to_promote(mode: str, checks: tuple[GateCheck, ...], promotes: bool) -> None:
     gate_result = GateResult.model_validate({"checks": checks, "mode": mode})
 
     assert gate_result.promote is promotes

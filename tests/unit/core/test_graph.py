@@ -1,4 +1,4 @@
-"""The graph: what loads, what it answers, and when a replay of the golden rows refuses it."""
+"""The graph: which models load, their outputs, and the replay of the golden rows."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -107,7 +107,7 @@ def test_threads_may_share_a_graph() -> None:
     assert answers == [[0, 1, 2]] * 100
 
 
-# What does not load
+# Models that do not load
 
 
 @pytest.mark.parametrize("model", [b"", b"not a graph", linear_classifier()[:-40]], ids=["empty", "text", "cut short"])
@@ -118,14 +118,14 @@ def test_invalid_graph_is_rejected(model: bytes) -> None:
     assert str(caught.value) == "the graph cannot be loaded: it is not a valid ONNX model; export it again"
 
 
-def test_a_graph_whose_input_has_another_name_is_refused() -> None:
+def test_input_with_another_name_is_rejected() -> None:
     with pytest.raises(BundleError) as caught:
         Graph(linear_classifier(input_name="rows"), NAMES)
 
     assert str(caught.value) == "the graph takes rows, but the manifest names X"
 
 
-def test_a_graph_that_takes_more_than_the_features_is_refused() -> None:
+def test_graph_with_a_second_input_is_rejected() -> None:
     inputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [None, 4]) for name in ("X", "mask")]
     output = helper.make_tensor_value_info("value", TensorProto.FLOAT, [None, 4])
     graph = helper.make_graph([helper.make_node("Mul", ["X", "mask"], ["value"])], "masked", inputs, [output])
@@ -143,14 +143,14 @@ def test_a_graph_that_takes_more_than_the_features_is_refused() -> None:
         (GraphNames(input="X", label="class", scores="odds"), "class, odds"),
     ],
 )
-def test_a_graph_without_an_output_of_the_manifest_is_refused(names: GraphNames, missing: str) -> None:
+def test_missing_output_is_rejected(names: GraphNames, missing: str) -> None:
     with pytest.raises(BundleError) as caught:
         Graph(linear_classifier(), names)
 
     assert str(caught.value) == f"the graph has no output named {missing}, which the manifest names"
 
 
-def test_rows_that_the_graph_does_not_take_are_refused() -> None:
+def test_rows_of_another_width_are_rejected() -> None:
     graph = Graph(linear_classifier(), NAMES)
 
     with pytest.raises(BundleError, match=r"^the graph fails on rows of its own signature; export it again$"):
@@ -161,7 +161,7 @@ def test_rows_that_the_graph_does_not_take_are_refused() -> None:
 
 
 @pytest.mark.parametrize(("model", "names"), [(linear_classifier(), NAMES), (regressor(), REGRESSOR_NAMES)])
-def test_a_graph_that_does_what_was_evaluated_passes(model: bytes, names: GraphNames) -> None:
+def test_graph_that_equals_its_golden_rows_passes(model: bytes, names: GraphNames) -> None:
     replay(Graph(model, names), golden_of(model, names))
 
 
@@ -173,24 +173,26 @@ def test_a_difference_within_the_tolerance_passes() -> None:
     replay(Graph(linear_classifier(), NAMES), golden_with(scores=nearly))
 
 
-def test_another_class_is_refused_with_its_row() -> None:
-    with pytest.raises(BundleError, match=r"^golden row 1 gives another prediction than golden.json says"):
-        replay(Graph(linear_classifier(), NAMES), golden_with(prediction=(0.0, 2.0, 2.0)))
+SHIFTED = linear_classifier(BIAS + np.array([0.0, 0.01, 0.0], dtype=np.float32))
+BROKEN = linear_classifier(np.array([np.nan, 1.5, -6.5], dtype=np.float32))
 
 
-def test_another_class_is_refused_however_wide_the_tolerance() -> None:
-    with pytest.raises(BundleError, match=r"^golden row 1 gives another prediction than golden.json says"):
-        replay(Graph(linear_classifier(), NAMES), golden_with(prediction=(0.0, 2.0, 2.0), atol=1.0))
+@pytest.mark.parametrize(
+    ("model", "golden", "found"),
+    [
+        (linear_classifier(), golden_with(prediction=(0.0, 2.0, 2.0)), "row 1 gives another prediction"),
+        (linear_classifier(), golden_with(prediction=(0.0, 2.0, 2.0), atol=1.0), "row 1 gives another prediction"),
+        (SHIFTED, golden_of(linear_classifier()), "row 0 gives another scores"),
+        (BROKEN, golden_of(BROKEN), "row 0 gives another scores"),
+    ],
+    ids=["another class", "another class within the tolerance", "other scores", "NaN"],
+)
+def test_different_output_is_rejected_with_its_row(model: bytes, golden: Golden, found: str) -> None:
+    with pytest.raises(BundleError, match=rf"^golden {found} than golden.json says"):
+        replay(Graph(model, NAMES), golden)
 
 
-def test_other_scores_are_refused_with_their_row() -> None:
-    shifted = linear_classifier(BIAS + np.array([0.0, 0.01, 0.0], dtype=np.float32))
-
-    with pytest.raises(BundleError, match=r"^golden row 0 gives another scores than golden.json says"):
-        replay(Graph(shifted, NAMES), golden_of(linear_classifier()))
-
-
-def test_another_value_of_a_regressor_is_refused_with_its_row() -> None:
+def test_different_value_of_a_regressor_is_rejected_with_its_row() -> None:
     golden = golden_of(regressor(), REGRESSOR_NAMES)
     *values, last = golden.outputs.prediction
     other = golden.model_copy(update={"outputs": GoldenOutputs(prediction=(*values, last * 1.001))})
@@ -199,28 +201,19 @@ def test_another_value_of_a_regressor_is_refused_with_its_row() -> None:
         replay(Graph(regressor(), REGRESSOR_NAMES), other)
 
 
-def test_non_numeric_output_is_rejected_after_evaluation() -> None:
-    broken = linear_classifier(np.array([np.nan, 1.5, -6.5], dtype=np.float32))
-
-    with pytest.raises(BundleError, match=r"^golden row 0 gives another scores than golden.json says"):
-        replay(Graph(broken, NAMES), golden_of(broken))
-
-
 @pytest.mark.parametrize(
-    "scores",
-    [None, ((0.9, 0.1),) * 3, ((0.9, 0.1, 0.0), (1.0,), (0.9, 0.1, 0.0))],
-    ids=["none", "of two classes", "of unlike lengths"],
+    ("names", "scores"),
+    [
+        (NAMES, None),
+        (NAMES, ((0.9, 0.1),) * 3),
+        (NAMES, ((0.9, 0.1, 0.0), (1.0,), (0.9, 0.1, 0.0))),
+        (GraphNames(input="X", label="label"), ((0.9, 0.1, 0.0),) * 3),
+    ],
+    ids=["none", "of two classes", "of different lengths", "none in the graph"],
 )
-def test_scores_of_another_shape_are_refused(scores: object) -> None:
+def test_scores_of_another_shape_are_rejected(names: GraphNames, scores: object) -> None:
     with pytest.raises(BundleError, match=r"^the golden rows give scores of another shape than golden.json says$"):
-        replay(Graph(linear_classifier(), NAMES), golden_with(scores=scores))
-
-
-def test_scores_that_a_graph_does_not_give_are_refused() -> None:
-    without_scores = Graph(linear_classifier(), GraphNames(input="X", label="label"))
-
-    with pytest.raises(BundleError, match=r"^the golden rows give scores of another shape than golden.json says$"):
-        replay(without_scores, golden_of(linear_classifier()))
+        replay(Graph(linear_classifier(), names), golden_with(scores=scores))
 
 
 @pytest.mark.parametrize(

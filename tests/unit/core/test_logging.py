@@ -20,7 +20,7 @@ CHATTY = ("httpx", "httpcore", "alembic.runtime.plugins")
 
 @pytest.fixture(autouse=True)
 def _logging_as_before() -> Iterator[None]:
-    """Put back what `configure_logging` sets for the whole process."""
+    """Restore the logging of the process."""
     root = logging.getLogger()
     handlers, level = root.handlers, root.level
     levels = {name: logging.getLogger(name).level for name in CHATTY}
@@ -33,14 +33,14 @@ def _logging_as_before() -> Iterator[None]:
 
 
 class Terminal(io.StringIO):
-    """A stream that says it is a terminal."""
+    """A stream that is a terminal."""
 
     def isatty(self) -> bool:
         return True
 
 
 def events(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
-    """Return what was logged as JSON, a dictionary a line; a line that is not JSON fails the test."""
+    """Return the logged JSON lines as dictionaries."""
     return [json.loads(line) for line in capsys.readouterr().err.splitlines()]
 
 
@@ -63,7 +63,7 @@ def test_an_event_is_one_json_object_on_one_line(capsys: pytest.CaptureFixture[s
     assert abs(datetime.now(UTC) - time) < timedelta(minutes=1)
 
 
-def test_the_standard_librarys_loggers_take_the_same_form(capsys: pytest.CaptureFixture[str]) -> None:
+def test_standard_loggers_use_the_same_format(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logging("info", "json")
 
     with RequestContext("abc"):
@@ -108,7 +108,7 @@ def test_only_events_of_the_level_and_above_are_written(
     assert [event["level"] for event in events(capsys)] == written
 
 
-def test_the_registrys_polling_does_not_fill_the_log(capsys: pytest.CaptureFixture[str]) -> None:
+def test_requests_of_httpx_are_not_logged(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logging("debug", "json")
 
     logging.getLogger("httpx").info("HTTP Request: GET")
@@ -131,9 +131,7 @@ def test_configuring_twice_writes_an_event_once(capsys: pytest.CaptureFixture[st
     [Path("model.onnx"), {1}, float("nan"), 2**70, {1: "a number as a key"}, "\udcff"],
     ids=["path", "set", "nan", "huge integer", "integer key", "lone surrogate"],
 )
-def test_a_value_that_json_cannot_hold_does_not_lose_the_event(
-    capsys: pytest.CaptureFixture[str], value: object
-) -> None:
+def test_value_outside_json_does_not_lose_the_event(capsys: pytest.CaptureFixture[str], value: object) -> None:
     configure_logging("info", "json")
 
     get_logger("slipway.test").info("odd_value", value=value)
@@ -158,7 +156,7 @@ def test_request_id_is_on_events_of_its_request_only(capsys: pytest.CaptureFixtu
     assert [event.get("request_id") for event in events(capsys)] == ["abc", "abc", None]
 
 
-def test_the_request_id_goes_with_a_request_that_fails(capsys: pytest.CaptureFixture[str]) -> None:
+def test_request_id_is_removed_after_a_failed_request(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logging("info", "json")
 
     with pytest.raises(RuntimeError), RequestContext("abc"):
@@ -168,7 +166,7 @@ def test_the_request_id_goes_with_a_request_that_fails(capsys: pytest.CaptureFix
     assert "request_id" not in events(capsys)[0]
 
 
-def test_an_inner_request_id_gives_way_to_the_outer_one(capsys: pytest.CaptureFixture[str]) -> None:
+def test_outer_request_id_is_restored_after_an_inner_one(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logging("info", "json")
     log = get_logger("slipway.test")
 
@@ -218,7 +216,7 @@ def test_text_format_has_event_fields_and_traceback(capsys: pytest.CaptureFixtur
     assert rest[-1] == "ValueError: a fault of ours"
 
 
-def test_text_that_goes_to_a_file_has_no_colour_codes(capsys: pytest.CaptureFixture[str]) -> None:
+def test_text_in_a_file_has_no_colour_codes(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logging("info", "text")
 
     get_logger("slipway.test").info("model_loaded", model="iris")

@@ -1,4 +1,4 @@
-"""The migrations on SQLite: they make what the tables say, once, and refuse what they cannot bring up to date."""
+"""The migrations on SQLite and PostgreSQL: they create the tables, and reject databases that they cannot upgrade."""
 
 import sqlite3
 import uuid
@@ -17,12 +17,15 @@ from slipway_core.tables import metadata, users
 from support.migrations import downgrade, table_names
 
 
-@pytest.fixture
-def url(tmp_path: Path) -> str:
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of an empty database of each kind."""
+    if request.param == "postgresql":
+        return str(request.getfixturevalue("postgres_url"))
     return f"sqlite:///{tmp_path / 'slipway.db'}"
 
 
-def test_the_migrations_make_exactly_the_tables(url: str) -> None:
+def test_migrations_create_exactly_the_tables(url: str) -> None:
     upgrade(url)
 
     engine = connect(url)
@@ -32,7 +35,7 @@ def test_the_migrations_make_exactly_the_tables(url: str) -> None:
     assert differences == []
 
 
-def test_every_constraint_has_a_name_to_change_it_by(url: str) -> None:
+def test_every_constraint_has_a_name(url: str) -> None:
     upgrade(url)
 
     engine = connect(url)
@@ -66,7 +69,7 @@ def test_upgrading_twice_keeps_existing_rows(url: str) -> None:
     engine.dispose()
 
 
-def test_the_migrations_can_be_taken_back_and_made_again(url: str) -> None:
+def test_migrations_can_be_downgraded_and_repeated(url: str) -> None:
     upgrade(url)
 
     downgrade(url)
@@ -77,30 +80,28 @@ def test_the_migrations_can_be_taken_back_and_made_again(url: str) -> None:
     assert table_names(url) == {"alembic_version", *metadata.tables}
 
 
-def test_a_database_in_a_folder_that_does_not_exist_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite:///{folder}/missing/slipway.db",
+        "sqlite:///{folder}/text.db",
+        "sqlite:///file:{folder}/empty.db?mode=ro&uri=true",
+    ],
+    ids=["missing folder", "no database", "read-only"],
+)
+def test_unusable_sqlite_file_is_rejected_without_its_path(tmp_path: Path, url: str) -> None:
+    (tmp_path / "text.db").write_bytes(b"not a database" * 100)
+    sqlite3.connect(tmp_path / "empty.db").close()
+
     with pytest.raises(
         ConfigurationError, match=r"^the database of DATABASE_URL cannot be brought up to date"
     ) as caught:
-        upgrade(f"sqlite:///{tmp_path / 'missing' / 'slipway.db'}")
+        upgrade(url.format(folder=tmp_path))
 
     assert str(tmp_path) not in str(caught.value)
 
 
-def test_file_without_a_database_is_rejected(tmp_path: Path) -> None:
-    (tmp_path / "slipway.db").write_bytes(b"not a database" * 100)
-
-    with pytest.raises(ConfigurationError, match="cannot be brought up to date"):
-        upgrade(f"sqlite:///{tmp_path / 'slipway.db'}")
-
-
-def test_a_database_that_may_not_be_written_is_refused(tmp_path: Path) -> None:
-    sqlite3.connect(tmp_path / "slipway.db").close()
-
-    with pytest.raises(ConfigurationError, match="cannot be brought up to date"):
-        upgrade(f"sqlite:///file:{tmp_path / 'slipway.db'}?mode=ro&uri=true")
-
-
-def test_a_database_of_a_later_release_is_refused(url: str) -> None:
+def test_database_of_a_later_release_is_rejected(url: str) -> None:
     upgrade(url)
     engine = connect(url)
     with engine.begin() as connection:
@@ -111,7 +112,7 @@ def test_a_database_of_a_later_release_is_refused(url: str) -> None:
         upgrade(url)
 
 
-def test_a_server_that_is_away_is_refused_without_its_password() -> None:
+def test_unreachable_server_is_reported_without_its_password() -> None:
     with pytest.raises(ConfigurationError, match="cannot be brought up to date") as caught:
         upgrade("postgresql://slipway:hunter2@127.0.0.1:1/slipway")
 

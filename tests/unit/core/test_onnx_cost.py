@@ -1,4 +1,4 @@
-"""Which graphs cost the same for every value of a row, so that a measurement bounds them."""
+"""Graphs whose cost does not depend on the values of a row, so that a measurement bounds it."""
 
 from collections.abc import Callable
 

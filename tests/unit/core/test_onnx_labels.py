@@ -1,4 +1,4 @@
-"""Which label belongs to which probability: read where the graph proves it, refused with a reason where it does not."""
+"""The labels of a classifier's scores: read if the graph proves them, and rejected with a reason otherwise."""
 
 import re
 from collections.abc import Iterable
@@ -73,47 +73,47 @@ def cast(inputs: str, output: str, to: int = TensorProto.INT64) -> NodeProto:
 SOFTMAX = op("Softmax", "X", "scores", axis=1)
 INDEX = op("ArgMax", "scores", "i", axis=1, keepdims=0)
 GATHER = op("Gather", "classes,i", "label")
-LOOKUP = op("Gather", "classes,i", "g")
 LABELS = (30, -10, 20)
+
+
+def argmax(tensor: str) -> list[NodeProto]:
+    """Return nodes that look up the label at the ArgMax of a tensor."""
+    return [op("ArgMax", tensor, "i", axis=1), GATHER]
+
+
+def through(to: int, labels: str = "classes") -> list[NodeProto]:
+    """Return nodes that cast the looked-up labels to a type and back."""
+    return [SOFTMAX, INDEX, op("Gather", f"{labels},i", "g"), cast("g", "n", to), cast("n", "label")]
+
 
 PROVEN = {
     "an index": ([SOFTMAX, op("ArgMax", "scores", "label", axis=1)], (0, 1, 2)),
     "the last axis": ([SOFTMAX, op("ArgMax", "scores", "label", axis=-1)], (0, 1, 2)),
     "the last index": ([SOFTMAX, op("ArgMax", "scores", "label", axis=1, select_last_index=1)], (0, 1, 2)),
-    "of the logits": ([SOFTMAX, op("ArgMax", "X", "i", axis=1), GATHER], LABELS),
+    "of the logits": ([SOFTMAX, *argmax("X")], LABELS),
     "of casts and copies": (
-        [op("Identity", "X", "a"), SOFTMAX, cast("a", "b", TensorProto.DOUBLE), op("ArgMax", "b", "i", axis=1), GATHER],
+        [op("Identity", "X", "a"), SOFTMAX, cast("a", "b", TensorProto.DOUBLE), *argmax("b")],
         LABELS,
     ),
-    "of another branch": ([SOFTMAX, op("Sigmoid", "X", "s"), op("ArgMax", "s", "i", axis=1), GATHER], LABELS),
+    "of another branch": ([SOFTMAX, op("Sigmoid", "X", "s"), *argmax("s")], LABELS),
     "less the sum": (
         [
             op("ReduceLogSumExp", "X", "r", axes=[1], keepdims=0),
             op("Reshape", f"r,{COLUMN}", "c"),
             op("Sub", "X,c", "log"),
             op("Exp", "log", "scores"),
-            op("ArgMax", "X", "i", axis=1),
-            GATHER,
+            *argmax("X"),
         ],
         LABELS,
     ),
     "divided by the sum": (
-        [
-            op("Exp", "X", "e"),
-            op("ReduceSum", f"e,{ONE}", "sum"),
-            op("Div", "e,sum", "scores"),
-            op("ArgMax", "X", "i", axis=1),
-            GATHER,
-        ],
+        [op("Exp", "X", "e"), op("ReduceSum", f"e,{ONE}", "sum"), op("Div", "e,sum", "scores"), *argmax("X")],
         LABELS,
     ),
     "a 32-bit list": ([SOFTMAX, INDEX, op("Gather", "classes32,i", "g"), cast("g", "label")], LABELS),
     "an extractor": ([SOFTMAX, INDEX, op("ArrayFeatureExtractor", "classes,i", "label")], LABELS),
     "an extractor of a row": ([SOFTMAX, INDEX, op("ArrayFeatureExtractor", "row,i", "label")], LABELS),
-    "casts that keep labels": (
-        [SOFTMAX, INDEX, op("Gather", "classes,i", "g"), cast("g", "f", TensorProto.FLOAT), cast("f", "label")],
-        LABELS,
-    ),
+    "casts that keep labels": (through(TensorProto.FLOAT), LABELS),
     "other shapes": (
         [SOFTMAX, INDEX, op("Gather", "classes,i", "g"), op("Unsqueeze", f"g,{ONE}", "u"), op("Flatten", "u", "label")],
         LABELS,
@@ -123,77 +123,31 @@ PROVEN = {
     "copies of a classifier": ([linear("l,s"), op("Identity", "l", "label"), op("Identity", "s", "scores")], LABELS),
 }
 
-# What ONNX Runtime loads and runs, but what proves no labels.
+# Graphs that ONNX Runtime runs, but that do not prove their labels.
 UNPROVEN = {
     "the rows": ([SOFTMAX, op("ArgMax", "scores", "i", axis=0), GATHER], "ArgMax over axis 0"),
     "no axis": ([SOFTMAX, op("ArgMax", "scores", "i"), GATHER], "ArgMax over axis 0"),
     "the rows from the end": ([SOFTMAX, op("ArgMax", "scores", "i", axis=-2), GATHER], "ArgMax over axis -2"),
     "an ArgMin": ([SOFTMAX, op("ArgMin", "scores", "i", axis=1), GATHER], "does not show .* 'ArgMin'"),
-    "other scores": (
-        [SOFTMAX, op("Neg", "X", "n"), op("ArgMax", "n", "i", axis=1), GATHER],
-        "an ArgMax of 'n', and nothing proves",
-    ),
-    "a bias": ([SOFTMAX, op("Add", "X,bias", "n"), op("ArgMax", "n", "i", axis=1), GATHER], "nothing proves"),
-    "other columns": (
-        [SOFTMAX, op("Gather", "X,second", "n", axis=1), op("ArgMax", "n", "i", axis=1), GATHER],
-        "nothing proves",
-    ),
-    "a softmax over rows": (
-        [op("Softmax", "X", "scores", axis=0), op("ArgMax", "X", "i", axis=1), GATHER],
-        "nothing proves",
-    ),
-    "a truncation": (
-        [SOFTMAX, cast("X", "n"), op("ArgMax", "n", "i", axis=1), GATHER],
-        "nothing proves",
-    ),
-    "a maximum that divides": (
-        [op("Normalizer", "X", "scores", norm="MAX"), op("ArgMax", "X", "i", axis=1), GATHER],
-        "nothing proves",
-    ),
+    "other scores": ([SOFTMAX, op("Neg", "X", "n"), *argmax("n")], "an ArgMax of 'n', and nothing proves"),
+    "a bias": ([SOFTMAX, op("Add", "X,bias", "n"), *argmax("n")], "nothing proves"),
+    "other columns": ([SOFTMAX, op("Gather", "X,second", "n", axis=1), *argmax("n")], "nothing proves"),
+    "a softmax over rows": ([op("Softmax", "X", "scores", axis=0), *argmax("X")], "nothing proves"),
+    "a truncation": ([SOFTMAX, cast("X", "n"), *argmax("n")], "nothing proves"),
+    "a maximum that divides": ([op("Normalizer", "X", "scores", norm="MAX"), *argmax("X")], "nothing proves"),
     "a sum of columns": (
-        [
-            op("ReduceSum", f"X,{TWO}", "sum"),
-            op("Div", "X,sum", "scores"),
-            op("ArgMax", "X", "i", axis=1),
-            GATHER,
-        ],
+        [op("ReduceSum", f"X,{TWO}", "sum"), op("Div", "X,sum", "scores"), *argmax("X")],
         "nothing proves",
     ),
     "the scores that are subtracted": (
-        [
-            op("ReduceMax", "X", "r", axes=[1]),
-            op("Sub", "r,X", "scores"),
-            op("ArgMax", "X", "i", axis=1),
-            GATHER,
-        ],
+        [op("ReduceMax", "X", "r", axes=[1]), op("Sub", "r,X", "scores"), *argmax("X")],
         "nothing proves",
     ),
-    "a narrow cast": (
-        [SOFTMAX, INDEX, op("Gather", "large,i", "g"), cast("g", "n", TensorProto.INT8), cast("n", "label")],
-        "casts its labels to int8",
-    ),
-    "an unsigned cast": (
-        [
-            SOFTMAX,
-            INDEX,
-            LOOKUP := op("Gather", "classes,i", "g"),
-            cast("g", "n", TensorProto.UINT32),
-            cast("n", "label"),
-        ],
-        "casts its labels to uint32",
-    ),
-    "a cast to bool": (
-        [SOFTMAX, INDEX, LOOKUP, cast("g", "n", TensorProto.BOOL), cast("n", "label")],
-        "casts its labels to bool",
-    ),
-    "a rounding cast": (
-        [SOFTMAX, INDEX, op("Gather", "large,i", "g"), cast("g", "n", TensorProto.FLOAT), cast("n", "label")],
-        "casts its labels to float32",
-    ),
-    "the largest integer": (
-        [SOFTMAX, INDEX, op("Gather", "largest,i", "g"), cast("g", "n", TensorProto.DOUBLE), cast("n", "label")],
-        "casts its labels to float64",
-    ),
+    "a narrow cast": (through(TensorProto.INT8, "large"), "casts its labels to int8"),
+    "an unsigned cast": (through(TensorProto.UINT32), "casts its labels to uint32"),
+    "a cast to bool": (through(TensorProto.BOOL), "casts its labels to bool"),
+    "a rounding cast": (through(TensorProto.FLOAT, "large"), "casts its labels to float32"),
+    "the largest integer": (through(TensorProto.DOUBLE, "largest"), "casts its labels to float64"),
     "a cast of the index": (
         [SOFTMAX, INDEX, cast("i", "b", TensorProto.BOOL), cast("b", "j"), op("Gather", "classes,j", "label")],
         "casts its labels to bool",
@@ -202,10 +156,7 @@ UNPROVEN = {
         [linear("l,scores"), cast("l", "b", TensorProto.BOOL), cast("b", "label")],
         "casts its labels to bool",
     ),
-    "a cast to text": (
-        [SOFTMAX, INDEX, LOOKUP, cast("g", "n", TensorProto.STRING), cast("n", "label")],
-        "casts its labels to the ONNX type 8",
-    ),
+    "a cast to text": (through(TensorProto.STRING), "casts its labels to the ONNX type 8"),
     "a computed index": (
         [SOFTMAX, INDEX, op("Sub", f"{ONE},i", "j"), op("Gather", "classes,j", "label")],
         "does not show .* 'Sub'",
@@ -243,10 +194,7 @@ UNPROVEN = {
         [linear("l,scores"), cast("scores", "n"), op("ArgMax", "n", "label", axis=0)],
         "ArgMax over axis 0",
     ),
-    "a classifier's scores": (
-        [linear("l,scores"), cast("scores", "label")],
-        "not that operator's scores",
-    ),
+    "a classifier's scores": ([linear("l,scores"), cast("scores", "label")], "not that operator's scores"),
     "scores of another classifier": (
         [linear("label,s"), op("Neg", "X", "n"), op("Softmax", "n", "scores")],
         "not that operator's scores",
@@ -260,7 +208,7 @@ UNPROVEN = {
 
 
 @pytest.mark.parametrize("case", PROVEN)
-def test_proven_labels_are_those_that_the_graph_gives(case: str) -> None:
+def test_proven_labels_equal_those_of_the_graph(case: str) -> None:
     nodes, expected = PROVEN[case]
     model = classifier(*nodes).SerializeToString()
     outputs = Graph(model, NAMES).run(ROWS)
@@ -272,7 +220,7 @@ def test_proven_labels_are_those_that_the_graph_gives(case: str) -> None:
 
 
 @pytest.mark.parametrize("case", UNPROVEN)
-def test_labels_that_a_graph_does_not_prove_are_refused(case: str) -> None:
+def test_unproven_labels_are_rejected(case: str) -> None:
     nodes, words = UNPROVEN[case]
     model = classifier(*nodes).SerializeToString()
     Graph(model, NAMES)  # ONNX Runtime accepts it
@@ -347,14 +295,14 @@ def with_list_of(**changes: Any) -> ModelProto:
         (with_list_of(data_type=TensorProto.DOUBLE), "not of integers"),
     ],
 )
-def test_labels_of_a_damaged_or_unusual_graph_are_refused(model: ModelProto, words: str) -> None:
+def test_labels_of_a_damaged_graph_are_rejected(model: ModelProto, words: str) -> None:
     with pytest.raises(BundleError, match=words):
         find_class_labels(model.SerializeToString(), "label", "scores", 3)
 
 
 @pytest.mark.parametrize("estimator", [GaussianNB(), KNeighborsClassifier(), MLPClassifier((2,), max_iter=2)])
 @pytest.mark.filterwarnings("ignore")
-def test_changed_exports_are_refused(estimator: Any) -> None:
+def test_changed_export_is_rejected(estimator: Any) -> None:
     model = to_onnx(estimator.fit(ROWS, [7, 8, 9, 7, 8] * 10), ROWS[:1], options={"zipmap": False})
     label, scores = (output.name for output in model.graph.output)
     assert find_class_labels(model.SerializeToString(), label, scores, 3).values == (7, 8, 9)

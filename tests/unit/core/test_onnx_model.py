@@ -172,7 +172,7 @@ def test_bytes_that_no_onnx_parser_accepts_are_rejected(content: bytes) -> None:
 
 
 def test_onnxruntime_may_read_external_data_from_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The second barrier holds where the check would let a tensor through."""
+    """ONNX Runtime rejects external data even without our check."""
     (tmp_path / SECRET).write_bytes(np.ones(4, np.float32).tobytes())
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("slipway_core.graph.check_self_contained", parse_model)
@@ -183,7 +183,7 @@ def test_onnxruntime_may_read_external_data_from_nowhere(tmp_path: Path, monkeyp
 @settings(max_examples=150, deadline=None)
 @given(place=st.sampled_from(sorted(PLACES)), data=st.data())
 def test_changed_bytes_never_pass_with_external_data(place: str, data: st.DataObject) -> None:
-    """Whatever ONNX's own parser finds external after a change of bytes, the check finds, too."""
+    """The check finds all external data that the parser of ONNX finds."""
     content = bytearray(PLACES[place](tensor()).SerializeToString())
     for _ in range(data.draw(st.integers(1, 3))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))

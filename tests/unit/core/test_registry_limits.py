@@ -1,4 +1,4 @@
-"""Limits of what a registry sends: nothing holds a thread for good, or fills memory or the disk."""
+"""Limits of responses of a registry: none blocks a thread, or fills the memory or the disk."""
 
 import gzip
 import json
@@ -98,9 +98,7 @@ DRIPS = {
 
 @pytest.mark.parametrize("call", CALLS, ids=lambda call: call.name)
 @pytest.mark.parametrize("drip", DRIPS.values(), ids=DRIPS)
-def test_a_dripping_answer_ends_with_the_deadline(
-    tmp_path: Path, call: Call, drip: Callable[[], Iterator[bytes]]
-) -> None:
+def test_slow_response_ends_at_the_deadline(tmp_path: Path, call: Call, drip: Callable[[], Iterator[bytes]]) -> None:
     limits = Limits(answer_seconds=0.05, list_seconds=0.05, fetch_seconds=0.05, free_bytes=0)
     began = time.monotonic()
     with (
@@ -114,7 +112,7 @@ def test_a_dripping_answer_ends_with_the_deadline(
 
 
 @pytest.mark.parametrize("call", CALLS, ids=lambda call: call.name)
-def test_an_endless_answer_ends_at_its_size(tmp_path: Path, call: Call) -> None:
+def test_endless_response_ends_at_the_size_limit(tmp_path: Path, call: Call) -> None:
     endless = forever(UNENDING, b"1000\r\n" + b"x" * 0x1000 + b"\r\n")
     with (
         sending(endless) as url,
@@ -126,7 +124,7 @@ def test_an_endless_answer_ends_at_its_size(tmp_path: Path, call: Call) -> None:
     assert not (tmp_path / "file").exists() or (tmp_path / "file").stat().st_size <= 100_000
 
 
-def test_a_file_slower_than_the_least_rate_is_given_up(tmp_path: Path) -> None:
+def test_file_below_the_minimum_rate_is_abandoned(tmp_path: Path) -> None:
     limits = Limits(grace_seconds=0.1, least_rate=100_000, free_bytes=0)
     with (
         sending(DRIPS["body"], DRIP_SECONDS) as url,
@@ -143,7 +141,7 @@ def fetched(answer: httpx.Response, tmp_path: Path, file: str = MODEL_FILE, limi
 
 
 @pytest.mark.parametrize("declared", ["100001", "9" * 5_000])
-def test_a_declared_size_over_the_limit_is_not_read(tmp_path: Path, declared: str) -> None:
+def test_declared_size_over_the_limit_is_rejected(tmp_path: Path, declared: str) -> None:
     def unread() -> Iterator[bytes]:
         raise AssertionError("it was read")
         yield b""
@@ -163,7 +161,7 @@ def test_each_file_has_its_own_limit(tmp_path: Path, file: str, limit: int) -> N
         fetched(httpx.Response(200, content=b"x" * (limit + 1)), tmp_path, file)
 
 
-def test_small_files_may_not_be_as_large_as_graphs() -> None:
+def test_limits_of_small_files_and_graphs() -> None:
     limits = Limits()
 
     assert {limits.bytes_of(file) for file in (MANIFEST_FILE, GOLDEN_FILE, MLMODEL_FILE)} == {4 * 1024 * 1024}
@@ -179,7 +177,7 @@ def test_a_fetch_leaves_room_on_the_disk(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("call", CALLS, ids=lambda call: call.name)
-def test_a_compressed_answer_is_not_unpacked(tmp_path: Path, call: Call) -> None:
+def test_compressed_response_is_not_decompressed(tmp_path: Path, call: Call) -> None:
     bomb = gzip.compress(b" " * 1_000_000)
     answer = OK + f"Content-Encoding: gzip\r\nContent-Length: {len(bomb)}\r\n\r\n".encode() + bomb
     with (
@@ -200,7 +198,7 @@ def test_response_that_is_not_the_file_is_not_written(tmp_path: Path, status: in
     assert not (tmp_path / "file").exists()
 
 
-def test_a_list_of_endless_pages_is_given_up() -> None:
+def test_endless_pages_are_abandoned() -> None:
     asked: list[str] = []
 
     def handler(request: httpx.Request) -> httpx.Response:
@@ -274,7 +272,7 @@ WRONG_LISTS = [
 
 
 @pytest.mark.parametrize("answer", WRONG_LISTS, ids=lambda answer: json.dumps(answer)[:60])
-def test_a_list_of_another_shape_is_an_error_of_the_registry(answer: dict[str, object]) -> None:
+def test_list_of_another_shape_is_a_registry_error(answer: dict[str, object]) -> None:
     content = json.dumps(answer).encode()
     transport = httpx.MockTransport(lambda _: httpx.Response(200, content=content))
 

@@ -1,4 +1,4 @@
-"""The registry in memory: what it adds to the contract that `integration/test_registry.py` holds it to."""
+"""The registry in memory: additions to the contract in `integration/test_registry.py`."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -31,7 +31,7 @@ def registry() -> InMemoryRegistry:
 
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
-def test_an_unreachable_registry_answers_no_call(
+def test_unreachable_registry_raises_unavailable(
     registry: InMemoryRegistry, call: Callable[[InMemoryRegistry], object]
 ) -> None:
     registry.reachable = False
@@ -49,7 +49,7 @@ def test_fetched_files_are_recorded_in_order(registry: InMemoryRegistry, tmp_pat
     assert registry.fetched == [("iris", "2", MODEL_FILE), ("iris", "1", MODEL_FILE)]
 
 
-def test_a_file_can_be_damaged_behind_the_registrys_back(registry: InMemoryRegistry, tmp_path: Path) -> None:
+def test_file_can_be_replaced_directly(registry: InMemoryRegistry, tmp_path: Path) -> None:
     registry.replace_file("iris", "1", MODEL_FILE, b"damaged")
 
     registry.fetch(registry.get_version("iris", "1"), MODEL_FILE, tmp_path / "file")

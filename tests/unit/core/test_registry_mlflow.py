@@ -1,4 +1,4 @@
-"""The registry over MLflow's REST API: what is sent, and what every kind of bad answer becomes."""
+"""The registry over MLflow's REST API: its requests, and the errors for bad responses."""
 
 import base64
 import json
@@ -32,7 +32,7 @@ CALLS: dict[str, Callable[[MlflowRegistry, Path], object]] = {
     "delete_version_tag": lambda registry, _: registry.delete_version_tag("iris", "1", "team"),
 }
 every_call = pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
-# Those whose answer is read as JSON and must hold something.
+# Calls whose response must contain an item.
 every_question = pytest.mark.parametrize("question", ["get_model", "list_versions", "get_version"])
 
 
@@ -57,11 +57,11 @@ def refusal(status: int, code: str, message: str) -> httpx.Response:
     return httpx.Response(status, json={"error_code": code, "message": message})
 
 
-# What is sent
+# Requests
 
 
 @pytest.mark.parametrize("address", [ADDRESS, f"{ADDRESS}/", f"{ADDRESS}/behind/a/proxy"])
-def test_calls_go_below_the_servers_address(address: str) -> None:
+def test_calls_start_with_the_address_of_the_server(address: str) -> None:
     asked: list[str] = []
 
     def handler(request: httpx.Request) -> httpx.Response:
@@ -141,7 +141,7 @@ def test_alias_and_tags_are_posted(tmp_path: Path, call: str, path: str, body: d
     assert posted == [("DELETE" if call.startswith("delete") else "POST", f"/api/2.0/mlflow/{path}", body)]
 
 
-# What is read
+# Responses
 
 
 def test_pages_are_followed_to_the_last() -> None:
@@ -152,7 +152,7 @@ def test_pages_are_followed_to_the_last() -> None:
         sizes.append(request.url.params["max_results"])
         assert len(sizes) <= len(pages), "the same page is requested repeatedly"
         names, token = pages[request.url.params.get("page_token", "")]
-        # Like MLflow, which leaves out what is empty.
+        # Like MLflow, which omits empty fields.
         answer = {"registered_models": [{"name": name} for name in names], "next_page_token": token}
         return httpx.Response(200, json={key: value for key, value in answer.items() if value})
 
@@ -177,7 +177,7 @@ def test_fields_missing_in_the_response_are_empty() -> None:
     assert models == [RegisteredModel("iris")]
 
 
-def test_a_version_is_read_whatever_the_types_of_its_numbers() -> None:
+def test_numbers_of_a_version_may_be_text() -> None:
     item = {
         "name": "iris",
         "version": 7,
@@ -190,7 +190,7 @@ def test_a_version_is_read_whatever_the_types_of_its_numbers() -> None:
     assert version == ModelVersion("iris", "7", tags={"team": "botany", "empty": ""}, created_at=1795176000.5)
 
 
-# The server is away
+# Unavailable servers
 
 
 @every_call
@@ -214,7 +214,7 @@ def test_unreachable_server_raises_unavailable(
     assert str(caught.value) == words
 
 
-def test_a_port_that_nothing_listens_on_cannot_be_reached() -> None:
+def test_unused_port_raises_unavailable() -> None:
     with (
         MlflowRegistry(f"http://127.0.0.1:{free_port()}") as registry,
         pytest.raises(RegistryUnavailableError, match=r"^the model registry cannot be reached$"),
@@ -222,7 +222,7 @@ def test_a_port_that_nothing_listens_on_cannot_be_reached() -> None:
         registry.list_models()
 
 
-def test_a_server_that_never_answers_is_given_up_in_time() -> None:
+def test_silent_server_times_out() -> None:
     with socket.create_server(("127.0.0.1", 0)) as mute:
         address = f"http://127.0.0.1:{mute.getsockname()[1]}"
         with (
@@ -257,7 +257,7 @@ def test_truncated_file_raises_unavailable(tmp_path: Path) -> None:
         registry.fetch(IRIS_1, MODEL_FILE, tmp_path / "file")
 
 
-# The server refuses
+# Errors of the server
 
 
 @every_call
@@ -309,19 +309,13 @@ def test_unknown_version_is_reported_with_the_show_command(version: str) -> None
     )
 
 
-def test_a_missing_file_is_named_as_the_bundle_names_it(tmp_path: Path) -> None:
+def test_missing_file_is_reported_and_not_created(tmp_path: Path) -> None:
     answer = refusal(404, "RESOURCE_DOES_NOT_EXIST", "No such artifact: '0/29558396/artifacts/extra_files/golden.json'")
 
     with pytest.raises(RegistryNotFoundError) as caught:
         registry_over(always(answer)).fetch(IRIS_1, GOLDEN_FILE, tmp_path / "file")
 
     assert str(caught.value) == "the model registry does not hold golden.json of version 1 of iris"
-
-
-def test_a_file_that_is_not_found_is_not_made(tmp_path: Path) -> None:
-    with pytest.raises(RegistryNotFoundError):
-        registry_over(always(httpx.Response(404))).fetch(IRIS_1, GOLDEN_FILE, tmp_path / "file")
-
     assert not (tmp_path / "file").exists()
 
 
@@ -356,19 +350,25 @@ def test_error_of_another_form_is_reported_by_its_status(body: bytes) -> None:
         registry.list_models()
 
 
-# Something else answers
+# Other servers
 
 
-@pytest.mark.parametrize("answer", [httpx.Response(200, html="<h1>Hi</h1>"), httpx.Response(302), httpx.Response(204)])
-def test_response_other_than_json_suggests_a_wrong_address(answer: httpx.Response) -> None:
-    with pytest.raises(RegistryError, match=r"did not answer in JSON: is its address right\?"):
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        *(
+            (answer, "did not answer in JSON")
+            for answer in (httpx.Response(200, html="<h1>Hi</h1>"), httpx.Response(302), httpx.Response(204))
+        ),
+        *(
+            (httpx.Response(200, content=body), "answered something else than an object")
+            for body in (b"[]", b'"pong"', b"1", b"null")
+        ),
+    ],
+)
+def test_response_other_than_an_object_suggests_a_wrong_address(answer: httpx.Response, words: str) -> None:
+    with pytest.raises(RegistryError, match=rf"{words}: is its address right\?"):
         registry_over(always(answer)).list_models()
-
-
-@pytest.mark.parametrize("body", [b"[]", b'"pong"', b"1", b"null"])
-def test_json_other_than_an_object_suggests_a_wrong_address(body: bytes) -> None:
-    with pytest.raises(RegistryError, match=r"answered something else than an object: is its address right\?"):
-        registry_over(always(httpx.Response(200, content=body))).list_models()
 
 
 @every_question
@@ -385,7 +385,7 @@ def test_invalid_url_is_a_configuration_error(address: str) -> None:
         MlflowRegistry(address)
 
 
-def test_the_connections_are_closed_with_the_registry() -> None:
+def test_connections_are_closed_with_the_registry() -> None:
     class Transport(httpx.MockTransport):
         closed = False
 

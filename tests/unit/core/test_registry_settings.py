@@ -1,4 +1,4 @@
-"""The registry's settings: which server is opened, with which account."""
+"""The settings of the registry: its server and account."""
 
 import base64
 from pathlib import Path
@@ -57,7 +57,7 @@ def test_missing_server_is_reported_with_the_embedded_address(monkeypatch: pytes
 
 
 @pytest.mark.parametrize("address", ["mlflow:5000", "file:///mlruns", "sqlite:///mlflow.db", "databricks"])
-def test_an_address_that_is_not_of_a_server_is_refused(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+def test_address_other_than_a_server_is_rejected(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
 
     with pytest.raises(ConfigurationError, match=r"^MLFLOW_TRACKING_URI: it must be the address of an MLflow server"):

@@ -1,4 +1,4 @@
-"""Test the sources of settings, the rejection of invalid values, and errors without secrets."""
+"""Settings: their sources, the rejection of invalid values, and errors without secrets."""
 
 import traceback
 from pathlib import Path
@@ -34,14 +34,14 @@ def _whole_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET_KEY", SECRET)
 
 
-def test_a_setting_is_read_from_its_prefixed_variable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SLIPWAY_PORT", "9000")
+@pytest.mark.parametrize(("value", "port"), [("9000", 9000), ("", 8000)])
+def test_setting_is_read_from_its_variable_unless_empty(monkeypatch: pytest.MonkeyPatch, value: str, port: int) -> None:
+    monkeypatch.setenv("SLIPWAY_PORT", value)
 
-    assert load_settings(SampleSettings).port == 9000
+    settings = load_settings(SampleSettings)
 
-
-def test_a_setting_with_an_alias_is_read_from_that_variable() -> None:
-    assert load_settings(SampleSettings).secret_key.get_secret_value() == SECRET
+    assert settings.port == port
+    assert settings.secret_key.get_secret_value() == SECRET
 
 
 def test_unset_setting_has_its_default() -> None:
@@ -56,18 +56,12 @@ def test_every_field_has_one_variable(field: str, variable: str) -> None:
 
 
 @pytest.mark.parametrize(("field", "value"), [("port", 7000), ("secret_key", "given as an argument")])
-def test_an_argument_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch, field: str, value: Any) -> None:
+def test_argument_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch, field: str, value: Any) -> None:
     monkeypatch.setenv("SLIPWAY_PORT", "9000")
 
     found = getattr(load_settings(SampleSettings, **{field: value}), field)
 
     assert (found.get_secret_value() if isinstance(found, SecretStr) else found) == value
-
-
-def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SLIPWAY_PORT", "")
-
-    assert load_settings(SampleSettings).port == 8000
 
 
 def test_settings_cannot_be_changed() -> None:
@@ -77,27 +71,30 @@ def test_settings_cannot_be_changed() -> None:
         settings.port = 9000  # type: ignore[misc]  # what the type checker refuses, too
 
 
-def test_a_secret_does_not_show_when_settings_are_printed() -> None:
+def test_repr_of_settings_has_no_secrets() -> None:
     assert SECRET not in repr(load_settings(SampleSettings))
 
 
 # Secrets in files
 
 
-def test_a_secret_is_read_from_the_file_that_its_variable_names(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize("variable", [None, ""])
+def test_secret_is_read_from_a_file_without_its_line_end(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str | None
 ) -> None:
     file = tmp_path / "secret"
     file.write_text(f"{SECRET} in a file\n", encoding="utf-8")
-    monkeypatch.delenv("SECRET_KEY")
+    if variable is None:
+        monkeypatch.delenv("SECRET_KEY")
+    else:
+        monkeypatch.setenv("SECRET_KEY", variable)
     monkeypatch.setenv("SECRET_KEY_FILE", str(file))
 
-    # Without the line's end that editors and `echo` write.
     assert load_settings(SampleSettings).secret_key.get_secret_value() == f"{SECRET} in a file"
 
 
 @pytest.mark.parametrize("variable", ["SECRET_KEY", "SLIPWAY_ADMIN_PASSWORD"])
-def test_the_variable_itself_wins_over_its_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str) -> None:
+def test_variable_wins_over_its_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str) -> None:
     file = tmp_path / "secret"
     file.write_text("what the file says, twenty characters", encoding="utf-8")
     monkeypatch.setenv(variable, SECRET)
@@ -110,17 +107,8 @@ def test_the_variable_itself_wins_over_its_file(monkeypatch: pytest.MonkeyPatch,
     assert found.get_secret_value() == SECRET
 
 
-def test_an_empty_variable_leaves_the_word_to_its_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    file = tmp_path / "secret"
-    file.write_text("what the file says", encoding="utf-8")
-    monkeypatch.setenv("SECRET_KEY", "")
-    monkeypatch.setenv("SECRET_KEY_FILE", str(file))
-
-    assert load_settings(SampleSettings).secret_key.get_secret_value() == "what the file says"
-
-
 @pytest.mark.parametrize("content", [None, b"\xff\xfe\xff"], ids=["missing", "not text"])
-def test_a_file_that_cannot_be_read_is_refused_by_its_variable(
+def test_unreadable_secret_file_is_reported(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes | None
 ) -> None:
     file = tmp_path / "secret"
@@ -132,7 +120,7 @@ def test_a_file_that_cannot_be_read_is_refused_by_its_variable(
         load_settings(SampleSettings)
 
 
-def test_a_settings_class_without_file_fields_reads_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_without_file_fields_read_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLIPWAY_ADMIN_PASSWORD_FILE", "missing-file")
 
     assert load_settings(ServiceSettings).log_format == "auto"
@@ -170,38 +158,22 @@ def test_rule_across_settings_is_reported_unchanged(monkeypatch: pytest.MonkeyPa
     assert str(caught.value) == "SECRET_KEY is unsafe"
 
 
-wrong_values = pytest.mark.parametrize(
+@pytest.mark.parametrize(
     ("variable", "value"),
-    [
-        ("SLIPWAY_ADMIN_PASSWORD", "hunter2"),
-        ("SECRET_KEY", "unsafe-hunter2"),
-        ("SLIPWAY_PORT", "hunter2"),
-    ],
+    [("SLIPWAY_ADMIN_PASSWORD", "hunter2"), ("SECRET_KEY", "unsafe-hunter2"), ("SLIPWAY_PORT", "hunter2")],
 )
-
-
-@wrong_values
-def test_error_contains_no_value(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
+def test_error_and_traceback_contain_no_value(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
     monkeypatch.setenv(variable, value)
 
     with pytest.raises(ConfigurationError, match=variable) as caught:
         load_settings(SampleSettings)
 
     assert "hunter2" not in str(caught.value)
-
-
-@wrong_values
-def test_traceback_contains_no_value(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
-    monkeypatch.setenv(variable, value)
-
-    with pytest.raises(ConfigurationError) as caught:
-        load_settings(SampleSettings)
-
     # With the causes, as a log or an unhandled exception prints them.
     assert "hunter2" not in "".join(traceback.format_exception(caught.value))
 
 
-def test_an_unknown_variable_is_refused_when_settings_are_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_variable_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLIPWAY_PROT", "9000")
 
     with pytest.raises(ConfigurationError) as caught:
@@ -218,13 +190,13 @@ def test_an_unknown_variable_is_refused_when_settings_are_loaded(monkeypatch: py
         ("SLIPWAY_MODEL", "SLIPWAY_MODELS"),
         # A file is read for secrets only.
         ("SLIPWAY_PORT_FILE", "SLIPWAY_PORT"),
-        # Those that others share have no prefix, and are the ones that are prefixed by mistake.
+        # Shared variables have no prefix; users add one by mistake.
         ("SLIPWAY_SECRET_KEY", "SECRET_KEY"),
         ("SLIPWAY_DATABASE_URL", "DATABASE_URL"),
         ("SLIPWAY_MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_URI"),
     ],
 )
-def test_a_misspelt_variable_is_met_with_what_was_meant(variable: str, meant: str) -> None:
+def test_misspelt_variable_is_reported_with_a_suggestion(variable: str, meant: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         refuse_unknown_variables({variable: "x"})
 
@@ -247,5 +219,5 @@ def test_every_unknown_variable_is_named_and_no_value() -> None:
 
 
 @pytest.mark.parametrize("variable", ["SLIPWAY_PORT", "SLIPWAY_ADMIN_PASSWORD_FILE", "PATH", "MLFLOW_EXTRA"])
-def test_a_known_variable_and_one_of_others_pass(variable: str) -> None:
+def test_known_and_foreign_variables_are_accepted(variable: str) -> None:
     refuse_unknown_variables({variable: "x"})

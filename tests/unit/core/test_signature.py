@@ -1,4 +1,4 @@
-"""Features: what a client may send, what is wrong with what it may not, and the matrix that comes of it."""
+"""Features: accepted input and its matrix, and the problems of rejected input."""
 
 import math
 from collections.abc import Callable
@@ -29,7 +29,7 @@ def problems_of(features: object) -> tuple[Problem, ...]:
     return caught.value.problems
 
 
-# What is accepted
+# Accepted input
 
 
 @pytest.mark.parametrize(
@@ -90,9 +90,7 @@ def test_number_rounded_to_the_float32_maximum_is_accepted(
 @pytest.mark.parametrize("sign", [1, -1])
 @pytest.mark.parametrize("value", [math.nextafter(FLOAT32_LIMIT, math.inf), 2**128 - 2**103 - 1, 2**128])
 @EVERY_WAY
-def test_a_number_that_is_rounded_to_infinity_is_refused(
-    rows: Callable[[list[float]], object], value: float, sign: int
-) -> None:
+def test_number_rounded_to_infinity_is_rejected(rows: Callable[[list[float]], object], value: float, sign: int) -> None:
     problem, *_ = problems_of(rows([sign * value, 1.0, 1.0, 1.0]))
 
     assert problem.msg == "'sepal length (cm)' is too large for a 32-bit float"
@@ -123,14 +121,14 @@ def test_non_finite_value_is_rejected_with_its_position(value: object, words: st
     assert problems_of(features) == (expected,)
 
 
-def test_a_list_in_place_of_a_value_is_refused() -> None:
+def test_list_in_place_of_a_value_is_rejected() -> None:
     expected = Problem(("features", 0, "petal width (cm)"), "'petal width (cm)' must be a number, not a list")
 
     assert problems_of([[5.1, 3.5, 1.4, [0.2]]]) == (expected,)
 
 
 @pytest.mark.parametrize("features", [[5.1, True, 1.4, 0.2], named([5.1, True, 1.4, 0.2])], ids=["list", "object"])
-def test_the_place_in_a_single_row_has_no_index(features: object) -> None:
+def test_location_in_a_single_row_has_no_index(features: object) -> None:
     (problem,) = problems_of(features)
 
     assert problem.loc == ("features", "sepal width (cm)")
@@ -171,14 +169,19 @@ def test_invalid_row_among_rows_is_rejected_with_its_position(row: object, kind:
 
 
 @pytest.mark.parametrize(
-    ("features", "kind"), [(5.1, "a number"), (5, "a number"), ("x", "a string"), (None, "null"), (True, "a boolean")]
+    ("features", "message"),
+    [
+        *(
+            (features, f"features must be a row or a list of rows, not {kind}")
+            for features, kind in (
+                *((5.1, "a number"), (5, "a number"), ("x", "a string"), (None, "null"), (True, "a boolean")),
+            )
+        ),
+        ([], "features is empty: send at least one row"),
+    ],
 )
-def test_input_other_than_rows_is_rejected(features: object, kind: str) -> None:
-    assert problems_of(features) == (Problem(("features",), f"features must be a row or a list of rows, not {kind}"),)
-
-
-def test_no_row_at_all_is_refused() -> None:
-    assert problems_of([]) == (Problem(("features",), "features is empty: send at least one row"),)
+def test_input_without_rows_is_rejected(features: object, message: str) -> None:
+    assert problems_of(features) == (Problem(("features",), message),)
 
 
 def test_every_problem_is_reported_at_once() -> None:
@@ -209,7 +212,7 @@ def test_rows_after_the_last_reported_problem_are_not_checked() -> None:
     assert len(problems_of([["a"] * 4] * 5 + [Untouchable()])) == MAX_PROBLEMS
 
 
-def test_the_errors_text_holds_every_problem() -> None:
+def test_error_text_has_every_problem() -> None:
     with pytest.raises(FeaturesError) as caught:
         SIGNATURE.matrix([["a", 1.0, 1.0, True]])
 
@@ -229,7 +232,7 @@ def test_values_outside_the_trained_range_are_counted(rows: list[list[float]], c
     assert SIGNATURE.count_out_of_range(SIGNATURE.matrix(rows)) == count
 
 
-def test_the_ends_of_the_trained_range_are_inside() -> None:
+def test_limits_of_the_trained_range_are_inside() -> None:
     # 0.1 and 7.9 are other numbers as float32 than as float64.
     assert SIGNATURE.count_out_of_range(SIGNATURE.matrix([0.1, 7.9, 0.1, 7.9])) == 0
 
@@ -240,7 +243,7 @@ def test_a_feature_without_a_range_is_never_outside() -> None:
     assert signature.count_out_of_range(signature.matrix([[FLOAT32_MAX], [-FLOAT32_MAX]])) == 0
 
 
-# Whatever a client sends
+# Arbitrary input
 
 numbers = st.one_of(
     st.integers(),
@@ -253,7 +256,7 @@ names = st.sampled_from(NAMES) | st.text(max_size=5)
 json_values = st.recursive(
     scalars, lambda inner: st.lists(inner, max_size=6) | st.dictionaries(names, inner, max_size=6), max_leaves=30
 )
-# Rows that are right but for some of their values: what any JSON value alone would seldom be.
+# Rows with some wrong values, which arbitrary JSON values seldom are.
 values = st.one_of(numbers, numbers, numbers, scalars)
 rows = st.lists(values, min_size=4, max_size=4) | st.fixed_dictionaries(dict.fromkeys(NAMES, values))
 nearly_right = rows | st.lists(rows, min_size=1, max_size=30)

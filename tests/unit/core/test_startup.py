@@ -1,4 +1,4 @@
-"""Quick imports: what they hide is back after them, and the garbage collector too."""
+"""Quick imports: hidden modules and the garbage collector are restored afterwards."""
 
 import gc
 import importlib
@@ -9,7 +9,7 @@ import pytest
 
 from slipway_core.startup import quick_imports
 
-# Modules that are installed with Python and that nothing here needs.
+# Modules of the standard library that no code here needs.
 UNUSED = "this"
 LOADED = "json"
 
@@ -36,7 +36,7 @@ def test_a_hidden_module_can_be_imported_after_the_block(capsys: pytest.CaptureF
     assert "Zen" in capsys.readouterr().out
 
 
-def test_a_module_that_is_loaded_already_is_left_alone() -> None:
+def test_loaded_module_is_kept() -> None:
     before = sys.modules[LOADED]
 
     with quick_imports(LOADED):
@@ -45,7 +45,7 @@ def test_a_module_that_is_loaded_already_is_left_alone() -> None:
     assert sys.modules[LOADED] is before
 
 
-def test_the_collector_rests_inside_the_block_and_works_after_it() -> None:
+def test_collector_is_paused_inside_the_block() -> None:
     with quick_imports():
         assert not gc.isenabled()
 
@@ -53,7 +53,7 @@ def test_the_collector_rests_inside_the_block_and_works_after_it() -> None:
     assert gc.get_freeze_count() > 0
 
 
-def test_an_import_that_fails_leaves_everything_as_it_was() -> None:
+def test_failed_import_restores_everything() -> None:
     with pytest.raises(RuntimeError), quick_imports(UNUSED):
         raise RuntimeError
 

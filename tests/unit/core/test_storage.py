@@ -1,4 +1,4 @@
-"""What holds for every storage, in a folder and on a real S3 server alike."""
+"""Every storage: a folder and a real S3 server behave alike."""
 
 import uuid
 from collections.abc import Callable
@@ -11,13 +11,10 @@ from slipway_core.storage import Storage, StoredFile, open_storage
 from slipway_core.storage.base import checked_path
 from support.s3 import S3Server
 
-# Large enough to be sent in parts.
-LARGE_BYTES = 20 * 1024 * 1024
-
 
 @pytest.fixture(params=["folder", "s3"])
 def kept(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Storage, Path]:
-    """An empty storage of each kind, and the folder that its files are in."""
+    """An empty storage of each kind, and the folder of its files."""
     if request.param == "folder":
         return open_storage(str(tmp_path / "kept")), tmp_path / "kept"
     server: S3Server = request.getfixturevalue("s3")
@@ -36,7 +33,7 @@ def storage(kept: tuple[Storage, Path]) -> Storage:
 
 @pytest.fixture
 def file_of(tmp_path: Path) -> Callable[[bytes], Path]:
-    """Makes a local file with a content."""
+    """A function that writes a local file."""
 
     def make(content: bytes) -> Path:
         path = tmp_path / f"{uuid.uuid4().hex}.bin"
@@ -53,35 +50,25 @@ def paths(storage: Storage, prefix: str = "") -> list[str]:
     return [file.path for file in storage.list(prefix)]
 
 
-def test_stored_file_is_fetched_unchanged(storage: Storage, file_of: FileOf, tmp_path: Path) -> None:
-    content = bytes(range(256)) * 100
+@pytest.mark.parametrize(
+    "content",
+    [
+        bytes(range(256)) * 100,
+        b"",
+        bytes(range(251)) * (20 * 1024 * 1024 // 251),
+    ],
+    ids=["small", "empty", "sent in parts"],
+)
+def test_stored_file_is_fetched_unchanged(storage: Storage, file_of: FileOf, tmp_path: Path, content: bytes) -> None:
     storage.put("iris/iris.csv", file_of(content))
 
     storage.fetch("iris/iris.csv", tmp_path / "back.csv")
 
     assert (tmp_path / "back.csv").read_bytes() == content
+    assert storage.list() == [StoredFile("iris/iris.csv", len(content))]
 
 
-def test_a_large_file_comes_back_whole(storage: Storage, file_of: FileOf, tmp_path: Path) -> None:
-    content = bytes(range(251)) * (LARGE_BYTES // 251)
-    storage.put("large.bin", file_of(content))
-
-    storage.fetch("large.bin", tmp_path / "back.bin")
-
-    assert (tmp_path / "back.bin").read_bytes() == content
-    assert storage.list() == [StoredFile("large.bin", len(content))]
-
-
-def test_an_empty_file_is_a_file(storage: Storage, file_of: FileOf, tmp_path: Path) -> None:
-    storage.put("empty", file_of(b""))
-
-    storage.fetch("empty", tmp_path / "back")
-
-    assert storage.list() == [StoredFile("empty", 0)]
-    assert (tmp_path / "back").read_bytes() == b""
-
-
-def test_a_file_lies_under_its_path(kept: tuple[Storage, Path], file_of: FileOf) -> None:
+def test_file_is_stored_under_its_path(kept: tuple[Storage, Path], file_of: FileOf) -> None:
     storage, folder = kept
 
     storage.put("iris/iris.csv", file_of(b"1,2"))
@@ -90,7 +77,7 @@ def test_a_file_lies_under_its_path(kept: tuple[Storage, Path], file_of: FileOf)
     assert (folder / "iris/iris.csv").read_bytes() == b"1,2"
 
 
-def test_a_file_that_somebody_else_put_is_seen_at_once(storage: Storage, file_of: FileOf) -> None:
+def test_file_stored_by_another_client_is_listed_at_once(storage: Storage, file_of: FileOf) -> None:
     before = storage.list()
 
     open_storage(storage.location).put("new.csv", file_of(b"12345"))
@@ -100,7 +87,7 @@ def test_a_file_that_somebody_else_put_is_seen_at_once(storage: Storage, file_of
     assert storage.exists("new.csv")
 
 
-def test_the_files_are_listed_in_the_order_of_their_paths(storage: Storage, file_of: FileOf) -> None:
+def test_files_are_listed_in_order_of_their_paths(storage: Storage, file_of: FileOf) -> None:
     file = file_of(b"x")
     for path in ("b/2", "a", "b/1", "B", "a-b", "é/ü.csv", "with space + plus.csv"):
         storage.put(path, file)
@@ -135,7 +122,7 @@ def test_second_put_replaces_the_file(storage: Storage, file_of: FileOf, tmp_pat
     assert storage.list() == [StoredFile("iris.csv", 10)]
 
 
-def test_a_file_exists_from_its_putting_to_its_deletion(storage: Storage, file_of: FileOf) -> None:
+def test_file_exists_until_it_is_deleted(storage: Storage, file_of: FileOf) -> None:
     found = [storage.exists("data/iris.csv")]
     storage.put("data/iris.csv", file_of(b"x"))
     found.append(storage.exists("data/iris.csv"))
@@ -190,7 +177,7 @@ def test_missing_file_is_reported_with_its_path(storage: Storage, tmp_path: Path
     assert str(caught.value) == "file data/missing.csv does not exist: check its name and the storage's location"
 
 
-def test_fetching_makes_the_folder_that_it_writes_to(storage: Storage, file_of: FileOf, tmp_path: Path) -> None:
+def test_fetch_creates_the_destination_folder(storage: Storage, file_of: FileOf, tmp_path: Path) -> None:
     storage.put("iris.csv", file_of(b"x"))
 
     storage.fetch("iris.csv", tmp_path / "new/folder/iris.csv")
@@ -214,7 +201,9 @@ def test_putting_a_missing_file_raises_and_stores_nothing(storage: Storage, tmp_
 
 
 @pytest.mark.parametrize("method", ["fetch", "put", "delete", "exists", "list"])
-def test_no_method_leaves_the_root(storage: Storage, file_of: FileOf, tmp_path: Path, method: str) -> None:
+def test_no_method_accepts_a_path_outside_the_root(
+    storage: Storage, file_of: FileOf, tmp_path: Path, method: str
+) -> None:
     given = {"fetch": (tmp_path / "back",), "put": (file_of(b"x"),)}.get(method, ())
 
     with pytest.raises(StorageError, match="is not a path of the storage: write it from the root on"):
@@ -224,13 +213,13 @@ def test_no_method_leaves_the_root(storage: Storage, file_of: FileOf, tmp_path: 
 @pytest.mark.parametrize(
     "path", ["", "/", "/etc/passwd", "..", "../other", "data/..", "./iris.csv", "data//iris.csv", "a\x00b", "a\ud800b"]
 )
-def test_a_path_is_one_from_the_root_on(path: str) -> None:
+def test_path_must_start_at_the_root(path: str) -> None:
     with pytest.raises(StorageError, match="is not a path of the storage"):
         checked_path(path)
 
 
 @pytest.mark.parametrize("path", ["iris.csv", "data/iris.csv", "..iris", "a b/c+d", "ü/…", "10\u202f000.csv"])
-def test_a_path_may_have_any_name_that_a_file_may(path: str) -> None:
+def test_path_may_have_any_file_name(path: str) -> None:
     assert checked_path(path) == path
 
 

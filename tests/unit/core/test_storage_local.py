@@ -1,4 +1,4 @@
-"""Files in a folder: locations, writes that are whole or nothing, and what the system refuses."""
+"""Files in a folder: locations, atomic writes, and errors of the system."""
 
 import errno
 import os
@@ -19,28 +19,26 @@ def source(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_folder_is_opened_by_its_path(tmp_path: Path) -> None:
-    assert open_storage(str(tmp_path)).location == str(tmp_path)
-
-
-def test_a_relative_folder_is_one_of_where_we_stand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("given", "opened"),
+    [
+        ("{folder}", ""),
+        ("data", "/data"),
+        ("~/data", "/data"),
+        ("file://{folder}/a%20b", "/a b"),
+        ("file://localhost{folder}/a%20b", "/a b"),
+    ],
+)
+def test_folder_is_opened_by_path_or_url(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str, opened: str
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
 
-    storage = open_storage("data")
+    storage = open_storage(given.format(folder=tmp_path))
     monkeypatch.chdir("/")
 
-    assert storage.location == str(tmp_path / "data")
-
-
-def test_the_tilde_is_the_persons_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
-
-    assert open_storage("~/data").location == str(tmp_path / "data")
-
-
-@pytest.mark.parametrize("authority", ["", "localhost"])
-def test_a_folder_is_opened_by_its_url(tmp_path: Path, authority: str) -> None:
-    assert open_storage(f"file://{authority}{tmp_path}/a%20b").location == str(tmp_path / "a b")
+    assert storage.location == f"{tmp_path}{opened}"
 
 
 @pytest.mark.parametrize(
@@ -58,9 +56,7 @@ def test_invalid_location_is_reported_with_an_example(location: str, words: str)
         open_storage(location)
 
 
-def test_a_write_that_fails_leaves_what_was_there(
-    tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failed_write_keeps_the_existing_file(tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     storage = open_storage(str(tmp_path / "kept"))
     storage.put("iris.csv", source)
 
@@ -109,7 +105,7 @@ def test_folder_in_place_of_a_file_is_reported_without_its_path(tmp_path: Path, 
     assert str(caught.value) == "data cannot be read or written: Is a directory"
 
 
-def test_a_linked_file_is_listed_and_a_link_to_nothing_is_not(tmp_path: Path, source: Path) -> None:
+def test_linked_file_is_listed_and_a_broken_link_is_not(tmp_path: Path, source: Path) -> None:
     storage = open_storage(str(tmp_path / "kept"))
     (tmp_path / "kept").mkdir()
     (tmp_path / "kept/linked.csv").symlink_to(source)

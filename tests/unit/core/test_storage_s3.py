@@ -1,4 +1,4 @@
-"""Files in an S3 bucket: how the server is found, and what its refusals become."""
+"""Files in an S3 bucket: how the server is found, and the errors that it returns."""
 
 import subprocess
 import sys
@@ -35,7 +35,7 @@ every_call = pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
 
 @pytest.fixture
 def server(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
-    """The S3 server, which the environment names."""
+    """The S3 server, with its address and keys in the environment."""
     for name, value in s3.environment().items():
         monkeypatch.setenv(name, value)
     return s3
@@ -61,31 +61,37 @@ def paths(location: str) -> list[str]:
     return [file.path for file in open_storage(location).list()]
 
 
-@pytest.mark.parametrize("variable", ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "MLFLOW_S3_ENDPOINT_URL"])
-def test_the_server_is_found_by_the_variable_that_the_person_has(
-    server: S3Server, bucket: str, monkeypatch: pytest.MonkeyPatch, variable: str
+@pytest.mark.parametrize(
+    ("removed", "changes"),
+    [
+        *(
+            (("AWS_ENDPOINT_URL", "MLFLOW_S3_ENDPOINT_URL", "AWS_DEFAULT_REGION"), {variable: "{url}"})
+            for variable in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "MLFLOW_S3_ENDPOINT_URL")
+        ),
+        ((), {"MLFLOW_S3_ENDPOINT_URL": "http://127.0.0.1:9"}),
+        (
+            (),
+            dict.fromkeys(("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION", "AWS_SESSION_TOKEN"), ""),
+        ),
+    ],
+    ids=["S3's", "AWS's", "MLflow's", "AWS's before MLflow's", "empty"],
+)
+def test_server_is_found_by_each_endpoint_variable(
+    server: S3Server,
+    bucket: str,
+    monkeypatch: pytest.MonkeyPatch,
+    removed: tuple[str, ...],
+    changes: dict[str, str],
 ) -> None:
-    for name in ("AWS_ENDPOINT_URL", "MLFLOW_S3_ENDPOINT_URL", "AWS_DEFAULT_REGION"):
+    for name in removed:
         monkeypatch.delenv(name)
-    monkeypatch.setenv(variable, server.url)
+    for name, value in changes.items():
+        monkeypatch.setenv(name, value.format(url=server.url))
 
     assert paths(f"s3://{bucket}") == ["iris.csv"]
 
 
-def test_the_variable_of_aws_wins_over_mlflows(server: S3Server, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MLFLOW_S3_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
-
-    assert paths(f"s3://{bucket}") == ["iris.csv"]
-
-
-def test_empty_variables_are_as_good_as_none(server: S3Server, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION", "AWS_SESSION_TOKEN"):
-        monkeypatch.setenv(name, "")
-
-    assert paths(f"s3://{bucket}") == ["iris.csv"]
-
-
-def test_more_files_than_one_answer_holds_are_all_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_of_several_pages_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "buckets/large/many"
     folder.mkdir(parents=True)
     names = [f"{number:04}" for number in range(MORE_THAN_A_PAGE)]
@@ -241,7 +247,7 @@ def test_missing_boto3_is_reported_when_a_bucket_is_opened(missing: str) -> None
     )
 
 
-def test_a_folder_is_opened_without_a_client_of_s3() -> None:
+def test_opening_a_folder_does_not_import_boto3() -> None:
     program = (
         "import sys; from slipway_core.storage import open_storage; open_storage('/x'); print('boto3' in sys.modules)"
     )
@@ -251,7 +257,7 @@ def test_a_folder_is_opened_without_a_client_of_s3() -> None:
     assert ended.stdout == "False\n"
 
 
-def test_content_is_streamed_out_and_in_without_a_file(bucket: str) -> None:
+def test_content_is_streamed_without_a_file(bucket: str) -> None:
     storage = S3Storage(bucket)
 
     with storage.reading("iris.csv") as (size_bytes, content):
@@ -274,7 +280,7 @@ def test_content_that_cannot_be_read_is_reported(server: S3Server, name: str, wo
 
 def test_content_that_breaks_off_is_not_stored(bucket: str) -> None:
     class Broken:
-        """Gives something, and then fails."""
+        """A stream that fails after its first part."""
 
         given = False
 

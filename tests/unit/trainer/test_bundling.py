@@ -1,4 +1,4 @@
-"""Bundling: what the trainer writes is what the core reads, and its golden rows come out right."""
+"""Bundling: the core reads what the trainer writes, and the golden rows replay."""
 
 import json
 from dataclasses import replace
@@ -59,22 +59,20 @@ def write_bike(folder: Path, name: str = "hist-gradient-boosting") -> WrittenBun
     )
 
 
-def test_written_bundle_is_read_by_the_core(tmp_path: Path) -> None:
+def test_written_bundle_has_four_files_that_match_its_digests(tmp_path: Path) -> None:
     written = write(tmp_path)
 
     bundle = read_bundle(tmp_path, written.manifest_sha256)
 
+    found = {path.name: digest(path.read_bytes()) for path in tmp_path.iterdir()}
+    assert found.pop(MANIFEST_FILE) == written.manifest_sha256
+    assert found == written.manifest.digests
+    assert found.keys() == {MODEL_FILE, GOLDEN_FILE, REFERENCE_FILE}
     assert bundle.manifest == written.manifest
     assert bundle.model == trained_iris().evaluations["random-forest"].model
 
 
-def test_the_four_files_and_no_others_are_written(tmp_path: Path) -> None:
-    write(tmp_path)
-
-    assert {path.name for path in tmp_path.iterdir()} == {MODEL_FILE, MANIFEST_FILE, GOLDEN_FILE, REFERENCE_FILE}
-
-
-def test_the_golden_rows_are_test_rows_and_replay(tmp_path: Path) -> None:
+def test_golden_rows_are_test_rows_and_replay(tmp_path: Path) -> None:
     written = write(tmp_path)
 
     bundle = read_bundle(tmp_path, written.manifest_sha256)
@@ -82,12 +80,12 @@ def test_the_golden_rows_are_test_rows_and_replay(tmp_path: Path) -> None:
     test_rows = list(map(tuple, trained_iris().split.test_features.tolist()))
     assert len(bundle.golden.rows) == GOLDEN_ROWS
     assert set(bundle.golden.rows) <= set(test_rows)
-    # Of a file in the order of its classes, each class is tried.
+    # The rows of the file are sorted by class; the golden rows cover each class.
     assert set(bundle.golden.outputs.prediction) == {0, 1, 2}
     replay(Graph(bundle.model, bundle.manifest.graph), bundle.golden)
 
 
-def test_manifest_describes_the_model(tmp_path: Path) -> None:
+def test_manifest_describes_the_model_and_its_data(tmp_path: Path) -> None:
     manifest = write(tmp_path).manifest
 
     assert (manifest.name, manifest.recipe, manifest.task) == ("iris", "iris", "classification")
@@ -96,12 +94,8 @@ def test_manifest_describes_the_model(tmp_path: Path) -> None:
     assert manifest.created_at == CREATED_AT
     assert manifest.git_commit == COMMIT
     assert manifest.libraries == library_versions()
-
-
-def test_manifest_describes_the_data(tmp_path: Path) -> None:
-    data = write(tmp_path).manifest.data
-
-    assert (data.version, data.rows, data.split) == (trained_iris().table.data_version, 150, "stratified")
+    assert (manifest.data.version, manifest.data.rows) == (trained_iris().table.data_version, 150)
+    assert manifest.data.split == "stratified"
 
 
 def test_manifest_has_the_inputs_with_their_training_range(tmp_path: Path) -> None:
@@ -116,16 +110,7 @@ def test_manifest_has_the_inputs_with_their_training_range(tmp_path: Path) -> No
     assert {column.dtype for column in inputs} == {"float32"}
 
 
-def test_the_manifest_holds_the_digest_of_every_other_file(tmp_path: Path) -> None:
-    written = write(tmp_path)
-
-    found = {name: digest((tmp_path / name).read_bytes()) for name in (MODEL_FILE, GOLDEN_FILE, REFERENCE_FILE)}
-
-    assert written.manifest.digests == found
-    assert written.manifest_sha256 == digest((tmp_path / MANIFEST_FILE).read_bytes())
-
-
-def test_the_file_has_the_fields_that_the_design_promises(tmp_path: Path) -> None:
+def test_manifest_file_has_the_documented_fields(tmp_path: Path) -> None:
     write(tmp_path)
 
     content = json.loads((tmp_path / MANIFEST_FILE).read_text())
@@ -137,13 +122,13 @@ def test_the_file_has_the_fields_that_the_design_promises(tmp_path: Path) -> Non
     assert content["inputs"][0].keys() == {"name", "dtype", "shape", "min", "max", "unit", "required", "categories"}
 
 
-def test_outside_a_checkout_the_commit_is_left_empty(tmp_path: Path) -> None:
+def test_manifest_outside_a_checkout_has_no_commit(tmp_path: Path) -> None:
     written = write(tmp_path, commit=None)
 
     assert read_bundle(tmp_path, written.manifest_sha256).manifest.git_commit is None
 
 
-def test_the_reference_is_the_training_rows_with_their_classes(tmp_path: Path) -> None:
+def test_reference_has_the_training_rows_and_classes(tmp_path: Path) -> None:
     write(tmp_path)
 
     reference = pd.read_parquet(tmp_path / REFERENCE_FILE)
@@ -155,7 +140,7 @@ def test_the_reference_is_the_training_rows_with_their_classes(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(("copies", "expected"), [(41, 41 * 120), (42, MAX_REFERENCE_ROWS)])
-def test_the_reference_is_a_sample_where_there_are_too_many_rows(tmp_path: Path, copies: int, expected: int) -> None:
+def test_reference_of_many_rows_is_a_sample(tmp_path: Path, copies: int, expected: int) -> None:
     split = trained_iris().split
     large = replace(
         split,
@@ -171,7 +156,7 @@ def test_the_reference_is_a_sample_where_there_are_too_many_rows(tmp_path: Path,
 
 
 @pytest.mark.parametrize("name", ["linear-regression", "random-forest", "hist-gradient-boosting"])
-def test_a_regressors_bundle_is_read_and_its_golden_rows_replay(tmp_path: Path, name: str) -> None:
+def test_golden_rows_of_a_regressor_replay(tmp_path: Path, name: str) -> None:
     written = write_bike(tmp_path, name)
 
     bundle = read_bundle(tmp_path, written.manifest_sha256)
@@ -191,7 +176,7 @@ def test_golden_tolerance_of_a_regressor_has_the_target_scale(tmp_path: Path) ->
     assert golden.rtol == 1e-5
 
 
-def test_columns_that_warn_have_a_range_and_no_categories(tmp_path: Path) -> None:
+def test_columns_without_declared_categories_have_a_range(tmp_path: Path) -> None:
     inputs = {column.name: column for column in write_bike(tmp_path).manifest.inputs}
 
     assert list(inputs) == BIKE.feature_names
@@ -201,7 +186,7 @@ def test_columns_that_warn_have_a_range_and_no_categories(tmp_path: Path) -> Non
     assert inputs["temp"].unit == "41 °C"
 
 
-def test_a_regressors_reference_holds_the_values_of_the_target(tmp_path: Path) -> None:
+def test_reference_of_a_regressor_has_the_target_values(tmp_path: Path) -> None:
     write_bike(tmp_path)
 
     reference = pd.read_parquet(tmp_path / REFERENCE_FILE)

@@ -1,4 +1,4 @@
-"""Suspicion: data that fits its schema and must not be trained on; and honest data, which must pass."""
+"""Data checks: suspicious data that fits its schema is rejected, and honest data passes."""
 
 from collections.abc import Callable
 
@@ -16,14 +16,14 @@ from support.iris import IRIS, iris_dataset
 IRIS_FRAME = iris_dataset().frame
 BIKE_FRAME = bike_frame()
 CODES = {name: float(code) for code, name in enumerate(IRIS.classes)}
-# The hidden column takes the place of one that tells little.
+# The column that a leak replaces: a weak feature.
 HIDING = {IRIS.name: "sepal width (cm)", BIKE.name: "windspeed"}
 EVERY_RECIPE = pytest.mark.parametrize("recipe", [IRIS, BIKE], ids=["iris", "bike-demand"])
 SEEDS = range(20)
 
 
 def frame_of(recipe: Recipe) -> pd.DataFrame:
-    """Return honest rows, with numbers as the schema gives them and without the parts of the target."""
+    """Return honest rows after the schema check, without the columns that add up to the target."""
     frame, _ = check_schema(recipe, IRIS_FRAME if recipe is IRIS else BIKE_FRAME)
     return frame.drop(columns=["casual", "registered"], errors="ignore")
 
@@ -55,7 +55,7 @@ def test_random_samples_of_iris_pass() -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_bike_rentals_of_any_chance_pass(seed: int) -> None:
+def test_bike_rentals_of_any_seed_pass(seed: int) -> None:
     assert find_data_problems(BIKE, bike_frame(seed)) == []
 
 
@@ -93,12 +93,12 @@ def test_ignored_parts_of_the_target_are_not_a_leak() -> None:
     assert find_data_problems(BIKE, frame) == []
 
 
-# Too little, always the same, or the same again.
+# Too few rows, constant columns and duplicate rows.
 
 
 @EVERY_RECIPE
 @pytest.mark.parametrize("rows", [0, 10])
-def test_ten_rows_or_none_are_too_few(recipe: Recipe, rows: int) -> None:
+def test_too_few_rows_are_rejected(recipe: Recipe, rows: int) -> None:
     findings = find_data_problems(recipe, frame_of(recipe).head(rows))
 
     lower = f", or lower the limit with --set min_rows={rows}" if rows else ""
@@ -109,14 +109,14 @@ def test_ten_rows_or_none_are_too_few(recipe: Recipe, rows: int) -> None:
     ("recipe", "name"),
     [(recipe, column.name) for recipe in (IRIS, BIKE) for column in recipe.columns if not column.may_be_constant],
 )
-def test_a_feature_that_never_changes_is_refused(recipe: Recipe, name: str) -> None:
+def test_constant_feature_is_rejected(recipe: Recipe, name: str) -> None:
     findings = find_data_problems(recipe, frame_of(recipe).assign(**{name: 1.0}))
 
     told = f"{name!r} is 1 in every row, so nothing can be learned from it; "
     assert any(finding.startswith(told) and "may_be_constant=True" in finding for finding in findings)
 
 
-def test_a_target_that_never_changes_is_refused() -> None:
+def test_constant_target_is_rejected() -> None:
     assert find_data_problems(BIKE, frame_of(BIKE).assign(cnt=5.0))[0] == (
         "the target 'cnt' is 5 in every row, so nothing can be learned; correct the data, or choose another `target` "
         "in the recipe"
@@ -127,7 +127,7 @@ def test_a_target_that_never_changes_is_refused() -> None:
     )
 
 
-def test_a_class_out_of_balance_is_refused() -> None:
+def test_rare_class_is_rejected() -> None:
     many = pd.concat([IRIS_FRAME.head(100)] * 10)
     noise = np.random.default_rng(1).normal(0, 0.01, size=(len(many), 4))
     many[IRIS.feature_names] += noise
@@ -142,7 +142,7 @@ def test_a_class_out_of_balance_is_refused() -> None:
 
 
 @EVERY_RECIPE
-def test_rows_that_come_twice_are_refused_with_their_lines(recipe: Recipe) -> None:
+def test_duplicate_rows_are_rejected_with_their_lines(recipe: Recipe) -> None:
     frame = frame_of(recipe)
     twice = pd.concat([frame, frame.head(len(frame) // 5)], ignore_index=True)
 
@@ -156,7 +156,7 @@ def test_rows_that_come_twice_are_refused_with_their_lines(recipe: Recipe) -> No
     assert find_data_problems(override(recipe, [finding.rpartition("--set ")[2]]), twice) == []
 
 
-# The target given away.
+# Leaks of the target.
 
 LEAKS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "exact": lambda y: y,
@@ -172,7 +172,7 @@ LEAKS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 
 @EVERY_RECIPE
 @pytest.mark.parametrize("leak", LEAKS)
-def test_a_feature_that_holds_the_target_is_refused(recipe: Recipe, leak: str) -> None:
+def test_feature_that_contains_the_target_is_rejected(recipe: Recipe, leak: str) -> None:
     hidden = HIDING[recipe.name]
 
     findings = find_data_problems(recipe, frame_of(recipe).assign(**{hidden: LEAKS[leak](target_of(recipe))}))
@@ -220,12 +220,12 @@ def test_copy_of_a_unique_target_is_rejected() -> None:
     assert finding.startswith("the column 'answer' is a copy")
 
 
-# Features and target that have nothing to do with each other.
+# Features without any relation to the target.
 
 
 @pytest.mark.slow
 @EVERY_RECIPE
-def test_shuffled_targets_are_refused_whatever_the_chance(recipe: Recipe) -> None:
+def test_shuffled_targets_are_rejected_for_any_seed(recipe: Recipe) -> None:
     frame = frame_of(recipe)
 
     for seed in SEEDS:

@@ -1,4 +1,4 @@
-"""Evaluate: the graph is proved equal and scored on the test rows; cross-validation chooses."""
+"""Evaluate: the graph equals its estimator and is scored on the test rows; cross-validation chooses."""
 
 import copy
 from dataclasses import replace
@@ -28,7 +28,7 @@ def with_cv_scores(evaluation: Evaluation, *scores: float, accuracy: float = 0.9
 
 
 @pytest.mark.parametrize("name", CANDIDATES)
-def test_the_graph_is_scored_on_the_test_rows(name: str) -> None:
+def test_graph_is_scored_on_the_test_rows(name: str) -> None:
     evaluation, split = trained_iris().evaluations[name], trained_iris().split
     outputs = Graph(evaluation.model, evaluation.names).run(split.test_features)
 
@@ -54,7 +54,7 @@ def test_every_iris_candidate_meets_the_floors(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", bike.CANDIDATES)
-def test_a_regressors_graph_is_scored_on_the_test_rows(name: str) -> None:
+def test_graph_of_a_regressor_is_scored_on_the_test_rows(name: str) -> None:
     evaluation, split = trained_bike().evaluations[name], trained_bike().split
     outputs = Graph(evaluation.model, evaluation.names).run(split.test_features)
 
@@ -63,7 +63,7 @@ def test_a_regressors_graph_is_scored_on_the_test_rows(name: str) -> None:
     assert evaluation.parity <= 1
 
 
-def test_a_graph_that_was_tampered_with_is_refused() -> None:
+def test_changed_graph_fails_parity() -> None:
     evaluation, split = trained_bike().evaluations["linear-regression"], trained_bike().split
     model = onnx.load_model_from_string(evaluation.model)
     (regressor,) = (node for node in model.graph.node if node.op_type == "LinearRegressor")
@@ -81,7 +81,7 @@ def test_a_graph_that_was_tampered_with_is_refused() -> None:
         )
 
 
-def test_an_estimator_whose_graph_answers_otherwise_is_refused() -> None:
+def test_estimator_that_differs_from_its_graph_is_rejected() -> None:
     fitted = trained_iris().evaluations["random-forest"].fitted
     undecided = copy.copy(fitted.estimator)
     undecided.predict_proba = lambda rows: np.full((len(rows), 3), 1 / 3)
@@ -92,7 +92,7 @@ def test_an_estimator_whose_graph_answers_otherwise_is_refused() -> None:
         evaluate(IRIS, replace(fitted, estimator=undecided), trained_iris().split)
 
 
-def test_cross_validation_chooses_and_not_the_test_rows() -> None:
+def test_best_candidate_is_chosen_by_cross_validation() -> None:
     first, second, third = trained_iris().evaluations.values()
     lucky = with_cv_scores(first, 0.90, 0.92, accuracy=1.0)
     solid = with_cv_scores(second, 0.96, 0.98, accuracy=0.9)
@@ -101,14 +101,14 @@ def test_cross_validation_chooses_and_not_the_test_rows() -> None:
     assert best_of([lucky, solid, poor]) is solid
 
 
-def test_a_tie_goes_to_the_candidate_that_is_named_first() -> None:
+def test_first_candidate_wins_a_tie() -> None:
     first, second, third = (with_cv_scores(e, 0.96, 0.94) for e in trained_iris().evaluations.values())
 
     assert best_of([first, second, third]) is first
     assert best_of([third, first, second]) is third
 
 
-def test_the_gates_metrics_come_first() -> None:
+def test_metrics_of_the_gate_come_first() -> None:
     fitted = trained_iris().evaluations["logistic-regression"].fitted
     recipe = IRIS.model_copy(update={"metric": "f1_macro", "floors": {"roc_auc": 0.5, "accuracy": 0.5}})
 

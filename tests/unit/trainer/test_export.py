@@ -1,4 +1,4 @@
-"""Export: a graph of plain tensors in one file, with thresholds that float32 rows cannot tell from the estimator's."""
+"""Export: a graph of plain tensors in one file, with thresholds rounded to float32."""
 
 import numpy as np
 import onnx
@@ -37,7 +37,7 @@ def test_graph_takes_any_number_of_rows_and_gives_plain_tensors(name: str) -> No
 
 
 @EVERY_CANDIDATE
-def test_the_graph_is_one_file_of_the_opset_that_is_promised(name: str) -> None:
+def test_graph_is_one_file_of_the_documented_opset(name: str) -> None:
     model = onnx.load_model_from_string(trained_iris().evaluations[name].model)
 
     onnx.checker.check_model(model)
@@ -46,7 +46,7 @@ def test_the_graph_is_one_file_of_the_opset_that_is_promised(name: str) -> None:
     assert model.producer_name == "slipway"
 
 
-def test_a_regressors_graph_gives_one_value_a_row() -> None:
+def test_graph_of_a_regressor_gives_one_value_per_row() -> None:
     evaluation = trained_bike().evaluations["hist-gradient-boosting"]
     graph = Graph(evaluation.model, evaluation.names)
 
@@ -57,7 +57,7 @@ def test_a_regressors_graph_gives_one_value_a_row() -> None:
     assert outputs.scores is None
 
 
-def test_one_estimator_gives_the_same_bytes_each_time() -> None:
+def test_repeated_export_gives_the_same_bytes() -> None:
     fitted = trained_iris().evaluations["random-forest"].fitted
 
     first, second = (export(fitted.estimator, 4, {"zipmap": False}) for _ in range(2))
@@ -67,7 +67,7 @@ def test_one_estimator_gives_the_same_bytes_each_time() -> None:
 
 def test_unconvertible_estimator_is_reported_by_name() -> None:
     class Unknown(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
-        """An estimator that skl2onnx has never heard of."""
+        """An estimator without a converter in skl2onnx."""
 
     with pytest.raises(
         TrainingError,
@@ -86,7 +86,7 @@ def test_every_candidate_of_both_recipes_may_run_inline() -> None:
 
 
 @pytest.mark.parametrize("threshold", [0.1, -0.1, 1 / 3, 1e-50, -1e-50, 16_777_217.0, 0.5, 0.0])
-def test_rounded_thresholds_move_no_float32_to_the_other_side(threshold: float) -> None:
+def test_rounded_thresholds_separate_float32_rows_alike(threshold: float) -> None:
     values = np.array([threshold])
     nearest = np.float32(threshold)
     rows = np.array([np.nextafter(nearest, np.float32(-np.inf)), nearest, np.nextafter(nearest, np.float32(np.inf))])
@@ -98,7 +98,7 @@ def test_rounded_thresholds_move_no_float32_to_the_other_side(threshold: float) 
     assert np.array_equal(rows >= up, rows.astype(np.float64) >= values)
 
 
-def test_rounding_leaves_the_answers_to_float32_rows_as_they_are() -> None:
+def test_rounding_keeps_predictions_of_float32_rows() -> None:
     rows, target = trained_bike().split.train_features[:, 8:], trained_bike().split.train_target
     with threadpool_limits(1):
         boosted = HistGradientBoostingRegressor(max_iter=5).fit(rows, target)

@@ -1,4 +1,4 @@
-"""Extract: which file is read, whether it is whole, and which version of the data it is."""
+"""Extract: which file is read, whether it is complete, and the version of its data."""
 
 import bz2
 import gzip
@@ -45,33 +45,28 @@ def data_dir(tmp_path: Path) -> Path:
     return folder
 
 
-def test_the_file_given_by_hand_wins(data_dir: Path, tmp_path: Path) -> None:
+def test_given_file_wins_over_the_data_folder(data_dir: Path, tmp_path: Path) -> None:
     given = tmp_path / "mine.csv"
     given.write_text(GIVEN)
 
     dataset = read(data_dir, tmp_path / "work", given)
 
-    assert first_value(dataset) == 1
-    assert dataset.source == str(given)
+    assert (first_value(dataset), dataset.source) == (1, str(given))
 
 
-def test_place_that_recipe_names_comes_before_models_folder(data_dir: Path, tmp_path: Path) -> None:
-    dataset = read(data_dir, tmp_path / "work")
+@pytest.mark.parametrize("is_given", [False, True], ids=["data folder", "given folder"])
+def test_recipes_path_comes_before_the_folder_of_the_model(data_dir: Path, tmp_path: Path, is_given: bool) -> None:
+    folders = (tmp_path / "nothing", tmp_path / "work", data_dir) if is_given else (data_dir, tmp_path / "work")
 
-    assert first_value(dataset) == 3
-    assert dataset.source == str(data_dir / "iris.csv")
-
-
-def test_the_file_in_the_models_folder_is_found(data_dir: Path, tmp_path: Path) -> None:
+    first = read(*folders)
     (data_dir / "iris.csv").unlink()
+    second = read(*folders)
 
-    dataset = read(data_dir, tmp_path / "work")
-
-    assert first_value(dataset) == 2
-    assert dataset.source == str(data_dir / "iris" / "iris.csv")
+    assert (first_value(first), first.source) == (3, str(data_dir / "iris.csv"))
+    assert (first_value(second), second.source) == (2, str(data_dir / "iris" / "iris.csv"))
 
 
-def test_the_data_is_fetched_where_no_folder_has_it(tmp_path: Path) -> None:
+def test_data_missing_in_every_folder_is_fetched(tmp_path: Path) -> None:
     dataset = read(tmp_path / "nothing", tmp_path / "work")
 
     assert len(dataset.frame) == 150
@@ -90,14 +85,7 @@ def test_missing_given_file_is_reported_and_nothing_fetched(data_dir: Path, tmp_
     assert not list((tmp_path / "work").iterdir())
 
 
-def test_a_given_folder_is_looked_through_as_the_data_folder_is(data_dir: Path, tmp_path: Path) -> None:
-    dataset = read(tmp_path / "nothing", tmp_path / "work", data_dir)
-
-    assert first_value(dataset) == 3
-    assert dataset.source == str(data_dir / "iris.csv")
-
-
-def test_the_place_that_a_recipe_names_comes_first(tmp_path: Path) -> None:
+def test_nested_path_of_a_recipe_comes_first(tmp_path: Path) -> None:
     for place in ("bike-sharing", "bike-demand", "."):
         (tmp_path / place).mkdir(exist_ok=True)
         (tmp_path / place / "hour.csv").write_text("hr,cnt\n1,2\n")
@@ -112,11 +100,11 @@ def test_given_folder_without_the_file_is_reported(tmp_path: Path) -> None:
         read(tmp_path / "nothing", tmp_path / "work", tmp_path)
 
 
-def test_file_that_may_not_be_read_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_without_read_permission_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given = tmp_path / "given.csv"
     given.write_text(GIVEN)
 
-    def refuse(_path: Path, *_mode: object) -> None:  # as for a file of somebody else; root, as in CI, reads all
+    def refuse(_path: Path, *_mode: object) -> None:  # a fake, since root, as in CI, may read every file
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "open", refuse)
@@ -165,7 +153,7 @@ def test_file_that_may_not_be_read_is_reported(tmp_path: Path, monkeypatch: pyte
         pytest.param(b"a,b,c\r\n1,2,3\r\n4,5\r\n", "its last line, 3, has 2 values", id="cut off, CRLF"),
     ],
 )
-def test_truncated_csv_is_rejected(tmp_path: Path, content: bytes, finding: str) -> None:
+def test_unreadable_csv_is_rejected(tmp_path: Path, content: bytes, finding: str) -> None:
     given = tmp_path / "given.csv"
     given.write_bytes(content)
 
@@ -180,7 +168,7 @@ def test_truncated_csv_is_rejected(tmp_path: Path, content: bytes, finding: str)
 
 
 @pytest.mark.parametrize("end", ["", "\n", "\r\n", "\n\n\n"])
-def test_a_whole_file_is_read_whatever_it_ends_with(tmp_path: Path, end: str) -> None:
+def test_complete_file_is_read_with_any_line_ending(tmp_path: Path, end: str) -> None:
     given = tmp_path / "given.csv"
     given.write_bytes((GIVEN.rstrip() + end).encode())
 
@@ -189,7 +177,7 @@ def test_a_whole_file_is_read_whatever_it_ends_with(tmp_path: Path, end: str) ->
     assert dataset.frame.to_numpy().tolist() == [[1, 1, 1, 1, "setosa"]]
 
 
-def test_quoted_commas_do_not_cut_a_file_off(tmp_path: Path) -> None:
+def test_quoted_commas_are_part_of_a_value(tmp_path: Path) -> None:
     given = tmp_path / "given.csv"
     given.write_text('a,b\n1,"x, y"\n2,"z"\n')
 
@@ -205,7 +193,7 @@ CSV = {
 
 
 @pytest.mark.parametrize("recipe", [IRIS, BIKE], ids=["iris", "bike-demand"])
-def test_a_file_cut_anywhere_is_refused_or_gives_whole_rows(tmp_path: Path, recipe: Recipe) -> None:
+def test_file_cut_anywhere_is_rejected_or_has_whole_rows(tmp_path: Path, recipe: Recipe) -> None:
     content = CSV[recipe.name]
     given = tmp_path / "given.csv"
     whole = pd.read_csv(io.BytesIO(content))
@@ -235,28 +223,22 @@ def test_rows_with_too_many_values_are_rejected(tmp_path: Path, row: str) -> Non
         read(tmp_path, tmp_path / "work", given)
 
 
-def test_the_same_bytes_are_the_same_version_wherever_they_lie(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("ending", "is_same"), [("", True), ("\n", False)])
+def test_version_depends_on_the_bytes_of_the_file(tmp_path: Path, ending: str, is_same: bool) -> None:
     one, other = tmp_path / "one.csv", tmp_path / "other.csv"
     one.write_text(GIVEN)
-    other.write_text(GIVEN)
+    other.write_text(GIVEN + ending)
 
-    assert read(tmp_path, tmp_path / "work", one).version == read(tmp_path, tmp_path / "work", other).version
+    versions = [read(tmp_path, tmp_path / "work", path).version for path in (one, other)]
 
-
-def test_one_other_byte_is_another_version(tmp_path: Path) -> None:
-    one, other = tmp_path / "one.csv", tmp_path / "other.csv"
-    one.write_text(GIVEN)
-    other.write_text(GIVEN + "\n")
-
-    assert read(tmp_path, tmp_path / "work", one).version != read(tmp_path, tmp_path / "work", other).version
+    assert (versions[0] == versions[1]) is is_same
 
 
 def test_fetching_twice_gives_the_same_version(tmp_path: Path) -> None:
-    first = read(tmp_path / "nothing", tmp_path / "first")
-    second = read(tmp_path / "nothing", tmp_path / "second")
+    first, second = (read(tmp_path / "nothing", tmp_path / folder).version for folder in ("first", "second"))
 
-    assert first.version == second.version
-    assert first.version.startswith("sha256:")
+    assert first == second
+    assert first.startswith("sha256:")
 
 
 def unreachable(_folder: Path) -> None:

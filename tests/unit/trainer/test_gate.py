@@ -1,4 +1,4 @@
-"""The gate: floors, champion, rows and withdrawn twins; ties, hairs and values that are no numbers."""
+"""The gate: floors, champion, rows and withdrawn duplicates; ties, tiny differences and NaN."""
 
 import math
 from typing import Literal
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slipway_core.registry.gate_result import GATE_TAG, GateResult, gate_result_of
+from slipway_core.registry.gate_result import GateResult
 from slipway_trainer.gate import Challenger, Champion, decide, format_distinct
 
 SCORES = st.floats(min_value=0, max_value=1)
@@ -27,7 +27,7 @@ def ask(
     mode: Mode = "auto",
     duplicate: str | None = None,
 ) -> GateResult:
-    """Ask the gate for a challenger of 150 rows, against a champion of 150 where its score is given."""
+    """Return the decision on a challenger of 150 rows, against a champion of 150 rows if its score is given."""
     return decide(
         Challenger({"accuracy": accuracy}, 150, duplicate),
         None if champion is None else Champion("4", champion, rows=150),
@@ -79,6 +79,14 @@ def test_result_without_champion_states_it() -> None:
         (0.96, 0, "accuracy 0.9600 is better than the champion's 0.9500 (version 4) on the same rows"),
         (0.95, 0, "accuracy 0.9500 equals the champion's 0.9500 (version 4) on the same rows"),
         (
+            0.95 - 1e-12,
+            0,
+            (
+                "accuracy 0.949999999999 is worse than the champion's 0.950000000000 (version 4) on the same rows; "
+                "--set max_regression=VALUE allows more"
+            ),
+        ),
+        (
             0.94,
             0,
             (
@@ -108,13 +116,6 @@ def test_comparison_has_both_scores(accuracy: float, max_regression: float, sent
     assert reasons(ask(accuracy, 0.95, max_regression=max_regression))[0] == sentence
 
 
-def test_slightly_worse_score_shows_enough_digits() -> None:
-    gate_result = ask(0.95 - 1e-12, 0.95)
-
-    assert not gate_result.promote
-    assert "accuracy 0.949999999999 is worse than the champion's 0.950000000000" in gate_result.summary
-
-
 @pytest.mark.parametrize(
     ("champion", "max_regression", "accuracy", "passed"),
     [
@@ -122,13 +123,13 @@ def test_slightly_worse_score_shows_enough_digits() -> None:
         (0.95, 0.025, 0.925, True),
         (0.95, 0.025, 0.925 - 1e-12, False),
         (0.95, 0.025, 0.92, False),
-        # 0.8 - 0.1 is 0.7000000000000001 to a computer.
+        # In floating point, 0.8 - 0.1 is 0.7000000000000001.
         (0.8, 0.1, 0.7, True),
         (0.8, 0.1, 0.7 - 1e-12, False),
         (1.0, 0.95, 0.05, True),
     ],
 )
-def test_a_regression_is_allowed_up_to_its_maximum(
+def test_regression_is_allowed_up_to_the_maximum(
     champion: float, max_regression: float, accuracy: float, passed: bool
 ) -> None:
     assert ask(accuracy, champion, max_regression=max_regression).passed is passed
@@ -149,7 +150,7 @@ def test_every_floor_is_checked_in_alphabetical_order() -> None:
     assert gate_result.summary == reasons(gate_result)[1]
 
 
-def test_the_champion_is_compared_by_the_recipes_metric() -> None:
+def test_champion_is_compared_by_the_metric_of_the_recipe() -> None:
     challenger = Challenger({"accuracy": 0.5, "f1_macro": 0.9}, 150)
 
     by_f1, by_accuracy = (
@@ -172,7 +173,7 @@ def test_unscorable_champion_leaves_the_decision_to_the_floors() -> None:
 
 
 @pytest.mark.parametrize(("rows", "champions", "passed"), [(120, 150, True), (119, 150, False), (121, 151, True)])
-def test_data_of_far_fewer_than_the_champions_rows_is_refused(rows: int, champions: int, passed: bool) -> None:
+def test_data_with_far_fewer_rows_is_rejected(rows: int, champions: int, passed: bool) -> None:
     gate_result = decide(
         Challenger({"accuracy": 1.0}, rows), Champion("4", 0.9, rows=champions), metric="accuracy", floors={}
     )
@@ -195,26 +196,8 @@ def test_best_graph_of_a_withdrawn_version_is_rejected() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("mode", "accuracy", "promoted"),
-    [
-        ("auto", 0.95, True),
-        ("auto", 0.85, False),
-        ("never", 0.95, False),
-        ("never", 0.85, False),
-        ("force", 0.95, True),
-        ("force", 0.85, True),
-    ],
-)
-def test_mode_decides_what_follows_from_the_checks(mode: Mode, accuracy: float, promoted: bool) -> None:
-    gate_result = ask(accuracy, floors={"accuracy": 0.9}, mode=mode)
-
-    assert gate_result.promote is promoted
-    assert gate_result.passed is (accuracy >= 0.9)
-
-
 @given(accuracy=SCORES, champion=st.none() | SCORES, floors=st.dictionaries(st.just("accuracy"), SCORES))
-def test_the_mode_changes_none_of_the_checks(accuracy: float, champion: float | None, floors: dict[str, float]) -> None:
+def test_mode_changes_no_check(accuracy: float, champion: float | None, floors: dict[str, float]) -> None:
     auto, never, force = (ask(accuracy, champion, floors=floors, mode=mode) for mode in ("auto", "never", "force"))
 
     assert auto.checks == never.checks == force.checks
@@ -259,11 +242,6 @@ def test_score_within_the_allowed_regression_is_promoted(champion: float, max_re
     assert ask(champion - max_regression * share, champion, max_regression=max_regression).promote
 
 
-@given(champion=SCORES)
-def test_a_tie_is_always_promoted(champion: float) -> None:
-    assert ask(champion, champion).promote
-
-
 @pytest.mark.parametrize(
     ("value", "other", "told"),
     [
@@ -279,18 +257,7 @@ def test_numbers_have_four_digits_or_enough_to_differ(value: float, other: float
     assert format_distinct(value, other) == told
 
 
-@pytest.mark.parametrize("accuracy", [0.95, 0.1, math.nan, math.inf])
-def test_gate_result_is_read_back_from_its_tag(accuracy: float) -> None:
-    gate_result = ask(accuracy, 0.9, floors={"accuracy": 0.9}, max_regression=0.01)
-
-    found = gate_result_of({GATE_TAG: gate_result.to_tag()})
-
-    assert found is not None
-    assert reasons(found) == reasons(gate_result)
-    assert (found.passed, found.promote) == (gate_result.passed, gate_result.promote)
-
-
-def test_metrics_have_four_digits_and_counts_none() -> None:
+def test_metrics_have_four_digits_and_counts_have_none() -> None:
     gate_result = decide(
         Challenger({"accuracy": 1.0, "f1_macro": 1.0}, 150),
         Champion("4", 1.0, rows=100),

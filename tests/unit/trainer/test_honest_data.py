@@ -1,4 +1,4 @@
-"""Data sets that people really train on: what is honest is not refused, and what leaks is, however it is spread."""
+"""Well-known data sets: honest data is accepted, and every kind of leak is rejected."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -58,11 +58,11 @@ def test_well_known_classes_are_accepted(load: Callable[..., Any]) -> None:
     assert len(checked(labelled(load)).target) > 100
 
 
-def test_a_regression_that_is_hard_for_trees_is_accepted() -> None:
+def test_regression_that_trees_fit_badly_is_accepted() -> None:
     assert len(checked(load_diabetes(as_frame=True).frame).target) == 442
 
 
-def test_rare_classes_of_many_rows_are_looked_at_whole() -> None:
+def test_rare_class_in_many_rows_is_checked_completely() -> None:
     random = np.random.default_rng(0)
     frame = pd.DataFrame(random.normal(size=(60_000, 2)), columns=["amount", "hour"]).assign(fraud="no")
     frame.loc[frame.index[:30], ["amount", "fraud"]] = [3.0, "yes"]
@@ -72,7 +72,7 @@ def test_rare_classes_of_many_rows_are_looked_at_whole() -> None:
 
 
 @pytest.mark.parametrize("name", ["id", "Unnamed: 0", "recorded_at"], ids=["an id", "an index", "a time"])
-def test_columns_that_merely_differ_in_each_row_are_passed_over(name: str) -> None:
+def test_unique_unused_columns_are_accepted(name: str) -> None:
     frame = load_diabetes(as_frame=True).frame
     values = (
         pd.date_range("2026-01-01", periods=len(frame), freq="h").astype(str) if name == "recorded_at" else range(442)
@@ -94,7 +94,7 @@ def test_columns_that_merely_differ_in_each_row_are_passed_over(name: str) -> No
         pytest.param(lambda target: -target, id="its negative"),
     ],
 )
-def test_a_leak_is_seen_though_a_few_values_are_huge(spoil: Callable[[Any], Any]) -> None:
+def test_leak_is_found_despite_a_few_huge_values(spoil: Callable[[Any], Any]) -> None:
     random = np.random.default_rng(0)
     frame = pd.DataFrame(random.normal(size=(1_500, 3)), columns=["a", "b", "c"])
     frame["price"] = np.exp(2 * frame["a"] + random.normal(size=1_500))
@@ -104,7 +104,7 @@ def test_a_leak_is_seen_though_a_few_values_are_huge(spoil: Callable[[Any], Any]
         checked(frame)
 
 
-def test_a_copy_among_few_rows_is_seen() -> None:
+def test_copy_of_the_target_in_few_rows_is_found() -> None:
     frame = load_diabetes(as_frame=True).frame.head(80)
 
     with pytest.raises(DataRefusedError, match="the features together add up to the target"):
@@ -120,7 +120,7 @@ def test_shuffled_labels_of_few_rows_are_refused(seed: int) -> None:
         checked(frame.assign(target=random.permutation(frame["target"])))
 
 
-def test_a_copy_of_few_labels_is_seen() -> None:
+def test_copy_of_the_labels_in_few_rows_is_found() -> None:
     frame = labelled(load_wine).sample(60, random_state=0)
 
     with pytest.raises(DataRefusedError, match="'ash' alone predicts the target 'target'"):
@@ -132,7 +132,7 @@ def test_few_rows_of_honest_classes_are_accepted(seed: int) -> None:
     assert len(checked(labelled(load_wine).sample(60, random_state=seed)).target) == 60
 
 
-def test_labels_that_look_like_numbers_are_labels(tmp_path: Path) -> None:
+def test_numeric_labels_are_labels(tmp_path: Path) -> None:
     frame = labelled(load_wine)
     recipe = recipe_of(frame.assign(target=frame["target"].str[-1]))
     assert recipe.classes == ("0", "1", "2")
@@ -179,7 +179,7 @@ def test_dates_of_another_format_are_rejected(written: str) -> None:
         validate(*in_time(DAYS.strftime(written)))
 
 
-def test_an_empty_date_is_refused_with_its_line() -> None:
+def test_empty_date_is_rejected_with_its_line() -> None:
     dates = DAYS.strftime("%Y-%m-%d").to_series(index=range(442))
     dates[7] = None
 

@@ -19,7 +19,7 @@ def git(folder: Path, *arguments: str) -> str:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working directory, in no checkout."""
+    """The working directory, outside any checkout."""
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
     for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):
         monkeypatch.delenv(name, raising=False)
@@ -62,17 +62,15 @@ def test_a_tag_does_not_take_the_place_of_the_commit(checkout: Path) -> None:
     assert git_commit() == git(checkout, "rev-parse", "HEAD")
 
 
-def test_commit_outside_a_checkout_is_unknown(folder: Path) -> None:
-    assert git_commit() is None
-
-
-def test_a_checkout_without_a_commit_has_none(folder: Path) -> None:
-    git(folder, "init", "--quiet")
+@pytest.mark.parametrize("has_repository", [False, True])
+def test_folder_without_commits_has_no_commit(folder: Path, has_repository: bool) -> None:
+    if has_repository:
+        git(folder, "init", "--quiet")
 
     assert git_commit() is None
 
 
-def test_a_machine_without_git_has_no_commit(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_machine_without_git_has_no_commit(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(checkout))
 
     assert git_commit() is None

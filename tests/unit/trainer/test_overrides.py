@@ -1,4 +1,4 @@
-"""`--set`: what it changes of a recipe, and what it refuses in one sentence."""
+"""`--set`: the fields that it changes, and the errors that it reports in one sentence."""
 
 import pytest
 
@@ -143,8 +143,3 @@ def test_invalid_override_is_reported_in_one_sentence(setting: str, sentence: st
 def test_a_regression_cannot_be_stratified() -> None:
     with pytest.raises(OverrideError, match="the split 'stratified' is for classes; take 'random' or 'time'"):
         override(BIKE, ["split=stratified"])
-
-
-def test_unknown_parameter_is_reported_before_the_training() -> None:
-    with pytest.raises(OverrideError, match=r"^random-forest has no parameter 'max_dept'; did you mean 'max_depth'"):
-        override(IRIS, ["random-forest.max_dept=3"])

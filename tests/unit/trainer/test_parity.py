@@ -1,4 +1,4 @@
-"""Parity: every candidate's graph answers as its estimator, also where its trees and bins part the rows."""
+"""Parity: the graph of every candidate equals its estimator, also at the edges of its trees and bins."""
 
 import functools
 from collections.abc import Iterator, Sequence

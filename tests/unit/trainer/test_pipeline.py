@@ -1,4 +1,4 @@
-"""The pipeline: its steps in their order, told as they end, and what a failure leaves undone."""
+"""The pipeline: the order of its steps, their reports, and the state after a failure."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -30,7 +30,7 @@ QUICK = override(IRIS, ["folds=2", "candidates=logistic-regression,gradient-boos
 
 @dataclass
 class FakeTracker:
-    """Keeps in memory what a real one sends to MLflow."""
+    """A tracker that records its calls."""
 
     registry: InMemoryRegistry
     drawn: list[str] = field(default_factory=list)

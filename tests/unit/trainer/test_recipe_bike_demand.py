@@ -1,4 +1,4 @@
-"""The recipe `bike-demand`: how its data is fetched, and what it refuses to take for it."""
+"""The recipe `bike-demand`: how its data is fetched, and the downloads that it rejects."""
 
 import io
 import zipfile

@@ -1,4 +1,4 @@
-"""Recipes: found by name, frozen, and consistent in themselves."""
+"""Recipes: found by name, frozen and consistent."""
 
 import re
 from pathlib import Path
@@ -11,36 +11,22 @@ from slipway_trainer.errors import UnknownRecipeError
 from slipway_trainer.recipes import Recipe, find_recipe, recipe_names
 from slipway_trainer.recipes.base import MEASURES
 from slipway_trainer.recipes.iris import RECIPE as IRIS
-from slipway_trainer.steps.extract import extract
-from slipway_trainer.steps.validate import validate
-from support.bike import trained_bike
+from support.bike import BIKE, trained_bike
 from support.iris import trained_iris
 
 NAMES = recipe_names()
 EVERY_RECIPE = pytest.mark.parametrize("recipe", [find_recipe(name) for name in NAMES], ids=NAMES)
 
 
-def test_a_recipe_is_found_by_its_name() -> None:
-    assert find_recipe("iris") is IRIS
+@pytest.mark.parametrize("recipe", [IRIS, BIKE], ids=["iris", "bike-demand"])
+def test_recipes_are_listed_and_found_by_name(recipe: Recipe) -> None:
+    assert recipe.name in NAMES
+    assert find_recipe(recipe.name) is recipe
 
 
-def test_an_unknown_recipe_names_those_there_are() -> None:
+def test_unknown_recipe_is_reported_with_the_known_names() -> None:
     with pytest.raises(UnknownRecipeError, match=r"unknown recipe 'tulip'; the recipes are .*\biris\b"):
         find_recipe("tulip")
-
-
-@EVERY_RECIPE
-def test_the_candidates_of_a_recipe_have_names_of_their_own(recipe: Recipe) -> None:
-    names = [candidate.name for candidate in recipe.candidates]
-
-    assert len(set(names)) == len(names)
-
-
-@EVERY_RECIPE
-def test_the_features_of_a_recipe_have_names_of_their_own(recipe: Recipe) -> None:
-    names = [*recipe.feature_names, recipe.target.name]
-
-    assert len(set(names)) == len(names)
 
 
 @EVERY_RECIPE
@@ -71,13 +57,6 @@ def test_searched_parameters_exist_on_the_estimator(recipe: Recipe) -> None:
             assert found[name] == values[-1]
 
 
-def test_data_of_the_iris_recipe_fits_its_schema(tmp_path: Path) -> None:
-    table = validate(IRIS, extract(IRIS, data=None, data_dir=tmp_path / "nothing", workdir=tmp_path))
-
-    assert table.features.shape == (150, 4)
-    assert set(table.target) == {0, 1, 2}
-
-
 @pytest.mark.parametrize(
     ("field", "value"),
     [
@@ -90,7 +69,7 @@ def test_data_of_the_iris_recipe_fits_its_schema(tmp_path: Path) -> None:
         ("name", "A/B"),
     ],
 )
-def test_a_recipe_that_cannot_be_trained_is_refused(field: str, value: object) -> None:
+def test_invalid_field_of_a_recipe_is_rejected(field: str, value: object) -> None:
     fields = {name: getattr(IRIS, name) for name in Recipe.model_fields}
 
     with pytest.raises(ValidationError) as caught:
@@ -112,17 +91,11 @@ def test_a_recipe_that_cannot_be_trained_is_refused(field: str, value: object) -
         ({"candidates": IRIS.candidates[:1] * 2}, "two candidates have the same name"),
     ],
 )
-def test_a_recipe_that_contradicts_itself_is_refused(changes: dict[str, object], sentence: str) -> None:
+def test_contradictory_recipe_is_rejected(changes: dict[str, object], sentence: str) -> None:
     fields = {name: getattr(IRIS, name) for name in Recipe.model_fields}
 
     with pytest.raises(ValidationError, match=re.escape(sentence)):
         Recipe(**{**fields, **changes})
-
-
-@pytest.mark.parametrize("name", ["iris", "bike-demand"])
-def test_recipes_of_folder_are_listed_by_their_models_names(name: str) -> None:
-    assert name in recipe_names()
-    assert find_recipe(name).name == name
 
 
 def test_a_recipe_is_found_by_the_path_of_its_file(tmp_path: Path) -> None:
@@ -155,13 +128,6 @@ def test_file_without_a_recipe_is_reported(tmp_path: Path, content: str | None, 
         find_recipe(str(file))
 
     assert str(caught.value).startswith(f"{file} {sentence}")
-
-
-def test_a_misspelt_field_of_a_recipe_is_refused() -> None:
-    fields = {name: getattr(IRIS, name) for name in Recipe.model_fields}
-
-    with pytest.raises(ValidationError, match="floor\n"):
-        Recipe.model_validate({**fields, "floor": {"accuracy": 0.9}})
 
 
 def test_a_recipe_cannot_be_changed() -> None:
@@ -227,7 +193,7 @@ def recipe(**changes):
         ("Candidate(name='a', build='LogisticRegression')", "Candidate: build must be a function"),
     ],
 )
-def test_a_wrong_constructor_is_one_sentence(tmp_path: Path, line: str, sentence: str) -> None:
+def test_wrong_constructor_is_reported_in_one_sentence(tmp_path: Path, line: str, sentence: str) -> None:
     file = tmp_path / "mine.py"
     file.write_text(f"{MINE}RECIPE = {line}\n")
 

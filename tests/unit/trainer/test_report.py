@@ -1,4 +1,4 @@
-"""Report: each candidate's figures, of its graph on the test rows, and what shuffling a feature costs it."""
+"""Report: the figures of each candidate, from its graph on the test rows, and the importance of each feature."""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Which rows are judged by: their content decides, so that they stay on their side as the data grows."""
+"""Splitting: the content of a row decides its side, so that it stays there as the data grows."""
 
 import numpy as np
 import pytest
@@ -93,9 +93,3 @@ def test_stratified_split_moves_few_rows_as_a_class_grows() -> None:
     after = held_out_rows(IRIS, np.concatenate([features, more]), np.concatenate([target, np.ones(20, dtype=np.int64)]))
 
     assert np.count_nonzero(after[:800] != before) <= 10
-
-
-def test_a_split_by_time_holds_out_the_last_rows() -> None:
-    held_out = held_out_rows(with_(BIKES, split="time"), *rows(100))
-
-    assert held_out.tolist() == [False] * 80 + [True] * 20

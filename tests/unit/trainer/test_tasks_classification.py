@@ -173,27 +173,6 @@ def test_labels_become_their_place_in_the_recipe_and_back() -> None:
     assert TASK.decode(encoded).tolist() == labels.tolist()
 
 
-@pytest.mark.parametrize(
-    ("counts", "findings"),
-    [
-        ((50, 50, 50), []),
-        ((10, 10, 10), []),
-        ((50, 50, 9), ["the class 'virginica' has 9 rows, fewer than the 10 that 5 folds need; add rows"]),
-        (
-            (400, 400, 11),
-            ["the class 'virginica' has 11 of 811 rows (1.36%), less than min_class_share 0.02 asks for; add rows"],
-        ),
-    ],
-)
-def test_rare_classes_are_reported(counts: tuple[int, ...], findings: list[str]) -> None:
-    target = np.repeat(np.arange(3), counts)
-
-    found = list(TASK.check_target(target))
-
-    assert len(found) == len(findings)
-    assert all(one.startswith(expected) for one, expected in zip(found, findings, strict=True))
-
-
 def test_two_classes_are_scored_by_the_probability_of_the_second() -> None:
     task = task_of(IRIS.model_copy(update={"classes": ("no", "yes")}))
     yes = np.array([0.1, 0.6, 0.4, 0.9], dtype=np.float32)

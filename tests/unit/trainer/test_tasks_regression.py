@@ -87,14 +87,6 @@ def test_the_target_is_taken_as_it_is() -> None:
     assert TASK.decode(TASK.encode(values)).tolist() == [1, 2, 3]
 
 
-@pytest.mark.parametrize(
-    ("target", "findings"),
-    [([1.0, 2.0], []), ([5.0, 5.0], ["the target 'cnt' is 5 in every row, so nothing can be learned"])],
-)
-def test_target_that_never_changes_is_reported(target: list[float], findings: list[str]) -> None:
-    assert [finding.partition("; ")[0] for finding in TASK.check_target(np.array(target))] == findings
-
-
 def test_figures_show_predictions_and_residuals() -> None:
     figures = {figure.name: figure for figure in TASK.figures(answers(2, 9, 20, 35), TARGET, "forest")}
 

@@ -1,4 +1,4 @@
-"""Terminal: a line for each step, a bar only where somebody watches, and two tables."""
+"""Terminal: a line for each step, a progress bar only on a terminal, and two tables."""
 
 import io
 from collections.abc import Callable
@@ -51,7 +51,7 @@ def test_a_pipe_gets_no_bar() -> None:
     assert told(lambda terminal: terminal.progress("random-forest", 1, 6)) == ""
 
 
-def test_a_terminal_shows_what_is_fitted_and_how_far_it_is() -> None:
+def test_terminal_shows_candidate_and_progress() -> None:
     shown = told(lambda terminal: terminal.progress("random-forest", 2, 6), is_terminal=True)
 
     assert "fitting random-forest" in shown
@@ -85,7 +85,7 @@ def test_mode_is_printed_with_the_checks() -> None:
 
 
 @pytest.mark.parametrize("is_terminal", [False, True])
-def test_the_end_of_a_step_takes_the_bar_away(is_terminal: bool) -> None:
+def test_end_of_a_step_removes_the_bar(is_terminal: bool) -> None:
     def talk(terminal: Terminal) -> None:
         terminal.progress("random-forest", 1, 6)
         terminal.step_finished("train", "random-forest: accuracy 0.95")

@@ -1,17 +1,21 @@
 """Train: test rows are held out, classes keep their proportions, and a seed gives the same model again."""
 
 from dataclasses import replace
+from typing import Self
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
+from sklearn.tree import DecisionTreeClassifier
 from threadpoolctl import threadpool_limits
 
+from slipway_core.signature import FloatMatrix
 from slipway_trainer.errors import DataRefusedError, TrainingError
 from slipway_trainer.export import export
 from slipway_trainer.overrides import override
-from slipway_trainer.recipes import Recipe
+from slipway_trainer.recipes import Candidate, Recipe
 from slipway_trainer.recipes.iris import RECIPE as IRIS
 from slipway_trainer.step_results import Table
 from slipway_trainer.steps.train import split_rows, train
@@ -33,7 +37,7 @@ QUICK = IRIS.model_copy(update={"folds": 2})
 
 
 def unwatched(_done: int, _total: int) -> None:
-    """Take no notice of how far a training is."""
+    """Ignore the progress of a training."""
 
 
 def with_classes(counts: list[int], **changes: object) -> Recipe:
@@ -96,7 +100,7 @@ def test_iris_holds_out_ten_rows_of_each_species() -> None:
     assert np.bincount(split.train_target).tolist() == [40, 40, 40]
 
 
-def test_the_same_rows_are_held_out_again_whatever_the_seed() -> None:
+def test_same_rows_are_held_out_with_any_seed() -> None:
     table = trained_iris().table
 
     same = split_rows(IRIS, table)
@@ -142,7 +146,7 @@ def test_another_seed_gives_another_forest() -> None:
     assert not np.array_equal(before, after)
 
 
-def test_the_test_rows_change_nothing_about_the_model() -> None:
+def test_test_rows_do_not_affect_the_model() -> None:
     split = trained_iris().split
     poisoned = replace(
         split, test_features=np.full_like(split.test_features, 1e9), test_target=np.zeros_like(split.test_target)
@@ -172,7 +176,7 @@ def test_the_folds_are_scored_by_the_recipes_metric() -> None:
     assert accuracy.cv_scores != f1.cv_scores
 
 
-def test_a_class_that_one_side_lacks_is_refused_by_its_name() -> None:
+def test_class_missing_on_one_side_is_reported_by_name() -> None:
     in_order = with_classes([30, 30], split="time", time_columns=("day",))
 
     with pytest.raises(DataRefusedError) as caught:
@@ -222,7 +226,7 @@ def test_a_search_takes_the_parameter_that_scores_best() -> None:
     assert fitted.estimator[-1].C == 1.0
 
 
-def test_a_parameter_that_is_set_takes_the_place_of_its_search() -> None:
+def test_set_parameter_is_not_searched() -> None:
     recipe = override(IRIS, ["folds=2", "C=0.25", "candidates=logistic-regression"])
 
     fitted = train(recipe, recipe.candidates[0], trained_iris().split, unwatched)
@@ -270,3 +274,63 @@ def test_overflowing_number_is_reported_in_one_sentence() -> None:
 
     with pytest.raises(TrainingError, match="random-forest cannot be fitted: Python int too large"):
         train(recipe, recipe.candidates[1], trained_iris().split, unwatched)
+
+
+TWO_CLASSES = IRIS.model_copy(update={"classes": ("even", "odd"), "folds": 3})
+# A table whose only feature is the row's number.
+NUMBERED = Table(np.arange(60, dtype=np.float32).reshape(-1, 1), np.arange(60) % 2, "version")
+
+
+def recording(calls: list[tuple[str, tuple[float, ...]]]) -> Candidate:
+    """Return a candidate that records the number, its first feature, of each row that it fits or predicts."""
+
+    class Recorder(DecisionTreeClassifier):  # type: ignore[misc]  # scikit-learn has no types
+        def fit(self, rows: FloatMatrix, target: NDArray[np.int64]) -> Self:
+            calls.append(("fit", tuple(rows[:, 0].tolist())))
+            super().fit(rows, target)
+            return self
+
+        def predict(self, rows: FloatMatrix) -> NDArray[np.int64]:
+            calls.append(("score", tuple(rows[:, 0].tolist())))
+            found: NDArray[np.int64] = super().predict(rows)
+            return found
+
+    return Candidate(
+        name="recorder",
+        build=lambda parameters, seed: Recorder(**parameters, random_state=seed),
+        search={"max_depth": (1, 2)},
+    )
+
+
+def test_fold_and_test_rows_take_no_part_in_the_search() -> None:
+    calls: list[tuple[str, tuple[float, ...]]] = []
+    split = split_rows(TWO_CLASSES, NUMBERED)
+
+    train(TWO_CLASSES, recording(calls), split, unwatched)
+
+    test_rows = set(split.test_features[:, 0])
+    assert all(test_rows.isdisjoint(rows) for _, rows in calls)
+    # Two parameters on three inner folds, then the fit that the outer fold scores: of each, a fit and a score.
+    search = 2 * 3 * 2
+    outer = [calls[start : start + search + 2] for start in range(0, 3 * (search + 2), search + 2)]
+    for fold in outer:
+        *searched, (fitted, training), (scored, held_out) = fold
+        assert (fitted, scored) == ("fit", "score")
+        assert set(training).isdisjoint(held_out)
+        assert all(set(rows) <= set(training) for _, rows in searched)
+    # Last, the search and the fit on all training rows, without a score.
+    assert len(calls) == 3 * (search + 2) + search + 1
+    assert sorted(calls[-1][1]) == sorted(split.train_features[:, 0].tolist())
+
+
+def test_folds_of_a_time_split_train_only_on_the_past() -> None:
+    calls: list[tuple[str, tuple[float, ...]]] = []
+    recipe = TWO_CLASSES.model_copy(update={"split": "time", "time_columns": ("day",)})
+    split = split_rows(recipe, NUMBERED)
+
+    train(recipe, recording(calls).model_copy(update={"search": {}}), split, unwatched)
+
+    folds = list(zip(calls[0:6:2], calls[1:6:2], strict=True))
+    assert len(folds) == 3
+    for (_, past), (_, future) in folds:
+        assert max(past) < min(future)

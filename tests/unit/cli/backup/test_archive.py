@@ -1,4 +1,4 @@
-"""The file of a backup: what is written is what is read, and nothing else is taken for one."""
+"""The archive of a backup: it is read as written, and every other file is rejected."""
 
 import errno
 import gzip
@@ -43,7 +43,7 @@ def write(path: Path, content: dict[str, bytes] = CONTENT, about: About = ABOUT)
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """The bytes of a whole backup."""
+    """The bytes of a complete backup."""
     return write(tmp_path_factory.mktemp("backup") / "whole.tar.gz").read_bytes()
 
 
@@ -53,7 +53,7 @@ def members(path: Path) -> Members:
 
 
 def rewrite(path: Path, changed: Members) -> None:
-    """Write a tar of these members, with digests that are right for them."""
+    """Write a tar of these members with correct digests."""
     told = {member.name: {"size_bytes": len(c), "sha256": sha256(c).hexdigest()} for member, c in changed[:-1]}
     digests, _ = changed[-1]
     content = json.dumps({"parts": told}).encode()
@@ -95,7 +95,7 @@ def test_tar_itself_unpacks_it(tmp_path: Path) -> None:
     assert names == ["backup.json", *(name.removesuffix("/") for name in CONTENT), "digests.json"]
 
 
-def test_it_is_its_owners_alone_from_the_beginning(tmp_path: Path) -> None:
+def test_archive_is_readable_by_its_owner_only(tmp_path: Path) -> None:
     path = tmp_path / "backup.tar.gz"
 
     with new_backup(path, ABOUT):
@@ -105,7 +105,7 @@ def test_it_is_its_owners_alone_from_the_beginning(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_one_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
+def test_failed_archive_keeps_the_existing_file(tmp_path: Path) -> None:
     path = tmp_path / "backup.tar.gz"
     path.write_text("the one before")
 
@@ -144,7 +144,7 @@ def test_full_disk_is_reported_in_a_sentence(tmp_path: Path, monkeypatch: pytest
 @pytest.mark.parametrize(
     "name", ["../x", "/etc/passwd", "objects/data/../../x", "objects/data", "objects/d:a/x", "x.sql"]
 )
-def test_a_name_that_could_not_be_read_back_is_not_written(tmp_path: Path, name: str) -> None:
+def test_invalid_name_of_a_part_is_rejected(tmp_path: Path, name: str) -> None:
     def fail() -> None:
         with new_backup(tmp_path / "backup.tar.gz", ABOUT) as writer:
             writer.add(name, 0, io.BytesIO())
@@ -153,7 +153,7 @@ def test_a_name_that_could_not_be_read_back_is_not_written(tmp_path: Path, name:
         fail()
 
 
-def test_progress_ends_at_the_files_end(tmp_path: Path) -> None:
+def test_progress_ends_at_the_end_of_the_file(tmp_path: Path) -> None:
     path, seen = write(tmp_path / "backup.tar.gz"), [0]
 
     verify(path, seen.append)
@@ -164,7 +164,7 @@ def test_progress_ends_at_the_files_end(tmp_path: Path) -> None:
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(place=st.floats(0, 1, exclude_max=True))
-def test_one_that_ends_early_is_refused(tmp_path: Path, whole: bytes, place: float) -> None:
+def test_truncated_archive_is_rejected(tmp_path: Path, whole: bytes, place: float) -> None:
     path = tmp_path / "backup.tar.gz"
     path.write_bytes(whole[: int(place * len(whole))])
 
@@ -203,7 +203,7 @@ def means_the_same(one: bytes, other: bytes) -> bool:
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(place=st.floats(0, 1, exclude_max=True), change=st.integers(1, 255))
-def test_one_whose_bytes_were_changed_is_refused(tmp_path: Path, whole: bytes, place: float, change: int) -> None:
+def test_changed_byte_is_rejected(tmp_path: Path, whole: bytes, place: float, change: int) -> None:
     damaged, path = bytearray(whole), tmp_path / "backup.tar.gz"
     damaged[int(place * len(whole))] ^= change
     assume(not means_the_same(bytes(damaged), whole))
@@ -259,7 +259,7 @@ def beside(*more: tuple[tarfile.TarInfo, bytes]) -> Callable[[Members], Members]
         (lambda all_: [all_[0], all_[2], all_[1], *all_[3:]], "where no backup of Slipway does"),
     ],
 )
-def test_a_foreign_part_is_refused_though_its_digest_is_right(
+def test_foreign_part_with_a_correct_digest_is_rejected(
     tmp_path: Path, change: Callable[[Members], Members], told: str
 ) -> None:
     path = write(tmp_path / "backup.tar.gz")
@@ -285,7 +285,7 @@ def test_missing_object_is_reported(tmp_path: Path) -> None:
     [b"", b"x", b"\x1f\x8b", gzip.compress(b""), gzip.compress(b"x" * 10_000), b"PK\x03\x04" * 200],
     ids=["empty", "a letter", "the head of a gzip", "nothing, compressed", "letters, compressed", "a zip"],
 )
-def test_a_file_of_another_kind_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_file_of_another_format_is_rejected(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "other"
     path.write_bytes(content)
 
@@ -322,7 +322,7 @@ def test_folder_in_place_of_a_file_is_reported(tmp_path: Path) -> None:
         read_about(tmp_path)
 
 
-def test_no_part_is_ever_whole_in_memory(tmp_path: Path) -> None:
+def test_part_is_never_in_memory_as_a_whole(tmp_path: Path) -> None:
     class Large:
         """A stream that records the largest requested read size."""
 

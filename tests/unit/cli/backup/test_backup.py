@@ -1,4 +1,4 @@
-"""Test which input `slipway backup` and `slipway restore` reject, and their error messages."""
+"""Input that `slipway backup` and `slipway restore` reject, and their error messages."""
 
 import errno
 import os
@@ -13,18 +13,12 @@ import pytest
 from slipway_cli.cli import main
 from support.backups import write_backup
 from support.command import Ended, run
-from support.docker import CONFIG, FakeDocker, fake_docker, program
+from support.docker import CONFIG, FakeDocker, program
 
 START = "start the stack with `docker compose up --detach --wait`"
 FILE = Path("backup.tar.gz")
-# What the commands ask before they change anything.
+# The calls of Docker that change nothing.
 HARMLESS = {"config", "ps"}
-
-
-@pytest.fixture
-def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeDocker:
-    """A stack whose services all run, in whose folder the command is typed."""
-    return fake_docker(tmp_path, monkeypatch)
 
 
 def verbs(docker: FakeDocker) -> set[str]:
@@ -32,13 +26,13 @@ def verbs(docker: FakeDocker) -> set[str]:
 
 
 def told(ended: Ended) -> str:
-    """Return the one sentence that a command ended with."""
+    """Return the error of a command, which must be one sentence."""
     assert ended.exit_code == 1
     assert len(ended.error.splitlines()) == 1
     return ended.error.removeprefix("Error: ").removesuffix("\n")
 
 
-def test_a_file_that_exists_is_left_as_it_is(docker: FakeDocker) -> None:
+def test_existing_file_is_not_overwritten(docker: FakeDocker) -> None:
     FILE.write_text("the one before")
 
     ended = run(main, "backup", str(FILE))
@@ -73,7 +67,7 @@ def test_folder_in_place_of_a_file_is_rejected(docker: FakeDocker) -> None:
 @pytest.mark.parametrize(
     "file", ["missing/backup.tar.gz", "missing/folder/backup.tar.gz", "docker-compose.yml/b.tar.gz"]
 )
-def test_a_missing_folder_is_refused_and_not_made(docker: FakeDocker, file: str) -> None:
+def test_missing_folder_is_rejected_and_not_created(docker: FakeDocker, file: str) -> None:
     assert told(run(main, "backup", "--force", file)) == (
         f"the folder {Path(file).parent} does not exist: create it, or name a file in another folder"
     )
@@ -89,13 +83,13 @@ def test_git_ignores_a_backup(name: str) -> None:
 
 
 @pytest.mark.parametrize("service", ["postgres", "minio"])
-def test_a_service_that_does_not_run_is_named(docker: FakeDocker, service: str) -> None:
+def test_stopped_service_is_reported(docker: FakeDocker, service: str) -> None:
     docker.run_services(*{"api", "mlflow", "postgres", "minio"} - {service})
 
     assert told(run(main, "backup", str(FILE))) == f"the service {service} does not run: {START}"
 
 
-def test_an_object_store_of_another_stack_need_not_run_here(docker: FakeDocker) -> None:
+def test_external_object_store_need_not_run_here(docker: FakeDocker) -> None:
     docker.configure({"services": {name: service for name, service in CONFIG["services"].items() if name != "minio"}})
     docker.run_services("postgres")
     docker.fail("exec", "reached")
@@ -157,29 +151,22 @@ def test_another_stack_is_reported(docker: FakeDocker, command: tuple[str, ...])
     assert "this folder's stack of docker compose is not Slipway's" in told(run(main, *command))
 
 
-def test_the_stack_is_found_from_a_folder_below(docker: FakeDocker, monkeypatch: pytest.MonkeyPatch) -> None:
-    below = docker.project / "docs" / "decisions"
-    below.mkdir(parents=True)
-    monkeypatch.chdir(below)
-    docker.run_services()
-
-    run(main, "backup", str(FILE))
-
-    assert (docker.state / "calls").read_text().startswith(f"{docker.project}: config")
-
-
-def test_the_stack_can_be_named_by_its_folder(
-    docker: FakeDocker, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize(
+    ("start", "options"), [("project/docs/decisions", ()), (".", ("--project-directory", "project"))]
+)
+def test_stack_is_found_from_a_subfolder_or_by_its_option(
+    docker: FakeDocker, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, start: str, options: tuple[str, ...]
 ) -> None:
-    monkeypatch.chdir(tmp_path)
+    (tmp_path / start).mkdir(parents=True, exist_ok=True)
+    monkeypatch.chdir(tmp_path / start)
     docker.run_services()
 
-    run(main, "backup", "--project-directory", "project", str(FILE))
+    run(main, "backup", *options, str(FILE))
 
     assert (docker.state / "calls").read_text().startswith(f"{docker.project}: config")
 
 
-def test_a_restore_without_a_terminal_needs_a_yes(docker: FakeDocker) -> None:
+def test_restore_without_a_terminal_needs_yes(docker: FakeDocker) -> None:
     write_backup(FILE)
 
     ended = run(main, "restore", str(FILE))
@@ -189,9 +176,9 @@ def test_a_restore_without_a_terminal_needs_a_yes(docker: FakeDocker) -> None:
     assert docker.calls() == []
 
 
-# Of these the last is Ctrl-D.
+# The last is Ctrl-D.
 @pytest.mark.parametrize("answer", [b"n\n", b"\n", b"\x04"])
-def test_a_restore_that_is_not_wanted_changes_nothing(docker: FakeDocker, answer: bytes) -> None:
+def test_declined_restore_changes_nothing(docker: FakeDocker, answer: bytes) -> None:
     write_backup(FILE)
     person, terminal = pty.openpty()
     os.write(person, answer)
@@ -214,7 +201,7 @@ def test_a_restore_that_is_not_wanted_changes_nothing(docker: FakeDocker, answer
     assert verbs(docker) <= HARMLESS
 
 
-def test_a_damaged_file_changes_nothing(docker: FakeDocker) -> None:
+def test_damaged_file_changes_nothing(docker: FakeDocker) -> None:
     write_backup(FILE)
     FILE.write_bytes(FILE.read_bytes()[:-9])
 
@@ -224,11 +211,7 @@ def test_a_damaged_file_changes_nothing(docker: FakeDocker) -> None:
     assert verbs(docker) <= HARMLESS
 
 
-def test_missing_file_is_reported(docker: FakeDocker) -> None:
-    assert told(run(main, "restore", "--yes", str(FILE))) == "file backup.tar.gz does not exist: check its name"
-
-
-def test_a_backup_of_a_newer_release_is_refused(docker: FakeDocker) -> None:
+def test_backup_of_a_newer_release_is_rejected(docker: FakeDocker) -> None:
     write_backup(FILE, version="99.0.1")
 
     sentence = told(run(main, "restore", "--yes", str(FILE)))
@@ -237,7 +220,7 @@ def test_a_backup_of_a_newer_release_is_refused(docker: FakeDocker) -> None:
     assert verbs(docker) <= HARMLESS
 
 
-def test_a_backup_whose_objects_belong_elsewhere_is_refused(docker: FakeDocker) -> None:
+def test_backup_with_other_locations_is_rejected(docker: FakeDocker) -> None:
     write_backup(FILE, locations=("data", "models/mlflow"))
 
     assert told(run(main, "restore", "--yes", str(FILE))) == (
@@ -247,7 +230,7 @@ def test_a_backup_whose_objects_belong_elsewhere_is_refused(docker: FakeDocker) 
     assert verbs(docker) <= HARMLESS
 
 
-def test_services_that_cannot_be_started_again_are_named(docker: FakeDocker) -> None:
+def test_services_that_cannot_restart_are_reported(docker: FakeDocker) -> None:
     write_backup(FILE)
     # The stores are started with `--wait postgres`, the others alone.
     docker.fail_all({"stop": "Error response from daemon: no", "up --detach --no-recreate --wait --no-deps": "no"})
@@ -267,9 +250,7 @@ def test_missing_keys_of_an_older_stack_are_reported(docker: FakeDocker) -> None
     )
 
 
-def test_a_failure_of_this_machine_starts_again_what_was_stopped(
-    docker: FakeDocker, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_local_failure_restarts_the_stopped_services(docker: FakeDocker, monkeypatch: pytest.MonkeyPatch) -> None:
     write_backup(FILE)
 
     def full() -> None:

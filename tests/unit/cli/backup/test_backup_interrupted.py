@@ -1,4 +1,4 @@
-"""`slipway backup` and `slipway restore` that a signal, or the end of their terminal, ends."""
+"""`slipway backup` and `slipway restore`, interrupted by a signal or by the end of their terminal."""
 
 import os
 import pty
@@ -13,7 +13,7 @@ from subprocess import DEVNULL, PIPE
 import pytest
 
 from support.backups import write_backup
-from support.docker import FakeDocker, fake_docker
+from support.docker import FakeDocker
 from support.servers import end_group
 from support.waiting import wait_for
 
@@ -23,15 +23,9 @@ FILE = Path("backup.tar.gz")
 SIGNALS = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda one: one.name)
 
 
-@pytest.fixture
-def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeDocker:
-    """A stack whose services all run, in whose folder the command is typed."""
-    return fake_docker(tmp_path, monkeypatch)
-
-
 @contextmanager
 def working(docker: FakeDocker, call: str, *arguments: str, stderr: int = PIPE) -> Iterator[subprocess.Popen[str]]:
-    """Run a command as a process until the block's end, which begins when it makes that call of Docker."""
+    """Run a command as a process, and enter the block when it makes a call of Docker."""
     command = [sys.executable, "-m", "slipway_cli.cli", *arguments]
     with subprocess.Popen(command, stderr=stderr, stdin=DEVNULL, text=True, start_new_session=True) as process:
         try:
@@ -42,7 +36,7 @@ def working(docker: FakeDocker, call: str, *arguments: str, stderr: int = PIPE) 
 
 
 @SIGNALS
-def test_a_backup_that_is_interrupted_leaves_nothing(docker: FakeDocker, number: int) -> None:
+def test_interrupted_backup_leaves_no_partial_file(docker: FakeDocker, number: int) -> None:
     FILE.write_text("the one before")
     docker.fail("exec", "hang")
 

@@ -1,4 +1,4 @@
-"""What of the object store belongs to a backup, by the stack's configuration."""
+"""The locations of the object store that belong to a backup, by the configuration of the stack."""
 
 import pytest
 

@@ -35,7 +35,7 @@ def test_error_of_the_interrupted_block_is_reported() -> None:
     assert told == ["all is as it was"]
 
 
-def test_an_error_without_a_signal_stays_what_it_is() -> None:
+def test_error_without_a_signal_is_unchanged() -> None:
     told: list[str] = []
 
     with pytest.raises(BackupError), interruptible(told.append, "it was interrupted"):
@@ -62,7 +62,7 @@ def test_second_signal_does_not_interrupt_the_cleanup() -> None:
     assert ended.value.code == 128 + signal.SIGHUP
 
 
-def test_a_signal_waits_for_what_must_not_be_left_half_done() -> None:
+def test_signal_is_deferred_until_the_block_ends() -> None:
     done: list[str] = []
 
     def work() -> None:
@@ -87,7 +87,7 @@ def test_failure_of_the_block_wins_over_a_held_signal() -> None:
         work()
 
 
-def test_a_signal_that_nohup_has_the_process_ignore_is_ignored() -> None:
+def test_signal_ignored_under_nohup_is_ignored() -> None:
     done: list[str] = []
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
@@ -101,7 +101,7 @@ def test_a_signal_that_nohup_has_the_process_ignore_is_ignored() -> None:
     assert done == ["the work"]
 
 
-def test_signals_mean_afterwards_what_they_meant_before() -> None:
+def test_signal_handlers_are_restored() -> None:
     before = [signal.getsignal(number) for number in SIGNALS]
 
     with pytest.raises(SystemExit), interruptible(lambda _: None, ""), deferred_signals():

@@ -1,4 +1,4 @@
-"""Test the API requests of `slipway login` and `slipway users add`, and the stored credentials."""
+"""`slipway login` and `slipway users add`: their requests, and the stored credentials."""
 
 import json
 from collections.abc import Iterator
@@ -14,14 +14,14 @@ from support.stub_api import Answer, StubApi, problem, stub_api
 
 @pytest.fixture
 def api() -> Iterator[StubApi]:
-    """An API that lets everyone in."""
+    """An API that accepts every login."""
     with stub_api(lambda _asked: Answer({"access_token": "fresh-token"})) as stub:
         yield stub
 
 
 @pytest.fixture
 def logged_in(api: StubApi) -> StubApi:
-    """An API that one is logged in to, and that adds every account."""
+    """An API with stored credentials, which adds every account."""
     store_credentials(Credentials(url=api.url, username="ada", token="adas-token"))
     api.answer = lambda asked: Answer({"username": asked.json["username"], "role": asked.json["role"]}, 201)
     return api
@@ -34,39 +34,34 @@ def log_in(url: str, *options: str, given: str = "correct horse\n") -> str:
     return ended.output
 
 
-def test_the_token_is_kept_for_its_owner_only(api: StubApi) -> None:
-    log_in(api.url)
+@pytest.mark.parametrize("ending", ["", "/"])
+def test_token_is_stored_for_its_owner_only(api: StubApi, ending: str) -> None:
+    log_in(api.url + ending)
 
     assert json.loads(credentials_file().read_text()) == {"url": api.url, "username": "ada", "token": "fresh-token"}
     assert credentials_file().stat().st_mode & 0o777 == 0o600
 
 
-def test_neither_the_password_nor_the_token_is_printed(api: StubApi) -> None:
+def test_login_prints_neither_password_nor_token(api: StubApi) -> None:
     output = log_in(api.url)
 
     assert output == f"Logged in to {api.url} as ada; the token is stored in {credentials_file()}.\n"
 
 
-@pytest.mark.parametrize("given", ["correct horse", "correct horse\n", "correct horse\r\n", "correct horse\nmore\n"])
-def test_the_password_is_the_first_line_of_the_input(api: StubApi, given: str) -> None:
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        *((f"correct horse{ending}", "correct+horse") for ending in ("", "\n", "\r\n", "\nmore\n")),
+        ("  pass  \n", "++pass++"),
+    ],
+)
+def test_password_is_the_first_line_of_the_input(api: StubApi, given: str, sent: str) -> None:
     log_in(api.url, given=given)
 
-    assert api.asked[0].body == b"username=ada&password=correct+horse"
+    assert api.asked[0].body == f"username=ada&password={sent}".encode()
 
 
-def test_spaces_are_part_of_the_password(api: StubApi) -> None:
-    log_in(api.url, given="  pass  \n")
-
-    assert api.asked[0].body == b"username=ada&password=++pass++"
-
-
-def test_the_address_is_kept_without_a_slash_at_its_end(api: StubApi) -> None:
-    log_in(api.url + "/")
-
-    assert json.loads(credentials_file().read_text())["url"] == api.url
-
-
-def test_a_refused_login_keeps_what_was_kept(api: StubApi) -> None:
+def test_rejected_login_keeps_the_stored_token(api: StubApi) -> None:
     store_credentials(Credentials(url=api.url, username="ada", token="older"))
     api.answer = lambda _asked: problem(401, "the username or the password is wrong")
 
@@ -95,7 +90,7 @@ def test_missing_terminal_error_names_the_password_option(logged_in: StubApi, co
     assert logged_in.asked == []
 
 
-def test_the_input_is_not_taken_for_the_name(api: StubApi) -> None:
+def test_password_input_is_not_used_as_the_name(api: StubApi) -> None:
     ended = run(main, "login", api.url, "--password-stdin", given="correct horse\n")
 
     assert ended.exit_code != 0
@@ -115,20 +110,17 @@ def test_unwritable_folder_is_reported_in_one_sentence(
     assert ended.error.startswith("Error: ")
 
 
-@pytest.mark.parametrize("role", ["admin", "user", "viewer"])
-def test_account_is_added_with_the_given_role(logged_in: StubApi, role: str) -> None:
-    ended = run(main, "users", "add", "bob", "--role", role, "--password-stdin", given="correct horse\n")
+@pytest.mark.parametrize(
+    ("options", "role"), [*((("--role", role), role) for role in ("admin", "user", "viewer")), ((), "user")]
+)
+def test_account_is_added_with_its_role(logged_in: StubApi, options: tuple[str, ...], role: str) -> None:
+    ended = run(main, "users", "add", "bob", *options, "--password-stdin", given="correct horse\n")
 
     assert (ended.exit_code, ended.output) == (0, f"Added bob with the role {role}.\n")
     (asked,) = logged_in.asked
+    assert (asked.method, asked.path) == ("POST", "/users")
     assert asked.json == {"username": "bob", "password": "correct horse", "role": role}
     assert asked.headers["Authorization"] == "Bearer adas-token"
-
-
-def test_account_role_defaults_to_user(logged_in: StubApi) -> None:
-    run(main, "users", "add", "bob", "--password-stdin", given="correct horse\n")
-
-    assert logged_in.asked[0].json["role"] == "user"
 
 
 def test_taken_name_is_reported(logged_in: StubApi) -> None:

@@ -1,4 +1,4 @@
-"""Test `slipway models` with a fake registry; tests/integration uses a real one."""
+"""`slipway models` with a fake registry; tests/integration uses a real one."""
 
 import json
 import os
@@ -17,7 +17,7 @@ VERSION = {"name": "iris", "version": "1", "run_id": "r1", "creation_timestamp":
 
 
 def registry_of(model: dict[str, Any], *versions: dict[str, object]) -> Callable[[Asked], Answer]:
-    """Return what answers as an MLflow server with one model does."""
+    """Return a function that responds like an MLflow server with one model."""
     answers: dict[str, object] = {
         "registered-models/search": {"registered_models": [model]},
         "registered-models/get": {"registered_model": model},
@@ -36,7 +36,7 @@ def registry_of(model: dict[str, Any], *versions: dict[str, object]) -> Callable
 
 @pytest.fixture
 def registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[StubApi]:
-    """A registry that is empty, and that the environment names."""
+    """An empty registry at the address in MLFLOW_TRACKING_URI."""
     with stub_api(lambda _asked: Answer({})) as stub:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", stub.url)
         yield stub
@@ -45,24 +45,19 @@ def registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[StubApi]:
 def test_empty_registry_suggests_a_training(registry: StubApi) -> None:
     ended = run(main, "models", "list")
 
-    assert (ended.exit_code, ended.output) == (
-        0,
-        "No model is registered yet: `slipway train iris` trains the first.\n",
-    )
-
-
-def test_an_empty_registry_is_an_empty_list_in_json(registry: StubApi) -> None:
+    assert ended.exit_code == 0
+    assert ended.output == "No model is registered yet: `slipway train iris` trains the first.\n"
     assert json.loads(run(main, "models", "list", "--json").output) == []
 
 
-def test_a_model_without_production_is_shown_as_such(registry: StubApi) -> None:
+def test_model_without_production_is_shown(registry: StubApi) -> None:
     registry.answer = registry_of({"name": "iris"}, VERSION)
 
     assert "–" in run(main, "models", "list").output
     assert "iris: Production is not set" in run(main, "models", "show", "iris").output
 
 
-def test_version_registered_by_others_is_shown_without_metrics(registry: StubApi) -> None:
+def test_foreign_version_is_shown_without_metrics(registry: StubApi) -> None:
     registry.answer = registry_of({"name": "iris"}, VERSION)
 
     ended = run(main, "models", "show", "iris", "--json")
@@ -93,7 +88,7 @@ def test_invalid_tag_does_not_hide_the_versions(registry: StubApi, tag: str, val
 
 
 @pytest.mark.parametrize("value", ["not JSON", '{"accuracy": "high"}'])
-def test_metrics_that_someone_else_wrote_do_not_stop_a_promotion(registry: StubApi, value: str) -> None:
+def test_invalid_metrics_do_not_stop_a_promotion(registry: StubApi, value: str) -> None:
     tags = [{"key": "slipway.metrics", "value": value}]
     registry.answer = registry_of({"name": "iris"}, {**VERSION, "tags": tags})
 
@@ -114,7 +109,7 @@ def test_promoting_production_again_adds_no_event(registry: StubApi) -> None:
 
 
 @pytest.mark.parametrize("description", ["prices in [eur]", "[/] closes nothing"])
-def test_a_description_is_shown_as_it_is(registry: StubApi, description: str) -> None:
+def test_description_is_shown_unchanged(registry: StubApi, description: str) -> None:
     registry.answer = registry_of({"name": "prices", "description": description})
 
     ended = run(main, "models", "list")
@@ -122,7 +117,7 @@ def test_a_description_is_shown_as_it_is(registry: StubApi, description: str) ->
     assert description in ended.output
 
 
-def test_a_reason_of_the_gate_is_shown_as_it_is(registry: StubApi) -> None:
+def test_reason_of_the_gate_is_shown_unchanged(registry: StubApi) -> None:
     gate = {
         "key": "slipway.gate",
         "value": json.dumps({"checks": [{"name": "floor", "passed": False, "reason": "[accuracy] is too low"}]}),
@@ -164,7 +159,7 @@ def test_history_lists_every_move_newest_first(registry: StubApi) -> None:
         assert part in shown
 
 
-def test_a_move_by_hand_is_shown_as_external(registry: StubApi) -> None:
+def test_external_move_is_shown_in_the_history(registry: StubApi) -> None:
     tags = [event(1, "promote", None, "1", "first")]
     registry.answer = registry_of({"name": "iris", "tags": tags, **alias("3")}, VERSION)
 
@@ -192,7 +187,7 @@ def test_rollback_without_earlier_version_is_rejected(registry: StubApi) -> None
     assert "slipway models promote iris VERSION" in ended.error
 
 
-def test_promoting_a_withdrawn_version_by_hand_reminds_of_it(registry: StubApi) -> None:
+def test_promoting_a_withdrawn_version_lifts_the_withdrawal(registry: StubApi) -> None:
     withdrawn = {"key": "slipway.withdrawn", "value": "{}"}
     registry.answer = registry_of({"name": "iris"}, {**VERSION, "tags": [withdrawn]})
 
@@ -261,7 +256,7 @@ BY_RECALL = {"name": "floor of recall_macro", "metric": "recall_macro", "passed"
         ({"accuracy": 1}, [BY_F1], ["accuracy 1.0000"]),
     ],
 )
-def test_the_gates_metrics_are_shown_first(
+def test_metrics_of_the_gate_are_shown_first(
     registry: StubApi, metrics: dict[str, float], checks: list[dict[str, object]], shown: list[str]
 ) -> None:
     tags = [

@@ -1,4 +1,4 @@
-"""Test the API requests of `slipway predict` for a row or a CSV file, and its output as a table or JSON."""
+"""`slipway predict`: its requests for a row or a CSV file, and its output as a table or JSON."""
 
 import csv
 import io
@@ -22,7 +22,7 @@ FINITE = st.floats(allow_nan=False, allow_infinity=False, width=32)
 
 
 def serving(names: Sequence[str], classes: Sequence[str] | None = IRIS) -> Callable[[Asked], Answer]:
-    """Return an API whose model takes features of these names, and finds the first class everywhere."""
+    """Return an API whose model has these features and predicts the first class for every row."""
 
     def answer(asked: Asked) -> Answer:
         if asked.method == "GET":
@@ -34,7 +34,7 @@ def serving(names: Sequence[str], classes: Sequence[str] | None = IRIS) -> Calla
 
 
 def classify(asked: Asked) -> Answer:
-    """Answer setosa for every row."""
+    """Predict setosa for every row."""
     n_rows = len(asked.json["features"])
     return Answer(
         {
@@ -50,7 +50,7 @@ def classify(asked: Asked) -> Answer:
 
 @pytest.fixture
 def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[StubApi]:
-    """An API that finds setosa everywhere, and that the environment names."""
+    """An API that predicts setosa for every row, at the address in SLIPWAY_URL."""
     with stub_api(serving("ab")) as stub:
         monkeypatch.setenv("SLIPWAY_URL", stub.url)
         monkeypatch.setenv("SLIPWAY_TOKEN", "the-token")
@@ -69,29 +69,22 @@ def predictions(api: StubApi) -> list[Asked]:
 
 
 def sent(api: StubApi) -> list[object]:
-    """Return every row that the API was asked for."""
+    """Return every row that the API received."""
     return [row for asked in predictions(api) for row in asked.json["features"]]
 
 
-def test_one_row_is_sent_and_its_answer_shown(api: StubApi) -> None:
-    ended = run(main, "predict", "iris", "--features", "5.1,3.5,1.4,0.2")
+@pytest.mark.parametrize("text", ["5.1,3.5,1.4,0.2", "5.1, 3.5 ,1.4,0.2", "5.1,35e-1,+1.4,.2"])
+def test_one_row_is_sent_and_its_prediction_shown(api: StubApi, text: str) -> None:
+    ended = run(main, "predict", "iris", "--features", text)
 
     assert sent(api) == [[5.1, 3.5, 1.4, 0.2]]
     assert ended.exit_code == 0
-    assert "iris, version 7" in ended.output
-    assert "setosa" in ended.output
-    assert "0.980" in ended.output
-
-
-@pytest.mark.parametrize("text", ["5.1, 3.5 ,1.4,0.2", "5.1,35e-1,+1.4,.2"])
-def test_a_row_may_be_written_as_numbers_are(api: StubApi, text: str) -> None:
-    run(main, "predict", "iris", "--features", text)
-
-    assert sent(api) == [[5.1, 3.5, 1.4, 0.2]]
+    for part in ("iris, version 7", "setosa", "0.980"):
+        assert part in ended.output
 
 
 @pytest.mark.parametrize("text", ["5.1,long", "", "5.1,", "5.1;3.5", "nan,1", "1,inf"])
-def test_a_row_of_something_else_is_wrong_usage(api: StubApi, text: str) -> None:
+def test_invalid_row_is_wrong_usage(api: StubApi, text: str) -> None:
     ended = run(main, "predict", "iris", "--features", text)
 
     assert ended.exit_code == 2
@@ -101,7 +94,7 @@ def test_a_row_of_something_else_is_wrong_usage(api: StubApi, text: str) -> None
 
 
 @pytest.mark.parametrize("options", [(), ("--features", "1,2", "--csv", "rows.csv")])
-def test_exactly_one_of_a_row_and_a_file_is_given(api: StubApi, options: tuple[str, ...]) -> None:
+def test_row_and_file_are_mutually_exclusive(api: StubApi, options: tuple[str, ...]) -> None:
     ended = run(main, "predict", "iris", *options)
 
     assert ended.exit_code == 2
@@ -109,20 +102,20 @@ def test_exactly_one_of_a_row_and_a_file_is_given(api: StubApi, options: tuple[s
     assert api.asked == []
 
 
-def test_json_is_the_answer_of_the_api(api: StubApi) -> None:
+def test_json_output_is_the_response_of_the_api(api: StubApi) -> None:
     ended = run(main, "predict", "iris", "--features", "5.1,3.5,1.4,0.2", "--json")
 
     assert json.loads(ended.output) == classify(api.asked[0]).body
 
 
 @pytest.mark.parametrize("n_rows", [1, ROWS_A_REQUEST + 1])
-def test_json_of_a_file_is_a_list_of_answers_whatever_its_length(api: StubApi, tmp_path: Path, n_rows: int) -> None:
+def test_json_output_of_a_file_is_a_list_of_responses(api: StubApi, tmp_path: Path, n_rows: int) -> None:
     ended = predict_csv(tmp_path, "1,2\n" * n_rows, "--json")
 
     assert json.loads(ended.output) == [classify(asked).body for asked in predictions(api)]
 
 
-def test_a_file_without_names_has_the_order_of_the_model(api: StubApi, tmp_path: Path) -> None:
+def test_file_without_names_has_the_order_of_the_model(api: StubApi, tmp_path: Path) -> None:
     api.answer = serving(NAMES)
 
     ended = predict_csv(tmp_path, "5.1,3.5,1.4,0.2\n6.7,3.0,5.2,2.3\n")
@@ -131,7 +124,7 @@ def test_a_file_without_names_has_the_order_of_the_model(api: StubApi, tmp_path:
     assert sent(api) == [dict(zip(NAMES, row, strict=True)) for row in ([5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3])]
 
 
-def test_a_file_with_names_is_sent_by_name_whatever_their_order(api: StubApi, tmp_path: Path) -> None:
+def test_file_with_names_may_have_any_column_order(api: StubApi, tmp_path: Path) -> None:
     api.answer = serving(NAMES)
     content = "petal width (cm),sepal length (cm),petal length (cm), sepal width (cm)\n0.2,5.1,1.4,3.5\n"
 
@@ -161,7 +154,7 @@ def test_a_file_with_names_is_sent_by_name_whatever_their_order(api: StubApi, tm
         pytest.param(b"a , b\n 1 , 2.5 \n", id="spaces"),
     ],
 )
-def test_files_as_other_programs_write_them_are_read(api: StubApi, tmp_path: Path, content: bytes) -> None:
+def test_file_formats_of_other_programs_are_read(api: StubApi, tmp_path: Path, content: bytes) -> None:
     ended = predict_csv(tmp_path, content)
 
     assert (ended.exit_code, sent(api)) == (0, [{"a": 1.0, "b": 2.5}])
@@ -174,7 +167,7 @@ def test_skipped_columns_are_named_on_standard_error(api: StubApi, tmp_path: Pat
     assert json.loads(ended.output)
 
 
-def test_names_that_are_numbers_are_names(api: StubApi, tmp_path: Path) -> None:
+def test_numeric_names_are_names(api: StubApi, tmp_path: Path) -> None:
     api.answer = serving(("0", "1"))
 
     predict_csv(tmp_path, "1,0,day\n5,6,Monday\n")
@@ -240,13 +233,13 @@ def test_invalid_file_is_reported_with_its_lines(
     assert predictions(api) == []
 
 
-def test_a_dash_reads_standard_input(api: StubApi) -> None:
+def test_dash_reads_standard_input(api: StubApi) -> None:
     ended = run(main, "predict", "iris", "--csv", "-", given="a;b\n1;2\n")
 
     assert (ended.exit_code, sent(api)) == (0, [{"a": 1.0, "b": 2.0}])
 
 
-def test_an_error_in_standard_input_names_it(api: StubApi) -> None:
+def test_error_in_standard_input_is_reported(api: StubApi) -> None:
     ended = run(main, "predict", "iris", "--csv", "-", given="a,b\n1,x\n")
 
     assert ended.error == "Error: standard input, line 2: 'b' must be a number, got 'x'\n"
@@ -271,7 +264,7 @@ def test_an_error_in_standard_input_names_it(api: StubApi) -> None:
         ),
     ],
 )
-def test_output_holds_the_input_and_the_predictions(api: StubApi, tmp_path: Path, content: str, written: str) -> None:
+def test_output_has_the_input_and_the_predictions(api: StubApi, tmp_path: Path, content: str, written: str) -> None:
     output = tmp_path / "answers.csv"
 
     ended = predict_csv(tmp_path, content, "--output", str(output))
@@ -324,7 +317,7 @@ def test_output_of_a_regressor_holds_the_prediction(api: StubApi, tmp_path: Path
         ("", "is a folder: name a file in it with --output"),
     ],
 )
-def test_output_that_cannot_be_written_is_refused_first(api: StubApi, tmp_path: Path, output: str, why: str) -> None:
+def test_unwritable_output_is_rejected_before_any_request(api: StubApi, tmp_path: Path, output: str, why: str) -> None:
     (tmp_path / "there.csv").write_text("kept")
 
     ended = predict_csv(tmp_path, "a,b\n1,2\n", "--output", str(tmp_path / output))
@@ -342,7 +335,7 @@ def test_force_replaces_the_output(api: StubApi, tmp_path: Path) -> None:
     assert (tmp_path / "rows.csv").read_text().startswith("a,b,prediction,")
 
 
-def test_an_input_column_of_the_output_is_refused(api: StubApi, tmp_path: Path) -> None:
+def test_input_with_an_output_column_is_rejected(api: StubApi, tmp_path: Path) -> None:
     ended = predict_csv(tmp_path, "a,b,label\n1,2,x\n", "--output", str(tmp_path / "answers.csv"))
 
     assert "the input already has a column 'label'" in ended.error
@@ -355,7 +348,7 @@ def test_output_without_a_csv_file_is_wrong_usage(api: StubApi, options: tuple[s
     assert api.asked == []
 
 
-def test_a_failed_request_writes_nothing_and_names_its_rows(api: StubApi, tmp_path: Path) -> None:
+def test_failed_request_writes_nothing_and_reports_its_rows(api: StubApi, tmp_path: Path) -> None:
     describe = serving("ab")
 
     def answer(asked: Asked) -> Answer:
@@ -370,7 +363,7 @@ def test_a_failed_request_writes_nothing_and_names_its_rows(api: StubApi, tmp_pa
     assert not output.exists()
 
 
-def test_a_version_that_changes_between_requests_is_noted(api: StubApi, tmp_path: Path) -> None:
+def test_version_change_between_requests_is_noted(api: StubApi, tmp_path: Path) -> None:
     describe = serving("ab")
 
     def answer(asked: Asked) -> Answer:
@@ -404,13 +397,13 @@ def test_many_rows_are_sent_in_several_requests(api: StubApi, tmp_path: Path, n_
     assert ended.output.count('"setosa"') == n_rows
 
 
-def test_the_rows_of_several_requests_are_numbered_through(api: StubApi, tmp_path: Path) -> None:
+def test_rows_of_several_requests_are_numbered_consecutively(api: StubApi, tmp_path: Path) -> None:
     ended = predict_csv(tmp_path, "1,2\n" * (ROWS_A_REQUEST + 1))
 
     assert ended.output.splitlines()[-2].split("│")[1].strip() == str(ROWS_A_REQUEST + 1)
 
 
-def test_an_answer_without_labels_is_shown_as_numbers(api: StubApi) -> None:
+def test_prediction_without_labels_is_shown_as_a_number(api: StubApi) -> None:
     api.answer = lambda _asked: Answer({"version": "2", "prediction": [12.5]})
 
     ended = run(main, "predict", "demand", "--features", "1,2")
@@ -419,7 +412,7 @@ def test_an_answer_without_labels_is_shown_as_numbers(api: StubApi) -> None:
     assert [cell.strip() for cell in row.strip("│").split("│")] == ["1", "12.5", "–"]
 
 
-def test_a_label_in_brackets_is_shown_as_it_is(api: StubApi) -> None:
+def test_label_in_brackets_is_shown_unchanged(api: StubApi) -> None:
     api.answer = lambda _asked: Answer(
         {"version": "1", "prediction": [0], "label": ["[low]"], "probabilities": [[0.75, 0.25]]}
     )
@@ -429,7 +422,7 @@ def test_a_label_in_brackets_is_shown_as_it_is(api: StubApi) -> None:
     assert "[low]" in ended.output
 
 
-def test_model_not_served_is_reported_in_the_words_of_the_api(api: StubApi) -> None:
+def test_error_of_the_api_is_printed_unchanged(api: StubApi) -> None:
     api.answer = lambda _asked: problem(404, "no model named tulip is served")
 
     ended = run(main, "predict", "tulip", "--features", "1,2")
@@ -448,7 +441,7 @@ def test_invalid_prediction_response_is_reported_in_one_sentence(api: StubApi) -
 
 @settings(max_examples=15, deadline=None)
 @given(rows=st.lists(st.lists(FINITE, min_size=3, max_size=3), min_size=1, max_size=5), named=st.booleans())
-def test_every_finite_number_arrives_as_it_was_written(rows: list[list[float]], named: bool) -> None:
+def test_every_finite_number_is_sent_unchanged(rows: list[list[float]], named: bool) -> None:
     text = io.StringIO()
     csv.writer(text).writerows([["a", "b", "c"], *rows] if named else rows)
 

@@ -1,4 +1,4 @@
-"""`slipway train`: the trainer's process gets what was typed, and its end is ours."""
+"""`slipway train`: it passes its arguments to the trainer, and returns its exit code."""
 
 import json
 import subprocess
@@ -10,7 +10,6 @@ import pytest
 
 from slipway_cli.cli import main
 from slipway_cli.commands.train import trainer_command
-from slipway_core.errors import ConfigurationError
 from support.command import run
 
 TOLD = "the trainer is not installed here: run `pip install 'slipway[trainer]'`"
@@ -24,7 +23,7 @@ raise SystemExit(int(os.environ["END_WITH"]))
 
 @pytest.fixture
 def trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Path]:
-    """Put a fake trainer before the real one; it ends with a code, having written its arguments to a file."""
+    """Install a fake trainer that writes its arguments to a file and ends with an exit code."""
 
     def install(exit_code: int) -> Path:
         package = tmp_path / "path" / "slipway_trainer"
@@ -81,23 +80,7 @@ def test_the_command_uses_the_same_python() -> None:
     assert trainer_command("train", "iris")[:3] == [sys.executable, "-m", "slipway_trainer"]
 
 
-def test_the_command_is_not_made_where_the_trainer_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "mlflow", None)
-
-    with pytest.raises(ConfigurationError, match="the trainer is not installed here"):
-        trainer_command("train", "iris")
-
-
-def test_a_recipe_must_be_named() -> None:
-    assert run(main, "train").exit_code == 2
-
-
-@pytest.mark.parametrize("mode", ["later", "Auto", ""])
-def test_a_way_to_promote_that_there_is_not_is_wrong_usage(mode: str) -> None:
-    assert run(main, "train", "iris", "--promote", mode).exit_code == 2
-
-
-def test_wrong_usage_names_the_command_that_was_typed() -> None:
+def test_wrong_usage_is_reported_for_slipway_train() -> None:
     called = trainer_command("train", "iris", "--no-such-option")
 
     ended = subprocess.run(called, capture_output=True, text=True, check=False)
@@ -121,13 +104,13 @@ def test_recipes_are_listed_as_json_and_as_a_table() -> None:
     }
 
 
-def test_recipes_end_as_the_trainer_ends(trainer: Callable[[int], Path]) -> None:
+def test_recipes_returns_the_exit_code_of_the_trainer(trainer: Callable[[int], Path]) -> None:
     trainer(3)
 
     assert run(main, "recipes").exit_code == 3
 
 
-def test_recipes_without_the_trainer_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_recipes_without_the_trainer_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "slipway_trainer", None)
 
     assert run(main, "recipes").error == f"Error: {TOLD}\n"

@@ -1,4 +1,4 @@
-"""`slipway up`: what it refuses before anything starts. The whole of it is tested in tests/integration."""
+"""`slipway up`: errors before anything starts. tests/integration tests a whole start."""
 
 import os
 import shlex
@@ -15,7 +15,7 @@ from support.command import Ended, run
 
 
 class Up:
-    """Runs `slipway up` on a folder, which ends because the port that MLflow would have is taken."""
+    """Runs `slipway up` on a folder; it ends because the port of MLflow is taken."""
 
     def __init__(self, folder: Path, port: int) -> None:
         self._options = (f"--home={folder}", f"--mlflow-port={port}")
@@ -28,12 +28,6 @@ class Up:
         assert ended.error.startswith("Error: ")
         assert len(ended.error.splitlines()) == 1
         return ended
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """Where the stack would write."""
-    return tmp_path / "home"
 
 
 @pytest.fixture
@@ -64,7 +58,7 @@ def test_recipe_path_is_rejected_with_the_train_command(folder: Path, recipe: st
         ("Administrator", "is one of those that are tried first"),
     ],
 )
-def test_a_weak_password_is_refused_before_anything_is_made(up: Up, folder: Path, password: str, why: str) -> None:
+def test_weak_password_is_rejected_before_any_write(up: Up, folder: Path, password: str, why: str) -> None:
     assert up(password=password).error == f"Error: the administrator's password {why}\n"
     assert not folder.exists()
 
@@ -84,26 +78,21 @@ def test_password_after_the_first_start_is_reported_as_unused(up: Up) -> None:
     assert "horse" not in ended.output
 
 
-def test_the_same_password_again_is_nothing_to_tell(up: Up) -> None:
+def test_same_password_again_is_not_reported(up: Up) -> None:
     up(password="correct horse")
 
     assert "not used" not in up(password="correct horse").output
 
 
-def test_the_password_may_come_from_the_environment(up: Up, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("password", [None, "another horse"])
+def test_password_option_wins_over_the_environment(
+    up: Up, folder: Path, monkeypatch: pytest.MonkeyPatch, password: str | None
+) -> None:
     monkeypatch.setenv("SLIPWAY_ADMIN_PASSWORD", "correct horse")
 
-    up()
+    up(password=password)
 
-    assert Home(folder).password_file.read_text() == "correct horse\n"
-
-
-def test_the_option_wins_over_the_environment(up: Up, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SLIPWAY_ADMIN_PASSWORD", "correct horse")
-
-    up(password="another horse")
-
-    assert Home(folder).password_file.read_text() == "another horse\n"
+    assert Home(folder).password_file.read_text() == f"{password or 'correct horse'}\n"
 
 
 @pytest.mark.parametrize("arguments", [["--admin-password", "hunter2-horse"], ["--admin-password=hunter2-horse"]])
@@ -117,7 +106,7 @@ def test_a_password_on_the_command_line_is_rejected(folder: Path, arguments: lis
 
 
 @pytest.mark.parametrize("content", ["correct horse", "correct horse\n", "correct horse\r\n", "correct horse\nmore\n"])
-def test_the_password_file_may_end_its_line_anyhow(up: Up, folder: Path, tmp_path: Path, content: str) -> None:
+def test_password_is_the_first_line_of_the_file(up: Up, folder: Path, tmp_path: Path, content: str) -> None:
     file = tmp_path / "password"
     file.write_bytes(content.encode())
 
@@ -153,15 +142,12 @@ def test_every_file_of_a_start_is_private(up: Up, folder: Path) -> None:
     assert [path for path in folder.rglob("*") if path.stat().st_mode & 0o077] == []
 
 
-def test_a_key_of_the_environment_is_not_kept(up: Up, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SECRET_KEY", "k" * 48)
-
-    up()
-
+def test_key_is_stored_only_if_the_environment_has_none(up: Up, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setenv("SECRET_KEY", "k" * 48)
+        up()
     assert not (folder / "secret-key").exists()
 
-
-def test_without_a_key_of_the_environment_one_is_made_and_kept(up: Up, folder: Path) -> None:
     up()
 
     assert (folder / "secret-key").stat().st_mode & 0o777 == 0o600
@@ -175,7 +161,7 @@ def test_locked_folder_is_reported(up: Up, folder: Path) -> None:
         assert up().error.startswith(f"Error: a stack is running on {folder} already")
 
 
-def test_folder_that_cannot_be_made_is_reported(up: Up, folder: Path) -> None:
+def test_folder_that_cannot_be_created_is_reported(up: Up, folder: Path) -> None:
     folder.touch()
 
     assert up().error.startswith(f"Error: the folder {folder} cannot be written")
@@ -194,9 +180,7 @@ def test_missing_service_is_reported(
     assert not folder.exists()
 
 
-def test_shared_database_is_rejected_before_anything_is_made(
-    up: Up, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_shared_database_is_rejected_before_any_write(up: Up, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in ("MLFLOW_BACKEND_STORE_URI", "DATABASE_URL"):
         monkeypatch.setenv(variable, "postgresql://u:hunter2@db.invalid/one")
 
@@ -207,7 +191,7 @@ def test_shared_database_is_rejected_before_anything_is_made(
     assert not folder.exists()
 
 
-def test_several_workers_need_a_database_of_their_own(up: Up, folder: Path) -> None:
+def test_several_workers_need_a_database_server(up: Up, folder: Path) -> None:
     ended = up("--workers=2")
 
     assert "2 workers need a database that several processes can write: set DATABASE_URL" in ended.error

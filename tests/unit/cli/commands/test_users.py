@@ -1,4 +1,4 @@
-"""Test the API requests and the output of `slipway users`."""
+"""`slipway users`: its requests and its output."""
 
 import json
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ EVENT = {
 
 @pytest.fixture
 def api() -> Iterator[StubApi]:
-    """An API that one is logged in to."""
+    """An API with stored credentials."""
     with stub_api(lambda _asked: Answer(UMA)) as stub:
         store_credentials(Credentials(url=stub.url, username="ada", token="adas-token"))
         yield stub
@@ -82,12 +82,7 @@ def test_an_account_is_changed(api: StubApi, command: tuple[str, ...], body: obj
     assert (asked.method, asked.path, asked.json) == ("PATCH", "/users/uma", body)
 
 
-def test_a_role_that_there_is_not_is_wrong_usage(api: StubApi) -> None:
-    assert run(main, "users", "role", "uma", "root").exit_code == 2
-    assert api.asked == []
-
-
-def test_a_name_cannot_lead_to_another_path(api: StubApi) -> None:
+def test_name_is_quoted_in_the_path(api: StubApi) -> None:
     run(main, "users", "disable", "../models/iris")
 
     assert api.asked[0].path.count("/") == 2
@@ -101,7 +96,7 @@ def test_another_accounts_password_is_reset(api: StubApi) -> None:
     assert (asked.method, asked.path, asked.json) == ("PATCH", "/users/uma", {"password": "another horse"})
 
 
-def test_ones_own_password_is_changed_and_the_fresh_token_kept(api: StubApi) -> None:
+def test_own_password_is_changed_and_the_new_token_stored(api: StubApi) -> None:
     api.answer = lambda _asked: Answer({"access_token": "fresh", "token_type": "bearer", "expires_in": 3600})
 
     ended = run(main, "users", "password", "--password-stdin", given="correct horse\nanother horse\n")
@@ -113,7 +108,7 @@ def test_ones_own_password_is_changed_and_the_fresh_token_kept(api: StubApi) -> 
     assert json.loads(credentials_file().read_text()) == {"url": api.url, "username": "ada", "token": "fresh"}
 
 
-def test_a_token_of_the_environment_leaves_what_was_kept(api: StubApi, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_token_of_the_environment_keeps_the_stored_one(api: StubApi, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLIPWAY_TOKEN", "another-token")
     api.answer = lambda _asked: Answer({"access_token": "fresh", "token_type": "bearer", "expires_in": 3600})
 
@@ -201,7 +196,7 @@ def test_invalid_role_is_reported_by_the_command() -> None:
 
 @pytest.fixture
 def prompt(api: StubApi, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """A terminal at which a person types passwords; the list holds what was asked for."""
+    """A terminal that answers every password prompt; the list has the prompts."""
     asked_for: list[str] = []
 
     def answer(text: str, **_options: object) -> str:
@@ -230,7 +225,7 @@ def prompt(api: StubApi, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         (("password", "vic"), "no account is named vic"),
     ],
 )
-def test_a_wrong_name_is_refused_before_the_prompt(prompt: list[str], arguments: tuple[str, ...], why: str) -> None:
+def test_wrong_name_is_rejected_before_the_prompt(prompt: list[str], arguments: tuple[str, ...], why: str) -> None:
     ended = run(main, "users", *arguments)
 
     assert ended.exit_code == 1
@@ -239,7 +234,7 @@ def test_a_wrong_name_is_refused_before_the_prompt(prompt: list[str], arguments:
 
 
 @pytest.mark.parametrize("arguments", [("add", "vic"), ("password", "uma"), ("password", "Uma")])
-def test_a_right_name_is_prompted_for_its_password(prompt: list[str], arguments: tuple[str, ...]) -> None:
+def test_valid_name_is_prompted_for_its_password(prompt: list[str], arguments: tuple[str, ...]) -> None:
     ended = run(main, "users", *arguments)
 
     assert ended.exit_code == 0
@@ -247,7 +242,7 @@ def test_a_right_name_is_prompted_for_its_password(prompt: list[str], arguments:
 
 
 @pytest.mark.parametrize("arguments", [("add", "vic"), ("password",), ("password", "uma")])
-def test_an_expired_token_is_refused_before_the_prompt(
+def test_expired_token_is_rejected_before_the_prompt(
     api: StubApi, prompt: list[str], arguments: tuple[str, ...]
 ) -> None:
     api.answer = lambda _asked: problem(401, "the token has expired")
@@ -258,14 +253,14 @@ def test_an_expired_token_is_refused_before_the_prompt(
     assert prompt == []
 
 
-def test_without_the_right_to_list_accounts_one_may_add(api: StubApi, prompt: list[str]) -> None:
+def test_adding_needs_no_right_to_list_accounts(api: StubApi, prompt: list[str]) -> None:
     api.answer = lambda asked: problem(403, "only an admin may") if asked.method == "GET" else Answer(UMA)
 
     assert run(main, "users", "add", "vic").exit_code == 0
     assert prompt == ["Password"]
 
 
-def test_a_wrong_address_is_refused_before_the_prompt(api: StubApi, prompt: list[str]) -> None:
+def test_wrong_address_is_rejected_before_the_prompt(api: StubApi, prompt: list[str]) -> None:
     api.answer = lambda _asked: Answer({"service": "another"})
 
     ended = run(main, "login", api.url, "--username", "uma")

@@ -1,4 +1,4 @@
-"""The compose stack as `slipway doctor` judges it."""
+"""The checks of `slipway doctor` of the compose stack."""
 
 from pathlib import Path
 from typing import Any
@@ -10,17 +10,12 @@ from slipway_cli.doctor.context import read_context
 from slipway_cli.doctor.findings import Finding
 from slipway_cli.doctor.ports import check_ports
 from slipway_cli.doctor.registry import check_registry
-from support.docker import CONFIG, STACK, FakeDocker, fake_docker
+from support.docker import CONFIG, STACK, FakeDocker
 from support.servers import free_port
 from support.stub_api import Answer, stub_api
 
 INIT: dict[str, Any] = {"Service": "init", "State": "exited", "Health": "", "ExitCode": 0}
 WELL: list[dict[str, Any]] = [INIT, *({"Service": name} for name in STACK)]
-
-
-@pytest.fixture
-def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeDocker:
-    return fake_docker(tmp_path, monkeypatch)
 
 
 def found(tmp_path: Path) -> list[Finding]:
@@ -32,7 +27,7 @@ def of(findings: list[Finding], check: str) -> Finding:
     return finding
 
 
-def test_a_stack_that_is_well_is_fine(docker: FakeDocker, tmp_path: Path) -> None:
+def test_healthy_stack_is_ok(docker: FakeDocker, tmp_path: Path) -> None:
     docker.tell_containers(*WELL)
 
     assert found(tmp_path) == [Finding("containers", "ok", "4 services run and are well")]
@@ -174,7 +169,7 @@ def test_compose_registry_is_checked_by_default(docker: FakeDocker, tmp_path: Pa
     assert of(findings, "registry").what.startswith(f"at http://127.0.0.1:{port}, ")
 
 
-def test_a_port_that_the_stack_holds_is_not_taken_by_a_stranger(docker: FakeDocker, tmp_path: Path) -> None:
+def test_port_of_the_stack_is_ok(docker: FakeDocker, tmp_path: Path) -> None:
     with stub_api(lambda _asked: Answer({"service": "slipway"})) as stub:
         port = int(stub.url.rpartition(":")[2])
         docker.tell_containers({"Service": "api", "Publishers": [{"TargetPort": 8000, "PublishedPort": port}]})
@@ -208,7 +203,7 @@ def test_a_stopped_mlflow_is_started_by_compose(
     assert "slipway up" not in finding.mend
 
 
-def test_a_stack_that_does_not_run_is_not_advised_on(docker: FakeDocker, tmp_path: Path) -> None:
+def test_stopped_stack_is_not_suggested(docker: FakeDocker, tmp_path: Path) -> None:
     docker.tell_containers({"Service": "mlflow", "State": "exited", "Health": "", "ExitCode": 0})
 
     (finding,) = check_registry(read_context({"home": tmp_path / "home"}))
@@ -229,7 +224,7 @@ def test_another_server_is_not_started_by_compose(
 @pytest.mark.parametrize(
     ("value", "allows"), [("true", True), ("1", True), ("false", False), (None, False), ("", False)]
 )
-def test_the_settings_of_the_stacks_api_count(
+def test_settings_of_the_api_in_the_stack_are_used(
     docker: FakeDocker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str | None, allows: bool
 ) -> None:
     monkeypatch.setenv("SLIPWAY_ALLOW_UNVERIFIED_MODELS", "true")

@@ -1,4 +1,4 @@
-"""Settings and secrets as `slipway doctor` judges them."""
+"""The checks of `slipway doctor` of settings and secrets."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from slipway_core.policy import new_key
         ("change-me-0123456789-abcdefghijklm", "placeholder"),
     ],
 )
-def test_an_unsafe_key_is_broken(monkeypatch: pytest.MonkeyPatch, key: str, why: str) -> None:
+def test_unsafe_key_is_reported(monkeypatch: pytest.MonkeyPatch, key: str, why: str) -> None:
     monkeypatch.setenv("SECRET_KEY", key)
 
     (finding,) = check_key(read_context({}))
@@ -40,7 +40,7 @@ def test_an_unsafe_key_is_a_warning_in_development(monkeypatch: pytest.MonkeyPat
     assert "SLIPWAY_ENV=development" in finding.what
 
 
-def test_a_missing_key_matters_only_where_the_stack_makes_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_key_is_a_warning_without_embedded_stack(monkeypatch: pytest.MonkeyPatch) -> None:
     (embedded,) = check_key(read_context({}))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://mlflow.example.com")
     (own,) = check_key(read_context({}))
@@ -53,7 +53,7 @@ def test_a_missing_key_matters_only_where_the_stack_makes_none(monkeypatch: pyte
     ("password", "why"),
     [("short", "8 to 128 characters"), ("password1", "tried first"), ("changeme-please", "is a placeholder")],
 )
-def test_a_weak_password_of_the_administrator_is_broken(
+def test_weak_password_of_the_administrator_is_reported(
     monkeypatch: pytest.MonkeyPatch, password: str, why: str
 ) -> None:
     monkeypatch.setenv("SLIPWAY_ADMIN_PASSWORD", password)

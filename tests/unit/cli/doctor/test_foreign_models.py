@@ -1,4 +1,4 @@
-"""Models that Slipway's trainer did not register, and mistaken promotions, as `slipway doctor` judges them."""
+"""The checks of `slipway doctor` of foreign models and mistaken promotions."""
 
 from dataclasses import dataclass, field
 
@@ -49,7 +49,7 @@ def judged(files: dict[str, bytes], *, allows_unverified: bool = True) -> Findin
     return next(iter(check_content(registry, "iris", allows_unverified=allows_unverified)))
 
 
-def test_an_unverified_model_is_well_if_the_setting_allows_it() -> None:
+def test_unverified_model_is_ok_if_the_setting_allows_it() -> None:
     files = {MLMODEL_FILE: mlmodel("onnx"), MODEL_FILE: linear_classifier()}
 
     allowed, refused = judged(files), judged(files, allows_unverified=False)

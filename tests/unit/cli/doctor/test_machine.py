@@ -1,4 +1,4 @@
-"""Folders, disk, clock, ports and SQLite files as `slipway doctor` judges them."""
+"""The checks of `slipway doctor` of folders, disk, clock, ports and SQLite files."""
 
 import sqlite3
 import sys
@@ -37,7 +37,7 @@ def test_low_disk_space_is_reported(context: DoctorContext, free_bytes: int, sta
         assert "make room on its disk" in home.mend
 
 
-def test_the_cache_folder_counts_where_the_api_runs_by_itself(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_cache_folder_is_checked_without_embedded_stack(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "cache").touch()
     monkeypatch.setenv("SLIPWAY_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://mlflow.example.com")
@@ -48,7 +48,7 @@ def test_the_cache_folder_counts_where_the_api_runs_by_itself(monkeypatch: pytes
     assert "SLIPWAY_CACHE_DIR" in findings["cache folder"].mend
 
 
-def test_a_clock_before_the_release_is_broken(context: DoctorContext) -> None:
+def test_clock_before_the_release_is_reported(context: DoctorContext) -> None:
     (finding,) = check_clock(context, now=lambda: datetime(2020, 1, 1, tzinfo=UTC).timestamp())
 
     assert finding.status == "broken"
@@ -56,7 +56,7 @@ def test_a_clock_before_the_release_is_broken(context: DoctorContext) -> None:
     assert "timedatectl set-ntp true" in finding.mend
 
 
-def test_a_clock_that_shows_today_is_fine(context: DoctorContext) -> None:
+def test_correct_clock_is_ok(context: DoctorContext) -> None:
     assert [finding.status for finding in check_clock(context, now=time.time)] == ["ok"]
 
 
@@ -99,7 +99,7 @@ def mlflow(asked: Asked) -> Answer:
     return Answer(b"3.17.2") if asked.path == "/version" else Answer({}, 404)
 
 
-def test_the_ports_of_a_running_stack_are_its_own(tmp_path: Path) -> None:
+def test_ports_of_a_running_stack_are_ok(tmp_path: Path) -> None:
     home = Home(tmp_path / "home")
     home.make()
     with home.locked(), stub_api(slipway_api) as api, stub_api(mlflow) as registry:
@@ -112,7 +112,7 @@ def test_the_ports_of_a_running_stack_are_its_own(tmp_path: Path) -> None:
     assert findings["clock"].what == "agrees with that of the API"
 
 
-def test_a_running_stack_that_does_not_answer_is_broken(tmp_path: Path) -> None:
+def test_running_stack_that_does_not_respond_is_reported(tmp_path: Path) -> None:
     home = Home(tmp_path / "home")
     home.make()
     with home.locked(), stub_api(mlflow) as other:
@@ -188,7 +188,7 @@ def test_file_without_a_database_is_reported(monkeypatch: pytest.MonkeyPatch, tm
     assert "cannot be read as an SQLite database" in finding.what
 
 
-def test_tables_are_looked_for_and_not_made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_missing_tables_are_reported_and_not_created(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     sqlite3.connect(tmp_path / "slipway.db").close()
     monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path / 'slipway.db'}")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://mlflow.example.com")

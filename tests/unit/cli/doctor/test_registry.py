@@ -1,4 +1,4 @@
-"""What answers in place of the registry, what its store does, and what it holds, as `slipway doctor` judges it."""
+"""The checks of `slipway doctor` of the registry: its server, its artifact store and its content."""
 
 import fnmatch
 import socket
@@ -30,7 +30,7 @@ HOST_REFUSED = b"Invalid Host header - possible DNS rebinding attack detected"
 
 @pytest.fixture
 def look(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], Finding]:
-    """Look at an address and return what is broken there."""
+    """Check an address and return the finding."""
 
     def at(uri: str) -> Finding:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
@@ -72,7 +72,7 @@ def test_server_that_accepts_but_does_not_respond_is_reported(
 
 def test_connection_timeout_is_reported(look: Callable[[str], Finding], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("slipway_cli.doctor.http_probe.CONNECT_SECONDS", 0.1)
-    # A queue of one place that is taken: the system leaves further connections without an answer.
+    # The listen queue is full, so that further connections time out.
     with socket.socket() as listener, socket.socket() as first, socket.socket() as second:
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)
@@ -140,7 +140,7 @@ def test_suggested_pattern_matches_the_rejected_host(look: Callable[[str], Findi
 
 
 def store(answers: dict[str, Answer]) -> Callable[[Asked], Answer]:
-    """Return a server that keeps one file, except where an answer is given for a method."""
+    """Return a server that stores one file, with other responses to some methods."""
     kept: list[bytes] = []
 
     def answer(asked: Asked) -> Answer:
@@ -224,7 +224,7 @@ def test_stopped_stack_registry_is_reported_with_its_command(
     ("date", "status"),
     [("Fri, 20 Nov 2026 12:00:00 GMT", "broken"), ("soon", None), (None, None)],
 )
-def test_a_clock_is_compared_where_the_answer_has_a_date(date: str | None, status: str | None) -> None:
+def test_clock_is_compared_if_the_response_has_a_date(date: str | None, status: str | None) -> None:
     response = httpx.Response(200, headers={} if date is None else {"Date": date})
 
     finding = compare_clocks(response, "the registry", NOON.timestamp() + 31)
@@ -242,7 +242,7 @@ def registry() -> InMemoryRegistry:
     return registry
 
 
-def test_a_promoted_version_is_well(registry: InMemoryRegistry) -> None:
+def test_promoted_version_is_ok(registry: InMemoryRegistry) -> None:
     assert list(check_content(registry, "iris")) == [Finding("model iris", "ok", "Production is version 1")]
 
 
@@ -254,36 +254,43 @@ def test_default_model_without_production_is_a_warning(registry: InMemoryRegistr
     assert "SLIPWAY_DEFAULT_MODEL" in missing.mend
 
 
-def test_a_version_without_its_digest_is_broken(registry: InMemoryRegistry) -> None:
-    registry.set_version_tag("iris", "1", MANIFEST_TAG, "not a digest")
+@pytest.mark.parametrize(
+    ("change", "status", "what", "mend"),
+    [
+        (
+            lambda registry: registry.set_version_tag("iris", "1", MANIFEST_TAG, "not a digest"),
+            "broken",
+            "slipway.manifest_sha256",
+            "`slipway models promote iris VERSION`",
+        ),
+        (
+            lambda registry: registry.set_alias("iris", PRODUCTION, "2"),
+            "warning",
+            "moved to version 2 outside of Slipway: the history's last is 1",
+            "`slipway models promote iris 2`",
+        ),
+        (
+            lambda registry: registry.set_version_tag("iris", "1", "slipway.withdrawn", "2026-11-20T12:00:00Z"),
+            "warning",
+            "was withdrawn",
+            "",
+        ),
+    ],
+    ids=["without a digest", "moved by hand", "withdrawn"],
+)
+def test_questionable_production_version_is_reported(
+    registry: InMemoryRegistry, change: Callable[[InMemoryRegistry], None], status: str, what: str, mend: str
+) -> None:
+    change(registry)
 
     (finding,) = check_content(registry, "iris")
 
-    assert finding.status == "broken"
-    assert "slipway.manifest_sha256" in finding.what
-    assert "`slipway models promote iris VERSION`" in finding.mend
+    assert finding.status == status
+    assert what in finding.what
+    assert mend in finding.mend
 
 
-def test_an_alias_that_was_moved_by_hand_is_a_warning(registry: InMemoryRegistry) -> None:
-    registry.set_alias("iris", PRODUCTION, "2")
-
-    (finding,) = check_content(registry, "iris")
-
-    assert finding.status == "warning"
-    assert "moved to version 2 outside of Slipway: the history's last is 1" in finding.what
-    assert "`slipway models promote iris 2`" in finding.mend
-
-
-def test_a_withdrawn_version_that_is_served_is_a_warning(registry: InMemoryRegistry) -> None:
-    registry.set_version_tag("iris", "1", "slipway.withdrawn", "2026-11-20T12:00:00Z")
-
-    (finding,) = check_content(registry, "iris")
-
-    assert finding.status == "warning"
-    assert "was withdrawn" in finding.what
-
-
-def test_an_alias_of_a_version_that_does_not_exist_is_broken(registry: InMemoryRegistry) -> None:
+def test_alias_of_a_missing_version_is_reported(registry: InMemoryRegistry) -> None:
     class Forgetful(InMemoryRegistry):
         def list_models(self) -> list[RegisteredModel]:
             return registry.list_models()

@@ -1,4 +1,4 @@
-"""Stores of the embedded stack's MLflow as `slipway doctor` judges them, without a server."""
+"""The checks of `slipway doctor` of the stores of the embedded MLflow, without a server."""
 
 import socket
 import threading
@@ -17,7 +17,7 @@ from slipway_cli.doctor.variables import check_data_folder
 Check = Callable[[DoctorContext], Iterator[Finding]]
 
 
-def test_a_stack_on_its_folder_has_no_stores_to_look_at() -> None:
+def test_default_stores_need_no_check() -> None:
     assert [*check_runs_database(read_context({})), *check_artifacts_destination(read_context({}))] == []
 
 
@@ -43,7 +43,7 @@ def test_sqlite_file_of_mlflow_in_unwritable_folder_is_reported(
     assert "name another file in MLFLOW_BACKEND_STORE_URI" in finding.mend
 
 
-def test_a_database_in_memory_is_left_to_mlflow(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_database_in_memory_is_ok(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_BACKEND_STORE_URI", "sqlite:///:memory:")
 
     assert [finding.status for finding in check_runs_database(read_context({}))] == ["ok"]
@@ -97,7 +97,7 @@ def test_error_of_a_call_within_the_timeout_is_raised() -> None:
         within(60, lambda: 1 // 0)
 
 
-def test_a_call_that_takes_too_long_is_left() -> None:
+def test_call_over_the_timeout_is_abandoned() -> None:
     let_go = threading.Event()
 
     with pytest.raises(TimeoutError):
@@ -122,7 +122,7 @@ def test_postgresql_error_is_translated(said: str, what: str) -> None:
     assert "pg_hba.conf" in mend or "THE_VARIABLE" in mend
 
 
-def test_a_sentence_is_divided_at_its_last_colon() -> None:
+def test_sentence_is_split_at_its_last_colon() -> None:
     assert halves("A cannot be used: bucket b does not exist: make it") == (
         "A cannot be used: bucket b does not exist",
         "make it",

@@ -1,4 +1,4 @@
-"""Children end with the process that started them, and orphans of an earlier start are ended by the next."""
+"""Child processes end with their parent, and the next start ends the orphans of an earlier one."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Test the folder of the embedded stack: its permissions, its lock and its files."""
+"""The folder of the embedded stack: its permissions, its lock and its files."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from slipway_core.policy import why_key_is_unsafe, why_password_is_unsafe
 
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
-    """A folder that was made."""
+    """A created folder."""
     home = Home(tmp_path / "home")
     home.make()
     return home
@@ -26,7 +26,7 @@ def test_the_folder_is_made_for_its_owner_only(home: Home) -> None:
     assert all(folder.is_dir() for folder in (home.logs, home.cache, home.artifacts))
 
 
-def test_a_folder_below_one_that_is_missing_is_made(tmp_path: Path) -> None:
+def test_missing_parent_folders_are_created(tmp_path: Path) -> None:
     home = Home(tmp_path / "not" / "yet" / "there")
 
     home.make()
@@ -34,7 +34,7 @@ def test_a_folder_below_one_that_is_missing_is_made(tmp_path: Path) -> None:
     assert home.logs.is_dir()
 
 
-def test_making_it_again_keeps_what_is_in_it(home: Home) -> None:
+def test_creating_the_folder_again_keeps_its_content(home: Home) -> None:
     (home.logs / "api.log").write_text("kept")
 
     home.make()
@@ -53,7 +53,7 @@ def test_file_in_place_of_the_folder_is_reported_with_the_option(tmp_path: Path,
         Home(root).make()
 
 
-def test_the_folder_is_held_once(home: Home) -> None:
+def test_folder_is_locked_once(home: Home) -> None:
     with (
         home.locked(),
         pytest.raises(StackError, match=rf"a stack is running on {home.root} already: end it first"),
@@ -62,14 +62,14 @@ def test_the_folder_is_held_once(home: Home) -> None:
         pytest.fail("it was held twice")
 
 
-def test_a_refused_hold_does_not_end_the_one_that_is_there(home: Home) -> None:
+def test_rejected_lock_does_not_release_the_existing_one(home: Home) -> None:
     with home.locked():
         for _ in range(2):
             with pytest.raises(StackError), Home(home.root).locked():
                 pass
 
 
-def test_the_folder_is_free_again_afterwards(home: Home) -> None:
+def test_lock_is_released_after_an_error(home: Home) -> None:
     with pytest.raises(KeyError), home.locked():
         raise KeyError
 
@@ -77,7 +77,7 @@ def test_the_folder_is_free_again_afterwards(home: Home) -> None:
         pass
 
 
-def test_two_folders_are_held_at_once(home: Home, tmp_path: Path) -> None:
+def test_two_folders_are_locked_at_once(home: Home, tmp_path: Path) -> None:
     other = Home(tmp_path / "other")
     other.make()
 
@@ -111,7 +111,7 @@ def test_the_key_is_made_once_and_kept(home: Home) -> None:
     assert Home(home.root).secret_key() == key
 
 
-def test_every_folder_has_a_key_of_its_own(home: Home, tmp_path: Path) -> None:
+def test_every_folder_has_a_separate_key(home: Home, tmp_path: Path) -> None:
     other = Home(tmp_path / "other")
     other.make()
 
@@ -140,13 +140,13 @@ def test_the_given_password_is_taken_at_the_first_start(home: Home) -> None:
 
 
 @pytest.mark.parametrize("given", [None, "correct horse", "another one"])
-def test_the_kept_password_counts_from_the_second_start_on(home: Home, given: str | None) -> None:
+def test_stored_password_is_used_from_the_second_start(home: Home, given: str | None) -> None:
     home.admin_password("correct horse")
 
     assert Home(home.root).admin_password(given) == ("correct horse", False)
 
 
-def test_a_start_that_was_cut_off_leaves_no_half_secret(home: Home) -> None:
+def test_partial_secret_of_an_interrupted_start_is_replaced(home: Home) -> None:
     (home.root / "secret-key.partial").write_text("half a k")
 
     key = home.secret_key()

@@ -1,4 +1,4 @@
-"""The embedded stack's folder keeps other accounts out."""
+"""The folder of the embedded stack is closed to other accounts."""
 
 import os
 from pathlib import Path
@@ -12,7 +12,7 @@ FILES = ("lock", "secret-key", "slipway.db", "slipway.db-wal", "mlflow.db", "log
 
 
 def made(root: Path, mode: int, *names: str) -> Home:
-    """Return a folder of this mode that holds files which everybody can read."""
+    """Return a folder with a mode and files that every account can read."""
     root.mkdir()
     for name in names:
         file = root / name
@@ -25,7 +25,7 @@ def made(root: Path, mode: int, *names: str) -> Home:
 
 
 def open_to_others(root: Path) -> list[Path]:
-    """Return what other accounts have a permission for."""
+    """Return the paths that other accounts may access."""
     return [path for path in (root, *root.rglob("*")) if path.lstat().st_mode & 0o077]
 
 

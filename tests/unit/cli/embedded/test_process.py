@@ -1,4 +1,4 @@
-"""A process of the embedded stack: all of its group ends, it starts again, and its log is kept short."""
+"""A process of the embedded stack: its whole group ends, it restarts, and its log is rotated."""
 
 import os
 import signal
@@ -23,7 +23,7 @@ STUBBORN = f"trap '' TERM; {FAMILY}"
 
 
 class Shell:
-    """Makes processes that run a line of shell in a folder, and ends them after the test."""
+    """Runs lines of shell as processes in a folder, and ends them after the test."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -36,7 +36,7 @@ class Shell:
         return process
 
     def child(self) -> psutil.Process:
-        """Return the child that a leader has written down."""
+        """Return the child whose id a leader has written to a file."""
         file = self.folder / "child"
         wait_for(file.exists, what="the child")
         return psutil.Process(int(file.read_text()))
@@ -61,11 +61,11 @@ def finished(process: ManagedProcess) -> int:
 
 
 def is_gone(process: psutil.Process) -> bool:
-    # One whose parent has not read its end yet does nothing any more.
+    # A zombie has ended.
     return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
 
-def test_before_its_start_it_has_no_exit_code_and_can_be_ended(shell: Shell) -> None:
+def test_process_before_its_start_can_be_ended(shell: Shell) -> None:
     process = shell("exit 3")
 
     process.terminate()
@@ -85,7 +85,7 @@ def test_exit_code_is_set_after_the_process_ended(shell: Shell, code: int) -> No
     assert finished(process) == code
 
 
-def test_while_it_runs_it_has_no_exit_code(shell: Shell) -> None:
+def test_running_process_has_no_exit_code(shell: Shell) -> None:
     process = shell("sleep 600")
 
     process.start()
@@ -103,7 +103,7 @@ def test_process_has_its_folder_its_environment_and_no_input(shell: Shell, monke
     assert shell.log.read_text() == f"{shell.folder}\n[]\n"
 
 
-def test_it_is_in_a_group_of_its_own(shell: Shell) -> None:
+def test_process_has_a_separate_group(shell: Shell) -> None:
     process = shell(FAMILY)
 
     process.start()
@@ -112,16 +112,27 @@ def test_it_is_in_a_group_of_its_own(shell: Shell) -> None:
     assert group != os.getpgid(0)
 
 
-def test_asking_it_to_end_reaches_its_children(shell: Shell) -> None:
-    process = shell(FAMILY)
+@pytest.mark.parametrize(
+    ("line", "is_forced", "number"),
+    [
+        (FAMILY, False, signal.SIGTERM),
+        (STUBBORN_CHILD, False, signal.SIGTERM),
+        (STUBBORN_CHILD, True, signal.SIGKILL),
+    ],
+)
+def test_process_ends_with_its_children(shell: Shell, line: str, is_forced: bool, number: int) -> None:
+    process = shell(line)
     process.start()
     child = shell.child()
 
-    process.terminate()
-    process.wait_ended(time.monotonic() + 10)
+    if is_forced:
+        process.kill()
+    else:
+        process.terminate()
+        process.wait_ended(time.monotonic() + 10)
 
+    assert process.exit_code == -number
     wait_for(lambda: is_gone(child), what="the child's end")
-    assert process.exit_code == -signal.SIGTERM
 
 
 def test_process_that_ignores_sigterm_is_killed_at_the_deadline(shell: Shell) -> None:
@@ -138,30 +149,7 @@ def test_process_that_ignores_sigterm_is_killed_at_the_deadline(shell: Shell) ->
     wait_for(lambda: is_gone(child), what="the child's end")
 
 
-def test_a_child_that_takes_no_notice_goes_with_its_leader(shell: Shell) -> None:
-    process = shell(STUBBORN_CHILD)
-    process.start()
-    child = shell.child()
-    process.terminate()
-
-    process.wait_ended(time.monotonic() + 10)
-
-    assert process.exit_code == -signal.SIGTERM
-    wait_for(lambda: is_gone(child), what="the child's end")
-
-
-def test_by_force_it_ends_with_its_children_at_once(shell: Shell) -> None:
-    process = shell(STUBBORN_CHILD)
-    process.start()
-    child = shell.child()
-
-    process.kill()
-
-    assert process.exit_code == -signal.SIGKILL
-    wait_for(lambda: is_gone(child), what="the child's end")
-
-
-def test_the_children_of_a_leader_that_was_killed_are_ended_too(shell: Shell) -> None:
+def test_children_of_a_killed_leader_end(shell: Shell) -> None:
     process = shell(FAMILY)
     process.start()
     child = shell.child()
@@ -174,7 +162,7 @@ def test_the_children_of_a_leader_that_was_killed_are_ended_too(shell: Shell) ->
     wait_for(lambda: is_gone(child), what="the child's end")
 
 
-def test_once_it_has_ended_no_group_of_that_number_is_signalled(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ended_process_is_not_signalled(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     process = shell("true")
     process.start()
     finished(process)
@@ -188,7 +176,7 @@ def test_once_it_has_ended_no_group_of_that_number_is_signalled(shell: Shell, mo
     assert signalled == []
 
 
-def test_a_restart_ends_what_the_last_start_left_behind(shell: Shell) -> None:
+def test_restart_ends_processes_of_the_previous_start(shell: Shell) -> None:
     process = shell(FAMILY)
     process.start()
     first = shell.child()
@@ -201,7 +189,7 @@ def test_a_restart_ends_what_the_last_start_left_behind(shell: Shell) -> None:
     assert process.exit_code is None
 
 
-def test_it_starts_again_after_it_has_ended(shell: Shell) -> None:
+def test_ended_process_can_be_restarted(shell: Shell) -> None:
     process = shell("echo started")
     process.start()
     finished(process)
@@ -212,7 +200,7 @@ def test_it_starts_again_after_it_has_ended(shell: Shell) -> None:
     assert shell.log.read_text() == "started\nstarted\n"
 
 
-def test_errors_are_in_the_log_beside_the_output(shell: Shell) -> None:
+def test_log_has_output_and_errors(shell: Shell) -> None:
     process = shell("echo out; echo err >&2")
 
     process.start()
@@ -221,7 +209,7 @@ def test_errors_are_in_the_log_beside_the_output(shell: Shell) -> None:
     assert shell.log.read_text() == "out\nerr\n"
 
 
-def test_without_a_log_it_writes_to_our_own_output(shell: Shell, capfd: pytest.CaptureFixture[str]) -> None:
+def test_process_without_a_log_uses_our_output(shell: Shell, capfd: pytest.CaptureFixture[str]) -> None:
     process = shell("echo out; echo err >&2", log=False)
 
     process.start()
@@ -232,7 +220,7 @@ def test_without_a_log_it_writes_to_our_own_output(shell: Shell, capfd: pytest.C
 
 
 @pytest.mark.parametrize(("limit", "rotated"), [(3, True), (4, False)])
-def test_a_log_over_its_limit_is_set_aside_at_a_start(
+def test_log_over_its_limit_is_rotated_at_a_start(
     shell: Shell, monkeypatch: pytest.MonkeyPatch, limit: int, rotated: bool
 ) -> None:
     monkeypatch.setattr(process_module, "LOG_LIMIT_BYTES", limit)
@@ -247,7 +235,7 @@ def test_a_log_over_its_limit_is_set_aside_at_a_start(
     assert aside.exists() is rotated
 
 
-def test_only_one_log_is_set_aside(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_one_rotated_log_is_kept(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process_module, "LOG_LIMIT_BYTES", 1)
     (shell.folder / "work.log.1").write_text("oldest\n")
     shell.log.write_text("old\n")
@@ -262,13 +250,13 @@ def test_only_one_log_is_set_aside(shell: Shell, monkeypatch: pytest.MonkeyPatch
     }
 
 
-def test_its_last_words_are_the_last_lines_of_its_log(shell: Shell) -> None:
+def test_last_words_are_the_last_lines_of_the_log(shell: Shell) -> None:
     shell.log.write_text("".join(f"line {number}\n" for number in range(100)))
 
     assert shell("true").last_words().splitlines() == [f"line {number}" for number in range(92, 100)]
 
 
-def test_its_last_words_are_few_however_long_the_lines_are(shell: Shell) -> None:
+def test_last_words_of_long_lines_are_limited(shell: Shell) -> None:
     shell.log.write_bytes(b"\xff" + b"x" * 100_000 + b"end\n")
 
     words = shell("true").last_words()
@@ -283,7 +271,7 @@ def test_invalid_utf8_does_not_hide_the_last_line(shell: Shell) -> None:
     assert shell("true").last_words().endswith("broken\nend")
 
 
-def test_an_error_of_ours_is_the_sentence_that_the_log_ends_with(shell: Shell) -> None:
+def test_error_is_the_last_line_of_the_log(shell: Shell) -> None:
     shell.log.write_text("Error: an older one\nstarting\nError: the bucket is missing: make it\n")
 
     assert shell("true").error() == "the bucket is missing: make it"

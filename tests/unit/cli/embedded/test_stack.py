@@ -1,8 +1,6 @@
 """The embedded stack's addresses, and what it refuses before it starts anything."""
 
 import signal
-import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,13 +22,6 @@ def options(*, host: str = "127.0.0.1", port: int = 8000, mlflow_port: int = 500
         database_url="sqlite://",
         trainer_command=("false",),
     )
-
-
-@pytest.fixture
-def taken_port() -> Iterator[int]:
-    """A port that something listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        yield listener.getsockname()[1]
 
 
 @pytest.mark.parametrize(
@@ -79,7 +70,7 @@ def test_host_of_another_machine_is_reported(tmp_path: Path) -> None:
         Stack(wanted, home, Environments(), lambda _line: None).run(lambda _answers: None)
 
 
-def test_signals_mean_afterwards_what_they_meant_before(tmp_path: Path, taken_port: int) -> None:
+def test_signal_handlers_are_restored(tmp_path: Path, taken_port: int) -> None:
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = [signal.getsignal(number) for number in numbers]
     home = Home(tmp_path / "home")

@@ -1,4 +1,4 @@
-"""Where the embedded stack keeps what it knows: the folder by default, else what the variables name."""
+"""The stores of the embedded stack: its folder by default, or the locations in the variables."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ def _standing_in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def told(monkeypatch: pytest.MonkeyPatch, **variables: str) -> UpSettings:
-    """Return the settings that a person has who wrote these variables."""
+    """Return the settings with these variables."""
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     return load_settings(UpSettings)
@@ -36,20 +36,20 @@ def test_everything_is_in_the_folder_by_default(monkeypatch: pytest.MonkeyPatch)
     assert artifacts_destination(settings, HOME) == "/srv/slipway/artifacts"
 
 
-@pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+psycopg2"])
-def test_postgresql_is_opened_with_the_driver_that_is_installed(monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
-    settings = told(monkeypatch, MLFLOW_BACKEND_STORE_URI=f"{scheme}://u:p%40ss@db:5433/mlflow?sslmode=require")
+@pytest.mark.parametrize(
+    ("given", "used"),
+    [
+        *((scheme, "postgresql+psycopg2") for scheme in ("postgresql", "postgres", "postgresql+psycopg2")),
+        ("mysql+pymysql", "mysql+pymysql"),
+    ],
+)
+def test_postgresql_uses_the_installed_driver(monkeypatch: pytest.MonkeyPatch, given: str, used: str) -> None:
+    settings = told(monkeypatch, MLFLOW_BACKEND_STORE_URI=f"{given}://u:p%40ss@db:5433/mlflow?sslmode=require")
 
-    assert backend_store_uri(settings, HOME) == "postgresql+psycopg2://u:p%40ss@db:5433/mlflow?sslmode=require"
+    assert backend_store_uri(settings, HOME) == f"{used}://u:p%40ss@db:5433/mlflow?sslmode=require"
 
 
-def test_another_database_of_mlflow_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = told(monkeypatch, MLFLOW_BACKEND_STORE_URI="mysql+pymysql://u:p@db/mlflow")
-
-    assert backend_store_uri(settings, HOME) == "mysql+pymysql://u:p@db/mlflow"
-
-
-def test_relative_files_are_those_of_where_the_person_stands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_relative_paths_start_at_the_working_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     settings = told(
         monkeypatch,
         MLFLOW_BACKEND_STORE_URI="sqlite:///mlflow.db",
@@ -63,7 +63,7 @@ def test_relative_files_are_those_of_where_the_person_stands(monkeypatch: pytest
 
 
 @pytest.mark.parametrize("url", ["s3://bucket/prefix", "file:///srv/artifacts", "gs://bucket"])
-def test_artifacts_may_be_anywhere_that_mlflow_knows(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+def test_location_of_artifacts_is_unchanged(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     assert artifacts_destination(told(monkeypatch, MLFLOW_ARTIFACTS_DESTINATION=url), HOME) == url
 
 
@@ -100,14 +100,14 @@ def test_invalid_database_is_rejected_without_its_password(
         ("sqlite:///one.db", "sqlite:///./one.db"),
     ],
 )
-def test_one_database_for_both_is_refused(monkeypatch: pytest.MonkeyPatch, mlflow: str, slipway: str) -> None:
+def test_shared_database_is_rejected(monkeypatch: pytest.MonkeyPatch, mlflow: str, slipway: str) -> None:
     settings = told(monkeypatch, MLFLOW_BACKEND_STORE_URI=mlflow, DATABASE_URL=slipway)
 
     with pytest.raises(ConfigurationError, match="name one database: make a second one"):
         backend_store_uri(settings, HOME)
 
 
-def test_two_databases_of_one_server_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_databases_of_one_server_are_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = told(
         monkeypatch, MLFLOW_BACKEND_STORE_URI="postgresql://u@db/mlflow", DATABASE_URL="postgresql://u@db/slipway"
     )
@@ -135,7 +135,7 @@ def test_missing_keys_are_reported_with_the_bucket_variable() -> None:
         verify_artifact_store("s3://bucket/prefix")
 
 
-def test_the_folder_needs_no_check(tmp_path: Path) -> None:
+def test_local_stores_need_no_check(tmp_path: Path) -> None:
     verify_database(f"sqlite:///{tmp_path}/mlflow.db", print)
     verify_artifact_store(str(tmp_path / "artifacts"))
 

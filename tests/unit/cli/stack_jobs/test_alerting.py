@@ -1,4 +1,4 @@
-"""Test the Alertmanager configuration from the settings, and the rejection of incomplete settings."""
+"""The configuration of Alertmanager from the settings, and the rejection of incomplete settings."""
 
 from pathlib import Path
 from typing import Any
@@ -64,13 +64,13 @@ def test_configured_receiver_gets_both_severities(configured: Any) -> None:
     assert told["none"] == told["heartbeat"] == {}
 
 
-def test_the_heartbeat_is_repeated_at_every_look(configured: Any) -> None:
+def test_heartbeat_is_repeated_at_every_evaluation(configured: Any) -> None:
     [route] = [route for route in configured()["route"]["routes"] if route["receiver"] == "heartbeat"]
 
     assert int(route["repeat_interval"].rstrip("s")) < int(route["group_interval"].rstrip("s")) == 60
 
 
-def test_a_webhook_may_be_for_critical_alerts_alone(configured: Any) -> None:
+def test_webhook_may_be_limited_to_critical_alerts(configured: Any) -> None:
     told = receivers(
         configured(
             SLIPWAY_ALERT_WEBHOOK_URL="https://oncall.example.com", SLIPWAY_ALERT_WEBHOOK_MIN_SEVERITY="critical"
@@ -80,7 +80,7 @@ def test_a_webhook_may_be_for_critical_alerts_alone(configured: Any) -> None:
     assert (set(told["critical"]), set(told["warning"])) == ({"webhook_configs"}, set())
 
 
-def test_the_heartbeat_is_of_the_watchdog(configured: Any) -> None:
+def test_heartbeat_matches_the_watchdog(configured: Any) -> None:
     configuration = configured(SLIPWAY_ALERT_HEARTBEAT_URL="https://heartbeat.example.com/1")
 
     [route] = [route for route in configuration["route"]["routes"] if route["receiver"] == "heartbeat"]
@@ -97,7 +97,7 @@ def test_the_heartbeat_is_of_the_watchdog(configured: Any) -> None:
     ],
     ids=["STARTTLS", "none", "from the first byte"],
 )
-def test_starttls_is_required_where_it_has_a_place(configured: Any, variables: dict[str, str], expected: bool) -> None:
+def test_starttls_is_required_if_it_applies(configured: Any, variables: dict[str, str], expected: bool) -> None:
     told = receivers(configured(**(EMAIL | variables)))
 
     assert told["critical"]["email_configs"]["require_tls"] is expected

@@ -8,7 +8,7 @@ from slipway_cli.stack_jobs.secrets import KEPT, SECRETS, keep_secrets, share, s
 from slipway_core.policy import why_key_is_unsafe, why_password_is_unsafe
 
 
-def test_every_secret_is_made_where_none_is_given(tmp_path: Path) -> None:
+def test_missing_secrets_are_created(tmp_path: Path) -> None:
     secrets = keep_secrets(tmp_path, {})
 
     assert secrets.keys() == SECRETS.keys()
@@ -17,7 +17,7 @@ def test_every_secret_is_made_where_none_is_given(tmp_path: Path) -> None:
     assert len(set(secrets.values())) == len(secrets)
 
 
-def test_a_later_start_has_the_same_secrets(tmp_path: Path) -> None:
+def test_later_start_has_the_same_secrets(tmp_path: Path) -> None:
     assert keep_secrets(tmp_path, {}) == keep_secrets(tmp_path, {})
 
 
@@ -29,7 +29,7 @@ def test_two_stacks_share_no_secret_except_an_account_name(tmp_path: Path) -> No
     assert set(keep_secrets(first, {}).values()) & set(keep_secrets(second, {}).values()) == {"slipway"}
 
 
-def test_a_given_secret_wins_over_the_kept_one_and_is_kept(tmp_path: Path) -> None:
+def test_given_secret_replaces_the_stored_one(tmp_path: Path) -> None:
     keep_secrets(tmp_path, {})
 
     assert keep_secrets(tmp_path, {"GRAFANA_ADMIN_PASSWORD": " given \n"})["grafana-password"] == "given"
@@ -44,9 +44,7 @@ def test_a_given_secret_wins_over_the_kept_one_and_is_kept(tmp_path: Path) -> No
         ("MINIO_ROOT_PASSWORD", "short", "MINIO_ROOT_PASSWORD is shorter than 8"),
     ],
 )
-def test_a_given_secret_that_somebody_would_refuse_is_not_kept(
-    tmp_path: Path, variable: str, value: str, why: str
-) -> None:
+def test_invalid_given_secret_is_not_stored(tmp_path: Path, variable: str, value: str, why: str) -> None:
     before = keep_secrets(tmp_path, {})
 
     with pytest.raises(StackError, match=why):

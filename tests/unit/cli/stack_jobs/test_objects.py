@@ -1,4 +1,4 @@
-"""The object store's files as a stream, on a real S3 server: what goes out comes in again."""
+"""The files of the object store as a stream, sent and received with a real S3 server."""
 
 import io
 import os
@@ -23,7 +23,7 @@ LARGE = os.urandom(1 << 20) * 9
 
 @pytest.fixture(autouse=True)
 def server(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
-    """The S3 server, which the environment names."""
+    """The S3 server, with its address and keys in the environment."""
     for name, value in s3.environment().items():
         monkeypatch.setenv(name, value)
     return s3
@@ -84,7 +84,7 @@ def test_changed_object_is_restored(server: S3Server) -> None:
     assert files_of(server, bucket) == {"iris.csv": b"before"}
 
 
-def test_a_bucket_that_is_missing_is_made(server: S3Server) -> None:
+def test_missing_bucket_is_created(server: S3Server) -> None:
     bucket = new_bucket(server, {"iris.csv": b"1,2"})
     stream = without_total(sent(bucket))
     for file in sorted((server.folder / bucket).rglob("*"), reverse=True):
@@ -105,7 +105,7 @@ def test_location_with_a_prefix_limits_what_is_read(server: S3Server) -> None:
     assert names == ["total.json", f"objects/{bucket}/mlflow/model.onnx", "end.json"]
 
 
-def test_a_bucket_without_files_is_a_stream_without_any(server: S3Server) -> None:
+def test_empty_bucket_gives_an_empty_stream(server: S3Server) -> None:
     bucket = new_bucket(server, {})
 
     receive([bucket], io.BytesIO(without_total(sent(bucket))))
@@ -166,7 +166,7 @@ def job(*arguments: str, given: bytes = b"") -> subprocess.CompletedProcess[byte
     return subprocess.run(command, input=given, capture_output=True, check=False, timeout=60)
 
 
-def test_the_jobs_work_on_their_standard_streams(server: S3Server, tmp_path: Path) -> None:
+def test_jobs_use_their_standard_streams(server: S3Server, tmp_path: Path) -> None:
     bucket = new_bucket(server, {"iris.csv": b"1,2"})
 
     out = job("objects-out", bucket)

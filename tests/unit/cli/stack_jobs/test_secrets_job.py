@@ -1,4 +1,4 @@
-"""The stack's first job: what it refuses before anything starts, and what it says."""
+"""The first job of the stack: its errors before anything starts, and its output."""
 
 import os
 import sys
@@ -41,7 +41,7 @@ def project() -> Iterator[Path]:
         yield project
 
 
-def test_files_that_every_account_may_read_are_fine(project: Path) -> None:
+def test_readable_files_are_accepted(project: Path) -> None:
     with another_account():
         require_readable(project)
 
@@ -49,7 +49,7 @@ def test_files_that_every_account_may_read_are_fine(project: Path) -> None:
 
 
 @pytest.mark.parametrize(("path", "mode"), [("monitoring/rules.yml", 0o200), ("monitoring", 0o300)])
-def test_one_that_they_may_not_is_named_with_how_to_let_them(project: Path, path: str, mode: int) -> None:
+def test_unreadable_file_is_reported_with_the_fix(project: Path, path: str, mode: int) -> None:
     (project / path).chmod(mode)
 
     try:

@@ -1,4 +1,4 @@
-"""Tars are read in little memory, whatever their headers claim."""
+"""Tars are read in little memory, with any headers."""
 
 import io
 import tarfile
@@ -50,7 +50,7 @@ def pax(*records: bytes) -> bytes:
 
 
 def read_all(stream: Zeros | io.BytesIO) -> list[tuple[str, int]]:
-    """Read every file until the tar ends or is refused."""
+    """Read every file until the tar ends or is rejected."""
     found = []
     with reading_tar(stream) as tar:
         while True:
@@ -96,7 +96,7 @@ def read_all(stream: Zeros | io.BytesIO) -> list[tuple[str, int]]:
         pytest.param(b"", 0, id="no byte"),
     ],
 )
-def test_a_hostile_tar_is_refused_in_little_memory(head: bytes, zeros: int) -> None:
+def test_hostile_tar_is_rejected_in_little_memory(head: bytes, zeros: int) -> None:
     tracemalloc.start()
     try:
         with pytest.raises(DAMAGE):
@@ -123,7 +123,7 @@ def test_tar_written_by_tarfile_is_read(form: int, name: str) -> None:
         for size in (0, 1, 511, 512, 513, 100_000):
             file = found.next()
             assert (file.name, file.size_bytes) == (name, size)
-            if size != 513:  # one that is left unread is passed over
+            if size != 513:  # an unread file is skipped
                 assert file.content.read() == bytes(size)
 
 
@@ -146,7 +146,7 @@ def write(add: Callable[[TarOut], None]) -> bytes:
 
 
 @pytest.mark.parametrize("end", [1, 512, 700, 1_100])
-def test_content_that_ends_early_is_never_short(end: int) -> None:
+def test_truncated_content_raises(end: int) -> None:
     whole = write(lambda tar: tar.add("name", 1_000, io.BytesIO(bytes(1_000))))
     with pytest.raises(DAMAGE), reading_tar(io.BytesIO(whole[:end])) as tar:
         tar.next().content.read(2_000)
