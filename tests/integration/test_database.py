@@ -115,7 +115,7 @@ def test_replica_starting_during_an_upgrade_succeeds(postgres_url: str) -> None:
 
 
 def test_a_database_that_does_not_exist_is_refused(postgres_address: str) -> None:
-    with pytest.raises(ConfigurationError, match=r"^the database of DATABASE_URL cannot be brought up to date"):
+    with pytest.raises(ConfigurationError, match=r"^the database of DATABASE_URL cannot be migrated"):
         upgrade(f"{postgres_address}/missing")
 
 
@@ -127,7 +127,7 @@ def test_an_account_that_may_not_make_tables_is_refused(postgres_url: str) -> No
         connection.execute(text("REVOKE CREATE ON SCHEMA public FROM PUBLIC"))
     engine.dispose()
 
-    with pytest.raises(ConfigurationError, match="that the account may make tables"):
+    with pytest.raises(ConfigurationError, match="that the account may create tables"):
         upgrade(postgres_url.replace("slipway@", f"{reader}@"))
 
 

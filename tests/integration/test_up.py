@@ -212,7 +212,7 @@ def bad_versions() -> dict[str, BadVersion]:
         "a damaged artifact": BadVersion({**whole, MODEL_FILE: whole[MODEL_FILE][:-20]}, "model.onnx has the digest"),
         "a wrong digest": BadVersion(whole, "manifest.json has the digest", digest(b"another manifest")),
         "wrong golden rows": BadVersion(
-            bundle_files(golden=right.model_copy(update={"outputs": swapped})), "golden row 0 gives another"
+            bundle_files(golden=right.model_copy(update={"outputs": swapped})), "for golden row 0, the graph's"
         ),
         "another graph than was evaluated": BadVersion(
             bundle_files(model=linear_classifier(BIAS[::-1].copy()), golden=right), "golden row"

@@ -78,9 +78,7 @@ def test_the_migrations_can_be_taken_back_and_made_again(url: str) -> None:
 
 
 def test_a_database_in_a_folder_that_does_not_exist_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(
-        ConfigurationError, match=r"^the database of DATABASE_URL cannot be brought up to date"
-    ) as caught:
+    with pytest.raises(ConfigurationError, match=r"^the database of DATABASE_URL cannot be migrated") as caught:
         upgrade(f"sqlite:///{tmp_path / 'missing' / 'slipway.db'}")
 
     assert str(tmp_path) not in str(caught.value)
@@ -89,14 +87,14 @@ def test_a_database_in_a_folder_that_does_not_exist_is_refused(tmp_path: Path) -
 def test_file_without_a_database_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "slipway.db").write_bytes(b"not a database" * 100)
 
-    with pytest.raises(ConfigurationError, match="cannot be brought up to date"):
+    with pytest.raises(ConfigurationError, match="cannot be migrated"):
         upgrade(f"sqlite:///{tmp_path / 'slipway.db'}")
 
 
 def test_a_database_that_may_not_be_written_is_refused(tmp_path: Path) -> None:
     sqlite3.connect(tmp_path / "slipway.db").close()
 
-    with pytest.raises(ConfigurationError, match="cannot be brought up to date"):
+    with pytest.raises(ConfigurationError, match="cannot be migrated"):
         upgrade(f"sqlite:///file:{tmp_path / 'slipway.db'}?mode=ro&uri=true")
 
 
@@ -112,7 +110,7 @@ def test_a_database_of_a_later_release_is_refused(url: str) -> None:
 
 
 def test_a_server_that_is_away_is_refused_without_its_password() -> None:
-    with pytest.raises(ConfigurationError, match="cannot be brought up to date") as caught:
+    with pytest.raises(ConfigurationError, match="cannot be migrated") as caught:
         upgrade("postgresql://slipway:hunter2@127.0.0.1:1/slipway")
 
     assert "hunter2" not in str(caught.value)

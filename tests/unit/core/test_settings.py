@@ -8,7 +8,7 @@ import pytest
 from pydantic import Field, SecretStr, ValidationError, model_validator
 
 from slipway_core.errors import ConfigurationError
-from slipway_core.settings import ServiceSettings, load_settings, refuse_unknown_variables, variable_of
+from slipway_core.settings import ServiceSettings, load_settings, reject_unknown_variables, variable_of
 
 SECRET = "correct-horse-battery-staple"
 
@@ -226,19 +226,19 @@ def test_an_unknown_variable_is_refused_when_settings_are_loaded(monkeypatch: py
 )
 def test_a_misspelt_variable_is_met_with_what_was_meant(variable: str, meant: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
-        refuse_unknown_variables({variable: "x"})
+        reject_unknown_variables({variable: "x"})
 
     assert str(caught.value) == f"{variable} is not a setting of Slipway; did you mean {meant}?"
 
 
 def test_unknown_variable_error_names_the_list_of_settings() -> None:
     with pytest.raises(ConfigurationError, match=r"SLIPWAY_QQQQQQQQQQQQ is not a setting of Slipway; see .env.example"):
-        refuse_unknown_variables({"SLIPWAY_QQQQQQQQQQQQ": "x"})
+        reject_unknown_variables({"SLIPWAY_QQQQQQQQQQQQ": "x"})
 
 
 def test_every_unknown_variable_is_named_and_no_value() -> None:
     with pytest.raises(ConfigurationError) as caught:
-        refuse_unknown_variables({"SLIPWAY_PROT": "hunter2", "SLIPWAY_HOTS": "hunter2", "PATH": "/bin"})
+        reject_unknown_variables({"SLIPWAY_PROT": "hunter2", "SLIPWAY_HOTS": "hunter2", "PATH": "/bin"})
 
     told = str(caught.value)
     assert "SLIPWAY_PROT" in told
@@ -248,4 +248,4 @@ def test_every_unknown_variable_is_named_and_no_value() -> None:
 
 @pytest.mark.parametrize("variable", ["SLIPWAY_PORT", "SLIPWAY_ADMIN_PASSWORD_FILE", "PATH", "MLFLOW_EXTRA"])
 def test_a_known_variable_and_one_of_others_pass(variable: str) -> None:
-    refuse_unknown_variables({variable: "x"})
+    reject_unknown_variables({variable: "x"})

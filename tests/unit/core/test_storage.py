@@ -217,7 +217,7 @@ def test_putting_a_missing_file_raises_and_stores_nothing(storage: Storage, tmp_
 def test_no_method_leaves_the_root(storage: Storage, file_of: FileOf, tmp_path: Path, method: str) -> None:
     given = {"fetch": (tmp_path / "back",), "put": (file_of(b"x"),)}.get(method, ())
 
-    with pytest.raises(StorageError, match="is not a path of the storage: write it from the root on"):
+    with pytest.raises(StorageError, match="is not a valid path: write it relative to the storage's root"):
         getattr(storage, method)("data/../../other", *given)
 
 
@@ -225,7 +225,7 @@ def test_no_method_leaves_the_root(storage: Storage, file_of: FileOf, tmp_path: 
     "path", ["", "/", "/etc/passwd", "..", "../other", "data/..", "./iris.csv", "data//iris.csv", "a\x00b", "a\ud800b"]
 )
 def test_a_path_is_one_from_the_root_on(path: str) -> None:
-    with pytest.raises(StorageError, match="is not a path of the storage"):
+    with pytest.raises(StorageError, match="is not a valid path"):
         checked_path(path)
 
 

@@ -12,7 +12,7 @@ from rich.filesize import decimal
 from slipway_cli.errors import BackupError
 from slipway_cli.output import echo
 from slipway_cli.progress import print_error, progress_bar
-from slipway_core.settings import refuse_unknown_variables
+from slipway_core.settings import reject_unknown_variables
 
 if TYPE_CHECKING:
     from slipway_cli.docker.compose_project import ComposeProject
@@ -98,5 +98,5 @@ def restore(
 def _project(folder: Path | None) -> "ComposeProject":
     from slipway_cli.docker.compose_project import find_project  # noqa: PLC0415
 
-    refuse_unknown_variables(os.environ)
+    reject_unknown_variables(os.environ)
     return find_project((folder or Path()).absolute())

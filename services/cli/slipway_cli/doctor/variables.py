@@ -15,7 +15,7 @@ from slipway_cli.doctor.timeouts import within
 from slipway_cli.settings import DoctorSettings
 from slipway_core.errors import ConfigurationError, StorageError
 from slipway_core.policy import new_key
-from slipway_core.settings import FILE_SUFFIX, SecretFileSource, refuse_unknown_variables, variable_of
+from slipway_core.settings import FILE_SUFFIX, SecretFileSource, reject_unknown_variables, variable_of
 from slipway_core.storage import open_storage
 from slipway_core.variables import PREFIX
 
@@ -104,7 +104,7 @@ def _unknown_variables() -> dict[str, str]:
     found = {}
     for name in sorted(os.environ):
         try:
-            refuse_unknown_variables({name: ""})
+            reject_unknown_variables({name: ""})
         except ConfigurationError as error:
             found[name] = str(error)
     return found

@@ -206,7 +206,7 @@ def test_unreachable_registry_is_reported(monkeypatch: pytest.MonkeyPatch) -> No
     ended = run(main, "models", "list")
 
     assert ended.exit_code == 1
-    assert ended.error.startswith("Error: the model registry cannot be reached: is its server running")
+    assert ended.error.startswith("Error: the model registry cannot be reached: check that the MLflow server runs")
     assert "slipway doctor" in ended.error
 
 

@@ -177,7 +177,7 @@ def test_a_data_folder_of_another_protocol_is_a_warning(folder: Path, monkeypatc
     found = diagnose(folder)
 
     assert (found.exit_code, found.the("data folder").status) == (0, "warning")
-    assert found.the("data folder").what == "SLIPWAY_DATA_DIR cannot be used: gs:// is not understood"
+    assert found.the("data folder").what == "SLIPWAY_DATA_DIR cannot be used: gs:// is not supported"
     assert found.the("data folder").mend.startswith("write s3://bucket/prefix or the path of a folder; or `unset")
 
 

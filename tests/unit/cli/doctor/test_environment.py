@@ -51,7 +51,7 @@ def test_a_missing_key_matters_only_where_the_stack_makes_none(monkeypatch: pyte
 
 @pytest.mark.parametrize(
     ("password", "why"),
-    [("short", "8 to 128 characters"), ("password1", "tried first"), ("changeme-please", "is a placeholder")],
+    [("short", "8 to 128 characters"), ("password1", "is a common password"), ("changeme-please", "is a placeholder")],
 )
 def test_a_weak_password_of_the_administrator_is_broken(
     monkeypatch: pytest.MonkeyPatch, password: str, why: str

@@ -131,7 +131,7 @@ def test_missing_driver_is_reported() -> None:
 
 
 def test_missing_keys_are_reported_with_the_bucket_variable() -> None:
-    with pytest.raises(StackError, match="MLFLOW_ARTIFACTS_DESTINATION cannot be used: there are no keys for S3"):
+    with pytest.raises(StackError, match="MLFLOW_ARTIFACTS_DESTINATION cannot be used: no keys for S3 are set"):
         verify_artifact_store("s3://bucket/prefix")
 
 

@@ -131,7 +131,7 @@ def test_a_path_that_leaves_the_bucket_is_refused(server: S3Server) -> None:
     with tarfile.open(fileobj=out, mode="w") as tar:
         tar.addfile(tarfile.TarInfo(f"objects/{bucket}/../../x"))
 
-    with pytest.raises(StorageError, match="is not a path of the storage"):
+    with pytest.raises(StorageError, match="is not a valid path"):
         receive([bucket], io.BytesIO(out.getvalue()))
 
 
