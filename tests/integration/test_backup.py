@@ -198,7 +198,7 @@ def as_it_was(stack: Stack) -> bool:
 def test_a_restore_that_fails_leaves_the_databases_as_they_were(changed: Stack, call: str, told: str) -> None:
     changed.docker.fail(call, "noise\nError response from daemon: no")
 
-    assert restore() == (1, f"Error: {told}; the databases are as they were\n")
+    assert restore() == (1, f"Error: {told}; the databases are unchanged\n")
     assert as_it_was(changed)
 
 
@@ -229,7 +229,7 @@ def test_interrupted_restore_leaves_the_databases_unchanged(changed: Stack, numb
 
     assert restore_and_signal(changed, call, number) == (
         128 + number,
-        "Error: the restore was interrupted; the databases are as they were\n",
+        "Error: the restore was interrupted; the databases are unchanged\n",
     )
     assert as_it_was(changed)
 
@@ -241,7 +241,7 @@ def test_a_restore_that_is_interrupted_too_late_is_done(changed: Stack, number: 
 
     assert restore_and_signal(changed, call, number) == (
         128 + number,
-        "Error: the restore was interrupted; it was too late for that, and the backup is restored\n",
+        "Error: the restore was interrupted; the interruption came too late, and the backup is restored\n",
     )
     assert changed.query("slipway", "SELECT note FROM notes") == ["ada"]
     assert changed.docker.running() == {"api", "minio", "mlflow", "postgres"}
@@ -259,7 +259,7 @@ def test_dump_rejected_by_second_database_leaves_first_unchanged(stack: Stack) -
     # pg_dump loads with an empty search path, in which the function finds no table.
     assert code == 1
     assert told.startswith("Error: `docker compose exec` failed: psql:<stdin>:")
-    assert 'relation "runs" does not exist; the databases are as they were' in told
+    assert 'relation "runs" does not exist; the databases are unchanged' in told
     assert as_it_was(stack)
 
 
@@ -270,7 +270,7 @@ def test_stack_that_fails_to_start_after_restore_is_reported(changed: Stack, cal
     code, told = restore()
 
     assert code == 1
-    assert "container is unhealthy; the backup is restored, and the stack did not come up with it" in told
+    assert "container is unhealthy; the backup is restored, but the stack did not start" in told
     assert changed.query("slipway", "SELECT note FROM notes") == ["ada"]
 
 

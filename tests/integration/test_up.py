@@ -124,7 +124,7 @@ def test_the_doctor_finds_nothing_broken_in_a_running_stack(stack: RunningStack)
     found = diagnose(stack.home, port=port, mlflow_port=mlflow_port)
 
     assert (found.exit_code, found.broken) == (0, [])
-    assert found.the("API").what == "a prediction can be made"
+    assert found.the("API").what == "ready to predict"
     assert found.the("artifact store").status == "ok"
     assert found.the("model iris").what == f"Production is version {version}"
 
@@ -298,7 +298,7 @@ def test_a_second_stack_on_the_same_folder_is_refused(stack: RunningStack, tmp_p
     with running(command, folder=tmp_path, log=log) as second:
         assert second.wait(60) == 1
 
-    assert "a stack is running on" in log.read_text()
+    assert "a stack is already running in" in log.read_text()
     assert "Traceback" not in log.read_text()
 
 

@@ -43,9 +43,9 @@ def backup(
     if file.is_dir():
         raise BackupError(f"{file} is a folder: name a file in it")
     if not file.parent.is_dir():
-        raise BackupError(f"the folder {file.parent} does not exist: create it, or name a file in another folder")
+        raise BackupError(f"the folder {file.parent} does not exist: create it, or choose another folder")
     if file.exists() and not force:
-        raise BackupError(f"{file} already exists: name another file, or replace it with --force")
+        raise BackupError(f"{file} already exists: choose another name, or replace it with --force")
     with interruptible(print_error, "the backup was interrupted; the incomplete file was removed"):
         project = _project(project_directory)
         with progress_bar() as bar:

@@ -47,7 +47,7 @@ def test_empty_registry_suggests_a_training(registry: StubApi) -> None:
 
     assert (ended.exit_code, ended.output) == (
         0,
-        "No model is registered yet: `slipway train iris` trains the first.\n",
+        "No model is registered: `slipway train iris` trains one.\n",
     )
 
 
@@ -100,7 +100,7 @@ def test_metrics_that_someone_else_wrote_do_not_stop_a_promotion(registry: StubA
     ended = run(main, "models", "promote", "iris", "1")
 
     assert ended.exit_code == 0
-    assert ended.output.startswith("Production of iris is version 1 now.\n")
+    assert ended.output.startswith("Production of iris is now version 1.\n")
     assert "The registry has no SHA-256 of its bundle" in ended.output
 
 
@@ -109,7 +109,7 @@ def test_promoting_production_again_adds_no_event(registry: StubApi) -> None:
 
     ended = run(main, "models", "promote", "iris", "1")
 
-    assert (ended.exit_code, ended.output) == (0, "Production of iris already is version 1.\n")
+    assert (ended.exit_code, ended.output) == (0, "Version 1 of iris is already Production.\n")
     assert {asked.method for asked in registry.asked} == {"GET"}
 
 
@@ -196,7 +196,7 @@ def test_promoting_a_withdrawn_version_by_hand_reminds_of_it(registry: StubApi) 
     withdrawn = {"key": "slipway.withdrawn", "value": "{}"}
     registry.answer = registry_of({"name": "iris"}, {**VERSION, "tags": [withdrawn]})
 
-    assert "Its withdrawal is lifted" in run(main, "models", "promote", "iris", "1").output
+    assert "The withdrawal of this version is lifted" in run(main, "models", "promote", "iris", "1").output
     assert "withdrawn" in run(main, "models", "show", "iris").output
 
 

@@ -80,7 +80,7 @@ def test_password_after_the_first_start_is_reported_as_unused(up: Up) -> None:
 
     ended = up(password="another horse")
 
-    assert "The given password is not used: the account already exists" in ended.output
+    assert "The given password is ignored, because the account already exists" in ended.output
     assert "horse" not in ended.output
 
 
@@ -172,7 +172,7 @@ def test_locked_folder_is_reported(up: Up, folder: Path) -> None:
     home.make()
 
     with home.locked():
-        assert up().error.startswith(f"Error: a stack is running on {folder} already")
+        assert up().error.startswith(f"Error: a stack is already running in {folder}")
 
 
 def test_folder_that_cannot_be_made_is_reported(up: Up, folder: Path) -> None:
@@ -202,7 +202,7 @@ def test_shared_database_is_rejected_before_anything_is_made(
 
     ended = up()
 
-    assert "MLFLOW_BACKEND_STORE_URI and DATABASE_URL name one database" in ended.error
+    assert "MLFLOW_BACKEND_STORE_URI and DATABASE_URL name the same database" in ended.error
     assert "hunter2" not in ended.error
     assert not folder.exists()
 

@@ -73,7 +73,7 @@ def test_before_its_start_it_has_no_exit_code_and_can_be_ended(shell: Shell) -> 
     process.wait_ended(time.monotonic())
 
     assert process.exit_code is None
-    assert process.last_words() == ""
+    assert process.log_tail() == ""
 
 
 @pytest.mark.parametrize("code", [0, 3])
@@ -228,7 +228,7 @@ def test_without_a_log_it_writes_to_our_own_output(shell: Shell, capfd: pytest.C
 
     finished(process)
     assert capfd.readouterr() == ("out\n", "err\n")
-    assert process.last_words() == ""
+    assert process.log_tail() == ""
 
 
 @pytest.mark.parametrize(("limit", "rotated"), [(3, True), (4, False)])
@@ -265,13 +265,13 @@ def test_only_one_log_is_set_aside(shell: Shell, monkeypatch: pytest.MonkeyPatch
 def test_its_last_words_are_the_last_lines_of_its_log(shell: Shell) -> None:
     shell.log.write_text("".join(f"line {number}\n" for number in range(100)))
 
-    assert shell("true").last_words().splitlines() == [f"line {number}" for number in range(92, 100)]
+    assert shell("true").log_tail().splitlines() == [f"line {number}" for number in range(92, 100)]
 
 
 def test_its_last_words_are_few_however_long_the_lines_are(shell: Shell) -> None:
     shell.log.write_bytes(b"\xff" + b"x" * 100_000 + b"end\n")
 
-    words = shell("true").last_words()
+    words = shell("true").log_tail()
 
     assert words.endswith("xend")
     assert len(words) <= process_module.TAIL_BYTES
@@ -280,7 +280,7 @@ def test_its_last_words_are_few_however_long_the_lines_are(shell: Shell) -> None
 def test_invalid_utf8_does_not_hide_the_last_line(shell: Shell) -> None:
     shell.log.write_bytes(b"\xff\xfe broken\nend\n")
 
-    assert shell("true").last_words().endswith("broken\nend")
+    assert shell("true").log_tail().endswith("broken\nend")
 
 
 def test_an_error_of_ours_is_the_sentence_that_the_log_ends_with(shell: Shell) -> None:

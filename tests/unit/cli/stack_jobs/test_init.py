@@ -43,7 +43,7 @@ def test_first_password_is_shown_if_a_later_step_fails(tmp_path: Path, monkeypat
     with pytest.raises(StorageError):
         prepare(own, buckets=["mlflow"], recipes=[], echo=told.append)
 
-    assert "correct-horse (shown this once)" in told[-1]
+    assert "correct-horse (shown only once)" in told[-1]
 
 
 def test_it_is_a_line_a_service() -> None:
