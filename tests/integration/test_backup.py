@@ -229,7 +229,7 @@ def test_interrupted_restore_leaves_the_databases_unchanged(changed: Stack, numb
 
     assert restore_and_signal(changed, call, number) == (
         128 + number,
-        "Error: the restore was interrupted; the databases are as they were\n",
+        "Error: the restore was interrupted; the databases are unchanged\n",
     )
     assert is_unchanged(changed)
 
@@ -241,7 +241,7 @@ def test_restore_interrupted_too_late_is_completed(changed: Stack, number: int) 
 
     assert restore_and_signal(changed, call, number) == (
         128 + number,
-        "Error: the restore was interrupted; it was too late for that, and the backup is restored\n",
+        "Error: the restore was interrupted; the interruption came too late, and the backup is restored\n",
     )
     assert changed.query("slipway", "SELECT note FROM notes") == ["ada"]
     assert changed.docker.running() == {"api", "minio", "mlflow", "postgres"}
@@ -270,7 +270,7 @@ def test_stack_that_fails_to_start_after_restore_is_reported(changed: Stack, cal
     code, told = restore()
 
     assert code == 1
-    assert "container is unhealthy; the backup is restored, and the stack did not come up with it" in told
+    assert "container is unhealthy; the backup is restored, but the stack did not start" in told
     assert changed.query("slipway", "SELECT note FROM notes") == ["ada"]
 
 

@@ -80,7 +80,7 @@ def test_account_without_create_permission_is_reported(postgres_url: str) -> Non
         connection.execute(text("REVOKE CREATE ON SCHEMA public FROM PUBLIC"))
     engine.dispose()
 
-    with pytest.raises(ConfigurationError, match="that the account may make tables"):
+    with pytest.raises(ConfigurationError, match="that the account may create tables"):
         upgrade(postgres_url.replace("slipway@", f"{reader}@"))
 
 

@@ -109,7 +109,7 @@ def test_healthy_server_has_no_problem(
 
     assert (found.exit_code, found.broken) == (0, [])
     assert {finding.status for finding in found.findings} == {"ok"}
-    assert found.the("registry").what == f"MLflow answers at {store.url}"
+    assert found.the("registry").what == f"MLflow responds at {store.url}"
     assert found.the("artifact store").what == "a file was written, read and deleted through the server"
     assert found.the(f"model {model}").what == "Production is version 1"
     assert set(store.folder.rglob("buckets/**/*.*")) == before
@@ -124,7 +124,7 @@ def test_own_server_may_use_the_address_of_the_stack(
     found = diagnose(tmp_path / "home", mlflow_port=int(store.port))
 
     assert (found.exit_code, found.broken) == (0, [])
-    assert found.the("MLflow port").what == f"{store.port} is taken by an MLflow server"
+    assert found.the("MLflow port").what == f"{store.port} is used by an MLflow server"
 
 
 def test_host_rejected_by_mlflow_is_reported_with_its_setting(
@@ -191,7 +191,7 @@ def test_server_with_login_is_reported_with_the_variables(
         found = look(tmp_path / "home", url, monkeypatch)
 
     assert (found.exit_code, found.the("account").status) == (1, "broken")
-    assert "asks for an account" in found.the("account").what
+    assert "requires an account" in found.the("account").what
     assert found.the("account").mend == "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
 
 
@@ -205,7 +205,7 @@ def test_rejected_account_is_reported_without_its_password(
         found = look(tmp_path / "home", url, monkeypatch)
 
     assert found.exit_code == 1
-    assert "refuses the name or the password" in found.the("account").what
+    assert "rejects the user name or the password" in found.the("account").what
     assert "wrong-horse" not in found.output
 
 

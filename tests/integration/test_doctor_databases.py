@@ -66,8 +66,8 @@ def test_tables_of_a_later_release_are_reported(
 @pytest.mark.parametrize(
     ("change", "what", "mend"),
     [
-        (lambda url: url + "-gone", "no such database", "createdb"),
-        (lambda url: url.replace("slipway@", "unknown-account@"), "no such account", "createuser"),
+        (lambda url: url + "-gone", "the database does not exist", "createdb"),
+        (lambda url: url.replace("slipway@", "unknown-account@"), "the account does not exist", "createuser"),
         (lambda url: url.replace("127.0.0.1", "nosuch.invalid"), "does not resolve", "correct the host"),
         (lambda url: url.rpartition(":")[0] + f":{free_port()}/slipway", "nothing listens", "start PostgreSQL"),
     ],
@@ -109,7 +109,7 @@ def test_wrong_database_password_is_reported_and_not_shown(
     found = diagnose(tmp_path / "home")
 
     assert (found.exit_code, found.the("DATABASE_URL").status) == (1, "broken")
-    assert "refuses the name or the password" in found.the("DATABASE_URL").what
+    assert "rejects the user name or the password" in found.the("DATABASE_URL").what
     assert "DATABASE_URL" in found.the("DATABASE_URL").mend
     assert "wrong-horse" not in found.output
 
@@ -142,7 +142,7 @@ def test_usable_stores_of_the_stack_are_ok(
     found = diagnose(tmp_path / "home")
 
     assert (found.exit_code, found.broken) == (0, [])
-    assert found.the("MLflow's database").what == "the one of MLFLOW_BACKEND_STORE_URI can be opened (postgresql)"
+    assert found.the("MLflow's database").what == "the database of MLFLOW_BACKEND_STORE_URI can be opened (postgresql)"
     assert found.the("MLflow's artifacts").what == f"s3://{bucket}/mlflow can be reached"
     assert "s3same" not in found.output
 
@@ -150,8 +150,16 @@ def test_usable_stores_of_the_stack_are_ok(
 @pytest.mark.parametrize(
     ("change", "what", "mend"),
     [
-        (lambda url: url + "-gone", "no such database", "`createdb` on the server, or correct MLFLOW_BACKEND_STORE"),
-        (lambda url: url.replace("slipway:", "unknown:"), "no such account", "`createuser` on the server, or correct"),
+        (
+            lambda url: url + "-gone",
+            "the database does not exist",
+            "`createdb` on the server, or correct MLFLOW_BACKEND_STORE",
+        ),
+        (
+            lambda url: url.replace("slipway:", "unknown:"),
+            "the account does not exist",
+            "`createuser` on the server, or correct",
+        ),
         (lambda url: url.rpartition(":")[0] + f":{free_port()}/x", "nothing listens", "start PostgreSQL, or correct"),
         (lambda _: "nonsense", "is not a database URL", "postgresql://USER:PASSWORD@HOST/NAME"),
         (lambda _: "http://ada:s3same@mlflow:5000", "names http", "postgresql://USER:PASSWORD@HOST/NAME"),
@@ -188,8 +196,8 @@ def test_one_database_for_slipway_and_mlflow_is_reported(
     found = diagnose(tmp_path / "home")
 
     assert (found.exit_code, found.the("MLflow's database").status) == (1, "broken")
-    assert "MLFLOW_BACKEND_STORE_URI and DATABASE_URL name one database" in found.the("MLflow's database").what
-    assert "name a database of MLflow's own" in found.the("MLflow's database").mend
+    assert "MLFLOW_BACKEND_STORE_URI and DATABASE_URL name the same database" in found.the("MLflow's database").what
+    assert "to a database for MLflow alone" in found.the("MLflow's database").mend
 
 
 def test_wrong_database_of_slipway_is_reported_once(

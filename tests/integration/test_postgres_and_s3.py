@@ -168,8 +168,8 @@ MISTAKES = {
     "a server that does not run": Mistake(
         "MLFLOW_BACKEND_STORE_URI",
         "postgresql://slipway:hunter2@127.0.0.1:1/mlflow",
-        "the database of MLFLOW_BACKEND_STORE_URI cannot be opened: check that its server runs, that the database "
-        "exists, and the account and password",
+        "the database of MLFLOW_BACKEND_STORE_URI cannot be opened: check that its server is running, that the "
+        "database exists, and the account and password",
     ),
 }
 

@@ -117,7 +117,7 @@ def test_doctor_finds_no_problem_in_a_running_stack(stack: RunningStack) -> None
     found = diagnose(stack.home, port=port, mlflow_port=mlflow_port)
 
     assert (found.exit_code, found.broken) == (0, [])
-    assert found.the("API").what == "a prediction can be made"
+    assert found.the("API").what == "ready to predict"
     assert found.the("artifact store").status == "ok"
     assert found.the("model iris").what == f"Production is version {version}"
 
@@ -205,7 +205,7 @@ def bad_versions() -> dict[str, BadVersion]:
         "a damaged artifact": BadVersion({**whole, MODEL_FILE: whole[MODEL_FILE][:-20]}, "model.onnx has the digest"),
         "a wrong digest": BadVersion(whole, "manifest.json has the digest", digest(b"another manifest")),
         "wrong golden rows": BadVersion(
-            bundle_files(golden=right.model_copy(update={"outputs": swapped})), "golden row 0 gives another"
+            bundle_files(golden=right.model_copy(update={"outputs": swapped})), "for golden row 0, the graph's"
         ),
         "another graph than was evaluated": BadVersion(
             bundle_files(model=linear_classifier(BIAS[::-1].copy()), golden=right), "golden row"
@@ -291,7 +291,7 @@ def test_second_stack_on_the_same_folder_is_rejected(stack: RunningStack, tmp_pa
     with running(command, folder=tmp_path, log=log) as second:
         assert second.wait(60) == 1
 
-    assert "a stack is running on" in log.read_text()
+    assert "a stack is already running in" in log.read_text()
     assert "Traceback" not in log.read_text()
 
 

@@ -69,7 +69,7 @@ def test_preflight_names_a_taken_port_with_its_variable(stack: ComposeStack) -> 
 def test_first_password_is_printed_and_works(stack: ComposeStack) -> None:
     told = stack.compose("logs", "--no-log-prefix", "init")
 
-    password = re.search(r"admin, password: (\S+) \(shown this once\)", told)
+    password = re.search(r"admin, password: (\S+) \(shown only once\)", told)
     assert password is not None
     form = {"username": "admin", "password": password[1]}
     assert httpx.post(f"{stack.url('SLIPWAY_PORT')}/token", data=form, timeout=30).status_code == 200

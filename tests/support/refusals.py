@@ -526,9 +526,9 @@ INPUTS = [
     new_user((["password"], "the field 'password' is missing"), password=None, name="no-password"),
     new_user((["password"], "8 to 128 characters"), password="x7y8z9a", name="short-password"),
     new_user((["password"], "8 to 128 characters"), password="x" * 129, name="long-password"),
-    new_user((["password"], "not be the user's name"), password="NewComer", name="password-is-the-name"),
-    new_user((["password"], "tried first"), password="Password1", name="common-password"),
-    new_user((["username"], "means something else"), username="Me", name="reserved-name"),
+    new_user((["password"], "must differ from the user's name"), password="NewComer", name="password-is-the-name"),
+    new_user((["password"], "is a common password"), password="Password1", name="common-password"),
+    new_user((["username"], "is another route"), username="Me", name="reserved-name"),
     *(
         asking(f"{name}-{value}", 422, method, f"{path}={value}", Role.ADMIN, places=((["query", parameter], ""),))
         for name, method, path, parameter, values in (

@@ -56,8 +56,8 @@ app.command()(env)
 app.command()(doctor)
 
 
-def _show_version(asked: bool) -> None:  # Typer's callback
-    if asked:
+def _show_version(is_requested: bool) -> None:  # Typer's callback
+    if is_requested:
         echo(f"slipway {slipway_core.__version__}")
         raise typer.Exit
 

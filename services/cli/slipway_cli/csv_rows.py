@@ -16,7 +16,7 @@ STANDARD_INPUT = Path("-")
 DELIMITERS = (",", ";", "\t")
 DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
 BYTE_ORDER_MARKS_16 = (b"\xff\xfe", b"\xfe\xff")
-# The largest number that float32 can hold, including those that round to it.
+# The largest number that rounds to a finite float32.
 FLOAT32_LIMIT = math.nextafter(2.0**128 - 2.0**103, 0.0)
 SHOWN_LINES = 5
 SHOWN_TEXT = 40
@@ -73,7 +73,7 @@ def read_rows(path: Path, model: str, names: Sequence[str]) -> CsvRows:
         names: the model's features, in order.
 
     Raises:
-        ConfigurationError: the file cannot be read, or rows do not fit the model; the message names all such lines.
+        ConfigurationError: the file cannot be read, or rows do not match the model; the message lists all such lines.
     """
     name = "standard input" if path == STANDARD_INPUT else str(path)
     text = _text(path, name)
@@ -83,7 +83,7 @@ def read_rows(path: Path, model: str, names: Sequence[str]) -> CsvRows:
     if records and _is_header(records[0][1], delimiter, names):
         header = [cell.strip() for cell in records.pop(0)[1]]
     if not records:
-        raise ConfigurationError(f"{name} holds no rows: write one row a line")
+        raise ConfigurationError(f"{name} contains no rows: write one row per line")
     columns = range(len(names)) if header is None else _columns(header, model, names, name)
     width = len(names) if header is None else len(header)
     features, has_decimal_comma = _features(records, dict(zip(names, columns, strict=True)), width, delimiter, name)
@@ -137,7 +137,7 @@ def _records(text: str, delimiter: str, name: str) -> list[Record]:
 
 
 def _fit(text: str, delimiter: str, names: Sequence[str]) -> int:
-    """Return how many cells of the first record fit the model if split at this delimiter."""
+    """Return how many cells of the first record match the model if split at this delimiter."""
     try:
         _, cells = next(_read(text, delimiter))
     except (StopIteration, csv.Error):
@@ -182,7 +182,7 @@ def _features(
     problems, found, has_decimal_comma = _Problems(), [], False
     for line, cells in records:
         if len(cells) != width:
-            problems.add(f"{len(cells)} values where {width} are expected", line)
+            problems.add(f"{len(cells)} values instead of {width}", line)
             continue
         row = []
         for feature, column in columns.items():
@@ -218,7 +218,7 @@ def _is_float(text: str) -> bool:
 def _why(feature: str, cell: str) -> str:
     """Return the problem of a cell, in the same words for all cells with that problem."""
     if not cell.strip():
-        return f"{feature!r} is empty, and must be a number"
+        return f"{feature!r} is empty and must be a number"
     if _is_float(cell):
         is_spelled_out = cell.strip().lstrip("+-").lower() in {"nan", "inf", "infinity"}
         return f"{feature!r} must be finite" if is_spelled_out else f"{feature!r} is too large for a 32-bit float"

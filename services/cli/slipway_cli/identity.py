@@ -58,7 +58,7 @@ def identify(settings: ClientSettings) -> Identity:
     """
     kept = _kept()
     token = settings.token.get_secret_value() if settings.token else None
-    # Never send a stored token to another address than that it was issued for.
+    # A stored token is sent only to the address that issued it.
     if token is None and kept is not None and (settings.url is None or settings.url.rstrip("/") == kept.url):
         token = kept.token
     url = settings.url or (kept.url if kept else None)
@@ -68,7 +68,7 @@ def identify(settings: ClientSettings) -> Identity:
 
 
 def keep_token(identity: Identity, token: str) -> bool:
-    """Replace the stored token of an identity, which has expired, with a new one.
+    """Replace the stored, revoked token of an identity with a new one.
 
     Returns:
         Whether the token was stored: False if the old one came from SLIPWAY_TOKEN.

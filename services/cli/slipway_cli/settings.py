@@ -30,7 +30,7 @@ class UpSettings(ServiceSettings):
     home: Path = Field(default=Path("~/.slipway"), description="The folder for all files of the embedded stack.")
     host: str = Field(default="127.0.0.1", description="The address that the API listens on.")
     port: int = Field(default=8000, ge=1, le=65535, description="The port that the API listens on.")
-    mlflow_port: int = Field(default=5000, ge=1, le=65535, description="The port that its MLflow listens on.")
+    mlflow_port: int = Field(default=5000, ge=1, le=65535, description="The port that MLflow listens on.")
     workers: int = Field(default=1, ge=1, le=64, description="The number of the API's worker processes.")
     admin_username: str = Field(default="admin", description="The first administrator's name.")
     admin_password: SecretStr | None = Field(

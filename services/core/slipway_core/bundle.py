@@ -1,8 +1,8 @@
-"""The bundle: what the trainer registers and the API serves, as files in one folder.
+"""The bundle: the folder of files that the trainer registers and the API serves.
 
-`model.onnx` (the graph), `manifest.json` (what it takes and gives, where it comes from, the digests of the other
-files), `golden.json` (inputs with the outputs they must give) and `reference.parquet` (training rows, for drift).
-This module reads and checks them; it runs nothing and reaches no network.
+`model.onnx` is the graph. `manifest.json` describes its inputs, outputs and lineage, and lists the digests of the other
+files. `golden.json` has test inputs with their expected outputs. `reference.parquet` has training rows, for drift.
+This module reads and checks the files. It runs no graph and uses no network.
 """
 
 import hashlib
@@ -23,20 +23,20 @@ MODEL_FILE = "model.onnx"
 MANIFEST_FILE = "manifest.json"
 GOLDEN_FILE = "golden.json"
 REFERENCE_FILE = "reference.parquet"
-# MLflow's own description of a model, which any version in its registry has; no part of a bundle.
+# MLflow's own description of a model. Every version in its registry has one; it is not part of a bundle.
 MLMODEL_FILE = "MLmodel"
-# What serving needs. The reference rows are for the monitor; the API never fetches them.
+# The files that the API fetches. Only the monitor needs the reference rows.
 SERVED_FILES = (MODEL_FILE, GOLDEN_FILE)
 
 MANIFEST_TAG = "slipway.manifest_sha256"
 SCHEMA_VERSION = 1
 MAX_REFERENCE_ROWS = 5_000
-# The trainer writes 1e-5. A replay with a wide tolerance would pass whatever the graph computes.
+# The trainer writes 1e-5. With a wide tolerance, any graph would pass the replay.
 MAX_TOLERANCE = 1e-2
 
 DIGEST_PATTERN = r"^sha256:[0-9a-f]{64}$"
 Digest = Annotated[str, Field(pattern=DIGEST_PATTERN)]
-# Names appear in every response, metric and log line: long ones would multiply.
+# Names appear in every response, metric and log line, so their length is limited.
 MAX_NAME_LENGTH = 256
 MAX_FEATURES = MAX_CLASSES = 10_000
 MAX_GOLDEN_ROWS = 1_000
@@ -53,14 +53,14 @@ class InputColumn(_Frozen):
     """One named feature of a tabular model."""
 
     name: Name = Field(min_length=1, description="The feature's name, as clients send it.")
-    dtype: Literal["float32"] = Field(description="The element type that the graph takes.")
+    dtype: Literal["float32"] = Field(description="The element type of the graph's input.")
     shape: tuple[int, ...] = Field(default=(), description="The shape of one value: () is a scalar.")
-    min: float | None = Field(default=None, description="The least value in the training rows.")
-    max: float | None = Field(default=None, description="The greatest value in the training rows.")
+    min: float | None = Field(default=None, description="The smallest value in the training rows.")
+    max: float | None = Field(default=None, description="The largest value in the training rows.")
     unit: Name | None = Field(default=None, description="The unit of measure, such as `cm`.")
-    required: bool = Field(default=True, description="Whether a row may leave it out.")
+    required: bool = Field(default=True, description="Whether every row must have this feature.")
     categories: tuple[float, ...] | None = Field(
-        default=None, max_length=MAX_FEATURES, description="The only values that a feature of codes takes."
+        default=None, max_length=MAX_FEATURES, description="The allowed values of a feature of category codes."
     )
 
 
@@ -69,22 +69,22 @@ class GraphNames(_Frozen):
 
     input: str = Field(description="The input, (n_rows, n_features) float32.")
     label: str = Field(
-        description="Classifiers: the class index a row, (n_rows,) int64. Regressors: the value, (n_rows, 1) float32."
+        description="Classifiers: a class index per row, (n_rows,) int64. Regressors: a value, (n_rows, 1) float32."
     )
     scores: str | None = Field(default=None, description="Classifiers: the probabilities, (n_rows, n_classes) float32.")
     labels: tuple[int, ...] | None = Field(
         default=None,
         exclude_if=lambda labels: labels is None,
-        description="Classifiers whose label output has labels of their own: the label of each class index.",
+        description="The label of each class index, for classifiers whose label output does not give indices.",
     )
 
 
 class DataLineage(_Frozen):
-    """Which rows the model was trained on."""
+    """The data that the model was trained on."""
 
-    version: Name = Field(description="SHA-256 over the sorted `path sha256` lines of the data's files.")
-    rows: int = Field(ge=0, description="How many rows the data has, before it is split.")
-    split: Name = Field(description="How training and test rows were told apart, such as `stratified`.")
+    version: Name = Field(description="The SHA-256 of the sorted `path sha256` lines of the data's files.")
+    rows: int = Field(ge=0, description="The number of rows in the data before the split.")
+    split: Name = Field(description="How the data was split into training and test rows, such as `stratified`.")
 
 
 class Manifest(_Frozen):
@@ -92,7 +92,7 @@ class Manifest(_Frozen):
 
     schema_version: Literal[1] = Field(description="The version of this schema.")
     name: Name = Field(min_length=1, description="The model's name.")
-    task: Literal["classification", "regression"] = Field(description="What kind of answer the model gives.")
+    task: Literal["classification", "regression"] = Field(description="The kind of prediction.")
     inputs: tuple[InputColumn, ...] = Field(
         min_length=1, max_length=MAX_FEATURES, description="The features, in the graph's order."
     )
@@ -102,13 +102,13 @@ class Manifest(_Frozen):
     )
     preprocessing: None = Field(default=None, description="Tabular models keep preprocessing in the graph.")
     metrics: dict[Name, float] = Field(
-        max_length=MAX_ENTRIES, description="What the exported graph scored on the test rows."
+        max_length=MAX_ENTRIES, description="The metrics of the exported graph on the test rows."
     )
     data: DataLineage
-    recipe: Name = Field(description="The recipe that made the model.")
-    git_commit: Name | None = Field(default=None, description="The commit it was trained from.")
+    recipe: Name = Field(description="The recipe that trained the model.")
+    git_commit: Name | None = Field(default=None, description="The commit that the model was trained from.")
     libraries: dict[Name, Name] = Field(
-        default_factory=dict, max_length=MAX_ENTRIES, description="Versions of the libraries that fitted it."
+        default_factory=dict, max_length=MAX_ENTRIES, description="The versions of the training libraries."
     )
     created_at: AwareDatetime = Field(description="When the bundle was written, UTC.")
     digests: dict[str, Digest] = Field(description="The SHA-256 of each other file of the bundle.")
@@ -127,14 +127,14 @@ class Manifest(_Frozen):
 
 
 class GoldenOutputs(_Frozen):
-    """The outputs that the golden rows must give."""
+    """The expected outputs of the golden rows."""
 
-    prediction: tuple[float, ...] = Field(description="Class indices or values, one a row.")
-    scores: tuple[tuple[float, ...], ...] | None = Field(default=None, description="Probabilities a row, or null.")
+    prediction: tuple[float, ...] = Field(description="One class index or value per row.")
+    scores: tuple[tuple[float, ...], ...] | None = Field(default=None, description="Probabilities per row, or null.")
 
 
 class Golden(_Frozen):
-    """`golden.json`: rows with the outputs that the graph gave when it was exported."""
+    """`golden.json`: rows with the outputs that the graph returned when it was exported."""
 
     rows: tuple[tuple[float, ...], ...] = Field(
         min_length=1, max_length=MAX_GOLDEN_ROWS, description="The inputs, in the graph's order."
@@ -153,15 +153,15 @@ class Golden(_Frozen):
         if self.outputs.scores is not None:
             lengths.add(len(self.outputs.scores))
         if len(lengths) != 1:
-            raise ValueError("rows and outputs differ in number")
+            raise ValueError("the numbers of rows and outputs differ")
         limit = max_atol(self.outputs)
         if not self.atol <= limit:
-            raise ValueError(f"atol is {self.atol:g}, but {limit:g} is the most that is allowed")
+            raise ValueError(f"atol is {self.atol:g}, the allowed maximum is {limit:g}")
         return self
 
 
 def max_atol(outputs: GoldenOutputs) -> float:
-    """Return the greatest absolute tolerance that golden rows may have: a hundredth of the largest finite output."""
+    """Return the largest absolute tolerance allowed for golden rows: a hundredth of the largest finite output."""
     values = () if outputs.scores is not None else outputs.prediction
     return MAX_TOLERANCE * max([1.0, *(abs(value) for value in values if math.isfinite(value))])
 
@@ -182,19 +182,19 @@ class Bundle:
 
 
 def digest(content: bytes) -> str:
-    """Return `sha256:` and the SHA-256 of some bytes in hexadecimal."""
+    """Return `sha256:` and the SHA-256 of the content in hexadecimal."""
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
 def is_digest(text: str) -> bool:
-    """Tell whether a text is written as `digest` writes one."""
+    """Return whether a text has the format that `digest` returns."""
     return re.fullmatch(DIGEST_PATTERN, text) is not None
 
 
 def data_version(digests: Mapping[str, str]) -> str:
     """Return the version of a data set from its files' digests, by path relative to the data's root.
 
-    It is the digest over the sorted lines `path sha256`, so neither order nor location matters.
+    It is the digest of the sorted lines `path sha256`, so the order and the location of the files do not matter.
     """
     lines = sorted(f"{path} {value.removeprefix('sha256:')}\n" for path, value in digests.items())
     return digest("".join(lines).encode())
@@ -204,7 +204,7 @@ def parse_manifest(content: bytes, expected_sha256: str) -> Manifest:
     """Parse `manifest.json` after checking its digest.
 
     Raises:
-        BundleError: the digest differs, or the schema is not understood.
+        BundleError: the digest differs, or the content does not match the schema.
     """
     found = digest(content)
     if found != expected_sha256:
@@ -216,10 +216,10 @@ def parse_manifest(content: bytes, expected_sha256: str) -> Manifest:
 
 
 def read_bundle(folder: Path, expected_sha256: str) -> Bundle:
-    """Read a bundle from a folder and check every digest that serving rests on.
+    """Read a bundle from a folder and check the digest of every served file.
 
     Raises:
-        BundleError: a file is missing, damaged or not understood.
+        BundleError: a file is missing, damaged or invalid.
     """
     manifest = parse_manifest(_read(folder, MANIFEST_FILE), expected_sha256)
     contents = {}
@@ -235,7 +235,7 @@ def read_bundle(folder: Path, expected_sha256: str) -> Bundle:
     golden = _parse(GOLDEN_FILE, contents[GOLDEN_FILE], Golden)
     width = len(manifest.inputs)
     if any(len(row) != width for row in golden.rows):
-        raise BundleError(f"{GOLDEN_FILE} has rows that do not have the manifest's {width} inputs")
+        raise BundleError(f"{GOLDEN_FILE} has rows without the manifest's {width} inputs: register the version again")
     return Bundle(manifest, expected_sha256, golden, contents[MODEL_FILE])
 
 
@@ -243,7 +243,7 @@ def _read(folder: Path, name: str) -> bytes:
     try:
         return (folder / name).read_bytes()
     except FileNotFoundError as error:
-        raise BundleError(f"the bundle has no {name}; register it again") from error
+        raise BundleError(f"the bundle has no {name}: register the version again") from error
     except OSError as error:
         raise BundleError(f"{name} cannot be read: {error.strerror}") from error
 
@@ -253,9 +253,9 @@ def _parse(name: str, content: bytes, model: type[M]) -> M:
         return model.model_validate_json(content)
     except ValidationError as error:
         place, message = first_problem(error)
-        raise BundleError(f"{name} is not understood at {place or 'the top'}: {message}") from error
+        raise BundleError(f"{name} is invalid at {place or 'the top'}: {message}") from error
 
 
 def manifest_json_schema() -> str:
-    """Return the JSON schema of `manifest.json`, as `docs/manifest.schema.json` holds it."""
+    """Return the JSON schema of `manifest.json`, the content of `docs/manifest.schema.json`."""
     return json.dumps(Manifest.model_json_schema(), indent=2, ensure_ascii=False) + "\n"

@@ -19,13 +19,13 @@ NETWORK_OPTIONS = {
     "keepalives_idle": "5",
     "keepalives_interval": "2",
 }
-# The deadline of one statement. A stopped server keeps its connections open and acknowledges packets, so neither libpq
-# nor TCP would time out.
+# The deadline of one statement. A frozen server keeps its connections open and acknowledges packets, so neither libpq
+# nor TCP times out.
 ANSWER_SECONDS = 5.0
 
 
 def database_url(url: str) -> URL:
-    """Parse `DATABASE_URL`, naming the driver that Slipway installs.
+    """Parse `DATABASE_URL` and select the driver that Slipway installs.
 
     Raises:
         ConfigurationError: it is not a URL, or names a database other than SQLite and PostgreSQL.
@@ -37,11 +37,11 @@ def database_url(url: str) -> URL:
 
 
 def with_installed_driver(url: str, variable: str) -> URL:
-    """Parse a database's URL, naming the driver that Slipway installs for SQLite and PostgreSQL.
+    """Parse the URL of a database and select the driver that Slipway installs for SQLite or PostgreSQL.
 
     Args:
-        url: as people write it, such as `postgresql://user:password@host/name`.
-        variable: the one that it comes from, for the error.
+        url: such as `postgresql://user:password@host/name`.
+        variable: the environment variable that the URL comes from, for the error.
 
     Raises:
         ConfigurationError: it is not a URL.
@@ -54,7 +54,7 @@ def with_installed_driver(url: str, variable: str) -> URL:
         ) from error
     backend = parsed.get_backend_name()
     if backend in {"postgresql", "postgres"}:
-        # The plain form means psycopg 3 since SQLAlchemy 2.1; the driver that MLflow needs as well serves both.
+        # Since SQLAlchemy 2.1, the plain form selects psycopg 3. MLflow needs psycopg2, so Slipway uses it too.
         return parsed.set(drivername="postgresql+psycopg2")
     if backend == "sqlite":
         return parsed.set(drivername="sqlite")
@@ -62,7 +62,7 @@ def with_installed_driver(url: str, variable: str) -> URL:
 
 
 def with_absolute_file(url: URL) -> URL:
-    """Return the URL with SQLite's file named from the file system's root, for processes that run elsewhere."""
+    """Return the URL with an absolute path of SQLite's file, for processes with another working directory."""
     file = url.database
     if url.get_backend_name() != "sqlite" or not file or file == ":memory:" or file.startswith("file:"):
         return url
@@ -70,11 +70,11 @@ def with_absolute_file(url: URL) -> URL:
 
 
 def connect(url: str, *, answer_seconds: float | None = ANSWER_SECONDS) -> Engine:
-    """Return an engine; nothing is connected yet.
+    """Return an engine, without connecting.
 
     Args:
         url: as `database_url` takes it.
-        answer_seconds: how long PostgreSQL may take for a statement, or to let us in; None for as long as it likes.
+        answer_seconds: the timeout of each statement and of the connection on PostgreSQL; None for no timeout.
     """
     parsed = database_url(url)
     if parsed.get_backend_name() == "sqlite":
@@ -86,24 +86,24 @@ def connect(url: str, *, answer_seconds: float | None = ANSWER_SECONDS) -> Engin
         pool_pre_ping=True,
         pool_size=4,
         max_overflow=4,
-        connect_args={"connection_factory": _patient_connection(answer_seconds)},
+        connect_args={"connection_factory": _connection_class(answer_seconds)},
     )
-    event.listen(engine, "checkout", _reset_patience)
+    event.listen(engine, "checkout", _reset_timeout)
     return engine
 
 
 def allow(connection: Connection, answer_seconds: float) -> None:
-    """Let PostgreSQL take longer for the statements of a connection, until it goes back to its pool."""
+    """Set the statement timeout of a PostgreSQL connection until the connection returns to its pool."""
     raw: Any = connection.connection.dbapi_connection
     if hasattr(raw, "answer_seconds"):
         raw.answer_seconds = answer_seconds
 
 
-def _patient_connection(answer_seconds: float | None) -> Any:  # noqa: ANN401  # psycopg2 has no types
-    """Return a class of connections that wait for their server with a deadline.
+def _connection_class(answer_seconds: float | None) -> Any:  # noqa: ANN401  # psycopg2 has no types
+    """Return a connection class of psycopg2 whose statements time out.
 
-    psycopg2 asks one function for the whole process to wait ("Support for coroutine libraries"); ours asks the
-    connection how long.
+    psycopg2 has one wait callback per process ("Support for coroutine libraries"). This callback reads the timeout
+    from the connection.
     """
     import psycopg2  # noqa: PLC0415  # only where the database is PostgreSQL
     from psycopg2 import extensions  # noqa: PLC0415
@@ -117,15 +117,15 @@ def _patient_connection(answer_seconds: float | None) -> Any:  # noqa: ANN401  #
             poll = select.poll()
             poll.register(connection.fileno(), events[state])
             left = None if deadline is None else max(deadline - time.monotonic(), 0) * 1000
-            # An error here closes the connection, and its pool forgets it.
+            # An error here closes the connection and removes it from its pool.
             if not poll.poll(left):
-                raise psycopg2.OperationalError("the database did not answer in time")
+                raise psycopg2.OperationalError("the database did not respond in time")
 
     extensions.set_wait_callback(wait)
-    return type("PatientConnection", (extensions.connection,), {"answer_seconds": answer_seconds})
+    return type("TimeoutConnection", (extensions.connection,), {"answer_seconds": answer_seconds})
 
 
-def _reset_patience(connection: Any, _record: object, _proxy: object) -> None:  # noqa: ANN401
+def _reset_timeout(connection: Any, _record: object, _proxy: object) -> None:  # noqa: ANN401
     connection.answer_seconds = type(connection).answer_seconds
 
 

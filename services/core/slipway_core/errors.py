@@ -2,21 +2,21 @@
 
 SlipwayError
 ├── ConfigurationError        a setting is missing, misspelt or unsafe
-├── BundleError               a bundle is damaged, incomplete or not understood
-├── FeaturesError             input that the model's signature does not allow
-├── HistoryNotWrittenError    Production was moved, but the event could not be added to its history
+├── BundleError               a bundle is damaged, incomplete or invalid
+├── FeaturesError             the input does not match the model's signature
+├── HistoryNotWrittenError    Production was moved, but its history has no event for it
 ├── NothingToRestoreError     Production has no previous version that can be restored
-├── ProductionMovedError      another process moved Production meanwhile
+├── ProductionMovedError      another process moved Production at the same time
 ├── RegistryError             the model registry rejected a call or failed
-│   ├── RegistryUnavailableError   it cannot be reached; trying again may help
-│   └── RegistryNotFoundError      no such model, version or artifact
-│       └── NotRegisteredError         the registry itself answered so, not a proxy before it
+│   ├── RegistryUnavailableError   it cannot be reached; a retry may help
+│   └── RegistryNotFoundError      the model, version or artifact does not exist
+│       └── NotRegisteredError         the registry itself answered so, not a proxy in front of it
 └── StorageError              a folder or bucket rejected a call or failed
-    ├── StorageUnavailableError    it cannot be reached; trying again may help
-    └── StorageNotFoundError       no such file or bucket
+    ├── StorageUnavailableError    it cannot be reached; a retry may help
+    └── StorageNotFoundError       the file or bucket does not exist
 
-Every message is one plain sentence that says what to do, fit to be shown to a person: it carries no file path (but
-paths inside a storage, as they were asked for), no secret and no library's name.
+Every message is one plain sentence that states what to do. It is safe to show to users: it contains no secrets, no
+names of libraries, and no file paths except requested paths inside a storage.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ from dataclasses import dataclass
 
 
 class SlipwayError(Exception):
-    """The root of every error that Slipway raises on purpose."""
+    """The base class of Slipway's own errors."""
 
 
 class ConfigurationError(SlipwayError):
@@ -32,22 +32,22 @@ class ConfigurationError(SlipwayError):
 
 
 class BundleError(SlipwayError):
-    """A bundle is damaged, incomplete, or of a kind that is not understood."""
+    """A bundle is damaged, incomplete or invalid."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing wrong in an input: the place (keys and indices from the root) and a sentence about it."""
+    """One problem in an input: its place (keys and indices from the root) and a sentence that describes it."""
 
     loc: tuple[str | int, ...]
     msg: str
 
 
 class FeaturesError(SlipwayError):
-    """An input that does not fit the model's signature.
+    """The input does not match the model's signature.
 
     Attributes:
-        problems: every place that is wrong, at most `slipway_core.signature.MAX_PROBLEMS` of them.
+        problems: the problems found, at most `slipway_core.signature.MAX_PROBLEMS`.
     """
 
     def __init__(self, problems: Sequence[Problem]) -> None:
@@ -56,7 +56,7 @@ class FeaturesError(SlipwayError):
 
 
 class HistoryNotWrittenError(SlipwayError):
-    """Production was moved, but the event could not be added to its history."""
+    """Production was moved, but its history has no event for it."""
 
 
 class NothingToRestoreError(SlipwayError):
@@ -64,7 +64,7 @@ class NothingToRestoreError(SlipwayError):
 
 
 class ProductionMovedError(SlipwayError):
-    """Another process moved Production meanwhile."""
+    """Another process moved Production at the same time."""
 
 
 class RegistryError(SlipwayError):

@@ -1,6 +1,6 @@
-"""A bundle's ONNX graph in ONNX Runtime: load it, run it, replay its golden rows.
+"""Load a bundle's ONNX graph into ONNX Runtime, run it, and replay its golden rows.
 
-The trainer evaluates with it and the API serves with it, so that both see the same numbers.
+The trainer and the API both use this module, so that evaluation and serving return the same numbers.
 """
 
 import os
@@ -19,20 +19,20 @@ from slipway_core.onnx_cost import cost_follows_rows
 from slipway_core.onnx_model import check_repeatable, check_self_contained
 from slipway_core.signature import FloatMatrix
 
-# Below a file there is never a folder.
+# A path below a file: such a folder cannot exist.
 NO_FOLDER = f"{os.devnull}/external-data"
-# To set `terminate` ends a run that has these options, between two of its operators.
+# Another thread terminates a run by setting `terminate` on its options; the run ends after its current operator.
 RunOptions: TypeAlias = onnxruntime.RunOptions
-# Runs that nothing terminates share these: new ones would cost a run of one row a tenth of its time.
+# Shared by runs that are never terminated: creating options would take a tenth of the time of a one-row run.
 _RUN_OPTIONS = RunOptions()
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """What a graph answers.
+    """The outputs of a graph.
 
     Attributes:
-        prediction: (n_rows,) int64 class indices, or float32 values of a regressor.
+        prediction: (n_rows,) int64 class indices, or float32 values for a regressor.
         scores: (n_rows, n_classes) float32 probabilities, or None for a regressor.
     """
 
@@ -44,14 +44,14 @@ class Graph:
     """An ONNX graph ready to run. Running it is thread-safe.
 
     Attributes:
-        cost_follows_rows: whether time and memory of a run depend on the number of rows, and not on their values.
+        cost_follows_rows: whether the time and memory of a run depend only on the number of rows.
     """
 
     def __init__(self, model: bytes, names: GraphNames) -> None:
         """Load a graph from its serialised form.
 
         Raises:
-            BundleError: it does not load, or lacks an input or output that `names` tells of.
+            BundleError: the graph cannot be loaded, or lacks an input or output in `names`.
         """
         self._session, parsed = _open(model)
         self.cost_follows_rows = cost_follows_rows(parsed)
@@ -61,7 +61,7 @@ class Graph:
         inputs = [item.name for item in self._session.get_inputs()]
         outputs = [item.name for item in self._session.get_outputs()]
         if inputs != [self._input]:
-            raise BundleError(f"the graph takes {', '.join(inputs)}, but the manifest names {self._input}")
+            raise BundleError(f"the graph's inputs are {', '.join(inputs)}, but the manifest names {self._input}")
         if missing := [name for name in self._outputs if name not in outputs]:
             raise BundleError(f"the graph has no output named {', '.join(missing)}, which the manifest names")
 
@@ -70,24 +70,24 @@ class Graph:
 
         Args:
             rows: the matrix.
-            options: the run's own, so that another thread can terminate it.
+            options: options of this run alone, so that another thread can terminate it.
 
         Raises:
-            BundleError: the graph refuses rows of this width, or fails on them.
+            BundleError: the graph rejects rows of this width, or fails on them.
         """
         try:
             results = self._session.run(self._outputs, {self._input: rows}, options)
-        except Exception as error:  # as above
+        except Exception as error:  # the exceptions of ONNX Runtime have no narrower base class
             if is_out_of_memory(error):
                 raise BundleError(
-                    f"the graph needs more memory for {len(rows)} rows than is left of the {arena_bytes() >> 20} MiB "
+                    f"a run with {len(rows)} rows needs more memory than is free in the {arena_bytes() >> 20} MiB "
                     "that all models share: send fewer rows, or export a smaller graph"
                 ) from error
-            raise BundleError("the graph fails on rows of its own signature; export it again") from error
+            raise BundleError("the graph fails on valid rows; export it again") from error
         prediction = results[0]
         if not (isinstance(prediction, np.ndarray) and prediction.dtype.kind in "if"):
             raise BundleError(
-                "the graph's labels are not numbers: export the classes as indices, the scores as a tensor"
+                "the graph's labels are not numbers: export the classes as indices, and the scores as a tensor"
             )
         prediction = prediction.reshape(-1)
         if self._labels is not None:
@@ -101,7 +101,7 @@ def _indices(prediction: NDArray[Any], labels: NDArray[np.int64]) -> NDArray[np.
     places = np.searchsorted(labels[order], prediction).clip(max=len(labels) - 1)
     found: NDArray[np.int64] = order[places]
     if not np.array_equal(labels[found], prediction):
-        raise BundleError("the graph gives a label that its own list of classes does not have; export it again")
+        raise BundleError("the graph returns a label that is not in its own list of classes; export it again")
     return found
 
 
@@ -110,8 +110,8 @@ class Port:
     """An input or output of a graph.
 
     Attributes:
-        kind: its type in ONNX Runtime's words, such as `tensor(float)`.
-        shape: its axes; one whose length is open has a name, or None.
+        kind: the type as ONNX Runtime writes it, such as `tensor(float)`.
+        shape: the length of each axis; a dynamic axis has a name or None.
     """
 
     name: str
@@ -123,7 +123,7 @@ def ports(model: bytes) -> tuple[list[Port], list[Port]]:
     """Return the inputs and the outputs of a serialised graph.
 
     Raises:
-        BundleError: it does not load.
+        BundleError: the graph cannot be loaded.
     """
     session, _ = _open(model)
     inputs, outputs = (
@@ -138,31 +138,31 @@ def _open(model: bytes) -> tuple[onnxruntime.InferenceSession, Any]:
     parsed = check_self_contained(model)
     check_repeatable(parsed)
     options = onnxruntime.SessionOptions()
-    # ONNX Runtime would guess its own format from the bytes, which the check above does not read.
+    # Otherwise, ONNX Runtime may detect its own format, which the check above does not read.
     options.add_session_config_entry("session.load_model_format", "ONNX")
-    # A second barrier behind the check: external data could only come from this folder, which cannot exist.
+    # A second safeguard: external data is only read from this folder, which cannot exist.
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", NO_FOLDER)
-    # One thread a session: small graphs lose more to hand-over than they gain, and requests are parallel anyway.
+    # One thread per session: parallel execution slows down small graphs, and requests already run in parallel.
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = 4
     use_shared_arena(options)
     try:
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"]), parsed
-    except Exception as error:  # ONNX Runtime's exceptions share no narrower base
+    except Exception as error:  # the exceptions of ONNX Runtime have no narrower base class
         raise BundleError("the graph cannot be loaded: it is not a valid ONNX model; export it again") from error
 
 
 def replay(graph: Graph, golden: Golden, options: RunOptions = _RUN_OPTIONS) -> None:
-    """Run the golden rows and compare; class indices must be equal, the rest within the golden tolerances.
+    """Run the golden rows and compare the outputs: class indices exactly, other values within the tolerances.
 
     Args:
         graph: the graph.
         golden: the rows with their outputs.
-        options: the run's own, so that another thread can terminate it.
+        options: options of this run alone, so that another thread can terminate it.
 
     Raises:
-        BundleError: an output differs, with the first row that does.
+        BundleError: an output differs; the message names the first row.
     """
     outputs = graph.run(np.array(golden.rows, dtype=np.float32), options)
     pairs: list[tuple[str, NDArray[Any] | None, Sequence[Any] | None]] = [
@@ -172,7 +172,7 @@ def replay(graph: Graph, golden: Golden, options: RunOptions = _RUN_OPTIONS) -> 
         pairs.append(("scores", outputs.scores, golden.outputs.scores))
     for name, found, expected in pairs:
         if found is None or expected is None or _shape(found) != _shape(expected):
-            raise BundleError(f"the golden rows give {name} of another shape than golden.json says")
+            raise BundleError(f"the {name} of the golden rows and of golden.json differ in shape; export it again")
         if np.issubdtype(found.dtype, np.integer):
             close = found == np.array(expected)
         else:
@@ -180,14 +180,14 @@ def replay(graph: Graph, golden: Golden, options: RunOptions = _RUN_OPTIONS) -> 
         if not close.all():
             row = int(np.argwhere(~close)[0][0])
             raise BundleError(
-                f"golden row {row} gives another {name} than golden.json says: "
-                "the graph does not do what was evaluated; export it again"
+                f"for golden row {row}, the graph's {name} and golden.json differ: "
+                "the graph is not the one that was evaluated; export it again"
             )
 
 
 def _shape(values: Any) -> tuple[int, ...] | None:  # noqa: ANN401
     try:
         shape: tuple[int, ...] = np.shape(values)
-    except ValueError:  # rows of unlike lengths
+    except ValueError:  # rows of different lengths
         return None
     return shape

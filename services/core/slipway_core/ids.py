@@ -4,7 +4,7 @@ import uuid
 
 
 def read_id(text: str) -> uuid.UUID | None:
-    """Return the id in a text, written with or without hyphens; None if the text is not an id."""
+    """Return the UUID in a text, with or without hyphens; None if the text is not a UUID."""
     try:
         return uuid.UUID(text)
     except ValueError:

@@ -1,6 +1,6 @@
-"""Structured logs: one event name with fields, JSON for machines, a readable line for people.
+"""Structured logs: an event name with fields, as JSON or as a readable line.
 
-The request id, set by `RequestContext`, is on every event of a request. Payloads and tokens are never logged.
+Inside `RequestContext`, every event has the request id. Payloads and tokens are never logged.
 """
 
 import io
@@ -66,9 +66,9 @@ def configure_logging(level: str, log_format: Literal["auto", "json", "text"]) -
 
 
 class RequestContext:
-    """Puts `request_id` on every event inside a `with` block, in this task and what it hands to another thread.
+    """Adds `request_id` to every event inside a `with` block, also in threads that the task starts work in.
 
-    A class, and a variable of its own: structlog's variables and a generator would cost each request ten times as much.
+    This class with its own context variable takes a tenth of the time of structlog's variables and a generator.
     """
 
     __slots__ = ("_before", "_request_id")
@@ -86,14 +86,14 @@ class RequestContext:
 
 
 def add_request_id(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Add the request id to an event, inside a request (a structlog processor)."""
+    """Add the request id to an event inside a request (a structlog processor)."""
     if (request_id := _request_id.get()) is not None:
         event["request_id"] = request_id
     return event
 
 
 def _make_printable(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Remove escape sequences and control characters from an event's texts (a structlog processor)."""
+    """Remove escape sequences and control characters from the texts of an event (a structlog processor)."""
     several_lines = ("event", "exception", "stack")
     return {
         printable_line(str(key)): (printable if key in several_lines else printable_line)(value)
@@ -112,5 +112,5 @@ def _printable_traceback(stream: TextIO, exc_info: ExcInfo) -> None:
 def _render_json(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
     try:
         return escape_json(orjson.dumps(event, default=str, option=orjson.OPT_NON_STR_KEYS).decode())
-    except TypeError:  # an integer over 64 bits or text that is not Unicode: slower, but no event is lost
+    except TypeError:  # an integer of more than 64 bits, or invalid Unicode: use the slower encoder
         return json.dumps(event, default=str, skipkeys=True)

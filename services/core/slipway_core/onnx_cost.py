@@ -1,7 +1,7 @@
-"""Decide from an ONNX model's operators whether the time and memory of a run depend on its number of rows alone.
+"""Decide from an ONNX model's operators whether the time and memory of a run depend only on its number of rows.
 
-Other graphs may run fast for the rows that they were measured with, and for hours on another value: a `Loop` repeats as
-often as a value says, and `ConstantOfShape` makes a tensor as large as one says.
+Other graphs may be fast for the measured rows and take hours for another value: the number of iterations of a `Loop`
+and the size of a `ConstantOfShape` output may depend on a value.
 """
 
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 from slipway_core.onnx_model import walk
 from slipway_core.onnx_trace import attribute, input_of
 
-# Their time and the shape of their output follow from the shapes of their inputs.
+# The shapes of the inputs determine the time and the output's shape of these operators.
 _STANDARD = frozenset(
     b"""
     Abs Acos Acosh Add And ArgMax ArgMin Asin Asinh Atan Atanh AveragePool BatchNormalization BitShift BitwiseAnd
@@ -28,7 +28,7 @@ _MACHINE_LEARNING = frozenset(
     TreeEnsembleRegressor ZipMap
     """.split()
 )
-# The same holds for these if their inputs from this index on are constants.
+# The same is true of these if their inputs from this index on are constants.
 _WITH_CONSTANTS = {
     **dict.fromkeys(b"CumSum OneHot Pad Slice Squeeze Tile TopK Unsqueeze".split(), 1),
     **dict.fromkeys(
@@ -38,19 +38,19 @@ _WITH_CONSTANTS = {
     ),
     b"Range": 0,
 }
-# And for these, if their inputs from this index on are constants or lengths.
+# The same is true of these if their inputs from this index on are constants or lengths.
 _WITH_LENGTHS = {b"ConstantOfShape": 0, b"Expand": 1, b"Reshape": 1}
-# They select lengths. Arithmetic with lengths could make a size that only one number of rows has.
+# They select lengths. Arithmetic on lengths could produce a huge size for one particular number of rows.
 _SELECTING = frozenset(b"Cast Concat Gather Identity Slice Squeeze Unsqueeze".split())
 _STRING, _INT64 = 8, 7
-# Texts take time by their length, which may differ from value to value.
+# The time for a text depends on its length, which may differ from value to value.
 _MAX_TEXT_BYTES = 256
 
 
 def cost_follows_rows(model: Any) -> bool:  # noqa: ANN401  # classes made at run time
-    """Return whether the time and memory of a run depend on the number of rows, and not on their values.
+    """Return whether the time and memory of a run depend only on the number of rows, not on their values.
 
-    A local function, a subgraph, an operator of another domain or a long text makes it False.
+    False for a graph with a local function, a subgraph, an operator of another domain or a long text.
 
     Args:
         model: as `parse_model` returns it.
@@ -60,7 +60,7 @@ def cost_follows_rows(model: Any) -> bool:  # noqa: ANN401  # classes made at ru
     made = {name for node in model.graph.node if node.op_type != b"Constant" for name in node.output}
     constants = {tensor.name for tensor in model.graph.initializer}
     constants |= {name for node in model.graph.node if node.op_type == b"Constant" for name in node.output}
-    constants = (constants - made) | {b""}  # an optional input that is left out
+    constants = (constants - made) | {b""}  # an empty name is an omitted optional input
     lengths = set(constants)
     for node in model.graph.node:
         if not _is_allowed(node, constants, lengths):
@@ -99,5 +99,5 @@ def _selects_lengths(node: Any, constants: set[bytes], lengths: set[bytes]) -> b
         return False
     if node.op_type == b"Cast":  # a narrower type would overflow
         return attribute(node, b"to", 0) == _INT64
-    # A table that a length is looked up in could hold any size.
+    # The other operators could select from a table of arbitrary sizes.
     return node.op_type == b"Concat" or constants.issuperset(node.input[1:]) or not input_of(node, 1)

@@ -1,9 +1,9 @@
-"""Read from an ONNX classifier, without running it, which integer label each column of its probabilities stands for.
+"""Find the integer label of each probability column of an ONNX classifier, without running it.
 
-Two forms prove this. In the first, an operator of `ai.onnx.ml` lists its classes, and both outputs come from it: the
-specification gives its scores the order of that list. In the second, the label is an ArgMax over the classes, and the
-scores that it compares and the graph's probabilities are one tensor, up to steps that keep the order within each row.
-The index may then be looked up in a constant list. Any other graph is rejected, even if its labels may be right.
+Two forms of graph prove the labels. In the first, an operator of `ai.onnx.ml` lists its classes and produces both
+outputs; the specification orders its scores like that list. In the second, the label is an ArgMax over the classes. Its
+scores are the graph's probabilities, except for steps that keep the order within each row. The resulting index may be
+looked up in a constant list. All other graphs are rejected.
 """
 
 from collections.abc import Iterable
@@ -41,13 +41,13 @@ _NUMPY_TYPES = {
     13: "uint64",
 }
 
-# The operators that list their classes, each with its attribute for integer ones.
+# The operators that list their classes, with the attribute for integer classes.
 _CLASS_ATTRIBUTES = {
     b"LinearClassifier": b"classlabels_ints",
     b"SVMClassifier": b"classlabels_ints",
     b"TreeEnsembleClassifier": b"classlabels_int64s",
 }
-# They look a label up in a list by its index.
+# They look up a label in a list by its index.
 _LOOKUPS = frozenset({b"ArrayFeatureExtractor", b"Gather"})
 
 _ADVICE = (
@@ -58,12 +58,12 @@ _ADVICE = (
 
 @dataclass(frozen=True)
 class ClassLabels:
-    """The labels that a classifier may give.
+    """The possible labels of a classifier.
 
     Attributes:
         values: the labels, in the order of the probabilities.
-        by_argmax: whether the graph itself takes the class of the highest probability. The classifiers of `ai.onnx.ml`
-            need not: an SVM's probabilities are fitted apart from its decision, and other models have a threshold.
+        by_argmax: whether the graph selects the class of the highest probability. The classifiers of `ai.onnx.ml` may
+            not: an SVM fits its probabilities separately from its decision, and other models use a threshold.
     """
 
     values: tuple[int, ...]
@@ -71,17 +71,16 @@ class ClassLabels:
 
 
 def find_class_labels(model: bytes, label: str, scores: str, n_classes: int) -> ClassLabels:
-    """Return the labels that a classifier's label output may have, in the order of its probabilities.
+    """Return the possible labels of a classifier's label output, in the order of its probabilities.
 
     Args:
         model: a serialised ONNX model.
         label: the name of its label output, (n_rows,) int64.
         scores: the name of its output of probabilities, (n_rows, n_classes) float.
-        n_classes: how many probabilities it gives for a row.
+        n_classes: the number of probabilities per row.
 
     Raises:
-        BundleError: the graph does not prove its labels in a form that this module knows, or lists another number of
-            labels.
+        BundleError: the graph does not prove its labels in a supported form, or lists another number of labels.
     """
     graph = TracedGraph(parse_model(model))
     source = graph.follow(label.encode())
@@ -142,13 +141,13 @@ def _check_casts(types: Iterable[int], labels: Iterable[int]) -> None:
             cast = None if name is None else np.array(expected, dtype=np.int64).astype(name).tolist()
         if cast != expected:
             raise BundleError(
-                f"the graph casts its labels to {name or f'the ONNX type {number}'}, which does not keep all of them: "
+                f"the graph casts its labels to {name or f'the ONNX type {number}'}, which changes some of them: "
                 "export it with int64 labels"
             )
 
 
 def _listed(node: Any, name: bytes) -> tuple[int, ...]:  # noqa: ANN401
-    """Return the labels that a classifier lists in its attribute of a name."""
+    """Return the labels that a classifier lists in the named attribute."""
     labels = attribute_list(node, name)
     if not labels or any(entry.strings for entry in node.attribute if entry.name == b"classlabels_strings"):
         raise BundleError(f"the graph's {shown(node.op_type)} lists no integer classes: {_ADVICE}")
@@ -156,11 +155,11 @@ def _listed(node: Any, name: bytes) -> tuple[int, ...]:  # noqa: ANN401
 
 
 def _looked_up(graph: TracedGraph, node: Any, n_classes: int) -> tuple[int, ...]:  # noqa: ANN401
-    """Return the list of labels that a node looks an index up in."""
+    """Return the list in which a node looks up labels."""
     name = input_of(node, 0)
     tensor = graph.constant(name)
     shape = [] if tensor is None else list(tensor.dims)
-    if node.op_type == b"ArrayFeatureExtractor":  # it looks up along the last axis
+    if node.op_type == b"ArrayFeatureExtractor":  # it selects along the last axis
         is_list = len(shape) == 1 or (len(shape) == 2 and shape[0] == 1)  # noqa: PLR2004
     else:
         is_list = len(shape) == 1 and attribute(node, b"axis", 0) in {0, -1}
@@ -173,9 +172,9 @@ def _looked_up(graph: TracedGraph, node: Any, n_classes: int) -> tuple[int, ...]
         raise _wrong_number(shape[-1], n_classes)
     labels = integer_values(tensor)
     if labels is None:
-        raise BundleError(f"the graph's list of labels {shown(name)} is not of integers: {_ADVICE}")
+        raise BundleError(f"the graph's list of labels {shown(name)} does not contain integers: {_ADVICE}")
     return labels
 
 
 def _wrong_number(n_labels: int, n_classes: int) -> BundleError:
-    return BundleError(f"the graph lists {n_labels} classes, but gives {n_classes} probabilities for a row: {_ADVICE}")
+    return BundleError(f"the graph lists {n_labels} classes, but returns {n_classes} probabilities per row: {_ADVICE}")

@@ -1,8 +1,7 @@
 """Parse an ONNX model without running it, and check that it is self-contained.
 
-A tensor may name a file that holds its values ("external data"). ONNX Runtime reads such a file from the host that
-serves, so that a prediction would return its content. `check_self_contained` walks over every place where ONNX allows
-a tensor.
+A tensor may name a file that contains its values ("external data"). ONNX Runtime would read that file on the serving
+host, and predictions could expose its content. `check_self_contained` checks every place where ONNX allows a tensor.
 """
 
 from collections.abc import Iterator
@@ -69,15 +68,15 @@ _DEFAULT_LOCATION = 0
 _RANDOM_OPERATORS = frozenset(
     b"Bernoulli Multinomial RandomNormal RandomNormalLike RandomUniform RandomUniformLike".split()
 )
-# Operators that load a file of the host, whatever their domain.
+# Operators that load a file from the host, in any domain.
 _FILE_OPERATORS = frozenset({b"EPContext"})
 
 
 def check_self_contained(model: bytes) -> Any:  # noqa: ANN401  # classes made at run time
-    """Parse a serialised ONNX model, and check that it refers to no file outside of itself.
+    """Parse a serialised ONNX model, and check that it refers to no other file.
 
     Raises:
-        BundleError: it does, or is damaged.
+        BundleError: the model refers to another file, or is damaged.
     """
     parsed = parse_model(model)
     for kind, message in walk("Model", parsed):
@@ -106,7 +105,7 @@ def check_repeatable(model: Any) -> None:  # noqa: ANN401
     for kind, node in walk("Model", model):
         if kind != "Node":
             continue
-        # The third input of Dropout is its training mode.
+        # The third input of Dropout is the training mode.
         is_training = node.op_type == b"Dropout" and any(name not in off for name in node.input[2:3] if name)
         if node.op_type in _RANDOM_OPERATORS or is_training:
             raise BundleError(
@@ -123,7 +122,7 @@ def parse_model(model: bytes) -> Any:  # noqa: ANN401  # classes made at run tim
     """Return the parsed parts of a serialised ONNX model that `_SCHEMA` lists.
 
     Raises:
-        BundleError: it is damaged.
+        BundleError: the model is damaged.
     """
     from google.protobuf.message import DecodeError  # noqa: PLC0415  # 30 ms that only the load of a model needs
 
@@ -134,7 +133,7 @@ def parse_model(model: bytes) -> Any:  # noqa: ANN401  # classes made at run tim
 
 
 def walk(kind: str, message: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401  # classes made at run time
-    """Yield every message of a model with its kind. The parser has limited the depth to 100."""
+    """Yield every message of a model with its kind. The parser limits the depth to 100."""
     yield kind, message
     for field, (_number, is_repeated, child_kind) in _SCHEMA[kind].items():
         if child_kind not in _SCHEMA:
@@ -148,7 +147,7 @@ def walk(kind: str, message: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 
 
 @cache
 def _model_class() -> Any:  # noqa: ANN401
-    """Return the parser's class for a model, in a pool of its own: the `onnx` package registers the same messages."""
+    """Return the parser's class for a model, in a separate pool: the `onnx` package registers the same messages."""
     from google.protobuf import descriptor_pb2, descriptor_pool, message_factory  # noqa: PLC0415
 
     types = descriptor_pb2.FieldDescriptorProto

@@ -1,7 +1,7 @@
-"""Follow the tensors of a parsed ONNX graph back to where they come from.
+"""Trace the tensors of a parsed ONNX graph back to their sources.
 
-Labels and indices are followed over operators that pass on each value, scores over operators that keep the order within
-each row. A step that may do anything else ends the way back.
+Labels and indices are traced over operators that pass on each value, scores over operators that keep the order within
+each row. Any other operator ends the trace.
 """
 
 import math
@@ -19,11 +19,11 @@ _FLOAT_TYPES = frozenset({1, 10, 11, 16})
 _ML_OPERATORS = frozenset(
     {b"ArrayFeatureExtractor", b"LinearClassifier", b"Normalizer", b"SVMClassifier", b"TreeEnsembleClassifier"}
 )
-# Operators that pass on labels in their order.
+# Operators that pass on labels in the same order.
 _PASSING = frozenset({b"Cast", b"Identity", b"Reshape", b"Squeeze", b"Unsqueeze", b"Flatten"})
-# Of (n_rows, n_classes) scores, these keep the order within a row.
+# For (n_rows, n_classes) scores, these keep the order within a row.
 _MONOTONE = frozenset({b"Identity", b"Exp", b"Sigmoid"})
-# These do, too, if their axis is the classes'. The norm that divides is never negative.
+# These do, too, if their axis is that of the classes. The divisor, a norm, is never negative.
 _ALONG_AN_AXIS = frozenset({b"Softmax", b"LogSoftmax", b"LpNormalization"})
 _REDUCTIONS = frozenset({b"ReduceMax", b"ReduceSum", b"ReduceLogSumExp"})
 # The axis of the classes in (n_rows, n_classes) scores.
@@ -33,12 +33,12 @@ _SHOWN_CHARACTERS = 80
 
 @dataclass(frozen=True)
 class Source:
-    """Where a tensor of labels or indices comes from.
+    """The source of a tensor of labels or indices.
 
     Attributes:
-        name: the tensor that the node makes.
+        name: the tensor that the node outputs.
         node: the first node that does more than pass values on; None for a constant or an input.
-        casts: the types that the values are cast to on the way from there.
+        casts: the types to which the values are cast after that node.
     """
 
     name: bytes
@@ -62,15 +62,15 @@ class TracedGraph:
             if tensor.name in self._constants or tensor.name in self._nodes:
                 raise _made_twice(tensor.name)
             self._constants[tensor.name] = tensor
-        # A function of the model's own may take the place of a standard operator.
+        # A local function of the model can replace a standard operator.
         self._functions = {(_domain(function.domain), function.name) for function in model.functions}
 
     def node(self, name: bytes) -> Any:  # noqa: ANN401
-        """Return the node that makes a tensor; None for a constant or an input."""
+        """Return the node that outputs a tensor; None for a constant or an input."""
         return self._nodes.get(name)
 
     def operator(self, node: Any) -> bytes:  # noqa: ANN401
-        """Return a node's operator if the ONNX standard defines it; else an empty name."""
+        """Return a node's operator if the ONNX standard defines it; an empty name otherwise."""
         if node is None or len({entry.name for entry in node.attribute}) != len(node.attribute):
             return b""
         domain = _domain(node.domain)
@@ -78,9 +78,9 @@ class TracedGraph:
         return node.op_type if domain == standard and (domain, node.op_type) not in self._functions else b""
 
     def follow(self, name: bytes) -> Source:
-        """Follow labels or indices back over the operators that pass them on."""
+        """Trace labels or indices back over the operators that pass them on."""
         casts = []
-        for _ in range(len(self._nodes)):  # a damaged graph may have a circle
+        for _ in range(len(self._nodes)):  # a damaged graph may have a cycle
             node = self.node(name)
             operator = self.operator(node)
             if operator not in _PASSING:
@@ -91,7 +91,7 @@ class TracedGraph:
         return Source(name, self.node(name), tuple(casts))
 
     def ancestors(self, name: bytes) -> list[bytes]:
-        """Return the tensors whose order within each row a tensor of scores has, itself first."""
+        """Return the tensors that have the same order within each row as a tensor of scores, itself first."""
         found = [name]
         for _ in range(len(self._nodes)):
             node = self.node(name)
@@ -102,22 +102,22 @@ class TracedGraph:
         return found
 
     def _keeps_order(self, node: Any) -> bool:  # noqa: ANN401
-        """Return whether a node gives scores in the order of its first input's, row by row."""
+        """Return whether a node's scores have the same order within each row as its first input."""
         operator = self.operator(node)
         if operator in _ALONG_AN_AXIS:  # both defaults, 1 and -1, are the class axis
             return attribute(node, b"axis", 1) in CLASS_AXES
         if operator == b"Cast":
             return attribute(node, b"to", 0) in _FLOAT_TYPES
-        if operator == b"Normalizer":  # the default norm divides by a maximum that may be negative
+        if operator == b"Normalizer":  # the default norm divides by a maximum, which may be negative
             return any(entry.name == b"norm" and entry.s == b"L1" for entry in node.attribute)
         if operator == b"Sub":
             return self._is_reduction(node, _REDUCTIONS)
-        if operator == b"Div":  # a negative sum would turn the order around: `by_argmax` lets the caller check
+        if operator == b"Div":  # a negative sum would reverse the order: the caller checks this with `by_argmax`
             return self._is_reduction(node, frozenset({b"ReduceSum"}))
         return operator in _MONOTONE
 
     def _is_reduction(self, node: Any, operators: frozenset[bytes]) -> bool:  # noqa: ANN401
-        """Return whether a node's second input is one value a row, (n_rows, 1), that is computed from its first."""
+        """Return whether a node's second input is one value per row, (n_rows, 1), computed from its first input."""
         scores, made = input_of(node, 0), self.node(input_of(node, 1))
         is_column = False
         if self.operator(made) == b"Reshape":
@@ -129,7 +129,7 @@ class TracedGraph:
         return (is_column or attribute(made, b"keepdims", 1) == 1) and axes in {(axis,) for axis in CLASS_AXES}
 
     def constant(self, name: bytes) -> Any:  # noqa: ANN401
-        """Return the constant tensor of this name; None if it does not exist."""
+        """Return the constant tensor with this name; None if it does not exist."""
         return self._constants.get(name)
 
     def _integers(self, name: bytes) -> tuple[int, ...] | None:
@@ -138,12 +138,12 @@ class TracedGraph:
 
 
 def integer_values(tensor: Any) -> tuple[int, ...] | None:  # noqa: ANN401
-    """Return a tensor's values; None if they are not integers, or not as many as its shape says."""
+    """Return a tensor's values; None if they are not integers, or their number does not match the shape."""
     size = {_INT32: 4, _INT64: 8}.get(tensor.data_type)
     if size is None:
         return None
     count = math.prod(tensor.dims)
-    if tensor.raw_data:  # little-endian, says the ONNX specification
+    if tensor.raw_data:  # little-endian by the ONNX specification
         if len(tensor.raw_data) != size * count:
             return None
         return tuple(np.frombuffer(tensor.raw_data, dtype=f"<i{size}").tolist())
@@ -152,17 +152,17 @@ def integer_values(tensor: Any) -> tuple[int, ...] | None:  # noqa: ANN401
 
 
 def input_of(node: Any, index: int) -> bytes:  # noqa: ANN401
-    """Return the name of a node's input; empty if it has none there."""
+    """Return the name of a node's input; empty if the input is not set."""
     return node.input[index] if index < len(node.input) else b""
 
 
 def attribute(node: Any, name: bytes, default: int) -> int:  # noqa: ANN401
-    """Return a node's attribute of one integer."""
+    """Return an integer attribute of a node."""
     return next((entry.i for entry in node.attribute if entry.name == name), default)
 
 
 def attribute_list(node: Any, name: bytes) -> tuple[int, ...]:  # noqa: ANN401
-    """Return a node's attribute of several integers; empty if it is not set."""
+    """Return a node's attribute that is a list of integers; empty if it is not set."""
     return next((tuple(entry.ints) for entry in node.attribute if entry.name == name), ())
 
 
@@ -171,9 +171,9 @@ def _domain(domain: bytes) -> bytes:
 
 
 def shown(name: bytes) -> str:
-    """Return a name of the graph's as an error message shows it."""
+    """Return a name in the graph as error messages show it."""
     return repr(name.decode(errors="replace")[:_SHOWN_CHARACTERS])
 
 
 def _made_twice(name: bytes) -> BundleError:
-    return BundleError(f"the graph makes the tensor {shown(name)} twice: export the model again")
+    return BundleError(f"the graph has two sources of the tensor {shown(name)}: export the model again")

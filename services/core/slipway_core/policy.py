@@ -1,4 +1,4 @@
-"""The rules for names and secrets, enforced by the API and checked in advance by the command line."""
+"""The rules for names and secrets. The API enforces them; the command line checks them in advance."""
 
 import re
 import secrets
@@ -6,10 +6,10 @@ import secrets
 from slipway_core.ids import read_id
 from slipway_core.weak_secrets import COMMON_PASSWORDS, KNOWN_KEYS, is_made_of_runs, is_run, period
 
-# Of an account, after capitals were lowered.
+# Of an account, in lower case.
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9._@-]{0,63}")
 NAME_RULE = "a name is 1 to 64 of a–z, 0–9, `.`, `_`, `@`, `-`, and begins with a letter or digit"
-# `/users/me` and `/users/events` are routes of their own.
+# `/users/me` and `/users/events` are other routes.
 RESERVED_NAMES = frozenset({"events", "me"})
 
 MIN_KEY_BYTES = 32
@@ -40,18 +40,18 @@ def new_password() -> str:
 
 
 def why_name_is_refused(name: str) -> str | None:
-    """Return why no account can have a name (its capitals lowered before), as a sentence; None if one can."""
+    """Return why a lower-case name is not allowed for an account, as a sentence; None if it is allowed."""
     if not NAME_PATTERN.fullmatch(name):
         return NAME_RULE
     if name in RESERVED_NAMES:
-        return f"no account can be named {name}, as /users/{name} means something else"
+        return f"no account can have the name {name}: /users/{name} is another route; choose another name"
     if read_id(name) is not None:
-        return "no account can be named like an id (a UUID), which could be another account's; choose another name"
+        return "no account can have a UUID as its name: it could be the id of another account; choose another name"
     return None
 
 
 def why_key_is_unsafe(key: str) -> str | None:
-    """Return what is wrong with a signing key, as the end of a sentence; None if nothing is."""
+    """Return why a signing key is unsafe, as the end of a sentence; None if it is safe."""
     if len(key.encode()) < MIN_KEY_BYTES:
         return f"is shorter than {MIN_KEY_BYTES} bytes"
     if len(set(key)) < MIN_KEY_BYTES // 4:
@@ -66,15 +66,15 @@ def why_key_is_unsafe(key: str) -> str | None:
 
 
 def why_password_is_unsafe(password: str, username: str) -> str | None:
-    """Return what is wrong with a password, as the end of a sentence; None if nothing is."""
+    """Return why a password is unsafe, as the end of a sentence; None if it is safe."""
     if not MIN_PASSWORD_LENGTH <= len(password) <= MAX_PASSWORD_LENGTH:
         return f"must have {MIN_PASSWORD_LENGTH} to {MAX_PASSWORD_LENGTH} characters"
     if password.lower() == username.lower():
-        return "must not be the user's name"
+        return "must differ from the user's name"
     if len(set(password.lower())) < MIN_PASSWORD_VARIETY:
-        return f"must have {MIN_PASSWORD_VARIETY} different characters or more"
+        return f"must have at least {MIN_PASSWORD_VARIETY} different characters"
     if password.lower() in COMMON_PASSWORDS or is_run(password):
-        return "is one of those that are tried first"
+        return "is a common password"
     return None
 
 

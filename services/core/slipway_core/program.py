@@ -10,7 +10,7 @@ from slipway_core.printable import printable
 
 # The prefix of the error messages of every Slipway program.
 ERROR_PREFIX = "Error: "
-REGISTRY_HINT = "is its server running, and MLFLOW_TRACKING_URI right? `slipway doctor` tells more"
+REGISTRY_HINT = "check that the MLflow server runs, and MLFLOW_TRACKING_URI; `slipway doctor` finds the cause"
 
 
 def print_error(sentence: str, file: IO[str] | None = None) -> None:
@@ -30,7 +30,7 @@ def exit_on_error(*, show_traceback: bool = False, hint_at_registry: bool = Fals
 
     Args:
         show_traceback: raise the error instead, for `--debug`.
-        hint_at_registry: add what to check if the model registry cannot be reached.
+        hint_at_registry: add a hint if the model registry cannot be reached.
 
     Raises:
         SystemExit: the block raised a SlipwayError.

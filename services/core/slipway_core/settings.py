@@ -1,4 +1,4 @@
-"""The base of every service's settings: read once from the environment, frozen, misspellings refused."""
+"""The base class of every service's settings: read once from the environment, immutable, without unknown variables."""
 
 import difflib
 import os
@@ -20,13 +20,13 @@ S = TypeVar("S", bound="ServiceSettings")
 
 
 class SecretFileSource(PydanticBaseSettingsSource):
-    """Reads `NAME` from the file that `NAME_FILE` points to, as Docker and Kubernetes mount secrets.
+    """Reads `NAME` from the file that `NAME_FILE` names, as Docker and Kubernetes mount secrets.
 
-    Only for the fields that a settings class lists in `file_fields`. `NAME` itself wins where both are set.
+    Only for the fields in `file_fields` of a settings class. If both are set, `NAME` takes precedence.
     """
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002
-        """Return (value, key, is_complex) of one field; the value is None where no file is named."""
+        """Return (value, key, is_complex) of one field; the value is None if no file is named."""
         variable = variable_of(self.settings_cls, field_name) + FILE_SUFFIX
         path = os.environ.get(variable)
         if not path:
@@ -37,20 +37,20 @@ class SecretFileSource(PydanticBaseSettingsSource):
             raise ConfigurationError(f"{variable} names a file that cannot be read: {path}") from error
 
     def __call__(self) -> dict[str, Any]:
-        """Return the values found in files, by field name."""
+        """Return the values from files, by field name."""
         found = {}
         for name in getattr(self.settings_cls, "file_fields", frozenset()):
             field = self.settings_cls.model_fields[name]
             value, _, _ = self.get_field_value(field, name)
             if value is not None:
-                # Under the name that the environment's source uses, so that the environment wins.
+                # The environment's source uses the same key, so that the environment takes precedence.
                 alias = field.validation_alias
                 found[alias if isinstance(alias, str) else name] = value
         return found
 
 
 class ServiceSettings(BaseSettings):
-    """What every service can be told: how to log. Subclasses add their own fields, each with a description."""
+    """The settings of every service: how to log. Each field has a description, also in subclasses."""
 
     model_config = SettingsConfigDict(
         frozen=True,
@@ -58,19 +58,19 @@ class ServiceSettings(BaseSettings):
         env_ignore_empty=True,
         extra="forbid",
         populate_by_name=True,
-        # A traceback would print what was wrong, secrets too.
+        # A traceback would otherwise show invalid values, including secrets.
         hide_input_in_errors=True,
     )
 
-    # What reads the files that `*_FILE` names.
+    # The source that reads the files named by `*_FILE`.
     file_source: ClassVar[type[SecretFileSource]] = SecretFileSource
 
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="The least severe log event that is written."
+        default="info", description="The lowest severity of log events that are written."
     )
     log_format: Literal["auto", "json", "text"] = Field(
         default="auto",
-        description="`json`: one object a line; `text`: for people; `auto`: text on a terminal, else json.",
+        description="`json`: one object per line; `text`: for people; `auto`: text on a terminal, json otherwise.",
     )
 
     @field_validator("log_level", "log_format", mode="before")
@@ -97,8 +97,8 @@ def variable_of(settings: type[BaseSettings], field_name: str) -> str:
     return alias if isinstance(alias, str) else PREFIX + field_name.upper()
 
 
-def refuse_unknown_variables(environ: Mapping[str, str]) -> None:
-    """Raise ConfigurationError if a variable has our prefix and no service knows it."""
+def reject_unknown_variables(environ: Mapping[str, str]) -> None:
+    """Raise ConfigurationError if a variable has Slipway's prefix and no service uses it."""
     known = VARIABLES | {name + FILE_SUFFIX for name in FILE_VARIABLES}
     unknown = sorted(name for name in environ if name.startswith(PREFIX) and name not in known)
     if not unknown:
@@ -107,25 +107,25 @@ def refuse_unknown_variables(environ: Mapping[str, str]) -> None:
     for name in unknown:
         bare = name.removeprefix(PREFIX)
         near = [bare] if bare in UNPREFIXED else difflib.get_close_matches(name, VARIABLES, n=1)
-        hint = f"; did you mean {near[0]}?" if near else "; see .env.example for those there are."
+        hint = f"; did you mean {near[0]}?" if near else "; see .env.example for all settings."
         sentences.append(f"{name} is not a setting of Slipway{hint}")
     raise ConfigurationError(" ".join(sentences))
 
 
 def load_settings(settings: type[S], **overrides: Any) -> S:  # noqa: ANN401  # any field's value
-    """Build a service's settings from the environment; `overrides` win over it.
+    """Build a service's settings from the environment; `overrides` take precedence.
 
     Raises:
-        ConfigurationError: naming each variable that is unknown, missing or wrong, and never its value.
+        ConfigurationError: a variable is unknown, missing or invalid. The message names each one, never its value.
     """
-    refuse_unknown_variables(os.environ)
+    reject_unknown_variables(os.environ)
     try:
         return settings(**overrides)
     except ValidationError as error:
         sentences = []
         fields = {key: name for name in settings.model_fields for key in (name, variable_of(settings, name))}
         for item in error.errors(include_input=False, include_url=False):
-            # Pydantic names a field by its alias, where it has one.
+            # Pydantic names a field by its alias if it has one.
             field = fields.get(str(item["loc"][0]) if item["loc"] else "", "")
             name = variable_of(settings, field) if field else ""
             message = words_of(item)

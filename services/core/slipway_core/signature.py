@@ -1,4 +1,4 @@
-"""From what a client sent to the matrix that the graph takes, or to a list of what is wrong with it."""
+"""Convert the features of a request to the matrix that the graph needs, or describe what is wrong with them."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -16,12 +16,12 @@ from slipway_core.errors import FeaturesError, Problem
 MAX_PROBLEMS = 20
 MAX_WARNINGS = 20
 SHOWN = 100
-# As many categories as one message lists.
+# The number of categories that a message lists.
 SHOWN_CATEGORIES = 12
 ROOT = "features"
 FLOAT32_MAX = float(np.finfo(np.float32).max)
-# The largest float64 that is rounded to FLOAT32_MAX; half a unit in the last place above it, infinity begins. The
-# shortest decimal of FLOAT32_MAX, which every JSON writer gives, is a little above it too.
+# The largest float64 that rounds to FLOAT32_MAX; half a unit in the last place above FLOAT32_MAX, values round to
+# infinity. The shortest decimal of FLOAT32_MAX, as JSON writers print it, is slightly above FLOAT32_MAX.
 FLOAT32_LIMIT = math.nextafter(FLOAT32_MAX + 2.0**103, 0.0)
 
 NUMBERS = frozenset({float, int})
@@ -35,7 +35,7 @@ class RangeWarning:
     """A value outside the range of the training rows.
 
     Attributes:
-        row: its row in the request, from 0.
+        row: the index of its row in the request.
     """
 
     row: int
@@ -48,7 +48,7 @@ class OutOfRange:
     """The values of a request outside the range of the training rows.
 
     Attributes:
-        counts: how many there are of each feature, in the signature's order.
+        counts: the number of such values per feature, in the signature's order.
         warnings: the first MAX_WARNINGS of them.
     """
 
@@ -57,12 +57,12 @@ class OutOfRange:
 
     @property
     def omitted(self) -> int:
-        """How many more there are than `warnings` has."""
+        """The number of values without an entry in `warnings`."""
         return sum(self.counts) - len(self.warnings)
 
 
 class Signature:
-    """A model's inputs, compiled once at load so that a request only walks its own values."""
+    """A model's inputs, prepared once when the model is loaded."""
 
     def __init__(self, inputs: Sequence[InputColumn]) -> None:
         self.names = tuple(column.name for column in inputs)
@@ -71,7 +71,7 @@ class Signature:
         self._minimum = np.array([-np.inf if c.min is None else c.min for c in inputs], dtype=np.float32)
         self._maximum = np.array([np.inf if c.max is None else c.max for c in inputs], dtype=np.float32)
         self._ranges = tuple(zip(self._minimum.tolist(), self._maximum.tolist(), strict=True))
-        # As float32, which the graph compares: 0.1 of JSON is another number in float64.
+        # As float32, like the graph compares them: 0.1 in float64 is another number.
         self._categories = {
             index: frozenset(np.array(column.categories, dtype=np.float32).tolist())
             for index, column in enumerate(inputs)
@@ -80,17 +80,17 @@ class Signature:
         first, *others = self.names
         self._values_of = itemgetter(*self.names) if others else lambda row: (row[first],)
 
-    def matrix(self, features: Any) -> FloatMatrix:  # noqa: ANN401  # what a client sent may be anything
-        """Turn `features` into an (n_rows, n_features) float32 matrix.
+    def matrix(self, features: Any) -> FloatMatrix:  # noqa: ANN401  # clients may send anything
+        """Convert `features` to an (n_rows, n_features) float32 matrix.
 
         Args:
             features: a row or a list of rows, as parsed from JSON; a row is a list of numbers in the signature's
                 order, or an object from feature name to number.
 
         Raises:
-            FeaturesError: naming each place that is wrong. Booleans, strings, NaN, infinities, numbers that float32
-                rounds to infinity, and values outside a feature's categories are rejected; integers are taken as
-                floats.
+            FeaturesError: the input is invalid; every problem has its place. Booleans, strings, NaN, infinities,
+                numbers that float32 rounds to infinity, and values outside a feature's categories are rejected.
+                Integers are converted to floats.
         """
         matrix = self._quick(features)
         if matrix is None or (self._categories and any(True for _ in self._outside_categories(matrix))):
@@ -102,7 +102,7 @@ class Signature:
 
         Args:
             matrix: (n_rows, n_features) float32.
-            loc: the place of the rows; the row's index and the feature's name follow it.
+            loc: the place of the rows, to which the row's index and the feature's name are added.
         """
         if not self._categories:
             return []
@@ -114,7 +114,7 @@ class Signature:
 
     def _outside_categories(self, matrix: FloatMatrix) -> Iterator[tuple[int, int]]:
         """Yield the row and the column of each value outside its feature's categories."""
-        if len(matrix) == 1:  # numpy would take longer to begin
+        if len(matrix) == 1:  # faster than numpy for one row
             [values] = matrix.tolist()
             yield from ((0, index) for index, allowed in self._categories.items() if values[index] not in allowed)
             return
@@ -130,12 +130,12 @@ class Signature:
         return f"{self.names[index]!r} must be one of {shown}, not {_shortest(value)}"
 
     def _quick(self, features: Any) -> FloatMatrix | None:  # noqa: ANN401
-        """Convert rows without fault by what runs in C, as most are; None where a look at each value is due."""
+        """Convert valid rows with functions written in C, for speed; None if each value must be checked."""
         if type(features) is list and NUMBERS.issuperset(map(type, features)):
             return self._row_of(features) if len(features) == len(self.names) else None
         rows = features if type(features) is list and type(features[0]) in {list, dict} else [features]
         values = self._flat(rows)
-        if values is None or not NUMBERS.issuperset(map(type, values)):  # a bool is an int to Python, not to us
+        if values is None or not NUMBERS.issuperset(map(type, values)):  # bool, a subclass of int, is rejected
             return None
         if len(rows) == 1:
             return self._row_of(values)
@@ -149,12 +149,12 @@ class Signature:
 
     def _row_of(self, values: list[Any]) -> FloatMatrix | None:
         for value in values:
-            if not -FLOAT32_LIMIT <= value <= FLOAT32_LIMIT:  # NaN is not, either
+            if not -FLOAT32_LIMIT <= value <= FLOAT32_LIMIT:  # also rejects NaN
                 return None
         return np.array([values], dtype=np.float32)
 
     def _flat(self, rows: list[Any]) -> list[Any] | None:
-        """Return all values one after another; None if the rows are not of one kind and of the right width."""
+        """Return all values in one list; None if the rows differ in kind or have the wrong width."""
         kinds = set(map(type, rows))
         if kinds not in ({list}, {dict}) or set(map(len, rows)) != {len(self.names)}:
             return None
@@ -179,8 +179,8 @@ class Signature:
         return np.array(values, dtype=np.float32)
 
     def count_out_of_range(self, matrix: FloatMatrix) -> int:
-        """Count the values of an (n_rows, n_features) float32 matrix that lie outside the trained range."""
-        if len(matrix) == 1:  # numpy would take longer to begin
+        """Count the values of an (n_rows, n_features) float32 matrix outside the range of the training rows."""
+        if len(matrix) == 1:  # faster than numpy for one row
             outside = 0
             for value, (low, high) in zip(matrix.tolist()[0], self._ranges, strict=True):
                 if value < low or value > high:
@@ -189,7 +189,7 @@ class Signature:
         return int(np.count_nonzero((matrix < self._minimum) | (matrix > self._maximum)))
 
     def out_of_range(self, matrix: FloatMatrix) -> OutOfRange:
-        """Describe the values of an (n_rows, n_features) float32 matrix that lie outside the trained range."""
+        """Describe the values of an (n_rows, n_features) float32 matrix outside the range of the training rows."""
         outside = (matrix < self._minimum) | (matrix > self._maximum)
         warnings = []
         for place in np.flatnonzero(outside)[:MAX_WARNINGS].tolist():
@@ -212,7 +212,7 @@ class Signature:
         if isinstance(row, dict):
             if row.keys() != self._name_set:
                 problems += [Problem((*loc, n), f"the feature {n!r} is missing") for n in self.names if n not in row]
-                # What a client made up is not repeated at any length.
+                # Limit the length and number of unknown names, which the client chooses.
                 extra = islice((name[:SHOWN] for name in row if name not in self._name_set), MAX_PROBLEMS)
                 problems += [Problem((*loc, n), f"the model has no feature {n!r}") for n in extra]
                 return []
@@ -225,7 +225,7 @@ class Signature:
             problems.append(Problem(loc, f"expected {expected}, got {len(row)}"))
             return []
         for index, (name, value) in enumerate(zip(self.names, row, strict=True)):
-            # `type` and not `isinstance`: a bool is an int to Python, and not a number to us.
+            # `type` and not `isinstance`: bool is a subclass of int.
             if not ((type(value) is float or type(value) is int) and _is_float32(value)):
                 problems.append(Problem((*loc, name), _explain(name, value)))
             elif index in self._categories and _float32(value) not in self._categories[index]:
@@ -238,7 +238,7 @@ def _float32(value: float) -> float:
 
 
 def _shortest(value: float) -> str:
-    """Write a float32 with the fewest digits that name it."""
+    """Write a float32 with the fewest digits that identify it."""
     return str(np.float32(float(value))).removesuffix(".0")
 
 
@@ -252,7 +252,7 @@ def _beyond(value: float, low: float | None, high: float | None) -> str:
 
 def _is_float32(value: float) -> bool:
     try:
-        return abs(float(value)) <= FLOAT32_LIMIT  # an integer is rounded to float64 first, as numpy does
+        return abs(float(value)) <= FLOAT32_LIMIT  # integers are rounded to float64 first, as in numpy
     except OverflowError:
         return False
 

@@ -1,4 +1,4 @@
-"""Importing a service quickly."""
+"""Speed up the start of a service."""
 
 import gc
 import sys
@@ -8,13 +8,13 @@ from contextlib import contextmanager
 
 @contextmanager
 def quick_imports(*unused: str) -> Iterator[None]:
-    """Import heavy modules inside the block without the garbage collector, which would find nothing in them.
+    """Import heavy modules inside the block without garbage collection, which would find no garbage.
 
-    What was imported stays for good, so that later collections need not walk it either.
+    Imported objects are excluded from later collections, too.
 
     Args:
-        unused: modules that libraries import only if they are there, for uses that the service does not have. Inside
-            the block they are not there.
+        unused: optional dependencies of the imported libraries that the service does not need. Inside the block, their
+            import fails.
     """
     hidden = [name for name in unused if name not in sys.modules]
     gc.disable()

@@ -1,7 +1,7 @@
-"""The tables of Slipway's own database. Alembic's migrations make them; a test holds the two together.
+"""The tables of Slipway's own database. Alembic's migrations create them; a test compares both.
 
-Plain tables, not the object-relational mapper: nothing here needs its sessions, and the API's start and memory would
-pay for it.
+Plain tables instead of the object-relational mapper: no code needs its sessions, and it would increase the API's start
+time and memory.
 """
 
 from datetime import UTC, datetime
@@ -39,13 +39,13 @@ metadata = MetaData(
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """An aware time, kept in UTC. SQLite forgets the offset; this puts it back."""
+    """A time with a time zone, stored in UTC. SQLite loses the offset; this type restores it."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        """Turn a time into UTC before it is written."""
+        """Convert a time to UTC before it is written."""
         return None if value is None else value.astimezone(UTC)
 
     def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002, ANN401
@@ -65,13 +65,13 @@ users = Table(
     Column("password_hash", String(255), nullable=False),
     # `admin`, `user` or `viewer`.
     Column("role", String(16), nullable=False),
-    # The `ver` of its tokens; raised by every change of role, password or `disabled`, which ends older tokens.
+    # The claim `ver` of its tokens. Each change of role, password or `disabled` raises it, which revokes older tokens.
     Column("version", Integer, nullable=False),
     Column("disabled", Boolean, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
 )
 
-# The audit log of accounts. A row is written in the transaction of the change that it describes.
+# The audit log of accounts. An event is written in the transaction of the change that it describes.
 account_events = Table(
     "account_events",
     metadata,
@@ -80,14 +80,14 @@ account_events = Table(
     Column("at", UtcDateTime, nullable=False),
     # The user whose token was used; null if the request was not authenticated.
     Column("actor_id", Uuid, nullable=True),
-    # The account that it was done to; the row outlives it.
+    # The changed account. The event is kept when the account is erased.
     Column("subject_id", Uuid, nullable=False, index=True),
-    # Its name then; null once the account was erased.
+    # The name at the time of the event; null after the account was erased.
     Column("subject_name", String(64), nullable=True),
     Column("action", String(32), nullable=False),
-    # The client's, as the server saw it; null where there was none, and where its account was erased.
+    # The client's address, as the server saw it; null if unknown, and after the account was erased.
     Column("address", String(64), nullable=True),
-    # Never names or secrets.
+    # Contains no names and no secrets.
     Column("details", JSON, nullable=False),
 )
 
@@ -101,16 +101,16 @@ predictions = Table(
     # UUIDv7: sorts by time.
     Column("id", Uuid, primary_key=True),
     Column("at", UtcDateTime, nullable=False),
-    # The account, which may be gone by now.
+    # The account, which may have been deleted.
     Column("user_id", Uuid, nullable=False),
     Column("model", String(256), nullable=False),
     Column("version", String(64), nullable=False),
     Column("manifest_sha256", String(80), nullable=False),
-    # An array a row, of numbers; null for a value that is not to be kept.
+    # One array of numbers per row; a redacted value is null.
     Column("inputs", Json, nullable=False),
-    # A class index or a value a row.
+    # One class index or value per row.
     Column("prediction", Json, nullable=False),
-    # An array of probabilities a row; null for a regressor.
+    # One array of probabilities per row; null for a regressor.
     Column("scores", Json),
     Column("rows", Integer, nullable=False),
     Column("latency_seconds", Double, nullable=False),
@@ -120,7 +120,7 @@ predictions = Table(
     Index("ix_predictions_model", "model", "at", "id"),
 )
 
-# Where the predictions of a model version come from, once for all of them.
+# The lineage of each served model version, stored once for all of its predictions.
 served_versions = Table(
     "served_versions",
     metadata,
@@ -142,26 +142,26 @@ feedback = Table(
     "feedback",
     metadata,
     Column("prediction_id", Uuid, primary_key=True),
-    # The index of a row of that prediction.
+    # The index of a row of the prediction.
     Column("row", Integer, primary_key=True, autoincrement=False),
     Column("at", UtcDateTime, nullable=False),
-    # The account that told the truth.
+    # The account that sent the feedback.
     Column("by", Uuid, nullable=False),
-    # The truth: of a classifier its label, of a regressor its value.
+    # The true label (classifier) or the true value (regressor).
     Column("label", Text),
     Column("value", Double),
-    # What live figures need, so that they read this table alone.
+    # Copied from the prediction, so that live metrics are computed from this table alone.
     Column("model", String(256), nullable=False),
     Column("version", String(64), nullable=False),
     Column("correct", Boolean),
-    # Predicted less true.
+    # The predicted value minus the true value.
     Column("error", Double),
     ForeignKeyConstraint(["prediction_id"], ["predictions.id"], ondelete="CASCADE"),
     Index("ix_feedback_model", "model", "version", "at"),
     Index("ix_feedback_by", "by"),
 )
 
-# Users whose predictions are not to be kept, whenever they arrive.
+# Users whose predictions must not be stored, including predictions that arrive late.
 erasures = Table(
     "erasures",
     metadata,
@@ -176,6 +176,6 @@ login_attempts = Table(
     # A keyed hash of the name or address: rows have a fixed length and do not reveal the input.
     Column("key", String(64), primary_key=True),
     Column("attempts", Integer, nullable=False),
-    # When the row no longer holds; the first attempt after that begins anew.
+    # The row is invalid after this time; the next attempt starts a new count.
     Column("expires_at", UtcDateTime, nullable=False, index=True),
 )

@@ -1,4 +1,4 @@
-"""Pydantic's problems with a value as plain words."""
+"""Describe pydantic's validation errors in plain words."""
 
 import difflib
 import re
@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 SHOWN_CHARACTERS = 40
-# By the beginning of pydantic's type of error.
+# Keys are prefixes of pydantic's error types.
 _KINDS = {
     "int_": "must be an integer",
     "float_": "must be a number",
@@ -42,16 +42,16 @@ _PATTERNS = {
 
 
 def first_problem(error: ValidationError) -> tuple[str, str]:
-    """Return the place of the first thing that is wrong (keys and indices, dotted; empty at the top) and what it is."""
+    """Return the place of the first problem (keys and indices with dots; empty at the top) and its description."""
     first = error.errors(include_input=False, include_url=False, include_context=False)[0]
     return ".".join(str(part) for part in first["loc"]), first["msg"].removeprefix("Value error, ")
 
 
 def words_of(problem: Mapping[str, Any]) -> str:
-    """Return one of pydantic's problems as what a value must be, such as `must be at least 2`.
+    """Describe one of pydantic's problems as a requirement on the value, such as `must be at least 2`.
 
     Args:
-        problem: an entry of `ValidationError.errors()`; what was given is not repeated.
+        problem: an entry of `ValidationError.errors()`; the invalid value is not repeated.
     """
     kind, context = problem["type"], problem.get("ctx", {})
     if kind == "string_pattern_mismatch":
@@ -64,12 +64,12 @@ def words_of(problem: Mapping[str, Any]) -> str:
     return re.sub(r"^\w+ should\b", "must", message)
 
 
-def _plain(limit: Any) -> Any:  # noqa: ANN401  # a number of the field's, or text
+def _plain(limit: Any) -> Any:  # noqa: ANN401  # a number or text
     return int(limit) if isinstance(limit, float) and limit.is_integer() else limit
 
 
 def given(problem: Mapping[str, Any]) -> str:
-    """Return `, got VALUE` for a problem with one plain value; nothing for others."""
+    """Return `, got VALUE` for a problem with one scalar value; an empty text for others."""
     value = problem.get("input")
     if problem["type"] in {"missing", "extra_forbidden", "value_error"} or not isinstance(value, str | int | float):
         return ""
@@ -78,7 +78,7 @@ def given(problem: Mapping[str, Any]) -> str:
 
 
 def did_you_mean(name: str, known: Collection[str]) -> str:
-    """Return the question whether a similar name was meant, such as `; did you mean 'split'?`; else nothing."""
+    """Return a suggestion such as `; did you mean 'split'?`; an empty text if no known name is similar."""
     folded = {one.casefold(): one for one in known}
     near = difflib.get_close_matches(name.casefold(), folded, n=1)
     return f"; did you mean {folded[near[0]]!r}?" if near else ""

@@ -1,7 +1,7 @@
 """Every environment variable with Slipway's prefix.
 
-All services read one environment, so a service cannot tell a misspelt variable from one that belongs to its
-neighbour; this list can. A test holds it against the settings classes and `.env.example`.
+All services read the same environment. This list distinguishes a misspelt variable from one of another service.
+A test compares it with the settings classes and `.env.example`.
 """
 
 PREFIX = "SLIPWAY_"
@@ -76,7 +76,7 @@ VARIABLES = frozenset(
     }
 )
 
-# Those that may come from a file: `NAME_FILE` names it.
+# Variables that can be read from a file, which `NAME_FILE` names.
 FILE_VARIABLES = frozenset(
     {
         "SLIPWAY_ADMIN_PASSWORD",
@@ -89,7 +89,7 @@ FILE_VARIABLES = frozenset(
     }
 )
 
-# Those that other tools know too have no prefix; writing one is the likely mistake.
+# Variables that other tools use, too, have no prefix; adding it is a likely mistake.
 UNPREFIXED = frozenset(
     {
         "DATABASE_URL",

@@ -1,8 +1,8 @@
-"""What is guessed first: the best-known passwords, keys out of others' documentation, runs and repetitions."""
+"""Easily guessed secrets: common passwords, keys from documentation, sequences and repetitions."""
 
 from itertools import pairwise
 
-# In lower case, as they are compared, and of 8 characters or more. What `is_run` finds is not written here.
+# In lower case, with at least 8 characters. Passwords that `is_run` detects are not listed.
 COMMON_PASSWORDS = frozenset(
     """
     password password1 password12 password123 password1234 password! password1!
@@ -20,7 +20,7 @@ COMMON_PASSWORDS = frozenset(
     """.split()  # noqa: SIM905  # a hundred lines would say no more
 )
 
-# Of FastAPI's tutorial, of Flask's documentation, and of jwt.io's debugger.
+# From FastAPI's tutorial, Flask's documentation and the debugger of jwt.io.
 KNOWN_KEYS = frozenset(
     {
         "09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7",
@@ -31,7 +31,7 @@ KNOWN_KEYS = frozenset(
     }
 )
 
-# The alphabet, the digits, and the letters of the keyboards QWERTY, QWERTZ and AZERTY, row by row. Each goes round.
+# The alphabet, the digits, and the letters of the keyboards QWERTY, QWERTZ and AZERTY, by row. Each wraps around.
 _LINES = (
     "abcdefghijklmnopqrstuvwxyz",
     "0123456789",
@@ -40,25 +40,25 @@ _LINES = (
     "azertyuiopqsdfghjklmwxcvbn",
 )
 _NEIGHBOURS = frozenset(pair for line in _LINES for one in (line, line[::-1]) for pair in pairwise(one + one[0]))
-# A text of runs has one at least for so many characters. Of two characters of a random key one in five at most are
-# neighbours (where it is all digits), so that less than one of 10**15 random keys of 32 characters is taken for one.
+# A text of runs has at most one break per this many characters. In a random key, at most one in five pairs of
+# characters are neighbours (if all are digits). So fewer than one of 10**15 random 32-character keys is rejected.
 _RUN_LENGTH = 8
 
 
 def is_run(text: str) -> bool:
-    """Tell whether a text is one run along the alphabet, the digits or a keyboard, forwards or backwards."""
+    """Return whether a text is one run along the alphabet, the digits or a keyboard, forwards or backwards."""
     lowered = text.lower()
     rounds = (line * (len(lowered) // len(line) + 2) for line in _LINES)
     return any(lowered in round_ or lowered[::-1] in round_ for round_ in rounds)
 
 
 def is_made_of_runs(text: str) -> bool:
-    """Tell whether a text is nothing but runs of eight characters on average, such as the alphabet and the digits."""
+    """Return whether a text consists of runs of at least eight characters on average, such as the alphabet."""
     lowered = text.lower()
     breaks = sum(pair not in _NEIGHBOURS for pair in pairwise(lowered))
     return breaks < len(lowered) // _RUN_LENGTH
 
 
 def period(text: str) -> int:
-    """Return the length of the shortest piece that a text repeats, the last time perhaps not to its end."""
+    """Return the length of the shortest piece whose repetition gives the text; the last piece may be incomplete."""
     return next((n for n in range(1, len(text)) if text.startswith(text[n:])), len(text))

@@ -88,7 +88,7 @@ def test_migrate_reports_a_database_that_cannot_be_created(
         main(["migrate"])
 
     assert ended.value.code == 1
-    assert capsys.readouterr().err.startswith("Error: the database of DATABASE_URL cannot be brought up to date")
+    assert capsys.readouterr().err.startswith("Error: the database of DATABASE_URL cannot be migrated")
 
 
 def test_check_accepts_valid_settings_and_creates_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

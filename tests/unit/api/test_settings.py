@@ -25,9 +25,9 @@ UNSAFE_KEYS = [
 UNSAFE_PASSWORDS = [
     ("pa55wd", "8 to 128 characters"),
     ("x" * 129, "8 to 128 characters"),
-    ("administrator", "must not be the user's name"),
-    ("Password1", "tried first"),
-    ("87654321", "tried first"),
+    ("administrator", "must differ from the user's name"),
+    ("Password1", "is a common password"),
+    ("87654321", "is a common password"),
     ("11111111", "3 different characters"),
     ("change-me-now", "is a placeholder"),
     ("changeme-1234", "is a placeholder"),

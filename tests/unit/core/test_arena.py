@@ -24,7 +24,7 @@ def row(elements: int) -> np.ndarray:
 def test_run_beyond_the_limit_fails_and_the_next_works(bytes_asked: int) -> None:
     graph = Graph(sized_classifier(), NAMES)
 
-    with pytest.raises(BundleError, match=r"needs more memory for 1 rows than is left of the [0-9]+ MiB"):
+    with pytest.raises(BundleError, match=r"needs more memory than is free in the [0-9]+ MiB"):
         graph.run(row(bytes_asked // 4))
 
     assert graph.run(SMALL).prediction.tolist() == [0]

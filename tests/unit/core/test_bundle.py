@@ -187,7 +187,7 @@ def test_missing_file_is_reported(tmp_path: Path, name: str) -> None:
     with pytest.raises(BundleError) as caught:
         read_bundle(tmp_path, expected)
 
-    assert str(caught.value) == f"the bundle has no {name}; register it again"
+    assert str(caught.value) == f"the bundle has no {name}: register the version again"
 
 
 def test_unreadable_file_is_reported_without_its_path(tmp_path: Path) -> None:
@@ -231,7 +231,7 @@ def test_unreadable_file_is_reported_without_its_path(tmp_path: Path) -> None:
     ],
 )
 def test_invalid_manifest_is_rejected_with_the_location(content: bytes, words: str) -> None:
-    with pytest.raises(BundleError, match=rf"^manifest.json is not understood {words}"):
+    with pytest.raises(BundleError, match=rf"^manifest.json is invalid {words}"):
         parse(content)
 
 
@@ -246,7 +246,7 @@ def test_custom_rule_is_reported_without_pydantic_prefix() -> None:
     with pytest.raises(BundleError) as caught:
         parse(changed(EXAMPLE, ("digests",), {MODEL_FILE: ONE}))
 
-    assert str(caught.value) == "manifest.json is not understood at the top: digests lack golden.json"
+    assert str(caught.value) == "manifest.json is invalid at the top: digests lack golden.json"
 
 
 # Invalid golden rows
@@ -255,18 +255,18 @@ def test_custom_rule_is_reported_without_pydantic_prefix() -> None:
 @pytest.mark.parametrize(
     ("golden", "words"),
     [
-        (b"not JSON", "is not understood at the top: Invalid JSON"),
-        (changed(GOLDEN, ("rows",), []), "is not understood at rows: "),
-        (changed(GOLDEN, ("rtol",), -1), "is not understood at rtol: "),
-        (changed(GOLDEN, ("atol",), -1), "is not understood at atol: "),
-        (changed(GOLDEN, ("rtol",), 1000), "is not understood at rtol: "),
-        (changed(GOLDEN, ("atol",), 1000), "is not understood .*atol is 1000, but 0.01 is the most"),
-        (changed(GOLDEN, ("atol",), float("inf")), "is not understood at atol: "),
-        (changed(GOLDEN, ("rtol",), float("nan")), "is not understood at rtol: "),
-        (changed(GOLDEN, ("rows", 0, 1), "wide"), r"is not understood at rows\.0\.1: "),
-        (changed(GOLDEN, ("outputs", "prediction"), []), "is not understood .*rows and outputs differ in number"),
-        (changed(GOLDEN, ("outputs", "scores"), []), "is not understood .*rows and outputs differ in number"),
-        (changed(GOLDEN, ("rows", 0), [1.0]), "has rows that do not have the manifest's 4 inputs"),
+        (b"not JSON", "is invalid at the top: Invalid JSON"),
+        (changed(GOLDEN, ("rows",), []), "is invalid at rows: "),
+        (changed(GOLDEN, ("rtol",), -1), "is invalid at rtol: "),
+        (changed(GOLDEN, ("atol",), -1), "is invalid at atol: "),
+        (changed(GOLDEN, ("rtol",), 1000), "is invalid at rtol: "),
+        (changed(GOLDEN, ("atol",), 1000), "is invalid .*atol is 1000, the allowed maximum is 0.01"),
+        (changed(GOLDEN, ("atol",), float("inf")), "is invalid at atol: "),
+        (changed(GOLDEN, ("rtol",), float("nan")), "is invalid at rtol: "),
+        (changed(GOLDEN, ("rows", 0, 1), "wide"), r"is invalid at rows\.0\.1: "),
+        (changed(GOLDEN, ("outputs", "prediction"), []), "is invalid .*the numbers of rows and outputs differ"),
+        (changed(GOLDEN, ("outputs", "scores"), []), "is invalid .*the numbers of rows and outputs differ"),
+        (changed(GOLDEN, ("rows", 0), [1.0]), "has rows without the manifest's 4 inputs"),
     ],
 )
 def test_invalid_golden_rows_are_rejected(tmp_path: Path, golden: bytes, words: str) -> None:

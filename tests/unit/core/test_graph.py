@@ -122,7 +122,7 @@ def test_input_with_another_name_is_rejected() -> None:
     with pytest.raises(BundleError) as caught:
         Graph(linear_classifier(input_name="rows"), NAMES)
 
-    assert str(caught.value) == "the graph takes rows, but the manifest names X"
+    assert str(caught.value) == "the graph's inputs are rows, but the manifest names X"
 
 
 def test_graph_with_a_second_input_is_rejected() -> None:
@@ -131,7 +131,7 @@ def test_graph_with_a_second_input_is_rejected() -> None:
     graph = helper.make_graph([helper.make_node("Mul", ["X", "mask"], ["value"])], "masked", inputs, [output])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
 
-    with pytest.raises(BundleError, match=r"^the graph takes X, mask, but the manifest names X$"):
+    with pytest.raises(BundleError, match=r"^the graph's inputs are X, mask, but the manifest names X$"):
         Graph(model.SerializeToString(), REGRESSOR_NAMES)
 
 
@@ -153,7 +153,7 @@ def test_missing_output_is_rejected(names: GraphNames, missing: str) -> None:
 def test_rows_of_another_width_are_rejected() -> None:
     graph = Graph(linear_classifier(), NAMES)
 
-    with pytest.raises(BundleError, match=r"^the graph fails on rows of its own signature; export it again$"):
+    with pytest.raises(BundleError, match=r"^the graph fails on valid rows; export it again$"):
         graph.run(ROWS[:, :3])
 
 
@@ -197,7 +197,7 @@ def test_different_value_of_a_regressor_is_rejected_with_its_row() -> None:
     *values, last = golden.outputs.prediction
     other = golden.model_copy(update={"outputs": GoldenOutputs(prediction=(*values, last * 1.001))})
 
-    with pytest.raises(BundleError, match=r"^golden row 2 gives another prediction than golden.json says"):
+    with pytest.raises(BundleError, match=r"^for golden row 2, the graph's prediction and golden.json differ"):
         replay(Graph(regressor(), REGRESSOR_NAMES), other)
 
 
@@ -220,7 +220,7 @@ def test_scores_of_another_shape_are_rejected(names: GraphNames, scores: object)
     ("model", "words"),
     [
         (with_string_labels(), "labels are not numbers: export the classes as indices"),
-        (with_scores_in_dictionaries(), "scores of another shape than golden.json says"),
+        (with_scores_in_dictionaries(), "the scores of the golden rows and of golden.json differ in shape"),
     ],
     ids=["labels", "scores"],
 )

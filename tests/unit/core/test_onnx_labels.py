@@ -178,12 +178,12 @@ UNPROVEN = {
     ),
     "a list of floats": (
         [SOFTMAX, INDEX, op("Gather", "floats,i", "g"), cast("g", "label")],
-        "'floats' is not of integers",
+        "'floats' does not contain integers",
     ),
     "equal labels": ([SOFTMAX, INDEX, op("Gather", "alike,i", "label")], "lists 3 classes"),
     "few labels": (
         [SOFTMAX, INDEX, op("Clip", "i,,scalar", "j"), op("Gather", "two classes,j", "label")],
-        "lists 2 classes, but gives 3",
+        "lists 2 classes, but returns 3",
     ),
     "labels that change": ([linear("l,scores"), op("Neg", "l", "label")], "does not show .* 'Neg'"),
     "encoded labels": (
@@ -270,10 +270,10 @@ def with_list_of(**changes: Any) -> ModelProto:
         (classifier(op("Identity", "label", "label")), "does not show"),
         (classifier(SOFTMAX, op("Gather", "missing,X", "label")), "'missing', which is not a constant list"),
         (classifier(SOFTMAX, op("Gather", "classes", "label")), "come from the tensor ''"),
-        (classifier(SOFTMAX, op("ArgMax", "scores", "label", axis=1), SOFTMAX), "makes the tensor 'scores' twice"),
-        (classifier(SOFTMAX, op("ArgMax", "scores", "i,i", axis=1), GATHER), "makes the tensor 'i' twice"),
-        (classifier(SOFTMAX, INDEX, GATHER, constants=["classes", "classes"]), "makes the tensor 'classes' twice"),
-        (classifier(SOFTMAX, INDEX, GATHER, op("Abs", "X", "classes")), "makes the tensor 'classes' twice"),
+        (classifier(SOFTMAX, op("ArgMax", "scores", "label", axis=1), SOFTMAX), "two sources of the tensor 'scores'"),
+        (classifier(SOFTMAX, op("ArgMax", "scores", "i,i", axis=1), GATHER), "two sources of the tensor 'i'"),
+        (classifier(SOFTMAX, INDEX, GATHER, constants=["classes", "classes"]), "two sources of the tensor 'classes'"),
+        (classifier(SOFTMAX, INDEX, GATHER, op("Abs", "X", "classes")), "two sources of the tensor 'classes'"),
         (classifier(linear(classlabels_ints=[4, 5])), "lists 2 classes"),
         (classifier(linear(classlabels_ints=None, classlabels_strings=["a"])), "lists no integer classes"),
         (classifier(linear(classlabels_strings=["a", "b", "c"])), "lists no integer classes"),
@@ -290,9 +290,9 @@ def with_list_of(**changes: Any) -> ModelProto:
         (in_own_domain(), "does not show"),
         (with_list_in_a_branch(), "does not show .* 'If'"),
         (with_second_axis(), "does not show"),
-        (with_list_of(raw_data=bytes(23)), "not of integers"),
-        (with_list_of(raw_data=b""), "not of integers"),
-        (with_list_of(data_type=TensorProto.DOUBLE), "not of integers"),
+        (with_list_of(raw_data=bytes(23)), "does not contain integers"),
+        (with_list_of(raw_data=b""), "does not contain integers"),
+        (with_list_of(data_type=TensorProto.DOUBLE), "does not contain integers"),
     ],
 )
 def test_labels_of_a_damaged_graph_are_rejected(model: ModelProto, words: str) -> None:

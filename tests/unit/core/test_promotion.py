@@ -301,7 +301,7 @@ def test_move_without_event_raises_history_not_written() -> None:
     three_promoted(registry)
     registry._refuse = "event"
 
-    with pytest.raises(HistoryNotWrittenError, match=r"^Production of iris IS version 2 now.*do not repeat"):
+    with pytest.raises(HistoryNotWrittenError, match=r"^Production of iris is now version 2.*do not repeat"):
         roll_back(registry)
 
     assert moved_by_hand(registry.get_model("iris"))
@@ -314,7 +314,7 @@ def test_failed_event_is_retried() -> None:
         def set_model_tag(self, name: str, key: str, value: str) -> None:
             if self.failures:
                 self.failures -= 1
-                raise RegistryUnavailableError("the model registry does not answer in time")
+                raise RegistryUnavailableError("the model registry did not respond in time")
             super().set_model_tag(name, key, value)
 
     registry = with_versions(Hiccup())

@@ -104,7 +104,7 @@ def test_slow_response_ends_at_the_deadline(tmp_path: Path, call: Call, drip: Ca
     with (
         sending(drip, DRIP_SECONDS) as url,
         MlflowRegistry(url, limits=limits) as registry,
-        pytest.raises(RegistryUnavailableError, match="does not answer in time"),
+        pytest.raises(RegistryUnavailableError, match="did not respond in time"),
     ):
         call.make(registry, tmp_path / "file")
 
@@ -129,7 +129,7 @@ def test_file_below_the_minimum_rate_is_abandoned(tmp_path: Path) -> None:
     with (
         sending(DRIPS["body"], DRIP_SECONDS) as url,
         MlflowRegistry(url, limits=limits) as registry,
-        pytest.raises(RegistryError, match="less than 100000 bytes a second"),
+        pytest.raises(RegistryError, match="less than 100000 bytes per second"),
     ):
         registry.fetch(IRIS_1, MODEL_FILE, tmp_path / "file")
 

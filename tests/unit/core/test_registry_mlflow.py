@@ -199,9 +199,9 @@ def test_numbers_of_a_version_may_be_text() -> None:
     [
         (httpx.ConnectError("refused"), "the model registry cannot be reached"),
         (httpx.RemoteProtocolError("closed"), "the model registry cannot be reached"),
-        (httpx.ConnectTimeout("late"), "the model registry does not answer in time"),
-        (httpx.ReadTimeout("late"), "the model registry does not answer in time"),
-        (httpx.PoolTimeout("late"), "the model registry does not answer in time"),
+        (httpx.ConnectTimeout("late"), "the model registry did not respond in time"),
+        (httpx.ReadTimeout("late"), "the model registry did not respond in time"),
+        (httpx.PoolTimeout("late"), "the model registry did not respond in time"),
     ],
     ids=["refused", "closed", "slow to connect", "slow to answer", "too many at once"],
 )
@@ -227,7 +227,7 @@ def test_silent_server_times_out() -> None:
         address = f"http://127.0.0.1:{mute.getsockname()[1]}"
         with (
             MlflowRegistry(address, timeout_seconds=0.2) as registry,
-            pytest.raises(RegistryUnavailableError, match=r"^the model registry does not answer in time$"),
+            pytest.raises(RegistryUnavailableError, match=r"^the model registry did not respond in time$"),
         ):
             registry.list_models()
 
@@ -294,7 +294,7 @@ def test_unknown_model_is_reported_with_the_list_command() -> None:
     with pytest.raises(RegistryNotFoundError) as caught:
         registry_over(always(answer)).get_model("roses")
 
-    assert str(caught.value) == "no model named roses is registered; `slipway models list` lists those that are"
+    assert str(caught.value) == "no model named roses is registered; `slipway models list` lists the registered models"
 
 
 @pytest.mark.parametrize("version", ["9", "latest"])
@@ -346,7 +346,7 @@ def test_server_fault_is_reported_without_internals(
 def test_error_of_another_form_is_reported_by_its_status(body: bytes) -> None:
     registry = registry_over(always(httpx.Response(500, content=body)))
 
-    with pytest.raises(RegistryError, match=r"^the model registry failed at what was asked for \(500\)$"):
+    with pytest.raises(RegistryError, match=r"^the model registry failed at the request \(500\)$"):
         registry.list_models()
 
 

@@ -77,5 +77,5 @@ def test_address_without_scheme_is_reported_with_a_scheme(
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
 
-    with pytest.raises(ConfigurationError, match=rf"write {written}$"):
+    with pytest.raises(ConfigurationError, match=rf"such as {written}$"):
         load_settings(RegistrySettings)

@@ -8,7 +8,7 @@ import pytest
 from pydantic import Field, SecretStr, ValidationError, model_validator
 
 from slipway_core.errors import ConfigurationError
-from slipway_core.settings import ServiceSettings, load_settings, refuse_unknown_variables, variable_of
+from slipway_core.settings import ServiceSettings, load_settings, reject_unknown_variables, variable_of
 
 SECRET = "correct-horse-battery-staple"
 
@@ -198,19 +198,19 @@ def test_unknown_variable_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_misspelt_variable_is_reported_with_a_suggestion(variable: str, meant: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
-        refuse_unknown_variables({variable: "x"})
+        reject_unknown_variables({variable: "x"})
 
     assert str(caught.value) == f"{variable} is not a setting of Slipway; did you mean {meant}?"
 
 
 def test_unknown_variable_error_names_the_list_of_settings() -> None:
     with pytest.raises(ConfigurationError, match=r"SLIPWAY_QQQQQQQQQQQQ is not a setting of Slipway; see .env.example"):
-        refuse_unknown_variables({"SLIPWAY_QQQQQQQQQQQQ": "x"})
+        reject_unknown_variables({"SLIPWAY_QQQQQQQQQQQQ": "x"})
 
 
 def test_every_unknown_variable_is_named_and_no_value() -> None:
     with pytest.raises(ConfigurationError) as caught:
-        refuse_unknown_variables({"SLIPWAY_PROT": "hunter2", "SLIPWAY_HOTS": "hunter2", "PATH": "/bin"})
+        reject_unknown_variables({"SLIPWAY_PROT": "hunter2", "SLIPWAY_HOTS": "hunter2", "PATH": "/bin"})
 
     told = str(caught.value)
     assert "SLIPWAY_PROT" in told

@@ -206,7 +206,7 @@ def test_no_method_accepts_a_path_outside_the_root(
 ) -> None:
     given = {"fetch": (tmp_path / "back",), "put": (file_of(b"x"),)}.get(method, ())
 
-    with pytest.raises(StorageError, match="is not a path of the storage: write it from the root on"):
+    with pytest.raises(StorageError, match="is not a valid path: write it relative to the storage's root"):
         getattr(storage, method)("data/../../other", *given)
 
 

@@ -45,8 +45,8 @@ def test_folder_is_opened_by_path_or_url(
     ("location", "words"),
     [
         ("", "the location is empty"),
-        ("gs://bucket/data", "gs:// is not understood"),
-        ("https://example.org/data", "https:// is not understood"),
+        ("gs://bucket/data", "gs:// is not supported"),
+        ("https://example.org/data", "https:// is not supported"),
         ("file://server/share", "write file:///folder"),
         ("file://", "write file:///folder"),
     ],

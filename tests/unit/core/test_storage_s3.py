@@ -124,8 +124,8 @@ def test_folder_marker_object_is_not_listed(server: S3Server) -> None:
         ("s3://", "names no bucket: write s3://bucket/prefix"),
         ("s3:///data", "names no bucket"),
         ("s3://a bucket/data", "names no bucket"),
-        ("s3://bucket/../other", "the prefix after the bucket bucket cannot be one"),
-        ("s3://bucket//data", "the prefix after the bucket bucket cannot be one"),
+        ("s3://bucket/../other", "the prefix after the bucket bucket is invalid"),
+        ("s3://bucket//data", "the prefix after the bucket bucket is invalid"),
     ],
 )
 def test_invalid_location_is_reported_with_an_example(location: str, words: str) -> None:
@@ -176,14 +176,14 @@ def test_missing_keys_are_reported_with_their_variables(
     for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(variable)
 
-    with pytest.raises(StorageError, match=r"^there are no keys for S3: set AWS_ACCESS_KEY_ID"):
+    with pytest.raises(StorageError, match=r"^no keys for S3 are set: set AWS_ACCESS_KEY_ID"):
         call(open_storage(f"s3://{bucket}"), file)
 
 
 def test_incomplete_key_pair_is_reported(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
 
-    with pytest.raises(ConfigurationError, match=r"^there are no keys for S3"):
+    with pytest.raises(ConfigurationError, match=r"^no keys for S3 are set"):
         open_storage(f"s3://{bucket}")
 
 
@@ -213,11 +213,11 @@ def answer(code: str, status: int) -> ClientError:
     ("raised", "kind", "words"),
     [
         (answer("ExpiredToken", 400), StorageError, "log in to AWS again, or renew AWS_SESSION_TOKEN"),
-        (answer("PermanentRedirect", 301), StorageError, "in another region: name it in AWS_DEFAULT_REGION"),
-        (answer("RequestTimeTooSkewed", 403), StorageError, "set its clock"),
+        (answer("PermanentRedirect", 301), StorageError, "in another region: set AWS_DEFAULT_REGION to it"),
+        (answer("RequestTimeTooSkewed", 403), StorageError, "set the clock"),
         (answer("SlowDown", 503), StorageUnavailableError, r"busy \(SlowDown\): try again later"),
         (answer("", 502), StorageUnavailableError, r"busy \(502\): try again later"),
-        (answer("InvalidObjectState", 403), StorageError, r"\(InvalidObjectState\): check the bucket's rules"),
+        (answer("InvalidObjectState", 403), StorageError, r"\(InvalidObjectState\): check the bucket's policy"),
         (ReadTimeoutError(endpoint_url="http://s3"), StorageUnavailableError, "check that it runs"),
         (SSLError(endpoint_url="https://s3", error="x"), StorageUnavailableError, "AWS_CA_BUNDLE"),
     ],
@@ -242,9 +242,7 @@ def test_missing_boto3_is_reported_when_a_bucket_is_opened(missing: str) -> None
 
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
 
-    assert ended.stdout == (
-        "ConfigurationError S3's client is not installed here: run `pip install 'slipway[trainer]'`\n"
-    )
+    assert ended.stdout == ("ConfigurationError the S3 client is not installed: run `pip install 'slipway[trainer]'`\n")
 
 
 def test_opening_a_folder_does_not_import_boto3() -> None:
@@ -268,7 +266,7 @@ def test_content_is_streamed_without_a_file(bucket: str) -> None:
         assert [copied.read(2), copied.read(2), copied.read(2)] == [b"1,", b"2", b""]
 
 
-@pytest.mark.parametrize(("name", "words"), [("iris.csv", "bucket .* does not exist"), ("../x", "is not a path")])
+@pytest.mark.parametrize(("name", "words"), [("iris.csv", "bucket .* does not exist"), ("../x", "is not a valid path")])
 def test_content_that_cannot_be_read_is_reported(server: S3Server, name: str, words: str) -> None:
     def read() -> None:
         with S3Storage(uuid.uuid4().hex).reading(name):

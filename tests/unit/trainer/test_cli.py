@@ -53,7 +53,7 @@ def test_unreachable_server_is_reported_before_the_training(monkeypatch: pytest.
     ended = run(main, "train", "iris")
 
     assert (ended.exit_code, ended.output) == (1, "")
-    assert ended.error.startswith("Error: the model registry cannot be reached: is its server running")
+    assert ended.error.startswith("Error: the model registry cannot be reached: check that the MLflow server runs")
 
 
 def test_server_still_unreachable_after_the_wait_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,7 +63,7 @@ def test_server_still_unreachable_after_the_wait_is_reported(monkeypatch: pytest
     assert ended.exit_code == 1
     assert "evaluate  logistic-regression is the best of 1" in ended.output
     assert "register" not in ended.output
-    assert ended.error.startswith("Error: the model registry cannot be reached: is its server running")
+    assert ended.error.startswith("Error: the model registry cannot be reached: check that the MLflow server runs")
 
 
 def test_wrong_password_is_reported_at_once(registry: StubApi) -> None:

@@ -36,14 +36,14 @@ from slipway_core.storage.base import checked_path
 
 FORMAT = 1
 ABOUT_FILE, DIGESTS_FILE = "backup.json", "digests.json"
-# The order in which they are written, and must be read.
+# The order in which the dumps are written and read.
 DATABASES = ("slipway", "mlflow")
 DUMPS = tuple(f"{database}.sql" for database in DATABASES)
-# Ours are smaller; they are held in memory.
+# Slipway's own files are smaller; they are held in memory.
 MAX_ABOUT_BYTES = 1 << 20
-# Of a part in the digests: its name, of which a byte takes six at most in JSON, its size and its SHA-256.
+# The maximum JSON size of a part's digest: its size and SHA-256, and up to six bytes for each byte of its name.
 MAX_DIGEST_BYTES, MAX_NAME_FACTOR = 200, 6
-# Graphs and pictures hardly get smaller at higher levels, which take several times as long.
+# Higher levels take several times as long and hardly make graphs and images smaller.
 COMPRESSION_LEVEL = 3
 SHOWN_NAME = 200
 
@@ -51,10 +51,10 @@ Progress = Callable[[int], None]
 
 
 class About(BaseModel):
-    """What a backup tells of itself.
+    """The content of `backup.json`: what the backup contains and where it comes from.
 
     Attributes:
-        locations: what was backed up of the object store: buckets, or `bucket/prefix`.
+        locations: the backed-up locations of the object store: buckets, or `bucket/prefix`.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -66,7 +66,7 @@ class About(BaseModel):
 
 
 class Digest(BaseModel):
-    """A part's size in bytes, and its SHA-256 in hexadecimal digits."""
+    """The size of a part in bytes, and its SHA-256 in hexadecimal."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -75,7 +75,7 @@ class Digest(BaseModel):
 
 
 class Digests(BaseModel):
-    """The digest of every part, by its name."""
+    """The digest of every part, by name."""
 
     parts: dict[str, Digest]
 
@@ -95,12 +95,12 @@ class Part:
 
     @property
     def is_object(self) -> bool:
-        """Tell whether it is a file of the object store; else it is a dump."""
+        """Whether it is a file of the object store; otherwise it is a dump."""
         return self.name.startswith(OBJECTS)
 
 
 class Writer:
-    """Writes the parts of a backup, in the order that the format has."""
+    """Writes the parts of a backup, in the order of the format."""
 
     def __init__(self, tar: TarOut, created_at: datetime) -> None:
         self._tar = tar
@@ -108,18 +108,18 @@ class Writer:
         self._digests: dict[str, Digest] = {}
 
     def add(self, name: str, size_bytes: int, content: Readable) -> None:
-        """Add a part of that size.
+        """Add a part of the given size.
 
         Raises:
-            BackupError: the name cannot be one, or there is less content than that.
+            BackupError: the name is not allowed, or the content is shorter than the size.
             OSError: the file cannot be written.
         """
         if not _is_name(name):
-            raise BackupError(f"{name!r} cannot be in a backup: give that file of the object store another name")
+            raise BackupError(f"{name!r} cannot be in a backup: rename that file of the object store")
         self._digests[name] = self._added(name, size_bytes, content)
 
     def end(self) -> None:
-        """Add the digests, which make the backup a whole one."""
+        """Add the digests, which complete the backup."""
         content = Digests(parts=self._digests).model_dump_json().encode()
         self._added(DIGESTS_FILE, len(content), io.BytesIO(content))
 
@@ -131,12 +131,12 @@ class Writer:
 
 @contextmanager
 def new_backup(path: Path, about: About) -> Iterator[Writer]:
-    """Open a new backup that takes the path's place when the block ends, and is gone if the block fails.
+    """Open a new backup that replaces the file at `path` when the block ends. It is removed if the block fails.
 
-    Only its owner may read it, from the beginning.
+    From the start, only its owner can read it.
 
     Raises:
-        BackupError: it cannot be written.
+        BackupError: the file cannot be written.
     """
     try:
         with atomic_file(path) as out:
@@ -181,9 +181,9 @@ def verify(path: Path, progress: Progress = lambda _: None) -> About:
 
 
 def parts(path: Path, progress: Progress = lambda _: None) -> Iterator[Part]:
-    """Yield the parts of a backup in their order: the dumps, then the objects.
+    """Yield the parts of a backup in order: the dumps, then the objects.
 
-    What was read of all of them is compared with the digests when there are no more.
+    After the last part, the digests of all parts are checked.
 
     Raises:
         BackupError: as `verify`.
@@ -200,7 +200,7 @@ def parts(path: Path, progress: Progress = lambda _: None) -> Iterator[Part]:
                 raise EOFError
             read[found.name] = Digest(size_bytes=found.size_bytes, sha256=counted.sha256)
         _check_digests(path, Digests.model_validate_json(_small(found, _most_digest_bytes(read))).parts, read)
-        # The gzip's own checksum lies behind the tar.
+        # The checksum of gzip follows the tar.
         drain(unzipped)
         progress(file.tell())
 
@@ -229,7 +229,7 @@ def _small(found: TarredFile, limit: int) -> bytes:
 
 
 def _most_digest_bytes(read: Collection[str]) -> int:
-    """Return how large the digests of these parts can be."""
+    """Return the maximum size of the digests of these parts."""
     return MAX_DIGEST_BYTES + sum(MAX_DIGEST_BYTES + MAX_NAME_FACTOR * len(name.encode()) for name in read)
 
 
@@ -238,15 +238,16 @@ def _about(path: Path, found: TarredFile, read: dict[str, Digest]) -> About:
         raise EOFError
     content = _small(found, MAX_ABOUT_BYTES)
     read[ABOUT_FILE] = Digest(size_bytes=len(content), sha256=sha256(content).hexdigest())
-    told = json.loads(content)
-    # What else a newer one tells need not be what we understand.
-    if isinstance(told, dict) and isinstance(told.get("format"), int) and told["format"] > FORMAT:
-        raise BackupError(f"{path} was made by a newer release of Slipway: restore it with that release")
-    return About.model_validate(told)
+    content_json = json.loads(content)
+    # Check the format first: a newer release may have changed all other fields.
+    found_format = content_json.get("format") if isinstance(content_json, dict) else None
+    if isinstance(found_format, int) and found_format > FORMAT:
+        raise BackupError(f"{path} was created by a newer release of Slipway: restore it with that release")
+    return About.model_validate(content_json)
 
 
 def _is_name(name: str) -> bool:
-    """Tell whether a part can be called that."""
+    """Return whether a part can have this name."""
     try:
         checked_path(name)
     except StorageError:
@@ -255,18 +256,22 @@ def _is_name(name: str) -> bool:
 
 
 def _check_place(path: Path, name: str, read: Collection[str], locations: Collection[str]) -> None:
-    """Raise BackupError unless a part may come after those that were read."""
-    # The first that was read is what the backup tells of itself.
-    due = DUMPS[len(read) - 1] if len(read) <= len(DUMPS) else None
-    is_due = name == due if due else any(name.startswith(f"{OBJECTS}{location}/") for location in locations)
-    if not (is_due and _is_name(name) and name not in read):
-        raise BackupError(f"{path} holds {name[:SHOWN_NAME]!r} where no backup of Slipway does: do not use this file")
+    """Raise BackupError unless a part with this name may follow the parts read so far."""
+    # `backup.json` is the first part.
+    expected = DUMPS[len(read) - 1] if len(read) <= len(DUMPS) else None
+    is_expected = (
+        name == expected if expected else any(name.startswith(f"{OBJECTS}{location}/") for location in locations)
+    )
+    if not (is_expected and _is_name(name) and name not in read):
+        raise BackupError(f"{path} has an unexpected part {name[:SHOWN_NAME]!r}: do not use this file")
 
 
-def _check_digests(path: Path, told: Mapping[str, Digest], read: Mapping[str, Digest]) -> None:
-    """Raise BackupError if what was read is not what was written."""
+def _check_digests(path: Path, recorded: Mapping[str, Digest], read: Mapping[str, Digest]) -> None:
+    """Raise BackupError if a part differs from the recorded digests."""
     wrong = [
-        name for name in {**told, **read, **dict.fromkeys(DUMPS)} if name not in read or told.get(name) != read[name]
+        name
+        for name in {**recorded, **read, **dict.fromkeys(DUMPS)}
+        if name not in read or recorded.get(name) != read[name]
     ]
     if wrong:
         raise BackupError(f"{path} is damaged: its part {wrong[0]} does not match digests.json; use another file")

@@ -20,9 +20,9 @@ from slipway_cli.tar_streams.streams import Counted
 from slipway_cli.tar_streams.tars import DAMAGE, reading_tar
 from slipway_core.storage import Readable
 
-# The job that moves objects: it knows the object store and its keys.
+# The job that copies objects, with access to the object store.
 MOVER = "objects"
-# The job that knows the buckets, and makes them.
+# The job whose configuration names the buckets, because it creates them.
 INIT = "init"
 OBJECT_STORE = "minio"
 BUCKET_OPTION = "--bucket="
@@ -32,11 +32,11 @@ class Watch(Protocol):
     """Receives the progress of long work."""
 
     def begin(self, what: str, total_bytes: int | None = None) -> None:
-        """Start a new part of the work; its size may be unknown."""
+        """Start a new step; its size may be unknown."""
         ...
 
     def at(self, done_bytes: int) -> None:
-        """Set how many bytes of the part are done."""
+        """Set how many bytes of the step are done."""
         ...
 
 
@@ -61,7 +61,7 @@ def create_backup(project: ComposeProject, path: Path, now: datetime, watch: Wat
     for service in stores_of(config):
         if service not in running:
             raise StackError(
-                f"the service {service} does not run: start the stack with `docker compose up --detach --wait`"
+                f"the service {service} is not running: start the stack with `docker compose up --detach --wait`"
             )
     about = About(slipway_version=slipway_core.__version__, created_at=now, locations=locations)
     with new_backup(path, about) as writer:
@@ -80,16 +80,16 @@ def _add_objects(project: ComposeProject, locations: Collection[str], writer: Wr
         try:
             return _relay(call.stdout, writer, watch)
         except DAMAGE as error:
-            # Why it broke off, if the job knows.
+            # Raises the job's own error, if it reported one.
             call.finish()
-            raise BackupError("the objects broke off on their way: try again") from error
+            raise BackupError("the transfer of the objects was interrupted: try again") from error
 
 
 def _relay(stream: Readable, writer: Writer, watch: Watch) -> ObjectCount:
     """Add every object of the job's stream to the backup.
 
     Raises:
-        EOFError: or another of `DAMAGE`: the stream is not a whole one.
+        EOFError: or another exception of `DAMAGE`: the stream is incomplete.
     """
     done = ObjectCount()
     with reading_tar(stream) as tar:
@@ -98,7 +98,7 @@ def _relay(stream: Readable, writer: Writer, watch: Watch) -> ObjectCount:
         watch.begin("Fetching the objects", read_count(first).size_bytes)
         while (file := tar.next()).name != END_FILE:
             before = done.size_bytes
-            content = Counted(file.content, partial(_tell, watch, before))
+            content = Counted(file.content, partial(_report_progress, watch, before))
             writer.add(file.name, file.size_bytes, content)
             done = ObjectCount(files=done.files + 1, size_bytes=before + file.size_bytes)
         if read_count(file) != done:
@@ -106,7 +106,7 @@ def _relay(stream: Readable, writer: Writer, watch: Watch) -> ObjectCount:
     return done
 
 
-def _tell(watch: Watch, before: int, read: int) -> None:
+def _report_progress(watch: Watch, before: int, read: int) -> None:
     watch.at(before + read)
 
 
@@ -127,7 +127,7 @@ def locations_of(config: dict[str, Any]) -> tuple[str, ...]:
     services = config.get("services", {})
     if not {SERVICE, INIT, "mlflow", "api"} <= services.keys():
         raise StackError(
-            "this folder's stack of docker compose is not Slipway's: change to Slipway's folder, or set it with "
+            "the compose project in this folder is not Slipway's: change to Slipway's folder, or set it with "
             "--project-directory"
         )
     buckets = {

@@ -1,4 +1,4 @@
-"""The stack's two databases: dumped as they are at one moment, and loaded in one transaction each."""
+"""Dump each of the stack's two databases consistently, and load each in one transaction."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,12 +10,12 @@ from slipway_cli.tar_streams.streams import copy
 from slipway_core.storage import Readable
 
 SERVICE = "postgres"
-# pg_dump writes it last, but for a line or two.
+# pg_dump writes this line at the end, followed by at most a few lines.
 TRAILER, TRAILER_WITHIN_BYTES = b"PostgreSQL database dump complete", 1024
 LOADED = b"slipway: loaded"
 
-# Reset the database to its initial state: an empty schema that belongs to the owner of the database. The output of the
-# dump itself, such as the values of sequences, is discarded.
+# Reset the database to its initial state: an empty schema that belongs to the owner of the database. The query output
+# of the dump is discarded.
 BEGIN = b"""\\o /dev/null
 BEGIN;
 SET lock_timeout = '60s';
@@ -31,7 +31,7 @@ def dump(project: ComposeProject, database: str, out: IO[bytes]) -> int:
     """Write a database to a file as SQL that any account can load, and return its size in bytes.
 
     Raises:
-        StackError: pg_dump failed or was cut off.
+        StackError: pg_dump failed, or its output is incomplete.
     """
     role = ("--username", database, "--dbname", database)
     with project.calling("exec", "-T", SERVICE, "pg_dump", *role, "--no-owner", "--no-privileges") as call:
@@ -39,21 +39,21 @@ def dump(project: ComposeProject, database: str, out: IO[bytes]) -> int:
     size_bytes = out.tell()
     out.seek(max(0, size_bytes - TRAILER_WITHIN_BYTES))
     if TRAILER not in out.read():
-        raise StackError(f"the dump of the database {database} was cut off: try again")
+        raise StackError(f"the dump of the database {database} is incomplete: try again")
     return size_bytes
 
 
 class Loading:
-    """A database whose content is being replaced in a transaction: changes are visible only after `commit`."""
+    """A database whose content is replaced in a transaction; other sessions see the change after `commit`."""
 
     def __init__(self, call: Call) -> None:
         self._call = call
 
     def load(self, content: Readable) -> None:
-        """Replace the content of the database by that of a dump.
+        """Replace the content of the database with that of a dump.
 
         Raises:
-            StackError: the database refuses it.
+            StackError: the database rejects the dump.
         """
         with self._broken_pipe_as_failure():
             self._call.stdin.write(BEGIN)
@@ -65,7 +65,7 @@ class Loading:
                 raise self._call.failure()
 
     def commit(self) -> None:
-        """Let everybody see the new content.
+        """Make the new content visible to other sessions.
 
         Raises:
             StackError: the database failed.
@@ -76,7 +76,7 @@ class Loading:
 
     @contextmanager
     def _broken_pipe_as_failure(self) -> Iterator[None]:
-        """Tell of this database: another command may be running inside the same block."""
+        """Raise the error of this database's command for a broken pipe; another command may run in the same block."""
         try:
             yield
         except BrokenPipeError as error:
@@ -85,12 +85,12 @@ class Loading:
 
 @contextmanager
 def loading(project: ComposeProject, database: str) -> Iterator[Loading]:
-    """Open a session that replaces a database's content; one that ends without `commit` changes nothing.
+    """Open a session that replaces a database's content. Without `commit`, nothing changes.
 
-    It works as the database's own role, which may do that and no more.
+    It uses the database's own role, which has no other privileges.
 
     Raises:
-        StackError: the database refuses, or cannot be reached.
+        StackError: the database rejects the session, or cannot be reached.
     """
     role = ("--username", database, "--dbname", database)
     psql = ("psql", "--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1", *role, "--file=-")

@@ -1,4 +1,4 @@
-"""Signals that end long work: they come once, in order, and not where half of it would be left."""
+"""Handle signals during a long operation: once, in order, and never in the middle of a critical step."""
 
 import signal
 from collections.abc import Callable, Iterator
@@ -9,7 +9,7 @@ import typer
 
 from slipway_core.errors import SlipwayError
 
-# Ctrl-C, a system that shuts down, a terminal that is gone.
+# Ctrl-C, a system shutdown, a closed terminal.
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # How shells encode the signal that ended a command.
 SIGNALLED = 128
@@ -17,48 +17,48 @@ SIGNALLED = 128
 
 @contextmanager
 def interruptible(report: Callable[[str], None], interrupted: str) -> Iterator[None]:
-    """Let a signal end the block as KeyboardInterrupt, and then the process with one sentence and 128 + its number.
+    """Let a signal interrupt the block, then exit with one sentence and the code 128 + its number.
 
     Args:
-        report: receives the sentence: that of the error which the block makes of the interruption, if it does.
+        report: receives the sentence: the message of the SlipwayError if the block raises one.
         interrupted: the sentence otherwise.
 
     Raises:
-        SystemExit: a signal came, and the block did not end well.
+        SystemExit: a signal interrupted the block.
     """
-    came: list[int] = []
+    received: list[int] = []
 
     def interrupt(number: int, _frame: FrameType | None) -> None:
-        # A closed terminal sends SIGHUP twice, from the kernel and from the shell, and people press Ctrl-C twice. The
-        # second signal must not interrupt the cleanup that the first one started.
-        if not came:
-            came.append(number)
+        # A closed terminal sends SIGHUP twice, from the kernel and from the shell, and users press Ctrl-C twice. The
+        # second signal must not interrupt the cleanup.
+        if not received:
+            received.append(number)
             raise KeyboardInterrupt
 
     with _handled_by(interrupt):
         try:
             yield
-        # Abort is what a question that is interrupted raises.
+        # An interrupted prompt raises Abort.
         except (KeyboardInterrupt, typer.Abort, SlipwayError) as error:
-            if not came:
+            if not received:
                 raise
             report(str(error) or interrupted)
-            raise SystemExit(SIGNALLED + came[0]) from error
+            raise SystemExit(SIGNALLED + received[0]) from error
 
 
 @contextmanager
 def deferred_signals() -> Iterator[None]:
-    """Let a signal wait until the block has done what must not be left half done; a block that fails tells more."""
-    came: list[int] = []
-    with _handled_by(lambda number, _frame: came.append(number)):
+    """Handle signals only after the block, which must not be interrupted; if the block fails, its error is raised."""
+    received: list[int] = []
+    with _handled_by(lambda number, _frame: received.append(number)):
         yield
-    if came:
-        signal.raise_signal(came[0])
+    if received:
+        signal.raise_signal(received[0])
 
 
 @contextmanager
 def _handled_by(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    """Handle the signals in the block; one that is ignored, as by nohup, still is."""
+    """Handle the signals inside the block; ignored signals, as with nohup, stay ignored."""
     before = {number: signal.getsignal(number) for number in SIGNALS}
     taken = [number for number in SIGNALS if before[number] is not signal.SIG_IGN]
     try:

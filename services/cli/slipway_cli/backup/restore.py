@@ -1,7 +1,7 @@
 """Restore a backup into the stack.
 
-Objects are added and databases loaded first, and only then are both databases committed: what fails before leaves the
-stack's runs, models, accounts and predictions as they were. Objects that are not in the backup stay.
+Objects are added and databases loaded first; then both databases are committed. If an earlier step fails, the stack's
+runs, models, accounts and predictions stay unchanged. Objects that are not in the backup are kept.
 """
 
 import re
@@ -20,47 +20,47 @@ from slipway_cli.tar_streams.object_stream import END_FILE, ObjectCount, add_cou
 from slipway_cli.tar_streams.tars import writing_tar
 from slipway_core.errors import SlipwayError
 
-# What writes to the databases, in the order in which it is started.
+# The services that write to the databases, in the order of their start.
 REGISTRY, API = "mlflow", "api"
 INTERRUPTED = "the restore was interrupted"
-AS_THEY_WERE = "the databases are as they were"
+AS_THEY_WERE = "the databases are unchanged"
 UPGRADE_REGISTRY = 'exec mlflow db upgrade "$MLFLOW_BACKEND_STORE_URI"'
 
 
 def check_fits(project: ComposeProject, about: About) -> None:
-    """Refuse a backup that this stack cannot take, before anything is changed.
+    """Reject a backup that does not fit this stack, before anything is changed.
 
     Raises:
-        BackupError: it is of a newer release, or of a stack that keeps its objects elsewhere.
-        StackError: Docker does not answer, or it is another stack than Slipway's.
+        BackupError: the backup is from a newer release, or from a stack with other object store locations.
+        StackError: Docker does not respond, or the compose project is not Slipway's.
     """
     if _release(about.slipway_version) > _release(slipway_core.__version__):
         raise BackupError(
-            f"the backup was made by Slipway {about.slipway_version}, and this is {slipway_core.__version__}: restore "
-            "it with that release or a newer one"
+            f"the backup was created by Slipway {about.slipway_version}, and this is {slipway_core.__version__}: "
+            "restore it with that release or a newer one"
         )
     config = project.config()
     if elsewhere := sorted(set(about.locations) - set(locations_of(config))):
         raise BackupError(
             f"the backup has objects of s3://{elsewhere[0]}, which this stack does not use: set "
-            "MLFLOW_ARTIFACTS_DESTINATION as it was in the stack of the backup"
+            "MLFLOW_ARTIFACTS_DESTINATION to the value of the backed-up stack"
         )
 
 
 def restore_backup(project: ComposeProject, path: Path, about: About, watch: Watch) -> bool:
-    """Replace what the stack's databases hold by what a backup does, and put its objects back.
+    """Replace the content of the stack's databases with that of a backup, and restore its objects.
 
     Args:
-        project: the stack; stores that do not run are started.
-        path: the backup, which was verified.
-        about: what it tells of itself.
+        project: the stack; stores that are not running are started.
+        path: the backup, already verified.
+        about: the content of its `backup.json`.
         watch: receives the progress.
 
     Returns:
-        Whether the API runs: it is started again if it ran before.
+        Whether the API is running. It is restarted only if it was running before.
 
     Raises:
-        SlipwayError: it failed; the sentence says in which state things are.
+        SlipwayError: the restore failed; the message states the resulting state.
     """
     watch.begin("Starting the stores")
     project.start(stores_of(project.config()), with_others=True)
@@ -69,8 +69,8 @@ def restore_backup(project: ComposeProject, path: Path, about: About, watch: Wat
     committed: list[str] = []
     try:
         with ExitStack() as rest:
-            watch.begin("Stopping what uses them")
-            # Docker goes on with a stop whose command has ended, and what has not stopped yet passes for running.
+            watch.begin("Stopping the services that use them")
+            # If the command is interrupted, Docker still stops the services, and reports them as running until then.
             with deferred_signals():
                 project.stop(stopped)
             _load(project, path, about, watch, committed, rest)
@@ -78,10 +78,10 @@ def restore_backup(project: ComposeProject, path: Path, about: About, watch: Wat
             if API in stopped:
                 watch.begin("Starting the API")
                 project.start([API])
-    # Of the system: a disk that is full, for one.
+    # OSError: for example, the disk is full.
     except (SlipwayError, OSError, KeyboardInterrupt) as error:
         with deferred_signals():
-            watch.begin("Starting again what was stopped")
+            watch.begin("Restarting the stopped services")
             raise BackupError(f"{str(error) or INTERRUPTED}; {_state(project, error, committed, stopped)}") from error
     return API in stopped
 
@@ -89,15 +89,15 @@ def restore_backup(project: ComposeProject, path: Path, about: About, watch: Wat
 def _load(
     project: ComposeProject, path: Path, about: About, watch: Watch, committed: list[str], rest: ExitStack
 ) -> None:
-    """Load all of a backup.
+    """Load the whole backup.
 
     Args:
         project: the stack.
         path: the backup.
-        about: what it tells of itself.
+        about: the content of its `backup.json`.
         watch: receives the progress.
-        committed: gets each database that shows the new content.
-        rest: is left when the restore is done: from the first commit on the one way is forward, and signals wait.
+        committed: receives each committed database.
+        rest: receives the context that defers signals from the first commit on, because the restore must then finish.
     """
     with ExitStack() as sessions:
         read = parts(path, watch.at)
@@ -108,10 +108,10 @@ def _load(
             session = sessions.enter_context(loading(project, database))
             session.load(next(read).content)
             loaded.append(session)
-        watch.begin("Putting the objects back", size_bytes)
+        watch.begin("Restoring the objects", size_bytes)
         with project.running_job(MOVER, "objects-in", *about.locations) as call, writing_tar(call.stdin) as tar:
             count = ObjectCount()
-            # Their end is where the digests are compared, those of the dumps, too.
+            # The iterator checks the digests of all parts at its end, including those of the dumps.
             for part in read:
                 tar.add(part.name, part.size_bytes, part.content)
                 count = ObjectCount(files=count.files + 1, size_bytes=count.size_bytes + part.size_bytes)
@@ -123,29 +123,29 @@ def _load(
 
 
 def _state(project: ComposeProject, error: BaseException, committed: Sequence[str], stopped: Sequence[str]) -> str:
-    """Return in which state things are after a failure; what was stopped is started, unless the failure is that."""
+    """Return the state after a failure. Restart the stopped services unless both databases are committed."""
     if len(committed) == len(DATABASES):
         if isinstance(error, KeyboardInterrupt):
-            return "it was too late for that, and the backup is restored"
+            return "the interruption came too late, and the backup is restored"
         return (
-            "the backup is restored, and the stack did not come up with it: look at `docker compose logs`, then run "
+            "the backup is restored, but the stack did not start: see `docker compose logs`, then run "
             "`docker compose up --detach --wait`"
         )
     what = (
-        f"the database {committed[0]} is restored and the other one is not, so run the restore again"
+        f"the database {committed[0]} is restored and the other one is not: run the restore again"
         if committed
         else AS_THEY_WERE
     )
     try:
         project.start(stopped)
     except StackError:
-        return f"{what}, and {' and '.join(stopped)} did not start again: run `docker compose up --detach --wait`"
+        return f"{what}, and {' and '.join(stopped)} did not restart: run `docker compose up --detach --wait`"
     return what
 
 
 def _bring_up_to_date(project: ComposeProject, watch: Watch) -> None:
-    """Change the tables of an older release's backup to those that this one works with."""
-    watch.begin("Bringing the tables up to date")
+    """Migrate the tables of a backup from an older release."""
+    watch.begin("Migrating the tables")
     project.run_job(REGISTRY, "sh", "-c", UPGRADE_REGISTRY)
     project.start([REGISTRY])
     project.run_job(INIT)

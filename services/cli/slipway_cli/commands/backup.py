@@ -12,7 +12,7 @@ from rich.filesize import decimal
 from slipway_cli.errors import BackupError
 from slipway_cli.output import echo
 from slipway_cli.progress import print_error, progress_bar
-from slipway_core.settings import refuse_unknown_variables
+from slipway_core.settings import reject_unknown_variables
 
 if TYPE_CHECKING:
     from slipway_cli.docker.compose_project import ComposeProject
@@ -43,9 +43,9 @@ def backup(
     if file.is_dir():
         raise BackupError(f"{file} is a folder: name a file in it")
     if not file.parent.is_dir():
-        raise BackupError(f"the folder {file.parent} does not exist: create it, or name a file in another folder")
+        raise BackupError(f"the folder {file.parent} does not exist: create it, or choose another folder")
     if file.exists() and not force:
-        raise BackupError(f"{file} already exists: name another file, or replace it with --force")
+        raise BackupError(f"{file} already exists: choose another name, or replace it with --force")
     with interruptible(print_error, "the backup was interrupted; the incomplete file was removed"):
         project = _project(project_directory)
         with progress_bar() as bar:
@@ -98,5 +98,5 @@ def restore(
 def _project(folder: Path | None) -> "ComposeProject":
     from slipway_cli.docker.compose_project import find_project  # noqa: PLC0415
 
-    refuse_unknown_variables(os.environ)
+    reject_unknown_variables(os.environ)
     return find_project((folder or Path()).absolute())

@@ -73,11 +73,11 @@ def _print(reports: "Sequence[AreaReport]", statuses: "Sequence[Status]") -> Non
         for finding in report.findings:
             _print_finding(out, finding)
     count, warnings = statuses.count("broken"), statuses.count("warning")
-    told = f"{warnings} warning{'s'[: warnings != 1]}" if warnings else "no warning"
+    count_of_warnings = f"{warnings} warning{'s'[: warnings != 1]}" if warnings else "no warning"
     if count:
-        out.print(Text(f"\n{count} broken, {told}: each → shows how to fix it.", style="bold"))
+        out.print(Text(f"\n{count} broken, {count_of_warnings}: each → shows how to fix it.", style="bold"))
     else:
-        out.print(Text(f"\nNothing is broken, {told}.", style="bold"))
+        out.print(Text(f"\nNothing is broken, {count_of_warnings}.", style="bold"))
 
 
 def _print_finding(out: Console, finding: "Finding") -> None:

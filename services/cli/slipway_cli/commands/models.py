@@ -39,14 +39,14 @@ def list_models(as_json: AsJson = False) -> None:  # a flag
     table = Table("model", "Production", "description")
     for model in models:
         table.add_row(model.name, model.aliases.get(PRODUCTION, "–"), model.description)
-    print_table(table if models else "No model is registered yet: `slipway train iris` trains the first.")
+    print_table(table if models else "No model is registered: `slipway train iris` trains one.")
     for model in models:
         _note_mistaken_promotion(model)
 
 
 @app.command()
 def show(name: Name, as_json: AsJson = False) -> None:
-    """Show a model's versions, the newest first. Example: `slipway models show iris`."""
+    """Show a model's versions, newest first. Example: `slipway models show iris`."""
     with _registry() as registry:
         model = registry.get_model(name)
         versions = registry.list_versions(name)
@@ -87,15 +87,15 @@ def promote(
     with _registry() as registry:
         chosen = registry.get_version(name, version)
         if registry.get_model(name).aliases.get(PRODUCTION) == chosen.version and not (promotion.is_withdrawn(chosen)):
-            echo(f"Production of {name} already is version {chosen.version}.")
+            echo(f"Version {chosen.version} of {name} is already Production.")
             return
         event = promotion.promote(registry, name, version, by=current_user(), at=datetime.now(UTC), reason=reason)
-    before = f", it was {event.from_version}" if event.from_version else ""
-    echo(f"Production of {name} is version {event.version} now{before}.")
+    before = f"; before, it was version {event.from_version}" if event.from_version else ""
+    echo(f"Production of {name} is now version {event.version}{before}.")
     if not is_digest(chosen.tags.get(MANIFEST_TAG, "")):
-        echo("The registry has no SHA-256 of its bundle, so the API keeps serving the version it has loaded.")
+        echo("The registry has no SHA-256 of its bundle, so the API keeps serving the version that it has loaded.")
     if promotion.is_withdrawn(chosen):
-        echo("Its withdrawal is lifted; `slipway models history` shows why it was withdrawn.")
+        echo("The withdrawal of this version is lifted; `slipway models history` shows its reason.")
 
 
 @app.command()
@@ -122,17 +122,17 @@ def history(name: Name, as_json: AsJson = False) -> None:
     with _registry() as registry:
         alias_moves = moves(registry.get_model(name))[::-1]
     if as_json:
-        print_json([_tell(move) for move in alias_moves])
+        print_json([_describe_move(move) for move in alias_moves])
         return
     table = Table("when", "move", "by", "metrics", "why", title=f"{name}: history of Production", box=SIMPLE)
     for move in alias_moves:
-        told = _tell(move)
+        described = _describe_move(move)
         table.add_row(
-            _minute(told["at"] or "–"),
+            _minute(described["at"] or "–"),
             f"{move.action}\n{move.from_version or '–'} → {move.version or '–'}",
-            told["by"] or "–",
-            _metrics(told["metrics"]),
-            told["reason"] or "the alias was moved outside of Slipway",
+            described["by"] or "–",
+            _metrics(described["metrics"]),
+            described["reason"] or "the alias was moved outside of Slipway",
         )
     print_table(table if alias_moves else f"Production of {name} has never been set.")
 
@@ -162,7 +162,7 @@ def _describe(version: ModelVersion, production: str | None) -> dict[str, Any]:
     }
 
 
-def _tell(move: Move) -> dict[str, Any]:
+def _describe_move(move: Move) -> dict[str, Any]:
     event = move.event.model_dump(mode="json") if move.event else {}
     return {
         "action": move.action,

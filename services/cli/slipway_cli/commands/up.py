@@ -103,7 +103,7 @@ def _run_stack(settings: UpSettings, recipes: tuple[str, ...], began: float) -> 
         password, is_new = folder.admin_password(wanted)
         stack = Stack(options, folder, _environments(settings, options, folder, password), echo)
         if wanted is not None and wanted != password:
-            echo(f"The given password is not used: the account already exists; see {folder.password_file}.")
+            echo(f"The given password is ignored, because the account already exists; see {folder.password_file}.")
 
         def welcome(registry_answers: bool) -> None:
             seconds = time.monotonic() - began
@@ -161,7 +161,7 @@ def _environments(settings: UpSettings, options: StackOptions, home: Home, passw
         {
             "MLFLOW_TRACKING_URI": options.mlflow_url,
             "MLFLOW_DISABLE_TELEMETRY": "true",
-            # The stack's processes connect on loopback, never through a proxy.
+            # The stack's processes connect over loopback, never through a proxy.
             "NO_PROXY": ",".join(filter(None, [os.environ.get("NO_PROXY"), "127.0.0.1,localhost"])),
             "SLIPWAY_CACHE_DIR": str(home.cache),
             "SLIPWAY_JOURNAL_DIR": str(home.journal),
@@ -191,13 +191,13 @@ def _command() -> str:
 
 def example_row(home: Home, model: str) -> str:
     """Return an example row of the served model as JSON: each model has other features."""
-    # The API names the folder after the model, with characters escaped that file systems reject.
+    # The API names the folder after the model and escapes characters that file systems reject.
     files = sorted(home.cache.glob(f"{quote(model, safe=' ')}/*/{GOLDEN_FILE}"), key=lambda file: file.stat().st_mtime)
     try:
         row = Golden.model_validate_json(files[-1].read_bytes()).rows[0]
     except (IndexError, OSError, ValidationError):
         return "[…]"
-    # float32 numbers, in the shortest form that reads back as the same number.
+    # Short decimals that convert back to the same float32 numbers.
     return json.dumps([float(f"{value:.6g}") for value in row])
 
 

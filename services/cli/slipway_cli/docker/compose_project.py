@@ -1,4 +1,4 @@
-"""Calls of `docker compose` in the project's folder, and what goes wrong with them in one sentence."""
+"""Call `docker compose` in the project's folder, and describe its failures in one sentence."""
 
 import json
 import os
@@ -16,49 +16,49 @@ from slipway_cli.tar_streams.streams import drain
 from slipway_core.program import ERROR_PREFIX
 
 COMPOSE_FILE = "docker-compose.yml"
-# After the end of its input, a command has END_SECONDS to exit. Then it is terminated, and after KILL_SECONDS killed.
+# After its input ends, a command has END_SECONDS to exit. Then it is terminated, and after KILL_SECONDS killed.
 END_SECONDS, KILL_SECONDS = 2.0, 20.0
 
 NOT_INSTALLED = (
-    "Docker with Compose is not installed here, or not on the PATH: this is for the stack of docker compose, so run "
-    "it where that stack runs"
+    "Docker with Compose is not installed, or not on the PATH: this command manages the stack of docker compose, so "
+    "run it on the machine of that stack"
 )
-# What docker says, in parts that stay the same from release to release, and what to do.
+# Parts of Docker's messages that are stable across releases, with Slipway's message for each.
 KNOWN = {
-    "Cannot connect to the Docker daemon": "Docker does not answer: start it, or point DOCKER_HOST to it",
-    "permission denied while trying to connect": "Docker may not be used by this account: add it to the group docker, "
-    "or use one that may",
+    "Cannot connect to the Docker daemon": "Docker does not respond: start it, or set DOCKER_HOST to its address",
+    "permission denied while trying to connect": "this account may not use Docker: add it to the group docker, or use "
+    "another account",
     "is not a docker command": NOT_INSTALLED,
     "unknown flag": "Docker Compose is too old for Slipway: it needs Docker Engine 26 or newer",
-    # A folder of the volume of secrets, which each start of the stack writes anew.
-    "cannot access path": "the stack was started last by an older release, which gave this one's jobs no keys: run "
-    "`docker compose up --build --detach --wait`, then this again",
+    # A folder in the volume of secrets. Each start of the stack creates it again.
+    "cannot access path": "the stack was last started by an older release, which created no keys for this release's "
+    "jobs: run `docker compose up --build --detach --wait`, then this command again",
     "no configuration file provided": f"{COMPOSE_FILE} not found: change to Slipway's folder, or set it with "
     "--project-directory",
 }
 
 
 class Call:
-    """A command in a container, while it runs.
+    """A running command in a container.
 
     Attributes:
-        stdin: what it reads.
-        stdout: what it writes.
+        stdin: the command's input.
+        stdout: the command's output.
     """
 
-    def __init__(self, process: subprocess.Popen[bytes], said: IO[bytes], name: str) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], stderr: IO[bytes], name: str) -> None:
         if process.stdin is None or process.stdout is None:
             raise ValueError("both streams must be pipes")
         self.stdin, self.stdout = process.stdin, process.stdout
         self._process = process
-        self._said = said
+        self._stderr = stderr
         self._name = name
 
     def finish(self) -> None:
         """Close the input of the command, and wait until it succeeds.
 
         Raises:
-            StackError: it failed.
+            StackError: the command failed.
         """
         try:
             self.stdin.close()
@@ -69,14 +69,14 @@ class Call:
             raise self.failure()
 
     def failure(self) -> StackError:
-        """Return what the command, which has ended or is about to, says of its failure."""
+        """Return the error of the command, which has exited or is about to, from its standard error."""
         _wait(self._process)
-        self._said.seek(0)
-        return _failure(self._name, self._said.read().decode(errors="replace"))
+        self._stderr.seek(0)
+        return _failure(self._name, self._stderr.read().decode(errors="replace"))
 
     def abort(self) -> None:
-        """End the command: what it reads ends early."""
-        # What was not written yet is not to be.
+        """End the command; its input ends early."""
+        # Buffered input must not be written.
         with suppress(OSError):
             self.stdin.close()
         # If its output is not read, the Docker client exits and the job continues without it.
@@ -92,20 +92,20 @@ class Call:
 
 
 class ComposeProject:
-    """The stack of docker compose, as its folder tells.
+    """The compose project in a folder.
 
     Attributes:
-        folder: where its compose file is.
+        folder: the folder of its compose file.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def call(self, *arguments: str) -> str:
-        """Run `docker compose` and return what it printed.
+        """Run `docker compose` and return its output.
 
         Raises:
-            StackError: Docker is not there, or it failed.
+            StackError: Docker is not installed, or the command failed.
         """
         try:
             process = subprocess.Popen(  # noqa: S603  # docker, its arguments one by one
@@ -120,35 +120,35 @@ class ComposeProject:
             raise StackError(NOT_INSTALLED) from error
         with process:
             try:
-                printed, said = process.communicate()
+                printed, stderr = process.communicate()
             except BaseException:
                 _terminate(process)
                 raise
         if process.returncode != 0:
-            raise _failure(arguments[0], said.decode(errors="replace"))
+            raise _failure(arguments[0], stderr.decode(errors="replace"))
         return printed.decode(errors="replace")
 
     @contextmanager
     def calling(self, *arguments: str) -> Iterator[Call]:
-        """Run `docker compose` beside the block; the block ends well only if the command does.
+        """Run `docker compose` in parallel to the block; at the end, raise an error unless the command succeeds.
 
         Raises:
-            StackError: Docker is not there, or the command failed: also where that broke a stream inside the block.
+            StackError: Docker is not installed, or the command failed, even if it broke a stream inside the block.
         """
-        with tempfile.TemporaryFile() as said:
+        with tempfile.TemporaryFile() as stderr:
             try:
                 process = subprocess.Popen(  # noqa: S603  # as above
                     _command(arguments),
                     cwd=self.folder,
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
-                    stderr=said,
-                    # Ctrl-C is for us alone: we know in which order to end things.
+                    stderr=stderr,
+                    # Only this process handles Ctrl-C, because it ends the commands in the right order.
                     start_new_session=True,
                 )
             except OSError as error:
                 raise StackError(NOT_INSTALLED) from error
-            call = Call(process, said, arguments[0])
+            call = Call(process, stderr, arguments[0])
             try:
                 yield call
                 call.finish()
@@ -167,7 +167,7 @@ class ComposeProject:
         return config
 
     def running(self) -> set[str]:
-        """Return the services that run."""
+        """Return the names of the running services."""
         return set(self.call("ps", "--services", "--status", "running").split())
 
     def stop(self, services: Sequence[str]) -> None:
@@ -176,23 +176,23 @@ class ComposeProject:
             self.call("stop", *services)
 
     def start(self, services: Sequence[str], *, with_others: bool = False) -> None:
-        """Start services and wait until they are well; one that runs stays as it is.
+        """Start services and wait until they are healthy; running services are not restarted.
 
         Args:
             services: their names.
-            with_others: whether to start what they depend on, too.
+            with_others: whether to start the services that they depend on, too.
         """
         if services:
             alone = [] if with_others else ["--no-deps"]
             self.call("up", "--detach", "--no-recreate", "--wait", *alone, *services)
 
     def run_job(self, service: str, *command: str) -> str:
-        """Run a one-shot container of a service, with a command of its own if one is given."""
+        """Run a one-shot container of a service, by default with the service's own command."""
         return self.call(*_job(service, command))
 
     @contextmanager
     def running_job(self, service: str, *command: str) -> Iterator[Call]:
-        """Run a one-shot container beside the block, as `calling` does."""
+        """Run a one-shot container in parallel to the block, as `calling` does."""
         with self.calling(*_job(service, command)) as call:
             yield call
 
@@ -214,16 +214,16 @@ def _command(arguments: Sequence[str]) -> list[str]:
 
 
 def _terminate(process: subprocess.Popen[bytes]) -> None:
-    """End a command, and the container of a job with it."""
+    """End a command, and its container if it is a job."""
     if process.poll() is not None:
         return
-    # All of the session: Compose is a process of its own, and it alone passes the signal on to the container.
+    # The whole session: the compose plugin is a separate process, and only it passes the signal to the container.
     os.killpg(process.pid, signal.SIGTERM)
     _wait(process)
 
 
 def _wait(process: subprocess.Popen[bytes]) -> None:
-    """Wait until a command that is about to end has ended; one that does not is killed."""
+    """Wait until a command has ended; kill it after KILL_SECONDS."""
     try:
         process.wait(KILL_SECONDS)
     except subprocess.TimeoutExpired:
@@ -235,11 +235,11 @@ def _job(service: str, command: Sequence[str]) -> list[str]:
     return ["run", "--rm", "--no-deps", "-T", service, *command]
 
 
-def _failure(name: str, said: str) -> StackError:
-    """Return one sentence of what docker, or the command in the container, said on standard error."""
-    known = next((sentence for part, sentence in KNOWN.items() if part in said), None)
+def _failure(name: str, stderr: str) -> StackError:
+    """Return an error with one sentence from the standard error of docker or of the command in the container."""
+    known = next((sentence for part, sentence in KNOWN.items() if part in stderr), None)
     if known:
         return StackError(known)
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
-    line = next((line for line in lines if "error" in line.lower()), lines[-1] if lines else "it said nothing")
+    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+    line = next((line for line in lines if "error" in line.lower()), lines[-1] if lines else "no error message")
     return StackError(f"`docker compose {name}` failed: {line.removeprefix(ERROR_PREFIX)}")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from slipway_cli.docker.compose_project import ComposeProject
 
-# They end; everything else is to run.
+# Services that exit when their work is done. All others keep running.
 JOBS = frozenset({"secrets", "init", "trainer", "objects"})
 
 
@@ -15,10 +15,10 @@ class Container:
     """One container.
 
     Attributes:
-        service: what the compose file calls it.
+        service: its name in the compose file.
         state: `running`, `exited`, `restarting` and so on.
-        health: `healthy`, `unhealthy` or `starting`; empty where nothing looks.
-        ports: on the host, by the port in the container.
+        health: `healthy`, `unhealthy` or `starting`; empty without a health check.
+        ports: the ports on the host, by port in the container.
     """
 
     service: str
@@ -29,22 +29,22 @@ class Container:
 
     @property
     def is_done(self) -> bool:
-        """Whether it is a job that ended well."""
+        """Whether it is a job that succeeded."""
         return self.service in JOBS and self.state == "exited" and self.exit_code == 0
 
     @property
     def is_well(self) -> bool:
-        """Whether there is nothing to mend."""
+        """Whether it is healthy, or a job that succeeded."""
         return self.is_done or (self.state == "running" and self.health in {"healthy", ""})
 
 
 def containers(project: ComposeProject) -> Sequence[Container]:
-    """Return the containers of a project, those that have ended, too.
+    """Return the containers of a project, including exited ones.
 
     Raises:
-        StackError: Docker is not there, or it failed.
+        StackError: Docker is not installed, or the command failed.
     """
-    told = [json.loads(line) for line in project.call("ps", "--all", "--format", "json").splitlines()]
+    described = [json.loads(line) for line in project.call("ps", "--all", "--format", "json").splitlines()]
     return [
         Container(
             one["Service"],
@@ -53,5 +53,5 @@ def containers(project: ComposeProject) -> Sequence[Container]:
             one["ExitCode"],
             {port["TargetPort"]: port["PublishedPort"] for port in one["Publishers"] or () if port["PublishedPort"]},
         )
-        for one in told
+        for one in described
     ]

@@ -1,4 +1,4 @@
-"""The compose stack: its containers, and the alerts that fire."""
+"""Check the compose stack: its containers, and the firing alerts."""
 
 import difflib
 import re
@@ -17,18 +17,18 @@ from slipway_core.settings import FILE_SUFFIX
 from slipway_core.variables import PREFIX, UNPREFIXED, VARIABLES
 
 PROMETHEUS_PORT = 9090
-# A container that was made and not started.
+# The state of a container that was created but not started.
 WAITING = "created"
 ENV_FILE = ".env"
 ASSIGNED = r"\s*(?:export\s+)?([A-Za-z_]\w*)\s*="
-# What a compose file takes from the environment: ${NAME…}, and a name without a value.
+# References to the environment in a compose file: ${NAME…}, and a name without a value.
 TAKEN = r"\$\{([A-Z][A-Z0-9_]*)|(?m:^ +([A-Z][A-Z0-9_]*):$)"
 OF_DOCKER = ("COMPOSE_", "DOCKER_", "BUILDKIT_", "BUILDX_")
-START = "`docker compose up --detach` starts what is missing"
+START = "`docker compose up --detach` starts the missing services"
 
 
 def check_compose(context: DoctorContext) -> Iterator[Finding]:
-    """Look at the stack whose compose file lies here, if Docker is installed."""
+    """Check the stack whose compose file is in this folder, if Docker is installed."""
     if context.compose_project is None:
         return
     yield from _check_env_file(context.compose_project.folder)
@@ -36,7 +36,7 @@ def check_compose(context: DoctorContext) -> Iterator[Finding]:
         found = context.compose_containers
         wanted = set(context.compose_project.call("config", "--services").split()) if found else set()
     except StackError as error:
-        yield warning("Docker", str(error), "only the compose stack needs it: `make demo` does without")
+        yield warning("Docker", str(error), "only the compose stack needs Docker; `make demo` works without it")
         return
     if not found:
         yield ok("containers", "the compose stack is not started here; `make up` starts it")
@@ -47,26 +47,26 @@ def check_compose(context: DoctorContext) -> Iterator[Finding]:
         if container.state != WAITING:
             yield _unhealthy(container)
     if waiting:
-        yield broken("containers", f"{', '.join(waiting)}: not started, as they wait for others", START)
+        yield broken("containers", f"{', '.join(waiting)}: not started, waiting for other services", START)
     for service in sorted(wanted - {container.service for container in found}):
         yield broken(service, "it has no container", START)
     if not ill:
         count = sum(container.state == "running" for container in found)
-        yield ok("containers", f"{count} services run and are well")
+        yield ok("containers", f"all {count} services are healthy")
     yield from _alerts(found)
 
 
 def _check_env_file(folder: Path) -> Iterator[Finding]:
-    """Find names in `.env` that nothing reads; one with our prefix ends the next start of the stack."""
+    """Find unused names in `.env`; one with Slipway's prefix prevents the next start of the stack."""
     try:
         lines = (folder / ENV_FILE).read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
         return
     except (OSError, UnicodeDecodeError):
-        yield broken(ENV_FILE, "it cannot be read", f"let this account read {ENV_FILE}, and write it in UTF-8")
+        yield broken(ENV_FILE, "it cannot be read", f"make {ENV_FILE} readable for this account, in UTF-8")
         return
     named = {match[1] for line in lines if (match := re.match(ASSIGNED, line))}
-    # The second pattern finds the files that the first ones include.
+    # The second pattern finds the included files.
     files = [*folder.glob("*compose*.y*ml"), *folder.glob("services/*/*.yml")]
     texts = (path.read_text(encoding="utf-8", errors="replace") for path in files)
     taken = {name for text in texts for names in re.findall(TAKEN, text) for name in names if name}
@@ -76,27 +76,27 @@ def _check_env_file(folder: Path) -> Iterator[Finding]:
         near = difflib.get_close_matches(name, taken, n=1)
         rename = f"rename it to {near[0]}, or " if near else ""
         if name.startswith(PREFIX) and not name.endswith(FILE_SUFFIX):
-            yield broken(ENV_FILE, f"it sets {name}, with which the stack does not start", f"{rename}take the line out")
+            yield broken(ENV_FILE, f"it sets {name}, which prevents the stack's start", f"{rename}remove the line")
         else:
-            yield warning(ENV_FILE, f"it sets {name}, which nothing reads", f"{rename}take the line out")
+            yield warning(ENV_FILE, f"it sets {name}, which is not used", f"{rename}remove the line")
     if without := sorted((named & ours) - taken):
-        yield ok(ENV_FILE, f"the stack does not read {', '.join(without)}, which Slipway without Docker does")
+        yield ok(ENV_FILE, f"the stack does not use {', '.join(without)}; only Slipway without Docker does")
     elif named and not unknown:
-        yield ok(ENV_FILE, "the stack reads every variable that it sets")
+        yield ok(ENV_FILE, "the stack uses every variable in it")
 
 
 def _unhealthy(container: Container) -> Finding:
     service = container.service
-    logs = f"`docker compose logs --tail 50 {service}` says why"
+    logs = f"`docker compose logs --tail 50 {service}` shows the reason"
     if container.state == "running":
         what = "it is still starting" if container.health == "starting" else f"it is {container.health}"
         find = warning if container.health == "starting" else broken
         return find(service, what, logs)
     if container.state == "exited" and container.exit_code == 0:
-        start = f"`docker compose up --detach {service}` starts it again"
-        return warning(service, "it is stopped (it ended without an error)", f"{start}; {logs}")
+        start = f"`docker compose up --detach {service}` restarts it"
+        return warning(service, "it has stopped without an error", f"{start}; {logs}")
     if container.state == "exited":
-        return broken(service, f"it has ended, with exit code {container.exit_code}", f"{logs}; {START}")
+        return broken(service, f"it has exited with code {container.exit_code}", f"{logs}; {START}")
     return broken(service, f"it is {container.state}", logs)
 
 
@@ -108,15 +108,15 @@ def _alerts(found: Sequence[Container]) -> Iterator[Finding]:
         with open_client(f"http://127.0.0.1:{port}") as client:
             data = json_object(client.get("/api/v1/alerts")).get("data")
     except httpx.HTTPError:
-        yield broken("alerts", f"Prometheus does not answer on port {port}", "`docker compose logs prometheus`")
+        yield broken("alerts", f"Prometheus does not respond on port {port}", "`docker compose logs prometheus`")
         return
     firing = [one for one in _alerts_of(data) if one["state"] == "firing" and one["labels"].get("severity") != "none"]
     if not firing:
-        yield ok("alerts", "none fires")
+        yield ok("alerts", "no alert is firing")
     for alert in firing:
         find = broken if alert["labels"].get("severity") == "critical" else warning
         runbook = alert["annotations"].get("runbook", "docs/monitoring.md")
-        yield find(alert["labels"]["alertname"], alert["annotations"].get("summary", "it fires"), f"see {runbook}")
+        yield find(alert["labels"]["alertname"], alert["annotations"].get("summary", "it is firing"), f"see {runbook}")
 
 
 def _alerts_of(data: object) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ from slipway_cli.errors import StackError
 from slipway_cli.settings import DoctorSettings
 from slipway_core.settings import variable_of
 
-# MLflow's, in its container.
+# The port of MLflow in its container.
 MLFLOW_PORT = 5000
 UNVERIFIED_VARIABLE = "SLIPWAY_ALLOW_UNVERIFIED_MODELS"
 
@@ -27,9 +27,9 @@ class DoctorContext:
     """The input of the checks.
 
     Attributes:
-        settings: what was set; where a value is wrong, the default stands for it.
+        settings: the settings; an invalid value is replaced by the default.
         home: the folder of the embedded stack.
-        wrong_values: by variable, why its value was not taken.
+        wrong_values: why a value is invalid, by variable.
     """
 
     settings: DoctorSettings
@@ -38,12 +38,12 @@ class DoctorContext:
 
     @cached_property
     def stack_runs(self) -> bool:
-        """Whether `slipway up` runs on the folder."""
+        """Whether a stack of `slipway up` runs in the home folder."""
         return self.home.is_locked()
 
     @cached_property
     def compose_project(self) -> ComposeProject | None:
-        """The stack whose compose file is here or in a parent folder; None without such a file or without Docker."""
+        """The compose project in this folder or a parent folder; None without a compose file or without Docker."""
         if shutil.which("docker") is None:
             return None
         try:
@@ -53,18 +53,18 @@ class DoctorContext:
 
     @cached_property
     def compose_containers(self) -> Sequence[Container]:
-        """The containers of that stack.
+        """The containers of the compose project.
 
         Raises:
-            StackError: Docker does not answer.
+            StackError: Docker does not respond.
         """
         return () if self.compose_project is None else containers(self.compose_project)
 
     @cached_property
     def compose_mlflow_url(self) -> str | None:
-        """The address of the compose stack's MLflow, where that is the one to look at.
+        """The address of the compose stack's MLflow, if the checks should use it.
 
-        It is where no other is set, and `slipway up` does not run.
+        They do if no other server is configured and `slipway up` is not running.
         """
         if self.settings.mlflow_tracking_uri or self.stack_runs:
             return None
@@ -77,7 +77,7 @@ class DoctorContext:
 
     @property
     def is_beside_compose(self) -> bool:
-        """Whether the compose stack has a running service and `slipway up` does not run: advice is then about it."""
+        """Whether the compose stack has a running service and `slipway up` is not running; advice is then about it."""
         if self.stack_runs:
             return False
         try:
@@ -89,7 +89,7 @@ class DoctorContext:
     def allows_unverified_models(self) -> bool:
         """Whether the API serves versions that Slipway's trainer did not register.
 
-        The compose stack's API has its own environment, which the file .env may set.
+        The compose stack's API has its own environment, which `.env` may set.
         """
         if self.compose_project is None or self.compose_mlflow_url is None:
             return self.settings.allow_unverified_models
@@ -107,25 +107,25 @@ class DoctorContext:
 
     @property
     def api_url(self) -> str:
-        """The address of the API, as this machine reaches it."""
+        """The address of the API, as reachable from this machine."""
         return reachable_url(self.settings.host, self.settings.port)
 
     @property
     def tracking_uri(self) -> str:
-        """The MLflow server to look at: the one that is set, else that of the stack that runs."""
+        """The MLflow server to check: the configured one, or that of the running stack."""
         return self.compose_mlflow_url or self._configured_uri
 
     @property
     def is_at_embedded_address(self) -> bool:
-        """Whether the MLflow server is where `slipway up` would start its own."""
+        """Whether the MLflow server has the address at which `slipway up` would start its own."""
         return self._configured_uri in {self.embedded_mlflow_url, f"http://localhost:{self.settings.mlflow_port}"}
 
     @property
     def is_embedded(self) -> bool:
-        """Whether the MLflow server is that of the embedded stack, not one of the person's own.
+        """Whether the MLflow server belongs to the embedded stack.
 
-        A server that MLFLOW_TRACKING_URI names is the stack's only while the stack runs: at its address, another may
-        listen.
+        A server of MLFLOW_TRACKING_URI belongs to the stack only while the stack runs: otherwise, another server may
+        listen at the same address.
         """
         return self.is_at_embedded_address and (not self.settings.mlflow_tracking_uri or self.stack_runs)
 
@@ -135,9 +135,9 @@ class DoctorContext:
 
 
 def read_context(options: Mapping[str, Any]) -> DoctorContext:
-    """Read the environment; `options`, by field of the settings, win over it.
+    """Read the settings from the environment; `options`, by field name, take precedence.
 
-    A wrong value keeps nothing else from being read.
+    If a value is invalid, the other settings are still read.
     """
     wrong: dict[str, str] = {}
     try:

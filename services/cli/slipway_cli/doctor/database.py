@@ -1,4 +1,4 @@
-"""Slipway's own database: its address, its driver, whether it lets us in, and its tables."""
+"""Check Slipway's own database: its address, its driver, the connection, and its tables."""
 
 import importlib.util
 import shlex
@@ -20,13 +20,13 @@ MIGRATE = "run `slipway-api migrate` with this DATABASE_URL"
 
 
 def check_database(context: DoctorContext) -> Iterator[Finding]:
-    """Check the database without changing anything in it."""
+    """Check the database without changing it."""
     from slipway_core.database import database_url  # noqa: PLC0415  # SQLAlchemy would slow down every command
 
     secret = context.settings.database_url
     if secret is None:
         if not context.is_embedded:
-            yield ok(CHECK, "skipped: it is not set, so the API would keep accounts in slipway.db where it is started")
+            yield ok(CHECK, "skipped: it is not set, so the API stores accounts in slipway.db in its working directory")
             return
         url = f"sqlite:///{context.home.slipway_database}"
     else:
@@ -47,14 +47,14 @@ def check_database(context: DoctorContext) -> Iterator[Finding]:
     if parsed.get_backend_name() == "postgresql":
         yield from _check_postgresql(context, url)
     elif not parsed.database or parsed.database == ":memory:":
-        yield warning(CHECK, "keeps accounts in memory only: a restart loses them", "name a file: sqlite:///FILE")
+        yield warning(CHECK, "stores accounts in memory only: a restart deletes them", "name a file: sqlite:///FILE")
     else:
         yield from _check_sqlite(context, Path(parsed.database).absolute())
 
 
 def _check_postgresql(context: DoctorContext, url: str) -> Iterator[Finding]:
     if importlib.util.find_spec("psycopg2") is None:
-        yield broken(CHECK, "the driver of PostgreSQL is not installed", "run `pip install 'slipway[api]'`")
+        yield broken(CHECK, "the PostgreSQL driver is not installed", "run `pip install 'slipway[api]'`")
         return
     from sqlalchemy.exc import OperationalError  # noqa: PLC0415  # as above
 
@@ -63,7 +63,7 @@ def _check_postgresql(context: DoctorContext, url: str) -> Iterator[Finding]:
     engine = connect(url)
     try:
         with engine.connect() as connection:
-            yield ok(CHECK, "PostgreSQL answers")
+            yield ok(CHECK, "PostgreSQL accepts the connection")
             yield _check_tables(context, connection)
     except OperationalError as error:
         yield broken(CHECK, *explain_connection_error(str(error.orig), CHECK))
@@ -79,21 +79,21 @@ def _check_sqlite(context: DoctorContext, file: Path) -> Iterator[Finding]:
 
     folder = file.parent
     if not folder.exists() and context.settings.database_url is None:
-        yield ok("database", "none yet: `slipway up` makes it")
+        yield ok("database", "does not exist yet: `slipway up` creates it")
         return
     if why := why_not_writable(folder):
         yield broken(
             CHECK,
             f"the folder {folder} of its SQLite file cannot be written ({why})",
-            f"make it with `mkdir -p {shlex.quote(str(folder))}`, or give it to this account, or name another file",
+            f"create it with `mkdir -p {shlex.quote(str(folder))}`, make it writable, or name another file",
         )
         return
     if not file.exists():
-        yield _tables_missing(context, "the SQLite file is not there yet")
+        yield _tables_missing(context, "the SQLite file does not exist yet")
         return
     query = {"mode": "ro", "uri": "true"}
     if not file.with_name(f"{file.name}-wal").exists():
-        # No process has the file open. A normal reader would create -wal and -shm files, which the API may not own.
+        # No process has the file open. A normal reader would create -wal and -shm files, owned by this account.
         query["immutable"] = "1"
     engine = create_engine(URL.create("sqlite", database=f"file:{quote(str(file))}", query=query))
     try:
@@ -103,7 +103,7 @@ def _check_sqlite(context: DoctorContext, file: Path) -> Iterator[Finding]:
         yield broken(
             CHECK,
             f"{file} cannot be read as an SQLite database",
-            "name another file in DATABASE_URL, or put the file back from a backup",
+            "name another file in DATABASE_URL, or restore the file from a backup",
         )
     finally:
         engine.dispose()
@@ -116,17 +116,17 @@ def _check_tables(context: DoctorContext, connection: "Connection") -> Finding:
     if state == "current":
         return ok("tables", "up to date")
     if state == "missing":
-        return _tables_missing(context, "the database holds no tables of Slipway")
+        return _tables_missing(context, "the database has no tables of Slipway")
     if state == "unknown":
         return broken(
             "tables",
-            "they were made by a later release of Slipway",
+            "they were created by a later release of Slipway",
             "run that release or a newer one, or name another database in DATABASE_URL",
         )
-    return _tables_missing(context, "the tables are of an earlier release")
+    return _tables_missing(context, "the tables are from an earlier release")
 
 
 def _tables_missing(context: DoctorContext, what: str) -> Finding:
     if context.is_embedded:
-        return ok("tables", f"{what}: `slipway up` sees to it")
+        return ok("tables", f"{what}: `slipway up` migrates them")
     return broken("tables", what, MIGRATE)

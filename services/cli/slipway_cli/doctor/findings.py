@@ -15,7 +15,7 @@ class Finding:
 
     Attributes:
         check: the name of the check, one or two words.
-        status: `broken` prevents something from working; `warning` may do so.
+        status: `broken`: something does not work; `warning`: something may not work.
         what: the result. It contains no secret.
         mend: how to fix it, with the command, variable or setting to change; empty if nothing is wrong.
     """
@@ -48,6 +48,6 @@ def guarded(name: str, check: Callable[[T], Iterable[Finding]], about: T) -> Ite
     except Exception as error:  # noqa: BLE001  # whatever it is, the other checks go on
         yield broken(
             name,
-            f"this could not be looked at ({type(error).__name__})",
-            "mend what else is said here and run `slipway doctor` again; if it stays, report it as an error of ours",
+            f"this check failed ({type(error).__name__})",
+            "fix the other findings and run `slipway doctor` again; if it fails again, report it as a bug in Slipway",
         )

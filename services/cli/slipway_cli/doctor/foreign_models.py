@@ -1,4 +1,4 @@
-"""Versions that Slipway's trainer did not register: whether the API can serve them."""
+"""Check whether the API can serve versions that Slipway's trainer did not register."""
 
 import importlib.util
 import tempfile
@@ -20,10 +20,10 @@ EXPORT = "export it with integer labels and a float array of probabilities (skl2
 def check_foreign_model(
     registry: Registry, version: ModelVersion, check: str, another: str, *, allows_unverified: bool
 ) -> Finding:
-    """Judge the Production version of a model that has no digest.
+    """Check the Production version of a model without a digest.
 
     Args:
-        registry: where its files are.
+        registry: the registry with its files.
         version: the version.
         check: the finding's name.
         another: how to choose another version.
@@ -34,14 +34,14 @@ def check_foreign_model(
     if flavors is None:
         return broken(
             check,
-            f"{what} has no SHA-256 in its tag {MANIFEST_TAG}: the API does not load it",
+            f"{what} has no SHA-256 in its tag {MANIFEST_TAG}, so the API does not load it",
             f"{another}, or train one with `slipway train RECIPE`",
         )
     if "onnx" not in flavors:
         names = ", ".join(f"mlflow.{name}" for name in sorted(flavors) if name != GENERIC_FLAVOR) or "no known flavor"
         return broken(
             check,
-            f"{what} was logged with {names}: the API serves ONNX models",
+            f"{what} was logged with {names}, but the API serves ONNX models",
             f"convert it to ONNX and log it with mlflow.onnx, write a recipe for it, or {another}",
         )
     if problem := _output_problem(registry, version):
@@ -50,7 +50,7 @@ def check_foreign_model(
         return ok(check, f"Production is version {version.version}, unverified: {SETTING} allows it")
     return broken(
         check,
-        f"{what} was not registered by Slipway's trainer: the API does not load it",
+        f"{what} was not registered by Slipway's trainer, so the API does not load it",
         f"set {SETTING}=true for the API to serve it, or {another}",
     )
 
@@ -70,7 +70,7 @@ def _flavors(registry: Registry, version: ModelVersion) -> Mapping[str, Any] | N
 
 
 def _output_problem(registry: Registry, version: ModelVersion) -> str | None:
-    """Return why the API cannot read the graph's outputs; None if it can, or if no graph can be opened here."""
+    """Return why the API cannot read the graph's outputs; None if it can, or if no graph can be loaded here."""
     if importlib.util.find_spec("onnxruntime") is None:
         return None
     from slipway_core.graph import ports  # noqa: PLC0415  # the runtime would slow down every command
@@ -84,9 +84,9 @@ def _output_problem(registry: Registry, version: ModelVersion) -> str | None:
         return "has a graph that cannot be loaded"
     for port in outputs:
         if port.kind.startswith("seq("):
-            return "answers probabilities as a list of maps (ZipMap), which the API does not read"
+            return "returns probabilities as a list of maps (ZipMap), which the API does not support"
         if port.kind == "tensor(string)":
-            return "answers labels as text, which the API does not read"
+            return "returns labels as text, which the API does not support"
     return None
 
 

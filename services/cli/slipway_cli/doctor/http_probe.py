@@ -18,7 +18,7 @@ Kind = Literal["api", "mlflow", "page", "other", "silent"]
 
 
 def open_client(url: str, username: str | None = None, password: str | None = None) -> httpx.Client:
-    """Return a client of a server. As everywhere in Slipway, a proxy is not asked for what is on this machine.
+    """Return a client of a server. As everywhere in Slipway, connections to this machine use no proxy.
 
     Raises:
         httpx.InvalidURL: the URL is invalid.
@@ -33,7 +33,7 @@ def open_client(url: str, username: str | None = None, password: str | None = No
 
 
 def kind_of(client: httpx.Client) -> Kind:
-    """Return what answers: Slipway's API, MLflow, some page, another server, or nothing that speaks HTTP."""
+    """Return the kind of server: Slipway's API, MLflow, a web page, another server, or one that does not speak HTTP."""
     try:
         version = client.get("/version")
         if version.is_success and re.fullmatch(r"\d+\.\d+\S*", version.text.strip()):
@@ -47,7 +47,7 @@ def kind_of(client: httpx.Client) -> Kind:
 
 
 def json_object(response: httpx.Response) -> dict[str, object]:
-    """Return the JSON object of an answer; an empty one where it is something else."""
+    """Return the JSON object of a response; an empty one if the response is something else."""
     try:
         answer = response.json()
     except ValueError:
@@ -55,28 +55,28 @@ def json_object(response: httpx.Response) -> dict[str, object]:
     return answer if isinstance(answer, dict) else {}
 
 
-def compare_clocks(response: httpx.Response, whose: str, asked_at: float) -> Finding | None:
-    """Compare this machine's clock with the `Date` of an answer (RFC 9110, 6.6.1); None where it has none.
+def compare_clocks(response: httpx.Response, whose: str, sent_at: float) -> Finding | None:
+    """Compare this machine's clock with the `Date` of a response (RFC 9110, 6.6.1); None if it has none.
 
     Args:
-        response: a fresh answer.
-        whose: who answered, such as `the registry`.
-        asked_at: when it was asked, in seconds since the epoch.
+        response: a new response.
+        whose: the name of the server, such as `the registry`.
+        sent_at: when the request was sent, in seconds since the epoch.
     """
     try:
         there = parsedate_to_datetime(response.headers["date"]).timestamp()
     except (KeyError, ValueError):
         return None
-    # The header has whole seconds, and was written between the question and now.
+    # The header has whole seconds, and was written between the request and now.
     now = time.time()
-    apart = now - there if there < asked_at else max(0.0, there - now)
+    apart = now - there if there < sent_at else max(0.0, there - now)
     if apart <= MAX_CLOCK_SECONDS:
         return ok("clock", f"agrees with that of {whose}")
-    direction = "ahead of" if there < asked_at else "behind"
+    direction = "ahead of" if there < sent_at else "behind"
     return broken(
         "clock",
-        f"this machine's clock is {_duration(apart)} {direction} that of {whose}: tokens and run times go wrong",
-        "set both by network time: `sudo timedatectl set-ntp true`, and `timedatectl` shows whether it holds",
+        f"this machine's clock is {_duration(apart)} {direction} that of {whose}: token and run times will be wrong",
+        "synchronize both with network time: `sudo timedatectl set-ntp true`; `timedatectl` shows the state",
     )
 
 

@@ -1,4 +1,4 @@
-"""The machine: folders, disk space, and a clock that cannot be right."""
+"""Check the machine: folders, disk space, and an obviously wrong clock."""
 
 import shlex
 import shutil
@@ -15,12 +15,12 @@ MIB = 1024 * 1024
 BROKEN_BELOW_BYTES = 512 * MIB
 WARNING_BELOW_BYTES = 2048 * MIB
 
-# This code was written after it, so no clock that is right shows less.
+# This release was written later, so a correct clock never shows an earlier time.
 WRITTEN = datetime(2026, 11, 1, tzinfo=UTC)
 
 
 def free_bytes(folder: Path) -> int:
-    """Return the free space of the disk that a folder lies on, in bytes."""
+    """Return the free disk space for a folder, in bytes."""
     return shutil.disk_usage(folder).free
 
 
@@ -29,7 +29,7 @@ def check_folders(context: DoctorContext, free: Callable[[Path], int] = free_byt
 
     Args:
         context: what is examined.
-        free: returns the free bytes of the disk that a folder lies on.
+        free: returns the free disk space for a folder, in bytes.
     """
     for (name, variable), folder in _folders(context).items():
         there = nearest(folder)
@@ -37,15 +37,15 @@ def check_folders(context: DoctorContext, free: Callable[[Path], int] = free_byt
             yield broken(
                 name,
                 f"{folder} cannot be written ({why})",
-                f"give {there} to this account with `sudo chown $(id -un) {shlex.quote(str(there))}`, or name another "
-                f"folder with {variable}",
+                f"make {there} writable with `sudo chown $(id -un) {shlex.quote(str(there))}`, or set {variable} to "
+                "another folder",
             )
             continue
         yield _room(name, variable, folder, free(there))
 
 
 def check_clock(_context: DoctorContext, now: Callable[[], float] = time.time) -> Iterator[Finding]:
-    """Find a clock that is certainly wrong; how far it is from a server's is looked at with the server.
+    """Find an obviously wrong clock. The registry and port checks compare it with the servers' clocks.
 
     Args:
         now: returns the time in seconds since the epoch.
@@ -54,22 +54,22 @@ def check_clock(_context: DoctorContext, now: Callable[[], float] = time.time) -
     if here < WRITTEN:
         yield broken(
             "clock",
-            f"this machine's clock says {here:%Y-%m-%d}, which is before this release was written",
-            "set it by network time: `sudo timedatectl set-ntp true`",
+            f"this machine's clock shows {here:%Y-%m-%d}, which is before the date of this release",
+            "synchronize it with network time: `sudo timedatectl set-ntp true`",
         )
     else:
         yield ok("clock", f"{here:%Y-%m-%d %H:%M:%S} UTC")
 
 
 def _folders(context: DoctorContext) -> Mapping[tuple[str, str], Path]:
-    """Return the folders by name and by the variable that names them."""
+    """Return the folders by name and by the variable that sets them."""
     folders = {("home folder", "--home or SLIPWAY_HOME"): context.home.root}
     if not context.is_embedded:
         folders["cache folder", "SLIPWAY_CACHE_DIR"] = context.settings.cache_dir.expanduser().absolute()
     try:
         folders["temporary folder", "TMPDIR"] = Path(tempfile.gettempdir())
-    except FileNotFoundError:  # none of the usual ones can be written
-        folders["temporary folder", "TMPDIR"] = Path("/tmp")  # noqa: S108  # named to be told, not used
+    except FileNotFoundError:  # none of the usual folders is writable
+        folders["temporary folder", "TMPDIR"] = Path("/tmp")  # noqa: S108  # only shown, not used
     return folders
 
 
@@ -79,7 +79,7 @@ def nearest(folder: Path) -> Path:
 
 
 def why_not_writable(folder: Path) -> str:
-    """Return why a file cannot be made in a folder; empty if one can. Permissions alone do not tell."""
+    """Return why a file cannot be created in a folder; empty if it can. Permissions alone do not show this."""
     try:
         with tempfile.TemporaryFile(dir=folder):
             return ""
@@ -88,12 +88,12 @@ def why_not_writable(folder: Path) -> str:
 
 
 def _room(name: str, variable: str, folder: Path, free: int) -> Finding:
-    what = f"{folder} can be written, {_size(free)} are free"
-    mend = f"make room on its disk, or name a folder on another with {variable}"
+    what = f"{folder} is writable, {_size(free)} are free"
+    mend = f"make space on its disk, or set {variable} to a folder on another disk"
     if free < BROKEN_BELOW_BYTES:
-        return broken(name, f"{_size(free)} are free at {folder}; {_size(BROKEN_BELOW_BYTES)} are needed", mend)
+        return broken(name, f"{folder} has {_size(free)} free, but {_size(BROKEN_BELOW_BYTES)} are required", mend)
     if free < WARNING_BELOW_BYTES:
-        return warning(name, f"only {_size(free)} are free at {folder}: training and logs may fill it", mend)
+        return warning(name, f"{folder} has only {_size(free)} free: training and logs may fill it", mend)
     return ok(name, what)
 
 

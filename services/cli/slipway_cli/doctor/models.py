@@ -1,4 +1,4 @@
-"""What the registry says of the models: Production, its history, and what was withdrawn."""
+"""Check the models in the registry: Production, its history, and withdrawn versions."""
 
 import shlex
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from slipway_core.registry.promotion import is_withdrawn
 
 
 def check_models(context: DoctorContext) -> Iterator[Finding]:
-    """Look at each model that has a Production version."""
+    """Check each model that has a Production version."""
     settings = context.settings.model_copy(update={"mlflow_tracking_uri": context.tracking_uri})
     with settings.open_registry(ANSWER_SECONDS) as registry:
         yield from check_content(
@@ -27,11 +27,11 @@ def check_models(context: DoctorContext) -> Iterator[Finding]:
 
 
 def check_content(registry: Registry, default_model: str, *, allows_unverified: bool = False) -> Iterator[Finding]:
-    """Look at each model of a registry that has a Production version, and for that of /predict.
+    """Check each model that has a Production version, and the model of /predict.
 
     Args:
-        registry: the models.
-        default_model: the name that /predict uses.
+        registry: the registry.
+        default_model: the model of /predict.
         allows_unverified: whether the API serves versions that Slipway's trainer did not register.
     """
     try:
@@ -47,7 +47,7 @@ def check_content(registry: Registry, default_model: str, *, allows_unverified: 
         yield warning(
             "models",
             f"{default_model}, the model of /predict, has no Production version",
-            f"train it with `slipway train {shlex.quote(default_model)}`, or name another in SLIPWAY_DEFAULT_MODEL",
+            f"train it with `slipway train {shlex.quote(default_model)}`, or change SLIPWAY_DEFAULT_MODEL",
         )
     for model in served:
         yield from _check_model(registry, model, allows_unverified=allows_unverified)
@@ -69,15 +69,15 @@ def _check_model(registry: Registry, model: RegisteredModel, *, allows_unverifie
     if not is_digest(version.tags.get(MANIFEST_TAG, "")):
         findings.append(check_foreign_model(registry, version, check, another, allows_unverified=allows_unverified))
     if is_withdrawn(version):
-        findings.append(warning(check, f"version {number}, Production, was withdrawn before", another))
+        findings.append(warning(check, f"version {number}, Production, was withdrawn earlier", another))
     if moved_by_hand(model):
         before = moves(model)[-1].from_version
-        last = f"the history's last is {before}" if before else "the history is empty"
+        last = f"the last version in its history is {before}" if before else "its history is empty"
         findings.append(
             warning(
                 check,
                 f"Production was moved to version {number} outside of Slipway: {last}",
-                f"if it is meant, write it down with `slipway models promote {name} {number}`; else go back with "
+                f"if this is intended, record it with `slipway models promote {name} {number}`; otherwise go back with "
                 f"`slipway models rollback {name}`, or {another}",
             )
         )

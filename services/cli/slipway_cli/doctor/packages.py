@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from slipway_cli.doctor.context import DoctorContext
 from slipway_cli.doctor.findings import Finding, broken, ok, warning
 
-# By extra: the modules that its service cannot do without.
+# The modules that each service requires, by extra.
 MODULES = {
     "api": (
         "slipway_api",
@@ -36,7 +36,7 @@ MODULES = {
 
 
 def check_extras(context: DoctorContext) -> Iterator[Finding]:
-    """Find services that lack a package. `slipway up` needs all, a machine with a server elsewhere may not."""
+    """Find services with missing packages. `slipway up` needs all; a machine with remote servers may not."""
     for extra, modules in MODULES.items():
         missing = [name for name in modules if importlib.util.find_spec(name) is None]
         if not missing:
@@ -45,6 +45,6 @@ def check_extras(context: DoctorContext) -> Iterator[Finding]:
         make = broken if context.is_embedded else warning
         yield make(
             extra,
-            f"slipway[{extra}] is not installed whole: {', '.join(missing)} cannot be imported",
+            f"slipway[{extra}] is not fully installed: {', '.join(missing)} cannot be imported",
             f"run `pip install 'slipway[{extra}]'`" + ("" if context.is_embedded else " if this machine needs it"),
         )

@@ -1,4 +1,4 @@
-"""The ports of the embedded stack: free, or held by the stack itself."""
+"""Check the ports of the embedded stack: free, or used by the stack itself."""
 
 import errno
 import socket
@@ -25,12 +25,12 @@ NAMES: dict[Kind, str] = {
 
 @dataclass(frozen=True)
 class StackPort:
-    """A port that a server of ours listens on.
+    """A port that a server of the embedded stack listens on.
 
     Attributes:
-        url: its address, as this machine reaches it.
-        kind: what answers there if it is ours.
-        log: the server's log, below the home folder.
+        url: its address, as reachable from this machine.
+        kind: the kind of server that the stack runs there.
+        log: the server's log, relative to the home folder.
     """
 
     host: str
@@ -44,7 +44,7 @@ class StackPort:
 
 
 def check_ports(context: DoctorContext) -> Iterator[Finding]:
-    """Look at each port: free while no stack runs, answering as what it is while one does."""
+    """Check each port: it must be free, or the running stack's server must respond."""
     settings = context.settings
     api = StackPort(
         settings.host, settings.port, context.api_url, "api", "API port", "--port", "SLIPWAY_PORT", "logs/api.log"
@@ -59,21 +59,21 @@ def check_ports(context: DoctorContext) -> Iterator[Finding]:
         "SLIPWAY_MLFLOW_PORT",
         "logs/mlflow.log",
     )
-    asked = Ports(settings.port, settings.mlflow_port)
+    configured = Ports(settings.port, settings.mlflow_port)
     if settings.port == settings.mlflow_port:
         yield broken(
             "ports",
-            f"the API and MLflow are both to listen on port {settings.port}",
-            "choose another for one of them with SLIPWAY_PORT or SLIPWAY_MLFLOW_PORT",
+            f"the API and MLflow have the same port {settings.port}",
+            "change one of them with SLIPWAY_PORT or SLIPWAY_MLFLOW_PORT",
         )
         return
-    if context.stack_runs and (elsewhere := context.home.ports() or asked) != asked:
-        # What answers at the ports that were asked for is somebody else's.
+    if context.stack_runs and (actual := context.home.ports() or configured) != configured:
+        # Other programs may respond at the configured ports.
         yield broken(
             "ports",
-            f"the stack of {context.home.root} listens on {elsewhere.api} and {elsewhere.mlflow}, not on {asked.api} "
-            f"and {asked.mlflow}",
-            f"run `SLIPWAY_PORT={elsewhere.api} SLIPWAY_MLFLOW_PORT={elsewhere.mlflow} slipway doctor`",
+            f"the stack of {context.home.root} listens on {actual.api} and {actual.mlflow}, not on {configured.api} "
+            f"and {configured.mlflow}",
+            f"run `SLIPWAY_PORT={actual.api} SLIPWAY_MLFLOW_PORT={actual.mlflow} slipway doctor`",
         )
         return
     for port in (api, mlflow):
@@ -84,35 +84,34 @@ def _of_running_stack(context: DoctorContext, port: StackPort) -> Iterator[Findi
     with open_client(port.url) as client:
         found = kind_of(client)
         if found == port.kind:
-            yield ok(port.name, f"the running stack answers at {port.url}")
+            yield ok(port.name, f"the running stack responds at {port.url}")
             if port.kind == "api":
                 yield from _readiness(client)
             return
-    what = f"{NAMES[found]} answers" if found != "silent" else "nothing answers"
+    what = f"{NAMES[found]} responds" if found != "silent" else "no server responds"
     yield broken(
         port.name,
         f"the stack of {context.home.root} runs, but {what} at {port.url}",
-        f"wait a moment if it was started just now; if it was started with {port.option}, give the same to "
-        f"`slipway doctor`; else see {context.home.root / port.log}",
+        f"wait a moment if it was just started; if it was started with {port.option}, pass the same option to "
+        f"`slipway doctor`; otherwise see {context.home.root / port.log}",
     )
 
 
 def _readiness(client: httpx.Client) -> Iterator[Finding]:
-    asked_at = time.time()
+    sent_at = time.time()
     response = client.get("/health/ready")
     if response.is_success:
-        yield ok("API", "a prediction can be made")
+        yield ok("API", "ready to predict")
     else:
         missing = json_object(response).get("missing")
         reasons = missing.items() if isinstance(missing, dict) else ()
         yield warning(
             "API",
-            "not ready: "
-            + ("; ".join(f"{name}: {why}" for name, why in reasons) or f"it answers {response.status_code}"),
-            "wait if the first training is under way; else `slipway train iris` makes a model, and "
-            "GET /models/{name} says why one is not served",
+            "not ready: " + ("; ".join(f"{name}: {why}" for name, why in reasons) or f"status {response.status_code}"),
+            "wait if the first training is running; otherwise `slipway train iris` trains a model, and "
+            "GET /models/{name} shows why a model is not served",
         )
-    if (clocks := compare_clocks(response, "the API", asked_at)) is not None:
+    if (clocks := compare_clocks(response, "the API", sent_at)) is not None:
         yield clocks
 
 
@@ -127,7 +126,7 @@ def _of_no_stack(context: DoctorContext, port: StackPort) -> Iterator[Finding]:
 
 
 def _why_not_free(context: DoctorContext, port: StackPort, error: OSError) -> Finding:
-    another = f"choose another with `slipway up {port.option} PORT` or {port.variable}"
+    another = f"choose another port with `slipway up {port.option} PORT` or {port.variable}"
     if error.errno == errno.EADDRINUSE:
         return _taken(context, port, another)
     if error.errno in {errno.EADDRNOTAVAIL, socket.EAI_NONAME, socket.EAI_AGAIN}:
@@ -151,14 +150,14 @@ def _of_compose(context: DoctorContext, port: StackPort) -> str | None:
 
 def _taken(context: DoctorContext, port: StackPort, another: str) -> Finding:
     if service := _of_compose(context, port):
-        return ok(port.name, f"{port.number} is held by {service} of the compose stack")
+        return ok(port.name, f"{port.number} is used by {service} of the compose stack")
     with open_client(port.url) as client:
         found = kind_of(client)
-    what = f"{port.number} is taken by {NAMES[found]}"
-    mend = f"{another}, or end that program: `ss -ltnp 'sport = :{port.number}'` names it"
+    what = f"{port.number} is used by {NAMES[found]}"
+    mend = f"{another}, or stop that program: `ss -ltnp 'sport = :{port.number}'` shows it"
     if context.is_embedded:
         return broken(port.name, what, mend)
-    # MLflow is elsewhere, so what runs here may be `slipway-api serve`, and its port matters to `slipway up` alone.
+    # MLflow is on another machine, so this may be `slipway-api serve`, and only `slipway up` would need the port.
     if found == port.kind:
         return ok(port.name, what)
     if port.kind == "mlflow":

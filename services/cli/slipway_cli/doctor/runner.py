@@ -1,4 +1,4 @@
-"""All checks at once, an area a thread, with a deadline for the whole."""
+"""Run all checks in parallel, one thread per area, with a common deadline."""
 
 import threading
 import time
@@ -19,14 +19,14 @@ from slipway_cli.doctor.variables import check_data_folder, check_files, check_n
 
 Check = Callable[[DoctorContext], Iterable[Finding]]
 
-# Every server has timeouts of its own below it. What has none is the look-up of a name.
+# All requests have shorter timeouts. Only the lookup of a host name has none.
 DEADLINE_SECONDS = 14.0
 POLL_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
 class Area:
-    """Checks that belong together, by what they look at."""
+    """A group of checks."""
 
     name: str
     checks: Sequence[tuple[str, Check]]
@@ -34,7 +34,7 @@ class Area:
 
 @dataclass(frozen=True)
 class AreaReport:
-    """What was found in an area."""
+    """The findings of an area."""
 
     name: str
     findings: Sequence[Finding]
@@ -75,16 +75,16 @@ def run_checks(
     areas: Sequence[Area] = AREAS,
     deadline_seconds: float = DEADLINE_SECONDS,
 ) -> list[AreaReport]:
-    """Make every check and return what was found, in the order of the areas.
+    """Run every check and return the findings, in the order of the areas.
 
     Args:
         context: what is examined.
         on_progress: called regularly with the names of the areas that are still being checked.
         areas: the checks.
-        deadline_seconds: when to go on without those that have not ended.
+        deadline_seconds: the time after which unfinished checks are reported as broken.
     """
     found: list[list[Finding]] = [[] for _ in areas]
-    # Daemons: one that hangs does not keep the command from ending.
+    # Daemon threads, so that a blocked check does not prevent the exit.
     threads = [
         threading.Thread(target=_check_area, args=(area, context, findings), daemon=True)
         for area, findings in zip(areas, found, strict=True)
@@ -100,17 +100,17 @@ def run_checks(
     late = {area.name for area, _ in pending}
     reports = []
     for area, findings in zip(areas, found, strict=True):
-        told = list(findings)
+        reported = list(findings)
         if area.name in late:
-            told.append(
+            reported.append(
                 broken(
                     area.name.lower(),
-                    f"not all of it could be looked at within {deadline_seconds:.0f} s",
-                    "mend what else is said here and run `slipway doctor` again; a host name that takes long to "
-                    "resolve is a likely cause",
+                    f"not all checks finished within {deadline_seconds:.0f} s",
+                    "fix the other findings and run `slipway doctor` again; a slow lookup of a host name is a likely "
+                    "cause",
                 )
             )
-        reports.append(AreaReport(area.name, told))
+        reports.append(AreaReport(area.name, reported))
     return reports
 
 

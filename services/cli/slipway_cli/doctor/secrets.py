@@ -1,4 +1,4 @@
-"""Secrets: strong enough, and readable by their owner only."""
+"""Check that secrets are strong, and that only their owner can read them."""
 
 import os
 import shlex
@@ -16,12 +16,12 @@ def check_key(context: DoctorContext) -> Iterator[Finding]:
     key = context.settings.secret_key
     if key is None:
         if context.is_embedded:
-            yield ok("SECRET_KEY", "not set: `slipway up` keeps a random one in its folder")
+            yield ok("SECRET_KEY", "not set: `slipway up` stores a random key in its folder")
         else:
             yield warning(
                 "SECRET_KEY",
-                "is not set, and `slipway-api serve` does not start without it",
-                "if the API runs here, `slipway env --output .env` makes a random one",
+                "is not set, so `slipway-api serve` does not start",
+                "if the API runs on this machine, `slipway env --output .env` generates a random key",
             )
         return
     why = why_key_is_unsafe(key.get_secret_value())
@@ -41,11 +41,11 @@ def check_password(context: DoctorContext) -> Iterator[Finding]:
 
 
 def check_kept_files(context: DoctorContext) -> Iterator[Finding]:
-    """Look at the folder of the embedded stack, and at the secrets in it."""
+    """Check the folder of the embedded stack, and the secrets in it."""
     yield from _home_folder(context.home.root)
     for path, hint in (
-        (context.home.key_file, "everybody then has to log in again"),
-        (context.home.password_file, "the account itself keeps the password that it has"),
+        (context.home.key_file, "all users must then log in again"),
+        (context.home.password_file, "the password of the existing account does not change"),
     ):
         yield from _kept_file(path, hint)
 
@@ -54,7 +54,7 @@ def _home_folder(root: Path) -> Iterator[Finding]:
     try:
         found = root.stat()
     except OSError:
-        return  # `slipway up` makes it, or another check reports it
+        return  # `slipway up` creates it, or another check reports it
     quoted = shlex.quote(str(root))
     if not stat.S_ISDIR(found.st_mode):
         return
@@ -62,20 +62,20 @@ def _home_folder(root: Path) -> Iterator[Finding]:
         yield broken(
             "home folder's owner",
             f"{root} belongs to another account (user id {found.st_uid})",
-            f"give it to this account with `sudo chown -R $(id -un) {quoted}`, or name another with --home",
+            f"change the owner with `sudo chown -R $(id -un) {quoted}`, or choose another folder with --home",
         )
     elif found.st_mode & 0o077:
         yield warning(
             "home folder's mode",
             f"other accounts have access to {root}",
-            f"close it with `chmod 700 {quoted}`",
+            f"make it private with `chmod 700 {quoted}`",
         )
 
 
 def _finding(context: DoctorContext, variable: str, why: str | None) -> Finding:
     if why is None:
         return ok(variable, "set, and strong enough")
-    mend = f"replace {variable} by the random one that `slipway env` prints"
+    mend = f"replace {variable} with the random one that `slipway env` prints"
     if context.settings.env == "development":
         return warning(variable, f"{why}; only SLIPWAY_ENV=development allows it", mend)
     return broken(variable, why, mend)
@@ -87,17 +87,17 @@ def _kept_file(path: Path, hint: str) -> Iterator[Finding]:
         mode = path.stat().st_mode
         content = path.read_text(encoding="utf-8").strip()
     except FileNotFoundError:
-        return  # `slipway up` makes it
+        return  # `slipway up` creates it
     except (OSError, UnicodeDecodeError):
         yield broken(
             path.name,
             f"{path} cannot be read",
-            f"give it back to this account with `sudo chown $(id -un) {quoted}`, or remove it and run `slipway up`",
+            f"change its owner with `sudo chown $(id -un) {quoted}`, or remove it and run `slipway up`",
         )
         return
     if not content:
-        yield broken(path.name, f"{path} is empty", f"remove it with `rm {quoted}`: `slipway up` makes another; {hint}")
+        yield broken(path.name, f"{path} is empty", f"remove it with `rm {quoted}`: `slipway up` creates one; {hint}")
     elif mode & 0o077:
-        yield broken(path.name, f"{path} can be read by others than its owner", f"close it with `chmod 600 {quoted}`")
+        yield broken(path.name, f"other accounts can read {path}", f"make it private with `chmod 600 {quoted}`")
     else:
-        yield ok(path.name, "readable by its owner only")
+        yield ok(path.name, "only its owner can read it")

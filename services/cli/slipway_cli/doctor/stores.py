@@ -1,4 +1,4 @@
-"""Where the embedded stack's MLflow keeps runs and artifacts, if that is not its folder: a database, a bucket."""
+"""Check the external stores of the embedded stack's MLflow: a database for runs, a bucket or folder for artifacts."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,9 +23,9 @@ RUNS_VARIABLE = "MLFLOW_BACKEND_STORE_URI"
 ARTIFACTS = "MLflow's artifacts"
 ARTIFACTS_VARIABLE = "MLFLOW_ARTIFACTS_DESTINATION"
 S3 = "s3://"
-# S3's client tries again and again, for a minute and more.
+# The S3 client retries for more than a minute.
 BUCKET_SECONDS = 6.0
-BUCKET_SILENT = f"the S3 server does not answer within {BUCKET_SECONDS:.0f} s"
+BUCKET_SILENT = f"the S3 server does not respond within {BUCKET_SECONDS:.0f} s"
 BUCKET_SILENT_MEND = (
     "check that it runs, its address in AWS_ENDPOINT_URL or MLFLOW_S3_ENDPOINT_URL, and that no firewall drops the "
     "packets"
@@ -33,7 +33,7 @@ BUCKET_SILENT_MEND = (
 
 
 def check_runs_database(context: DoctorContext) -> Iterator[Finding]:
-    """Open the database of MLFLOW_BACKEND_STORE_URI, where it is set for the embedded stack."""
+    """Open the database of MLFLOW_BACKEND_STORE_URI, if it is set for the embedded stack."""
     if context.settings.mlflow_backend_store_uri is None or not context.is_at_embedded_address:
         return
     try:
@@ -42,8 +42,8 @@ def check_runs_database(context: DoctorContext) -> Iterator[Finding]:
         yield broken(
             RUNS,
             str(error).partition("; ")[0],
-            f"name a database of MLflow's own in {RUNS_VARIABLE}, as postgresql://USER:PASSWORD@HOST/NAME, or leave it "
-            f"out: runs are then kept in {context.home.root}",
+            f"set {RUNS_VARIABLE} to a database for MLflow alone, as postgresql://USER:PASSWORD@HOST/NAME, or unset "
+            f"it: runs are then stored in {context.home.root}",
         )
         return
     from sqlalchemy.engine import make_url  # noqa: PLC0415  # SQLAlchemy would slow down every command
@@ -52,18 +52,18 @@ def check_runs_database(context: DoctorContext) -> Iterator[Finding]:
     if backend == "sqlite":
         yield _check_sqlite(make_url(uri).database)
         return
-    said: list[str] = []
+    messages: list[str] = []
     try:
-        verify_database(uri, said.append)
+        verify_database(uri, messages.append)
     except StackError as error:
-        refused = backend == "postgresql" and said
-        yield broken(RUNS, *(explain_connection_error(said[0], RUNS_VARIABLE) if refused else halves(str(error))))
+        refused = backend == "postgresql" and messages
+        yield broken(RUNS, *(explain_connection_error(messages[0], RUNS_VARIABLE) if refused else halves(str(error))))
     else:
-        yield ok(RUNS, f"the one of {RUNS_VARIABLE} can be opened ({backend})")
+        yield ok(RUNS, f"the database of {RUNS_VARIABLE} can be opened ({backend})")
 
 
 def check_artifacts_destination(context: DoctorContext) -> Iterator[Finding]:
-    """Ask the bucket or folder of MLFLOW_ARTIFACTS_DESTINATION, where it is set for the embedded stack."""
+    """Access the bucket or folder of MLFLOW_ARTIFACTS_DESTINATION, if it is set for the embedded stack."""
     if context.settings.mlflow_artifacts_destination is None or not context.is_at_embedded_address:
         return
     destination = artifacts_destination(context.settings, context.home)
@@ -78,49 +78,49 @@ def check_artifacts_destination(context: DoctorContext) -> Iterator[Finding]:
         else:
             yield ok(ARTIFACTS, f"{shown} can be reached")
     elif (folder := _folder(destination)) is None:
-        yield ok(ARTIFACTS, f"skipped: {shown} is neither a folder nor S3, so MLflow alone knows how to reach it")
+        yield ok(ARTIFACTS, f"skipped: {shown} is neither a folder nor S3, so only MLflow can access it")
     elif why := why_not_writable(nearest(folder)):
         yield broken(
             ARTIFACTS,
             f"{folder} cannot be written ({why})",
-            f"give it to this account, or name another folder or s3://BUCKET/PREFIX in {ARTIFACTS_VARIABLE}",
+            f"make it writable for this account, or set {ARTIFACTS_VARIABLE} to another folder or s3://BUCKET/PREFIX",
         )
     else:
-        yield ok(ARTIFACTS, f"{folder} can be written")
+        yield ok(ARTIFACTS, f"{folder} is writable")
 
 
 def where_artifacts_are(context: DoctorContext) -> str:
-    """Return what to check when the embedded stack's MLflow fails to keep a file."""
+    """Return what to check if the embedded stack's MLflow cannot store a file."""
     destination = artifacts_destination(context.settings, context.home)
-    shown, log = _shown(destination), f"{context.home.logs / 'mlflow.log'} has more"
+    shown, log = _shown(destination), f"{context.home.logs / 'mlflow.log'} has details"
     if destination.startswith(S3):
         return (
-            f"check that {shown}, which {ARTIFACTS_VARIABLE} names, exists and can be written, AWS_ACCESS_KEY_ID and "
+            f"check that {shown} of {ARTIFACTS_VARIABLE} exists and is writable, and check AWS_ACCESS_KEY_ID, "
             f"AWS_SECRET_ACCESS_KEY, and AWS_ENDPOINT_URL or MLFLOW_S3_ENDPOINT_URL; {log}"
         )
     if (folder := _folder(destination)) is None:
-        return f"check {shown}, which {ARTIFACTS_VARIABLE} names; {log}"
-    return f"check that {folder} is a folder which this account can write; {log}"
+        return f"check {shown} of {ARTIFACTS_VARIABLE}; {log}"
+    return f"check that {folder} is a folder that this account can write; {log}"
 
 
 def halves(sentence: str) -> tuple[str, str]:
-    """Return the two halves of an error's sentence about a store: what is wrong, and after a colon what to do."""
+    """Split the message of a store's error at its last colon: into the problem and how to fix it."""
     what, _, mend = sentence.rpartition(": ")
-    return (what, mend) if what else (mend, "check the variable that names it")
+    return (what, mend) if what else (mend, "check the variable that sets it")
 
 
 def _check_sqlite(file: str | None) -> Finding:
-    """Judge the file of runs, which MLflow makes with its folder; as a rule its path is absolute."""
+    """Check the SQLite file of runs, which MLflow creates with its folder; the path is usually absolute."""
     if not file or not file.startswith("/"):
-        return ok(RUNS, f"the one of {RUNS_VARIABLE} is SQLite's")
+        return ok(RUNS, f"the database of {RUNS_VARIABLE} is SQLite")
     folder = Path(file).parent
     if why := why_not_writable(nearest(folder)):
         return broken(
             RUNS,
             f"the folder {folder} of its SQLite file cannot be written ({why})",
-            f"give it to this account, or name another file in {RUNS_VARIABLE}",
+            f"make it writable for this account, or set {RUNS_VARIABLE} to another file",
         )
-    return ok(RUNS, f"{folder} can be written")
+    return ok(RUNS, f"{folder} is writable")
 
 
 def _without_wrong_database_url(settings: "UpSettings") -> "UpSettings":
@@ -137,13 +137,13 @@ def _without_wrong_database_url(settings: "UpSettings") -> "UpSettings":
 
 
 def _shown(destination: str) -> str:
-    """Return a destination as it may be printed: of a URL that could hold a password, the scheme."""
+    """Return a destination as it may be printed: only the scheme of a URL that could contain a password."""
     is_plain = _folder(destination) is not None or (destination.startswith(S3) and "@" not in destination)
     return destination if is_plain else f"{destination.partition(':')[0]}://…"
 
 
 def _folder(destination: str) -> Path | None:
-    """Return the folder that a destination is; None where it is something else."""
+    """Return the folder of a destination; None if it is something else."""
     if destination.startswith("file:"):
         return Path(unquote(urlsplit(destination).path))
     return None if ":/" in destination else Path(destination)

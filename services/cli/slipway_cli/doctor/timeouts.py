@@ -1,14 +1,14 @@
-"""Calls that may take longer than a person waits."""
+"""Limit the time of calls that may take long."""
 
 import threading
 from collections.abc import Callable
 
 
 def within(seconds: float, call: Callable[[], object]) -> None:
-    """Make a call whose own timeouts are long, and go on without it when the time is up.
+    """Run a call whose own timeouts are long, and stop waiting for it after `seconds`.
 
     Raises:
-        TimeoutError: it has not ended by then. What it raises otherwise is raised here.
+        TimeoutError: the call has not ended in time. Other exceptions of the call are raised, too.
     """
     raised: list[Exception] = []
 
@@ -18,7 +18,7 @@ def within(seconds: float, call: Callable[[], object]) -> None:
         except Exception as error:  # noqa: BLE001  # raised again where somebody waits for it
             raised.append(error)
 
-    # A daemon: it does not keep the command from ending.
+    # A daemon thread, so that a blocked call does not prevent the exit.
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
     thread.join(seconds)

@@ -1,4 +1,4 @@
-"""The environment variables: misspelt ones, wrong values, files that cannot be read."""
+"""Check the environment variables: misspelt names, invalid values, unreadable files."""
 
 import importlib.util
 import os
@@ -16,7 +16,7 @@ from slipway_cli.settings import DoctorSettings
 from slipway_core.errors import ConfigurationError, StorageError
 from slipway_core.policy import new_key
 from slipway_core.program import last_error
-from slipway_core.settings import FILE_SUFFIX, SecretFileSource, refuse_unknown_variables, variable_of
+from slipway_core.settings import FILE_SUFFIX, SecretFileSource, reject_unknown_variables, variable_of
 from slipway_core.storage import open_storage
 from slipway_core.variables import PREFIX
 
@@ -24,7 +24,7 @@ API_CHECK_SECONDS = 12.0
 
 
 def check_names(_context: DoctorContext) -> Iterator[Finding]:
-    """Find variables with our prefix that no service knows."""
+    """Find variables with Slipway's prefix that no service uses."""
     unknown = _unknown_variables()
     for name, sentence in unknown.items():
         what, _, hint = sentence.partition("; ")
@@ -37,20 +37,20 @@ def check_names(_context: DoctorContext) -> Iterator[Finding]:
 
 
 def check_values(context: DoctorContext) -> Iterator[Finding]:
-    """Find values that are refused: by the command line, and by the API."""
+    """Find values that the command line or the API rejects."""
     refused = False
     for name, why in context.wrong_values.items():
         refused = True
-        yield broken("values", f"{name}: {why}", f"change {name}; .env.example shows what it takes")
+        yield broken("values", f"{name}: {why}", f"change {name}; .env.example describes its values")
     sentence = _why_the_api_refuses(context)
     if sentence:
-        yield broken("values", sentence, "change what is named; .env.example shows what each setting takes")
+        yield broken("values", sentence, "change these settings; .env.example describes their values")
     elif not refused:
-        yield ok("values", "every setting has a value that is understood")
+        yield ok("values", "every setting has a valid value")
 
 
 def check_files(_context: DoctorContext) -> Iterator[Finding]:
-    """Find secrets that are to come from a file which cannot be read."""
+    """Find unreadable files of secrets."""
     source = SecretFileSource(DoctorSettings)
     for name in sorted(DoctorSettings.file_fields):
         variable = variable_of(DoctorSettings, name) + FILE_SUFFIX
@@ -63,19 +63,17 @@ def check_files(_context: DoctorContext) -> Iterator[Finding]:
             yield broken(
                 variable,
                 str(error),
-                f"write the secret to that file and let this account read it, or `unset {variable}`",
+                f"write the secret to that file and make it readable for this account, or `unset {variable}`",
             )
             continue
         if value is None:
-            yield broken(
-                variable, f"names a file that is empty: {path}", f"write the secret to it, or `unset {variable}`"
-            )
+            yield broken(variable, f"names an empty file: {path}", f"write the secret to it, or `unset {variable}`")
         else:
-            yield ok(variable, "the file can be read")
+            yield ok(variable, "the file is readable")
 
 
 def check_data_folder(context: DoctorContext) -> Iterator[Finding]:
-    """Find a data folder or bucket that is named and cannot be used."""
+    """Find a configured data folder or bucket that cannot be used."""
     location = context.settings.data_dir
     if location is None:
         return
@@ -94,18 +92,18 @@ def check_data_folder(context: DoctorContext) -> Iterator[Finding]:
     else:
         yield warning(
             "data folder",
-            f"SLIPWAY_DATA_DIR names {location}, which is not a folder",
-            f"create it with `mkdir -p {shlex.quote(storage.location)}`, or `unset SLIPWAY_DATA_DIR`; until then "
-            "recipes fetch their data",
+            f"SLIPWAY_DATA_DIR is {location}, which is not a folder",
+            f"create it with `mkdir -p {shlex.quote(storage.location)}`, or `unset SLIPWAY_DATA_DIR`; until then, "
+            "recipes download their data",
         )
 
 
 def _unknown_variables() -> dict[str, str]:
-    """Return what is said of each variable that no service knows."""
+    """Return a description of each variable that no service uses."""
     found = {}
     for name in sorted(os.environ):
         try:
-            refuse_unknown_variables({name: ""})
+            reject_unknown_variables({name: ""})
         except ConfigurationError as error:
             found[name] = str(error)
     return found

@@ -1,9 +1,9 @@
-"""The environment variables of each process of the embedded stack. Each process gets only its own secrets."""
+"""The environment of each process of the embedded stack. Each process receives only its own secrets."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-# Each is given to the one process that needs it.
+# Each of these is passed only to the process that needs it.
 OWNED = frozenset(
     {
         "DATABASE_URL",
@@ -11,7 +11,7 @@ OWNED = frozenset(
         "MLFLOW_BACKEND_STORE_URI",
         "SECRET_KEY",
         "SLIPWAY_ADMIN_PASSWORD",
-        # These are the compose stack's; nothing here needs them.
+        # Used only by the compose stack.
         "SLIPWAY_ALERT_HEARTBEAT_URL",
         "SLIPWAY_ALERT_SLACK_URL",
         "SLIPWAY_ALERT_SMTP_PASSWORD",
@@ -19,15 +19,15 @@ OWNED = frozenset(
         "SLIPWAY_TOKEN",
     }
 )
-# The keys of S3, among others. The API fetches what it serves through MLflow.
+# Among others, the keys for S3. The API does not need them, because it fetches models through MLflow.
 STORAGE_PREFIXES = ("AWS_", "MLFLOW_S3_")
 
 MLFLOW_SETTINGS = {
-    # Without job execution it is one process and 0.4 GB, with it 15 and 2.3 GB.
+    # MLflow without job execution is one process with 0.4 GB of memory; with it, 15 processes with 2.3 GB.
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }
-# S3 servers that are not Amazon's need not know its newer checksums; who wants them sets these variables.
+# Other S3 servers than Amazon's may not support its newer checksums; users can set these variables themselves.
 STORAGE_DEFAULTS = {
     "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required",
     "AWS_RESPONSE_CHECKSUM_VALIDATION": "when_required",
@@ -36,7 +36,7 @@ STORAGE_DEFAULTS = {
 
 @dataclass(frozen=True)
 class Environments:
-    """The whole environment of each process."""
+    """The complete environment of each process."""
 
     mlflow: Mapping[str, str] = field(default_factory=dict, repr=False)
     trainer: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -50,13 +50,13 @@ def environments(
     stores: Mapping[str, str],
     api_secrets: Mapping[str, str],
 ) -> Environments:
-    """Divide the environment among the processes.
+    """Split the environment between the processes.
 
     Args:
-        inherited: the person's own environment.
-        shared: what every process gets beside it.
-        stores: where MLflow keeps runs, models and artifacts; it may hold a password.
-        api_secrets: what the API alone gets.
+        inherited: the environment of `slipway up`.
+        shared: additional variables of every process.
+        stores: the variables of MLflow's stores; they may contain a password.
+        api_secrets: the variables that only the API receives.
     """
     everyone = {name: value for name, value in inherited.items() if name not in OWNED} | dict(shared)
     with_storage = STORAGE_DEFAULTS | everyone

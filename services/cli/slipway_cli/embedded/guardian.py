@@ -1,8 +1,8 @@
-"""End process groups when the process that started them has died.
+"""End process groups when the process that started them has exited.
 
-Runs as a script, with the standard library alone. Standard input is a pipe from `slipway up`: `+GROUP` adds a process
-group, `-GROUP` removes it. The pipe closes when `slipway up` ends, however it ends (also by SIGKILL), and the guardian
-then ends the groups that are left. A pipe works on Linux and macOS, and a group includes the children of children.
+Runs as a script and uses only the standard library. Standard input is a pipe from `slipway up`: `+GROUP` adds a process
+group, `-GROUP` removes it. The pipe closes when `slipway up` exits for any reason, including SIGKILL. The guardian then
+ends the remaining groups. A pipe works on Linux and macOS, and a group includes the children of children.
 """
 
 import os
@@ -16,7 +16,7 @@ POLL_SECONDS = 0.05
 
 
 def end_groups(groups: Iterable[int], seconds: float = STOP_SECONDS) -> None:
-    """Send SIGTERM to process groups; after `seconds`, SIGKILL to those that are left."""
+    """Send SIGTERM to process groups; after `seconds`, send SIGKILL to the remaining ones."""
     left = {group for group in groups if _signal(group, signal.SIGTERM)}
     deadline = time.monotonic() + seconds
     while left and time.monotonic() < deadline:
@@ -27,7 +27,7 @@ def end_groups(groups: Iterable[int], seconds: float = STOP_SECONDS) -> None:
 
 
 def _signal(group: int, number: int) -> bool:
-    """Send a signal to a group; return whether it has a process that can receive it."""
+    """Send a signal to a group; return whether the group has a process that can receive it."""
     try:
         os.killpg(group, number)
     except (ProcessLookupError, PermissionError):
@@ -36,7 +36,7 @@ def _signal(group: int, number: int) -> bool:
 
 
 def main() -> None:
-    """Follow standard input until it closes, then end the groups that are left."""
+    """Read standard input until it closes, then end the remaining groups."""
     groups: set[int] = set()
     for line in sys.stdin:
         change = groups.add if line[0] == "+" else groups.discard

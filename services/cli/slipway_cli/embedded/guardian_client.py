@@ -1,4 +1,4 @@
-"""End the embedded stack's processes with `slipway up`, also when it is killed."""
+"""End the embedded stack's processes when `slipway up` exits, even if it is killed."""
 
 import os
 import subprocess
@@ -11,18 +11,18 @@ from slipway_cli.embedded import guardian
 class GuardianClient:
     """Registers process groups with the guardian process, and records them for the next start.
 
-    The record serves the case in which the guardian was killed as well.
+    The record is used if the guardian was killed, too.
     """
 
     def __init__(self, record: Path) -> None:
-        """Start nothing yet. The groups are recorded in the file `record`, a line each."""
+        """Set the file that records the groups, one per line. Nothing is started."""
         self._record = record
         self._groups: set[int] = set()
         self._process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
-        """Start the guardian, in a session of its own: a Ctrl-C must not reach it."""
-        # Isolated: it needs nothing of the environment, which holds secrets.
+        """Start the guardian in its own session, so that Ctrl-C does not reach it."""
+        # Isolated: it does not need the environment, which contains secrets.
         self._process = subprocess.Popen(  # noqa: S603  # our own file
             [sys.executable, "-I", "-S", guardian.__file__],
             stdin=subprocess.PIPE,
@@ -35,20 +35,20 @@ class GuardianClient:
         )
 
     def add(self, group: int) -> None:
-        """End this process group with us from now on."""
+        """Register a process group to be ended with this process."""
         self._groups.add(group)
         self._keep(f"+{group}")
 
     def remove(self, group: int) -> None:
-        """Forget a group whose processes have ended: the system may reuse its number."""
+        """Unregister a group whose processes have ended, because the system may reuse its number."""
         if group in self._groups:
             self._groups.remove(group)
             self._keep(f"-{group}")
 
     def close(self) -> None:
-        """End what is left, and the guardian."""
+        """End the remaining groups and the guardian."""
         if self._process is not None:
-            # It may have been killed; then the pipe is broken.
+            # If the guardian was killed, the pipe is broken.
             try:
                 self._process.communicate(timeout=2 * guardian.STOP_SECONDS)
             except (BrokenPipeError, subprocess.TimeoutExpired):
@@ -68,10 +68,10 @@ class GuardianClient:
 
 
 def end_orphans(record: Path, home: Path) -> int:
-    """End the processes that an earlier stack on this folder left behind, and return how many there were.
+    """End the processes that an earlier stack of this folder left behind, and return their number.
 
-    Call this while holding the folder's lock: no stack runs on it then. A process counts as an orphan if it is in a
-    recorded group, belongs to this account and has the folder in its environment, which needs Linux's /proc.
+    Call this while holding the folder's lock, so that no stack is running. A process is an orphan if it is in a
+    recorded group, belongs to this account, and has the folder in its environment, which requires Linux's /proc.
     """
     try:
         groups = {int(line) for line in record.read_text(encoding="utf-8").split()}

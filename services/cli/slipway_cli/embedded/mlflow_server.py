@@ -1,10 +1,10 @@
 """MLflow's tracking and registry server in one process, for the embedded stack.
 
-`mlflow server` imports all of MLflow, prepares the stores, and then starts a worker that imports everything again: half
-of the time until it answers. This does the worker's part alone, with the names that MLflow 3.17.2 (pinned) uses between
-the two. The compose stack, which starts once and stays, uses `mlflow server` as it is.
+`mlflow server` imports all of MLflow, prepares the stores, and starts a worker that imports everything again, which
+takes half of the start time. This module does only the worker's part, with internal names of MLflow 3.17.2 (pinned).
+The compose stack starts rarely and uses `mlflow server` unchanged.
 
-The stores come from the environment, as `mlflow server` takes them: a database's URL holds a password, and everyone on
+As with `mlflow server`, the stores come from the environment: a database URL contains a password, and every account of
 the machine can read a command line.
 """
 
@@ -23,17 +23,17 @@ HOST = "127.0.0.1"
 
 
 def serve(port: int, backend_store_uri: str, artifacts_destination: str) -> None:
-    """Serve MLflow on loopback until a signal ends it.
+    """Serve MLflow on the loopback address until a signal stops it.
 
     Args:
-        port: where it listens.
-        backend_store_uri: the database of runs and models; its tables are made if it is empty.
-        artifacts_destination: the folder or bucket that files are proxied to.
+        port: the port to listen on.
+        backend_store_uri: the database of runs and models; the tables are created if it is empty.
+        artifacts_destination: the folder or bucket of the proxied artifacts.
 
     Raises:
         StackError: a store cannot be used.
     """
-    verify_database(backend_store_uri, lambda said: print(printable(said), file=sys.stderr))
+    verify_database(backend_store_uri, lambda message: print(printable(message), file=sys.stderr))
     verify_artifact_store(artifacts_destination)
     with quick_imports():
         import uvicorn  # noqa: PLC0415
@@ -54,19 +54,19 @@ def serve(port: int, backend_store_uri: str, artifacts_destination: str) -> None
         }
     )
     try:
-        # Before the first request, so that two at once do not both make the tables.
+        # Before the first request, so that two concurrent requests do not both create the tables.
         initialize_backend_stores(backend_store_uri, backend_store_uri, root)
     except (CommandError, MlflowException, SQLAlchemyError) as error:
-        traceback.print_exc()  # into the log; the sentence is for the person
+        traceback.print_exc()  # for the log; users see the sentence below
         raise StackError(
-            "its database cannot be used: check that the account may make tables in it, and bring what another "
-            "release of MLflow has made up to date with `mlflow db upgrade`"
+            "its database cannot be used: check that the account may create tables in it; if another release of MLflow "
+            "created the tables, run `mlflow db upgrade`"
         ) from error
     uvicorn.run("mlflow.server.fastapi_app:app", host=HOST, port=port)
 
 
 def main() -> None:
-    """Read the arguments and serve; an error of ours is one sentence on standard error and exit code 1."""
+    """Parse the arguments and serve. Print a Slipway error as one sentence on standard error and exit with 1."""
     parser = argparse.ArgumentParser(
         description="MLflow's server in one process, on MLFLOW_BACKEND_STORE_URI and MLFLOW_ARTIFACTS_DESTINATION."
     )

@@ -1,4 +1,4 @@
-"""Keep the embedded stack's folder private: owned by this account, and readable by no other."""
+"""Keep the embedded stack's folder private: owned by this account, and inaccessible to others."""
 
 import os
 import stat
@@ -10,9 +10,9 @@ from slipway_cli.errors import StackError
 
 OTHERS = 0o077
 PRIVATE_UMASK = 0o077
-# A folder that holds one of these is one that `slipway up` made.
+# Every folder that `slipway up` created contains one of these.
 MADE_BY_US = frozenset({"lock", "secret-key", "admin-password"})
-# Trees that may hold a great many files. A private folder above protects them.
+# Folders that may contain very many files; the private folder above protects them.
 LARGE = frozenset({"artifacts", "cache"})
 
 
@@ -30,10 +30,10 @@ def make_private(root: Path) -> str | None:
     """Remove the permissions of other accounts from an existing folder and the files in it.
 
     Returns:
-        A note for the person if others could read the folder, else None.
+        A note for the user if other accounts could read the folder, otherwise None.
 
     Raises:
-        StackError: the folder or a file in it belongs to another account, or the folder holds files of another program.
+        StackError: the folder or a file in it belongs to another account, or the folder has another program's files.
         OSError: a mode cannot be changed.
     """
     found = root.stat()
@@ -57,9 +57,9 @@ def _close(path: Path) -> None:
     try:
         found = path.lstat()
     except FileNotFoundError:
-        return  # a temporary file, removed in the meantime
+        return  # a temporary file that was removed in the meantime
     if stat.S_ISLNK(found.st_mode):
-        return  # its target may be outside of the folder
+        return  # a link's target may be outside of the folder
     _check_owner(path, found)
     if found.st_mode & OTHERS:
         path.chmod(stat.S_IMODE(found.st_mode) & ~OTHERS)
@@ -69,7 +69,7 @@ def _check_owner(path: Path, found: os.stat_result) -> None:
     if found.st_uid != os.geteuid():
         raise StackError(
             f"{path} belongs to another account (user id {found.st_uid}): give it to this account with `sudo chown`, "
-            "or name another folder with --home"
+            "or choose another folder with --home"
         )
 
 
@@ -79,5 +79,5 @@ def _check_ours(root: Path, mode: int) -> None:
     if mode & stat.S_ISVTX or (names and not names & MADE_BY_US):
         raise StackError(
             f"{root} is accessible to other accounts (mode {stat.S_IMODE(mode):04o}) and is not a folder of `slipway "
-            "up`: name a new or private folder with --home"
+            "up`: choose a new or private folder with --home"
         )

@@ -1,4 +1,4 @@
-"""One process of the embedded stack, with everything that it starts in turn."""
+"""A process of the embedded stack, with all processes that it starts."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ TAIL_BYTES = 4096
 
 
 class ManagedProcess:
-    """A command in a process group of its own, so that all of it can be ended and a Ctrl-C reaches only us."""
+    """A command in its own process group, so that the whole group can be ended and does not receive Ctrl-C."""
 
     def __init__(
         self,
@@ -26,9 +26,9 @@ class ManagedProcess:
         log: Path | None,
         guard: GuardianClient | None = None,
     ) -> None:
-        """Name a process; `start` starts it. Without a log it writes to our own output.
+        """Define a process; `start` starts it. Without a log file, it writes to the output of `slipway up`.
 
-        With a guard, it ends when this process ends, also by SIGKILL.
+        With a guard, it ends when this process exits, even by SIGKILL.
         """
         self.name = name
         self.log = log
@@ -40,7 +40,7 @@ class ManagedProcess:
         self._swept = False
 
     def start(self) -> None:
-        """Start the command, or start it again after it has ended."""
+        """Start or restart the command."""
         self.kill()
         output = None
         if self.log is not None:
@@ -66,34 +66,34 @@ class ManagedProcess:
 
     @property
     def exit_code(self) -> int | None:
-        """The exit code once the command has ended, else None. What it may have left behind is ended with it."""
+        """The exit code if the command has exited, otherwise None. Remaining processes of its group are ended, too."""
         code = None if self._process is None else self._process.poll()
         if code is not None and not self._swept:
             self._signal(signal.SIGKILL)
-            # From here on the system may give the group's number to somebody else.
+            # From now on, the system may reuse the group's number.
             self._swept = True
             if self._guard is not None and self._process is not None:
                 self._guard.remove(self._process.pid)
         return code
 
     def terminate(self) -> None:
-        """Ask every process of the group to end."""
+        """Send SIGTERM to every process of the group."""
         self._signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End every process of the group at once."""
+        """Send SIGKILL to every process of the group."""
         self._signal(signal.SIGKILL)
         if self._process is not None:
             self._process.wait()
 
     def wait_ended(self, deadline: float) -> None:
-        """Wait until the command has ended; at the deadline (monotonic seconds), end it by force."""
+        """Wait until the command has exited; at the deadline (monotonic seconds), kill it."""
         while self._process is not None and self.exit_code is None:
             if time.monotonic() >= deadline:
                 self.kill()
             time.sleep(0.02)
 
-    def last_words(self) -> str:
+    def log_tail(self) -> str:
         """Return the end of the log."""
         if self.log is None or not self.log.exists():
             return ""
@@ -104,8 +104,8 @@ class ManagedProcess:
         return "\n".join(lines[-8:])
 
     def error(self) -> str:
-        """Return the sentence that the log ends with, if the command ended with an error of ours; else nothing."""
-        return last_error(self.last_words())
+        """Return the error at the end of the log if the command ended with a Slipway error; otherwise an empty text."""
+        return last_error(self.log_tail())
 
     def _signal(self, number: int) -> None:
         if self._process is None or self._swept:

@@ -1,4 +1,4 @@
-"""Start MLflow, the API and, the first time, the trainer; keep them running; end them all."""
+"""Start MLflow, the API and, if a model is missing, the trainer; restart servers that exit; stop everything."""
 
 import signal
 import socket
@@ -27,7 +27,7 @@ POLL_SECONDS = 0.1
 LOOK_SECONDS = 2.0
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 30.0
-# Repeated exits this soon after the start mean that the server cannot run.
+# A server that exits this soon after each start cannot run.
 EARLY_SECONDS = 10.0
 EARLY_ENDS = 3
 
@@ -37,11 +37,11 @@ class StackOptions:
     """The options of the stack.
 
     Attributes:
-        recipes: the models that are trained if they have no Production version.
-        default_model: what /predict uses.
+        recipes: the recipes to train if their models have no Production version.
+        default_model: the model of /predict.
         database_url: Slipway's database.
-        has_own_registry: MLflow keeps its runs in a database of the person's, which may hold models already.
-        trainer_command: the command that trains, to which the recipe's name is added.
+        has_own_registry: whether MLflow uses a database set by the user, which may already contain models.
+        trainer_command: the command of the trainer, to which the recipe's name is appended.
     """
 
     host: str
@@ -55,12 +55,12 @@ class StackOptions:
 
     @property
     def api_url(self) -> str:
-        """The API's address, as this machine reaches it."""
+        """The API's address, as reachable from this machine."""
         return reachable_url(self.host, self.port)
 
     @property
     def mlflow_url(self) -> str:
-        """The registry's address; it is on loopback only."""
+        """The registry's address, on loopback only."""
         return f"http://127.0.0.1:{self.mlflow_port}"
 
 
@@ -77,10 +77,10 @@ class Stack:
         """Prepare a stack.
 
         Args:
-            options: what to start.
-            home: the folder that all of it writes to.
-            environments: what each process finds in its environment.
-            echo: prints a line for the person.
+            options: the options of the stack.
+            home: the folder for all files.
+            environments: the environment of each process.
+            echo: prints a line for the user.
         """
         self._options = options
         self._home = home
@@ -99,11 +99,11 @@ class Stack:
             "The API",
             [sys.executable, "-m", "slipway_api", "serve"],
             environments.api,
-            home.work,  # empty: a model that could read its working directory would find no secret there
+            home.work,  # an empty working directory: a model that could read it would find no secret
             home.logs / "api.log",
             self._guard,
         )
-        # Data paths that a person gave are relative to where the person stands, so the trainer stays there.
+        # Users' data paths are relative to the current folder, so the trainer keeps it as its working directory.
         self._trainers = {
             recipe: ManagedProcess(
                 f"The training of {recipe}",
@@ -115,12 +115,12 @@ class Stack:
             )
             for recipe in options.recipes
         }
-        # One of each for all looks: making a client costs more than asking.
+        # Reused for every poll: creating a client takes longer than a request.
         self._registry = MlflowRegistry(options.mlflow_url, timeout_seconds=LOOK_SECONDS)
         self._client = httpx.Client(timeout=LOOK_SECONDS, trust_env=False)
         self._to_train: list[ManagedProcess] = []
         self._training: ManagedProcess | None = None
-        self._registry_asked = False
+        self._registry_responds = False
         self._ready = False
         self._running: list[ManagedProcess] = []
         self._started: dict[str, float] = {}
@@ -128,12 +128,12 @@ class Stack:
         self._restart_at: dict[str, float] = {}
 
     def run(self, on_ready: Callable[[bool], None]) -> None:
-        """Start everything, call `on_ready` once a prediction can be made, and stay until a signal ends it.
+        """Start everything, call `on_ready` once predictions are possible, and run until a signal stops it.
 
-        `on_ready` receives whether the registry responds: the API may serve from its cache before that.
+        `on_ready` receives whether the registry responds: the API may serve from its cache earlier.
 
         Raises:
-            StackError: a port is taken, a process does not come up, or the first training fails.
+            StackError: a port is in use, a process does not start, or the first training fails.
         """
         handlers = {
             number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -158,14 +158,14 @@ class Stack:
             _check_port(host, port, option)
         is_new = not self._options.has_own_registry and not self._home.mlflow_database.exists()
         if is_new:
-            # There is nothing to serve yet: the training has the second core until the registry answers.
+            # No model can be served yet: the training uses the second core until the registry responds.
             self._echo("Starting MLflow and the first training, then the API; this takes a moment.")
             self._start(self._mlflow)
             self._to_train = list(self._trainers.values())
         else:
             if self._options.has_own_registry:
-                self._echo("Starting the API and MLflow; what has no Production version is trained then.")
-            # The API serves from its cache, if there is one: it goes first, and the registry comes up beside it.
+                self._echo("Starting the API and MLflow; models without a Production version are then trained.")
+                # The API may serve from its cache, so it starts first, in parallel to the registry.
             self._start(self._api)
             self._upgrade_database()
             self._start(self._mlflow)
@@ -173,8 +173,8 @@ class Stack:
         while not self._stopping:
             self._keep_running()
             self._train()
-            if not self._registry_asked and (missing := self._without_production()) is not None:
-                self._registry_asked = True
+            if not self._registry_responds and (missing := self._without_production()) is not None:
+                self._registry_responds = True
                 if is_new:
                     self._upgrade_database()
                     self._start(self._api)
@@ -183,7 +183,7 @@ class Stack:
             if not self._ready:
                 if self._is_ready():
                     self._ready = True
-                    on_ready(self._registry_asked)
+                    on_ready(self._registry_responds)
                 elif time.monotonic() > deadline:
                     raise StackError(f"no model is served after {START_SECONDS:.0f} s; see {self._home.logs}")
             time.sleep(POLL_SECONDS)
@@ -194,10 +194,10 @@ class Stack:
         upgrade(self._options.database_url)
 
     def _train(self) -> None:
-        """Run the trainings that are wanted, one after the other."""
+        """Run the requested trainings one after the other."""
         if self._training is not None and self._training.exit_code is not None:
             if self._training.exit_code != 0 and not self._is_ready():
-                raise StackError(f"{self._training.name} failed; what it said is above")
+                raise StackError(f"{self._training.name} failed; see its output above")
             self._training = None
         if self._training is None and self._to_train:
             self._training = self._to_train.pop(0)
@@ -210,7 +210,7 @@ class Stack:
         self._started[process.name] = time.monotonic()
 
     def _keep_running(self) -> None:
-        """Start a server again that has ended, after a pause that grows."""
+        """Restart a server that has exited, after an increasing pause."""
         for process in self._running:
             if process.exit_code is None:
                 continue
@@ -218,21 +218,21 @@ class Stack:
             if name not in self._restart_at:
                 early = now - self._started[name] < EARLY_SECONDS
                 ends = self._early_ends[name] = self._early_ends.get(name, 0) + 1 if early else 1
-                # What has worked once is tried for as long as it takes.
+                # After the stack has been ready once, restarts are not limited.
                 if early and ends >= EARLY_ENDS and not self._ready:
                     if error := process.error():
                         raise StackError(f"{name} cannot start: {error}")
-                    raise StackError(f"{name} does not stay up; it said last:\n{process.last_words()}")
+                    raise StackError(f"{name} exits repeatedly; the end of its log:\n{process.log_tail()}")
                 pause = min(FIRST_PAUSE_SECONDS * 2 ** (ends - 1), LONGEST_PAUSE_SECONDS)
                 why = process.error() or f"exit code {process.exit_code}"
-                self._echo(f"{name} has ended ({why}); starting it again.")
+                self._echo(f"{name} has exited ({why}); restarting it.")
                 self._restart_at[name] = now + pause
             elif now >= self._restart_at[name]:
                 del self._restart_at[name]
                 self._start(process)
 
     def _without_production(self) -> list[str] | None:
-        """Return the recipes whose model has no Production version; None while the registry does not answer."""
+        """Return the recipes whose model has no Production version; None while the registry does not respond."""
         try:
             served = {model.name for model in self._registry.list_models() if PRODUCTION in model.aliases}
         except RegistryError:
@@ -254,7 +254,7 @@ class Stack:
             process.wait_ended(deadline)
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
-        if self._stopping:  # asked twice: at once
+        if self._stopping:  # a second signal: kill at once
             for process in (*self._trainers.values(), self._api, self._mlflow):
                 process.kill()
         self._stopping = True
@@ -264,7 +264,7 @@ def _check_port(host: str, port: int, option: str) -> None:
     try:
         socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
     except OSError as error:
-        reason = (error.strerror or "").partition(" (")[0]  # Python adds the address once more
+        reason = (error.strerror or "").partition(" (")[0]  # without the address that Python adds
         variable = "SLIPWAY" + option.removeprefix("-").replace("-", "_").upper()
         raise StackError(
             f"cannot listen on {host} port {port} ({reason}): choose another with {option} or {variable}"

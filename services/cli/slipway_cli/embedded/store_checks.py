@@ -1,4 +1,4 @@
-"""Whether MLflow's stores can be used, asked before MLflow starts."""
+"""Check that MLflow's stores can be used before MLflow starts."""
 
 from collections.abc import Callable
 
@@ -9,10 +9,10 @@ CONNECT_TIMEOUT_SECONDS = 5
 
 
 def verify_database(uri: str, log: Callable[[str], None]) -> None:
-    """Connect once: MLflow itself tries for minutes, and then says it in a hundred lines.
+    """Connect once: MLflow itself would retry for minutes, then log a hundred lines.
 
     Args:
-        uri: the database, with a driver that is installed.
+        uri: the database, with an installed driver.
         log: receives the error message of the driver; it may name hosts and accounts.
 
     Raises:
@@ -31,17 +31,17 @@ def verify_database(uri: str, log: Callable[[str], None]) -> None:
         engine.connect().close()
         engine.dispose()
     except ImportError as error:
-        raise StackError(f"the driver of {backend} is not installed here: install {error.name} with pip") from error
+        raise StackError(f"the driver of {backend} is not installed: install {error.name} with pip") from error
     except SQLAlchemyError as error:
         log(str(getattr(error, "orig", None) or type(error).__name__))
         raise StackError(
-            "the database of MLFLOW_BACKEND_STORE_URI cannot be opened: check that its server runs, that the database "
-            "exists, and the account and password"
+            "the database of MLFLOW_BACKEND_STORE_URI cannot be opened: check that its server is running, that the "
+            "database exists, and the account and password"
         ) from error
 
 
 def verify_artifact_store(destination: str) -> None:
-    """Ask a bucket for something: MLflow itself would notice with the first file, after the training.
+    """Send a request to a bucket: MLflow itself would report a problem only after the training.
 
     Raises:
         StackError: the bucket cannot be used.

@@ -11,18 +11,18 @@ from slipway_core.settings import load_settings
 
 
 def main() -> None:
-    """Run a job; an error of ours is one sentence on standard error and exit code 1."""
+    """Run a job. Print a Slipway error as one sentence on standard error and exit with 1."""
     parser = argparse.ArgumentParser(prog="python -m slipway_cli.stack_jobs", description="The compose stack's jobs.")
     jobs = parser.add_subparsers(dest="job", required=True)
-    keeping = jobs.add_parser("secrets", help="Make the secrets that are missing, and give each service its own.")
+    keeping = jobs.add_parser("secrets", help="Generate missing secrets, and give each service its own.")
     keeping.add_argument("folder", type=Path)
     keeping.add_argument("--readable", type=Path, help="A folder whose files the containers must be able to read.")
-    adopting = jobs.add_parser("adopt", help="Make the stack's volumes those of this clone.")
+    adopting = jobs.add_parser("adopt", help="Assign the stack's volumes to this clone.")
     adopting.add_argument("folder", type=Path, nargs="?", default=Path("/secrets"))
-    preparing = jobs.add_parser("init", help="Make tables, buckets and a first model.")
+    preparing = jobs.add_parser("init", help="Create tables, buckets and first models.")
     preparing.add_argument("--bucket", action="append", default=[])
     preparing.add_argument("--recipe", action="append", default=[])
-    for job, does in (("objects-out", "Write all objects to standard output."), ("objects-in", "Put them back.")):
+    for job, does in (("objects-out", "Write all objects to standard output."), ("objects-in", "Restore objects.")):
         moving = jobs.add_parser(job, help=does)
         moving.add_argument("location", nargs="+", help="A bucket, or bucket/prefix.")
     options = parser.parse_args()
@@ -62,7 +62,7 @@ def _share_secrets(folder: Path, mounted: Path | None) -> None:
         if changed and service in READ_AT_START:
             former = ", ".join(changed)
             restart = f"docker compose restart {service}"
-            print(printable(f"Not in force yet: {service} goes on with its former {former} until `{restart}`."))
+            print(printable(f"Restart required: {service} uses its old {former} until `{restart}`."))
 
 
 def _prepare(buckets: list[str], recipes: list[str]) -> None:

@@ -1,6 +1,6 @@
-"""Alertmanager's configuration, made of the settings: Alertmanager itself expands no variables.
+"""Generate Alertmanager's configuration from the settings, because Alertmanager does not expand variables.
 
-What is made holds secrets (the password of the mail server, Slack's address) and is to be kept as one.
+The configuration contains secrets (the mail server's password, Slack's address) and must be kept secret.
 """
 
 from typing import Any
@@ -9,16 +9,16 @@ import yaml
 
 from slipway_cli.stack_jobs.settings import AlertSettings
 
-# The receivers. One without integrations accepts alerts and sends no notification.
+# The names of the receivers. `none` has no integrations and sends no notification.
 NO_RECEIVER, CRITICAL, WARNING, HEARTBEAT = "none", "critical", "warning", "heartbeat"
 
 WARNINGS_REPEAT_TIMES = 3
 HEARTBEAT_SECONDS = 60
-# Alertmanager looks at a group each interval, and repeats what it told longer ago than this: the same would be a moment
-# too long at every other look.
+# Alertmanager checks a group in each interval, and repeats a notification that is older than this. With the full
+# interval, the notification would be slightly too new at every second check.
 HEARTBEAT_REPEAT_SECONDS = HEARTBEAT_SECONDS // 2
 
-# Alerts with the same of these speak of the same thing.
+# Alerts with equal values of these labels have the same cause.
 SUBJECT = ("alertname", "job", "instance", "model", "version", "slo", "device", "mountpoint")
 
 SUBJECT_LINE = (
@@ -39,8 +39,8 @@ Runbook: %(runbook)s{{ .Annotations.runbook }}
 def render(settings: AlertSettings) -> str:
     """Return alertmanager.yml.
 
-    Critical alerts and warnings are sent to all configured receivers; the webhook has its own lowest severity. Alerts
-    of severity `info` are not sent. Those of severity `none`, Prometheus' Watchdog, are sent to the heartbeat only.
+    Critical alerts and warnings are sent to all configured receivers, except that the webhook has its own minimum
+    severity. Alerts of severity `info` are not sent. Watchdog alerts (severity `none`) go only to the heartbeat.
     """
     configuration = {
         "route": _route(settings),
@@ -52,7 +52,7 @@ def render(settings: AlertSettings) -> str:
             {"name": HEARTBEAT, **_heartbeat(settings)},
         ],
     }
-    note = "# Made of the variables SLIPWAY_ALERT_…; a change here is lost at the next start.\n"
+    note = "# Generated from the variables SLIPWAY_ALERT_…; changes are lost at the next start.\n"
     return note + yaml.safe_dump(configuration, sort_keys=False, allow_unicode=True, width=10_000)
 
 
@@ -83,7 +83,7 @@ def _route(settings: AlertSettings) -> dict[str, Any]:
 
 
 def _inhibit_rules() -> list[dict[str, Any]]:
-    """Return which alerts say nothing new while another fires."""
+    """Return the rules that suppress redundant alerts while another alert is firing."""
     return [
         {
             "source_matchers": ['alertname="ApiDown"'],
@@ -94,7 +94,7 @@ def _inhibit_rules() -> list[dict[str, Any]]:
             "target_matchers": ['alertname=~"AccountsUnreadable|JournalNotDraining|RegistryUnreachable"'],
         },
         {
-            # It hangs: its exporter does not answer either.
+            # If PostgreSQL hangs, its exporter does not respond, either.
             "source_matchers": ['alertname="PostgresDown"'],
             "target_matchers": ['alertname="TargetDown"', 'job="postgres"'],
         },
@@ -131,7 +131,7 @@ def _email(settings: AlertSettings, text: str) -> dict[str, Any]:
         "to": settings.alert_email_to,
         "from": settings.alert_email_from,
         "smarthost": settings.alert_smtp_host,
-        # It means STARTTLS, which a server that speaks TLS from the first byte does not offer.
+        # `require_tls` means STARTTLS, which servers with implicit TLS do not offer.
         "require_tls": settings.alert_smtp_tls and not settings.is_tls_from_the_first_byte,
         "send_resolved": True,
         "headers": {"Subject": SUBJECT_LINE},

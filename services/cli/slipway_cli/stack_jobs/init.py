@@ -1,4 +1,4 @@
-"""What the stack needs before its first prediction: tables, buckets, a model; and what a person needs to know."""
+"""Prepare the stack for its first prediction: tables, buckets and models. Print the addresses and passwords."""
 
 import subprocess
 import sys
@@ -17,9 +17,9 @@ from slipway_core.storage.s3 import S3Storage
 
 REGISTRY_SECONDS = 180.0
 
-# Where all but the API is published on the host.
+# All ports except the API's are published on this address.
 LOOPBACK = "127.0.0.1"
-# What a browser adds to https:// by itself.
+# The default port of https:// URLs.
 HTTPS_PORT = 443
 SHOW_GRAFANA = "docker compose exec grafana cat /run/slipway/grafana-password"
 SHOW_S3 = "docker compose exec mlflow cat /run/slipway/aws-credentials"
@@ -37,7 +37,7 @@ def prepare(
         echo: prints a line for the user.
 
     Raises:
-        SlipwayError: a part does not answer, or a training failed.
+        SlipwayError: a service does not respond, or a training failed.
     """
     url = settings.database_url.get_secret_value()
     is_first = _is_empty(url)
@@ -46,17 +46,17 @@ def prepare(
         for bucket in buckets:
             S3Storage(bucket).make_bucket()
         for recipe in _without_production(settings, recipes):
-            echo(f"{recipe} has no Production version yet: training one.")
+            echo(f"{recipe} has no Production version yet: training it.")
             _train(recipe)
     finally:
-        # Also where that failed: the next start is not the first, and does not show the password.
+        # Also after a failed training: the next start is not the first, and does not show the password.
         echo(summary(settings, is_first=is_first))
 
 
 def _train(recipe: str) -> None:
     trained = subprocess.run([sys.executable, "-m", "slipway_trainer", "train", recipe], check=False)  # noqa: S603
     if trained.returncode != 0:
-        raise StackError(f"the training of {recipe} failed; what it said is above")
+        raise StackError(f"the training of {recipe} failed; see its output above")
 
 
 def _is_empty(url: str) -> bool:
@@ -66,8 +66,8 @@ def _is_empty(url: str) -> bool:
             return state_of(connection) == "missing"
     except SQLAlchemyError as error:
         raise StackError(
-            "Slipway's database cannot be opened: look at `docker compose logs postgres`; where its volume is older "
-            "than the volume of secrets, bring that one back, or begin anew with `docker compose down --volumes`"
+            "Slipway's database cannot be opened: see `docker compose logs postgres`; if its volume is older than the "
+            "volume of secrets, restore that one, or start over with `docker compose down --volumes`"
         ) from error
     finally:
         engine.dispose()
@@ -87,11 +87,11 @@ def _api_url(settings: InitSettings) -> str:
 
 
 def summary(settings: InitSettings, *, is_first: bool) -> str:
-    """Return the addresses, and how to get in."""
+    """Return the addresses of the services, and how to log in."""
     api_password = (
-        f"{settings.admin_password.get_secret_value()} (shown this once)"
+        f"{settings.admin_password.get_secret_value()} (shown only once)"
         if is_first
-        else "that of the first start, or the one that it was changed to"
+        else "see the first start, unless it was changed"
     )
     lines = {
         "API": (
@@ -104,7 +104,7 @@ def summary(settings: InitSettings, *, is_first: bool) -> str:
         "Alertmanager": (reachable_url(LOOPBACK, settings.alertmanager_port), ""),
         "MinIO": (
             reachable_url(LOOPBACK, settings.minio_console_port),
-            f"S3 at port {settings.minio_port}; keys: {SHOW_S3}",
+            f"S3 on port {settings.minio_port}; keys: {SHOW_S3}",
         ),
     }
     return "\n".join(f"{name:<13} {url:<28} {more}".rstrip() for name, (url, more) in lines.items())

@@ -16,9 +16,9 @@ from slipway_core.storage.s3 import S3Storage
 
 
 def send(locations: Sequence[str], out: Writable) -> None:
-    """Write every file of some locations to a stream, each as `objects/BUCKET/KEY`.
+    """Write every file of the locations to a stream, each as `objects/BUCKET/KEY`.
 
-    A file that is removed meanwhile is left out.
+    A file that is removed in the meantime is skipped.
 
     Args:
         locations: buckets, or `bucket/prefix`.
@@ -46,14 +46,14 @@ def send(locations: Sequence[str], out: Writable) -> None:
 
 
 def receive(locations: Sequence[str], stream: Readable) -> None:
-    """Put every file of a stream into the object store, and leave what else is there as it is.
+    """Store every file of a stream in the object store. Other files in the store are not changed.
 
     Args:
-        locations: buckets, or `bucket/prefix`: the buckets are made if they are missing, and no file goes elsewhere.
-        stream: as `send` writes it, but for the total.
+        locations: buckets, or `bucket/prefix`. Missing buckets are created, and files outside are rejected.
+        stream: a stream as `send` writes it, without the total size.
 
     Raises:
-        SlipwayError: the object store cannot be written, or the stream breaks off. What was put before stays.
+        SlipwayError: the object store cannot be written, or the stream is incomplete. Stored files are kept.
     """
     stores = {location: _opened(location) for location in locations}
     for store in stores.values():
@@ -64,15 +64,15 @@ def receive(locations: Sequence[str], stream: Readable) -> None:
             while (file := tar.next()).name != END_FILE:
                 location = next((one for one in stores if file.name.startswith(f"{OBJECTS}{one}/")), None)
                 if location is None:
-                    raise BackupError(f"{file.name!r} is in none of the backup's locations: do not use this file")
-                # A tar tells of itself that it can be rewound, which a stream cannot.
+                    raise BackupError(f"{file.name!r} is outside the backup's locations: do not use this file")
+                # The object of a tar's file claims to be seekable, which a stream is not.
                 content = Counted(file.content)
                 stores[location].put_content(file.name.removeprefix(f"{OBJECTS}{location}/"), content)
                 count += 1
             if read_count(file).files != count:
                 raise EOFError
     except DAMAGE as error:
-        raise BackupError("the stream of objects broke off: run the restore again") from error
+        raise BackupError("the stream of objects is incomplete: run the restore again") from error
 
 
 def _opened(location: str) -> S3Storage:

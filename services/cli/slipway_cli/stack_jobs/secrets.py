@@ -1,7 +1,7 @@
-"""The secrets of the compose stack: random where none is given, kept in a volume, and given to who needs them.
+"""The secrets of the compose stack: generated if not set, stored in a volume, and shared with the services.
 
-The volume holds each secret once in `kept/`, which no other service sees, and a folder for each service, which is all
-that the service sees of it. The files there are written anew at each start.
+The volume stores each secret once in `kept/`, which no other service can see. It has another folder for each service,
+the only one that the service can see. The files in those folders are written again at each start.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,7 +13,7 @@ from slipway_core.atomic_file import write_secret
 from slipway_core.policy import new_key, new_password, why_key_is_unsafe, why_password_is_unsafe
 
 KEPT = "kept"
-# Services that take a changed secret when they start again; with others it is changed in the program.
+# Services that read a changed secret when they restart. In other services, it must be changed in the program.
 READ_AT_START = frozenset({"api", "mlflow", "minio", "alertmanager"})
 READABLE_FILE, READABLE_FOLDER = 0o444, 0o755
 
@@ -22,9 +22,9 @@ class Secret(NamedTuple):
     """A secret of the stack.
 
     Attributes:
-        variable: what a person sets it by; None for what only services tell each other.
-        make: a random one.
-        why_refused: from one that is given to what is wrong with it, as the end of a sentence; None if nothing is.
+        variable: the variable that sets it; None if only services use it.
+        make: returns a random secret.
+        why_refused: returns why a given value is rejected, as the end of a sentence; None if it is valid.
     """
 
     variable: str | None
@@ -50,19 +50,19 @@ SECRETS: Mapping[str, Secret] = {
 
 
 def keep_secrets(folder: Path, given: Mapping[str, str]) -> dict[str, str]:
-    """Return every secret: the given one, else the kept one, else a new one; each is kept.
+    """Return every secret: the given, the stored or a new one. Each is stored.
 
     Args:
         folder: the volume.
-        given: the environment; an empty variable gives nothing.
+        given: the environment; empty variables are ignored.
 
     Raises:
-        StackError: a given one is refused, and nothing of it kept; or the volume cannot be read or written.
+        StackError: a given secret is rejected, and none is stored; or the volume cannot be read or written.
     """
     for secret in SECRETS.values():
         value = given.get(secret.variable or "", "").strip()
         if value and (why := secret.why_refused(value)):
-            raise StackError(f"{secret.variable} {why}; left out, it stays as it was, and at the first start is random")
+            raise StackError(f"{secret.variable} {why}; set another, or unset it to keep the stored or random one")
     kept = open_kept(folder)
     try:
         return {name: _kept(kept / name, secret, given) for name, secret in SECRETS.items()}
@@ -71,7 +71,7 @@ def keep_secrets(folder: Path, given: Mapping[str, str]) -> dict[str, str]:
 
 
 def open_kept(folder: Path) -> Path:
-    """Return the folder of the volume that no other service sees; it is made if it is missing.
+    """Return the folder of the volume that no other service can see. It is created if it is missing.
 
     Raises:
         StackError: the volume cannot be written.
@@ -94,10 +94,10 @@ def _kept(path: Path, secret: Secret, given: Mapping[str, str]) -> str:
 
 
 def shares(secrets: Mapping[str, str]) -> dict[str, dict[str, str]]:
-    """Return the files of each service: from the service to the content of its files by name."""
+    """Return the files of each service: from service to content by file name."""
     database = "postgresql://slipway:{slipway-password}@postgres:5432/slipway".format_map(secrets)
     runs = "postgresql+psycopg2://mlflow:{mlflow-password}@postgres:5432/mlflow".format_map(secrets)
-    # What AWS's own clients read.
+    # The format of AWS's own clients.
     keys = (
         "[default]\n"
         f"aws_access_key_id = {secrets['s3-access-key']}\n"
@@ -121,10 +121,10 @@ def shares(secrets: Mapping[str, str]) -> dict[str, dict[str, str]]:
 
 
 def share(folder: Path, service: str, files: Mapping[str, str]) -> list[str]:
-    """Write a service's files, for whatever account it runs as: the folder is all that it sees of the volume.
+    """Write a service's files, readable for any account, because the service can see only its own folder.
 
     Returns:
-        Those that were there before, and are others now.
+        The names of the files that existed and have changed.
 
     Raises:
         StackError: the volume cannot be written.

@@ -1,4 +1,4 @@
-"""What the one-shot jobs of the compose stack can be told by environment variables."""
+"""The settings of the compose stack's one-shot jobs, from environment variables."""
 
 import re
 from email.utils import getaddresses
@@ -9,13 +9,13 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 from slipway_core.registry.settings import RegistrySettings
 from slipway_core.settings import ServiceSettings
 
-# The port of SMTP that is TLS from the first byte (RFC 8314).
+# The port for SMTP with implicit TLS (RFC 8314).
 IMPLICIT_TLS_PORT = 465
 
 
 def _plain(value: str) -> str:
     if "{{" in value:
-        raise ValueError("it must not contain {{, which Alertmanager takes for a template")
+        raise ValueError("it must not contain {{, which starts a template in Alertmanager")
     return value
 
 
@@ -63,50 +63,50 @@ class AlertSettings(ServiceSettings):
     )
 
     alert_email_to: Annotated[str, AfterValidator(_mailboxes)] | None = Field(
-        default=None, description="Who gets e-mail; addresses separated by commas."
+        default=None, description="The recipients of e-mail: addresses separated by commas."
     )
     alert_email_from: Annotated[str, AfterValidator(_mailbox)] | None = Field(
-        default=None, description="Whom it comes from: one address."
+        default=None, description="The sender's address of e-mail."
     )
     alert_smtp_host: Annotated[str, AfterValidator(_address)] | None = Field(
-        default=None, description="The mail server that takes it, as host:port."
+        default=None, description="The mail server, as host:port."
     )
-    alert_smtp_username: str | None = Field(default=None, description="The account there, if it asks for one.")
-    alert_smtp_password: SecretStr | None = Field(default=None, description="The account's password.")
+    alert_smtp_username: str | None = Field(default=None, description="The account on the mail server, if required.")
+    alert_smtp_password: SecretStr | None = Field(default=None, description="The password of that account.")
     alert_smtp_tls: bool = Field(
-        default=True, description="Refuse to send without TLS: by STARTTLS, or from the first byte on port 465."
+        default=True, description="Whether TLS is required: STARTTLS, or implicit TLS on port 465."
     )
-    alert_slack_url: Url | None = Field(default=None, description="An incoming webhook of Slack.")
+    alert_slack_url: Url | None = Field(default=None, description="The URL of a Slack webhook.")
     alert_slack_channel: Plain | None = Field(
-        default=None, description="The channel, such as #alerts; else the webhook's own."
+        default=None, description="The channel, such as #alerts. Defaults to that of the webhook."
     )
     alert_webhook_url: Url | None = Field(
-        default=None, description="Gets Alertmanager's JSON by POST, such as that of an on-call service."
+        default=None, description="A URL to which Alertmanager posts its JSON, such as that of an on-call service."
     )
     alert_webhook_min_severity: Literal["warning", "critical"] = Field(
-        default="warning", description="The least severity that the webhook gets."
+        default="warning", description="The lowest severity that is sent to the webhook."
     )
     alert_heartbeat_url: Url | None = Field(
-        default=None, description="Called every minute while alerts work: a dead man's switch that misses it tells you."
+        default=None, description="A dead man's switch: called every minute while alerting works."
     )
     alert_runbook_url: Plain = Field(
-        default="", description="Prefix of docs/monitoring.md in notifications, which makes the runbook a link."
+        default="", description="The URL prefix of docs/monitoring.md, for links to runbooks in notifications."
     )
     alert_group_wait_seconds: int = Field(
-        default=10, ge=0, description="How long the first alert waits for others that belong to it."
+        default=10, ge=0, description="How long a first alert waits for related alerts."
     )
     alert_group_interval_seconds: int = Field(
-        default=60, ge=1, description="Shortest time until a change of a group, or its end, is sent."
+        default=60, ge=1, description="The minimum time between notifications of the same group."
     )
     alert_repeat_seconds: int = Field(
         default=14400,
         ge=60,
-        description="Time until a critical alert is sent again; three times as long for a warning.",
+        description="The time after which a critical alert is sent again; three times as long for a warning.",
     )
 
     @property
     def is_tls_from_the_first_byte(self) -> bool:
-        """Whether the mail server's port is one where STARTTLS has no place."""
+        """Whether the port of the mail server uses implicit TLS, without STARTTLS."""
         return self.alert_smtp_host is not None and self.alert_smtp_host.endswith(f":{IMPLICIT_TLS_PORT}")
 
     @model_validator(mode="after")
@@ -124,14 +124,14 @@ class AlertSettings(ServiceSettings):
         needed = [*email, *(account if any(name in account for name in given) else ())]
         missing = [name for name in needed if name not in given]
         if given and missing:
-            raise ValueError(f"{given[0]} is set, and {' and '.join(missing)} must be, too, to send e-mail")
+            raise ValueError(f"{given[0]} is set, but sending e-mail also requires {' and '.join(missing)}")
         if self.alert_smtp_username and not (self.alert_smtp_tls or self.is_tls_from_the_first_byte):
             raise ValueError(
-                "SLIPWAY_ALERT_SMTP_PASSWORD would be sent without TLS; set SLIPWAY_ALERT_SMTP_TLS to true, or take "
-                "the account out"
+                "SLIPWAY_ALERT_SMTP_PASSWORD would be sent without TLS: set SLIPWAY_ALERT_SMTP_TLS to true, or unset "
+                "the account"
             )
         if self.alert_slack_channel and not self.alert_slack_url:
-            raise ValueError("SLIPWAY_ALERT_SLACK_CHANNEL is set, and SLIPWAY_ALERT_SLACK_URL must be, too")
+            raise ValueError("SLIPWAY_ALERT_SLACK_CHANNEL also requires SLIPWAY_ALERT_SLACK_URL")
         return self
 
 
@@ -139,7 +139,7 @@ class HttpsSettings(ServiceSettings):
     """The settings of the proxy that terminates TLS."""
 
     domain: Annotated[str, AfterValidator(_host)] | None = Field(
-        default=None, description="The API's name in clients' URLs; if set, Caddy serves HTTPS under it."
+        default=None, description="The API's host name in URLs; if set, Caddy serves HTTPS for it."
     )
     http_port: int = Field(default=80, ge=1, le=65535, description="Caddy's port on the host that redirects to HTTPS.")
     https_port: int = Field(default=443, ge=1, le=65535, description="Caddy's port on the host for HTTPS.")
@@ -155,10 +155,10 @@ class InitSettings(RegistrySettings, HttpsSettings):
 
     database_url: SecretStr = Field(validation_alias="DATABASE_URL", description="Slipway's own database.")
     admin_username: str = Field(default="admin", description="The first administrator's name.")
-    admin_password: SecretStr = Field(description="The first administrator's password, which is shown once.")
+    admin_password: SecretStr = Field(description="The first administrator's password, shown once.")
     bind_address: str = Field(
         default="",
-        description="The host's address of the API's port; empty: 127.0.0.1 with HTTPS, every address without it.",
+        description="The host's address of the API's port. Defaults to 127.0.0.1 with HTTPS, all addresses otherwise.",
     )
     port: int = Field(default=8000, description="The API's port on the host.")
     mlflow_port: int = Field(default=5000, description="MLflow's port on the host.")

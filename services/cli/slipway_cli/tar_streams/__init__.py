@@ -1,1 +1,1 @@
-"""Tar streams that the host and the jobs inside the stack exchange, one file at a time."""
+"""Tar streams between the host and the jobs inside the stack, one file at a time."""

@@ -1,4 +1,4 @@
-"""The format of a stream of objects: the names of its entries, and the counts at its beginning and end."""
+"""The format of a stream of objects: the names of its entries, and the counts at its start and end."""
 
 import io
 
@@ -13,7 +13,7 @@ MAX_COUNT_BYTES = 4_096
 
 
 class ObjectCount(BaseModel):
-    """How many files there are, and how many bytes they have together."""
+    """A number of files, and their total size in bytes."""
 
     files: int = 0
     size_bytes: int = 0
@@ -26,7 +26,7 @@ def add_count(tar: TarOut, name: str, count: ObjectCount) -> None:
 
 
 def read_count(file: TarredFile) -> ObjectCount:
-    """Return the count in a stream's file.
+    """Return the count in a file of a stream.
 
     Raises:
         ValueError: the content is not a count.

@@ -1,4 +1,4 @@
-"""Content that passes through: counted, hashed, and never whole in memory."""
+"""Streamed content: counted and hashed, without holding it in memory."""
 
 import hashlib
 from collections.abc import Callable
@@ -10,35 +10,35 @@ CHUNK_BYTES = 1 << 18
 
 
 class Writable(Protocol):
-    """What takes bytes."""
+    """An output for bytes."""
 
     def write(self, content: bytes, /) -> object:
-        """Take all of the bytes."""
+        """Write all of the bytes."""
         ...
 
 
 def read_fully(content: Readable, size: int) -> bytes:
-    """Return the next `size` bytes, less at the end alone, or all that are left if it is negative."""
+    """Return the next `size` bytes, fewer only at the end; all remaining bytes if `size` is negative."""
     chunk = content.read(size)
-    # A network gives what it has, and a tar's writer takes less for the end.
+    # A network may return fewer bytes than requested, which a tar's writer would treat as the end.
     while chunk and len(chunk) < size and (more := content.read(size - len(chunk))):
         chunk += more
     return chunk
 
 
 class Counted:
-    """Content, and what was read of it.
+    """Content that counts and hashes the bytes that are read.
 
     Attributes:
-        size_bytes: how much was read.
+        size_bytes: the number of bytes read so far.
     """
 
     def __init__(self, content: Readable, progress: Callable[[int], None] = lambda _: None) -> None:
-        """Read nothing yet.
+        """Wrap content, without reading it.
 
         Args:
-            content: what is read.
-            progress: told after each read how many bytes were read by now.
+            content: the content to read.
+            progress: called after each read with the number of bytes read so far.
         """
         self._content = content
         self._progress = progress
@@ -46,7 +46,7 @@ class Counted:
         self.size_bytes = 0
 
     def read(self, size: int = -1, /) -> bytes:
-        """Return the next `size` bytes, less at the end alone, or all that are left."""
+        """Return the next `size` bytes, fewer only at the end, or all remaining bytes."""
         chunk = read_fully(self._content, size)
         self._hash.update(chunk)
         self.size_bytes += len(chunk)
@@ -55,17 +55,17 @@ class Counted:
 
     @property
     def sha256(self) -> str:
-        """The SHA-256 of what was read, in hexadecimal digits."""
+        """The SHA-256 of the bytes read so far, in hexadecimal."""
         return self._hash.hexdigest()
 
 
 def copy(content: Readable, out: Writable) -> None:
-    """Write all that is left of the content."""
+    """Write the rest of the content."""
     while chunk := content.read(CHUNK_BYTES):
         out.write(chunk)
 
 
 def drain(content: Readable) -> None:
-    """Read all that is left of the content."""
+    """Read the rest of the content."""
     while content.read(CHUNK_BYTES):
         pass

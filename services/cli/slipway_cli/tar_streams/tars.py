@@ -1,4 +1,4 @@
-"""Tars as streams: written and read from their beginning to their end, a file at a time."""
+"""Write and read tars as streams, one file at a time."""
 
 import tarfile
 import zlib
@@ -12,10 +12,10 @@ from slipway_cli.errors import BackupError
 from slipway_cli.tar_streams.streams import CHUNK_BYTES, Counted, Writable, drain, read_fully
 from slipway_core.storage import Readable
 
-# What Python's readers raise at bytes that are no tar, or no gzip'd one.
+# The exceptions of Python's readers for bytes that are not a valid tar or gzip file.
 DAMAGE = (tarfile.TarError, BadGzipFile, zlib.error, EOFError, ValueError, OverflowError, RecursionError)
 
-# The longest name of an object has 1,024 bytes; a pax header holds little more than the name.
+# The name of an object has at most 1,024 bytes; a pax header contains little else.
 MAX_HEADER_BYTES = 16_384
 MAX_EXTENDED_HEADERS = 2
 
@@ -30,7 +30,7 @@ class TarredFile:
 
 
 class TarOut:
-    """A tar that is being written."""
+    """A tar to write."""
 
     def __init__(self, tar: tarfile.TarFile) -> None:
         self._tar = tar
@@ -39,13 +39,13 @@ class TarOut:
         """Add a file.
 
         Args:
-            name: its path in the tar.
-            size_bytes: how much of the content is taken.
-            content: its bytes.
-            mtime: when it was changed last, seconds since the epoch.
+            name: the path in the tar.
+            size_bytes: the number of bytes to read from the content.
+            content: the content of the file.
+            mtime: the time of the last change, in seconds since the epoch.
 
         Raises:
-            BackupError: there is less content than its size.
+            BackupError: the content is shorter than the size.
             OSError: the tar cannot be written.
         """
         header = tarfile.TarInfo(name)
@@ -53,23 +53,23 @@ class TarOut:
         try:
             self._tar.addfile(header, Counted(content))
         except OSError as error:
-            # The system's own have a number.
+            # Errors of the operating system have a number.
             if error.errno is None:
-                raise BackupError(f"{name} ended before its end: it was changed meanwhile, so try again") from error
+                raise BackupError(f"{name} was changed while it was read: try again") from error
             raise
-        # It remembers every file that was added, and there may be millions.
+        # The tar would otherwise keep every added file in memory, possibly millions.
         self._tar.members.clear()  # type: ignore[attr-defined]
 
 
 class _Content:
-    """The bytes of a file, until its end."""
+    """The content of a file in a tar."""
 
     def __init__(self, stream: Readable, size_bytes: int) -> None:
         self._stream = stream
         self.left = size_bytes
 
     def read(self, size: int = -1, /) -> bytes:
-        """Return the next `size` bytes, less at the end alone, or all that are left.
+        """Return the next `size` bytes, fewer only at the end, or all remaining bytes.
 
         Raises:
             EOFError: the tar ends early.
@@ -83,10 +83,10 @@ class _Content:
 
 
 class TarIn:
-    """A tar that is being read.
+    """A tar to read.
 
-    `tarfile` reads extended headers into memory, at any size and in any number. This reader takes what our writer and
-    other tars of plain files hold: a header a file, with at most two short extended headers before it.
+    `tarfile` reads any number of extended headers into memory, of any size. This reader accepts only plain files: one
+    header per file, after at most two short extended headers.
     """
 
     def __init__(self, stream: Readable) -> None:

@@ -1,4 +1,4 @@
-"""Alembic's migrations of Slipway's own database, and the call that applies them."""
+"""Alembic's migrations of Slipway's own database, and the function that applies them."""
 
 from typing import Literal
 
@@ -20,32 +20,32 @@ def upgrade(url: str, revision: str = "head") -> None:
     Raises:
         ConfigurationError: the database cannot be opened, or a migration fails.
     """
-    engine = connect(url, answer_seconds=None)  # a large table takes its time
+    engine = connect(url, answer_seconds=None)  # migrating a large table takes long
     config = _config()
     try:
         with engine.begin() as connection:
             if connection.dialect.name == "postgresql":
-                # Replicas start at once; the lock ends with the transaction.
+                # Replicas may start at the same time; the lock ends with the transaction.
                 connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('slipway migrations'))"))
             config.attributes["connection"] = connection
             command.upgrade(config, revision)
     except CommandError as error:
         raise ConfigurationError(
-            "the database of DATABASE_URL was made by a later release of Slipway; run that release or a newer one"
+            "the database of DATABASE_URL was created by a later release of Slipway; run that release or a newer one"
         ) from error
     except SQLAlchemyError as error:
         raise ConfigurationError(
-            "the database of DATABASE_URL cannot be brought up to date; check that it exists, that the account may "
-            f"make tables, and that its folder can be written: {type(error).__name__}"
+            "the database of DATABASE_URL cannot be migrated; check that it exists, that the account may create "
+            f"tables, and that its folder is writable: {type(error).__name__}"
         ) from error
     finally:
         engine.dispose()
 
 
 def state_of(connection: Connection) -> Literal["current", "behind", "missing", "unknown"]:
-    """Return the state of a database's migrations without changing anything.
+    """Return the state of a database's migrations, without changing the database.
 
-    `missing` is a database without any, `unknown` one of a later release.
+    `missing` is a database without tables of Slipway, `unknown` one of a later release.
     """
     scripts = ScriptDirectory.from_config(_config())
     found = MigrationContext.configure(connection).get_current_revision()

@@ -1,4 +1,4 @@
-"""Run by Alembic: apply the migrations over the connection that `upgrade` hands in."""
+"""Run by Alembic: apply the migrations over the connection from `upgrade`."""
 
 from alembic import context
 

@@ -1,4 +1,4 @@
-"""The moves of the alias Production, the oldest first, including those made by hand. Pure."""
+"""The moves of the alias Production, oldest first, including moves made outside of Slipway."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ class Move:
 
     Attributes:
         action: `external` is a move without an event: the alias was set outside of Slipway.
-        version: the version that the alias pointed to afterwards; None if it was removed.
-        from_version: where it pointed to before; None if it was not set.
+        version: the version that the alias points to after the move; None if the alias was removed.
+        from_version: the version that it pointed to before; None if it was not set.
         event: the recorded event; None for an external move.
     """
 
@@ -32,7 +32,7 @@ class Move:
 
 
 def moves(model: RegisteredModel) -> list[Move]:
-    """Return every move of a model's Production alias, the oldest first.
+    """Return every move of a model's Production alias, oldest first.
 
     An event that does not start at the end of the previous one implies an external move in between; so does an alias
     that differs from the last event.
@@ -58,9 +58,9 @@ def moved_by_hand(model: RegisteredModel) -> bool:
 def held_before(alias_moves: Sequence[Move]) -> list[str]:
     """Return the versions that a rollback can restore, most recent first.
 
-    Each promotion (and each move by hand) lays a version on those that Production held before; each roll back takes
-    away the ones above the version that it restored. So rolling back again goes further back, not to and fro. A move by
-    hand to the version right below is a roll back, too: made in MLflow's pages, or by us without getting to the event.
+    Each promotion, and each external move, adds its version to a stack. Each rollback removes the versions above the
+    version that it restored, so repeated rollbacks go further back instead of alternating. An external move to the
+    second version from the top also counts as a rollback: it was made in MLflow, or its event could not be written.
     """
     held: list[str] = []
     for move in alias_moves:

@@ -12,7 +12,7 @@ def fetch_bundle(registry: Registry, version: ModelVersion, manifest_sha256: str
 
     Raises:
         RegistryError: the registry failed, or a file is missing.
-        BundleError: a file is damaged or not understood.
+        BundleError: a file is damaged or invalid.
     """
     with tempfile.TemporaryDirectory(prefix="slipway-bundle-") as folder:
         for name in (MANIFEST_FILE, *SERVED_FILES):

@@ -14,14 +14,14 @@ Action = Literal["promote", "rollback"]
 class PromotionEvent(BaseModel):
     """One move of the alias Production, as stored in a tag."""
 
-    # By default Pydantic writes NaN as null, which it does not read back.
+    # By default, pydantic writes NaN as null and does not read it back.
     model_config = ConfigDict(frozen=True, populate_by_name=True, ser_json_inf_nan="constants")
 
     action: Action
-    version: str = Field(description="The version that Production points to since.")
-    from_version: Annotated[str | None, Field(alias="from")] = Field(description="The one before, if there was one.")
-    by: str = Field(description="Who moved it: a person or a service.")
-    at: Annotated[AwareDatetime, AfterValidator(lambda at: at.astimezone(UTC))] = Field(description="When, UTC.")
+    version: str = Field(description="The version that Production points to after the move.")
+    from_version: Annotated[str | None, Field(alias="from")] = Field(description="The previous version, or null.")
+    by: str = Field(description="The person or service that moved it.")
+    at: Annotated[AwareDatetime, AfterValidator(lambda at: at.astimezone(UTC))] = Field(description="The time, UTC.")
     reason: str
     metrics: dict[str, float] = Field(default_factory=dict, description="The version's metrics.")
     data_version: str | None = Field(default=None, description="The data that the version was trained on.")

@@ -8,31 +8,31 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 GATE_TAG = "slipway.gate"
 
 FLOOR_PREFIX = "floor of "
-# The values of `--promote`. The gate's result is always stored; it decides in `auto` only.
+# The values of `--promote`. The gate's result is always stored, but decides only in `auto`.
 PromoteMode = Literal["auto", "never", "force"]
 
 
 class _Frozen(BaseModel):
-    # By default Pydantic writes NaN as null, which it does not read back.
+    # By default, pydantic writes NaN as null and does not read it back.
     model_config = ConfigDict(frozen=True, ser_json_inf_nan="constants")
 
 
 class GateCheck(_Frozen):
     """One check of the gate."""
 
-    name: str = Field(description="What was looked at, such as `floor of accuracy`.")
-    metric: str | None = Field(default=None, description="The metric that was compared; null for other checks.")
-    value: float | None = Field(default=None, description="What was found.")
-    required: float | None = Field(default=None, description="What was asked for at least.")
+    name: str = Field(description="What the gate checked, such as `floor of accuracy`.")
+    metric: str | None = Field(default=None, description="The compared metric; null for other checks.")
+    value: float | None = Field(default=None, description="The measured value.")
+    required: float | None = Field(default=None, description="The required value.")
     passed: bool
-    reason: str = Field(description="The comparison as a sentence.")
+    reason: str = Field(description="The result of the check as a sentence.")
 
 
 class GateResult(_Frozen):
     """The gate's checks and its decision."""
 
     checks: tuple[GateCheck, ...]
-    mode: PromoteMode = Field(default="auto", description="What `--promote` asked for.")
+    mode: PromoteMode = Field(default="auto", description="The value of `--promote`.")
 
     @property
     def passed(self) -> bool:
@@ -46,14 +46,14 @@ class GateResult(_Frozen):
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """The metrics that the gate compared: with the champion first, then those of the floors."""
+        """The metrics that the gate compared: first those compared with the champion, then those of the floors."""
         compared = [check for check in self.checks if check.metric is not None]
         compared.sort(key=lambda check: check.name.startswith(FLOOR_PREFIX))
         return tuple(dict.fromkeys(check.metric for check in compared if check.metric is not None))
 
     @property
     def summary(self) -> str:
-        """The reasons in one line: those of the failed checks if any failed, else all."""
+        """The reasons of the failed checks in one line; of all checks if none failed."""
         return "; ".join(check.reason for check in self.checks if self.passed or not check.passed)
 
     def to_tag(self) -> str:

@@ -1,4 +1,4 @@
-"""Limits of time and size for what a registry sends: no answer may hold a thread for good, or fill memory or a disk."""
+"""Limits of time and size for responses of the registry, so that none blocks a thread or fills the memory or disk."""
 
 import errno
 import os
@@ -18,31 +18,31 @@ from slipway_core.bundle import GOLDEN_FILE, MANIFEST_FILE, MLMODEL_FILE
 from slipway_core.errors import RegistryError
 
 MIB = 1024 * 1024
-# They are parsed at once, which holds up all other threads.
+# These files are parsed in one call, which blocks all other threads.
 SMALL_FILE_MAX_BYTES = 4 * MIB
-# Half of what Protocol Buffers can hold; the graph of a large ResNet has a tenth of it.
+# Half of the maximum size of a Protocol Buffers message; ten times the graph of a large ResNet.
 FILE_MAX_BYTES = 1024 * MIB
 SMALL_FILES = (MANIFEST_FILE, GOLDEN_FILE, MLMODEL_FILE)
 SPACE_CHECK_BYTES = 16 * MIB
-# Python converts no number of many thousand digits.
+# Python refuses to parse integers of many thousand digits.
 MAX_DIGITS = 18
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What one answer of the registry may take.
+    """Limits of one response of the registry.
 
     Attributes:
-        answer_bytes: the size of a JSON answer.
-        answer_seconds: the time for a JSON answer.
-        pages: the pages of a list.
+        answer_bytes: the size of a JSON response.
+        answer_seconds: the time for a JSON response.
+        pages: the number of pages of a list.
         list_seconds: the time for all pages of a list.
         file_bytes: the size of a file, by its name in the bundle.
         other_file_bytes: the size of any other file.
-        fetch_seconds: the time for a file, whatever its size.
-        grace_seconds: after this time, a file must have arrived at `least_rate` or faster.
-        least_rate: bytes a second.
-        free_bytes: what a fetch leaves free on the disk.
+        fetch_seconds: the time for a file of any size.
+        grace_seconds: the time after which a file must have arrived at `least_rate` on average.
+        least_rate: in bytes per second.
+        free_bytes: the disk space that a fetch leaves free.
     """
 
     answer_bytes: int = 8 * MIB
@@ -57,7 +57,7 @@ class Limits:
     free_bytes: int = 256 * MIB
 
     def bytes_of(self, file: str) -> int:
-        """Return how large a file of a bundle may be."""
+        """Return the maximum size of a file of a bundle."""
         return self.file_bytes.get(file, self.other_file_bytes)
 
 
@@ -66,9 +66,9 @@ _current = threading.local()
 
 @contextmanager
 def deadline(seconds: float) -> Iterator[None]:
-    """Let no read from a registry's connection in this thread go on beyond a time from now.
+    """Limit the total time of all reads from the registry's connections in this thread.
 
-    httpx limits each read alone: a server that sends a byte now and then never runs into that.
+    httpx limits each read separately, so a server that sends a byte now and then would never time out.
     """
     before = getattr(_current, "deadline", None)
     ends = time.monotonic() + seconds
@@ -117,7 +117,7 @@ class _Backend(httpcore.SyncBackend):
 
 
 def enforce_deadlines(client: httpx.Client) -> None:
-    """Make a client's connections end at `deadline`. httpx has no public way to set the backend of its pools."""
+    """Apply `deadline` to a client's connections. httpx has no public way to set the backend of its pools."""
     for transport in (client._transport, *client._mounts.values()):  # noqa: SLF001
         pool = getattr(transport, "_pool", None)
         if pool is not None:
@@ -125,17 +125,17 @@ def enforce_deadlines(client: httpx.Client) -> None:
 
 
 def read_response(response: httpx.Response, limit: int) -> bytes:
-    """Read a streamed JSON answer.
+    """Read a streamed JSON response.
 
     Raises:
-        RegistryError: it is longer than the limit, or compressed: a small answer could then fill the memory.
+        RegistryError: the response is too long, or compressed: a small compressed response could fill the memory.
     """
     content = bytearray()
     for chunk in _chunks(response):
         content += chunk
         if len(content) > limit:
             raise RegistryError(
-                f"the model registry sent an answer of more than {limit} bytes: check MLFLOW_TRACKING_URI"
+                f"the model registry sent a response of more than {limit} bytes: check MLFLOW_TRACKING_URI"
             )
     return bytes(content)
 
@@ -144,8 +144,8 @@ def write_file(response: httpx.Response, file: str, destination: Path, limits: L
     """Write a streamed file of a bundle to a path.
 
     Raises:
-        RegistryError: it is too large, or arrives too slowly.
-        OSError: the disk is almost full, or cannot be written.
+        RegistryError: the file is too large, or arrives too slowly.
+        OSError: the disk is almost full, or the file cannot be written.
     """
     limit, began, received, unchecked = limits.bytes_of(file), time.monotonic(), 0, 0
     too_large = f"{file} is larger than {limit} bytes: register the version again with a smaller file"
@@ -162,7 +162,7 @@ def write_file(response: httpx.Response, file: str, destination: Path, limits: L
             elapsed = time.monotonic() - began - limits.grace_seconds
             if elapsed > 0 and received < elapsed * limits.least_rate:
                 raise RegistryError(
-                    f"the model registry sends {file} at less than {limits.least_rate} bytes a second: "
+                    f"the model registry sends {file} at less than {limits.least_rate} bytes per second: "
                     "check the registry, its artifact store and the network"
                 )
             if unchecked > SPACE_CHECK_BYTES:
@@ -173,7 +173,7 @@ def write_file(response: httpx.Response, file: str, destination: Path, limits: L
 
 def _chunks(response: httpx.Response) -> Iterable[bytes]:
     if response.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise RegistryError("the model registry sent a compressed answer, which was not requested: check the proxy")
+        raise RegistryError("the model registry sent a compressed response, which was not requested: check the proxy")
     return response.iter_bytes()
 
 

@@ -1,4 +1,4 @@
-"""A registry in memory: the double that tests of everything above the registry use."""
+"""A registry in memory, for tests of the code that uses a registry."""
 
 import time
 from collections.abc import Mapping
@@ -10,11 +10,11 @@ from slipway_core.registry.base import ModelVersion, RegisteredModel
 
 
 class InMemoryRegistry:
-    """Holds models, versions and bundle files in dictionaries.
+    """Stores models, versions and bundle files in dictionaries.
 
     Attributes:
         reachable: set it to False to make every call raise RegistryUnavailableError.
-        fetched: (name, version, file) of every file that was fetched, in order.
+        fetched: (name, version, file) of every fetched file, in order.
     """
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class InMemoryRegistry:
         run_id: str = "",
         tags: Mapping[str, str] | None = None,
     ) -> ModelVersion:
-        """Register a new version of a model, which is made if it is new."""
+        """Register a new version of a model. The model is created if it does not exist."""
         self._models.setdefault(name, RegisteredModel(name, created_at=time.time()))
         versions = self._versions.setdefault(name, [])
         number = 1 + max((int(v.version) for v in versions), default=0)
@@ -42,7 +42,7 @@ class InMemoryRegistry:
         return version
 
     def replace_file(self, name: str, version: str, file: str, content: bytes) -> None:
-        """Change a file behind the registry's back, as a damaged store would."""
+        """Change a stored file without the registry's knowledge, as in a damaged artifact store."""
         self._files[name, version][file] = content
 
     def delete_model(self, name: str) -> None:
@@ -50,7 +50,7 @@ class InMemoryRegistry:
         del self._models[name], self._versions[name]
 
     def delete_version(self, name: str, version: str) -> None:
-        """Delete one version of a model; aliases that point to it stay."""
+        """Delete one version of a model; aliases that point to it are kept."""
         self._versions[name] = [found for found in self._versions[name] if found.version != version]
 
     def delete_alias(self, name: str, alias: str) -> None:

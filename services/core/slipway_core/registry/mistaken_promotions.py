@@ -1,4 +1,4 @@
-"""Models that were promoted in a way that Slipway does not read: another spelling of the alias, or an MLflow stage."""
+"""Find promotions that Slipway ignores: an alias in another spelling, or an MLflow stage."""
 
 import shlex
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ class MistakenPromotion:
 
     Attributes:
         model: the model's name.
-        what: what was found, as the end of a sentence about the model.
-        command: what corrects it.
+        what: the mistake, as the end of a sentence about the model.
+        command: the command that corrects it.
     """
 
     model: str

@@ -1,4 +1,4 @@
-"""The registry over MLflow's REST API, with httpx alone: the full client costs seconds and 170 MB to import."""
+"""The registry over MLflow's REST API, with httpx: importing MLflow's client takes seconds and 170 MB of memory."""
 
 import json
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ API = "/api/2.0/mlflow"
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 PAGE_SIZE = 200
 
-# MLflow's ONNX flavor puts the graph at the root of its folder and what else it is given into `extra_files`.
+# MLflow's ONNX flavor puts the graph at the root of its folder, and additional files into `extra_files`.
 EXTRA_FILES = "extra_files"
 ARTIFACT_PATHS = {
     MODEL_FILE: MODEL_FILE,
@@ -33,7 +33,7 @@ ARTIFACT_PATHS = {
 
 
 class MlflowRegistry:
-    """The models that an MLflow server has registered. Thread-safe; close it after use."""
+    """The registered models of an MLflow server. Thread-safe; close it after use."""
 
     def __init__(
         self,
@@ -50,15 +50,15 @@ class MlflowRegistry:
         try:
             base_url = httpx.URL(self.tracking_uri)
         except httpx.InvalidURL as error:
-            raise ConfigurationError("MLFLOW_TRACKING_URI is not an address; write http://host:5000") from error
+            raise ConfigurationError("MLFLOW_TRACKING_URI is not a valid address; write http://host:5000") from error
         self._client = httpx.Client(
             base_url=base_url,
             auth=(username, password or "") if username else None,
             timeout=httpx.Timeout(timeout_seconds, connect=min(timeout_seconds, 3.0)),
             transport=transport,
-            # A small compressed answer could fill the memory.
+            # A small compressed response could fill the memory.
             headers={"Accept-Encoding": "identity"},
-            # A proxy leads elsewhere; what is on this machine is reached directly.
+            # Connect to this machine directly, never through a proxy.
             trust_env=base_url.host not in LOOPBACK,
         )
         enforce_deadlines(self._client)
@@ -84,17 +84,17 @@ class MlflowRegistry:
             answer = self._get("registered-models/get", {"name": name})
         except RegistryNotFoundError as error:
             raise type(error)(
-                f"no model named {name} is registered; `slipway models list` lists those that are"
+                f"no model named {name} is registered; `slipway models list` lists the registered models"
             ) from error
         model = mlflow_responses.registered_model(mlflow_responses.item(answer, "registered_model"))
         if model.name != name:
-            raise RegistryError("the model registry answered with another model: check MLFLOW_TRACKING_URI")
+            raise RegistryError("the model registry returned another model: check MLFLOW_TRACKING_URI")
         return model
 
     def list_versions(self, name: str) -> list[ModelVersion]:
         """Return a model's versions, the newest first."""
         self.get_model(name)
-        # MLflow's filters know no escape: take the quote that the name does not hold.
+        # MLflow's filters have no escape sequence: use the quote that the name does not contain.
         quote = '"' if "'" in name else "'"
         items = self._pages("model-versions/search", {"filter": f"name={quote}{name}{quote}"}, "model_versions")
         versions = (mlflow_responses.model_version(item) for item in items)
@@ -109,7 +109,7 @@ class MlflowRegistry:
             raise _no_version(name, version, type(error)) from error
         found = mlflow_responses.model_version(mlflow_responses.item(answer, "model_version"))
         if (found.name, int(found.version)) != (name, int(number)):
-            raise RegistryError("the model registry answered with another version: check MLFLOW_TRACKING_URI")
+            raise RegistryError("the model registry returned another version: check MLFLOW_TRACKING_URI")
         return found
 
     def fetch(self, version: ModelVersion, file: str, destination: Path) -> None:
@@ -177,20 +177,20 @@ class MlflowRegistry:
         except httpx.HTTPError as error:
             raise _unavailable(error) from error
         if response.is_error:
-            self._raise_for(response.status_code, content, "what was asked for")
+            self._raise_for(response.status_code, content, "the request")
         try:
             answer = json.loads(content)
         except (ValueError, RecursionError) as error:
-            raise RegistryError("the model registry did not answer in JSON: is its address right?") from error
+            raise RegistryError("the model registry's response is not JSON: check MLFLOW_TRACKING_URI") from error
         if not isinstance(answer, dict):
-            raise RegistryError("the model registry answered something else than an object: is its address right?")
+            raise RegistryError("the model registry's response is not a JSON object: check MLFLOW_TRACKING_URI")
         return answer
 
     def _check_file(self, response: httpx.Response, what: str) -> None:
-        """Check that an answer is a file. For one that its store lacks, the server answers 404 or 500, as the store."""
+        """Check that a response is a file. For a missing file, MLflow answers 404 or 500, depending on its store."""
         if response.status_code == httpx.codes.NOT_FOUND:
-            # Not in the server's words, which name the place in its store.
-            raise RegistryNotFoundError(f"the model registry does not hold {what}")
+            # MLflow's own message would show a path in its artifact store.
+            raise RegistryNotFoundError(f"the model registry does not have {what}")
         if response.is_error:
             self._raise_for(response.status_code, read_response(response, self._limits.answer_bytes), what)
         if response.status_code != httpx.codes.OK:
@@ -199,16 +199,16 @@ class MlflowRegistry:
             )
 
     def _raise_for(self, status: int, content: bytes, what: str) -> None:
-        """Turn an error answer into our own error."""
+        """Raise Slipway's own error for an error response."""
         try:
             body = json.loads(content)
             code, message = str(body.get("error_code", "")), str(body.get("message", ""))
         except (ValueError, AttributeError, RecursionError):
             code, message = "", ""
         if code == "RESOURCE_DOES_NOT_EXIST":
-            raise NotRegisteredError(message or f"the model registry does not hold {what}")
+            raise NotRegisteredError(message or f"the model registry does not have {what}")
         if status == httpx.codes.NOT_FOUND:
-            raise RegistryNotFoundError(message or f"the model registry does not hold {what}")
+            raise RegistryNotFoundError(message or f"the model registry does not have {what}")
         if status in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
             raise RegistryError(
                 f"the model registry refused access ({status}): check MLFLOW_TRACKING_USERNAME and "
@@ -216,19 +216,19 @@ class MlflowRegistry:
             )
         if status in {httpx.codes.BAD_GATEWAY, httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.GATEWAY_TIMEOUT}:
             raise RegistryUnavailableError(f"the model registry is not available ({status})")
-        # Of a fault of its own the server tells its inner life, which goes to its own log.
-        told = f": {message}" if message and httpx.codes.is_client_error(status) else ""
-        raise RegistryError(f"the model registry failed at {what} ({status})" + told)
+        # The message of a server error describes internals, which belong in the server's own log.
+        detail = f": {message}" if message and httpx.codes.is_client_error(status) else ""
+        raise RegistryError(f"the model registry failed at {what} ({status}){detail}")
 
 
 def _unavailable(error: httpx.HTTPError) -> RegistryUnavailableError:
     if isinstance(error, httpx.TimeoutException):
-        return RegistryUnavailableError("the model registry does not answer in time")
+        return RegistryUnavailableError("the model registry did not respond in time")
     return RegistryUnavailableError("the model registry cannot be reached")
 
 
 def _number(name: str, version: str) -> str:
-    """Return a version as it is; the server answers 400 for one that is not a whole number."""
+    """Return a version as given; MLflow answers 400 for one that is not a whole number."""
     if not (version.isascii() and version.isdecimal()):
         raise _no_version(name, version)
     return version

@@ -10,17 +10,17 @@ from slipway_core.registry.base import ModelVersion, RegisteredModel
 TOKEN = "next_page_token"  # noqa: S105  # the name of a field
 NO_STAGE = "None"
 MAX_DIGITS = 18
-# Python's dates end with the year 9999.
+# Python's dates end in the year 9999.
 MAX_SECONDS = 253_402_300_800
 
 
 def page(answer: Mapping[str, Any], key: str) -> tuple[list[Any], str]:
-    """Return the items of one page and the token of the next, "" for none.
+    """Return the items of one page and the token of the next page, "" for the last one.
 
-    MLflow leaves out what is empty, so `{}` is an empty page; other keys without `key` are not an answer of MLflow's.
+    MLflow omits empty fields, so `{}` is an empty page. A response with other keys but without `key` is not MLflow's.
 
     Raises:
-        RegistryError: it has another shape.
+        RegistryError: the response has an unexpected shape.
     """
     if key not in answer and answer.keys() - {TOKEN}:
         raise _unexpected(key)
@@ -33,7 +33,7 @@ def page(answer: Mapping[str, Any], key: str) -> tuple[list[Any], str]:
 
 
 def item(answer: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    """Return the object that a response has under a key.
+    """Return the object under a key of a response.
 
     Raises:
         RegistryError: the key is missing.
@@ -45,7 +45,7 @@ def registered_model(item: object) -> RegisteredModel:
     """Parse a registered model.
 
     Raises:
-        RegistryError: it has another shape.
+        RegistryError: the item has an unexpected shape.
     """
     fields = _object(item, "registered_model")
     aliases = [_object(one, "aliases") for one in _list(fields, "aliases")]
@@ -65,7 +65,7 @@ def model_version(item: object) -> ModelVersion:
     """Parse a model version.
 
     Raises:
-        RegistryError: it has another shape.
+        RegistryError: the item has an unexpected shape.
     """
     fields = _object(item, "model_version")
     return ModelVersion(
@@ -113,7 +113,7 @@ def _name(fields: Mapping[str, Any]) -> str:
 
 
 def _version_number(fields: Mapping[str, Any]) -> str:
-    """Return a version, which is a whole number as text or as a number."""
+    """Return the version: a whole number, sent as text or as a number."""
     value = fields.get("version")
     text = (
         str(value) if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**MAX_DIGITS else value
@@ -124,7 +124,7 @@ def _version_number(fields: Mapping[str, Any]) -> str:
 
 
 def _seconds(fields: Mapping[str, Any], key: str) -> float:
-    """Return milliseconds, as a number or as text, in seconds."""
+    """Convert milliseconds, sent as a number or as text, to seconds."""
     value = fields.get(key, 0)
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise _unexpected(key)
@@ -139,5 +139,5 @@ def _seconds(fields: Mapping[str, Any], key: str) -> float:
 
 def _unexpected(what: str) -> RegistryError:
     return RegistryError(
-        f"the model registry answered with an unexpected {what!r}: check that MLFLOW_TRACKING_URI leads to MLflow"
+        f"the model registry sent an unexpected {what!r}: check that MLFLOW_TRACKING_URI is the address of MLflow"
     )

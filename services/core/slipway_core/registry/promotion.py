@@ -1,4 +1,4 @@
-"""Move the alias Production: set the alias first, then add the event."""
+"""Move the alias Production, then add the event to the model's history."""
 
 import contextlib
 import json
@@ -23,10 +23,10 @@ METRICS_TAG = "slipway.metrics"
 DATA_VERSION_TAG = "slipway.data_version"
 MODEL_DIGEST_TAG = "slipway.model_sha256"
 WITHDRAWN_TAG = "slipway.withdrawn"
-# In the tag's JSON: the rollback restored this version, which has the same graph.
+# In the tag's JSON: the rollback restored the named version, which has the same graph.
 GRAPH_KEPT = "graph_kept_by"
 
-# A tag has room for 5,000 characters where MLflow keeps it in PostgreSQL.
+# MLflow on PostgreSQL stores at most 5,000 characters per tag.
 MAX_REASON = 1_000
 WRITE_ATTEMPTS = 4
 
@@ -57,17 +57,17 @@ def promote(
         by: who promotes.
         at: when.
         reason: the reason; a long one is truncated.
-        expected: the version that Production must point to still, None if it must not be set; by default any.
+        expected: the version that Production must still point to; None if it must not be set. Defaults to any version.
 
     Raises:
         ProductionMovedError: Production points to another version than `expected`.
-        HistoryNotWrittenError: Production was moved, and the event could not be added.
+        HistoryNotWrittenError: Production was moved, but the event could not be added.
         RegistryError: the model or version does not exist, or the registry failed.
     """
     chosen = registry.get_version(name, version)
     if expected is not _Any.ANY and (found := registry.get_model(name).aliases.get(PRODUCTION)) != expected:
         raise ProductionMovedError(
-            f"Production of {name} was moved to version {found} meanwhile, so version {version} was judged against "
+            f"Production of {name} was moved to version {found} meanwhile, but version {version} was compared with "
             f"another; train again, or promote it by hand: slipway models promote {name} {version}"
         )
     # Before the move: if the move fails, repeating the command has the same result.
@@ -83,12 +83,12 @@ def promote(
 def rollback(registry: Registry, name: str, *, by: str, at: datetime, reason: str) -> PromotionEvent:
     """Point Production at the version that it held before the current one, and withdraw the current one.
 
-    Repeat to go further back. Versions that were deleted or withdrawn are skipped. The withdrawn version carries
-    the tag `slipway.withdrawn`: it is not promoted automatically again.
+    Repeat to go further back. Deleted and withdrawn versions are skipped. The withdrawn version gets the tag
+    `slipway.withdrawn`, which prevents its automatic promotion.
 
     Raises:
-        NothingToRestoreError: Production is not set, or held no other version that still exists and is not withdrawn.
-        HistoryNotWrittenError: Production was moved, and the event could not be added.
+        NothingToRestoreError: Production is not set, or it has no earlier version that exists and is not withdrawn.
+        HistoryNotWrittenError: Production was moved, but the event could not be added.
         RegistryError: the model does not exist, or the registry failed.
     """
     model = registry.get_model(name)
@@ -109,7 +109,7 @@ def rollback(registry: Registry, name: str, *, by: str, at: datetime, reason: st
             f"version {withdrawn} is the first Production version of {name}, so no earlier one can be restored; "
             f"promote another by hand: slipway models promote {name} VERSION"
         )
-    # First: if a later step fails, a repeated call has the same result, and this version stays withdrawn.
+    # First: if a later step fails, repeating the command has the same result, and this version stays withdrawn.
     if (current := _existing(registry, name, withdrawn)) is not None:
         note = {"by": by, "at": at.astimezone(UTC).isoformat().replace("+00:00", "Z"), "reason": reason[:MAX_REASON]}
         if _graph(current) is not None and _graph(current) == _graph(restored):
@@ -132,10 +132,9 @@ def is_withdrawn(version: ModelVersion) -> bool:
 
 
 def withdrawals(registry: Registry, version: ModelVersion) -> list[ModelVersion]:
-    """Return the withdrawn versions that keep a version from automatic promotion: itself, and those with its graph.
+    """Return the withdrawn versions that prevent automatic promotion of a version: itself, and those with its graph.
 
-    A rollback from one version to another with the same graph withdraws the version and not the graph: the graph
-    still serves.
+    A rollback between two versions with the same graph withdraws only the version, because its graph is still served.
     """
     graph = _graph(version)
     return [
@@ -192,17 +191,17 @@ def _move(
 
 
 def _write(registry: Registry, name: str, event: PromotionEvent) -> None:
-    """Add an event to the history. Retry if that fails or if another process takes its number."""
-    tag, problem = event.to_tag(), "others kept taking its number"
+    """Add an event to the history. Retry if this fails or another process uses the same number."""
+    tag, problem = event.to_tag(), "other processes used the same event number"
     for _ in range(WRITE_ATTEMPTS):
         try:
             tags = registry.get_model(name).tags
-            if tag in tags.values():  # seen after the write, since another may have written over it
+            if tag in tags.values():  # checked after each write, because another process may overwrite it
                 return
             registry.set_model_tag(name, next_key(tags), tag)
         except RegistryError as error:
             problem = str(error)
     raise HistoryNotWrittenError(
-        f"Production of {name} IS version {event.version} now, but its history could not be written ({problem}): do "
-        "not repeat the command; `slipway models history` shows the move as external"
+        f"Production of {name} is now version {event.version}, but its history could not be written ({problem}): "
+        "do not repeat the command; `slipway models history` shows the move as external"
     )

@@ -14,9 +14,9 @@ HOST_AND_PORT = re.compile(r"[A-Za-z0-9.-]+:[0-9]{1,5}/?")
 def _check_address(value: str) -> str:
     if value.startswith(("http://", "https://")):
         return value
-    # An address may hold a password, so none is repeated but the plainest.
+    # An address may contain a password: repeat it only if it is a plain host and port.
     written = f"http://{value}" if HOST_AND_PORT.fullmatch(value) else "http://127.0.0.1:5000"
-    raise ValueError(f"it must be the address of an MLflow server: write {written}")
+    raise ValueError(f"it must be the address of an MLflow server, such as {written}")
 
 
 class RegistrySettings(ServiceSettings):
@@ -26,13 +26,13 @@ class RegistrySettings(ServiceSettings):
 
     mlflow_tracking_uri: Annotated[str, AfterValidator(_check_address)] = Field(
         validation_alias="MLFLOW_TRACKING_URI",
-        description="It names the MLflow server; for the stack of `slipway up` it is http://127.0.0.1:5000.",
+        description="The address of the MLflow server; for the stack of `slipway up`, http://127.0.0.1:5000.",
     )
     mlflow_tracking_username: str | None = Field(
-        default=None, validation_alias="MLFLOW_TRACKING_USERNAME", description="The name, where MLflow asks for one."
+        default=None, validation_alias="MLFLOW_TRACKING_USERNAME", description="The user name, if MLflow requires one."
     )
     mlflow_tracking_password: SecretStr | None = Field(
-        default=None, validation_alias="MLFLOW_TRACKING_PASSWORD", description="The password that goes with it."
+        default=None, validation_alias="MLFLOW_TRACKING_PASSWORD", description="The password of that user."
     )
 
     def open_registry(self, timeout_seconds: float = 10.0) -> MlflowRegistry:

@@ -1,4 +1,4 @@
-"""The seam to where files are kept, and the rule for their paths."""
+"""The interface of a storage for files, and the rule for their paths."""
 
 import builtins
 import unicodedata
@@ -8,7 +8,7 @@ from typing import Protocol
 
 from slipway_core.errors import StorageError
 
-# Control characters, and halves of characters, which have no bytes to be sent as.
+# Control characters, and lone surrogates, which cannot be encoded.
 CONTROLS = frozenset({"Cc", "Cs"})
 
 
@@ -25,37 +25,36 @@ class StoredFile:
 
 
 class Readable(Protocol):
-    """Content that is read from its beginning to its end, once."""
+    """Content that can be read once, from beginning to end."""
 
     def read(self, size: int = -1, /) -> bytes:
-        """Return the next bytes: at most `size` of them, or all that are left; none at the end."""
+        """Return the next bytes: at most `size`, or all remaining bytes; empty at the end."""
         ...
 
 
 class Storage(Protocol):
-    """What Slipway asks of a place that keeps files. Implementations are thread-safe.
+    """The operations of a storage for files. Implementations are thread-safe.
 
-    A path is relative to the root, its parts separated by `/`; folders exist only as parts of paths. A root that
-    nothing was put to is empty. Every method raises StorageUnavailableError if the storage cannot be reached,
-    StorageNotFoundError if what is named does not exist (the bucket, too), and StorageError if a path would leave the
-    root, or the storage refuses.
+    A path is relative to the root, with parts separated by `/`. Folders exist only as parts of paths, and a new root is
+    empty. Every method raises StorageUnavailableError if the storage cannot be reached, StorageNotFoundError if the
+    file or bucket does not exist, and StorageError if the path leaves the root or the storage rejects the call.
     """
 
     @property
     def location(self) -> str:
-        """The root, as `open_storage` takes it and people read it."""
+        """The root, as `open_storage` accepts it."""
         ...
 
     def list(self, prefix: str = "") -> builtins.list[StoredFile]:
-        """Return the files whose path begins with `prefix`, in the order of their paths."""
+        """Return the files whose path begins with `prefix`, sorted by path."""
         ...
 
     def fetch(self, path: str, destination: Path) -> None:
-        """Write a file to `destination`, streamed: all of it or nothing. Its folder is made if it is new."""
+        """Write a file to `destination` completely or not at all, streamed. Missing folders are created."""
         ...
 
     def put(self, path: str, source: Path) -> None:
-        """Store a local file under a path, streamed: all of it or nothing. What was there is replaced."""
+        """Store a local file under a path completely or not at all, streamed. An existing file is replaced."""
         ...
 
     def delete(self, path: str) -> None:
@@ -68,19 +67,19 @@ class Storage(Protocol):
 
 
 def checked_path(path: str) -> str:
-    """Return a file's path as it is, if it stays in the root.
+    """Return a file's path unchanged if it stays inside the root.
 
     Raises:
-        StorageError: it is absolute, has a part that is empty, `.` or `..`, or has a control character.
+        StorageError: the path is absolute, has a part that is empty, `.` or `..`, or has a control character.
     """
     unspeakable = any(unicodedata.category(character) in CONTROLS for character in path)
     if unspeakable or any(part in {"", ".", ".."} for part in path.split("/")):
-        raise StorageError(f"{path!r} is not a path of the storage: write it from the root on, like iris/iris.csv")
+        raise StorageError(f"{path!r} is not a valid path: write it relative to the storage's root, like iris/iris.csv")
     return path
 
 
 def checked_prefix(prefix: str) -> str:
-    """Return the beginning of files' paths as it is, if it stays in the root; `folder/` is one, and so is nothing.
+    """Return a prefix of paths unchanged if it stays inside the root; `folder/` and an empty prefix are valid.
 
     Raises:
         StorageError: as `checked_path`.

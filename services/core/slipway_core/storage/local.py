@@ -14,9 +14,9 @@ from slipway_core.storage.base import StoredFile, checked_path, checked_prefix
 
 
 class LocalStorage:
-    """A storage whose root is a folder; the folder is made by the first `put`.
+    """A storage whose root is a folder. The first `put` creates the folder.
 
-    Linked files are listed and read as what they link to; linked folders are not listed, as they may lead round.
+    Symbolic links to files are followed. Links to folders are not listed, because they may form a cycle.
     """
 
     def __init__(self, root: Path) -> None:
@@ -28,7 +28,7 @@ class LocalStorage:
         return str(self._root)
 
     def list(self, prefix: str = "") -> builtins.list[StoredFile]:
-        """Return the files whose path begins with `prefix`, in the order of their paths."""
+        """Return the files whose path begins with `prefix`, sorted by path."""
         folder = self._root / checked_prefix(prefix).rpartition("/")[0]
         found = []
         with _translated_errors(prefix or "the storage's folder"):
@@ -40,7 +40,7 @@ class LocalStorage:
                         continue
                     try:
                         status = file.stat()
-                    except FileNotFoundError:  # removed since, or a link to nothing
+                    except FileNotFoundError:  # removed in the meantime, or a broken link
                         continue
                     if stat.S_ISREG(status.st_mode):
                         found.append(StoredFile(path, status.st_size))
@@ -68,12 +68,12 @@ class LocalStorage:
             shutil.copyfileobj(given, out)
 
     def delete(self, path: str) -> None:
-        """Remove a file; one that does not exist is removed already."""
+        """Remove a file if it exists."""
         with _translated_errors(path):
             self._file(path).unlink(missing_ok=True)
 
     def exists(self, path: str) -> bool:
-        """Tell whether there is a file of that path."""
+        """Return whether the path is a file."""
         with _translated_errors(path):
             return self._file(path).is_file()
 
@@ -83,9 +83,10 @@ class LocalStorage:
 
 @contextmanager
 def _translated_errors(what: str) -> Iterator[None]:
-    """Turn what the system says of a file into our own error.
+    """Raise Slipway's own error for an error of the operating system.
 
     Args:
+        what: the file, as the caller named it.
         what: the file, as the person named it.
     """
     try:
@@ -97,7 +98,7 @@ def _translated_errors(what: str) -> Iterator[None]:
 
 
 def _raise_unless_missing(error: OSError) -> None:
-    """Let a folder that does not exist be an empty one."""
+    """Treat a folder that does not exist as empty."""
     if isinstance(error, FileNotFoundError | NotADirectoryError):
         return
     raise error

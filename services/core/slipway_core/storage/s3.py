@@ -1,8 +1,8 @@
-"""Files in an S3 bucket: Amazon's, or that of any server that speaks its protocol.
+"""Files in a bucket of Amazon S3 or of a compatible server.
 
-Keys, region and endpoint come from boto3's own chain: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_DEFAULT_REGION,
-AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, profiles and roles. Besides, MLFLOW_S3_ENDPOINT_URL is the endpoint where AWS's
-variables name none: who runs MLflow has set that one.
+Keys, region and endpoint come from boto3's usual sources: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_DEFAULT_REGION,
+AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, profiles and roles. MLFLOW_S3_ENDPOINT_URL, which MLflow uses, is the fallback
+for the endpoint.
 """
 
 import builtins
@@ -19,23 +19,23 @@ from slipway_core.storage.base import Readable, StoredFile, checked_path, checke
 from slipway_core.storage.s3_errors import NO_KEYS, translated_errors
 
 ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "MLFLOW_S3_ENDPOINT_URL")
-# Servers that are not Amazon's have one region, whose name signs requests all the same.
+# Other servers than Amazon's have one region; requests are still signed with a region's name.
 REGION_OF_OTHERS = "us-east-1"
 CONNECT_TIMEOUT_SECONDS = 5
 READ_TIMEOUT_SECONDS = 30
 ATTEMPTS = 3
 
-BUCKET = re.compile(r"[a-zA-Z0-9._-]{1,255}")  # what botocore takes
+BUCKET = re.compile(r"[a-zA-Z0-9._-]{1,255}")  # as in botocore
 
 
 class S3Storage:
     """A storage whose root is a prefix of a bucket's keys. The bucket must exist."""
 
     def __init__(self, bucket: str, prefix: str = "") -> None:
-        """Prepare a client; nothing is connected yet.
+        """Create a client, without connecting.
 
         Raises:
-            ConfigurationError: bucket or prefix cannot be one, or S3's client is not installed or not configured.
+            ConfigurationError: the bucket or prefix is invalid, or the S3 client is not installed or not configured.
         """
         if not BUCKET.fullmatch(bucket):
             raise ConfigurationError("the location names no bucket: write s3://bucket/prefix")
@@ -44,7 +44,7 @@ class S3Storage:
             root = checked_prefix(prefix).removesuffix("/")
         except StorageError as error:
             raise ConfigurationError(
-                f"the prefix after the bucket {bucket} cannot be one: write s3://bucket/prefix"
+                f"the prefix after the bucket {bucket} is invalid: write s3://bucket/prefix"
             ) from error
         self._root = f"{root}/" if root else ""
         self._client = _client()
@@ -55,7 +55,7 @@ class S3Storage:
         return f"s3://{self._bucket}/{self._root}".removesuffix("/")
 
     def list(self, prefix: str = "") -> builtins.list[StoredFile]:
-        """Return the files whose path begins with `prefix`, in the order of their paths."""
+        """Return the files whose path begins with `prefix`, sorted by path."""
         found: builtins.list[StoredFile] = []
         with translated_errors(self._bucket):
             # A page has 1,000 keys at most.
@@ -66,7 +66,7 @@ class S3Storage:
                 found += [
                     StoredFile(item["Key"].removeprefix(self._root), int(item["Size"]))
                     for item in page.get("Contents", ())
-                    # A key that ends in a slash is how consoles mark an empty folder.
+                    # Consoles mark an empty folder with a key that ends in a slash.
                     if not item["Key"].endswith("/")
                 ]
         return sorted(found)
@@ -93,7 +93,7 @@ class S3Storage:
             raise StorageError(f"{source.name} cannot be read: {error.strerror}") from error
 
     def delete(self, path: str) -> None:
-        """Remove a file; one that does not exist is removed already."""
+        """Remove a file if it exists."""
         try:
             with translated_errors(self._bucket, path):
                 self._client.delete_object(Bucket=self._bucket, Key=self._key(path))
@@ -101,7 +101,7 @@ class S3Storage:
             self._check_bucket()
 
     def exists(self, path: str) -> bool:
-        """Tell whether there is a file of that path."""
+        """Return whether the path is a file."""
         try:
             with translated_errors(self._bucket, path):
                 self._client.head_object(Bucket=self._bucket, Key=self._key(path))
@@ -115,10 +115,10 @@ class S3Storage:
 
     @contextmanager
     def reading(self, path: str) -> Iterator[tuple[int, Readable]]:
-        """Yield a file's size in bytes and its content, for what need not lie on a disk.
+        """Yield a file's size in bytes and its content, to read it without a local copy.
 
         Raises:
-            StorageError: as `fetch`, and while the content is read inside the block.
+            StorageError: as `fetch`, also while the block reads the content.
         """
         key = self._key(path)
         try:
@@ -133,16 +133,16 @@ class S3Storage:
             raise
 
     def put_content(self, path: str, content: Readable) -> None:
-        """Store content under a path: all of it or nothing. Some parts of 8 MiB of it are in memory at a time.
+        """Store content under a path completely or not at all. A few parts of 8 MiB are in memory at a time.
 
         Raises:
-            StorageError: as `put`. What reading the content raises comes through, and nothing is stored.
+            StorageError: as `put`. Errors of reading the content are passed on, and nothing is stored.
         """
         with translated_errors(self._bucket, path):
             self._client.upload_fileobj(content, self._bucket, self._key(path))
 
     def make_bucket(self) -> None:
-        """Make the bucket, unless it is there."""
+        """Create the bucket if it does not exist."""
         try:
             self._check_bucket()
         except StorageNotFoundError:
@@ -150,7 +150,7 @@ class S3Storage:
                 self._client.create_bucket(Bucket=self._bucket)
 
     def _check_bucket(self) -> None:
-        """Raise StorageNotFoundError if it is the bucket that is missing; S3's answer for a file need not tell."""
+        """Raise StorageNotFoundError if the bucket is missing; S3's response for a file may not say so."""
         with translated_errors(self._bucket):
             self._client.head_bucket(Bucket=self._bucket)
 
@@ -159,26 +159,26 @@ def _client() -> Any:  # noqa: ANN401  # boto3 has no types
     """Return boto3's client for S3.
 
     Raises:
-        ConfigurationError: boto3 is not installed, or what it is configured by is wrong.
+        ConfigurationError: boto3 is not installed or not configured correctly.
     """
     try:
         import boto3  # noqa: PLC0415  # it costs a third of a second, and few need it
         from botocore.config import Config  # noqa: PLC0415
         from botocore.exceptions import BotoCoreError, PartialCredentialsError  # noqa: PLC0415
     except ImportError as error:
-        raise ConfigurationError("S3's client is not installed here: run `pip install 'slipway[trainer]'`") from error
+        raise ConfigurationError("the S3 client is not installed: run `pip install 'slipway[trainer]'`") from error
     endpoint = next((os.environ[name] for name in ENDPOINT_VARIABLES if os.environ.get(name)), None)
     config = Config(
         connect_timeout=CONNECT_TIMEOUT_SECONDS,
         read_timeout=READ_TIMEOUT_SECONDS,
         retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
-        # Servers that are not Amazon's are reached by one name, and need not know Amazon's newer checksums.
+        # Other servers than Amazon's may not support buckets as host names, or Amazon's newer checksums.
         s3={"addressing_style": "path"} if endpoint else None,
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
     )
     try:
-        # The default session is shared and not for threads.
+        # The default session is shared and not thread-safe.
         session = boto3.session.Session()
         region = session.region_name or (REGION_OF_OTHERS if endpoint else None)
         return session.client("s3", endpoint_url=endpoint, region_name=region, config=config)
@@ -186,10 +186,9 @@ def _client() -> Any:  # noqa: ANN401  # boto3 has no types
         raise ConfigurationError(NO_KEYS) from error
     except BotoCoreError as error:
         raise ConfigurationError(
-            f"S3's client cannot be made ({type(error).__name__}): check AWS_PROFILE and AWS_DEFAULT_REGION"
+            f"the S3 client cannot be created ({type(error).__name__}): check AWS_PROFILE and AWS_DEFAULT_REGION"
         ) from error
     except ValueError as error:
         raise ConfigurationError(
-            "the endpoint of S3 is not an address: write http://host:9000 into AWS_ENDPOINT_URL or "
-            "MLFLOW_S3_ENDPOINT_URL"
+            "the endpoint of S3 is not an address: write http://host:9000 in AWS_ENDPOINT_URL or MLFLOW_S3_ENDPOINT_URL"
         ) from error

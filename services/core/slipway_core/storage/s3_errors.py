@@ -1,4 +1,4 @@
-"""What S3 and its client say is wrong, in our own errors."""
+"""Translate the errors of S3 and its client to Slipway's own errors."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,18 +7,18 @@ from typing import Any
 
 from slipway_core.errors import StorageError, StorageNotFoundError, StorageUnavailableError
 
-NO_KEYS = "there are no keys for S3: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
+NO_KEYS = "no keys for S3 are set: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
 SERVER_FAULT = 500
-# Of an answer without a body, botocore knows the status alone.
+# If a response has no body, botocore only knows its status.
 MISSING_CODES = frozenset({"NoSuchKey", "NotFound", "404"})
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """Codes of S3's error answers that mean one thing to a person.
+    """Error codes of S3 with the same meaning.
 
     Attributes:
-        sentence: may hold `{bucket}` and `{code}`.
+        sentence: the message; it may contain `{bucket}` and `{code}`.
     """
 
     codes: frozenset[str]
@@ -37,7 +37,7 @@ BUSY = Refusal(
     "the S3 server failed or is busy ({code}): try again later",
 )
 OTHER = Refusal(
-    frozenset(), StorageError, "S3 refused what was asked of the bucket {bucket} ({code}): check the bucket's rules"
+    frozenset(), StorageError, "S3 refused the request to the bucket {bucket} ({code}): check the bucket's policy"
 )
 REFUSALS = (
     NO_BUCKET,
@@ -47,8 +47,8 @@ REFUSALS = (
             {"AccessDenied", "AllAccessDisabled", "Forbidden", "403", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
         ),
         StorageError,
-        "S3 refused access to the bucket {bucket}: check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and what they "
-        "may do there",
+        "S3 refused access to the bucket {bucket}: check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and the "
+        "permissions of that key",
     ),
     Refusal(
         frozenset({"ExpiredToken", "InvalidToken", "TokenRefreshRequired"}),
@@ -58,23 +58,23 @@ REFUSALS = (
     Refusal(
         frozenset({"RequestTimeTooSkewed"}),
         StorageError,
-        "S3 refused the time of this machine: set its clock",
+        "S3 refused the request because of the time of this machine: set the clock",
     ),
     Refusal(
         frozenset({"301", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "PermanentRedirect"}),
         StorageError,
-        "the bucket {bucket} is in another region: name it in AWS_DEFAULT_REGION",
+        "the bucket {bucket} is in another region: set AWS_DEFAULT_REGION to it",
     ),
 )
 
 
 @contextmanager
 def translated_errors(bucket: str, path: str | None = None) -> Iterator[None]:
-    """Turn what boto3 raises into our own errors.
+    """Translate boto3's exceptions to Slipway's own errors.
 
     Args:
-        bucket: the bucket that is called.
-        path: the file that the call is about; without it, the call is about the bucket.
+        bucket: the bucket of the call.
+        path: the file of the call; None if the call is about the bucket.
 
     Raises:
         StorageError: boto3 raised inside the block.
@@ -91,21 +91,21 @@ def translated_errors(bucket: str, path: str | None = None) -> Iterator[None]:
         raise StorageError(NO_KEYS) from error
     except boto.SSLError as error:
         raise StorageUnavailableError(
-            "the certificate of the S3 server is not trusted: name its authority's file in AWS_CA_BUNDLE"
+            "the certificate of the S3 server is not trusted: set AWS_CA_BUNDLE to the file of its authority"
         ) from error
     except (boto.ConnectionError, boto.HTTPClientError, boto.IncompleteReadError, RetriesExceededError) as error:
         raise StorageUnavailableError(
-            f"the S3 server of the bucket {bucket} cannot be reached, or broke off: check that it runs, and its "
-            "address in AWS_ENDPOINT_URL or MLFLOW_S3_ENDPOINT_URL"
+            f"the S3 server of the bucket {bucket} cannot be reached, or closed the connection: check that it runs, "
+            "and its address in AWS_ENDPOINT_URL or MLFLOW_S3_ENDPOINT_URL"
         ) from error
     except (boto.BotoCoreError, Boto3Error) as error:
         raise StorageError(
-            f"S3 cannot be used ({type(error).__name__}): check AWS's variables, and the profile if there is one"
+            f"S3 cannot be used ({type(error).__name__}): check the variables AWS_*, and the AWS profile if you use one"
         ) from error
 
 
 def _refused(response: dict[str, Any], bucket: str, path: str | None) -> StorageError:
-    """Return our own error for an error answer, as botocore parsed it."""
+    """Return Slipway's own error for an error response, as botocore parsed it."""
     code = str(response.get("Error", {}).get("Code", ""))
     status = int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     if code in MISSING_CODES and path is not None:

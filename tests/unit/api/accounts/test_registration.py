@@ -54,7 +54,7 @@ def test_add_user_rejects_name_that_is_an_id(api: RunningApi) -> None:
     answer = api.post("/users", role=Role.ADMIN, json={"username": name, "password": PASSWORD})
 
     assert answer.status_code == 422
-    assert "no account can be named like an id (a UUID)" in answer.json()["errors"][0]["msg"]
+    assert "no account can have a UUID as its name" in answer.json()["errors"][0]["msg"]
 
 
 def test_open_registration_accepts_request_without_token(start_api: StartApi, registry: InMemoryRegistry) -> None:

@@ -155,7 +155,7 @@ def test_tensor_becomes_features_by_position() -> None:
         *((mlmodel(columns), "signature cannot be parsed") for columns in NO_COLUMNS),
         (mlmodel(flavors={"onnx": None}), "MLmodel file cannot be parsed"),
         (mlmodel(flavors={"onnx": {"data": [MODEL_FILE]}}), "is not in the file model.onnx"),
-        (mlmodel(COLUMNS[:2]), "the graph fails on rows"),
+        (mlmodel(COLUMNS[:2]), "the graph fails on valid rows"),
     ],
 )
 def test_signature_without_float_features_is_rejected(description: bytes, reason: str) -> None:

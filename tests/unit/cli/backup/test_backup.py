@@ -37,7 +37,7 @@ def test_existing_file_is_not_overwritten(docker: FakeDocker) -> None:
 
     ended = run(main, "backup", str(FILE))
 
-    assert told(ended) == ("backup.tar.gz already exists: name another file, or replace it with --force")
+    assert told(ended) == ("backup.tar.gz already exists: choose another name, or replace it with --force")
     assert FILE.read_text() == "the one before"
     assert docker.calls() == []
 
@@ -56,7 +56,7 @@ def test_failed_backup_keeps_the_previous_file(docker: FakeDocker) -> None:
 def test_truncated_dump_is_reported(docker: FakeDocker, tmp_path: Path) -> None:
     program(tmp_path / "bin", "pg_dump", "echo", "CREATE TABLE users ();")
 
-    assert told(run(main, "backup", str(FILE))) == "the dump of the database slipway was cut off: try again"
+    assert told(run(main, "backup", str(FILE))) == "the dump of the database slipway is incomplete: try again"
     assert not FILE.exists()
 
 
@@ -69,7 +69,7 @@ def test_folder_in_place_of_a_file_is_rejected(docker: FakeDocker) -> None:
 )
 def test_missing_folder_is_rejected_and_not_created(docker: FakeDocker, file: str) -> None:
     assert told(run(main, "backup", "--force", file)) == (
-        f"the folder {Path(file).parent} does not exist: create it, or name a file in another folder"
+        f"the folder {Path(file).parent} does not exist: create it, or choose another folder"
     )
     assert [path.name for path in docker.project.iterdir()] == ["docker-compose.yml"]
     assert docker.calls() == []
@@ -86,7 +86,7 @@ def test_git_ignores_a_backup(name: str) -> None:
 def test_stopped_service_is_reported(docker: FakeDocker, service: str) -> None:
     docker.run_services(*{"api", "mlflow", "postgres", "minio"} - {service})
 
-    assert told(run(main, "backup", str(FILE))) == f"the service {service} does not run: {START}"
+    assert told(run(main, "backup", str(FILE))) == f"the service {service} is not running: {START}"
 
 
 def test_external_object_store_need_not_run_here(docker: FakeDocker) -> None:
@@ -104,12 +104,12 @@ COMMANDS = pytest.mark.parametrize("command", [("backup", "new.tar.gz"), ("resto
 @pytest.mark.parametrize(
     ("said", "sentence"),
     [
-        ("Cannot connect to the Docker daemon at unix:///var/run/docker.sock.", "Docker does not answer: start it"),
-        ("permission denied while trying to connect to the Docker daemon socket", "may not be used by this account"),
-        ("docker: 'compose' is not a docker command.", "Docker with Compose is not installed here"),
+        ("Cannot connect to the Docker daemon at unix:///var/run/docker.sock.", "Docker does not respond: start it"),
+        ("permission denied while trying to connect to the Docker daemon socket", "this account may not use Docker"),
+        ("docker: 'compose' is not a docker command.", "Docker with Compose is not installed"),
         ("unknown flag: --progress", "Docker Compose is too old for Slipway"),
         ("services.api.ports: invalid proto", "`docker compose config` failed: services.api.ports: invalid proto"),
-        ("", "`docker compose config` failed: it said nothing"),
+        ("", "`docker compose config` failed: no error message"),
     ],
 )
 def test_docker_error_becomes_a_sentence(
@@ -128,7 +128,7 @@ def test_missing_docker_is_reported(
     write_backup(FILE)
     monkeypatch.setenv("PATH", str(tmp_path))
 
-    assert told(run(main, *command)).startswith("Docker with Compose is not installed here, or not on the PATH")
+    assert told(run(main, *command)).startswith("Docker with Compose is not installed, or not on the PATH")
 
 
 @COMMANDS
@@ -148,7 +148,7 @@ def test_another_stack_is_reported(docker: FakeDocker, command: tuple[str, ...])
     write_backup(FILE)
     docker.configure({"services": {"web": {}}})
 
-    assert "this folder's stack of docker compose is not Slipway's" in told(run(main, *command))
+    assert "the compose project in this folder is not Slipway's" in told(run(main, *command))
 
 
 @pytest.mark.parametrize(
@@ -216,7 +216,9 @@ def test_backup_of_a_newer_release_is_rejected(docker: FakeDocker) -> None:
 
     sentence = told(run(main, "restore", "--yes", str(FILE)))
 
-    assert re.match(r"the backup was made by Slipway 99\.0\.1, and this is .*: restore it with that release", sentence)
+    assert re.match(
+        r"the backup was created by Slipway 99\.0\.1, and this is .*: restore it with that release", sentence
+    )
     assert verbs(docker) <= HARMLESS
 
 
@@ -225,7 +227,7 @@ def test_backup_with_other_locations_is_rejected(docker: FakeDocker) -> None:
 
     assert told(run(main, "restore", "--yes", str(FILE))) == (
         "the backup has objects of s3://models/mlflow, which this stack does not use: set MLFLOW_ARTIFACTS_DESTINATION "
-        "as it was in the stack of the backup"
+        "to the value of the backed-up stack"
     )
     assert verbs(docker) <= HARMLESS
 
@@ -236,8 +238,8 @@ def test_services_that_cannot_restart_are_reported(docker: FakeDocker) -> None:
     docker.fail_all({"stop": "Error response from daemon: no", "up --detach --no-recreate --wait --no-deps": "no"})
 
     assert told(run(main, "restore", "--yes", str(FILE))) == (
-        "`docker compose stop` failed: Error response from daemon: no; the databases are as they were, and mlflow and "
-        "api did not start again: run `docker compose up --detach --wait`"
+        "`docker compose stop` failed: Error response from daemon: no; the databases are unchanged, and mlflow and "
+        "api did not restart: run `docker compose up --detach --wait`"
     )
 
 
@@ -245,8 +247,8 @@ def test_missing_keys_of_an_older_stack_are_reported(docker: FakeDocker) -> None
     docker.fail("exec", "Error response from daemon: cannot access path /volumes/secrets/objects: no such file")
 
     assert told(run(main, "backup", str(FILE))) == (
-        "the stack was started last by an older release, which gave this one's jobs no keys: run "
-        "`docker compose up --build --detach --wait`, then this again"
+        "the stack was last started by an older release, which created no keys for this release's jobs: run "
+        "`docker compose up --build --detach --wait`, then this command again"
     )
 
 
@@ -259,6 +261,6 @@ def test_local_failure_restarts_the_stopped_services(docker: FakeDocker, monkeyp
     monkeypatch.setattr("slipway_cli.docker.compose_project.tempfile.TemporaryFile", full)
 
     assert told(run(main, "restore", "--yes", str(FILE))) == (
-        "[Errno 28] No space left on device; the databases are as they were"
+        "[Errno 28] No space left on device; the databases are unchanged"
     )
     assert {"mlflow", "api"} <= docker.running()

@@ -60,7 +60,7 @@ def test_interrupted_restore_restarts_the_stopped_services(docker: FakeDocker, n
         _, error = process.communicate(timeout=60)
 
     assert process.returncode == 128 + number
-    assert error == "Error: the restore was interrupted; the databases are as they were\n"
+    assert error == "Error: the restore was interrupted; the databases are unchanged\n"
     assert docker.running() == {"api", "minio", "mlflow", "postgres"}
 
 

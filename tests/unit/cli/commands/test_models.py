@@ -95,7 +95,7 @@ def test_invalid_metrics_do_not_stop_a_promotion(registry: StubApi, value: str) 
     ended = run(main, "models", "promote", "iris", "1")
 
     assert ended.exit_code == 0
-    assert ended.output.startswith("Production of iris is version 1 now.\n")
+    assert ended.output.startswith("Production of iris is now version 1.\n")
     assert "The registry has no SHA-256 of its bundle" in ended.output
 
 
@@ -104,7 +104,7 @@ def test_promoting_production_again_adds_no_event(registry: StubApi) -> None:
 
     ended = run(main, "models", "promote", "iris", "1")
 
-    assert (ended.exit_code, ended.output) == (0, "Production of iris already is version 1.\n")
+    assert (ended.exit_code, ended.output) == (0, "Version 1 of iris is already Production.\n")
     assert {asked.method for asked in registry.asked} == {"GET"}
 
 
@@ -191,7 +191,7 @@ def test_promoting_a_withdrawn_version_lifts_the_withdrawal(registry: StubApi) -
     withdrawn = {"key": "slipway.withdrawn", "value": "{}"}
     registry.answer = registry_of({"name": "iris"}, {**VERSION, "tags": [withdrawn]})
 
-    assert "Its withdrawal is lifted" in run(main, "models", "promote", "iris", "1").output
+    assert "The withdrawal of this version is lifted" in run(main, "models", "promote", "iris", "1").output
     assert "withdrawn" in run(main, "models", "show", "iris").output
 
 
@@ -201,7 +201,7 @@ def test_unreachable_registry_is_reported(monkeypatch: pytest.MonkeyPatch) -> No
     ended = run(main, "models", "list")
 
     assert ended.exit_code == 1
-    assert ended.error.startswith("Error: the model registry cannot be reached: is its server running")
+    assert ended.error.startswith("Error: the model registry cannot be reached: check that the MLflow server runs")
     assert "slipway doctor" in ended.error
 
 

@@ -179,15 +179,15 @@ def test_numeric_names_are_names(api: StubApi, tmp_path: Path) -> None:
     ("content", "sentence"),
     [
         ("a,b\n1,2\n3,long\n", "{path}, line 3: 'b' must be a number, got 'long'"),
-        ("1,2\n3,\n", "{path}, line 2: 'b' is empty, and must be a number"),
-        ("1,\n3,4\n", "{path}, line 1: 'b' is empty, and must be a number"),
+        ("1,2\n3,\n", "{path}, line 2: 'b' is empty and must be a number"),
+        ("1,\n3,4\n", "{path}, line 1: 'b' is empty and must be a number"),
         ("1,5_1\n3,4\n", "{path}, line 1: 'b' must be a number, got '5_1'"),
         ("1,2\n\n3,nan\n", "{path}, line 3: 'b' must be finite, got 'nan'"),
         ("1,2\n3,-inf\n", "{path}, line 2: 'b' must be finite, got '-inf'"),
         ("1,2\n3,1e39\n", "{path}, line 2: 'b' is too large for a 32-bit float, got '1e39'"),
         ("1,2\n3,1e999\n", "{path}, line 2: 'b' is too large for a 32-bit float, got '1e999'"),
-        ("a,b\n1,2\n3\n", "{path}, line 3: 1 values where 2 are expected"),
-        ("a,b\n1,2,3\n", "{path}, line 2: 3 values where 2 are expected"),
+        ("a,b\n1,2\n3\n", "{path}, line 3: 1 values instead of 2"),
+        ("a,b\n1,2,3\n", "{path}, line 2: 3 values instead of 2"),
         (
             'a,b\n1,"2,5"\n',
             (
@@ -196,17 +196,17 @@ def test_numeric_names_are_names(api: StubApi, tmp_path: Path) -> None:
             ),
         ),
         ('a,b,c\n1,2,"x\ny"\n3,long,z\n', "{path}, line 4: 'b' must be a number, got 'long'"),
-        ("a,b\n" + "1,\n" * 20, "{path}, lines 2, 3, 4, 5, 6 and 15 more: 'b' is empty, and must be a number"),
+        ("a,b\n" + "1,\n" * 20, "{path}, lines 2, 3, 4, 5, 6 and 15 more: 'b' is empty and must be a number"),
         (
             "a,b\n1,x\n,2\n3,y\n",
             (
                 "{path} has 2 kinds of problems:\n"
                 "  lines 2, 4: 'b' must be a number, got 'x'\n"
-                "  line 3: 'a' is empty, and must be a number"
+                "  line 3: 'a' is empty and must be a number"
             ),
         ),
-        ("a,b\n", "{path} holds no rows: write one row a line"),
-        ("", "{path} holds no rows: write one row a line"),
+        ("a,b\n", "{path} contains no rows: write one row per line"),
+        ("", "{path} contains no rows: write one row per line"),
         ("a,B\n1,2\n", "the first line of {path} does not name 'b', which iris needs; rename 'B' to 'b'"),
         ("a,b,a\n1,2,3\n", "the first line of {path} names 'a' more than once: remove a column"),
         (

@@ -54,8 +54,8 @@ def test_recipe_path_is_rejected_with_the_train_command(folder: Path, recipe: st
     ("password", "why"),
     [
         ("short", "must have 8 to 128 characters"),
-        ("password1", "is one of those that are tried first"),
-        ("Administrator", "is one of those that are tried first"),
+        ("password1", "is a common password"),
+        ("Administrator", "is a common password"),
     ],
 )
 def test_weak_password_is_rejected_before_any_write(up: Up, folder: Path, password: str, why: str) -> None:
@@ -66,7 +66,7 @@ def test_weak_password_is_rejected_before_any_write(up: Up, folder: Path, passwo
 def test_administrator_name_is_rejected_as_password(up: Up, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLIPWAY_ADMIN_USERNAME", "ada-lovelace")
 
-    assert "must not be the user's name" in up(password="Ada-Lovelace").error
+    assert "must differ from the user's name" in up(password="Ada-Lovelace").error
 
 
 def test_password_after_the_first_start_is_reported_as_unused(up: Up) -> None:
@@ -74,7 +74,7 @@ def test_password_after_the_first_start_is_reported_as_unused(up: Up) -> None:
 
     ended = up(password="another horse")
 
-    assert "The given password is not used: the account already exists" in ended.output
+    assert "The given password is ignored, because the account already exists" in ended.output
     assert "horse" not in ended.output
 
 
@@ -158,7 +158,7 @@ def test_locked_folder_is_reported(up: Up, folder: Path) -> None:
     home.make()
 
     with home.locked():
-        assert up().error.startswith(f"Error: a stack is running on {folder} already")
+        assert up().error.startswith(f"Error: a stack is already running in {folder}")
 
 
 def test_folder_that_cannot_be_created_is_reported(up: Up, folder: Path) -> None:
@@ -186,7 +186,7 @@ def test_shared_database_is_rejected_before_any_write(up: Up, folder: Path, monk
 
     ended = up()
 
-    assert "MLFLOW_BACKEND_STORE_URI and DATABASE_URL name one database" in ended.error
+    assert "MLFLOW_BACKEND_STORE_URI and DATABASE_URL name the same database" in ended.error
     assert "hunter2" not in ended.error
     assert not folder.exists()
 

@@ -30,7 +30,7 @@ def of(findings: list[Finding], check: str) -> Finding:
 def test_healthy_stack_is_ok(docker: FakeDocker, tmp_path: Path) -> None:
     docker.tell_containers(*WELL)
 
-    assert found(tmp_path) == [Finding("containers", "ok", "4 services run and are well")]
+    assert found(tmp_path) == [Finding("containers", "ok", "all 4 services are healthy")]
 
 
 def test_stopped_stack_is_not_a_problem(docker: FakeDocker, tmp_path: Path) -> None:
@@ -45,9 +45,9 @@ def test_stopped_stack_is_not_a_problem(docker: FakeDocker, tmp_path: Path) -> N
     [
         ({"Health": "unhealthy"}, "broken", "it is unhealthy"),
         ({"Health": "starting"}, "warning", "still starting"),
-        ({"State": "exited", "Health": "", "ExitCode": 137}, "broken", "exit code 137"),
-        ({"State": "exited", "Health": "", "ExitCode": 0}, "warning", "it is stopped"),
-        ({"State": "exited", "Health": "", "ExitCode": 1}, "broken", "has ended, with exit code 1"),
+        ({"State": "exited", "Health": "", "ExitCode": 137}, "broken", "with code 137"),
+        ({"State": "exited", "Health": "", "ExitCode": 0}, "warning", "it has stopped without an error"),
+        ({"State": "exited", "Health": "", "ExitCode": 1}, "broken", "has exited with code 1"),
         ({"State": "restarting", "Health": ""}, "broken", "restarting"),
     ],
 )
@@ -95,17 +95,17 @@ services:
 @pytest.mark.parametrize(
     ("lines", "status", "what", "mend"),
     [
-        ("SLIPWAY_PORT=8080\nSLIPWAY_LOG_LEVEL=debug\n", "ok", "reads every variable", ""),
-        ("# GRAFANA_IMAG=x\nexport SLIPWAY_PORT=8080\nCOMPOSE_PROFILES=train", "ok", "reads every variable", ""),
-        ("GRAFANA_IMAG=x", "warning", "it sets GRAFANA_IMAG, which nothing reads", "rename it to GRAFANA_IMAGE, "),
+        ("SLIPWAY_PORT=8080\nSLIPWAY_LOG_LEVEL=debug\n", "ok", "uses every variable", ""),
+        ("# GRAFANA_IMAG=x\nexport SLIPWAY_PORT=8080\nCOMPOSE_PROFILES=train", "ok", "uses every variable", ""),
+        ("GRAFANA_IMAG=x", "warning", "it sets GRAFANA_IMAG, which is not used", "rename it to GRAFANA_IMAGE, "),
         (
             "SLIPWAY_PROT=x",
             "broken",
-            "it sets SLIPWAY_PROT, with which the stack does not start",
+            "it sets SLIPWAY_PROT, which prevents the stack's start",
             "rename it to SLIPWAY_",
         ),
-        ("DATABASE_URL_FILE=x", "warning", "it sets DATABASE_URL_FILE", "take the line out"),
-        ("DATABASE_URL=sqlite:///x", "ok", "does not read DATABASE_URL, which Slipway without Docker does", ""),
+        ("DATABASE_URL_FILE=x", "warning", "it sets DATABASE_URL_FILE", "remove the line"),
+        ("DATABASE_URL=sqlite:///x", "ok", "does not use DATABASE_URL; only Slipway without Docker does", ""),
     ],
 )
 def test_unused_variable_of_the_env_file_is_reported(
@@ -176,7 +176,7 @@ def test_port_of_the_stack_is_ok(docker: FakeDocker, tmp_path: Path) -> None:
 
         api, _ = check_ports(read_context({"home": tmp_path, "port": port, "mlflow_port": free_port()}))
 
-    assert api == Finding("API port", "ok", f"{port} is held by api of the compose stack")
+    assert api == Finding("API port", "ok", f"{port} is used by api of the compose stack")
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ def test_port_in_use_is_reported_with_its_setting(folder: Path) -> None:
         found = diagnose(folder, port=port)
 
     assert (found.exit_code, found.the("API port").status) == (1, "broken")
-    assert found.the("API port").what == f"{port} is taken by a web server"
+    assert found.the("API port").what == f"{port} is used by a web server"
     assert "`slipway up --port PORT` or SLIPWAY_PORT" in found.the("API port").mend
 
 
@@ -68,7 +68,7 @@ def test_readable_secrets_are_reported_with_the_chmod_command(folder: Path) -> N
     found = diagnose(folder)
 
     assert (found.exit_code, found.the("secret-key").status) == (1, "broken")
-    assert found.the("secret-key").mend == f"close it with `chmod 600 {folder / 'secret-key'}`"
+    assert found.the("secret-key").mend == f"make it private with `chmod 600 {folder / 'secret-key'}`"
 
 
 def test_registry_that_does_not_listen_is_reported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,8 +78,8 @@ def test_registry_that_does_not_listen_is_reported(folder: Path, monkeypatch: py
 
     found = diagnose(folder)
 
-    assert (found.exit_code, found.the("registry").what) == (1, f"nothing listens at {url}")
-    assert "set MLFLOW_TRACKING_URI to where it listens" in found.the("registry").mend
+    assert (found.exit_code, found.the("registry").what) == (1, f"no server listens at {url}")
+    assert "set MLFLOW_TRACKING_URI to its address" in found.the("registry").mend
 
 
 def test_api_address_in_place_of_the_registry_is_reported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,7 +91,7 @@ def test_api_address_in_place_of_the_registry_is_reported(folder: Path, monkeypa
         found = diagnose(folder)
 
     assert (found.exit_code, found.the("registry").status) == (1, "broken")
-    assert found.the("registry").what == f"at {stub.url}, Slipway's API answers, not MLflow"
+    assert found.the("registry").what == f"at {stub.url}, Slipway's API responds, not MLflow"
     assert "set MLFLOW_TRACKING_URI to the MLflow server" in found.the("registry").mend
 
 
@@ -160,7 +160,7 @@ def test_output_has_a_line_for_each_finding_and_a_summary(
     assert ended.exit_code == 1
     lines = [line.split() for line in ended.output.splitlines()]
     assert ["✗", "broken", "API", "port", str(taken_port), "is", "taken", "by", "a", "program"] in lines
-    assert "→ choose another with `slipway up --port PORT` or SLIPWAY_PORT, or end that program" in ended.output
+    assert "→ choose another port with `slipway up --port PORT` or SLIPWAY_PORT, or stop that program" in ended.output
     assert "1 broken, no warning: each → shows how to fix it." in ended.output
     areas = [line for line in ended.output.splitlines() if line and not line.startswith(" ")]
     assert areas[:-1] == ["Settings", "Secrets", "Packages", "Machine", "Embedded stack", "Database", "Registry"]
@@ -214,4 +214,4 @@ def test_hanging_check_is_reported_with_its_earlier_findings(context: DoctorCont
 
     assert pending == {"Slow"}
     assert [finding.status for finding in report.findings] == ["ok", "broken"]
-    assert "not all of it could be looked at" in report.findings[1].what
+    assert "not all checks finished" in report.findings[1].what

@@ -51,7 +51,7 @@ def test_missing_key_is_a_warning_without_embedded_stack(monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize(
     ("password", "why"),
-    [("short", "8 to 128 characters"), ("password1", "tried first"), ("changeme-please", "is a placeholder")],
+    [("short", "8 to 128 characters"), ("password1", "is a common password"), ("changeme-please", "is a placeholder")],
 )
 def test_weak_password_of_the_administrator_is_reported(
     monkeypatch: pytest.MonkeyPatch, password: str, why: str
@@ -88,7 +88,7 @@ def test_empty_secret_file_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path
     (finding,) = check_files(read_context({}))
 
     assert finding.status == "broken"
-    assert "is empty" in finding.what
+    assert "names an empty file" in finding.what
 
 
 def test_key_from_a_file_is_checked_like_a_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -157,7 +157,7 @@ def test_a_home_folder_open_to_others_is_a_warning(tmp_path: Path, mode: int) ->
     (finding,) = check_kept_files(read_context({"home": root}))
 
     assert finding.status == "warning"
-    assert finding.mend == f"close it with `chmod 700 {root}`"
+    assert finding.mend == f"make it private with `chmod 700 {root}`"
 
 
 @pytest.mark.parametrize("mode", [0o700, None])

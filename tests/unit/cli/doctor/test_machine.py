@@ -34,7 +34,7 @@ def test_low_disk_space_is_reported(context: DoctorContext, free_bytes: int, sta
     assert (home.status, temporary.status) == (status, status)
     if status != "ok":
         assert f"{free_bytes // MIB} MiB" in home.what or "2.0 GiB" in home.what
-        assert "make room on its disk" in home.mend
+        assert "make space on its disk" in home.mend
 
 
 def test_cache_folder_is_checked_without_embedded_stack(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -120,8 +120,8 @@ def test_running_stack_that_does_not_respond_is_reported(tmp_path: Path) -> None
         api, registry = check_ports(context)
 
     assert (api.status, registry.status) == ("broken", "broken")
-    assert "runs, but an MLflow server answers" in api.what
-    assert "runs, but nothing answers" in registry.what
+    assert "runs, but an MLflow server responds" in api.what
+    assert "runs, but no server responds" in registry.what
     assert "--mlflow-port" in registry.mend
     assert str(home.logs / "mlflow.log") in registry.mend
 
@@ -144,7 +144,7 @@ def test_own_mlflow_may_use_the_port_of_the_stack(tmp_path: Path, monkeypatch: p
 
     assert not context.is_embedded
     assert findings["MLflow port"].status == "ok"
-    assert findings["MLflow port"].what.endswith("is taken by an MLflow server")
+    assert findings["MLflow port"].what.endswith("is used by an MLflow server")
 
 
 def test_running_stack_is_checked_despite_a_named_registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,7 @@ def test_sqlite_file_of_mlflow_may_be_in_a_new_folder(monkeypatch: pytest.Monkey
 
     (finding,) = check_runs_database(read_context({}))
 
-    assert (finding.status, finding.what) == ("ok", f"{tmp_path}/new can be written")
+    assert (finding.status, finding.what) == ("ok", f"{tmp_path}/new is writable")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -40,7 +40,7 @@ def test_sqlite_file_of_mlflow_in_unwritable_folder_is_reported(
 
     assert finding.status == "broken"
     assert f"{tmp_path}/file of its SQLite file cannot be written" in finding.what
-    assert "name another file in MLFLOW_BACKEND_STORE_URI" in finding.mend
+    assert "set MLFLOW_BACKEND_STORE_URI to another file" in finding.mend
 
 
 def test_database_in_memory_is_ok(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,8 +52,8 @@ def test_database_in_memory_is_ok(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("destination", "what"),
     [
-        ("{folder}", "{folder} can be written"),
-        ("file://{folder}/a%20b", "{folder}/a b can be written"),
+        ("{folder}", "{folder} is writable"),
+        ("file://{folder}/a%20b", "{folder}/a b is writable"),
         ("ftp://ada:s3same@host/x", "skipped: ftp://… is neither a folder nor S3"),
     ],
 )
@@ -88,7 +88,7 @@ def test_silent_s3_server_is_reported_in_time(
         (finding,) = check(read_context({}))
 
     assert finding.status == status
-    assert finding.what.startswith(f"{variable} cannot be used: the S3 server does not answer within")
+    assert finding.what.startswith(f"{variable} cannot be used: the S3 server does not respond within")
     assert "AWS_ENDPOINT_URL" in finding.mend
 
 
@@ -109,10 +109,13 @@ def test_call_over_the_timeout_is_abandoned() -> None:
 @pytest.mark.parametrize(
     ("said", "what"),
     [
-        ('FATAL:  role "ada" is not permitted to log in', "PostgreSQL does not take the connection"),
-        ('FATAL:  role "ada" does not exist', "PostgreSQL has no such account"),
-        ('FATAL:  database "role" does not exist', "PostgreSQL has no such database"),
-        ('FATAL:  no pg_hba.conf entry for host "::1", user "ada"', "PostgreSQL does not let this host or account in"),
+        ('FATAL:  role "ada" is not permitted to log in', "PostgreSQL rejects the connection"),
+        ('FATAL:  role "ada" does not exist', "the account does not exist in PostgreSQL"),
+        ('FATAL:  database "role" does not exist', "the database does not exist in PostgreSQL"),
+        (
+            'FATAL:  no pg_hba.conf entry for host "::1", user "ada"',
+            "PostgreSQL does not allow connections from this host or account",
+        ),
     ],
 )
 def test_postgresql_error_is_translated(said: str, what: str) -> None:
@@ -127,4 +130,4 @@ def test_sentence_is_split_at_its_last_colon() -> None:
         "A cannot be used: bucket b does not exist",
         "make it",
     )
-    assert halves("something else") == ("something else", "check the variable that names it")
+    assert halves("something else") == ("something else", "check the variable that sets it")

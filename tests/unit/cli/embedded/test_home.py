@@ -49,14 +49,14 @@ def test_file_in_place_of_the_folder_is_reported_with_the_option(tmp_path: Path,
     blocked.parent.mkdir(exist_ok=True, mode=0o700)
     blocked.touch()
 
-    with pytest.raises(StackError, match=rf"the folder {root} cannot be written \(.+\): name another with --home"):
+    with pytest.raises(StackError, match=rf"the folder {root} cannot be written \(.+\): choose another with --home"):
         Home(root).make()
 
 
 def test_folder_is_locked_once(home: Home) -> None:
     with (
         home.locked(),
-        pytest.raises(StackError, match=rf"a stack is running on {home.root} already: end it first"),
+        pytest.raises(StackError, match=rf"a stack is already running in {home.root}: stop it first"),
         Home(home.root).locked(),
     ):
         pytest.fail("it was held twice")

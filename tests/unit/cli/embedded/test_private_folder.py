@@ -53,7 +53,7 @@ def test_open_files_of_a_private_folder_are_closed(tmp_path: Path) -> None:
 def test_an_open_folder_of_another_program_is_refused(tmp_path: Path, mode: int) -> None:
     home = made(tmp_path / "home", mode, "holiday.jpg")
 
-    with pytest.raises(StackError, match="is not a folder of `slipway up`: name a new or private folder with --home"):
+    with pytest.raises(StackError, match="is not a folder of `slipway up`: choose a new or private folder with --home"):
         home.make()
 
     assert home.root.stat().st_mode & 0o7777 == mode

@@ -73,7 +73,7 @@ def test_process_before_its_start_can_be_ended(shell: Shell) -> None:
     process.wait_ended(time.monotonic())
 
     assert process.exit_code is None
-    assert process.last_words() == ""
+    assert process.log_tail() == ""
 
 
 @pytest.mark.parametrize("code", [0, 3])
@@ -216,7 +216,7 @@ def test_process_without_a_log_uses_our_output(shell: Shell, capfd: pytest.Captu
 
     finished(process)
     assert capfd.readouterr() == ("out\n", "err\n")
-    assert process.last_words() == ""
+    assert process.log_tail() == ""
 
 
 @pytest.mark.parametrize(("limit", "rotated"), [(3, True), (4, False)])
@@ -253,13 +253,13 @@ def test_only_one_rotated_log_is_kept(shell: Shell, monkeypatch: pytest.MonkeyPa
 def test_last_words_are_the_last_lines_of_the_log(shell: Shell) -> None:
     shell.log.write_text("".join(f"line {number}\n" for number in range(100)))
 
-    assert shell("true").last_words().splitlines() == [f"line {number}" for number in range(92, 100)]
+    assert shell("true").log_tail().splitlines() == [f"line {number}" for number in range(92, 100)]
 
 
 def test_last_words_of_long_lines_are_limited(shell: Shell) -> None:
     shell.log.write_bytes(b"\xff" + b"x" * 100_000 + b"end\n")
 
-    words = shell("true").last_words()
+    words = shell("true").log_tail()
 
     assert words.endswith("xend")
     assert len(words) <= process_module.TAIL_BYTES
@@ -268,7 +268,7 @@ def test_last_words_of_long_lines_are_limited(shell: Shell) -> None:
 def test_invalid_utf8_does_not_hide_the_last_line(shell: Shell) -> None:
     shell.log.write_bytes(b"\xff\xfe broken\nend\n")
 
-    assert shell("true").last_words().endswith("broken\nend")
+    assert shell("true").log_tail().endswith("broken\nend")
 
 
 def test_error_is_the_last_line_of_the_log(shell: Shell) -> None:

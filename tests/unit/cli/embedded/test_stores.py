@@ -80,7 +80,7 @@ def test_the_database_may_come_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_
     ("uri", "words"),
     [
         ("mlruns", "MLFLOW_BACKEND_STORE_URI is not a database URL; write sqlite:///"),
-        ("http://u:hunter2@mlflow:5000", "MLFLOW_BACKEND_STORE_URI names http; MLflow keeps its runs in a database"),
+        ("http://u:hunter2@mlflow:5000", "MLFLOW_BACKEND_STORE_URI names http, but MLflow requires a database"),
     ],
 )
 def test_invalid_database_is_rejected_without_its_password(
@@ -103,7 +103,7 @@ def test_invalid_database_is_rejected_without_its_password(
 def test_shared_database_is_rejected(monkeypatch: pytest.MonkeyPatch, mlflow: str, slipway: str) -> None:
     settings = told(monkeypatch, MLFLOW_BACKEND_STORE_URI=mlflow, DATABASE_URL=slipway)
 
-    with pytest.raises(ConfigurationError, match="name one database: make a second one"):
+    with pytest.raises(ConfigurationError, match="name the same database: create a second one"):
         backend_store_uri(settings, HOME)
 
 
@@ -118,7 +118,7 @@ def test_two_databases_of_one_server_are_accepted(monkeypatch: pytest.MonkeyPatc
 def test_unopenable_database_reports_the_driver_error_separately() -> None:
     said: list[str] = []
 
-    with pytest.raises(StackError, match="check that its server runs, that the database exists") as caught:
+    with pytest.raises(StackError, match="check that its server is running, that the database exists") as caught:
         verify_database(f"postgresql+psycopg2://u:hunter2@127.0.0.1:{free_port()}/mlflow", said.append)
 
     assert "refused" in said[0]
@@ -126,12 +126,12 @@ def test_unopenable_database_reports_the_driver_error_separately() -> None:
 
 
 def test_missing_driver_is_reported() -> None:
-    with pytest.raises(StackError, match="the driver of mysql is not installed here: install MySQLdb with pip"):
+    with pytest.raises(StackError, match="the driver of mysql is not installed: install MySQLdb with pip"):
         verify_database("mysql://u@127.0.0.1/mlflow", print)
 
 
 def test_missing_keys_are_reported_with_the_bucket_variable() -> None:
-    with pytest.raises(StackError, match="MLFLOW_ARTIFACTS_DESTINATION cannot be used: there are no keys for S3"):
+    with pytest.raises(StackError, match="MLFLOW_ARTIFACTS_DESTINATION cannot be used: no keys for S3 are set"):
         verify_artifact_store("s3://bucket/prefix")
 
 

@@ -32,7 +32,7 @@ def test_first_password_is_shown_if_a_later_step_fails(tmp_path: Path, monkeypat
     with pytest.raises(StorageError):
         prepare(own, buckets=["mlflow"], recipes=[], echo=told.append)
 
-    assert "correct-horse (shown this once)" in told[-1]
+    assert "correct-horse (shown only once)" in told[-1]
 
 
 def test_summary_has_a_line_for_each_service() -> None:

@@ -93,8 +93,8 @@ def test_services_to_restart_after_a_changed_secret_are_reported(
 
     assert (first, capsys.readouterr().out) == ("", "")
     assert changed == (
-        "Not in force yet: mlflow goes on with its former aws-credentials until `docker compose restart mlflow`.\n"
-        "Not in force yet: minio goes on with its former s3-secret-key until `docker compose restart minio`.\n"
+        "Restart required: mlflow uses its old aws-credentials until `docker compose restart mlflow`.\n"
+        "Restart required: minio uses its old s3-secret-key until `docker compose restart minio`.\n"
     )
 
 
@@ -128,7 +128,7 @@ def test_volumes_of_another_clone_are_refused(tmp_path: Path) -> None:
     with pytest.raises(StackError) as refused:
         require_own_volume(tmp_path, "/home/ada/slipway-2")
 
-    assert "belong to the clone in /home/ada/slipway, and this one is in /home/ada/slipway-2" in str(refused.value)
+    assert "belong to the clone in /home/ada/slipway, but this clone is in /home/ada/slipway-2" in str(refused.value)
     assert "COMPOSE_PROJECT_NAME" in str(refused.value)
 
 

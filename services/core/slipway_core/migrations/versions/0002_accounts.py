@@ -1,4 +1,4 @@
-"""What happened to accounts, whose predictions are erased, and logins that failed of late.
+"""The audit log of accounts, users whose predictions are erased, and recent failed logins.
 
 Revision: 0002, after 0001.
 """

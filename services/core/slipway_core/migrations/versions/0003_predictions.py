@@ -1,4 +1,4 @@
-"""The prediction log: predictions, the model versions that they come from, feedback.
+"""The prediction log: predictions, the model versions that made them, and feedback.
 
 Revision: 0003, after 0002.
 """
