@@ -25,7 +25,7 @@ PASSWORD = "correct horse battery"
 # What the trainer needs, and what a start that is not asked about accounts can do without.
 HEAVY = (
     *("torch", "torchvision", "sklearn", "pandas", "mlflow", "skl2onnx", "onnx"),
-    *("alembic", "sqlalchemy"),
+    *("alembic", "sqlalchemy", "zxcvbn"),
 )
 
 

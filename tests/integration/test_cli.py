@@ -276,8 +276,7 @@ def test_taken_name_is_reported(api: str) -> None:
     ("name", "password", "words"),
     [
         ("dave", "short", "the password must have 8 to 128 characters"),
-        ("dave", "Password1", "is one of those that are tried first"),
-        ("davedave", "DaveDave", "the password must not be the user's name"),
+        ("davedave", "DaveDave", "the password is too easy to guess"),
         ("da ve", PASSWORD, "a name is 1 to 64 of"),
     ],
 )
