@@ -25,7 +25,7 @@ PASSWORD = "correct horse battery"
 # Packages that only the trainer needs, or that are imported at the first use of accounts.
 HEAVY = (
     *("torch", "torchvision", "sklearn", "pandas", "mlflow", "skl2onnx", "onnx"),
-    *("alembic", "sqlalchemy"),
+    *("alembic", "sqlalchemy", "zxcvbn"),
 )
 
 

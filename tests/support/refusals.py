@@ -526,8 +526,8 @@ INPUTS = [
     new_user((["password"], "the field 'password' is missing"), password=None, name="no-password"),
     new_user((["password"], "8 to 128 characters"), password="x7y8z9a", name="short-password"),
     new_user((["password"], "8 to 128 characters"), password="x" * 129, name="long-password"),
-    new_user((["password"], "must differ from the user's name"), password="NewComer", name="password-is-the-name"),
-    new_user((["password"], "is a common password"), password="Password1", name="common-password"),
+    new_user((["password"], "too easy to guess"), password="NewComer", name="password-is-the-name"),
+    new_user((["password"], "a very common password"), password="Password1", name="common-password"),
     new_user((["username"], "is another route"), username="Me", name="reserved-name"),
     *(
         asking(f"{name}-{value}", 422, method, f"{path}={value}", Role.ADMIN, places=((["query", parameter], ""),))
@@ -576,9 +576,9 @@ INPUTS = [
         json={**WRONG, "new_password": "x"},
     ),
     asking(
-        *("password-is-the-name", 422, "PUT", "/users/me/password", Role.USER),
-        places=((["new_password"], "8 to 128"),),
-        json={**WRONG, "new_password": "uma"},
+        *("password-is-easy", 422, "PUT", "/users/me/password", Role.USER),
+        places=((["new_password"], "too easy to guess"),),
+        json={**WRONG, "new_password": "password1"},
     ),
     asking(
         *("password-not-given", 422, "PUT", "/users/me/password", Role.USER),

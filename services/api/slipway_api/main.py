@@ -199,6 +199,9 @@ def _account_service(settings: ApiSettings, metrics: Metrics, open_store: Callab
         window_seconds=settings.login_window_seconds,
     )
     password = settings.admin_password
+    first_admin = None
+    if password is not None:
+        first_admin = FirstAdmin(settings.admin_username, password.get_secret_value(), settings.env == "development")
     return AccountService(
         AccountDirectory(open_store, settings.auth_stale_seconds, file=SignedSnapshotFile(settings.cache_dir, key)),
         Passwords(),
@@ -206,7 +209,7 @@ def _account_service(settings: ApiSettings, metrics: Metrics, open_store: Callab
         Tokens(key, settings.token_ttl_seconds),
         AccountMetrics(metrics),
         registration_is_open=settings.registration == "open",
-        first_admin=FirstAdmin(settings.admin_username, password.get_secret_value()) if password else None,
+        first_admin=first_admin,
     )
 
 
@@ -256,6 +259,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             settings = load_settings(ApiSettings)
             configure_logging(settings.log_level, settings.log_format)
             if command == "check":
+                settings.require_safe_admin_password()
                 print("The settings are valid.")
             elif command == "migrate":
                 from slipway_core.migrations import upgrade  # noqa: PLC0415  # serving does not need Alembic

@@ -9,12 +9,8 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode
 
 from slipway_api.serving.model_ref import ModelRef
-from slipway_core.policy import (
-    is_placeholder_password,
-    why_key_is_unsafe,
-    why_name_is_refused,
-    why_password_is_unsafe,
-)
+from slipway_core.errors import ConfigurationError
+from slipway_core.policy import why_key_is_unsafe, why_name_is_refused, why_password_is_unsafe
 from slipway_core.registry.settings import RegistrySettings
 
 # A scheme, a host and an optional port (RFC 6454, section 6.2).
@@ -245,16 +241,17 @@ class ApiSettings(RegistrySettings):
         return self
 
     @model_validator(mode="after")
-    def _reject_unsafe_secrets(self) -> Self:
-        if self.env != "production":
-            return self
-        if why := why_key_is_unsafe(self.secret_key.get_secret_value()):
+    def _reject_unsafe_key(self) -> Self:
+        if self.env == "production" and (why := why_key_is_unsafe(self.secret_key.get_secret_value())):
             raise ValueError(f"SECRET_KEY {why}; `slipway env` generates a random one")
-        if self.admin_password is not None:
-            password = self.admin_password.get_secret_value()
-            why = why_password_is_unsafe(password, self.admin_username)
-            if why is None and is_placeholder_password(password):
-                why = "is a placeholder"
-            if why:
-                raise ValueError(f"SLIPWAY_ADMIN_PASSWORD {why}; `slipway env` generates a random one")
         return self
+
+    def require_safe_admin_password(self) -> None:
+        """Raise ConfigurationError for an unsafe password of the first administrator, except in development.
+
+        Not part of the validation, because it takes too long for the start of the server.
+        """
+        if self.env != "production" or self.admin_password is None:
+            return
+        if why := why_password_is_unsafe(self.admin_password.get_secret_value(), self.admin_username):
+            raise ConfigurationError(f"SLIPWAY_ADMIN_PASSWORD {why}; `slipway env` generates a random one")

@@ -98,6 +98,15 @@ def test_check_accepts_valid_settings_and_creates_nothing(tmp_path: Path, capsys
     assert list(tmp_path.iterdir()) == []
 
 
+def test_check_rejects_weak_admin_password(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("SLIPWAY_ADMIN_PASSWORD", "password1")
+
+    with pytest.raises(SystemExit):
+        main(["check"])
+
+    assert capsys.readouterr().err.startswith("Error: SLIPWAY_ADMIN_PASSWORD is too easy to guess")
+
+
 def test_check_names_each_invalid_setting(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("SLIPWAY_MAX_ROWS", "many")
     monkeypatch.setenv("SLIPWAY_TOKEN_TTL_SECONDS", "0")

@@ -8,7 +8,6 @@ import pytest
 
 from slipway_core.policy import (
     MAX_PASSWORD_LENGTH,
-    is_placeholder_password,
     new_key,
     new_password,
     why_key_is_unsafe,
@@ -17,11 +16,6 @@ from slipway_core.policy import (
 )
 
 RANDOM = "q3Zk8vTn1bXw6RjY0mLs5HgPd2FcUe7a"
-TRIED_FIRST = (
-    *("PassWord", "qwerty123", "iloveyou", "passw0rd", "P@ssw0rd", "password123", "letmein123", "Changeme", "abcd1234"),
-    *("12345678", "87654321", "1234567890", "0987654321", "123456789012", "abcdefgh", "HGFEDCBA", "xyzabcde"),
-    *("qwertyui", "QwertyUiop", "poiuytrewq", "asdfghjkl", "qwertzui", "azertyuiop"),
-)
 
 
 def test_new_secrets_are_safe() -> None:
@@ -42,24 +36,21 @@ def test_new_secrets_differ_and_need_no_quoting(make: Callable[[], str]) -> None
     [
         ("", "is shorter than 32 bytes"),
         (RANDOM[:31], "is shorter than 32 bytes"),
-        ("abcdefg" * 10, "repeats too few characters to be random"),
-        (f"change-me-{RANDOM}", "is a placeholder"),
-        (f"{RANDOM}EXAMPLE{RANDOM}", "is a placeholder"),
-        ("your-secret-key-goes-here-0123456789", "is a placeholder"),
-        ("09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7", "is a well-known example"),
-        ("a-string-secret-at-least-256-bits-long", "is a well-known example"),
         *(
-            (key, "is a sequence or a repetition, which can be guessed")
+            (key, "contains a part of a well-known example")
             for key in (
-                "0123456789abcdef0123456789abcdef",
-                "0123456789ABCDEF" * 4,
-                "12345678901234567890123456789012",
+                f"change-me-{RANDOM}",
+                f"{RANDOM}EXAMPLE{RANDOM}",
+                "your-secret-key-goes-here-0123456789",
+                "09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7",
+                "a-string-secret-at-least-256-bits-long",
                 "abcdefghijklmnopqrstuvwxyz0123456789",
-                "9876543210zyxwvutsrqponmlkjihgfedcba",
                 "qwertyuiopasdfghjklzxcvbnm123456",
-                "abcdefgh12345678ABCDEFGH87654321",
-                RANDOM[:20] * 2,
             )
+        ),
+        *(
+            (key, "repeats itself too much to be random")
+            for key in ("x" * 64, "mlops" * 10, "0246802468" * 4, "fedcba9876543210" * 2, RANDOM[:20] * 2)
         ),
     ],
 )
@@ -91,39 +82,40 @@ def test_random_keys_are_accepted() -> None:
     assert [key for key in keys if why_key_is_unsafe(key)] == []
 
 
+EASY = "too easy to guess"
+
+
 @pytest.mark.parametrize(
     ("password", "why"),
     [
-        ("seven77", "must have 8 to 128 characters"),
-        ("x" * (MAX_PASSWORD_LENGTH + 1), "must have 8 to 128 characters"),
-        ("Grace.Hopper", "must differ from the user's name"),
-        *((password, "is a common password") for password in TRIED_FIRST),
-        *((password, "must have at least 3 different characters") for password in ("1" * 8, " " * 8, "aAbBaabb")),
+        ("q7#Zk8v", "must have 8 to 128 characters"),
+        ("q7#Zk8v " * 17, "must have 8 to 128 characters"),
+        *((password, "a top-10 common password") for password in ("12345678", "PassWord")),
+        *((password, "similar to a commonly used password") for password in ("P@ssw0rd", "letmein123", "poiuytrewq")),
+        *((password, "Sequences like") for password in ("abcdefgh", "fghijklmnop")),
+        *((password, "Repeats like") for password in ("        ", "xyzxyzxyzxyz", "x" * MAX_PASSWORD_LENGTH)),
+        *((password, EASY) for password in ("Grace.Hopper", "hopper12", "grace.hopper7", "slipway2")),
+        *((password, EASY) for password in ("changeme", "change_me", "EXAMPLE1", "placeholder", "administrator")),
+        ("密码密码密码密码。", EASY),
+        *((password, None) for password in ("x7y8z9ab", "wonderland-42", "correct horse", "zażółć gęślą jaźń")),
+        *((password, None) for password in ("tab\tand\x00nul", "another horse " * 9, "4@8({[<3691!|105$+7%2" * 6)),
     ],
 )
-def test_unsafe_password_has_a_reason(password: str, why: str) -> None:
-    assert why_password_is_unsafe(password, "grace.hopper") == why
+def test_password_must_be_hard_to_guess(password: str, why: str | None) -> None:
+    found = why_password_is_unsafe(password, "grace.hopper")
+
+    if why is None:
+        assert found is None
+    else:
+        assert found is not None
+        assert why.lower() in found.lower()
+        assert password not in found
 
 
-@pytest.mark.parametrize(
-    "password",
-    [
-        *("correct-horse-7", "s3cret-Passw0rd", "wonderland-42", "eight888", "grace.hopper2", "密码密码密码密码。"),
-        *("abcdefgi", "qwerty7!", "12345679", "1357924680", "xyz" + "x" * (MAX_PASSWORD_LENGTH - 3)),
-    ],
-)
-def test_an_ordinary_password_is_safe(password: str) -> None:
-    assert why_password_is_unsafe(password, "grace.hopper") is None
+def test_password_must_differ_from_a_long_user_name() -> None:
+    name = "someone-with-quite-a-long-name@department.example.org"
 
-
-@pytest.mark.parametrize("password", ["changeme", "Change-Me-Please", "change_me", "EXAMPLE1", "placeholder"])
-def test_a_password_from_an_example_is_a_placeholder(password: str) -> None:
-    assert is_placeholder_password(password)
-
-
-@pytest.mark.parametrize("password", ["", "exchange-me-not", "an example", "q3Zk8vTn"])
-def test_other_password_is_not_a_placeholder(password: str) -> None:
-    assert not is_placeholder_password(password)
+    assert why_password_is_unsafe(name, name) is not None
 
 
 @pytest.mark.parametrize("name", ["a", "7", "ada.lovelace_1815@example.org", "me-too", "x" * 64, "01939c4e-5f0e-4c3a"])

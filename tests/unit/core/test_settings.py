@@ -220,4 +220,4 @@ def test_every_unknown_variable_is_named_and_no_value() -> None:
 
 @pytest.mark.parametrize("variable", ["SLIPWAY_PORT", "SLIPWAY_ADMIN_PASSWORD_FILE", "PATH", "MLFLOW_EXTRA"])
 def test_known_and_foreign_variables_are_accepted(variable: str) -> None:
-    refuse_unknown_variables({variable: "x"})
+    reject_unknown_variables({variable: "x"})

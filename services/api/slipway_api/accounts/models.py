@@ -43,6 +43,7 @@ class FirstAdmin:
 
     name: str
     password: str = field(repr=False)
+    may_be_unsafe: bool = False
 
 
 @dataclass(frozen=True)

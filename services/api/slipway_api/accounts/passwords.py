@@ -12,6 +12,7 @@ from passlib.context import CryptContext
 
 from slipway_api.errors import TooManyRequestsError
 from slipway_core.bounded_executor import BoundedExecutor
+from slipway_core.policy import why_password_is_unsafe
 
 MAX_WAITING = 16
 RETRY_AFTER_SECONDS = 1
@@ -45,6 +46,14 @@ class Passwords:
         self._pause_factor = PAUSE_FACTOR
         self._paused_until = 0.0
         self._dummy: str | None = None
+
+    async def why_unsafe(self, password: str, username: str) -> str | None:
+        """Return what is wrong with a new password of an account, as the end of a sentence; None if nothing is.
+
+        Raises:
+            TooManyRequestsError: the queue is full.
+        """
+        return await self._executor.run(lambda: self._run_paced(lambda: why_password_is_unsafe(password, username)))
 
     async def hash(self, password: str) -> str:
         """Return the hash of a password.

@@ -23,9 +23,15 @@ from slipway_api.accounts.passwords import Passwords
 from slipway_api.accounts.store import AccountStore
 from slipway_api.accounts.store_calls import StoreCalls
 from slipway_api.accounts.tokens import AccessToken, Tokens
-from slipway_api.accounts.validation import lookup_name, require_safe_password
-from slipway_api.errors import AuthenticationError, ConflictError, NotReadyError, PermissionDeniedError
-from slipway_core.errors import SlipwayError
+from slipway_api.accounts.validation import lookup_name
+from slipway_api.errors import (
+    AuthenticationError,
+    ConflictError,
+    InvalidInputError,
+    NotReadyError,
+    PermissionDeniedError,
+)
+from slipway_core.errors import Problem, SlipwayError
 from slipway_core.logging import get_logger
 
 TOKEN_REQUIRED = "this needs a token: send `Authorization: Bearer …` with one from POST /token"  # noqa: S105
@@ -84,6 +90,8 @@ class AccountService:
     async def create_first_admin(self) -> bool:
         """Create the first administrator, if one is configured and the database has no accounts.
 
+        An unsafe password is reported here and not at the start, because only the first start needs the check.
+
         Returns:
             True when done; False if the database is unavailable and the call must be repeated.
         """
@@ -92,6 +100,10 @@ class AccountService:
             return True
         try:
             if await self._calls.run(lambda store: store.count() > 0):
+                return True
+            why = None if admin.may_be_unsafe else await self.passwords.why_unsafe(admin.password, admin.name)
+            if why is not None:
+                log.error("first_admin_refused", reason=f"SLIPWAY_ADMIN_PASSWORD {why}; then restart")
                 return True
             password_hash = await self.passwords.hash(admin.password)
             action = Action.FIRST_ADMIN_MADE
@@ -182,7 +194,7 @@ class AccountService:
             TooManyRequestsError: too many logins have failed recently, or the queue of password hashes is full.
         """
         user = self.reauthenticate(actor.user)
-        require_safe_password("new_password", new_password, user.name)
+        await self._require_safe_password("new_password", new_password, user.name)
         account = await self._login.verify(user.name, current_password, actor.address)
         if account is None:
             raise PermissionDeniedError("the current password is wrong")
@@ -204,6 +216,7 @@ class AccountService:
 
         Raises:
             PermissionDeniedError: registration is closed, or the role is reserved to admins.
+            InvalidInputError: the password is unsafe.
             TooManyRequestsError: too many registrations from one address, or the queue of password hashes is full.
             ConflictError: the name is taken.
         """
@@ -217,6 +230,7 @@ class AccountService:
             await self.directory.wait_for_first_refresh()
             self.passwords.require_capacity()
             await self._calls.run(lambda store: self.throttle.count_registration(store.attempts, actor.address))
+        await self._require_safe_password("password", password, name)
         password_hash = await self._hash(password)
         return await self._calls.change(lambda store: store.add(name, password_hash, role, actor=actor))
 
@@ -254,7 +268,7 @@ class AccountService:
                 raise PermissionDeniedError(
                     "change your own password with PUT /users/me/password, which requires the current one"
                 )
-            require_safe_password("password", password, name)
+            await self._require_safe_password("password", password, name)
             password_hash = await self._hash(password)
 
         def change(store: AccountStore) -> Account:
@@ -291,6 +305,11 @@ class AccountService:
         user = self.reauthenticate(user)
         require_admin(user.role)
         return user
+
+    async def _require_safe_password(self, field: str, password: str, name: str) -> None:
+        """Raise InvalidInputError, with the name of the input field, for an unsafe password of an account."""
+        if why := await self.passwords.why_unsafe(password, name):
+            raise InvalidInputError([Problem((field,), f"the password {why}")])
 
     async def _hash(self, password: str) -> str:
         self.directory.require_database()  # a hash that cannot be stored would be wasted

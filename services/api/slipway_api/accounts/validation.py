@@ -1,14 +1,7 @@
-"""Checks of the names and passwords that use cases receive."""
+"""Checks of the names that use cases receive."""
 
-from slipway_api.errors import InvalidInputError, NotFoundError
-from slipway_core.errors import Problem
-from slipway_core.policy import NAME_PATTERN, RESERVED_NAMES, why_password_is_unsafe
-
-
-def require_safe_password(field: str, password: str, name: str) -> None:
-    """Raise InvalidInputError, with the name of the input field, for an unsafe password of an account."""
-    if why := why_password_is_unsafe(password, name):
-        raise InvalidInputError([Problem((field,), f"the password {why}")])
+from slipway_api.errors import NotFoundError
+from slipway_core.policy import NAME_PATTERN, RESERVED_NAMES
 
 
 def lookup_name(name: str) -> str:

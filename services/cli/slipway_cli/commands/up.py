@@ -95,8 +95,8 @@ def _run_stack(settings: UpSettings, recipes: tuple[str, ...], began: float) -> 
         raise ConfigurationError("the API is not installed here: run `pip install 'slipway[api]'`")
     folder = Home(settings.home.expanduser().absolute())
     wanted = settings.admin_password.get_secret_value() if settings.admin_password else None
-    if wanted is not None and (why := why_password_is_unsafe(wanted, settings.admin_username)):
-        raise ConfigurationError(f"the administrator's password {why}")
+    if wanted is not None and not folder.password_file.exists():  # later starts do not use it
+        _require_safe_password(wanted, settings.admin_username)
     options = _stack_options(settings, recipes, folder, command)
     backend_store_uri(settings, folder)  # reject invalid settings before creating anything
     with private_files(), _made(folder).locked(Ports(options.port, options.mlflow_port)):
@@ -110,6 +110,11 @@ def _run_stack(settings: UpSettings, recipes: tuple[str, ...], began: float) -> 
             _welcome(settings, options, folder, password if is_new else None, registry_answers, seconds)
 
         stack.run(welcome)
+
+
+def _require_safe_password(password: str, username: str) -> None:
+    if why := why_password_is_unsafe(password, username):
+        raise ConfigurationError(f"the administrator's password {why}")
 
 
 def _stack_options(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from slipway_cli.doctor.context import DoctorContext
 from slipway_cli.doctor.findings import Finding, broken, ok, warning
-from slipway_core.policy import is_placeholder_password, why_key_is_unsafe, why_password_is_unsafe
+from slipway_core.policy import why_key_is_unsafe, why_password_is_unsafe
 
 
 def check_key(context: DoctorContext) -> Iterator[Finding]:
@@ -33,10 +33,7 @@ def check_password(context: DoctorContext) -> Iterator[Finding]:
     given = context.settings.admin_password
     if given is None:
         return
-    password = given.get_secret_value()
-    why = why_password_is_unsafe(password, context.settings.admin_username)
-    if why is None and is_placeholder_password(password):
-        why = "is a placeholder"
+    why = why_password_is_unsafe(given.get_secret_value(), context.settings.admin_username)
     yield _finding(context, "SLIPWAY_ADMIN_PASSWORD", why)
 
 

@@ -79,6 +79,30 @@ def test_first_admin_is_created_once_database_answers(store: FakeStore, service:
     assert [(a.name, a.role) for a, _ in store.rows.values()] == [("admin", Role.ADMIN)]
 
 
+def test_first_admin_with_weak_password_is_reported_and_not_created(store: FakeStore, logs: list[EventDict]) -> None:
+    directory = AccountDirectory(lambda: cast("AccountStore", store), 900.0)
+    service = account_service(directory, FirstAdmin("admin", "password1"))
+
+    assert asyncio.run(service.create_first_admin())
+
+    assert store.rows == {}
+    [entry] = [entry for entry in logs if entry["event"] == "first_admin_refused"]
+    assert entry["reason"].startswith("SLIPWAY_ADMIN_PASSWORD is too easy to guess")
+    assert "password1" not in str(logs)
+    service.close()
+
+
+def test_development_allows_weak_password_of_first_admin(
+    start_api: StartApi, registry: InMemoryRegistry, tmp_path: Path
+) -> None:
+    url = f"sqlite:///{tmp_path / 'new.db'}"
+    upgrade(url)
+
+    api = start_api(registry, database_url=url, admin_password="x", env="development")
+
+    assert log_in(api, "admin", "x") == 200
+
+
 def test_first_admin_of_another_replica_is_kept(
     store: FakeStore, service: AccountService, monkeypatch: pytest.MonkeyPatch
 ) -> None:

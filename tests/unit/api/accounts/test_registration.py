@@ -36,7 +36,7 @@ def test_admin_adds_user_with_each_role(start_api: StartApi, registry: InMemoryR
     assert (added.status_code, added.json()["role"]) == (201, role.value)
 
 
-@pytest.mark.parametrize("password", ["x7y8z9ab", "xyz" * 42 + "zz", "zażółć gęślą jaźń", "tab\tand\x00nul"])
+@pytest.mark.parametrize("password", ["x7y8z9ab", "another horse " * 9 + "zz", "zażółć gęślą jaźń", "tab\tand\x00nul"])
 def test_add_user_accepts_password_of_8_to_128_characters(
     start_api: StartApi, registry: InMemoryRegistry, password: str
 ) -> None:
