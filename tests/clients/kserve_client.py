@@ -45,6 +45,22 @@ async def ask(url: str, token: str) -> dict[str, Any]:
     except httpx.HTTPStatusError as error:
         answers["error"] = str(error)
     await client.close()
+    answers["v1"] = await ask_v1(url, headers)
+    return answers
+
+
+async def ask_v1(url: str, headers: dict[str, str]) -> dict[str, Any]:
+    client = InferenceRESTClient(RESTConfig(protocol="v1", timeout=30))
+    answers: dict[str, Any] = {
+        "ready": await client.is_model_ready(url, "iris", headers=headers),
+        "other model ready": await client.is_model_ready(url, "rose", headers=headers),
+        "answer": await client.infer(url, {"instances": ROWS.tolist()}, model_name="iris", headers=headers),
+    }
+    try:
+        await client.infer(url, {"instances": []}, model_name="iris", headers=headers)
+    except httpx.HTTPStatusError as error:
+        answers["error"] = str(error)
+    await client.close()
     return answers
 
 

@@ -1,5 +1,6 @@
-"""Clients of the Open Inference Protocol, Triton's and KServe's, with the API as a process."""
+"""Clients of KServe's protocols with the API as a process: Triton's, KServe's, and curl."""
 
+import gzip
 import hashlib
 import json
 import os
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from backports import zstd
 from tritonclient.http import InferenceServerClient, InferInput, InferRequestedOutput
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
@@ -141,6 +143,34 @@ def test_triton_sends_concurrent_requests(served: ApiProcess, headers: dict[str,
         assert [one.get_result().as_numpy("label").tolist() for one in asked] == [LABELS] * 20
 
 
+@pytest.mark.parametrize("binary", [True, False])
+def test_triton_client_may_compress_its_requests(
+    client: InferenceServerClient, headers: dict[str, str], binary: bool
+) -> None:
+    rows = np.repeat(ROWS, 2_000, axis=0)
+
+    result = client.infer("iris", [tensor(rows, binary=binary)], headers=headers, request_compression_algorithm="gzip")
+
+    assert result.as_numpy("label").tolist() == np.repeat(LABELS, 2_000).tolist()
+
+
+@pytest.mark.parametrize("coding", ["gzip", "zstd"])
+def test_curl_may_compress_its_requests(
+    served: ApiProcess, headers: dict[str, str], tmp_path: Path, coding: str
+) -> None:
+    body = json.dumps({"instances": ROWS.tolist() * 2_000}).encode()
+    file = tmp_path / "rows"
+    file.write_bytes(gzip.compress(body) if coding == "gzip" else zstd.compress(body))
+    command = ["curl", "--silent", "--data-binary", f"@{file}", "-H", f"Content-Encoding: {coding}"]
+    command += ["-H", "Content-Type: application/json", "-H", f"Authorization: {headers['Authorization']}"]
+
+    answer = subprocess.run(
+        [*command, f"{served.url}/v1/models/iris:predict"], capture_output=True, timeout=60, check=True
+    )
+
+    assert json.loads(answer.stdout) == {"predictions": LABELS * 2_000}
+
+
 def test_triton_client_gets_the_error(client: InferenceServerClient, headers: dict[str, str]) -> None:
     rows = ROWS.copy()
     rows[1, 2] = np.nan
@@ -163,7 +193,7 @@ def test_triton_client_gets_the_error(client: InferenceServerClient, headers: di
         "no version 2 of a model named iris is served; GET /models lists the served versions; to serve it"
     )
     assert error(tensor(ROWS), headers={})[0] == "401"
-    assert error(tensor(ROWS), request_compression_algorithm="gzip")[0] == "415"
+    assert error(tensor(ROWS), request_compression_algorithm="deflate")[0] == "415"
     message = error(tensor(ROWS), outputs=[InferRequestedOutput("scores")])[1]
     assert message.startswith("each of `outputs` must have a different `name`, one of label")
 
@@ -228,3 +258,6 @@ def test_kserve_client_gets_predictions(served: ApiProcess, token: str, kserve_p
         assert answer["outputs"]["label_name"] == ["setosa", "virginica"]
         assert np.argmax(answer["outputs"]["probabilities"], axis=1).tolist() == [0, 2]
     assert "`inputs` must be a list of at least one tensor, '422 " in answers["error"]
+    v1 = answers["v1"]
+    assert (v1["ready"], v1["other model ready"], v1["answer"]) == (True, False, {"predictions": [0, 2]})
+    assert "`instances` must be a list of at least one entry" in v1["error"]

@@ -1,5 +1,6 @@
 """Requests that the API rejects, and apps in each state that they are sent to."""
 
+import gzip
 import json
 import threading
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from backports import zstd
 from fastapi import FastAPI
 from jose import jwt
 
@@ -211,6 +213,13 @@ def predicting(body: bytes, *places: Place, name: str) -> Case:
     return Case(name, 422, post("/predict", Role.USER, content=body, headers=JSON), places)
 
 
+def compressed(
+    name: str, status: int, body: bytes, *places: Place, path: str = "/predict", coding: str = "gzip"
+) -> Case:
+    headers = {**JSON, "Content-Encoding": coding}
+    return Case(name, status, post(path, Role.ADMIN, content=body, headers=headers), places)
+
+
 def adding(body: bytes, *places: Place, name: str) -> Case:
     return Case(f"users-{name}", 422, post("/users", Role.ADMIN, content=body, headers=JSON), places)
 
@@ -403,6 +412,12 @@ STATUSES = [
     Case("415-predict", 415, post("/predict", Role.USER, content=b"5.1,3.5", headers={"Content-Type": "text/csv"})),
     Case("415-predict-untold", 415, post("/predict", Role.USER, content=b'{"features": []}')),
     Case("415-predict-form", 415, post("/predict", Role.USER, data={"features": "1"})),
+    compressed("415-two-codings", 415, gzip.compress(b"{}"), coding="gzip, gzip"),
+    compressed("415-unknown-coding", 415, b"{}", coding="br"),
+    compressed("415-users-coding", 415, b"{}", path="/users", coding="br"),
+    compressed("413-inflated", 413, gzip.compress(b" " * 200_001)),
+    compressed("413-inflated-users", 413, gzip.compress(b" " * 200_001), path="/users"),
+    compressed("413-inflated-zstd", 413, zstd.compress(b" " * 200_001), coding="zstd"),
     Case("415-users", 415, post("/users", Role.ADMIN, content=b"a", headers={"Content-Type": "text/plain"})),
     Case("422-half-a-character", 422, post("/predict", Role.USER, content=b'{"\\ud800": 1}', headers=JSON)),
     Case("422-half-a-name", 422, post("/predict", Role.USER, content=b'{"features": {"\\ud800": 1}}', headers=JSON)),
@@ -449,7 +464,15 @@ EMPTY: Place = (["body"], "the body is empty")
 NOT_UTF_8: Place = (["body"], "is hexadecimal FF")
 HUGE: Place = (["body"], "a number in the body is too large")
 DEEP: Place = (["body"], "nested too deeply")
+ENDS_EARLY: Place = (["body"], "the gzip data of the body ends early")
 INPUTS = [
+    compressed("422-not-gzip", 422, b"{}", (["body"], "not valid gzip data")),
+    compressed("422-not-zstd", 422, b"{}{}{}", (["body"], "not valid zstd data"), coding="zstd"),
+    compressed("422-gzip-truncated", 422, gzip.compress(b"{}")[:-1], ENDS_EARLY),
+    compressed("422-gzip-truncated-users", 422, gzip.compress(b"{}")[:-1], ENDS_EARLY, path="/users"),
+    compressed("422-gzip-empty", 422, b"", EMPTY),
+    compressed("422-gzip-of-nothing", 422, gzip.compress(b""), EMPTY),
+    compressed("422-gzip-trailing", 422, gzip.compress(b"{}") + b"garbage", (["body"], "invalid bytes after")),
     predicting(b"{", NOT_JSON, name="not-json"),
     predicting(b"", EMPTY, name="nothing"),
     predicting(b" \n", EMPTY, name="blank"),

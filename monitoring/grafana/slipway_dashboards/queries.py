@@ -10,7 +10,7 @@ RANGE = "$__range"
 
 # Excludes health checks and scrapes.
 QUIET = 'route!~"/health/.*|/v2/health/.*|/ping|/metrics"'
-PREDICTS = 'route=~".*/(predict|infer)|/invocations"'
+PREDICTS = 'route=~".*[/:](predict|infer)|/invocations"'
 MODEL = 'model=~"$model"'
 # Series about a load name a pinned version as `iris@7`.
 REFERENCE = 'model=~"(?:$model)(?:@.*)?"'

@@ -8,7 +8,8 @@ SlipwayError
 ├── ConflictError             name taken, last active admin, or row with feedback
 ├── InvalidInputError         invalid body, with the places of the errors
 ├── TooLargeError             body or batch over its limit
-├── UnsupportedMediaTypeError unsupported content type or encoding
+├── UnsupportedMediaTypeError unsupported content type
+│   └── UnsupportedEncodingError unsupported content coding
 ├── TooManyRequestsError      rate limit exceeded; retry later
 ├── NotReadyError             a model, the accounts or the database are unavailable
 │   ├── SlowBodyError         body evicted because it arrived too slowly
@@ -66,7 +67,11 @@ class TooLargeError(SlipwayError):
 
 
 class UnsupportedMediaTypeError(SlipwayError):
-    """The body's content type or encoding is not supported."""
+    """The body's content type is not supported."""
+
+
+class UnsupportedEncodingError(UnsupportedMediaTypeError):
+    """The body's content coding is not supported."""
 
 
 class TooManyRequestsError(SlipwayError):

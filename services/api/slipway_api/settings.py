@@ -130,7 +130,7 @@ class ApiSettings(RegistrySettings):
         default=4 * 1024 * 1024,
         ge=1,
         le=MAX_LARGE_BYTES,
-        description="Size limit of a prediction's body; other bodies are limited to 64 KiB.",
+        description="Size limit of a prediction's body after decompression; other bodies are limited to 64 KiB.",
     )
     max_rows: int = Field(default=10_000, ge=1, description="Maximum rows per request.")
     max_requests_in_flight: int = Field(

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 from starlette.responses import JSONResponse, Response
 
-from slipway_api.http.problems import OPEN_INFERENCE_PREFIX, PROBLEM_JSON, OpenInferenceError, ProblemDetails
+from slipway_api.http.problems import KSERVE_PREFIXES, PROBLEM_JSON, KServeError, ProblemDetails
 
 Responses = dict[int | str, dict[str, Any]]
 
@@ -24,7 +24,10 @@ _MEANINGS: Mapping[int, tuple[str, str]] = {
         "The body or the batch exceeds its limit.",
         "12000 rows exceed the limit of 10000; send them in parts",
     ),
-    415: ("The content type is not supported.", "send the header `Content-Type: application/json`"),
+    415: (
+        "The content type or the content coding is not supported; for the latter, see Accept-Encoding.",
+        "send the header `Content-Type: application/json`",
+    ),
     422: ("The input is invalid; `errors` lists the places.", "'petal width (cm)' must be a number, not a string"),
     429: ("Rate limit exceeded; see Retry-After.", "too many logins at once; try again in a moment"),
     504: ("The request timed out.", "the request timed out after 30 s; request less at once"),
@@ -37,12 +40,12 @@ def errors(*statuses: int) -> Responses:
     return {status: _response(status) for status in statuses}
 
 
-def open_inference_errors(*statuses: int) -> Responses:
-    """Return the `responses` of a route below `/v2` that may respond with these statuses."""
+def kserve_errors(*statuses: int) -> Responses:
+    """Return the `responses` of a route below `/v1` or `/v2` that may respond with these statuses."""
     found = errors(*statuses)
     for status, answer in found.items():
         content = {
-            "schema": {"$ref": f"#/components/schemas/{OpenInferenceError.__name__}"},
+            "schema": {"$ref": f"#/components/schemas/{KServeError.__name__}"},
             "example": {"error": _MEANINGS[int(status)][1]},
         }
         answer["content"] = {"application/json": content}
@@ -64,7 +67,12 @@ def _response(status: int) -> dict[str, Any]:
         "description": description,
         "content": {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/ProblemDetails"}, "example": example}},
     }
-    header = {401: "WWW-Authenticate", 429: "Retry-After", 503: "Retry-After"}.get(status)
+    header = {
+        401: "WWW-Authenticate",
+        415: "Accept-Encoding",
+        429: "Retry-After",
+        503: "Retry-After",
+    }.get(status)
     if header:
         answer["headers"] = {header: {"schema": {"type": "string"}}}
     return answer
@@ -79,7 +87,7 @@ def body(model: type[BaseModel]) -> dict[str, Any]:
 def _limits(path: str, unlimited: Collection[str]) -> Responses:
     """Return the responses of the gateway for a path: a timeout, or too many requests."""
     statuses = (504,) if path in unlimited else (503, 504)
-    return open_inference_errors(*statuses) if f"{path}/".startswith(OPEN_INFERENCE_PREFIX) else errors(*statuses)
+    return kserve_errors(*statuses) if f"{path}/".startswith(KSERVE_PREFIXES) else errors(*statuses)
 
 
 def install(
@@ -106,7 +114,7 @@ def install(
             )
             _, definitions = models_json_schema(
                 [
-                    *((error, "serialization") for error in (ProblemDetails, OpenInferenceError)),
+                    *((error, "serialization") for error in (ProblemDetails, KServeError)),
                     *((model, "validation") for model in bodies),
                 ],
                 ref_template="#/components/schemas/{model}",

@@ -27,15 +27,18 @@ from slipway_api.errors import (
     SlowBodyError,
     TooLargeError,
     TooManyRequestsError,
+    UnsupportedEncodingError,
     UnsupportedMediaTypeError,
     UnusableAnswerError,
 )
+from slipway_api.http.content_codings import ACCEPTED
 from slipway_core.errors import FeaturesError, Problem, SlipwayError
 from slipway_core.logging import get_logger
 from slipway_core.signature import MAX_PROBLEMS, SHOWN
 
 PROBLEM_JSON = "application/problem+json"
-OPEN_INFERENCE_PREFIX = "/v2/"
+# Paths whose errors have the format of KServe's protocols, v1 and v2.
+KSERVE_PREFIXES = ("/v1/", "/v2/")
 METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 SHOWN_PATH = 200
 UNEXPECTED = "internal server error; the API's log has the details under this request id"
@@ -91,8 +94,8 @@ class ProblemDetails(BaseModel):
     errors: list[ProblemItem] = Field(description="Invalid places in the request.")
 
 
-class OpenInferenceError(BaseModel):
-    """An error in the format of the Open Inference Protocol."""
+class KServeError(BaseModel):
+    """An error in the format of KServe's protocols."""
 
     error: str = Field(description="What is wrong, and what to do.")
 
@@ -105,7 +108,7 @@ def problem_response(
     problems: Sequence[Problem] = (),
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """Return an error as problem details, or in the Open Inference Protocol's format below `/v2`.
+    """Return an error as problem details, or in the format of KServe's protocols below `/v1` and `/v2`.
 
     Args:
         scope: the request's ASGI scope, with its path and request id.
@@ -114,7 +117,7 @@ def problem_response(
         problems: the invalid places.
         headers: additional response headers.
     """
-    if f"{scope['path']}/".startswith(OPEN_INFERENCE_PREFIX):
+    if f"{scope['path']}/".startswith(KSERVE_PREFIXES):
         return Response(_encode({"error": detail}), status, dict(headers or {}), "application/json")
     body = {
         "type": "about:blank",
@@ -159,6 +162,8 @@ def error_response(scope: Mapping[str, Any], error: SlipwayError) -> Response:
         headers["Retry-After"] = str(error.retry_after_seconds)
     if isinstance(error, SlowBodyError):
         headers["Connection"] = "close"
+    if isinstance(error, UnsupportedEncodingError):
+        headers["Accept-Encoding"] = ACCEPTED
     problems = error.problems if isinstance(error, FeaturesError | InvalidInputError) else ()
     detail = str(error) if len(problems) <= 1 else f"{len(problems)} errors: {error}"
     return problem_response(scope, status, detail, problems=problems, headers=headers)

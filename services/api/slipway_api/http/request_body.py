@@ -1,4 +1,4 @@
-"""Limit request bodies by their declared length, or by the received bytes if no length is declared."""
+"""Limit request bodies by their declared length, and by the size of their content as it is received and inflated."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -9,7 +9,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from slipway_api.errors import NotReadyError, TooLargeError
-from slipway_api.http.content_types import check_encoding
+from slipway_api.http.content_codings import InflatedBody, coding_of
 from slipway_api.http.slow_bodies import Arrival, Arrivals
 
 # Enough for forms and accounts. Some of these bodies are read before the caller is authenticated.
@@ -41,21 +41,28 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        declared = header(scope, b"content-length")
         arrival: Arrival | None = None
+        next_part: Receive | None = None
         received = 0
 
-        async def receive_limited() -> Message:
-            nonlocal arrival, received
-            # Only now, when the router has matched: the metrics are labelled with the route.
-            check_declared_length(declared, self._max_bytes)
-            check_encoding(header(scope, b"content-encoding"))
+        async def receive_arriving() -> Message:
+            nonlocal arrival
             arrival = arrival or Arrival(scope)
             try:
-                part = await self._arrivals.next_part(arrival, scope, receive)
+                return await self._arrivals.next_part(arrival, scope, receive)
             except asyncio.CancelledError:
                 scope["state"][BODY_IS_LATE] = True
                 raise
+
+        async def receive_limited() -> Message:
+            nonlocal next_part, received
+            # Only now, when the router has matched: the metrics are labelled with the route.
+            expected_bytes(scope, self._max_bytes)
+            if next_part is None:
+                coding, next_part = coding_of(scope), receive_arriving
+                if coding is not None:
+                    next_part = InflatedBody(coding, receive_arriving, self._max_bytes, in_thread=False).receive
+            part = await next_part()
             received += len(part.get("body", b""))
             if received > self._max_bytes:
                 raise _too_large(self._max_bytes)
@@ -105,7 +112,6 @@ async def read_body(scope: Scope, receive: Receive, max_bytes: int, take: Callab
         TooLargeError: the body exceeds the limit.
         ClientDisconnect: the client disconnected.
     """
-    check_declared_length(header(scope, b"content-length"), max_bytes)
     parts: list[bytes] = []
     size = 0
     while True:
@@ -131,21 +137,19 @@ async def read_body(scope: Scope, receive: Receive, max_bytes: int, take: Callab
 
 
 def expected_bytes(scope: Scope, max_bytes: int) -> int:
-    """Return the expected size of a body: the declared length, or the limit if none is declared."""
-    declared = _declared_bytes(header(scope, b"content-length"))
-    return max_bytes if declared is None else declared
+    """Return the expected size of a body: the declared length, or the limit if none is declared.
 
-
-def check_declared_length(declared: bytes, max_bytes: int) -> None:
-    """Raise TooLargeError if a `Content-Length` exceeds a limit."""
-    size = _declared_bytes(declared)
-    if size is not None and size > max_bytes:
+    Raises:
+        TooLargeError: the declared length exceeds the limit.
+    """
+    declared = header(scope, b"content-length")
+    if not declared.isdigit():
+        return max_bytes
+    # It may have any number of digits, unlike the text of an `int`.
+    size = int(declared.lstrip(b"0")[:MAX_LENGTH_DIGITS] or b"0")
+    if size > max_bytes:
         raise _too_large(max_bytes)
-
-
-def _declared_bytes(declared: bytes) -> int | None:
-    """Return the number of a `Content-Length`; None without one. It may have any number of digits, unlike `int`."""
-    return int(declared.lstrip(b"0")[:MAX_LENGTH_DIGITS] or b"0") if declared.isdigit() else None
+    return size
 
 
 def header(scope: Scope, name: bytes) -> bytes:

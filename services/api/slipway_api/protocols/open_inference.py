@@ -74,7 +74,7 @@ def read(model: ServedModel, request: PredictionRequest) -> ParsedRequest:
     """Parse an inference request.
 
     Raises:
-        UnsupportedMediaTypeError: it is compressed, or has another content type.
+        UnsupportedMediaTypeError: it has another content type.
         InvalidInputError: it is malformed, or does not match the model.
         FeaturesError: a value is outside its feature's categories.
         TooLargeError: it has too many rows.

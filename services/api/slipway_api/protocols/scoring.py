@@ -32,7 +32,7 @@ def read(model: ServedModel, request: PredictionRequest) -> ParsedRequest:
     """Parse a scoring request.
 
     Raises:
-        UnsupportedMediaTypeError: it is compressed, or neither JSON nor CSV.
+        UnsupportedMediaTypeError: it is neither JSON nor CSV.
         InvalidInputError: it does not match its content type, or is not in one of the four forms.
         FeaturesError: the rows do not fit the signature.
         TooLargeError: it has too many rows.

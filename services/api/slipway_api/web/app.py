@@ -21,13 +21,16 @@ DESCRIPTION = """
 Predictions from the models with the registry's *Production* alias.
 
 Get a token from `POST /token`, send it as `Authorization: Bearer …`, and call `POST /predict`.
-Errors are [RFC 9457](https://www.rfc-editor.org/rfc/rfc9457) problem details.
+Errors are [RFC 9457](https://www.rfc-editor.org/rfc/rfc9457) problem details; below `/v1` and `/v2`, `{"error": "…"}`.
+A request body may be compressed: send `Content-Encoding: gzip` or `zstd`. Limits apply to its inflated size.
+Each path with `GET` also supports `HEAD`.
 """
 TAGS = [
     {"name": "prediction", "description": "Predict with a model."},
     {"name": "predictions", "description": "Read logged predictions, and send feedback with the true values."},
     {"name": "models", "description": "Served models, and why they differ from their Production versions."},
     {"name": "open inference protocol", "description": "For clients of KServe, Triton and MLServer."},
+    {"name": "kserve v1 protocol", "description": "For clients of KServe and TensorFlow Serving."},
     {"name": "scoring", "description": "For SageMaker, and for clients of MLflow's model server."},
     {"name": "accounts", "description": "Login, the caller's own account, and the administration of accounts."},
     {"name": "service", "description": "Health and metrics."},

@@ -33,7 +33,14 @@ from slipway_core.logging import RequestContext, get_logger
 
 REQUEST_ID_HEADER: Final = b"x-request-id"
 REQUEST_ID_PATTERN = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
-# Response headers that scripts of other origins may read.
+# Request headers that scripts of other origins may send, and response headers that they may read.
+ALLOWED_HEADERS: Final = (
+    "Authorization",
+    "Content-Encoding",
+    "Content-Type",
+    "Inference-Header-Content-Length",
+    "X-Request-ID",
+)
 EXPOSED_HEADERS: Final = (
     "Inference-Header-Content-Length",
     "Retry-After",
@@ -95,7 +102,7 @@ class Gateway:
                 self._handle,
                 allow_origins=list(settings.cors_origins),
                 allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
-                allow_headers=["Authorization", "Content-Type", "Inference-Header-Content-Length", "X-Request-ID"],
+                allow_headers=list(ALLOWED_HEADERS),
                 expose_headers=list(EXPOSED_HEADERS),
                 max_age=600,
             )

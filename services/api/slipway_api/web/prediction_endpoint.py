@@ -19,7 +19,8 @@ from uuid_utils.compat import uuid7
 
 from slipway_api.accounts.models import require_predictor
 from slipway_api.accounts.service import AccountService
-from slipway_api.http.content_types import check_encoding, media_type
+from slipway_api.http.content_codings import InflatedBody, coding_of, max_compressed_bytes
+from slipway_api.http.content_types import media_type
 from slipway_api.http.problems import error_response, problem_response
 from slipway_api.http.request_body import LARGE_BODY_BYTES, LargeBodies, expected_bytes, header, read_body
 from slipway_api.prediction_log.writer import PredictionLog
@@ -148,10 +149,15 @@ class PredictionEndpoint:
             self._rate.take(user_id)
         models = self._models
         model = path.find(models, parameters.get("name", models.default_model), parameters.get("version"))
-        check_encoding(header(scope, b"content-encoding"))
-        is_large = expected_bytes(scope, self._max_body_bytes) > LARGE_BODY_BYTES
+        coding, max_bytes = coding_of(scope), self._max_body_bytes
+        if coding is None:
+            is_large = expected_bytes(scope, max_bytes) > LARGE_BODY_BYTES
+        else:
+            expected_bytes(scope, max_compressed_bytes(max_bytes))
+            is_large = True  # the size of its content is unknown
+            receive = InflatedBody(coding, receive, max_bytes, in_thread=True).receive
         with self._large_bodies.holding() if is_large else NOTHING_HELD as take:
-            body = await read_body(scope, receive, self._max_body_bytes, take)
+            body = await read_body(scope, receive, max_bytes, take)
             if needs_token and time.perf_counter() - began > STALE_SECONDS:
                 # The account may have been disabled while the body arrived.
                 await self._caller(scope)

@@ -3,6 +3,7 @@
 from slipway_api.web.routers import (
     account_models,
     health,
+    kserve_v1,
     login,
     me,
     models,
@@ -21,10 +22,11 @@ ROUTERS = (
     users.router,
     health.router,
     open_inference.router,
+    kserve_v1.router,
     scoring.router,
 )
 # The prediction endpoint serves these paths; FastAPI only describes them.
-PREDICTION_PATHS = (*predict.PATHS, *open_inference.PATHS, *scoring.PATHS)
-DESCRIBED_ROUTERS = (predict.router, open_inference.described, scoring.described)
+PREDICTION_PATHS = (*predict.PATHS, *open_inference.PATHS, *kserve_v1.PATHS, *scoring.PATHS)
+DESCRIBED_ROUTERS = (predict.router, open_inference.described, kserve_v1.described, scoring.described)
 # Request bodies for OpenAPI that no FastAPI route declares.
 BODIES = (*account_models.BODIES, *predictions.BODIES, open_inference.InferRequest, *scoring.FORMS)

@@ -44,6 +44,9 @@ ROUTES = {
     ("get", "/health/live"),
     ("get", "/health/ready"),
     ("get", "/metrics"),
+    ("get", "/v1/models"),
+    ("get", "/v1/models/{name}"),
+    ("post", "/v1/models/{name}:predict"),
     ("get", "/v2"),
     ("get", "/v2/health/live"),
     ("get", "/v2/health/ready"),
@@ -132,8 +135,8 @@ def test_every_error_is_documented_as_problem_details(document: dict[str, Any]) 
         for status, response in operation["responses"].items():
             if int(status) < 400 or (route in READINESS and status == "503"):
                 continue
-            is_v2 = route[1].startswith("/v2")
-            kind, name = (JSON, "OpenInferenceError") if is_v2 else (PROBLEM_JSON, "ProblemDetails")
+            is_kserve = route[1].startswith(("/v1", "/v2"))
+            kind, name = (JSON, "KServeError") if is_kserve else (PROBLEM_JSON, "ProblemDetails")
             assert list(response["content"]) == [kind], (route, status)
             assert response["content"][kind]["schema"] == {"$ref": f"#/components/schemas/{name}"}
 
@@ -204,6 +207,7 @@ def test_request_schema_rejects_invalid_rows(document: dict[str, Any], body: obj
     ("template", "path"),
     [
         ("/predict", "/predict"),
+        ("/v1/models/{name}:predict", "/v1/models/iris:predict"),
         ("/v2/models/{name}/infer", "/v2/models/iris/infer"),
         ("/invocations", "/invocations"),
     ],
@@ -242,6 +246,11 @@ def test_request_example_is_accepted(api: RunningApi, document: dict[str, Any], 
         ("get", "/users/me", "/users/me", {}),
         ("patch", "/users/uma", "/users/{name}", {"json": {"role": "user"}}),
         ("delete", "/users/unknown", "/users/{name}", {}),
+        ("get", "/v1/models", "/v1/models", {}),
+        ("get", "/v1/models/iris", "/v1/models/{name}", {}),
+        ("get", "/v1/models/rose", "/v1/models/{name}", {}),
+        ("post", "/v1/models/iris:predict", "/v1/models/{name}:predict", {"json": {"instances": [[1, 2, 3, 4]]}}),
+        ("post", "/v1/models/iris:predict", "/v1/models/{name}:predict", {"json": {}}),
         ("get", "/v2", "/v2", {}),
         ("get", "/v2/health/live", "/v2/health/live", {}),
         ("get", "/v2/health/ready", "/v2/health/ready", {}),

@@ -555,13 +555,6 @@ def test_too_many_rows_are_rejected_by_their_shape(api: RunningApi, n_rows: int)
     assert "exceed the limit of 1000" in error(infer_binary(api, head, TAIL), 413)
 
 
-@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "gzip, gzip"])
-def test_compressed_bodies_are_rejected(api: RunningApi, encoding: str) -> None:
-    answer = api.post(INFER, role=Role.USER, content=b"x", headers={"Content-Encoding": encoding})
-
-    assert "without Content-Encoding" in error(answer, 415)
-
-
 @pytest.mark.parametrize("content_type", ["text/csv", "multipart/form-data; boundary=x", "application/x-tensor"])
 def test_other_content_types_are_rejected(api: RunningApi, content_type: str) -> None:
     answer = api.post(INFER, role=Role.USER, content=b"x", headers={"Content-Type": content_type})

@@ -307,10 +307,6 @@ def test_other_content_types_are_rejected(api: RunningApi, content_type: str) ->
     assert "send the header `Content-Type: application/json`, or `text/csv`" in detail
 
 
-def test_compressed_bodies_are_rejected(api: RunningApi) -> None:
-    assert "Content-Encoding" in refused(score(api, {}, **{"Content-Encoding": "gzip"}), 415)["detail"]
-
-
 # Access
 
 

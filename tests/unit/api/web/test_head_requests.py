@@ -56,7 +56,8 @@ def test_head_response_matches_get_without_a_body(api: RunningApi) -> None:
             wrong.append((path, status, head_status, headers, head_headers))
 
     assert wrong == []
-    assert {"/", "/health/live", "/health/ready", "/metrics", "/ping", "/models", "/v2/health/ready"} <= {*asked}
+    assert {"/", "/health/live", "/health/ready", "/metrics", "/ping", "/models"} <= {*asked}
+    assert {"/v1/models", "/v1/models/iris", "/v2", "/v2/health/ready", "/v2/models/iris"} <= {*asked}
 
 
 def test_head_is_rejected_where_get_is(api: RunningApi) -> None:

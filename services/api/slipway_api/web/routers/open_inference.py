@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 import slipway_core
 from slipway_api.errors import NotReadyError
-from slipway_api.http.openapi import Responses, open_inference_errors
+from slipway_api.http.openapi import Responses, kserve_errors
 from slipway_api.protocols import open_inference
 from slipway_api.protocols.open_inference import HEADER_LENGTH, OCTETS, PLATFORM, TensorInfo
 from slipway_api.serving.version_lookup import find, versions
@@ -162,20 +162,20 @@ async def server_ready(models: Models) -> Response:
     return _ready(ServerReady(ready=not models.missing()))
 
 
-@router.get(MODEL, responses=open_inference_errors(401, 404, 503))
+@router.get(MODEL, responses=kserve_errors(401, 404, 503))
 async def model_metadata(name: str, models: Models, _caller: Reader) -> ModelMetadata:
     """Describe the inputs and outputs of a model."""
     return _metadata(models, name)
 
 
-@router.get(VERSION, responses=open_inference_errors(401, 404, 503))
+@router.get(VERSION, responses=kserve_errors(401, 404, 503))
 async def version_metadata(name: str, version: str, models: Models, _caller: Reader) -> ModelMetadata:
     """Describe the inputs and outputs of a version."""
     return _metadata(models, name, version)
 
 
 _MODEL_READY: Responses = {
-    **open_inference_errors(401, 404, 503),
+    **kserve_errors(401, 404, 503),
     503: {"model": ModelReady, "description": "The model is not loaded yet."},
 }
 
@@ -263,7 +263,7 @@ _RESPONSES: Responses = {
         "content": {"application/json": {"example": _ANSWER}, OCTETS: _OCTETS},
         "description": "The outputs.",
     },
-    **open_inference_errors(401, 403, 404, 413, 415, 422, 429, 503),
+    **kserve_errors(401, 403, 404, 413, 415, 422, 429, 503),
 }
 
 PATHS = (

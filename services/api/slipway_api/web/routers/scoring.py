@@ -100,7 +100,7 @@ _EXAMPLES = {
     "dataframe_records": {"dataframe_records": [_ROW]},
 }
 _CSV = {"schema": {"type": "string"}}
-_BODY: dict[str, Any] = {
+BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "content": {
@@ -112,7 +112,7 @@ _BODY: dict[str, Any] = {
         },
     }
 }
-_RESPONSES: Responses = {
+PREDICTED: Responses = {
     200: {
         "model": Predictions,
         "content": {
@@ -125,13 +125,13 @@ _RESPONSES: Responses = {
             "X-Prediction-ID": {"schema": {"type": "string"}},
             "X-Prediction-Warnings": {"schema": {"type": "integer"}},
         },
-    },
-    **errors(401, 403, 404, 413, 415, 422, 429, 503),
+    }
 }
+_RESPONSES: Responses = {**PREDICTED, **errors(401, 403, 404, 413, 415, 422, 429, 503)}
 
 PATHS = (PredictionPath(INVOCATIONS, scoring.read),)
 
 
-@described.post(INVOCATIONS, responses=_RESPONSES, openapi_extra=_BODY)
+@described.post(INVOCATIONS, responses=_RESPONSES, openapi_extra=BODY)
 async def invocations() -> None:
     """Predict with the default model, in MLflow's forms or CSV. On SageMaker, no token is needed."""
