@@ -23,10 +23,7 @@ pytestmark = pytest.mark.slow
 MODULE = [sys.executable, "-m", "slipway_api"]
 PASSWORD = "correct horse battery"
 # Packages that only the trainer needs, or that are imported at the first use of accounts.
-HEAVY = (
-    *("torch", "torchvision", "sklearn", "pandas", "mlflow", "skl2onnx", "onnx"),
-    *("alembic", "sqlalchemy"),
-)
+HEAVY = (*("torch", "torchvision", "sklearn", "pandas", "mlflow", "skl2onnx", "onnx"), *("alembic", "sqlalchemy"))
 
 
 @pytest.fixture
