@@ -370,8 +370,7 @@ def test_manual_promotion_is_in_the_history(model: str, mlflow_url: str, monkeyp
 
 
 @pytest.mark.parametrize(
-    "arguments",
-    [("show", "no-such-model"), ("promote", "no-such-model", "1"), ("promote", "MODEL", "99")],
+    "arguments", [("show", "no-such-model"), ("promote", "no-such-model", "1"), ("promote", "MODEL", "99")]
 )
 def test_missing_model_or_version_is_reported(model: str, arguments: tuple[str, ...]) -> None:
     named = [model if argument == "MODEL" else argument for argument in arguments]

@@ -181,10 +181,7 @@ def test_triton_client_gets_the_error(client: InferenceServerClient, headers: di
             client.infer("iris", list(inputs), **{"headers": dict(headers), **more})
         return str(raised.value.status()), str(raised.value.message())
 
-    assert error(tensor(rows)) == (
-        "422",
-        "the input 'X' at [1, 2] must be a finite number, not NaN or infinity",
-    )
+    assert error(tensor(rows)) == ("422", "the input 'X' at [1, 2] must be a finite number, not NaN or infinity")
     assert error(tensor(rows, binary=False))[1] == error(tensor(rows))[1]
     assert error(tensor(ROWS, "input"))[1].endswith("send 'X' of shape [n, 4], or one tensor for each feature")
     status, message = error(tensor(ROWS), model_version="2")

@@ -250,12 +250,7 @@ class TestRegistry:
         ids=["get_version", "set_alias", "set_version_tag", "fetch"],
     )
     def test_unknown_version_raises_and_changes_nothing(
-        self,
-        shelf: Shelf,
-        name: str,
-        tmp_path: Path,
-        number: str,
-        call: Callable[[Registry, str, str, Path], object],
+        self, shelf: Shelf, name: str, tmp_path: Path, number: str, call: Callable[[Registry, str, str, Path], object]
     ) -> None:
         shelf.add(name, {MODEL_FILE: b"graph"})
         shelf.registry.set_alias(name, PRODUCTION, "1")

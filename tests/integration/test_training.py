@@ -38,10 +38,7 @@ from support.iris import IRIS, iris_dataset
 from support.training import Model, file_url
 
 # MLflow warns of its own types when it first imports its model flavors.
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType:UserWarning"),
-]
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType:UserWarning")]
 
 NAME = "training-iris"
 COMMIT = "0d4a3e9b0d4a3e9b0d4a3e9b0d4a3e9b0d4a3e9b"

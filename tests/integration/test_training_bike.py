@@ -22,10 +22,7 @@ from support.bike import BIKE, SMALL, bike_frame
 from support.training import Model, recipe_file
 
 # MLflow warns of its own types when it first imports its model flavors.
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType:UserWarning"),
-]
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType:UserWarning")]
 
 NAME = "training-bike-demand"
 

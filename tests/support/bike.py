@@ -4,8 +4,6 @@ The counts depend on the hour, working days, temperature and rain, and to a smal
 """
 
 import functools
-from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -13,10 +11,8 @@ from threadpoolctl import threadpool_limits
 
 from slipway_trainer.overrides import override
 from slipway_trainer.recipes.bike_demand import RECIPE
-from slipway_trainer.step_results import Dataset, Evaluation, Split, Table
-from slipway_trainer.steps.evaluate import evaluate
-from slipway_trainer.steps.train import split_rows, train
-from slipway_trainer.steps.validate import validate
+from slipway_trainer.step_results import Dataset
+from support.trained import Trained, trained
 
 BIKE = RECIPE
 CANDIDATES = tuple(candidate.name for candidate in BIKE.candidates)
@@ -24,19 +20,6 @@ CANDIDATES = tuple(candidate.name for candidate in BIKE.candidates)
 SMALL = ("folds=2", "n_estimators=20", "max_iter=40", "max_leaf_nodes=15")
 QUICK_BIKE = override(BIKE, SMALL)
 N_ROWS = 744
-
-
-@dataclass(frozen=True)
-class TrainedBike:
-    """The results of each step of the recipe `bike-demand` on generated rows.
-
-    Attributes:
-        evaluations: the evaluations by the candidate's name.
-    """
-
-    table: Table
-    split: Split
-    evaluations: Mapping[str, Evaluation]
 
 
 def bike_frame(seed: int = 2011) -> pd.DataFrame:
@@ -88,16 +71,8 @@ def bike_dataset() -> Dataset:
 
 
 @functools.cache
-def trained_bike() -> TrainedBike:
+def trained_bike() -> Trained:
     """Return the results up to the evaluations."""
-    table = validate(QUICK_BIKE, bike_dataset())
-    split = split_rows(QUICK_BIKE, table)
-    for array in (split.train_features, split.train_target, split.test_features, split.test_target):
-        array.flags.writeable = False
     # One thread: the threads of the histograms wait for each other in a loop, for minutes if a core is busy.
     with threadpool_limits(1):
-        evaluations = {
-            c.name: evaluate(QUICK_BIKE, train(QUICK_BIKE, c, split, lambda _done, _total: None), split)
-            for c in QUICK_BIKE.candidates
-        }
-    return TrainedBike(table, split, evaluations)
+        return trained(QUICK_BIKE, bike_dataset())

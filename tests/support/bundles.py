@@ -1,10 +1,11 @@
 """Small real bundles, built from an ONNX graph that needs no training."""
 
 import json
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 import numpy as np
-from onnx import TensorProto, helper, numpy_helper
+from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from slipway_core.bundle import (
     GOLDEN_FILE,
@@ -34,64 +35,64 @@ WEIGHTS = np.array([[0, 0, -2.0, -2.0], [0, 0, 0.2, 0.0], [0, 0, 1.1, 1.5]], dty
 BIAS = np.array([8.0, 1.5, -6.5], dtype=np.float32)
 
 
+Outputs = Mapping[str, tuple[int, list[int | None]]]
+
+CLASSIFIER_OUTPUTS: Outputs = {"label": (TensorProto.INT64, [None]), "probabilities": (TensorProto.FLOAT, [None, 3])}
+
+
+def graph_of(
+    nodes: Sequence[NodeProto], outputs: Outputs, constants: Mapping[str, np.ndarray], input_name: str = "X"
+) -> bytes:
+    """Return a serialised ONNX graph of four features, with the type and shape of each output."""
+    graph = helper.make_graph(
+        nodes,
+        "graph",
+        [helper.make_tensor_value_info(input_name, TensorProto.FLOAT, [None, 4])],
+        [helper.make_tensor_value_info(name, *output) for name, output in outputs.items()],
+        [numpy_helper.from_array(values, name) for name, values in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    return bytes(model.SerializeToString())
+
+
 def linear_classifier(bias: np.ndarray = BIAS, *, input_name: str = "X") -> bytes:
     """Return a softmax classifier of four features and three classes as a serialised ONNX graph."""
-    nodes = [
-        helper.make_node("MatMul", [input_name, "W"], ["products"]),
+    constants = {"W": WEIGHTS, "B": bias}
+    return graph_of(linear_nodes(input_name), CLASSIFIER_OUTPUTS, constants, input_name)
+
+
+def linear_nodes(features: str) -> list[NodeProto]:
+    """Return the nodes of a softmax classifier of a tensor of features."""
+    return [
+        helper.make_node("MatMul", [features, "W"], ["products"]),
         helper.make_node("Add", ["products", "B"], ["logits"]),
         helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
         helper.make_node("ArgMax", ["logits"], ["label"], axis=1, keepdims=0),
     ]
-    graph = helper.make_graph(
-        nodes,
-        "linear",
-        [helper.make_tensor_value_info(input_name, TensorProto.FLOAT, [None, 4])],
-        [
-            helper.make_tensor_value_info("label", TensorProto.INT64, [None]),
-            helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, [None, 3]),
-        ],
-        [numpy_helper.from_array(WEIGHTS, "W"), numpy_helper.from_array(bias, "B")],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-    return bytes(model.SerializeToString())
+
+
+def linear_classifier_after(nodes: Sequence[NodeProto], constants: Mapping[str, np.ndarray]) -> bytes:
+    """Return the linear classifier after nodes that compute the scalar 0, named `zero`, from `X`."""
+    add = helper.make_node("Add", ["X", "zero"], ["same"])
+    return graph_of([*nodes, add, *linear_nodes("same")], CLASSIFIER_OUTPUTS, {"W": WEIGHTS, "B": BIAS, **constants})
 
 
 def echo_classifier() -> bytes:
     """Return a classifier that outputs a tenth of its features: the first as the class, the others as scores."""
-    columns = {"first": np.array(0), "others": np.array([1, 2, 3])}
-    graph = helper.make_graph(
-        [
-            helper.make_node("Div", ["X", "ten"], ["tenths"]),
-            helper.make_node("Gather", ["tenths", "first"], ["index"], axis=1),
-            helper.make_node("Cast", ["index"], ["label"], to=TensorProto.INT64),
-            helper.make_node("Gather", ["tenths", "others"], ["probabilities"], axis=1),
-        ],
-        "echo",
-        [helper.make_tensor_value_info("X", TensorProto.FLOAT, [None, 4])],
-        [
-            helper.make_tensor_value_info("label", TensorProto.INT64, [None]),
-            helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, [None, 3]),
-        ],
-        [
-            numpy_helper.from_array(np.array(10, dtype=np.float32), "ten"),
-            *(numpy_helper.from_array(indices.astype(np.int64), name) for name, indices in columns.items()),
-        ],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-    return bytes(model.SerializeToString())
+    nodes = [
+        helper.make_node("Div", ["X", "ten"], ["tenths"]),
+        helper.make_node("Gather", ["tenths", "first"], ["index"], axis=1),
+        helper.make_node("Cast", ["index"], ["label"], to=TensorProto.INT64),
+        helper.make_node("Gather", ["tenths", "others"], ["probabilities"], axis=1),
+    ]
+    constants = {"ten": np.array(10, dtype=np.float32), "first": np.array(0), "others": np.array([1, 2, 3])}
+    return graph_of(nodes, CLASSIFIER_OUTPUTS, constants)
 
 
 def regressor() -> bytes:
     """Return a regressor that sums its four features as a serialised ONNX graph."""
-    graph = helper.make_graph(
-        [helper.make_node("ReduceSum", ["X", "axes"], ["value"], keepdims=1)],
-        "sum",
-        [helper.make_tensor_value_info("X", TensorProto.FLOAT, [None, 4])],
-        [helper.make_tensor_value_info("value", TensorProto.FLOAT, [None, 1])],
-        [numpy_helper.from_array(np.array([1], dtype=np.int64), "axes")],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-    return bytes(model.SerializeToString())
+    total = helper.make_node("ReduceSum", ["X", "axes"], ["value"], keepdims=1)
+    return graph_of([total], {"value": (TensorProto.FLOAT, [None, 1])}, {"axes": np.array([1])})
 
 
 def golden_of(model: bytes, names: GraphNames = NAMES) -> Golden:

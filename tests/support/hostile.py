@@ -9,43 +9,20 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
-from onnx import NodeProto, TensorProto, helper, numpy_helper
+from onnx import NodeProto, TensorProto, helper
 
 from slipway_core.registry.memory import InMemoryRegistry
 from slipway_core.registry.mlflow import API, ARTIFACT_PATHS
-from support.bundles import BIAS, WEIGHTS, bundle_files, golden_of, linear_classifier
+from support.bundles import bundle_files, golden_of, linear_classifier, linear_classifier_after
 
 FILES = {path: file for file, path in ARTIFACT_PATHS.items()}
 DRIP_SECONDS = 0.02
 
 
 def _classifier(nodes: Sequence[NodeProto], **constants: np.ndarray) -> bytes:
-    """Return a linear classifier whose features first pass through nodes that compute the scalar `zero` from `sum`."""
-    graph = helper.make_graph(
-        [
-            helper.make_node("ReduceSum", ["X"], ["sum"], keepdims=0),
-            *nodes,
-            helper.make_node("Add", ["X", "zero"], ["same"]),
-            helper.make_node("MatMul", ["same", "W"], ["products"]),
-            helper.make_node("Add", ["products", "B"], ["logits"]),
-            helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
-            helper.make_node("ArgMax", ["logits"], ["label"], axis=1, keepdims=0),
-        ],
-        "hostile",
-        [helper.make_tensor_value_info("X", TensorProto.FLOAT, [None, 4])],
-        [
-            helper.make_tensor_value_info("label", TensorProto.INT64, [None]),
-            helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, [None, 3]),
-        ],
-        [
-            numpy_helper.from_array(WEIGHTS, "W"),
-            numpy_helper.from_array(BIAS, "B"),
-            numpy_helper.from_array(np.array(0, dtype=np.float32), "nought"),
-            *(numpy_helper.from_array(value, name) for name, value in constants.items()),
-        ],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-    return bytes(model.SerializeToString())
+    """Return a linear classifier after nodes that compute the scalar `zero` from `sum`."""
+    total = helper.make_node("ReduceSum", ["X"], ["sum"], keepdims=0)
+    return linear_classifier_after([total, *nodes], {"nought": np.array(0, dtype=np.float32), **constants})
 
 
 def endless_loop() -> bytes:

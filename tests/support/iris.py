@@ -2,33 +2,15 @@
 
 import functools
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from slipway_trainer.recipes.iris import RECIPE
-from slipway_trainer.step_results import Dataset, Evaluation, Split, Table
-from slipway_trainer.steps.evaluate import evaluate
+from slipway_trainer.step_results import Dataset
 from slipway_trainer.steps.extract import extract
-from slipway_trainer.steps.train import split_rows, train
-from slipway_trainer.steps.validate import validate
+from support.trained import Trained, trained
 
 IRIS = RECIPE
 CANDIDATES = tuple(candidate.name for candidate in IRIS.candidates)
-
-
-@dataclass(frozen=True)
-class TrainedIris:
-    """The results of each step of the recipe `iris`.
-
-    Attributes:
-        evaluations: the evaluations by the candidate's name.
-    """
-
-    dataset: Dataset
-    table: Table
-    split: Split
-    evaluations: Mapping[str, Evaluation]
 
 
 @functools.cache
@@ -39,16 +21,6 @@ def iris_dataset() -> Dataset:
 
 
 @functools.cache
-def trained_iris() -> TrainedIris:
+def trained_iris() -> Trained:
     """Return the results up to the evaluations."""
-    dataset = iris_dataset()
-    table = validate(IRIS, dataset)
-    split = split_rows(IRIS, table)
-    for array in (split.train_features, split.train_target, split.test_features, split.test_target):
-        array.flags.writeable = False
-    evaluations = {c.name: evaluate(IRIS, train(IRIS, c, split, _unwatched), split) for c in IRIS.candidates}
-    return TrainedIris(dataset, table, split, evaluations)
-
-
-def _unwatched(_done: int, _total: int) -> None:
-    """Ignore the progress of a training."""
+    return trained(IRIS, iris_dataset())

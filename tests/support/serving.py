@@ -1,5 +1,7 @@
 """A model store with a registry in memory, a cache on disk, and a clock that the test sets."""
 
+import os
+import time
 from pathlib import Path
 
 from slipway_api.metrics import Metrics
@@ -7,6 +9,7 @@ from slipway_api.serving.bundle_cache import BundleCache
 from slipway_api.serving.loader import Loader
 from slipway_api.serving.metrics import ServingMetrics
 from slipway_api.serving.model_store import ModelStore
+from slipway_api.serving.status import LoadFailure
 from slipway_api.serving.trial import Candidate, Trial
 from slipway_core.bundle import MANIFEST_FILE, MANIFEST_TAG, digest
 from slipway_core.registry.memory import InMemoryRegistry
@@ -45,6 +48,13 @@ class Serving:
             load_wait_seconds=self.load_wait_seconds,
         )
 
+    def restart(self, models: tuple[str, ...] = (), *, offline: bool = False) -> None:
+        """Start over and check the registry once, which is unreachable from now on if `offline`."""
+        if offline:
+            self.registry.reachable = False
+        self.start(models)
+        self.sync()
+
     def sync(self, *, force: bool = False) -> None:
         self.store.sync(force=force)
 
@@ -59,6 +69,12 @@ class Serving:
     def sample(self, name: str, **labels: str) -> float | None:
         return self.metrics.registry.get_sample_value(name, labels)
 
+    def failure(self, name: str = "iris", version: str | None = None) -> LoadFailure:
+        """Return the failure of a model or a pinned version, which must exist."""
+        failure = self.store.failure(name, version)
+        assert failure is not None
+        return failure
+
     def failures(self) -> float | None:
         """Return the number of failed attempts to load iris."""
         return self.sample("slipway_model_load_failures_total", model="iris")
@@ -69,3 +85,9 @@ class Serving:
         for file, content in files.items():
             self.registry.replace_file(name, version, file, content)
         self.registry.set_version_tag(name, version, MANIFEST_TAG, digest(files[MANIFEST_FILE]))
+
+
+def age(path: Path, seconds: float) -> None:
+    """Set the age of a file or folder in seconds."""
+    then = time.time() - seconds
+    os.utime(path, (then, then))

@@ -2,37 +2,9 @@
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
-from support.bundles import BIAS, WEIGHTS
-
-
-def _classifier(slow: list[onnx.NodeProto], inputs: dict[str, np.ndarray]) -> bytes:
-    """Return the linear classifier after nodes that compute `zero`, a scalar 0, from `X`."""
-    nodes = [
-        *slow,
-        helper.make_node("Add", ["X", "zero"], ["same"]),
-        helper.make_node("MatMul", ["same", "W"], ["products"]),
-        helper.make_node("Add", ["products", "B"], ["logits"]),
-        helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
-        helper.make_node("ArgMax", ["logits"], ["label"], axis=1, keepdims=0),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "slow",
-        [helper.make_tensor_value_info("X", TensorProto.FLOAT, [None, 4])],
-        [
-            helper.make_tensor_value_info("label", TensorProto.INT64, [None]),
-            helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, [None, 3]),
-        ],
-        [
-            numpy_helper.from_array(WEIGHTS, "W"),
-            numpy_helper.from_array(BIAS, "B"),
-            *(numpy_helper.from_array(values, name) for name, values in inputs.items()),
-        ],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-    return bytes(model.SerializeToString())
+from support.bundles import linear_classifier_after
 
 
 def _units(name: str) -> list[onnx.NodeProto]:
@@ -61,7 +33,7 @@ def matmul_classifier(size: int, count: int) -> bytes:
         *(helper.make_node("MatMul", [f"m{index}", "M"], [f"m{index + 1}"]) for index in range(count)),
         helper.make_node("ReduceSum", [f"m{count}"], ["zero"], keepdims=0),
     ]
-    return _classifier(slow, {"M": np.zeros((size, size), dtype=np.float32)})
+    return linear_classifier_after(slow, {"M": np.zeros((size, size), dtype=np.float32)})
 
 
 def loop_classifier() -> bytes:
@@ -95,7 +67,7 @@ def loop_classifier() -> bytes:
         "true": np.array(True),
         "nought": np.array(0, dtype=np.float32),
     }
-    return _classifier(slow, {**CONSTANTS, **constants})
+    return linear_classifier_after(slow, {**CONSTANTS, **constants})
 
 
 def one_operator_classifier(width: int = 2000) -> bytes:
@@ -121,11 +93,11 @@ def one_operator_classifier(width: int = 2000) -> bytes:
         "width": np.array([width], dtype=np.int64),
         "square": np.array([width, width], dtype=np.int64),
     }
-    return _classifier(slow, {**CONSTANTS, **constants})
+    return linear_classifier_after(slow, {**CONSTANTS, **constants})
 
 
 def sized_classifier() -> bytes:
-    """Return one that allocates as many floats as the last feature says."""
+    """Return a classifier that allocates as many floats as the value of the last feature."""
     slow = [
         helper.make_node("Gather", ["X", "last"], ["column"], axis=1),
         helper.make_node("ReduceMax", ["column"], ["largest"], keepdims=0),
@@ -134,4 +106,4 @@ def sized_classifier() -> bytes:
         helper.make_node("ConstantOfShape", ["shape"], ["large"]),
         helper.make_node("ReduceMax", ["large"], ["zero"], keepdims=0),
     ]
-    return _classifier(slow, {"last": CONSTANTS["last"], "vector": np.array([1], dtype=np.int64)})
+    return linear_classifier_after(slow, {"last": CONSTANTS["last"], "vector": np.array([1], dtype=np.int64)})

@@ -66,10 +66,6 @@ def test_unloaded_model_is_missing(serving: Serving) -> None:
     assert serving.sample("slipway_ready") == 0
 
 
-def test_unusable_responses_start_at_zero_for_each_version(serving: Serving) -> None:
-    assert serving.sample("slipway_model_unusable_answers_total", model="iris", version="1") == 0
-
-
 def test_served_version_reports_its_test_scores(serving: Serving) -> None:
     manifest = json.loads(bundle_files()[MANIFEST_FILE])
 

@@ -286,9 +286,3 @@ def test_all_invalid_settings_are_reported_at_once(monkeypatch: pytest.MonkeyPat
 
     assert "http://127.0.0.1:5000; SECRET_KEY is not set. Key that signs" in str(refused.value)
     assert ".;" not in str(refused.value)
-
-
-def test_every_setting_is_described() -> None:
-    undescribed = [name for name, field in ApiSettings.model_fields.items() if not field.description]
-
-    assert undescribed == []

@@ -81,13 +81,14 @@ def test_sqlite_rejects_a_dangling_reference(tmp_path: Path) -> None:
     engine.dispose()
 
 
-def test_postgresql_connection_has_timeouts() -> None:
-    query = connect("postgresql://u:p@db/slipway").url.query
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ("", {"connect_timeout": "3", "tcp_user_timeout": "10000"}),
+        ("?connect_timeout=30&sslmode=require", {"connect_timeout": "30", "sslmode": "require"}),
+    ],
+)
+def test_postgresql_timeouts_yield_to_the_address(options: str, expected: dict[str, str]) -> None:
+    query = connect(f"postgresql://u:p@db/slipway{options}").url.query
 
-    assert (query["connect_timeout"], query["tcp_user_timeout"]) == ("3", "10000")
-
-
-def test_network_options_of_the_address_are_kept() -> None:
-    query = connect("postgresql://u:p@db/slipway?connect_timeout=30&sslmode=require").url.query
-
-    assert (query["connect_timeout"], query["sslmode"]) == ("30", "require")
+    assert query | expected == query

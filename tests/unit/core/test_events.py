@@ -30,11 +30,7 @@ def event(version: str = "7", **changes: Any) -> PromotionEvent:
 
 @pytest.mark.parametrize(
     "changes",
-    [
-        {},
-        {"from": None, "metrics": {}, "data_version": None},
-        {"at": NOON.astimezone(timezone(timedelta(hours=2)))},
-    ],
+    [{}, {"from": None, "metrics": {}, "data_version": None}, {"at": NOON.astimezone(timezone(timedelta(hours=2)))}],
     ids=["complete", "without details", "another time zone"],
 )
 def test_tag_has_the_documented_keys_and_utc_time(changes: dict[str, Any]) -> None:

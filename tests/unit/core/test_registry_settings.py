@@ -56,26 +56,20 @@ def test_missing_server_is_reported_with_the_embedded_address(monkeypatch: pytes
         load_settings(RegistrySettings)
 
 
-@pytest.mark.parametrize("address", ["mlflow:5000", "file:///mlruns", "sqlite:///mlflow.db", "databricks"])
-def test_address_other_than_a_server_is_rejected(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
-
-    with pytest.raises(ConfigurationError, match=r"^MLFLOW_TRACKING_URI: it must be the address of an MLflow server"):
-        load_settings(RegistrySettings)
-
-
 @pytest.mark.parametrize(
-    ("address", "written"),
+    ("address", "message"),
     [
-        ("localhost:5000", "http://localhost:5000"),
-        ("mlflow.example:80", "http://mlflow.example:80"),
-        ("grace:wonder@mlflow:5000", "http://127.0.0.1:5000"),
+        *(
+            (address, "^MLFLOW_TRACKING_URI: it must be the address of an MLflow server")
+            for address in ("mlflow:5000", "file:///mlruns", "sqlite:///mlflow.db", "databricks")
+        ),
+        ("localhost:5000", "write http://localhost:5000$"),
+        ("mlflow.example:80", "write http://mlflow.example:80$"),
+        ("grace:wonder@mlflow:5000", "write http://127.0.0.1:5000$"),
     ],
 )
-def test_address_without_scheme_is_reported_with_a_scheme(
-    monkeypatch: pytest.MonkeyPatch, address: str, written: str
-) -> None:
+def test_address_other_than_a_server_is_rejected(monkeypatch: pytest.MonkeyPatch, address: str, message: str) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
 
-    with pytest.raises(ConfigurationError, match=rf"such as {written}$"):
+    with pytest.raises(ConfigurationError, match=message):
         load_settings(RegistrySettings)

@@ -224,10 +224,7 @@ def test_error_text_has_every_problem() -> None:
 # Values outside the trained range
 
 
-@pytest.mark.parametrize(
-    ("rows", "count"),
-    [([ROW], 0), ([[8.0, 3.5, 1.4, 0.0]], 2), ([ROW, [8.0] * 4], 4)],
-)
+@pytest.mark.parametrize(("rows", "count"), [([ROW], 0), ([[8.0, 3.5, 1.4, 0.0]], 2), ([ROW, [8.0] * 4], 4)])
 def test_values_outside_the_trained_range_are_counted(rows: list[list[float]], count: int) -> None:
     assert SIGNATURE.count_out_of_range(SIGNATURE.matrix(rows)) == count
 

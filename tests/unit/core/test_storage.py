@@ -52,11 +52,7 @@ def paths(storage: Storage, prefix: str = "") -> list[str]:
 
 @pytest.mark.parametrize(
     "content",
-    [
-        bytes(range(256)) * 100,
-        b"",
-        bytes(range(251)) * (20 * 1024 * 1024 // 251),
-    ],
+    [bytes(range(256)) * 100, b"", bytes(range(251)) * (20 * 1024 * 1024 // 251)],
     ids=["small", "empty", "sent in parts"],
 )
 def test_stored_file_is_fetched_unchanged(storage: Storage, file_of: FileOf, tmp_path: Path, content: bytes) -> None:

@@ -69,19 +69,12 @@ def paths(location: str) -> list[str]:
             for variable in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "MLFLOW_S3_ENDPOINT_URL")
         ),
         ((), {"MLFLOW_S3_ENDPOINT_URL": "http://127.0.0.1:9"}),
-        (
-            (),
-            dict.fromkeys(("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION", "AWS_SESSION_TOKEN"), ""),
-        ),
+        ((), dict.fromkeys(("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION", "AWS_SESSION_TOKEN"), "")),
     ],
     ids=["S3's", "AWS's", "MLflow's", "AWS's before MLflow's", "empty"],
 )
 def test_server_is_found_by_each_endpoint_variable(
-    server: S3Server,
-    bucket: str,
-    monkeypatch: pytest.MonkeyPatch,
-    removed: tuple[str, ...],
-    changes: dict[str, str],
+    server: S3Server, bucket: str, monkeypatch: pytest.MonkeyPatch, removed: tuple[str, ...], changes: dict[str, str]
 ) -> None:
     for name in removed:
         monkeypatch.delenv(name)
@@ -144,11 +137,7 @@ def test_missing_bucket_is_reported_by_its_name(
 @every_call
 @pytest.mark.parametrize("variable", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"])
 def test_wrong_keys_are_reported_by_variable_without_values(
-    bucket: str,
-    file: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    variable: str,
-    call: Callable[[Storage, Path], object],
+    bucket: str, file: Path, monkeypatch: pytest.MonkeyPatch, variable: str, call: Callable[[Storage, Path], object]
 ) -> None:
     monkeypatch.setenv(variable, "wrong-horse-battery")
 

@@ -69,10 +69,7 @@ def test_unconvertible_estimator_is_reported_by_name() -> None:
     class Unknown(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
         """An estimator without a converter in skl2onnx."""
 
-    with pytest.raises(
-        TrainingError,
-        match=r"Unknown cannot be exported to ONNX: Unable to find .* 'Unknown'; ",
-    ):
+    with pytest.raises(TrainingError, match=r"Unknown cannot be exported to ONNX: Unable to find .* 'Unknown'; "):
         export(Unknown(), 4, {})
 
 

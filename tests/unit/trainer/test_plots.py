@@ -165,11 +165,7 @@ def test_importance_labels_do_not_overlap(features: int) -> None:
 @pytest.mark.parametrize("classes", [2, 3, 12])
 def test_confusion_labels_do_not_overlap(classes: int) -> None:
     names = [f"class ${number} of many words $" for number in range(classes)]
-    figure = confusion_matrix_figure(
-        np.full((classes, classes), 1_234),
-        names,
-        LONG_TITLE,
-    )
+    figure = confusion_matrix_figure(np.full((classes, classes), 1_234), names, LONG_TITLE)
     FigureCanvasAgg(figure)
 
     assert overlaps(figure) == []

@@ -106,8 +106,7 @@ def test_without_limits_a_number_must_fit_float32(value: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rows", "told"),
-    [([0], "line 2"), ([0, 3], "lines 2, 5"), (list(range(7)), "lines 2, 3, 4, 5, 6 and 2 more")],
+    ("rows", "told"), [([0], "line 2"), ([0, 3], "lines 2, 5"), (list(range(7)), "lines 2, 3, 4, 5, 6 and 2 more")]
 )
 def test_five_lines_are_named_and_the_others_counted(rows: list[int], told: str) -> None:
     mask = pd.Series(range(9)).isin(rows)

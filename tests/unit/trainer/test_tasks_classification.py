@@ -24,14 +24,7 @@ PERFECT = ("accuracy", "balanced_accuracy", "f1_macro", "precision_macro", "reca
 TARGET = np.array([0, 0, 1, 1, 2, 2])
 # The probability of the true class is 0.5, 0.8, 0.6, 0.2, 0.5, 0.1.
 SCORES = np.array(
-    [
-        [0.5, 0.3, 0.2],
-        [0.8, 0.12, 0.08],
-        [0.28, 0.6, 0.12],
-        [0.1, 0.2, 0.7],
-        [0.2, 0.3, 0.5],
-        [0.85, 0.05, 0.1],
-    ],
+    [[0.5, 0.3, 0.2], [0.8, 0.12, 0.08], [0.28, 0.6, 0.12], [0.1, 0.2, 0.7], [0.2, 0.3, 0.5], [0.85, 0.05, 0.1]],
     dtype=np.float32,
 )
 OUTPUTS = Outputs(np.array([0, 0, 1, 2, 2, 0]), SCORES)

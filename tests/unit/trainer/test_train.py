@@ -86,10 +86,7 @@ def test_rows_keep_their_targets() -> None:
 
     split = split_rows(with_classes([20, 30]), table)
 
-    for features, target in (
-        (split.train_features, split.train_target),
-        (split.test_features, split.test_target),
-    ):
+    for features, target in ((split.train_features, split.train_target), (split.test_features, split.test_target)):
         assert np.array_equal(table.target[features[:, 0].astype(int)], target)
 
 

@@ -3,7 +3,6 @@
 import errno
 import os
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,7 +27,7 @@ from slipway_core.bundle import GOLDEN_FILE, MANIFEST_FILE, MANIFEST_TAG, MODEL_
 from slipway_core.errors import BundleError, RegistryNotFoundError
 from slipway_core.registry.memory import InMemoryRegistry
 from support.bundles import bundle_files, register
-from support.serving import Serving, no_trial
+from support.serving import Serving, age, no_trial
 
 DIGEST = digest(b"a manifest")
 IRIS = ModelRef("iris")
@@ -148,12 +147,6 @@ def add_bundles(cache: BundleCache, *versions: str, age_seconds: float = LONG_AG
     return cache.folder("iris", "1", DIGEST).parent
 
 
-def age(path: Path, seconds: float) -> None:
-    """Set the age of a file or folder in seconds."""
-    then = time.time() - seconds
-    os.utime(path, (then, then))
-
-
 def kept(folder: Path) -> list[str]:
     """Return the versions whose bundles are in a model's folder."""
     return sorted(path.name.partition("-")[0] for path in folder.iterdir() if path.is_dir())
@@ -186,26 +179,20 @@ def test_loading_a_bundle_resets_its_age(cache: BundleCache) -> None:
     assert kept(folder) == ["1", "4", "5"]
 
 
-def test_pinned_bundles_are_kept_at_any_age(cache: BundleCache) -> None:
+@pytest.mark.parametrize(
+    ("pinned", "left", "note"), [("1", ["1", "3", "4", "5"], last_served("1")), ("5", ["3", "4", "5"], None)]
+)
+def test_old_bundle_is_kept_while_its_version_is_pinned(
+    cache: BundleCache, pinned: str, left: list[str], note: LastServed | None
+) -> None:
     folder = add_bundles(cache, "1", "2", "3", "4", "5")
     cache.remember(last_served("1"), pinned=True)
     age(cache.folder("iris", "1", digest(b"1")), LONG_AGO * 2)
 
-    cache.prune("iris", ["1"])
+    cache.prune("iris", [pinned])
 
-    assert kept(folder) == ["1", "3", "4", "5"]
-    assert cache.last_served(ModelRef("iris", "1")) == last_served("1")
-
-
-def test_unpinned_version_is_removed_like_any_other(cache: BundleCache) -> None:
-    folder = add_bundles(cache, "1", "2", "3", "4", "5")
-    cache.remember(last_served("1"), pinned=True)
-    age(cache.folder("iris", "1", digest(b"1")), LONG_AGO * 2)
-
-    cache.prune("iris", ["5"])
-
-    assert kept(folder) == ["3", "4", "5"]
-    assert cache.last_served(ModelRef("iris", "1")) is None
+    assert kept(folder) == left
+    assert cache.last_served(ModelRef("iris", "1")) == note
 
 
 def test_leftovers_of_a_killed_process_are_removed(cache: BundleCache) -> None:
@@ -244,8 +231,7 @@ def test_damaged_bundle_is_downloaded_again(serving: Serving, logs: list[EventDi
         path.unlink()
     fetched = len(serving.registry.fetched)
 
-    serving.start()
-    serving.sync()
+    serving.restart()
 
     assert serving.served() == {"iris": "1"}
     assert len(serving.registry.fetched) == fetched + 3
@@ -255,10 +241,7 @@ def test_damaged_bundle_is_downloaded_again(serving: Serving, logs: list[EventDi
 
 def test_damaged_bundle_is_not_served_without_a_registry(serving: Serving, logs: list[EventDict]) -> None:
     (bundle_folder(serving) / MODEL_FILE).write_bytes(b"damaged")
-    serving.registry.reachable = False
-
-    serving.start()
-    serving.sync()
+    serving.restart(offline=True)
 
     assert serving.served() == {}
     assert "cached_bundle_damaged" in [entry["event"] for entry in logs]
@@ -275,9 +258,7 @@ def test_damage_during_an_outage_is_logged_once(serving: Serving, logs: list[Eve
     assert [entry["event"] for entry in logs].count("cached_bundle_damaged") == 1
 
 
-def test_recreated_version_with_the_same_number_is_loaded(
-    serving: Serving,
-) -> None:
+def test_recreated_version_with_the_same_number_is_loaded(serving: Serving) -> None:
     before = serving.store.served["iris"].manifest_sha256
     restored = bundle_files(recipe="the same number, and another bundle")
     for file, content in restored.items():
@@ -285,9 +266,7 @@ def test_recreated_version_with_the_same_number_is_loaded(
     serving.registry.set_version_tag("iris", "1", MANIFEST_TAG, digest(restored[MANIFEST_FILE]))
 
     # The API may start before the registry, and then serves the cached version.
-    serving.registry.reachable = False
-    serving.start()
-    serving.sync()
+    serving.restart(offline=True)
     assert serving.store.served["iris"].manifest_sha256 == before
     serving.registry.reachable = True
     serving.sync()
@@ -333,9 +312,7 @@ def test_cache_that_is_writable_again_is_used_at_a_reload(serving: Serving) -> N
     serving.sync(force=True)
 
     assert serving.sample("slipway_model_not_cached", model="iris") == 0
-    serving.registry.reachable = False
-    serving.start()
-    serving.sync()
+    serving.restart(offline=True)
     assert serving.served() == {"iris": "2"}
 
 
@@ -347,8 +324,7 @@ def test_version_is_not_served_if_no_folder_is_writable(serving: Serving, monkey
     serving.sync()
 
     assert serving.served() == {"iris": "1"}
-    failure = serving.store.failure("iris")
-    assert failure is not None
+    failure = serving.failure()
     assert "neither the bundle cache nor a temporary folder can be written" in failure.reason
     assert "check SLIPWAY_CACHE_DIR" in failure.reason
 
@@ -365,10 +341,7 @@ def test_uncached_version_keeps_the_previous_one_for_a_restart(
     register(serving.registry, bundle_files(), promote=True)
     serving.sync()
     assert serving.served() == {"iris": "2"}
-    serving.registry.reachable = False
-
-    serving.start()
-    serving.sync()
+    serving.restart(offline=True)
 
     assert serving.served() == {"iris": "1"}
 

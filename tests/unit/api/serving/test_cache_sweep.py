@@ -2,7 +2,6 @@
 
 import os
 import tempfile
-import time
 from pathlib import Path
 
 import pytest
@@ -14,15 +13,9 @@ from slipway_api.serving.model_store import SWEEP_SECONDS
 from slipway_core.atomic_file import PART_PREFIX
 from slipway_core.registry import PRODUCTION
 from support.bundles import bundle_files, register
-from support.serving import Serving
+from support.serving import Serving, age
 
 OLD = PARTIAL_SECONDS + 60.0
-
-
-def age(path: Path, seconds: float) -> None:
-    """Set the age of a file or folder in seconds."""
-    then = time.time() - seconds
-    os.utime(path, (then, then))
 
 
 @pytest.fixture
@@ -155,8 +148,7 @@ def test_pinned_bundle_is_kept_until_its_model_is_deleted(tmp_path: Path) -> Non
     serving.registry.delete_model("rose")
 
     # Another process may share the cache, and pin other versions.
-    serving.start(models=("iris@1",))
-    serving.sync()
+    serving.restart(("iris@1",))
 
     assert serving.pinned() == ["iris@1"]
     assert serving.bundle_cache.last_served(ModelRef("lily", "1")) is not None

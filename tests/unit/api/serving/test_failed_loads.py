@@ -136,8 +136,7 @@ def test_failed_load_keeps_the_served_version_and_is_logged(serving: Serving, ba
     serving.sync()
 
     assert serving.served() == {"iris": "1"}
-    failure = serving.store.failure("iris")
-    assert failure is not None
+    failure = serving.failure()
     assert (failure.version, failure.attempts) == ("2", 1)
     assert bad.reason in failure.reason
     assert serving.failures() == 1
@@ -221,8 +220,7 @@ def test_another_version_resets_the_failure_count(serving: Serving) -> None:
 
     serving.sync()
 
-    failure = serving.store.failure("iris")
-    assert failure is not None
+    failure = serving.failure()
     assert (failure.version, failure.attempts) == ("3", 1)
 
 
@@ -281,8 +279,7 @@ def test_crashed_load_is_logged_and_does_not_block_any_model(
     serving.sync()
 
     assert serving.served() == {"iris": "1", "rose": "1"}
-    failure = serving.store.failure("iris")
-    assert failure is not None
+    failure = serving.failure()
     assert "unexpected error" in failure.reason
     assert "library" not in failure.reason
     assert [entry["version"] for entry in logs if entry["event"] == "model_load_crashed"] == ["2"]
@@ -319,8 +316,7 @@ def test_version_that_fails_for_days_is_retried_and_logged(serving: Serving) -> 
     for _ in range(1_100):
         serving.sync(force=True)
 
-    failure = serving.store.failure("iris")
-    assert failure is not None
+    failure = serving.failure()
     assert failure.attempts == 1_100
     assert failure.retry_at == serving.clock.now + LONGEST_RETRY_SECONDS
 
@@ -329,13 +325,11 @@ def test_restart_with_invalid_production_serves_previous_one(serving: Serving) -
     promote(serving, BAD[0])
     serving.sync()
 
-    serving.start()
-    serving.sync()
+    serving.restart()
 
     model = serving.store.get("iris")
     assert (model.version, model.source) == ("1", "cache")
-    failure = serving.store.failure("iris")
-    assert failure is not None
+    failure = serving.failure()
     assert failure.version == "2"
     assert serving.sample("slipway_model_load_failing", model="iris") == 1
 

@@ -55,9 +55,7 @@ def serving(tmp_path: Path, mlflow: HostileMlflow) -> Iterator[Serving]:
 @pytest.mark.slow
 def test_restart_serves_cached_models_while_four_hang(serving: Serving, mlflow: HostileMlflow) -> None:
     began = time.monotonic()
-    serving.start()
-
-    serving.sync()
+    serving.restart()
 
     assert serving.served() == dict.fromkeys((*GOOD, *BAD), "1")
     assert time.monotonic() - began < 2.0
@@ -136,9 +134,7 @@ def test_tested_bundle_is_not_tested_again_after_a_restart(counted: Serving, rea
     counted.sync()
     assert tried(counted) == 1
     counted.registry.reachable = reachable
-    counted.start()
-
-    counted.sync()
+    counted.restart()
 
     assert counted.served() == {"iris": "1"}
     assert tried(counted) == 1
@@ -152,14 +148,11 @@ def test_cached_bundle_without_a_valid_note_is_tested(counted: Serving, note: st
         path.unlink()
     else:
         path.write_bytes(note.encode(errors="surrogateescape"))
-    counted.start()
-
-    counted.sync()
+    counted.restart()
 
     assert counted.served() == {"iris": "1"}
     assert tried(counted) == 2
-    counted.start()
-    counted.sync()
+    counted.restart()
     assert tried(counted) == 2
 
 
@@ -170,8 +163,7 @@ def test_bundle_that_fails_its_trial_is_not_opened_or_cached(counted: Serving, m
 
     counted.sync()
 
-    failure = counted.store.failure("iris")
-    assert failure is not None
+    failure = counted.failure()
     assert failure.reason == "it takes too much memory"
     assert not list(counted.cache.glob("iris/*"))
 
@@ -194,8 +186,7 @@ def test_cached_bundle_that_times_out_is_not_retried_every_time(counted: Serving
 
 def test_cached_version_is_confirmed_without_opening_it(counted: Serving, logs: list[EventDict]) -> None:
     counted.sync()
-    counted.start()
-    counted.sync()
+    counted.restart()
 
     model = counted.store.get("iris")
     assert model.source == "registry"

@@ -161,16 +161,12 @@ def test_only_configured_models_are_served(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("reachable", [True, False])
-def test_model_removed_from_settings_is_not_served_after_restart(
-    serving: Serving,
-    reachable: bool,
-) -> None:
+def test_model_removed_from_settings_is_not_served_after_restart(serving: Serving, reachable: bool) -> None:
     register(serving.registry, bundle_files("rose"), "rose", promote=True)
     serving.sync()
     serving.registry.reachable = reachable
 
-    serving.start(models=("rose",))
-    serving.sync()
+    serving.restart(("rose",))
 
     assert serving.served() == {"rose": "1"}
 
@@ -224,10 +220,7 @@ def test_outage_reports_its_start(serving: Serving) -> None:
 
 
 def test_restart_without_a_registry_serves_last_served_version(serving: Serving) -> None:
-    serving.registry.reachable = False
-
-    serving.start()
-    serving.sync()
+    serving.restart(offline=True)
 
     model = serving.store.get("iris")
     assert (model.version, model.source, model.run_id) == ("1", "cache", "0" * 32)
@@ -238,18 +231,13 @@ def test_restart_without_a_registry_serves_the_newest_version(serving: Serving) 
     for _ in range(2):
         register(serving.registry, bundle_files(), promote=True)
         serving.sync()
-    serving.registry.reachable = False
-
-    serving.start()
-    serving.sync()
+    serving.restart(offline=True)
 
     assert serving.served() == {"iris": "3"}
 
 
 def test_cached_version_is_confirmed_once_the_registry_answers(serving: Serving) -> None:
-    serving.registry.reachable = False
-    serving.start()
-    serving.sync()
+    serving.restart(offline=True)
     serving.registry.reachable = True
     fetched = len(serving.registry.fetched)
 
@@ -274,9 +262,7 @@ def test_unusual_model_name_stays_inside_the_cache(tmp_path: Path, name: str) ->
     register(serving.registry, bundle_files(name), name, promote=True)
 
     serving.sync()
-    serving.registry.reachable = False
-    serving.start()
-    serving.sync()
+    serving.restart(offline=True)
 
     assert serving.served() == {name: "1"}
     assert [path.name for path in tmp_path.iterdir()] == ["deep"]

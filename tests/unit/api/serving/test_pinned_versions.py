@@ -135,8 +135,7 @@ def test_damaged_pinned_version_is_logged_and_blocks_no_other(tmp_path: Path, lo
     serving.sync()
 
     assert serving.served() == {"iris": "2"}
-    failure = serving.store.failure("iris", "1")
-    assert failure is not None
+    failure = serving.failure("iris", "1")
     assert (failure.version, failure.attempts) == ("1", 1)
     assert serving.store.failure("iris") is None
     assert serving.sample("slipway_model_load_failing", model="iris@1") == 1
@@ -145,7 +144,8 @@ def test_damaged_pinned_version_is_logged_and_blocks_no_other(tmp_path: Path, lo
     assert (told["model"], told["version"], told["pinned"], told["kept"]) == ("iris", "1", True, None)
 
 
-def test_failed_pinned_version_is_retried_after_backoff(tmp_path: Path) -> None:
+@pytest.mark.parametrize("force", [False, True])
+def test_failed_pinned_version_is_retried(tmp_path: Path, force: bool) -> None:
     serving = Serving(tmp_path / "cache", models=("iris@1",))
     register(serving.registry, bundle_files())
     serving.registry.replace_file("iris", "1", MODEL_FILE, b"damaged")
@@ -153,25 +153,14 @@ def test_failed_pinned_version_is_retried_after_backoff(tmp_path: Path) -> None:
     serving.mend("1")
     serving.sync()
     assert serving.pinned() == []
-    serving.clock.now += FIRST_RETRY_SECONDS
+    if not force:
+        serving.clock.now += FIRST_RETRY_SECONDS
 
-    serving.sync()
+    serving.sync(force=force)
 
     assert serving.pinned() == ["iris@1"]
     assert serving.store.failure("iris", "1") is None
     assert serving.sample("slipway_model_load_failing", model="iris@1") == 0
-
-
-def test_forced_check_retries_a_failed_pinned_version_at_once(tmp_path: Path) -> None:
-    serving = Serving(tmp_path / "cache", models=("iris@1",))
-    register(serving.registry, bundle_files())
-    serving.registry.replace_file("iris", "1", MODEL_FILE, b"damaged")
-    serving.sync()
-    serving.mend("1")
-
-    serving.sync(force=True)
-
-    assert serving.pinned() == ["iris@1"]
 
 
 def test_pinned_version_of_a_recreated_model_is_reloaded(pinned: Serving) -> None:
@@ -216,18 +205,14 @@ def test_deleted_pinned_version_stays_deleted_during_an_outage(pinned: Serving, 
     else:
         pinned.registry.delete_version("iris", "1")
     pinned.sync(force=True)
-    pinned.registry.reachable = False
-
-    pinned.start(models=("iris@1",))
-    pinned.sync()
+    pinned.restart(("iris@1",), offline=True)
 
     assert pinned.pinned() == []
 
 
 def test_version_deleted_unseen_stays_deleted_in_an_outage(pinned: Serving) -> None:
     pinned.registry.delete_model("iris")
-    pinned.start(models=("iris", "iris@1"))
-    pinned.sync()
+    pinned.restart(("iris", "iris@1"))
     pinned.registry.reachable = False
 
     pinned.sync()
@@ -247,19 +232,14 @@ def test_unchanged_pinned_version_is_not_downloaded_again(pinned: Serving) -> No
 
 
 def test_restart_without_a_registry_serves_the_cached_version(pinned: Serving) -> None:
-    pinned.registry.reachable = False
-
-    pinned.start(models=("iris", "iris@1"))
-    pinned.sync()
+    pinned.restart(("iris", "iris@1"), offline=True)
 
     assert (pinned.served(), pinned.pinned(), pinned.store.missing()) == ({"iris": "2"}, ["iris@1"], [])
     assert pinned.store.get("iris", "1").source == "cache"
 
 
 def test_cached_pinned_version_is_confirmed_by_the_registry(pinned: Serving) -> None:
-    pinned.registry.reachable = False
-    pinned.start(models=("iris@1",))
-    pinned.sync()
+    pinned.restart(("iris@1",), offline=True)
     pinned.registry.reachable = True
 
     pinned.sync()
@@ -268,8 +248,7 @@ def test_cached_pinned_version_is_confirmed_by_the_registry(pinned: Serving) -> 
 
 
 def test_version_removed_from_settings_is_not_served_again(pinned: Serving) -> None:
-    pinned.start(models=("iris",))
-    pinned.sync()
+    pinned.restart(("iris",))
 
     assert pinned.pinned() == []
     assert [path.name for path in (pinned.cache / "iris").glob("*.json")] == [LAST_SERVED_FILE]

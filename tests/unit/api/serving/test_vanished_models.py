@@ -68,12 +68,7 @@ def notes(serving: Serving) -> list[str]:
 
 @pytest.mark.parametrize(
     "error",
-    [
-        None,
-        RegistryNotFoundError("a proxy's 404"),
-        RegistryUnavailableError("it is away"),
-        RegistryError("it failed"),
-    ],
+    [None, RegistryNotFoundError("a proxy's 404"), RegistryUnavailableError("it is away"), RegistryError("it failed")],
     ids=["listed later", "404 of a proxy", "unavailable", "failing"],
 )
 @pytest.mark.parametrize("restarted", [False, True])
@@ -94,18 +89,11 @@ def test_model_is_kept_unless_the_registry_reports_it_missing(
     assert three.served() == ALL
 
 
-def test_missing_model_is_unloaded_and_forgotten(three: Serving, registry: PartialRegistry) -> None:
+@pytest.mark.parametrize("restarted", [False, True])
+def test_deleted_model_is_unloaded_and_forgotten(three: Serving, registry: PartialRegistry, restarted: bool) -> None:
     registry.delete_model("rose")
-
-    three.sync()
-
-    assert three.served() == {"iris": "1", "tulip": "1"}
-    assert notes(three) == ["iris", "tulip"]
-
-
-def test_model_deleted_before_a_start_is_forgotten(three: Serving, registry: PartialRegistry) -> None:
-    registry.delete_model("rose")
-    three.start()
+    if restarted:
+        three.start()
 
     three.sync()
 
@@ -232,9 +220,7 @@ def test_pinned_version_is_kept_in_an_unknown_registry(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["registered.json", "iris/production.json"])
 def test_damaged_registry_note_does_not_prevent_a_start(three: Serving, name: str) -> None:
     (three.cache / name).write_bytes(b'{"iris": "yesterday"')
-    three.start()
-
-    three.sync()
+    three.restart()
 
     assert three.served() == ALL
 

@@ -15,7 +15,7 @@ from slipway_api.serving.predictor import Predictor
 from slipway_api.serving.served_model import ServedModel
 from slipway_api.serving.version_metrics import MAX_CLASSES, FastHistogram, VersionMetrics
 from slipway_core.graph import Outputs
-from support.bundles import CLASSES, FEATURES, GOLDEN_ROWS, bundle_files, register, regression_files
+from support.bundles import CLASSES, FEATURES, GOLDEN_ROWS, register, regression_files
 from support.serving import Serving
 
 VALUES = (0.0, 0.05, 0.1, 0.1000001, 0.5, 0.9, 0.95, 0.951, 0.99, 1.0, 1.0)
@@ -178,14 +178,3 @@ def test_fast_histogram_matches_the_library(at_once: bool) -> None:
         pages.append(generate_latest(registry))
 
     assert pages[0] == pages[1]
-
-
-def test_ready_reports_whether_required_models_are_served(serving: Serving) -> None:
-    assert serving.sample("slipway_ready") == 1
-
-    register(serving.registry, bundle_files("rose"), "rose")
-    serving.sync()
-    serving.registry.delete_model("iris")
-    serving.sync()
-
-    assert serving.sample("slipway_ready") == 0

@@ -173,8 +173,7 @@ def test_folder_that_cannot_be_created_is_reported(up: Up, folder: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("module", "extra"),
-    [("mlflow", "trainer"), ("sklearn", "trainer"), ("slipway_api", "api"), ("fastapi", "api")],
+    ("module", "extra"), [("mlflow", "trainer"), ("sklearn", "trainer"), ("slipway_api", "api"), ("fastapi", "api")]
 )
 def test_missing_service_is_reported(
     up: Up, folder: Path, monkeypatch: pytest.MonkeyPatch, module: str, extra: str

@@ -193,11 +193,7 @@ def test_artifact_store_is_checked_with_a_file(answers: dict[str, Answer], statu
     ],
 )
 def test_failing_embedded_store_is_reported_with_its_location(
-    look: Callable[[str], Finding],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    destination: str | None,
-    mend: str,
+    look: Callable[[str], Finding], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, destination: str | None, mend: str
 ) -> None:
     if destination:
         monkeypatch.setenv("MLFLOW_ARTIFACTS_DESTINATION", destination)
@@ -221,8 +217,7 @@ def test_stopped_stack_registry_is_reported_with_its_command(
 
 
 @pytest.mark.parametrize(
-    ("date", "status"),
-    [("Fri, 20 Nov 2026 12:00:00 GMT", "broken"), ("soon", None), (None, None)],
+    ("date", "status"), [("Fri, 20 Nov 2026 12:00:00 GMT", "broken"), ("soon", None), (None, None)]
 )
 def test_clock_is_compared_if_the_response_has_a_date(date: str | None, status: str | None) -> None:
     response = httpx.Response(200, headers={} if date is None else {"Date": date})

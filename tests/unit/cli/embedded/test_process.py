@@ -114,11 +114,7 @@ def test_process_has_a_separate_group(shell: Shell) -> None:
 
 @pytest.mark.parametrize(
     ("line", "is_forced", "number"),
-    [
-        (FAMILY, False, signal.SIGTERM),
-        (STUBBORN_CHILD, False, signal.SIGTERM),
-        (STUBBORN_CHILD, True, signal.SIGKILL),
-    ],
+    [(FAMILY, False, signal.SIGTERM), (STUBBORN_CHILD, False, signal.SIGTERM), (STUBBORN_CHILD, True, signal.SIGKILL)],
 )
 def test_process_ends_with_its_children(shell: Shell, line: str, is_forced: bool, number: int) -> None:
     process = shell(line)
