@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from sqlalchemy import Engine, select
+from uuid_utils.compat import uuid7
 
 from slipway_api.metrics import Metrics
 from slipway_api.prediction_log.journal import HEAD_BYTES, SUFFIX, Record, decode, marker_of, scan
@@ -17,7 +18,6 @@ from slipway_api.prediction_log.loading import SqlLoadingStore
 from slipway_api.prediction_log.shipper import Shipper
 from slipway_api.prediction_log.writer import PredictionLog
 from slipway_api.serving.served_model import ServedModel
-from slipway_core.ids import uuid7
 from slipway_core.tables import predictions
 
 USER = uuid.UUID("00000000-0000-4000-8000-000000000001")

@@ -6,11 +6,11 @@ from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 
 from sqlalchemy import Connection, Engine, insert
+from uuid_utils.compat import uuid7
 
 from slipway_api.accounts.events import AccountEvent, Action, AuditActor
 from slipway_api.accounts.store import DATABASE_UNAVAILABLE
 from slipway_api.database_errors import translated_errors
-from slipway_core.ids import uuid7
 from slipway_core.logging import get_logger
 from slipway_core.tables import account_events, erasures, login_attempts, users
 

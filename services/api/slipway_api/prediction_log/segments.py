@@ -13,8 +13,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from uuid_utils.compat import uuid7
+
 from slipway_api.prediction_log.journal import HEAD_BYTES, NEW_SUFFIX, SUFFIX, frame, marker_of, new_head
-from slipway_core.ids import uuid7
 
 SEGMENT_BYTES = 4 * 1024 * 1024
 SEGMENT_SECONDS = 5.0

@@ -15,6 +15,7 @@ from http import HTTPStatus
 from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
+from uuid_utils.compat import uuid7
 
 from slipway_api.accounts.models import require_predictor
 from slipway_api.http.content_types import check_encoding, media_type
@@ -36,7 +37,6 @@ from slipway_api.web.dependencies import bearer_token
 from slipway_api.web.services import Services
 from slipway_core.errors import SlipwayError
 from slipway_core.graph import RunOptions
-from slipway_core.ids import uuid7
 from slipway_core.signature import FloatMatrix
 
 # Authenticate again if the body took longer than this to arrive.

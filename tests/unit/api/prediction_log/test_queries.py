@@ -12,13 +12,13 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from uuid_utils.compat import uuid7
 
 from slipway_api.accounts.models import Role
 from slipway_api.prediction_log.queries import EPOCH, Position
 from slipway_api.prediction_log.repository import SqlPredictionStore
 from slipway_api.web.routers import predictions as router
 from slipway_core.database import connect
-from slipway_core.ids import uuid7
 from slipway_core.registry.memory import InMemoryRegistry
 from support.api import RunningApi, StartApi
 from support.bundles import FEATURES, bundle_files, register, regression_files

@@ -5,6 +5,7 @@ from typing import Any
 
 import orjson
 import pytest
+from uuid_utils.compat import uuid7
 
 from slipway_api.accounts.models import Role
 from slipway_api.protocols import native
@@ -12,7 +13,6 @@ from slipway_api.protocols.messages import PredictionResult
 from slipway_api.serving.predictor import Predictor
 from slipway_api.serving.version_metrics import MAX_FEATURES, OTHER, VersionMetrics
 from slipway_core.bundle import InputColumn
-from slipway_core.ids import uuid7
 from slipway_core.registry.memory import InMemoryRegistry
 from slipway_core.signature import MAX_WARNINGS, Signature
 from support.api import RunningApi, StartApi
