@@ -9,8 +9,8 @@ from typing import TypeVar
 
 from passlib.context import CryptContext
 
-from slipway_api.bounded_executor import BoundedExecutor
 from slipway_api.errors import TooManyRequestsError
+from slipway_core.bounded_executor import BoundedExecutor
 
 MAX_WAITING = 16
 RETRY_AFTER_SECONDS = 1

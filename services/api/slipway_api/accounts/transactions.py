@@ -10,7 +10,7 @@ from uuid_utils.compat import uuid7
 
 from slipway_api.accounts.events import AccountEvent, Action, AuditActor
 from slipway_api.accounts.store import DATABASE_UNAVAILABLE
-from slipway_api.database_errors import translated_errors
+from slipway_api.database.errors import translated_errors
 from slipway_core.logging import get_logger
 from slipway_core.tables import account_events, erasures, login_attempts, users
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol, Self, TypeVar
 
-from slipway_api.bounded_executor import BoundedExecutor
 from slipway_api.errors import NotFoundError, NotReadyError, NotYetThereError
+from slipway_core.bounded_executor import BoundedExecutor
 
 DATABASE_AWAY = "predictions cannot be read: the database is unavailable; try again in a moment"
 # The usual time until a prediction is in the database is a fraction of this.

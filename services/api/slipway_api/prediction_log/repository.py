@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError
 
-from slipway_api.database_errors import translated_errors
+from slipway_api.database.errors import translated_errors
 from slipway_api.errors import ConflictError, NotFoundError
 from slipway_api.prediction_log.queries import (
     DATABASE_AWAY,

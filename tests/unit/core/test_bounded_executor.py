@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from slipway_api.bounded_executor import BoundedExecutor
+from slipway_core.bounded_executor import BoundedExecutor
 
 THREADS = 2
 MAX_WAITING = 3

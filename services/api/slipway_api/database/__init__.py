@@ -1,0 +1,1 @@
+"""Slipway's own database, as the accounts and the prediction log use it."""
