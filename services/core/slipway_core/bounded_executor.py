@@ -9,7 +9,10 @@ T = TypeVar("T")
 
 
 class BoundedExecutor:
-    """A fixed number of threads. Use it from one event loop only."""
+    """A number of named threads and of calls that may wait for one, for use from one event loop.
+
+    For a further call, `full` returns the error to raise. `initializer` runs at the start of each thread.
+    """
 
     def __init__(
         self,
@@ -19,27 +22,18 @@ class BoundedExecutor:
         full: Callable[[], Exception],
         initializer: Callable[[], object] | None = None,
     ) -> None:
-        """Start no thread yet.
-
-        Args:
-            name: the prefix of the threads' names.
-            threads: how many calls may run at a time.
-            max_waiting: how many calls may wait for a thread.
-            full: returns the error for a call that exceeds this number.
-            initializer: runs at the start of each thread.
-        """
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix=name, initializer=initializer)
         self._max_pending = threads + max_waiting
         self._full = full
         self.pending = 0
 
     def require_capacity(self) -> None:
-        """Raise the error of `full` if no other call may wait."""
+        """Raise the error of `full` if no further call may wait."""
         if self.pending >= self._max_pending:
             raise self._full()
 
     async def run(self, function: Callable[[], T]) -> T:
-        """Return the result of a call in a thread; raise the error of `full` if too many calls are waiting."""
+        """Return the result of a call in a thread; raise the error of `full` if no further call may wait."""
         self.require_capacity()
         self.pending += 1
         try:

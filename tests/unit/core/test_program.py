@@ -3,7 +3,7 @@
 import pytest
 
 from slipway_core.errors import ConfigurationError, RegistryUnavailableError, SlipwayError
-from slipway_core.program import REGISTRY_HINT, exit_on_error, last_error
+from slipway_core.program import REGISTRY_HINT, exit_on_error
 
 WRONG = ConfigurationError("SLIPWAY_PORT must be a number")
 AWAY = RegistryUnavailableError("the registry does not respond")
@@ -36,15 +36,3 @@ def test_debug_raises_the_expected_error_itself() -> None:
 def test_unexpected_error_passes_through() -> None:
     with pytest.raises(ZeroDivisionError), exit_on_error():
         _ = 1 // 0
-
-
-@pytest.mark.parametrize(
-    ("output", "error"),
-    [
-        ("starting\nError: SLIPWAY_PORT must be a number\n", "SLIPWAY_PORT must be a number"),
-        ("Error: no\nstopped\n", ""),
-        ("", ""),
-    ],
-)
-def test_last_error_is_read_from_the_last_line(output: str, error: str) -> None:
-    assert last_error(output) == error

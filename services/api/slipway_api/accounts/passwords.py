@@ -5,6 +5,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 from passlib.context import CryptContext
@@ -39,7 +40,8 @@ class Passwords:
             argon2__time_cost=2,
             argon2__parallelism=1,
         )
-        self._executor = BoundedExecutor("password", 1, MAX_WAITING, _queue_is_full, _lower_priority)
+        full = partial(TooManyRequestsError, "too many logins at once; try again in a moment", RETRY_AFTER_SECONDS)
+        self._executor = BoundedExecutor("password", 1, MAX_WAITING, full, _lower_priority)
         self._pause_factor = PAUSE_FACTOR
         self._paused_until = 0.0
         self._dummy: str | None = None
@@ -104,10 +106,6 @@ class Passwords:
         else:
             is_dummy = False
         return bool(self._context.verify(password, password_hash)) and not is_dummy
-
-
-def _queue_is_full() -> TooManyRequestsError:
-    return TooManyRequestsError("too many logins at once; try again in a moment", RETRY_AFTER_SECONDS)
 
 
 def _lower_priority() -> None:

@@ -31,17 +31,8 @@ def check_encoding(value: bytes) -> None:
         raise UnsupportedMediaTypeError("compressed bodies are not supported; send the body without Content-Encoding")
 
 
-def prefers_csv(accept: bytes) -> bool:
-    """Return whether an `Accept` header (RFC 9110, 12.5.1) prefers CSV to JSON; false if missing."""
-    return _prefers(accept, "text/csv")
-
-
-def prefers_html(accept: bytes) -> bool:
-    """Return whether an `Accept` header prefers HTML to JSON, like those of browsers."""
-    return _prefers(accept, "text/html")
-
-
-def _prefers(accept: bytes, text: str) -> bool:
+def prefers(accept: bytes, text: str) -> bool:
+    """Return whether an `Accept` header (RFC 9110, 12.5.1) prefers a text type to JSON; false if missing."""
     # Every scoring request runs this: about 3 µs, with python-mimeparse 11 µs and with Werkzeug 15 µs.
     best, is_text = 0.0, False
     for item in accept.decode("latin-1").lower().split(","):

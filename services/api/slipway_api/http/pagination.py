@@ -23,14 +23,10 @@ def cursor_of(key: bytes) -> str:
 
 
 def read_cursor(cursor: str | None, read_key: Callable[[bytes], T]) -> T | None:
-    """Decode a cursor; return None without a cursor.
-
-    Args:
-        cursor: from a request.
-        read_key: converts the key; it raises ValueError or OverflowError for an invalid key.
+    """Return what `read_key` returns for the key of a cursor; None without a cursor.
 
     Raises:
-        InvalidInputError: the cursor is invalid.
+        InvalidInputError: the cursor is invalid, or `read_key` raises ValueError or OverflowError.
     """
     if cursor is None:
         return None

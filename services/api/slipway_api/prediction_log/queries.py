@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Protocol, Self, TypeVar
 
 from slipway_api.errors import NotFoundError, NotReadyError, NotYetThereError
@@ -191,7 +192,8 @@ class Predictions:
         self._store: PredictionStore | None = None
         self._lock = threading.Lock()
         self._clock = clock
-        self._executor = BoundedExecutor("predictions", THREADS, MAX_WAITING, _queue_is_full)
+        full = partial(NotReadyError, "too many requests are reading predictions; try again in a moment")
+        self._executor = BoundedExecutor("predictions", THREADS, MAX_WAITING, full)
 
     @property
     def store(self) -> PredictionStore:
@@ -240,7 +242,3 @@ class Predictions:
             return False
         age = self._clock() - (prediction_id.int >> 80) / 1000
         return -CLOCK_SKEW_SECONDS <= age <= RECENT_SECONDS
-
-
-def _queue_is_full() -> NotReadyError:
-    return NotReadyError("too many requests are reading predictions; try again in a moment")

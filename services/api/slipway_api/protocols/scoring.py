@@ -11,7 +11,7 @@ from typing import Any, Final
 import orjson
 
 from slipway_api.errors import InvalidInputError, TooLargeError, UnsupportedMediaTypeError
-from slipway_api.http.content_types import check_json, prefers_csv
+from slipway_api.http.content_types import check_json, prefers
 from slipway_api.protocols.csv_rows import named_rows
 from slipway_api.protocols.messages import ParsedRequest, PredictionRequest, PredictionResponse, PredictionResult
 from slipway_api.protocols.native import parse_json
@@ -37,7 +37,7 @@ def read(model: ServedModel, request: PredictionRequest) -> ParsedRequest:
         FeaturesError: the rows do not fit the signature.
         TooLargeError: it has too many rows.
     """
-    write = partial(write_predictions, as_csv=prefers_csv(request.header(b"accept")))
+    write = partial(write_predictions, as_csv=prefers(request.header(b"accept"), "text/csv"))
     if request.content_type == CSV:
         rows = named_rows(request.body, model.signature.names, request.max_rows)
         return ParsedRequest(_matrix(model, rows, lambda row, *name: ("rows", row, *name), request.max_rows), write)

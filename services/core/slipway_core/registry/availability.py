@@ -9,12 +9,7 @@ POLL_SECONDS = 0.1
 
 
 def list_models_within(registry: Registry, seconds: float) -> list[RegisteredModel]:
-    """Return the registered models; retry for some seconds while the registry is unavailable.
-
-    Raises:
-        RegistryUnavailableError: the time is over.
-        RegistryError: the registry rejected the call.
-    """
+    """Return the registered models; while the registry is unavailable, retry for some seconds."""
     retrying = Retrying(
         retry=retry_if_exception_type(RegistryUnavailableError),
         stop=stop_after_delay(seconds),

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from slipway_api.accounts.models import Role
-from slipway_api.http.content_types import prefers_csv
+from slipway_api.http.content_types import prefers
 from slipway_api.main import build
 from slipway_api.settings import ApiSettings
 from slipway_api.web.routers.scoring import SAGEMAKER_PATHS
@@ -133,7 +133,7 @@ def test_csv_is_returned_if_requested(api: RunningApi) -> None:
     ],
 )
 def test_response_is_csv_only_if_preferred(accept: str, expected: bool) -> None:
-    assert prefers_csv(accept.encode()) is expected
+    assert prefers(accept.encode(), "text/csv") is expected
 
 
 def test_regressor_returns_its_values(start_api: StartApi) -> None:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 import slipway_core
 from slipway_api.errors import PermissionDeniedError
-from slipway_api.http.content_types import prefers_html
+from slipway_api.http.content_types import prefers
 from slipway_api.http.openapi import errors
 from slipway_api.web.dependencies import State
 from slipway_api.web.home_page import home_page
@@ -55,7 +55,7 @@ class Ready(BaseModel):
 async def welcome(request: Request, response: Response) -> Welcome | HTMLResponse:
     """Return links to the documentation, health checks and models: HTML for browsers, JSON for programs."""
     vary = {"Vary": "Accept"}
-    if prefers_html(",".join(request.headers.getlist("Accept")).encode("latin-1")):
+    if prefers(",".join(request.headers.getlist("Accept")).encode("latin-1"), "text/html"):
         return HTMLResponse(home_page(slipway_core.__version__, request.scope.get("root_path", "")), headers=vary)
     response.headers.update(vary)
     return Welcome(
