@@ -125,7 +125,7 @@ def test_bad_data_is_refused_with_its_reason(stack: RunningStack, data: pd.DataF
 
     told = refused(stack, "--data", str(tmp_path / "bad.csv"))
 
-    assert "the data was refused, nothing is registered" in told
+    assert "the data was rejected, and no version was registered" in told
     assert reason in told
     assert versions(stack) == before
 
@@ -134,7 +134,7 @@ def test_a_truncated_file_is_refused_with_the_line_it_ends_in(stack: RunningStac
     content = FILE.read_bytes()
     (tmp_path / "cut.csv").write_bytes(content[: len(content) // 2])
 
-    assert "is cut off: its last line, 6127, has" in refused(stack, "--data", str(tmp_path / "cut.csv"))
+    assert "is truncated: its last line, 6127, has" in refused(stack, "--data", str(tmp_path / "cut.csv"))
 
 
 def test_a_model_that_is_worse_by_a_hair_is_refused_by_the_gate(stack: RunningStack) -> None:

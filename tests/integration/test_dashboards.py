@@ -140,4 +140,4 @@ def test_a_version_without_feedback_is_named_and_has_no_number(server: Prometheu
 def test_panel_states_that_no_alert_fires(server: Prometheus) -> None:
     assert server.number(query("overview", "Firing alerts")) == 0
     [(labels, _)] = server.ask(query("overview", "Alerts"))
-    assert labels == {"alertname": "nothing fires"}
+    assert labels == {"alertname": "no alert is firing"}

@@ -117,7 +117,7 @@ def test_worse_version_promoted_by_force_has_that_reason(model: Model) -> None:
     gate_result = model.gate_result("2")
     assert (gate_result.mode, gate_result.passed) == ("force", False)
     *_, event = history(model.registry.get_model(model.name).tags)
-    assert event.reason == f"forced, though the gate refused: {gate_result.summary}"
+    assert event.reason == f"forced, although the gate failed: {gate_result.summary}"
 
 
 def test_never_registers_and_judges_and_leaves_production_alone(model: Model) -> None:
@@ -161,7 +161,7 @@ def test_same_graph_as_a_withdrawn_version_is_rejected(model: Model) -> None:
     assert again.exit_code == 1
     assert model.production == "1"
     assert model.gate_result("3").summary == (
-        "its graph is the same as that of version 2, which was rolled back from; to lift the withdrawal: "
+        "its graph is the same as that of version 2, which a rollback withdrew; to lift the withdrawal: "
         f"slipway models promote {model.name} 3"
     )
 
@@ -188,7 +188,7 @@ def test_unreadable_champion_leaves_the_decision_to_the_floors(model: Model, mlf
 
     assert ended.exit_code == 0, ended.error
     assert model.production == "2"
-    assert "the champion, version 1, cannot be compared with: " in model.gate_result("2").summary
+    assert "the champion, version 1, cannot be compared: " in model.gate_result("2").summary
 
 
 def test_rejected_data_makes_no_version_and_no_run(model: Model, mlflow_url: str, tmp_path: Path) -> None:
@@ -200,7 +200,9 @@ def test_rejected_data_makes_no_version_and_no_run(model: Model, mlflow_url: str
     ended = model.train("--data", str(data))
 
     assert ended.exit_code == 1
-    assert ended.error.startswith("Error: the data was refused, nothing is registered: the features hardly predict")
+    assert ended.error.startswith(
+        "Error: the data was rejected, and no version was registered: the features hardly predict"
+    )
     assert model.client.get_experiment_by_name(model.name) is None
     assert [version.version for version in model.registry.list_versions(model.name)] == [before]
     assert model.production == before
@@ -226,7 +228,7 @@ def test_a_registration_that_fails_leaves_its_run_failed(model: Model, monkeypat
     ended = model.train()
 
     assert ended.exit_code == 1
-    assert ended.error == "Error: the tracking server refused or failed: the disk is full\n"
+    assert ended.error == "Error: the tracking server rejected the request or failed: the disk is full\n"
     assert runs_of(model) == ["FAILED"]
 
 
@@ -253,5 +255,5 @@ def test_deleted_experiment_is_reported_in_one_sentence(model: Model) -> None:
     ended = model.train()
 
     assert ended.exit_code == 1
-    assert ended.error.startswith("Error: the tracking server refused or failed: ")
+    assert ended.error.startswith("Error: the tracking server rejected the request or failed: ")
     assert len(ended.error.splitlines()) == 1

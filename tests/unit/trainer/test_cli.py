@@ -93,7 +93,7 @@ def test_missing_file_is_reported(registry: StubApi, tmp_path: Path) -> None:
 
     assert refusal("train", "iris", "--data", str(missing)) == (
         f"Error: {missing} is neither a file nor a folder that contains iris.csv; "
-        "give the path of a CSV file with --data\n"
+        "pass the path of a CSV file with --data\n"
     )
 
 
@@ -167,14 +167,14 @@ def test_the_recipes_are_listed_with_their_titles() -> None:
 
     assert (ended.exit_code, ended.error) == (0, "")
     assert ended.output.splitlines() == [
-        "bike-demand      Rented bikes an hour by calendar and weather",
-        "iris             Iris species from the measures of a flower",
+        "bike-demand      Bike rentals per hour by calendar and weather",
+        "iris             Iris species from the measurements of a flower",
     ]
 
 
 def test_missing_recipe_file_is_reported(registry: StubApi) -> None:
     assert refusal("train", "./wine.py") == (
-        "Error: wine.py is not a file; give the path of the recipe's Python file\n"
+        "Error: wine.py is not a file; pass the path of the recipe's Python file\n"
     )
 
 
@@ -182,8 +182,8 @@ def test_missing_recipe_file_is_reported(registry: StubApi) -> None:
     ("setting", "sentence"),
     [
         ("C=0", "Error: logistic-regression cannot be fitted: The 'C' parameter of LogisticRegression must be"),
-        ("test_fraction=0.001", "Error: test_fraction 0.001 of 150 rows leaves none to judge by; take another"),
-        ("folds=41", "Error: the data was refused, nothing is registered:"),
+        ("test_fraction=0.001", "Error: test_fraction 0.001 of 150 rows leaves no test rows; choose another"),
+        ("folds=41", "Error: the data was rejected, and no version was registered:"),
     ],
 )
 def test_untrainable_override_is_reported_in_a_sentence(registry: StubApi, setting: str, sentence: str) -> None:
@@ -222,11 +222,11 @@ def spoiled(recipe: str, how: str) -> str:
     ("how", "reason"),
     [
         ("shuffled targets", "the features hardly predict the target"),
-        ("a truncated file", "is cut off: its last line, "),
+        ("a truncated file", "is truncated: its last line, "),
         ("a missing column", "is missing; the file has "),
         ("a leaked target", " alone predicts the target "),
         ("a copied target", "the column 'answer' is a copy of the target "),
-        ("a constant feature", "is 1 in every row, so nothing can be learned from it"),
+        ("a constant feature", "is 1 in every row, so it has no information"),
         ("ten rows", "the data has 10 rows, fewer than min_rows "),
     ],
 )
@@ -239,6 +239,6 @@ def test_rejected_data_leaves_the_registry_unchanged(
     ended = run(main, "train", recipe, "--data", str(data))
 
     assert ended.exit_code == 1
-    assert ended.error.startswith("Error: the data was refused, nothing is registered:")
+    assert ended.error.startswith("Error: the data was rejected, and no version was registered:")
     assert reason in ended.error
     assert {asked.method for asked in registry.asked} <= {"GET"}

@@ -157,7 +157,7 @@ def test_a_damaged_champion_leaves_the_decision_to_the_floors(registry: InMemory
     number, gate_result = ask(registry, 0.95)
 
     assert "the champion, version " in gate_result.summary
-    assert " cannot be compared with: " in gate_result.summary
+    assert " cannot be compared: " in gate_result.summary
     assert production(registry) == number
 
 
@@ -176,7 +176,7 @@ def test_champion_without_files_leaves_it_to_the_floors(registry: InMemoryRegist
 
     assert gate_result.promote
     assert "the champion, version " in gate_result.summary
-    assert " cannot be compared with: " in gate_result.summary
+    assert " cannot be compared: " in gate_result.summary
 
 
 def test_champion_of_others_leaves_the_decision_to_the_floors(registry: InMemoryRegistry) -> None:
@@ -187,7 +187,7 @@ def test_champion_of_others_leaves_the_decision_to_the_floors(registry: InMemory
 
     assert gate_result.promote
     assert "the champion, version " in gate_result.summary
-    assert " cannot be compared with: " in gate_result.summary
+    assert " cannot be compared: " in gate_result.summary
 
 
 def test_champion_of_another_task_does_not_stop_the_gate(registry: InMemoryRegistry) -> None:
@@ -196,7 +196,7 @@ def test_champion_of_another_task_does_not_stop_the_gate(registry: InMemoryRegis
     _, gate_result = ask(registry, 0.95)
 
     assert gate_result.promote
-    assert "the champion, version 1, cannot be compared with: it does regression" in gate_result.summary
+    assert "the champion, version 1, cannot be compared: its task is regression" in gate_result.summary
 
 
 def test_a_champion_of_other_classes_does_not_stop_the_gate(registry: InMemoryRegistry) -> None:
@@ -263,7 +263,7 @@ def test_force_promotes_a_rejected_version_and_states_it(registry: InMemoryRegis
     assert not gate_result.passed
     assert production(registry) == number
     event = json.loads(registry.get_model("iris").tags["slipway.event.000001"])
-    assert event["reason"].startswith("forced, though the gate refused: accuracy 0.5000 is below the floor 0.9000; ")
+    assert event["reason"].startswith("forced, although the gate failed: accuracy 0.5000 is below the floor 0.9000; ")
 
 
 def test_force_with_passed_checks_is_a_normal_promotion(registry: InMemoryRegistry) -> None:
@@ -292,7 +292,7 @@ def test_data_of_far_fewer_than_the_champions_rows_is_refused(registry: InMemory
     _, gate_result = ask(registry, 1.0)
 
     assert gate_result.summary == (
-        "150 rows of data, and version 1 had 301, so it has 49.8% of them, less than min_rows_share 0.8 asks for; "
+        "150 rows of data, version 1 had 301: 49.8% of them, less than min_rows_share 0.8;  "
         "check that the data is complete, or lower the limit with --set min_rows_share=VALUE"
     )
     assert production(registry) == before
@@ -306,4 +306,4 @@ def test_champion_with_nan_leaves_the_decision_to_the_floors(registry: InMemoryR
     _, gate_result = ask(registry, 0.95)
 
     assert gate_result.promote
-    assert "version 1, cannot be compared with: it does not answer each row with a number" in gate_result.summary
+    assert "version 1, cannot be compared: it does not return a number for each row" in gate_result.summary

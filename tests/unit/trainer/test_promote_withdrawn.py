@@ -56,7 +56,7 @@ def test_same_graph_as_a_withdrawn_version_is_rejected(registry: InMemoryRegistr
     gate_result = judged(registry, duplicate(registry))
 
     assert not gate_result.promote
-    reason = f"its graph is the same as that of version {withdrawn}, which was rolled back"
+    reason = f"its graph is the same as that of version {withdrawn}, which a rollback withdrew"
     assert gate_result.summary.startswith(reason)
     assert registry.get_model("iris").aliases[PRODUCTION] == before
 

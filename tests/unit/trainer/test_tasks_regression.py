@@ -76,7 +76,7 @@ def test_non_numeric_output_fails_parity(wrong: float) -> None:
 
 
 def test_another_shape_is_refused() -> None:
-    with pytest.raises(ParityError, match="no values of the estimator's shape"):
+    with pytest.raises(ParityError, match="the shape of the exported graph's values"):
         TASK.difference(FakeEstimator(np.zeros(3)), answers(0, 0), ROWS[:2], 1.0)
 
 
@@ -89,7 +89,7 @@ def test_the_target_is_taken_as_it_is() -> None:
 
 @pytest.mark.parametrize(
     ("target", "findings"),
-    [([1.0, 2.0], []), ([5.0, 5.0], ["the target 'cnt' is 5 in every row, so nothing can be learned"])],
+    [([1.0, 2.0], []), ([5.0, 5.0], ["the target 'cnt' is 5 in every row, so a model cannot learn"])],
 )
 def test_target_that_never_changes_is_reported(target: list[float], findings: list[str]) -> None:
     assert [finding.partition("; ")[0] for finding in TASK.check_target(np.array(target))] == findings
