@@ -292,7 +292,7 @@ def test_data_of_far_fewer_than_the_champions_rows_is_refused(registry: InMemory
     _, gate_result = ask(registry, 1.0)
 
     assert gate_result.summary == (
-        "150 rows of data, version 1 had 301: 49.8% of them, less than min_rows_share 0.8;  "
+        "150 rows of data, version 1 had 301: 49.8% of them, less than min_rows_share 0.8; "
         "check that the data is complete, or lower the limit with --set min_rows_share=VALUE"
     )
     assert production(registry) == before
