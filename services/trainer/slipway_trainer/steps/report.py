@@ -52,7 +52,7 @@ def figures_of(recipe: Recipe, evaluation: Evaluation, split: Split) -> Iterator
 def _importance(recipe: Recipe, task: Task, evaluation: Evaluation, split: Split, title: str) -> Figure:
     """Shuffle one feature after the other and measure the graph's loss (L. Breiman, Random Forests, 2001).
 
-    scikit-learn's function supports only estimators, but the graph is what is served.
+    scikit-learn's function supports only estimators, but the API serves the graph.
     """
     graph = Graph(evaluation.model, evaluation.names)
     taken = evenly(len(split.test_target), IMPORTANCE_ROWS)

@@ -112,7 +112,7 @@ class Classification:
             "log_loss": float(log_loss(target, probabilities, labels=self._labels)),
         }
         if len(np.unique(target)) == len(self._classes):  # undefined otherwise
-            binary = len(self._classes) == 2  # noqa: PLR2004  # scikit-learn then asks for one class's probability
+            binary = len(self._classes) == 2  # noqa: PLR2004  # scikit-learn then requires one class's probability
             columns = probabilities[:, 1] if binary else probabilities
             scores["roc_auc"] = float(roc_auc_score(target, columns, multi_class="ovr", labels=self._labels))
         return scores
