@@ -98,7 +98,7 @@ def test_better_or_equal_version_is_promoted_worse_is_not(model: Model) -> None:
     assert model.production == "2"
     assert "equals the champion's" in model.gate_result("2").summary
     assert "is worse than the champion's" in model.gate_result("3").summary
-    assert f"refused: {model.gate_result('3').summary}" in poor.output
+    assert f"the gate failed: {model.gate_result('3').summary}" in poor.output
     events = history(model.registry.get_model(model.name).tags)
     assert [(event.from_version, event.version, event.by) for event in events] == [
         (None, "1", "grace"),
