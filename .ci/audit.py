@@ -32,7 +32,7 @@ def audit(pins: Sequence[str]) -> list[dict[str, Any]]:
         return found
 
 
-def judge(dependencies: Sequence[dict[str, Any]], *, require: bool) -> tuple[int, str]:
+def summarize(dependencies: Sequence[dict[str, Any]], *, require: bool) -> tuple[int, str]:
     """Return the exit code and the text to print for a report."""
     vulnerable = [
         f"{one['name']} {one['version']}: {vulnerability['id']}, fixed in "
@@ -62,7 +62,7 @@ def main() -> int:
     report = audit(pins[:1])
     if any("skip_reason" not in one for one in report):
         report = audit(pins)
-    code, text = judge(report, require=options.require)
+    code, text = summarize(report, require=options.require)
     print(text)
     return code
 

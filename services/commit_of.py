@@ -1,7 +1,7 @@
-"""Print the commit of a checkout, of which only HEAD, the branches and packed-refs are there.
+"""Print the commit of a checkout from HEAD, the branches and packed-refs.
 
-For images: they have no git, and a build sees no more of the checkout. Where the folder `.git` is a file, as in a
-worktree, the commit is not in the build's context, and nothing is printed.
+The images have no git, and the build's context contains only these files. If `.git` is a file, as in a worktree, the
+context does not contain the commit, and nothing is printed.
 """
 
 import sys
@@ -9,12 +9,12 @@ from pathlib import Path
 
 
 def commit_of(folder: Path) -> str:
-    """Return the commit that HEAD points to; empty if the folder does not say."""
+    """Return the commit that HEAD points to; empty if it is unknown."""
     head = _read(folder / "HEAD")
     if not head.startswith("ref: "):
         return head
     ref = head.removeprefix("ref: ")
-    # A branch is a file of its own, until git packs it.
+    # A branch is a separate file until git packs it.
     packed = (line.split() for line in _read(folder / "packed-refs").splitlines())
     return _read(folder / ref) or next((words[0] for words in packed if words[1:] == [ref]), "")
 

@@ -1,6 +1,6 @@
-"""Print what the project needs with some of its extras, a requirement a line.
+"""Print the requirements of the project and some of its extras, one per line.
 
-For the images: their dependencies are a layer of their own, made before the code is copied.
+The images install them in a separate layer, before the code is copied.
 """
 
 import sys

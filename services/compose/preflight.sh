@@ -13,7 +13,7 @@ for folder in $(docker ps --filter "$own" --format '{{.Label "com.docker.compose
   folder=$(printf '%s' "$folder" | tr '?' ' ')
   if [ "$folder" != "$(pwd -P)" ] && [ "$folder" != "$PWD" ] && [ -e "$folder/docker-compose.yml" ]; then
     echo "Error: the clone in $folder has a stack with the name $project: set COMPOSE_PROJECT_NAME in .env, such as" \
-      "COMPOSE_PROJECT_NAME=$project-2, for a stack with containers and volumes of its own, or run \`make down\` there." >&2
+      "COMPOSE_PROJECT_NAME=$project-2, for a separate stack, or run \`make down\` there." >&2
     exit 1
   fi
 done
@@ -40,33 +40,33 @@ choose() {
 }
 
 # The host ports of this stack's containers. `docker ps` would merge neighbouring ports into ranges.
-holding=""
+own_ports=""
 for container in $(docker ps --quiet --filter "$own"); do
-  holding="$holding $(docker inspect --format '{{range .NetworkSettings.Ports}}{{range .}}{{.HostPort}} {{end}}{{end}}' "$container")"
+  own_ports="$own_ports $(docker inspect --format '{{range .NetworkSettings.Ports}}{{range .}}{{.HostPort}} {{end}}{{end}}' "$container")"
 done
-wanted=" "
-taken=0
+seen=" "
+failed=0
 while read -r address port target; do
   [ -n "$port" ] || continue
-  case $wanted in *" $port "*)
+  case $seen in *" $port "*)
     echo "Error: port $port is set for two services: $(choose "$port" "$target")." >&2
-    taken=1
+    failed=1
     continue
   esac
-  wanted="$wanted$port "
-  case " $holding " in *" $port "*) continue ;; esac
-  if ! said=$(docker run --rm --network bridge --publish "$address:$port:9" --entrypoint true "$image" 2>&1); then
-    case $said in
-      *"already in use"* | *"already allocated"* | *"not available"*) why="is taken" ;;
-      *) why="cannot be used ($(printf '%s\n' "$said" | grep -v '^$' | head -n 1))" ;;
+  seen="$seen$port "
+  case " $own_ports " in *" $port "*) continue ;; esac
+  if ! message=$(docker run --rm --network bridge --publish "$address:$port:9" --entrypoint true "$image" 2>&1); then
+    case $message in
+      *"already in use"* | *"already allocated"* | *"not available"*) why="is in use" ;;
+      *) why="cannot be used ($(printf '%s\n' "$message" | grep -v '^$' | head -n 1))" ;;
     esac
     echo "Error: port $port on $address $why: $(choose "$port" "$target")." >&2
-    taken=1
+    failed=1
   fi
 done <<EOF
 $(published)
 EOF
-if [ "$taken" = 1 ]; then
+if [ "$failed" = 1 ]; then
   echo "Nothing was started." >&2
   exit 1
 fi

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Runs once, when PostgreSQL's volume is empty: two databases with a role each, as both tools keep their migrations
-# under one name, and a role that may only watch.
+# Runs once, when PostgreSQL's volume is empty. Creates two databases with their own roles, because Slipway and MLflow
+# store their migrations under the same name, and a role that may only read statistics.
 set -eu
 
 psql --no-psqlrc --set ON_ERROR_STOP=1 --username "$POSTGRES_USER" --dbname postgres \

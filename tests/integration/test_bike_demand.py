@@ -127,7 +127,7 @@ def test_bad_data_is_rejected_with_its_reason(
 
     told = refused(stack, "--data", str(tmp_path / "bad.csv"))
 
-    assert "the data was refused, nothing is registered" in told
+    assert "the data was rejected, and no version was registered" in told
     assert reason in told
     assert versions(stack) == before
 
@@ -136,7 +136,7 @@ def test_truncated_file_is_rejected_with_its_last_line(stack: RunningStack, tmp_
     content = FILE.read_bytes()
     (tmp_path / "cut.csv").write_bytes(content[: len(content) // 2])
 
-    assert "is cut off: its last line, 6127, has" in refused(stack, "--data", str(tmp_path / "cut.csv"))
+    assert "is truncated: its last line, 6127, has" in refused(stack, "--data", str(tmp_path / "cut.csv"))
 
 
 def test_slightly_worse_model_is_rejected_by_the_gate(stack: RunningStack) -> None:

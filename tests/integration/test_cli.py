@@ -358,7 +358,10 @@ def test_manual_promotion_is_in_the_history(model: str, mlflow_url: str, monkeyp
 
     ended = run(main, "models", "promote", model, "2", "--reason", "the second is better")
 
-    assert (ended.exit_code, ended.output) == (0, f"Production of {model} is version 2 now, it was 1.\n")
+    assert (ended.exit_code, ended.output) == (
+        0,
+        f"Production of {model} is now version 2; before, it was version 1.\n",
+    )
     with MlflowRegistry(mlflow_url) as registry:
         registered = registry.get_model(model)
     assert registered.aliases[PRODUCTION] == "2"

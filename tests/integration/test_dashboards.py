@@ -140,4 +140,4 @@ def test_version_without_feedback_has_no_accuracy(server: Prometheus) -> None:
 def test_panel_states_that_no_alert_fires(server: Prometheus) -> None:
     assert server.number(query("overview", "Firing alerts")) == 0
     [(labels, _)] = server.ask(query("overview", "Alerts"))
-    assert labels == {"alertname": "nothing fires"}
+    assert labels == {"alertname": "no alert is firing"}

@@ -69,7 +69,7 @@ def test_tables_of_a_later_release_are_reported(
         (lambda url: url + "-gone", "the database does not exist", "createdb"),
         (lambda url: url.replace("slipway@", "unknown-account@"), "the account does not exist", "createuser"),
         (lambda url: url.replace("127.0.0.1", "nosuch.invalid"), "does not resolve", "correct the host"),
-        (lambda url: url.rpartition(":")[0] + f":{free_port()}/slipway", "nothing listens", "start PostgreSQL"),
+        (lambda url: url.rpartition(":")[0] + f":{free_port()}/slipway", "no server listens", "start PostgreSQL"),
     ],
     ids=["database", "account", "host", "port"],
 )
@@ -160,7 +160,7 @@ def test_usable_stores_of_the_stack_are_ok(
             "the account does not exist",
             "`createuser` on the server, or correct",
         ),
-        (lambda url: url.rpartition(":")[0] + f":{free_port()}/x", "nothing listens", "start PostgreSQL, or correct"),
+        (lambda url: url.rpartition(":")[0] + f":{free_port()}/x", "no server listens", "start PostgreSQL, or correct"),
         (lambda _: "nonsense", "is not a database URL", "postgresql://USER:PASSWORD@HOST/NAME"),
         (lambda _: "http://ada:s3same@mlflow:5000", "names http", "postgresql://USER:PASSWORD@HOST/NAME"),
         (lambda _: "mysql://ada:s3same@db/mlflow", "driver of mysql is not installed", "install MySQLdb with pip"),

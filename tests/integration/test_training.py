@@ -114,7 +114,7 @@ def test_each_step_is_reported_when_it_ends(first: Run) -> None:
     steps = [sentence.partition(":")[0] for sentence in first.told]
 
     assert steps == ["extract", "validate", "train", "train", "train", "evaluate", "register", "promote", "report"]
-    assert first.told[-2] == f"promote: Production of {NAME} is version 1 now"
+    assert first.told[-2] == f"promote: Production of {NAME} is now version 1"
 
 
 def test_tags_of_the_version_match_its_files(first: Run, tmp_path: Path) -> None:

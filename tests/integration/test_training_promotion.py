@@ -96,7 +96,7 @@ def test_better_or_equal_version_is_promoted_worse_is_not(model: Model) -> None:
     assert model.production == "2"
     assert "equals the champion's" in model.gate_result("2").summary
     assert "is worse than the champion's" in model.gate_result("3").summary
-    assert f"refused: {model.gate_result('3').summary}" in poor.output
+    assert f"the gate failed: {model.gate_result('3').summary}" in poor.output
     events = history(model.registry.get_model(model.name).tags)
     assert [(event.from_version, event.version, event.by) for event in events] == [
         (None, "1", "grace"),
@@ -115,7 +115,7 @@ def test_worse_version_promoted_by_force_has_that_reason(model: Model) -> None:
     gate_result = model.gate_result("2")
     assert (gate_result.mode, gate_result.passed) == ("force", False)
     *_, event = history(model.registry.get_model(model.name).tags)
-    assert event.reason == f"forced, though the gate refused: {gate_result.summary}"
+    assert event.reason == f"forced, although the gate failed: {gate_result.summary}"
 
 
 def test_mode_never_registers_and_leaves_production(model: Model) -> None:
@@ -170,7 +170,7 @@ def test_unreadable_champion_leaves_the_decision_to_the_floors(model: Model, mlf
 
     assert ended.exit_code == 0, ended.error
     assert model.production == "2"
-    assert "the champion, version 1, cannot be compared with: " in model.gate_result("2").summary
+    assert "the champion, version 1, cannot be compared: " in model.gate_result("2").summary
 
 
 def test_rejected_data_makes_no_version_and_no_run(model: Model, mlflow_url: str, tmp_path: Path) -> None:
@@ -182,7 +182,9 @@ def test_rejected_data_makes_no_version_and_no_run(model: Model, mlflow_url: str
     ended = model.train("--data", str(data))
 
     assert ended.exit_code == 1
-    assert ended.error.startswith("Error: the data was refused, nothing is registered: the features hardly predict")
+    assert ended.error.startswith(
+        "Error: the data was rejected, and no version was registered: the features hardly predict"
+    )
     assert model.client.get_experiment_by_name(model.name) is None
     assert [version.version for version in model.registry.list_versions(model.name)] == [before]
     assert model.production == before
@@ -197,7 +199,7 @@ def test_failed_registration_marks_its_run_as_failed(model: Model, monkeypatch: 
     ended = model.train()
 
     assert ended.exit_code == 1
-    assert ended.error == "Error: the tracking server refused or failed: the disk is full\n"
+    assert ended.error == "Error: the tracking server rejected the request or failed: the disk is full\n"
     assert runs_of(model) == ["FAILED"]
 
 
@@ -224,5 +226,5 @@ def test_deleted_experiment_is_reported_in_one_sentence(model: Model) -> None:
     ended = model.train()
 
     assert ended.exit_code == 1
-    assert ended.error.startswith("Error: the tracking server refused or failed: ")
+    assert ended.error.startswith("Error: the tracking server rejected the request or failed: ")
     assert len(ended.error.splitlines()) == 1

@@ -37,7 +37,7 @@ def audit() -> ModuleType:
 def test_audit_fails_on_findings(
     audit: ModuleType, report: list[dict[str, Any]], require: bool, code: int, text: str
 ) -> None:
-    found, said = audit.judge(report, require=require)
+    found, said = audit.summarize(report, require=require)
 
     assert found == code
     assert text in said

@@ -91,13 +91,13 @@ def test_preflight_accepts(state: dict[str, str], tmp_path: Path) -> None:
     [
         (
             "3000 Bind for 127.0.0.1:3000 failed: port is already allocated",
-            "port 3000 on 127.0.0.1 is taken: choose another with SLIPWAY_GRAFANA_PORT in .env",
+            "port 3000 on 127.0.0.1 is in use: choose another with SLIPWAY_GRAFANA_PORT in .env",
         ),
         (
             "8000 failed to bind host port 0.0.0.0:8000/tcp: address already in use",
-            "port 8000 on 0.0.0.0 is taken: choose another with SLIPWAY_PORT in .env, such as SLIPWAY_PORT=18000.",
+            "port 8000 on 0.0.0.0 is in use: choose another with SLIPWAY_PORT in .env, such as SLIPWAY_PORT=18000.",
         ),
-        ("3000 ports are not available: exposing port TCP 127.0.0.1:3000", "port 3000 on 127.0.0.1 is taken"),
+        ("3000 ports are not available: exposing port TCP 127.0.0.1:3000", "port 3000 on 127.0.0.1 is in use"),
         ("8000 permission denied", "port 8000 on 0.0.0.0 cannot be used (permission denied)"),
     ],
 )

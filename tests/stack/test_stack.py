@@ -63,7 +63,7 @@ def test_preflight_names_a_taken_port_with_its_variable(stack: ComposeStack) -> 
         refused = run([PREFLIGHT], {**stack.environment, "SLIPWAY_GRAFANA_PORT": str(port)}, check=False)
 
     assert refused.returncode == 1
-    assert f"port {port} on 127.0.0.1 is taken: choose another with SLIPWAY_GRAFANA_PORT in .env" in refused.stderr
+    assert f"port {port} on 127.0.0.1 is in use: choose another with SLIPWAY_GRAFANA_PORT in .env" in refused.stderr
 
 
 def test_first_password_is_printed_and_works(stack: ComposeStack) -> None:
@@ -180,7 +180,7 @@ def test_new_version_is_served_without_a_failed_request(stack: ComposeStack) -> 
     with load("127.0.0.1", stack.port("SLIPWAY_PORT"), stack.token) as running:
         told = stack.compose("run", "--rm", "--no-deps", "trainer", "train", "iris")
         trained = time.monotonic()
-        assert "Production of iris is version" in told
+        assert "Production of iris is now version" in told
         wait_for(lambda: stack.served_version() != before, seconds=SWAP_SECONDS, what="the new version")
         swapped = time.monotonic() - trained
         running.wait_for_more(500)

@@ -143,7 +143,7 @@ def _refused() -> list[Panel]:
 
 
 def _process() -> list[Panel]:
-    def told(series: str) -> str:
+    def with_reason(series: str) -> str:
         return or_say(series, instance=SEVERAL_WORKERS)
 
     return [
@@ -154,7 +154,7 @@ def _process() -> list[Panel]:
                 "suffix: cores",
                 SEVERAL_WORKERS,
             ),
-            Query(told(f'rate(process_cpu_seconds_total{{job="api"}}[{WINDOW}])'), "{{instance}}"),
+            Query(with_reason(f'rate(process_cpu_seconds_total{{job="api"}}[{WINDOW}])'), "{{instance}}"),
             width=8,
         ),
         lines(
@@ -164,7 +164,7 @@ def _process() -> list[Panel]:
                 "bytes",
                 SEVERAL_WORKERS,
             ),
-            Query(told('process_resident_memory_bytes{job="api"}'), "{{instance}}"),
+            Query(with_reason('process_resident_memory_bytes{job="api"}'), "{{instance}}"),
             width=8,
         ),
         lines(
@@ -174,7 +174,7 @@ def _process() -> list[Panel]:
                 "none",
                 SEVERAL_WORKERS,
             ),
-            Query(told('process_open_fds{job="api"}'), "{{instance}}"),
+            Query(with_reason('process_open_fds{job="api"}'), "{{instance}}"),
             width=8,
         ),
     ]

@@ -33,9 +33,11 @@ def oldest_record(kind: Kind, *, width: int) -> Panel:
 
 
 def dropped_records(*, width: int) -> Panel:
-    """Return the panel of predictions that were answered and not logged."""
+    """Return the panel of predictions that were not logged."""
     return value(
-        About("Dropped records", "Predictions that were answered but not stored, in the selected time range.", "none"),
+        About(
+            "Dropped records", "Predictions with a response that were not stored, in the selected time range.", "none"
+        ),
         Query(or_zero(increase("slipway_prediction_log_dropped_records_total"))),
         steps=NONE_IS_GOOD,
         width=width,

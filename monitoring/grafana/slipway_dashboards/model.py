@@ -26,8 +26,8 @@ from slipway_dashboards.queries import (
     WINDOW,
     increase,
     or_no_classifier,
+    or_no_model,
     or_no_regressor,
-    or_nothing_served,
     or_say,
     or_served,
     or_zero,
@@ -125,9 +125,9 @@ def _predictions() -> list[Panel]:
                 "Values outside the training range",
                 "Feature values per row outside the range of the training rows, for which the model was not trained.",
                 "values/row",
-                "nothing is served",
+                "no model is served",
             ),
-            Query(or_nothing_served(f"{outside} / clamp_min({rows}, 1e-9)"), LEGEND),
+            Query(or_no_model(f"{outside} / clamp_min({rows}, 1e-9)"), LEGEND),
             steps=((None, GREEN), (0.1, YELLOW), (1, RED)),
         ),
         lines(
@@ -135,10 +135,10 @@ def _predictions() -> list[Panel]:
                 "Rows outside the training range by feature",
                 "The share of rows with a feature outside its range in the training rows; the top ten features.",
                 "percentunit",
-                "nothing is served",
+                "no model is served",
             ),
             Query(
-                or_nothing_served(
+                or_no_model(
                     f"topk(10, {by_feature} / on ({VERSION}) group_left () clamp_min({rows}, 1e-9))",
                 ),
                 f"{LEGEND}: {{{{feature}}}}",
@@ -154,7 +154,7 @@ def _predictions() -> list[Panel]:
                 "no predictions",
             ),
             *(
-                Query(or_nothing_served(quantile(percent / 100, INFERENCE, MODEL, by=VERSION)), f"{LEGEND} p{percent}")
+                Query(or_no_model(quantile(percent / 100, INFERENCE, MODEL, by=VERSION)), f"{LEGEND} p{percent}")
                 for percent in (50, 95)
             ),
         ),
@@ -223,18 +223,18 @@ def _feedback() -> list[Panel]:
                 "none",
                 "no feedback yet",
             ),
-            Query(or_nothing_served(live("slipway_live_feedback_rows", ROWS)), LEGEND),
+            Query(or_no_model(live("slipway_live_feedback_rows", ROWS)), LEGEND),
         ),
         lines(
-            About("Feedback", "Rows per second that received feedback.", "rows/s", "nothing is served"),
-            Query(or_nothing_served(rate("slipway_feedback_rows_total", MODEL, by=VERSION)), LEGEND),
+            About("Feedback", "Rows per second that received feedback.", "rows/s", "no model is served"),
+            Query(or_no_model(rate("slipway_feedback_rows_total", MODEL, by=VERSION)), LEGEND),
         ),
     ]
 
 
 def _loads() -> list[Panel]:
     def by_model(query: str) -> str:
-        return or_say(query, model="nothing is served")
+        return or_say(query, model="no model is served")
 
     return [
         lines(
@@ -242,7 +242,7 @@ def _loads() -> list[Panel]:
                 "Loads",
                 "Loaded versions and failed attempts, per minute or longer interval.",
                 "none",
-                "nothing is served",
+                "no model is served",
             ),
             Query(
                 by_model(increase("slipway_model_loads_total", REFERENCE, by="model", window=WINDOW)),
@@ -258,7 +258,7 @@ def _loads() -> list[Panel]:
                 "Cannot be loaded",
                 "Whether the current version cannot be loaded. GET /models/{name} gives the reason.",
                 "none",
-                "nothing is served",
+                "no model is served",
             ),
             Query(by_model(f"max by (model) (slipway_model_load_failing{{{REFERENCE}}})"), "{{model}}"),
             steps=NONE_IS_GOOD,
@@ -269,7 +269,7 @@ def _loads() -> list[Panel]:
                 "Not in the cache",
                 "Whether the served version is missing in the bundle cache; a restart then needs the registry.",
                 "none",
-                "nothing is served",
+                "no model is served",
             ),
             Query(by_model(f"max by (model) (slipway_model_not_cached{{{REFERENCE}}})"), "{{model}}"),
             steps=((None, GREEN), (1, YELLOW)),

@@ -81,8 +81,8 @@ def _health() -> list[Panel]:
             steps=NONE_IS_GOOD,
         ),
         states(
-            About("Alerts", "The firing alerts over time.", "none", "nothing fires"),
-            Query(or_say(f"max by (alertname) ({FIRING})", alertname="nothing fires"), "{{alertname}}"),
+            About("Alerts", "The firing alerts over time.", "none", "no alert is firing"),
+            Query(or_say(f"max by (alertname) ({FIRING})", alertname="no alert is firing"), "{{alertname}}"),
             steps=((None, GREEN), (1, RED)),
             texts=("quiet", "fires"),
         ),

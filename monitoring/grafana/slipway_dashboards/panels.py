@@ -51,7 +51,7 @@ class About:
     title: str
     description: str
     unit: str
-    no_value: str = "nothing yet"
+    no_value: str = "no data yet"
 
 
 class Kind(Protocol):

@@ -56,15 +56,15 @@ def quantile(share: float, histogram: str, labels: str = "", *, by: str = "", wi
 
 def or_say(query: str, **labels: str) -> str:
     """Return a query that gives one NaN series, whose labels state the reason, instead of an empty result."""
-    said = "vector(NaN)"
+    labelled = "vector(NaN)"
     for name, text in labels.items():
-        said = f'label_replace({said}, "{name}", "{text}", "", "")'
-    return f"({query}) or ({said} unless on () ({query}))"
+        labelled = f'label_replace({labelled}, "{name}", "{text}", "", "")'
+    return f"({query}) or ({labelled} unless on () ({query}))"
 
 
-def or_nothing_served(query: str) -> str:
-    """Return a query by model and version that gives `nothing is served` instead of an empty result."""
-    return or_say(query, model="nothing", version="is served")
+def or_no_model(query: str) -> str:
+    """Return a query by model and version that gives `no model is served` instead of an empty result."""
+    return or_say(query, model="no model", version="is served")
 
 
 def or_no_classifier(query: str) -> str:

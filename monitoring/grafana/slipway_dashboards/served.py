@@ -9,7 +9,7 @@ from slipway_dashboards.queries import (
     SERVED,
     VERSION,
     or_no_classifier,
-    or_nothing_served,
+    or_no_model,
     or_served,
     rate,
 )
@@ -22,9 +22,9 @@ def versions(*, width: int) -> Panel:
             "Served versions",
             "The served model versions: Production and pinned ones.",
             "none",
-            "nothing is served",
+            "no model is served",
         ),
-        Query(or_nothing_served(SERVED), LEGEND),
+        Query(or_no_model(SERVED), LEGEND),
         width=width,
     )
 
@@ -32,8 +32,8 @@ def versions(*, width: int) -> Panel:
 def predicted_rows(*, width: int) -> Panel:
     """Return the panel of each version's predicted rows."""
     return lines(
-        About("Predicted rows by version", "Rows per second of each model version.", "rows/s", "nothing is served"),
-        Query(or_nothing_served(rate(ROWS, MODEL, by=VERSION)), LEGEND),
+        About("Predicted rows by version", "Rows per second of each model version.", "rows/s", "no model is served"),
+        Query(or_no_model(rate(ROWS, MODEL, by=VERSION)), LEGEND),
         width=width,
     )
 

@@ -1,4 +1,4 @@
-"""`python -m slipway_trainer` is `slipway-trainer`."""
+"""Run `slipway-trainer` as `python -m slipway_trainer`."""
 
 from slipway_trainer.cli import main
 

@@ -38,7 +38,7 @@ class WrittenBundle:
     """A bundle in a folder.
 
     Attributes:
-        manifest_sha256: what the model version's tag must say.
+        manifest_sha256: the digest to store in a tag of the model version.
     """
 
     folder: Path
@@ -57,7 +57,7 @@ def write_bundle(
     git_commit: str | None,
     libraries: dict[str, str],
 ) -> WrittenBundle:
-    """Write the four files of a bundle into a folder that exists."""
+    """Write the four files of a bundle into an existing folder."""
     (folder / MODEL_FILE).write_bytes(evaluation.model)
     names = evaluation.names
     golden = _golden(Graph(evaluation.model, names), split)
@@ -91,7 +91,7 @@ def _golden(graph: Graph, split: Split) -> Golden:
         scores=None if outputs.scores is None else outputs.scores.tolist(),
     )
     atol = PARITY_TOLERANCE * (1.0 if outputs.scores is not None else split.target_scale)
-    # Where all golden rows are near zero, the target's own scale may be more than a replay allows.
+    # If all golden rows are near zero, the target's own scale may exceed the tolerance that a replay allows.
     return Golden(rows=rows.tolist(), outputs=expected, rtol=PARITY_TOLERANCE, atol=min(atol, max_atol(expected)))
 
 

@@ -1,4 +1,4 @@
-"""The trainer's own command, `slipway-trainer`: run by hand, by `slipway train`, by a job or a pipeline."""
+"""The trainer's own command, `slipway-trainer`: run by users, by `slipway train`, or by a job or pipeline."""
 
 import json
 import logging
@@ -95,13 +95,13 @@ def train(
 ) -> None:
     """Extract, validate, train, evaluate, register and promote.
 
-    Exits with 0 if the new version is Production (or registered, with `--promote never`), with 1 if a step or the gate
-    failed.
+    Exits with 0 if the new version is Production (or registered, with `--promote never`), and with 1 if a step or the
+    gate failed.
     """
     own = load_settings(TrainerSettings)
     configure_logging(own.log_level, own.log_format)
     if own.mlflow_tracking_password:
-        # MLflow's own client reads the password from the environment only; ours may be from a file.
+        # MLflow's client reads the password from the environment only; Slipway's setting may come from a file.
         os.environ["MLFLOW_TRACKING_PASSWORD"] = own.mlflow_tracking_password.get_secret_value()
     is_promoted = _train(own, recipe, data, settings or [], promote, wait)
     if promote != "never" and not is_promoted:
@@ -111,13 +111,13 @@ def train(
 def _train(
     settings: TrainerSettings, recipe: str, data: str | None, overrides: list[str], promote: PromoteMode, wait: float
 ) -> bool:
-    """Run the pipeline; return whether the gate, or `--promote force`, promoted the new version."""
+    """Run the pipeline; return whether the gate or `--promote force` promoted the new version."""
     with settings.open_registry() as registry:
         if wait == 0:
             registry.list_models()  # fail before the work, not after it
-        # MLflow reads it when it is imported.
+        # MLflow reads this variable on import.
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-        # These take seconds to import, and the errors above need none of them.
+        # These modules take seconds to import, and the errors above do not need them.
         with quick_imports():
             from slipway_trainer.lineage import commit_of_code  # noqa: PLC0415
             from slipway_trainer.overrides import override  # noqa: PLC0415
@@ -150,22 +150,23 @@ def _train(
 
 def main() -> None:
     """Run the command. Print a Slipway error as one sentence on standard error and exit with 1."""
-    # Before MLflow is imported: it reports its use to its makers, and prints an address for every run.
+    # Before the import of MLflow, which would otherwise send telemetry and print an address for every run.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-    # Before pandas is validated: Pandera reminds of a package that nothing here uses.
+    # Before the import of Pandera, which would otherwise recommend a package that Slipway does not use.
     os.environ.setdefault("DISABLE_PANDERA_IMPORT_WARNING", "True")
     show_traceback = DEBUG_FLAG in sys.argv
     try:
         with exit_on_error(show_traceback=show_traceback, hint_at_registry=True):
-            # It tells of fonts as it builds its list of them.
+            # It logs the fonts while it builds its list of them.
             logging.getLogger("matplotlib").setLevel(logging.WARNING)
             app(prog_name="slipway-trainer")
-    except Exception as error:  # a recipe's own code, or a fault of ours
+    except Exception as error:  # from a recipe's own code, or a bug in Slipway
         if show_traceback:
             raise
-        said = printable(str(error)).partition("\n")[0]
-        print_error(f"{type(error).__name__}: {said} (unexpected error: `slipway --debug train …` shows its traceback)")
+        message = printable(str(error)).partition("\n")[0]
+        hint = "unexpected error: `slipway --debug train …` shows its traceback"
+        print_error(f"{type(error).__name__}: {message} ({hint})")
         raise SystemExit(1) from error
 
 

@@ -1,4 +1,4 @@
-"""Reject a file that is not a whole CSV file: what it is instead, in which line, and what to do."""
+"""Reject a file that is not complete CSV; the error states its kind or the line, and what to do."""
 
 import codecs
 import csv
@@ -10,7 +10,7 @@ from slipway_trainer.errors import DataRefusedError, reason_of
 NEWLINE = b"\n"
 OTHER_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 AS_CSV = "save it as CSV in UTF-8, with commas between the values"
-# How files begin that people give by mistake.
+# The first bytes of other file formats.
 OTHER_KINDS = {
     b"\x1f\x8b": "is compressed with gzip; decompress it first, such as with gunzip",
     b"BZh": "is compressed with bzip2; decompress it first, such as with bunzip2",
@@ -23,23 +23,23 @@ OTHER_KINDS = {
     codecs.BOM_UTF16_BE: f"is UTF-16 text; {AS_CSV}",
 }
 ZIP = b"PK\x03\x04"
-# In a ZIP archive, this folder is a workbook of Excel.
+# A ZIP archive with this folder is an Excel workbook.
 WORKBOOK = b"xl/"
 
-# The number of a row's last line in the file, and its values.
+# The number of a row's last line in the file, and the row's values.
 Row = tuple[int, list[str]]
 
 
 def check_csv(content: bytes, source: str, names: Sequence[str]) -> None:
-    """Check that a file is CSV in UTF-8, and whole: pandas would fill up a row that is cut off.
+    """Check that a file is CSV in UTF-8 and complete: pandas would fill a truncated row with missing values.
 
     Args:
         content: the file's bytes.
-        source: where they come from, for messages.
-        names: the columns that the file should have.
+        source: the file's origin, for messages.
+        names: the expected columns.
 
     Raises:
-        DataRefusedError: naming what the file is, or the line that is wrong, and what to do.
+        DataRefusedError: the file is invalid. The message states its kind or the line, and what to do.
     """
     text = _text(content, source)
     rows = _rows(text, source)
@@ -52,23 +52,23 @@ def check_csv(content: bytes, source: str, names: Sequence[str]) -> None:
     for line, row in rows:
         if len(row) > len(header):
             sentence = (
-                f"line {line} of {source} has {len(row)} values where the first line has {len(header)} names; check "
-                "that the first line names the columns, and write numbers with a decimal point and text that holds "
+                f"line {line} of {source} has {len(row)} values, but the first line has {len(header)} names; check "
+                "that the first line names the columns, and write numbers with a decimal point and text that contains "
                 "commas in double quotes"
             )
             raise DataRefusedError([sentence])
     if len(last) < len(header):
         line = content.rstrip().count(NEWLINE) + 1
         sentence = (
-            f"{source} is cut off: its last line, {line}, has {len(last)} values where the first has {len(header)} "
-            "names; get the whole file again"
+            f"{source} is truncated: its last line, {line}, has {len(last)} values, but the first line has "
+            f"{len(header)} names; get the complete file"
         )
         raise DataRefusedError([sentence])
     if len(rows) > 1 and not content.endswith((NEWLINE, b"\r")) and last[-1][-1:].isdigit():
-        # 582.26 that was cut to 58 is a number, too.
+        # For example, 582.26 truncated to 58 is still a number.
         sentence = (
-            f"{source} may be cut off within its last number: no line break comes after {last[-1][:40]!r}; get the "
-            "whole file again, or add a line break if it is whole"
+            f"{source} may be truncated in its last number: no line break follows {last[-1][:40]!r}; get the "
+            "complete file, or add a line break if it is complete"
         )
         raise DataRefusedError([sentence])
 
@@ -82,19 +82,19 @@ def _text(content: bytes, source: str) -> str:
         raise DataRefusedError([f"{source} is {kind}"])
     if (place := content.find(b"\0")) >= 0:
         line = content.count(NEWLINE, 0, place) + 1
-        raise DataRefusedError([f"{source} is not a text file in UTF-8: line {line} holds a zero byte; {AS_CSV}"])
+        raise DataRefusedError([f"{source} is not a text file in UTF-8: line {line} contains a zero byte; {AS_CSV}"])
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         body = error.object
         line = body.count(NEWLINE, 0, error.start) + 1
-        sentence = f"{source} is not UTF-8: line {line} holds the byte 0x{body[error.start]:02x}; save it as UTF-8"
+        sentence = f"{source} is not UTF-8: line {line} contains the byte 0x{body[error.start]:02x}; save it as UTF-8"
         raise DataRefusedError([sentence]) from error
     first = text.lstrip()[:1]
     if not first:
-        raise DataRefusedError([f"{source} is empty; give a CSV file whose first line names the columns"])
+        raise DataRefusedError([f"{source} is empty; provide a CSV file whose first line names the columns"])
     if markup := {"<": "HTML or XML", "{": "JSON", "[": "JSON"}.get(first):
-        raise DataRefusedError([f"{source} is {markup}, and not CSV; {AS_CSV}"])
+        raise DataRefusedError([f"{source} is {markup}, not CSV; {AS_CSV}"])
     return text
 
 

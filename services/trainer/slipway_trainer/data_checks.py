@@ -1,4 +1,4 @@
-"""Data that fits its schema and is still not worth training on: few, repeated, constant, leaking or unrelated rows."""
+"""Find valid data that is unsuitable for training: too few, repeated, constant, leaking or unrelated rows."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -18,22 +18,22 @@ from slipway_trainer.tasks import task_of
 from slipway_trainer.tasks.base import Target
 
 FOLDS = 3
-# These rows suffice for a quick check.
+# Enough rows for a quick check.
 MAX_PROBE_ROWS = 20_000
-# Of fewer rows, one honest feature may tell every class by luck.
+# With fewer rows, a legitimate feature may separate the classes by chance.
 MIN_LEAKAGE_ROWS = 100
-# A sum of features that gives the target this well holds the target's own parts.
+# If a sum of features predicts the target this well, the features are parts of the target.
 MAX_LINEAR_R2 = 0.9999
-# No limit lies between such a score and 1.
+# A recipe cannot set a limit between such a score and 1.
 MAX_LEAKAGE_SCORE = 0.99999
 
 
 def find_data_problems(recipe: Recipe, frame: pd.DataFrame) -> list[str]:
-    """Look at rows that fit the schema as a whole.
+    """Check valid rows as a whole.
 
     Args:
-        recipe: defines the limits.
-        frame: features and target, numbers as float64; the index counts the lines of the file from the second.
+        recipe: the recipe with its limits.
+        frame: features and target, numbers as float64; the index counts the file's lines, 0 for the second.
 
     Returns:
         One sentence per problem.
@@ -43,7 +43,7 @@ def find_data_problems(recipe: Recipe, frame: pd.DataFrame) -> list[str]:
         return [f"the data has {len(frame)} rows, fewer than min_rows {recipe.min_rows}; add rows{lower}"]
     target = task_of(recipe).encode(frame[recipe.target.name])
     findings = [*task_of(recipe).check_target(target), *_constant(recipe, frame), *_duplicates(recipe, frame)]
-    if findings:  # later checks need valid rows
+    if findings:  # the other checks need valid rows
         return findings
     rows = _sample(recipe, target)
     features = frame[recipe.feature_names].to_numpy(dtype=np.float32)
@@ -59,7 +59,7 @@ def _constant(recipe: Recipe, frame: pd.DataFrame) -> Iterator[str]:
         values = frame[column.name].to_numpy()
         if not column.may_be_constant and (values == values[0]).all():
             yield (
-                f"{column.name!r} is {shown(float(values[0]))} in every row, so nothing can be learned from it; "
+                f"{column.name!r} is {shown(float(values[0]))} in every row, so it has no information; "
                 "correct the data, or set the column's `may_be_constant=True` in the recipe"
             )
 
@@ -70,35 +70,35 @@ def _duplicates(recipe: Recipe, frame: pd.DataFrame) -> Iterator[str]:
     if repeated.mean() > recipe.max_duplicate_share:
         yield (
             f"{repeated.sum()} of {len(frame)} rows ({repeated.mean():.1%}) repeat an earlier row, more than "
-            f"max_duplicate_share {recipe.max_duplicate_share:g} allows: {_pair(frame, names, repeated)}, in all "
+            f"max_duplicate_share {recipe.max_duplicate_share:g} allows: {_pair(frame, names, repeated)}; all of them: "
             f"{lines(repeated)}; remove them, or raise the limit with --set "
             f"max_duplicate_share={_up(repeated.mean())}"
         )
 
 
 def _pair(frame: pd.DataFrame, names: list[str], repeated: pd.Series) -> str:
-    """Return which earlier line the first repeated row repeats."""
+    """Return the first repeated row with the row that it repeats."""
     second = frame.index[repeated.to_numpy()][0]
-    # In a comparison of its own, a missing value equals none, not even itself.
+    # A comparison would treat missing values as different from each other.
     groups = frame.groupby(names, sort=False, dropna=False).ngroup()
     first = groups.index[(groups == groups[second]).to_numpy()][0]
     return f"line {second + 2} repeats line {first + 2}"
 
 
 def _up(share: float) -> str:
-    """Return a share rounded up, so that it is allowed once it is the limit."""
+    """Return a share rounded up, so that a limit of this value allows it."""
     return f"{np.ceil(share * 1_000) / 1_000:g}"
 
 
 def _raised(score: float) -> str:
     if score >= MAX_LEAKAGE_SCORE:
         return ""
-    return f", or, if it is honest, raise the limit with --set leakage_score={(score + 1) / 2:.6g}"
+    return f", or, if the feature is legitimate, raise the limit with --set leakage_score={(score + 1) / 2:.6g}"
 
 
 def _leaking(recipe: Recipe, features: FloatMatrix, target: Target, rows: NDArray[np.int64]) -> Iterator[str]:
     task = task_of(recipe)
-    # By ranks, so that a few huge values do not hide that the order is the same.
+    # Ranks, so that a few extreme values do not hide an equal order.
     ranked = rankdata(target) if recipe.task == "regression" else target
     for index, name in enumerate(recipe.feature_names):
         if len(rows) >= MIN_LEAKAGE_ROWS:
@@ -108,7 +108,7 @@ def _leaking(recipe: Recipe, features: FloatMatrix, target: Target, rows: NDArra
         if score >= recipe.leakage_score:
             yield (
                 f"{name!r} alone predicts the target {recipe.target.name!r} ({task.probe_score} {score:.4f}, "
-                f"leakage_score {recipe.leakage_score:g}): it seems to hold the answer, which clients do not know; "
+                f"leakage_score {recipe.leakage_score:g}): it seems to reveal the target, which clients do not know; "
                 f"correct its values, or remove it from the recipe's columns{_raised(score)}"
             )
     if recipe.task == "regression":
@@ -116,30 +116,30 @@ def _leaking(recipe: Recipe, features: FloatMatrix, target: Target, rows: NDArra
         if together >= MAX_LINEAR_R2:
             yield (
                 f"the features together add up to the target {recipe.target.name!r} (r2 {together:.5f} of a linear "
-                f"model, limit {MAX_LINEAR_R2}): they hold its parts, which clients do not know; remove these from the "
+                f"model, limit {MAX_LINEAR_R2}): they are parts of it, which clients do not know; remove them from the "
                 "recipe's columns"
             )
 
 
 def _copies(recipe: Recipe, frame: pd.DataFrame, target: Target) -> Iterator[str]:
-    """Look at columns that the recipe does not know: nothing is learned from them, but a copy is a trap."""
+    """Find copies of the target in columns that the recipe does not use, because a recipe could include them later."""
     known = {recipe.target.name, *recipe.feature_names, *recipe.ignored, *recipe.time_columns}
     for name in (name for name in frame.columns if name not in known):
         if _is_copy(frame[name], target):
             yield (
-                f"the column {name!r} is a copy of the target {recipe.target.name!r} under another name; take it out "
-                "of the data, or name it in the recipe's `ignored`"
+                f"the column {name!r} is a copy of the target {recipe.target.name!r}; remove it from the data, or add "
+                "it to the recipe's `ignored`"
             )
 
 
 def _is_copy(values: pd.Series, target: Target) -> bool:
-    """Tell whether a column has as many different values as the target, each always with the same one."""
+    """Return whether each value of a column corresponds to exactly one value of the target, and vice versa."""
     codes, different = pd.factorize(values)
     if not len(different) == len(np.unique(target)) == len(np.unique(np.stack([codes, target]), axis=1).T):
         return False
     if len(different) < len(target):
         return True
-    # Where no value comes twice, that is so of any row number, too: then a copy rises or falls with the target.
+    # If all values are unique, this is true of any row number, too: a copy must also rise or fall with the target.
     steps = np.diff(pd.to_numeric(values, errors="coerce").to_numpy(dtype=np.float64)[np.argsort(target)])
     return bool((steps > 0).all() or (steps < 0).all())
 
@@ -147,18 +147,18 @@ def _is_copy(values: pd.Series, target: Target) -> bool:
 def _unrelated(recipe: Recipe, features: FloatMatrix, target: Target, rows: NDArray[np.int64]) -> Iterator[str]:
     task = task_of(recipe)
     score = max(_probe(recipe, probe, features, target, rows) for probe in task.probes())
-    # What guessing classes reaches by luck: three standard errors of a share of rows, on the scale of skill.
+    # The skill that guessing classes reaches by chance: three standard errors of a share of rows.
     luck = 3 * np.sqrt(task.chance / ((1 - task.chance) * len(rows)))
     if (score - task.chance) / (1 - task.chance) < max(recipe.min_skill, luck):
         yield (
             f"the features hardly predict the target {recipe.target.name!r}: a small model reaches {task.probe_score} "
-            f"{score:.2f}, and guessing {task.chance:.2f}; check that its values belong to their rows, or lower the "
-            f"limit with --set min_skill=VALUE, below {recipe.min_skill:g}, if the target is that hard to predict"
+            f"{score:.2f}, and guessing {task.chance:.2f}; check that each target value belongs to its row, or lower "
+            f"the limit with --set min_skill=VALUE, below {recipe.min_skill:g}, if the target is hard to predict"
         )
 
 
 def _sample(recipe: Recipe, target: Target) -> NDArray[np.int64]:
-    """Return the indices of the rows to look at; of a rare class all, so that each is there."""
+    """Return the indices of the rows to check; they include all rows of rare classes."""
     random = np.random.default_rng(recipe.seed)
     groups = (
         [np.flatnonzero(target == label) for label in np.unique(target)] if recipe.classes else [np.arange(len(target))]

@@ -1,12 +1,12 @@
-"""Why a training run ends without a new version in Production.
+"""Errors that end a training run without a new Production version.
 
 SlipwayError
-├── DataRefusedError       the data does not fit the recipe's schema, or is not worth training on
+├── DataRefusedError       the data does not match the recipe's schema, or is unsuitable for training
 ├── DataUnavailableError   the data cannot be found or fetched
 ├── OverrideError          a `--set` has an unknown name or an invalid value
 ├── ParityError            an exported graph's predictions differ from its estimator's
 ├── TrainingError          the rows cannot be split, or a candidate cannot be fitted or exported
-└── UnknownRecipeError     no recipe has that name, or a file defines none
+└── UnknownRecipeError     the recipe does not exist, or a file defines none
 """
 
 import re
@@ -14,10 +14,10 @@ from collections.abc import Sequence
 
 from slipway_core.errors import SlipwayError
 
-# A library's message may hold a whole matrix.
+# The message of a library may contain a whole matrix.
 MAX_REASON = 200
 _CLASS = re.compile(r"<class '(?:[^']*\.)?([^'.]+)'>")
-# Within quotes, a folder's name may hold spaces.
+# Inside quotes, a folder's name may contain spaces.
 _FOLDERS = re.compile(
     r"""(?<=['"])(?:[A-Za-z]:)?[\\/][^'"]*[\\/]|(?<![\w/:])(?:[A-Za-z]:)?[\\/](?:[^\s'"\\/:]+[\\/])+"""
 )
@@ -25,7 +25,7 @@ _SUPPORT_LINE = re.compile(r"\s*(?:You may raise an? iss?ue|Please raise|Please 
 
 
 def reason_of(error: BaseException) -> str:
-    """Return what another library's error says as the middle of a sentence: one line, without folders, not long."""
+    """Return the message of another library's error for use inside a sentence: one short line, without folders."""
     text = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
     text = _SUPPORT_LINE.sub("", _FOLDERS.sub("", _CLASS.sub(r"\1", text))).rstrip(" .:;")
     if len(text) > MAX_REASON:
@@ -34,16 +34,16 @@ def reason_of(error: BaseException) -> str:
 
 
 class DataRefusedError(SlipwayError):
-    """The data does not fit the recipe's schema, or is not worth training on.
+    """The data does not match the recipe's schema, or is unsuitable for training.
 
     Attributes:
-        findings: one sentence for each thing that is wrong.
+        findings: one sentence per problem.
     """
 
     def __init__(self, findings: Sequence[str]) -> None:
         self.findings = tuple(findings)
-        told = f" {findings[0]}" if len(findings) == 1 else "".join(f"\n  - {finding}" for finding in findings)
-        super().__init__(f"the data was refused, nothing is registered:{told}")
+        details = f" {findings[0]}" if len(findings) == 1 else "".join(f"\n  - {finding}" for finding in findings)
+        super().__init__(f"the data was rejected, and no version was registered:{details}")
 
 
 class DataUnavailableError(SlipwayError):
@@ -63,4 +63,4 @@ class TrainingError(SlipwayError):
 
 
 class UnknownRecipeError(SlipwayError):
-    """No recipe has that name, or a file defines none."""
+    """The recipe does not exist, or a file defines none."""

@@ -18,10 +18,10 @@ from slipway_core.bundle import GraphNames
 from slipway_core.graph import ports
 from slipway_trainer.errors import TrainingError, reason_of
 
-# A fixed opset: the newest that scikit-learn's converters are tested with and the runtime has had for years.
+# The newest opset with which scikit-learn's converters are tested; ONNX Runtime has supported it for years.
 OPSET = {"": 17, "ai.onnx.ml": 3}
-# Sums of float32 leaf values and scores differ in the last bits between the two. Probabilities stay within this;
-# values within this times the sum of their own size and the target's standard deviation.
+# Sums of float32 leaf values and scores differ slightly between graph and estimator. The tolerance is absolute for
+# probabilities, and for values relative to the sum of their magnitude and the target's standard deviation.
 PARITY_TOLERANCE = 1e-5
 
 _HISTOGRAM_MODELS = (HistGradientBoostingClassifier, HistGradientBoostingRegressor)
@@ -34,9 +34,9 @@ def export(estimator: Any, n_features: int, options: Mapping[str, Any]) -> bytes
     Call `round_to_float32` on the estimator first.
 
     Args:
-        estimator: any that skl2onnx converts.
+        estimator: any estimator that skl2onnx can convert.
         n_features: the width of the input `X`.
-        options: for skl2onnx.
+        options: options for skl2onnx.
 
     Raises:
         TrainingError: skl2onnx cannot convert the estimator.
@@ -44,17 +44,17 @@ def export(estimator: Any, n_features: int, options: Mapping[str, Any]) -> bytes
     try:
         graph = convert_sklearn(
             estimator,
-            # Else a random one: the same training must give the same bytes.
+            # skl2onnx would choose a random name, but the same training must produce the same bytes.
             name="slipway",
             initial_types=[("X", FloatTensorType([None, n_features]))],
             target_opset=OPSET,
             options=dict(options),
             custom_conversion_functions={model: _with_integer_flags(model) for model in _HISTOGRAM_MODELS},
         )
-    except Exception as error:  # skl2onnx raises whatever its converters meet
+    except Exception as error:  # skl2onnx raises any exception of its converters
         raise TrainingError(
             f"{type(estimator).__name__} cannot be exported to ONNX: {reason_of(error)}; change that part, or replace "
-            "it by an estimator that skl2onnx supports"
+            "it with an estimator that skl2onnx supports"
         ) from error
     graph.producer_name = "slipway"
     content: bytes = graph.SerializeToString()
@@ -62,7 +62,7 @@ def export(estimator: Any, n_features: int, options: Mapping[str, Any]) -> bytes
 
 
 def graph_names(model: bytes) -> GraphNames:
-    """Return the names of a serialised graph's input and outputs: converters do not always choose the same.
+    """Return the names of a serialised graph's input and outputs, which depend on the converter.
 
     Raises:
         TrainingError: the outputs are neither one float value, nor an integer label with float scores.
@@ -80,11 +80,11 @@ def graph_names(model: bytes) -> GraphNames:
 
 
 def round_to_float32(estimator: Any) -> None:  # noqa: ANN401
-    """Make a fitted estimator's thresholds float32 numbers, without changing an answer to a float32 row.
+    """Round a fitted estimator's thresholds to float32 without changing its predictions for float32 rows.
 
-    scikit-learn compares with float64 thresholds, which the graph holds as float32: rounded to the nearest, a value
-    just at a threshold would fall on the other side. Of `x <= t` the greatest float32 up to t says the same of every
-    float32 x, of `x >= t` the least from t on. Trees of forests need no help: skl2onnx rounds those itself.
+    scikit-learn compares with float64 thresholds, but the graph stores float32. Rounding to the nearest float32 would
+    change the result for a value close to the threshold. For `x <= t`, the largest float32 up to t gives the same
+    result for every float32 x; for `x >= t`, the smallest float32 from t on. skl2onnx rounds trees of forests itself.
     """
     if isinstance(estimator, Pipeline):
         for _, step in estimator.steps:
@@ -109,7 +109,7 @@ def _round_down(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _with_integer_flags(model: type) -> Any:  # noqa: ANN401  # skl2onnx's own converter
-    """Return skl2onnx's converter of a model, its flags as integers: onnx 1.21 and later takes no booleans there."""
+    """Return skl2onnx's converter of a model with integer flags: onnx 1.21 and later accepts no booleans there."""
     convert = get_converter(get_model_alias(model))
 
     def converter(scope: Any, operator: Any, container: Any) -> None:  # noqa: ANN401
@@ -119,7 +119,7 @@ def _with_integer_flags(model: type) -> Any:  # noqa: ANN401  # skl2onnx's own c
 
 
 class _IntegerFlags:
-    """skl2onnx's container of nodes, which is given integers where a converter gives booleans."""
+    """Wraps skl2onnx's container of nodes and converts the booleans of a converter to integers."""
 
     def __init__(self, container: Any) -> None:  # noqa: ANN401
         self._container = container

@@ -1,4 +1,4 @@
-"""The gate: may this version be promoted? Pure, so that every decision can be explained and tested."""
+"""The promotion gate: decide whether a version may become Production. Without I/O, so that it is easy to test."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -8,19 +8,19 @@ from slipway_core.registry.gate_result import FLOOR_PREFIX, GateCheck, GateResul
 
 MIN_DIGITS = 4
 MAX_DIGITS = 17
-# What the sum of decimal fractions may be off by: 0.8 - 0.1 is a little more than 0.7.
+# The rounding error of a sum of decimal fractions: 0.8 - 0.1 is slightly more than 0.7.
 ROUNDING = 1e-15
 
 
 @dataclass(frozen=True)
 class Champion:
-    """Production's version, as the challenger meets it.
+    """The Production version, as the gate compares it.
 
     Attributes:
-        score: what its graph scored on the challenger's test rows; None if it could not be scored.
-        why_not: why it could not, as the end of a sentence.
-        caveat: what makes its score less than fair, as the end of a sentence.
-        rows: how many rows of data it was trained on, where that is known.
+        score: the score of its graph on the challenger's test rows; None if it cannot be scored.
+        why_not: why it cannot be scored, as the end of a sentence.
+        caveat: a limitation of the comparison, as the end of a sentence.
+        rows: the number of rows of its data; None if unknown.
     """
 
     version: str
@@ -32,12 +32,12 @@ class Champion:
 
 @dataclass(frozen=True)
 class Challenger:
-    """A new version that asks to be promoted.
+    """A new version that may become Production.
 
     Attributes:
-        metrics: of its graph on the test rows; greater is better.
-        rows: how many rows of data it was trained on.
-        withdrawn_duplicate: the version with the very same graph that a rollback withdrew, if there is one.
+        metrics: the metrics of its graph on the test rows; higher is better.
+        rows: the number of rows of its data.
+        withdrawn_duplicate: a version with the same graph that a rollback withdrew; None if it does not exist.
         promote_command: the command that lifts such a withdrawal.
     """
 
@@ -57,23 +57,23 @@ def decide(
     min_rows_share: float = 0.8,
     mode: PromoteMode = "auto",
 ) -> GateResult:
-    """Compare a challenger with the recipe's floors and with the champion on the same rows.
+    """Compare a challenger with the recipe's floors, and with the champion on the same rows.
 
     Args:
-        challenger: what asks to be promoted.
-        champion: what Production points to, or None if it is not set.
-        metric: the metric that the two are compared by.
-        floors: the least value of each metric.
-        max_regression: by how much the challenger may be worse than the champion; a tie promotes.
-        min_rows_share: data of a smaller share of the champion's rows is more likely cut short than chosen.
-        mode: what `--promote` asked for; the checks are the same in each.
+        challenger: the new version.
+        champion: the Production version, or None if it is not set.
+        metric: the metric of the comparison.
+        floors: the minimum of each metric.
+        max_regression: how much worse than the champion the challenger may be. An equal score passes.
+        min_rows_share: the minimum share of the champion's rows; a smaller share suggests incomplete data.
+        mode: the value of `--promote`; the checks do not depend on it.
     """
     checks = [*_floors(challenger, floors), _against(challenger, champion, metric, max_regression)]
     if champion is not None and champion.rows is not None:
         checks.append(_rows(challenger, champion.version, champion.rows, min_rows_share))
     if challenger.withdrawn_duplicate is not None:
         reason = (
-            f"its graph is the same as that of version {challenger.withdrawn_duplicate}, which was rolled back from; "
+            f"its graph is the same as that of version {challenger.withdrawn_duplicate}, which a rollback withdrew; "
             f"to lift the withdrawal: {challenger.promote_command}"
         )
         checks.append(GateCheck(name="not withdrawn", passed=False, reason=reason))
@@ -83,7 +83,7 @@ def decide(
 def _floors(challenger: Challenger, floors: Mapping[str, float]) -> Iterator[GateCheck]:
     for name, floor in sorted(floors.items()):
         value = challenger.metrics[name]
-        passed = value >= floor  # NaN passes no floor
+        passed = value >= floor  # False for NaN
         shown, least = format_distinct(value, floor)
         reason = f"{name} {shown} {'meets' if passed else 'is below'} the floor {least}"
         if not passed:
@@ -101,7 +101,7 @@ def _against(challenger: Challenger, champion: Champion | None, metric: str, max
             name=name, metric=metric, value=value, passed=True, reason="no champion exists to compare with"
         )
     if champion.score is None:
-        reason = f"the champion, version {champion.version}, cannot be compared with: {champion.why_not}"
+        reason = f"the champion, version {champion.version}, cannot be compared: {champion.why_not}"
         return GateCheck(name=name, metric=metric, value=value, passed=True, reason=reason)
     required = champion.score - max_regression - (ROUNDING if max_regression else 0)
     passed = value >= required
@@ -111,30 +111,30 @@ def _against(challenger: Challenger, champion: Champion | None, metric: str, max
     elif value > champion.score:
         comparison = "is better than"
     else:
-        comparison = "is hardly worse than" if passed else "is worse than"
-    allowed = f", and {max_regression:g} less is allowed" if max_regression else ""
+        comparison = "is within the allowed regression of" if passed else "is worse than"
+    allowed = f"; allowed regression: {max_regression:g}" if max_regression else ""
     caveat = f"; {champion.caveat}" if champion.caveat else ""
     reason = (
         f"{metric} {shown} {comparison} the champion's {best} (version {champion.version}) on the same rows"
         f"{allowed}{caveat}"
     )
     if not passed:
-        reason += "; --set max_regression=VALUE allows more"
+        reason += "; --set max_regression=VALUE changes the allowed regression"
     return GateCheck(name=name, metric=metric, value=value, required=required, passed=passed, reason=reason)
 
 
 def _rows(challenger: Challenger, version: str, rows: int, share: float) -> GateCheck:
     required = math.ceil(share * rows)
     passed = challenger.rows >= required
-    reason = f"{challenger.rows} rows of data, and version {version} had {rows}"
+    reason = f"{challenger.rows} rows of data, version {version} had {rows}"
     if not passed:
-        reason += f", so it has {challenger.rows / rows:.1%} of them, less than min_rows_share {share:g} asks for; "
+        reason += f": {challenger.rows / rows:.1%} of them, less than min_rows_share {share:g}; "
         reason += "check that the data is complete, or lower the limit with --set min_rows_share=VALUE"
     return GateCheck(name="rows of data", value=challenger.rows, required=required, passed=passed, reason=reason)
 
 
 def format_distinct(value: float, other: float, *, are_counts: bool = False) -> tuple[str, str]:
-    """Return two numbers with four decimal places, or with as many as they need to differ.
+    """Format two numbers with four decimal places, or with as many as are needed to show that they differ.
 
     Counts have no decimal places.
     """

@@ -5,18 +5,18 @@ from importlib.metadata import version
 
 from slipway_trainer.settings import TrainerSettings
 
-# In the place of a commit, so that a reader sees why the lineage has none.
+# Recorded instead of a commit, to show why the lineage has none.
 UNKNOWN_COMMIT = "unknown (no checkout)"
 LIBRARIES = ("numpy", "onnx", "onnxruntime", "scikit-learn", "skl2onnx")
 
 
 def commit_of_code(settings: TrainerSettings) -> str:
-    """Return the commit to record: the given one, else that of the working directory, else that it is unknown."""
+    """Return the configured commit, otherwise that of the working directory, otherwise UNKNOWN_COMMIT."""
     return settings.git_commit or git_commit() or UNKNOWN_COMMIT
 
 
 def git_commit() -> str | None:
-    """Return the commit of the working directory, with `-dirty` if files differ from it; None outside a checkout."""
+    """Return the commit of the working directory, with `-dirty` if files were changed; None outside a checkout."""
     command = ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
     try:
         answer = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)  # noqa: S603
@@ -26,5 +26,5 @@ def git_commit() -> str | None:
 
 
 def library_versions() -> dict[str, str]:
-    """Return the versions of the libraries that fit and export."""
+    """Return the versions of the libraries for training and export."""
     return {name: version(name) for name in LIBRARIES}

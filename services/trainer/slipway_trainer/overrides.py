@@ -1,4 +1,4 @@
-"""`--set name=value`: change a recipe for one training."""
+"""`--set name=value`: change a recipe for one training run."""
 
 import json
 from collections.abc import Sequence
@@ -19,16 +19,17 @@ FLOOR = "floors."
 
 
 def override(recipe: Recipe, settings: Sequence[str]) -> Recipe:
-    """Return a recipe with some of its values changed.
+    """Return a recipe with changed values.
 
     Args:
-        recipe: what is changed.
-        settings: each `name=value`. A name is a field of the recipe (`split`, `seed`, …), `floors.METRIC`, `candidates`
-            (names separated by commas), a parameter of one candidate (`random-forest.max_depth`), or of all that have
-            it (`max_depth`). A value is JSON, or else text. A parameter that is set is not searched.
+        recipe: the recipe to change.
+        settings: `name=value` texts. A name is a field of the recipe (`split`, `seed`, …), `floors.METRIC`,
+            `candidates` (names separated by commas), a parameter of one candidate (`random-forest.max_depth`), or of
+            all candidates that have it (`max_depth`). A value is JSON, otherwise text. A parameter with a value here is
+            excluded from the search.
 
     Raises:
-        OverrideError: a name is unknown, or a value cannot be.
+        OverrideError: a name is unknown, or a value is invalid.
     """
     changes: dict[str, Any] = {}
     floors = dict(recipe.floors)
@@ -60,7 +61,7 @@ def override(recipe: Recipe, settings: Sequence[str]) -> Recipe:
         ) from error
 
 
-def _value(text: str) -> Any:  # noqa: ANN401  # whatever JSON can say
+def _value(text: str) -> Any:  # noqa: ANN401  # any JSON value
     try:
         return json.loads(text)
     except ValueError:
@@ -79,10 +80,10 @@ def _chosen(candidates: Sequence[Candidate], text: str) -> list[Candidate]:
 
 
 def _check(candidate: Candidate, parameter: str, recipe: Recipe) -> None:
-    """Build the estimator once, to reject a parameter that it does not have before anything is trained."""
+    """Build the estimator once, to reject an unknown parameter before the training."""
     try:
         candidate.build(candidate.parameters, recipe.seed)
-    except Exception as error:  # a person's own code may raise anything
+    except Exception as error:  # a recipe's own code may raise anything
         known = _parameters_of(recipe, candidate.name)
         if parameter not in known and parameter in str(error):
             raise OverrideError(
@@ -92,7 +93,7 @@ def _check(candidate: Candidate, parameter: str, recipe: Recipe) -> None:
 
 
 def _parameters_of(recipe: Recipe, name: str) -> set[str]:
-    """Return the parameters of a candidate's estimator and its parts, as far as scikit-learn lists them."""
+    """Return the parameters of a candidate's estimator and its parts that scikit-learn lists."""
     [own] = [candidate for candidate in recipe.candidates if candidate.name == name]
     try:
         return {key.rpartition("__")[2] for key in own.build(own.parameters, recipe.seed).get_params()}
@@ -104,7 +105,7 @@ def _with_parameter(candidates: Sequence[Candidate], name: str, value: Any) -> l
     owner, dot, parameter = name.rpartition(".")
 
     def is_meant(candidate: Candidate) -> bool:
-        # Of a candidate that is named, parameters can be set that the recipe leaves at their default.
+        # With the candidate's name, parameters that the recipe leaves at their default can be set, too.
         return candidate.name == owner if dot else parameter in {*candidate.parameters, *candidate.search}
 
     if not any(is_meant(candidate) for candidate in candidates):

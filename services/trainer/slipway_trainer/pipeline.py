@@ -1,4 +1,4 @@
-"""Run a training from end to end and report each step."""
+"""Run a training from beginning to end, and report each step."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -30,17 +30,17 @@ class Reporter(Protocol):
     """Receives the progress of a training."""
 
     def step_finished(self, step: str, sentence: str) -> None:
-        """Report that a step has ended, with its result."""
+        """Report that a step has finished, with its result."""
         ...
 
     def progress(self, what: str, done: int, total: int) -> None:
-        """Report how much of a long piece of work is done."""
+        """Report the progress of a long step."""
         ...
 
     def gate_result(
         self, recipe: Recipe, evaluations: tuple[Evaluation, ...], best: Evaluation, gate_result: GateResult
     ) -> None:
-        """Show how the candidates scored, and what the gate said."""
+        """Show the candidates' scores and the gate's result."""
         ...
 
 
@@ -58,11 +58,11 @@ class Outcome:
 
 @dataclass
 class Stopwatch:
-    """How long each step took.
+    """The duration of each step.
 
     Attributes:
-        started_at: when the training began, seconds since the epoch.
-        seconds: by the step's name.
+        started_at: the start of the training, in seconds since the epoch.
+        seconds: the duration of each step, by name.
     """
 
     started_at: float = field(default_factory=time.time)
@@ -70,7 +70,7 @@ class Stopwatch:
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
-        """Time a block."""
+        """Measure the duration of a block."""
         began = time.perf_counter()
         yield
         self.seconds[name] = time.perf_counter() - began
@@ -87,21 +87,20 @@ def run_pipeline(
     commit: str | None,
     reporter: Reporter,
 ) -> Outcome:
-    """Run extract → validate → train → evaluate → register → promote, and draw the plots after that.
+    """Run extract → validate → train → evaluate → register → promote, then draw the plots.
 
     Args:
-        recipe: what to train.
-        data: the data's file or folder, where it was given by hand; `s3://bucket/…` too.
-        data_dir: where the recipe's data is looked for next.
+        recipe: the recipe to train.
+        data: the file or folder of the data, or `s3://bucket/…`; takes precedence over `data_dir`.
+        data_dir: where to search for the recipe's data file otherwise.
         mode: `auto` promotes if the gate passes, `never` only registers, `force` promotes regardless of the gate.
-        open_registry: called once everything is evaluated, so that training need not wait for a server that is
-            still starting.
-        by: who trains, for the runs and the promotion's history.
-        commit: what git calls the code that trains, for the lineage; None where that is not known.
-        reporter: receives a sentence when each step ends.
+        open_registry: called after the evaluation, so that training does not wait for a server that is still starting.
+        by: the user or service that trains, for the runs and the promotion history.
+        commit: the Git commit of the code, for the lineage; None if unknown.
+        reporter: receives the result of each step.
 
     Raises:
-        SlipwayError: a step refused; what was served before is still served.
+        SlipwayError: a step failed. The served version does not change.
     """
     watch = Stopwatch()
     dataset, table, split = _load_data(recipe, data, data_dir, watch, reporter)
@@ -109,8 +108,8 @@ def run_pipeline(
     best = best_of(evaluations)
     reporter.step_finished(
         "evaluate",
-        f"{best.fitted.candidate.name} is the best of {len(evaluations)} by {recipe.metric} of the folds; its graph "
-        "equals its estimator",
+        f"{best.fitted.candidate.name} is the best of {len(evaluations)} candidates by {recipe.metric} in "
+        "cross-validation; its graph matches its estimator",
     )
     tracker, registry = open_registry()
     with watch.step("register"):
@@ -151,8 +150,8 @@ def _load_data(
         split = split_rows(recipe, table)
     reporter.step_finished(
         "validate",
-        f"{len(recipe.columns)} features and the target {recipe.target.name!r} fit the schema; "
-        f"{len(split.train_target)} rows to train on, {len(split.test_target)} to judge by ({recipe.split} split)",
+        f"{len(recipe.columns)} features and the target {recipe.target.name!r} match the schema; "
+        f"{len(split.train_target)} training rows, {len(split.test_target)} test rows ({recipe.split} split)",
     )
     return dataset, table, split
 
@@ -162,7 +161,7 @@ def _evaluate_candidates(recipe: Recipe, split: Split, watch: Stopwatch, reporte
     evaluated = []
     for candidate in recipe.candidates:
         name = candidate.name
-        # One thread: threads that wait for one another in a loop take many times as long once a core is busy elsewhere.
+        # One thread: if another process uses a core, busy-waiting threads slow each other down several times.
         with watch.step(f"train_{name}"), threadpool_limits(1):
             fitted = train(recipe, candidate, split, partial(reporter.progress, name))
         with watch.step(f"evaluate_{name}"):
@@ -195,15 +194,15 @@ def _report_plots(
         tracker.log_timings(runs, watch.seconds)
         reporter.step_finished("report", f"the plots are at {tracker.run_url(runs)}")
     except Exception as error:  # noqa: BLE001  # whatever it is, what was promoted is promoted
-        reporter.step_finished("report", f"the version is as told above, but its plots were not kept: {error}")
+        reporter.step_finished("report", f"the version is not affected, but its plots could not be stored: {error}")
 
 
 def _promoted(recipe: Recipe, version: ModelVersion, gate_result: GateResult) -> str:
     if gate_result.promote:
-        return f"Production of {recipe.name} is version {version.version} now"
-    kept = f"version {version.version} is registered, and Production of {recipe.name} stays as it is"
+        return f"Production of {recipe.name} is now version {version.version}"
+    kept = f"version {version.version} is registered, and Production of {recipe.name} is unchanged"
     if gate_result.mode == "never":
-        would = "the gate would agree" if gate_result.passed else f"the gate would refuse: {gate_result.summary}"
-        return f"{kept}, as asked; {would}"
-    overrule = f"a person can overrule it: slipway models promote {recipe.name} {version.version}"
-    return f"refused: {gate_result.summary}; {kept}; {overrule}"
+        gate = "the gate would pass" if gate_result.passed else f"the gate would fail: {gate_result.summary}"
+        return f"{kept}, as requested; {gate}"
+    override = f"to promote it anyway: slipway models promote {recipe.name} {version.version}"
+    return f"the gate failed: {gate_result.summary}; {kept}; {override}"

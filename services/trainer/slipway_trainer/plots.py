@@ -1,4 +1,4 @@
-"""The plots that people look at when they compare runs. Each comes with the numbers that it shows."""
+"""Plots for the comparison of runs. Each has the numbers that it shows."""
 
 from collections.abc import Mapping, Sequence
 from textwrap import wrap
@@ -13,14 +13,14 @@ from sklearn.metrics import auc, average_precision_score, precision_recall_curve
 from slipway_trainer.sampling import evenly
 
 BINS = 10
-# Up to this many features are drawn, those that cost most; the numbers hold all.
+# At most this many features are drawn, those with the largest losses; the numbers include all.
 MAX_BARS = 30
-# From this many classes on, counts in cells and a legend of curves are smaller.
+# With this many classes or more, the counts in cells and the legend use a smaller font.
 MANY_CLASSES = 8
 BINARY = 2
 MAX_LABEL = 32
 LETTERS_AN_INCH = 12
-# More points than these are a blot.
+# More points would overlap.
 MAX_POINTS = 3_000
 
 Drawn = tuple[Figure, Mapping[str, Any]]
@@ -44,8 +44,8 @@ def confusion_matrix_figure(counts: NDArray[np.int64], classes: Sequence[str], t
 def roc_figure(target: NDArray[Any], probabilities: NDArray[np.float64], classes: Sequence[str], title: str) -> Drawn:
     """Draw the ROC curve of each class against the rest, from (n_rows, n_classes) probabilities.
 
-    A class that the target lacks, or has alone, has no curve; of two classes the second has the only one, since the
-    first would repeat it.
+    A class without rows, or with all rows, has no curve. Of two classes, only the second has a curve, because that of
+    the first would be its mirror image.
     """
     figure, axes = _axes(f"ROC curve\n{title}", "false positive rate", "true positive rate")
     axes.plot([0, 1], [0, 1], linestyle=":", color="grey", label="guessing")
@@ -69,9 +69,9 @@ def roc_figure(target: NDArray[Any], probabilities: NDArray[np.float64], classes
 def precision_recall_figure(
     target: NDArray[Any], probabilities: NDArray[np.float64], classes: Sequence[str], title: str
 ) -> Drawn:
-    """Draw precision against recall of each class against the rest; of two classes, of the second.
+    """Draw precision against recall of each class against the rest; with two classes, of the second only.
 
-    The dotted line is the share of the class: what guessing reaches. A class that the target lacks has no curve.
+    The dotted line is the share of the class, which guessing reaches. A class without rows has no curve.
     """
     figure, axes = _axes(f"Precision and recall\n{title}", "recall", "precision")
     curves = {}
@@ -98,24 +98,24 @@ def precision_recall_figure(
 def calibration_figure(
     target: NDArray[Any], probabilities: NDArray[np.float64], classes: Sequence[str], title: str
 ) -> Drawn:
-    """Draw how often each class is true against its predicted probability, in ten bins, and the rows of each bin.
+    """Draw the observed frequency of each class by predicted probability, in ten bins, and the rows per bin.
 
-    Of two classes the second alone is drawn: the first mirrors it.
+    With two classes, only the second is drawn: the first mirrors it.
     """
     figure = Figure(figsize=(5.6, 6.2), layout="constrained")
     axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     _head(figure, f"Calibration\n{title}")
-    axes.set(ylabel="share of rows that are of the class")
+    axes.set(ylabel="share of rows of the class")
     below.set(xlabel="predicted probability", ylabel="rows")
     axes.plot([0, 1], [0, 1], linestyle=":", color="grey", label="calibrated")
     curves = {}
     edges = np.linspace(0.0, 1.0, BINS + 1)
     for index, name in _drawn_classes(classes):
-        said = np.clip(probabilities[:, index], 0.0, 1.0)
-        bins = np.searchsorted(edges[1:-1], said)
+        predicted = np.clip(probabilities[:, index], 0.0, 1.0)
+        bins = np.searchsorted(edges[1:-1], predicted)
         counts = np.bincount(bins, minlength=BINS)
         filled = counts > 0
-        mean = np.bincount(bins, weights=said, minlength=BINS)[filled] / counts[filled]
+        mean = np.bincount(bins, weights=predicted, minlength=BINS)[filled] / counts[filled]
         share = np.bincount(bins, weights=target == index, minlength=BINS)[filled] / counts[filled]
         (line,) = axes.plot(mean, share, marker="o", markersize=4, label=_short(name))
         below.stairs(counts, edges, color=line.get_color())
@@ -143,7 +143,7 @@ def prediction_figure(target: NDArray[Any], prediction: NDArray[np.float64], uni
 
 
 def residuals_figure(target: NDArray[Any], prediction: NDArray[np.float64], unit: str, title: str) -> Drawn:
-    """Draw true less predicted values by prediction, and how they are spread."""
+    """Draw true minus predicted values by prediction, and their distribution."""
     figure = Figure(figsize=(8.0, 4.0), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=(2, 1))
     _head(figure, f"Residuals\n{title}")
@@ -161,9 +161,9 @@ def residuals_figure(target: NDArray[Any], prediction: NDArray[np.float64], unit
 def importance_figure(
     means: NDArray[np.float64], spreads: NDArray[np.float64], names: Sequence[str], metric: str, title: str
 ) -> Drawn:
-    """Draw what the metric loses when a feature's (n_features,) values are shuffled, the greatest loss first.
+    """Draw the loss of the metric when a feature is shuffled, from (n_features,) losses, largest first.
 
-    Of many features, those with the greatest losses are drawn; the numbers hold all.
+    Of many features, only those with the largest losses are drawn; the numbers include all.
     """
     order = np.argsort(means)
     shown = order[-MAX_BARS:]
@@ -190,19 +190,19 @@ def _axes(title: str, x: str, y: str, size: tuple[float, float] = (5.6, 4.8)) ->
 
 
 def _head(figure: Figure, title: str) -> None:
-    """Write a title over the whole figure, in lines that fit its width."""
+    """Write a title over the whole figure, wrapped to its width."""
     fitting = int(figure.get_figwidth() * LETTERS_AN_INCH)
     lines = [part for line in title.replace("$", r"\$").splitlines() for part in wrap(line, fitting)]
     figure.suptitle("\n".join(lines), fontsize="medium")
 
 
 def _drawn_classes(classes: Sequence[str]) -> list[tuple[int, str]]:
-    """Return the classes that have a curve of their own, with their indices."""
+    """Return the classes with their own curve, with their indices."""
     return list(enumerate(classes))[len(classes) == BINARY :]
 
 
 def _short(name: str) -> str:
-    """Return a label that leaves room for the plot, without the signs that matplotlib reads as mathematics."""
+    """Return a short label, without the characters that matplotlib interprets as mathematics."""
     cut = name if len(name) <= MAX_LABEL else name[: MAX_LABEL - 1] + "…"
     return cut.replace("$", r"\$")
 
@@ -212,7 +212,7 @@ def _size(classes: Sequence[str]) -> str:
 
 
 def _legend(axes: Axes, where: str, curves: int) -> None:
-    if curves > MANY_CLASSES:  # it would hide the curves
+    if curves > MANY_CLASSES:  # inside the axes, the legend would hide the curves
         axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize="x-small", ncols=1 + curves // 20)
     elif curves:
         axes.legend(loc=where, fontsize="small")

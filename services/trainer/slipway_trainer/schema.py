@@ -1,4 +1,4 @@
-"""A recipe's schema as Pandera's, and what it finds as sentences with the lines of the file."""
+"""Check data with Pandera against a recipe's schema, and describe the problems with the lines of the file."""
 
 import difflib
 import re
@@ -18,7 +18,7 @@ SHOWN_VALUES = 3
 SHOWN_CHARACTERS = 40
 SHOWN_COLUMNS = 30
 SHOWN_CODES = 12
-# As pandas names columns whose names are numbers: one that comes twice gets a suffix, such as 1.4.1.
+# pandas adds a suffix to the second column of the same name: numeric names may become 1.4.1.
 NUMBER = re.compile(r"\s*[-+]?[\d.]+(e[-+]?\d+)?(\.\d+)?\s*", re.IGNORECASE)
 
 
@@ -26,8 +26,8 @@ def check_schema(recipe: Recipe, frame: pd.DataFrame) -> tuple[pd.DataFrame, lis
     """Check a frame column by column, and by the recipe's own rules.
 
     Args:
-        recipe: defines the columns and their valid values.
-        frame: the data as read; the index counts the lines of the file from the second.
+        recipe: the recipe with its columns and their valid values.
+        frame: the data as read; the index counts the file's lines, 0 for the second.
 
     Returns:
         The frame with numbers as float64, and the findings. A value that is not a number becomes NaN.
@@ -36,7 +36,7 @@ def check_schema(recipe: Recipe, frame: pd.DataFrame) -> tuple[pd.DataFrame, lis
     raw = {column.name: _raw(is_number=column in numeric) for column in (*recipe.columns, recipe.target)}
     if missing := missing_columns(list(raw), [str(name) for name in frame.columns]):
         return frame, missing
-    # First as they stand in the file, then as numbers: a word in a column of numbers would hide all else.
+    # First the values as read, then as numbers: one word in a column of numbers would prevent all numeric checks.
     findings = list(_findings(DataFrameSchema(raw), frame))
     numbers = frame.copy()
     for column in numeric:
@@ -65,9 +65,9 @@ def values_in_lines(cells: Iterable[tuple[int, object]]) -> str:
     rows: dict[str, list[int]] = {}
     for index, value in sorted(cells, key=lambda cell: cell[0]):
         rows.setdefault(shown(value), []).append(index)
-    told = ", ".join(f"{value} in {_lines(found)}" for value, found in [*rows.items()][:SHOWN_VALUES])
+    listed = ", ".join(f"{value} in {_lines(found)}" for value, found in [*rows.items()][:SHOWN_VALUES])
     others = sum(len(found) for found in [*rows.values()][SHOWN_VALUES:])
-    return f"{told} and other values in {others} more line{'s' if others > 1 else ''}" if others else told
+    return f"{listed} and other values in {others} more line{'s' if others > 1 else ''}" if others else listed
 
 
 def shown(value: object) -> str:
@@ -78,11 +78,11 @@ def shown(value: object) -> str:
 
 
 def missing_columns(names: Sequence[str], header: Sequence[str]) -> list[str]:
-    """Return a finding with the names that a file's header lacks, and the columns that were probably meant.
+    """Return a finding with the columns that a file lacks, and suggestions.
 
     Args:
-        names: the columns that the file must have.
-        header: the columns that it has.
+        names: the required columns.
+        header: the columns of the file.
     """
     missing = [name for name in names if name not in header]
     n_numbers = sum(NUMBER.fullmatch(name) is not None for name in header)
@@ -118,7 +118,7 @@ def _not_empty(values: pd.Series) -> pd.Series:
 
 
 def _is_number(values: pd.Series) -> pd.Series:
-    # True and False are words here, though pandas takes them for 1 and 0.
+    # The words True and False are invalid, although pandas converts them to 1 and 0.
     if pd.api.types.is_bool_dtype(values):
         return pd.Series(data=False, index=values.index)
     is_word = values.map(lambda value: isinstance(value, bool))
@@ -129,7 +129,7 @@ def _checks(column: Column) -> list[Check]:
     minimum = -FLOAT32_MAX if column.minimum is None else column.minimum
     maximum = FLOAT32_MAX if column.maximum is None else column.maximum
     unit = column.unit or ""
-    # A unit such as `41 °C` is a number itself.
+    # A unit that starts with a number, such as `41 °C`, is multiplied.
     unit = f"{' ×' if unit[:1].isdigit() else ''} {unit}".rstrip()
     checks = [
         Check(lambda values: ~np.isinf(values), error="must be finite, got {found}; correct the data"),
@@ -144,8 +144,8 @@ def _checks(column: Column) -> list[Check]:
     ]
     if column.categories is not None:
         codes = [f"{code:g}" for code in column.categories]
-        told = ", ".join(codes) if len(codes) <= SHOWN_CODES else f"{codes[0]} to {codes[-1]}"
-        error = f"must be one of {told}, got {{found}}; {_limit('categories', column.categories)}"
+        listed = ", ".join(codes) if len(codes) <= SHOWN_CODES else f"{codes[0]} to {codes[-1]}"
+        error = f"must be one of {listed}, got {{found}}; {_limit('categories', column.categories)}"
         checks.append(Check.isin(column.categories, error=error))
     return checks
 
@@ -153,7 +153,7 @@ def _checks(column: Column) -> list[Check]:
 def _limit(field: str, value: object) -> str:
     """Return advice for a value outside the column's limit, or outside the range of float32 if it has no limit."""
     if value is None:
-        return "correct the data: no 32-bit float holds it"
+        return "correct the data: the value exceeds the range of a 32-bit float"
     return f"correct the data, or change the column's `{field}` in the recipe"
 
 
@@ -162,7 +162,7 @@ def _findings(schema: DataFrameSchema, frame: pd.DataFrame) -> Iterator[str]:
         schema.validate(frame, lazy=True)
     except SchemaErrors as error:
         cases = error.failure_cases
-        # A rule of the whole frame fails once for each of its columns.
+        # A rule for the whole frame is reported once per column.
         is_column = cases["schema_context"] == "Column"
         subjects = cases["column"].map("{!r} ".format).where(is_column, "")
         for (subject, check), group in cases.groupby([subjects, "check"], sort=False):
@@ -173,12 +173,12 @@ def _findings(schema: DataFrameSchema, frame: pd.DataFrame) -> Iterator[str]:
                 where = f" in {_lines(rows)}" if rows else f" ({shown(group['failure_case'].iloc[0])})"
                 yield f"{check}{where}; correct the data, or change `checks` in the recipe"
             else:
-                told = check.replace("{found}", values_in_lines(cells)).replace("{lines}", _lines(rows))
-                yield f"{subject}{told}"
+                details = check.replace("{found}", values_in_lines(cells)).replace("{lines}", _lines(rows))
+                yield f"{subject}{details}"
 
 
 def _lines(rows: list[int]) -> str:
     # Line 1 is the header, so the first row of data is line 2.
-    told = ", ".join(str(row + 2) for row in rows[:SHOWN_LINES])
+    listed = ", ".join(str(row + 2) for row in rows[:SHOWN_LINES])
     more = f" and {len(rows) - SHOWN_LINES} more" if len(rows) > SHOWN_LINES else ""
-    return f"line{'s' if len(rows) > 1 else ''} {told}{more}"
+    return f"line{'s' if len(rows) > 1 else ''} {listed}{more}"

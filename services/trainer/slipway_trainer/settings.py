@@ -1,4 +1,4 @@
-"""What the trainer can be told by environment variables."""
+"""The trainer's settings, from environment variables."""
 
 from typing import ClassVar
 
@@ -14,13 +14,13 @@ class TrainerSettings(RegistrySettings):
 
     data_dir: str = Field(
         default="data",
-        description="Where recipes look for data before they download it: a folder, or s3://bucket/prefix.",
+        description="Where recipes search for data before they download it: a folder, or s3://bucket/prefix.",
     )
     git_commit: str | None = Field(
-        default=None, description="The commit of the code, where that is not a checkout; images of the stack have it."
+        default=None, description="The commit of the code, if it is not in a checkout; set in the stack's images."
     )
     mlflow_public_url: str | None = Field(
         default=None,
         pattern=r"^https?://",
-        description="MLflow's address in people's browsers, where it is not MLFLOW_TRACKING_URI; for links to runs.",
+        description="MLflow's address for browsers, for links to runs. Defaults to MLFLOW_TRACKING_URI.",
     )

@@ -1,4 +1,4 @@
-"""The results that the steps of a training pass on: from the data set to the evaluated candidate."""
+"""The results that the steps of a training pass to each other, from the data set to the evaluated candidate."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ from slipway_trainer.tasks.base import Target
 
 @dataclass(frozen=True)
 class Dataset:
-    """A recipe's data as it was found.
+    """The data of a recipe, as read from its file.
 
     Attributes:
-        frame: every row and column of the file; the index counts its lines from the second.
+        frame: every row and column of the file; the index counts the file's lines, 0 for the second.
         version: see `slipway_core.bundle.data_version`.
-        source: where it comes from, for people.
+        source: the origin of the data, for messages.
     """
 
     frame: pd.DataFrame
@@ -31,12 +31,12 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows that fit the schema; in time's order where the recipe splits by time.
+    """Rows that match the schema, ordered by time if the recipe splits by time.
 
     Attributes:
         features: (n_rows, n_features) float32, in the recipe's order.
         target: (n_rows,) class indices or values.
-        data_version: the version of the data set that the rows are from.
+        data_version: the version of the data set.
     """
 
     features: FloatMatrix
@@ -46,7 +46,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Split:
-    """Training and test rows, told apart by the recipe's split and their content alone."""
+    """Training and test rows, chosen by the recipe's split and the rows' content."""
 
     train_features: FloatMatrix
     train_target: Target
@@ -69,11 +69,11 @@ class Fitted:
     """A candidate fitted on all training rows.
 
     Attributes:
-        parameters: what it was fitted with: the candidate's own, and those that the search took.
-        cv_scores: the recipe's metric on each fold that was held out of the training rows.
+        parameters: the parameters of the fit: the candidate's own and the searched ones.
+        cv_scores: the recipe's metric on each fold of the cross-validation on the training rows.
         started_at: seconds since the epoch.
-        cv_seconds: how long the cross-validation took.
-        fit_seconds: how long the last fit took, the search included.
+        cv_seconds: the duration of the cross-validation.
+        fit_seconds: the duration of the last fit, including its search.
     """
 
     candidate: Candidate
@@ -92,14 +92,14 @@ class Fitted:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What an exported candidate is worth.
+    """The evaluation of an exported candidate.
 
     Attributes:
-        model: the serialised ONNX graph: this, and not the estimator, was scored.
-        names: of the graph's input and outputs.
-        metrics: on the test rows, by name, the gate's first; of the cross-validation, with the prefix `cv_`.
-        outputs: the graph's on the test rows.
-        parity: the greatest difference to the estimator that was seen, in units of the tolerance.
+        model: the serialised ONNX graph. The graph was scored, not the estimator.
+        names: the names of the graph's input and outputs.
+        metrics: the metrics on the test rows, the gate's first; those of the cross-validation have the prefix `cv_`.
+        outputs: the graph's outputs for the test rows.
+        parity: the largest difference from the estimator, in units of the tolerance.
     """
 
     fitted: Fitted

@@ -1,4 +1,4 @@
-"""A training as a person at a terminal sees it: a bar for what is going on, a line for what is done, two tables."""
+"""Show a training on a terminal: a progress bar, a line for each finished step, and two tables."""
 
 from typing import Self
 
@@ -15,7 +15,7 @@ UNCUT_WIDTH = 1_000
 
 
 class Terminal:
-    """Report the progress of a training on a console; show a progress bar only on a terminal."""
+    """Reports the progress of a training on a console; the progress bar is shown on a terminal only."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -39,12 +39,12 @@ class Terminal:
         self._bar.stop()
 
     def step_finished(self, step: str, sentence: str) -> None:
-        """Print a line for a step that has ended."""
+        """Print a line for a finished step."""
         self._end_bar()
         self._console.print(f"{step:<9} {sentence}", markup=False, soft_wrap=True)
 
     def progress(self, what: str, done: int, total: int) -> None:
-        """Show how many fits of a candidate are done."""
+        """Show the number of finished fits of a candidate."""
         if what != self._what or self._task is None:
             self._end_bar()
             self._what, self._task = what, self._bar.add_task(f"fitting {what}", total=total)
@@ -62,13 +62,13 @@ class Terminal:
                 name, *(f"{item.metrics[name]:.4f}" if name in item.metrics else "–" for item in evaluations)
             )
         self._print(scores)
-        checks = Table("the gate asks", "found", "at least", "", title=f"The gate, --promote {gate_result.mode}")
+        checks = Table("gate check", "value", "required", "", title=f"The gate, --promote {gate_result.mode}")
         for check in gate_result.checks:
-            checks.add_row(check.name, *_numbers(check), "passed" if check.passed else "refused")
+            checks.add_row(check.name, *_numbers(check), "passed" if check.passed else "failed")
         self._print(checks)
 
     def _print(self, table: Table) -> None:
-        """Print a table with its names in full: folded on a terminal, elsewhere as wide as they need."""
+        """Print a table with complete names: wrapped on a terminal, as wide as necessary elsewhere."""
         for column in table.columns:
             column.overflow = "fold"
         if not self._console.is_terminal:

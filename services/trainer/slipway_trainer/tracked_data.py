@@ -1,4 +1,4 @@
-"""What a training links in MLflow: its data set, and its runs."""
+"""The objects that a training links in MLflow: its data set and its runs."""
 
 import json
 import re
@@ -16,7 +16,7 @@ DIGEST_LENGTH = 32
 
 @dataclass(frozen=True)
 class TrackedData:
-    """The data set of a training, as its runs link it."""
+    """The data set that the runs of a training link to."""
 
     name: str
     version: str
@@ -29,9 +29,9 @@ class TrackedRuns:
     """The runs of one training.
 
     Attributes:
-        parent: the run that the candidates' runs are under.
-        candidates: the run of each candidate, by its name.
-        stamp: when the training began, as it is written in the names of the runs.
+        parent: the parent of the candidates' runs.
+        candidates: the run of each candidate, by name.
+        stamp: the start of the training, as written in the names of the runs.
     """
 
     experiment_id: str
@@ -41,8 +41,8 @@ class TrackedRuns:
 
 
 def columns(names: Iterable[str]) -> Schema:
-    """Return names as MLflow's columns of numbers."""
-    # MLflow's pyfunc refuses float64 for float32 columns; it accepts numbers for these, and its flavor casts them.
+    """Return names as MLflow's numeric columns."""
+    # MLflow's pyfunc rejects float64 for float32 columns; for double columns, it accepts any number and casts it.
     return Schema([ColSpec(DataType.double, name) for name in names])
 
 
@@ -60,5 +60,5 @@ def dataset_input(recipe: Recipe, data: TrackedData) -> DatasetInput:
 
 
 def without_account(text: str) -> str:
-    """Return a text without the names and passwords of the addresses in it."""
+    """Remove user names and passwords from the addresses in a text."""
     return re.sub(r"://[^/@\s]+@", "://", text)

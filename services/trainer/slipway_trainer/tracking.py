@@ -1,4 +1,4 @@
-"""Runs, artifacts and model versions in MLflow: the one place that uses its full client."""
+"""Log runs, artifacts and model versions to MLflow. Only this module uses MLflow's full client."""
 
 import contextlib
 import json
@@ -30,7 +30,7 @@ RECIPE_TAG = "slipway.recipe"
 CHOSEN_TAG = "slipway.chosen"
 VERSION_TAG = "slipway.model_version"
 WINNER_RUN_TAG = "slipway.chosen_run"
-# MLflow's pages show metrics with a common prefix as a group of their own.
+# MLflow's pages show metrics with the same prefix as a group.
 TIMING_PREFIX = "timing/"
 
 
@@ -38,11 +38,11 @@ class Tracker:
     """Logs one training run to an MLflow server."""
 
     def __init__(self, tracking_uri: str, public_url: str | None = None) -> None:
-        """Prepare a client; nothing is connected yet.
+        """Create a client, without connecting.
 
         Args:
-            tracking_uri: the server's address here.
-            public_url: its address in people's browsers, where that is another.
+            tracking_uri: the server's address.
+            public_url: the server's address for browsers, if it differs.
         """
         mlflow.set_tracking_uri(tracking_uri)
         mlflow.set_registry_uri(tracking_uri)
@@ -62,26 +62,26 @@ class Tracker:
     ) -> TrackedRuns:
         """Log a run for each candidate under one parent, so that MLflow's UI compares them.
 
-        The parent's run goes on until `finishing` ends it.
+        The parent run continues until `finishing` ends it.
 
         Args:
-            recipe: names the experiment.
-            evaluations: one for each candidate.
-            best: the one that is chosen; `register` gives the parent run its metrics.
-            started_at: when the training began, seconds since the epoch.
-            parameters: what holds for all candidates.
-            tags: what every run is tagged with.
+            recipe: the recipe; its model's name is the experiment's name.
+            evaluations: the evaluation of each candidate.
+            best: the chosen evaluation; `register` adds its metrics to the parent run.
+            started_at: the start of the training, in seconds since the epoch.
+            parameters: the parameters of all candidates.
+            tags: the tags of every run.
             data: the data set, which every run links as its input.
 
         Raises:
-            RegistryError: the server refused or failed.
+            RegistryError: the server rejected a call or failed.
         """
         try:
             experiment_id = self._experiment(recipe.name)
             stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started_at))
             parent = self._start(experiment_id, f"{recipe.name} {stamp}", started_at, tags)
         except MlflowException as error:
-            raise _refused(error) from error
+            raise _registry_error(error) from error
         try:
             self._client.log_inputs(parent, [dataset_input(recipe, data)])
             self._log(parent, {}, {**parameters, "chosen": best.fitted.candidate.name})
@@ -97,18 +97,18 @@ class Tracker:
                 )
         except MlflowException as error:
             self._fail(parent)
-            raise _refused(error) from error
+            raise _registry_error(error) from error
         return TrackedRuns(experiment_id, parent, children, stamp)
 
     @contextlib.contextmanager
     def finishing(self, runs: TrackedRuns) -> Iterator[None]:
-        """End the parent's run after a block: as finished, or as failed if the block failed."""
+        """End the parent run after the block: as finished, or as failed if the block failed."""
         try:
             yield
             self._client.set_terminated(runs.parent)
         except MlflowException as error:
             self._fail(runs.parent)
-            raise _refused(error) from error
+            raise _registry_error(error) from error
         except BaseException:
             self._fail(runs.parent)
             raise
@@ -116,14 +116,14 @@ class Tracker:
     def register(self, recipe: Recipe, bundle: WrittenBundle, runs: TrackedRuns, best: Evaluation) -> str:
         """Log the bundle through MLflow's ONNX flavor in the training's run, and register it.
 
-        The training's run is the version's source: it links data, model, version and plots. The chosen candidate's run
-        links the model, too.
+        The training's run is the source of the version: it links data, model, version and plots. The chosen candidate's
+        run links the model, too.
 
         Returns:
             The new version's number.
 
         Raises:
-            RegistryError: the server refused or failed.
+            RegistryError: the server rejected a call or failed.
         """
         manifest = bundle.manifest
         signature = ModelSignature(
@@ -135,18 +135,18 @@ class Tracker:
             with mlflow.start_run(run_id=runs.parent):
                 info = mlflow.onnx.log_model(
                     onnx.load_model(bundle.folder / MODEL_FILE),
-                    # MLflow allows no colon in it.
+                    # MLflow allows no colons in this name.
                     name=f"{recipe.name}-{runs.stamp.replace(':', '')}-{candidate}",
                     signature=signature,
-                    # Without this, weights over 1 KB leave the graph for a file with a random name.
+                    # Otherwise, weights of more than 1 KB are written to a separate file with a random name.
                     save_as_external_data=False,
                     extra_files=[str(bundle.folder / name) for name in (MANIFEST_FILE, GOLDEN_FILE, REFERENCE_FILE)],
                     conda_env=_environment(manifest.libraries),
                 )
-            # Only now: MLflow inserts earlier metrics of a run again for its model, which PostgreSQL logs as errors.
+            # After the registration: MLflow would insert earlier metrics again, which PostgreSQL logs as errors.
             self._log(runs.parent, best.metrics, {}, model_id=info.model_id)
             self._make_registered_model(recipe)
-            # Through the client, not the fluent call: that one prints to the terminal.
+            # With the client, because the fluent function prints to the terminal.
             version = self._client.create_model_version(
                 recipe.name,
                 info.model_uri,
@@ -169,39 +169,39 @@ class Tracker:
                 self._client.set_tag(run, VERSION_TAG, f"{recipe.name}/{version.version}")
             self._client.set_tag(runs.parent, WINNER_RUN_TAG, winner)
         except MlflowException as error:
-            raise _refused(error) from error
+            raise _registry_error(error) from error
         return str(version.version)
 
     def log_figures(self, run_id: str, figures: Iterable[Figure]) -> None:
-        """Keep figures with a run, each as a picture and as the numbers behind it.
+        """Store figures with a run, each as an image and as its numbers.
 
         Raises:
-            RegistryError: the server refused or failed.
+            RegistryError: the server rejected a call or failed.
         """
         try:
             for figure in figures:
                 self._client.log_figure(run_id, figure.figure, f"{figure.name}.png")
                 self._client.log_dict(run_id, dict(figure.data), f"{figure.name}.json")
         except MlflowException as error:
-            raise _refused(error) from error
+            raise _registry_error(error) from error
 
     def run_url(self, runs: TrackedRuns) -> str:
-        """Return the address of the training's run in MLflow's pages, where the plots of its winner are."""
+        """Return the address of the training's run in MLflow's pages."""
         return f"{self._address}/#/experiments/{runs.experiment_id}/runs/{runs.parent}/artifacts"
 
     def log_timings(self, runs: TrackedRuns, seconds: Mapping[str, float]) -> None:
-        """Keep how long each step took with the parent's run.
+        """Store the duration of each step with the parent run.
 
         Raises:
-            RegistryError: the server refused or failed.
+            RegistryError: the server rejected a call or failed.
         """
         try:
             self._log(runs.parent, {f"{TIMING_PREFIX}{step}_seconds": value for step, value in seconds.items()}, {})
         except MlflowException as error:
-            raise _refused(error) from error
+            raise _registry_error(error) from error
 
     def _experiment(self, name: str) -> str:
-        """Return the experiment of that name; of two trainings that make it at once, one finds it made."""
+        """Return the experiment with this name, even if another training creates it at the same time."""
         if (experiment := self._client.get_experiment_by_name(name)) is None:
             try:
                 return str(self._client.create_experiment(name))
@@ -279,7 +279,7 @@ def _describe(recipe: Recipe, best: Evaluation) -> str:
 
 
 def _environment(libraries: Mapping[str, str]) -> dict[str, Any]:
-    """Return the model's environment as MLflow writes it; MLflow's own takes seconds, and warns if pip is missing."""
+    """Return the model's environment in MLflow's format; MLflow's own function takes seconds, and warns without pip."""
     requirements = [f"{name}=={number}" for name, number in sorted(libraries.items())]
     return {
         "name": "mlflow-env",
@@ -292,7 +292,7 @@ def _millis(seconds: float) -> int:
     return int(seconds * 1000)
 
 
-def _refused(error: MlflowException) -> RegistryError:
-    """Turn an error of MLflow's client into ours: its first line alone."""
-    told = without_account(str(error.message).partition("\n")[0])
-    return RegistryError(f"the tracking server refused or failed: {told}")
+def _registry_error(error: MlflowException) -> RegistryError:
+    """Convert an error of MLflow's client; only its first line is kept."""
+    message = without_account(str(error.message).partition("\n")[0])
+    return RegistryError(f"the tracking server rejected the request or failed: {message}")

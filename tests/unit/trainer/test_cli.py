@@ -152,8 +152,8 @@ def test_recipes_lists_names_and_titles() -> None:
 
     assert (ended.exit_code, ended.error) == (0, "")
     assert ended.output.splitlines() == [
-        "bike-demand      Rented bikes an hour by calendar and weather",
-        "iris             Iris species from the measures of a flower",
+        "bike-demand      Bike rentals per hour by calendar and weather",
+        "iris             Iris species from the measurements of a flower",
     ]
 
 
@@ -185,11 +185,11 @@ def spoiled(recipe: str, how: str) -> str:
     ("how", "reason"),
     [
         ("shuffled targets", "the features hardly predict the target"),
-        ("a truncated file", "is cut off: its last line, "),
+        ("a truncated file", "is truncated: its last line, "),
         ("a missing column", "is missing; the file has "),
         ("a leaked target", " alone predicts the target "),
         ("a copied target", "the column 'answer' is a copy of the target "),
-        ("a constant feature", "is 1 in every row, so nothing can be learned from it"),
+        ("a constant feature", "is 1 in every row, so it has no information"),
         ("ten rows", "the data has 10 rows, fewer than min_rows "),
     ],
 )
@@ -202,6 +202,6 @@ def test_rejected_data_leaves_the_registry_unchanged(
     ended = run(main, "train", recipe, "--data", str(data))
 
     assert ended.exit_code == 1
-    assert ended.error.startswith("Error: the data was refused, nothing is registered:")
+    assert ended.error.startswith("Error: the data was rejected, and no version was registered:")
     assert reason in ended.error
     assert {asked.method for asked in registry.asked} <= {"GET"}

@@ -112,18 +112,18 @@ def test_too_few_rows_are_rejected(recipe: Recipe, rows: int) -> None:
 def test_constant_feature_is_rejected(recipe: Recipe, name: str) -> None:
     findings = find_data_problems(recipe, frame_of(recipe).assign(**{name: 1.0}))
 
-    told = f"{name!r} is 1 in every row, so nothing can be learned from it; "
+    told = f"{name!r} is 1 in every row, so it has no information; "
     assert any(finding.startswith(told) and "may_be_constant=True" in finding for finding in findings)
 
 
 def test_constant_target_is_rejected() -> None:
     assert find_data_problems(BIKE, frame_of(BIKE).assign(cnt=5.0))[0] == (
-        "the target 'cnt' is 5 in every row, so nothing can be learned; correct the data, or choose another `target` "
+        "the target 'cnt' is 5 in every row, so a model cannot learn; correct the data, or choose another `target` "
         "in the recipe"
     )
     assert find_data_problems(IRIS, frame_of(IRIS).assign(species="setosa"))[0] == (
-        "the class 'versicolor' has 0 rows, fewer than the 10 that 5 folds need; add rows, or remove the class from "
-        "the recipe's `classes` and its rows from the data"
+        "the class 'versicolor' has 0 rows, fewer than the 10 that 5 folds require; add rows, or remove the class from "
+        "the recipe's `classes` and its rows"
     )
 
 
@@ -135,7 +135,7 @@ def test_rare_class_is_rejected() -> None:
 
     (finding,) = find_data_problems(IRIS, frame)
     assert finding == (
-        "the class 'virginica' has 12 of 1012 rows (1.19%), less than min_class_share 0.02 asks for; add rows, or "
+        "the class 'virginica' has 12 of 1012 rows (1.19%), less than min_class_share 0.02; add rows, or "
         "lower the limit with --set min_class_share=0.0118"
     )
     assert find_data_problems(override(IRIS, [finding.rpartition("--set ")[2]]), frame) == []
@@ -208,7 +208,7 @@ def test_unused_column_that_copies_the_target_is_rejected(recipe: Recipe, writte
 
     (finding,) = find_data_problems(recipe, frame.assign(answer=copies[written]))
 
-    assert finding.startswith(f"the column 'answer' is a copy of the target {recipe.target.name!r} under another name")
+    assert finding.startswith(f"the column 'answer' is a copy of the target {recipe.target.name!r}")
 
 
 def test_copy_of_a_unique_target_is_rejected() -> None:

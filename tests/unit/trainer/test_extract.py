@@ -78,7 +78,7 @@ def test_missing_given_file_is_reported_and_nothing_fetched(data_dir: Path, tmp_
     missing = tmp_path / "missing.csv"
 
     with pytest.raises(
-        DataUnavailableError, match=r"missing\.csv is neither a file nor .*; give the path of a CSV file with --data"
+        DataUnavailableError, match=r"missing\.csv is neither a file nor .*; pass the path of a CSV file with --data"
     ):
         read(data_dir, tmp_path / "work", missing)
 
@@ -96,7 +96,7 @@ def test_nested_path_of_a_recipe_comes_first(tmp_path: Path) -> None:
 
 
 def test_given_folder_without_the_file_is_reported(tmp_path: Path) -> None:
-    with pytest.raises(DataUnavailableError, match=r"is neither a file nor a folder that contains iris\.csv; give"):
+    with pytest.raises(DataUnavailableError, match=r"is neither a file nor a folder that contains iris\.csv; pass"):
         read(tmp_path / "nothing", tmp_path / "work", tmp_path)
 
 
@@ -116,11 +116,11 @@ def test_file_without_read_permission_is_reported(tmp_path: Path, monkeypatch: p
 @pytest.mark.parametrize(
     ("content", "finding"),
     [
-        pytest.param(b"", "is empty; give a CSV file whose first line names the columns", id="empty"),
-        pytest.param(b"\xef\xbb\xbf \r\n\n", "is empty; give a CSV file", id="blank lines alone"),
-        pytest.param(b'a,b\n"1,2\n', "is cut off", id="a quote that is not closed"),
-        pytest.param(b"a,b\n1,2\n\xff\xfe,2\n", "is not UTF-8: line 3 holds the byte 0xff", id="not UTF-8"),
-        pytest.param("a,b\n1,°C\n".encode("latin-1"), "is not UTF-8: line 2 holds the byte 0xb0", id="Latin-1"),
+        pytest.param(b"", "is empty; provide a CSV file whose first line names the columns", id="empty"),
+        pytest.param(b"\xef\xbb\xbf \r\n\n", "is empty; provide a CSV file", id="blank lines alone"),
+        pytest.param(b'a,b\n"1,2\n', "is truncated", id="a quote that is not closed"),
+        pytest.param(b"a,b\n1,2\n\xff\xfe,2\n", "is not UTF-8: line 3 contains the byte 0xff", id="not UTF-8"),
+        pytest.param("a,b\n1,°C\n".encode("latin-1"), "is not UTF-8: line 2 contains the byte 0xb0", id="Latin-1"),
         pytest.param(b"a\n1\n1,2,3\n", "line 3 of ", id="more values than names"),
         pytest.param(
             b"a,b\n1,5,2,5\n", "has 4 values where the first line has 2 names; check that ", id="decimal commas"
@@ -136,10 +136,10 @@ def test_file_without_read_permission_is_reported(tmp_path: Path, monkeypatch: p
         pytest.param(b"PAR1\x15\x04", "is a Parquet file; read it with pandas and save it as CSV", id="Parquet"),
         pytest.param("a,b\n1,2\n".encode("utf-16"), "is UTF-16 text; save it as CSV in UTF-8", id="UTF-16"),
         pytest.param(
-            "a,b\n1,2\n".encode("utf-16-be"), "is not a text file in UTF-8: line 1 holds a zero", id="UTF-16, no BOM"
+            "a,b\n1,2\n".encode("utf-16-be"), "is not a text file in UTF-8: line 1 contains a zero", id="UTF-16, no BOM"
         ),
-        pytest.param(b"<html><p>Not found</p></html>", "is HTML or XML, and not CSV", id="HTML"),
-        pytest.param(b'[{"a": 1}]', "is JSON, and not CSV", id="JSON"),
+        pytest.param(b"<html><p>Not found</p></html>", "is HTML or XML, not CSV", id="HTML"),
+        pytest.param(b'[{"a": 1}]', "is JSON, not CSV", id="JSON"),
         pytest.param(b"a;b\n1;2\n", "are separated by semicolons; write commas", id="semicolons"),
         pytest.param(b"a;b\n1,5;2\n", "are separated by semicolons; write commas", id="semicolons and decimal commas"),
         pytest.param(
@@ -147,7 +147,7 @@ def test_file_without_read_permission_is_reported(tmp_path: Path, monkeypatch: p
         ),
         pytest.param(b"a\tb\n1\t2\n", "are separated by tabs; write commas", id="tabs"),
         pytest.param(b"species,species\nx,y\n", "has the column 'species' twice", id="a column twice"),
-        pytest.param(b"a,b,c\n1,2,3\n4,5\n", "its last line, 3, has 2 values where the first has 3", id="cut off"),
+        pytest.param(b"a,b,c\n1,2,3\n4,5\n", "its last line, 3, has 2 values, but the first line has 3", id="cut off"),
         pytest.param(b"a,b,c\r\n1,2,3\r\n4,5\r\n", "its last line, 3, has 2 values", id="cut off, CRLF"),
     ],
 )
@@ -264,7 +264,7 @@ def test_failed_fetch_names_the_folder_to_fill(
     with pytest.raises(DataUnavailableError) as failed:
         extract(recipe, data=None, data_dir=data_dir, workdir=tmp_path)
 
-    assert f"; {place} give its path with --data" in str(failed.value)
+    assert f"; {place} pass its path with --data" in str(failed.value)
 
 
 def test_missing_file_in_a_container_names_the_mount(tmp_path: Path) -> None:

@@ -91,23 +91,23 @@ def test_result_without_champion_states_it() -> None:
             0,
             (
                 "accuracy 0.9400 is worse than the champion's 0.9500 (version 4) on the same rows; --set "
-                "max_regression=VALUE allows more"
+                "max_regression=VALUE changes the allowed regression"
             ),
         ),
         (
             0.94,
             0.02,
             (
-                "accuracy 0.9400 is hardly worse than the champion's 0.9500 (version 4) on the same rows, "
-                "and 0.02 less is allowed"
+                "accuracy 0.9400 is within the allowed regression of the champion's 0.9500 (version 4) on the same "
+                "rows; allowed regression: 0.02"
             ),
         ),
         (
             0.92,
             0.02,
             (
-                "accuracy 0.9200 is worse than the champion's 0.9500 (version 4) on the same rows, "
-                "and 0.02 less is allowed; --set max_regression=VALUE allows more"
+                "accuracy 0.9200 is worse than the champion's 0.9500 (version 4) on the same rows; "
+                "allowed regression: 0.02; --set max_regression=VALUE changes the allowed regression"
             ),
         ),
     ],
@@ -162,13 +162,13 @@ def test_champion_is_compared_by_the_metric_of_the_recipe() -> None:
 
 
 def test_unscorable_champion_leaves_the_decision_to_the_floors() -> None:
-    champion = Champion("4", None, "it takes other features, or in another order")
+    champion = Champion("4", None, "its features differ in name or order")
 
     gate_result = decide(Challenger({"accuracy": 0.9}, 150), champion, metric="accuracy", floors={"accuracy": 0.9})
 
     assert gate_result.promote
     assert reasons(gate_result)[1] == (
-        "the champion, version 4, cannot be compared with: it takes other features, or in another order"
+        "the champion, version 4, cannot be compared: its features differ in name or order"
     )
 
 
@@ -179,10 +179,8 @@ def test_data_with_far_fewer_rows_is_rejected(rows: int, champions: int, passed:
     )
 
     assert gate_result.passed is passed
-    told = f"{rows} rows of data, and version 4 had {champions}"
-    missing = (
-        ", so it has 79.3% of them, less than min_rows_share 0.8 asks for; check that the data is complete, or lower "
-    )
+    told = f"{rows} rows of data, version 4 had {champions}"
+    missing = ": 79.3% of them, less than min_rows_share 0.8; check that the data is complete, or lower "
     assert reasons(gate_result)[-1] == (told if passed else f"{told}{missing}the limit with --set min_rows_share=VALUE")
 
 
@@ -191,7 +189,7 @@ def test_best_graph_of_a_withdrawn_version_is_rejected() -> None:
 
     assert not gate_result.promote
     assert gate_result.summary == (
-        "its graph is the same as that of version 3, which was rolled back from; "
+        "its graph is the same as that of version 3, which a rollback withdrew; "
         "to lift the withdrawal: slipway models promote NAME VERSION"
     )
 
@@ -269,7 +267,7 @@ def test_metrics_have_four_digits_and_counts_have_none() -> None:
         "accuracy 1.0000 meets the floor 1.0000",
         "f1_macro 1.0000 meets the floor 0.0000",
         "f1_macro 1.0000 equals the champion's 1.0000 (version 4) on the same rows",
-        "150 rows of data, and version 4 had 100",
+        "150 rows of data, version 4 had 100",
     ]
     assert gate_result.metrics == ("f1_macro", "accuracy")
     assert format_distinct(150, 80, are_counts=True) == ("150", "80")

@@ -111,7 +111,7 @@ def test_the_recipe_that_is_changed_stays_as_it_was() -> None:
         ("max_regression=-0.1", "--set max_regression: must be at least 0, got -0.1"),
         ("max_regression=NaN", "--set max_regression: must be at least 0, got nan"),
         ("split=backwards", "--set split: must be one of 'stratified', 'random' or 'time', got 'backwards'"),
-        ("split=time", "--set: the split 'time' needs time_columns, and this recipe has none"),
+        ("split=time", "--set: the split 'time' requires time_columns, but the recipe has none"),
         ("metric=r2", "--set: 'r2' is not a metric of classification; the metrics are accuracy, "),
         ("floors.luck=1", "--set: 'luck' is not a metric of classification; the metrics are accuracy, "),
         ("floors.accuracy=high", "--set floors.accuracy: must be a number, got 'high'"),
@@ -141,5 +141,5 @@ def test_invalid_override_is_reported_in_one_sentence(setting: str, sentence: st
 
 
 def test_a_regression_cannot_be_stratified() -> None:
-    with pytest.raises(OverrideError, match="the split 'stratified' is for classes; take 'random' or 'time'"):
+    with pytest.raises(OverrideError, match="the split 'stratified' requires classes; use 'random' or 'time'"):
         override(BIKE, ["split=stratified"])

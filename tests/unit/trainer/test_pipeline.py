@@ -130,8 +130,8 @@ def test_each_step_is_reported_when_it_ends(training: Training) -> None:
 
     steps = [step for step, _ in training.reporter.told]
     assert steps == ["extract", "validate", "train", "train", "evaluate", "register", "promote", "report"]
-    assert training.last["validate"].endswith("120 rows to train on, 30 to judge by (stratified split)")
-    assert training.last["promote"] == "Production of iris is version 1 now"
+    assert training.last["validate"].endswith("120 training rows, 30 test rows (stratified split)")
+    assert training.last["promote"] == "Production of iris is now version 1"
 
 
 def test_every_fit_of_every_candidate_is_counted(training: Training) -> None:
@@ -156,7 +156,9 @@ def test_the_version_is_promoted_before_anything_is_drawn(training: Training) ->
     outcome = training.run()
 
     assert training.registry.get_model("iris").aliases[PRODUCTION] == outcome.version.version
-    assert training.last["report"] == ("the version is as told above, but its plots were not kept: the disk is full")
+    assert training.last["report"] == (
+        "the version is not affected, but its plots could not be stored: the disk is full"
+    )
 
 
 def test_every_candidate_has_its_figures_and_each_step_its_time(training: Training) -> None:
@@ -211,16 +213,16 @@ def test_rejection_is_reported_with_its_reason(training: Training) -> None:
     training.run(override(QUICK, ["floors.accuracy=1.01"]))
 
     sentence = training.last["promote"]
-    assert sentence.startswith("refused: accuracy ")
-    assert "; version 1 is registered, and Production of iris stays as it is; " in sentence
-    assert sentence.endswith("a person can overrule it: slipway models promote iris 1")
+    assert sentence.startswith("the gate failed: accuracy ")
+    assert "; version 1 is registered, and Production of iris is unchanged; " in sentence
+    assert sentence.endswith("to promote it anyway: slipway models promote iris 1")
 
 
-@pytest.mark.parametrize(("floor", "told"), [(0.5, "the gate would agree"), (1.01, "the gate would refuse: accuracy ")])
+@pytest.mark.parametrize(("floor", "told"), [(0.5, "the gate would pass"), (1.01, "the gate would fail: accuracy ")])
 def test_mode_never_reports_the_decision_of_the_gate(training: Training, floor: float, told: str) -> None:
     training.run(override(QUICK, [f"floors.accuracy={floor}"]), mode="never")
 
-    assert f"Production of iris stays as it is, as asked; {told}" in training.last["promote"]
+    assert f"Production of iris is unchanged, as requested; {told}" in training.last["promote"]
     assert training.registry.get_model("iris").aliases == {}
 
 

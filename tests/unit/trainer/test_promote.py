@@ -269,7 +269,7 @@ def test_force_promotes_a_rejected_version_and_states_it(registry: InMemoryRegis
     assert not gate_result.passed
     assert production(registry) == number
     event = json.loads(registry.get_model("iris").tags["slipway.event.000001"])
-    assert event["reason"].startswith("forced, though the gate refused: accuracy 0.5000 is below the floor 0.9000; ")
+    assert event["reason"].startswith("forced, although the gate failed: accuracy 0.5000 is below the floor 0.9000; ")
 
 
 def test_force_with_passed_checks_is_a_normal_promotion(registry: InMemoryRegistry) -> None:
@@ -285,7 +285,7 @@ def test_data_with_far_fewer_rows_is_rejected(registry: InMemoryRegistry) -> Non
     _, gate_result = ask(registry, 1.0)
 
     assert gate_result.summary == (
-        "150 rows of data, and version 1 had 301, so it has 49.8% of them, less than min_rows_share 0.8 asks for; "
+        "150 rows of data, version 1 had 301: 49.8% of them, less than min_rows_share 0.8; "
         "check that the data is complete, or lower the limit with --set min_rows_share=VALUE"
     )
     assert production(registry) == before

@@ -61,7 +61,7 @@ def test_bad_value_is_reported_with_column_and_line(column: str, value: object, 
 @pytest.mark.parametrize(
     ("value", "finding"),
     [
-        (-1, "'cnt' must be at least 0 rentals an hour, got -1 in line 9"),
+        (-1, "'cnt' must be at least 0 rentals per hour, got -1 in line 9"),
         ("many", "'cnt' must be a number, got 'many' in line 9"),
         (None, "'cnt' is empty or NA in line 9"),
     ],

@@ -125,7 +125,7 @@ def test_another_class_is_refused_though_the_probabilities_agree(graph: Graph) -
     estimator = agreeing_with(graph)
     estimator.classes[2] = 0
 
-    with pytest.raises(ParityError, match="disagree on a class"):
+    with pytest.raises(ParityError, match="predict different classes"):
         TASK.difference(estimator, graph.run(ROWS), ROWS, 1.0)
 
 
@@ -144,7 +144,7 @@ def test_either_class_of_a_tie_is_right() -> None:
 def test_probabilities_of_another_shape_are_refused(graph: Graph) -> None:
     estimator = FakeEstimator(np.full((3, 2), 0.5), np.zeros(3, dtype=np.int64))
 
-    with pytest.raises(ParityError, match="no probabilities of the estimator's shape"):
+    with pytest.raises(ParityError, match="the shape of the exported graph's probabilities"):
         TASK.difference(estimator, graph.run(ROWS), ROWS, 1.0)
 
 
@@ -152,7 +152,7 @@ def test_a_graph_without_probabilities_is_refused() -> None:
     graph = Graph(regressor(), GraphNames(input="X", label="value"))
     estimator = FakeEstimator(np.full((3, 3), 1 / 3), np.zeros(3, dtype=np.int64))
 
-    with pytest.raises(ParityError, match="no probabilities"):
+    with pytest.raises(ParityError, match="the exported graph's probabilities"):
         TASK.difference(estimator, graph.run(ROWS), ROWS, 1.0)
 
 

@@ -76,7 +76,7 @@ def test_non_numeric_output_fails_parity(wrong: float) -> None:
 
 
 def test_another_shape_is_refused() -> None:
-    with pytest.raises(ParityError, match="no values of the estimator's shape"):
+    with pytest.raises(ParityError, match="the shape of the exported graph's values"):
         TASK.difference(FakeEstimator(np.zeros(3)), answers(0, 0), ROWS[:2], 1.0)
 
 

@@ -181,7 +181,7 @@ def test_class_missing_on_one_side_is_reported_by_name() -> None:
 
     assert caught.value.findings == (
         (
-            "the time split leaves no row of the class 'class 0' to judge by; change it with --set split=stratified, "
+            "the time split leaves no test row of the class 'class 0'; change it with --set split=stratified, "
             "or the share of test rows, 0.2, with --set test_fraction=VALUE"
         ),
     )
@@ -189,7 +189,7 @@ def test_class_missing_on_one_side_is_reported_by_name() -> None:
 
 @pytest.mark.parametrize("fraction", [0.001, 0.99])
 def test_test_fraction_with_too_few_rows_is_reported(fraction: float) -> None:
-    with pytest.raises(TrainingError, match=r"^test_fraction 0\.\d+ of 150 rows leaves none to (train on|judge by)"):
+    with pytest.raises(TrainingError, match=r"^test_fraction 0\.\d+ of 150 rows leaves no (training|test) rows"):
         split_rows(IRIS.model_copy(update={"test_fraction": fraction}), trained_iris().table)
 
 

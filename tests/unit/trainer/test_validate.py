@@ -149,8 +149,8 @@ def test_file_with_only_a_header_is_rejected(tmp_path: Path) -> None:
 def test_too_few_rows_of_a_class_are_refused_with_its_name(tmp_path: Path) -> None:
     assert findings_of(tmp_path, iris_lines()[:110]) == (
         (
-            "the class 'virginica' has 9 rows, fewer than the 10 that 5 folds need; add rows, or take fewer folds with "
-            "--set folds=4, or remove the class from the recipe's `classes` and its rows from the data"
+            "the class 'virginica' has 9 rows, fewer than the 10 that 5 folds require; add rows, use fewer folds with "
+            "--set folds=4, or remove the class from the recipe's `classes` and its rows"
         ),
     )
 
@@ -180,8 +180,8 @@ def test_error_states_that_nothing_is_registered(tmp_path: Path) -> None:
         check(tmp_path, with_cell(iris_lines(), 2, SEPAL_LENGTH, "-1"))
 
     assert str(caught.value) == (
-        "the data was refused, nothing is registered: 'sepal length (cm)' must be at least 0 cm, got -1 in line 2; "
-        "correct the data, or change the column's `minimum` in the recipe"
+        "the data was rejected, and no version was registered: 'sepal length (cm)' must be at least 0 cm, "
+        "got -1 in line 2; correct the data, or change the column's `minimum` in the recipe"
     )
 
 
@@ -276,7 +276,7 @@ def test_split_by_time_needs_its_time_column() -> None:
         validate(by_time, Dataset(bike_frame().drop(columns="dteday"), "version", "source"))
 
     assert caught.value.findings == (
-        "the column 'dteday' is missing, which the split 'time' needs; add it, or take --set split=random",
+        "the column 'dteday' is missing, but the split 'time' requires it; add it, or use --set split=random",
     )
 
 

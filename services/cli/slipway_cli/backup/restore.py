@@ -23,7 +23,7 @@ from slipway_core.errors import SlipwayError
 # The services that write to the databases, in the order of their start.
 REGISTRY, API = "mlflow", "api"
 INTERRUPTED = "the restore was interrupted"
-AS_THEY_WERE = "the databases are unchanged"
+UNCHANGED = "the databases are unchanged"
 UPGRADE_REGISTRY = 'exec mlflow db upgrade "$MLFLOW_BACKEND_STORE_URI"'
 
 
@@ -134,7 +134,7 @@ def _state(project: ComposeProject, error: BaseException, committed: Sequence[st
     what = (
         f"the database {committed[0]} is restored and the other one is not: run the restore again"
         if committed
-        else AS_THEY_WERE
+        else UNCHANGED
     )
     try:
         project.start(stopped)

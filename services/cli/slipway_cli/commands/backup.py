@@ -69,15 +69,15 @@ def restore(
     from slipway_cli.backup.archive import read_about, verify  # noqa: PLC0415
     from slipway_cli.backup.interruption import interruptible  # noqa: PLC0415
     from slipway_cli.backup.restore import (  # noqa: PLC0415
-        AS_THEY_WERE,
         INTERRUPTED,
+        UNCHANGED,
         check_fits,
         restore_backup,
     )
 
     if not yes and not sys.stdin.isatty():
         raise typer.BadParameter("required without a terminal to confirm the restore", param_hint="--yes")
-    with interruptible(print_error, f"{INTERRUPTED}; {AS_THEY_WERE}"):
+    with interruptible(print_error, f"{INTERRUPTED}; {UNCHANGED}"):
         project = _project(project_directory)
         check_fits(project, read_about(file))
         with progress_bar() as bar:

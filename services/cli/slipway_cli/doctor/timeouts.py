@@ -15,7 +15,7 @@ def within(seconds: float, call: Callable[[], object]) -> None:
     def run() -> None:
         try:
             call()
-        except Exception as error:  # noqa: BLE001  # raised again where somebody waits for it
+        except Exception as error:  # noqa: BLE001  # raised again in the waiting thread
             raised.append(error)
 
     # A daemon thread, so that a blocked call does not prevent the exit.

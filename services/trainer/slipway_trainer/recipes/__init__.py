@@ -1,4 +1,4 @@
-"""The recipes, one file a model: those in this folder by the model's name, others by the path of their file."""
+"""The recipes, one file per model. Find one in this folder by the model's name, or another by its file's path."""
 
 import importlib
 import importlib.util
@@ -27,7 +27,7 @@ def recipe_names() -> list[str]:
 
 
 def find_recipe(name: str) -> Recipe:
-    """Return the recipe of a model's name, or the one that a file `*.py` defines as `RECIPE`.
+    """Return the recipe of a model, or the `RECIPE` in a Python file.
 
     Only the requested recipe is imported.
 
@@ -39,19 +39,19 @@ def find_recipe(name: str) -> Recipe:
     if name not in recipe_names():
         raise UnknownRecipeError(
             f"unknown recipe {name!r}{did_you_mean(name, recipe_names()) or ';'} the recipes are "
-            f"{', '.join(recipe_names())}; for your own, give the path of its file, such as ./wine.py"
+            f"{', '.join(recipe_names())}; for your own recipe, pass the path of its file, such as ./wine.py"
         )
     module = name.replace("-", "_")
     with _explained(Path(__path__[0]) / f"{module}.py"):
         recipe = _recipe_of(importlib.import_module(f"{__name__}.{module}"), name)
     if recipe.name != name:
-        raise UnknownRecipeError(f"the recipe {name} calls its model {recipe.name!r}: name the file like the model")
+        raise UnknownRecipeError(f"the recipe {name} names its model {recipe.name!r}: rename the file or the model")
     return recipe
 
 
 def _load(path: Path) -> ModuleType:
     if not path.is_file():
-        raise UnknownRecipeError(f"{path} is not a file; give the path of the recipe's Python file")
+        raise UnknownRecipeError(f"{path} is not a file; pass the path of the recipe's Python file")
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None:
         raise UnknownRecipeError(f"{path} cannot be read as a Python file")
@@ -63,16 +63,16 @@ def _load(path: Path) -> ModuleType:
 
 @contextmanager
 def _explained(path: Path) -> Iterator[None]:
-    """Turn what a recipe's own code raises into one sentence with the line of its file."""
+    """Raise an error with one sentence and the file's line for an exception of a recipe's own code."""
     try:
         yield
     except ValidationError as error:
         model = {kind.__name__: kind for kind in (Candidate, Column, Recipe)}.get(error.title)
-        told = "; ".join(problems_of(error, model)) if model else f"{error.title}: {words_of(error.errors()[0])}"
-        raise UnknownRecipeError(f"{path} cannot be used{line_of(error, path)}: {told}") from error
+        details = "; ".join(problems_of(error, model)) if model else f"{error.title}: {words_of(error.errors()[0])}"
+        raise UnknownRecipeError(f"{path} cannot be used{line_of(error, path)}: {details}") from error
     except UnknownRecipeError:
         raise
-    except Exception as error:  # a person's own code may raise anything
+    except Exception as error:  # a recipe's own code may raise anything
         reason = f"{type(error).__name__}: {reason_of(error)}"
         raise UnknownRecipeError(f"{path} cannot be used{line_of(error, path)}: {reason}") from error
 
@@ -80,5 +80,5 @@ def _explained(path: Path) -> Iterator[None]:
 def _recipe_of(module: ModuleType, name: str) -> Recipe:
     recipe = getattr(module, ATTRIBUTE, None)
     if not isinstance(recipe, Recipe):
-        raise UnknownRecipeError(f"{name} defines no recipe: it must hold {ATTRIBUTE} = Recipe(…)")
+        raise UnknownRecipeError(f"{name} defines no recipe: it must contain {ATTRIBUTE} = Recipe(…)")
     return recipe

@@ -1,4 +1,4 @@
-"""What a recipe is made of: frozen, so that a run can be told from it alone."""
+"""The classes that define a recipe. They are immutable, so a recipe describes its run completely."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -11,11 +11,11 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from slipway_core.validation import did_you_mean
 
-# What a model may be chosen by and must reach: of all of these, greater is better.
+# The metrics for choosing a candidate and for floors; higher is better.
 MEASURES = {"classification": ("accuracy", "balanced_accuracy", "f1_macro", "roc_auc"), "regression": ("r2",)}
-# The generators of random numbers take no greater seed.
+# The largest seed of the random number generators.
 MAX_SEED = 2**32 - 1
-# A class is in the folds and in the test rows only if it has this many rows for each fold.
+# To occur in each fold and in the test rows, a class needs this many rows per fold.
 ROWS_A_FOLD = 2
 MIN_ROWS = 2
 MIN_FOLDS = 2
@@ -25,7 +25,7 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """Return a copy with updated fields; unlike pydantic's method, reject unknown field names.
+        """Return a copy with updated fields. Unlike pydantic's method, it rejects unknown field names.
 
         Raises:
             TypeError: a name is not a field.
@@ -41,15 +41,15 @@ class _Frozen(BaseModel):
 
 
 class Column(_Frozen):
-    """One column, and the values that make sense in it.
+    """A column and its valid values.
 
     Attributes:
         unit: the unit of measure, such as `cm`.
-        minimum: the least value that the data may hold.
-        maximum: the greatest value that the data may hold.
-        categories: the codes that the data may hold, where they are few.
-        on_unknown: what the API does with other values than the categories: `reject` (422), or `warn` and predict.
-        may_be_constant: whether data in which it never changes is worth training on.
+        minimum: the smallest valid value.
+        maximum: the largest valid value.
+        categories: the valid codes of a coded column.
+        on_unknown: what the API does with values outside the categories: `reject` (422), or `warn` and predict.
+        may_be_constant: whether the column may have the same value in every row.
     """
 
     name: str = Field(min_length=1)
@@ -73,10 +73,10 @@ class Column(_Frozen):
             )
         if self.categories is not None:
             if not self.categories or not all(map(math.isfinite, self.categories)):
-                raise ValueError(f"the categories of the column {self.name!r} must be one finite number or more")
-            # The graph takes float32, which may not tell two numbers apart.
+                raise ValueError(f"the categories of the column {self.name!r} must be one or more finite numbers")
+            # The graph takes float32, which may round different numbers to the same value.
             if len({np.float32(code).item() for code in self.categories}) < len(self.categories):
-                raise ValueError(f"the categories of the column {self.name!r} must differ from one another as float32")
+                raise ValueError(f"the categories of the column {self.name!r} must differ as float32 numbers")
             low, high = min(self.categories), max(self.categories)
             if (self.minimum is not None and low < self.minimum) or (self.maximum is not None and high > self.maximum):
                 raise ValueError(f"the categories of the column {self.name!r} must lie within its minimum and maximum")
@@ -84,14 +84,14 @@ class Column(_Frozen):
 
 
 class Candidate(_Frozen):
-    """One estimator that is tried.
+    """An estimator to train and compare.
 
     Attributes:
         name: the name of its run.
-        parameters: what the estimator is made with, and what its run records.
-        build: makes a new, unfitted scikit-learn estimator from the parameters and a seed.
-        search: values of parameters that are tried, each combination; the best by cross-validation within the training
-            rows is taken.
+        parameters: the estimator's parameters, recorded in its run.
+        build: returns a new, unfitted scikit-learn estimator for the parameters and a seed.
+        search: values of parameters to try in all combinations; the best combination by cross-validation on the
+            training rows is chosen.
     """
 
     name: str = Field(min_length=1)
@@ -101,30 +101,30 @@ class Candidate(_Frozen):
 
 
 class Recipe(_Frozen):
-    """One file that names a model: its data, schema, candidates, metric and floors.
+    """The definition of a model: its data, schema, candidates, metric and floors.
 
     Attributes:
         name: the model's name in the registry.
-        data_file: the data's place below SLIPWAY_DATA_DIR, a CSV file.
-        fetch: writes the data as a CSV file of that name into a folder, where none is given.
-        columns: the features, in the order that the graph takes them.
+        data_file: the path of the data, a CSV file, below SLIPWAY_DATA_DIR.
+        fetch: downloads the data into a folder, as a CSV file of that name.
+        columns: the features, in the order of the graph's input.
         target: the column to predict.
-        classes: a classifier's labels; the index of a label is what the graph answers.
-        ignored: columns that the data may hold beside features and target, and that nothing is learned from.
-        time_columns: what orders the rows in time, for `split="time"`.
-        checks: more rules for the data, as Pandera checks of the whole frame; their `error` states the rule.
-        metric: what candidates are chosen by, and challenger and champion compared by; greater is better.
-        floors: the least value of each metric at which a version may be promoted.
-        max_regression: by how much a challenger may be worse than the champion.
-        min_rows_share: the least share of the champion's rows that a version must be trained on.
-        split: how test rows are held out: `random`, `stratified` by class, or `time`: the last ones, and the folds of
-            the cross-validation in order, too.
-        seed: of the estimators and the folds. It does not move a row between training and test rows.
-        min_rows: the fewest rows that are worth training on.
-        min_class_share: the least share of the rows that each class must have.
-        max_duplicate_share: the greatest share of rows that may repeat an earlier one.
-        min_skill: how far the features must lead from guessing (0) to knowing (1) in a first look at the data.
-        leakage_score: a feature that alone predicts the target this well gives it away.
+        classes: the labels of a classifier; the graph returns the index of a label.
+        ignored: other columns that the data may have, and that are not used.
+        time_columns: the columns that order the rows in time, for `split="time"`.
+        checks: additional rules for the data, as Pandera checks of the whole frame; their `error` states the rule.
+        metric: the metric for choosing a candidate, and for the comparison with the champion; higher is better.
+        floors: the minimum of each metric for promotion.
+        max_regression: how much worse than the champion a challenger may be.
+        min_rows_share: the minimum share of the champion's rows that a version must be trained on.
+        split: how test rows are chosen: `random`, `stratified` by class, or `time`: the last rows. With `time`, the
+            folds of the cross-validation follow the order, too.
+        seed: the seed of the estimators and the folds. It does not affect the choice of test rows.
+        min_rows: the minimum number of rows.
+        min_class_share: the minimum share of rows of each class.
+        max_duplicate_share: the maximum share of rows that repeat an earlier row.
+        min_skill: the minimum skill of a quick model, from 0 (guessing) to 1 (perfect).
+        leakage_score: a single feature that reaches this score reveals the target.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
@@ -155,7 +155,7 @@ class Recipe(_Frozen):
 
     @property
     def feature_names(self) -> list[str]:
-        """The names of the features, in the order that the graph takes them."""
+        """The names of the features, in the order of the graph's input."""
         return [column.name for column in self.columns]
 
     @model_validator(mode="after")
@@ -168,17 +168,17 @@ class Recipe(_Frozen):
                     f"{', '.join(measured)}"
                 )
         if (self.task == "classification") != (len(self.classes) > 1):
-            raise ValueError("a classifier needs two `classes` or more, and a regressor none")
+            raise ValueError("a classifier needs two or more `classes`, and a regressor none")
         if self.split == "stratified" and self.task != "classification":
-            raise ValueError("the split 'stratified' is for classes; take 'random' or 'time'")
+            raise ValueError("the split 'stratified' requires classes; use 'random' or 'time'")
         if self.split == "time" and not self.time_columns:
-            raise ValueError("the split 'time' needs time_columns, and this recipe has none")
+            raise ValueError("the split 'time' requires time_columns, but the recipe has none")
         for what, names in (
             ("columns", [*self.feature_names, self.target.name]),
             ("candidates", [candidate.name for candidate in self.candidates]),
         ):
             if len(set(names)) != len(names):
-                raise ValueError(f"two {what} have the same name, {_twice(names)!r}; rename one")
+                raise ValueError(f"two {what} have the same name, {_twice(names)!r}; rename one of them")
         return self
 
 

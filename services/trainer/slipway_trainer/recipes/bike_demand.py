@@ -1,4 +1,4 @@
-"""Bike demand: rentals an hour by calendar and weather, in Washington D.C. It drifts with season and growth.
+"""Bike demand: rentals per hour by calendar and weather in Washington, D.C. It drifts with season and growth.
 
 The data is "Bike Sharing" of the UCI Machine Learning Repository (number 275): H. Fanaee-T and J. Gama, "Event labeling
 combining ensemble detectors and background knowledge", Progress in Artificial Intelligence, 2013.
@@ -26,7 +26,7 @@ from slipway_trainer.recipes.base import Candidate, Column, Recipe
 SOURCE = "https://archive.ics.uci.edu/static/public/275/bike+sharing+dataset.zip"
 FILE = "hour.csv"
 TIMEOUT_SECONDS = 60.0
-# The archive has 0.3 MB and the file 1.2 MB; what is far larger is something else.
+# The archive has 0.3 MB and the file 1.2 MB; anything much larger is not the data.
 MAX_BYTES = 20 * 1024 * 1024
 
 
@@ -34,14 +34,14 @@ def fetch(folder: Path, client: httpx.Client | None = None) -> None:
     """Download the hourly file from the UCI repository.
 
     Raises:
-        DataUnavailableError: it cannot be reached, or what it sends is not the archive.
+        DataUnavailableError: the repository cannot be reached, or its response is not the archive.
     """
     try:
         with client or httpx.Client(timeout=TIMEOUT_SECONDS, follow_redirects=True) as http:
             answer = http.get(SOURCE).raise_for_status()
         with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
             if archive.getinfo(FILE).file_size > MAX_BYTES:
-                raise DataUnavailableError(f"what {SOURCE} holds is too large to be the data")
+                raise DataUnavailableError(f"the file at {SOURCE} is too large to be the data")
             content = archive.read(FILE)
     except (httpx.HTTPError, zipfile.BadZipFile, zlib.error, KeyError) as error:
         raise DataUnavailableError(f"the data could not be downloaded from {SOURCE}") from error
@@ -58,7 +58,7 @@ def _all_are_casual_or_registered(frame: pd.DataFrame) -> "pd.Series[bool]":
 
 
 def _linear_regression(parameters: Mapping[str, Any], seed: int) -> Any:  # noqa: ANN401  # scikit-learn has no types
-    # A code is a name and not an amount: each gets a weight of its own.
+    # A code is a name, not a quantity: each code has its own weight.
     codes = {"hr": 24, "mnth": 12, "weekday": 7, "weathersit": 4}
     names = RECIPE.feature_names
     one_hot = [
@@ -66,7 +66,7 @@ def _linear_regression(parameters: Mapping[str, Any], seed: int) -> Any:  # noqa
         for name, count in codes.items()
     ]
     others = [index for index, name in enumerate(names) if name not in codes]
-    # The codes of one column add up to one, so least squares alone has no single answer: a little shrinkage picks it.
+    # The indicators of one column add up to one, so least squares has no unique solution; regularization selects one.
     model = Ridge(**parameters, random_state=seed)
     return make_pipeline(ColumnTransformer([*one_hot, ("amounts", StandardScaler(), others)]), model)
 
@@ -80,20 +80,20 @@ def _hist_gradient_boosting(parameters: Mapping[str, Any], seed: int) -> Any:  #
 
 
 def _codes(name: str, first: int, last: int) -> Column:
-    # Every candidate takes the codes as numbers, so that the API can answer another one, with a warning.
+    # Every candidate treats the codes as numbers, so the API can predict for other codes, with a warning.
     codes = tuple(float(code) for code in range(first, last + 1))
     return Column(name=name, categories=codes, on_unknown="warn")
 
 
 RECIPE = Recipe(
     name="bike-demand",
-    title="Rented bikes an hour by calendar and weather",
+    title="Bike rentals per hour by calendar and weather",
     task="regression",
     data_file=f"bike-sharing/{FILE}",
     fetch=fetch,
     columns=(
         _codes("season", 1, 4),
-        # The first year's data alone is worth training on.
+        # The data of the first year alone is valid, too.
         Column(name="yr", minimum=0, maximum=20, may_be_constant=True),
         _codes("mnth", 1, 12),
         _codes("hr", 0, 23),
@@ -106,7 +106,7 @@ RECIPE = Recipe(
         Column(name="hum", unit="100 %", minimum=0, maximum=1),
         Column(name="windspeed", unit="67 km/h", minimum=0, maximum=3),
     ),
-    target=Column(name="cnt", unit="rentals an hour", minimum=0),
+    target=Column(name="cnt", unit="rentals per hour", minimum=0),
     ignored=("instant", "dteday", "casual", "registered"),
     time_columns=("dteday", "hr"),
     checks=(Check(_all_are_casual_or_registered, error="'cnt' is not the sum of 'casual' and 'registered'"),),
@@ -129,6 +129,6 @@ RECIPE = Recipe(
     split="random",
     folds=3,
     min_rows=500,
-    # No honest column comes near: the hour alone reaches 0.5, the registered users' part of the answer 0.94.
+    # Legitimate columns stay below this: the hour alone reaches 0.5, the number of registered users, a leak, 0.94.
     leakage_score=0.9,
 )

@@ -1,4 +1,4 @@
-"""Iris: three species by four measures of a flower (R. A. Fisher, 1936), as scikit-learn ships it."""
+"""Iris: three species by four measurements of a flower (R. A. Fisher, 1936), from scikit-learn."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -36,7 +36,7 @@ def _gradient_boosting(parameters: Mapping[str, Any], seed: int) -> Any:  # noqa
 
 RECIPE = Recipe(
     name="iris",
-    title="Iris species from the measures of a flower",
+    title="Iris species from the measurements of a flower",
     task="classification",
     data_file="iris.csv",
     fetch=_write_csv,

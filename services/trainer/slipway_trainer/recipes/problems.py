@@ -1,4 +1,4 @@
-"""What is wrong with a recipe, as sentences that name its fields."""
+"""Describe the problems of a recipe in sentences that name its fields."""
 
 import traceback
 from pathlib import Path
@@ -11,11 +11,11 @@ MAX_PROBLEMS = 5
 
 
 def problems_of(error: ValidationError, model: type[BaseModel]) -> list[str]:
-    """Return a sentence for each field that a constructor rejects, the misspelt ones first.
+    """Return a sentence for each field that a constructor rejects, misspelt fields first.
 
     Args:
-        error: what the constructor raised.
-        model: its class.
+        error: the constructor's exception.
+        model: the class.
     """
     fields = list(model.model_fields)
     found = error.errors(include_url=False)
@@ -41,7 +41,7 @@ def problems_of(error: ValidationError, model: type[BaseModel]) -> list[str]:
 
 
 def line_of(error: BaseException, path: Path) -> str:
-    """Return ` (line N)` for the line of a file that raised an error; nothing if none did."""
+    """Return ` (line N)` for the line of a file that raised an error; an empty text if no line did."""
     frames = traceback.extract_tb(error.__traceback__)
     lines = [frame.lineno for frame in frames if Path(frame.filename) == path]
     return f" (line {lines[-1]})" if lines else ""

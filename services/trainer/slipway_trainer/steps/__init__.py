@@ -1,1 +1,1 @@
-"""The steps of a training run, one file a step: extract → validate → train → evaluate → register → promote."""
+"""The steps of a training run, one file per step: extract → validate → train → evaluate → register → promote."""

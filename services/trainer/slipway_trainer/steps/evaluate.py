@@ -1,4 +1,4 @@
-"""Export a fitted candidate, prove the graph equal to it, and score the graph on the test rows."""
+"""Export a fitted candidate, check that its graph matches it, and score the graph on the test rows."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,7 +23,7 @@ def evaluate(recipe: Recipe, fitted: Fitted, split: Split) -> Evaluation:
     """Export, check parity, and score on the test rows.
 
     Raises:
-        ParityError: the graph does not answer as the estimator does.
+        ParityError: the graph's predictions differ from the estimator's.
         TrainingError: the estimator cannot be exported.
     """
     task = task_of(recipe)
@@ -41,7 +41,7 @@ def evaluate(recipe: Recipe, fitted: Fitted, split: Split) -> Evaluation:
     metrics = task.score(outputs, split.test_target)
     metrics["cv_mean"] = fitted.cv_mean
     metrics["cv_std"] = float(np.std(fitted.cv_scores))
-    # The gate's metrics first: everything that lists metrics keeps this order.
+    # The gate's metrics first, because every list of metrics keeps this order.
     ordered = {name: metrics[name] for name in (recipe.metric, *recipe.floors) if name in metrics}
     return Evaluation(fitted, model, names, ordered | metrics, outputs, parity)
 
@@ -52,7 +52,7 @@ def check_parity(task: Task, estimator: Any, graph: Graph, rows: FloatMatrix, sc
     `scale` is the standard deviation of the training rows' target.
 
     Returns:
-        The greatest difference in units of the tolerance, at most 1.
+        The largest difference in units of the tolerance, at most 1.
 
     Raises:
         ParityError: a difference is above PARITY_TOLERANCE, a class differs without a tie, or the graph or the
@@ -63,7 +63,7 @@ def check_parity(task: Task, estimator: Any, graph: Graph, rows: FloatMatrix, sc
         difference = task.difference(estimator, outputs, rows, scale)
     except ParityError:
         raise
-    except Exception as error:  # an estimator may raise anything on a value that it has not seen
+    except Exception as error:  # an estimator may raise anything for an unknown value
         raise ParityError(f"the estimator rejects rows that clients may send ({reason_of(error)})") from error
     if not difference <= 1:  # also true for NaN
         raise ParityError(
@@ -78,8 +78,8 @@ def _parity_on(kind: str, task: Task, estimator: Any, graph: Graph, rows: FloatM
         return check_parity(task, estimator, graph, rows, scale)
     except (ParityError, BundleError) as error:
         advice = (
-            "declare the codes of a coded column as Column(categories=…) and give its encoder the same ones, make the "
-            "estimator accept any number, or choose another one"
+            "declare the codes of a coded column as Column(categories=…) and pass the same codes to its encoder, make "
+            "the estimator accept any number, or choose another one"
             if kind is DRAWN
             else "choose another estimator or preprocessing"
         )
@@ -89,7 +89,7 @@ def _parity_on(kind: str, task: Task, estimator: Any, graph: Graph, rows: FloatM
 
 @contextmanager
 def _naming(candidate: Candidate) -> Iterator[None]:
-    """Put the candidate's name before the reason why it cannot be served."""
+    """Prefix the reason why a candidate cannot be served with the candidate's name."""
     try:
         yield
     except (ParityError, TrainingError) as error:
@@ -99,23 +99,23 @@ def _naming(candidate: Candidate) -> Iterator[None]:
 
 
 def best_of(evaluations: Sequence[Evaluation]) -> Evaluation:
-    """Choose by cross-validation: the test rows must not choose, or they would flatter the winner.
+    """Choose the best candidate by cross-validation. A choice by the test rows would bias their scores.
 
-    A tie goes to the candidate that the recipe names first.
+    If scores are equal, the recipe's order decides.
     """
     return max(evaluations, key=lambda item: item.fitted.cv_mean)
 
 
 def draw_rows(columns: Sequence[Column], features: FloatMatrix, seed: int) -> FloatMatrix:
-    """Draw rows of the values that clients may send.
+    """Draw rows of values that clients may send.
 
-    A column with categories holds only these. Others reach over the training range and half of it beyond on each side;
-    where the training rows hold whole numbers only, half of the rows do.
+    A column with categories has only these. The values of others reach half of the training range beyond it on each
+    side. If the training rows of a column are whole numbers, half of its drawn values are, too.
 
     Args:
         columns: the features.
         features: (n_rows, n_features) float32, the training rows.
-        seed: of the draw.
+        seed: the seed of the draw.
     """
     random = np.random.default_rng(seed)
     low, high = features.min(axis=0), features.max(axis=0)

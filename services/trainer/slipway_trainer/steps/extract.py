@@ -1,4 +1,4 @@
-"""Find the recipe's data, or fetch it, and say which version of it this is."""
+"""Find or download the recipe's data, and determine its version."""
 
 import io
 import re
@@ -14,7 +14,7 @@ from slipway_trainer.errors import DataRefusedError, DataUnavailableError, reaso
 from slipway_trainer.recipes import Recipe
 from slipway_trainer.step_results import Dataset
 
-# Where the trainer's image looks for data, and the compose file mounts it.
+# The folder in the trainer's image where the compose file mounts the data.
 MOUNTED_DATA = "/data"
 
 
@@ -23,14 +23,14 @@ def extract(recipe: Recipe, *, data: str | Path | None, data_dir: str | Path, wo
 
     Args:
         recipe: the model's recipe.
-        data: the file given by hand, or the folder that holds it, `s3://bucket/…` too; it wins.
-        data_dir: where the recipe's file is looked for next: a folder, or `s3://bucket/prefix`.
-        workdir: a folder that the data is copied or fetched into.
+        data: the requested file, or a folder that contains it; may be `s3://bucket/…`. Takes precedence.
+        data_dir: where to search for the recipe's file otherwise: a folder, or `s3://bucket/prefix`.
+        workdir: a folder into which the data is copied or downloaded.
 
     Raises:
-        DataUnavailableError: what was given does not exist, or the data cannot be fetched.
-        DataRefusedError: the file is not whole, or not CSV.
-        StorageError: what holds it refused or failed.
+        DataUnavailableError: the requested data does not exist, or the data cannot be downloaded.
+        DataRefusedError: the file is incomplete or not CSV.
+        StorageError: the storage rejected the call or failed.
     """
     file = workdir / recipe.data_file
     if found := _find(recipe, str(data or data_dir)):
@@ -39,7 +39,7 @@ def extract(recipe: Recipe, *, data: str | Path | None, data_dir: str | Path, wo
         source = f"{folder.rstrip('/')}/{path}"
     elif data is not None:
         raise DataUnavailableError(
-            f"{data} is neither a file nor a folder that contains {PurePosixPath(recipe.data_file).name}; give the "
+            f"{data} is neither a file nor a folder that contains {PurePosixPath(recipe.data_file).name}; pass the "
             f"path of a CSV file with --data{_mount_hint(data_dir)}"
         )
     else:
@@ -50,30 +50,30 @@ def extract(recipe: Recipe, *, data: str | Path | None, data_dir: str | Path, wo
 
 
 def _find(recipe: Recipe, location: str) -> tuple[str, str] | None:
-    """Return the folder and the path in it of a recipe's file, at a location that may be the file or a folder of it."""
+    """Find a recipe's file at a location, a file or a folder; return its folder and the path in it, or None."""
     at_place = PurePosixPath(recipe.data_file)
     within = []
     parent, _, name = location.rstrip("/").rpartition("/")
     if name not in {"", ".", "..", "~"} and not parent.endswith(":/"):
         within.append((parent or ("/" if location.startswith("/") else "."), name))
-    # At the recipe's place, under the model's name, or at the top.
+    # The recipe's own path, the model's folder, or the top folder.
     places = dict.fromkeys([str(at_place), f"{recipe.name}/{at_place.name}", at_place.name])
     within += [(location, path) for path in places]
     return next(((folder, path) for folder, path in within if open_storage(folder).exists(path)), None)
 
 
 def _mount_hint(data_dir: str | Path) -> str:
-    """Return where a container finds files of the host, as the end of a sentence; empty outside a container."""
+    """Return where a container finds the host's files, as the end of a sentence; empty outside a container."""
     if str(data_dir).rstrip("/") != MOUNTED_DATA:
         return ""
     return f" (the folder data/ of the repository is mounted as {MOUNTED_DATA})"
 
 
 def _fetch(recipe: Recipe, workdir: Path, data_dir: str | Path) -> None:
-    """Have the recipe write its data; report what its code raises as a sentence."""
+    """Call the recipe's function that downloads its data, and report its exceptions in one sentence."""
     file = workdir / recipe.data_file
     place = f"{str(data_dir).rstrip('/')}/{recipe.name}/{file.name}"
-    instead = f"put the file at {place}{_mount_hint(data_dir)}, or give its path with --data"
+    instead = f"put the file at {place}{_mount_hint(data_dir)}, or pass its path with --data"
     file.parent.mkdir(parents=True, exist_ok=True)
     try:
         recipe.fetch(workdir)
@@ -81,26 +81,26 @@ def _fetch(recipe: Recipe, workdir: Path, data_dir: str | Path) -> None:
         raise DataUnavailableError(f"{error}; {instead}") from error
     except SlipwayError:
         raise
-    except Exception as error:  # a person's own code may raise anything
+    except Exception as error:  # a recipe's own code may raise anything
         reason = f"{type(error).__name__}: {reason_of(error)}"
         raise DataUnavailableError(
-            f"the recipe {recipe.name} could not fetch its data ({reason}); {instead}"
+            f"the recipe {recipe.name} could not download its data ({reason}); {instead}"
         ) from error
     if not file.is_file():
-        raise DataUnavailableError(f"the recipe {recipe.name} fetched its data, but wrote no {recipe.data_file}")
+        raise DataUnavailableError(f"the recipe {recipe.name} downloaded its data, but wrote no {recipe.data_file}")
 
 
 def _parse(recipe: Recipe, content: bytes, source: str) -> pd.DataFrame:
     check_csv(content, source, [*recipe.feature_names, recipe.target.name])
     try:
-        # Blank lines are read and then left out, so that the index still tells each row's line.
-        # Labels are text, even where they look like numbers.
+        # Blank lines are read first and then dropped, so that the index still gives each row's line.
+        # Labels are text, even if they look like numbers.
         kinds = {recipe.target.name: "str"} if recipe.classes else None
         frame = pd.read_csv(io.BytesIO(content), skip_blank_lines=False, dtype=kinds)
     except (ValueError, UnicodeDecodeError) as error:  # pandas' parser errors are ValueErrors
         raise DataRefusedError([_unreadable(error, source)]) from error
     if recipe.classes and recipe.target.name in frame.columns:
-        # pandas takes labels such as `None` and `NA` for missing values.
+        # pandas would treat labels such as `None` and `NA` as missing values.
         labels = pd.read_csv(
             io.BytesIO(content),
             skip_blank_lines=False,
@@ -113,7 +113,7 @@ def _parse(recipe: Recipe, content: bytes, source: str) -> pd.DataFrame:
 
 
 def _unreadable(error: Exception, source: str) -> str:
-    """Return what pandas' parser found, with the line as people count it."""
+    """Describe an error of pandas' parser, with line numbers that start at 1."""
     if found := re.search(r"EOF inside string starting at row (\d+)", str(error)):
         return f"a double quote in line {int(found[1]) + 1} of {source} is never closed; close or remove it"
     return f"{source} cannot be read as CSV: {reason_of(error)}; correct the file"

@@ -27,19 +27,19 @@ def promote(
     registry: Registry,
     by: str,
 ) -> GateResult:
-    """Promote a version if it meets the floors and is not worse than the champion on the same test rows.
+    """Promote a version if it meets the floors and does not regress from the champion on the same test rows.
 
     Args:
-        recipe: tells floors, metric, and by how much the version may be worse.
+        recipe: the recipe with the floors, the metric and the allowed regression.
         version: the challenger.
-        evaluation: what it scored on the test rows.
-        split: the rows that it and the champion are scored on.
-        mode: `never` asks the gate and leaves Production alone; `force` promotes whatever it says.
-        registry: where both are.
-        by: who promotes, for the history.
+        evaluation: the challenger's metrics on the test rows.
+        split: the rows on which it and the champion are scored.
+        mode: `never` stores the gate's result only; `force` promotes regardless of it.
+        registry: the model registry.
+        by: the user or service that promotes, for the history.
 
     Raises:
-        RegistryError: the registry refused or failed.
+        RegistryError: the registry rejected a call or failed.
     """
     rows = len(split.train_target) + len(split.test_target)
     champion = _champion(recipe, split, registry)
@@ -59,7 +59,7 @@ def promote(
     )
     registry.set_version_tag(recipe.name, version.version, GATE_TAG, gate_result.to_tag())
     if gate_result.promote:
-        word = "gate" if gate_result.passed else "forced, though the gate refused"
+        word = "gate" if gate_result.passed else "forced, although the gate failed"
         promotion.promote(
             registry,
             recipe.name,
@@ -67,14 +67,14 @@ def promote(
             by=by,
             at=datetime.now(UTC),
             reason=f"{word}: {gate_result.summary}",
-            # Somebody may have decided otherwise meanwhile; that wins.
+            # A promotion by someone else in the meantime takes precedence.
             expected=champion.version if champion else None,
         )
     return gate_result
 
 
 def _champion(recipe: Recipe, split: Split, registry: Registry) -> Champion | None:
-    """Score Production's graph on the test rows."""
+    """Score the Production version's graph on the test rows."""
     number = registry.get_model(recipe.name).aliases.get(PRODUCTION)
     if number is None:
         return None
@@ -85,28 +85,28 @@ def _champion(recipe: Recipe, split: Split, registry: Registry) -> Champion | No
             return Champion(number, None, why_not, rows=bundle.manifest.data.rows)
         outputs = Graph(bundle.model, bundle.manifest.graph).run(split.test_features)
         if not np.isfinite(outputs.prediction if outputs.scores is None else outputs.scores).all():
-            return Champion(number, None, "it does not answer each row with a number", rows=bundle.manifest.data.rows)
+            return Champion(number, None, "it does not return a number for each row", rows=bundle.manifest.data.rows)
         score = task_of(recipe).score(outputs, split.test_target)[recipe.metric]
         data = bundle.manifest.data
         caveat = ""
         if data.split != recipe.split:
             caveat = (
-                f"but the champion was trained on some of them, as its split was {data.split} and not {recipe.split}"
+                f"but the champion was trained on some of them, because its split was {data.split}, not {recipe.split}"
             )
         return Champion(number, score, caveat=caveat, rows=data.rows)
     except (BundleError, RegistryNotFoundError) as error:
-        # A champion that is damaged or gone cannot be served either: the floors alone decide.
+        # A damaged or missing champion cannot be served, either: only the floors decide.
         return Champion(number, None, str(error))
 
 
 def _why_not_comparable(recipe: Recipe, bundle: Bundle) -> str | None:
     manifest = bundle.manifest
     if manifest.task != recipe.task:
-        return f"it does {manifest.task}"
+        return f"its task is {manifest.task}"
     if [column.name for column in manifest.inputs] != recipe.feature_names:
-        return "it takes other features, or in another order"
+        return "its features differ in name or order"
     if (manifest.classes or ()) != recipe.classes:
-        return "it knows other classes, or in another order"
+        return "its classes differ in name or order"
     return None
 
 

@@ -1,4 +1,4 @@
-"""Track the runs, register the chosen candidate's bundle, and read it back."""
+"""Log the runs, register the chosen candidate's bundle, and read it back."""
 
 import tempfile
 import time
@@ -20,10 +20,10 @@ from slipway_trainer.tracking import GIT_COMMIT_TAG, RECIPE_TAG, Tracker
 
 @dataclass(frozen=True)
 class Registered:
-    """A model version that was registered and read back.
+    """A registered model version that was read back.
 
     Attributes:
-        runs: those of the whole training and of its candidates.
+        runs: the runs of the training and of its candidates.
     """
 
     version: ModelVersion
@@ -46,12 +46,12 @@ def register(
 ) -> Registered:
     """Log a run for each candidate and register the best one's bundle as a new version.
 
-    `started_at` is when the training began, in seconds since the epoch; `by` is who trains, and
-    `commit` what git calls the code.
+    `started_at` is the start of the training, in seconds since the epoch. `by` is the user or service that trains, and
+    `commit` the Git commit of the code.
 
     Raises:
-        RegistryError: the server refused or failed.
-        BundleError: what was read back is not what was written.
+        RegistryError: the server rejected a call or failed.
+        BundleError: the bundle that was read back differs from the one that was written.
     """
     tags = _tags(recipe, table, by, commit)
     parameters = _parameters(recipe, dataset, table)
@@ -75,7 +75,7 @@ def register(
         with tracker.finishing(runs):
             number = tracker.register(recipe, bundle, runs, best)
             version = registry.get_version(recipe.name, number)
-            fetch_bundle(registry, version, bundle.manifest_sha256)  # as the API will
+            fetch_bundle(registry, version, bundle.manifest_sha256)  # as the API does
     return Registered(version, runs)
 
 
@@ -83,7 +83,7 @@ def _tags(recipe: Recipe, table: Table, by: str, commit: str | None) -> dict[str
     tags = {
         RECIPE_TAG: recipe.name,
         DATA_VERSION_TAG: table.data_version,
-        # MLflow's own names, for the columns of its pages.
+        # MLflow's own tag names, for the columns of its pages.
         "mlflow.source.name": f"slipway train {recipe.name}",
         "mlflow.source.type": "LOCAL",
         "mlflow.user": by,

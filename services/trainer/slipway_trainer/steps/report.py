@@ -1,4 +1,4 @@
-"""Draw what people look at when they compare runs, and keep it with each candidate's run."""
+"""Draw plots for the comparison of runs, and store them with each candidate's run."""
 
 from collections.abc import Iterator
 
@@ -15,7 +15,7 @@ from slipway_trainer.tracked_data import TrackedRuns
 from slipway_trainer.tracking import Tracker
 
 IMPORTANCE_REPEATS = 3
-# Enough rows to rank features by; more only cost time.
+# Enough rows to rank features; more would only take longer.
 IMPORTANCE_ROWS = 2_000
 
 
@@ -28,10 +28,10 @@ def report(
     tracker: Tracker,
     runs: TrackedRuns,
 ) -> None:
-    """Log every candidate's figures with its run, and those of the best with the training's run, too.
+    """Log every candidate's figures with its run, and those of the best candidate with the training's run, too.
 
     Raises:
-        RegistryError: the server refused or failed.
+        RegistryError: the server rejected a call or failed.
     """
     for evaluation in evaluations:
         candidate = evaluation.fitted.candidate.name
@@ -50,9 +50,9 @@ def figures_of(recipe: Recipe, evaluation: Evaluation, split: Split) -> Iterator
 
 
 def _importance(recipe: Recipe, task: Task, evaluation: Evaluation, split: Split, title: str) -> Figure:
-    """Shuffle one feature after the other and see what the graph loses (L. Breiman, Random Forests, 2001).
+    """Shuffle one feature after the other and measure the graph's loss (L. Breiman, Random Forests, 2001).
 
-    scikit-learn has the like for estimators only, and here the graph is what counts.
+    scikit-learn's function supports only estimators, but the API serves the graph.
     """
     graph = Graph(evaluation.model, evaluation.names)
     taken = evenly(len(split.test_target), IMPORTANCE_ROWS)

@@ -1,4 +1,4 @@
-"""Hold test rows out, then fit every candidate on the rest and score it by cross-validation."""
+"""Hold out test rows, then fit every candidate on the other rows and score it by cross-validation."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -28,21 +28,21 @@ def split_rows(recipe: Recipe, table: Table) -> Split:
     """Hold out the recipe's fraction of rows; see `slipway_trainer.splitting`.
 
     Raises:
-        DataRefusedError: one side has no row of a class.
-        TrainingError: there are too few rows for such a fraction.
+        DataRefusedError: the training or the test rows have no row of a class.
+        TrainingError: the fraction leaves no training or no test rows.
     """
     held_out = held_out_rows(recipe, table.features, table.target)
     if held_out.all() or not held_out.any():
         raise TrainingError(
-            f"test_fraction {recipe.test_fraction:g} of {len(held_out)} rows leaves none to "
-            f"{'train on' if held_out.all() else 'judge by'}; take another with --set test_fraction=0.2"
+            f"test_fraction {recipe.test_fraction:g} of {len(held_out)} rows leaves no "
+            f"{'training' if held_out.all() else 'test'} rows; choose another with --set test_fraction=0.2"
         )
     train_target, test_target = table.target[~held_out], table.target[held_out]
     if lacking := [
-        f"the {recipe.split} split leaves no row of the class {label!r} to {purpose}; change it with --set "
+        f"the {recipe.split} split leaves no {kind} row of the class {label!r}; change it with --set "
         f"split={'random' if recipe.split == 'stratified' else 'stratified'}, or the share of test rows, "
         f"{recipe.test_fraction:g}, with --set test_fraction=VALUE"
-        for purpose, target in (("train on", train_target), ("judge by", test_target))
+        for kind, target in (("training", train_target), ("test", test_target))
         for index, label in enumerate(recipe.classes)
         if index not in target
     ]:
@@ -51,14 +51,14 @@ def split_rows(recipe: Recipe, table: Table) -> Split:
 
 
 def train(recipe: Recipe, candidate: Candidate, split: Split, progress: Progress) -> Fitted:
-    """Fit one candidate on the training rows; the test rows are not looked at.
+    """Fit one candidate on the training rows. The test rows are not used.
 
-    Where parameters are searched, each fold of the cross-validation searches anew within its own training rows: the
-    rows that score a choice have had no part in it.
+    If parameters are searched, each fold of the cross-validation searches within its own training rows, so that the
+    rows of a score have no influence on the choice.
 
     Raises:
-        TrainingError: it cannot be fitted, such as with a parameter out of its range, or there are fewer rows than
-            folds.
+        TrainingError: the candidate cannot be fitted, for example because a parameter is out of range or there are
+            fewer rows than folds.
     """
     started_at = time.time()
     score = _scorer(recipe)
@@ -83,7 +83,7 @@ def train(recipe: Recipe, candidate: Candidate, split: Split, progress: Progress
 
 
 def _check_kind(recipe: Recipe, estimator: Any) -> None:  # noqa: ANN401
-    """Raise ValueError if an estimator is of another kind than the recipe's task; one without a kind passes."""
+    """Raise ValueError if the estimator's kind does not match the recipe's task; estimators without a kind pass."""
     kind = get_tags(estimator).estimator_type if hasattr(estimator, "__sklearn_tags__") else None
     wanted = "classifier" if recipe.task == "classification" else "regressor"
     if kind is not None and kind != wanted:
@@ -101,7 +101,7 @@ def _fit(recipe: Recipe, candidate: Candidate, features: FloatMatrix, target: Ta
 
 
 def _search(recipe: Recipe, candidate: Candidate, features: FloatMatrix, target: Target) -> dict[str, Any]:
-    """Return the combination with the best mean score; of equal ones, the first."""
+    """Return the combination with the best mean score; among equal scores, the first."""
     score = _scorer(recipe)
     folds = list(_folds(recipe, INNER_FOLDS).split(features, target))
 
@@ -119,15 +119,15 @@ def _search(recipe: Recipe, candidate: Candidate, features: FloatMatrix, target:
 
 
 def _finite(recipe: Recipe, score: float) -> float:
-    """Return the score; raise ValueError if it is not finite: NaN compares false, so the first NaN would win."""
+    """Return the score; raise ValueError if it is not finite, because NaN would win every comparison."""
     if not np.isfinite(score):
-        raise ValueError(f"its {recipe.metric} is {score} on a fold: take fewer folds, or a metric that each fold has")
+        raise ValueError(f"its {recipe.metric} is {score} on a fold: use fewer folds, or another metric")
     return score
 
 
 @contextmanager
 def _translated_errors(what: str) -> Iterator[None]:
-    """Report in one sentence why an estimator fails: its own code may raise anything."""
+    """Raise a TrainingError with one sentence for any exception of an estimator."""
     try:
         yield
     except Exception as error:
@@ -135,7 +135,7 @@ def _translated_errors(what: str) -> Iterator[None]:
 
 
 def _scorer(recipe: Recipe) -> Any:  # noqa: ANN401  # scikit-learn has no types
-    # As the graph is scored: each class against the rest. Its plain name takes two classes only.
+    # Like the score of the graph: each class against the rest. The plain name supports two classes only.
     return get_scorer("roc_auc_ovr" if recipe.metric == "roc_auc" else recipe.metric)
 
 

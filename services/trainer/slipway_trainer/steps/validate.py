@@ -1,4 +1,4 @@
-"""Refuse data that the recipe does not allow, before anything is trained on it."""
+"""Reject data that the recipe does not allow, before the training."""
 
 import numpy as np
 import pandas as pd
@@ -12,12 +12,12 @@ from slipway_trainer.tasks import task_of
 
 
 def validate(recipe: Recipe, dataset: Dataset) -> Table:
-    """Check a data set against the recipe's schema, look at it as a whole, and return it as matrices.
+    """Check a data set against the recipe's schema and as a whole, and return it as matrices.
 
-    The features are cast to float32 here, before anything is fitted, so that estimator and graph see the same numbers.
+    The features are converted to float32 before any fit, so that estimator and graph receive the same numbers.
 
     Raises:
-        DataRefusedError: with every finding; rows are counted as in the file, the header being line 1.
+        DataRefusedError: with every finding; line numbers are those of the file, where the header is line 1.
     """
     frame, findings = check_schema(recipe, dataset.frame)
     times: dict[str, pd.Series] = {}
@@ -34,12 +34,12 @@ def validate(recipe: Recipe, dataset: Dataset) -> Table:
 
 
 def _times(recipe: Recipe, frame: pd.DataFrame) -> tuple[dict[str, pd.Series], list[str]]:
-    """Read the columns that order the rows, as numbers or ISO dates: as text, 10/2 would come before 9/1."""
+    """Convert the columns that order the rows to numbers or dates: as text, 10/2 would come before 9/1."""
     times, findings = {}, []
     for name in recipe.time_columns:
         if name not in frame.columns:
             findings.append(
-                f"the column {name!r} is missing, which the split 'time' needs; add it, or take --set split=random"
+                f"the column {name!r} is missing, but the split 'time' requires it; add it, or use --set split=random"
             )
             continue
         values = frame[name]
@@ -48,7 +48,7 @@ def _times(recipe: Recipe, frame: pd.DataFrame) -> tuple[dict[str, pd.Series], l
         if (wrong := values.isna()).any():
             found = values_in_lines(frame.loc[wrong.to_numpy(), name].items())
             findings.append(
-                f"{name!r} must be a number or a date such as 2026-11-21, got {found}; correct the data, or take --set "
+                f"{name!r} must be a number or a date such as 2026-11-21, got {found}; correct the data, or use --set "
                 "split=random"
             )
         times[name] = values

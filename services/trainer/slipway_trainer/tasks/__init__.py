@@ -1,4 +1,4 @@
-"""What differs between kinds of models: targets, scores, parity, plots. One file a kind."""
+"""The differences between kinds of models: targets, scores, parity, plots. One file per kind."""
 
 from slipway_trainer.recipes.base import Recipe
 from slipway_trainer.tasks.base import Figure, Task
@@ -11,5 +11,5 @@ _TASKS: dict[str, type[Classification | Regression]] = {"classification": Classi
 
 
 def task_of(recipe: Recipe) -> Task:
-    """Return what a recipe's kind of model asks for."""
+    """Return the task of a recipe."""
     return _TASKS[recipe.task](recipe)

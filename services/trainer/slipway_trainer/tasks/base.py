@@ -1,4 +1,4 @@
-"""The seam between the steps, which are alike for all models, and what differs by the kind of model."""
+"""The interface between the steps and the code that depends on the kind of model."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class Figure:
 
     Attributes:
         name: the artifact's name, without its suffix.
-        data: what JSON can say.
+        data: the numbers, as JSON values.
     """
 
     name: str
@@ -37,31 +37,31 @@ class Task(Protocol):
 
     # The options for skl2onnx's converter.
     export_options: Mapping[str, Any]
-    # scikit-learn's name of the score for a first look at the data; random guessing scores `chance`.
+    # scikit-learn's name of the score for quick checks of the data; random guessing scores `chance`.
     probe_score: str
     chance: float
 
     def encode(self, values: pd.Series) -> Target:
-        """Turn the target's column into what estimators are fitted on."""
+        """Convert the target's column to the values that estimators are fitted on."""
         ...
 
     def decode(self, target: Target) -> NDArray[Any]:
-        """Turn it back into what people read."""
+        """Convert fitted values back to labels or values."""
         ...
 
     def probes(self) -> tuple[Any, ...]:
-        """Return new, small estimators for a first look at the data: a tree, and a linear one."""
+        """Return new, small estimators for quick checks of the data: a tree and a linear model."""
         ...
 
     def check_target(self, target: Target) -> Iterator[str]:
-        """Yield what is wrong with the target as a whole."""
+        """Yield the problems of the target as a whole."""
         ...
 
     def check_estimator(self, estimator: Any) -> None:  # noqa: ANN401
         """Check a fitted estimator before it is exported.
 
         Raises:
-            TrainingError: it cannot return what this kind of model serves.
+            TrainingError: it does not return what this kind of model requires.
         """
         ...
 
@@ -74,12 +74,12 @@ class Task(Protocol):
 
         Args:
             estimator: the fitted estimator.
-            outputs: the graph's.
-            rows: what both were given.
-            scale: the target's standard deviation on the training rows; nothing to classifiers.
+            outputs: the graph's outputs.
+            rows: the input of both.
+            scale: the standard deviation of the training rows' target; classifiers ignore it.
 
         Returns:
-            The greatest difference in units of the tolerance; at most 1 means equal.
+            The largest difference in units of the tolerance; at most 1 means equal.
 
         Raises:
             ParityError: the shapes differ, or a class differs without a tie.
@@ -91,5 +91,5 @@ class Task(Protocol):
         ...
 
     def figures(self, outputs: Outputs, target: Target, title: str) -> Iterator[Figure]:
-        """Draw what people look at when they compare runs."""
+        """Draw plots for the comparison of runs."""
         ...

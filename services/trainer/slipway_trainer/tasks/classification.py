@@ -1,4 +1,4 @@
-"""Classifiers: the graph answers a class index and a probability for each class."""
+"""Classifiers: the graph returns a class index and a probability for each class."""
 
 from collections.abc import Iterator, Mapping
 from math import floor
@@ -34,9 +34,9 @@ from slipway_trainer.tasks.base import Figure, Target
 
 
 class Classification:
-    """What a classifier's recipe asks for; see `slipway_trainer.tasks.base.Task`."""
+    """The task of a classifier; see `slipway_trainer.tasks.base.Task`."""
 
-    # Probabilities as one matrix, not as a map a row.
+    # Probabilities as one matrix instead of a map per row.
     export_options: Mapping[str, Any] = {"zipmap": False}
     probe_score = "balanced_accuracy"
 
@@ -47,39 +47,39 @@ class Classification:
         self.chance = 1 / len(recipe.classes)
 
     def encode(self, values: pd.Series) -> Target:
-        """Turn labels into (n_rows,) int64 class indices."""
+        """Convert labels to (n_rows,) int64 class indices."""
         codes = {label: index for index, label in enumerate(self._classes)}
         encoded: NDArray[np.int64] = values.map(codes).to_numpy(dtype=np.int64)
         return encoded
 
     def decode(self, target: Target) -> NDArray[Any]:
-        """Turn class indices into labels."""
+        """Convert class indices to labels."""
         return np.array(self._classes)[target]
 
     def probes(self) -> tuple[Any, ...]:
-        """Return a small tree and a linear classifier that give rare classes their weight."""
+        """Return a small tree and a linear classifier with weights for rare classes."""
         return (
             DecisionTreeClassifier(max_depth=6, class_weight="balanced", random_state=0),
             make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced", max_iter=1_000)),
         )
 
     def check_target(self, target: Target) -> Iterator[str]:
-        """Yield the classes that are too rare to learn from and to judge by."""
+        """Yield the classes that are too rare for training and evaluation."""
         counts = np.bincount(target.astype(np.int64), minlength=len(self._classes))
         least = self._recipe.folds * ROWS_A_FOLD
         share = self._recipe.min_class_share
         for label, count in zip(self._classes, counts.tolist(), strict=True):
             if count < least:
                 folds = count // ROWS_A_FOLD
-                fewer = f", or take fewer folds with --set folds={folds}" if folds >= MIN_FOLDS else ""
+                fewer = f", use fewer folds with --set folds={folds}" if folds >= MIN_FOLDS else ""
                 yield (
                     f"the class {label!r} has {count} rows, fewer than the {least} that {self._recipe.folds} folds "
-                    f"need; add rows{fewer}, or remove the class from the recipe's `classes` and its rows from the data"
+                    f"require; add rows{fewer}, or remove the class from the recipe's `classes` and its rows"
                 )
             elif count < share * len(target):
                 yield (
                     f"the class {label!r} has {count} of {len(target)} rows ({count / len(target):.2%}), less than "
-                    f"min_class_share {share:g} asks for; add rows, or lower the limit with --set "
+                    f"min_class_share {share:g}; add rows, or lower the limit with --set "
                     f"min_class_share={floor(count / len(target) * 10_000) / 10_000:g}"
                 )
 
@@ -88,19 +88,19 @@ class Classification:
         if not hasattr(estimator, "predict_proba"):
             inner = estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
             raise TrainingError(
-                f"{type(inner).__name__} returns no probabilities, which a classifier must: switch them on, such as "
+                f"{type(inner).__name__} returns no probabilities, which a classifier requires: enable them, such as "
                 "with SVC(probability=True) or VotingClassifier(voting='soft'), or wrap it in CalibratedClassifierCV"
             )
 
     def score(self, outputs: Outputs, target: Target) -> dict[str, float]:
         """Score class indices and probabilities.
 
-        Precision, recall and F1 are means over the classes (macro), ROC AUC each class against the rest; `log_loss` is
-        in nats.
+        Precision, recall and F1 are means over the classes (macro). ROC AUC compares each class with the rest.
+        `log_loss` is in nats.
         """
         macro = {"labels": self._labels, "average": "macro", "zero_division": 0.0}
         prediction = outputs.prediction
-        # float32 probabilities are between 0 and 1, and sum to 1, within 1e-6 only; the scores expect it of float64.
+        # float32 probabilities are in [0, 1] and sum to 1 only within 1e-6; the scores expect float64 accuracy.
         probabilities = np.clip(np.asarray(outputs.scores, dtype=np.float64), 0.0, 1.0)
         probabilities /= probabilities.sum(axis=1, keepdims=True)
         scores = {
@@ -111,8 +111,8 @@ class Classification:
             "recall_macro": float(recall_score(target, prediction, **macro)),
             "log_loss": float(log_loss(target, probabilities, labels=self._labels)),
         }
-        if len(np.unique(target)) == len(self._classes):  # else it has no value
-            binary = len(self._classes) == 2  # noqa: PLR2004  # scikit-learn then asks for one class's probability
+        if len(np.unique(target)) == len(self._classes):  # undefined otherwise
+            binary = len(self._classes) == 2  # noqa: PLR2004  # scikit-learn then requires one class's probability
             columns = probabilities[:, 1] if binary else probabilities
             scores["roc_auc"] = float(roc_auc_score(target, columns, multi_class="ovr", labels=self._labels))
         return scores
@@ -121,12 +121,12 @@ class Classification:
         """Compare probabilities and classes."""
         expected = estimator.predict_proba(rows)
         if outputs.scores is None or outputs.scores.shape != expected.shape:
-            raise ParityError("the exported graph returns no probabilities of the estimator's shape")
-        # Where two classes are equally likely within the tolerance, either is right.
+            raise ParityError("the shape of the exported graph's probabilities differs from the estimator's")
+        # If two classes are equally likely within the tolerance, both are accepted.
         best_two = np.sort(expected, axis=1)[:, -2:]
         tied = best_two[:, 1] - best_two[:, 0] <= PARITY_TOLERANCE
         if np.any((outputs.prediction != estimator.predict(rows)) & ~tied):
-            raise ParityError("the exported graph and the estimator disagree on a class")
+            raise ParityError("the exported graph and the estimator predict different classes")
         return float(np.max(np.abs(outputs.scores - expected)) / PARITY_TOLERANCE)
 
     def output_specs(self, names: GraphNames) -> list[TensorSpec]:

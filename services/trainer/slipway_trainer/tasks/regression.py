@@ -1,4 +1,4 @@
-"""Regressors: the graph answers one number a row."""
+"""Regressors: the graph returns one number per row."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -24,7 +24,7 @@ from slipway_trainer.tasks.base import Figure, Target
 
 
 class Regression:
-    """What a regressor's recipe asks for; see `slipway_trainer.tasks.base.Task`."""
+    """The task of a regressor; see `slipway_trainer.tasks.base.Task`."""
 
     export_options: Mapping[str, Any] = {}
     probe_score = "r2"
@@ -34,12 +34,12 @@ class Regression:
         self._recipe = recipe
 
     def encode(self, values: pd.Series) -> Target:
-        """Turn numbers into (n_rows,) float64."""
+        """Convert numbers to (n_rows,) float64."""
         encoded: NDArray[np.float64] = values.to_numpy(dtype=np.float64)
         return encoded
 
     def decode(self, target: Target) -> NDArray[Any]:
-        """Return the numbers as they are."""
+        """Return the numbers unchanged."""
         return target
 
     def probes(self) -> tuple[Any, ...]:
@@ -50,10 +50,10 @@ class Regression:
         )
 
     def check_target(self, target: Target) -> Iterator[str]:
-        """Yield that the target never changes."""
+        """Yield a problem if the target is constant."""
         if np.ptp(target) == 0:
             yield (
-                f"the target {self._recipe.target.name!r} is {target[0]:g} in every row, so nothing can be learned; "
+                f"the target {self._recipe.target.name!r} is {target[0]:g} in every row, so a model cannot learn; "
                 "correct the data, or choose another `target` in the recipe"
             )
 
@@ -61,7 +61,7 @@ class Regression:
         """Accept every regressor."""
 
     def score(self, outputs: Outputs, target: Target) -> dict[str, float]:
-        """Score values; errors are in the target's unit, `r2` is 1 at best and 0 for always saying the mean."""
+        """Score values: errors in the target's unit; `r2` is 1 for perfect predictions and 0 for the constant mean."""
         prediction = np.asarray(outputs.prediction, dtype=np.float64)
         return {
             "r2": float(r2_score(target, prediction)),
@@ -71,10 +71,10 @@ class Regression:
         }
 
     def difference(self, estimator: Any, outputs: Outputs, rows: FloatMatrix, scale: float) -> float:  # noqa: ANN401
-        """Compare values. Near zero, where sums of float32 cancel out, the target's own scale is the measure."""
+        """Compare values relative to their magnitude and the target's scale, because sums near zero lose precision."""
         expected = np.asarray(estimator.predict(rows), dtype=np.float64)
         if outputs.prediction.shape != expected.shape:
-            raise ParityError("the exported graph gives no values of the estimator's shape")
+            raise ParityError("the shape of the exported graph's values differs from the estimator's")
         allowed = PARITY_TOLERANCE * (np.abs(expected) + scale)
         return float(np.max(np.abs(outputs.prediction - expected) / allowed))
 

@@ -96,7 +96,7 @@ def test_recipes_are_listed_as_json_and_as_a_table() -> None:
     assert [recipe["name"] for recipe in found] == ["bike-demand", "iris"]
     assert found[1] == {
         "name": "iris",
-        "title": "Iris species from the measures of a flower",
+        "title": "Iris species from the measurements of a flower",
         "task": "classification",
         "data": "iris.csv",
         "candidates": ["logistic-regression", "random-forest", "gradient-boosting"],
