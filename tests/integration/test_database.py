@@ -68,7 +68,7 @@ def test_replica_starting_during_an_upgrade_succeeds(postgres_url: str) -> None:
 
 
 def test_missing_database_is_reported(postgres_address: str) -> None:
-    with pytest.raises(ConfigurationError, match=r"^the database of DATABASE_URL cannot be brought up to date"):
+    with pytest.raises(ConfigurationError, match=r"^the database of DATABASE_URL cannot be migrated"):
         upgrade(f"{postgres_address}/missing")
 
 

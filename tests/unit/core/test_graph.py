@@ -180,15 +180,15 @@ BROKEN = linear_classifier(np.array([np.nan, 1.5, -6.5], dtype=np.float32))
 @pytest.mark.parametrize(
     ("model", "golden", "found"),
     [
-        (linear_classifier(), golden_with(prediction=(0.0, 2.0, 2.0)), "row 1 gives another prediction"),
-        (linear_classifier(), golden_with(prediction=(0.0, 2.0, 2.0), atol=1.0), "row 1 gives another prediction"),
-        (SHIFTED, golden_of(linear_classifier()), "row 0 gives another scores"),
-        (BROKEN, golden_of(BROKEN), "row 0 gives another scores"),
+        (linear_classifier(), golden_with(prediction=(0.0, 2.0, 2.0)), "row 1, the graph's prediction and"),
+        (linear_classifier(), golden_with(prediction=(0.0, 2.0, 2.0), atol=1.0), "row 1, the graph's prediction and"),
+        (SHIFTED, golden_of(linear_classifier()), "row 0, the graph's scores and"),
+        (BROKEN, golden_of(BROKEN), "row 0, the graph's scores and"),
     ],
     ids=["another class", "another class within the tolerance", "other scores", "NaN"],
 )
 def test_different_output_is_rejected_with_its_row(model: bytes, golden: Golden, found: str) -> None:
-    with pytest.raises(BundleError, match=rf"^golden {found} than golden.json says"):
+    with pytest.raises(BundleError, match=rf"^for golden {found} golden.json differ"):
         replay(Graph(model, NAMES), golden)
 
 
@@ -212,7 +212,7 @@ def test_different_value_of_a_regressor_is_rejected_with_its_row() -> None:
     ids=["none", "of two classes", "of different lengths", "none in the graph"],
 )
 def test_scores_of_another_shape_are_rejected(names: GraphNames, scores: object) -> None:
-    with pytest.raises(BundleError, match=r"^the golden rows give scores of another shape than golden.json says$"):
+    with pytest.raises(BundleError, match=r"^the scores of the golden rows and of golden.json differ in shape"):
         replay(Graph(linear_classifier(), names), golden_with(scores=scores))
 
 

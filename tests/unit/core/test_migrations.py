@@ -93,9 +93,7 @@ def test_unusable_sqlite_file_is_rejected_without_its_path(tmp_path: Path, url: 
     (tmp_path / "text.db").write_bytes(b"not a database" * 100)
     sqlite3.connect(tmp_path / "empty.db").close()
 
-    with pytest.raises(
-        ConfigurationError, match=r"^the database of DATABASE_URL cannot be brought up to date"
-    ) as caught:
+    with pytest.raises(ConfigurationError, match=r"^the database of DATABASE_URL cannot be migrated") as caught:
         upgrade(url.format(folder=tmp_path))
 
     assert str(tmp_path) not in str(caught.value)
@@ -113,7 +111,7 @@ def test_database_of_a_later_release_is_rejected(url: str) -> None:
 
 
 def test_unreachable_server_is_reported_without_its_password() -> None:
-    with pytest.raises(ConfigurationError, match="cannot be brought up to date") as caught:
+    with pytest.raises(ConfigurationError, match="cannot be migrated") as caught:
         upgrade("postgresql://slipway:hunter2@127.0.0.1:1/slipway")
 
     assert "hunter2" not in str(caught.value)

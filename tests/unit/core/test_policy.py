@@ -122,10 +122,10 @@ def test_name_of_plain_characters_is_accepted(name: str) -> None:
     [
         *((name, "1 to 64") for name in ("", "-x", "Ada", "a b", "x" * 65, "a/b", "a\n")),
         *(
-            (name, "no account can be named like an id")
+            (name, "no account can have a UUID as its name")
             for name in ("01939c4e-5f0e-4c3a-9d2b-3a1f0c9d7e55", "01939c4e5f0e4c3a9d2b3a1f0c9d7e55", "7" * 32)
         ),
-        *((name, f"/users/{name} means something else") for name in ("me", "events")),
+        *((name, f"/users/{name} is another route") for name in ("me", "events")),
     ],
 )
 def test_invalid_name_has_a_reason(name: str, why: str) -> None:

@@ -315,7 +315,7 @@ def test_missing_file_is_reported_and_not_created(tmp_path: Path) -> None:
     with pytest.raises(RegistryNotFoundError) as caught:
         registry_over(always(answer)).fetch(IRIS_1, GOLDEN_FILE, tmp_path / "file")
 
-    assert str(caught.value) == "the model registry does not hold golden.json of version 1 of iris"
+    assert str(caught.value) == "the model registry does not have golden.json of version 1 of iris"
     assert not (tmp_path / "file").exists()
 
 
@@ -357,17 +357,17 @@ def test_error_of_another_form_is_reported_by_its_status(body: bytes) -> None:
     ("answer", "words"),
     [
         *(
-            (answer, "did not answer in JSON")
+            (answer, "response is not JSON")
             for answer in (httpx.Response(200, html="<h1>Hi</h1>"), httpx.Response(302), httpx.Response(204))
         ),
         *(
-            (httpx.Response(200, content=body), "answered something else than an object")
+            (httpx.Response(200, content=body), "response is not a JSON object")
             for body in (b"[]", b'"pong"', b"1", b"null")
         ),
     ],
 )
 def test_response_other_than_an_object_suggests_a_wrong_address(answer: httpx.Response, words: str) -> None:
-    with pytest.raises(RegistryError, match=rf"{words}: is its address right\?"):
+    with pytest.raises(RegistryError, match=rf"{words}: check MLFLOW_TRACKING_URI"):
         registry_over(always(answer)).list_models()
 
 

@@ -63,9 +63,9 @@ def test_missing_server_is_reported_with_the_embedded_address(monkeypatch: pytes
             (address, "^MLFLOW_TRACKING_URI: it must be the address of an MLflow server")
             for address in ("mlflow:5000", "file:///mlruns", "sqlite:///mlflow.db", "databricks")
         ),
-        ("localhost:5000", "write http://localhost:5000$"),
-        ("mlflow.example:80", "write http://mlflow.example:80$"),
-        ("grace:wonder@mlflow:5000", "write http://127.0.0.1:5000$"),
+        ("localhost:5000", "such as http://localhost:5000$"),
+        ("mlflow.example:80", "such as http://mlflow.example:80$"),
+        ("grace:wonder@mlflow:5000", "such as http://127.0.0.1:5000$"),
     ],
 )
 def test_address_other_than_a_server_is_rejected(monkeypatch: pytest.MonkeyPatch, address: str, message: str) -> None:

@@ -210,7 +210,7 @@ def test_no_method_accepts_a_path_outside_the_root(
     "path", ["", "/", "/etc/passwd", "..", "../other", "data/..", "./iris.csv", "data//iris.csv", "a\x00b", "a\ud800b"]
 )
 def test_path_must_start_at_the_root(path: str) -> None:
-    with pytest.raises(StorageError, match="is not a path of the storage"):
+    with pytest.raises(StorageError, match="is not a valid path"):
         checked_path(path)
 
 

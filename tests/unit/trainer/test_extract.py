@@ -123,7 +123,7 @@ def test_file_without_read_permission_is_reported(tmp_path: Path, monkeypatch: p
         pytest.param("a,b\n1,°C\n".encode("latin-1"), "is not UTF-8: line 2 contains the byte 0xb0", id="Latin-1"),
         pytest.param(b"a\n1\n1,2,3\n", "line 3 of ", id="more values than names"),
         pytest.param(
-            b"a,b\n1,5,2,5\n", "has 4 values where the first line has 2 names; check that ", id="decimal commas"
+            b"a,b\n1,5,2,5\n", "has 4 values, but the first line has 2 names; check that ", id="decimal commas"
         ),
         pytest.param(b"\na,b\n1,2\n", "is empty; remove the empty lines before the header", id="an empty first line"),
         pytest.param(b'a,b\n1,2\n3,"4\n5,6\n', "a double quote in line 3 of ", id="a quote that is never closed"),

@@ -83,7 +83,7 @@ def test_result_without_champion_states_it() -> None:
             0,
             (
                 "accuracy 0.949999999999 is worse than the champion's 0.950000000000 (version 4) on the same rows; "
-                "--set max_regression=VALUE allows more"
+                "--set max_regression=VALUE changes the allowed regression"
             ),
         ),
         (

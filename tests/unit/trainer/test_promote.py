@@ -183,7 +183,7 @@ def test_unreadable_champion_leaves_the_decision_to_the_floors(
     number, gate_result = ask(registry, 0.95)
 
     assert gate_result.promote
-    assert f"the champion, version {champion}, cannot be compared with: " in gate_result.summary
+    assert f"the champion, version {champion}, cannot be compared: " in gate_result.summary
     assert production(registry) == number
 
 
@@ -193,12 +193,12 @@ NAN_CLASSIFIER = linear_classifier(np.array([np.nan, 0, 0], dtype=np.float32))
 @pytest.mark.parametrize(
     ("files", "recipe", "reason"),
     [
-        (regression_files("iris"), IRIS, "it does regression"),
+        (regression_files("iris"), IRIS, "its task is regression"),
         (bundle_files(), IRIS.model_copy(update={"classes": (*IRIS.classes, "tulip")}), ""),
         (
             bundle_files(model=NAN_CLASSIFIER, golden=golden_of(linear_classifier())),
             IRIS,
-            "it does not answer each row with a number",
+            "it does not return a number for each row",
         ),
     ],
     ids=["another task", "other classes", "NaN"],
@@ -211,7 +211,7 @@ def test_incomparable_champion_does_not_stop_the_gate(
     _, gate_result = ask(registry, 0.95, recipe)
 
     assert gate_result.promote
-    assert f"the champion, version 1, cannot be compared with: {reason}" in gate_result.summary
+    assert f"the champion, version 1, cannot be compared: {reason}" in gate_result.summary
 
 
 @pytest.mark.parametrize(
@@ -322,7 +322,7 @@ def test_same_graph_as_a_withdrawn_version_is_rejected(registry: InMemoryRegistr
     gate_result = judged(registry, duplicate(registry))
 
     assert not gate_result.promote
-    reason = f"its graph is the same as that of version {withdrawn}, which was rolled back"
+    reason = f"its graph is the same as that of version {withdrawn}, which a rollback withdrew"
     assert gate_result.summary.startswith(reason)
     assert registry.get_model("iris").aliases[PRODUCTION] == before
 

@@ -5,7 +5,8 @@ import uuid
 from collections.abc import Sequence
 
 from slipway_api.accounts.directory import REFRESH_SECONDS, AccountDirectory
-from slipway_api.accounts.events import AccountEvent, Action, AuditActor
+from slipway_api.accounts.events import AccountEvent, AuditActor
+from slipway_api.accounts.first_admin import create_first_admin
 from slipway_api.accounts.known_networks import KnownNetworks
 from slipway_api.accounts.login import PasswordLogin
 from slipway_api.accounts.login_throttle import LoginThrottle
@@ -26,9 +27,7 @@ from slipway_api.accounts.tokens import AccessToken, Tokens
 from slipway_api.accounts.validation import lookup_name
 from slipway_api.errors import (
     AuthenticationError,
-    ConflictError,
     InvalidInputError,
-    NotReadyError,
     PermissionDeniedError,
 )
 from slipway_core.errors import Problem, SlipwayError
@@ -88,31 +87,9 @@ class AccountService:
             await asyncio.sleep(REFRESH_SECONDS)
 
     async def create_first_admin(self) -> bool:
-        """Create the first administrator, if one is configured and the database has no accounts.
-
-        An unsafe password is reported here and not at the start, because only the first start needs the check.
-
-        Returns:
-            True when done; False if the database is unavailable and the call must be repeated.
-        """
+        """Create the first administrator, if one is configured; return False if the call must be repeated."""
         admin = self._first_admin
-        if admin is None:
-            return True
-        try:
-            if await self._calls.run(lambda store: store.count() > 0):
-                return True
-            why = None if admin.may_be_unsafe else await self.passwords.why_unsafe(admin.password, admin.name)
-            if why is not None:
-                log.error("first_admin_refused", reason=f"SLIPWAY_ADMIN_PASSWORD {why}; then restart")
-                return True
-            password_hash = await self.passwords.hash(admin.password)
-            action = Action.FIRST_ADMIN_MADE
-            await self._calls.change(lambda store: store.add(admin.name, password_hash, Role.ADMIN, action=action))
-        except NotReadyError:
-            return False
-        except ConflictError:  # another replica has created it
-            return True
-        return True
+        return admin is None or await create_first_admin(self._calls, self.passwords, admin)
 
     def close(self) -> None:
         """Stop the thread that hashes passwords."""

@@ -46,7 +46,7 @@ def test_empty_registry_suggests_a_training(registry: StubApi) -> None:
     ended = run(main, "models", "list")
 
     assert ended.exit_code == 0
-    assert ended.output == "No model is registered yet: `slipway train iris` trains the first.\n"
+    assert ended.output == "No model is registered: `slipway train iris` trains one.\n"
     assert json.loads(run(main, "models", "list", "--json").output) == []
 
 

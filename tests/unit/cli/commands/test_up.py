@@ -65,7 +65,7 @@ def test_weak_password_is_rejected_before_any_write(up: Up, folder: Path, passwo
 def test_weak_password_after_the_first_start_is_only_unused(up: Up) -> None:
     up(password="correct horse")
 
-    assert "The given password is not used" in up(password="password1").output
+    assert "The given password is ignored" in up(password="password1").output
 
 
 def test_administrator_name_is_rejected_as_password(up: Up, monkeypatch: pytest.MonkeyPatch) -> None:

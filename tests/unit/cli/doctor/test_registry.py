@@ -261,7 +261,7 @@ def test_default_model_without_production_is_a_warning(registry: InMemoryRegistr
         (
             lambda registry: registry.set_alias("iris", PRODUCTION, "2"),
             "warning",
-            "moved to version 2 outside of Slipway: the history's last is 1",
+            "moved to version 2 outside of Slipway: the last version in its history is 1",
             "`slipway models promote iris 2`",
         ),
         (
