@@ -22,16 +22,10 @@ from slipway_api.accounts.passwords import Passwords
 from slipway_api.accounts.store import AccountStore
 from slipway_api.accounts.store_calls import StoreCalls
 from slipway_api.accounts.tokens import AccessToken, Tokens
-from slipway_api.accounts.validation import lookup_name
-from slipway_api.errors import (
-    AuthenticationError,
-    ConflictError,
-    InvalidInputError,
-    NotReadyError,
-    PermissionDeniedError,
-)
+from slipway_api.accounts.validation import lookup_name, require_safe_password
+from slipway_api.errors import AuthenticationError, ConflictError, NotReadyError, PermissionDeniedError
 from slipway_api.metrics import Metrics
-from slipway_core.errors import Problem, SlipwayError
+from slipway_core.errors import SlipwayError
 from slipway_core.logging import get_logger
 
 TOKEN_REQUIRED = "this needs a token: send `Authorization: Bearer …` with one from POST /token"  # noqa: S105
@@ -90,19 +84,14 @@ class AccountService:
     async def create_first_admin(self) -> bool:
         """Create the first administrator, if one is configured and the database has no accounts.
 
-        An unsafe password is reported here and not at the start, because only the first start needs the check.
-
-        Returns:
-            True when done; False if the database is unavailable and the call must be repeated.
+        Returns False if the database is unavailable and the call must be repeated.
         """
-        admin = self._first_admin
-        if admin is None:
+        if (admin := self._first_admin) is None:
             return True
         try:
             if await self._calls.run(lambda store: store.count() > 0):
                 return True
-            why = None if admin.may_be_unsafe else await self.passwords.why_unsafe(admin.password, admin.name)
-            if why is not None:
+            if not admin.may_be_unsafe and (why := await self.passwords.why_unsafe(admin.password, admin.name)):
                 log.error("first_admin_refused", reason=f"SLIPWAY_ADMIN_PASSWORD {why}; then restart")
                 return True
             password_hash = await self.passwords.hash(admin.password)
@@ -194,7 +183,7 @@ class AccountService:
             TooManyRequestsError: too many logins have failed recently, or the queue of password hashes is full.
         """
         user = self.reauthenticate(actor.user)
-        await self._require_safe_password("new_password", new_password, user.name)
+        await require_safe_password(self.passwords, "new_password", new_password, user.name)
         account = await self._login.verify(user.name, current_password, actor.address)
         if account is None:
             raise PermissionDeniedError("the current password is wrong")
@@ -230,7 +219,7 @@ class AccountService:
             await self.directory.wait_for_first_refresh()
             self.passwords.require_capacity()
             await self._calls.run(lambda store: self.throttle.count_registration(store.attempts, actor.address))
-        await self._require_safe_password("password", password, name)
+        await require_safe_password(self.passwords, "password", password, name)
         password_hash = await self._hash(password)
         return await self._calls.change(lambda store: store.add(name, password_hash, role, actor=actor))
 
@@ -268,7 +257,7 @@ class AccountService:
                 raise PermissionDeniedError(
                     "change your own password with PUT /users/me/password, which requires the current one"
                 )
-            await self._require_safe_password("password", password, name)
+            await require_safe_password(self.passwords, "password", password, name)
             password_hash = await self._hash(password)
 
         def change(store: AccountStore) -> Account:
@@ -305,11 +294,6 @@ class AccountService:
         user = self.reauthenticate(user)
         require_admin(user.role)
         return user
-
-    async def _require_safe_password(self, field: str, password: str, name: str) -> None:
-        """Raise InvalidInputError, with the name of the input field, for an unsafe password of an account."""
-        if why := await self.passwords.why_unsafe(password, name):
-            raise InvalidInputError([Problem((field,), f"the password {why}")])
 
     async def _hash(self, password: str) -> str:
         self.directory.require_database()  # a hash that cannot be stored would be wasted

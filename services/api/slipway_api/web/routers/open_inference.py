@@ -1,7 +1,7 @@
 """`/v2/…`: health, metadata and inference of the Open Inference Protocol, with their OpenAPI descriptions."""
 
 from http import HTTPStatus
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
 from fastapi.responses import Response
@@ -12,6 +12,7 @@ from slipway_api.errors import NotReadyError
 from slipway_api.http.openapi import Responses, open_inference_errors
 from slipway_api.protocols import open_inference
 from slipway_api.protocols.open_inference import HEADER_LENGTH, OCTETS, PLATFORM, TensorInfo
+from slipway_api.protocols.tensors import MAX_DIMENSIONS, NUMBERS
 from slipway_api.serving.version_lookup import find, versions
 from slipway_api.web.dependencies import Reader, State, bearer
 from slipway_api.web.prediction_endpoint import PredictionPath
@@ -92,16 +93,18 @@ class InputParameters(Parameters):
 class OutputParameters(Parameters):
     """How an output is encoded."""
 
-    binary_data: bool | None = Field(default=None, description="Whether to return it in binary.")
+    binary_data: bool = Field(
+        default=False, description="Whether to return it in binary; `binary_data_output` applies to outputs without it."
+    )
 
 
 class InputTensor(BaseModel):
     """An input: all features under the graph's input name, or one feature under its own name."""
 
     name: str
-    shape: list[int] = Field(min_length=1, max_length=2)
-    datatype: str
-    data: list[Any] | None = Field(default=None, description="Values in row-major order, flat or nested.")
+    shape: list[Annotated[int, Field(ge=1)]] = Field(min_length=1, max_length=MAX_DIMENSIONS)
+    datatype: str = Field(json_schema_extra={"enum": list(NUMBERS)})
+    data: list[float | list[float]] | None = Field(default=None, description="Values by row, flat or nested.")
     parameters: InputParameters | None = None
 
 

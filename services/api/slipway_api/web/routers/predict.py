@@ -1,6 +1,6 @@
 """`/predict` and `/models/{name}/predict`: the OpenAPI descriptions of the native prediction endpoints."""
 
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field
@@ -23,7 +23,7 @@ class PredictRequest(BaseModel):
         json_schema_extra={"additionalProperties": False},
     )
 
-    features: Row | list[Row]
+    features: Annotated[list[float], Field(min_length=1)] | dict[str, float] | Annotated[list[Row], Field(min_length=1)]
 
 
 class PredictionWarning(BaseModel):

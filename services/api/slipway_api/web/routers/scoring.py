@@ -35,9 +35,9 @@ class Instances(_Form):
 
 
 class Inputs(_Form):
-    """Rows, or columns by feature name."""
+    """Rows, columns by feature name, or rows by the name of the graph's input."""
 
-    inputs: list[Row] | dict[str, list[Any]]
+    inputs: Annotated[list[Row], Field(min_length=1)] | dict[str, Annotated[list[float | Row], Field(min_length=1)]]
 
 
 class DataFrame(BaseModel):
@@ -45,7 +45,7 @@ class DataFrame(BaseModel):
 
     columns: list[str]
     data: list[list[float]] = Field(min_length=1)
-    index: list[Any] | None = Field(default=None, description="Ignored.")
+    index: Any = Field(default=None, description="Ignored.")
 
 
 class DataFrameSplit(_Form):
