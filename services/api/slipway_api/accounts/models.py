@@ -39,7 +39,10 @@ class Account:
 
 @dataclass(frozen=True)
 class FirstAdmin:
-    """The administrator to create in a database without accounts."""
+    """The administrator to create in a database without accounts.
+
+    The password is checked only then: the check takes too long for each start of the API.
+    """
 
     name: str
     password: str = field(repr=False)

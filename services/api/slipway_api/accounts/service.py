@@ -24,13 +24,9 @@ from slipway_api.accounts.passwords import Passwords
 from slipway_api.accounts.store import AccountStore
 from slipway_api.accounts.store_calls import StoreCalls
 from slipway_api.accounts.tokens import AccessToken, Tokens
-from slipway_api.accounts.validation import lookup_name
-from slipway_api.errors import (
-    AuthenticationError,
-    InvalidInputError,
-    PermissionDeniedError,
-)
-from slipway_core.errors import Problem, SlipwayError
+from slipway_api.accounts.validation import lookup_name, require_safe_password
+from slipway_api.errors import AuthenticationError, PermissionDeniedError
+from slipway_core.errors import SlipwayError
 from slipway_core.logging import get_logger
 
 TOKEN_REQUIRED = "this needs a token: send `Authorization: Bearer …` with one from POST /token"  # noqa: S105
@@ -171,7 +167,7 @@ class AccountService:
             TooManyRequestsError: too many logins have failed recently, or the queue of password hashes is full.
         """
         user = self.reauthenticate(actor.user)
-        await self._require_safe_password("new_password", new_password, user.name)
+        await require_safe_password(self.passwords, "new_password", new_password, user.name)
         account = await self._login.verify(user.name, current_password, actor.address)
         if account is None:
             raise PermissionDeniedError("the current password is wrong")
@@ -207,7 +203,7 @@ class AccountService:
             await self.directory.wait_for_first_refresh()
             self.passwords.require_capacity()
             await self._calls.run(lambda store: self.throttle.count_registration(store.attempts, actor.address))
-        await self._require_safe_password("password", password, name)
+        await require_safe_password(self.passwords, "password", password, name)
         password_hash = await self._hash(password)
         return await self._calls.change(lambda store: store.add(name, password_hash, role, actor=actor))
 
@@ -245,7 +241,7 @@ class AccountService:
                 raise PermissionDeniedError(
                     "change your own password with PUT /users/me/password, which requires the current one"
                 )
-            await self._require_safe_password("password", password, name)
+            await require_safe_password(self.passwords, "password", password, name)
             password_hash = await self._hash(password)
 
         def change(store: AccountStore) -> Account:
@@ -282,11 +278,6 @@ class AccountService:
         user = self.reauthenticate(user)
         require_admin(user.role)
         return user
-
-    async def _require_safe_password(self, field: str, password: str, name: str) -> None:
-        """Raise InvalidInputError, with the name of the input field, for an unsafe password of an account."""
-        if why := await self.passwords.why_unsafe(password, name):
-            raise InvalidInputError([Problem((field,), f"the password {why}")])
 
     async def _hash(self, password: str) -> str:
         self.directory.require_database()  # a hash that cannot be stored would be wasted

@@ -1,7 +1,15 @@
-"""Checks of the names that use cases receive."""
+"""Checks of the names and passwords that use cases receive."""
 
-from slipway_api.errors import NotFoundError
+from slipway_api.accounts.passwords import Passwords
+from slipway_api.errors import InvalidInputError, NotFoundError
+from slipway_core.errors import Problem
 from slipway_core.policy import NAME_PATTERN, RESERVED_NAMES
+
+
+async def require_safe_password(passwords: Passwords, field: str, password: str, name: str) -> None:
+    """Raise InvalidInputError, with the name of the input field, for an unsafe password of an account."""
+    if why := await passwords.why_unsafe(password, name):
+        raise InvalidInputError([Problem((field,), f"the password {why}")])
 
 
 def lookup_name(name: str) -> str:

@@ -90,18 +90,11 @@ class InputParameters(Parameters):
     )
 
 
-def _without_default(schema: dict[str, Any]) -> None:
-    """Remove a default that OpenAPI would state wrongly: it depends on another field."""
-    del schema["default"]
-
-
 class OutputParameters(Parameters):
     """How an output is encoded."""
 
     binary_data: bool = Field(
-        default=False,
-        description="Whether to return it in binary. Defaults to `binary_data_output`.",
-        json_schema_extra=_without_default,
+        default=False, description="Whether to return it in binary; `binary_data_output` applies to outputs without it."
     )
 
 
