@@ -198,7 +198,7 @@ def is_unchanged(stack: Stack) -> bool:
 def test_failed_restore_leaves_the_databases_unchanged(changed: Stack, call: str, told: str) -> None:
     changed.docker.fail(call, "noise\nError response from daemon: no")
 
-    assert restore() == (1, f"Error: {told}; the databases are as they were\n")
+    assert restore() == (1, f"Error: {told}; the databases are unchanged\n")
     assert is_unchanged(changed)
 
 
@@ -259,7 +259,7 @@ def test_dump_rejected_by_second_database_leaves_first_unchanged(stack: Stack) -
     # pg_dump loads with an empty search path, in which the function finds no table.
     assert code == 1
     assert told.startswith("Error: `docker compose exec` failed: psql:<stdin>:")
-    assert 'relation "runs" does not exist; the databases are as they were' in told
+    assert 'relation "runs" does not exist; the databases are unchanged' in told
     assert is_unchanged(stack)
 
 

@@ -132,7 +132,7 @@ def test_unwritable_home_folder_is_reported(folder: Path) -> None:
         ("{folder}/my data", "", "`mkdir -p '{folder}/my data'`"),
         (
             "gs://bucket/data",
-            "SLIPWAY_DATA_DIR cannot be used: gs:// is not understood",
+            "SLIPWAY_DATA_DIR cannot be used: gs:// is not supported",
             "write s3://bucket/prefix or the path of a folder; or `unset",
         ),
     ],
