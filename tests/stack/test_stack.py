@@ -248,7 +248,7 @@ def test_the_doctor_finds_the_stack_well(stack: ComposeStack) -> None:
     (containers,) = [one for one in doctor(stack) if one["check"] == "containers"]
 
     assert containers["status"] == "ok"
-    assert "are well" in containers["what"]
+    assert "services are healthy" in containers["what"]
 
 
 def test_restore_brings_back_users_models_and_predictions(stack: ComposeStack, tmp_path: Path) -> None:
