@@ -21,6 +21,7 @@ def bucket(s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str
     for name, value in s3.environment().items():
         monkeypatch.setenv(name, value)
     s3.make_bucket(BUCKET)
+    assert IRIS.fetch is not None
     IRIS.fetch(tmp_path)
     open_storage(f"s3://{BUCKET}/flowers").put("iris.csv", tmp_path / "iris.csv")
     return BUCKET

@@ -247,6 +247,18 @@ def broken(_folder: Path) -> None:
     raise RuntimeError("no route")
 
 
+def test_missing_data_without_a_download_names_the_place_to_fill(tmp_path: Path) -> None:
+    recipe = IRIS.model_copy(update={"fetch": None})
+
+    with pytest.raises(DataUnavailableError) as caught:
+        extract(recipe, data=None, data_dir="data", workdir=tmp_path)
+
+    assert str(caught.value) == (
+        "iris.csv, the data of the recipe iris, does not exist: put the file at data/iris/iris.csv, or pass its "
+        "path with --data"
+    )
+
+
 @pytest.mark.parametrize("fetch", [unreachable, broken])
 @pytest.mark.parametrize(
     ("data_dir", "place"),

@@ -106,7 +106,7 @@ class Recipe(_Frozen):
     Attributes:
         name: the model's name in the registry.
         data_file: the path of the data, a CSV file, below SLIPWAY_DATA_DIR.
-        fetch: downloads the data into a folder, as a CSV file of that name.
+        fetch: downloads the data into a folder, as a CSV file of that name; None if the file must be provided.
         columns: the features, in the order of the graph's input.
         target: the column to predict.
         classes: the labels of a classifier; the graph returns the index of a label.
@@ -131,7 +131,7 @@ class Recipe(_Frozen):
     title: str
     task: Literal["classification", "regression"]
     data_file: str
-    fetch: Callable[[Path], None]
+    fetch: Callable[[Path], None] | None = None
     columns: tuple[Column, ...] = Field(min_length=1)
     target: Column
     classes: tuple[str, ...] = ()

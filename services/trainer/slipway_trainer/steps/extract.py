@@ -74,6 +74,8 @@ def _fetch(recipe: Recipe, workdir: Path, data_dir: str | Path) -> None:
     file = workdir / recipe.data_file
     place = f"{str(data_dir).rstrip('/')}/{recipe.name}/{file.name}"
     instead = f"put the file at {place}{_mount_hint(data_dir)}, or pass its path with --data"
+    if recipe.fetch is None:
+        raise DataUnavailableError(f"{file.name}, the data of the recipe {recipe.name}, does not exist: {instead}")
     file.parent.mkdir(parents=True, exist_ok=True)
     try:
         recipe.fetch(workdir)
