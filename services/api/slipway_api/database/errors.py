@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import Engine, inspect
 from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
@@ -9,6 +10,9 @@ from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
 from slipway_api.errors import NotReadyError
 
 TABLES_MISSING = "the database has no tables yet, or lacks new ones: run `slipway-api migrate`"
+# The tables of each database that were found. A statement on a missing table would be an error in the database's log,
+# and a start of the whole stack would report it, because the API does not wait for the migrations.
+_found: WeakKeyDictionary[Engine, frozenset[str]] = WeakKeyDictionary()
 
 
 @contextmanager
@@ -21,6 +25,10 @@ def translated_errors(engine: Engine, tables: frozenset[str], unavailable: str) 
         unavailable: the message while the database is unavailable.
     """
     try:
+        if not tables <= _found.get(engine, frozenset()):
+            _found[engine] = frozenset(inspect(engine).get_table_names())
+            if not tables <= _found[engine]:
+                raise NotReadyError(TABLES_MISSING)
         yield
     except IntegrityError:
         raise
