@@ -26,7 +26,7 @@ class SecretFileSource(PydanticBaseSettingsSource):
     """
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002
-        """Return (value, key, is_complex) of one field; the value is None if no file is named."""
+        """Return (value, key, is_complex) of one field, with the value None if its variable names no file."""
         variable = variable_of(self.settings_cls, field_name) + FILE_SUFFIX
         path = os.environ.get(variable)
         if not path:

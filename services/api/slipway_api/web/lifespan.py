@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 from fastapi import FastAPI
 
@@ -19,26 +20,17 @@ from slipway_api.serving.work_pool import WorkPool
 BLOCKING_THREADS = 32
 
 
+@dataclass(frozen=True)
 class Lifespan:
-    """The lifespan of the app."""
+    """The lifespan of the app: what runs in the background, and what is closed at the end."""
 
-    def __init__(
-        self,
-        models: ModelStore,
-        accounts: AccountService,
-        pool: WorkPool,
-        prediction_log: PredictionLog,
-        predictions: Predictions,
-        live_metrics: LiveMetrics,
-        registry_poll_seconds: float,
-    ) -> None:
-        self._models = models
-        self._accounts = accounts
-        self._pool = pool
-        self._prediction_log = prediction_log
-        self._predictions = predictions
-        self._live_metrics = live_metrics
-        self._registry_poll_seconds = registry_poll_seconds
+    models: ModelStore
+    accounts: AccountService
+    pool: WorkPool
+    prediction_log: PredictionLog
+    predictions: Predictions
+    live_metrics: LiveMetrics
+    registry_poll_seconds: float
 
     @contextlib.asynccontextmanager
     async def __call__(self, _app: FastAPI) -> AsyncIterator[None]:
@@ -46,7 +38,7 @@ class Lifespan:
         asyncio.get_running_loop().set_default_executor(_Unawaited(BLOCKING_THREADS, "blocking"))
         polled = asyncio.Event()
         tasks = [
-            asyncio.create_task(watch(self._models, self._registry_poll_seconds, polled)),
+            asyncio.create_task(watch(self.models, self.registry_poll_seconds, polled)),
             asyncio.create_task(self._watch_accounts(polled)),
             asyncio.create_task(self._watch_live_metrics(polled)),
         ]
@@ -56,22 +48,22 @@ class Lifespan:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            self._accounts.close()
-            self._pool.close()
+            self.accounts.close()
+            self.pool.close()
             # After the last request, so that all its records are written.
-            await asyncio.to_thread(self._prediction_log.close)
-            self._predictions.close()
+            await asyncio.to_thread(self.prediction_log.close)
+            self.predictions.close()
 
     async def _watch_accounts(self, polled: asyncio.Event) -> None:
         """Refresh the accounts periodically, and create the first administrator once the database responds."""
         # Importing the database's libraries blocks for half a second: load the first model before.
         await polled.wait()
-        await self._accounts.watch()
+        await self.accounts.watch()
 
     async def _watch_live_metrics(self, polled: asyncio.Event) -> None:
         await polled.wait()
-        await self._accounts.directory.first_refresh_done.wait()
-        await self._live_metrics.watch()
+        await self.accounts.directory.first_refresh_done.wait()
+        await self.live_metrics.watch()
 
 
 class _Unawaited(ThreadPoolExecutor):

@@ -93,11 +93,6 @@ class Part:
     size_bytes: int
     content: Readable
 
-    @property
-    def is_object(self) -> bool:
-        """Whether it is a file of the object store; otherwise it is a dump."""
-        return self.name.startswith(OBJECTS)
-
 
 class Writer:
     """Writes the parts of a backup, in the order of the format."""
