@@ -24,8 +24,8 @@ from benchmarks.hot_path.client import Load, load, request
 from benchmarks.servers import free_port, is_up, process, report, wait_until
 
 from slipway_api.prediction_log.journal import SUFFIX
-from slipway_core.bundle import MODEL_FILE, Manifest
 from slipway_core.graph import Graph
+from slipway_core.manifest import MODEL_FILE, Manifest
 
 PROGRAMS = Path(sys.executable).parent
 PASSWORD = "measured-once-only"  # noqa: S105  # of a temporary account

@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from slipway_core.bundle import MANIFEST_FILE, MODEL_FILE, Manifest
+from slipway_core.bundle import MANIFEST_FILE
 from slipway_core.graph import Graph
+from slipway_core.manifest import MODEL_FILE, Manifest
 from slipway_core.registry.gate_result import gate_result_of
 from slipway_core.registry.mlflow import MlflowRegistry
 from slipway_trainer.recipes import find_recipe

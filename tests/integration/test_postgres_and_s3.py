@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from slipway_core.bundle import MODEL_FILE
 from slipway_core.database import connect
+from slipway_core.manifest import MODEL_FILE
 from support.postgres import new_database
 from support.s3 import S3Server
 from support.servers import free_port

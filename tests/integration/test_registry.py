@@ -10,15 +10,17 @@ from typing import Any
 import httpx
 import pytest
 
-from slipway_core.bundle import GOLDEN_FILE, MANIFEST_FILE, MODEL_FILE, REFERENCE_FILE, digest, read_bundle
+from slipway_core.bundle import MANIFEST_FILE, REFERENCE_FILE, digest, read_bundle
 from slipway_core.errors import RegistryNotFoundError
 from slipway_core.graph import Graph, replay
+from slipway_core.manifest import GOLDEN_FILE, MODEL_FILE
 from slipway_core.registry import PRODUCTION, ModelVersion, Registry
 from slipway_core.registry import mlflow as mlflow_registry
 from slipway_core.registry.events import history
 from slipway_core.registry.memory import InMemoryRegistry
 from slipway_core.registry.mlflow import API, ARTIFACT_PATHS, MlflowRegistry
 from slipway_core.registry.promotion import DATA_VERSION_TAG, METRICS_TAG, promote
+from slipway_core.table_signature import signature_of
 from support.bundles import bundle_files
 
 pytestmark = pytest.mark.slow
@@ -211,7 +213,7 @@ class TestRegistry:
 
         assert {file: (tmp_path / file).read_bytes() for file in files} == files
         bundle = read_bundle(tmp_path, digest(files[MANIFEST_FILE]))
-        replay(Graph(bundle.model, bundle.manifest.graph), bundle.golden)
+        replay(Graph(bundle.model, bundle.manifest.graph), bundle.golden, signature_of(bundle.manifest))
 
     def test_each_version_has_separate_files(self, shelf: Shelf, name: str, tmp_path: Path) -> None:
         versions = [shelf.add(name, {MODEL_FILE: content}) for content in (b"first", b"second")]

@@ -16,20 +16,14 @@ import pandas as pd
 import pytest
 from mlflow.tracking import MlflowClient
 
-from slipway_core.bundle import (
-    GOLDEN_FILE,
-    MANIFEST_FILE,
-    MODEL_FILE,
-    REFERENCE_FILE,
-    SERVED_FILES,
-    digest,
-    read_bundle,
-)
+from slipway_core.bundle import MANIFEST_FILE, REFERENCE_FILE, digest, read_bundle
 from slipway_core.graph import Graph, replay
+from slipway_core.manifest import GOLDEN_FILE, MODEL_FILE, SERVED_FILES
 from slipway_core.registry import PRODUCTION
 from slipway_core.registry.events import history
 from slipway_core.registry.gate_result import GateResult
 from slipway_core.registry.mlflow import MlflowRegistry
+from slipway_core.table_signature import signature_of
 from slipway_trainer.pipeline import Outcome, run_pipeline
 from slipway_trainer.recipes import Recipe
 from slipway_trainer.step_results import Evaluation
@@ -310,7 +304,7 @@ def test_registered_graph_predicts_all_150_iris_rows(first: Run, registry: Mlflo
     assert bundle.manifest.classes is not None
     said = np.array(bundle.manifest.classes)[outputs.prediction.astype(int)]
     assert np.mean(said == frame["species"]) >= 0.95
-    replay(graph, bundle.golden)
+    replay(graph, bundle.golden, signature_of(bundle.manifest))
 
 
 def test_reference_rows_are_stored_with_the_graph(first: Run, tmp_path: Path) -> None:

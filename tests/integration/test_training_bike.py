@@ -9,9 +9,11 @@ import pandas as pd
 import pytest
 from mlflow.tracking import MlflowClient
 
-from slipway_core.bundle import MANIFEST_FILE, SERVED_FILES, read_bundle
+from slipway_core.bundle import MANIFEST_FILE, read_bundle
 from slipway_core.graph import Graph, replay
+from slipway_core.manifest import SERVED_FILES
 from slipway_core.registry.mlflow import MlflowRegistry
+from slipway_core.table_signature import signature_of
 from slipway_trainer.data_checks import find_data_problems
 from slipway_trainer.overrides import override
 from slipway_trainer.steps.evaluate import evaluate
@@ -50,7 +52,7 @@ def test_bike_demand_is_registered_as_a_regression_that_replays(model: Model, tm
     assert (bundle.manifest.task, bundle.manifest.data.rows) == ("regression", len(bike_frame()))
     assert bundle.manifest.metrics["r2"] > 0.7
     graph = Graph(bundle.model, bundle.manifest.graph)
-    replay(graph, bundle.golden)
+    replay(graph, bundle.golden, signature_of(bundle.manifest))
     names = [column.name for column in bundle.manifest.inputs]
     said = graph.run(bike_frame()[names].to_numpy(dtype=np.float32)).prediction
     assert np.corrcoef(said, bike_frame()["cnt"])[0, 1] > 0.9

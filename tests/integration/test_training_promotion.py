@@ -10,7 +10,8 @@ import pytest
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from slipway_core.bundle import MANIFEST_FILE, MODEL_FILE
+from slipway_core.bundle import MANIFEST_FILE
+from slipway_core.manifest import MODEL_FILE
 from slipway_core.registry import PRODUCTION
 from slipway_core.registry.events import history
 from slipway_core.registry.mlflow import MlflowRegistry

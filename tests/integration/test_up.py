@@ -17,8 +17,9 @@ import psutil
 import pytest
 from sklearn.datasets import load_iris
 
-from slipway_core.bundle import GOLDEN_FILE, MANIFEST_TAG, MODEL_FILE, GoldenOutputs, digest
+from slipway_core.bundle import MANIFEST_TAG, GoldenOutputs, digest
 from slipway_core.graph import Graph
+from slipway_core.manifest import GOLDEN_FILE, MODEL_FILE
 from slipway_core.registry.mlflow import MlflowRegistry
 from support.bundles import BIAS, NAMES, bundle_files, golden_of, linear_classifier
 from support.diagnosis import diagnose

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 import slipway_core
 from slipway_cli.addresses import MLFLOW_RUNS
 from slipway_cli.cli import app
-from slipway_core.bundle import manifest_json_schema
+from slipway_core.manifest import manifest_json_schema
 from support.compose import services
 from support.metrics import api_families
 

@@ -7,28 +7,17 @@ from datetime import UTC, datetime
 import numpy as np
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
-from slipway_core.bundle import (
-    GOLDEN_FILE,
-    MANIFEST_FILE,
-    MANIFEST_TAG,
-    MODEL_FILE,
-    REFERENCE_FILE,
-    DataLineage,
-    Golden,
-    GoldenOutputs,
-    GraphNames,
-    InputColumn,
-    Manifest,
-    digest,
-)
+from slipway_core.bundle import MANIFEST_FILE, MANIFEST_TAG, REFERENCE_FILE, Golden, GoldenOutputs, digest
+from slipway_core.columns import GraphInput, InputColumn
 from slipway_core.graph import Graph
+from slipway_core.manifest import GOLDEN_FILE, MODEL_FILE, SCHEMA_VERSION, DataLineage, GraphNames, Manifest
 from slipway_core.registry import PRODUCTION
 from slipway_core.registry.memory import InMemoryRegistry
 from slipway_core.registry.promotion import DATA_VERSION_TAG, METRICS_TAG
 
 FEATURES = ("sepal length (cm)", "sepal width (cm)", "petal length (cm)", "petal width (cm)")
 CLASSES = ("setosa", "versicolor", "virginica")
-NAMES = GraphNames(input="X", label="label", scores="probabilities")
+NAMES = GraphNames(label="label", scores="probabilities")
 GOLDEN_ROWS = ((5.1, 3.5, 1.4, 0.2), (6.0, 2.7, 4.2, 1.3), (6.7, 3.0, 5.2, 2.3))
 # Scores that separate the three species by the size of their petals.
 WEIGHTS = np.array([[0, 0, -2.0, -2.0], [0, 0, 0.2, 0.0], [0, 0, 1.1, 1.5]], dtype=np.float32).T
@@ -120,10 +109,11 @@ def bundle_files(
     golden = golden_of(model, names) if golden is None else golden
     files = {MODEL_FILE: model, GOLDEN_FILE: golden.model_dump_json().encode(), REFERENCE_FILE: b"not read by serving"}
     fields: dict[str, object] = {
-        "schema_version": 1,
+        "schema_version": SCHEMA_VERSION,
         "name": name,
         "task": "classification",
-        "inputs": [InputColumn(name=n, dtype="float32", min=0.0, max=8.0, unit="cm") for n in FEATURES],
+        "columns": [InputColumn(name=n, dtype="float32", min=0.0, max=8.0, unit="cm") for n in FEATURES],
+        "inputs": [GraphInput(name="X", dtype="float32", shape=(len(FEATURES),))],
         "graph": NAMES,
         "classes": CLASSES,
         "metrics": {"accuracy": 0.97},
@@ -140,7 +130,7 @@ def bundle_files(
 
 def regression_files(name: str = "demand") -> dict[str, bytes]:
     """Return the files of a regressor's bundle."""
-    names = GraphNames(input="X", label="value")
+    names = GraphNames(label="value")
     return bundle_files(name, regressor(), task="regression", classes=None, graph=names, metrics={"r2": 0.9})
 
 

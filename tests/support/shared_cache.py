@@ -5,7 +5,8 @@ from pathlib import Path
 
 from slipway_api.serving.bundle_cache import BundleCache
 from slipway_api.serving.loader import Loader
-from slipway_core.bundle import GOLDEN_FILE, MANIFEST_FILE, digest
+from slipway_core.bundle import MANIFEST_FILE, digest
+from slipway_core.manifest import GOLDEN_FILE
 from slipway_core.registry.memory import InMemoryRegistry
 from support.bundles import bundle_files, register
 from support.serving import no_trial

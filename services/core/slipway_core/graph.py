@@ -4,7 +4,7 @@ The trainer and the API both use this module, so that evaluation and serving ret
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -13,14 +13,26 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from slipway_core.arena import arena_bytes, is_out_of_memory, use_shared_arena
-from slipway_core.bundle import Golden, GraphNames
-from slipway_core.errors import BundleError
+from slipway_core.bundle import Golden
+from slipway_core.columns import GraphInput
+from slipway_core.errors import BundleError, FeaturesError
+from slipway_core.manifest import Decision, GraphNames
 from slipway_core.onnx_cost import cost_follows_rows
 from slipway_core.onnx_model import check_repeatable, check_self_contained
-from slipway_core.signature import FloatMatrix
+from slipway_core.rows import FloatMatrix, Rows, Table
+from slipway_core.table_signature import AnySignature
 
 # A path below a file: such a folder cannot exist.
 NO_FOLDER = f"{os.devnull}/external-data"
+# The element types of inputs, by ONNX Runtime's names.
+_TYPES = {
+    "tensor(float)": "float32",
+    "tensor(double)": "float64",
+    "tensor(int64)": "int64",
+    "tensor(bool)": "bool",
+    "tensor(string)": "string",
+    "tensor(uint8)": "uint8",
+}
 # Another thread terminates a run by setting `terminate` on its options; the run ends after its current operator.
 RunOptions: TypeAlias = onnxruntime.RunOptions
 # Shared by runs that are never terminated: creating options would take a tenth of the time of a one-row run.
@@ -47,36 +59,50 @@ class Graph:
         cost_follows_rows: whether the time and memory of a run depend only on the number of rows.
     """
 
-    def __init__(self, model: bytes, names: GraphNames) -> None:
+    def __init__(self, model: bytes, names: GraphNames, decision: Decision | None = None) -> None:
         """Load a graph from its serialised form.
 
+        Args:
+            model: the serialised graph.
+            names: its outputs.
+            decision: replaces the label of a binary classifier.
+
         Raises:
-            BundleError: the graph cannot be loaded, or lacks an input or output in `names`.
+            BundleError: the graph cannot be loaded, or lacks an output in `names`.
         """
         self._session, parsed = _open(model)
         self.cost_follows_rows = cost_follows_rows(parsed)
-        self._input = names.input
+        self._inputs = self._session.get_inputs()
+        self._input = self._inputs[0].name
         self._outputs = [names.label] if names.scores is None else [names.label, names.scores]
-        self._labels = None if names.labels is None else np.array(names.labels, dtype=np.int64)
-        inputs = [item.name for item in self._session.get_inputs()]
+        self._labels = None if names.labels is None else np.array(names.labels)
+        self._decision = decision
         outputs = [item.name for item in self._session.get_outputs()]
-        if inputs != [self._input]:
-            raise BundleError(f"the graph's inputs are {', '.join(inputs)}, but the manifest names {self._input}")
         if missing := [name for name in self._outputs if name not in outputs]:
             raise BundleError(f"the graph has no output named {', '.join(missing)}, which the manifest names")
 
-    def run(self, rows: FloatMatrix, options: RunOptions = _RUN_OPTIONS) -> Outputs:
-        """Run the graph on an (n_rows, n_features) float32 matrix.
+    def check_inputs(self, inputs: Sequence[GraphInput]) -> None:
+        """Raise BundleError if the graph's inputs are not those of the manifest."""
+        found = {item.name: _TYPES.get(item.type, item.type) for item in self._inputs}
+        expected = {tensor.name: tensor.dtype for tensor in inputs}
+        if found != expected:
+            raise BundleError(
+                f"the graph's inputs are {_listed(found)}, but the manifest names {_listed(expected)}: export it again"
+            )
+
+    def run(self, rows: Rows, options: RunOptions = _RUN_OPTIONS) -> Outputs:
+        """Run the graph on rows: an (n_rows, n_features) float32 matrix, or a table.
 
         Args:
-            rows: the matrix.
+            rows: the rows, as the manifest's signature returns them.
             options: options of this run alone, so that another thread can terminate it.
 
         Raises:
             BundleError: the graph rejects rows of this width, or fails on them.
         """
+        feed = rows.feed if isinstance(rows, Table) else {self._input: rows}
         try:
-            results = self._session.run(self._outputs, {self._input: rows}, options)
+            results = self._session.run(self._outputs, feed, options)
         except Exception as error:  # the exceptions of ONNX Runtime have no narrower base class
             if is_out_of_memory(error):
                 raise BundleError(
@@ -84,19 +110,31 @@ class Graph:
                     "that all models share: send fewer rows, or export a smaller graph"
                 ) from error
             raise BundleError("the graph fails on valid rows; export it again") from error
-        prediction = results[0]
-        if not (isinstance(prediction, np.ndarray) and prediction.dtype.kind in "if"):
+        prediction, scores = results[0], results[1] if len(results) > 1 else None
+        if not isinstance(prediction, np.ndarray) or (self._labels is None and prediction.dtype.kind not in "if"):
             raise BundleError(
                 "the graph's labels are not numbers: export the classes as indices, and the scores as a tensor"
             )
         prediction = prediction.reshape(-1)
         if self._labels is not None:
             prediction = _indices(prediction, self._labels)
-        return Outputs(prediction, results[1] if len(results) > 1 else None)
+        if self._decision is not None and scores is not None:
+            positive = self._decision.positive_class
+            # As float32 like the probabilities, so that a threshold of 0.7 includes a probability of 0.7.
+            is_positive = scores[:, positive] >= np.float32(self._decision.threshold)
+            prediction = np.where(is_positive, positive, 1 - positive)
+        return Outputs(prediction, scores)
 
 
-def _indices(prediction: NDArray[Any], labels: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the index of each predicted label in the list of a graph's own labels."""
+def _listed(kinds: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} ({kind})" for name, kind in kinds.items())[:500]
+
+
+def _indices(prediction: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.int64]:
+    """Return the index of each predicted label in the list of a graph's own labels, integers or text."""
+    if (labels.dtype.kind == "U") != (prediction.dtype.kind in "OU"):
+        raise BundleError("the graph's labels do not have the type that the manifest states; export it again")
+    prediction = prediction.astype(np.str_) if prediction.dtype.kind == "O" else prediction
     order = np.argsort(labels)
     places = np.searchsorted(labels[order], prediction).clip(max=len(labels) - 1)
     found: NDArray[np.int64] = order[places]
@@ -153,18 +191,28 @@ def _open(model: bytes) -> tuple[onnxruntime.InferenceSession, Any]:
         raise BundleError("the graph cannot be loaded: it is not a valid ONNX model; export it again") from error
 
 
-def replay(graph: Graph, golden: Golden, options: RunOptions = _RUN_OPTIONS) -> None:
+def replay(graph: Graph, golden: Golden, signature: AnySignature, options: RunOptions = _RUN_OPTIONS) -> Rows:
     """Run the golden rows and compare the outputs: class indices exactly, other values within the tolerances.
 
     Args:
         graph: the graph.
         golden: the rows with their outputs.
+        signature: the model's signature.
         options: options of this run alone, so that another thread can terminate it.
 
+    Returns:
+        The golden rows in the graph's form.
+
     Raises:
-        BundleError: an output differs; the message names the first row.
+        BundleError: an output differs, or a golden row does not fit the signature; the message names the first row.
     """
-    outputs = graph.run(np.array(golden.rows, dtype=np.float32), options)
+    try:
+        rows = signature.rows([list(row) for row in golden.rows])
+    except FeaturesError as error:
+        raise BundleError(
+            f"a golden row does not fit the manifest ({error.problems[0].msg}); export it again"
+        ) from error
+    outputs = graph.run(rows, options)
     pairs: list[tuple[str, NDArray[Any] | None, Sequence[Any] | None]] = [
         ("prediction", outputs.prediction, golden.outputs.prediction)
     ]
@@ -183,6 +231,7 @@ def replay(graph: Graph, golden: Golden, options: RunOptions = _RUN_OPTIONS) -> 
                 f"for golden row {row}, the graph's {name} and golden.json differ: "
                 "the graph is not the one that was evaluated; export it again"
             )
+    return rows
 
 
 def _shape(values: Any) -> tuple[int, ...] | None:  # noqa: ANN401

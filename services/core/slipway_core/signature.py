@@ -1,64 +1,32 @@
 """Convert the features of a request to the matrix that the graph needs, or describe what is wrong with them."""
 
-import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import chain, islice
 from operator import itemgetter
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from slipway_core.bundle import InputColumn
+from slipway_core.columns import InputColumn
 from slipway_core.errors import FeaturesError, Problem
-
-MAX_PROBLEMS = 20
-MAX_WARNINGS = 20
-SHOWN = 100
-# The number of categories that a message lists.
-SHOWN_CATEGORIES = 12
-ROOT = "features"
-FLOAT32_MAX = float(np.finfo(np.float32).max)
-# The largest float64 that rounds to FLOAT32_MAX; half a unit in the last place above FLOAT32_MAX, values round to
-# infinity. The shortest decimal of FLOAT32_MAX, as JSON writers print it, is slightly above FLOAT32_MAX.
-FLOAT32_LIMIT = math.nextafter(FLOAT32_MAX + 2.0**103, 0.0)
+from slipway_core.feature_values import (
+    FLOAT32_LIMIT,
+    MAX_PROBLEMS,
+    MAX_WARNINGS,
+    ROOT,
+    ROWS,
+    SHOWN,
+    OutOfRange,
+    RangeWarning,
+    explain_category,
+    explain_number,
+    explain_range,
+    kind_of,
+    shortest,
+)
+from slipway_core.rows import FloatMatrix
 
 NUMBERS = frozenset({float, int})
-ROWS = frozenset({list, dict})
-
-FloatMatrix = NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True)
-class RangeWarning:
-    """A value outside the range of the training rows.
-
-    Attributes:
-        row: the index of its row in the request.
-    """
-
-    row: int
-    feature: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class OutOfRange:
-    """The values of a request outside the range of the training rows.
-
-    Attributes:
-        counts: the number of such values per feature, in the signature's order.
-        warnings: the first MAX_WARNINGS of them.
-    """
-
-    counts: list[int]
-    warnings: list[RangeWarning]
-
-    @property
-    def omitted(self) -> int:
-        """The number of values without an entry in `warnings`."""
-        return sum(self.counts) - len(self.warnings)
 
 
 class Signature:
@@ -66,6 +34,7 @@ class Signature:
 
     def __init__(self, inputs: Sequence[InputColumn]) -> None:
         self.names = tuple(column.name for column in inputs)
+        self.columns = tuple(inputs)
         self._limits = tuple((column.min, column.max) for column in inputs)
         self._name_set = frozenset(self.names)
         self._minimum = np.array([-np.inf if c.min is None else c.min for c in inputs], dtype=np.float32)
@@ -80,7 +49,7 @@ class Signature:
         first, *others = self.names
         self._values_of = itemgetter(*self.names) if others else lambda row: (row[first],)
 
-    def matrix(self, features: Any) -> FloatMatrix:  # noqa: ANN401  # clients may send anything
+    def rows(self, features: Any) -> FloatMatrix:  # noqa: ANN401  # clients may send anything
         """Convert `features` to an (n_rows, n_features) float32 matrix.
 
         Args:
@@ -123,11 +92,7 @@ class Signature:
             yield from ((row, index) for row in np.flatnonzero(~known).tolist())
 
     def _explain_category(self, index: int, value: float) -> str:
-        allowed = [_shortest(code) for code in sorted(self._categories[index])]
-        shown = ", ".join(allowed)
-        if len(allowed) > SHOWN_CATEGORIES:
-            shown = f"{', '.join(allowed[: SHOWN_CATEGORIES - 1])}, … {allowed[-1]} ({len(allowed)} values)"
-        return f"{self.names[index]!r} must be one of {shown}, not {_shortest(value)}"
+        return f"{self.names[index]!r} {explain_category(sorted(self._categories[index]), shortest(value))}"
 
     def _quick(self, features: Any) -> FloatMatrix | None:  # noqa: ANN401
         """Convert valid rows with functions written in C, for speed; None if each value must be checked."""
@@ -166,7 +131,7 @@ class Signature:
         return list(chain.from_iterable(rows))
 
     def _checked(self, features: Any) -> FloatMatrix:  # noqa: ANN401
-        rows = self._rows(features)
+        rows = self._list_of(features)
         problems: list[Problem] = []
         values = []
         for index, row in enumerate(rows):
@@ -194,15 +159,15 @@ class Signature:
         warnings = []
         for place in np.flatnonzero(outside)[:MAX_WARNINGS].tolist():
             row, column = divmod(place, len(self.names))
-            message = f"{matrix[row, column]:.7g} is {_beyond(matrix[row, column].item(), *self._limits[column])}"
+            message = f"{matrix[row, column]:.7g} is {explain_range(matrix[row, column].item(), *self._limits[column])}"
             warnings.append(RangeWarning(row, self.names[column], message))
         return OutOfRange(np.count_nonzero(outside, axis=0).tolist(), warnings)
 
-    def _rows(self, features: Any) -> list[Any]:  # noqa: ANN401
+    def _list_of(self, features: Any) -> list[Any]:  # noqa: ANN401
         if isinstance(features, dict):
             return [features]
         if not isinstance(features, list):
-            message = f"{ROOT} must be a row or a list of rows, not {_kind(features)}"
+            message = f"{ROOT} must be a row or a list of rows, not {kind_of(features)}"
             raise FeaturesError([Problem((ROOT,), message)])
         if not features:
             raise FeaturesError([Problem((ROOT,), f"{ROOT} is empty: send at least one row")])
@@ -218,7 +183,7 @@ class Signature:
                 return []
             row = [row[name] for name in self.names]
         elif not isinstance(row, list):
-            problems.append(Problem(loc, f"a row must be a list or an object, not {_kind(row)}"))
+            problems.append(Problem(loc, f"a row must be a list or an object, not {kind_of(row)}"))
             return []
         elif len(row) != len(self.names):
             expected = f"{len(self.names)} features ({', '.join(self.names)})"
@@ -227,7 +192,7 @@ class Signature:
         for index, (name, value) in enumerate(zip(self.names, row, strict=True)):
             # `type` and not `isinstance`: bool is a subclass of int.
             if not ((type(value) is float or type(value) is int) and _is_float32(value)):
-                problems.append(Problem((*loc, name), _explain(name, value)))
+                problems.append(Problem((*loc, name), f"{name!r} {explain_number(value)}"))
             elif index in self._categories and _float32(value) not in self._categories[index]:
                 problems.append(Problem((*loc, name), self._explain_category(index, value)))
         return list(row)
@@ -237,36 +202,8 @@ def _float32(value: float) -> float:
     return np.float32(float(value)).item()
 
 
-def _shortest(value: float) -> str:
-    """Write a float32 with the fewest digits that identify it."""
-    return str(np.float32(float(value))).removesuffix(".0")
-
-
-def _beyond(value: float, low: float | None, high: float | None) -> str:
-    if low is not None and high is not None:
-        return f"outside the trained range {low:.7g} to {high:.7g}"
-    if low is not None and value < low:
-        return f"below the trained minimum {low:.7g}"
-    return f"above the trained maximum {high:.7g}"
-
-
 def _is_float32(value: float) -> bool:
     try:
         return abs(float(value)) <= FLOAT32_LIMIT  # integers are rounded to float64 first, as in numpy
     except OverflowError:
         return False
-
-
-def _explain(name: str, value: Any) -> str:  # noqa: ANN401
-    if isinstance(value, str) and not value.strip():
-        return f"{name!r} is empty; it must be a number"
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return f"{name!r} must be a number, not {_kind(value)}"
-    if isinstance(value, float) and not math.isfinite(value):
-        return f"{name!r} must be a finite number, not NaN or infinity"
-    return f"{name!r} is too large for a 32-bit float"
-
-
-def _kind(value: Any) -> str:  # noqa: ANN401
-    kinds = {bool: "a boolean", str: "a string", list: "a list", dict: "an object", type(None): "null"}
-    return kinds.get(type(value), "a number")

@@ -8,22 +8,18 @@ from pathlib import Path
 import pandas as pd
 
 from slipway_core.bundle import (
-    GOLDEN_FILE,
     MANIFEST_FILE,
     MAX_REFERENCE_ROWS,
-    MODEL_FILE,
     REFERENCE_FILE,
-    SCHEMA_VERSION,
-    DataLineage,
     Golden,
     GoldenOutputs,
-    InputColumn,
-    Manifest,
     digest,
     max_atol,
 )
-from slipway_core.graph import Graph
-from slipway_core.signature import FloatMatrix
+from slipway_core.columns import GraphInput, InputColumn
+from slipway_core.graph import Graph, ports
+from slipway_core.manifest import GOLDEN_FILE, MODEL_FILE, SCHEMA_VERSION, DataLineage, Manifest
+from slipway_core.rows import FloatMatrix
 from slipway_trainer.export import PARITY_TOLERANCE
 from slipway_trainer.recipes import Recipe
 from slipway_trainer.sampling import evenly
@@ -67,7 +63,8 @@ def write_bundle(
         schema_version=SCHEMA_VERSION,
         name=recipe.name,
         task=recipe.task,
-        inputs=_inputs(recipe, split.train_features),
+        columns=_columns(recipe, split.train_features),
+        inputs=(GraphInput(name=ports(evaluation.model)[0][0].name, dtype="float32", shape=(len(recipe.columns),)),),
         graph=names,
         classes=recipe.classes or None,
         metrics=evaluation.metrics,
@@ -95,7 +92,7 @@ def _golden(graph: Graph, split: Split) -> Golden:
     return Golden(rows=rows.tolist(), outputs=expected, rtol=PARITY_TOLERANCE, atol=min(atol, max_atol(expected)))
 
 
-def _inputs(recipe: Recipe, features: FloatMatrix) -> tuple[InputColumn, ...]:
+def _columns(recipe: Recipe, features: FloatMatrix) -> tuple[InputColumn, ...]:
     low, high = features.min(axis=0).tolist(), features.max(axis=0).tolist()
     return tuple(
         InputColumn(

@@ -10,7 +10,7 @@ from scipy.stats import rankdata
 from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import KFold, StratifiedKFold, cross_val_score
 
-from slipway_core.signature import FloatMatrix
+from slipway_core.rows import FloatMatrix
 from slipway_trainer.recipes import Recipe
 from slipway_trainer.recipes.base import MIN_ROWS
 from slipway_trainer.schema import lines, shown

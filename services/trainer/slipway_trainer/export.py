@@ -14,8 +14,8 @@ from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostin
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import KBinsDiscretizer
 
-from slipway_core.bundle import GraphNames
 from slipway_core.graph import ports
+from slipway_core.manifest import GraphNames
 from slipway_trainer.errors import TrainingError, reason_of
 
 # The newest opset with which scikit-learn's converters are tested; ONNX Runtime has supported it for years.
@@ -62,12 +62,12 @@ def export(estimator: Any, n_features: int, options: Mapping[str, Any]) -> bytes
 
 
 def graph_names(model: bytes) -> GraphNames:
-    """Return the names of a serialised graph's input and outputs, which depend on the converter.
+    """Return the names of a serialised graph's outputs, which depend on the converter.
 
     Raises:
         TrainingError: the outputs are neither one float value, nor an integer label with float scores.
     """
-    inputs, outputs = ports(model)
+    _, outputs = ports(model)
     floats = [port.name for port in outputs if port.kind in {"tensor(float)", "tensor(double)"}]
     labels = [port.name for port in outputs if port.kind in {"tensor(int64)", "tensor(int32)"}]
     if len(floats) != 1 or len(labels) > 1 or len(outputs) != len(floats) + len(labels):
@@ -76,7 +76,7 @@ def graph_names(model: bytes) -> GraphNames:
             f"its graph returns {found}; a regressor must return one float tensor, and a classifier an integer label "
             "and one float tensor of probabilities"
         )
-    return GraphNames(input=inputs[0].name, label=(labels or floats)[0], scores=floats[0] if labels else None)
+    return GraphNames(label=(labels or floats)[0], scores=floats[0] if labels else None)
 
 
 def round_to_float32(estimator: Any) -> None:  # noqa: ANN401

@@ -10,7 +10,7 @@ from pandera.errors import SchemaErrors
 from pandera.pandas import Check, DataFrameSchema
 from pandera.pandas import Column as SchemaColumn
 
-from slipway_core.signature import FLOAT32_MAX
+from slipway_core.feature_values import FLOAT32_MAX
 from slipway_trainer.recipes import Column, Recipe
 
 SHOWN_LINES = 5

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from slipway_core.bundle import GraphNames
 from slipway_core.graph import Outputs
-from slipway_core.signature import FloatMatrix
+from slipway_core.manifest import GraphNames
+from slipway_core.rows import FloatMatrix
 from slipway_trainer.recipes import Candidate
 from slipway_trainer.tasks.base import Target
 

@@ -16,8 +16,9 @@ from mlflow.models import ModelSignature
 from mlflow.tracking import MlflowClient
 from mlflow.types import Schema
 
-from slipway_core.bundle import GOLDEN_FILE, MANIFEST_FILE, MANIFEST_TAG, MODEL_FILE, REFERENCE_FILE
+from slipway_core.bundle import MANIFEST_FILE, MANIFEST_TAG, REFERENCE_FILE
 from slipway_core.errors import RegistryError
+from slipway_core.manifest import GOLDEN_FILE, MODEL_FILE
 from slipway_core.registry.promotion import DATA_VERSION_TAG, METRICS_TAG, MODEL_DIGEST_TAG
 from slipway_trainer.bundling import WrittenBundle
 from slipway_trainer.recipes import Recipe
@@ -127,7 +128,7 @@ class Tracker:
         """
         manifest = bundle.manifest
         signature = ModelSignature(
-            inputs=columns(column.name for column in manifest.inputs),
+            inputs=columns(column.name for column in manifest.columns),
             outputs=Schema(task_of(recipe).output_specs(bundle.manifest.graph)),
         )
         candidate = best.fitted.candidate.name

@@ -9,20 +9,18 @@ from typing import Any
 import pytest
 
 from slipway_core.bundle import (
-    GOLDEN_FILE,
     MANIFEST_FILE,
-    MODEL_FILE,
     REFERENCE_FILE,
     Golden,
     GoldenOutputs,
     data_version,
     digest,
     is_digest,
-    manifest_json_schema,
     parse_manifest,
     read_bundle,
 )
 from slipway_core.errors import BundleError
+from slipway_core.manifest import GOLDEN_FILE, MODEL_FILE, manifest_json_schema
 from support.bundles import bundle_files, regression_files
 
 ONE, TWO = digest(b"one"), digest(b"two")

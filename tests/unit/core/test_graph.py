@@ -7,12 +7,16 @@ import numpy as np
 import pytest
 from onnx import TensorProto, ValueInfoProto, helper
 
-from slipway_core.bundle import Golden, GoldenOutputs, GraphNames
+from slipway_core.bundle import Golden, GoldenOutputs
+from slipway_core.columns import InputColumn
 from slipway_core.errors import BundleError
 from slipway_core.graph import Graph, replay
-from support.bundles import BIAS, GOLDEN_ROWS, NAMES, golden_of, linear_classifier, regressor
+from slipway_core.manifest import GraphNames
+from slipway_core.signature import Signature
+from support.bundles import BIAS, FEATURES, GOLDEN_ROWS, NAMES, golden_of, linear_classifier, regressor
 
-REGRESSOR_NAMES = GraphNames(input="X", label="value")
+SIGNATURE = Signature([InputColumn(name=name, dtype="float32") for name in FEATURES])
+REGRESSOR_NAMES = GraphNames(label="value")
 ROWS = np.array(GOLDEN_ROWS, dtype=np.float32)
 
 
@@ -93,7 +97,7 @@ def test_a_regressor_gives_one_value_a_row_and_no_scores() -> None:
 
 
 def test_unrequested_scores_are_not_returned() -> None:
-    names = GraphNames(input="X", label="label")
+    names = GraphNames(label="label")
 
     assert Graph(linear_classifier(), names).run(ROWS).scores is None
 
@@ -138,9 +142,9 @@ def test_graph_with_a_second_input_is_rejected() -> None:
 @pytest.mark.parametrize(
     ("names", "missing"),
     [
-        (GraphNames(input="X", label="class", scores="probabilities"), "class"),
-        (GraphNames(input="X", label="label", scores="odds"), "odds"),
-        (GraphNames(input="X", label="class", scores="odds"), "class, odds"),
+        (GraphNames(label="class", scores="probabilities"), "class"),
+        (GraphNames(label="label", scores="odds"), "odds"),
+        (GraphNames(label="class", scores="odds"), "class, odds"),
     ],
 )
 def test_missing_output_is_rejected(names: GraphNames, missing: str) -> None:
@@ -162,7 +166,7 @@ def test_rows_of_another_width_are_rejected() -> None:
 
 @pytest.mark.parametrize(("model", "names"), [(linear_classifier(), NAMES), (regressor(), REGRESSOR_NAMES)])
 def test_graph_that_equals_its_golden_rows_passes(model: bytes, names: GraphNames) -> None:
-    replay(Graph(model, names), golden_of(model, names))
+    replay(Graph(model, names), golden_of(model, names), SIGNATURE)
 
 
 def test_a_difference_within_the_tolerance_passes() -> None:
@@ -170,7 +174,7 @@ def test_a_difference_within_the_tolerance_passes() -> None:
     assert golden.outputs.scores is not None
     nearly = tuple(tuple(score + 5e-6 for score in row) for row in golden.outputs.scores)
 
-    replay(Graph(linear_classifier(), NAMES), golden_with(scores=nearly))
+    replay(Graph(linear_classifier(), NAMES), golden_with(scores=nearly), SIGNATURE)
 
 
 SHIFTED = linear_classifier(BIAS + np.array([0.0, 0.01, 0.0], dtype=np.float32))
@@ -189,7 +193,7 @@ BROKEN = linear_classifier(np.array([np.nan, 1.5, -6.5], dtype=np.float32))
 )
 def test_different_output_is_rejected_with_its_row(model: bytes, golden: Golden, found: str) -> None:
     with pytest.raises(BundleError, match=rf"^for golden {found} golden.json differ"):
-        replay(Graph(model, NAMES), golden)
+        replay(Graph(model, NAMES), golden, SIGNATURE)
 
 
 def test_different_value_of_a_regressor_is_rejected_with_its_row() -> None:
@@ -198,7 +202,7 @@ def test_different_value_of_a_regressor_is_rejected_with_its_row() -> None:
     other = golden.model_copy(update={"outputs": GoldenOutputs(prediction=(*values, last * 1.001))})
 
     with pytest.raises(BundleError, match=r"^for golden row 2, the graph's prediction and golden.json differ"):
-        replay(Graph(regressor(), REGRESSOR_NAMES), other)
+        replay(Graph(regressor(), REGRESSOR_NAMES), other, SIGNATURE)
 
 
 @pytest.mark.parametrize(
@@ -207,13 +211,13 @@ def test_different_value_of_a_regressor_is_rejected_with_its_row() -> None:
         (NAMES, None),
         (NAMES, ((0.9, 0.1),) * 3),
         (NAMES, ((0.9, 0.1, 0.0), (1.0,), (0.9, 0.1, 0.0))),
-        (GraphNames(input="X", label="label"), ((0.9, 0.1, 0.0),) * 3),
+        (GraphNames(label="label"), ((0.9, 0.1, 0.0),) * 3),
     ],
     ids=["none", "of two classes", "of different lengths", "none in the graph"],
 )
 def test_scores_of_another_shape_are_rejected(names: GraphNames, scores: object) -> None:
     with pytest.raises(BundleError, match=r"^the scores of the golden rows and of golden.json differ in shape"):
-        replay(Graph(linear_classifier(), names), golden_with(scores=scores))
+        replay(Graph(linear_classifier(), names), golden_with(scores=scores), SIGNATURE)
 
 
 @pytest.mark.parametrize(
@@ -228,4 +232,4 @@ def test_graph_without_numeric_tensor_outputs_is_rejected(model: bytes, words: s
     golden = golden_with(prediction=(0.0, 0.0, 0.0), scores=((0.25, 0.25, 0.25, 0.25),) * 3)
 
     with pytest.raises(BundleError, match=words):
-        replay(Graph(model, NAMES), golden)
+        replay(Graph(model, NAMES), golden, SIGNATURE)

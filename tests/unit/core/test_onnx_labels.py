@@ -12,12 +12,12 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
 
-from slipway_core.bundle import GraphNames
 from slipway_core.errors import BundleError
 from slipway_core.graph import Graph
+from slipway_core.manifest import GraphNames
 from slipway_core.onnx_labels import find_class_labels
 
-NAMES = GraphNames(input="X", label="label", scores="scores")
+NAMES = GraphNames(label="label", scores="scores")
 ROWS = np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32)
 ONE, TWO, FLAT, COLUMN = "one", "two", "flat", "column"
 CONSTANTS: dict[str, Any] = {

@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import AttributeProto, GraphProto, ModelProto, SparseTensorProto, TensorProto, helper
 
-from slipway_core.bundle import GraphNames
 from slipway_core.errors import BundleError
 from slipway_core.graph import Graph
+from slipway_core.manifest import GraphNames
 from slipway_core.onnx_model import check_self_contained, parse_model
 
 SECRET = "secret-key"
-NAMES = GraphNames(input="X", label="Y")
+NAMES = GraphNames(label="Y")
 
 
 def tensor(location: str | None = SECRET) -> TensorProto:

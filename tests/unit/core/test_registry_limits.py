@@ -14,8 +14,9 @@ from typing import NamedTuple
 import httpx
 import pytest
 
-from slipway_core.bundle import GOLDEN_FILE, MANIFEST_FILE, MLMODEL_FILE, MODEL_FILE
+from slipway_core.bundle import MANIFEST_FILE, MLMODEL_FILE
 from slipway_core.errors import RegistryError, RegistryUnavailableError
+from slipway_core.manifest import GOLDEN_FILE, MODEL_FILE
 from slipway_core.registry import ModelVersion
 from slipway_core.registry.limits import Limits
 from slipway_core.registry.mlflow import MlflowRegistry

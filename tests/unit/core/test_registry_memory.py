@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from slipway_core.bundle import MODEL_FILE
 from slipway_core.errors import RegistryUnavailableError
+from slipway_core.manifest import MODEL_FILE
 from slipway_core.registry import PRODUCTION, ModelVersion
 from slipway_core.registry.memory import InMemoryRegistry
 

@@ -10,8 +10,9 @@ from typing import Any
 import httpx
 import pytest
 
-from slipway_core.bundle import GOLDEN_FILE, MANIFEST_FILE, MODEL_FILE, REFERENCE_FILE
+from slipway_core.bundle import MANIFEST_FILE, REFERENCE_FILE
 from slipway_core.errors import RegistryError, RegistryNotFoundError, RegistryUnavailableError, SlipwayError
+from slipway_core.manifest import GOLDEN_FILE, MODEL_FILE
 from slipway_core.registry import PRODUCTION, ModelVersion, RegisteredModel
 from slipway_core.registry.mlflow import PAGE_SIZE, MlflowRegistry
 from support.servers import free_port

@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slipway_core.bundle import InputColumn
+from slipway_core.columns import InputColumn
 from slipway_core.errors import FeaturesError, Problem
-from slipway_core.signature import FLOAT32_LIMIT, FLOAT32_MAX, MAX_PROBLEMS, FloatMatrix, Signature
+from slipway_core.feature_values import FLOAT32_LIMIT, FLOAT32_MAX, MAX_PROBLEMS
+from slipway_core.rows import FloatMatrix
+from slipway_core.signature import Signature
 
 NAMES = ("sepal length (cm)", "sepal width (cm)", "petal length (cm)", "petal width (cm)")
 SIGNATURE = Signature([InputColumn(name=name, dtype="float32", min=0.1, max=7.9) for name in NAMES])
@@ -25,7 +27,7 @@ def named(row: list[Any]) -> dict[str, Any]:
 
 def problems_of(features: object) -> tuple[Problem, ...]:
     with pytest.raises(FeaturesError) as caught:
-        SIGNATURE.matrix(features)
+        SIGNATURE.rows(features)
     return caught.value.problems
 
 
@@ -46,7 +48,7 @@ def problems_of(features: object) -> tuple[Problem, ...]:
     ids=["row", "named row", "one row", "one named row", "rows", "named rows", "rows of both kinds"],
 )
 def test_a_row_or_a_list_of_rows_becomes_a_matrix(features: object, rows: list[list[float]]) -> None:
-    matrix = SIGNATURE.matrix(features)
+    matrix = SIGNATURE.rows(features)
 
     assert matrix.dtype == np.float32
     assert np.array_equal(matrix, np.array(rows, dtype=np.float32))
@@ -55,16 +57,16 @@ def test_a_row_or_a_list_of_rows_becomes_a_matrix(features: object, rows: list[l
 def test_the_order_of_names_is_free() -> None:
     features = dict(reversed(named(ROW).items()))
 
-    assert np.array_equal(SIGNATURE.matrix(features), SIGNATURE.matrix(ROW))
+    assert np.array_equal(SIGNATURE.rows(features), SIGNATURE.rows(ROW))
 
 
 def test_integers_are_taken_as_floats() -> None:
-    assert SIGNATURE.matrix([5, 3, 10**30, -1]).tolist() == [[5.0, 3.0, np.float32(1e30), -1.0]]
+    assert SIGNATURE.rows([5, 3, 10**30, -1]).tolist() == [[5.0, 3.0, np.float32(1e30), -1.0]]
 
 
 @pytest.mark.parametrize("value", [FLOAT32_MAX, -FLOAT32_MAX, 5e-324, -0.0, int(FLOAT32_MAX), 2**64])
 def test_every_number_that_float32_holds_is_accepted(value: float) -> None:
-    assert np.isfinite(SIGNATURE.matrix([value, 1.0, 1.0, 1.0])).all()
+    assert np.isfinite(SIGNATURE.rows([value, 1.0, 1.0, 1.0])).all()
 
 
 # float32's maximum as JSON writers give it; the last number that is rounded to it; an integer that numpy rounds so.
@@ -82,7 +84,7 @@ EVERY_WAY = pytest.mark.parametrize(
 def test_number_rounded_to_the_float32_maximum_is_accepted(
     rows: Callable[[list[float]], object], value: float, sign: int
 ) -> None:
-    matrix = SIGNATURE.matrix(rows([sign * value, 1.0, 1.0, 1.0]))
+    matrix = SIGNATURE.rows(rows([sign * value, 1.0, 1.0, 1.0]))
 
     assert set(matrix[:, 0].tolist()) == {sign * FLOAT32_MAX}
 
@@ -214,7 +216,7 @@ def test_rows_after_the_last_reported_problem_are_not_checked() -> None:
 
 def test_error_text_has_every_problem() -> None:
     with pytest.raises(FeaturesError) as caught:
-        SIGNATURE.matrix([["a", 1.0, 1.0, True]])
+        SIGNATURE.rows([["a", 1.0, 1.0, True]])
 
     assert str(caught.value) == (
         "'sepal length (cm)' must be a number, not a string; 'petal width (cm)' must be a number, not a boolean"
@@ -226,18 +228,18 @@ def test_error_text_has_every_problem() -> None:
 
 @pytest.mark.parametrize(("rows", "count"), [([ROW], 0), ([[8.0, 3.5, 1.4, 0.0]], 2), ([ROW, [8.0] * 4], 4)])
 def test_values_outside_the_trained_range_are_counted(rows: list[list[float]], count: int) -> None:
-    assert SIGNATURE.count_out_of_range(SIGNATURE.matrix(rows)) == count
+    assert SIGNATURE.count_out_of_range(SIGNATURE.rows(rows)) == count
 
 
 def test_limits_of_the_trained_range_are_inside() -> None:
     # 0.1 and 7.9 are other numbers as float32 than as float64.
-    assert SIGNATURE.count_out_of_range(SIGNATURE.matrix([0.1, 7.9, 0.1, 7.9])) == 0
+    assert SIGNATURE.count_out_of_range(SIGNATURE.rows([0.1, 7.9, 0.1, 7.9])) == 0
 
 
 def test_a_feature_without_a_range_is_never_outside() -> None:
     signature = Signature([InputColumn(name="x", dtype="float32")])
 
-    assert signature.count_out_of_range(signature.matrix([[FLOAT32_MAX], [-FLOAT32_MAX]])) == 0
+    assert signature.count_out_of_range(signature.rows([[FLOAT32_MAX], [-FLOAT32_MAX]])) == 0
 
 
 # Arbitrary input
@@ -261,7 +263,7 @@ nearly_right = rows | st.lists(rows, min_size=1, max_size=30)
 
 def matrix_or_problems(features: object) -> tuple[FloatMatrix | None, tuple[Problem, ...]]:
     try:
-        return SIGNATURE.matrix(features), ()
+        return SIGNATURE.rows(features), ()
     except FeaturesError as error:
         return None, error.problems
 
@@ -290,7 +292,7 @@ def test_any_json_value_gives_a_finite_matrix_or_problems(features: object) -> N
 def test_named_rows_in_any_order_equal_positional_ones(positional: list[list[float]], order: list[str]) -> None:
     by_name = [{name: row[NAMES.index(name)] for name in order} for row in positional]
 
-    assert np.array_equal(SIGNATURE.matrix(by_name), SIGNATURE.matrix(positional))
+    assert np.array_equal(SIGNATURE.rows(by_name), SIGNATURE.rows(positional))
 
 
 # Categories
@@ -305,7 +307,7 @@ def coded(*codes: float) -> Signature:
 
 @pytest.mark.parametrize("features", [[0.37, 2], [[0.37, 2], [5, 0]], [{"free": 1, "code": 1.0}], [9, -0.0]])
 def test_values_of_the_categories_become_a_matrix(features: object) -> None:
-    assert coded(0, 1, 2).matrix(features).dtype == np.float32
+    assert coded(0, 1, 2).rows(features).dtype == np.float32
 
 
 @pytest.mark.parametrize(
@@ -315,7 +317,7 @@ def test_values_of_the_categories_become_a_matrix(features: object) -> None:
 @pytest.mark.parametrize("n_rows", [1, 3])
 def test_a_value_outside_the_categories_is_an_error(value: float, shown: str, n_rows: int) -> None:
     with pytest.raises(FeaturesError) as caught:
-        coded(0, 1, 2).matrix([[1, 1]] * (n_rows - 1) + [[1, value]])
+        coded(0, 1, 2).rows([[1, 1]] * (n_rows - 1) + [[1, value]])
 
     (problem,) = caught.value.problems
     assert problem.loc == ("features", n_rows - 1, "code")
@@ -323,17 +325,17 @@ def test_a_value_outside_the_categories_is_an_error(value: float, shown: str, n_
 
 
 def test_categories_are_compared_as_float32() -> None:
-    assert coded(0.1, 0.7).matrix([1, 0.1])[0, 1] == np.float32(0.1)
-    assert coded(0.1, 0.7).matrix([1, float(np.float32(0.7))])[0, 1] == np.float32(0.7)
+    assert coded(0.1, 0.7).rows([1, 0.1])[0, 1] == np.float32(0.1)
+    assert coded(0.1, 0.7).rows([1, float(np.float32(0.7))])[0, 1] == np.float32(0.7)
 
 
 def test_other_problems_are_reported_with_wrong_categories() -> None:
     with pytest.raises(FeaturesError) as caught:
-        coded(0, 1, 2).matrix([["x", 1], [1, 5]])
+        coded(0, 1, 2).rows([["x", 1], [1, 5]])
 
     assert [problem.loc for problem in caught.value.problems] == [("features", 0, "free"), ("features", 1, "code")]
 
 
 def test_many_categories_are_listed_in_part() -> None:
     with pytest.raises(FeaturesError, match=r"one of 0, 1, .* 10, … 999 \(1000 values\), not 0\.5$"):
-        coded(*range(1_000)).matrix([0, 0.5])
+        coded(*range(1_000)).rows([0, 0.5])

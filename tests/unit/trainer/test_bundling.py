@@ -9,16 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from slipway_core.bundle import (
-    GOLDEN_FILE,
-    MANIFEST_FILE,
-    MAX_REFERENCE_ROWS,
-    MODEL_FILE,
-    REFERENCE_FILE,
-    digest,
-    read_bundle,
-)
+from slipway_core.bundle import MANIFEST_FILE, MAX_REFERENCE_ROWS, REFERENCE_FILE, digest, read_bundle
 from slipway_core.graph import Graph, replay
+from slipway_core.manifest import GOLDEN_FILE, MODEL_FILE
+from slipway_core.table_signature import signature_of
 from slipway_trainer.bundling import GOLDEN_ROWS, WrittenBundle, write_bundle
 from slipway_trainer.lineage import library_versions
 from slipway_trainer.recipes.iris import RECIPE as IRIS
@@ -82,7 +76,7 @@ def test_golden_rows_are_test_rows_and_replay(tmp_path: Path) -> None:
     assert set(bundle.golden.rows) <= set(test_rows)
     # The rows of the file are sorted by class; the golden rows cover each class.
     assert set(bundle.golden.outputs.prediction) == {0, 1, 2}
-    replay(Graph(bundle.model, bundle.manifest.graph), bundle.golden)
+    replay(Graph(bundle.model, bundle.manifest.graph), bundle.golden, signature_of(bundle.manifest))
 
 
 def test_manifest_describes_the_model_and_its_data(tmp_path: Path) -> None:
@@ -101,7 +95,7 @@ def test_manifest_describes_the_model_and_its_data(tmp_path: Path) -> None:
 def test_manifest_has_the_inputs_with_their_training_range(tmp_path: Path) -> None:
     features = trained_iris().split.train_features
 
-    inputs = write(tmp_path).manifest.inputs
+    inputs = write(tmp_path).manifest.columns
 
     assert [column.name for column in inputs] == IRIS.feature_names
     assert [column.unit for column in inputs] == ["cm"] * 4
@@ -164,7 +158,7 @@ def test_golden_rows_of_a_regressor_replay(tmp_path: Path, name: str) -> None:
     assert (bundle.manifest.task, bundle.manifest.classes) == ("regression", None)
     assert bundle.manifest.graph.scores is None
     assert bundle.golden.outputs.scores is None
-    replay(Graph(bundle.model, bundle.manifest.graph), bundle.golden)
+    replay(Graph(bundle.model, bundle.manifest.graph), bundle.golden, signature_of(bundle.manifest))
 
 
 def test_golden_tolerance_of_a_regressor_has_the_target_scale(tmp_path: Path) -> None:
@@ -177,7 +171,7 @@ def test_golden_tolerance_of_a_regressor_has_the_target_scale(tmp_path: Path) ->
 
 
 def test_columns_without_declared_categories_have_a_range(tmp_path: Path) -> None:
-    inputs = {column.name: column for column in write_bike(tmp_path).manifest.inputs}
+    inputs = {column.name: column for column in write_bike(tmp_path).manifest.columns}
 
     assert list(inputs) == BIKE.feature_names
     assert inputs["season"].categories is None

@@ -45,6 +45,7 @@ from sklearn.tree import DecisionTreeClassifier
 from slipway_core.bundle import read_bundle
 from slipway_core.graph import Graph, replay
 from slipway_core.signature import Signature
+from slipway_core.table_signature import signature_of
 from slipway_trainer.bundling import GOLDEN_ROWS, write_bundle
 from slipway_trainer.cli import main
 from slipway_trainer.errors import ParityError, TrainingError, reason_of
@@ -294,9 +295,9 @@ def test_bundle_names_the_outputs_of_the_graph(tmp_path: Path, name: str) -> Non
     )
 
     bundle = read_bundle(tmp_path, written.manifest_sha256)
-    replay(Graph(bundle.model, bundle.manifest.graph), bundle.golden)
-    assert bundle.manifest.inputs[0].categories == CODES
-    assert len(Signature(bundle.manifest.inputs).matrix([list(row) for row in bundle.golden.rows])) == GOLDEN_ROWS
+    replay(Graph(bundle.model, bundle.manifest.graph), bundle.golden, signature_of(bundle.manifest))
+    assert bundle.manifest.columns[0].categories == CODES
+    assert len(Signature(bundle.manifest.columns).rows([list(row) for row in bundle.golden.rows])) == GOLDEN_ROWS
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
 
 from slipway_core.graph import Graph
-from slipway_core.signature import FloatMatrix
+from slipway_core.rows import FloatMatrix
 from slipway_trainer.export import export, graph_names, round_to_float32
 from slipway_trainer.recipes import Recipe
 from slipway_trainer.steps.evaluate import check_parity

@@ -8,8 +8,9 @@ from typing import Any, Literal, cast
 
 import pytest
 
-from slipway_core.bundle import MANIFEST_FILE, MANIFEST_TAG, MODEL_FILE, REFERENCE_FILE, SERVED_FILES
+from slipway_core.bundle import MANIFEST_FILE, MANIFEST_TAG, REFERENCE_FILE
 from slipway_core.errors import BundleError, RegistryError
+from slipway_core.manifest import MODEL_FILE, SERVED_FILES
 from slipway_core.registry import PRODUCTION
 from slipway_core.registry.gate_result import GateResult
 from slipway_core.registry.memory import InMemoryRegistry

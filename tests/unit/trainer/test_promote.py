@@ -9,9 +9,11 @@ from typing import Literal
 import numpy as np
 import pytest
 
-from slipway_core.bundle import GOLDEN_FILE, MANIFEST_FILE, MODEL_FILE, DataLineage, InputColumn, digest
+from slipway_core.bundle import MANIFEST_FILE, digest
+from slipway_core.columns import InputColumn
 from slipway_core.errors import RegistryUnavailableError
 from slipway_core.graph import Graph
+from slipway_core.manifest import GOLDEN_FILE, MODEL_FILE, DataLineage
 from slipway_core.registry import PRODUCTION, promotion
 from slipway_core.registry.gate_result import GateResult, gate_result_of
 from slipway_core.registry.memory import InMemoryRegistry
@@ -218,7 +220,7 @@ def test_incomparable_champion_does_not_stop_the_gate(
     "files",
     [
         pytest.param(bundle_files(classes=CLASSES[::-1]), id="classes"),
-        pytest.param(bundle_files(inputs=[InputColumn(name=n, dtype="float32") for n in FEATURES[::-1]]), id="inputs"),
+        pytest.param(bundle_files(columns=[InputColumn(name=n, dtype="float32") for n in FEATURES[::-1]]), id="inputs"),
     ],
 )
 def test_champion_with_reordered_classes_is_matched_by_name(

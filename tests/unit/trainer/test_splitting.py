@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from slipway_core.signature import FloatMatrix
+from slipway_core.rows import FloatMatrix
 from slipway_trainer.recipes import Recipe, find_recipe
 from slipway_trainer.splitting import held_out_rows
 from slipway_trainer.tasks.base import Target

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from slipway_core.bundle import GraphNames
 from slipway_core.graph import Graph, Outputs
-from slipway_core.signature import FloatMatrix
+from slipway_core.manifest import GraphNames
+from slipway_core.rows import FloatMatrix
 from slipway_trainer.errors import ParityError
 from slipway_trainer.export import PARITY_TOLERANCE
 from slipway_trainer.tasks import task_of
@@ -149,7 +149,7 @@ def test_probabilities_of_another_shape_are_refused(graph: Graph) -> None:
 
 
 def test_a_graph_without_probabilities_is_refused() -> None:
-    graph = Graph(regressor(), GraphNames(input="X", label="value"))
+    graph = Graph(regressor(), GraphNames(label="value"))
     estimator = FakeEstimator(np.full((3, 3), 1 / 3), np.zeros(3, dtype=np.int64))
 
     with pytest.raises(ParityError, match="the exported graph's probabilities"):

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from slipway_core.bundle import GraphNames
 from slipway_core.graph import Outputs
-from slipway_core.signature import FloatMatrix
+from slipway_core.manifest import GraphNames
+from slipway_core.rows import FloatMatrix
 from slipway_trainer.errors import ParityError
 from slipway_trainer.tasks import task_of
 from support.bike import BIKE
@@ -97,6 +97,6 @@ def test_figures_show_predictions_and_residuals() -> None:
 
 
 def test_graph_output_is_one_value_per_row() -> None:
-    (spec,) = TASK.output_specs(GraphNames(input="X", label="variable1"))
+    (spec,) = TASK.output_specs(GraphNames(label="variable1"))
 
     assert (spec.name, spec.shape) == ("variable1", (-1, 1))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn.tree import DecisionTreeClassifier
 from threadpoolctl import threadpool_limits
 
-from slipway_core.signature import FloatMatrix
+from slipway_core.rows import FloatMatrix
 from slipway_trainer.errors import DataRefusedError, TrainingError
 from slipway_trainer.export import export
 from slipway_trainer.overrides import override

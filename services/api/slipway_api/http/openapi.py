@@ -13,6 +13,8 @@ from starlette.responses import JSONResponse, Response
 
 from slipway_api.http.problems import KSERVE_PREFIXES, PROBLEM_JSON, KServeError, ProblemDetails
 
+# A value of a row; which types a model takes is part of its signature.
+FeatureValue = float | str | bool | None
 Responses = dict[int | str, dict[str, Any]]
 
 _MEANINGS: Mapping[int, tuple[str, str]] = {

@@ -33,8 +33,8 @@ from slipway_api.errors import (
 )
 from slipway_api.http.content_codings import ACCEPTED
 from slipway_core.errors import FeaturesError, Problem, SlipwayError
+from slipway_core.feature_values import MAX_PROBLEMS, SHOWN
 from slipway_core.logging import get_logger
-from slipway_core.signature import MAX_PROBLEMS, SHOWN
 
 PROBLEM_JSON = "application/problem+json"
 # Paths whose errors have the format of KServe's protocols, v1 and v2.

@@ -6,7 +6,8 @@ frame is
     marker (8 bytes) · length of the payload (u32) · CRC-32 of the payload (u32) · payload
 
 with little-endian numbers. A payload is a kind (one byte), the length of a JSON object (u32), that object, and columns
-of raw numbers. There are two kinds: `V` describes a model version, and `R` holds a batch of records of one version.
+of raw numbers. There are three kinds: `V` describes a model version, `R` holds a batch of records of one version whose
+rows are a matrix, and `T` one whose rows are a table, as JSON.
 The marker differs from segment to segment and never leaves the machine, so a client cannot send values that look like
 a frame where a real one is damaged.
 
@@ -34,7 +35,7 @@ NEW_SUFFIX = ".new"
 
 _FRAME = struct.Struct("<II")
 _META_LENGTH = struct.Struct("<I")
-_VERSION, _RECORDS = b"V", b"R"
+_VERSION, _MATRICES, _TABLES = b"V", b"R", b"T"
 _TYPES = {"<i8", "<f4", "<f8", "<i4"}
 
 
@@ -49,7 +50,7 @@ class Version(NamedTuple):
     git_commit: str | None
     task: str
     features: list[str]
-    classes: list[str] | None
+    classes: list[str | int] | None
 
 
 class Record(NamedTuple):
@@ -58,7 +59,7 @@ class Record(NamedTuple):
     Attributes:
         id: the prediction's id, a UUIDv7.
         at_ns: time of the response, nanoseconds of Unix time.
-        inputs: (n_rows, n_features) float32; NaN for a redacted value.
+        inputs: (n_rows, n_features) float32 with NaN for a redacted value; or the rows of a table as JSON.
         prediction: (n_rows,) class indices or values.
         scores: (n_rows, n_classes) float32, or None.
         latency_seconds: from the request's head to the response.
@@ -71,7 +72,7 @@ class Record(NamedTuple):
     model: str
     version: str
     manifest_sha256: str
-    inputs: NDArray[np.float32]
+    inputs: NDArray[np.float32] | bytes
     prediction: NDArray[Any]
     scores: NDArray[np.float32] | None
     latency_seconds: float
@@ -83,7 +84,7 @@ class Columns(NamedTuple):
 
     Attributes:
         ids: 16 bytes per record, as `user_ids`.
-        inputs: the rows of all records, as `prediction` and `scores`.
+        inputs: the rows of all records, as `prediction` and `scores`; for tables, the JSON of each record.
         rows: the number of rows of each record.
     """
 
@@ -93,7 +94,7 @@ class Columns(NamedTuple):
     latencies: Sequence[float]
     rows: Sequence[int]
     request_ids: Sequence[str]
-    inputs: NDArray[np.float32]
+    inputs: NDArray[np.float32] | Sequence[bytes]
     prediction: NDArray[Any]
     scores: NDArray[np.float32] | None
 
@@ -174,7 +175,9 @@ def encode_records(model: str, version: str, manifest_sha256: str, columns: Colu
     prediction, scores = columns.prediction, columns.scores
     if prediction.shape != (total,) or (scores is not None and (scores.ndim, len(scores)) != (2, total)):
         raise FormatError("the number of predictions differs from the number of rows")
-    if (columns.inputs.ndim, len(columns.inputs)) != (2, total):
+    inputs = columns.inputs
+    is_matrix = isinstance(inputs, np.ndarray)
+    if (inputs.ndim, len(inputs)) != (2, total) if isinstance(inputs, np.ndarray) else len(inputs) != count:
         raise FormatError("the number of inputs differs from the number of rows")
     if prediction.dtype.str not in _TYPES:
         prediction = prediction.astype("<i8" if prediction.dtype.kind == "i" else "<f8")
@@ -184,7 +187,11 @@ def encode_records(model: str, version: str, manifest_sha256: str, columns: Colu
             "version": version,
             "manifest_sha256": manifest_sha256,
             "count": count,
-            "width": columns.inputs.shape[1],
+            **(
+                {"width": inputs.shape[1]}
+                if isinstance(inputs, np.ndarray)
+                else {"sizes": [len(one) for one in inputs]}
+            ),
             "classes": 0 if scores is None else scores.shape[1],
             "type": prediction.dtype.str,
             "request_ids": columns.request_ids,
@@ -192,7 +199,7 @@ def encode_records(model: str, version: str, manifest_sha256: str, columns: Colu
     )
     return b"".join(
         (
-            _RECORDS,
+            _MATRICES if is_matrix else _TABLES,
             _META_LENGTH.pack(len(meta)),
             meta,
             columns.ids,
@@ -200,7 +207,7 @@ def encode_records(model: str, version: str, manifest_sha256: str, columns: Colu
             columns.user_ids,
             struct.pack(f"<{count}d", *columns.latencies),
             struct.pack(f"<{count}I", *columns.rows),
-            columns.inputs.tobytes(),
+            inputs.tobytes() if isinstance(inputs, np.ndarray) else b"".join(inputs),
             prediction.tobytes(),
             b"" if scores is None else scores.tobytes(),
         )
@@ -219,7 +226,7 @@ def decode(payload: bytes) -> Version | list[Record]:
         meta = orjson.loads(payload[begin:end])
         if kind == _VERSION:
             return Version(**meta)
-        if kind == _RECORDS:
+        if kind in {_MATRICES, _TABLES}:
             return list(_records(meta, payload, end))
     except (ValueError, KeyError, TypeError, IndexError, struct.error) as error:
         raise FormatError(f"{type(error).__name__}: {error}") from error
@@ -227,7 +234,7 @@ def decode(payload: bytes) -> Version | list[Record]:
 
 
 def _records(meta: Mapping[str, Any], payload: bytes, begin: int) -> Iterator[Record]:
-    count, width, classes, kind = meta["count"], meta["width"], meta["classes"], meta["type"]
+    count, classes, kind = meta["count"], meta["classes"], meta["type"]
     if kind not in _TYPES:
         raise FormatError(f"unknown type {kind}")
     position = begin
@@ -242,7 +249,14 @@ def _records(meta: Mapping[str, Any], payload: bytes, begin: int) -> Iterator[Re
     user_ids, latencies = column("V16", count), column("<f8", count).tolist()
     rows = column("<u4", count).tolist()
     total = sum(rows)
-    inputs = column("<f4", total * width).reshape(total, width)
+    inputs: list[NDArray[np.float32] | bytes]
+    if "sizes" in meta:
+        inputs = [column("u1", size).tobytes() for size in meta["sizes"]]
+    else:
+        matrix = column("<f4", total * meta["width"]).reshape(total, meta["width"])
+        inputs = np.split(matrix, np.cumsum(rows)[:-1]) if rows else []
+    if len(inputs) != count:
+        raise FormatError("the number of inputs differs from the number of records")
     prediction = column(kind, total)
     scores = column("<f4", total * classes).reshape(total, classes) if classes else None
     if position != len(payload):
@@ -257,7 +271,7 @@ def _records(meta: Mapping[str, Any], payload: bytes, begin: int) -> Iterator[Re
             meta["model"],
             meta["version"],
             meta["manifest_sha256"],
-            inputs[first:last],
+            inputs[index],
             prediction[first:last],
             None if scores is None else scores[first:last],
             latencies[index],

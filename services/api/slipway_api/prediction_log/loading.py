@@ -136,10 +136,10 @@ def row_of(record: Record) -> dict[str, Any]:
         "model": record.model,
         "version": record.version,
         "manifest_sha256": record.manifest_sha256,
-        "inputs": _json(record.inputs),
+        "inputs": record.inputs.decode() if isinstance(record.inputs, bytes) else _json(record.inputs),
         "prediction": _json(record.prediction),
         "scores": None if record.scores is None else _json(record.scores),
-        "rows": len(record.inputs),
+        "rows": len(record.prediction),
         "latency_seconds": record.latency_seconds,
         "request_id": record.request_id,
     }

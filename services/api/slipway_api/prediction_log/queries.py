@@ -68,7 +68,7 @@ class Origin:
     git_commit: str | None
     task: str
     features: tuple[str, ...]
-    classes: tuple[str, ...] | None
+    classes: tuple[str | int, ...] | None
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class LoggedPrediction:
     """One logged request with its response.
 
     Attributes:
-        inputs: JSON text, an array per row; null for a redacted value.
+        inputs: JSON text, an array per row; null for a redacted value of a matrix, `{"redacted": true}` in a table.
         prediction: class indices or values, one per row.
         scores: JSON text, an array of probabilities per row, or None.
         origin: the lineage; None if it was lost, which only a damaged journal causes.

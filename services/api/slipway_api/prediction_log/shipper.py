@@ -173,7 +173,8 @@ class Shipper:
                 record = records[0]
                 log.warning("record_rejected", prediction_id=str(record.id), model=record.model, reason=str(error))
                 content = record._asdict() | {"scores": None if record.scores is None else record.scores.tolist()}
-                content |= {"inputs": record.inputs.tolist(), "prediction": record.prediction.tolist()}
+                inputs = record.inputs if isinstance(record.inputs, bytes) else orjson.dumps(record.inputs.tolist())
+                content |= {"inputs": orjson.Fragment(inputs), "prediction": record.prediction.tolist()}
                 self._reject(f"{record.id}.json", orjson.dumps(content))
             else:
                 log.warning("lineage_rejected", models=[one.model for one in versions], reason=str(error))
@@ -210,7 +211,9 @@ def _batches(records: Iterator[Record]) -> Iterator[list[Record]]:
     values = 0
     for record in records:
         batch.append(record)
-        values += record.inputs.size + record.prediction.size + (0 if record.scores is None else record.scores.size)
+        # About 4 characters of JSON for a value.
+        n_inputs = len(record.inputs) // 4 if isinstance(record.inputs, bytes) else record.inputs.size
+        values += n_inputs + record.prediction.size + (0 if record.scores is None else record.scores.size)
         if len(batch) >= BATCH_RECORDS or values >= BATCH_VALUES:
             yield batch
             batch, values = [], 0

@@ -6,6 +6,7 @@ several times as much, because it competes with the loop for the interpreter. Th
 database.
 """
 
+import json
 import queue
 import threading
 import time
@@ -15,6 +16,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import orjson
+from numpy.typing import NDArray
 
 from slipway_api.prediction_log.journal import Columns, Version, encode_records, encode_version
 from slipway_api.prediction_log.metrics import PredictionLogMetrics
@@ -22,7 +25,7 @@ from slipway_api.prediction_log.segments import SegmentWriter
 from slipway_api.serving.served_model import ServedModel
 from slipway_core.graph import Outputs
 from slipway_core.logging import get_logger
-from slipway_core.signature import FloatMatrix
+from slipway_core.rows import Rows, Table
 
 FLUSH_SECONDS = 0.01
 # After a failed write, records are dropped for this long before the next attempt.
@@ -32,6 +35,8 @@ MAX_WAITING_BYTES = 64 * 1024 * 1024
 # The size of a record without its values.
 RECORD_BYTES = 400
 ALL_FEATURES = "*"
+# What a table stores in place of a redacted value, because null is a missing one.
+REDACTED = {"redacted": True}
 
 log = get_logger("slipway.predictions")
 
@@ -41,7 +46,7 @@ class _Entry(NamedTuple):
     id: uuid.UUID | bytes
     at_ns: int
     user_id: uuid.UUID
-    matrix: FloatMatrix
+    rows: Rows
     outputs: Outputs
     latency_seconds: float
     request_id: str
@@ -102,7 +107,7 @@ class PredictionLog:
         id: uuid.UUID | bytes,  # noqa: A002  # the name that it has everywhere
         at_ns: int,
         user_id: uuid.UUID,
-        matrix: FloatMatrix,
+        rows: Rows,
         outputs: Outputs,
         latency_seconds: float,
         request_id: str,
@@ -114,7 +119,7 @@ class PredictionLog:
             id: the prediction's id, or its 16 bytes.
             at_ns: the time, in nanoseconds of Unix time.
             user_id: the caller.
-            matrix: (n_rows, n_features) float32. It is read later and must not change.
+            rows: as the model's signature returns them. They are read later and must not change.
             outputs: the model's outputs, which must not change either.
             latency_seconds: from the request's head until now.
             request_id: the request's id.
@@ -124,8 +129,8 @@ class PredictionLog:
         if self._appended_bytes - self._written_bytes > MAX_WAITING_BYTES:
             self._metrics.dropped_records.inc()
             return
-        self._appended_bytes += matrix.nbytes + RECORD_BYTES
-        self._waiting.append(_Entry(model, id, at_ns, user_id, matrix, outputs, latency_seconds, request_id))
+        self._appended_bytes += rows.nbytes + RECORD_BYTES
+        self._waiting.append(_Entry(model, id, at_ns, user_id, rows, outputs, latency_seconds, request_id))
         if not self._is_due:
             self._is_due = True
             self._later(FLUSH_SECONDS, self._hand_over)
@@ -157,7 +162,7 @@ class PredictionLog:
             if not batch:
                 return
             parts = [part for group in _by_model(batch) for part in self._encode(group)]
-            size_bytes = sum(entry.matrix.nbytes + RECORD_BYTES for entry in batch)
+            size_bytes = sum(entry.rows.nbytes + RECORD_BYTES for entry in batch)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="prediction-log", daemon=True)
                 self._thread.start()
@@ -216,24 +221,41 @@ class PredictionLog:
         return [(key, _Describe(model), payload)]
 
     def _columns(self, group: Sequence[_Entry]) -> Columns:
-        models, ids, at, users, matrices, outputs, latencies, request_ids = zip(*group, strict=True)
-        inputs = np.concatenate(matrices, dtype=np.float32)
-        if self._redacted:
-            for index, name in enumerate(models[0].signature.names):
-                if name in self._redacted or ALL_FEATURES in self._redacted:
-                    inputs[:, index] = np.nan
+        models, ids, at, users, tables, outputs, latencies, request_ids = zip(*group, strict=True)
         has_scores = outputs[0].scores is not None
         return Columns(
             b"".join([one if type(one) is bytes else one.bytes for one in ids]),
             at,
             b"".join([one.bytes for one in users]),
             latencies,
-            [len(matrix) for matrix in matrices],
+            [len(rows) for rows in tables],
             request_ids,
-            inputs,
+            self._inputs(models[0], tables),
             np.concatenate([one.prediction for one in outputs]),
             np.concatenate([one.scores for one in outputs], dtype=np.float32) if has_scores else None,
         )
+
+    def _inputs(self, model: ServedModel, tables: Sequence[Rows]) -> NDArray[np.float32] | list[bytes]:
+        """Return the inputs of records for the journal, without the redacted values."""
+        names = model.signature.names
+        hidden = [i for i, name in enumerate(names) if name in self._redacted or ALL_FEATURES in self._redacted]
+        matrices = [rows for rows in tables if not isinstance(rows, Table)]
+        if matrices:
+            inputs = np.concatenate(matrices, dtype=np.float32)
+            inputs[:, hidden] = np.nan
+            return inputs
+        return [_json(rows, hidden) for rows in tables if isinstance(rows, Table)]
+
+
+def _json(table: Table, hidden: Sequence[int]) -> bytes:
+    columns = list(table.columns)
+    for index in hidden:
+        columns[index] = [REDACTED] * len(table)
+    rows = list(zip(*columns, strict=True))
+    try:
+        return orjson.dumps(rows)
+    except TypeError:  # an integer beyond 64 bits in a column of floats
+        return json.dumps(rows).encode()
 
 
 class _Describe:

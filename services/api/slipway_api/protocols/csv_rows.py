@@ -2,26 +2,34 @@
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
 from slipway_api.errors import InvalidInputError, TooLargeError
+from slipway_core.columns import InputColumn
 from slipway_core.errors import Problem
+from slipway_core.signature import Signature
+from slipway_core.table_signature import AnySignature
 
 # Longer than any number that a program writes. The time to parse a number grows with the square of its length.
 MAX_DIGITS = 400
+_INTEGER = re.compile(r"[-+]?\d{1,19}", re.ASCII)
+_BOOLEANS = {"true": True, "false": False, "1": True, "0": False}
+_OTHER_MARKS = {";": "semicolons", "\t": "tabs"}
 
 
-def named_rows(body: bytes, names: Sequence[str], max_rows: int) -> list[Any]:
-    """Return the rows of a CSV body: objects keyed by the header's names, or lists if the body has no header.
+def named_rows(body: bytes, signature: AnySignature, max_rows: int) -> list[Any]:
+    """Return the rows of a CSV body: objects keyed by the features' names, or lists if the body has no header.
 
-    The first line is a header if it has the features' names, or text and no number; otherwise it is a row.
-    Numbers become floats, including NaN and infinities; other fields stay text, which the signature rejects.
+    The first line is a header if it names a feature, or, for a matrix, has text and no number; otherwise it is a row.
+    Columns of the header that are not features are ignored. Fields become the values of their column's type, empty
+    ones None where the column takes missing values; other fields stay text, which the signature rejects.
 
     Args:
         body: UTF-8, with or without a byte order mark; lines end with LF or CRLF.
-        names: the features' names.
+        signature: the model's signature.
         max_rows: the maximum number of rows.
 
     Raises:
@@ -33,27 +41,38 @@ def named_rows(body: bytes, names: Sequence[str], max_rows: int) -> list[Any]:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise _wrong("the CSV is not UTF-8", "body") from error
+    names = signature.names
     lines = _lines(text)
     first = next(lines, None)
     if first is None:
         raise _wrong("the CSV is empty: send at least one row", "body")
-    _check_width(first, names, "the CSV's first line has", "body")
-    header = first if _is_header(first, names) else None
-    if header is not None and len(set(header)) != len(header):
-        raise _wrong("the CSV's header names a feature twice", "body")
-    if header is not None and set(header) != set(names):
-        message = f"the CSV's header must name the features ({', '.join(names)}), in any order; correct or omit it"
-        raise _wrong(message, "body")
+    header = first if _is_header(first, signature) else None
+    if header is None:
+        _check_width(first, names, "the CSV's first line has", "body")
+    else:
+        _check_header(header, names)
+    converters = dict(zip(names, map(_converter, signature.columns), strict=True))
     rows: list[Any] = []
     for line in lines if header is not None else chain((first,), lines):
         if len(rows) == max_rows:
             raise TooLargeError(f"the CSV has more than {max_rows} rows, which is the limit; send them in parts")
-        _check_width(line, names, "this row has", "rows", len(rows))
-        values = [_number(field) for field in line]
-        rows.append(values if header is None else dict(zip(header, values, strict=True)))
+        _check_width(line, header or names, "this row has", "rows", len(rows))
+        if header is None:
+            rows.append([convert(field) for convert, field in zip(converters.values(), line, strict=True)])
+        else:
+            fields = zip(header, line, strict=True)
+            rows.append({name: converters[name](field) for name, field in fields if name in converters})
     if not rows:
         raise _wrong("the CSV has a header and no rows: send at least one row", "body")
     return rows
+
+
+def _check_header(header: Sequence[str], names: Sequence[str]) -> None:
+    if any(header.count(name) > 1 for name in names):
+        raise _wrong("the CSV's header names a feature twice", "body")
+    if not set(names) <= set(header):
+        message = f"the CSV's header must name the features ({', '.join(names)}), in any order; correct or omit it"
+        raise _wrong(message, "body")
 
 
 def _lines(text: str) -> Iterator[list[str]]:
@@ -72,13 +91,35 @@ def _lines(text: str) -> Iterator[list[str]]:
 def _check_width(fields: Sequence[str], names: Sequence[str], what: str, *loc: str | int) -> None:
     # Check the number before creating anything: a line may have millions of fields.
     if len(fields) != len(names):
-        raise _wrong(f"{what} {len(fields)} fields; expected {len(names)} ({', '.join(names)})", *loc)
+        separator = next((name for mark, name in _OTHER_MARKS.items() if mark in fields[0]), None)
+        hint = f"; separate them with commas instead of {separator}" if len(fields) == 1 and separator else ""
+        raise _wrong(f"{what} {len(fields)} fields; expected {len(names)} ({', '.join(names)}){hint}", *loc)
 
 
-def _is_header(fields: Sequence[str], names: Sequence[str]) -> bool:
-    if sorted(fields) == sorted(names):
+def _is_header(fields: Sequence[str], signature: AnySignature) -> bool:
+    if not set(signature.names).isdisjoint(fields):
         return True
+    # A row of a matrix has a number; one of a table may be text only.
+    if not isinstance(signature, Signature) or len(fields) != len(signature.names):
+        return False
     return any(field.strip() for field in fields) and all(isinstance(_number(field), str) for field in fields)
+
+
+def _converter(column: InputColumn) -> Callable[[str], Any]:
+    """Return a function that converts a field to a value as JSON would have it."""
+    converters: dict[str, Callable[[str], Any]] = {"int64": _integer, "bool": _boolean, "string": str, "date": str}
+    convert = converters.get(column.dtype, _number)
+    if not column.nullable:
+        return convert
+    return lambda field: None if field == "" else convert(field)
+
+
+def _integer(field: str) -> int | float | str:
+    return int(field) if _INTEGER.fullmatch(field) else _number(field)
+
+
+def _boolean(field: str) -> bool | str:
+    return _BOOLEANS.get(field.lower(), field)
 
 
 def _number(field: str) -> float | str:

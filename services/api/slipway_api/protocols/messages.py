@@ -6,8 +6,9 @@ from typing import NamedTuple
 from uuid import UUID
 
 from slipway_api.serving.served_model import ServedModel
+from slipway_core.feature_values import OutOfRange
 from slipway_core.graph import Outputs
-from slipway_core.signature import FloatMatrix, OutOfRange
+from slipway_core.rows import Rows
 
 RawHeaders = Sequence[tuple[bytes, bytes]]
 
@@ -59,11 +60,11 @@ class ParsedRequest(NamedTuple):
     """The rows of a valid request.
 
     Attributes:
-        matrix: (n_rows, n_features) float32.
+        rows: as the model's signature returns them.
         write: encodes the result as the response that the request asked for.
     """
 
-    matrix: FloatMatrix
+    rows: Rows
     write: Callable[[PredictionResult], PredictionResponse]
 
 

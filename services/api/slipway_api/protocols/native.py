@@ -14,7 +14,7 @@ from slipway_api.http.json_errors import why_not_json
 from slipway_api.protocols.messages import ParsedRequest, PredictionRequest, PredictionResponse, PredictionResult
 from slipway_api.serving.served_model import ServedModel
 from slipway_core.errors import Problem
-from slipway_core.signature import MAX_PROBLEMS, ROWS, SHOWN
+from slipway_core.feature_values import MAX_PROBLEMS, ROWS, SHOWN
 
 # A body ten times this size occupies Python's parser, which blocks all other threads, for a second.
 MAX_LENIENT_BYTES: Final = 1024 * 1024
@@ -34,7 +34,7 @@ def read(model: ServedModel, request: PredictionRequest) -> ParsedRequest:
         TooLargeError: it has too many rows.
     """
     check_json(request.content_type)
-    return ParsedRequest(model.signature.matrix(_features(request.body, request.max_rows)), write)
+    return ParsedRequest(model.signature.rows(_features(request.body, request.max_rows)), write)
 
 
 def write(result: PredictionResult) -> PredictionResponse:

@@ -5,69 +5,46 @@ tensor named after its graph's input, or one tensor per feature.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
-import orjson
 
 from slipway_api.errors import InvalidInputError, TooLargeError, UnsupportedMediaTypeError
 from slipway_api.http.json_errors import is_huge_number
-from slipway_api.protocols.messages import ParsedRequest, PredictionRequest, PredictionResponse, PredictionResult
+from slipway_api.protocols.infer_outputs import ANY, HEADER_LENGTH, OCTETS, TensorInfo, Wanted, output_tensors, write
+from slipway_api.protocols.messages import ParsedRequest, PredictionRequest
 from slipway_api.protocols.native import parse_json
-from slipway_api.protocols.tensors import Tensor, binary_of, describe, values_of
+from slipway_api.protocols.tensors import BOOL, BYTES, NUMBERS, Tensor, describe, values_of
+from slipway_api.protocols.typed_tensors import objects_of
 from slipway_api.serving.served_model import ServedModel
 from slipway_core.errors import FeaturesError, Problem
-from slipway_core.signature import MAX_PROBLEMS, SHOWN
+from slipway_core.feature_values import MAX_PROBLEMS, SHOWN
+from slipway_core.rows import Rows
+from slipway_core.signature import Signature
+from slipway_core.table_signature import AnySignature, TableSignature
 
-HEADER_LENGTH: Final = b"inference-header-content-length"
-OCTETS: Final = "application/octet-stream"
 # Content types that this protocol's clients send for JSON; it does not require one.
 CONTENT_TYPES: Final = frozenset({"", "application/json", OCTETS})
 PLATFORM: Final = "onnx_onnxv1"
 MAX_ID = 256
 MAX_HEADER_DIGITS = 12
-ANY = -1
-
-
-class TensorInfo(NamedTuple):
-    """The metadata of an input or output; -1 in a shape stands for any number of rows."""
-
-    name: str
-    datatype: str
-    shape: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """A requested output."""
-
-    name: str
-    is_binary: bool
+# The data type of each type of column in the metadata; requests may use another one that holds its values.
+DATATYPES: Final = {
+    "float32": "FP32",
+    "float64": "FP64",
+    "int64": "INT64",
+    "bool": "BOOL",
+    "string": "BYTES",
+    "date": "BYTES",
+}
 
 
 def input_tensors(model: ServedModel) -> list[TensorInfo]:
-    """Return the inputs of one request. One tensor per feature is accepted, too."""
-    return [TensorInfo(model.manifest.graph.input, "FP32", (ANY, len(model.signature.names)))]
-
-
-def output_tensors(model: ServedModel) -> list[TensorInfo]:
-    """Return the outputs: a regressor's values; or a classifier's class indices, probabilities and class names."""
-    graph, classes = model.manifest.graph, model.manifest.classes
-    if classes is None or graph.scores is None:
-        return [TensorInfo(graph.label, "FP32", (ANY,))]
-    return [
-        TensorInfo(graph.label, "INT64", (ANY,)),
-        TensorInfo(graph.scores, "FP32", (ANY, len(classes))),
-        TensorInfo(_names_output(model), "BYTES", (ANY,)),
-    ]
-
-
-def _names_output(model: ServedModel) -> str:
-    """Return the name of the output of class names, which is not part of the graph."""
-    name = f"{model.manifest.graph.label}_name"
-    return name if name != model.manifest.graph.scores else f"{name}s"
+    """Return the inputs of one request: a matrix or one tensor per column. A matrix may be sent by column, too."""
+    if isinstance(model.signature, Signature):
+        return [TensorInfo(model.manifest.inputs[0].name, "FP32", (ANY, len(model.signature.names)))]
+    return [TensorInfo(column.name, DATATYPES[column.dtype], (ANY,)) for column in model.signature.columns]
 
 
 def read(model: ServedModel, request: PredictionRequest) -> ParsedRequest:
@@ -90,75 +67,30 @@ def read(model: ServedModel, request: PredictionRequest) -> ParsedRequest:
         raise _wrong("the body must be an object with `inputs`", "body")
     request_id = _request_id(document)
     wanted = _wanted(document, model)
-    tensors = _tensors(document, len(model.signature.names))
+    tensors = _tensors(document, model.signature)
     is_matrix = _is_matrix(tensors, model)
     n_rows = _count_rows(tensors, model, is_matrix=is_matrix)
     if n_rows > request.max_rows:
         raise TooLargeError(f"{str(n_rows)[:SHOWN]} rows exceed the limit of {request.max_rows}; send them in parts")
-    parts = _parts(tensors, tail)
+    rows = _rows(model.signature, tensors, _parts(tensors, tail), is_matrix=is_matrix)
+    return ParsedRequest(rows, partial(write, wanted, request_id))
+
+
+def _rows(signature: AnySignature, tensors: Sequence[Tensor], parts: Sequence[memoryview], *, is_matrix: bool) -> Rows:
+    n_rows = tensors[0].shape[0]
+    if isinstance(signature, TableSignature):
+        sent = {tensor.name: (tensor, part) for tensor, part in zip(tensors, parts, strict=True)}
+        columns = [objects_of(*sent[column.name], column) for column in signature.columns]
+        return signature.table(columns, lambda row, name: (*sent[name][0].loc, "data", row))
     if is_matrix:
         matrix = values_of(tensors[0], parts[0]).astype(np.float32).reshape(n_rows, -1)
     else:
         matrix = np.empty((n_rows, len(tensors)), np.float32)
         for tensor, part in zip(tensors, parts, strict=True):
-            matrix[:, model.signature.names.index(tensor.name)] = values_of(tensor, part)
-    if problems := model.signature.category_problems(matrix, ("inputs",)):
+            matrix[:, signature.names.index(tensor.name)] = values_of(tensor, part)
+    if problems := signature.category_problems(matrix, ("inputs",)):
         raise FeaturesError(problems)
-    return ParsedRequest(matrix, partial(write, wanted, request_id))
-
-
-def write(wanted: Sequence[Wanted], request_id: str | None, result: PredictionResult) -> PredictionResponse:
-    """Return the response: the requested outputs in order, with binary data after the JSON."""
-    model = result.model
-    infos = {info.name: info for info in output_tensors(model)}
-    values = _values(result)
-    outputs, tails = [], []
-    for one in wanted:
-        info, found = infos[one.name], values[one.name]
-        output: dict[str, Any] = {
-            "name": one.name,
-            "datatype": info.datatype,
-            "shape": found.shape if isinstance(found, np.ndarray) else [len(found)],
-        }
-        if one.is_binary:
-            tails.append(binary_of(found))
-            output["parameters"] = {"binary_data_size": len(tails[-1])}
-        else:
-            output["data"] = found.reshape(-1) if isinstance(found, np.ndarray) else found
-        outputs.append(output)
-    body: dict[str, Any] = {
-        "model_name": model.name,
-        "model_version": model.version,
-        **({} if request_id is None else {"id": request_id}),
-        "parameters": {"prediction_id": result.id, **_warnings(result)},
-        "outputs": outputs,
-    }
-    head = orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
-    if not tails:
-        return PredictionResponse(head)
-    headers = ((HEADER_LENGTH, b"%d" % len(head)),)
-    return PredictionResponse(b"".join((head, *tails)), OCTETS.encode(), headers)
-
-
-def _warnings(result: PredictionResult) -> dict[str, Any]:
-    """Return the values outside the trained range as one string, because the protocol's parameters are scalars."""
-    if result.outside is None:
-        return {}
-    more = [f"and {result.outside.omitted} more"] if result.outside.omitted else []
-    texts = [f"row {one.row}, {one.feature}: {one.message}" for one in result.outside.warnings]
-    return {"warnings": "; ".join([*texts, *more])}
-
-
-def _values(result: PredictionResult) -> Mapping[str, Any]:
-    model, (prediction, scores) = result.model, (result.outputs.prediction, result.outputs.scores)
-    graph, classes = model.manifest.graph, model.manifest.classes
-    if classes is None or graph.scores is None or scores is None:
-        return {graph.label: prediction.astype(np.float32, copy=False)}
-    return {
-        graph.label: prediction.astype(np.int64, copy=False),
-        graph.scores: np.ascontiguousarray(scores, dtype=np.float32),
-        _names_output(model): [classes[index] for index in prediction.tolist()],
-    }
+    return matrix
 
 
 def _split(request: PredictionRequest) -> tuple[bytes, memoryview]:
@@ -235,18 +167,21 @@ def _flag(item: Mapping[str, Any], name: str, *, default: bool, loc: tuple[str |
     return flag
 
 
-def _tensors(document: Mapping[str, Any], n_features: int) -> list[Tensor]:
+def _tensors(document: Mapping[str, Any], signature: AnySignature) -> list[Tensor]:
+    n_features = len(signature.names)
     inputs = document.get("inputs")
     if not isinstance(inputs, list) or not inputs:
         raise _wrong("`inputs` must be a list of at least one tensor", "inputs")
     if len(inputs) > n_features:
         raise _wrong(f"the request has {len(inputs)} inputs, but the model has {n_features} features", "inputs")
-    return [describe(item, ("inputs", index)) for index, item in enumerate(inputs)]
+    datatypes = NUMBERS if isinstance(signature, Signature) else [*NUMBERS, BYTES, BOOL]
+    return [describe(item, ("inputs", index), datatypes) for index, item in enumerate(inputs)]
 
 
 def _is_matrix(tensors: Sequence[Tensor], model: ServedModel) -> bool:
     """Return whether one tensor holds all features; otherwise require exactly one tensor per feature."""
-    if len(tensors) == 1 and tensors[0].name == model.manifest.graph.input:
+    whole = input_tensors(model)
+    if isinstance(model.signature, Signature) and len(tensors) == 1 and tensors[0].name == whole[0].name:
         return True
     names = [tensor.name for tensor in tensors]
     twice = [t.problem("is duplicated; send it once") for i, t in enumerate(tensors) if t.name in names[:i]]
@@ -257,8 +192,9 @@ def _is_matrix(tensors: Sequence[Tensor], model: ServedModel) -> bool:
     ]
     problems += [Problem(("inputs",), f"the input {n!r} is missing") for n in model.signature.names if n not in names]
     if problems:
-        [whole] = input_tensors(model)
-        hint = f"send {whole.name!r} of shape [n, {whole.shape[1]}], or one tensor for each feature"
+        hint = "send one tensor for each feature"
+        if isinstance(model.signature, Signature):
+            hint = f"send {whole[0].name!r} of shape [n, {whole[0].shape[1]}], or one tensor for each feature"
         last = min(len(problems), MAX_PROBLEMS) - 1
         problems[last] = Problem(problems[last].loc, f"{problems[last].msg}; {hint}")
         raise InvalidInputError(problems[:MAX_PROBLEMS])

@@ -17,7 +17,9 @@ from slipway_api.protocols.messages import ParsedRequest, PredictionRequest, Pre
 from slipway_api.protocols.native import parse_json
 from slipway_api.serving.served_model import ServedModel
 from slipway_core.errors import FeaturesError, Problem
-from slipway_core.signature import MAX_PROBLEMS, SHOWN, FloatMatrix
+from slipway_core.feature_values import MAX_PROBLEMS, SHOWN
+from slipway_core.rows import Rows as GraphRows
+from slipway_core.signature import Signature
 
 CSV: Final = "text/csv"
 PREDICTION_ID: Final = b"x-prediction-id"
@@ -39,15 +41,15 @@ def read(model: ServedModel, request: PredictionRequest) -> ParsedRequest:
     """
     write = partial(write_predictions, as_csv=prefers(request.header(b"accept"), "text/csv"))
     if request.content_type == CSV:
-        rows = named_rows(request.body, model.signature.names, request.max_rows)
-        return ParsedRequest(_matrix(model, rows, lambda row, *name: ("rows", row, *name), request.max_rows), write)
+        rows = named_rows(request.body, model.signature, request.max_rows)
+        return ParsedRequest(_rows(model, rows, lambda row, *name: ("rows", row, *name), request.max_rows), write)
     try:
         check_json(request.content_type)
     except UnsupportedMediaTypeError as error:
         raise UnsupportedMediaTypeError(f"{error}, or `{CSV}`") from error
     form, content = _form(parse_json(request.body, request.max_rows))
     rows, place = _FORMS[form](content, model, request.max_rows)
-    return ParsedRequest(_matrix(model, rows, lambda *loc: (form, *place(*loc)), request.max_rows), write)
+    return ParsedRequest(_rows(model, rows, lambda *loc: (form, *place(*loc)), request.max_rows), write)
 
 
 def write_predictions(result: PredictionResult, *, as_csv: bool) -> PredictionResponse:
@@ -96,11 +98,15 @@ def _inputs(content: Any, model: ServedModel, max_rows: int) -> tuple[Rows, Plac
     """Parse a tensor, or columns by name."""
     if not isinstance(content, dict):
         return _list(content, "inputs"), _same_place
-    tensor = model.manifest.graph.input
-    if content.keys() == {tensor} and model.signature.names != (tensor,):
+    tensor = model.manifest.inputs[0].name
+    is_matrix = isinstance(model.signature, Signature)
+    if is_matrix and content.keys() == {tensor} and model.signature.names != (tensor,):
         return _list(content[tensor], "inputs", tensor), lambda *loc: (tensor, *loc)
     _check_names(content, model, "inputs")
-    return _from_columns(content, max_rows), lambda row, *name: (*name, row)
+    return _from_columns({name: content[name] for name in model.signature.names}, max_rows), lambda row, *name: (
+        *name,
+        row,
+    )
 
 
 def _dataframe_split(content: Any, model: ServedModel, max_rows: int) -> tuple[Rows, Place]:  # noqa: ANN401
@@ -137,13 +143,12 @@ _FORMS: Mapping[str, Callable[[Any, ServedModel, int], tuple[Rows, Place]]] = {
 
 
 def _check_names(found: Collection[str], model: ServedModel, *loc: str) -> None:
-    """Reject unknown and missing feature names, before any row is created."""
-    names = model.signature.names
-    if set(found) != set(names):
-        problems = [Problem((*loc, name), f"the feature {name!r} is missing") for name in names if name not in found]
-        extra = islice((name[:SHOWN] for name in found if name not in names), MAX_PROBLEMS)
-        problems += [Problem((*loc, name), f"the model has no feature {name!r}") for name in extra]
-        raise FeaturesError(problems[:MAX_PROBLEMS])
+    """Reject missing feature names, before any row is created. Others are ignored, as by MLflow's own server."""
+    there = set(found)
+    if missing := [name for name in model.signature.names if name not in there]:
+        raise FeaturesError(
+            [Problem((*loc, name), f"the feature {name!r} is missing") for name in missing[:MAX_PROBLEMS]]
+        )
 
 
 def _from_columns(columns: Mapping[str, Any], max_rows: int) -> Rows:
@@ -172,8 +177,8 @@ def _check_count(rows: Sequence[Any], max_rows: int) -> None:
         raise TooLargeError(f"{len(rows)} rows exceed the limit of {max_rows}; send them in parts")
 
 
-def _matrix(model: ServedModel, rows: Rows, place: Place, max_rows: int) -> FloatMatrix:
-    """Convert rows to (n_rows, n_features) float32, or report the errors at their places in the form."""
+def _rows(model: ServedModel, rows: Rows, place: Place, max_rows: int) -> GraphRows:
+    """Convert rows to the form that the graph takes, or report the errors at their places in the form."""
     _check_count(rows, max_rows)
     # The signature would accept a list of numbers as one row; here each entry is a row.
     odd = [index for index, row in enumerate(rows) if not isinstance(row, list | dict)]
@@ -183,8 +188,12 @@ def _matrix(model: ServedModel, rows: Rows, place: Place, max_rows: int) -> Floa
         raise FeaturesError(
             [Problem(place(index), "a row must be a list or an object") for index in islice(odd, MAX_PROBLEMS)]
         )
+    names = set(model.signature.names)
+    for index, row in enumerate(rows):
+        if isinstance(row, dict) and len(row) > len(names):
+            rows[index] = {name: value for name, value in row.items() if name in names}
     try:
-        return model.signature.matrix(rows)
+        return model.signature.rows(rows)
     except FeaturesError as error:
         raise FeaturesError([Problem(place(*problem.loc[1:]), problem.msg) for problem in error.problems]) from error
 

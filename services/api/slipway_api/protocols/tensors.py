@@ -5,8 +5,7 @@ element of BYTES is preceded by its length in 4 bytes, as in Triton's "Binary Te
 """
 
 import math
-import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 
 from slipway_api.errors import InvalidInputError
 from slipway_core.errors import Problem
-from slipway_core.signature import FLOAT32_LIMIT, MAX_PROBLEMS, SHOWN
+from slipway_core.feature_values import FLOAT32_LIMIT, MAX_PROBLEMS, SHOWN
 
 Values = NDArray[np.float32] | NDArray[np.float64]
 
@@ -25,9 +24,12 @@ NUMBERS: Final[Mapping[str, np.dtype[Any]]] = {
     "FP64": np.dtype("<f8"),
     **{f"{kind}{8 * size}": np.dtype(f"<{kind[0].lower()}{size}") for kind in ("INT", "UINT") for size in (1, 2, 4, 8)},
 }
+# The types of table columns besides numbers.
+BYTES: Final = "BYTES"
+BOOL: Final = "BOOL"
 MAX_DIMENSIONS = 2
 # The exact range of each integer type.
-_INTEGERS: Final[Mapping[str, tuple[int, int]]] = {
+INTEGERS: Final[Mapping[str, tuple[int, int]]] = {
     name: (int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)) for name, dtype in NUMBERS.items() if dtype.kind != "f"
 }
 # The largest float64 that float16 rounds to its maximum, 65,504, instead of infinity.
@@ -45,7 +47,7 @@ class Tensor:
     Attributes:
         loc: its path in the request.
         name: as the client sent it; shortened in messages.
-        datatype: a key of `NUMBERS`.
+        datatype: a key of `NUMBERS`, BYTES or BOOL.
         shape: one or two dimensions, each at least 1. Their product is unchecked.
         data: the JSON values, or None.
         binary_size: its number of binary bytes, or None.
@@ -68,8 +70,8 @@ class Tensor:
         return Problem((*self.loc, *loc), f"the input {self.name[:SHOWN]!r} {message}")
 
 
-def describe(item: Any, loc: tuple[str | int, ...]) -> Tensor:  # noqa: ANN401  # what a client sent may be anything
-    """Parse the metadata of an input.
+def describe(item: Any, loc: tuple[str | int, ...], datatypes: Collection[str] = NUMBERS) -> Tensor:  # noqa: ANN401
+    """Parse the metadata of an input, which must have one of the data types.
 
     Raises:
         InvalidInputError: it is malformed, or not supported for tabular models.
@@ -86,8 +88,8 @@ def describe(item: Any, loc: tuple[str | int, ...]) -> Tensor:  # noqa: ANN401  
     if "shared_memory_region" in parameters:
         message = "uses shared memory, which is not supported; send its values"
         raise InvalidInputError([tensor.problem(message, "parameters")])
-    if not isinstance(datatype, str) or datatype not in NUMBERS:
-        raise InvalidInputError([tensor.problem(f"must have one of the datatypes {', '.join(NUMBERS)}", "datatype")])
+    if not isinstance(datatype, str) or datatype not in datatypes:
+        raise InvalidInputError([tensor.problem(f"must have one of the datatypes {', '.join(datatypes)}", "datatype")])
     if not (isinstance(shape, list) and 1 <= len(shape) <= MAX_DIMENSIONS and all(_is_size(n) for n in shape)):
         message = "must have a shape of one or two dimensions, each at least 1"
         raise InvalidInputError([tensor.problem(message, "shape")])
@@ -123,7 +125,7 @@ def values_of(tensor: Tensor, binary: memoryview) -> Values:
         values = _from_binary(tensor, binary)
         _check(tensor, values)
         return values
-    flat = _flat(tensor)
+    flat = flat_data(tensor)
     values = _from_json(tensor, flat)
     _check(tensor, values, flat)
     if tensor.datatype == "FP16":
@@ -133,9 +135,7 @@ def values_of(tensor: Tensor, binary: memoryview) -> Values:
 
 def _from_binary(tensor: Tensor, binary: memoryview) -> Values:
     dtype = NUMBERS[tensor.datatype]
-    if len(binary) != (needed := tensor.count * dtype.itemsize):
-        message = f"has {len(binary)} binary bytes, but {tensor.datatype} of shape {_text(tensor.shape)} needs {needed}"
-        raise InvalidInputError([tensor.problem(message, "parameters")])
+    bytes_needed(tensor, binary, dtype)
     values = np.frombuffer(binary, dtype)
     if tensor.datatype in {"FP16", "FP32"}:
         return values.astype(np.float32)
@@ -143,17 +143,29 @@ def _from_binary(tensor: Tensor, binary: memoryview) -> Values:
     return values.astype(np.float64)
 
 
+def bytes_needed(tensor: Tensor, binary: memoryview, dtype: "np.dtype[Any]") -> None:
+    """Raise InvalidInputError if the number of binary bytes does not match the shape and the data type."""
+    if len(binary) != (needed := tensor.count * dtype.itemsize):
+        message = f"has {len(binary)} binary bytes, but {tensor.datatype} of shape {_text(tensor.shape)} needs {needed}"
+        raise InvalidInputError([tensor.problem(message, "parameters")])
+
+
 def _from_json(tensor: Tensor, flat: Sequence[Any]) -> Values:
     if not set(map(type, flat)) <= {int, float}:
         places = [i for i, value in enumerate(flat) if type(value) not in {int, float}]
-        raise InvalidInputError(_problems(tensor, places, "must be a number"))
+        raise InvalidInputError(problems_at(tensor, places, "must be a number"))
     try:
         return np.array(flat, dtype=np.float64)
     except OverflowError:  # an integer beyond float64
         return np.array([min(max(value, -_BEYOND), _BEYOND) for value in flat], dtype=np.float64)
 
 
-def _flat(tensor: Tensor) -> list[Any]:
+def flat_data(tensor: Tensor) -> list[Any]:
+    """Return the JSON values of a tensor, flat.
+
+    Raises:
+        InvalidInputError: they do not match its shape.
+    """
     data = tensor.data or []
     if len(tensor.shape) > 1 and any(isinstance(row, list) for row in data):
         n_rows, n_columns = tensor.shape
@@ -178,8 +190,8 @@ def _check(tensor: Tensor, values: Values, original: Sequence[Any] = ()) -> None
     finite = np.isfinite(values)
     if not finite.all():
         message = "must be a finite number, not NaN or infinity"
-        raise InvalidInputError(_problems(tensor, np.flatnonzero(~finite).tolist(), message))
-    limits = _INTEGERS.get(tensor.datatype)
+        raise InvalidInputError(problems_at(tensor, np.flatnonzero(~finite).tolist(), message))
+    limits = INTEGERS.get(tensor.datatype)
     if limits is None:
         limit, name = (_FP16_LIMIT, "FP16") if tensor.datatype == "FP16" else (FLOAT32_LIMIT, "FP32")
         wrong, message = np.abs(values) > limit, f"is too large for {name}"
@@ -195,10 +207,11 @@ def _check(tensor: Tensor, values: Values, original: Sequence[Any] = ()) -> None
                 wrong[place] = type(value) is not int or not least <= value <= most
         message = f"must be a valid {tensor.datatype}"
     if wrong.any():
-        raise InvalidInputError(_problems(tensor, np.flatnonzero(wrong).tolist(), message))
+        raise InvalidInputError(problems_at(tensor, np.flatnonzero(wrong).tolist(), message))
 
 
-def _problems(tensor: Tensor, places: Sequence[int], message: str) -> list[Problem]:
+def problems_at(tensor: Tensor, places: Sequence[int], message: str) -> list[Problem]:
+    """Return a problem for each place, an index of the flat values, at most MAX_PROBLEMS."""
     found = []
     for place in places[:MAX_PROBLEMS]:
         index = [place] if len(tensor.shape) == 1 else list(divmod(place, tensor.shape[1]))
@@ -209,12 +222,3 @@ def _problems(tensor: Tensor, places: Sequence[int], message: str) -> list[Probl
 def _text(numbers: Sequence[int]) -> str:
     # Numbers are chosen by the client: limit their length in the message.
     return f"[{', '.join(str(number)[:SHOWN] for number in numbers)}]"
-
-
-def binary_of(values: NDArray[Any] | Sequence[str]) -> bytes:
-    """Encode an output's values as binary bytes: numbers directly, text as BYTES."""
-    if isinstance(values, np.ndarray):
-        return values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes()
-    encoded = {text: text.encode() for text in set(values)}
-    framed = {text: struct.pack("<I", len(content)) + content for text, content in encoded.items()}
-    return b"".join([framed[text] for text in values])

@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from slipway_api.serving.model_ref import ModelRef
 from slipway_core.atomic_file import OWNER_ONLY, PART_PREFIX, atomic_file
-from slipway_core.bundle import Digest
+from slipway_core.manifest import Digest
 
 LAST_SERVED_FILE = "production.json"
 KEPT_BUNDLES = 3

@@ -4,9 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-import numpy as np
-
-from slipway_core.signature import FloatMatrix
+from slipway_core.rows import Rows, Table, repeated
 
 # A body of this size takes about a millisecond to parse; a larger one would block the event loop.
 INLINE_BYTES: Final = 8 * 1024
@@ -18,7 +16,7 @@ MEASURED_SECONDS = 0.25
 GROWTH = 4
 
 
-def measure_inline_rows(run: Callable[[FloatMatrix], object], rows: FloatMatrix) -> int:
+def measure_inline_rows(run: Callable[[Rows], object], rows: Rows) -> int:
     """Return the largest measured number of rows that a run takes no longer than INLINE_SECONDS for.
 
     Measure 1, 4, 16 … rows, and stop at the first number that takes longer or exceeds a body of INLINE_BYTES.
@@ -27,15 +25,15 @@ def measure_inline_rows(run: Callable[[FloatMatrix], object], rows: FloatMatrix)
 
     Args:
         run: runs the graph; warmed up, because its first run is slower.
-        rows: (n_rows, n_features) float32 rows to repeat.
+        rows: rows to repeat.
 
     Returns:
         0 if even one row takes longer.
     """
-    n_features = rows.shape[1]
+    n_features = len(rows.columns) if isinstance(rows, Table) else rows.shape[1]
     most, fast, count = max(1, INLINE_BYTES // n_features), 0, 1
     while True:
-        if _seconds(run, np.resize(rows, (count, n_features))) > INLINE_SECONDS:
+        if _seconds(run, repeated(rows, count)) > INLINE_SECONDS:
             return fast
         fast = count
         if count >= most:
@@ -43,7 +41,7 @@ def measure_inline_rows(run: Callable[[FloatMatrix], object], rows: FloatMatrix)
         count = min(count * GROWTH, most)
 
 
-def _seconds(run: Callable[[FloatMatrix], object], rows: FloatMatrix) -> float:
+def _seconds(run: Callable[[Rows], object], rows: Rows) -> float:
     """Return the fastest of a few runs, because other processes only add time."""
     times: list[float] = []
     while len(times) < RUNS and sum(times) < MEASURED_SECONDS:

@@ -12,9 +12,10 @@ from slipway_api.serving.opening import open_bundle, open_foreign
 from slipway_api.serving.served_model import ServedModel
 from slipway_api.serving.trial import Candidate, Trial, TrialError
 from slipway_api.serving.unverified import check_description
-from slipway_core.bundle import MANIFEST_FILE, MANIFEST_TAG, MLMODEL_FILE, MODEL_FILE, SERVED_FILES, is_digest
+from slipway_core.bundle import MANIFEST_FILE, MANIFEST_TAG, MLMODEL_FILE, is_digest
 from slipway_core.errors import BundleError, RegistryError
 from slipway_core.logging import get_logger
+from slipway_core.manifest import MODEL_FILE, SERVED_FILES
 from slipway_core.registry import ModelVersion, Registry
 
 TEMPORARY_PREFIX = "slipway-bundle-"

@@ -18,11 +18,13 @@ from slipway_api.serving.bundle_cache import LastServed
 from slipway_api.serving.inline_rows import measure_inline_rows
 from slipway_api.serving.served_model import ServedModel
 from slipway_api.serving.unverified import derive_manifest
-from slipway_core.bundle import MLMODEL_FILE, MODEL_FILE, Manifest, digest, read_bundle
+from slipway_core.bundle import MLMODEL_FILE, digest, read_bundle
 from slipway_core.errors import BundleError
 from slipway_core.graph import Graph, RunOptions, replay
+from slipway_core.manifest import MODEL_FILE, Manifest
 from slipway_core.registry import ModelVersion
-from slipway_core.signature import FloatMatrix, Signature
+from slipway_core.rows import Rows, repeated
+from slipway_core.table_signature import signature_of
 
 WARM_UP_ROWS = (1, 1, 64)
 # How long the runs of a load, or the trial of a version, may take.
@@ -47,8 +49,7 @@ def open_bundle(folder: Path, known: LastServed, source: Literal["registry", "ca
         raise BundleError(f"the bundle is of the model {manifest.name}, not of {known.name}")
     model = _served(manifest, bundle.model, known, source, pinned=pinned)
     with _deadline() as options:
-        replay(model.graph, bundle.golden, options)
-        return _warm_up(model, np.array(bundle.golden.rows, dtype=np.float32), options)
+        return _warm_up(model, replay(model.graph, bundle.golden, model.signature, options), options)
 
 
 def open_foreign(folder: Path, version: ModelVersion, *, pinned: bool) -> ServedModel:
@@ -69,19 +70,21 @@ def open_foreign(folder: Path, version: ModelVersion, *, pinned: bool) -> Served
     )
     model = replace(_served(manifest, graph, known, "registry", pinned=pinned), verified=False)
     with _deadline() as options:
-        return _warm_up(model, np.zeros((1, len(manifest.inputs)), dtype=np.float32), options)
+        return _warm_up(model, np.zeros((1, len(manifest.columns)), dtype=np.float32), options)
 
 
 def _served(
-    manifest: Manifest, graph: bytes, known: LastServed, source: Literal["registry", "cache"], *, pinned: bool
+    manifest: Manifest, model: bytes, known: LastServed, source: Literal["registry", "cache"], *, pinned: bool
 ) -> ServedModel:
+    graph = Graph(model, manifest.graph, manifest.decision)
+    graph.check_inputs(manifest.inputs)
     return ServedModel(
         name=known.name,
         version=known.version,
         manifest=manifest,
         manifest_sha256=known.manifest_sha256,
-        graph=Graph(graph, manifest.graph),
-        signature=Signature(manifest.inputs),
+        graph=graph,
+        signature=signature_of(manifest),
         run_id=known.run_id,
         description=known.description,
         loaded_at=datetime.now(UTC),
@@ -113,10 +116,10 @@ def _deadline() -> Iterator[RunOptions]:
         timer.cancel()
 
 
-def _warm_up(model: ServedModel, rows: FloatMatrix, options: RunOptions) -> ServedModel:
+def _warm_up(model: ServedModel, rows: Rows, options: RunOptions) -> ServedModel:
     """Run a model a few times, and note how many rows the event loop can run."""
     for count in (len(rows), *WARM_UP_ROWS):
-        model.answer(np.resize(rows, (count, rows.shape[1])), options)
+        model.answer(repeated(rows, count), options)
     if not model.graph.cost_follows_rows:
         return model
     return replace(model, inline_rows=measure_inline_rows(partial(model.answer, options=options), rows))

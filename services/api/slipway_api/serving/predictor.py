@@ -2,6 +2,7 @@
 
 import math
 import time
+from typing import Any
 
 import numpy as np
 
@@ -10,9 +11,10 @@ from slipway_api.serving.metrics import ServingMetrics
 from slipway_api.serving.served_model import ServedModel
 from slipway_api.serving.version_metrics import VersionMetrics
 from slipway_core.errors import BundleError, Problem
+from slipway_core.feature_values import OutOfRange
 from slipway_core.graph import Outputs, RunOptions
 from slipway_core.logging import get_logger
-from slipway_core.signature import FloatMatrix, OutOfRange
+from slipway_core.rows import Rows
 
 log = get_logger("slipway.predictor")
 
@@ -26,13 +28,13 @@ class Predictor:
         self._counted: dict[tuple[str, str, str], VersionMetrics] = {}
 
     def run(
-        self, model: ServedModel, matrix: FloatMatrix, options: RunOptions | None = None
+        self, model: ServedModel, rows: Rows, options: RunOptions | None = None
     ) -> tuple[Outputs, OutOfRange | None]:
-        """Run a model on an (n_rows, n_features) float32 matrix.
+        """Run a model on rows, as its signature returns them.
 
         Args:
             model: the model.
-            matrix: the rows.
+            rows: the rows.
             options: run options, for a run that another thread may terminate.
 
         Returns:
@@ -46,7 +48,7 @@ class Predictor:
         counted = self._counted.get((model.name, model.version, model.manifest_sha256)) or self._resolve(model)
         began = time.perf_counter()
         try:
-            outputs = model.answer(matrix, options)
+            outputs = model.answer(rows, options)
         except BundleError as error:
             if options is not None and options.terminate:
                 raise DeadlineError("the run was terminated at the request's deadline; send fewer rows") from None
@@ -62,10 +64,11 @@ class Predictor:
             if not np.isfinite(answers).all():
                 raise _no_answer()
             counted.count_rows(outputs)
-        counted.rows.inc(len(matrix))
-        if not model.signature.count_out_of_range(matrix):
+        counted.rows.inc(len(rows))
+        signature: Any = model.signature  # whose rows these are
+        if not signature.count_out_of_range(rows):
             return outputs, None
-        outside = model.signature.out_of_range(matrix)
+        outside: OutOfRange = signature.out_of_range(rows)
         counted.count_out_of_range(outside.counts)
         return outputs, outside
 

@@ -2,16 +2,18 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from slipway_api.serving.model_ref import ModelRef
-from slipway_core.bundle import Manifest
 from slipway_core.errors import BundleError
 from slipway_core.graph import Graph, Outputs, RunOptions
-from slipway_core.signature import FloatMatrix, Signature
+from slipway_core.manifest import Manifest, label_text
+from slipway_core.rows import Rows
+from slipway_core.table_signature import AnySignature
 
 ROUNDING = 1e-3
 
@@ -34,7 +36,7 @@ class ServedModel:
     manifest: Manifest
     manifest_sha256: str
     graph: Graph
-    signature: Signature
+    signature: AnySignature
     run_id: str
     description: str
     loaded_at: datetime
@@ -48,28 +50,33 @@ class ServedModel:
         """The reference that the model is served under."""
         return ModelRef(self.name, self.version if self.pinned else None)
 
-    def answer(self, matrix: FloatMatrix, options: RunOptions | None = None) -> Outputs:
-        """Run the graph on an (n_rows, n_features) float32 matrix, and clip probabilities to [0, 1].
+    @cached_property
+    def labels(self) -> tuple[str, ...]:
+        """The class labels as text; empty for a regressor."""
+        return tuple(map(label_text, self.manifest.classes or ()))
+
+    def answer(self, rows: Rows, options: RunOptions | None = None) -> Outputs:
+        """Run the graph on rows, as the signature returns them, and clip probabilities to [0, 1].
 
         Values that are not finite are returned as they are: the input may cause them.
 
         Args:
-            matrix: the rows.
+            rows: the rows.
             options: run options, for a run that another thread may terminate.
 
         Raises:
             BundleError: the graph fails, or contradicts the manifest by the number of rows, an unknown class or invalid
                 probabilities.
         """
-        outputs = self.graph.run(matrix) if options is None else self.graph.run(matrix, options)
+        outputs = self.graph.run(rows) if options is None else self.graph.run(rows, options)
         prediction, scores, classes = outputs.prediction, outputs.scores, self.manifest.classes
-        if len(prediction) != len(matrix):
-            raise BundleError(f"the graph returns {len(prediction)} predictions for {len(matrix)} rows")
+        if len(prediction) != len(rows):
+            raise BundleError(f"the graph returns {len(prediction)} predictions for {len(rows)} rows")
         if classes is None:
             return outputs
-        if not isinstance(scores, np.ndarray) or scores.shape != (len(matrix), len(classes)):
+        if not isinstance(scores, np.ndarray) or scores.shape != (len(rows), len(classes)):
             raise BundleError(f"the graph returns no probabilities for the manifest's {len(classes)} classes")
-        if not len(matrix):
+        if not len(rows):
             return outputs
         lowest, highest = _extremes(prediction)
         if prediction.dtype.kind != "i" or not (lowest >= 0 and highest < len(classes)):

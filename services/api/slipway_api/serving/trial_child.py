@@ -20,8 +20,8 @@ from pydantic import BaseModel
 from slipway_api.serving.bundle_cache import LastServed
 from slipway_api.serving.opening import WARM_UP_ROWS, open_bundle, open_foreign
 from slipway_core.arena import is_out_of_memory
-from slipway_core.bundle import MODEL_FILE
 from slipway_core.errors import BundleError
+from slipway_core.manifest import MODEL_FILE
 from slipway_core.registry import ModelVersion
 
 MIB = 1024 * 1024

@@ -13,18 +13,11 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from slipway_core.bundle import (
-    GOLDEN_FILE,
-    MODEL_FILE,
-    SCHEMA_VERSION,
-    DataLineage,
-    GraphNames,
-    InputColumn,
-    Manifest,
-    digest,
-)
+from slipway_core.bundle import digest
+from slipway_core.columns import GraphInput, InputColumn
 from slipway_core.errors import BundleError
 from slipway_core.graph import Graph, Port, RunOptions, ports
+from slipway_core.manifest import GOLDEN_FILE, MODEL_FILE, SCHEMA_VERSION, DataLineage, GraphNames, Manifest
 from slipway_core.onnx_labels import find_class_labels
 from slipway_core.printable import printable
 from slipway_core.registry import ModelVersion
@@ -58,13 +51,13 @@ def derive_manifest(version: ModelVersion, mlmodel: bytes, model: bytes, options
     kinds = {port.kind: port.name for port in outputs}
     classes = None
     if [port.kind for port in outputs] == ["tensor(float)"]:
-        graph, task = GraphNames(input=inputs[0].name, label=outputs[0].name), "regression"
+        graph, task = GraphNames(label=outputs[0].name), "regression"
         width = outputs[0].shape[1:]
         if width not in {(), (1,)}:
             raise BundleError(f"the graph must return one value per row: {EXPECTED_OUTPUTS}")
     elif len(outputs) == len(kinds) and kinds.keys() == {"tensor(int64)", "tensor(float)"}:
         label, scores = kinds["tensor(int64)"], kinds["tensor(float)"]
-        graph, task = GraphNames(input=inputs[0].name, label=label, scores=scores), "classification"
+        graph, task = GraphNames(label=label, scores=scores), "classification"
         labels = _class_labels(model, graph, len(names), options)
         classes = tuple(map(str, labels))
         if labels != tuple(range(len(labels))):
@@ -77,7 +70,8 @@ def derive_manifest(version: ModelVersion, mlmodel: bytes, model: bytes, options
                 "schema_version": SCHEMA_VERSION,
                 "name": version.name,
                 "task": task,
-                "inputs": [InputColumn(name=name, dtype="float32") for name in names],
+                "columns": [InputColumn(name=name, dtype="float32") for name in names],
+                "inputs": [GraphInput(name=inputs[0].name, dtype="float32", shape=(len(names),))],
                 "graph": graph,
                 "classes": classes,
                 "metrics": {},

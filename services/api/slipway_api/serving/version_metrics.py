@@ -39,7 +39,7 @@ class VersionMetrics:
         metrics.unusable_answers.labels(*labels)
         metrics.stuck_runs.labels(*labels)
         metrics.feedback_rows.labels(*labels)
-        classes = model.manifest.classes or ()
+        classes = model.labels
         names = [*classes[:MAX_CLASSES], *([OTHER] if len(classes) > MAX_CLASSES else [])]
         self._by_class: list[Counter] = [metrics.predictions.labels(*labels, name) for name in names]
         self._confidence = FastHistogram(metrics.prediction_confidence.labels(*labels)) if classes else None

@@ -41,7 +41,7 @@ from slipway_api.settings import MAX_LARGE_BYTES, ApiSettings
 from slipway_api.web.dependencies import bearer_token
 from slipway_core.errors import SlipwayError
 from slipway_core.graph import RunOptions
-from slipway_core.signature import FloatMatrix
+from slipway_core.rows import Rows
 
 # Authenticate again if the body took longer than this to arrive.
 STALE_SECONDS: Final = 1.0
@@ -51,7 +51,7 @@ NOTHING_HELD: Final = nullcontext()
 NOBODY: Final = uuid.UUID(int=0)
 
 
-_Worked = tuple[FloatMatrix, PredictionResult, PredictionResponse]
+_Worked = tuple[Rows, PredictionResult, PredictionResponse]
 
 
 @dataclass(frozen=True)
@@ -161,13 +161,13 @@ class PredictionEndpoint:
             if needs_token and time.perf_counter() - began > STALE_SECONDS:
                 # The account may have been disabled while the body arrived.
                 await self._caller(scope)
-            matrix, result, response = await self._work_on(path.read, model, body, scope)
+            rows, result, response = await self._work_on(path.read, model, body, scope)
         self._log.append(
             model,
             result.id,
             time.time_ns(),
             user_id,
-            matrix,
+            rows,
             result.outputs,
             time.perf_counter() - began,
             scope["state"]["request_id"],
@@ -190,16 +190,16 @@ class PredictionEndpoint:
         if len(body) > INLINE_BYTES:
             return await run(Key.of(model), lambda options: self._work(model, read(model, request), options))
         parsed = read(model, request)
-        if len(parsed.matrix) <= model.inline_rows:
+        if len(parsed.rows) <= model.inline_rows:
             return self._work(model, parsed)
         return await run(Key.of(model), partial(self._work, model, parsed))
 
     def _work(self, model: ServedModel, parsed: ParsedRequest, options: RunOptions | None = None) -> _Worked:
-        outputs, outside = self._predictor.run(model, parsed.matrix, options)
+        outputs, outside = self._predictor.run(model, parsed.rows, options)
         if outside is not None and not self._range_warnings:
             outside = None
         result = PredictionResult(uuid7(), model, outputs, outside)
-        return parsed.matrix, result, parsed.write(result)
+        return parsed.rows, result, parsed.write(result)
 
 
 class PredictionPaths:

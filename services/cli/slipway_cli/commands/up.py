@@ -24,9 +24,10 @@ from slipway_cli.embedded.stores import artifacts_destination, backend_store_uri
 from slipway_cli.output import echo
 from slipway_cli.passwords import password_of, refuse_on_command_line
 from slipway_cli.settings import UpSettings
-from slipway_core.bundle import GOLDEN_FILE, Golden
+from slipway_core.bundle import Golden
 from slipway_core.errors import ConfigurationError
 from slipway_core.logging import configure_logging
+from slipway_core.manifest import GOLDEN_FILE
 from slipway_core.policy import why_password_is_unsafe
 from slipway_core.settings import load_settings
 

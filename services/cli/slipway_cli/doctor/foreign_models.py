@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from slipway_cli.doctor.findings import Finding, broken, ok
-from slipway_core.bundle import MANIFEST_TAG, MLMODEL_FILE, MODEL_FILE
+from slipway_core.bundle import MANIFEST_TAG, MLMODEL_FILE
 from slipway_core.errors import BundleError, RegistryError
+from slipway_core.manifest import MODEL_FILE
 from slipway_core.registry import ModelVersion, Registry
 
 SETTING = "SLIPWAY_ALLOW_UNVERIFIED_MODELS"

@@ -3,7 +3,8 @@
 import tempfile
 from pathlib import Path
 
-from slipway_core.bundle import MANIFEST_FILE, SERVED_FILES, Bundle, read_bundle
+from slipway_core.bundle import MANIFEST_FILE, Bundle, read_bundle
+from slipway_core.manifest import SERVED_FILES
 from slipway_core.registry.base import ModelVersion, Registry
 
 

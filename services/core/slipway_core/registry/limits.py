@@ -14,8 +14,9 @@ from typing import Any
 import httpcore
 import httpx
 
-from slipway_core.bundle import GOLDEN_FILE, MANIFEST_FILE, MLMODEL_FILE
+from slipway_core.bundle import MANIFEST_FILE, MLMODEL_FILE
 from slipway_core.errors import RegistryError
+from slipway_core.manifest import GOLDEN_FILE
 
 MIB = 1024 * 1024
 # These files are parsed in one call, which blocks all other threads.

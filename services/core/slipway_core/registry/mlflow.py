@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import httpx
 
-from slipway_core.bundle import GOLDEN_FILE, MANIFEST_FILE, MLMODEL_FILE, MODEL_FILE, REFERENCE_FILE
+from slipway_core.bundle import MANIFEST_FILE, MLMODEL_FILE, REFERENCE_FILE
 from slipway_core.errors import (
     ConfigurationError,
     NotRegisteredError,
@@ -15,6 +15,7 @@ from slipway_core.errors import (
     RegistryNotFoundError,
     RegistryUnavailableError,
 )
+from slipway_core.manifest import GOLDEN_FILE, MODEL_FILE
 from slipway_core.registry import mlflow_responses
 from slipway_core.registry.base import ModelVersion, RegisteredModel
 from slipway_core.registry.limits import Limits, deadline, enforce_deadlines, read_response, write_file

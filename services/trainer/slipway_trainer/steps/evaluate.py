@@ -8,7 +8,7 @@ import numpy as np
 
 from slipway_core.errors import BundleError
 from slipway_core.graph import Graph
-from slipway_core.signature import FloatMatrix
+from slipway_core.rows import FloatMatrix
 from slipway_trainer.errors import ParityError, TrainingError, reason_of
 from slipway_trainer.export import PARITY_TOLERANCE, export, graph_names
 from slipway_trainer.recipes import Candidate, Column, Recipe

@@ -103,7 +103,7 @@ def _why_not_comparable(recipe: Recipe, bundle: Bundle) -> str | None:
     manifest = bundle.manifest
     if manifest.task != recipe.task:
         return f"its task is {manifest.task}"
-    if [column.name for column in manifest.inputs] != recipe.feature_names:
+    if [column.name for column in manifest.columns] != recipe.feature_names:
         return "its features differ in name or order"
     if (manifest.classes or ()) != recipe.classes:
         return "its classes differ in name or order"

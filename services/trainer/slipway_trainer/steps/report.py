@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from slipway_core.graph import Graph
-from slipway_core.signature import FloatMatrix
+from slipway_core.rows import FloatMatrix
 from slipway_trainer.plots import importance_figure
 from slipway_trainer.recipes import Recipe
 from slipway_trainer.sampling import evenly

@@ -10,7 +10,7 @@ from sklearn.metrics import get_scorer
 from sklearn.model_selection import KFold, ParameterGrid, StratifiedKFold, TimeSeriesSplit
 from sklearn.utils import get_tags
 
-from slipway_core.signature import FloatMatrix
+from slipway_core.rows import FloatMatrix
 from slipway_trainer.errors import DataRefusedError, TrainingError, reason_of
 from slipway_trainer.export import round_to_float32
 from slipway_trainer.recipes import Candidate, Recipe

@@ -10,9 +10,9 @@ import pandas as pd
 from mlflow.types import TensorSpec
 from numpy.typing import NDArray
 
-from slipway_core.bundle import GraphNames
 from slipway_core.graph import Outputs
-from slipway_core.signature import FloatMatrix
+from slipway_core.manifest import GraphNames
+from slipway_core.rows import FloatMatrix
 
 # (n_rows,) int64 class indices, or float64 values of a regression.
 Target = NDArray[np.int64] | NDArray[np.float64]

@@ -13,9 +13,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeRegressor
 
-from slipway_core.bundle import GraphNames
 from slipway_core.graph import Outputs
-from slipway_core.signature import FloatMatrix
+from slipway_core.manifest import GraphNames
+from slipway_core.rows import FloatMatrix
 from slipway_trainer.errors import ParityError
 from slipway_trainer.export import PARITY_TOLERANCE
 from slipway_trainer.plots import prediction_figure, residuals_figure

@@ -7,8 +7,8 @@ import pytest
 from slipway_api.accounts.models import Role
 from slipway_api.http.request_body import SMALL_BODY_BYTES
 from slipway_api.protocols.native import MAX_LENIENT_BYTES, SPARE_CONTAINERS
+from slipway_core.feature_values import MAX_PROBLEMS
 from slipway_core.registry.memory import InMemoryRegistry
-from slipway_core.signature import MAX_PROBLEMS
 from support.api import RunningApi, StartApi
 from support.refusals import INPUTS, JSON, Apis, Case
 

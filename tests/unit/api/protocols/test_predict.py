@@ -17,7 +17,7 @@ from slipway_api.serving.inline_rows import INLINE_BYTES
 from slipway_api.serving.model_ref import ModelRef
 from slipway_core.graph import Graph, Outputs, RunOptions
 from slipway_core.registry.memory import InMemoryRegistry
-from slipway_core.signature import FloatMatrix
+from slipway_core.rows import FloatMatrix
 from support.api import RunningApi, StartApi
 from support.bundles import CLASSES, FEATURES, NAMES, linear_classifier
 

@@ -15,8 +15,9 @@ from jsonschema import Draft202012Validator, validators  # type: ignore[import-u
 
 from slipway_api.errors import InvalidInputError, TooLargeError
 from slipway_api.protocols import native, open_inference, scoring
+from slipway_api.protocols.infer_outputs import HEADER_LENGTH
 from slipway_api.protocols.messages import ParseRequest, PredictionRequest
-from slipway_api.protocols.open_inference import HEADER_LENGTH, MAX_ID
+from slipway_api.protocols.open_inference import MAX_ID
 from slipway_api.serving.served_model import ServedModel
 from slipway_api.web.routes import PREDICTION_PATHS
 from slipway_core.errors import FeaturesError

@@ -23,8 +23,9 @@ from slipway_api.serving.bundle_cache import (
 from slipway_api.serving.loader import Loader
 from slipway_api.serving.model_ref import ModelRef
 from slipway_core.atomic_file import PART_PREFIX
-from slipway_core.bundle import GOLDEN_FILE, MANIFEST_FILE, MANIFEST_TAG, MODEL_FILE, digest
+from slipway_core.bundle import MANIFEST_FILE, MANIFEST_TAG, digest
 from slipway_core.errors import BundleError, RegistryNotFoundError
+from slipway_core.manifest import GOLDEN_FILE, MODEL_FILE
 from slipway_core.registry.memory import InMemoryRegistry
 from support.bundles import bundle_files, register
 from support.serving import Serving, age, no_trial

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from slipway_api.accounts.models import Role
-from slipway_core.bundle import InputColumn
+from slipway_core.columns import InputColumn
+from slipway_core.feature_values import MAX_PROBLEMS
 from slipway_core.registry.memory import InMemoryRegistry
-from slipway_core.signature import MAX_PROBLEMS
 from support.api import Database, RunningApi, running_api
 from support.bundles import FEATURES, bundle_files, register
 
@@ -28,7 +28,7 @@ def coded(tmp_path_factory: pytest.TempPathFactory, database: Database) -> Itera
         InputColumn(name=name, dtype="float32", min=0, max=8, categories=CODES if name == LAST else None)
         for name in FEATURES
     ]
-    register(registry, bundle_files(inputs=inputs), promote=True)
+    register(registry, bundle_files(columns=inputs), promote=True)
     with running_api(tmp_path_factory.mktemp("coded"), registry, database) as api:
         yield api
 

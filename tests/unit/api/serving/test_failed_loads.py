@@ -13,8 +13,9 @@ from slipway_api.errors import NotReadyError
 from slipway_api.serving.bundle_cache import LastServed
 from slipway_api.serving.model_ref import ModelRef
 from slipway_api.serving.slot import FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS
-from slipway_core.bundle import GOLDEN_FILE, MANIFEST_FILE, MANIFEST_TAG, MODEL_FILE, Golden, GoldenOutputs, digest
+from slipway_core.bundle import MANIFEST_FILE, MANIFEST_TAG, Golden, GoldenOutputs, digest
 from slipway_core.graph import Graph
+from slipway_core.manifest import GOLDEN_FILE, MODEL_FILE
 from slipway_core.registry import PRODUCTION, ModelVersion
 from slipway_core.registry.memory import InMemoryRegistry
 from support.bundles import (

@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 import pytest
 
 from slipway_api.accounts.models import Role
-from slipway_core.bundle import MODEL_FILE, digest
+from slipway_core.bundle import digest
+from slipway_core.manifest import MODEL_FILE
 from slipway_core.registry import PRODUCTION
 from slipway_core.registry.memory import InMemoryRegistry
 from support.api import RunningApi, StartApi

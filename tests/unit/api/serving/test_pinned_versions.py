@@ -8,7 +8,7 @@ from structlog.typing import EventDict
 from slipway_api.errors import NotFoundError, NotReadyError
 from slipway_api.serving.bundle_cache import LAST_SERVED_FILE
 from slipway_api.serving.slot import FIRST_RETRY_SECONDS, PINNED_LOOK_SECONDS
-from slipway_core.bundle import MODEL_FILE
+from slipway_core.manifest import MODEL_FILE
 from slipway_core.registry import PRODUCTION
 from support.bundles import BIAS, bundle_files, linear_classifier, register
 from support.serving import Serving

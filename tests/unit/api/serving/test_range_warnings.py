@@ -12,9 +12,10 @@ from slipway_api.protocols import native
 from slipway_api.protocols.messages import PredictionResult
 from slipway_api.serving.predictor import Predictor
 from slipway_api.serving.version_metrics import MAX_FEATURES, OTHER, VersionMetrics
-from slipway_core.bundle import InputColumn
+from slipway_core.columns import InputColumn
+from slipway_core.feature_values import MAX_WARNINGS
 from slipway_core.registry.memory import InMemoryRegistry
-from slipway_core.signature import MAX_WARNINGS, Signature
+from slipway_core.signature import Signature
 from support.api import RunningApi, StartApi
 from support.bundles import FEATURES
 from support.serving import Serving
@@ -74,7 +75,7 @@ def test_scoring_response_counts_warnings_in_a_header(api: RunningApi, accept: s
 @pytest.mark.parametrize("rows", [[INSIDE], [INSIDE] * 3, [[0.0, 8.0, 0.0, 8.0]]])
 def test_response_without_warnings_is_unchanged(serving: Serving, rows: list[list[float]]) -> None:
     iris = serving.store.get("iris")
-    matrix = iris.signature.matrix(rows)
+    matrix = iris.signature.rows(rows)
     outputs, outside = Predictor(serving.serving_metrics).run(iris, matrix)
 
     body = native.write(PredictionResult(uuid7(), iris, outputs, outside)).body
@@ -113,7 +114,7 @@ def test_message_names_the_value_and_its_limits(
 ) -> None:
     free, limited = (InputColumn(name="a", dtype="float32"), InputColumn(name="b", dtype="float32", min=low, max=high))
     signature = Signature([free, limited])
-    matrix = signature.matrix([[1e30, value]] * n_rows)
+    matrix = signature.rows([[1e30, value]] * n_rows)
 
     outside = signature.out_of_range(matrix)
 

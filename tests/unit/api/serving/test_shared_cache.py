@@ -13,7 +13,8 @@ import pytest
 from slipway_api.serving.bundle_cache import BundleCache, LastServed
 from slipway_api.serving.loader import Loader
 from slipway_api.serving.model_ref import ModelRef
-from slipway_core.bundle import MANIFEST_TAG, MODEL_FILE, digest
+from slipway_core.bundle import MANIFEST_TAG, digest
+from slipway_core.manifest import MODEL_FILE
 from slipway_core.registry import ModelVersion
 from slipway_core.registry.memory import InMemoryRegistry
 from support.bundles import bundle_files, register

@@ -14,7 +14,7 @@ from slipway_api.accounts.models import Role
 from slipway_api.serving import inline_rows
 from slipway_api.serving.inline_rows import INLINE_BYTES, measure_inline_rows
 from slipway_core.registry.memory import InMemoryRegistry
-from slipway_core.signature import FloatMatrix
+from slipway_core.rows import FloatMatrix
 from support.api import RunningApi, StartApi
 from support.bundles import bundle_files, golden_of, linear_classifier, register, regressor
 from support.slow_models import loop_classifier, matmul_classifier, one_operator_classifier

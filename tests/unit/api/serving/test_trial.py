@@ -16,8 +16,9 @@ import pytest
 from slipway_api.serving import opening
 from slipway_api.serving.bundle_cache import LastServed
 from slipway_api.serving.trial import Candidate, ChildTrial, TrialError
-from slipway_core.bundle import MANIFEST_FILE, MLMODEL_FILE, MODEL_FILE, digest
+from slipway_core.bundle import MANIFEST_FILE, MLMODEL_FILE, digest
 from slipway_core.errors import BundleError
+from slipway_core.manifest import MODEL_FILE
 from support import hostile
 from support.bundles import bundle_files, linear_classifier
 from support.waiting import wait_for

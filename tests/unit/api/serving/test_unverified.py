@@ -40,9 +40,10 @@ from structlog.typing import EventDict
 from slipway_api.accounts.models import Role
 from slipway_api.serving.slot import PINNED_LOOK_SECONDS
 from slipway_api.serving.unverified import MLMODEL_MAX_BYTES, check_description, derive_manifest
-from slipway_core.bundle import MLMODEL_FILE, MODEL_FILE
+from slipway_core.bundle import MLMODEL_FILE
 from slipway_core.errors import BundleError
 from slipway_core.graph import Graph
+from slipway_core.manifest import MODEL_FILE
 from slipway_core.registry import PRODUCTION, ModelVersion
 from slipway_core.registry.memory import InMemoryRegistry
 from slipway_trainer.export import export

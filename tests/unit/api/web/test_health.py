@@ -4,7 +4,7 @@ import httpx
 import pytest
 
 from slipway_api.accounts.models import Role
-from slipway_core.bundle import MODEL_FILE
+from slipway_core.manifest import MODEL_FILE
 from slipway_core.registry import PRODUCTION
 from slipway_core.registry.memory import InMemoryRegistry
 from slipway_core.registry.mlflow import MlflowRegistry

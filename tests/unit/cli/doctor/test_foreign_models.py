@@ -12,7 +12,8 @@ from slipway_cli.cli import main
 from slipway_cli.doctor.context import read_context
 from slipway_cli.doctor.findings import Finding
 from slipway_cli.doctor.models import check_content
-from slipway_core.bundle import MLMODEL_FILE, MODEL_FILE
+from slipway_core.bundle import MLMODEL_FILE
+from slipway_core.manifest import MODEL_FILE
 from slipway_core.registry import PRODUCTION, RegisteredModel
 from slipway_core.registry.memory import InMemoryRegistry
 from slipway_core.registry.mistaken_promotions import mistaken_promotion

@@ -12,7 +12,8 @@ from slipway_api.serving.model_store import ModelStore
 from slipway_api.serving.served_model import ServedModel
 from slipway_api.serving.work_pool import WorkPool
 from slipway_api.web.dependencies import Admin, Models, Pool, Reader
-from slipway_core.bundle import GraphNames, InputColumn
+from slipway_core.columns import GraphInput, InputColumn
+from slipway_core.manifest import Decision, GraphNames, Label
 
 router = APIRouter(tags=["models"])
 
@@ -20,9 +21,13 @@ router = APIRouter(tags=["models"])
 class ModelSignature(BaseModel):
     """A model's inputs and outputs."""
 
-    inputs: tuple[InputColumn, ...]
-    classes: tuple[str, ...] | None = Field(description="Label of each class index; null for a regressor.")
+    inputs: tuple[InputColumn, ...] = Field(description="The features, as clients send them.")
+    tensors: tuple[GraphInput, ...] = Field(description="The graph's inputs.")
+    classes: tuple[Label, ...] | None = Field(description="Label of each class index; null for a regressor.")
     graph: GraphNames
+    decision: Decision | None = Field(
+        description="The threshold of a binary classifier; null for the graph's own label."
+    )
 
 
 class FailedLoad(BaseModel):
@@ -170,7 +175,13 @@ def _fields(models: ModelStore, pool: WorkPool, model: ServedModel) -> dict[str,
         "verified": model.verified,
         "description": model.description,
         "task": manifest.task,
-        "signature": ModelSignature(inputs=manifest.inputs, classes=manifest.classes, graph=manifest.graph),
+        "signature": ModelSignature(
+            inputs=manifest.columns,
+            tensors=manifest.inputs,
+            classes=manifest.classes,
+            graph=manifest.graph,
+            decision=manifest.decision,
+        ),
         "metrics": manifest.metrics,
         "run_id": model.run_id,
         "data_version": manifest.data.version,

@@ -9,10 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 import slipway_core
 from slipway_api.errors import NotReadyError
-from slipway_api.http.openapi import Responses, kserve_errors
+from slipway_api.http.openapi import FeatureValue, Responses, kserve_errors
 from slipway_api.protocols import open_inference
-from slipway_api.protocols.open_inference import HEADER_LENGTH, OCTETS, PLATFORM, TensorInfo
-from slipway_api.protocols.tensors import MAX_DIMENSIONS, NUMBERS
+from slipway_api.protocols.infer_outputs import HEADER_LENGTH, OCTETS, TensorInfo, output_tensors
+from slipway_api.protocols.open_inference import PLATFORM
+from slipway_api.protocols.tensors import BOOL, BYTES, MAX_DIMENSIONS, NUMBERS
 from slipway_api.serving.version_lookup import find, versions
 from slipway_api.web.dependencies import Models, Reader, bearer
 from slipway_api.web.prediction_endpoint import PredictionPath
@@ -103,8 +104,10 @@ class InputTensor(BaseModel):
 
     name: str
     shape: list[Annotated[int, Field(ge=1)]] = Field(min_length=1, max_length=MAX_DIMENSIONS)
-    datatype: str = Field(json_schema_extra={"enum": list(NUMBERS)})
-    data: list[float | list[float]] | None = Field(default=None, description="Values by row, flat or nested.")
+    datatype: str = Field(json_schema_extra={"enum": [*NUMBERS, BYTES, BOOL]})
+    data: list[FeatureValue | list[FeatureValue]] | None = Field(
+        default=None, description="Values by row, flat or nested."
+    )
     parameters: InputParameters | None = None
 
 
@@ -202,7 +205,7 @@ def _metadata(models: Models, name: str, version: str | None = None) -> ModelMet
         versions=versions(models, name),
         platform=PLATFORM,
         inputs=[_tensor(info) for info in open_inference.input_tensors(model)],
-        outputs=[_tensor(info) for info in open_inference.output_tensors(model)],
+        outputs=[_tensor(info) for info in output_tensors(model)],
     )
 
 

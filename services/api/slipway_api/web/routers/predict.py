@@ -5,25 +5,30 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field
 
-from slipway_api.http.openapi import Responses, errors
+from slipway_api.http.openapi import FeatureValue, Responses, errors
 from slipway_api.protocols import native
 from slipway_api.web.dependencies import bearer
 from slipway_api.web.prediction_endpoint import PredictionPath
+from slipway_core.manifest import Label
 
 # Only described here; the prediction endpoint serves them.
 router = APIRouter(tags=["prediction"], dependencies=[Depends(bearer)])
 
-Row = list[float] | dict[str, float]
+Row = list[FeatureValue] | dict[str, FeatureValue]
 
 
 class PredictRequest(BaseModel):
-    """One or more rows, each a list of numbers in the signature's order or an object by feature name."""
+    """One or more rows, each a list of values in the signature's order or an object by feature name; null is a missing value."""
 
     model_config = ConfigDict(
         json_schema_extra={"additionalProperties": False},
     )
 
-    features: Annotated[list[float], Field(min_length=1)] | dict[str, float] | Annotated[list[Row], Field(min_length=1)]
+    features: (
+        Annotated[list[FeatureValue], Field(min_length=1)]
+        | dict[str, FeatureValue]
+        | Annotated[list[Row], Field(min_length=1)]
+    )
 
 
 class PredictionWarning(BaseModel):
@@ -41,7 +46,7 @@ class Prediction(BaseModel):
     model: str
     version: str
     prediction: list[int] | list[float] = Field(description="Class indices of a classifier, values of a regressor.")
-    label: list[str] | None = Field(default=None, description="Classifiers: predicted class.")
+    label: list[Label] | None = Field(default=None, description="Classifiers: predicted class.")
     probabilities: list[list[float]] | None = Field(default=None, description="Classifiers: probability of each class.")
     warnings: list[PredictionWarning] | None = Field(
         default=None,

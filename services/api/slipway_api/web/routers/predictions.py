@@ -4,22 +4,23 @@ import re
 import uuid
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import orjson
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import Response
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
+from pydantic import BaseModel, ConfigDict, Field, StrictInt
 
 from slipway_api.accounts.models import CurrentUser, Role
 from slipway_api.errors import ConflictError, InvalidInputError, NotFoundError
 from slipway_api.http.json_body import json_body
 from slipway_api.http.openapi import body, errors
 from slipway_api.http.pagination import cursor_of, read_cursor
-from slipway_api.prediction_log.queries import Feedback, LoggedPrediction, Position, PredictionQuery
+from slipway_api.prediction_log.queries import Feedback, LoggedPrediction, Origin, Position, PredictionQuery
 from slipway_api.web.dependencies import Accounts, Live, Predictions, PredictionUser
 from slipway_core.errors import Problem
-from slipway_core.signature import FLOAT32_LIMIT
+from slipway_core.feature_values import FLOAT32_LIMIT
+from slipway_core.manifest import Label, label_text
 
 MAX_LIMIT = 1_000
 # A page holds at most this many rows whatever its limit, but at least one prediction.
@@ -36,11 +37,17 @@ class GivenFeedback(BaseModel):
     """The true value of a row, compared with the prediction."""
 
     row: int = Field(description="Index of the row in the prediction.")
-    label: str | None = Field(default=None, description="Classifiers: true class.")
+    label: Label | None = Field(default=None, description="Classifiers: true class.")
     value: float | None = Field(default=None, description="Regressors: true value.")
     correct: bool | None = Field(default=None, description="Classifiers: whether the prediction was right.")
     error: float | None = Field(default=None, description="Regressors: predicted value minus true value.")
     at: datetime = Field(description="Time of the feedback, UTC.")
+
+
+class Redacted(BaseModel):
+    """Stands for a value that SLIPWAY_REDACTED_FEATURES keeps out of the log."""
+
+    redacted: Literal[True]
 
 
 class StoredPrediction(BaseModel):
@@ -51,9 +58,12 @@ class StoredPrediction(BaseModel):
     user_id: uuid.UUID = Field(description="Account that requested the prediction.")
     model: str
     version: str
-    inputs: list[list[float | None]] = Field(description="Rows; null for a redacted value.")
+    inputs: list[list[float | str | bool | Redacted | None]] = Field(
+        description="Rows. A redacted value is null for a model that takes a matrix, and an object for one that takes "
+        "a table, where null is a missing value."
+    )
     prediction: list[int] | list[float] = Field(description="Class indices of a classifier, values of a regressor.")
-    label: list[str] | None = Field(default=None, description="Classifiers: predicted class.")
+    label: list[Label] | None = Field(default=None, description="Classifiers: predicted class.")
     probabilities: list[list[float]] | None = Field(default=None, description="Classifiers: probability of each class.")
     latency_seconds: float = Field(description="Time from the request to its response.")
     request_id: str
@@ -92,7 +102,7 @@ class FeedbackRequest(BaseModel):
     )
 
     row: StrictInt | None = Field(default=None, ge=0, description="Optional for a prediction of one row.")
-    label: StrictStr | None = Field(default=None, description="Classifiers: true class.")
+    label: Label | None = Field(default=None, description="Classifiers: true class.")
     value: Float32 | None = Field(default=None, description="Regressors: true value.")
 
 
@@ -145,7 +155,7 @@ async def show_prediction(id: str, predictions: Predictions, caller: PredictionU
         "data_version": None if origin is None else origin.data_version,
         "git_commit": None if origin is None else origin.git_commit,
         "manifest_sha256": found.manifest_sha256,
-        "feedback": [_feedback_json(one) for one in found.feedback],
+        "feedback": [_feedback_json(one, origin) for one in found.feedback],
     }
     return Response(orjson.dumps(content), media_type="application/json")
 
@@ -177,7 +187,7 @@ async def give_feedback(
         model=found.model,
         version=found.version,
         row=feedback.row,
-        label=feedback.label,
+        label=given.label,
         value=feedback.value,
         correct=feedback.correct,
         error=feedback.error,
@@ -240,11 +250,13 @@ def _compare(found: LoggedPrediction, given: FeedbackRequest, caller: CurrentUse
     if given.label is None:
         raise _wrong("label", f"the field 'label' is missing: {name}")
     classes = found.origin.classes or ()
-    if given.label not in classes:
-        shown = ", ".join(classes[:20])
+    # `True` equals 1 in Python.
+    index = next((i for i, one in enumerate(classes) if (type(one), one) == (type(given.label), given.label)), None)
+    if index is None:
+        shown = ", ".join(orjson.dumps(one).decode() if not isinstance(one, str) else one for one in classes[:20])
         raise _wrong("label", f"unknown class; the classes of {found.model} are {shown}")
-    correct = classes[int(predicted)] == given.label
-    return Feedback(found.id, row, now, caller.id, found.model, found.version, label=given.label, correct=correct)
+    label, correct = label_text(given.label), int(predicted) == index
+    return Feedback(found.id, row, now, caller.id, found.model, found.version, label=label, correct=correct)
 
 
 def _wrong(place: str, message: str) -> InvalidInputError:
@@ -268,8 +280,11 @@ def _shown(one: LoggedPrediction) -> dict[str, Any]:
     return {**shown, "latency_seconds": one.latency_seconds, "request_id": one.request_id}
 
 
-def _feedback_json(one: Feedback) -> dict[str, Any]:
-    fields = {"label": one.label, "value": one.value, "correct": one.correct, "error": one.error}
+def _feedback_json(one: Feedback, origin: Origin | None) -> dict[str, Any]:
+    # The table has labels as text.
+    labels = {label_text(label): label for label in (origin.classes if origin else None) or ()}
+    label = None if one.label is None else labels.get(one.label, one.label)
+    fields = {"label": label, "value": one.value, "correct": one.correct, "error": one.error}
     kept = {name: value for name, value in fields.items() if value is not None}
     return {"row": one.row, **kept, "at": _rfc3339(one.at)}
 

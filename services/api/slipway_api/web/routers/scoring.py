@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from slipway_api.errors import NotReadyError
-from slipway_api.http.openapi import Responses, errors
+from slipway_api.http.openapi import FeatureValue, Responses, errors
 from slipway_api.protocols import scoring
 from slipway_api.web.dependencies import Accounts, Models, bearer, bearer_token
 from slipway_api.web.prediction_endpoint import PredictionPath
@@ -19,7 +19,8 @@ SAGEMAKER_PATHS = frozenset({PING, INVOCATIONS})
 router = APIRouter(tags=["scoring"])
 described = APIRouter(tags=["scoring"], dependencies=[Depends(bearer)])
 
-Row = list[float] | dict[str, float]
+# Unknown columns are ignored, whatever their values.
+Row = list[FeatureValue] | dict[str, Any]
 
 
 class _Form(BaseModel):
@@ -37,14 +38,14 @@ class Instances(_Form):
 class Inputs(_Form):
     """Rows, columns by feature name, or rows by the name of the graph's input."""
 
-    inputs: Annotated[list[Row], Field(min_length=1)] | dict[str, Annotated[list[float | Row], Field(min_length=1)]]
+    inputs: Annotated[list[Row], Field(min_length=1)] | dict[str, Any]
 
 
 class DataFrame(BaseModel):
     """The format of pandas' `DataFrame.to_dict(orient="split")`."""
 
     columns: list[str]
-    data: list[list[float]] = Field(min_length=1)
+    data: list[list[Any]] = Field(min_length=1)
     index: Any = Field(default=None, description="Ignored.")
 
 
@@ -57,7 +58,7 @@ class DataFrameSplit(_Form):
 class DataFrameRecords(_Form):
     """The format of pandas' `DataFrame.to_dict(orient="records")`."""
 
-    dataframe_records: list[dict[str, float]] = Field(min_length=1)
+    dataframe_records: list[dict[str, Any]] = Field(min_length=1)
 
 
 class Predictions(BaseModel):

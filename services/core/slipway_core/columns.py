@@ -1,0 +1,122 @@
+"""The columns that clients send, and the inputs of the graph that are made of them: parts of a manifest."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+# Names appear in every response, metric and log line, so their length is limited.
+MAX_NAME_LENGTH = 256
+MAX_FEATURES = 10_000
+MAX_DESCRIPTION_LENGTH = 1_000
+# Beyond it, float32 cannot represent every integer.
+FLOAT32_EXACT = 2**24
+
+Name = Annotated[str, Field(max_length=MAX_NAME_LENGTH)]
+DatePart = Literal["year", "month", "day", "weekday", "hour"]
+# The types of tensors that each type of column may enter the graph as.
+TENSOR_TYPES = {
+    "float32": {"float32"},
+    "float64": {"float64", "float32"},
+    "int64": {"int64", "float32"},
+    "bool": {"bool", "float32"},
+    "string": {"string"},
+    "date": {"float32"},
+}
+
+
+class Frozen(BaseModel):
+    """An immutable part of a bundle's files; unknown fields are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class InputColumn(Frozen):
+    """One named feature, as clients send it."""
+
+    name: Name = Field(min_length=1, description="The feature's name.")
+    dtype: Literal["float32", "float64", "int64", "bool", "string", "date"] = Field(
+        description="The type of its values. A date is text in ISO 8601, such as `2026-11-21` or `2026-11-21T08:30`."
+    )
+    nullable: bool = Field(default=False, description="Whether a value may be missing (null).")
+    missing: Name | None = Field(
+        default=None,
+        description="Nullable text: what the graph receives for a missing value. Other types become float32 with NaN.",
+    )
+    categories: tuple[Annotated[float, Field(strict=True)], ...] | tuple[Name, ...] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=MAX_FEATURES,
+        union_mode="left_to_right",
+        description="The known values of a feature of categories: numbers or text.",
+    )
+    on_unknown: Literal["reject", "ignore"] = Field(
+        default="reject", description="Whether a value outside `categories` is an error, or passed to the graph."
+    )
+    min: float | None = Field(default=None, description="The smallest value in the training rows.")
+    max: float | None = Field(default=None, description="The largest value in the training rows.")
+    unit: Name | None = Field(default=None, description="The unit of measure, such as `cm`.")
+    description: str | None = Field(
+        default=None, max_length=MAX_DESCRIPTION_LENGTH, description="What the feature means."
+    )
+
+    @model_validator(mode="after")
+    def _check_consistency(self) -> Self:
+        if self.nullable and self.dtype == "string" and self.missing is None:
+            raise ValueError(f"the nullable text column {self.name!r} needs `missing`")
+        if self.missing is not None and not (self.nullable and self.dtype == "string"):
+            raise ValueError(f"the column {self.name!r} has `missing`, which only nullable text may have")
+        if self.categories is not None:
+            is_text = isinstance(self.categories[0], str)
+            if self.dtype in {"bool", "date"} or is_text != (self.dtype == "string"):
+                raise ValueError(f"the categories of {self.name!r} do not have its type")
+        return self
+
+
+class GraphInput(Frozen):
+    """One input of the graph."""
+
+    name: Name = Field(min_length=1, description="The input's name.")
+    dtype: Literal["float32", "float64", "int64", "bool", "string", "uint8"] = Field(description="Its element type.")
+    shape: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        description="The shape of one row: `[4]` for a matrix of four columns, `[1]` for one column."
+    )
+    column: Name | None = Field(
+        default=None, description="The column that it is made of; null for a matrix of all columns in their order."
+    )
+    part: DatePart | None = Field(default=None, description="The part of a date that it holds.")
+
+
+def check_inputs(columns: tuple[InputColumn, ...], tensors: tuple[GraphInput, ...]) -> None:
+    """Check that the tensors can be made of the columns.
+
+    Raises:
+        ValueError: they cannot.
+    """
+    by_name = {column.name: column for column in columns}
+    if len(by_name) != len(columns):
+        raise ValueError("two columns have the same name")
+    if len({tensor.name for tensor in tensors}) != len(tensors):
+        raise ValueError("two inputs have the same name")
+    if is_matrix(tensors):
+        if tensors[0].dtype != "float32" or tensors[0].shape != (len(columns),):
+            raise ValueError("an input without a column must be a float32 matrix of all columns")
+        if odd := [column.name for column in columns if column.dtype != "float32" or column.nullable]:
+            raise ValueError(f"a matrix holds float32 columns without missing values, which {odd[0]!r} is not")
+        return
+    for tensor in tensors:
+        column = by_name.get(tensor.column or "")
+        if column is None:
+            raise ValueError(f"the input {tensor.name!r} names no column")
+        if tensor.shape != (1,) or tensor.dtype not in TENSOR_TYPES[column.dtype]:
+            raise ValueError(f"the input {tensor.name!r} cannot be made of the column {column.name!r}")
+        if column.nullable and tensor.dtype in {"int64", "bool"}:
+            raise ValueError(f"the nullable column {column.name!r} must enter the graph as float32")
+        if (tensor.part is None) == (column.dtype == "date"):
+            raise ValueError(f"the input {tensor.name!r} must name a part of a date if, and only if, it is made of one")
+    if unused := by_name.keys() - {tensor.column for tensor in tensors}:
+        raise ValueError(f"the column {min(unused)!r} is not part of an input")
+
+
+def is_matrix(tensors: tuple[GraphInput, ...]) -> bool:
+    """Return whether all columns enter the graph as one matrix."""
+    return len(tensors) == 1 and tensors[0].column is None

@@ -1,0 +1,110 @@
+"""Limits, warnings and messages about the values of features, for matrices and tables alike."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from slipway_core.columns import FLOAT32_EXACT
+
+MAX_PROBLEMS = 20
+MAX_WARNINGS = 20
+SHOWN = 100
+# The number of categories that a message lists.
+SHOWN_CATEGORIES = 12
+ROOT = "features"
+FLOAT32_MAX = float(np.finfo(np.float32).max)
+# The largest float64 that rounds to FLOAT32_MAX; half a unit in the last place above FLOAT32_MAX, values round to
+# infinity. The shortest decimal of FLOAT32_MAX, as JSON writers print it, is slightly above FLOAT32_MAX.
+FLOAT32_LIMIT = math.nextafter(FLOAT32_MAX + 2.0**103, 0.0)
+
+ROWS = frozenset({list, dict})
+
+
+@dataclass(frozen=True, slots=True)
+class RangeWarning:
+    """A value outside the range of the training rows.
+
+    Attributes:
+        row: the index of its row in the request.
+    """
+
+    row: int
+    feature: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class OutOfRange:
+    """The values of a request outside the range of the training rows.
+
+    Attributes:
+        counts: the number of such values per feature, in the signature's order.
+        warnings: the first MAX_WARNINGS of them.
+    """
+
+    counts: list[int]
+    warnings: list[RangeWarning]
+
+    @property
+    def omitted(self) -> int:
+        """The number of values without an entry in `warnings`."""
+        return sum(self.counts) - len(self.warnings)
+
+
+def explain_number(value: Any, *, missing: bool = False, narrow: bool = True) -> str:  # noqa: ANN401
+    """Say why a value is not a valid number, as a sentence without its subject.
+
+    Args:
+        value: the value, as parsed from JSON.
+        missing: whether the column takes null for a missing value.
+        narrow: whether the number must fit a 32-bit float.
+    """
+    null = "; for a missing value, send null, or leave the cell of a CSV empty" if missing else ""
+    if isinstance(value, str) and not value.strip():
+        return f"is empty; it must be a number{null}"
+    if isinstance(value, str):
+        return f"must be a number, not a string ({shown_text(value)})"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return f"must be a number, not {kind_of(value)}"
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"must be a finite number, not NaN or infinity{null}"
+    return f"is too large for a {32 if narrow else 64}-bit float"
+
+
+def explain_range(value: float, low: float | None, high: float | None) -> str:
+    """Say how a value is outside the range of the training rows."""
+    if low is not None and high is not None:
+        return f"outside the trained range {low:.7g} to {high:.7g}"
+    if low is not None and value < low:
+        return f"below the trained minimum {low:.7g}"
+    return f"above the trained maximum {high:.7g}"
+
+
+def explain_category(allowed: Sequence[str | float], shown: str) -> str:
+    """Say that a value, as shown, is not one of the allowed ones."""
+    listed = [shown_text(one) if isinstance(one, str) else shortest(one) for one in sorted(allowed)]
+    some = ", ".join(listed)
+    if len(listed) > SHOWN_CATEGORIES:
+        some = f"{', '.join(listed[: SHOWN_CATEGORIES - 1])}, … {listed[-1]} ({len(listed)} values)"
+    return f"must be one of {some}, not {shown}"
+
+
+def shortest(value: float) -> str:
+    """Write a float32 with the fewest digits that identify it, and a larger integer in full."""
+    if abs(value) > FLOAT32_EXACT and float(value).is_integer():
+        return str(int(value))
+    return str(np.float32(float(value))).removesuffix(".0")
+
+
+def shown_text(text: str) -> str:
+    """Return a text in quotes, shortened: a client may choose it."""
+    return repr(text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…")
+
+
+def kind_of(value: Any) -> str:  # noqa: ANN401
+    """Name the JSON type of a value."""
+    kinds = {bool: "a boolean", str: "a string", list: "a list", dict: "an object", type(None): "null"}
+    return kinds.get(type(value), "a number")

@@ -1,0 +1,158 @@
+"""Convert the features of a request to the typed columns of a table, or describe what is wrong with them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
+from operator import itemgetter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slipway_core.column_reader import ColumnReader
+from slipway_core.columns import GraphInput, InputColumn, is_matrix
+from slipway_core.errors import FeaturesError, Problem
+from slipway_core.feature_values import (
+    MAX_PROBLEMS,
+    MAX_WARNINGS,
+    ROOT,
+    ROWS,
+    SHOWN,
+    OutOfRange,
+    RangeWarning,
+    explain_range,
+    kind_of,
+)
+from slipway_core.manifest import Manifest
+from slipway_core.rows import Table
+from slipway_core.signature import Signature
+
+# The place of a row in a request, and of a column in it.
+Place = Callable[[int, str], tuple[str | int, ...]]
+
+
+class TableSignature:
+    """The typed columns of a model, prepared once when the model is loaded."""
+
+    def __init__(self, columns: Sequence[InputColumn], inputs: Sequence[GraphInput]) -> None:
+        self.names = tuple(column.name for column in columns)
+        self.columns = tuple(columns)
+        self._name_set = frozenset(self.names)
+        made = {column.name: [one for one in inputs if one.column == column.name] for column in columns}
+        self._readers = [ColumnReader(column, made[column.name]) for column in columns]
+        # The index, the graph's input and the limits of each column with a range.
+        self._ranges = [
+            (index, made[column.name][0].name, column.min, column.max)
+            for index, column in enumerate(columns)
+            if column.dtype not in {"string", "date", "bool"} and (column.min, column.max) != (None, None)
+        ]
+        first, *others = self.names
+        self._values_of = itemgetter(*self.names) if others else lambda row: (row[first],)
+
+    def rows(self, features: Any) -> Table:  # noqa: ANN401  # clients may send anything
+        """Convert `features` to a table.
+
+        Args:
+            features: a row or a list of rows, as parsed from JSON; a row is a list of values in the signature's order,
+                or an object from feature name to value. A missing value is None.
+
+        Raises:
+            FeaturesError: the input is invalid; every problem has its place.
+        """
+        rows = self._rows(features)
+        is_list = rows is features
+        problems: list[Problem] = []
+        found: list[Sequence[Any]] = []
+        for index, row in enumerate(rows):
+            if type(row) is dict and row.keys() == self._name_set:
+                found.append(self._values_of(row))
+            elif type(row) is list and len(row) == len(self.names):
+                found.append(row)
+            else:
+                problems += self._misfits(row, (ROOT, index) if is_list else (ROOT,))
+                if len(problems) >= MAX_PROBLEMS:
+                    break
+        if problems:
+            raise FeaturesError(problems[:MAX_PROBLEMS])
+        columns = list(zip(*found, strict=True))
+        return self.table(columns, lambda row, name: (ROOT, row, name) if is_list else (ROOT, name))
+
+    def table(self, columns: Sequence[Sequence[Any]], place: Place) -> Table:
+        """Return a table of columns in the signature's order, all of the same length.
+
+        Raises:
+            FeaturesError: a value is invalid; its place is that of `place`.
+        """
+        feed: dict[str, NDArray[Any]] = {}
+        problems: list[tuple[int, int, str]] = []
+        for index, (reader, values) in enumerate(zip(self._readers, columns, strict=True)):
+            problems += [(row, index, message) for row, message in reader.read(values, feed)]
+        if problems:
+            shown = sorted(problems)[:MAX_PROBLEMS]
+            raise FeaturesError([Problem(place(row, self.names[index]), message) for row, index, message in shown])
+        return Table(columns, feed)
+
+    def count_out_of_range(self, rows: Table) -> int:
+        """Count the values outside the range of the training rows."""
+        if len(rows) == 1:  # faster than numpy for one row
+            outside = 0
+            for index, _, low, high in self._ranges:
+                value = rows.columns[index][0]
+                if value is not None and ((low is not None and value < low) or (high is not None and value > high)):
+                    outside += 1
+            return outside
+        return sum(int(np.count_nonzero(self._outside(rows, name, low, high))) for _, name, low, high in self._ranges)
+
+    def out_of_range(self, rows: Table) -> OutOfRange:
+        """Describe the values outside the range of the training rows."""
+        counts, found = [0] * len(self.names), []
+        for index, name, low, high in self._ranges:
+            outside = np.flatnonzero(self._outside(rows, name, low, high))
+            counts[index] = len(outside)
+            for row in outside[:MAX_WARNINGS].tolist():
+                value = float(rows.columns[index][row])
+                found.append(
+                    (
+                        row,
+                        index,
+                        RangeWarning(row, self.names[index], f"{value:.7g} is {explain_range(value, low, high)}"),
+                    )
+                )
+        return OutOfRange(counts, [warning for *_, warning in sorted(found, key=itemgetter(0, 1))[:MAX_WARNINGS]])
+
+    def _outside(self, rows: Table, name: str, low: float | None, high: float | None) -> NDArray[np.bool_]:
+        values = rows.feed[name][:, 0]
+        limits = np.array([-np.inf if low is None else low, np.inf if high is None else high], dtype=np.float64)
+        if values.dtype == np.float32:
+            limits = limits.astype(np.float32)
+        outside: NDArray[np.bool_] = (values < limits[0]) | (values > limits[1])
+        return outside
+
+    def _rows(self, features: Any) -> list[Any]:  # noqa: ANN401
+        if isinstance(features, dict):
+            return [features]
+        if not isinstance(features, list):
+            raise FeaturesError([Problem((ROOT,), f"{ROOT} must be a row or a list of rows, not {kind_of(features)}")])
+        if not features:
+            raise FeaturesError([Problem((ROOT,), f"{ROOT} is empty: send at least one row")])
+        return [features] if ROWS.isdisjoint(map(type, features)) else features
+
+    def _misfits(self, row: Any, loc: tuple[str | int, ...]) -> list[Problem]:  # noqa: ANN401
+        if isinstance(row, Mapping):
+            problems = [Problem((*loc, n), f"the feature {n!r} is missing") for n in self.names if n not in row]
+            # Limit the length and number of unknown names, which the client chooses.
+            extra = islice((name[:SHOWN] for name in row if name not in self._name_set), MAX_PROBLEMS)
+            return problems + [Problem((*loc, n), f"the model has no feature {n!r}") for n in extra]
+        if not isinstance(row, list):
+            return [Problem(loc, f"a row must be a list or an object, not {kind_of(row)}")]
+        expected = f"{len(self.names)} features ({', '.join(self.names)})"
+        return [Problem(loc, f"expected {expected}, got {len(row)}")]
+
+
+AnySignature = Signature | TableSignature
+
+
+def signature_of(manifest: Manifest) -> AnySignature:
+    """Return the signature for a manifest's columns."""
+    if is_matrix(manifest.inputs):
+        return Signature(manifest.columns)
+    return TableSignature(manifest.columns, manifest.inputs)
