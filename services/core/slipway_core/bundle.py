@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Annotated, Self, TypeVar
 
 from pydantic import BaseModel, Field, StrictBool, StrictFloat, StrictInt, ValidationError, model_validator
 
@@ -33,6 +33,12 @@ MAX_TOLERANCE = 1e-2
 
 # A value as clients send it.
 Cell = StrictBool | StrictInt | StrictFloat | str | None
+_Some = Field(min_length=1, max_length=MAX_GOLDEN_ROWS)
+# The first type that fits is taken: rows of numbers are read several times faster.
+GoldenRows = Annotated[
+    Annotated[tuple[tuple[StrictFloat, ...], ...], _Some] | Annotated[tuple[tuple[Cell, ...], ...], _Some],
+    Field(union_mode="left_to_right"),
+]
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -46,10 +52,7 @@ class GoldenOutputs(Frozen):
 class Golden(Frozen):
     """`golden.json`: rows with the outputs that the graph returned when it was exported."""
 
-    rows: tuple[tuple[StrictFloat, ...], ...] | tuple[tuple[Cell, ...], ...] = Field(
-        min_length=1,
-        max_length=MAX_GOLDEN_ROWS,
-        union_mode="left_to_right",
+    rows: GoldenRows = Field(
         description="The rows, as clients send them, in the order of the manifest's columns.",
     )
     outputs: GoldenOutputs

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictFloat, model_validator
 
 # Names appear in every response, metric and log line, so their length is limited.
 MAX_NAME_LENGTH = 256
@@ -12,6 +12,12 @@ MAX_DESCRIPTION_LENGTH = 1_000
 FLOAT32_EXACT = 2**24
 
 Name = Annotated[str, Field(max_length=MAX_NAME_LENGTH)]
+_Some = Field(min_length=1, max_length=MAX_FEATURES)
+# Numbers or text. The first type that fits is taken.
+Categories = Annotated[
+    Annotated[tuple[StrictFloat, ...], _Some] | Annotated[tuple[Name, ...], _Some],
+    Field(union_mode="left_to_right"),
+]
 DatePart = Literal["year", "month", "day", "weekday", "hour"]
 # The types of tensors that each type of column may enter the graph as.
 TENSOR_TYPES = {
@@ -42,12 +48,8 @@ class InputColumn(Frozen):
         default=None,
         description="Nullable text: what the graph receives for a missing value. Other types become float32 with NaN.",
     )
-    categories: tuple[Annotated[float, Field(strict=True)], ...] | tuple[Name, ...] | None = Field(
-        default=None,
-        min_length=1,
-        max_length=MAX_FEATURES,
-        union_mode="left_to_right",
-        description="The known values of a feature of categories: numbers or text.",
+    categories: Categories | None = Field(
+        default=None, description="The known values of a feature of categories: numbers or text."
     )
     on_unknown: Literal["reject", "ignore"] = Field(
         default="reject", description="Whether a value outside `categories` is an error, or passed to the graph."

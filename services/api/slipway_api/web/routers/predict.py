@@ -18,7 +18,10 @@ Row = list[FeatureValue] | dict[str, FeatureValue]
 
 
 class PredictRequest(BaseModel):
-    """One or more rows, each a list of values in the signature's order or an object by feature name; null is a missing value."""
+    """One or more rows, each a list of values in the signature's order or an object by feature name.
+
+    A missing value is null.
+    """
 
     model_config = ConfigDict(
         json_schema_extra={"additionalProperties": False},
