@@ -299,7 +299,7 @@ def test_registered_graph_predicts_all_150_iris_rows(first: Run, registry: Mlflo
     graph = Graph(bundle.model, bundle.manifest.graph)
     frame = iris_dataset().frame
 
-    outputs = graph.run(frame[[column.name for column in bundle.manifest.inputs]].to_numpy(dtype=np.float32))
+    outputs = graph.run(frame[[column.name for column in bundle.manifest.columns]].to_numpy(dtype=np.float32))
 
     assert bundle.manifest.classes is not None
     said = np.array(bundle.manifest.classes)[outputs.prediction.astype(int)]

@@ -53,7 +53,7 @@ def test_bike_demand_is_registered_as_a_regression_that_replays(model: Model, tm
     assert bundle.manifest.metrics["r2"] > 0.7
     graph = Graph(bundle.model, bundle.manifest.graph)
     replay(graph, bundle.golden, signature_of(bundle.manifest))
-    names = [column.name for column in bundle.manifest.inputs]
+    names = [column.name for column in bundle.manifest.columns]
     said = graph.run(bike_frame()[names].to_numpy(dtype=np.float32)).prediction
     assert np.corrcoef(said, bike_frame()["cnt"])[0, 1] > 0.9
     files = {file.path for file in model.client.list_artifacts(model.version("1").run_id)}

@@ -47,7 +47,7 @@ class Journal:
             "id": self._next_id(),
             "at_ns": AT_NS,
             "user_id": USER,
-            "matrix": matrix,
+            "rows": matrix,
             "outputs": self.model.graph.run(matrix),
             "latency_seconds": 0.00125,
             "request_id": "r-1",

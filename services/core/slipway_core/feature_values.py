@@ -93,8 +93,8 @@ def explain_category(allowed: Sequence[str | float], shown: str) -> str:
 
 
 def shortest(value: float) -> str:
-    """Write a float32 with the fewest digits that identify it, and a larger integer in full."""
-    if abs(value) > FLOAT32_EXACT and float(value).is_integer():
+    """Write a float32 with the fewest digits that identify it, and an integer beyond its precision in full."""
+    if FLOAT32_EXACT < abs(value) < 2**53 and float(value).is_integer():
         return str(int(value))
     return str(np.float32(float(value))).removesuffix(".0")
 

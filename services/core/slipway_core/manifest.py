@@ -19,7 +19,7 @@ MAX_ENTRIES = 1_000
 DIGEST_PATTERN = r"^sha256:[0-9a-f]{64}$"
 Digest = Annotated[str, Field(pattern=DIGEST_PATTERN)]
 # A class label: text, an integer or a boolean.
-Label = StrictBool | StrictInt | Name
+Label = Name | StrictInt | StrictBool
 
 
 class GraphNames(Frozen):

@@ -33,6 +33,7 @@ _KINDS = {
     "missing": "is missing",
     "extra_forbidden": "is unknown",
 }
+_TYPES = frozenset({"constrained-str", "str", "int", "float", "bool"})
 _PATTERNS = {
     r"^[a-z0-9][a-z0-9._-]*$": (
         "must begin with a lower-case letter or a digit, and hold only these, '.', '_' and '-', such as 'wine-quality'"
@@ -44,7 +45,9 @@ _PATTERNS = {
 def first_problem(error: ValidationError) -> tuple[str, str]:
     """Return the place of the first problem (keys and indices with dots; empty at the top) and its description."""
     first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-    return ".".join(str(part) for part in first["loc"]), first["msg"].removeprefix("Value error, ")
+    # Without the name of a type, which pydantic adds to the place of a value with several possible types.
+    place = [str(part) for part in first["loc"] if part not in _TYPES and not str(part).startswith("tuple[")]
+    return ".".join(place), first["msg"].removeprefix("Value error, ")
 
 
 def words_of(problem: Mapping[str, Any]) -> str:

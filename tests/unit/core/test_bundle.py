@@ -27,24 +27,27 @@ ONE, TWO = digest(b"one"), digest(b"two")
 
 # The documented example.
 EXAMPLE: dict[str, Any] = {
-    "schema_version": 1,
+    "schema_version": 2,
     "name": "iris",
     "task": "classification",
-    "inputs": [
+    "columns": [
         {
             "name": "sepal length (cm)",
             "dtype": "float32",
-            "shape": [],
+            "nullable": False,
+            "missing": None,
+            "categories": None,
+            "on_unknown": "reject",
             "min": 4.3,
             "max": 7.9,
             "unit": "cm",
-            "required": True,
-            "categories": None,
+            "description": "Length of the sepal.",
         }
     ],
-    "graph": {"input": "X", "label": "label", "scores": "probabilities"},
+    "inputs": [{"name": "X", "dtype": "float32", "shape": [1], "column": None, "part": None}],
+    "graph": {"label": "label", "scores": "probabilities"},
     "classes": ["setosa", "versicolor", "virginica"],
-    "preprocessing": None,
+    "decision": None,
     "metrics": {"accuracy": 0.97},
     "data": {"version": ONE, "rows": 150, "split": "stratified"},
     "recipe": "iris",
@@ -132,9 +135,9 @@ def test_documented_example_is_a_manifest() -> None:
     assert manifest.model_dump(mode="json") == EXAMPLE
 
 
-@pytest.mark.parametrize("key", ["classes", "preprocessing", "git_commit", "libraries"])
+@pytest.mark.parametrize("key", ["classes", "decision", "git_commit", "libraries"])
 def test_optional_fields_may_be_left_out(key: str) -> None:
-    regressor = {**EXAMPLE, "task": "regression", "graph": {"input": "X", "label": "value"}}
+    regressor = {**EXAMPLE, "task": "regression", "graph": {"label": "value"}}
 
     parse(without(regressor, key))
 
@@ -144,7 +147,8 @@ def test_json_schema_describes_every_field() -> None:
     assert manifest_json_schema().endswith("}\n")
 
     assert schema["properties"].keys() == EXAMPLE.keys()
-    assert schema["$defs"]["InputColumn"]["properties"].keys() == EXAMPLE["inputs"][0].keys()
+    assert schema["$defs"]["InputColumn"]["properties"].keys() == EXAMPLE["columns"][0].keys()
+    assert schema["$defs"]["GraphInput"]["properties"].keys() == EXAMPLE["inputs"][0].keys()
     undescribed = [
         f"{name}.{field}"
         for name, part in schema["$defs"].items()
@@ -210,20 +214,21 @@ def test_unreadable_file_is_reported_without_its_path(tmp_path: Path) -> None:
         (b"[" * 10_000, "at the top: Invalid JSON"),
         (b"[]", "at the top: "),
         (without(EXAMPLE, "schema_version"), "at schema_version: Field required"),
-        (changed(EXAMPLE, ("schema_version",), 2), "at schema_version: Input should be 1"),
+        (changed(EXAMPLE, ("schema_version",), 3), "at schema_version: Input should be 2"),
         (changed(EXAMPLE, ("surprise",), 1), "at surprise: Extra inputs are not permitted"),
         (changed(EXAMPLE, ("task",), "clustering"), "at task: Input should be 'classification'"),
         (changed(EXAMPLE, ("name",), ""), "at name: "),
+        (changed(EXAMPLE, ("columns",), []), "at columns: "),
         (changed(EXAMPLE, ("inputs",), []), "at inputs: "),
-        (changed(EXAMPLE, ("inputs", 0, "dtype"), "float64"), "at inputs.0.dtype: Input should be 'float32'"),
-        (changed(EXAMPLE, ("inputs", 0, "colour"), "red"), "at inputs.0.colour: Extra inputs"),
+        (changed(EXAMPLE, ("columns", 0, "dtype"), "complex"), "at columns.0.dtype: Input should be 'float32'"),
+        (changed(EXAMPLE, ("columns", 0, "colour"), "red"), "at columns.0.colour: Extra inputs"),
         (changed(EXAMPLE, ("data", "rows"), -1), "at data.rows: "),
         (changed(EXAMPLE, ("created_at",), "2026-11-20T12:00:00"), "at created_at: .*timezone"),
         (changed(EXAMPLE, ("digests", MODEL_FILE), ONE.upper()), "at digests.model.onnx: String should match"),
         (changed(EXAMPLE, ("digests", MODEL_FILE), ONE.removeprefix("sha256:")), "at digests.model.onnx: "),
         (changed(EXAMPLE, ("digests",), {MODEL_FILE: ONE}), "at the top: .*digests lack golden.json"),
         (changed(EXAMPLE, ("digests",), {}), "at the top: .*digests lack model.onnx, golden.json"),
-        (changed(EXAMPLE, ("inputs",), EXAMPLE["inputs"] * 2), "at the top: .*two inputs have the same name"),
+        (changed(EXAMPLE, ("columns",), EXAMPLE["columns"] * 2), "at the top: .*two columns have the same name"),
         (changed(EXAMPLE, ("classes",), None), "at the top: .*a classifier needs classes and graph.scores"),
         (changed(EXAMPLE, ("graph", "scores"), None), "at the top: .*a classifier needs classes and graph.scores"),
     ],
@@ -261,10 +266,10 @@ def test_custom_rule_is_reported_without_pydantic_prefix() -> None:
         (changed(GOLDEN, ("atol",), 1000), "is invalid .*atol is 1000, the allowed maximum is 0.01"),
         (changed(GOLDEN, ("atol",), float("inf")), "is invalid at atol: "),
         (changed(GOLDEN, ("rtol",), float("nan")), "is invalid at rtol: "),
-        (changed(GOLDEN, ("rows", 0, 1), "wide"), r"is invalid at rows\.0\.1: "),
+        (changed(GOLDEN, ("rows", 0, 1), []), r"is invalid at rows\.0\.1: "),
         (changed(GOLDEN, ("outputs", "prediction"), []), "is invalid .*the numbers of rows and outputs differ"),
         (changed(GOLDEN, ("outputs", "scores"), []), "is invalid .*the numbers of rows and outputs differ"),
-        (changed(GOLDEN, ("rows", 0), [1.0]), "has rows without the manifest's 4 inputs"),
+        (changed(GOLDEN, ("rows", 0), [1.0]), "has rows without the manifest's 4 columns"),
     ],
 )
 def test_invalid_golden_rows_are_rejected(tmp_path: Path, golden: bytes, words: str) -> None:
@@ -326,8 +331,8 @@ def test_infinite_outputs_do_not_widen_the_tolerance() -> None:
     ("path", "value"),
     [
         (("classes", 0), "x" * 257),
-        (("inputs", 0, "name"), "x" * 257),
-        (("inputs", 0, "unit"), "x" * 257),
+        (("columns", 0, "name"), "x" * 257),
+        (("columns", 0, "unit"), "x" * 257),
         (("recipe",), "x" * 257),
         (("libraries", "a"), "x" * 257),
         (("classes",), ["x"] * 10_001),

@@ -8,7 +8,7 @@ import pytest
 from onnx import TensorProto, ValueInfoProto, helper
 
 from slipway_core.bundle import Golden, GoldenOutputs
-from slipway_core.columns import InputColumn
+from slipway_core.columns import GraphInput, InputColumn
 from slipway_core.errors import BundleError
 from slipway_core.graph import Graph, replay
 from slipway_core.manifest import GraphNames
@@ -16,6 +16,7 @@ from slipway_core.signature import Signature
 from support.bundles import BIAS, FEATURES, GOLDEN_ROWS, NAMES, golden_of, linear_classifier, regressor
 
 SIGNATURE = Signature([InputColumn(name=name, dtype="float32") for name in FEATURES])
+X = GraphInput(name="X", dtype="float32", shape=(4,))
 REGRESSOR_NAMES = GraphNames(label="value")
 ROWS = np.array(GOLDEN_ROWS, dtype=np.float32)
 
@@ -124,9 +125,11 @@ def test_invalid_graph_is_rejected(model: bytes) -> None:
 
 def test_input_with_another_name_is_rejected() -> None:
     with pytest.raises(BundleError) as caught:
-        Graph(linear_classifier(input_name="rows"), NAMES)
+        Graph(linear_classifier(input_name="rows"), NAMES).check_inputs([X])
 
-    assert str(caught.value) == "the graph's inputs are rows, but the manifest names X"
+    assert str(caught.value) == (
+        "the graph's inputs are rows (float32), but the manifest names X (float32): export it again"
+    )
 
 
 def test_graph_with_a_second_input_is_rejected() -> None:
@@ -135,8 +138,8 @@ def test_graph_with_a_second_input_is_rejected() -> None:
     graph = helper.make_graph([helper.make_node("Mul", ["X", "mask"], ["value"])], "masked", inputs, [output])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
 
-    with pytest.raises(BundleError, match=r"^the graph's inputs are X, mask, but the manifest names X$"):
-        Graph(model.SerializeToString(), REGRESSOR_NAMES)
+    with pytest.raises(BundleError, match=r"^the graph's inputs are X \(float32\), mask \(float32\), but the manifest"):
+        Graph(model.SerializeToString(), REGRESSOR_NAMES).check_inputs([X])
 
 
 @pytest.mark.parametrize(

@@ -105,7 +105,7 @@ def test_number_rounded_to_infinity_is_rejected(rows: Callable[[list[float]], ob
     ("value", "words"),
     [
         (True, "must be a number, not a boolean"),
-        ("5.1", "must be a number, not a string"),
+        ("5.1", "must be a number, not a string ('5.1')"),
         (None, "must be a number, not null"),
         ({}, "must be a number, not an object"),
         (math.nan, "must be a finite number, not NaN or infinity"),
@@ -219,7 +219,7 @@ def test_error_text_has_every_problem() -> None:
         SIGNATURE.rows([["a", 1.0, 1.0, True]])
 
     assert str(caught.value) == (
-        "'sepal length (cm)' must be a number, not a string; 'petal width (cm)' must be a number, not a boolean"
+        "'sepal length (cm)' must be a number, not a string ('a'); 'petal width (cm)' must be a number, not a boolean"
     )
 
 

@@ -143,12 +143,16 @@ _FORMS: Mapping[str, Callable[[Any, ServedModel, int], tuple[Rows, Place]]] = {
 
 
 def _check_names(found: Collection[str], model: ServedModel, *loc: str) -> None:
-    """Reject missing feature names, before any row is created. Others are ignored, as by MLflow's own server."""
-    there = set(found)
-    if missing := [name for name in model.signature.names if name not in there]:
-        raise FeaturesError(
-            [Problem((*loc, name), f"the feature {name!r} is missing") for name in missing[:MAX_PROBLEMS]]
-        )
+    """Reject missing feature names, before any row is created.
+
+    Unknown names alone are ignored, as by MLflow's own server; beside a missing one they are probably misspelled.
+    """
+    names, there = model.signature.names, set(found)
+    if missing := [name for name in names if name not in there]:
+        problems = [Problem((*loc, name), f"the feature {name!r} is missing") for name in missing]
+        extra = islice((name[:SHOWN] for name in found if name not in names), MAX_PROBLEMS)
+        problems += [Problem((*loc, name), f"the model has no feature {name!r}") for name in extra]
+        raise FeaturesError(problems[:MAX_PROBLEMS])
 
 
 def _from_columns(columns: Mapping[str, Any], max_rows: int) -> Rows:
@@ -190,7 +194,7 @@ def _rows(model: ServedModel, rows: Rows, place: Place, max_rows: int) -> GraphR
         )
     names = set(model.signature.names)
     for index, row in enumerate(rows):
-        if isinstance(row, dict) and len(row) > len(names):
+        if isinstance(row, dict) and len(row) > len(names) and names <= row.keys():
             rows[index] = {name: value for name, value in row.items() if name in names}
     try:
         return model.signature.rows(rows)

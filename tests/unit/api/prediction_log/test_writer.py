@@ -147,7 +147,7 @@ def test_redacted_values_never_reach_the_disk(
     journal = Journal(tmp_path / "journal", model, redacted=redacted)
     given = np.array([[5.1, 3.5, 1.4, 0.2]], dtype=np.float32)
 
-    journal.add(matrix=given)
+    journal.add(rows=given)
     journal.log.close()
 
     [record] = journal.records()

@@ -29,18 +29,18 @@ MAX_ROWS = 3
 # What the parsers reject and the schemas accept: from the error message to the reason.
 BEYOND_THE_SCHEMA = {
     # The schemas are the same for all models.
+    r"must be a (finite )?number|is empty; it must be a number": "types of the features of the model",
     r"expected 4 features|the request has \d+ inputs|must be of shape": "number of features of the model",
     r"the feature '.*' is missing|the model has no feature": "names of the features of the model",
     r"must contain each feature's name exactly once": "names of the features of the model",
     r"is unknown to this model|^inputs: the input '.*' is missing": "names of the inputs of the model",
     r"^outputs/\d+: each of `outputs` must have|^outputs: `outputs` must be a list": "outputs of the model",
     r"^inputs/X.*: (the rows must each|a row must) be": "only columns of features have numbers as values",
-    r"^inputs/[^X].*: .* must be a number, not (a list|an object)": "only the graph's input has rows as values",
+    r"^inputs/.*: .*must be a list|^dataframe_split/data/0: |^inputs/X: ": "values of columns, beside those that are ignored",
     # JSON Schema compares no values with each other.
     r"is duplicated|must have as many rows": "names and shapes of the other inputs",
     r"a row must be a list of \d+ values|must have as many values as the first": "number of columns, length of columns",
     r"does not match its shape|but its shape .* needs": "length of the data against the shape",
-    r"^inputs/\d+/data/\d+: .* must be a number": "nesting of the data against the shape",
     r"must be a valid U?INT|is too large for FP": "range of the data type",
     r"must have either `data` or": "the choice between JSON and binary",
     r"must add up to the \d+ bytes|has \d+ binary bytes, but": "bytes after the JSON",

@@ -41,7 +41,9 @@ def test_model_info_describes_the_default_model(api: RunningApi) -> None:
         "task": "classification",
         "signature": {
             "classes": list(CLASSES),
-            "graph": {"input": "X", "label": "label", "scores": "probabilities"},
+            "graph": {"label": "label", "scores": "probabilities"},
+            "tensors": [{"name": "X", "dtype": "float32", "shape": [4], "column": None, "part": None}],
+            "decision": None,
         },
         "metrics": {"accuracy": 0.97},
         "run_id": "0" * 32,

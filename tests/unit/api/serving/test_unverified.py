@@ -96,15 +96,15 @@ def open_minded(tmp_path: Path) -> Serving:
 def test_columns_become_features_by_name() -> None:
     manifest = derive_manifest(VERSION, mlmodel(), linear_classifier())
 
-    assert [column.name for column in manifest.inputs] == ["a b", "c", "d", "e"]
+    assert [column.name for column in manifest.columns] == ["a b", "c", "d", "e"]
     assert (manifest.name, manifest.task, manifest.classes) == ("iris", "classification", ("0", "1", "2"))
-    assert (manifest.graph.input, manifest.graph.label, manifest.graph.scores) == ("X", "label", "probabilities")
+    assert (manifest.inputs[0].name, manifest.graph.label, manifest.graph.scores) == ("X", "label", "probabilities")
 
 
 def test_tensor_becomes_features_by_position() -> None:
     manifest = derive_manifest(VERSION, mlmodel(TENSOR), regressor())
 
-    assert [column.name for column in manifest.inputs] == ["feature_0", "feature_1", "feature_2", "feature_3"]
+    assert [column.name for column in manifest.columns] == ["feature_0", "feature_1", "feature_2", "feature_3"]
     assert (manifest.task, manifest.classes, manifest.graph.label) == ("regression", None, "value")
 
 
@@ -257,7 +257,7 @@ def test_any_value_in_mlmodel_is_read_or_rejected(path: tuple[str | int, ...], v
 def test_name_of_256_characters_is_accepted() -> None:
     manifest = derive_manifest(VERSION, described(("inputs", 0, "name"), "x" * 256), linear_classifier())
 
-    assert manifest.inputs[0].name == "x" * 256
+    assert manifest.columns[0].name == "x" * 256
 
 
 @pytest.mark.parametrize(
