@@ -95,7 +95,7 @@ def test_manifest_describes_the_model_and_its_data(tmp_path: Path) -> None:
     assert manifest.git_commit == COMMIT
     assert manifest.libraries == library_versions()
     assert (manifest.data.version, manifest.data.rows) == (trained_iris().table.data_version, 150)
-    assert manifest.data.split == "stratified"
+    assert manifest.data.split == "stratified by row"
 
 
 def test_manifest_has_the_inputs_with_their_training_range(tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_reference_has_the_training_rows_and_classes(tmp_path: Path) -> None:
     assert reference["species"].tolist() == [IRIS.classes[index] for index in split.train_target]
 
 
-@pytest.mark.parametrize(("copies", "expected"), [(41, 41 * 120), (42, MAX_REFERENCE_ROWS)])
+@pytest.mark.parametrize(("copies", "expected"), [(42, 42 * 117), (43, MAX_REFERENCE_ROWS)])
 def test_reference_of_many_rows_is_a_sample(tmp_path: Path, copies: int, expected: int) -> None:
     split = trained_iris().split
     large = replace(

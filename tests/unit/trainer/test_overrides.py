@@ -119,7 +119,7 @@ def test_the_recipe_that_is_changed_stays_as_it_was() -> None:
         ("candidates=", "unknown candidate ''; the candidates are logistic-regression, "),
         ("max_dept=3", "'max_dept' cannot be set; did you mean 'max_depth'?"),
         ("tulip.max_depth=3", "'tulip.max_depth' cannot be set; did you mean 'max_depth'?"),
-        ("name=other", "'name' cannot be set; the names are split, test_fraction, folds, seed, "),
+        ("name=other", "'name' cannot be set; the names are split, split_key, test_fraction, folds, seed, "),
         ("sead=7", "'sead' cannot be set; did you mean 'seed'?"),
         (
             "random_forest.max_depth=7",
