@@ -21,6 +21,7 @@ from slipway_core.bundle import (
 from slipway_core.graph import Graph, replay
 from slipway_trainer.bundling import GOLDEN_ROWS, WrittenBundle, write_bundle
 from slipway_trainer.lineage import library_versions
+from slipway_trainer.recipes import Recipe
 from slipway_trainer.recipes.iris import RECIPE as IRIS
 from slipway_trainer.step_results import Split
 from support.bike import BIKE, trained_bike
@@ -30,12 +31,14 @@ CREATED_AT = datetime(2026, 11, 20, 12, tzinfo=UTC)
 COMMIT = "c" * 40
 
 
-def write(folder: Path, *, split: Split | None = None, commit: str | None = COMMIT) -> WrittenBundle:
+def write(
+    folder: Path, *, recipe: Recipe = IRIS, split: Split | None = None, commit: str | None = COMMIT
+) -> WrittenBundle:
     folder.mkdir(exist_ok=True)
     iris = trained_iris()
     return write_bundle(
         folder,
-        recipe=IRIS,
+        recipe=recipe,
         table=iris.table,
         split=split or iris.split,
         evaluation=iris.evaluations["random-forest"],
@@ -96,6 +99,15 @@ def test_manifest_describes_the_model_and_its_data(tmp_path: Path) -> None:
     assert manifest.libraries == library_versions()
     assert (manifest.data.version, manifest.data.rows) == (trained_iris().table.data_version, 150)
     assert manifest.data.split == "stratified by row"
+
+
+@pytest.mark.parametrize(
+    ("changes", "summary"),
+    [({"split": "time"}, "time"), ({"split": "random", "split_key": "k" * 200}, f"random by '{'k' * 200}'")],
+    ids=["time", "key"],
+)
+def test_manifest_states_the_split(tmp_path: Path, changes: dict[str, str], summary: str) -> None:
+    assert write(tmp_path, recipe=IRIS.model_copy(update=changes)).manifest.data.split == summary
 
 
 def test_manifest_has_the_inputs_with_their_training_range(tmp_path: Path) -> None:

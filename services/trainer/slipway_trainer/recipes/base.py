@@ -119,8 +119,9 @@ class Recipe(_Frozen):
         floors: the minimum of each metric for promotion.
         max_regression: how much worse than the champion a challenger may be.
         min_rows_share: the minimum share of the champion's rows that a version must be trained on.
-        split: how test rows are chosen: `random`, `stratified` by class, or `time`: the last rows. With `time`, the
-            folds of the cross-validation follow the order, too.
+        split: how test rows are chosen: `random`, `stratified`: at random, but with each class among the training and
+            the test rows, or `time`: the last rows. With `time`, the folds of the cross-validation follow the order,
+            too.
         split_key: a column, such as a customer, whose rows with the same value stay together: among the training or
             the test rows, and in one fold. It does not need to be a feature. None to split by row.
         seed: the seed of the estimators and the folds. It does not affect the choice of test rows.

@@ -27,6 +27,8 @@ from slipway_trainer.step_results import Fitted, Split, Table
 from slipway_trainer.tasks.base import Target
 
 INNER_FOLDS = 3
+# With more keys, the shares of the classes hardly differ between folds, and to balance them takes seconds per fold.
+MAX_BALANCED_KEYS = 20_000
 
 _Indices = NDArray[np.int64]
 # Called with the number of finished fits and the total number of fits.
@@ -184,5 +186,5 @@ def _folds(recipe: Recipe, count: int, target: Target, keys: Hashes | None) -> l
             f"{found} values of the split_key {recipe.split_key!r} are too few for {count} folds; use fewer with --set "
             "folds=VALUE, add rows with other values, or choose another column with --set split_key=NAME"
         )
-    group_kind = StratifiedGroupKFold if is_classification else GroupKFold
+    group_kind = StratifiedGroupKFold if is_classification and found <= MAX_BALANCED_KEYS else GroupKFold
     return list(group_kind(count, shuffle=True, random_state=recipe.seed).split(target, target, keys))
