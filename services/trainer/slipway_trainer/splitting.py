@@ -38,7 +38,7 @@ def held_out_rows(
     The classes of a stratified split have equal shares of test rows up to chance. Exact shares are impossible: a rule
     that moves no row when rows are added, in any order, can depend on nothing but the row itself. The one exception is
     a class without a row on one side. Then its row (or key) with the nearest hash moves there, until the class has
-    another row on that side. The probability is (1 - fraction) ** n for n rows: 11 % for 10 rows, 0.001 % for 50.
+    another row on that side. With a fraction of 0.2 this concerns 11 % of the classes with 10 rows, 0.001 % with 50.
 
     Args:
         recipe: the recipe with the split and the fraction.
