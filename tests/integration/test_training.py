@@ -191,7 +191,7 @@ def test_run_of_every_candidate_has_its_figures(first: Run, client: MlflowClient
         assert {f"{name}.{kind}" for name in figures for kind in ("png", "json")} <= names
         matrix = json.loads(artifact(client, run.info.run_id, "confusion_matrix.json", tmp_path))
         assert matrix["classes"] == list(IRIS.classes)
-        assert sum(map(sum, matrix["counts"])) == 30
+        assert sum(map(sum, matrix["counts"])) == 33
         assert artifact(client, run.info.run_id, "confusion_matrix.png", tmp_path).startswith(b"\x89PNG")
 
 

@@ -68,7 +68,7 @@ def write_bundle(
         graph=names,
         classes=recipe.classes or None,
         metrics=evaluation.metrics,
-        data=DataLineage(version=table.data_version, rows=len(table.features), split=recipe.split),
+        data=DataLineage(version=table.data_version, rows=len(table.features), split=recipe.split_summary),
         recipe=recipe.name,
         git_commit=git_commit,
         libraries=libraries,

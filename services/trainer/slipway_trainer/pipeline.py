@@ -151,7 +151,7 @@ def _load_data(
     reporter.step_finished(
         "validate",
         f"{len(recipe.columns)} features and the target {recipe.target.name!r} match the schema; "
-        f"{len(split.train_target)} training rows, {len(split.test_target)} test rows ({recipe.split} split)",
+        f"{len(split.train_target)} training rows, {len(split.test_target)} test rows (split: {recipe.split_summary})",
     )
     return dataset, table, split
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from slipway_core.graph import Outputs
 from slipway_core.manifest import GraphNames
@@ -37,21 +38,28 @@ class Table:
         features: (n_rows, n_features) float32, in the recipe's order.
         target: (n_rows,) class indices or values.
         data_version: the version of the data set.
+        keys: (n_rows,) the hashes of the recipe's `split_key`; None without one.
     """
 
     features: FloatMatrix
     target: Target
     data_version: str
+    keys: NDArray[np.uint64] | None = None
 
 
 @dataclass(frozen=True)
 class Split:
-    """Training and test rows, chosen by the recipe's split and the rows' content."""
+    """Training and test rows, chosen by the recipe's split and the rows' content.
+
+    Attributes:
+        train_keys: (n_training_rows,) the hashes of the recipe's `split_key`; None without one.
+    """
 
     train_features: FloatMatrix
     train_target: Target
     test_features: FloatMatrix
     test_target: Target
+    train_keys: NDArray[np.uint64] | None = None
 
     @property
     def all_features(self) -> FloatMatrix:

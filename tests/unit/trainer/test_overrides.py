@@ -23,6 +23,8 @@ def test_without_settings_the_recipe_stays_as_it_is() -> None:
         ("seed=7", "seed", 7),
         ("folds=3", "folds", 3),
         ("test_fraction=0.3", "test_fraction", 0.3),
+        ("split_key=customer", "split_key", "customer"),
+        ("split_key=null", "split_key", None),
         ("max_regression=0.01", "max_regression", 0.01),
         ("metric=f1_macro", "metric", "f1_macro"),
         ("split=random", "split", "random"),
@@ -112,6 +114,9 @@ def test_the_recipe_that_is_changed_stays_as_it_was() -> None:
         ("max_regression=NaN", "--set max_regression: must be at least 0, got nan"),
         ("split=backwards", "--set split: must be one of 'stratified', 'random' or 'time', got 'backwards'"),
         ("split=time", "--set: the split 'time' requires time_columns, but the recipe has none"),
+        ("split_key=", "--set split_key: must not be empty, got ''"),
+        ("split_key=7", "--set split_key: must be text, got 7"),
+        ("split_key=species", "--set: the split_key 'species' is the target; choose the column of a group, such as "),
         ("metric=r2", "--set: 'r2' is not a metric of classification; the metrics are accuracy, "),
         ("floors.luck=1", "--set: 'luck' is not a metric of classification; the metrics are accuracy, "),
         ("floors.accuracy=high", "--set floors.accuracy: must be a number, got 'high'"),
@@ -119,7 +124,7 @@ def test_the_recipe_that_is_changed_stays_as_it_was() -> None:
         ("candidates=", "unknown candidate ''; the candidates are logistic-regression, "),
         ("max_dept=3", "'max_dept' cannot be set; did you mean 'max_depth'?"),
         ("tulip.max_depth=3", "'tulip.max_depth' cannot be set; did you mean 'max_depth'?"),
-        ("name=other", "'name' cannot be set; the names are split, test_fraction, folds, seed, "),
+        ("name=other", "'name' cannot be set; the names are split, split_key, test_fraction, folds, seed, "),
         ("sead=7", "'sead' cannot be set; did you mean 'seed'?"),
         (
             "random_forest.max_depth=7",
@@ -138,6 +143,16 @@ def test_invalid_override_is_reported_in_one_sentence(setting: str, sentence: st
 
     assert str(caught.value).startswith(sentence)
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_time_split_has_no_key() -> None:
+    with pytest.raises(OverrideError) as caught:
+        override(BIKE, ["split=time", "split_key=dteday"])
+
+    assert str(caught.value) == (
+        "--set: the split 'time' holds out the last rows, so it cannot keep the rows of a split_key together; use "
+        "'random' or 'stratified', or set split_key to null"
+    )
 
 
 def test_a_regression_cannot_be_stratified() -> None:

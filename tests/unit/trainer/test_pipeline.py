@@ -131,7 +131,7 @@ def test_each_step_is_reported_when_it_ends(training: Training) -> None:
 
     steps = [step for step, _ in training.reporter.told]
     assert steps == ["extract", "validate", "train", "train", "evaluate", "register", "promote", "report"]
-    assert training.last["validate"].endswith("120 training rows, 30 test rows (stratified split)")
+    assert training.last["validate"].endswith("117 training rows, 33 test rows (split: stratified by row)")
     assert training.last["promote"] == "Production of iris is now version 1"
 
 

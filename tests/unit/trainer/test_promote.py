@@ -34,7 +34,7 @@ from support.bundles import (
 from support.iris import trained_iris
 
 NO_CHAMPION = "no champion exists to compare with"
-# A classifier that always predicts setosa: correct for 10 of the 30 test rows.
+# A classifier that always predicts setosa: correct for 11 of the 33 test rows.
 ALWAYS_SETOSA = linear_classifier(np.array([1e3, 0, 0], dtype=np.float32))
 
 
@@ -278,6 +278,29 @@ def test_force_with_passed_checks_is_a_normal_promotion(registry: InMemoryRegist
     ask(registry, 0.95, mode="force")
 
     assert json.loads(registry.get_model("iris").tags["slipway.event.000001"])["reason"].startswith("gate: ")
+
+
+@pytest.mark.parametrize(
+    ("champion", "key", "caveat"),
+    [
+        ("stratified by row", None, ""),
+        ("stratified by 'patient'", "patient", ""),
+        ("stratified by row", "patient", "its split was stratified by row, not stratified by 'patient'"),
+        # The split of an earlier version, which kept repeated rows together.
+        ("stratified", None, "its split was stratified, not stratified by row"),
+    ],
+)
+def test_comparison_states_another_split(
+    registry: InMemoryRegistry, champion: str, key: str | None, caveat: str
+) -> None:
+    lineage = DataLineage(version="sha256:" + "0" * 64, rows=150, split=champion)
+    register(registry, bundle_files(data=lineage), promote=True)
+
+    _, gate_result = ask(registry, 1.0, IRIS.model_copy(update={"split_key": key}))
+
+    [reason] = [check.reason for check in gate_result.checks if "on the same rows" in check.reason]
+    because = f"; but the champion was trained on some of them, because {caveat}" if caveat else ""
+    assert reason.endswith(f" on the same rows{because}")
 
 
 def test_data_with_far_fewer_rows_is_rejected(registry: InMemoryRegistry) -> None:

@@ -1,4 +1,4 @@
-"""Train: test rows are held out, classes keep their proportions, and a seed gives the same model again."""
+"""Train: test rows are held out, each class is on both sides, and a seed gives the same model again."""
 
 from dataclasses import replace
 from typing import Self
@@ -65,20 +65,22 @@ def test_no_row_is_on_both_sides_and_none_is_lost(counts: list[int], fraction: f
     training, test = set(split.train_features[:, 0]), set(split.test_features[:, 0])
     assert not training & test
     assert training | test == set(range(sum(counts)))
-    assert len(split.test_target) == sum(round(fraction * count) for count in counts)
+    assert set(split.train_target) == set(split.test_target) == set(range(len(counts)))
 
 
 @given(
-    counts=st.lists(st.integers(min_value=10, max_value=60), min_size=2, max_size=5),
+    counts=st.lists(st.integers(min_value=50, max_value=2_000), min_size=2, max_size=5),
     fraction=st.floats(min_value=0.1, max_value=0.5),
 )
-def test_both_sides_have_the_classes_in_the_same_proportions(counts: list[int], fraction: float) -> None:
+def test_both_sides_have_the_classes_in_similar_proportions(counts: list[int], fraction: float) -> None:
     table = numbered(counts)
 
     split = split_rows(with_classes(counts, test_fraction=fraction), table)
 
     found = np.bincount(split.test_target, minlength=len(counts))
-    assert found == pytest.approx(len(split.test_target) * np.array(counts) / sum(counts), abs=1)
+    # Five standard errors of a share of rows.
+    tolerance = 5 * np.sqrt(np.array(counts) * fraction * (1 - fraction))
+    assert (np.abs(found - fraction * np.array(counts)) <= tolerance).all()
 
 
 def test_rows_keep_their_targets() -> None:
@@ -90,11 +92,11 @@ def test_rows_keep_their_targets() -> None:
         assert np.array_equal(table.target[features[:, 0].astype(int)], target)
 
 
-def test_iris_holds_out_ten_rows_of_each_species() -> None:
+def test_iris_holds_out_a_fifth_of_each_species() -> None:
     split = trained_iris().split
 
-    assert np.bincount(split.test_target).tolist() == [10, 10, 10]
-    assert np.bincount(split.train_target).tolist() == [40, 40, 40]
+    assert np.bincount(split.test_target).tolist() == [11, 9, 13]
+    assert np.bincount(split.train_target).tolist() == [39, 41, 37]
 
 
 def test_same_rows_are_held_out_with_any_seed() -> None:
@@ -187,10 +189,30 @@ def test_class_missing_on_one_side_is_reported_by_name() -> None:
     )
 
 
-@pytest.mark.parametrize("fraction", [0.001, 0.99])
-def test_test_fraction_with_too_few_rows_is_reported(fraction: float) -> None:
-    with pytest.raises(TrainingError, match=r"^test_fraction 0\.\d+ of 150 rows leaves no (training|test) rows"):
-        split_rows(IRIS.model_copy(update={"test_fraction": fraction}), trained_iris().table)
+@pytest.mark.parametrize(("fraction", "side", "other"), [(0.001, "test", "larger"), (0.999, "training", "smaller")])
+@pytest.mark.parametrize("split", ["random", "time"])
+def test_test_fraction_with_too_few_rows_is_reported(split: str, fraction: float, side: str, other: str) -> None:
+    recipe = IRIS.model_copy(update={"test_fraction": fraction, "split": split})
+
+    with pytest.raises(TrainingError) as caught:
+        split_rows(recipe, trained_iris().table)
+
+    assert str(caught.value) == (
+        f"test_fraction {fraction:g} of 150 rows leaves no {side} rows; choose a {other} one with --set "
+        "test_fraction=VALUE"
+    )
+
+
+def test_class_with_a_single_row_is_reported_by_name() -> None:
+    with pytest.raises(DataRefusedError) as caught:
+        split_rows(with_classes([30, 30, 1]), numbered([30, 30, 1]))
+
+    assert caught.value.findings == (
+        (
+            "the stratified split leaves no test row of the class 'class 2'; add rows of the class, or remove it from "
+            "the recipe's `classes`"
+        ),
+    )
 
 
 @pytest.mark.parametrize("name", ["random-forest", "hist-gradient-boosting"])
@@ -253,7 +275,7 @@ def test_every_classifier_metric_scores_the_folds(metric: str) -> None:
     [
         ("C=0", "logistic-regression cannot be fitted: The 'C' parameter of LogisticRegression must be a float in"),
         ("C=many", "logistic-regression cannot be fitted: The 'C' parameter of LogisticRegression must be a float in"),
-        ("folds=41", "logistic-regression cannot be fitted: n_splits=41 cannot be greater than the number of members"),
+        ("folds=42", "logistic-regression cannot be fitted: n_splits=42 cannot be greater than the number of members"),
     ],
 )
 def test_failed_fit_is_reported_in_one_sentence(setting: str, sentence: str) -> None:

@@ -19,6 +19,8 @@ MAX_SEED = 2**32 - 1
 ROWS_A_FOLD = 2
 MIN_ROWS = 2
 MIN_FOLDS = 2
+# The lineage states the name of the key in a text of up to 256 characters.
+MAX_KEY_LENGTH = 200
 
 
 class _Frozen(BaseModel):
@@ -117,8 +119,11 @@ class Recipe(_Frozen):
         floors: the minimum of each metric for promotion.
         max_regression: how much worse than the champion a challenger may be.
         min_rows_share: the minimum share of the champion's rows that a version must be trained on.
-        split: how test rows are chosen: `random`, `stratified` by class, or `time`: the last rows. With `time`, the
-            folds of the cross-validation follow the order, too.
+        split: how test rows are chosen: `random`, `stratified`: at random, but with each class among the training and
+            the test rows, or `time`: the last rows. With `time`, the folds of the cross-validation follow the order,
+            too.
+        split_key: a column, such as a customer, whose rows with the same value stay together: among the training or
+            the test rows, and in one fold. It does not need to be a feature. None to split by row.
         seed: the seed of the estimators and the folds. It does not affect the choice of test rows.
         min_rows: the minimum number of rows.
         min_class_share: the minimum share of rows of each class.
@@ -144,6 +149,7 @@ class Recipe(_Frozen):
     max_regression: float = Field(default=0.0, ge=0)
     min_rows_share: float = Field(default=0.8, ge=0)
     split: Literal["stratified", "random", "time"]
+    split_key: str | None = Field(default=None, min_length=1, max_length=MAX_KEY_LENGTH)
     test_fraction: float = Field(default=0.2, gt=0, lt=1)
     folds: int = Field(default=5, ge=MIN_FOLDS)
     seed: int = Field(default=42, ge=0, le=MAX_SEED)
@@ -157,6 +163,13 @@ class Recipe(_Frozen):
     def feature_names(self) -> list[str]:
         """The names of the features, in the order of the graph's input."""
         return [column.name for column in self.columns]
+
+    @property
+    def split_summary(self) -> str:
+        """The split as the lineage states it: `time`, `random by row`, or `stratified by 'customer'`."""
+        if self.split == "time":
+            return self.split
+        return f"{self.split} by {'row' if self.split_key is None else repr(self.split_key)}"
 
     @model_validator(mode="after")
     def _check_consistency(self) -> Self:
@@ -173,6 +186,15 @@ class Recipe(_Frozen):
             raise ValueError("the split 'stratified' requires classes; use 'random' or 'time'")
         if self.split == "time" and not self.time_columns:
             raise ValueError("the split 'time' requires time_columns, but the recipe has none")
+        if self.split == "time" and self.split_key is not None:
+            raise ValueError(
+                "the split 'time' holds out the last rows, so it cannot keep the rows of a split_key together; use "
+                "'random' or 'stratified', or set split_key to null"
+            )
+        if self.split_key == self.target.name:
+            raise ValueError(
+                f"the split_key {self.split_key!r} is the target; choose the column of a group, such as a customer"
+            )
         for what, names in (
             ("columns", [*self.feature_names, self.target.name]),
             ("candidates", [candidate.name for candidate in self.candidates]),

@@ -89,9 +89,10 @@ def _champion(recipe: Recipe, split: Split, registry: Registry) -> Champion | No
         score = task_of(recipe).score(outputs, split.test_target)[recipe.metric]
         data = bundle.manifest.data
         caveat = ""
-        if data.split != recipe.split:
+        if data.split != recipe.split_summary:
             caveat = (
-                f"but the champion was trained on some of them, because its split was {data.split}, not {recipe.split}"
+                f"but the champion was trained on some of them, because its split was {data.split}, not "
+                f"{recipe.split_summary}"
             )
         return Champion(number, score, caveat=caveat, rows=data.rows)
     except (BundleError, RegistryNotFoundError) as error:

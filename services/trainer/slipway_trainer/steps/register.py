@@ -102,6 +102,7 @@ def _parameters(recipe: Recipe, dataset: Dataset, table: Table) -> dict[str, str
         "data_version": table.data_version,
         "rows": len(table.features),
         "split": recipe.split,
+        **({} if recipe.split_key is None else {"split_key": recipe.split_key}),
         "test_fraction": recipe.test_fraction,
         "folds": recipe.folds,
         "seed": recipe.seed,

@@ -2,11 +2,15 @@
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
+from slipway_core.validation import did_you_mean
 from slipway_trainer.data_checks import find_data_problems
 from slipway_trainer.errors import DataRefusedError
 from slipway_trainer.recipes import Recipe
-from slipway_trainer.schema import check_schema, values_in_lines
+from slipway_trainer.recipes.base import MIN_FOLDS
+from slipway_trainer.schema import SHOWN_COLUMNS, check_schema, lines, values_in_lines
+from slipway_trainer.splitting import row_hashes
 from slipway_trainer.step_results import Dataset, Table
 from slipway_trainer.tasks import task_of
 
@@ -24,13 +28,41 @@ def validate(recipe: Recipe, dataset: Dataset) -> Table:
     if recipe.split == "time":
         times, wrong = _times(recipe, frame)
         findings += wrong
+    keys, unusable = _keys(recipe, frame)
+    findings += unusable
     findings = findings or find_data_problems(recipe, frame)
     if findings:
         raise DataRefusedError(findings)
     if recipe.split == "time":
         frame = frame.loc[pd.DataFrame(times).sort_values(list(times), kind="stable").index]
     features = frame[recipe.feature_names].to_numpy(dtype=np.float32)
-    return Table(features, task_of(recipe).encode(frame[recipe.target.name]), dataset.version)
+    return Table(features, task_of(recipe).encode(frame[recipe.target.name]), dataset.version, keys)
+
+
+def _keys(recipe: Recipe, frame: pd.DataFrame) -> tuple[NDArray[np.uint64] | None, list[str]]:
+    """Return the hashes of the recipe's `split_key`, and why it cannot split the rows."""
+    if (key := recipe.split_key) is None:
+        return None, []
+    other = "set another column with --set split_key=NAME, or split by row with --set split_key=null"
+    if key not in frame.columns:
+        names = [str(name) for name in frame.columns]
+        header = ", ".join(names[:SHOWN_COLUMNS]) + (", …" if len(names) > SHOWN_COLUMNS else "")
+        meant = did_you_mean(key, names) or ";"
+        return None, [f"the split_key {key!r} is not a column of the file{meant} the file has {header}; {other}"]
+    values = frame[key]
+    if (empty := values.isna() | values.astype("str").str.strip().eq("")).any():
+        return None, [
+            f"the split_key {key!r} is empty or NA in {lines(empty)}; fill it in, remove the rows, or {other}"
+        ]
+    keys = row_hashes(frame[[key]])
+    if (count := len(np.unique(keys))) > recipe.folds:
+        return keys, []
+    fewer = f"use fewer folds with --set folds={count - 1}, " if count > MIN_FOLDS else ""
+    finding = (
+        f"the split_key {key!r} has {count} distinct value{'s' if count > 1 else ''}, fewer than the "
+        f"{recipe.folds + 1} that {recipe.folds} folds and the test rows require; {fewer}{other}"
+    )
+    return keys, [finding]
 
 
 def _times(recipe: Recipe, frame: pd.DataFrame) -> tuple[dict[str, pd.Series], list[str]]:
