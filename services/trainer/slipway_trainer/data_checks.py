@@ -147,13 +147,20 @@ def _is_copy(values: pd.Series, target: Target) -> bool:
 def _unrelated(recipe: Recipe, features: FloatMatrix, target: Target, rows: NDArray[np.int64]) -> Iterator[str]:
     task = task_of(recipe)
     score = max(_probe(recipe, probe, features, target, rows) for probe in task.probes())
+    skill = (score - task.chance) / (1 - task.chance)
     # The skill that guessing classes reaches by chance: three standard errors of a share of rows.
     luck = 3 * np.sqrt(task.chance / ((1 - task.chance) * len(rows)))
-    if (score - task.chance) / (1 - task.chance) < max(recipe.min_skill, luck):
+    if recipe.min_skill and skill < max(recipe.min_skill, luck):
+        allowing = np.floor(skill * 100) / 100
+        change = (
+            f"lower the limit, {recipe.min_skill:g}, with --set min_skill={allowing:g}"
+            if allowing >= luck
+            else "turn this check off with --set min_skill=0"
+        )
         yield (
             f"the features hardly predict the target {recipe.target.name!r}: a small model reaches {task.probe_score} "
-            f"{score:.2f}, and guessing {task.chance:.2f}; check that each target value belongs to its row, or lower "
-            f"the limit with --set min_skill=VALUE, below {recipe.min_skill:g}, if the target is hard to predict"
+            f"{score:.2f}, and guessing {task.chance:.2f}; check that each target value belongs to its row, or, if the "
+            f"target is hard to predict, {change}"
         )
 
 

@@ -98,14 +98,14 @@ def test_best_candidate_is_chosen_by_cross_validation() -> None:
     solid = with_cv_scores(second, 0.96, 0.98, accuracy=0.9)
     poor = with_cv_scores(third, 0.5, 0.5, accuracy=0.95)
 
-    assert best_of([lucky, solid, poor]) is solid
+    assert best_of(IRIS, [lucky, solid, poor]) is solid
 
 
 def test_first_candidate_wins_a_tie() -> None:
     first, second, third = (with_cv_scores(e, 0.96, 0.94) for e in trained_iris().evaluations.values())
 
-    assert best_of([first, second, third]) is first
-    assert best_of([third, first, second]) is third
+    assert best_of(IRIS, [first, second, third]) is first
+    assert best_of(IRIS, [third, first, second]) is third
 
 
 def test_metrics_of_the_gate_come_first() -> None:

@@ -53,6 +53,7 @@ def promote(
         champion,
         metric=recipe.metric,
         floors=recipe.floors,
+        ceilings=recipe.ceilings,
         max_regression=recipe.max_regression,
         min_rows_share=recipe.min_rows_share,
         mode=mode,
