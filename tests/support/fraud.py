@@ -12,6 +12,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from slipway_trainer.recipes import Candidate, Column, Recipe
+from slipway_trainer.step_results import Dataset, Table
+from slipway_trainer.steps.validate import validate
 
 FEATURES = ("amount", "distance", "hour", "age")
 
@@ -31,12 +33,17 @@ def fraud_csv(folder: Path) -> None:
     fraud_frame().to_csv(folder / "payments.csv", index=False)
 
 
-def linear(parameters: Mapping[str, Any], seed: int) -> Any:  # noqa: ANN401  # scikit-learn has no types
+def fraud_table() -> Table:
+    """Return the payments as matrices."""
+    return validate(FRAUD, Dataset(fraud_frame(), "version", "memory"))
+
+
+def linear(parameters: Mapping[str, Any], seed: int) -> Any:
     """Return a linear classifier."""
     return make_pipeline(StandardScaler(), LogisticRegression(**parameters, random_state=seed))
 
 
-def forest(parameters: Mapping[str, Any], seed: int) -> Any:  # noqa: ANN401
+def forest(parameters: Mapping[str, Any], seed: int) -> Any:
     """Return a forest."""
     return RandomForestClassifier(**parameters, random_state=seed)
 

@@ -171,7 +171,7 @@ def importance_figure(
     heading = f"Feature importance{cut}"
     height = max(3.2, 0.24 * len(shown) + 1.6)
     figure, axes = _axes(
-        f"{heading}\n{title}", f"loss of {metric} when the feature is shuffled", "", size=(6.8, height)
+        f"{heading}\n{title}", f"how much worse {metric} is with a shuffled feature", "", size=(6.8, height)
     )
     axes.barh(range(len(shown)), means[shown], xerr=spreads[shown], height=0.7, ecolor="grey")
     axes.set_yticks(range(len(shown)), [_short(names[i]) for i in shown], fontsize="small")

@@ -11,6 +11,7 @@ from slipway_trainer.errors import UnknownRecipeError
 from slipway_trainer.recipes import Recipe, find_recipe, recipe_names
 from slipway_trainer.recipes.iris import RECIPE as IRIS
 from support.bike import BIKE, trained_bike
+from support.fraud import FRAUD
 from support.iris import trained_iris
 
 NAMES = recipe_names()
@@ -34,6 +35,48 @@ def test_metrics_of_the_recipe_are_measured(recipe: Recipe) -> None:
 
     for evaluation in trained.evaluations.values():
         assert set(recipe.deciding_metrics) <= evaluation.metrics.keys()
+
+
+@pytest.mark.parametrize(
+    ("base", "changes", "sentence"),
+    [
+        (
+            FRAUD,
+            {"positive_class": None, "metric": "recall"},
+            "recall concerns one class: set positive_class to one of fraud, legitimate",
+        ),
+        (
+            FRAUD,
+            {"positive_class": None, "metric": "accuracy", "floors": {}},
+            "threshold concerns the probability of one class: set positive_class to one of fraud, legitimate",
+        ),
+        (FRAUD, {"positive_class": "frau"}, "'frau' is not one of the classes; did you mean 'fraud'? they are fraud, "),
+        (FRAUD, {"ceilings": {"pinball": 1}}, "'pinball' is not a metric of classification"),
+        (FRAUD, {"ceilings": {"recall": 1}}, "a higher recall is better, so its limit is a minimum: use floors.recall"),
+        (FRAUD, {"floors": {"brier": 1}}, "a lower brier is better, so its limit is a maximum: use ceilings.brier"),
+        (FRAUD, {"classes": ("fraud", "legitimate", "unknown")}, "a threshold requires two classes, but the recipe "),
+        (FRAUD, {"quantile": 0.9}, "quantile belongs to regression, for the metric 'pinball'; remove it"),
+        (BIKE, {"metric": "pinball"}, "pinball concerns a quantile: set quantile to a number between 0 and 1"),
+        (BIKE, {"ceilings": {"pinball": 9}}, "pinball concerns a quantile: set quantile to a number between 0 and 1"),
+        (BIKE, {"threshold": 0.5}, "positive_class and threshold belong to classification; remove them"),
+        (BIKE, {"positive_class": "high"}, "positive_class and threshold belong to classification; remove them"),
+    ],
+)
+def test_contradictory_metrics_are_rejected(base: Recipe, changes: dict[str, object], sentence: str) -> None:
+    fields = {name: getattr(base, name) for name in Recipe.model_fields}
+
+    with pytest.raises(ValidationError, match=re.escape(sentence)):
+        Recipe(**{**fields, **changes})
+
+
+def test_limits_are_floors_or_ceilings_and_one_is_given() -> None:
+    fields = {name: getattr(BIKE, name) for name in Recipe.model_fields if name not in {"floors", "ceilings"}}
+
+    only = Recipe(**{**fields, "ceilings": {"mae": 50.0, "pinball": 20.0}, "quantile": 0.9})
+
+    assert only.deciding_metrics == ("r2", "mae", "pinball")
+    with pytest.raises(ValidationError, match="needs `floors` or `ceilings`"):
+        Recipe(**fields)
 
 
 @EVERY_RECIPE

@@ -129,7 +129,7 @@ class Recipe(_Frozen):
         min_class_share: the minimum share of rows of each class.
         max_duplicate_share: the maximum share of rows that repeat an earlier row.
         min_skill: the minimum skill of a quick model, from 0 (guessing) to 1 (perfect); 0 turns the check off.
-        leakage_score: a single feature that reaches this score reveals the target.
+        leakage_score: a single feature that reaches this score reveals the target; 1 turns the check off.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
