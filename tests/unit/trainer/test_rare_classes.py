@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from slipway_core.graph import Outputs
 from slipway_trainer.data_checks import find_data_problems
 from slipway_trainer.errors import DataRefusedError, TrainingError
 from slipway_trainer.gate import Challenger, decide
@@ -15,6 +16,7 @@ from slipway_trainer.steps.evaluate import evaluate
 from slipway_trainer.steps.report import figures_of
 from slipway_trainer.steps.train import split_rows, train
 from slipway_trainer.steps.validate import validate
+from slipway_trainer.tasks import task_of
 from support.fraud import FRAUD, fraud_frame, fraud_table
 
 DEFAULTS = FRAUD.model_copy(update={"min_class_share": Recipe.model_fields["min_class_share"].default})
@@ -120,6 +122,22 @@ def test_every_metric_is_measured_and_drawn_on_rare_classes(frauds: int) -> None
         Challenger(evaluation.metrics, 20_000), None, metric="roc_auc", floors={"recall": 1.01}, ceilings={"brier": 0}
     )
     assert [check.passed for check in gate_result.checks] == [False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("positive", "drawn"), [("fraud", "fraud"), ("legitimate", "legitimate"), (None, "legitimate")]
+)
+def test_curves_are_those_of_the_positive_class(positive: str | None, drawn: str) -> None:
+    recipe = FRAUD.model_copy(update={"positive_class": positive})
+    probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6]], dtype=np.float32)
+
+    figures = task_of(recipe).figures(Outputs(np.array([0, 1, 1]), probabilities), np.array([0, 1, 0]), "payments")
+
+    data = {figure.name: figure.data for figure in figures}
+    for name in ("roc", "precision_recall", "calibration"):
+        assert list(data[name]["classes"]) == [drawn]
+    curve = data["precision_recall"]["classes"][drawn]
+    assert len(curve["threshold"]) == len(curve["precision"]) - 1 == len(curve["recall"]) - 1
 
 
 def test_class_weight_can_be_set_and_reaches_the_estimator() -> None:

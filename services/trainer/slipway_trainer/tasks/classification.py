@@ -148,9 +148,9 @@ class Classification:
         counts = confusion_matrix(target, self._predicted(outputs), labels=self._labels)
         matrix = {"classes": list(self._classes), "counts": counts.tolist()}
         yield Figure("confusion_matrix", confusion_matrix_figure(counts, self._classes, title), matrix)
-        figure, data = roc_figure(target, probabilities, self._classes, title)
+        figure, data = roc_figure(target, probabilities, self._classes, title, self._positive)
         yield Figure("roc", figure, data)
-        figure, data = precision_recall_figure(target, probabilities, self._classes, title)
+        figure, data = precision_recall_figure(target, probabilities, self._classes, title, self._positive)
         yield Figure("precision_recall", figure, data)
-        figure, data = calibration_figure(target, probabilities, self._classes, title)
+        figure, data = calibration_figure(target, probabilities, self._classes, title, self._positive)
         yield Figure("calibration", figure, data)
