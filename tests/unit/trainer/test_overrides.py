@@ -144,14 +144,6 @@ def test_the_recipe_that_is_changed_stays_as_it_was() -> None:
         ),
         ("candidates=random-forrest", "unknown candidate 'random-forrest'; did you mean 'random-forest'? the cand"),
         ("metric=acuracy", "--set: 'acuracy' is not a metric of classification; did you mean 'accuracy'? the metrics"),
-        ("floors.f1=0.5", "--set: f1 concerns one class: set positive_class to one of setosa, versicolor, virginica"),
-        ("floors.log_loss=0.5", "--set: a lower log_loss is better, so its limit is a maximum: use ceilings.log_loss"),
-        ("ceilings.accuracy=1", "--set: a higher accuracy is better, so its limit is a minimum: use floors.accuracy"),
-        ("ceilings.brier=NaN", "--set ceilings.brier: must be a finite number, got nan"),
-        ("threshold=0.5", "--set: a threshold requires two classes, but the recipe has 3; remove it"),
-        ("threshold=1", "--set threshold: must be less than 1, got 1"),
-        ("positive_class=setossa", "--set: positive_class 'setossa' is not one of the classes; did you mean 'setosa'?"),
-        ("quantile=0.5", "--set: quantile belongs to regression, for the metric 'pinball'; remove it"),
         ("random-forest.n_estimator=7", "random-forest has no parameter 'n_estimator'; did you mean 'n_estimators'?"),
         ("random-forest.bogus=7", "random-forest has no parameter 'bogus'"),
     ],
@@ -162,6 +154,28 @@ def test_invalid_override_is_reported_in_one_sentence(setting: str, sentence: st
 
     assert str(caught.value).startswith(sentence)
     assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("setting", "sentence"),
+    [
+        ("metric=recall", "recall concerns one class: set positive_class to one of setosa, versicolor, virginica"),
+        ("floors.f1=0.5", "f1 concerns one class: set positive_class to one of setosa, versicolor, virginica"),
+        ("floors.log_loss=0.5", "a lower log_loss is better, so its limit is a maximum: use ceilings.log_loss"),
+        ("ceilings.accuracy=1", "a higher accuracy is better, so its limit is a minimum: use floors.accuracy"),
+        ("ceilings.brier=NaN", "ceilings.brier: must be a finite number, got nan"),
+        ("ceiling.brier=1", "'ceiling.brier' cannot be set; "),
+        ("threshold=0.5", "a threshold requires two classes, but the recipe has 3; remove it"),
+        ("threshold=1", "threshold: must be less than 1, got 1"),
+        ("positive_class=setossa", "'setossa' is not one of the classes; did you mean 'setosa'? they are setosa, "),
+        ("quantile=0.5", "quantile belongs to regression, for the metric 'pinball'; remove it"),
+    ],
+)
+def test_invalid_metric_or_its_parameter_is_reported(setting: str, sentence: str) -> None:
+    with pytest.raises(OverrideError) as caught:
+        override(IRIS, [setting])
+
+    assert sentence in str(caught.value)
 
 
 def test_a_regression_cannot_be_stratified() -> None:
