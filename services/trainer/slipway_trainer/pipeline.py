@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from slipway_core.registry import ModelVersion, Registry
 from slipway_core.registry.gate_result import GateResult, PromoteMode
+from slipway_trainer.metrics import METRICS
 from slipway_trainer.recipes import Recipe
 from slipway_trainer.step_results import Dataset, Evaluation, Split, Table
 from slipway_trainer.steps.evaluate import best_of, evaluate
@@ -105,11 +106,11 @@ def run_pipeline(
     watch = Stopwatch()
     dataset, table, split = _load_data(recipe, data, data_dir, watch, reporter)
     evaluations = _evaluate_candidates(recipe, split, watch, reporter)
-    best = best_of(evaluations)
+    best = best_of(recipe, evaluations)
     reporter.step_finished(
         "evaluate",
-        f"{best.fitted.candidate.name} is the best of {len(evaluations)} candidates by {recipe.metric} in "
-        "cross-validation; its graph matches its estimator",
+        f"{best.fitted.candidate.name} is the best of {len(evaluations)} candidates by "
+        f"{METRICS[recipe.metric].described} in cross-validation; its graph matches its estimator",
     )
     tracker, registry = open_registry()
     with watch.step("register"):

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from slipway_core.registry.gate_result import GateCheck, GateResult
 from slipway_trainer.gate import format_distinct
+from slipway_trainer.metrics import METRICS
 from slipway_trainer.recipes import Recipe
 from slipway_trainer.step_results import Evaluation
 
@@ -84,4 +85,6 @@ class Terminal:
 def _numbers(check: GateCheck) -> tuple[str, str]:
     if check.value is None or check.required is None:
         return "–" if check.value is None else f"{check.value:.4f}", check.reason
-    return format_distinct(check.value, check.required, are_counts=check.metric is None)
+    value, required = format_distinct(check.value, check.required, are_counts=check.metric is None)
+    at_most = check.metric is not None and METRICS[check.metric].lower_is_better
+    return value, f"≤ {required}" if at_most else required

@@ -44,6 +44,23 @@ def test_a_floor_is_set_or_added() -> None:
     assert changed.floors == {"accuracy": 0.5, "roc_auc": 0.8}
 
 
+def test_a_ceiling_is_set() -> None:
+    changed = override(IRIS, ["ceilings.log_loss=0.4", "ceilings.brier=0.3"])
+
+    assert changed.ceilings == {"log_loss": 0.4, "brier": 0.3}
+    assert changed.floors == IRIS.floors
+
+
+@pytest.mark.parametrize(
+    ("text", "label"), [("1", "1"), ('"1"', "1"), ("1.0", "1.0"), ("true", "true"), ("yes", "yes")]
+)
+def test_positive_class_is_a_label_even_if_it_looks_like_json(text: str, label: str) -> None:
+    recipe = override(IRIS.model_copy(update={"classes": ("0", label)}), ["metric=recall", f"positive_class={text}"])
+
+    assert (recipe.metric, recipe.positive_class) == ("recall", label)
+    assert override(recipe, ["metric=accuracy", "positive_class=null"]).positive_class is None
+
+
 def test_last_of_two_equal_overrides_wins() -> None:
     assert override(IRIS, ["seed=1", "seed=2"]).seed == 2
 
@@ -132,7 +149,6 @@ def test_the_recipe_that_is_changed_stays_as_it_was() -> None:
         ),
         ("candidates=random-forrest", "unknown candidate 'random-forrest'; did you mean 'random-forest'? the cand"),
         ("metric=acuracy", "--set: 'acuracy' is not a metric of classification; did you mean 'accuracy'? the metrics"),
-        ("floors.f1=0.5", "--set: 'f1' is not a metric of classification; "),
         ("random-forest.n_estimator=7", "random-forest has no parameter 'n_estimator'; did you mean 'n_estimators'?"),
         ("random-forest.bogus=7", "random-forest has no parameter 'bogus'"),
     ],
@@ -145,6 +161,7 @@ def test_invalid_override_is_reported_in_one_sentence(setting: str, sentence: st
     assert len(str(caught.value).splitlines()) == 1
 
 
+<<<<<<< HEAD
 def test_time_split_has_no_key() -> None:
     with pytest.raises(OverrideError) as caught:
         override(BIKE, ["split=time", "split_key=dteday"])
@@ -153,6 +170,28 @@ def test_time_split_has_no_key() -> None:
         "--set: the split 'time' holds out the last rows, so it cannot keep the rows of a split_key together; use "
         "'random' or 'stratified', or set split_key to null"
     )
+=======
+@pytest.mark.parametrize(
+    ("setting", "sentence"),
+    [
+        ("metric=recall", "recall concerns one class: set positive_class to one of setosa, versicolor, virginica"),
+        ("floors.f1=0.5", "f1 concerns one class: set positive_class to one of setosa, versicolor, virginica"),
+        ("floors.log_loss=0.5", "a lower log_loss is better, so its limit is a maximum: use ceilings.log_loss"),
+        ("ceilings.accuracy=1", "a higher accuracy is better, so its limit is a minimum: use floors.accuracy"),
+        ("ceilings.brier=NaN", "ceilings.brier: must be a finite number, got nan"),
+        ("ceiling.brier=1", "'ceiling.brier' cannot be set; "),
+        ("threshold=0.5", "a threshold requires two classes, but the recipe has 3; remove it"),
+        ("threshold=1", "threshold: must be less than 1, got 1"),
+        ("positive_class=setossa", "'setossa' is not one of the classes; did you mean 'setosa'? they are setosa, "),
+        ("quantile=0.5", "quantile belongs to regression, for the metric 'pinball'; remove it"),
+    ],
+)
+def test_invalid_metric_or_its_parameter_is_reported(setting: str, sentence: str) -> None:
+    with pytest.raises(OverrideError) as caught:
+        override(IRIS, [setting])
+
+    assert sentence in str(caught.value)
+>>>>>>> metrics
 
 
 def test_a_regression_cannot_be_stratified() -> None:

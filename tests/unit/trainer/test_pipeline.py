@@ -24,6 +24,7 @@ from slipway_trainer.step_results import Evaluation
 from slipway_trainer.tasks import Figure
 from slipway_trainer.tracked_data import TrackedRuns
 from slipway_trainer.tracking import Tracker
+from support.fraud import FRAUD
 from support.iris import IRIS, iris_dataset
 
 QUICK = override(IRIS, ["folds=2", "candidates=logistic-regression,gradient-boosting", "C=1", "n_estimators=3"])
@@ -237,3 +238,27 @@ def test_a_step_that_fails_has_no_time() -> None:
 
     assert list(watch.seconds) == ["validate"]
     assert watch.seconds["validate"] >= 0
+
+
+def test_rare_class_trains_from_data_to_production(training: Training) -> None:
+    outcome = training.run(FRAUD)
+
+    assert outcome.gate_result.promote, outcome.gate_result.summary
+    assert training.tracker.drawn.count("parent") == 1
+    best = outcome.best
+    assert list(best.metrics)[:3] == ["average_precision", "recall", "brier"]
+    assert best.metrics["recall"] > 0.5
+    for evaluation in outcome.evaluations:
+        estimator = evaluation.fitted.estimator
+        assert getattr(estimator, "named_steps", {"": estimator}).popitem()[1].class_weight == "balanced"
+
+
+def test_champion_is_scored_with_the_threshold_of_the_recipe(training: Training) -> None:
+    first = training.run(FRAUD)
+    strict = {"metric": "precision", "threshold": 0.9, "candidates": (first.best.fitted.candidate,)}
+
+    again = training.run(FRAUD.model_copy(update=strict))
+
+    assert again.best.metrics["precision"] > first.best.metrics["precision"]
+    (check,) = (check for check in again.gate_result.checks if check.metric == "precision")
+    assert check.value == check.required == again.best.metrics["precision"]

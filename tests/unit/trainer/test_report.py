@@ -64,6 +64,15 @@ def test_petals_matter_more_to_iris_than_width_of_sepals() -> None:
     assert features["petal width (cm)"]["mean"] > features["sepal width (cm)"]["mean"]
 
 
+def test_importance_is_positive_if_lower_is_better() -> None:
+    recipe = QUICK_BIKE.model_copy(update={"metric": "mae"})
+
+    features = figures(recipe, "hist-gradient-boosting")["feature_importance"].data["features"]
+
+    assert next(iter(features)) == "hr"
+    assert features["hr"]["mean"] > 0
+
+
 def test_same_seed_shuffles_alike_and_keeps_the_test_rows() -> None:
     before = trained_iris().split.test_features.copy()
 

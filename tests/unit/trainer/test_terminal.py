@@ -80,6 +80,18 @@ def test_every_check_of_the_gate_is_a_row() -> None:
     assert rows["not withdrawn"][0] == "–"
 
 
+def test_required_maximum_is_marked() -> None:
+    challenger = Challenger({"log_loss": 0.4}, 150)
+    gate_result = decide(
+        challenger, Champion("4", 0.3), metric="log_loss", floors={}, ceilings={"log_loss": 0.5}, mode="never"
+    )
+
+    shown = [line.replace(" ", "") for line in show(gate_result).splitlines()]
+
+    assert any(line.startswith("│ceilingoflog_loss│0.4000│≤0.5000│passed│") for line in shown)
+    assert any(line.startswith("│log_lossagainst") and "│0.4000│≤0.3000│failed│" in line for line in shown)
+
+
 def test_mode_is_printed_with_the_checks() -> None:
     assert "The gate, --promote never" in show(REFUSED)
 

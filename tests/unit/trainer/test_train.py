@@ -8,12 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.tree import DecisionTreeClassifier
 from threadpoolctl import threadpool_limits
 
 from slipway_core.rows import FloatMatrix
 from slipway_trainer.errors import DataRefusedError, TrainingError
 from slipway_trainer.export import export
+from slipway_trainer.metrics import METRICS, names_of
 from slipway_trainer.overrides import override
 from slipway_trainer.recipes import Candidate, Recipe
 from slipway_trainer.recipes.iris import RECIPE as IRIS
@@ -21,6 +23,7 @@ from slipway_trainer.step_results import Table
 from slipway_trainer.steps.train import split_rows, train
 from slipway_trainer.tasks import task_of
 from support.bike import BIKE, QUICK_BIKE, trained_bike
+from support.fraud import FRAUD, fraud_table
 from support.iris import CANDIDATES, trained_iris
 
 # The recipe's candidates, but with few trees and nothing to search.
@@ -261,13 +264,53 @@ def test_progress_is_reported_before_each_fit() -> None:
     assert told == [(0, 3), (1, 3), (2, 3)]
 
 
-@pytest.mark.parametrize("metric", ["accuracy", "balanced_accuracy", "f1_macro", "roc_auc"])
+@pytest.mark.parametrize("metric", names_of("classification"))
 def test_every_classifier_metric_scores_the_folds(metric: str) -> None:
-    recipe = override(QUICK, [f"metric={metric}"])
+    recipe = override(QUICK, [f"metric={metric}", "positive_class=virginica"])
 
     fitted = train(recipe, BY_NAME["logistic-regression"], trained_iris().split, unwatched)
 
-    assert 0.8 < fitted.cv_mean <= 1
+    assert METRICS[metric].lower_is_better == (fitted.cv_mean < 0.5)
+    assert 0 < fitted.cv_mean <= 1
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "log_loss"])
+def test_search_respects_the_direction_of_the_metric(metric: str) -> None:
+    recipe = override(QUICK, [f"metric={metric}"])
+    candidate = BY_NAME["logistic-regression"].model_copy(update={"search": {"C": (1e-5, 1.0)}})
+
+    assert train(recipe, candidate, trained_iris().split, unwatched).parameters["C"] == 1.0
+
+
+def test_threshold_decides_in_the_folds() -> None:
+    strict, lenient = (
+        train(
+            FRAUD.model_copy(update={"metric": "recall", "threshold": threshold}), FRAUD.candidates[0], split, unwatched
+        )
+        for split in [split_rows(FRAUD, fraud_table())]
+        for threshold in (0.99, 0.01)
+    )
+
+    assert strict.cv_mean < 0.7
+    assert lenient.cv_mean > 0.95
+
+
+@pytest.mark.parametrize("quantile", [0.1, 0.9])
+def test_pinball_is_lowest_for_the_estimator_of_its_quantile(quantile: float) -> None:
+    rows = np.random.default_rng(0).uniform(size=(600, 2)).astype(np.float32)
+    target = rows[:, 0] * np.random.default_rng(1).exponential(size=600)
+    recipe = BIKE.model_copy(update={"metric": "pinball", "quantile": quantile, "split": "random", "folds": 3})
+    candidate = Candidate(
+        name="boosting",
+        build=lambda parameters, seed: HistGradientBoostingRegressor(
+            **parameters, loss="quantile", max_iter=20, random_state=seed
+        ),
+        search={"quantile": (0.1, 0.5, 0.9)},
+    )
+
+    fitted = train(recipe, candidate, split_rows(recipe, Table(rows, target, "version")), unwatched)
+
+    assert fitted.parameters == {"quantile": quantile}
 
 
 @pytest.mark.parametrize(

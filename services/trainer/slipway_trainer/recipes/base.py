@@ -7,12 +7,11 @@ from typing import Any, Literal, Self
 
 import numpy as np
 from pandera.pandas import Check
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 from slipway_core.validation import did_you_mean
+from slipway_trainer.metrics import BINARY, METRICS, names_of
 
-# The metrics for choosing a candidate and for floors; higher is better.
-MEASURES = {"classification": ("accuracy", "balanced_accuracy", "f1_macro", "roc_auc"), "regression": ("r2",)}
 # The largest seed of the random number generators.
 MAX_SEED = 2**32 - 1
 # To occur in each fold and in the test rows, a class needs this many rows per fold.
@@ -115,9 +114,15 @@ class Recipe(_Frozen):
         ignored: other columns that the data may have, and that are not used.
         time_columns: the columns that order the rows in time, for `split="time"`.
         checks: additional rules for the data, as Pandera checks of the whole frame; their `error` states the rule.
-        metric: the metric for choosing a candidate, and for the comparison with the champion; higher is better.
-        floors: the minimum of each metric for promotion.
-        max_regression: how much worse than the champion a challenger may be.
+        metric: the metric for choosing a candidate, and for the comparison with the champion; see
+            `slipway_trainer.metrics`. Its direction is respected everywhere.
+        floors: for promotion, the minimum of each metric of which a higher value is better.
+        ceilings: for promotion, the maximum of each metric of which a lower value is better.
+        positive_class: the class that recall, precision, f1, average_precision and the threshold concern.
+        threshold: a binary classifier predicts the positive class if its probability is at or above this value. By
+            default, the graph's own label is the prediction.
+        quantile: the quantile that a regressor predicts, for the metric `pinball`.
+        max_regression: how much worse than the champion a challenger may be, in the metric's own unit.
         min_rows_share: the minimum share of the champion's rows that a version must be trained on.
         split: how test rows are chosen: `random`, `stratified`: at random, but with each class among the training and
             the test rows, or `time`: the last rows. With `time`, the folds of the cross-validation follow the order,
@@ -128,8 +133,8 @@ class Recipe(_Frozen):
         min_rows: the minimum number of rows.
         min_class_share: the minimum share of rows of each class.
         max_duplicate_share: the maximum share of rows that repeat an earlier row.
-        min_skill: the minimum skill of a quick model, from 0 (guessing) to 1 (perfect).
-        leakage_score: a single feature that reaches this score reveals the target.
+        min_skill: the minimum skill of a quick model, from 0 (guessing) to 1 (perfect); 0 turns the check off.
+        leakage_score: a single feature that reaches this score reveals the target; 1 turns the check off.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
@@ -145,7 +150,11 @@ class Recipe(_Frozen):
     checks: tuple[Check, ...] = ()
     candidates: tuple[Candidate, ...] = Field(min_length=1)
     metric: str
-    floors: Mapping[str, float]
+    floors: Mapping[str, FiniteFloat] = Field(default_factory=dict)
+    ceilings: Mapping[str, FiniteFloat] = Field(default_factory=dict)
+    positive_class: str | None = None
+    threshold: float | None = Field(default=None, gt=0, lt=1)
+    quantile: float | None = Field(default=None, gt=0, lt=1)
     max_regression: float = Field(default=0.0, ge=0)
     min_rows_share: float = Field(default=0.8, ge=0)
     split: Literal["stratified", "random", "time"]
@@ -171,15 +180,36 @@ class Recipe(_Frozen):
             return self.split
         return f"{self.split} by {'row' if self.split_key is None else repr(self.split_key)}"
 
+    @property
+    def deciding_metrics(self) -> tuple[str, ...]:
+        """The names of the metric, and of those with a floor or a ceiling."""
+        return tuple(dict.fromkeys((self.metric, *self.floors, *self.ceilings)))
+
     @model_validator(mode="after")
-    def _check_consistency(self) -> Self:
-        measured = MEASURES[self.task]
-        for name in (self.metric, *self.floors):
+    def _check_metrics(self) -> Self:
+        measured = names_of(self.task)
+        for name in self.deciding_metrics:
             if name not in measured:
                 raise ValueError(
                     f"{name!r} is not a metric of {self.task}{did_you_mean(name, measured) or ';'} the metrics are "
                     f"{', '.join(measured)}"
                 )
+        if not {"floors", "ceilings"} & self.model_fields_set:
+            raise ValueError("a recipe needs `floors` or `ceilings`, the limits for promotion; floors={} sets none")
+        for name in self.floors:
+            if METRICS[name].lower_is_better:
+                raise ValueError(
+                    f"a lower {name} is better, so its limit is a maximum: use ceilings.{name}, not floors.{name}"
+                )
+        for name in self.ceilings:
+            if not METRICS[name].lower_is_better:
+                raise ValueError(
+                    f"a higher {name} is better, so its limit is a minimum: use floors.{name}, not ceilings.{name}"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _check_consistency(self) -> Self:
         if (self.task == "classification") != (len(self.classes) > 1):
             raise ValueError("a classifier needs two or more `classes`, and a regressor none")
         if self.split == "stratified" and self.task != "classification":
@@ -201,7 +231,30 @@ class Recipe(_Frozen):
         ):
             if len(set(names)) != len(names):
                 raise ValueError(f"two {what} have the same name, {_twice(names)!r}; rename one of them")
+        _check_parameters(self)
         return self
+
+
+def _check_parameters(recipe: Recipe) -> None:
+    """Raise ValueError if the parameters of the metrics are missing, or do not match the task."""
+    classes = ", ".join(recipe.classes)
+    positive = recipe.positive_class
+    if recipe.task == "regression" and (positive is not None or recipe.threshold is not None):
+        raise ValueError("positive_class and threshold belong to classification; remove them")
+    if recipe.task == "classification" and recipe.quantile is not None:
+        raise ValueError("quantile belongs to regression, for the metric 'pinball'; remove it")
+    if positive is not None and positive not in recipe.classes:
+        suggestion = did_you_mean(positive, recipe.classes) or ";"
+        raise ValueError(f"positive_class {positive!r} is not one of the classes{suggestion} they are {classes}")
+    for name in recipe.deciding_metrics:
+        if METRICS[name].needs_positive_class and positive is None:
+            raise ValueError(f"{name} concerns one class: set positive_class to one of {classes}")
+        if METRICS[name].needs_quantile and recipe.quantile is None:
+            raise ValueError(f"{name} concerns a quantile: set quantile to a number between 0 and 1, such as 0.9")
+    if recipe.threshold is not None and len(recipe.classes) != BINARY:
+        raise ValueError(f"a threshold requires two classes, but the recipe has {len(recipe.classes)}; remove it")
+    if recipe.threshold is not None and positive is None:
+        raise ValueError(f"threshold concerns the probability of one class: set positive_class to one of {classes}")
 
 
 def _twice(names: Sequence[str]) -> str:

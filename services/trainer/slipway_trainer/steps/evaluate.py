@@ -1,6 +1,6 @@
 """Export a fitted candidate, check that its graph matches it, and score the graph on the test rows."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,6 +11,7 @@ from slipway_core.graph import Graph
 from slipway_core.rows import FloatMatrix
 from slipway_trainer.errors import ParityError, TrainingError, reason_of
 from slipway_trainer.export import PARITY_TOLERANCE, export, graph_names
+from slipway_trainer.metrics import METRICS
 from slipway_trainer.recipes import Candidate, Column, Recipe
 from slipway_trainer.step_results import Evaluation, Fitted, Split
 from slipway_trainer.tasks import Task, task_of
@@ -24,7 +25,7 @@ def evaluate(recipe: Recipe, fitted: Fitted, split: Split) -> Evaluation:
 
     Raises:
         ParityError: the graph's predictions differ from the estimator's.
-        TrainingError: the estimator cannot be exported.
+        TrainingError: the estimator cannot be exported, or a metric that decides is undefined on the test rows.
     """
     task = task_of(recipe)
     with _naming(fitted.candidate):
@@ -39,11 +40,21 @@ def evaluate(recipe: Recipe, fitted: Fitted, split: Split) -> Evaluation:
         )
         outputs = graph.run(split.test_features)
     metrics = task.score(outputs, split.test_target)
+    _check_defined(recipe, metrics, len(split.test_target))
     metrics["cv_mean"] = fitted.cv_mean
     metrics["cv_std"] = float(np.std(fitted.cv_scores))
     # The gate's metrics first, because every list of metrics keeps this order.
-    ordered = {name: metrics[name] for name in (recipe.metric, *recipe.floors) if name in metrics}
+    ordered = {name: metrics[name] for name in recipe.deciding_metrics}
     return Evaluation(fitted, model, names, ordered | metrics, outputs, parity)
+
+
+def _check_defined(recipe: Recipe, metrics: Mapping[str, float], rows: int) -> None:
+    """Raise TrainingError if a metric that decides is undefined on the test rows."""
+    if lacking := [name for name in recipe.deciding_metrics if name not in metrics]:
+        raise TrainingError(
+            f"{lacking[0]} is undefined on the {rows} test rows; hold out more rows with --set test_fraction=VALUE, or "
+            "use another metric"
+        )
 
 
 def check_parity(task: Task, estimator: Any, graph: Graph, rows: FloatMatrix, scale: float) -> float:  # noqa: ANN401
@@ -98,12 +109,12 @@ def _naming(candidate: Candidate) -> Iterator[None]:
         raise TrainingError(f"{candidate.name} cannot be served: {error}") from error
 
 
-def best_of(evaluations: Sequence[Evaluation]) -> Evaluation:
+def best_of(recipe: Recipe, evaluations: Sequence[Evaluation]) -> Evaluation:
     """Choose the best candidate by cross-validation. A choice by the test rows would bias their scores.
 
     If scores are equal, the recipe's order decides.
     """
-    return max(evaluations, key=lambda item: item.fitted.cv_mean)
+    return max(evaluations, key=lambda item: METRICS[recipe.metric].signed(item.fitted.cv_mean))
 
 
 def draw_rows(columns: Sequence[Column], features: FloatMatrix, seed: int) -> FloatMatrix:

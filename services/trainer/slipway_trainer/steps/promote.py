@@ -27,10 +27,11 @@ def promote(
     registry: Registry,
     by: str,
 ) -> GateResult:
-    """Promote a version if it meets the floors and does not regress from the champion on the same test rows.
+    """Promote a version if it meets its limits and does not regress from the champion on the same test rows.
 
     Args:
-        recipe: the recipe with the floors, the metric and the allowed regression.
+        recipe: the recipe with the floors and ceilings, the metric and the allowed regression. Its threshold applies to
+            both versions, so that the comparison is one of the graphs.
         version: the challenger.
         evaluation: the challenger's metrics on the test rows.
         split: the rows on which it and the champion are scored.
@@ -53,6 +54,7 @@ def promote(
         champion,
         metric=recipe.metric,
         floors=recipe.floors,
+        ceilings=recipe.ceilings,
         max_regression=recipe.max_regression,
         min_rows_share=recipe.min_rows_share,
         mode=mode,

@@ -96,6 +96,7 @@ def _tags(recipe: Recipe, table: Table, by: str, commit: str | None) -> dict[str
 
 
 def _parameters(recipe: Recipe, dataset: Dataset, table: Table) -> dict[str, str | int | float]:
+    optional = {name: getattr(recipe, name) for name in ("positive_class", "threshold", "quantile")}
     return {
         "recipe": recipe.name,
         "data": dataset.source,
@@ -106,4 +107,6 @@ def _parameters(recipe: Recipe, dataset: Dataset, table: Table) -> dict[str, str
         "test_fraction": recipe.test_fraction,
         "folds": recipe.folds,
         "seed": recipe.seed,
+        "metric": recipe.metric,
+        **{name: value for name, value in optional.items() if value is not None},
     }

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+<<<<<<< HEAD
 from numpy.typing import NDArray
 from sklearn.metrics import get_scorer
 from sklearn.model_selection import (
@@ -16,14 +17,19 @@ from sklearn.model_selection import (
     StratifiedKFold,
     TimeSeriesSplit,
 )
+=======
+from sklearn.model_selection import KFold, ParameterGrid, StratifiedKFold, TimeSeriesSplit
+>>>>>>> metrics
 from sklearn.utils import get_tags
 
 from slipway_core.rows import FloatMatrix
 from slipway_trainer.errors import DataRefusedError, TrainingError, reason_of
 from slipway_trainer.export import round_to_float32
+from slipway_trainer.metrics import METRICS
 from slipway_trainer.recipes import Candidate, Recipe
 from slipway_trainer.splitting import Hashes, held_out_rows
 from slipway_trainer.step_results import Fitted, Split, Table
+from slipway_trainer.tasks import task_of
 from slipway_trainer.tasks.base import Target
 
 INNER_FOLDS = 3
@@ -86,7 +92,7 @@ def train(recipe: Recipe, candidate: Candidate, split: Split, progress: Progress
             fewer rows than folds.
     """
     started_at = time.time()
-    score = _scorer(recipe)
+    score = task_of(recipe).score_estimator
     features, target = split.train_features, split.train_target
     scores = []
     with _translated_errors(f"{candidate.name} cannot be fitted"):
@@ -95,9 +101,14 @@ def train(recipe: Recipe, candidate: Candidate, split: Split, progress: Progress
         clock = time.perf_counter()
         for done, (rows, held_out) in enumerate(folds):
             progress(done, len(folds) + 1)
+<<<<<<< HEAD
             keys = None if split.train_keys is None else split.train_keys[rows]
             estimator, _ = _fit(recipe, candidate, features[rows], target[rows], keys)
             scores.append(_finite(recipe, float(score(estimator, features[held_out], target[held_out]))))
+=======
+            estimator, _ = _fit(recipe, candidate, features[rows], target[rows])
+            scores.append(_finite(recipe, score(estimator, features[held_out], target[held_out])))
+>>>>>>> metrics
         cv_seconds = time.perf_counter() - clock
         progress(len(folds), len(folds) + 1)
         clock = time.perf_counter()
@@ -132,8 +143,13 @@ def _search(
     recipe: Recipe, candidate: Candidate, features: FloatMatrix, target: Target, keys: Hashes | None
 ) -> dict[str, Any]:
     """Return the combination with the best mean score; among equal scores, the first."""
+<<<<<<< HEAD
     score = _scorer(recipe)
     folds = _folds(recipe, INNER_FOLDS, target, keys)
+=======
+    score = task_of(recipe).score_estimator
+    folds = list(_folds(recipe, INNER_FOLDS).split(features, target))
+>>>>>>> metrics
 
     def mean_score(chosen: dict[str, Any]) -> float:
         parameters = {**candidate.parameters, **chosen}
@@ -141,8 +157,8 @@ def _search(
             (candidate.build(parameters, recipe.seed).fit(features[rows], target[rows]), held_out)
             for rows, held_out in folds
         )
-        scores = [float(score(fitted, features[held_out], target[held_out])) for fitted, held_out in fits]
-        return _finite(recipe, float(np.mean(scores)))
+        scores = [score(fitted, features[held_out], target[held_out]) for fitted, held_out in fits]
+        return METRICS[recipe.metric].signed(_finite(recipe, float(np.mean(scores))))
 
     best: dict[str, Any] = max(ParameterGrid(candidate.search), key=mean_score)
     return best
@@ -151,7 +167,10 @@ def _search(
 def _finite(recipe: Recipe, score: float) -> float:
     """Return the score; raise ValueError if it is not finite, because NaN would win every comparison."""
     if not np.isfinite(score):
-        raise ValueError(f"its {recipe.metric} is {score} on a fold: use fewer folds, or another metric")
+        raise ValueError(
+            f"its {recipe.metric} is {score} on a fold; use fewer folds with --set folds=N, or another metric with "
+            "--set metric=NAME"
+        )
     return score
 
 
@@ -164,6 +183,7 @@ def _translated_errors(what: str) -> Iterator[None]:
         raise TrainingError(f"{what}: {reason_of(error)}") from error
 
 
+<<<<<<< HEAD
 def _scorer(recipe: Recipe) -> Any:  # noqa: ANN401  # scikit-learn has no types
     # Like the score of the graph: each class against the rest. The plain name supports two classes only.
     return get_scorer("roc_auc_ovr" if recipe.metric == "roc_auc" else recipe.metric)
@@ -176,6 +196,9 @@ def _folds(recipe: Recipe, count: int, target: Target, keys: Hashes | None) -> l
         ValueError: there are fewer rows or keys than folds.
     """
     is_classification = recipe.task == "classification"
+=======
+def _folds(recipe: Recipe, count: int) -> StratifiedKFold | KFold | TimeSeriesSplit:
+>>>>>>> metrics
     if recipe.split == "time":
         return list(TimeSeriesSplit(count).split(target))
     if keys is None:

@@ -66,7 +66,18 @@ class Task(Protocol):
         ...
 
     def score(self, outputs: Outputs, target: Target) -> dict[str, float]:
-        """Score a graph's outputs against the true target."""
+        """Score a graph's outputs against the true target, by every metric that is defined on these rows."""
+        ...
+
+    def score_estimator(self, estimator: Any, rows: FloatMatrix, target: Target) -> float:  # noqa: ANN401
+        """Score a fitted estimator on (n_rows, n_features) float32 rows by the recipe's metric, like its graph.
+
+        Returns:
+            The metric's value; NaN if it is undefined on these rows.
+
+        Raises:
+            TrainingError: the metric needs probabilities, which the estimator does not return.
+        """
         ...
 
     def difference(self, estimator: Any, outputs: Outputs, rows: FloatMatrix, scale: float) -> float:  # noqa: ANN401
