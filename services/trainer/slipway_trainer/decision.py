@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from slipway_core.signature import FloatMatrix
+from slipway_core.rows import FloatMatrix
 from slipway_trainer.recipes.base import Recipe
 
 

@@ -161,7 +161,6 @@ def test_invalid_override_is_reported_in_one_sentence(setting: str, sentence: st
     assert len(str(caught.value).splitlines()) == 1
 
 
-<<<<<<< HEAD
 def test_time_split_has_no_key() -> None:
     with pytest.raises(OverrideError) as caught:
         override(BIKE, ["split=time", "split_key=dteday"])
@@ -170,7 +169,8 @@ def test_time_split_has_no_key() -> None:
         "--set: the split 'time' holds out the last rows, so it cannot keep the rows of a split_key together; use "
         "'random' or 'stratified', or set split_key to null"
     )
-=======
+
+
 @pytest.mark.parametrize(
     ("setting", "sentence"),
     [
@@ -191,7 +191,6 @@ def test_invalid_metric_or_its_parameter_is_reported(setting: str, sentence: str
         override(IRIS, [setting])
 
     assert sentence in str(caught.value)
->>>>>>> metrics
 
 
 def test_a_regression_cannot_be_stratified() -> None:

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-from slipway_core.signature import FloatMatrix
+from slipway_core.rows import FloatMatrix
 from slipway_trainer.recipes import Recipe, find_recipe
 from slipway_trainer.splitting import held_out_rows, row_hashes
 from slipway_trainer.tasks.base import Target

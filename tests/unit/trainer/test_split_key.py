@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-from slipway_core.signature import FloatMatrix
+from slipway_core.rows import FloatMatrix
 from slipway_trainer.errors import DataRefusedError, TrainingError
 from slipway_trainer.recipes import Candidate, Column, Recipe
 from slipway_trainer.step_results import Dataset, Split, Table

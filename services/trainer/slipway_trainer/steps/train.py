@@ -6,9 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-<<<<<<< HEAD
 from numpy.typing import NDArray
-from sklearn.metrics import get_scorer
 from sklearn.model_selection import (
     GroupKFold,
     KFold,
@@ -17,9 +15,6 @@ from sklearn.model_selection import (
     StratifiedKFold,
     TimeSeriesSplit,
 )
-=======
-from sklearn.model_selection import KFold, ParameterGrid, StratifiedKFold, TimeSeriesSplit
->>>>>>> metrics
 from sklearn.utils import get_tags
 
 from slipway_core.rows import FloatMatrix
@@ -101,14 +96,9 @@ def train(recipe: Recipe, candidate: Candidate, split: Split, progress: Progress
         clock = time.perf_counter()
         for done, (rows, held_out) in enumerate(folds):
             progress(done, len(folds) + 1)
-<<<<<<< HEAD
             keys = None if split.train_keys is None else split.train_keys[rows]
             estimator, _ = _fit(recipe, candidate, features[rows], target[rows], keys)
-            scores.append(_finite(recipe, float(score(estimator, features[held_out], target[held_out]))))
-=======
-            estimator, _ = _fit(recipe, candidate, features[rows], target[rows])
             scores.append(_finite(recipe, score(estimator, features[held_out], target[held_out])))
->>>>>>> metrics
         cv_seconds = time.perf_counter() - clock
         progress(len(folds), len(folds) + 1)
         clock = time.perf_counter()
@@ -143,13 +133,8 @@ def _search(
     recipe: Recipe, candidate: Candidate, features: FloatMatrix, target: Target, keys: Hashes | None
 ) -> dict[str, Any]:
     """Return the combination with the best mean score; among equal scores, the first."""
-<<<<<<< HEAD
-    score = _scorer(recipe)
-    folds = _folds(recipe, INNER_FOLDS, target, keys)
-=======
     score = task_of(recipe).score_estimator
-    folds = list(_folds(recipe, INNER_FOLDS).split(features, target))
->>>>>>> metrics
+    folds = _folds(recipe, INNER_FOLDS, target, keys)
 
     def mean_score(chosen: dict[str, Any]) -> float:
         parameters = {**candidate.parameters, **chosen}
@@ -183,12 +168,6 @@ def _translated_errors(what: str) -> Iterator[None]:
         raise TrainingError(f"{what}: {reason_of(error)}") from error
 
 
-<<<<<<< HEAD
-def _scorer(recipe: Recipe) -> Any:  # noqa: ANN401  # scikit-learn has no types
-    # Like the score of the graph: each class against the rest. The plain name supports two classes only.
-    return get_scorer("roc_auc_ovr" if recipe.metric == "roc_auc" else recipe.metric)
-
-
 def _folds(recipe: Recipe, count: int, target: Target, keys: Hashes | None) -> list[tuple[_Indices, _Indices]]:
     """Return the training and the held-out rows of each fold; rows with one key are in one fold.
 
@@ -196,9 +175,6 @@ def _folds(recipe: Recipe, count: int, target: Target, keys: Hashes | None) -> l
         ValueError: there are fewer rows or keys than folds.
     """
     is_classification = recipe.task == "classification"
-=======
-def _folds(recipe: Recipe, count: int) -> StratifiedKFold | KFold | TimeSeriesSplit:
->>>>>>> metrics
     if recipe.split == "time":
         return list(TimeSeriesSplit(count).split(target))
     if keys is None:

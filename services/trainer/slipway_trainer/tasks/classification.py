@@ -15,13 +15,9 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
 from slipway_core.graph import Outputs
-<<<<<<< HEAD
 from slipway_core.manifest import GraphNames
 from slipway_core.rows import FloatMatrix
-=======
-from slipway_core.signature import FloatMatrix
 from slipway_trainer.decision import decide_labels, decision_of
->>>>>>> metrics
 from slipway_trainer.errors import ParityError, TrainingError
 from slipway_trainer.export import PARITY_TOLERANCE
 from slipway_trainer.metrics import METRICS, Scored, measure_all
