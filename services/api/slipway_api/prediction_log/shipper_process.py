@@ -183,8 +183,7 @@ class ShipperProcess:
             if self._process.returncode == 0:
                 return
         # It ended early, for example because a signal reached the whole process group or interrupted its start.
-        if any(self._journal.glob(f"*{SUFFIX}")):
-            last = subprocess.Popen([*self._command, "--once"], stdin=subprocess.DEVNULL)  # noqa: S603  # ours
+        if any(self._journal.glob(f"*{SUFFIX}")) and (last := self._started("--once")) is not None:
             _wait(last, LAST_SECONDS)
 
     def _keep_running(self) -> None:
@@ -193,17 +192,27 @@ class ShipperProcess:
             with self._lock:
                 if self._stopping.is_set():
                     return
-                self._process = subprocess.Popen(  # noqa: S603  # our own command
-                    [*self._command, f"--parent={os.getpid()}"], stdin=subprocess.DEVNULL
-                )
+                self._process = self._started(f"--parent={os.getpid()}")
             began = time.monotonic()
-            code = self._process.wait()
+            code = None if self._process is None else self._process.wait()
             if self._stopping.is_set():
                 return
             pause = FIRST_RESTART_SECONDS if time.monotonic() - began > LONGEST_RESTART_SECONDS else pause * 2
             pause = min(pause, LONGEST_RESTART_SECONDS)
-            log.error("shipper_ended", exit_code=code, again_in_seconds=pause)
+            if code is not None:
+                log.error("shipper_ended", exit_code=code, again_in_seconds=pause)
             self._stopping.wait(pause)
+
+    def _started(self, argument: str) -> "subprocess.Popen[bytes] | None":
+        """Start a shipper; None if the system starts no process now.
+
+        That may be for want of memory or processes, or because an `exec` fails while another thread starts a process.
+        """
+        try:
+            return subprocess.Popen([*self._command, argument], stdin=subprocess.DEVNULL)  # noqa: S603  # our own command
+        except OSError as error:
+            log.error("shipper_not_started", reason=error.strerror)  # noqa: TRY400  # the reason is sufficient
+            return None
 
 
 def _wait(process: "subprocess.Popen[bytes]", seconds: float) -> None:

@@ -1,8 +1,10 @@
 """The shipper's loop, and the process that `serve` keeps running."""
 
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from structlog.typing import EventDict
@@ -106,6 +108,27 @@ def test_exited_shipper_is_restarted(tmp_path: Path, start: Start, logs: list[Ev
 
     assert logs[0]["event"] == "shipper_ended"
     assert logs[0]["exit_code"] == 3
+
+
+def test_shipper_that_cannot_be_started_is_tried_again(
+    tmp_path: Path, start: Start, monkeypatch: pytest.MonkeyPatch, logs: list[EventDict]
+) -> None:
+    popen, failures = subprocess.Popen, [OSError(14, "Bad address"), OSError(12, "Cannot allocate memory")]
+
+    def failing(*arguments: Any, **options: Any) -> Any:
+        if failures:
+            raise failures.pop(0)
+        return popen(*arguments, **options)
+
+    monkeypatch.setattr(subprocess, "Popen", failing)
+    start("time.sleep(60)")
+
+    wait_for(lambda: runs(tmp_path), what="the third attempt")
+
+    assert [(event["event"], event["reason"]) for event in logs] == [
+        ("shipper_not_started", "Bad address"),
+        ("shipper_not_started", "Cannot allocate memory"),
+    ]
 
 
 def test_clean_exit_of_the_shipper_completes_the_stop(tmp_path: Path, start: Start) -> None:
