@@ -223,7 +223,7 @@ def test_new_account_prompts_twice_for_the_password(api: str, on_a_terminal: OnA
 def test_added_account_can_predict(api: str) -> None:
     log_in(api)
 
-    assert add("bob").output == "Added bob with the role user.\n"
+    assert add("bob").output.startswith("Added bob with the role user. To log in: slipway login ")
 
     log_in(api, "bob")
     assert run(main, "predict", "iris", "--features", VIRGINICA).exit_code == 0

@@ -101,8 +101,10 @@ def missing_columns(names: Sequence[str], header: Sequence[str]) -> list[str]:
     there = ", ".join(header[:SHOWN_COLUMNS]) + (", …" if len(header) > SHOWN_COLUMNS else "")
     renamed = f"; rename {pairs}" if pairs else ""
     return [
-        f"the {is_missing.format(', '.join(map(repr, lacking)))}; the file has {there}; add {it}, or remove {it} "
-        f"from the recipe{renamed}"
+        (
+            f"the {is_missing.format(', '.join(map(repr, lacking)))}; the file has {there}; add {it}, or remove {it} "
+            f"from the recipe{renamed}"
+        )
     ]
 
 

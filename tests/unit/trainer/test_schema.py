@@ -127,8 +127,10 @@ OTHER_NAMES = "the names of columns differ from those of the recipe; rename"
         ("sepal lenght (cm)", f"{OTHER_NAMES} 'sepal lenght (cm)' to 'sepal length (cm)'"),
         (
             "height",
-            "the column 'sepal length (cm)' is missing; the file has height, sepal width (cm), petal length (cm), "
-            "petal width (cm), species; add it, or remove it from the recipe",
+            (
+                "the column 'sepal length (cm)' is missing; the file has height, sepal width (cm), petal length (cm), "
+                "petal width (cm), species; add it, or remove it from the recipe"
+            ),
         ),
     ],
 )
