@@ -80,7 +80,7 @@ def restore(
 
     if not yes and not sys.stdin.isatty():
         raise typer.BadParameter(
-            "required to skip the confirmation, because standard input is not a terminal", param_hint="--yes"
+            "pass it to confirm the restore, because standard input is not a terminal", param_hint="--yes"
         )
     with interruptible(print_error, f"{INTERRUPTED}; {UNCHANGED}"):
         project = _project(

@@ -1,6 +1,7 @@
 """Check the ports of the embedded stack: free, or used by the stack itself."""
 
 import errno
+import shlex
 import socket
 import time
 from collections.abc import Iterator
@@ -73,7 +74,8 @@ def check_ports(context: DoctorContext) -> Iterator[Finding]:
             "ports",
             f"the stack of {context.home.root} listens on {actual.api} and {actual.mlflow}, not on {configured.api} "
             f"and {configured.mlflow}",
-            f"run `SLIPWAY_PORT={actual.api} SLIPWAY_MLFLOW_PORT={actual.mlflow} slipway doctor`",
+            f"run `slipway doctor --home {shlex.quote(str(context.home.root))} --port {actual.api} "
+            f"--mlflow-port {actual.mlflow}`",
         )
         return
     for port in (api, mlflow):

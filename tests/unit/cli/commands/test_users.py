@@ -242,9 +242,9 @@ def prompt(api: StubApi, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     [
         (("add", "uma"), "an account named uma exists"),
         (("add", " UMA "), "exists: choose another name"),
-        (("add", "white space"), "a name is 1 to 64"),
+        (("add", "white space"), "a name has 1 to 64"),
         (("add", "me"), "no account can have the name me"),
-        (("add", ""), "a name is 1 to 64"),
+        (("add", ""), "a name has 1 to 64"),
         (("password", "vic"), "no account is named vic"),
     ],
 )
