@@ -14,7 +14,7 @@ from slipway_cli.embedded.home import Home
 from slipway_cli.errors import BackupError, StackError
 from slipway_cli.output import echo
 from slipway_cli.progress import print_error, progress_bar
-from slipway_cli.settings import UpSettings
+from slipway_cli.settings import HomeSettings
 from slipway_core.settings import load_settings
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def _project(folder: Path | None, command: str, instead: str) -> "ComposeProject
     """
     from slipway_cli.docker.compose_project import find_project  # noqa: PLC0415
 
-    home = Home(load_settings(UpSettings).home.expanduser().absolute())
+    home = Home(load_settings(HomeSettings).home.expanduser().absolute())
     start = (folder or Path()).absolute()
     if not home.is_locked():
         return find_project(start)

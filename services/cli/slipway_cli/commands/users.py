@@ -89,7 +89,7 @@ def role(name: Name, role: Annotated[Role, typer.Argument(help="admin, user or v
     """Change an account's role and revoke its tokens. Example: `slipway users role alice viewer`."""
     with _client() as client:
         user = client.change_user(name, role=role)
-    echo(f"{user['username']} has the role {user['role']} and must log in again.")
+    echo(f"{user['username']} has the role {user['role']}. A change of the role revokes earlier tokens.")
 
 
 @users.command()

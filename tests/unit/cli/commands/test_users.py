@@ -71,7 +71,11 @@ def test_accounts_are_shown_as_a_table(api: StubApi) -> None:
     [
         (("disable", "uma"), {"disabled": True}, "uma is disabled and can no longer log in.\n"),
         (("enable", "uma"), {"disabled": False}, "uma is enabled and can log in.\n"),
-        (("role", "uma", "user"), {"role": "user"}, "uma has the role user and must log in again.\n"),
+        (
+            ("role", "uma", "user"),
+            {"role": "user"},
+            "uma has the role user. A change of the role revokes earlier tokens.\n",
+        ),
     ],
 )
 def test_an_account_is_changed(api: StubApi, command: tuple[str, ...], body: object, told: str) -> None:
