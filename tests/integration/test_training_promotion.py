@@ -170,7 +170,7 @@ def test_unreadable_champion_leaves_the_decision_to_the_floors(model: Model, mlf
 
     assert ended.exit_code == 0, ended.error
     assert model.production == "2"
-    assert "the Production version, 1, cannot be compared: " in model.gate_result("2").summary
+    assert "Production (version 1) cannot be compared: " in model.gate_result("2").summary
 
 
 def test_rejected_data_makes_no_version_and_no_run(model: Model, mlflow_url: str, tmp_path: Path) -> None:

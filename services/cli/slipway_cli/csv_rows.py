@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from slipway_core.errors import ConfigurationError
+from slipway_core.plurals import count_of
 
 STANDARD_INPUT = Path("-")
 DELIMITERS = (",", ";", "\t")
@@ -183,7 +184,7 @@ def _features(
     problems, found, has_decimal_comma = _Problems(), [], False
     for line, cells in records:
         if len(cells) != width:
-            problems.add(f"{len(cells)} values instead of {width}", line)
+            problems.add(f"{count_of(len(cells), 'value')} instead of {width}", line)
             continue
         row = []
         for feature, column in columns.items():

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from slipway_core.plurals import count_of
 from slipway_core.registry.gate_result import FLOOR_PREFIX, GateCheck, GateResult, PromoteMode
 
 MIN_DIGITS = 4
@@ -101,7 +102,7 @@ def _against(challenger: Challenger, champion: Champion | None, metric: str, max
             name=name, metric=metric, value=value, passed=True, reason="no Production version to compare with"
         )
     if champion.score is None:
-        reason = f"the Production version, {champion.version}, cannot be compared: {champion.why_not}"
+        reason = f"Production (version {champion.version}) cannot be compared: {champion.why_not}"
         return GateCheck(name=name, metric=metric, value=value, passed=True, reason=reason)
     required = champion.score - max_regression - (ROUNDING if max_regression else 0)
     passed = value >= required
@@ -126,7 +127,7 @@ def _against(challenger: Challenger, champion: Champion | None, metric: str, max
 def _rows(challenger: Challenger, version: str, rows: int, share: float) -> GateCheck:
     required = math.ceil(share * rows)
     passed = challenger.rows >= required
-    reason = f"{challenger.rows} row{'s'[: challenger.rows != 1]} of data, and version {version} had {rows}"
+    reason = f"{count_of(challenger.rows, 'row')} of data, and version {version} had {rows}"
     if not passed:
         reason += f": {challenger.rows / rows:.1%}, less than min_rows_share {share:g}; "
         reason += "check that the data is complete, or lower the limit with --set min_rows_share=VALUE"

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from threadpoolctl import threadpool_limits
 
+from slipway_core.plurals import count_of
 from slipway_core.registry import ModelVersion, Registry
 from slipway_core.registry.gate_result import GateResult, PromoteMode
 from slipway_trainer.recipes import Recipe
@@ -146,15 +147,15 @@ def _load_data(
     with watch.step("extract"), TemporaryDirectory(prefix="slipway-data-") as folder:
         dataset = extract(recipe, data=data, data_dir=data_dir, workdir=Path(folder))
     reporter.step_finished(
-        "extract", f"{_count(len(dataset.frame), 'row')} from {dataset.source}, version {dataset.version[:19]}…"
+        "extract", f"{count_of(len(dataset.frame), 'row')} from {dataset.source}, version {dataset.version[:19]}…"
     )
     with watch.step("validate"):
         table = validate(recipe, dataset)
         split = split_rows(recipe, table)
     reporter.step_finished(
         "validate",
-        f"{_count(len(recipe.columns), 'feature')} and the target {recipe.target.name!r} match the schema; "
-        f"{_count(len(split.train_target), 'training row')}, {_count(len(split.test_target), 'test row')} "
+        f"{count_of(len(recipe.columns), 'feature')} and the target {recipe.target.name!r} match the schema; "
+        f"{count_of(len(split.train_target), 'training row')}, {count_of(len(split.test_target), 'test row')} "
         f"({recipe.split} split)",
     )
     return dataset, table, split
@@ -199,10 +200,6 @@ def _report_plots(
         reporter.step_finished("report", f"the plots are at {tracker.run_url(runs)}")
     except Exception as error:  # noqa: BLE001  # whatever it is, what was promoted is promoted
         reporter.step_finished("report", f"the version is not affected, but its plots could not be stored: {error}")
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s'[: number != 1]}"
 
 
 def _promoted(recipe: Recipe, version: ModelVersion, gate_result: GateResult) -> str:

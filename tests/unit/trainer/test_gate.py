@@ -168,7 +168,7 @@ def test_unscorable_champion_leaves_the_decision_to_the_floors() -> None:
 
     assert gate_result.promote
     assert reasons(gate_result)[1] == (
-        "the Production version, 4, cannot be compared: its features differ in name or order"
+        "Production (version 4) cannot be compared: its features differ in name or order"
     )
 
 

@@ -183,7 +183,7 @@ def test_unreadable_champion_leaves_the_decision_to_the_floors(
     number, gate_result = ask(registry, 0.95)
 
     assert gate_result.promote
-    assert f"the champion, version {champion}, cannot be compared: " in gate_result.summary
+    assert f"Production (version {champion}) cannot be compared: " in gate_result.summary
     assert production(registry) == number
 
 
@@ -211,7 +211,7 @@ def test_incomparable_champion_does_not_stop_the_gate(
     _, gate_result = ask(registry, 0.95, recipe)
 
     assert gate_result.promote
-    assert f"the Production version, 1, cannot be compared: {reason}" in gate_result.summary
+    assert f"Production (version 1) cannot be compared: {reason}" in gate_result.summary
 
 
 @pytest.mark.parametrize(

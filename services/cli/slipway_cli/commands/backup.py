@@ -15,6 +15,7 @@ from slipway_cli.errors import BackupError, StackError
 from slipway_cli.output import echo
 from slipway_cli.progress import print_error, progress_bar
 from slipway_cli.settings import HomeSettings
+from slipway_core.plurals import count_of
 from slipway_core.settings import load_settings
 
 if TYPE_CHECKING:
@@ -54,8 +55,8 @@ def backup(
         with progress_bar() as bar:
             objects = create_backup(project, file, datetime.now(UTC), bar)
     echo(
-        f"Wrote {file}: {decimal(file.stat().st_size)}, both databases and {objects.files} "
-        f"object{'s'[: objects.files != 1]}. Keep it safe: it contains models, users' inputs and password hashes."
+        f"Wrote {file}: {decimal(file.stat().st_size)}, both databases and "
+        f"{count_of(objects.files, 'object')}. Keep it safe: it contains models, users' inputs and password hashes."
     )
 
 

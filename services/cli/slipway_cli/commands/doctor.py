@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from slipway_cli.output import console, print_json
+from slipway_core.plurals import count_of
 from slipway_core.terminal import SafeConsole
 
 if TYPE_CHECKING:
@@ -78,9 +79,8 @@ def _print(reports: "Sequence[AreaReport]", statuses: "Sequence[Status]") -> Non
             out.print(Text(report.name, style="bold"))
         for finding in report.findings:
             _print_finding(out, finding)
-    count, warnings = statuses.count("broken"), statuses.count("warning")
-    found = [(count, f"problem{'s'[: count != 1]}"), (warnings, f"warning{'s'[: warnings != 1]}")]
-    counts = " and ".join(f"{number} {noun}" for number, noun in found if number)
+    found = [(statuses.count("broken"), "problem"), (statuses.count("warning"), "warning")]
+    counts = " and ".join(count_of(number, noun) for number, noun in found if number)
     total = f"Found {counts}; each → shows what to do." if counts else "Found no problems."
     out.print(Text(f"\n{total}", style="bold"))
 

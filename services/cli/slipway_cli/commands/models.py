@@ -134,7 +134,8 @@ def history(name: Name, as_json: AsJson = False) -> None:
             f"{move.action}\n{move.from_version or '–'} → {move.version or '–'}",
             described["by"] or "–",
             _metrics(described["metrics"]),
-            described["reason"] or "the alias was moved outside of Slipway",
+            # The reason of a promotion by the gate has a part for each check.
+            (described["reason"] or "the alias was moved outside of Slipway").replace("; ", ";\n"),
         )
     print_table(table if alias_moves else f"Production of {name} has never been set.")
 

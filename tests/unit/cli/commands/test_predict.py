@@ -186,7 +186,7 @@ def test_numeric_names_are_names(api: StubApi, tmp_path: Path) -> None:
         ("1,2\n3,-inf\n", "{path}, line 2: 'b' must be finite, got '-inf'"),
         ("1,2\n3,1e39\n", "{path}, line 2: 'b' is too large for a 32-bit float, got '1e39'"),
         ("1,2\n3,1e999\n", "{path}, line 2: 'b' is too large for a 32-bit float, got '1e999'"),
-        ("a,b\n1,2\n3\n", "{path}, line 3: 1 values instead of 2"),
+        ("a,b\n1,2\n3\n", "{path}, line 3: 1 value instead of 2"),
         ("a,b\n1,2,3\n", "{path}, line 2: 3 values instead of 2"),
         (
             'a,b\n1,"2,5"\n',
