@@ -75,7 +75,8 @@ class Classification:
                 fewer = f", use fewer folds with --set folds={folds}" if folds >= MIN_FOLDS else ""
                 yield (
                     f"the class {label!r} has {count_of(count, 'row')}, fewer than the {least} that "
-                    f"{self._recipe.folds} folds require; add rows{fewer}, or remove the class from the recipe's `classes` and its rows"
+                    f"{self._recipe.folds} folds require; add rows{fewer}, or remove the class from the recipe's "
+                    "`classes` and its rows"
                 )
             elif count < share * len(target):
                 yield (
