@@ -73,7 +73,7 @@ def show(name: Name, as_json: AsJson = False) -> None:
     print_table(table)
     _note_mistaken_promotion(model)
     if moved_by_hand(model):
-        echo("The alias Production was moved outside of Slipway; see `slipway models history`.")
+        echo(f"The alias Production was moved outside of Slipway; see `slipway models history {name}`.")
 
 
 @app.command()
@@ -97,7 +97,7 @@ def promote(
     if not is_digest(chosen.tags.get(MANIFEST_TAG, "")):
         echo("The registry has no SHA-256 of its bundle, so the API keeps serving the version that it has loaded.")
     if promotion.is_withdrawn(chosen):
-        echo("The withdrawal of this version is lifted; `slipway models history` shows its reason.")
+        echo(f"The withdrawal of this version is lifted; `slipway models history {name}` shows its reason.")
 
 
 @app.command()
