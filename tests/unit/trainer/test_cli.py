@@ -61,7 +61,7 @@ def test_server_still_unreachable_after_the_wait_is_reported(monkeypatch: pytest
     ended = run(main, "train", "iris", "--wait", "0.2", "--set", "candidates=logistic-regression", "--set", "C=1")
 
     assert ended.exit_code == 1
-    assert "evaluate  logistic-regression is the best of 1" in ended.output
+    assert "evaluate  logistic-regression is the only candidate" in ended.output
     assert "register" not in ended.output
     assert ended.error.startswith("Error: the model registry cannot be reached: check that the MLflow server runs")
 

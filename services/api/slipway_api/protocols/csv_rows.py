@@ -32,7 +32,7 @@ def named_rows(body: bytes, names: Sequence[str], max_rows: int) -> list[Any]:
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise _wrong("the CSV is not UTF-8", "body") from error
+        raise _wrong("the CSV is not UTF-8; encode it as UTF-8", "body") from error
     lines = _lines(text)
     first = next(lines, None)
     if first is None:
@@ -40,7 +40,7 @@ def named_rows(body: bytes, names: Sequence[str], max_rows: int) -> list[Any]:
     _check_width(first, names, "the CSV's first line has", "body")
     header = first if _is_header(first, names) else None
     if header is not None and len(set(header)) != len(header):
-        raise _wrong("the CSV's header names a feature twice", "body")
+        raise _wrong("the CSV's header names a feature twice; remove one of the columns", "body")
     if header is not None and set(header) != set(names):
         message = f"the CSV's header must name the features ({', '.join(names)}), in any order; correct or omit it"
         raise _wrong(message, "body")

@@ -91,7 +91,8 @@ def _champion(recipe: Recipe, split: Split, registry: Registry) -> Champion | No
         caveat = ""
         if data.split != recipe.split:
             caveat = (
-                f"but the champion was trained on some of them, because its split was {data.split}, not {recipe.split}"
+                f"but version {number} was trained on some of them, because its split was {data.split}, not "
+                f"{recipe.split}"
             )
         return Champion(number, score, caveat=caveat, rows=data.rows)
     except (BundleError, RegistryNotFoundError) as error:
