@@ -145,7 +145,7 @@ def test_slightly_worse_model_is_rejected_by_the_gate(stack: RunningStack) -> No
         stack, *("--set", "candidates=hist-gradient-boosting", "--set", "hist-gradient-boosting.max_iter=150")
     )
 
-    assert "is worse than the champion's" in told
+    assert "is worse than Production's" in told
     with MlflowRegistry(stack.mlflow_url) as registry:
         newest = registry.list_versions(NAME)[0]
     gate_result = gate_result_of(newest.tags)

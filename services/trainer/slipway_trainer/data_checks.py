@@ -10,6 +10,7 @@ from scipy.stats import rankdata
 from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import KFold, StratifiedKFold, cross_val_score
 
+from slipway_core.plurals import count_of
 from slipway_core.rows import FloatMatrix
 from slipway_trainer.recipes import Recipe
 from slipway_trainer.recipes.base import MIN_ROWS
@@ -40,7 +41,7 @@ def find_data_problems(recipe: Recipe, frame: pd.DataFrame) -> list[str]:
     """
     if len(frame) < recipe.min_rows:
         lower = f", or lower the limit with --set min_rows={len(frame)}" if len(frame) >= MIN_ROWS else ""
-        return [f"the data has {len(frame)} rows, fewer than min_rows {recipe.min_rows}; add rows{lower}"]
+        return [f"the data has {count_of(len(frame), 'row')}, fewer than min_rows {recipe.min_rows}; add rows{lower}"]
     target = task_of(recipe).encode(frame[recipe.target.name])
     findings = [*task_of(recipe).check_target(target), *_constant(recipe, frame), *_duplicates(recipe, frame)]
     if findings:  # the other checks need valid rows

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from slipway_core.plurals import count_of
 from slipway_core.registry.gate_result import FLOOR_PREFIX, GateCheck, GateResult, PromoteMode
 from slipway_trainer.metrics import METRICS
 
@@ -102,14 +103,14 @@ def _limits(challenger: Challenger, limits: Mapping[str, float], *, is_floor: bo
 
 
 def _against(challenger: Challenger, champion: Champion | None, metric: str, max_regression: float) -> GateCheck:
-    name = f"{metric} against the champion"
+    name = f"{metric} against Production"
     value = challenger.metrics[metric]
     if champion is None:
         return GateCheck(
-            name=name, metric=metric, value=value, passed=True, reason="no champion exists to compare with"
+            name=name, metric=metric, value=value, passed=True, reason="no Production version to compare with"
         )
     if champion.score is None:
-        reason = f"the champion, version {champion.version}, cannot be compared: {champion.why_not}"
+        reason = f"Production (version {champion.version}) cannot be compared: {champion.why_not}"
         return GateCheck(name=name, metric=metric, value=value, passed=True, reason=reason)
     signed = METRICS[metric].signed
     rounding = ROUNDING * max(1.0, abs(champion.score)) if max_regression else 0
@@ -125,7 +126,7 @@ def _against(challenger: Challenger, champion: Champion | None, metric: str, max
     allowed = f"; allowed regression: {max_regression:g}" if max_regression else ""
     caveat = f"; {champion.caveat}" if champion.caveat else ""
     reason = (
-        f"{METRICS[metric].described} {shown} {comparison} the champion's {best} (version {champion.version}) on the "
+        f"{METRICS[metric].described} {shown} {comparison} Production's {best} (version {champion.version}) on the "
         f"same rows{allowed}{caveat}"
     )
     if not passed:
@@ -136,9 +137,9 @@ def _against(challenger: Challenger, champion: Champion | None, metric: str, max
 def _rows(challenger: Challenger, version: str, rows: int, share: float) -> GateCheck:
     required = math.ceil(share * rows)
     passed = challenger.rows >= required
-    reason = f"{challenger.rows} rows of data, version {version} had {rows}"
+    reason = f"{count_of(challenger.rows, 'row')} of data, and version {version} had {rows}"
     if not passed:
-        reason += f": {challenger.rows / rows:.1%} of them, less than min_rows_share {share:g}; "
+        reason += f": {challenger.rows / rows:.1%}, less than min_rows_share {share:g}; "
         reason += "check that the data is complete, or lower the limit with --set min_rows_share=VALUE"
     return GateCheck(name="rows of data", value=challenger.rows, required=required, passed=passed, reason=reason)
 

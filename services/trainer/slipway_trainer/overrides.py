@@ -61,9 +61,7 @@ def override(recipe: Recipe, settings: Sequence[str]) -> Recipe:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"]))
-        raise OverrideError(
-            f"--set {place}: {words_of(first)}{given(first)}" if place else f"--set: {words_of(first)}"
-        ) from error
+        raise OverrideError(f"{place}: {words_of(first)}{given(first)}" if place else words_of(first)) from error
 
 
 def _value(text: str) -> Any:  # noqa: ANN401  # any JSON value

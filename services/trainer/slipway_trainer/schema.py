@@ -93,12 +93,19 @@ def missing_columns(names: Sequence[str], header: Sequence[str]) -> list[str]:
         return []
     plain = {_plain(column): column for column in header if column not in names}
     close = {name: difflib.get_close_matches(_plain(name), plain, n=1, cutoff=0.85) for name in missing}
-    advice = [f"rename {plain[found[0]]!r} to {name!r}" for name, found in close.items() if found]
-    if lacking := [repr(name) for name, found in close.items() if not found]:
-        advice.append(f"add {', '.join(lacking)}, or remove {'it' if len(lacking) == 1 else 'them'} from the recipe")
+    pairs = ", ".join(f"{plain[found[0]]!r} to {name!r}" for name, found in close.items() if found)
+    lacking = [name for name, found in close.items() if not found]
+    if not lacking:
+        return [f"the names of columns differ from those of the recipe; rename {pairs}"]
+    it, is_missing = ("it", "column {} is missing") if len(lacking) == 1 else ("them", "columns {} are missing")
     there = ", ".join(header[:SHOWN_COLUMNS]) + (", …" if len(header) > SHOWN_COLUMNS else "")
-    what = "the column {} is" if len(missing) == 1 else "the columns {} are"
-    return [f"{what.format(', '.join(map(repr, missing)))} missing; the file has {there}; {', '.join(advice)}"]
+    renamed = f"; rename {pairs}" if pairs else ""
+    return [
+        (
+            f"the {is_missing.format(', '.join(map(repr, lacking)))}; the file has {there}; add {it}, or remove {it} "
+            f"from the recipe{renamed}"
+        )
+    ]
 
 
 def _plain(name: str) -> str:

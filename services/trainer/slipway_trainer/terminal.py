@@ -13,6 +13,8 @@ from slipway_trainer.recipes import Recipe
 from slipway_trainer.step_results import Evaluation
 
 UNCUT_WIDTH = 1_000
+# The longest name of a step has 8 letters.
+STEP_WIDTH = 9
 
 
 class Terminal:
@@ -40,9 +42,10 @@ class Terminal:
         self._bar.stop()
 
     def step_finished(self, step: str, sentence: str) -> None:
-        """Print a line for a finished step."""
+        """Print a finished step; further lines of its result are aligned with the first."""
         self._end_bar()
-        self._console.print(f"{step:<9} {sentence}", markup=False, soft_wrap=True)
+        result = sentence.replace("\n", f"\n{' ' * (STEP_WIDTH + 1)}")
+        self._console.print(f"{step:<{STEP_WIDTH}} {result}", markup=False, soft_wrap=True)
 
     def progress(self, what: str, done: int, total: int) -> None:
         """Show the number of finished fits of a candidate."""
@@ -63,7 +66,8 @@ class Terminal:
                 name, *(f"{item.metrics[name]:.4f}" if name in item.metrics else "–" for item in evaluations)
             )
         self._print(scores)
-        checks = Table("gate check", "value", "required", "", title=f"The gate, --promote {gate_result.mode}")
+        title = f"Promotion gate (--promote {gate_result.mode})"
+        checks = Table("check", "value", "required", "result", title=title)
         for check in gate_result.checks:
             checks.add_row(check.name, *_numbers(check), "passed" if check.passed else "failed")
         self._print(checks)

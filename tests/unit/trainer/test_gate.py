@@ -69,20 +69,20 @@ def test_floor_and_champion_decide(accuracy: float, champion: float | None, floo
 def test_result_without_champion_states_it() -> None:
     assert reasons(ask(0.95, floors={"accuracy": 0.9})) == [
         "accuracy 0.9500 meets the floor 0.9000",
-        "no champion exists to compare with",
+        "no Production version to compare with",
     ]
 
 
 @pytest.mark.parametrize(
     ("accuracy", "max_regression", "sentence"),
     [
-        (0.96, 0, "accuracy 0.9600 is better than the champion's 0.9500 (version 4) on the same rows"),
-        (0.95, 0, "accuracy 0.9500 equals the champion's 0.9500 (version 4) on the same rows"),
+        (0.96, 0, "accuracy 0.9600 is better than Production's 0.9500 (version 4) on the same rows"),
+        (0.95, 0, "accuracy 0.9500 equals Production's 0.9500 (version 4) on the same rows"),
         (
             0.95 - 1e-12,
             0,
             (
-                "accuracy 0.949999999999 is worse than the champion's 0.950000000000 (version 4) on the same rows; "
+                "accuracy 0.949999999999 is worse than Production's 0.950000000000 (version 4) on the same rows; "
                 "--set max_regression=VALUE changes the allowed regression"
             ),
         ),
@@ -90,7 +90,7 @@ def test_result_without_champion_states_it() -> None:
             0.94,
             0,
             (
-                "accuracy 0.9400 is worse than the champion's 0.9500 (version 4) on the same rows; --set "
+                "accuracy 0.9400 is worse than Production's 0.9500 (version 4) on the same rows; --set "
                 "max_regression=VALUE changes the allowed regression"
             ),
         ),
@@ -98,7 +98,7 @@ def test_result_without_champion_states_it() -> None:
             0.94,
             0.02,
             (
-                "accuracy 0.9400 is within the allowed regression of the champion's 0.9500 (version 4) on the same "
+                "accuracy 0.9400 is within the allowed regression of Production's 0.9500 (version 4) on the same "
                 "rows; allowed regression: 0.02"
             ),
         ),
@@ -106,7 +106,7 @@ def test_result_without_champion_states_it() -> None:
             0.92,
             0.02,
             (
-                "accuracy 0.9200 is worse than the champion's 0.9500 (version 4) on the same rows; "
+                "accuracy 0.9200 is worse than Production's 0.9500 (version 4) on the same rows; "
                 "allowed regression: 0.02; --set max_regression=VALUE changes the allowed regression"
             ),
         ),
@@ -168,7 +168,7 @@ def test_unscorable_champion_leaves_the_decision_to_the_floors() -> None:
 
     assert gate_result.promote
     assert reasons(gate_result)[1] == (
-        "the champion, version 4, cannot be compared: its features differ in name or order"
+        "Production (version 4) cannot be compared: its features differ in name or order"
     )
 
 
@@ -179,8 +179,8 @@ def test_data_with_far_fewer_rows_is_rejected(rows: int, champions: int, passed:
     )
 
     assert gate_result.passed is passed
-    told = f"{rows} rows of data, version 4 had {champions}"
-    missing = ": 79.3% of them, less than min_rows_share 0.8; check that the data is complete, or lower "
+    told = f"{rows} rows of data, and version 4 had {champions}"
+    missing = ": 79.3%, less than min_rows_share 0.8; check that the data is complete, or lower "
     assert reasons(gate_result)[-1] == (told if passed else f"{told}{missing}the limit with --set min_rows_share=VALUE")
 
 
@@ -336,7 +336,7 @@ def test_worse_score_is_never_promoted_and_digits_differ(champion: float, shortf
     assert not gate_result.promote
     shown, best = format_distinct(champion - shortfall, champion)
     assert shown != best
-    assert f"accuracy {shown} is worse than the champion's {best}" in gate_result.summary
+    assert f"accuracy {shown} is worse than Production's {best}" in gate_result.summary
 
 
 @given(champion=SCORES, max_regression=st.floats(min_value=0, max_value=1), share=SCORES)
@@ -370,8 +370,8 @@ def test_metrics_have_four_digits_and_counts_have_none() -> None:
     assert reasons(gate_result) == [
         "accuracy 1.0000 meets the floor 1.0000",
         "f1_macro 1.0000 meets the floor 0.0000",
-        "f1_macro 1.0000 equals the champion's 1.0000 (version 4) on the same rows",
-        "150 rows of data, version 4 had 100",
+        "f1_macro 1.0000 equals Production's 1.0000 (version 4) on the same rows",
+        "150 rows of data, and version 4 had 100",
     ]
     assert gate_result.metrics == ("f1_macro", "accuracy")
     assert format_distinct(150, 80, are_counts=True) == ("150", "80")

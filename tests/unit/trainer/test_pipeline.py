@@ -214,17 +214,17 @@ def test_refused_data_opens_no_registry(training: Training, tmp_path: Path) -> N
 def test_rejection_is_reported_with_its_reason(training: Training) -> None:
     training.run(override(QUICK, ["floors.accuracy=1.01"]))
 
-    sentence = training.last["promote"]
-    assert sentence.startswith("the gate failed: accuracy ")
-    assert "; version 1 is registered, and Production of iris is unchanged; " in sentence
-    assert sentence.endswith("to promote it anyway: slipway models promote iris 1")
+    first, reason, last = training.last["promote"].splitlines()
+    assert first == "the gate failed; version 1 is registered, and Production of iris is unchanged:"
+    assert reason.startswith("- accuracy ")
+    assert last == "to promote it anyway: slipway models promote iris 1"
 
 
-@pytest.mark.parametrize(("floor", "told"), [(0.5, "the gate would pass"), (1.01, "the gate would fail: accuracy ")])
+@pytest.mark.parametrize(("floor", "told"), [(0.5, "the gate would pass"), (1.01, "the gate would fail:\n- accuracy ")])
 def test_mode_never_reports_the_decision_of_the_gate(training: Training, floor: float, told: str) -> None:
     training.run(override(QUICK, [f"floors.accuracy={floor}"]), mode="never")
 
-    assert f"Production of iris is unchanged, as requested; {told}" in training.last["promote"]
+    assert f"Production of iris is unchanged, as requested\n{told}" in training.last["promote"]
     assert training.registry.get_model("iris").aliases == {}
 
 

@@ -33,7 +33,7 @@ from support.bundles import (
 )
 from support.iris import trained_iris
 
-NO_CHAMPION = "no champion exists to compare with"
+NO_CHAMPION = "no Production version to compare with"
 # A classifier that always predicts setosa: correct for 11 of the 33 test rows.
 ALWAYS_SETOSA = linear_classifier(np.array([1e3, 0, 0], dtype=np.float32))
 
@@ -116,7 +116,7 @@ def test_champion_is_scored_on_the_rows_of_the_challenger(registry: InMemoryRegi
     _, gate_result = ask(registry, 1.0)
 
     assert gate_result.promote
-    assert f"accuracy 1.0000 is better than the champion's {champion:.4f} (version 1) on the same rows" in (
+    assert f"accuracy 1.0000 is better than Production's {champion:.4f} (version 1) on the same rows" in (
         gate_result.summary
     )
 
@@ -128,7 +128,7 @@ def test_version_worse_than_champion_leaves_it_in_production(registry: InMemoryR
     _, gate_result = ask(registry, accuracy_of(linear_classifier()) - 0.01, lenient)
 
     assert not gate_result.promote
-    assert "is worse than the champion's" in gate_result.summary
+    assert "is worse than Production's" in gate_result.summary
     assert production(registry) == before
 
 
@@ -185,7 +185,7 @@ def test_unreadable_champion_leaves_the_decision_to_the_floors(
     number, gate_result = ask(registry, 0.95)
 
     assert gate_result.promote
-    assert f"the champion, version {champion}, cannot be compared: " in gate_result.summary
+    assert f"Production (version {champion}) cannot be compared: " in gate_result.summary
     assert production(registry) == number
 
 
@@ -213,7 +213,7 @@ def test_incomparable_champion_does_not_stop_the_gate(
     _, gate_result = ask(registry, 0.95, recipe)
 
     assert gate_result.promote
-    assert f"the champion, version 1, cannot be compared: {reason}" in gate_result.summary
+    assert f"Production (version 1) cannot be compared: {reason}" in gate_result.summary
 
 
 @pytest.mark.parametrize(
@@ -230,7 +230,7 @@ def test_champion_with_reordered_classes_is_matched_by_name(
 
     _, gate_result = ask(registry, 0.95)
 
-    assert f"the champion's {accuracy_of(linear_classifier()):.4f}" not in gate_result.summary
+    assert f"Production's {accuracy_of(linear_classifier()):.4f}" not in gate_result.summary
 
 
 def test_unavailable_registry_raises_without_gate_result(registry: InMemoryRegistry) -> None:
@@ -310,7 +310,7 @@ def test_data_with_far_fewer_rows_is_rejected(registry: InMemoryRegistry) -> Non
     _, gate_result = ask(registry, 1.0)
 
     assert gate_result.summary == (
-        "150 rows of data, version 1 had 301: 49.8% of them, less than min_rows_share 0.8; "
+        "150 rows of data, and version 1 had 301: 49.8%, less than min_rows_share 0.8; "
         "check that the data is complete, or lower the limit with --set min_rows_share=VALUE"
     )
     assert production(registry) == before

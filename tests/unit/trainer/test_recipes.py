@@ -264,7 +264,7 @@ def test_the_line_of_a_wrong_constructor_is_named(tmp_path: Path) -> None:
     ("name", "meant"),
     [("irsi", "iris"), ("IRIS", "iris"), ("bike_demand", "bike-demand"), ("bikes-demand", "bike-demand")],
 )
-def test_a_misspelt_recipe_comes_with_a_suggestion(name: str, meant: str) -> None:
+def test_a_misspelled_recipe_comes_with_a_suggestion(name: str, meant: str) -> None:
     with pytest.raises(UnknownRecipeError, match=f"unknown recipe '{name}'; did you mean '{meant}'\\?"):
         find_recipe(name)
 

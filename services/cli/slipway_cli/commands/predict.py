@@ -16,6 +16,7 @@ from slipway_cli.identity import identify
 from slipway_cli.output import echo, print_json, print_table
 from slipway_cli.predictions_csv import answer_columns, check_output, write_predictions
 from slipway_cli.settings import ClientSettings
+from slipway_core.plurals import count_of
 from slipway_core.printable import printable
 from slipway_core.settings import load_settings
 
@@ -52,7 +53,7 @@ def predict(
     Example: `slipway predict iris --csv flowers.csv --output answers.csv`
     """
     if (features is None) == (csv_file is None):
-        raise typer.BadParameter("give either --features or --csv")
+        raise typer.BadParameter("pass either --features or --csv")
     if output is not None and (csv_file is None or as_json):
         raise typer.BadParameter("requires --csv, and cannot be combined with --json", param_hint="--output")
     row = [] if features is None else _row(features)
@@ -84,7 +85,8 @@ def _predict_file(client: ApiClient, model: str, file: Path, output: Path | None
         # Keep data for other programs unchanged; escape control characters on a terminal.
         sys.stdout.write(printable(text) if sys.stdout.isatty() else text)
     else:
-        echo(f"Wrote {len(rows.records)} rows with predictions of {model}, {_versions(answers)}, to {output}.")
+        count = count_of(len(rows.records), "row")
+        echo(f"Wrote {count} with predictions of {model}, {_versions(answers)}, to {output}.")
 
 
 def _answers(client: ApiClient, model: str, names: Sequence[str], rows: CsvRows) -> list[dict[str, Any]]:

@@ -93,7 +93,7 @@ def _champion(recipe: Recipe, split: Split, registry: Registry) -> Champion | No
         caveat = ""
         if data.split != recipe.split_summary:
             caveat = (
-                f"but the champion was trained on some of them, because its split was {data.split}, not "
+                f"but version {number} was trained on some of them, because its split was {data.split}, not "
                 f"{recipe.split_summary}"
             )
         return Champion(number, score, caveat=caveat, rows=data.rows)

@@ -16,6 +16,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from slipway_core.graph import Outputs
 from slipway_core.manifest import GraphNames
+from slipway_core.plurals import count_of
 from slipway_core.rows import FloatMatrix
 from slipway_trainer.decision import decide_labels, decision_of
 from slipway_trainer.errors import ParityError, TrainingError
@@ -68,8 +69,9 @@ class Classification:
                 folds = count // ROWS_A_FOLD
                 fewer = f", use fewer folds with --set folds={folds}" if folds >= MIN_FOLDS else ""
                 yield (
-                    f"the class {label!r} has {count} rows, fewer than the {least} that {self._recipe.folds} folds "
-                    f"require; add rows{fewer}, or remove the class from the recipe's `classes` and its rows"
+                    f"the class {label!r} has {count_of(count, 'row')}, fewer than the {least} that "
+                    f"{self._recipe.folds} folds require; add rows{fewer}, or remove the class from the recipe's "
+                    "`classes` and its rows"
                 )
             elif count < share * len(target):
                 yield (
