@@ -43,9 +43,9 @@ def check_schema(recipe: Recipe, frame: pd.DataFrame) -> tuple[pd.DataFrame, lis
         numbers[column.name] = pd.to_numeric(frame[column.name], errors="coerce").astype("float64")
     columns = {column.name: SchemaColumn(float, _checks(column), nullable=True) for column in numeric}
     if recipe.classes:
-        some = f"{', '.join(recipe.classes[:SHOWN_CODES])}{', …' if len(recipe.classes) > SHOWN_CODES else ''}"
+        some = f"{', '.join(recipe.class_names[:SHOWN_CODES])}{', …' if len(recipe.classes) > SHOWN_CODES else ''}"
         error = f"must be one of {some}, got {{found}}; correct the data, or change `classes` in the recipe"
-        known = Check.isin(recipe.classes, error=error)
+        known = Check.isin(recipe.class_names, error=error)
         columns[recipe.target.name] = SchemaColumn(None, known, nullable=True)
     findings += _findings(DataFrameSchema(columns, checks=list(recipe.checks)), numbers)
     return numbers, findings

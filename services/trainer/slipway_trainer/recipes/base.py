@@ -1,16 +1,16 @@
 """The classes that define a recipe. They are immutable, so a recipe describes its run completely."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
-import numpy as np
 from pandera.pandas import Check
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
+from pydantic import Field, FiniteFloat, StrictBool, StrictInt, model_validator
 
+from slipway_core.manifest import label_text
 from slipway_core.validation import did_you_mean
 from slipway_trainer.metrics import BINARY, METRICS, names_of
+from slipway_trainer.recipes.columns import Column, Frozen
 
 # The largest seed of the random number generators.
 MAX_SEED = 2**32 - 1
@@ -20,71 +20,11 @@ MIN_ROWS = 2
 MIN_FOLDS = 2
 # The lineage states the name of the key in a text of up to 256 characters.
 MAX_KEY_LENGTH = 200
+# A class label: text, an integer or a boolean.
+Label = str | StrictInt | StrictBool
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
-
-    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """Return a copy with updated fields. Unlike pydantic's method, it rejects unknown field names.
-
-        Raises:
-            TypeError: a name is not a field.
-        """
-        for name in update or {}:
-            if name not in type(self).model_fields:
-                known = (
-                    did_you_mean(name, type(self).model_fields)
-                    or f"; its fields are {', '.join(type(self).model_fields)}"
-                )
-                raise TypeError(f"{type(self).__name__} has no field {name!r}{known}")
-        return super().model_copy(update=update, deep=deep)
-
-
-class Column(_Frozen):
-    """A column and its valid values.
-
-    Attributes:
-        unit: the unit of measure, such as `cm`.
-        minimum: the smallest valid value.
-        maximum: the largest valid value.
-        categories: the valid codes of a coded column.
-        on_unknown: what the API does with values outside the categories: `reject` (422), or `warn` and predict.
-        may_be_constant: whether the column may have the same value in every row.
-    """
-
-    name: str = Field(min_length=1)
-    unit: str | None = None
-    minimum: float | None = None
-    maximum: float | None = None
-    categories: tuple[float, ...] | None = None
-    on_unknown: Literal["reject", "warn"] = "reject"
-    may_be_constant: bool = False
-
-    @property
-    def served_categories(self) -> tuple[float, ...] | None:
-        """The only values that the API accepts; None if it accepts any number."""
-        return self.categories if self.on_unknown == "reject" else None
-
-    @model_validator(mode="after")
-    def _check_limits(self) -> Self:
-        if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
-            raise ValueError(
-                f"the column {self.name!r} has the minimum {self.minimum:g}, above its maximum {self.maximum:g}"
-            )
-        if self.categories is not None:
-            if not self.categories or not all(map(math.isfinite, self.categories)):
-                raise ValueError(f"the categories of the column {self.name!r} must be one or more finite numbers")
-            # The graph takes float32, which may round different numbers to the same value.
-            if len({np.float32(code).item() for code in self.categories}) < len(self.categories):
-                raise ValueError(f"the categories of the column {self.name!r} must differ as float32 numbers")
-            low, high = min(self.categories), max(self.categories)
-            if (self.minimum is not None and low < self.minimum) or (self.maximum is not None and high > self.maximum):
-                raise ValueError(f"the categories of the column {self.name!r} must lie within its minimum and maximum")
-        return self
-
-
-class Candidate(_Frozen):
+class Candidate(Frozen):
     """An estimator to train and compare.
 
     Attributes:
@@ -101,7 +41,7 @@ class Candidate(_Frozen):
     search: Mapping[str, tuple[Any, ...]] = Field(default_factory=dict)
 
 
-class Recipe(_Frozen):
+class Recipe(Frozen):
     """The definition of a model: its data, schema, candidates, metric and floors.
 
     Attributes:
@@ -109,6 +49,8 @@ class Recipe(_Frozen):
         data_file: the path of the data, a CSV file, below SLIPWAY_DATA_DIR.
         fetch: downloads the data into a folder, as a CSV file of that name; None if the file must be provided.
         columns: the features, in the order of the graph's input.
+        missing_values: the fields of the CSV file that stand for a missing value, if a feature is not float32 or may
+            be missing. Otherwise pandas' own list counts, and missing values are errors.
         target: the column to predict.
         classes: the labels of a classifier; the graph returns the index of a label.
         ignored: other columns that the data may have, and that are not used.
@@ -143,8 +85,9 @@ class Recipe(_Frozen):
     data_file: str
     fetch: Callable[[Path], None] | None = None
     columns: tuple[Column, ...] = Field(min_length=1)
+    missing_values: tuple[str, ...] = ("", "NA", "NaN", "null")
     target: Column
-    classes: tuple[str, ...] = ()
+    classes: tuple[Label, ...] = ()
     ignored: tuple[str, ...] = ()
     time_columns: tuple[str, ...] = ()
     checks: tuple[Check, ...] = ()
@@ -152,7 +95,7 @@ class Recipe(_Frozen):
     metric: str
     floors: Mapping[str, FiniteFloat] = Field(default_factory=dict)
     ceilings: Mapping[str, FiniteFloat] = Field(default_factory=dict)
-    positive_class: str | None = None
+    positive_class: Label | None = None
     threshold: float | None = Field(default=None, gt=0, lt=1)
     quantile: float | None = Field(default=None, gt=0, lt=1)
     max_regression: float = Field(default=0.0, ge=0)
@@ -172,6 +115,21 @@ class Recipe(_Frozen):
     def feature_names(self) -> list[str]:
         """The names of the features, in the order of the graph's input."""
         return [column.name for column in self.columns]
+
+    @property
+    def is_matrix(self) -> bool:
+        """Whether all features are float32 without missing values, so that estimators receive one matrix."""
+        return all(column.dtype == "float32" and not column.nullable for column in self.columns)
+
+    @property
+    def estimator_columns(self) -> list[str]:
+        """The names of the columns that estimators receive."""
+        return [name for column in self.columns for name in column.estimator_columns]
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The class labels as text."""
+        return tuple(map(label_text, self.classes))
 
     @property
     def split_summary(self) -> str:
@@ -227,6 +185,8 @@ class Recipe(_Frozen):
             )
         for what, names in (
             ("columns", [*self.feature_names, self.target.name]),
+            ("columns of the estimators", self.estimator_columns),
+            ("classes", self.class_names),
             ("candidates", [candidate.name for candidate in self.candidates]),
         ):
             if len(set(names)) != len(names):
@@ -237,14 +197,14 @@ class Recipe(_Frozen):
 
 def _check_parameters(recipe: Recipe) -> None:
     """Raise ValueError if the parameters of the metrics are missing, or do not match the task."""
-    classes = ", ".join(recipe.classes)
+    classes = ", ".join(recipe.class_names)
     positive = recipe.positive_class
     if recipe.task == "regression" and (positive is not None or recipe.threshold is not None):
         raise ValueError("positive_class and threshold belong to classification; remove them")
     if recipe.task == "classification" and recipe.quantile is not None:
         raise ValueError("quantile belongs to regression, for the metric 'pinball'; remove it")
     if positive is not None and positive not in recipe.classes:
-        suggestion = did_you_mean(positive, recipe.classes) or ";"
+        suggestion = did_you_mean(str(positive), recipe.class_names) or ";"
         raise ValueError(f"positive_class {positive!r} is not one of the classes{suggestion} they are {classes}")
     for name in recipe.deciding_metrics:
         if METRICS[name].needs_positive_class and positive is None:

@@ -37,20 +37,21 @@ class Classification:
     def __init__(self, recipe: Recipe) -> None:
         self._recipe = recipe
         self._classes = recipe.classes
+        self._names = recipe.class_names
         self._labels = np.arange(len(recipe.classes))
         self._decision = decision_of(recipe)
         self._positive = None if recipe.positive_class is None else recipe.classes.index(recipe.positive_class)
         self.chance = 1 / len(recipe.classes)
 
     def encode(self, values: pd.Series) -> Target:
-        """Convert labels to (n_rows,) int64 class indices."""
-        codes = {label: index for index, label in enumerate(self._classes)}
+        """Convert labels as text to (n_rows,) int64 class indices."""
+        codes = {name: index for index, name in enumerate(self._names)}
         encoded: NDArray[np.int64] = values.map(codes).to_numpy(dtype=np.int64)
         return encoded
 
     def decode(self, target: Target) -> NDArray[Any]:
         """Convert class indices to labels."""
-        return np.array(self._classes)[target]
+        return np.array(self._classes, dtype=object)[target]
 
     def probes(self) -> tuple[Any, ...]:
         """Return a small tree and a linear classifier with weights for rare classes."""
@@ -148,11 +149,11 @@ class Classification:
         """Draw confusion matrix, ROC and precision-recall curves, and calibration."""
         probabilities = np.asarray(outputs.scores, dtype=np.float64)
         counts = confusion_matrix(target, self._predicted(outputs), labels=self._labels)
-        matrix = {"classes": list(self._classes), "counts": counts.tolist()}
-        yield Figure("confusion_matrix", confusion_matrix_figure(counts, self._classes, title), matrix)
-        figure, data = roc_figure(target, probabilities, self._classes, title, self._positive)
+        matrix = {"classes": list(self._names), "counts": counts.tolist()}
+        yield Figure("confusion_matrix", confusion_matrix_figure(counts, self._names, title), matrix)
+        figure, data = roc_figure(target, probabilities, self._names, title, self._positive)
         yield Figure("roc", figure, data)
-        figure, data = precision_recall_figure(target, probabilities, self._classes, title, self._positive)
+        figure, data = precision_recall_figure(target, probabilities, self._names, title, self._positive)
         yield Figure("precision_recall", figure, data)
-        figure, data = calibration_figure(target, probabilities, self._classes, title, self._positive)
+        figure, data = calibration_figure(target, probabilities, self._names, title, self._positive)
         yield Figure("calibration", figure, data)
