@@ -160,7 +160,7 @@ def test_unusable_key_is_rejected(customer: "pd.Series[Any]", finding: str) -> N
 
 
 @pytest.mark.parametrize(("key", "meant"), [("custmer", "; did you mean 'customer'?"), ("patient", ";")])
-def test_key_that_is_no_column_is_rejected(key: str, meant: str) -> None:
+def test_key_missing_from_the_file_is_rejected(key: str, meant: str) -> None:
     with pytest.raises(DataRefusedError) as caught:
         table(recipe(split_key=key), frame())
 
