@@ -313,4 +313,4 @@ def test_reference_rows_are_stored_with_the_graph(first: Run, tmp_path: Path) ->
     content = first.model.fetched("1", REFERENCE_FILE, tmp_path)
 
     assert digest(content) == manifest["digests"][REFERENCE_FILE]
-    assert len(pd.read_parquet(tmp_path / REFERENCE_FILE)) == 120
+    assert len(pd.read_parquet(tmp_path / REFERENCE_FILE)) == 117

@@ -12,6 +12,7 @@ from slipway_core.bundle import MANIFEST_FILE, MANIFEST_TAG, REFERENCE_FILE
 from slipway_core.errors import BundleError, RegistryError
 from slipway_core.manifest import MODEL_FILE, SERVED_FILES
 from slipway_core.registry import PRODUCTION
+from slipway_core.registry.bundle_download import fetch_bundle
 from slipway_core.registry.gate_result import GateResult
 from slipway_core.registry.memory import InMemoryRegistry
 from slipway_core.registry.promotion import MODEL_DIGEST_TAG
@@ -37,13 +38,21 @@ class FakeTracker:
     registry: InMemoryRegistry
     drawn: list[str] = field(default_factory=list)
     timings: dict[str, float] = field(default_factory=dict)
+    parameters: Mapping[str, object] = field(default_factory=dict)
     status: str = "none"
     refuses_figures: bool = False
 
     def log_runs(
-        self, _recipe: Recipe, evaluations: Sequence[Evaluation], _best: Evaluation, **_: object
+        self,
+        _recipe: Recipe,
+        evaluations: Sequence[Evaluation],
+        _best: Evaluation,
+        *,
+        parameters: Mapping[str, object],
+        **_: object,
     ) -> TrackedRuns:
         self.status = "running"
+        self.parameters = parameters
         return TrackedRuns("0", "parent", {e.fitted.candidate.name: e.fitted.candidate.name for e in evaluations})
 
     @contextmanager
@@ -134,6 +143,15 @@ def test_each_step_is_reported_when_it_ends(training: Training) -> None:
     assert steps == ["extract", "validate", "train", "train", "evaluate", "register", "promote", "report"]
     assert training.last["validate"].endswith("117 training rows, 33 test rows (split: stratified by row)")
     assert training.last["promote"] == "Production of iris is now version 1"
+
+
+def test_split_by_a_key_is_recorded(training: Training) -> None:
+    outcome = training.run(override(QUICK, ["split_key=petal width (cm)"]))
+
+    assert training.last["validate"].endswith("(split: stratified by 'petal width (cm)')")
+    assert {"split": "stratified", "split_key": "petal width (cm)"}.items() <= training.tracker.parameters.items()
+    manifest = fetch_bundle(training.registry, outcome.version, outcome.version.tags[MANIFEST_TAG]).manifest
+    assert manifest.data.split == "stratified by 'petal width (cm)'"
 
 
 def test_every_fit_of_every_candidate_is_counted(training: Training) -> None:
