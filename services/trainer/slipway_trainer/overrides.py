@@ -19,6 +19,8 @@ CANDIDATES = "candidates"
 LIMITS = ("floors", "ceilings")
 # Labels may look like numbers.
 LABEL = "positive_class"
+# The recipe's field and the parameter of scikit-learn's estimators have the same name and meaning.
+QUANTILE = "quantile"
 
 
 def override(recipe: Recipe, settings: Sequence[str]) -> Recipe:
@@ -47,6 +49,8 @@ def override(recipe: Recipe, settings: Sequence[str]) -> Recipe:
         if name in SETTABLE:
             is_label = name == LABEL and not isinstance(value, str | None)
             changes[name] = text.strip() if is_label else value
+            if name == QUANTILE and any(name in {*c.parameters, *c.search} for c in candidates):
+                candidates = _with_parameter(candidates, name, value)
         elif dot and kind in LIMITS:
             limits[kind][metric] = value
         elif name == CANDIDATES:

@@ -61,6 +61,17 @@ def test_positive_class_is_a_label_even_if_it_looks_like_json(text: str, label: 
     assert override(recipe, ["metric=accuracy", "positive_class=null"]).positive_class is None
 
 
+def test_quantile_is_set_for_the_metric_and_the_estimators() -> None:
+    candidates = (BIKE.candidates[0].model_copy(update={"parameters": {"quantile": 0.5}}), *BIKE.candidates[1:])
+
+    changed = override(BIKE.model_copy(update={"candidates": candidates}), ["metric=pinball", "quantile=0.9"])
+
+    assert (changed.metric, changed.quantile) == ("pinball", 0.9)
+    assert changed.candidates[0].parameters == {"quantile": 0.9}
+    assert changed.candidates[1:] == BIKE.candidates[1:]
+    assert override(BIKE, ["quantile=0.9"]).candidates == BIKE.candidates
+
+
 def test_last_of_two_equal_overrides_wins() -> None:
     assert override(IRIS, ["seed=1", "seed=2"]).seed == 2
 

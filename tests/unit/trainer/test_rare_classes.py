@@ -111,6 +111,20 @@ def test_fold_without_the_positive_class_names_settings() -> None:
         train(recipe, recipe.candidates[0], Split(features, target, features, target), lambda _done, _total: None)
 
 
+@pytest.mark.parametrize("search", [{}, {"C": (0.1, 1.0)}], ids=["fit", "search"])
+def test_fold_with_one_class_to_train_on_names_settings(search: dict[str, tuple[float, ...]]) -> None:
+    features = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
+    target = np.ones(60, dtype=np.int64)
+    target[40:50] = 0
+    recipe = FRAUD.model_copy(update={"metric": "accuracy", "split": "time"})
+    candidate = recipe.candidates[0].model_copy(update={"search": search})
+
+    with pytest.raises(
+        TrainingError, match=r"only the class 'legitimate'; .* --set folds=N, .* --set split=stratified"
+    ):
+        train(recipe, candidate, Split(features, target, features, target), lambda _done, _total: None)
+
+
 @pytest.mark.parametrize("frauds", [10, 80])
 def test_every_metric_is_measured_and_drawn_on_rare_classes(frauds: int) -> None:
     recipe = override(FRAUD, ["min_class_share=0", "metric=roc_auc"])

@@ -1,7 +1,7 @@
 """Hold out test rows, then fit every candidate on the other rows and score it by cross-validation."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -125,8 +125,23 @@ def _fit(
 ) -> tuple[Any, dict[str, Any]]:
     """Return a fitted estimator and the parameters that a search chose for it."""
     chosen = _search(recipe, candidate, features, target, keys) if candidate.search else {}
+    return _fitted(recipe, candidate, chosen, features, target), chosen
+
+
+def _fitted(
+    recipe: Recipe, candidate: Candidate, chosen: Mapping[str, Any], features: FloatMatrix, target: Target
+) -> Any:  # noqa: ANN401  # scikit-learn has no types
+    """Return a fitted estimator; raise ValueError with advice if it rejects rows of a single class."""
     estimator = candidate.build({**candidate.parameters, **chosen}, recipe.seed)
-    return estimator.fit(features, target), chosen
+    try:
+        return estimator.fit(features, target)
+    except ValueError as error:
+        if recipe.task == "regression" or len(np.unique(target)) > 1:
+            raise
+        raise ValueError(
+            f"the training rows of a fold have only the class {recipe.classes[int(target[0])]!r}; use fewer folds with "
+            "--set folds=N, or another split with --set split=stratified"
+        ) from error
 
 
 def _search(
@@ -137,10 +152,8 @@ def _search(
     folds = _folds(recipe, INNER_FOLDS, target, keys)
 
     def mean_score(chosen: dict[str, Any]) -> float:
-        parameters = {**candidate.parameters, **chosen}
         fits = (
-            (candidate.build(parameters, recipe.seed).fit(features[rows], target[rows]), held_out)
-            for rows, held_out in folds
+            (_fitted(recipe, candidate, chosen, features[rows], target[rows]), held_out) for rows, held_out in folds
         )
         scores = [score(fitted, features[held_out], target[held_out]) for fitted, held_out in fits]
         return METRICS[recipe.metric].signed(_finite(recipe, float(np.mean(scores))))
