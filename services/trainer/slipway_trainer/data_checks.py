@@ -29,12 +29,13 @@ MAX_LINEAR_R2 = 0.9999
 MAX_LEAKAGE_SCORE = 0.99999
 
 
-def find_data_problems(recipe: Recipe, frame: pd.DataFrame) -> list[str]:
+def find_data_problems(recipe: Recipe, frame: pd.DataFrame, features: FloatMatrix) -> list[str]:
     """Check valid rows as a whole.
 
     Args:
         recipe: the recipe with its limits.
         frame: features and target, numbers as float64; the index counts the file's lines, 0 for the second.
+        features: (n_rows, n_features), text as codes.
 
     Returns:
         One sentence per problem.
@@ -47,7 +48,6 @@ def find_data_problems(recipe: Recipe, frame: pd.DataFrame) -> list[str]:
     if findings:  # the other checks need valid rows
         return findings
     rows = _sample(recipe, target)
-    features = frame[recipe.feature_names].to_numpy(dtype=np.float32)
     return [
         *_leaking(recipe, features, target, rows),
         *_copies(recipe, frame, target),
@@ -57,10 +57,10 @@ def find_data_problems(recipe: Recipe, frame: pd.DataFrame) -> list[str]:
 
 def _constant(recipe: Recipe, frame: pd.DataFrame) -> Iterator[str]:
     for column in recipe.columns:
-        values = frame[column.name].to_numpy()
-        if not column.may_be_constant and (values == values[0]).all():
+        values = frame[column.name]
+        if not column.may_be_constant and len(values.drop_duplicates()) == 1:
             yield (
-                f"{column.name!r} is {shown(float(values[0]))} in every row, so it has no information; "
+                f"{column.name!r} is {shown(values.iloc[0])} in every row, so it has no information; "
                 "correct the data, or set the column's `may_be_constant=True` in the recipe"
             )
 

@@ -25,6 +25,8 @@ NUMBER = re.compile(r"\s*[-+]?[\d.]+(e[-+]?\d+)?(\.\d+)?\s*", re.IGNORECASE)
 def check_schema(recipe: Recipe, frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     """Check a frame column by column, and by the recipe's own rules.
 
+    The typed features of a table are checked before, by `typed_columns`; here, only their presence is.
+
     Args:
         recipe: the recipe with its columns and their valid values.
         frame: the data as read; the index counts the file's lines, 0 for the second.
@@ -32,9 +34,10 @@ def check_schema(recipe: Recipe, frame: pd.DataFrame) -> tuple[pd.DataFrame, lis
     Returns:
         The frame with numbers as float64, and the findings. A value that is not a number becomes NaN.
     """
-    numeric = [*recipe.columns, *([] if recipe.classes else [recipe.target])]
-    raw = {column.name: _raw(is_number=column in numeric) for column in (*recipe.columns, recipe.target)}
-    if missing := missing_columns(list(raw), [str(name) for name in frame.columns]):
+    checked = [*(recipe.columns if recipe.is_matrix else ()), recipe.target]
+    numeric = [column for column in checked if not (recipe.classes and column is recipe.target)]
+    raw = {column.name: _raw(is_number=column in numeric) for column in checked}
+    if missing := missing_columns([*recipe.feature_names, recipe.target.name], [str(name) for name in frame.columns]):
         return frame, missing
     # First the values as read, then as numbers: one word in a column of numbers would prevent all numeric checks.
     findings = list(_findings(DataFrameSchema(raw), frame))
@@ -150,7 +153,7 @@ def _checks(column: Column) -> list[Check]:
         ),
     ]
     if column.categories is not None:
-        codes = [f"{code:g}" for code in column.categories]
+        codes = [f"{code:g}" for code in column.categories if not isinstance(code, str)]
         listed = ", ".join(codes) if len(codes) <= SHOWN_CODES else f"{codes[0]} to {codes[-1]}"
         error = f"must be one of {listed}, got {{found}}; {_limit('categories', column.categories)}"
         checks.append(Check.isin(column.categories, error=error))

@@ -8,15 +8,15 @@ import numpy as np
 
 from slipway_core.errors import BundleError
 from slipway_core.graph import Graph
-from slipway_core.rows import FloatMatrix
+from slipway_trainer.drawing import draw_features
 from slipway_trainer.errors import ParityError, TrainingError, reason_of
 from slipway_trainer.export import PARITY_TOLERANCE, export, graph_names
+from slipway_trainer.features import Features, for_graph
 from slipway_trainer.metrics import METRICS
-from slipway_trainer.recipes import Candidate, Column, Recipe
+from slipway_trainer.recipes import Candidate, Recipe
 from slipway_trainer.step_results import Evaluation, Fitted, Split
 from slipway_trainer.tasks import Task, task_of
 
-PARITY_ROWS = 1_000
 DRAWN = "rows drawn from the values that clients may send"
 
 
@@ -30,15 +30,15 @@ def evaluate(recipe: Recipe, fitted: Fitted, split: Split) -> Evaluation:
     task = task_of(recipe)
     with _naming(fitted.candidate):
         task.check_estimator(fitted.estimator)
-        model = export(fitted.estimator, len(recipe.columns), task.export_options)
+        model = export(fitted.estimator, recipe, task.export_options)
         names = graph_names(model)
         graph = Graph(model, names)
-        drawn = draw_rows(recipe.columns, split.train_features, recipe.seed)
+        drawn = draw_features(recipe, split.train_features)
         parity = max(
             _parity_on("rows of the data", task, fitted.estimator, graph, split.all_features, split.target_scale),
             _parity_on(DRAWN, task, fitted.estimator, graph, drawn, split.target_scale),
         )
-        outputs = graph.run(split.test_features)
+        outputs = graph.run(for_graph(split.test_features))
     metrics = task.score(outputs, split.test_target)
     _check_defined(recipe, metrics, len(split.test_target))
     metrics["cv_mean"] = fitted.cv_mean
@@ -57,8 +57,8 @@ def _check_defined(recipe: Recipe, metrics: Mapping[str, float], rows: int) -> N
         )
 
 
-def check_parity(task: Task, estimator: Any, graph: Graph, rows: FloatMatrix, scale: float) -> float:  # noqa: ANN401
-    """Compare a graph with its estimator on (n_rows, n_features) float32 rows.
+def check_parity(task: Task, estimator: Any, graph: Graph, rows: Features, scale: float) -> float:  # noqa: ANN401
+    """Compare a graph with its estimator on rows.
 
     `scale` is the standard deviation of the training rows' target.
 
@@ -69,7 +69,7 @@ def check_parity(task: Task, estimator: Any, graph: Graph, rows: FloatMatrix, sc
         ParityError: a difference is above PARITY_TOLERANCE, a class differs without a tie, or the graph or the
             estimator rejects the rows.
     """
-    outputs = graph.run(rows)
+    outputs = graph.run(for_graph(rows))
     try:
         difference = task.difference(estimator, outputs, rows, scale)
     except ParityError:
@@ -84,13 +84,13 @@ def check_parity(task: Task, estimator: Any, graph: Graph, rows: FloatMatrix, sc
     return difference
 
 
-def _parity_on(kind: str, task: Task, estimator: Any, graph: Graph, rows: FloatMatrix, scale: float) -> float:  # noqa: ANN401
+def _parity_on(kind: str, task: Task, estimator: Any, graph: Graph, rows: Features, scale: float) -> float:  # noqa: ANN401
     try:
         return check_parity(task, estimator, graph, rows, scale)
     except (ParityError, BundleError) as error:
         advice = (
-            "declare the codes of a coded column as Column(categories=…) and pass the same codes to its encoder, make "
-            "the estimator accept any number, or choose another one"
+            "declare the values of a column of categories as Column(categories=…) and pass the same ones to its "
+            "encoder, make the estimator accept any value, or choose another one"
             if kind is DRAWN
             else "choose another estimator or preprocessing"
         )
@@ -115,26 +115,3 @@ def best_of(recipe: Recipe, evaluations: Sequence[Evaluation]) -> Evaluation:
     If scores are equal, the recipe's order decides.
     """
     return max(evaluations, key=lambda item: METRICS[recipe.metric].signed(item.fitted.cv_mean))
-
-
-def draw_rows(columns: Sequence[Column], features: FloatMatrix, seed: int) -> FloatMatrix:
-    """Draw rows of values that clients may send.
-
-    A column with categories has only these. The values of others reach half of the training range beyond it on each
-    side. If the training rows of a column are whole numbers, half of its drawn values are, too.
-
-    Args:
-        columns: the features.
-        features: (n_rows, n_features) float32, the training rows.
-        seed: the seed of the draw.
-    """
-    random = np.random.default_rng(seed)
-    low, high = features.min(axis=0), features.max(axis=0)
-    margin = (high - low) / 2
-    draw = random.uniform(low - margin, high + margin, size=(PARITY_ROWS, features.shape[1]))
-    whole = (features == np.rint(features)).all(axis=0)
-    draw[::2, whole] = np.rint(draw[::2, whole])
-    for index, column in enumerate(columns):
-        if column.served_categories is not None:
-            draw[:, index] = random.choice(column.served_categories, size=PARITY_ROWS)
-    return draw.astype(np.float32)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slipway_core.graph import Graph
-from slipway_core.rows import FloatMatrix
+from slipway_trainer.features import Features, for_graph, with_shuffled_column
 from slipway_trainer.metrics import METRICS
 from slipway_trainer.plots import importance_figure
 from slipway_trainer.recipes import Recipe
@@ -64,16 +64,14 @@ def _importance(recipe: Recipe, task: Task, evaluation: Evaluation, split: Split
     rows, target = split.test_features[taken], split.test_target[taken]
     random = np.random.default_rng(recipe.seed)
 
-    def score(features: FloatMatrix) -> float:
-        return METRICS[recipe.metric].signed(task.score(graph.run(features), target)[recipe.metric])
+    def score(features: Features) -> float:
+        return METRICS[recipe.metric].signed(task.score(graph.run(for_graph(features)), target)[recipe.metric])
 
-    def loss(column: int) -> float:
-        shuffled = rows.copy()
-        random.shuffle(shuffled[:, column])
-        return whole - score(shuffled)
+    def loss(index: int) -> float:
+        return whole - score(with_shuffled_column(rows, recipe.columns[index], index, random))
 
     whole = score(rows)
-    losses = np.array([[loss(column) for _ in range(IMPORTANCE_REPEATS)] for column in range(rows.shape[1])])
+    losses = np.array([[loss(column) for _ in range(IMPORTANCE_REPEATS)] for column in range(len(recipe.columns))])
     figure, data = importance_figure(
         losses.mean(axis=1), losses.std(axis=1), recipe.feature_names, recipe.metric, title
     )

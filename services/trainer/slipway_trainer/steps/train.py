@@ -17,9 +17,9 @@ from sklearn.model_selection import (
 )
 from sklearn.utils import get_tags
 
-from slipway_core.rows import FloatMatrix
 from slipway_trainer.errors import DataRefusedError, TrainingError, reason_of
 from slipway_trainer.export import round_to_float32
+from slipway_trainer.features import Features, for_estimator
 from slipway_trainer.metrics import METRICS
 from slipway_trainer.recipes import Candidate, Recipe
 from slipway_trainer.splitting import Hashes, held_out_rows
@@ -121,20 +121,18 @@ def _check_kind(recipe: Recipe, estimator: Any) -> None:  # noqa: ANN401
 
 
 def _fit(
-    recipe: Recipe, candidate: Candidate, features: FloatMatrix, target: Target, keys: Hashes | None
+    recipe: Recipe, candidate: Candidate, features: Features, target: Target, keys: Hashes | None
 ) -> tuple[Any, dict[str, Any]]:
     """Return a fitted estimator and the parameters that a search chose for it."""
     chosen = _search(recipe, candidate, features, target, keys) if candidate.search else {}
     return _fitted(recipe, candidate, chosen, features, target), chosen
 
 
-def _fitted(
-    recipe: Recipe, candidate: Candidate, chosen: Mapping[str, Any], features: FloatMatrix, target: Target
-) -> Any:  # noqa: ANN401  # scikit-learn has no types
+def _fitted(recipe: Recipe, candidate: Candidate, chosen: Mapping[str, Any], features: Features, target: Target) -> Any:  # noqa: ANN401  # scikit-learn has no types
     """Return a fitted estimator; raise ValueError with advice if it rejects rows of a single class."""
     estimator = candidate.build({**candidate.parameters, **chosen}, recipe.seed)
     try:
-        return estimator.fit(features, target)
+        return estimator.fit(for_estimator(features), target)
     except ValueError as error:
         if recipe.task == "regression" or len(np.unique(target)) > 1:
             raise
@@ -145,7 +143,7 @@ def _fitted(
 
 
 def _search(
-    recipe: Recipe, candidate: Candidate, features: FloatMatrix, target: Target, keys: Hashes | None
+    recipe: Recipe, candidate: Candidate, features: Features, target: Target, keys: Hashes | None
 ) -> dict[str, Any]:
     """Return the combination with the best mean score; among equal scores, the first."""
     score = task_of(recipe).score_estimator

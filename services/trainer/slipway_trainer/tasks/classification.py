@@ -17,10 +17,10 @@ from sklearn.tree import DecisionTreeClassifier
 from slipway_core.graph import Outputs
 from slipway_core.manifest import GraphNames
 from slipway_core.plurals import count_of
-from slipway_core.rows import FloatMatrix
 from slipway_trainer.decision import decide_labels, decision_of
 from slipway_trainer.errors import ParityError, TrainingError
 from slipway_trainer.export import PARITY_TOLERANCE
+from slipway_trainer.features import Features, for_estimator
 from slipway_trainer.metrics import METRICS, Scored, measure_all
 from slipway_trainer.plots import calibration_figure, confusion_matrix_figure, precision_recall_figure, roc_figure
 from slipway_trainer.recipes.base import MIN_FOLDS, ROWS_A_FOLD, Recipe
@@ -94,7 +94,7 @@ class Classification:
         """Score class indices, with the recipe's threshold applied, and probabilities."""
         return measure_all("classification", self._scored(outputs, target))
 
-    def score_estimator(self, estimator: Any, rows: FloatMatrix, target: Target) -> float:  # noqa: ANN401
+    def score_estimator(self, estimator: Any, rows: Features, target: Target) -> float:  # noqa: ANN401
         """Score a fitted estimator by the recipe's metric."""
         metric = METRICS[self._recipe.metric]
         if metric.needs_probabilities or self._decision is not None:
@@ -103,13 +103,13 @@ class Classification:
             # The metric ignores the labels, or the threshold replaces them.
             outputs = Outputs(scores.argmax(axis=1), scores)
         else:
-            outputs = Outputs(estimator.predict(rows), None)
+            outputs = Outputs(estimator.predict(for_estimator(rows)), None)
         return metric.measure(self._scored(outputs, target))
 
-    def _probabilities(self, estimator: Any, rows: FloatMatrix) -> FloatMatrix:  # noqa: ANN401
+    def _probabilities(self, estimator: Any, rows: Features) -> NDArray[np.float32]:  # noqa: ANN401
         """Return (n_rows, n_classes) float32; 0 for a class that the estimator was not fitted on."""
         scores = np.zeros((len(rows), len(self._classes)), dtype=np.float32)
-        scores[:, estimator.classes_] = estimator.predict_proba(rows)
+        scores[:, estimator.classes_] = estimator.predict_proba(for_estimator(rows))
         return scores
 
     def _predicted(self, outputs: Outputs) -> NDArray[Any]:
@@ -126,15 +126,15 @@ class Classification:
             probabilities /= probabilities.sum(axis=1, keepdims=True)
         return Scored(target, self._predicted(outputs), probabilities, self._labels, self._positive)
 
-    def difference(self, estimator: Any, outputs: Outputs, rows: FloatMatrix, scale: float) -> float:  # noqa: ANN401, ARG002  # classifiers have no scale
+    def difference(self, estimator: Any, outputs: Outputs, rows: Features, scale: float) -> float:  # noqa: ANN401, ARG002  # classifiers have no scale
         """Compare probabilities and classes."""
-        expected = estimator.predict_proba(rows)
+        expected = estimator.predict_proba(for_estimator(rows))
         if outputs.scores is None or outputs.scores.shape != expected.shape:
             raise ParityError("the shape of the exported graph's probabilities differs from the estimator's")
         # If two classes are equally likely within the tolerance, both are accepted.
         best_two = np.sort(expected, axis=1)[:, -2:]
         tied = best_two[:, 1] - best_two[:, 0] <= PARITY_TOLERANCE
-        if np.any((outputs.prediction != estimator.predict(rows)) & ~tied):
+        if np.any((outputs.prediction != estimator.predict(for_estimator(rows))) & ~tied):
             raise ParityError("the exported graph and the estimator predict different classes")
         return float(np.max(np.abs(outputs.scores - expected)) / PARITY_TOLERANCE)
 

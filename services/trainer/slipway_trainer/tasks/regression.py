@@ -14,9 +14,9 @@ from sklearn.tree import DecisionTreeRegressor
 
 from slipway_core.graph import Outputs
 from slipway_core.manifest import GraphNames
-from slipway_core.rows import FloatMatrix
 from slipway_trainer.errors import ParityError
 from slipway_trainer.export import PARITY_TOLERANCE
+from slipway_trainer.features import Features, for_estimator
 from slipway_trainer.metrics import METRICS, Scored, measure_all
 from slipway_trainer.plots import prediction_figure, residuals_figure
 from slipway_trainer.recipes.base import Recipe
@@ -71,16 +71,16 @@ class Regression:
         """Score values; errors are in the target's unit."""
         return measure_all("regression", self._scored(outputs.prediction, target))
 
-    def score_estimator(self, estimator: Any, rows: FloatMatrix, target: Target) -> float:  # noqa: ANN401
+    def score_estimator(self, estimator: Any, rows: Features, target: Target) -> float:  # noqa: ANN401
         """Score a fitted estimator by the recipe's metric."""
-        return METRICS[self._recipe.metric].measure(self._scored(estimator.predict(rows), target))
+        return METRICS[self._recipe.metric].measure(self._scored(estimator.predict(for_estimator(rows)), target))
 
     def _scored(self, prediction: NDArray[Any], target: Target) -> Scored:
         return Scored(target, np.asarray(prediction, dtype=np.float64), quantile=self._recipe.quantile)
 
-    def difference(self, estimator: Any, outputs: Outputs, rows: FloatMatrix, scale: float) -> float:  # noqa: ANN401
+    def difference(self, estimator: Any, outputs: Outputs, rows: Features, scale: float) -> float:  # noqa: ANN401
         """Compare values relative to their magnitude and the target's scale, because sums near zero lose precision."""
-        expected = np.asarray(estimator.predict(rows), dtype=np.float64)
+        expected = np.asarray(estimator.predict(for_estimator(rows)), dtype=np.float64)
         if outputs.prediction.shape != expected.shape:
             raise ParityError("the shape of the exported graph's values differs from the estimator's")
         allowed = PARITY_TOLERANCE * (np.abs(expected) + scale)
