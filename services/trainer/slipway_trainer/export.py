@@ -14,7 +14,7 @@ from skl2onnx.common.data_types import FloatTensorType, StringTensorType
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import KBinsDiscretizer
+from sklearn.preprocessing import KBinsDiscretizer, MaxAbsScaler, RobustScaler, StandardScaler
 
 from slipway_core.graph import ports
 from slipway_core.manifest import GraphNames
@@ -29,6 +29,13 @@ OPSET = {"": 17, "ai.onnx.ml": 3}
 PARITY_TOLERANCE = 1e-5
 
 _HISTOGRAM_MODELS = (HistGradientBoostingClassifier, HistGradientBoostingRegressor)
+# Divide by the scale as scikit-learn does. skl2onnx would multiply by its reciprocal, and a tree behind the scaler could
+# then decide otherwise for a value close to its threshold.
+_SCALERS: Mapping[Any, Any] = {
+    StandardScaler: {"div": "div"},
+    RobustScaler: {"div": "div"},
+    MaxAbsScaler: {"div": "div"},
+}
 _FLAGS = "nodes_missing_value_tracks_true"
 
 
@@ -62,7 +69,7 @@ def export(estimator: Any, recipe: Recipe, options: Mapping[str, Any]) -> bytes:
             name="slipway",
             initial_types=types,
             target_opset=OPSET,
-            options=dict(options),
+            options={id(estimator): dict(options), **_SCALERS},
             custom_conversion_functions={model: _with_integer_flags(model) for model in _HISTOGRAM_MODELS},
         )
     except Exception as error:  # skl2onnx raises any exception of its converters
@@ -99,8 +106,8 @@ def _check_native_categories(estimator: Any) -> None:  # noqa: ANN401
             _check_native_categories(step)
     elif isinstance(estimator, _HISTOGRAM_MODELS) and getattr(estimator, "is_categorical_", None) is not None:
         raise TrainingError(
-            f"{type(estimator).__name__} with categorical_features cannot be exported to ONNX: skl2onnx would treat the "
-            "categories as numbers; encode them before, with OneHotEncoder or OrdinalEncoder in a ColumnTransformer, "
+            f"{type(estimator).__name__} with categorical_features cannot be exported to ONNX: skl2onnx would "
+            "treat the categories as numbers; encode them before, with OneHotEncoder or OrdinalEncoder in a ColumnTransformer, "
             "and set categorical_features=None"
         )
 

@@ -95,6 +95,11 @@ def for_estimator(features: Features) -> FloatMatrix | pd.DataFrame:
     return features.frame if isinstance(features, TableFeatures) else features
 
 
+def as_sent(features: Features) -> FloatMatrix | pd.DataFrame:
+    """Return the values as clients send them, which do not depend on what a recipe makes of them."""
+    return pd.DataFrame(features.cells) if isinstance(features, TableFeatures) else features
+
+
 def for_graph(features: Features) -> Rows:
     """Return the rows in the form that a graph takes."""
     if not isinstance(features, TableFeatures):

@@ -78,7 +78,7 @@ def _integer(field: str) -> int:
         raise ValueError('must be an integer, got {found}; correct the data, or set `dtype="float32"` in the recipe')
     if abs(number) > FLOAT32_EXACT:
         raise ValueError(
-            f"must be between -{FLOAT32_EXACT} and {FLOAT32_EXACT}, the integers that float32 represents, got {{found}}; "
+            f"must be between -{FLOAT32_EXACT} and {FLOAT32_EXACT}, the integers that float32 holds, got {{found}}; "
             'set `dtype="float32"` if rounding is acceptable, or `dtype="string"` if it is a code'
         )
     return int(number)

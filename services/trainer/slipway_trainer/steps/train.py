@@ -19,7 +19,7 @@ from sklearn.utils import get_tags
 
 from slipway_trainer.errors import DataRefusedError, TrainingError, reason_of
 from slipway_trainer.export import round_to_float32
-from slipway_trainer.features import Features, for_estimator
+from slipway_trainer.features import Features, as_sent, for_estimator
 from slipway_trainer.metrics import METRICS
 from slipway_trainer.recipes import Candidate, Recipe
 from slipway_trainer.splitting import Hashes, held_out_rows
@@ -43,7 +43,7 @@ def split_rows(recipe: Recipe, table: Table) -> Split:
         DataRefusedError: the training or the test rows have no row of a class.
         TrainingError: the fraction leaves no training or no test rows.
     """
-    held_out = held_out_rows(recipe, table.features, table.target, table.keys)
+    held_out = held_out_rows(recipe, as_sent(table.features), table.target, table.keys)
     if held_out.all() or not held_out.any():
         units = f"{len(held_out)} rows"
         if table.keys is not None:
