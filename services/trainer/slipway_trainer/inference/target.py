@@ -67,8 +67,8 @@ def _too_many(name: str, distinct: Collection[str]) -> str:
 def _classes(name: str, labels: pd.Series, note: str) -> TargetDraft:
     counts: dict[Label, int] = {label: int((labels == label).sum()) for label in sorted(labels.unique().tolist())}
     if findings := [
-        f"the class {label!r} of the target {name!r} has {count_of(count, 'row')}, fewer than the {MIN_CLASS_ROWS} that "
-        "a cross-validation requires; add rows, merge the class with another, or remove its rows"
+        f"the class {label!r} of the target {name!r} has {count_of(count, 'row')}, fewer than the {MIN_CLASS_ROWS} "
+        "that a cross-validation requires; add rows, merge the class with another, or remove its rows"
         for label, count in counts.items()
         if count < MIN_CLASS_ROWS
     ]:
@@ -79,4 +79,4 @@ def _classes(name: str, labels: pd.Series, note: str) -> TargetDraft:
 def rounded_down(share: float) -> float:
     """Return a share rounded down to two significant digits."""
     digits = 1 - math.floor(math.log10(share))
-    return math.floor(share * 10**digits) / 10**digits
+    return math.floor(share * 10.0**digits) / 10.0**digits

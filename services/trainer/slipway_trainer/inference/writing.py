@@ -37,6 +37,14 @@ def source_of(draft: RecipeDraft) -> str:
     return "".join(blocks)
 
 
+def summary_of(draft: RecipeDraft) -> str:
+    """Return the number of features, the task, and the columns that are left out, as a phrase."""
+    classes = len(draft.target.counts)
+    kind = f"a classification with {classes} classes" if classes else "a regression"
+    left_out = f"; left out {', '.join(column.name for column in draft.ignored)}" if draft.ignored else ""
+    return f"{count_of(len(draft.columns), 'feature')}, {kind} of {draft.target.name!r}{left_out}"
+
+
 def recipe_file(name: str) -> str:
     """Return the name of the recipe file of a model."""
     return f"{name.replace('-', '_')}.py"
@@ -45,8 +53,8 @@ def recipe_file(name: str) -> str:
 def _head(draft: RecipeDraft) -> str:
     command = f"slipway train {recipe_file(draft.name)} --data {draft.file}"
     about = comment(
-        f"Inferred from {draft.n_rows:,} rows of {draft.file}. The comments state each inferred decision: check them, and "
-        f"change what you know better. Train with: {command}",
+        f"Inferred from {draft.n_rows:,} rows of {draft.file}. The comments state each inferred decision: check them, "
+        f"and change what you know better. Train with: {command}",
         0,
     )
     return f'"""The model {draft.name}, with columns that Slipway inferred from a CSV file."""\n\n{about}\n\n'
@@ -79,9 +87,9 @@ def _has_numbers(draft: RecipeDraft) -> bool:
 
 def _columns(draft: RecipeDraft) -> str:
     text = (
-        "The features. Requests and data with a missing value are rejected, except in columns with nullable=True. Texts "
-        'outside the categories are accepted, as an unknown text; on_unknown="reject" rejects them. Add unit="EUR" or '
-        'description="…" for the users of the API, and minimum=0 or maximum=100 to reject other numbers.'
+        "The features. Requests and data with a missing value are rejected, except in columns with nullable=True. "
+        'Texts outside the categories are accepted, as an unknown text; on_unknown="reject" rejects them. Add '
+        'unit="EUR" or description="…" for the users of the API, and minimum=0 or maximum=100 to reject other numbers.'
     )
     lines = [comment(text, 0), "COLUMNS = ("]
     for column in draft.columns:
@@ -108,7 +116,7 @@ def _preparation(draft: RecipeDraft) -> str:
     texts, numbers, steps = "", "", []
     if _has_numbers(draft):
         numbers = (
-            '# Numbers, true and false as 1 and 0, and the parts of dates.\nNUMBERS = [name for column in COLUMNS if '
+            "# Numbers, true and false as 1 and 0, and the parts of dates.\nNUMBERS = [name for column in COLUMNS if "
             'column.dtype != "string" for name in column.estimator_columns]\n'
         )
         steps.append('("numbers", numbers, NUMBERS)')
@@ -143,8 +151,7 @@ def _builders(draft: RecipeDraft, kind: str) -> str:
         ("gradient_boosting", boosting, second, "early_stopping=False, "),
     )
     return "".join(
-        f"\n\ndef {name}(parameters, seed):\n{_built(model, before, more)}"
-        for name, model, before, more in functions
+        f"\n\ndef {name}(parameters, seed):\n{_built(model, before, more)}" for name, model, before, more in functions
     )
 
 
@@ -211,7 +218,9 @@ def _recipe(draft: RecipeDraft, kind: str) -> str:
     ]
     if draft.duplicate_share > MAX_DUPLICATE_SHARE:
         lines += [
-            comment(f"{draft.duplicate_share:.1%} of the rows repeat an earlier row; check that they are not copies.", 4),
+            comment(
+                f"{draft.duplicate_share:.1%} of the rows repeat an earlier row; check that they are not copies.", 4
+            ),
             f"    max_duplicate_share={math.ceil(draft.duplicate_share * 100) / 100:g},",
         ]
     return "\n".join([*lines, ")", ""])
