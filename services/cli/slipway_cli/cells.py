@@ -2,17 +2,19 @@
 
 import math
 import re
+from collections.abc import Sequence
 from ctypes import c_float
 
 from slipway_core.columns import InputColumn
 from slipway_core.csv_cells import converter
 from slipway_core.dates import EXPECTED, date_parts
+from slipway_core.manifest import label_text
 
 DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
 # The largest number that rounds to a finite float32.
 FLOAT32_LIMIT = math.nextafter(2.0**128 - 2.0**103, 0.0)
 INT64 = range(-(2**63), 2**63)
-SHOWN_CATEGORIES = 12
+SHOWN_VALUES = 12
 _EXPECTED = {"int64": "an integer", "bool": "true or false", "string": "text", "date": EXPECTED}
 
 Value = float | bool | str | None
@@ -32,7 +34,7 @@ class CellReader:
         self._or_empty = ", or empty for a missing value" if column.nullable else ""
         if column.categories is not None and column.on_unknown == "reject":
             self._known = frozenset(map(_comparable, column.categories))
-            self._expected = one_of(column.categories)
+            self._expected = f"one of {listed(column.categories)}"
 
     def read(self, cell: str, *, decimal_comma: bool) -> Value:
         """Return the value of a cell; None if it is missing.
@@ -97,11 +99,11 @@ class CellReader:
         return ValueError(f"must be {expected}{self._or_empty}")
 
 
-def one_of(categories: tuple[float, ...] | tuple[str, ...]) -> str:
-    """Return the first known values of a column as `one of …`."""
-    shown = [repr(one) if isinstance(one, str) else f"{one!r}".removesuffix(".0") for one in categories]
-    more = f", … ({len(shown)} values)" if len(shown) > SHOWN_CATEGORIES else ""
-    return f"one of {', '.join(shown[:SHOWN_CATEGORIES])}{more}"
+def listed(values: Sequence[str | float]) -> str:
+    """Return the first of a column's categories or of a model's classes, as a list for people."""
+    shown = [repr(one) if isinstance(one, str) else label_text(one).removesuffix(".0") for one in values]
+    more = f", … ({len(shown)} values)" if len(shown) > SHOWN_VALUES else ""
+    return ", ".join(shown[:SHOWN_VALUES]) + more
 
 
 def _comparable(value: object) -> object:
