@@ -60,6 +60,8 @@ class CellReader:
             value = self._number(value, text)
         elif self._dtype == "date":
             self._check_date(text)
+        elif self.is_text and not _is_sendable(text):
+            raise ValueError("must be text without NUL, in UTF-8")
         elif self._dtype == "bool" and not isinstance(value, bool):
             raise self._must_be(self._expected)
         if self._known is not None and _comparable(value) not in self._known:
@@ -104,6 +106,11 @@ def listed(values: Sequence[str | float]) -> str:
     shown = [repr(one) if isinstance(one, str) else label_text(one).removesuffix(".0") for one in values]
     more = f", … ({len(shown)} values)" if len(shown) > SHOWN_VALUES else ""
     return ", ".join(shown[:SHOWN_VALUES]) + more
+
+
+def _is_sendable(text: str) -> bool:
+    # An argument that is not UTF-8 has unpaired surrogates, which JSON cannot carry.
+    return "\x00" not in text and text.encode(errors="ignore").decode() == text
 
 
 def _comparable(value: object) -> object:

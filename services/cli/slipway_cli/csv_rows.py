@@ -187,8 +187,8 @@ def _accepted(cells: Sequence[str], delimiter: str, readers: Sequence[CellReader
 def _is_header(cells: Sequence[str], delimiter: str, readers: Sequence[CellReader]) -> bool:
     """Return whether the first record is a header.
 
-    It is one if it has all of the model's names, or one of them that is no number. Without a name, it is one if it is
-    text where the model has only other types, so that a misspelt header is not reported as a row of invalid values.
+    It is one if it has all of the model's names, or one of them that is not a number. Without a name, it is one if it
+    is text where the model has only other types, so that a misspelt header is not reported as a row of invalid values.
     """
     stripped, names = {cell.strip() for cell in cells}, {reader.name for reader in readers}
     words = {cell for cell in stripped if isinstance(number(cell), str)}

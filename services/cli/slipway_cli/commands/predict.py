@@ -153,6 +153,7 @@ def _lines(answers: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
 def _json_row(text: str) -> dict[str, Any]:
     try:
         row = json.loads(text, parse_constant=_reject_constant)
+        json.dumps(row, ensure_ascii=False, allow_nan=False).encode()  # as the client does
     except (ValueError, RecursionError) as error:
         raise typer.BadParameter(f"{text!r} is not JSON: {error}", param_hint="--json-row") from error
     if not isinstance(row, dict):

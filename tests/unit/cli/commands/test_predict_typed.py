@@ -243,6 +243,8 @@ def test_json_row_is_sent_as_it_is(api: StubApi) -> None:
         ("{'island': 1}", "is not JSON"),
         ("[1, 2]", "is not a JSON object"),
         ('{"bill": NaN}', "write null for a missing value"),
+        ('{"bill": 1e999}', "is not JSON"),
+        ('{"island": "\\ud800"}', "is not JSON"),
         ("[" * 100_000, "is not JSON"),
     ],
 )
