@@ -8,7 +8,6 @@ from ctypes import c_float
 from slipway_core.columns import InputColumn
 from slipway_core.csv_cells import converter
 from slipway_core.dates import EXPECTED, date_parts
-from slipway_core.manifest import label_text
 
 DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
 # The largest number that rounds to a finite float32.
@@ -95,7 +94,7 @@ class CellReader:
         try:
             date_parts(text)
         except ValueError as error:
-            raise ValueError(f"{error}{self._or_empty}") from error
+            raise self._must_be(EXPECTED) from error
 
     def _must_be(self, expected: str) -> ValueError:
         return ValueError(f"must be {expected}{self._or_empty}")
@@ -103,7 +102,7 @@ class CellReader:
 
 def listed(values: Sequence[str | float]) -> str:
     """Return the first of a column's categories or of a model's classes, as a list for people."""
-    shown = [repr(one) if isinstance(one, str) else label_text(one).removesuffix(".0") for one in values]
+    shown = [repr(one) if isinstance(one, str) else str(one).lower().removesuffix(".0") for one in values]
     more = f", … ({len(shown)} values)" if len(shown) > SHOWN_VALUES else ""
     return ", ".join(shown[:SHOWN_VALUES]) + more
 

@@ -16,6 +16,7 @@ def converter(column: InputColumn) -> Callable[[str], Any]:
     """Return a function that converts a cell to a value of its column's type.
 
     An empty cell becomes None if the column takes missing values. A cell that is not of the type stays text.
+    Spaces around numbers and booleans are ignored.
     """
     converters: dict[str, Callable[[str], Any]] = {"int64": _integer, "bool": _boolean, "string": str, "date": str}
     convert = converters.get(column.dtype, number)
@@ -36,8 +37,8 @@ def number(cell: str) -> float | str:
 
 
 def _integer(cell: str) -> int | float | str:
-    return int(cell) if _INTEGER.fullmatch(cell) else number(cell)
+    return int(cell) if _INTEGER.fullmatch(cell.strip()) else number(cell)
 
 
 def _boolean(cell: str) -> bool | str:
-    return _BOOLEANS.get(cell.lower(), cell)
+    return _BOOLEANS.get(cell.strip().lower(), cell)

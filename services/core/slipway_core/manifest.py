@@ -104,7 +104,7 @@ class Manifest(Frozen):
         return self
 
 
-def label_text(label: str | float) -> str:
+def label_text(label: str | int) -> str:
     """Return a class label as text, as metrics and text formats show it: `true` and `false` for booleans."""
     return str(label).lower() if isinstance(label, bool) else str(label)
 

@@ -1,5 +1,7 @@
 """Cells: the command line accepts those that the API accepts, with the same values."""
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -79,3 +81,12 @@ def test_cells_have_the_values_of_the_api(fields: dict[str, Any], cell: str) -> 
     if fields["dtype"] == "string" and cell == "" and "nullable" not in fields:
         expected = None  # an empty cell is not a text
     assert of_the_command(fields, cell) == expected
+
+
+def test_commands_need_no_numpy() -> None:
+    program = "import sys; sys.modules['numpy'] = None; from slipway_cli.cli import main; main()"
+
+    command = [sys.executable, "-c", program, "predict", "--help"]
+    ended = subprocess.run(command, check=False, capture_output=True, text=True)
+
+    assert (ended.returncode, ended.stderr) == (0, "")

@@ -20,6 +20,7 @@ SEEN = {"name": "seen", "dtype": "date", "nullable": True}
 COLUMNS: list[dict[str, Any]] = [ISLAND, NOTE, BILL, RINGS, ADULT, SEEN]
 NAMES = [str(column["name"]) for column in COLUMNS]
 HEADER = ",".join(NAMES)
+A_DATE = "a date such as 2026-11-21 or 2026-11-21T08:30"
 
 
 def serving(columns: Sequence[dict[str, Any]], classes: Sequence[Any] = ("Adelie", "Gentoo")) -> Any:
@@ -114,17 +115,8 @@ def test_cells_become_values_of_their_types(
         ("Dream,,1,1e400,true,", "'rings' is too large for a 64-bit integer, got '1e400'"),
         ("Dream,,1,7,yes,", "'adult' must be true or false, got 'yes'"),
         ("Dream,,1,7,,", "'adult' is empty and must be true or false"),
-        (
-            "Dream,,1,7,true,21.11.2026",
-            (
-                "'seen' must be a date such as 2026-11-21 or 2026-11-21T08:30, or empty for a missing value, "
-                "got '21.11.2026'"
-            ),
-        ),
-        (
-            "Dream,,1,7,true,2026-02-30",
-            "'seen' must be a date that exists, or empty for a missing value, got '2026-02-30'",
-        ),
+        ("Dream,,1,7,true,21.11.2026", f"'seen' must be {A_DATE}, or empty for a missing value, got '21.11.2026'"),
+        ("Dream,,1,7,true,2026-02-30", f"'seen' must be {A_DATE}, or empty for a missing value, got '2026-02-30'"),
     ],
 )
 def test_invalid_cell_is_reported_alike_in_file_and_row(
