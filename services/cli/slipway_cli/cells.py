@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from ctypes import c_float
 
-from slipway_core.columns import InputColumn
+from slipway_core.columns import FLOAT32_EXACT, InputColumn
 from slipway_core.csv_cells import converter
 from slipway_core.dates import EXPECTED, date_parts
 
@@ -85,6 +85,10 @@ class CellReader:
                 raise self._must_be(self._expected)
             if math.isinf(value) or int(value) not in INT64:
                 raise ValueError("is too large for a 64-bit integer")
+            if (
+                self._or_empty and abs(value) > FLOAT32_EXACT
+            ):  # a column with missing values enters the graph as float32
+                raise self._must_be(f"between -{FLOAT32_EXACT} and {FLOAT32_EXACT}")
             return int(value)
         if math.isinf(value) or (self._dtype == "float32" and abs(value) > FLOAT32_LIMIT):
             raise ValueError(f"is too large for a {self._dtype.removeprefix('float')}-bit float")

@@ -23,7 +23,9 @@ COLUMNS: list[dict[str, Any]] = [
     {"dtype": "float64", "nullable": True},
     {"dtype": "int64"},
     {"dtype": "int64", "categories": [1.0, 3.0]},
+    {"dtype": "int64", "nullable": True},
     {"dtype": "bool"},
+    {"dtype": "bool", "nullable": True},
     {"dtype": "string"},
     {"dtype": "string", "nullable": True, "missing": ""},
     {"dtype": "string", "categories": ["1", "a"]},
@@ -48,7 +50,8 @@ cells = st.sampled_from(CELLS + WORDS) | st.text("0123456789+-.eE,_na \u0661", m
 def of_the_api(fields: dict[str, Any], cell: str) -> list[Any] | None:
     """Return the value that the API makes of a cell, in a list; None if it rejects it."""
     column = InputColumn(name="x", **fields)
-    dtype = {"date": "float32"}.get(column.dtype, column.dtype)
+    is_narrow = column.dtype == "date" or (column.nullable and column.dtype in {"int64", "bool"})
+    dtype: Any = "float32" if is_narrow else column.dtype
     part: Any = {"part": "hour"} if column.dtype == "date" else {}
     signature = TableSignature([column], [GraphInput(name="x", dtype=dtype, shape=(1,), column="x", **part)])
     try:
@@ -72,6 +75,8 @@ def of_the_command(fields: dict[str, Any], cell: str) -> list[Any] | None:
 @example(cell="0.1")
 @example(cell="9223372036854775808")
 @example(cell="3.4028236e38")
+@example(cell="16777216")
+@example(cell="-16777217")
 @example(cell="\x00")
 @example(cell="\udcff")
 def test_cells_have_the_values_of_the_api(fields: dict[str, Any], cell: str) -> None:
