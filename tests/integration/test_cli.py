@@ -223,7 +223,7 @@ def test_new_account_prompts_twice_for_the_password(api: str, on_a_terminal: OnA
 def test_added_account_can_predict(api: str) -> None:
     log_in(api)
 
-    assert add("bob").output == "Added bob with the role user.\n"
+    assert add("bob").output.startswith("Added bob with the role user. To log in: slipway login ")
 
     log_in(api, "bob")
     assert run(main, "predict", "iris", "--features", VIRGINICA).exit_code == 0
@@ -244,7 +244,7 @@ def test_viewer_may_not_predict(api: str) -> None:
     [
         ("dave", "short", "the password must have 8 to 128 characters"),
         ("davedave", "DaveDave", "the password is too easy to guess"),
-        ("da ve", PASSWORD, "a name is 1 to 64 of"),
+        ("da ve", PASSWORD, "a name has 1 to 64 of"),
     ],
 )
 def test_bad_name_or_password_is_reported_with_the_rule(api: str, name: str, password: str, words: str) -> None:
@@ -257,7 +257,7 @@ def test_rejected_token_suggests_to_log_in_again(api: str, monkeypatch: pytest.M
     log_in(api)
     monkeypatch.setenv("SLIPWAY_TOKEN", "not.a.token")
 
-    assert refused(run(main, "predict", "iris", "--features", SETOSA)).endswith("(run `slipway login URL` again)")
+    assert refused(run(main, "predict", "iris", "--features", SETOSA)).endswith("; run `slipway login URL`")
 
 
 def test_csv_with_reordered_header_predicts_like_one_without(api: str, tmp_path: Path) -> None:

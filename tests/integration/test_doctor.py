@@ -124,7 +124,7 @@ def test_own_server_may_use_the_address_of_the_stack(
     found = diagnose(tmp_path / "home", mlflow_port=int(store.port))
 
     assert (found.exit_code, found.broken) == (0, [])
-    assert found.the("MLflow port").what == f"{store.port} is used by an MLflow server"
+    assert found.the("MLflow port").what == f"port {store.port} is used by an MLflow server"
 
 
 def test_host_rejected_by_mlflow_is_reported_with_its_setting(

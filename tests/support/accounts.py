@@ -32,7 +32,7 @@ class FakeStore:
     def add(self, name: str, password_hash: str, role: Role, **_event: object) -> Account:
         self._check()
         if name in self.rows:
-            raise ConflictError(f"the name {name} is taken")
+            raise ConflictError(f"the name {name} is taken; choose another")
         account = Account(uuid.uuid4(), name, role, 1, disabled=False, created_at=datetime.now(UTC))
         self.rows[name] = account, password_hash
         return account

@@ -91,5 +91,7 @@ def fake_docker(folder: Path, monkeypatch: pytest.MonkeyPatch) -> FakeDocker:
     os.mkfifo(docker.state / "gate")
     program(folder / "bin", "docker", sys.executable, str(FAKE), str(docker.state))
     monkeypatch.setenv("PATH", f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    # The developer may run an embedded stack.
+    monkeypatch.setenv("SLIPWAY_HOME", str(folder / "home-of-no-stack"))
     monkeypatch.chdir(docker.project)
     return docker

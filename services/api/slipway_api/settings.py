@@ -49,7 +49,7 @@ class ApiSettings(RegistrySettings):
 
     secret_key: SecretStr = Field(
         validation_alias="SECRET_KEY",
-        description="Key that signs the tokens (HS256): at least 32 random characters. `slipway env` generates one.",
+        description="A key that signs the tokens (HS256): at least 32 random characters. `slipway env` generates one.",
     )
     token_ttl_seconds: int = Field(default=3600, ge=1, description="Lifetime of a token.")
     auth_stale_seconds: float = Field(

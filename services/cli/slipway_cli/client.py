@@ -12,11 +12,17 @@ from slipway_core.columns import InputColumn
 from slipway_core.manifest import Label
 
 TIMEOUT_SECONDS = 30.0
+LOGIN = "run `slipway login URL`"
 # The API's messages name requests; users of the command line need the matching command.
 COMMANDS = {
     "GET /users lists": "`slipway users list` lists",
-    "GET /models lists": "`slipway models list` lists",
+    "GET /users/events lists": "`slipway users events --json` lists",
+    # The command lists the registry's models: `GET /models` has no command of its own.
+    "GET /models lists the served models": "`slipway models list` lists the registered models",
+    "GET /models lists the served versions": "`slipway models list` lists the Production versions",
     "PUT /users/me/password": "`slipway users password`",
+    "get a new one from POST /token": LOGIN,
+    "send `Authorization: Bearer …` with one from POST /token": LOGIN,
 }
 PAGE_SIZE = 200
 
@@ -44,6 +50,11 @@ class ApiClient:
 
     def __exit__(self, *_exc: object) -> None:
         self._client.close()
+
+    @property
+    def url(self) -> str:
+        """The API's address."""
+        return self._url
 
     def check(self) -> None:
         """Raise ApiError unless Slipway's API responds at the address."""
@@ -129,7 +140,9 @@ class ApiClient:
         except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
             raise ApiError(f"{self._url} is not an address; write it as http://127.0.0.1:8000") from error
         except httpx.TimeoutException as error:
-            raise ApiError(f"the API at {self._url} did not respond within {TIMEOUT_SECONDS:.0f} s") from error
+            raise ApiError(
+                f"the API at {self._url} did not respond within {TIMEOUT_SECONDS:.0f} s: try again, or see its log"
+            ) from error
         except httpx.HTTPError as error:
             raise ApiError(
                 f"the API at {self._url} cannot be reached: check that it is running and that the address is right"
@@ -141,7 +154,9 @@ class ApiClient:
         except ValueError:
             answer = None
         if not isinstance(answer, dict):
-            raise ApiError(f"the server at {self._url} is not Slipway's API ({response.status_code})")
+            raise ApiError(
+                f"the server at {self._url} is not Slipway's API ({response.status_code}): check the address"
+            )
         if response.is_error:
             raise ApiError(_explain(response.status_code, answer), response.status_code)
         return answer
@@ -161,6 +176,6 @@ def _explain(status: int, problem: dict[str, Any]) -> str:
     detail = str(problem.get("detail") or problem.get("title") or "no reason was given")
     for call, command in COMMANDS.items():
         detail = detail.replace(call, command)
-    if status == httpx.codes.UNAUTHORIZED and "password" not in detail:
-        return f"{detail} (run `slipway login URL` again)"
+    if status == httpx.codes.UNAUTHORIZED and "password" not in detail and LOGIN not in detail:
+        return f"{detail}; {LOGIN}"
     return detail

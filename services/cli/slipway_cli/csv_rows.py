@@ -12,6 +12,7 @@ from slipway_cli.cells import CellReader, Value
 from slipway_core.columns import InputColumn
 from slipway_core.csv_cells import number
 from slipway_core.errors import ConfigurationError
+from slipway_core.plurals import count_of
 
 STANDARD_INPUT = Path("-")
 DELIMITERS = (",", ";", "\t")
@@ -212,15 +213,16 @@ def _columns(header: Sequence[str], model: str, names: Sequence[str], name: str)
     if missing:
         others = {column.lower(): column for column in header if column not in names}
         near = {feature: difflib.get_close_matches(feature.lower(), others, n=1) for feature in missing}
-        hint = "".join(f"; rename {others[match[0]]!r} to {feature!r}" for feature, match in near.items() if match)
+        hint = ", ".join(f"{others[match[0]]!r} to {feature!r}" for feature, match in near.items() if match)
+        advice = f"rename {hint}" if hint else _separators(header) or "add or rename these columns"
         raise ConfigurationError(
-            f"the first line of {name} does not name {_list(missing)}, which {model} needs{hint or _separators(header)}"
+            f"the first line of {name} does not name {_list(missing)}, which {model} needs; {advice}"
         )
     return [header.index(feature) for feature in names]
 
 
 def _separators(header: Sequence[str]) -> str:
-    return "; separate columns by commas, semicolons or tabs" if len(header) == 1 else ""
+    return "separate columns by commas, semicolons or tabs" if len(header) == 1 else ""
 
 
 def _features(
@@ -230,7 +232,7 @@ def _features(
     problems, found, has_decimal_comma = _Problems(), [], False
     for line, cells in records:
         if len(cells) != width:
-            problems.add(f"{len(cells)} values instead of {width}", line)
+            problems.add(f"{count_of(len(cells), 'value')} instead of {width}", line)
             continue
         row: list[Value] = []
         for reader, column in columns:

@@ -20,14 +20,19 @@ class ClientSettings(ServiceSettings):
     token: SecretStr | None = Field(default=None, description="A bearer token. Defaults to the one of `slipway login`.")
 
 
-class UpSettings(ServiceSettings):
+class HomeSettings(ServiceSettings):
+    """The folder of the embedded stack, for commands that need no other setting of it."""
+
+    home: Path = Field(default=Path("~/.slipway"), description="The folder for all files of the embedded stack.")
+
+
+class UpSettings(HomeSettings):
     """Settings of `slipway up`. Its options take precedence."""
 
     file_fields: ClassVar[frozenset[str]] = frozenset(
         {"admin_password", "database_url", "mlflow_backend_store_uri", "secret_key"}
     )
 
-    home: Path = Field(default=Path("~/.slipway"), description="The folder for all files of the embedded stack.")
     host: str = Field(default="127.0.0.1", description="The address that the API listens on.")
     port: int = Field(default=8000, ge=1, le=65535, description="The port that the API listens on.")
     mlflow_port: int = Field(default=5000, ge=1, le=65535, description="The port that MLflow listens on.")

@@ -1,7 +1,7 @@
 """Errors that more than one service raises or handles. They know nothing of HTTP.
 
 SlipwayError
-├── ConfigurationError        a setting is missing, misspelt or unsafe
+├── ConfigurationError        a setting is missing, misspelled or unsafe
 ├── BundleError               a bundle is damaged, incomplete or invalid
 ├── FeaturesError             the input does not match the model's signature
 ├── HistoryNotWrittenError    Production was moved, but its history has no event for it
@@ -28,7 +28,7 @@ class SlipwayError(Exception):
 
 
 class ConfigurationError(SlipwayError):
-    """A setting is missing, misspelt or unsafe."""
+    """A setting is missing, misspelled or unsafe."""
 
 
 class BundleError(SlipwayError):

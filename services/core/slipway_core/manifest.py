@@ -48,7 +48,7 @@ class DataLineage(Frozen):
 
     version: Name = Field(description="The SHA-256 of the sorted `path sha256` lines of the data's files.")
     rows: int = Field(ge=0, description="The number of rows in the data before the split.")
-    split: Name = Field(description="How the data was split into training and test rows, such as `stratified`.")
+    split: Name = Field(description="How the data was split into training and test rows, such as `stratified by row`.")
 
 
 class Manifest(Frozen):

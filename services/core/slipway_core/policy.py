@@ -8,7 +8,7 @@ from slipway_core.ids import read_id
 
 # Of an account, in lower case.
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9._@-]{0,63}")
-NAME_RULE = "a name is 1 to 64 of a–z, 0–9, `.`, `_`, `@`, `-`, and begins with a letter or digit"
+NAME_RULE = "a name has 1 to 64 of the characters a–z, 0–9, `.`, `_`, `@` and `-`, and begins with a letter or digit"
 # `/users/me` and `/users/events` are other routes.
 RESERVED_NAMES = frozenset({"events", "me"})
 

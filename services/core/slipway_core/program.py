@@ -1,5 +1,7 @@
 """Turn an expected error into one line on standard error and exit code 1."""
 
+import codecs
+import io
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +13,23 @@ from slipway_core.printable import printable
 # The prefix of the error messages of every Slipway program.
 ERROR_PREFIX = "Error: "
 REGISTRY_HINT = "check that the MLflow server runs, and MLFLOW_TRACKING_URI; `slipway doctor` finds the cause"
+
+
+# Characters of Slipway's own texts, for a terminal whose encoding lacks them.
+_PLAIN = {"✓": "+", "✗": "x", "→": "->", "–": "-", "…": "...", "±": "+-"}
+SUBSTITUTE = "slipway.substitute"
+
+
+def _substitute(error: UnicodeError) -> tuple[str | bytes, int]:
+    """Replace characters that an encoding lacks; escape those that have no plain form."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    if (plain := _PLAIN.get(error.object[error.start])) is not None:
+        return plain, error.start + 1
+    return codecs.backslashreplace_errors(error)
+
+
+codecs.register_error(SUBSTITUTE, _substitute)
 
 
 def print_error(sentence: str, file: IO[str] | None = None) -> None:
@@ -28,6 +47,8 @@ def last_error(output: str) -> str:
 def exit_on_error(*, show_traceback: bool = False, hint_at_registry: bool = False) -> Iterator[None]:
     """End the program with exit code 1 and one sentence if the block raises a SlipwayError.
 
+    Standard output and standard error then replace characters that their encodings lack.
+
     Args:
         show_traceback: raise the error instead, for `--debug`.
         hint_at_registry: add a hint if the model registry cannot be reached.
@@ -35,6 +56,9 @@ def exit_on_error(*, show_traceback: bool = False, hint_at_registry: bool = Fals
     Raises:
         SystemExit: the block raised a SlipwayError.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=SUBSTITUTE)
     try:
         yield
     except SlipwayError as error:

@@ -130,8 +130,14 @@ def load_settings(settings: type[S], **overrides: Any) -> S:  # noqa: ANN401  # 
             name = variable_of(settings, field) if field else ""
             message = words_of(item)
             if item["type"] == "missing":
-                sentences.append(f"{name} is not set. {settings.model_fields[field].description}")
+                sentences.append(f"{name} is not set. {_advice(settings.model_fields[field].description or '')}")
             else:
                 sentences.append(f"{name}: {message}" if name else message)
         *others, last = sentences
         raise ConfigurationError("; ".join([*(one.removesuffix(".") for one in others), last])) from error
+
+
+def _advice(description: str) -> str:
+    """Turn a description such as `The address of …` into advice: `Set it to the address of …`."""
+    is_noun = description.startswith(("The ", "A "))
+    return f"Set it to {description[0].lower()}{description[1:]}" if is_noun else description

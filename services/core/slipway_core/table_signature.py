@@ -95,9 +95,9 @@ class TableSignature:
         """Count the values outside the range of the training rows."""
         if len(rows) == 1:  # faster than numpy for one row
             outside = 0
-            for index, _, low, high in self._ranges:
-                value = rows.columns[index][0]
-                if value is not None and ((low is not None and value < low) or (high is not None and value > high)):
+            for _, name, low, high in self._ranges:
+                value = rows.feed[name].item()  # as float32, like the range; NaN for a missing value
+                if (low is not None and value < low) or (high is not None and value > high):
                     outside += 1
             return outside
         return sum(int(np.count_nonzero(self._outside(rows, name, low, high))) for _, name, low, high in self._ranges)

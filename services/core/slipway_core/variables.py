@@ -1,6 +1,6 @@
 """Every environment variable with Slipway's prefix.
 
-All services read the same environment. This list distinguishes a misspelt variable from one of another service.
+All services read the same environment. This list distinguishes a misspelled variable from one of another service.
 A test compares it with the settings classes and `.env.example`.
 """
 

@@ -95,8 +95,7 @@ def train(
 ) -> None:
     """Extract, validate, train, evaluate, register and promote.
 
-    Exits with 0 if the new version is Production (or registered, with `--promote never`), and with 1 if a step or the
-    gate failed.
+    Exits with 1 if a step or the gate failed. With `--promote never`, only a failed step does.
     """
     own = load_settings(TrainerSettings)
     configure_logging(own.log_level, own.log_format)

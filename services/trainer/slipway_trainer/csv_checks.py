@@ -5,6 +5,7 @@ import csv
 import io
 from collections.abc import Sequence
 
+from slipway_core.plurals import count_of
 from slipway_trainer.errors import DataRefusedError, reason_of
 
 NEWLINE = b"\n"
@@ -52,7 +53,8 @@ def check_csv(content: bytes, source: str, names: Sequence[str]) -> None:
     for line, row in rows:
         if len(row) > len(header):
             sentence = (
-                f"line {line} of {source} has {len(row)} values, but the first line has {len(header)} names; check "
+                f"line {line} of {source} has {count_of(len(row), 'value')}, but the first line has "
+                f"{count_of(len(header), 'name')}; check "
                 "that the first line names the columns, and write numbers with a decimal point and text that contains "
                 "commas in double quotes"
             )
@@ -60,8 +62,8 @@ def check_csv(content: bytes, source: str, names: Sequence[str]) -> None:
     if len(last) < len(header):
         line = content.rstrip().count(NEWLINE) + 1
         sentence = (
-            f"{source} is truncated: its last line, {line}, has {len(last)} values, but the first line has "
-            f"{len(header)} names; get the complete file"
+            f"{source} is truncated: its last line, {line}, has {count_of(len(last), 'value')}, but the first line has "
+            f"{count_of(len(header), 'name')}; get the complete file"
         )
         raise DataRefusedError([sentence])
     if len(rows) > 1 and not content.endswith((NEWLINE, b"\r")) and last[-1][-1:].isdigit():

@@ -10,6 +10,7 @@ from scipy.stats import rankdata
 from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import KFold, StratifiedKFold, cross_val_score
 
+from slipway_core.plurals import count_of
 from slipway_core.rows import FloatMatrix
 from slipway_trainer.recipes import Recipe
 from slipway_trainer.recipes.base import MIN_ROWS
@@ -24,29 +25,29 @@ MAX_PROBE_ROWS = 20_000
 MIN_LEAKAGE_ROWS = 100
 # If a sum of features predicts the target this well, the features are parts of the target.
 MAX_LINEAR_R2 = 0.9999
-# A recipe cannot set a limit between such a score and 1.
+# Above this score, a message proposes no limit between the score and 1.
 MAX_LEAKAGE_SCORE = 0.99999
 
 
-def find_data_problems(recipe: Recipe, frame: pd.DataFrame) -> list[str]:
+def find_data_problems(recipe: Recipe, frame: pd.DataFrame, features: FloatMatrix) -> list[str]:
     """Check valid rows as a whole.
 
     Args:
         recipe: the recipe with its limits.
         frame: features and target, numbers as float64; the index counts the file's lines, 0 for the second.
+        features: (n_rows, n_features), text as codes.
 
     Returns:
         One sentence per problem.
     """
     if len(frame) < recipe.min_rows:
         lower = f", or lower the limit with --set min_rows={len(frame)}" if len(frame) >= MIN_ROWS else ""
-        return [f"the data has {len(frame)} rows, fewer than min_rows {recipe.min_rows}; add rows{lower}"]
+        return [f"the data has {count_of(len(frame), 'row')}, fewer than min_rows {recipe.min_rows}; add rows{lower}"]
     target = task_of(recipe).encode(frame[recipe.target.name])
     findings = [*task_of(recipe).check_target(target), *_constant(recipe, frame), *_duplicates(recipe, frame)]
     if findings:  # the other checks need valid rows
         return findings
     rows = _sample(recipe, target)
-    features = frame[recipe.feature_names].to_numpy(dtype=np.float32)
     return [
         *_leaking(recipe, features, target, rows),
         *_copies(recipe, frame, target),
@@ -56,10 +57,10 @@ def find_data_problems(recipe: Recipe, frame: pd.DataFrame) -> list[str]:
 
 def _constant(recipe: Recipe, frame: pd.DataFrame) -> Iterator[str]:
     for column in recipe.columns:
-        values = frame[column.name].to_numpy()
-        if not column.may_be_constant and (values == values[0]).all():
+        values = frame[column.name]
+        if not column.may_be_constant and len(values.drop_duplicates()) == 1:
             yield (
-                f"{column.name!r} is {shown(float(values[0]))} in every row, so it has no information; "
+                f"{column.name!r} is {shown(values.iloc[0])} in every row, so it has no information; "
                 "correct the data, or set the column's `may_be_constant=True` in the recipe"
             )
 
@@ -92,11 +93,13 @@ def _up(share: float) -> str:
 
 def _raised(score: float) -> str:
     if score >= MAX_LEAKAGE_SCORE:
-        return ""
-    return f", or, if the feature is legitimate, raise the limit with --set leakage_score={(score + 1) / 2:.6g}"
+        return "turn this check off with --set leakage_score=1"
+    return f"raise the limit with --set leakage_score={(score + 1) / 2:.6g}"
 
 
 def _leaking(recipe: Recipe, features: FloatMatrix, target: Target, rows: NDArray[np.int64]) -> Iterator[str]:
+    if recipe.leakage_score == 1:
+        return
     task = task_of(recipe)
     # Ranks, so that a few extreme values do not hide an equal order.
     ranked = rankdata(target) if recipe.task == "regression" else target
@@ -109,7 +112,8 @@ def _leaking(recipe: Recipe, features: FloatMatrix, target: Target, rows: NDArra
             yield (
                 f"{name!r} alone predicts the target {recipe.target.name!r} ({task.probe_score} {score:.4f}, "
                 f"leakage_score {recipe.leakage_score:g}): it seems to reveal the target, which clients do not know; "
-                f"correct its values, or remove it from the recipe's columns{_raised(score)}"
+                f"correct its values, or remove it from the recipe's columns, or, if the feature is legitimate, "
+                f"{_raised(score)}"
             )
     if recipe.task == "regression":
         together = _probe(recipe, LinearRegression(), features, target, rows)
@@ -117,7 +121,7 @@ def _leaking(recipe: Recipe, features: FloatMatrix, target: Target, rows: NDArra
             yield (
                 f"the features together add up to the target {recipe.target.name!r} (r2 {together:.5f} of a linear "
                 f"model, limit {MAX_LINEAR_R2}): they are parts of it, which clients do not know; remove them from the "
-                "recipe's columns"
+                "recipe's columns, or, if they are legitimate, turn this check off with --set leakage_score=1"
             )
 
 
@@ -147,13 +151,20 @@ def _is_copy(values: pd.Series, target: Target) -> bool:
 def _unrelated(recipe: Recipe, features: FloatMatrix, target: Target, rows: NDArray[np.int64]) -> Iterator[str]:
     task = task_of(recipe)
     score = max(_probe(recipe, probe, features, target, rows) for probe in task.probes())
+    skill = (score - task.chance) / (1 - task.chance)
     # The skill that guessing classes reaches by chance: three standard errors of a share of rows.
     luck = 3 * np.sqrt(task.chance / ((1 - task.chance) * len(rows)))
-    if (score - task.chance) / (1 - task.chance) < max(recipe.min_skill, luck):
+    if recipe.min_skill and skill < max(recipe.min_skill, luck):
+        allowing = np.floor(skill * 100) / 100
+        change = (
+            f"lower the limit, {recipe.min_skill:g}, with --set min_skill={allowing:g}"
+            if allowing >= luck
+            else "turn this check off with --set min_skill=0"
+        )
         yield (
             f"the features hardly predict the target {recipe.target.name!r}: a small model reaches {task.probe_score} "
-            f"{score:.2f}, and guessing {task.chance:.2f}; check that each target value belongs to its row, or lower "
-            f"the limit with --set min_skill=VALUE, below {recipe.min_skill:g}, if the target is hard to predict"
+            f"{score:.2f}, and guessing {task.chance:.2f}; check that each target value belongs to its row, or, if the "
+            f"target is hard to predict, {change}"
         )
 
 

@@ -1,22 +1,26 @@
 """Convert a fitted scikit-learn estimator to an ONNX graph with the same predictions."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
+from onnx import TensorProto, helper
 from skl2onnx import convert_sklearn
 from skl2onnx._supported_operators import get_model_alias
 from skl2onnx.common._registration import get_converter
-from skl2onnx.common.data_types import FloatTensorType
+from skl2onnx.common.data_types import FloatTensorType, StringTensorType
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import KBinsDiscretizer
+from sklearn.preprocessing import KBinsDiscretizer, MaxAbsScaler, RobustScaler, StandardScaler
 
 from slipway_core.graph import ports
 from slipway_core.manifest import GraphNames
 from slipway_trainer.errors import TrainingError, reason_of
+from slipway_trainer.features import graph_inputs
+from slipway_trainer.recipes import Recipe
 
 # The newest opset with which scikit-learn's converters are tested; ONNX Runtime has supported it for years.
 OPSET = {"": 17, "ai.onnx.ml": 3}
@@ -25,30 +29,47 @@ OPSET = {"": 17, "ai.onnx.ml": 3}
 PARITY_TOLERANCE = 1e-5
 
 _HISTOGRAM_MODELS = (HistGradientBoostingClassifier, HistGradientBoostingRegressor)
+# Divide by the scale as scikit-learn does. skl2onnx would multiply by its reciprocal, and a tree behind the scaler could
+# then decide otherwise for a value close to its threshold.
+_SCALERS: Mapping[Any, Any] = {
+    StandardScaler: {"div": "div"},
+    RobustScaler: {"div": "div"},
+    MaxAbsScaler: {"div": "div"},
+}
 _FLAGS = "nodes_missing_value_tracks_true"
 
 
-def export(estimator: Any, n_features: int, options: Mapping[str, Any]) -> bytes:  # noqa: ANN401  # no types
-    """Return the serialised graph of an estimator or pipeline that was fitted on float32 rows.
+def export(estimator: Any, recipe: Recipe, options: Mapping[str, Any]) -> bytes:  # noqa: ANN401  # no types
+    """Return the serialised graph of an estimator or pipeline that was fitted on a recipe's features.
+
+    The graph has one input `X` if the features are a matrix, and otherwise one input per column of the estimator.
 
     Call `round_to_float32` on the estimator first.
 
     Args:
         estimator: any estimator that skl2onnx can convert.
-        n_features: the width of the input `X`.
+        recipe: the recipe with the columns.
         options: options for skl2onnx.
 
     Raises:
-        TrainingError: skl2onnx cannot convert the estimator.
+        TrainingError: skl2onnx cannot convert the estimator, or would convert it wrongly.
     """
+    _check_native_categories(estimator)
+    inputs = graph_inputs(recipe.columns)
+    texts = [one.name for one in inputs if one.dtype == "string"]
+    by_column = not recipe.is_matrix and (bool(texts) or _selects_columns(estimator))
+    types: list[tuple[str, Any]] = [("X", FloatTensorType([None, len(recipe.estimator_columns)]))]
+    if by_column:
+        kinds = {"string": StringTensorType, "float32": FloatTensorType}
+        types = [(one.name, kinds[one.dtype]([None, 1])) for one in inputs]
     try:
         graph = convert_sklearn(
             estimator,
             # skl2onnx would choose a random name, but the same training must produce the same bytes.
             name="slipway",
-            initial_types=[("X", FloatTensorType([None, n_features]))],
+            initial_types=types,
             target_opset=OPSET,
-            options=dict(options),
+            options={id(estimator): dict(options), **_SCALERS},
             custom_conversion_functions={model: _with_integer_flags(model) for model in _HISTOGRAM_MODELS},
         )
     except Exception as error:  # skl2onnx raises any exception of its converters
@@ -57,8 +78,38 @@ def export(estimator: Any, n_features: int, options: Mapping[str, Any]) -> bytes
             "it with an estimator that skl2onnx supports"
         ) from error
     graph.producer_name = "slipway"
+    if not recipe.is_matrix and not by_column:
+        _split_input(graph, recipe.estimator_columns)
     content: bytes = graph.SerializeToString()
     return content
+
+
+def _selects_columns(estimator: Any) -> bool:  # noqa: ANN401
+    """Return whether an estimator begins with a ColumnTransformer, which selects columns by name."""
+    if isinstance(estimator, Pipeline):
+        return _selects_columns(estimator.steps[0][1])
+    return isinstance(estimator, ColumnTransformer)
+
+
+def _split_input(graph: onnx.ModelProto, names: Sequence[str]) -> None:
+    """Replace the input `X` by one input per column."""
+    columns = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [None, 1]) for name in names]
+    del graph.graph.input[:]
+    graph.graph.input.extend(columns)
+    graph.graph.node.insert(0, helper.make_node("Concat", list(names), ["X"], axis=1))
+
+
+def _check_native_categories(estimator: Any) -> None:  # noqa: ANN401
+    """Raise TrainingError for categories in gradient boosting itself, which skl2onnx ignores."""
+    if isinstance(estimator, Pipeline):
+        for _, step in estimator.steps:
+            _check_native_categories(step)
+    elif isinstance(estimator, _HISTOGRAM_MODELS) and getattr(estimator, "is_categorical_", None) is not None:
+        raise TrainingError(
+            f"{type(estimator).__name__} with categorical_features cannot be exported to ONNX: skl2onnx would "
+            "treat the categories as numbers; encode them before, with OneHotEncoder or OrdinalEncoder in a ColumnTransformer, "
+            "and set categorical_features=None"
+        )
 
 
 def graph_names(model: bytes) -> GraphNames:

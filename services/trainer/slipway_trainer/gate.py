@@ -3,12 +3,16 @@
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
+from slipway_core.plurals import count_of
 from slipway_core.registry.gate_result import FLOOR_PREFIX, GateCheck, GateResult, PromoteMode
+from slipway_trainer.metrics import METRICS
 
+CEILING_PREFIX = "ceiling of "
 MIN_DIGITS = 4
 MAX_DIGITS = 17
-# The rounding error of a sum of decimal fractions: 0.8 - 0.1 is slightly more than 0.7.
+# The relative rounding error of a sum of decimal fractions: 0.8 - 0.1 is slightly more than 0.7.
 ROUNDING = 1e-15
 
 
@@ -35,7 +39,7 @@ class Challenger:
     """A new version that may become Production.
 
     Attributes:
-        metrics: the metrics of its graph on the test rows; higher is better.
+        metrics: the metrics of its graph on the test rows.
         rows: the number of rows of its data.
         withdrawn_duplicate: a version with the same graph that a rollback withdrew; None if it does not exist.
         promote_command: the command that lifts such a withdrawal.
@@ -53,22 +57,28 @@ def decide(
     *,
     metric: str,
     floors: Mapping[str, float],
+    ceilings: Mapping[str, float] = MappingProxyType({}),
     max_regression: float = 0.0,
     min_rows_share: float = 0.8,
     mode: PromoteMode = "auto",
 ) -> GateResult:
-    """Compare a challenger with the recipe's floors, and with the champion on the same rows.
+    """Compare a challenger with the recipe's floors and ceilings, and with the champion on the same rows.
 
     Args:
         challenger: the new version.
         champion: the Production version, or None if it is not set.
-        metric: the metric of the comparison.
+        metric: the metric of the comparison, whose direction decides which score is better.
         floors: the minimum of each metric.
+        ceilings: the maximum of each metric.
         max_regression: how much worse than the champion the challenger may be. An equal score passes.
         min_rows_share: the minimum share of the champion's rows; a smaller share suggests incomplete data.
         mode: the value of `--promote`; the checks do not depend on it.
     """
-    checks = [*_floors(challenger, floors), _against(challenger, champion, metric, max_regression)]
+    checks = [
+        *_limits(challenger, floors, is_floor=True),
+        _against(challenger, champion, metric, max_regression),
+        *_limits(challenger, ceilings, is_floor=False),
+    ]
     if champion is not None and champion.rows is not None:
         checks.append(_rows(challenger, champion.version, champion.rows, min_rows_share))
     if challenger.withdrawn_duplicate is not None:
@@ -80,55 +90,56 @@ def decide(
     return GateResult(checks=tuple(checks), mode=mode)
 
 
-def _floors(challenger: Challenger, floors: Mapping[str, float]) -> Iterator[GateCheck]:
-    for name, floor in sorted(floors.items()):
+def _limits(challenger: Challenger, limits: Mapping[str, float], *, is_floor: bool) -> Iterator[GateCheck]:
+    kind, prefix, beyond = ("floor", FLOOR_PREFIX, "below") if is_floor else ("ceiling", CEILING_PREFIX, "above")
+    for name, limit in sorted(limits.items()):
         value = challenger.metrics[name]
-        passed = value >= floor  # False for NaN
-        shown, least = format_distinct(value, floor)
-        reason = f"{name} {shown} {'meets' if passed else 'is below'} the floor {least}"
+        passed = value >= limit if is_floor else value <= limit  # False for NaN
+        shown, required = format_distinct(value, limit)
+        reason = f"{name} {shown} {'meets' if passed else f'is {beyond}'} the {kind} {required}"
         if not passed:
-            reason += f"; --set floors.{name}=VALUE changes the floor"
-        yield GateCheck(
-            name=f"{FLOOR_PREFIX}{name}", metric=name, value=value, required=floor, passed=passed, reason=reason
-        )
+            reason += f"; --set {kind}s.{name}=VALUE changes the {kind}"
+        yield GateCheck(name=f"{prefix}{name}", metric=name, value=value, required=limit, passed=passed, reason=reason)
 
 
 def _against(challenger: Challenger, champion: Champion | None, metric: str, max_regression: float) -> GateCheck:
-    name = f"{metric} against the champion"
+    name = f"{metric} against Production"
     value = challenger.metrics[metric]
     if champion is None:
         return GateCheck(
-            name=name, metric=metric, value=value, passed=True, reason="no champion exists to compare with"
+            name=name, metric=metric, value=value, passed=True, reason="no Production version to compare with"
         )
     if champion.score is None:
-        reason = f"the champion, version {champion.version}, cannot be compared: {champion.why_not}"
+        reason = f"Production (version {champion.version}) cannot be compared: {champion.why_not}"
         return GateCheck(name=name, metric=metric, value=value, passed=True, reason=reason)
-    required = champion.score - max_regression - (ROUNDING if max_regression else 0)
-    passed = value >= required
+    signed = METRICS[metric].signed
+    rounding = ROUNDING * max(1.0, abs(champion.score)) if max_regression else 0
+    least = signed(champion.score) - max_regression - rounding
+    passed = signed(value) >= least  # False for NaN
     shown, best = format_distinct(value, champion.score)
     if value == champion.score:
         comparison = "equals"
-    elif value > champion.score:
+    elif signed(value) > signed(champion.score):
         comparison = "is better than"
     else:
         comparison = "is within the allowed regression of" if passed else "is worse than"
     allowed = f"; allowed regression: {max_regression:g}" if max_regression else ""
     caveat = f"; {champion.caveat}" if champion.caveat else ""
     reason = (
-        f"{metric} {shown} {comparison} the champion's {best} (version {champion.version}) on the same rows"
-        f"{allowed}{caveat}"
+        f"{METRICS[metric].described} {shown} {comparison} Production's {best} (version {champion.version}) on the "
+        f"same rows{allowed}{caveat}"
     )
     if not passed:
         reason += "; --set max_regression=VALUE changes the allowed regression"
-    return GateCheck(name=name, metric=metric, value=value, required=required, passed=passed, reason=reason)
+    return GateCheck(name=name, metric=metric, value=value, required=signed(least), passed=passed, reason=reason)
 
 
 def _rows(challenger: Challenger, version: str, rows: int, share: float) -> GateCheck:
     required = math.ceil(share * rows)
     passed = challenger.rows >= required
-    reason = f"{challenger.rows} rows of data, version {version} had {rows}"
+    reason = f"{count_of(challenger.rows, 'row')} of data, and version {version} had {rows}"
     if not passed:
-        reason += f": {challenger.rows / rows:.1%} of them, less than min_rows_share {share:g}; "
+        reason += f": {challenger.rows / rows:.1%}, less than min_rows_share {share:g}; "
         reason += "check that the data is complete, or lower the limit with --set min_rows_share=VALUE"
     return GateCheck(name="rows of data", value=challenger.rows, required=required, passed=passed, reason=reason)
 

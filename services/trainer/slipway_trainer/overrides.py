@@ -11,11 +11,16 @@ from slipway_trainer.errors import OverrideError, reason_of
 from slipway_trainer.recipes import Candidate, Recipe
 
 SETTABLE = (
-    *("split", "test_fraction", "folds", "seed", "metric", "max_regression"),
+    *("split", "split_key", "test_fraction", "folds", "seed"),
+    *("metric", "positive_class", "threshold", "quantile", "max_regression"),
     *("min_rows", "min_rows_share", "min_class_share", "max_duplicate_share", "min_skill", "leakage_score"),
 )
 CANDIDATES = "candidates"
-FLOOR = "floors."
+LIMITS = ("floors", "ceilings")
+# Labels may look like numbers.
+LABEL = "positive_class"
+# The recipe's field and the parameter of scikit-learn's estimators have the same name and meaning.
+QUANTILE = "quantile"
 
 
 def override(recipe: Recipe, settings: Sequence[str]) -> Recipe:
@@ -24,15 +29,15 @@ def override(recipe: Recipe, settings: Sequence[str]) -> Recipe:
     Args:
         recipe: the recipe to change.
         settings: `name=value` texts. A name is a field of the recipe (`split`, `seed`, …), `floors.METRIC`,
-            `candidates` (names separated by commas), a parameter of one candidate (`random-forest.max_depth`), or of
-            all candidates that have it (`max_depth`). A value is JSON, otherwise text. A parameter with a value here is
-            excluded from the search.
+            `ceilings.METRIC`, `candidates` (names separated by commas), a parameter of one candidate
+            (`random-forest.max_depth`), or of all candidates that have it (`max_depth`). A value is JSON, otherwise
+            text. A parameter with a value here is excluded from the search.
 
     Raises:
         OverrideError: a name is unknown, or a value is invalid.
     """
     changes: dict[str, Any] = {}
-    floors = dict(recipe.floors)
+    limits = {kind: dict(getattr(recipe, kind)) for kind in LIMITS}
     candidates = list(recipe.candidates)
     for setting in settings:
         name, found, text = setting.partition("=")
@@ -40,10 +45,14 @@ def override(recipe: Recipe, settings: Sequence[str]) -> Recipe:
         if not (found and name):
             raise OverrideError(f"{setting!r} is not name=value; write it as --set seed=7")
         value = _value(text.strip())
+        kind, dot, metric = name.partition(".")
         if name in SETTABLE:
-            changes[name] = value
-        elif name.startswith(FLOOR):
-            floors[name.removeprefix(FLOOR)] = value
+            is_label = name == LABEL and not isinstance(value, str | None)
+            changes[name] = text.strip() if is_label else value
+            if name == QUANTILE and any(name in {*c.parameters, *c.search} for c in candidates):
+                candidates = _with_parameter(candidates, name, value)
+        elif dot and kind in LIMITS:
+            limits[kind][metric] = value
         elif name == CANDIDATES:
             candidates = _chosen(candidates, text)
         else:
@@ -52,13 +61,11 @@ def override(recipe: Recipe, settings: Sequence[str]) -> Recipe:
                 _check(candidate, name.rpartition(".")[2], recipe)
     fields = {name: getattr(recipe, name) for name in Recipe.model_fields}
     try:
-        return Recipe(**{**fields, **changes, "floors": floors, "candidates": tuple(candidates)})
+        return Recipe(**{**fields, **changes, **limits, "candidates": tuple(candidates)})
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"]))
-        raise OverrideError(
-            f"--set {place}: {words_of(first)}{given(first)}" if place else f"--set: {words_of(first)}"
-        ) from error
+        raise OverrideError(f"{place}: {words_of(first)}{given(first)}" if place else words_of(first)) from error
 
 
 def _value(text: str) -> Any:  # noqa: ANN401  # any JSON value
@@ -110,7 +117,7 @@ def _with_parameter(candidates: Sequence[Candidate], name: str, value: Any) -> l
 
     if not any(is_meant(candidate) for candidate in candidates):
         own = [f"{c.name}.{key}" for c in candidates for key in dict.fromkeys([*c.parameters, *c.search])]
-        names = [*SETTABLE, CANDIDATES, f"{FLOOR}METRIC", *own]
+        names = [*SETTABLE, CANDIDATES, *(f"{kind}.METRIC" for kind in LIMITS), *own]
         near = did_you_mean(name, [*names, *(one.partition(".")[2] for one in own)])
         listed = f"; the names are {', '.join(names)}"
         raise OverrideError(f"{name!r} cannot be set{near or listed}")

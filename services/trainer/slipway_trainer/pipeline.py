@@ -11,8 +11,10 @@ from typing import Protocol
 
 from threadpoolctl import threadpool_limits
 
+from slipway_core.plurals import count_of
 from slipway_core.registry import ModelVersion, Registry
 from slipway_core.registry.gate_result import GateResult, PromoteMode
+from slipway_trainer.metrics import METRICS
 from slipway_trainer.recipes import Recipe
 from slipway_trainer.step_results import Dataset, Evaluation, Split, Table
 from slipway_trainer.steps.evaluate import best_of, evaluate
@@ -30,7 +32,7 @@ class Reporter(Protocol):
     """Receives the progress of a training."""
 
     def step_finished(self, step: str, sentence: str) -> None:
-        """Report that a step has finished, with its result."""
+        """Report that a step has finished, with its result: one or more lines."""
         ...
 
     def progress(self, what: str, done: int, total: int) -> None:
@@ -105,11 +107,14 @@ def run_pipeline(
     watch = Stopwatch()
     dataset, table, split = _load_data(recipe, data, data_dir, watch, reporter)
     evaluations = _evaluate_candidates(recipe, split, watch, reporter)
-    best = best_of(evaluations)
+    best = best_of(recipe, evaluations)
+    chosen = (
+        f"is the best of {len(evaluations)} candidates by {METRICS[recipe.metric].described} in cross-validation"
+        if len(evaluations) > 1
+        else "is the only candidate"
+    )
     reporter.step_finished(
-        "evaluate",
-        f"{best.fitted.candidate.name} is the best of {len(evaluations)} candidates by {recipe.metric} in "
-        "cross-validation; its graph matches its estimator",
+        "evaluate", f"{best.fitted.candidate.name} {chosen}; its exported graph returns the same predictions"
     )
     tracker, registry = open_registry()
     with watch.step("register"):
@@ -143,15 +148,16 @@ def _load_data(
     with watch.step("extract"), TemporaryDirectory(prefix="slipway-data-") as folder:
         dataset = extract(recipe, data=data, data_dir=data_dir, workdir=Path(folder))
     reporter.step_finished(
-        "extract", f"{len(dataset.frame)} rows from {dataset.source}, version {dataset.version[:19]}…"
+        "extract", f"{count_of(len(dataset.frame), 'row')} from {dataset.source}, version {dataset.version[:19]}…"
     )
     with watch.step("validate"):
         table = validate(recipe, dataset)
         split = split_rows(recipe, table)
     reporter.step_finished(
         "validate",
-        f"{len(recipe.columns)} features and the target {recipe.target.name!r} match the schema; "
-        f"{len(split.train_target)} training rows, {len(split.test_target)} test rows ({recipe.split} split)",
+        f"{count_of(len(recipe.columns), 'feature')} and the target {recipe.target.name!r} match the schema; "
+        f"{count_of(len(split.train_target), 'training row')}, {count_of(len(split.test_target), 'test row')} "
+        f"(split: {recipe.split_summary})",
     )
     return dataset, table, split
 
@@ -201,8 +207,9 @@ def _promoted(recipe: Recipe, version: ModelVersion, gate_result: GateResult) ->
     if gate_result.promote:
         return f"Production of {recipe.name} is now version {version.version}"
     kept = f"version {version.version} is registered, and Production of {recipe.name} is unchanged"
+    reasons = [f"- {reason}" for reason in gate_result.reasons]
+    command = f"slipway models promote {recipe.name} {version.version}"
     if gate_result.mode == "never":
-        gate = "the gate would pass" if gate_result.passed else f"the gate would fail: {gate_result.summary}"
-        return f"{kept}, as requested; {gate}"
-    override = f"to promote it anyway: slipway models promote {recipe.name} {version.version}"
-    return f"the gate failed: {gate_result.summary}; {kept}; {override}"
+        gate = ["the gate would pass"] if gate_result.passed else ["the gate would fail:", *reasons]
+        return "\n".join([f"{kept}, as requested", *gate, f"to promote it: {command}"])
+    return "\n".join([f"the gate failed; {kept}:", *reasons, f"to promote it anyway: {command}"])

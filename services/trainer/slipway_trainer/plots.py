@@ -41,16 +41,22 @@ def confusion_matrix_figure(counts: NDArray[np.int64], classes: Sequence[str], t
     return figure
 
 
-def roc_figure(target: NDArray[Any], probabilities: NDArray[np.float64], classes: Sequence[str], title: str) -> Drawn:
+def roc_figure(
+    target: NDArray[Any],
+    probabilities: NDArray[np.float64],
+    classes: Sequence[str],
+    title: str,
+    positive: int | None = None,
+) -> Drawn:
     """Draw the ROC curve of each class against the rest, from (n_rows, n_classes) probabilities.
 
-    A class without rows, or with all rows, has no curve. Of two classes, only the second has a curve, because that of
-    the first would be its mirror image.
+    A class without rows, or with all rows, has no curve. Of two classes, only one has a curve, because that of the
+    other would be its mirror image: the positive class, by default the second.
     """
     figure, axes = _axes(f"ROC curve\n{title}", "false positive rate", "true positive rate")
     axes.plot([0, 1], [0, 1], linestyle=":", color="grey", label="guessing")
     curves = {}
-    for index, name in _drawn_classes(classes):
+    for index, name in _drawn_classes(classes, positive):
         is_class = target == index
         if is_class.all() or not is_class.any():
             continue
@@ -67,19 +73,23 @@ def roc_figure(target: NDArray[Any], probabilities: NDArray[np.float64], classes
 
 
 def precision_recall_figure(
-    target: NDArray[Any], probabilities: NDArray[np.float64], classes: Sequence[str], title: str
+    target: NDArray[Any],
+    probabilities: NDArray[np.float64],
+    classes: Sequence[str],
+    title: str,
+    positive: int | None = None,
 ) -> Drawn:
-    """Draw precision against recall of each class against the rest; with two classes, of the second only.
+    """Draw precision against recall of each class against the rest; of two classes, only of the positive class.
 
     The dotted line is the share of the class, which guessing reaches. A class without rows has no curve.
     """
     figure, axes = _axes(f"Precision and recall\n{title}", "recall", "precision")
     curves = {}
-    for index, name in _drawn_classes(classes):
+    for index, name in _drawn_classes(classes, positive):
         is_class = target == index
         if not is_class.any():
             continue
-        precision, recall, _ = precision_recall_curve(is_class, probabilities[:, index])
+        precision, recall, thresholds = precision_recall_curve(is_class, probabilities[:, index])
         average = float(average_precision_score(is_class, probabilities[:, index]))
         label = f"{_short(name)}, AP {average:.3f} ({is_class.sum()} rows)"
         (line,) = axes.plot(recall, precision, drawstyle="steps-post", label=label)
@@ -87,6 +97,8 @@ def precision_recall_figure(
         curves[name] = {
             "precision": precision.tolist(),
             "recall": recall.tolist(),
+            # One fewer than the points: the last point, with recall 0, has no threshold.
+            "threshold": thresholds.tolist(),
             "average_precision": average,
             "share": float(is_class.mean()),
         }
@@ -96,11 +108,15 @@ def precision_recall_figure(
 
 
 def calibration_figure(
-    target: NDArray[Any], probabilities: NDArray[np.float64], classes: Sequence[str], title: str
+    target: NDArray[Any],
+    probabilities: NDArray[np.float64],
+    classes: Sequence[str],
+    title: str,
+    positive: int | None = None,
 ) -> Drawn:
     """Draw the observed frequency of each class by predicted probability, in ten bins, and the rows per bin.
 
-    With two classes, only the second is drawn: the first mirrors it.
+    Of two classes, only the positive class is drawn: the other mirrors it.
     """
     figure = Figure(figsize=(5.6, 6.2), layout="constrained")
     axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
@@ -110,7 +126,7 @@ def calibration_figure(
     axes.plot([0, 1], [0, 1], linestyle=":", color="grey", label="calibrated")
     curves = {}
     edges = np.linspace(0.0, 1.0, BINS + 1)
-    for index, name in _drawn_classes(classes):
+    for index, name in _drawn_classes(classes, positive):
         predicted = np.clip(probabilities[:, index], 0.0, 1.0)
         bins = np.searchsorted(edges[1:-1], predicted)
         counts = np.bincount(bins, minlength=BINS)
@@ -124,7 +140,7 @@ def calibration_figure(
             "share": share.tolist(),
             "rows": counts[filled].tolist(),
         }
-        if len(_drawn_classes(classes)) == 1:
+        if len(_drawn_classes(classes, positive)) == 1:
             for x, count in zip((edges[:-1] + edges[1:]) / 2, counts, strict=True):
                 below.annotate(str(count), (x, count), ha="center", va="bottom", fontsize="x-small")
             below.margins(y=0.25)
@@ -171,7 +187,7 @@ def importance_figure(
     heading = f"Feature importance{cut}"
     height = max(3.2, 0.24 * len(shown) + 1.6)
     figure, axes = _axes(
-        f"{heading}\n{title}", f"loss of {metric} when the feature is shuffled", "", size=(6.8, height)
+        f"{heading}\n{title}", f"how much worse {metric} is with a shuffled feature", "", size=(6.8, height)
     )
     axes.barh(range(len(shown)), means[shown], xerr=spreads[shown], height=0.7, ecolor="grey")
     axes.set_yticks(range(len(shown)), [_short(names[i]) for i in shown], fontsize="small")
@@ -196,9 +212,12 @@ def _head(figure: Figure, title: str) -> None:
     figure.suptitle("\n".join(lines), fontsize="medium")
 
 
-def _drawn_classes(classes: Sequence[str]) -> list[tuple[int, str]]:
-    """Return the classes with their own curve, with their indices."""
-    return list(enumerate(classes))[len(classes) == BINARY :]
+def _drawn_classes(classes: Sequence[str], positive: int | None) -> list[tuple[int, str]]:
+    """Return the classes with their own curve, with their indices: of two classes, the positive or the second one."""
+    if len(classes) != BINARY:
+        return list(enumerate(classes))
+    drawn = 1 if positive is None else positive
+    return [(drawn, classes[drawn])]
 
 
 def _short(name: str) -> str:

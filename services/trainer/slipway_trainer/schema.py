@@ -25,6 +25,8 @@ NUMBER = re.compile(r"\s*[-+]?[\d.]+(e[-+]?\d+)?(\.\d+)?\s*", re.IGNORECASE)
 def check_schema(recipe: Recipe, frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     """Check a frame column by column, and by the recipe's own rules.
 
+    The typed features of a table are checked before, by `typed_columns`; here, only their presence is.
+
     Args:
         recipe: the recipe with its columns and their valid values.
         frame: the data as read; the index counts the file's lines, 0 for the second.
@@ -32,9 +34,10 @@ def check_schema(recipe: Recipe, frame: pd.DataFrame) -> tuple[pd.DataFrame, lis
     Returns:
         The frame with numbers as float64, and the findings. A value that is not a number becomes NaN.
     """
-    numeric = [*recipe.columns, *([] if recipe.classes else [recipe.target])]
-    raw = {column.name: _raw(is_number=column in numeric) for column in (*recipe.columns, recipe.target)}
-    if missing := missing_columns(list(raw), [str(name) for name in frame.columns]):
+    checked = [*(recipe.columns if recipe.is_matrix else ()), recipe.target]
+    numeric = [column for column in checked if not (recipe.classes and column is recipe.target)]
+    raw = {column.name: _raw(is_number=column in numeric) for column in checked}
+    if missing := missing_columns([*recipe.feature_names, recipe.target.name], [str(name) for name in frame.columns]):
         return frame, missing
     # First the values as read, then as numbers: one word in a column of numbers would prevent all numeric checks.
     findings = list(_findings(DataFrameSchema(raw), frame))
@@ -43,9 +46,9 @@ def check_schema(recipe: Recipe, frame: pd.DataFrame) -> tuple[pd.DataFrame, lis
         numbers[column.name] = pd.to_numeric(frame[column.name], errors="coerce").astype("float64")
     columns = {column.name: SchemaColumn(float, _checks(column), nullable=True) for column in numeric}
     if recipe.classes:
-        some = f"{', '.join(recipe.classes[:SHOWN_CODES])}{', …' if len(recipe.classes) > SHOWN_CODES else ''}"
+        some = f"{', '.join(recipe.class_names[:SHOWN_CODES])}{', …' if len(recipe.classes) > SHOWN_CODES else ''}"
         error = f"must be one of {some}, got {{found}}; correct the data, or change `classes` in the recipe"
-        known = Check.isin(recipe.classes, error=error)
+        known = Check.isin(recipe.class_names, error=error)
         columns[recipe.target.name] = SchemaColumn(None, known, nullable=True)
     findings += _findings(DataFrameSchema(columns, checks=list(recipe.checks)), numbers)
     return numbers, findings
@@ -93,12 +96,19 @@ def missing_columns(names: Sequence[str], header: Sequence[str]) -> list[str]:
         return []
     plain = {_plain(column): column for column in header if column not in names}
     close = {name: difflib.get_close_matches(_plain(name), plain, n=1, cutoff=0.85) for name in missing}
-    advice = [f"rename {plain[found[0]]!r} to {name!r}" for name, found in close.items() if found]
-    if lacking := [repr(name) for name, found in close.items() if not found]:
-        advice.append(f"add {', '.join(lacking)}, or remove {'it' if len(lacking) == 1 else 'them'} from the recipe")
+    pairs = ", ".join(f"{plain[found[0]]!r} to {name!r}" for name, found in close.items() if found)
+    lacking = [name for name, found in close.items() if not found]
+    if not lacking:
+        return [f"the names of columns differ from those of the recipe; rename {pairs}"]
+    it, is_missing = ("it", "column {} is missing") if len(lacking) == 1 else ("them", "columns {} are missing")
     there = ", ".join(header[:SHOWN_COLUMNS]) + (", …" if len(header) > SHOWN_COLUMNS else "")
-    what = "the column {} is" if len(missing) == 1 else "the columns {} are"
-    return [f"{what.format(', '.join(map(repr, missing)))} missing; the file has {there}; {', '.join(advice)}"]
+    renamed = f"; rename {pairs}" if pairs else ""
+    return [
+        (
+            f"the {is_missing.format(', '.join(map(repr, lacking)))}; the file has {there}; add {it}, or remove {it} "
+            f"from the recipe{renamed}"
+        )
+    ]
 
 
 def _plain(name: str) -> str:
@@ -143,7 +153,7 @@ def _checks(column: Column) -> list[Check]:
         ),
     ]
     if column.categories is not None:
-        codes = [f"{code:g}" for code in column.categories]
+        codes = [f"{code:g}" for code in column.categories if not isinstance(code, str)]
         listed = ", ".join(codes) if len(codes) <= SHOWN_CODES else f"{codes[0]} to {codes[-1]}"
         error = f"must be one of {listed}, got {{found}}; {_limit('categories', column.categories)}"
         checks.append(Check.isin(column.categories, error=error))

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from slipway_core.graph import Outputs
 from slipway_core.manifest import GraphNames
-from slipway_core.rows import FloatMatrix
+from slipway_trainer.features import Features, joined
 from slipway_trainer.recipes import Candidate
 from slipway_trainer.tasks.base import Target
 
@@ -34,29 +35,36 @@ class Table:
     """Rows that match the schema, ordered by time if the recipe splits by time.
 
     Attributes:
-        features: (n_rows, n_features) float32, in the recipe's order.
+        features: in the recipe's order; see `slipway_trainer.features`.
         target: (n_rows,) class indices or values.
         data_version: the version of the data set.
+        keys: (n_rows,) the hashes of the recipe's `split_key`; None without one.
     """
 
-    features: FloatMatrix
+    features: Features
     target: Target
     data_version: str
+    keys: NDArray[np.uint64] | None = None
 
 
 @dataclass(frozen=True)
 class Split:
-    """Training and test rows, chosen by the recipe's split and the rows' content."""
+    """Training and test rows, chosen by the recipe's split and the rows' content.
 
-    train_features: FloatMatrix
+    Attributes:
+        train_keys: (n_training_rows,) the hashes of the recipe's `split_key`; None without one.
+    """
+
+    train_features: Features
     train_target: Target
-    test_features: FloatMatrix
+    test_features: Features
     test_target: Target
+    train_keys: NDArray[np.uint64] | None = None
 
     @property
-    def all_features(self) -> FloatMatrix:
+    def all_features(self) -> Features:
         """The training rows, then the test rows."""
-        return np.concatenate([self.train_features, self.test_features])
+        return joined(self.train_features, self.test_features)
 
     @property
     def target_scale(self) -> float:

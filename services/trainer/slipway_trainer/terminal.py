@@ -8,10 +8,13 @@ from rich.table import Table
 
 from slipway_core.registry.gate_result import GateCheck, GateResult
 from slipway_trainer.gate import format_distinct
+from slipway_trainer.metrics import METRICS
 from slipway_trainer.recipes import Recipe
 from slipway_trainer.step_results import Evaluation
 
 UNCUT_WIDTH = 1_000
+# The longest name of a step has 8 letters.
+STEP_WIDTH = 9
 
 
 class Terminal:
@@ -39,9 +42,10 @@ class Terminal:
         self._bar.stop()
 
     def step_finished(self, step: str, sentence: str) -> None:
-        """Print a line for a finished step."""
+        """Print a finished step; further lines of its result are aligned with the first."""
         self._end_bar()
-        self._console.print(f"{step:<9} {sentence}", markup=False, soft_wrap=True)
+        result = sentence.replace("\n", f"\n{' ' * (STEP_WIDTH + 1)}")
+        self._console.print(f"{step:<{STEP_WIDTH}} {result}", markup=False, soft_wrap=True)
 
     def progress(self, what: str, done: int, total: int) -> None:
         """Show the number of finished fits of a candidate."""
@@ -62,7 +66,8 @@ class Terminal:
                 name, *(f"{item.metrics[name]:.4f}" if name in item.metrics else "–" for item in evaluations)
             )
         self._print(scores)
-        checks = Table("gate check", "value", "required", "", title=f"The gate, --promote {gate_result.mode}")
+        title = f"Promotion gate (--promote {gate_result.mode})"
+        checks = Table("check", "value", "required", "result", title=title)
         for check in gate_result.checks:
             checks.add_row(check.name, *_numbers(check), "passed" if check.passed else "failed")
         self._print(checks)
@@ -84,4 +89,6 @@ class Terminal:
 def _numbers(check: GateCheck) -> tuple[str, str]:
     if check.value is None or check.required is None:
         return "–" if check.value is None else f"{check.value:.4f}", check.reason
-    return format_distinct(check.value, check.required, are_counts=check.metric is None)
+    value, required = format_distinct(check.value, check.required, are_counts=check.metric is None)
+    at_most = check.metric is not None and METRICS[check.metric].lower_is_better
+    return value, f"≤ {required}" if at_most else required

@@ -284,5 +284,5 @@ def test_all_invalid_settings_are_reported_at_once(monkeypatch: pytest.MonkeyPat
     with pytest.raises(ConfigurationError) as refused:
         load_settings(ApiSettings)
 
-    assert "http://127.0.0.1:5000; SECRET_KEY is not set. Key that signs" in str(refused.value)
+    assert "http://127.0.0.1:5000; SECRET_KEY is not set. Set it to a key that signs" in str(refused.value)
     assert ".;" not in str(refused.value)

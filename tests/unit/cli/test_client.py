@@ -75,18 +75,22 @@ def test_login_sends_a_form_and_no_token(api: StubApi) -> None:
         (Answer({}, 500), "no reason was given"),
         (
             problem(404, "no model named rose is served; GET /models lists the served models"),
-            "no model named rose is served; `slipway models list` lists the served models",
+            "no model named rose is served; `slipway models list` lists the registered models",
         ),
         (
             problem(404, "no account is named eve; GET /users lists all accounts"),
             "no account is named eve; `slipway users list` lists all accounts",
         ),
-        (problem(401, "the token has expired"), "the token has expired (run `slipway login URL` again)"),
+        (problem(401, "the token has expired"), "the token has expired; run `slipway login URL`"),
+        (
+            problem(401, "the token has expired; get a new one from POST /token"),
+            "the token has expired; run `slipway login URL`",
+        ),
         (problem(401, "the username or the password is wrong"), "the username or the password is wrong"),
-        (Answer(b"<html>hello</html>"), "the server at {url} is not Slipway's API (200)"),
-        (Answer(b"<html>not here</html>", 404), "the server at {url} is not Slipway's API (404)"),
-        (Answer(["a", "list"]), "the server at {url} is not Slipway's API (200)"),
-        (Answer(b"\xff\xfe"), "the server at {url} is not Slipway's API (200)"),
+        (Answer(b"<html>hello</html>"), "the server at {url} is not Slipway's API (200): check the address"),
+        (Answer(b"<html>not here</html>", 404), "the server at {url} is not Slipway's API (404): check the address"),
+        (Answer(["a", "list"]), "the server at {url} is not Slipway's API (200): check the address"),
+        (Answer(b"\xff\xfe"), "the server at {url} is not Slipway's API (200): check the address"),
     ],
 )
 def test_error_response_becomes_one_sentence(api: StubApi, answer: Answer, sentence: str) -> None:

@@ -164,7 +164,7 @@ def test_invalid_registry_address_is_reported_in_one_sentence(monkeypatch: pytes
         ("restore", "--yes", "backup.tar.gz"),
     ],
 )
-def test_misspelt_variable_is_reported_with_the_right_one(
+def test_misspelled_variable_is_reported_with_the_right_one(
     monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
 ) -> None:
     monkeypatch.setenv("SLIPWAY_TOKNE", "x")

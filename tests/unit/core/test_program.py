@@ -1,5 +1,8 @@
 """The outermost frame of a program: one line on standard error, exit code 1."""
 
+import io
+import sys
+
 import pytest
 
 from slipway_core.errors import ConfigurationError, RegistryUnavailableError, SlipwayError
@@ -31,6 +34,16 @@ def test_expected_error_prints_one_line_and_exits_with_1(
 def test_debug_raises_the_expected_error_itself() -> None:
     with pytest.raises(ConfigurationError), exit_on_error(show_traceback=True):
         raise WRONG
+
+
+def test_characters_that_an_encoding_lacks_are_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="latin-1", write_through=True))
+
+    with exit_on_error():
+        print("✓ a → é … 日", end="")
+
+    assert raw.getvalue() == b"+ a -> \xe9 ... \\u65e5"
 
 
 def test_unexpected_error_passes_through() -> None:

@@ -306,7 +306,8 @@ def test_unknown_version_is_reported_with_the_show_command(version: str) -> None
         registry_over(always(answer)).get_version("roses", version)
 
     assert str(caught.value) == (
-        f"version {version} of roses does not exist; `slipway models show roses` lists its versions"
+        f"version {version} of roses does not exist; `slipway models list` lists the models, and "
+        "`slipway models show roses` the versions of this one"
     )
 
 

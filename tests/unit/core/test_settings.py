@@ -193,7 +193,7 @@ def test_error_and_traceback_contain_no_value(monkeypatch: pytest.MonkeyPatch, v
         ("SLIPWAY_MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_URI"),
     ],
 )
-def test_misspelt_variable_is_reported_with_a_suggestion(variable: str, meant: str) -> None:
+def test_misspelled_variable_is_reported_with_a_suggestion(variable: str, meant: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         reject_unknown_variables({variable: "x"})
 

@@ -15,6 +15,7 @@ from slipway_core.manifest import GOLDEN_FILE, MODEL_FILE
 from slipway_core.table_signature import signature_of
 from slipway_trainer.bundling import GOLDEN_ROWS, WrittenBundle, write_bundle
 from slipway_trainer.lineage import library_versions
+from slipway_trainer.recipes import Recipe
 from slipway_trainer.recipes.iris import RECIPE as IRIS
 from slipway_trainer.step_results import Split
 from support.bike import BIKE, trained_bike
@@ -24,12 +25,14 @@ CREATED_AT = datetime(2026, 11, 20, 12, tzinfo=UTC)
 COMMIT = "c" * 40
 
 
-def write(folder: Path, *, split: Split | None = None, commit: str | None = COMMIT) -> WrittenBundle:
+def write(
+    folder: Path, *, recipe: Recipe = IRIS, split: Split | None = None, commit: str | None = COMMIT
+) -> WrittenBundle:
     folder.mkdir(exist_ok=True)
     iris = trained_iris()
     return write_bundle(
         folder,
-        recipe=IRIS,
+        recipe=recipe,
         table=iris.table,
         split=split or iris.split,
         evaluation=iris.evaluations["random-forest"],
@@ -89,7 +92,16 @@ def test_manifest_describes_the_model_and_its_data(tmp_path: Path) -> None:
     assert manifest.git_commit == COMMIT
     assert manifest.libraries == library_versions()
     assert (manifest.data.version, manifest.data.rows) == (trained_iris().table.data_version, 150)
-    assert manifest.data.split == "stratified"
+    assert manifest.data.split == "stratified by row"
+
+
+@pytest.mark.parametrize(
+    ("changes", "summary"),
+    [({"split": "time"}, "time"), ({"split": "random", "split_key": "k" * 200}, f"random by '{'k' * 200}'")],
+    ids=["time", "key"],
+)
+def test_manifest_states_the_split(tmp_path: Path, changes: dict[str, str], summary: str) -> None:
+    assert write(tmp_path, recipe=IRIS.model_copy(update=changes)).manifest.data.split == summary
 
 
 def test_manifest_has_the_inputs_with_their_training_range(tmp_path: Path) -> None:
@@ -133,7 +145,7 @@ def test_reference_has_the_training_rows_and_classes(tmp_path: Path) -> None:
     assert reference["species"].tolist() == [IRIS.classes[index] for index in split.train_target]
 
 
-@pytest.mark.parametrize(("copies", "expected"), [(41, 41 * 120), (42, MAX_REFERENCE_ROWS)])
+@pytest.mark.parametrize(("copies", "expected"), [(42, 42 * 117), (43, MAX_REFERENCE_ROWS)])
 def test_reference_of_many_rows_is_a_sample(tmp_path: Path, copies: int, expected: int) -> None:
     split = trained_iris().split
     large = replace(

@@ -61,7 +61,7 @@ def test_server_still_unreachable_after_the_wait_is_reported(monkeypatch: pytest
     ended = run(main, "train", "iris", "--wait", "0.2", "--set", "candidates=logistic-regression", "--set", "C=1")
 
     assert ended.exit_code == 1
-    assert "evaluate  logistic-regression is the best of 1" in ended.output
+    assert "evaluate  logistic-regression is the only candidate" in ended.output
     assert "register" not in ended.output
     assert ended.error.startswith("Error: the model registry cannot be reached: check that the MLflow server runs")
 
@@ -94,7 +94,7 @@ def test_data_in_the_data_folder_is_checked(registry: StubApi, monkeypatch: pyte
     assert "'species' are missing; the file has a, b; add " in ended.error
 
 
-def test_misspelt_variable_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_misspelled_variable_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLIPWAY_DATADIR", "data")
 
     assert "did you mean SLIPWAY_DATA_DIR?" in refusal("train", "iris")

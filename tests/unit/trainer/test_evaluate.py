@@ -9,7 +9,7 @@ import pytest
 from sklearn.metrics import r2_score
 
 from slipway_core.graph import Graph
-from slipway_trainer.errors import ParityError
+from slipway_trainer.errors import ParityError, TrainingError
 from slipway_trainer.recipes.iris import RECIPE as IRIS
 from slipway_trainer.step_results import Evaluation
 from slipway_trainer.steps.evaluate import best_of, check_parity, evaluate
@@ -98,21 +98,42 @@ def test_best_candidate_is_chosen_by_cross_validation() -> None:
     solid = with_cv_scores(second, 0.96, 0.98, accuracy=0.9)
     poor = with_cv_scores(third, 0.5, 0.5, accuracy=0.95)
 
-    assert best_of([lucky, solid, poor]) is solid
+    assert best_of(IRIS, [lucky, solid, poor]) is solid
 
 
 def test_first_candidate_wins_a_tie() -> None:
     first, second, third = (with_cv_scores(e, 0.96, 0.94) for e in trained_iris().evaluations.values())
 
-    assert best_of([first, second, third]) is first
-    assert best_of([third, first, second]) is third
+    assert best_of(IRIS, [first, second, third]) is first
+    assert best_of(IRIS, [third, first, second]) is third
+
+
+def test_best_candidate_has_the_lowest_error() -> None:
+    first, second, third = trained_iris().evaluations.values()
+    candidates = [with_cv_scores(first, 0.3, 0.5), with_cv_scores(second, 0.2, 0.4), with_cv_scores(third, 0.2, 0.4)]
+
+    by_loss, by_accuracy = (
+        best_of(IRIS.model_copy(update={"metric": metric}), candidates) for metric in ("log_loss", "accuracy")
+    )
+
+    assert by_loss is candidates[1]
+    assert by_accuracy is candidates[0]
+
+
+@pytest.mark.filterwarnings("ignore:A single label was found")
+def test_undefined_metric_on_the_test_rows_is_reported() -> None:
+    fitted, split = trained_iris().evaluations["logistic-regression"].fitted, trained_iris().split
+    setosa = replace(split, test_features=split.test_features[:10], test_target=split.test_target[:10] * 0)
+
+    with pytest.raises(TrainingError, match=r"roc_auc is undefined on the 10 test rows; .* --set test_fraction=VALUE"):
+        evaluate(IRIS.model_copy(update={"floors": {"roc_auc": 0.5}}), fitted, setosa)
 
 
 def test_metrics_of_the_gate_come_first() -> None:
     fitted = trained_iris().evaluations["logistic-regression"].fitted
-    recipe = IRIS.model_copy(update={"metric": "f1_macro", "floors": {"roc_auc": 0.5, "accuracy": 0.5}})
+    recipe = IRIS.model_copy(update={"metric": "f1_macro", "floors": {"roc_auc": 0.5}, "ceilings": {"brier": 0.5}})
 
     evaluation = evaluate(recipe, fitted, trained_iris().split)
 
-    assert list(evaluation.metrics)[:3] == ["f1_macro", "roc_auc", "accuracy"]
+    assert list(evaluation.metrics)[:3] == ["f1_macro", "roc_auc", "brier"]
     assert evaluation.metrics == trained_iris().evaluations["logistic-regression"].metrics

@@ -69,20 +69,20 @@ def test_floor_and_champion_decide(accuracy: float, champion: float | None, floo
 def test_result_without_champion_states_it() -> None:
     assert reasons(ask(0.95, floors={"accuracy": 0.9})) == [
         "accuracy 0.9500 meets the floor 0.9000",
-        "no champion exists to compare with",
+        "no Production version to compare with",
     ]
 
 
 @pytest.mark.parametrize(
     ("accuracy", "max_regression", "sentence"),
     [
-        (0.96, 0, "accuracy 0.9600 is better than the champion's 0.9500 (version 4) on the same rows"),
-        (0.95, 0, "accuracy 0.9500 equals the champion's 0.9500 (version 4) on the same rows"),
+        (0.96, 0, "accuracy 0.9600 is better than Production's 0.9500 (version 4) on the same rows"),
+        (0.95, 0, "accuracy 0.9500 equals Production's 0.9500 (version 4) on the same rows"),
         (
             0.95 - 1e-12,
             0,
             (
-                "accuracy 0.949999999999 is worse than the champion's 0.950000000000 (version 4) on the same rows; "
+                "accuracy 0.949999999999 is worse than Production's 0.950000000000 (version 4) on the same rows; "
                 "--set max_regression=VALUE changes the allowed regression"
             ),
         ),
@@ -90,7 +90,7 @@ def test_result_without_champion_states_it() -> None:
             0.94,
             0,
             (
-                "accuracy 0.9400 is worse than the champion's 0.9500 (version 4) on the same rows; --set "
+                "accuracy 0.9400 is worse than Production's 0.9500 (version 4) on the same rows; --set "
                 "max_regression=VALUE changes the allowed regression"
             ),
         ),
@@ -98,7 +98,7 @@ def test_result_without_champion_states_it() -> None:
             0.94,
             0.02,
             (
-                "accuracy 0.9400 is within the allowed regression of the champion's 0.9500 (version 4) on the same "
+                "accuracy 0.9400 is within the allowed regression of Production's 0.9500 (version 4) on the same "
                 "rows; allowed regression: 0.02"
             ),
         ),
@@ -106,7 +106,7 @@ def test_result_without_champion_states_it() -> None:
             0.92,
             0.02,
             (
-                "accuracy 0.9200 is worse than the champion's 0.9500 (version 4) on the same rows; "
+                "accuracy 0.9200 is worse than Production's 0.9500 (version 4) on the same rows; "
                 "allowed regression: 0.02; --set max_regression=VALUE changes the allowed regression"
             ),
         ),
@@ -168,7 +168,7 @@ def test_unscorable_champion_leaves_the_decision_to_the_floors() -> None:
 
     assert gate_result.promote
     assert reasons(gate_result)[1] == (
-        "the champion, version 4, cannot be compared: its features differ in name or order"
+        "Production (version 4) cannot be compared: its features differ in name or order"
     )
 
 
@@ -179,8 +179,8 @@ def test_data_with_far_fewer_rows_is_rejected(rows: int, champions: int, passed:
     )
 
     assert gate_result.passed is passed
-    told = f"{rows} rows of data, version 4 had {champions}"
-    missing = ": 79.3% of them, less than min_rows_share 0.8; check that the data is complete, or lower "
+    told = f"{rows} rows of data, and version 4 had {champions}"
+    missing = ": 79.3%, less than min_rows_share 0.8; check that the data is complete, or lower "
     assert reasons(gate_result)[-1] == (told if passed else f"{told}{missing}the limit with --set min_rows_share=VALUE")
 
 
@@ -192,6 +192,110 @@ def test_best_graph_of_a_withdrawn_version_is_rejected() -> None:
         "its graph is the same as that of version 3, which a rollback withdrew; "
         "to lift the withdrawal: slipway models promote NAME VERSION"
     )
+
+
+# Metrics of which a lower value is better.
+
+
+def ask_lower(
+    mae: float, champion: float | None = None, *, ceiling: float | None = None, max_regression: float = 0.0
+) -> GateResult:
+    """Return the decision on a challenger by its error."""
+    return decide(
+        Challenger({"mae": mae}, 150),
+        None if champion is None else Champion("4", champion),
+        metric="mae",
+        floors={},
+        ceilings={} if ceiling is None else {"mae": ceiling},
+        max_regression=max_regression,
+    )
+
+
+@pytest.mark.parametrize(
+    ("mae", "champion", "ceiling", "passed"),
+    [
+        pytest.param(40, None, 50, True, id="first below the ceiling"),
+        pytest.param(50, None, 50, True, id="first on the ceiling"),
+        pytest.param(51, None, 50, False, id="first above the ceiling"),
+        pytest.param(50 + 1e-9, None, 50, False, id="above the ceiling by a hair"),
+        pytest.param(40, 41, None, True, id="lower, so better"),
+        pytest.param(41, 41, None, True, id="a tie"),
+        pytest.param(42, 41, None, False, id="higher, so worse"),
+        pytest.param(41 + 1e-12, 41, None, False, id="worse by a hair"),
+        pytest.param(60, 70, 50, False, id="better, but above the ceiling"),
+        pytest.param(math.nan, None, 50, False, id="no number, against a ceiling"),
+        pytest.param(math.nan, 41, None, False, id="no number, against a champion"),
+        pytest.param(math.inf, 41, None, False, id="infinitely bad"),
+    ],
+)
+def test_ceiling_and_lower_champion_decide(
+    mae: float, champion: float | None, ceiling: float | None, passed: bool
+) -> None:
+    assert ask_lower(mae, champion, ceiling=ceiling).passed is passed
+
+
+@pytest.mark.parametrize(
+    ("mae", "max_regression", "required", "comparison"),
+    [
+        (0.90, 0, 0.95, "is better than"),
+        (0.95, 0, 0.95, "equals"),
+        (0.96, 0.02, 0.97, "is within the allowed regression of"),
+        (0.98, 0.02, 0.97, "is worse than"),
+    ],
+)
+def test_comparison_states_that_lower_is_better(
+    mae: float, max_regression: float, required: float, comparison: str
+) -> None:
+    (check,) = ask_lower(mae, 0.95, max_regression=max_regression).checks
+
+    assert check.reason.startswith(f"mae (lower is better) {mae:.4f} {comparison} ")
+    assert check.reason.endswith("--set max_regression=VALUE changes the allowed regression") is not check.passed
+    assert check.required == pytest.approx(required)
+
+
+@pytest.mark.parametrize(
+    ("champion", "max_regression", "mae", "passed"),
+    [
+        # In floating point, 0.1 + 0.2 is 0.30000000000000004, and 0.7 + 0.1 is 0.7999999999999999.
+        (0.1, 0.2, 0.3, True),
+        (0.7, 0.1, 0.8, True),
+        (1000.1, 0.2, 1000.3, True),
+        (0.7, 0.1, 0.8 + 1e-12, False),
+    ],
+)
+def test_error_may_rise_by_the_allowed_regression(
+    champion: float, max_regression: float, mae: float, passed: bool
+) -> None:
+    assert ask_lower(mae, champion, max_regression=max_regression).passed is passed
+
+
+def test_floors_and_ceilings_are_listed_with_their_reasons() -> None:
+    gate_result = decide(
+        Challenger({"recall": 0.8, "precision": 0.2, "brier": 0.3, "log_loss": 0.1}, 150),
+        None,
+        metric="recall",
+        floors={"recall": 0.7, "precision": 0.3},
+        ceilings={"log_loss": 0.5, "brier": 0.2},
+    )
+
+    assert {check.name: check.passed for check in gate_result.checks if " of " in check.name} == {
+        "floor of precision": False,
+        "floor of recall": True,
+        "ceiling of brier": False,
+        "ceiling of log_loss": True,
+    }
+    assert gate_result.summary == (
+        "precision 0.2000 is below the floor 0.3000; --set floors.precision=VALUE changes the floor; "
+        "brier 0.3000 is above the ceiling 0.2000; --set ceilings.brier=VALUE changes the ceiling"
+    )
+    assert reasons(gate_result)[-1] == "log_loss 0.1000 meets the ceiling 0.5000"
+    assert gate_result.metrics[0] == "recall"
+
+
+@given(champion=SCORES, change=SHORTFALLS)
+def test_error_is_promoted_only_if_it_does_not_rise(champion: float, change: float) -> None:
+    assert not ask_lower(champion + change, champion).promote
+    assert ask_lower(champion - change, champion).promote
 
 
 @given(accuracy=SCORES, champion=st.none() | SCORES, floors=st.dictionaries(st.just("accuracy"), SCORES))
@@ -232,7 +336,7 @@ def test_worse_score_is_never_promoted_and_digits_differ(champion: float, shortf
     assert not gate_result.promote
     shown, best = format_distinct(champion - shortfall, champion)
     assert shown != best
-    assert f"accuracy {shown} is worse than the champion's {best}" in gate_result.summary
+    assert f"accuracy {shown} is worse than Production's {best}" in gate_result.summary
 
 
 @given(champion=SCORES, max_regression=st.floats(min_value=0, max_value=1), share=SCORES)
@@ -266,8 +370,8 @@ def test_metrics_have_four_digits_and_counts_have_none() -> None:
     assert reasons(gate_result) == [
         "accuracy 1.0000 meets the floor 1.0000",
         "f1_macro 1.0000 meets the floor 0.0000",
-        "f1_macro 1.0000 equals the champion's 1.0000 (version 4) on the same rows",
-        "150 rows of data, version 4 had 100",
+        "f1_macro 1.0000 equals Production's 1.0000 (version 4) on the same rows",
+        "150 rows of data, and version 4 had 100",
     ]
     assert gate_result.metrics == ("f1_macro", "accuracy")
     assert format_distinct(150, 80, are_counts=True) == ("150", "80")

@@ -12,6 +12,7 @@ from slipway_core.bundle import MANIFEST_FILE, MANIFEST_TAG, REFERENCE_FILE
 from slipway_core.errors import BundleError, RegistryError
 from slipway_core.manifest import MODEL_FILE, SERVED_FILES
 from slipway_core.registry import PRODUCTION
+from slipway_core.registry.bundle_download import fetch_bundle
 from slipway_core.registry.gate_result import GateResult
 from slipway_core.registry.memory import InMemoryRegistry
 from slipway_core.registry.promotion import MODEL_DIGEST_TAG
@@ -24,6 +25,7 @@ from slipway_trainer.step_results import Evaluation
 from slipway_trainer.tasks import Figure
 from slipway_trainer.tracked_data import TrackedRuns
 from slipway_trainer.tracking import Tracker
+from support.fraud import FRAUD
 from support.iris import IRIS, iris_dataset
 
 QUICK = override(IRIS, ["folds=2", "candidates=logistic-regression,gradient-boosting", "C=1", "n_estimators=3"])
@@ -36,13 +38,21 @@ class FakeTracker:
     registry: InMemoryRegistry
     drawn: list[str] = field(default_factory=list)
     timings: dict[str, float] = field(default_factory=dict)
+    parameters: Mapping[str, object] = field(default_factory=dict)
     status: str = "none"
     refuses_figures: bool = False
 
     def log_runs(
-        self, _recipe: Recipe, evaluations: Sequence[Evaluation], _best: Evaluation, **_: object
+        self,
+        _recipe: Recipe,
+        evaluations: Sequence[Evaluation],
+        _best: Evaluation,
+        *,
+        parameters: Mapping[str, object],
+        **_: object,
     ) -> TrackedRuns:
         self.status = "running"
+        self.parameters = parameters
         return TrackedRuns("0", "parent", {e.fitted.candidate.name: e.fitted.candidate.name for e in evaluations})
 
     @contextmanager
@@ -131,8 +141,17 @@ def test_each_step_is_reported_when_it_ends(training: Training) -> None:
 
     steps = [step for step, _ in training.reporter.told]
     assert steps == ["extract", "validate", "train", "train", "evaluate", "register", "promote", "report"]
-    assert training.last["validate"].endswith("120 training rows, 30 test rows (stratified split)")
+    assert training.last["validate"].endswith("117 training rows, 33 test rows (split: stratified by row)")
     assert training.last["promote"] == "Production of iris is now version 1"
+
+
+def test_split_by_a_key_is_recorded(training: Training) -> None:
+    outcome = training.run(override(QUICK, ["split_key=petal width (cm)"]))
+
+    assert training.last["validate"].endswith("(split: stratified by 'petal width (cm)')")
+    assert {"split": "stratified", "split_key": "petal width (cm)"}.items() <= training.tracker.parameters.items()
+    manifest = fetch_bundle(training.registry, outcome.version, outcome.version.tags[MANIFEST_TAG]).manifest
+    assert manifest.data.split == "stratified by 'petal width (cm)'"
 
 
 def test_every_fit_of_every_candidate_is_counted(training: Training) -> None:
@@ -213,17 +232,17 @@ def test_refused_data_opens_no_registry(training: Training, tmp_path: Path) -> N
 def test_rejection_is_reported_with_its_reason(training: Training) -> None:
     training.run(override(QUICK, ["floors.accuracy=1.01"]))
 
-    sentence = training.last["promote"]
-    assert sentence.startswith("the gate failed: accuracy ")
-    assert "; version 1 is registered, and Production of iris is unchanged; " in sentence
-    assert sentence.endswith("to promote it anyway: slipway models promote iris 1")
+    first, reason, last = training.last["promote"].splitlines()
+    assert first == "the gate failed; version 1 is registered, and Production of iris is unchanged:"
+    assert reason.startswith("- accuracy ")
+    assert last == "to promote it anyway: slipway models promote iris 1"
 
 
-@pytest.mark.parametrize(("floor", "told"), [(0.5, "the gate would pass"), (1.01, "the gate would fail: accuracy ")])
+@pytest.mark.parametrize(("floor", "told"), [(0.5, "the gate would pass"), (1.01, "the gate would fail:\n- accuracy ")])
 def test_mode_never_reports_the_decision_of_the_gate(training: Training, floor: float, told: str) -> None:
     training.run(override(QUICK, [f"floors.accuracy={floor}"]), mode="never")
 
-    assert f"Production of iris is unchanged, as requested; {told}" in training.last["promote"]
+    assert f"Production of iris is unchanged, as requested\n{told}" in training.last["promote"]
     assert training.registry.get_model("iris").aliases == {}
 
 
@@ -237,3 +256,27 @@ def test_a_step_that_fails_has_no_time() -> None:
 
     assert list(watch.seconds) == ["validate"]
     assert watch.seconds["validate"] >= 0
+
+
+def test_rare_class_trains_from_data_to_production(training: Training) -> None:
+    outcome = training.run(FRAUD)
+
+    assert outcome.gate_result.promote, outcome.gate_result.summary
+    assert training.tracker.drawn.count("parent") == 1
+    best = outcome.best
+    assert list(best.metrics)[:3] == ["average_precision", "recall", "brier"]
+    assert best.metrics["recall"] > 0.5
+    for evaluation in outcome.evaluations:
+        estimator = evaluation.fitted.estimator
+        assert getattr(estimator, "named_steps", {"": estimator}).popitem()[1].class_weight == "balanced"
+
+
+def test_champion_is_scored_with_the_threshold_of_the_recipe(training: Training) -> None:
+    first = training.run(FRAUD)
+    strict = {"metric": "precision", "threshold": 0.9, "candidates": (first.best.fitted.candidate,)}
+
+    again = training.run(FRAUD.model_copy(update=strict))
+
+    assert again.best.metrics["precision"] > first.best.metrics["precision"]
+    (check,) = (check for check in again.gate_result.checks if check.metric == "precision")
+    assert check.value == check.required == again.best.metrics["precision"]

@@ -33,8 +33,8 @@ from support.bundles import (
 )
 from support.iris import trained_iris
 
-NO_CHAMPION = "no champion exists to compare with"
-# A classifier that always predicts setosa: correct for 10 of the 30 test rows.
+NO_CHAMPION = "no Production version to compare with"
+# A classifier that always predicts setosa: correct for 11 of the 33 test rows.
 ALWAYS_SETOSA = linear_classifier(np.array([1e3, 0, 0], dtype=np.float32))
 
 
@@ -116,7 +116,7 @@ def test_champion_is_scored_on_the_rows_of_the_challenger(registry: InMemoryRegi
     _, gate_result = ask(registry, 1.0)
 
     assert gate_result.promote
-    assert f"accuracy 1.0000 is better than the champion's {champion:.4f} (version 1) on the same rows" in (
+    assert f"accuracy 1.0000 is better than Production's {champion:.4f} (version 1) on the same rows" in (
         gate_result.summary
     )
 
@@ -128,7 +128,7 @@ def test_version_worse_than_champion_leaves_it_in_production(registry: InMemoryR
     _, gate_result = ask(registry, accuracy_of(linear_classifier()) - 0.01, lenient)
 
     assert not gate_result.promote
-    assert "is worse than the champion's" in gate_result.summary
+    assert "is worse than Production's" in gate_result.summary
     assert production(registry) == before
 
 
@@ -185,7 +185,7 @@ def test_unreadable_champion_leaves_the_decision_to_the_floors(
     number, gate_result = ask(registry, 0.95)
 
     assert gate_result.promote
-    assert f"the champion, version {champion}, cannot be compared: " in gate_result.summary
+    assert f"Production (version {champion}) cannot be compared: " in gate_result.summary
     assert production(registry) == number
 
 
@@ -213,7 +213,7 @@ def test_incomparable_champion_does_not_stop_the_gate(
     _, gate_result = ask(registry, 0.95, recipe)
 
     assert gate_result.promote
-    assert f"the champion, version 1, cannot be compared: {reason}" in gate_result.summary
+    assert f"Production (version 1) cannot be compared: {reason}" in gate_result.summary
 
 
 @pytest.mark.parametrize(
@@ -230,7 +230,7 @@ def test_champion_with_reordered_classes_is_matched_by_name(
 
     _, gate_result = ask(registry, 0.95)
 
-    assert f"the champion's {accuracy_of(linear_classifier()):.4f}" not in gate_result.summary
+    assert f"Production's {accuracy_of(linear_classifier()):.4f}" not in gate_result.summary
 
 
 def test_unavailable_registry_raises_without_gate_result(registry: InMemoryRegistry) -> None:
@@ -280,6 +280,29 @@ def test_force_with_passed_checks_is_a_normal_promotion(registry: InMemoryRegist
     assert json.loads(registry.get_model("iris").tags["slipway.event.000001"])["reason"].startswith("gate: ")
 
 
+@pytest.mark.parametrize(
+    ("champion", "key", "caveat"),
+    [
+        ("stratified by row", None, ""),
+        ("stratified by 'patient'", "patient", ""),
+        ("stratified by row", "patient", "its split was stratified by row, not stratified by 'patient'"),
+        # The split of an earlier version, which kept repeated rows together.
+        ("stratified", None, "its split was stratified, not stratified by row"),
+    ],
+)
+def test_comparison_states_another_split(
+    registry: InMemoryRegistry, champion: str, key: str | None, caveat: str
+) -> None:
+    lineage = DataLineage(version="sha256:" + "0" * 64, rows=150, split=champion)
+    register(registry, bundle_files(data=lineage), promote=True)
+
+    _, gate_result = ask(registry, 1.0, IRIS.model_copy(update={"split_key": key}))
+
+    [reason] = [check.reason for check in gate_result.checks if "on the same rows" in check.reason]
+    because = f"; but the champion was trained on some of them, because {caveat}" if caveat else ""
+    assert reason.endswith(f" on the same rows{because}")
+
+
 def test_data_with_far_fewer_rows_is_rejected(registry: InMemoryRegistry) -> None:
     lineage = DataLineage(version="sha256:" + "0" * 64, rows=301, split="stratified")
     before = register(registry, bundle_files(data=lineage), promote=True)
@@ -287,7 +310,7 @@ def test_data_with_far_fewer_rows_is_rejected(registry: InMemoryRegistry) -> Non
     _, gate_result = ask(registry, 1.0)
 
     assert gate_result.summary == (
-        "150 rows of data, version 1 had 301: 49.8% of them, less than min_rows_share 0.8; "
+        "150 rows of data, and version 1 had 301: 49.8%, less than min_rows_share 0.8; "
         "check that the data is complete, or lower the limit with --set min_rows_share=VALUE"
     )
     assert production(registry) == before

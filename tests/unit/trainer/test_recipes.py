@@ -9,9 +9,9 @@ from pydantic import ValidationError
 from slipway_trainer import recipes
 from slipway_trainer.errors import UnknownRecipeError
 from slipway_trainer.recipes import Recipe, find_recipe, recipe_names
-from slipway_trainer.recipes.base import MEASURES
 from slipway_trainer.recipes.iris import RECIPE as IRIS
 from support.bike import BIKE, trained_bike
+from support.fraud import FRAUD
 from support.iris import trained_iris
 
 NAMES = recipe_names()
@@ -34,7 +34,49 @@ def test_metrics_of_the_recipe_are_measured(recipe: Recipe) -> None:
     trained = trained_iris() if recipe.task == "classification" else trained_bike()
 
     for evaluation in trained.evaluations.values():
-        assert {recipe.metric, *recipe.floors, *MEASURES[recipe.task]} <= evaluation.metrics.keys()
+        assert set(recipe.deciding_metrics) <= evaluation.metrics.keys()
+
+
+@pytest.mark.parametrize(
+    ("base", "changes", "sentence"),
+    [
+        (
+            FRAUD,
+            {"positive_class": None, "metric": "recall"},
+            "recall concerns one class: set positive_class to one of fraud, legitimate",
+        ),
+        (
+            FRAUD,
+            {"positive_class": None, "metric": "accuracy", "floors": {}},
+            "threshold concerns the probability of one class: set positive_class to one of fraud, legitimate",
+        ),
+        (FRAUD, {"positive_class": "frau"}, "'frau' is not one of the classes; did you mean 'fraud'? they are fraud, "),
+        (FRAUD, {"ceilings": {"pinball": 1}}, "'pinball' is not a metric of classification"),
+        (FRAUD, {"ceilings": {"recall": 1}}, "a higher recall is better, so its limit is a minimum: use floors.recall"),
+        (FRAUD, {"floors": {"brier": 1}}, "a lower brier is better, so its limit is a maximum: use ceilings.brier"),
+        (FRAUD, {"classes": ("fraud", "legitimate", "unknown")}, "a threshold requires two classes, but the recipe "),
+        (FRAUD, {"quantile": 0.9}, "quantile belongs to regression, for the metric 'pinball'; remove it"),
+        (BIKE, {"metric": "pinball"}, "pinball concerns a quantile: set quantile to a number between 0 and 1"),
+        (BIKE, {"ceilings": {"pinball": 9}}, "pinball concerns a quantile: set quantile to a number between 0 and 1"),
+        (BIKE, {"threshold": 0.5}, "positive_class and threshold belong to classification; remove them"),
+        (BIKE, {"positive_class": "high"}, "positive_class and threshold belong to classification; remove them"),
+    ],
+)
+def test_contradictory_metrics_are_rejected(base: Recipe, changes: dict[str, object], sentence: str) -> None:
+    fields = {name: getattr(base, name) for name in Recipe.model_fields}
+
+    with pytest.raises(ValidationError, match=re.escape(sentence)):
+        Recipe(**{**fields, **changes})
+
+
+def test_limits_are_floors_or_ceilings_and_one_is_given() -> None:
+    fields = {name: getattr(BIKE, name) for name in Recipe.model_fields if name not in {"floors", "ceilings"}}
+
+    only = Recipe(**{**fields, "ceilings": {"mae": 50.0, "pinball": 20.0}, "quantile": 0.9})
+
+    assert only.deciding_metrics == ("r2", "mae", "pinball")
+    with pytest.raises(ValidationError, match="needs `floors` or `ceilings`"):
+        Recipe(**fields)
 
 
 @EVERY_RECIPE
@@ -82,7 +124,7 @@ def test_invalid_field_of_a_recipe_is_rejected(field: str, value: object) -> Non
     ("changes", "sentence"),
     [
         ({"metric": "r2"}, "'r2' is not a metric of classification; the metrics are accuracy"),
-        ({"floors": {"log_loss": 1}}, "'log_loss' is not a metric of classification"),
+        ({"floors": {"luck": 1}}, "'luck' is not a metric of classification"),
         ({"classes": ("one",)}, "a classifier needs two or more `classes`, and a regressor none"),
         ({"task": "regression", "metric": "r2", "floors": {}}, "a classifier needs two or more `classes`"),
         ({"split": "time"}, "the split 'time' requires time_columns, but the recipe has none"),
@@ -222,7 +264,7 @@ def test_the_line_of_a_wrong_constructor_is_named(tmp_path: Path) -> None:
     ("name", "meant"),
     [("irsi", "iris"), ("IRIS", "iris"), ("bike_demand", "bike-demand"), ("bikes-demand", "bike-demand")],
 )
-def test_a_misspelt_recipe_comes_with_a_suggestion(name: str, meant: str) -> None:
+def test_a_misspelled_recipe_comes_with_a_suggestion(name: str, meant: str) -> None:
     with pytest.raises(UnknownRecipeError, match=f"unknown recipe '{name}'; did you mean '{meant}'\\?"):
         find_recipe(name)
 

@@ -45,8 +45,8 @@ def test_the_confusion_counts_the_test_rows_as_the_accuracy_does() -> None:
     counts = figures(IRIS, "random-forest")["confusion_matrix"].data["counts"]
 
     right = sum(counts[index][index] for index in range(3))
-    assert sum(map(sum, counts)) == 30
-    assert right / 30 == pytest.approx(trained_iris().evaluations["random-forest"].metrics["accuracy"])
+    assert sum(map(sum, counts)) == 33
+    assert right / 33 == pytest.approx(trained_iris().evaluations["random-forest"].metrics["accuracy"])
 
 
 def test_hour_has_the_highest_importance_and_constant_year_none() -> None:
@@ -62,6 +62,15 @@ def test_petals_matter_more_to_iris_than_width_of_sepals() -> None:
     features = figures(IRIS, "random-forest")["feature_importance"].data["features"]
 
     assert features["petal width (cm)"]["mean"] > features["sepal width (cm)"]["mean"]
+
+
+def test_importance_is_positive_if_lower_is_better() -> None:
+    recipe = QUICK_BIKE.model_copy(update={"metric": "mae"})
+
+    features = figures(recipe, "hist-gradient-boosting")["feature_importance"].data["features"]
+
+    assert next(iter(features)) == "hr"
+    assert features["hr"]["mean"] > 0
 
 
 def test_same_seed_shuffles_alike_and_keeps_the_test_rows() -> None:
@@ -83,4 +92,4 @@ def test_each_figure_names_its_candidate() -> None:
     (matrix, *_) = figures_of(IRIS, renamed, trained_iris().split)
 
     title = matrix.figure.get_suptitle()
-    assert title == f"Confusion matrix\niris, woods: 30 held-out rows of {IRIS.data_file}"
+    assert title == f"Confusion matrix\niris, woods: 33 held-out rows of {IRIS.data_file}"

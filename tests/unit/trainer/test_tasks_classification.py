@@ -71,6 +71,8 @@ def test_the_metrics_are_those_computed_by_hand() -> None:
             # Of the 8 pairs of a row of the class and one of another, so many put the row of the class first.
             "roc_auc": (6 / 8 + 6 / 8 + 4 / 8) / 3,
             "log_loss": -sum(math.log(p) for p in (0.5, 0.8, 0.6, 0.2, 0.5, 0.1)) / 6,
+            # The squared distances of each row's probabilities from 1 for its class and 0 for the others.
+            "brier": (0.38 + 0.0608 + 0.2528 + 1.14 + 0.38 + 1.535) / 6,
         },
         rel=1e-6,
     )
@@ -79,7 +81,7 @@ def test_the_metrics_are_those_computed_by_hand() -> None:
 def test_a_perfect_answer_scores_one_and_loses_nothing() -> None:
     metrics = TASK.score(Outputs(TARGET, np.eye(3, dtype=np.float32)[TARGET]), TARGET)
 
-    assert metrics == pytest.approx({**dict.fromkeys(PERFECT, 1.0), "log_loss": 0}, abs=1e-9)
+    assert metrics == pytest.approx({**dict.fromkeys(PERFECT, 1.0), "log_loss": 0, "brier": 0}, abs=1e-9)
 
 
 def test_a_class_that_is_never_predicted_counts_with_zero() -> None:

@@ -100,3 +100,15 @@ def test_graph_output_is_one_value_per_row() -> None:
     (spec,) = TASK.output_specs(GraphNames(label="variable1"))
 
     assert (spec.name, spec.shape) == ("variable1", (-1, 1))
+
+
+@pytest.mark.parametrize("changes", [{"metric": "mape"}, {"ceilings": {"mape": 0.2}}])
+def test_target_of_zero_is_rejected_if_a_metric_divides_by_it(changes: dict[str, object]) -> None:
+    task = task_of(BIKE.model_copy(update=changes))
+
+    (finding,) = task.check_target(np.array([1.0, 0.0, 3.0]))
+
+    assert finding.startswith("the target 'cnt' is 0 in 1 of 3 rows, where mape is undefined; ")
+    assert "--set metric=mae" in finding
+    assert list(task.check_target(TARGET + 1)) == []
+    assert list(TASK.check_target(np.array([1.0, 0.0, 3.0]))) == []

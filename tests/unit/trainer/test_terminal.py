@@ -37,6 +37,12 @@ def test_a_step_is_a_line_with_its_name_first() -> None:
     assert told(lambda terminal: terminal.step_finished("extract", "150 rows")) == "extract   150 rows\n"
 
 
+def test_lines_of_a_step_are_aligned() -> None:
+    shown = told(lambda terminal: terminal.step_finished("promote", "the gate failed:\n- accuracy"))
+
+    assert shown == "promote   the gate failed:\n          - accuracy\n"
+
+
 def test_a_long_sentence_is_not_broken() -> None:
     sentence = "word " * 60 + "end"
 
@@ -75,13 +81,25 @@ def test_every_check_of_the_gate_is_a_row() -> None:
     }
 
     assert rows["floor of accuracy"] == ["0.8500", "0.9000", "failed"]
-    assert rows["accuracy against the champion"] == ["0.850000000", "0.850000001", "failed"]
+    assert rows["accuracy against Production"] == ["0.850000000", "0.850000001", "failed"]
     assert rows["rows of data"] == ["150", "120", "passed"]
     assert rows["not withdrawn"][0] == "–"
 
 
+def test_required_maximum_is_marked() -> None:
+    challenger = Challenger({"log_loss": 0.4}, 150)
+    gate_result = decide(
+        challenger, Champion("4", 0.3), metric="log_loss", floors={}, ceilings={"log_loss": 0.5}, mode="never"
+    )
+
+    shown = [line.replace(" ", "") for line in show(gate_result).splitlines()]
+
+    assert any(line.startswith("│ceilingoflog_loss│0.4000│≤0.5000│passed│") for line in shown)
+    assert any(line.startswith("│log_lossagainst") and "│0.4000│≤0.3000│failed│" in line for line in shown)
+
+
 def test_mode_is_printed_with_the_checks() -> None:
-    assert "The gate, --promote never" in show(REFUSED)
+    assert "Promotion gate (--promote never)" in show(REFUSED)
 
 
 @pytest.mark.parametrize("is_terminal", [False, True])

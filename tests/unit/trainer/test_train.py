@@ -1,4 +1,4 @@
-"""Train: test rows are held out, classes keep their proportions, and a seed gives the same model again."""
+"""Train: test rows are held out, each class is on both sides, and a seed gives the same model again."""
 
 from dataclasses import replace
 from typing import Self
@@ -8,12 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.tree import DecisionTreeClassifier
 from threadpoolctl import threadpool_limits
 
 from slipway_core.rows import FloatMatrix
 from slipway_trainer.errors import DataRefusedError, TrainingError
 from slipway_trainer.export import export
+from slipway_trainer.metrics import METRICS, names_of
 from slipway_trainer.overrides import override
 from slipway_trainer.recipes import Candidate, Recipe
 from slipway_trainer.recipes.iris import RECIPE as IRIS
@@ -21,6 +23,7 @@ from slipway_trainer.step_results import Table
 from slipway_trainer.steps.train import split_rows, train
 from slipway_trainer.tasks import task_of
 from support.bike import BIKE, QUICK_BIKE, trained_bike
+from support.fraud import FRAUD, fraud_table
 from support.iris import CANDIDATES, trained_iris
 
 # The recipe's candidates, but with few trees and nothing to search.
@@ -65,20 +68,22 @@ def test_no_row_is_on_both_sides_and_none_is_lost(counts: list[int], fraction: f
     training, test = set(split.train_features[:, 0]), set(split.test_features[:, 0])
     assert not training & test
     assert training | test == set(range(sum(counts)))
-    assert len(split.test_target) == sum(round(fraction * count) for count in counts)
+    assert set(split.train_target) == set(split.test_target) == set(range(len(counts)))
 
 
 @given(
-    counts=st.lists(st.integers(min_value=10, max_value=60), min_size=2, max_size=5),
+    counts=st.lists(st.integers(min_value=50, max_value=2_000), min_size=2, max_size=5),
     fraction=st.floats(min_value=0.1, max_value=0.5),
 )
-def test_both_sides_have_the_classes_in_the_same_proportions(counts: list[int], fraction: float) -> None:
+def test_both_sides_have_the_classes_in_similar_proportions(counts: list[int], fraction: float) -> None:
     table = numbered(counts)
 
     split = split_rows(with_classes(counts, test_fraction=fraction), table)
 
     found = np.bincount(split.test_target, minlength=len(counts))
-    assert found == pytest.approx(len(split.test_target) * np.array(counts) / sum(counts), abs=1)
+    # Five standard errors of a share of rows.
+    tolerance = 5 * np.sqrt(np.array(counts) * fraction * (1 - fraction))
+    assert (np.abs(found - fraction * np.array(counts)) <= tolerance).all()
 
 
 def test_rows_keep_their_targets() -> None:
@@ -90,11 +95,11 @@ def test_rows_keep_their_targets() -> None:
         assert np.array_equal(table.target[features[:, 0].astype(int)], target)
 
 
-def test_iris_holds_out_ten_rows_of_each_species() -> None:
+def test_iris_holds_out_a_fifth_of_each_species() -> None:
     split = trained_iris().split
 
-    assert np.bincount(split.test_target).tolist() == [10, 10, 10]
-    assert np.bincount(split.train_target).tolist() == [40, 40, 40]
+    assert np.bincount(split.test_target).tolist() == [11, 9, 13]
+    assert np.bincount(split.train_target).tolist() == [39, 41, 37]
 
 
 def test_same_rows_are_held_out_with_any_seed() -> None:
@@ -187,10 +192,30 @@ def test_class_missing_on_one_side_is_reported_by_name() -> None:
     )
 
 
-@pytest.mark.parametrize("fraction", [0.001, 0.99])
-def test_test_fraction_with_too_few_rows_is_reported(fraction: float) -> None:
-    with pytest.raises(TrainingError, match=r"^test_fraction 0\.\d+ of 150 rows leaves no (training|test) rows"):
-        split_rows(IRIS.model_copy(update={"test_fraction": fraction}), trained_iris().table)
+@pytest.mark.parametrize(("fraction", "side", "other"), [(0.001, "test", "larger"), (0.999, "training", "smaller")])
+@pytest.mark.parametrize("split", ["random", "time"])
+def test_test_fraction_with_too_few_rows_is_reported(split: str, fraction: float, side: str, other: str) -> None:
+    recipe = IRIS.model_copy(update={"test_fraction": fraction, "split": split})
+
+    with pytest.raises(TrainingError) as caught:
+        split_rows(recipe, trained_iris().table)
+
+    assert str(caught.value) == (
+        f"test_fraction {fraction:g} of 150 rows leaves no {side} rows; choose a {other} one with --set "
+        "test_fraction=VALUE"
+    )
+
+
+def test_class_with_a_single_row_is_reported_by_name() -> None:
+    with pytest.raises(DataRefusedError) as caught:
+        split_rows(with_classes([30, 30, 1]), numbered([30, 30, 1]))
+
+    assert caught.value.findings == (
+        (
+            "the stratified split leaves no test row of the class 'class 2'; add rows of the class, or remove it from "
+            "the recipe's `classes`"
+        ),
+    )
 
 
 @pytest.mark.parametrize("name", ["random-forest", "hist-gradient-boosting"])
@@ -239,13 +264,53 @@ def test_progress_is_reported_before_each_fit() -> None:
     assert told == [(0, 3), (1, 3), (2, 3)]
 
 
-@pytest.mark.parametrize("metric", ["accuracy", "balanced_accuracy", "f1_macro", "roc_auc"])
+@pytest.mark.parametrize("metric", names_of("classification"))
 def test_every_classifier_metric_scores_the_folds(metric: str) -> None:
-    recipe = override(QUICK, [f"metric={metric}"])
+    recipe = override(QUICK, [f"metric={metric}", "positive_class=virginica"])
 
     fitted = train(recipe, BY_NAME["logistic-regression"], trained_iris().split, unwatched)
 
-    assert 0.8 < fitted.cv_mean <= 1
+    assert METRICS[metric].lower_is_better == (fitted.cv_mean < 0.5)
+    assert 0 < fitted.cv_mean <= 1
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "log_loss"])
+def test_search_respects_the_direction_of_the_metric(metric: str) -> None:
+    recipe = override(QUICK, [f"metric={metric}"])
+    candidate = BY_NAME["logistic-regression"].model_copy(update={"search": {"C": (1e-5, 1.0)}})
+
+    assert train(recipe, candidate, trained_iris().split, unwatched).parameters["C"] == 1.0
+
+
+def test_threshold_decides_in_the_folds() -> None:
+    strict, lenient = (
+        train(
+            FRAUD.model_copy(update={"metric": "recall", "threshold": threshold}), FRAUD.candidates[0], split, unwatched
+        )
+        for split in [split_rows(FRAUD, fraud_table())]
+        for threshold in (0.99, 0.01)
+    )
+
+    assert strict.cv_mean < 0.7
+    assert lenient.cv_mean > 0.95
+
+
+@pytest.mark.parametrize("quantile", [0.1, 0.9])
+def test_pinball_is_lowest_for_the_estimator_of_its_quantile(quantile: float) -> None:
+    rows = np.random.default_rng(0).uniform(size=(600, 2)).astype(np.float32)
+    target = rows[:, 0] * np.random.default_rng(1).exponential(size=600)
+    recipe = BIKE.model_copy(update={"metric": "pinball", "quantile": quantile, "split": "random", "folds": 3})
+    candidate = Candidate(
+        name="boosting",
+        build=lambda parameters, seed: HistGradientBoostingRegressor(
+            **parameters, loss="quantile", max_iter=20, random_state=seed
+        ),
+        search={"quantile": (0.1, 0.5, 0.9)},
+    )
+
+    fitted = train(recipe, candidate, split_rows(recipe, Table(rows, target, "version")), unwatched)
+
+    assert fitted.parameters == {"quantile": quantile}
 
 
 @pytest.mark.parametrize(
@@ -253,7 +318,7 @@ def test_every_classifier_metric_scores_the_folds(metric: str) -> None:
     [
         ("C=0", "logistic-regression cannot be fitted: The 'C' parameter of LogisticRegression must be a float in"),
         ("C=many", "logistic-regression cannot be fitted: The 'C' parameter of LogisticRegression must be a float in"),
-        ("folds=41", "logistic-regression cannot be fitted: n_splits=41 cannot be greater than the number of members"),
+        ("folds=42", "logistic-regression cannot be fitted: n_splits=42 cannot be greater than the number of members"),
     ],
 )
 def test_failed_fit_is_reported_in_one_sentence(setting: str, sentence: str) -> None:

@@ -139,7 +139,9 @@ def test_each_missing_column_is_named(missing: tuple[str, ...]) -> None:
     (finding,) = caught.value.findings
     subject = f"the column {names} is" if one else f"the columns {names} are"
     assert finding.startswith(f"{subject} missing; the file has {there}; ")
-    assert finding.endswith(f"; add {names}, or remove {'it' if one else 'them'} from the recipe")
+    assert finding.endswith(
+        "; add it, or remove it from the recipe" if one else "; add them, or remove them from the recipe"
+    )
 
 
 def test_file_with_only_a_header_is_rejected(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ class SqlAccountStore:
                 connection.execute(insert(users).values(values))
                 events.record(action, account.id, name, role=role.value)
         except IntegrityError as error:
-            raise ConflictError(f"the name {name} is taken") from error
+            raise ConflictError(f"the name {name} is taken; choose another") from error
         return account
 
     def find(self, name: str) -> tuple[Account, str] | None:

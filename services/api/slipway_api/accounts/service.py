@@ -29,7 +29,7 @@ from slipway_api.errors import AuthenticationError, PermissionDeniedError
 from slipway_core.errors import SlipwayError
 from slipway_core.logging import get_logger
 
-TOKEN_REQUIRED = "this needs a token: send `Authorization: Bearer …` with one from POST /token"  # noqa: S105
+TOKEN_REQUIRED = "this request needs a token: send `Authorization: Bearer …` with one from POST /token"  # noqa: S105
 WRONG_CREDENTIALS = "the username or the password is wrong"
 
 log = get_logger("slipway.accounts")

@@ -21,7 +21,10 @@ _MEANINGS: Mapping[int, tuple[str, str]] = {
     401: ("The token is missing or invalid.", "a token is required: send `Authorization: Bearer …`"),
     403: ("The caller's role does not permit this.", "only an admin may do this"),
     404: ("The resource does not exist.", "no model named rose is served; GET /models lists the served models"),
-    409: ("The name is taken, it is the last active admin, or the row has feedback.", "the name alice is taken"),
+    409: (
+        "The name is taken, it is the last active admin, or the row has feedback.",
+        "the name alice is taken; choose another",
+    ),
     413: (
         "The body or the batch exceeds its limit.",
         "12000 rows exceed the limit of 10000; send them in parts",

@@ -195,10 +195,11 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
     path, headers = _shown(request.url.path), error.headers
     details = {
         HTTPStatus.NOT_FOUND: f"{path} does not exist; /docs lists the API's paths",
-        HTTPStatus.METHOD_NOT_ALLOWED: f"{path} does not support {request.method}",
     }
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        headers = {"Allow": ", ".join(_allowed(request))}
+        allowed = ", ".join(_allowed(request))
+        details[HTTPStatus.METHOD_NOT_ALLOWED] = f"{path} does not support {request.method}; use {allowed}"
+        headers = {"Allow": allowed}
     detail = details.get(HTTPStatus(error.status_code), str(error.detail))
     return problem_response(request.scope, error.status_code, detail, headers=headers)
 

@@ -35,7 +35,7 @@ def named_rows(body: bytes, signature: AnySignature, max_rows: int) -> list[Any]
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise _wrong("the CSV is not UTF-8", "body") from error
+        raise _wrong("the CSV is not UTF-8; encode it as UTF-8", "body") from error
     names = signature.names
     lines = _lines(text)
     first = next(lines, None)
@@ -64,7 +64,7 @@ def named_rows(body: bytes, signature: AnySignature, max_rows: int) -> list[Any]
 
 def _check_header(header: Sequence[str], names: Sequence[str]) -> None:
     if any(header.count(name) > 1 for name in names):
-        raise _wrong("the CSV's header names a feature twice", "body")
+        raise _wrong("the CSV's header names a feature twice; remove one of the columns", "body")
     if not set(names) <= set(header):
         message = f"the CSV's header must name the features ({', '.join(names)}), in any order; correct or omit it"
         raise _wrong(message, "body")

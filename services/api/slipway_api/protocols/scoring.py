@@ -67,7 +67,7 @@ def write_predictions(result: PredictionResult, *, as_csv: bool) -> PredictionRe
 
 def _form(body: Any) -> tuple[str, Any]:  # noqa: ANN401  # what a client sent may be anything
     """Return the name of a body's form, and its content."""
-    choice = f"send one of {', '.join(f'`{name}`' for name in _FORMS)}"
+    choice = f"send exactly one of {', '.join(f'`{name}`' for name in _FORMS)}"
     if not isinstance(body, dict):
         raise InvalidInputError([Problem(("body",), f"the body must be an object: {choice}")])
     odd = (name[:SHOWN] for name in body if name not in _FORMS and name != PARAMS)
@@ -76,7 +76,7 @@ def _form(body: Any) -> tuple[str, Any]:  # noqa: ANN401  # what a client sent m
         problems.append(Problem((PARAMS,), "`params` are not supported; remove them"))
     forms = [name for name in _FORMS if name in body]
     if len(forms) != 1 and not problems:
-        problems.append(Problem(("body",), f"{choice}, and only one"))
+        problems.append(Problem(("body",), choice))
     if problems:
         raise InvalidInputError(problems[:MAX_PROBLEMS])
     return forms[0], body[forms[0]]

@@ -121,7 +121,7 @@ class PredictionEndpoint:
         """Respond to one request (ASGI) to a path with its parameters."""
         scope["route"] = path
         if scope["method"] != "POST":
-            detail = f"{scope['path']} does not support {scope['method']}"
+            detail = f"{scope['path']} does not support {scope['method']}; use POST"
             refused = problem_response(scope, HTTPStatus.METHOD_NOT_ALLOWED, detail, headers={"Allow": "POST"})
             await refused(scope, receive, send)
             return

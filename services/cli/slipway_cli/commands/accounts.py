@@ -12,8 +12,9 @@ from slipway_cli.output import echo
 from slipway_cli.settings import ClientSettings
 from slipway_core.settings import load_settings
 
+NO_PROMPT = "standard input is not a terminal, so no prompt can be shown"
 PasswordFromInput = Annotated[
-    bool, typer.Option("--password-stdin", help="Read the password from standard input instead of asking.")
+    bool, typer.Option("--password-stdin", help="Read the password from standard input instead of prompting for it.")
 ]
 
 
@@ -28,10 +29,10 @@ def login(
 
     Example: `slipway login http://127.0.0.1:8000 --username admin`
     """
-    load_settings(ClientSettings)  # report a misspelt variable before prompting for the password
+    load_settings(ClientSettings)  # report a misspelled variable before prompting for the password
     if username is None:
         if password_stdin or not sys.stdin.isatty():
-            raise NotLoggedInError("no terminal to prompt for the account's name: pass it with --username")
+            raise NotLoggedInError(f"{NO_PROMPT}: pass the account's name with --username")
         username = str(typer.prompt("Username"))
     with ApiClient(url) as client:
         if prompts(from_input=password_stdin):
@@ -39,7 +40,7 @@ def login(
         password = read_password(from_input=password_stdin, confirm=False)
         token = client.token(username, password)
     path = store_credentials(Credentials(url=url.rstrip("/"), username=username, token=token))
-    echo(f"Logged in to {url} as {username}; the token is stored in {path}.")
+    echo(f"Logged in to {url} as {username}. The token is stored in {path}.")
 
 
 def prompts(*, from_input: bool) -> bool:
@@ -56,6 +57,6 @@ def read_password(*, from_input: bool, confirm: bool, prompt: str = "Password") 
     if from_input:
         return sys.stdin.readline().rstrip("\r\n")
     if not sys.stdin.isatty():
-        raise NotLoggedInError("no terminal to prompt for the password: pass it with --password-stdin")
+        raise NotLoggedInError(f"{NO_PROMPT}: write the password to standard input, and add --password-stdin")
     answer: str = typer.prompt(prompt, hide_input=True, confirmation_prompt=confirm)
     return answer

@@ -1,7 +1,8 @@
 """`slipway backup` and `slipway restore`: the databases and objects of the compose stack, in one file."""
 
-import os
+import shlex
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,10 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.filesize import decimal
 
-from slipway_cli.errors import BackupError
+from slipway_cli.embedded.home import Home
+from slipway_cli.errors import BackupError, StackError
 from slipway_cli.output import echo
 from slipway_cli.progress import print_error, progress_bar
-from slipway_core.settings import reject_unknown_variables
+from slipway_cli.settings import HomeSettings
+from slipway_core.plurals import count_of
+from slipway_core.settings import load_settings
 
 if TYPE_CHECKING:
     from slipway_cli.docker.compose_project import ComposeProject
@@ -47,12 +51,12 @@ def backup(
     if file.exists() and not force:
         raise BackupError(f"{file} already exists: choose another name, or replace it with --force")
     with interruptible(print_error, "the backup was interrupted; the incomplete file was removed"):
-        project = _project(project_directory)
+        project = _project(project_directory, "slipway backup", "copy its folder: cp -a {home} COPY")
         with progress_bar() as bar:
             objects = create_backup(project, file, datetime.now(UTC), bar)
     echo(
-        f"Wrote {file}: {decimal(file.stat().st_size)}, both databases and {objects.files} "
-        f"object{'s'[: objects.files != 1]}. Keep it safe: it contains models, users' inputs and password hashes."
+        f"Wrote {file}: {decimal(file.stat().st_size)}, both databases and "
+        f"{count_of(objects.files, 'object')}. Keep it safe: it contains models, users' inputs and password hashes."
     )
 
 
@@ -76,9 +80,13 @@ def restore(
     )
 
     if not yes and not sys.stdin.isatty():
-        raise typer.BadParameter("required without a terminal to confirm the restore", param_hint="--yes")
+        raise typer.BadParameter(
+            "pass it to confirm the restore, because standard input is not a terminal", param_hint="--yes"
+        )
     with interruptible(print_error, f"{INTERRUPTED}; {UNCHANGED}"):
-        project = _project(project_directory)
+        project = _project(
+            project_directory, "slipway restore", "rename its folder {home}, and copy the backup of the folder there"
+        )
         check_fits(project, read_about(file))
         with progress_bar() as bar:
             bar.begin("Verifying the backup", file.stat().st_size)
@@ -95,8 +103,28 @@ def restore(
         echo("The API was not running before: `docker compose up --detach --wait` starts the whole stack.")
 
 
-def _project(folder: Path | None) -> "ComposeProject":
+def _project(folder: Path | None, command: str, instead: str) -> "ComposeProject":
+    """Return the compose project.
+
+    Args:
+        folder: where to search.
+        command: the calling command.
+        instead: what to do with the folder `{home}` of `slipway up`, which the command does not support.
+
+    Raises:
+        StackError: no project is found, or none of its services runs and `slipway up` does.
+    """
     from slipway_cli.docker.compose_project import find_project  # noqa: PLC0415
 
-    reject_unknown_variables(os.environ)
-    return find_project((folder or Path()).absolute())
+    home = Home(load_settings(HomeSettings).home.expanduser().absolute())
+    start = (folder or Path()).absolute()
+    if not home.is_locked():
+        return find_project(start)
+    with suppress(StackError):  # also if Docker is not installed
+        project = find_project(start)
+        if project.running():
+            return project
+    raise StackError(
+        f"`{command}` supports the stack of docker compose only, and the running stack is that of `slipway up`: stop "
+        f"it with Ctrl-C, then {instead.format(home=shlex.quote(str(home.root)))} (see docs/backup.md)"
+    )

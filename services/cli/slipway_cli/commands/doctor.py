@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from slipway_cli.output import console, print_json
+from slipway_core.plurals import count_of
 from slipway_core.terminal import SafeConsole
 
 if TYPE_CHECKING:
@@ -29,11 +30,17 @@ INDENT = "  "
 
 
 def doctor(
-    home: Annotated[Path | None, typer.Option(help="The folder of `slipway up` to check. [~/.slipway]")] = None,
-    host: Annotated[str | None, typer.Option(help="The address that the API listens on. [127.0.0.1]")] = None,
-    port: Annotated[int | None, typer.Option(help="The port that the API listens on. [8000]", min=1, max=65535)] = None,
+    home: Annotated[
+        Path | None, typer.Option(help="The folder of `slipway up` to check. Defaults to ~/.slipway.")
+    ] = None,
+    host: Annotated[
+        str | None, typer.Option(help="The address that the API listens on. Defaults to 127.0.0.1.")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(help="The port that the API listens on. Defaults to 8000.", min=1, max=65535)
+    ] = None,
     mlflow_port: Annotated[
-        int | None, typer.Option(help="The port that MLflow listens on. [5000]", min=1, max=65535)
+        int | None, typer.Option(help="The port that MLflow listens on. Defaults to 5000.", min=1, max=65535)
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -72,12 +79,10 @@ def _print(reports: "Sequence[AreaReport]", statuses: "Sequence[Status]") -> Non
             out.print(Text(report.name, style="bold"))
         for finding in report.findings:
             _print_finding(out, finding)
-    count, warnings = statuses.count("broken"), statuses.count("warning")
-    count_of_warnings = f"{warnings} warning{'s'[: warnings != 1]}" if warnings else "no warning"
-    if count:
-        out.print(Text(f"\n{count} broken, {count_of_warnings}: each → shows how to fix it.", style="bold"))
-    else:
-        out.print(Text(f"\nNothing is broken, {count_of_warnings}.", style="bold"))
+    found = [(statuses.count("broken"), "problem"), (statuses.count("warning"), "warning")]
+    counts = " and ".join(count_of(number, noun) for number, noun in found if number)
+    total = f"Found {counts}; each → shows what to do." if counts else "Found no problems."
+    out.print(Text(f"\n{total}", style="bold"))
 
 
 def _print_finding(out: Console, finding: "Finding") -> None:

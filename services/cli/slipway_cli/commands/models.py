@@ -11,7 +11,7 @@ import typer
 from rich.box import SIMPLE
 from rich.table import Table
 
-from slipway_cli.output import echo, print_json, print_table
+from slipway_cli.output import console, echo, print_json, print_table
 from slipway_cli.signature_table import signature_json, signature_table
 from slipway_core.bundle import MANIFEST_FILE, MANIFEST_TAG, is_digest, parse_manifest
 from slipway_core.current_user import current_user
@@ -25,7 +25,7 @@ from slipway_core.registry.mlflow import MlflowRegistry
 from slipway_core.registry.settings import RegistrySettings
 from slipway_core.settings import load_settings
 
-app = typer.Typer(no_args_is_help=True, help="The registered models, their Production versions and their history.")
+app = typer.Typer(no_args_is_help=True, help="List and show the registered models; promote or roll back a version.")
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Reason = Annotated[str, typer.Option(help="The reason to record in the history.")]
 Name = Annotated[str, typer.Argument(help="The model's name, such as `iris`.")]
@@ -67,10 +67,12 @@ def show(name: Name, as_json: AsJson = False) -> None:
     table = Table(
         "version", "registered", "metrics", "gate", title=f"{name}: Production is {production or 'not set'}", box=SIMPLE
     )
-    for row in rows:
+    marks = _gate_marks()
+    for version, row in zip(versions, rows, strict=True):
+        gate_result = gate_result_of(version.tags)
+        gate = "\n".join(f"{marks[check.passed]} {check.reason}" for check in gate_result.checks) if gate_result else ""
         mark = "\nProduction" if row["production"] else ""
         mark += "\nwithdrawn" if row["withdrawn"] else ""
-        gate = "\n".join(f"• {reason}" for reason in row["gate"])
         table.add_row(
             row["version"] + mark,
             _minute(row["registered_at"]),
@@ -82,7 +84,7 @@ def show(name: Name, as_json: AsJson = False) -> None:
         print_table(signature_table(manifest, described.version))
     _note_mistaken_promotion(model)
     if moved_by_hand(model):
-        echo("The alias Production was moved outside of Slipway; see `slipway models history`.")
+        echo(f"The alias Production was moved outside of Slipway; see `slipway models history {name}`.")
 
 
 @app.command()
@@ -106,7 +108,7 @@ def promote(
     if not is_digest(chosen.tags.get(MANIFEST_TAG, "")):
         echo("The registry has no SHA-256 of its bundle, so the API keeps serving the version that it has loaded.")
     if promotion.is_withdrawn(chosen):
-        echo("The withdrawal of this version is lifted; `slipway models history` shows its reason.")
+        echo(f"The withdrawal of this version is lifted; `slipway models history {name}` shows its reason.")
 
 
 @app.command()
@@ -143,9 +145,17 @@ def history(name: Name, as_json: AsJson = False) -> None:
             f"{move.action}\n{move.from_version or '–'} → {move.version or '–'}",
             described["by"] or "–",
             _metrics(described["metrics"]),
-            described["reason"] or "the alias was moved outside of Slipway",
+            # The reason of a promotion by the gate has a part for each check.
+            (described["reason"] or "the alias was moved outside of Slipway").replace("; ", ";\n"),
         )
     print_table(table if alias_moves else f"Production of {name} has never been set.")
+
+
+def _gate_marks() -> dict[bool, str]:
+    """Return the marks of failed and passed checks: words if the output's encoding lacks the characters."""
+    if console().options.ascii_only:
+        return {False: "failed:", True: "passed:"}
+    return {False: "✗", True: "✓"}
 
 
 def _note_mistaken_promotion(model: RegisteredModel) -> None:

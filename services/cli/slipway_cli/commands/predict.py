@@ -17,6 +17,7 @@ from slipway_cli.output import echo, print_json, print_table
 from slipway_cli.predictions_csv import answer_columns, check_output, write_predictions
 from slipway_cli.settings import ClientSettings
 from slipway_core.manifest import label_text
+from slipway_core.plurals import count_of
 from slipway_core.printable import printable
 from slipway_core.settings import load_settings
 
@@ -96,7 +97,8 @@ def _predict_file(client: ApiClient, model: str, file: Path, output: Path | None
         # Keep data for other programs unchanged; escape control characters on a terminal.
         sys.stdout.write(printable(text) if sys.stdout.isatty() else text)
     else:
-        echo(f"Wrote {len(rows.records)} rows with predictions of {model}, {_versions(answers)}, to {output}.")
+        count = count_of(len(rows.records), "row")
+        echo(f"Wrote {count} with predictions of {model}, {_versions(answers)}, to {output}.")
 
 
 def _answers(client: ApiClient, model: str, names: Sequence[str], rows: CsvRows) -> list[dict[str, Any]]:

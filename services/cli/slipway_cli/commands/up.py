@@ -36,24 +36,31 @@ PASSWORD_OPTION = "--admin-password-file"  # noqa: S105  # a name
 
 
 def up(
-    home: Annotated[Path | None, typer.Option(help="The folder for all files of the stack. [~/.slipway]")] = None,
-    host: Annotated[str | None, typer.Option(help="The address that the API listens on. [127.0.0.1]")] = None,
-    port: Annotated[int | None, typer.Option(help="The port that the API listens on. [8000]", min=1, max=65535)] = None,
+    home: Annotated[
+        Path | None, typer.Option(help="The folder for all files of the stack. Defaults to ~/.slipway.")
+    ] = None,
+    host: Annotated[
+        str | None, typer.Option(help="The address that the API listens on. Defaults to 127.0.0.1.")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(help="The port that the API listens on. Defaults to 8000.", min=1, max=65535)
+    ] = None,
     mlflow_port: Annotated[
-        int | None, typer.Option(help="MLflow's port on the loopback address. [5000]", min=1, max=65535)
+        int | None, typer.Option(help="MLflow's port on the loopback address. Defaults to 5000.", min=1, max=65535)
     ] = None,
     recipe: Annotated[
         list[str] | None,
-        typer.Option(help="Train this model if it has no Production version; may be repeated. [iris]"),
+        typer.Option(help="Train this model if it has no Production version; may be repeated. Defaults to iris."),
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(help="The API's worker processes; above 1 requires DATABASE_URL. [1]", min=1, max=64)
+        int | None,
+        typer.Option(help="The API's worker processes; above 1 requires DATABASE_URL. Defaults to 1.", min=1, max=64),
     ] = None,
     admin_password_file: Annotated[
         Path | None,
         typer.Option(
             help="A file whose first line is the administrator's password for the first start; `-` is standard input. "
-            "[random]"
+            "Random by default."
         ),
     ] = None,
     _admin_password: Annotated[
@@ -217,7 +224,9 @@ def _welcome(
 ) -> None:
     url, kept = options.api_url, shlex.quote(str(home.password_file))
     shown = (
-        f"{new_password}  (shown once; stored in {home.password_file})" if new_password else f"in {home.password_file}"
+        f"{new_password}   (later starts do not print it; it is in {home.password_file})"
+        if new_password
+        else f"in {home.password_file}"
     )
     registry = "" if registry_answers else "   (still starting; the API serves its cached model)"
     echo(

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.box import SIMPLE
@@ -20,7 +20,9 @@ from slipway_cli.settings import ClientSettings
 from slipway_core.policy import why_name_is_refused
 from slipway_core.settings import load_settings
 
-users = typer.Typer(no_args_is_help=True, help="Accounts: list, add, change and delete them, as an admin.")
+users = typer.Typer(
+    no_args_is_help=True, help="List, add, change and delete accounts. Most commands require the role admin."
+)
 Name = Annotated[str, typer.Argument(help="The account's name.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -62,15 +64,16 @@ def add(
             _check_is_new(client, name)
         password = read_password(from_input=password_stdin, confirm=True)
         user = client.add_user(name, password, role)
-    echo(f"Added {user['username']} with the role {user['role']}.")
+    name = user["username"]
+    echo(f"Added {name} with the role {user['role']}. To log in: slipway login {client.url} --username {name}")
 
 
 @users.command()
 def disable(name: Name) -> None:
-    """Disable an account and revoke its tokens. It cannot log in. Example: `slipway users disable alice`."""
+    """Disable an account: revoke its tokens and block its login. Example: `slipway users disable alice`."""
     with _client() as client:
         user = client.change_user(name, disabled=True)
-    echo(f"{user['username']} is disabled.")
+    echo(f"{user['username']} is disabled and can no longer log in.")
 
 
 @users.command()
@@ -78,7 +81,7 @@ def enable(name: Name) -> None:
     """Enable a disabled account. Example: `slipway users enable alice`."""
     with _client() as client:
         user = client.change_user(name, disabled=False)
-    echo(f"{user['username']} is active.")
+    echo(f"{user['username']} is enabled and can log in.")
 
 
 @users.command()
@@ -86,7 +89,7 @@ def role(name: Name, role: Annotated[Role, typer.Argument(help="admin, user or v
     """Change an account's role and revoke its tokens. Example: `slipway users role alice viewer`."""
     with _client() as client:
         user = client.change_user(name, role=role)
-    echo(f"{user['username']} has the role {user['role']}.")
+    echo(f"{user['username']} has the role {user['role']}. A change of the role revokes earlier tokens.")
 
 
 @users.command()
@@ -96,8 +99,8 @@ def password(
 ) -> None:
     """Change a password and revoke the account's tokens. Example: `slipway users password`.
 
-    With `--password-stdin`, the first line is the current password and the second the new one. With a name, the first
-    line is the new password.
+    `--password-stdin` reads two lines: the current password and the new one.
+    With a name, it reads one line: the new password.
     """
     identity = identify(load_settings(ClientSettings))
     with ApiClient.of(identity) as client:
@@ -107,7 +110,7 @@ def password(
         new = read_password(from_input=password_stdin, confirm=True, prompt="New password")
         if name is not None:
             user = client.change_user(name, password=new)
-            echo(f"{user['username']} has a new password.")
+            echo(f"{user['username']} has a new password and must log in again.")
             return
         token = client.change_my_password(current or "", new)
     if keep_token(identity, token):
@@ -120,7 +123,7 @@ def password(
 def delete(
     name: Name,
     erase: Annotated[
-        bool, typer.Option("--erase", help="Also delete its predictions, and its name in the audit log.")
+        bool, typer.Option("--erase", help="Also delete the account's predictions, and its name in the audit log.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Skip the confirmation prompt.")] = False,
 ) -> None:
@@ -129,7 +132,10 @@ def delete(
         if not yes and sys.stdin.isatty():
             typer.confirm(f"Delete {name} permanently?", abort=True)
         client.delete_user(name, erase=erase)
-    echo(f"Deleted {name}" + (", its predictions and its name in the audit log." if erase else "."))
+    if erase:
+        echo(f"Deleted {name}, the predictions of this account, and its name in the audit log.")
+    else:
+        echo(f"Deleted {name}. The predictions of this account are kept, without a name.")
 
 
 @users.command()
@@ -151,11 +157,20 @@ def events(
     )
     for event in found:
         details = " → ".join(str(value) for value in event["details"].values())
-        what = event["action"].replace("_", " ") + (f" ({details})" if details else "")
+        what = _action(event) + (f" ({details})" if details else "")
         subject = event["subject_name"] or event["subject_id"]
         by = names.get(event["actor_id"]) or event["actor_id"] or "–"
         table.add_row(event["at"][:19].replace("T", " "), what, subject, by, event["address"] or "–")
     print_table(table)
+
+
+def _action(event: dict[str, Any]) -> str:
+    """Return what an event did, in words."""
+    if event["action"] == "registered" and event["actor_id"]:
+        return "added"  # by an admin
+    if event["action"] == "first_admin_made":
+        return "first admin created"
+    return str(event["action"]).replace("_", " ")
 
 
 def _check_is_new(client: ApiClient, name: str) -> None:

@@ -34,7 +34,7 @@ KNOWN = {
     "cannot access path": "the stack was last started by an older release, which created no keys for this release's "
     "jobs: run `docker compose up --build --detach --wait`, then this command again",
     "no configuration file provided": f"{COMPOSE_FILE} not found: change to Slipway's folder, or set it with "
-    "--project-directory",
+    "--project-directory; to back up the stack of `slipway up`, copy its folder (docs/backup.md)",
 }
 
 

@@ -128,5 +128,5 @@ def _check_tables(context: DoctorContext, connection: "Connection") -> Finding:
 
 def _tables_missing(context: DoctorContext, what: str) -> Finding:
     if context.is_embedded:
-        return ok("tables", f"{what}: `slipway up` migrates them")
+        return ok("tables", f"{what}: `slipway up` creates or upgrades them")
     return broken("tables", what, MIGRATE)

@@ -1,6 +1,7 @@
 """Check the ports of the embedded stack: free, or used by the stack itself."""
 
 import errno
+import shlex
 import socket
 import time
 from collections.abc import Iterator
@@ -73,7 +74,8 @@ def check_ports(context: DoctorContext) -> Iterator[Finding]:
             "ports",
             f"the stack of {context.home.root} listens on {actual.api} and {actual.mlflow}, not on {configured.api} "
             f"and {configured.mlflow}",
-            f"run `SLIPWAY_PORT={actual.api} SLIPWAY_MLFLOW_PORT={actual.mlflow} slipway doctor`",
+            f"run `slipway doctor --home {shlex.quote(str(context.home.root))} --port {actual.api} "
+            f"--mlflow-port {actual.mlflow}`",
         )
         return
     for port in (api, mlflow):
@@ -122,7 +124,7 @@ def _of_no_stack(context: DoctorContext, port: StackPort) -> Iterator[Finding]:
     except OSError as error:
         yield _why_not_free(context, port, error)
     else:
-        yield ok(port.name, f"{port.number} is free")
+        yield ok(port.name, f"port {port.number} is free")
 
 
 def _why_not_free(context: DoctorContext, port: StackPort, error: OSError) -> Finding:
@@ -150,10 +152,10 @@ def _of_compose(context: DoctorContext, port: StackPort) -> str | None:
 
 def _taken(context: DoctorContext, port: StackPort, another: str) -> Finding:
     if service := _of_compose(context, port):
-        return ok(port.name, f"{port.number} is used by {service} of the compose stack")
+        return ok(port.name, f"port {port.number} is used by {service} of the compose stack")
     with open_client(port.url) as client:
         found = kind_of(client)
-    what = f"{port.number} is used by {NAMES[found]}"
+    what = f"port {port.number} is used by {NAMES[found]}"
     mend = f"{another}, or stop that program: `ss -ltnp 'sport = :{port.number}'` shows it"
     if context.is_embedded:
         return broken(port.name, what, mend)

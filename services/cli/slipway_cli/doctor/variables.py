@@ -1,4 +1,4 @@
-"""Check the environment variables: misspelt names, invalid values, unreadable files."""
+"""Check the environment variables: misspelled names, invalid values, unreadable files."""
 
 import importlib.util
 import os
@@ -33,7 +33,7 @@ def check_names(_context: DoctorContext) -> Iterator[Finding]:
         yield broken("variables", what, f"{rename}remove it with `unset {name}`; .env.example lists the valid names")
     if not unknown:
         count = sum(name.startswith(PREFIX) for name in os.environ)
-        yield ok("variables", f"{count} with the prefix {PREFIX}, none misspelt" if count else f"no {PREFIX}… is set")
+        yield ok("variables", f"{count} with the prefix {PREFIX}, none misspelled" if count else f"no {PREFIX}… is set")
 
 
 def check_values(context: DoctorContext) -> Iterator[Finding]:

@@ -141,7 +141,8 @@ class Stack:
         try:
             with self._registry, self._client:
                 if ended := end_orphans(self._home.groups_file, self._home.root):
-                    self._echo(f"Ended {ended} processes that an earlier start on {self._home.root} left behind.")
+                    processes = "process" if ended == 1 else "processes"
+                    self._echo(f"Ended {ended} {processes} that an earlier start on {self._home.root} left behind.")
                 self._guard.start()
                 self._start_and_watch(on_ready)
         finally:
@@ -184,6 +185,8 @@ class Stack:
                 if self._is_ready():
                     self._ready = True
                     on_ready(self._registry_responds)
+                    if self._training is not None and self._training.exit_code is None:
+                        self._echo(f"{self._training.name} is still running; the rest of its output follows.\n")
                 elif time.monotonic() > deadline:
                     raise StackError(f"no model is served after {START_SECONDS:.0f} s; see {self._home.logs}")
             time.sleep(POLL_SECONDS)
@@ -197,7 +200,7 @@ class Stack:
         """Run the requested trainings one after the other."""
         if self._training is not None and self._training.exit_code is not None:
             if self._training.exit_code != 0 and not self._is_ready():
-                raise StackError(f"{self._training.name} failed; see its output above")
+                raise StackError(f"{_lower(self._training.name)} failed; see its output above")
             self._training = None
         if self._training is None and self._to_train:
             self._training = self._to_train.pop(0)
@@ -221,8 +224,8 @@ class Stack:
                 # After the stack has been ready once, restarts are not limited.
                 if early and ends >= EARLY_ENDS and not self._ready:
                     if error := process.error():
-                        raise StackError(f"{name} cannot start: {error}")
-                    raise StackError(f"{name} exits repeatedly; the end of its log:\n{process.log_tail()}")
+                        raise StackError(f"{_lower(name)} cannot start: {error}")
+                    raise StackError(f"{_lower(name)} exits repeatedly; the end of its log:\n{process.log_tail()}")
                 pause = min(FIRST_PAUSE_SECONDS * 2 ** (ends - 1), LONGEST_PAUSE_SECONDS)
                 why = process.error() or f"exit code {process.exit_code}"
                 self._echo(f"{name} has exited ({why}); restarting it.")
@@ -258,6 +261,11 @@ class Stack:
             for process in (*self._trainers.values(), self._api, self._mlflow):
                 process.kill()
         self._stopping = True
+
+
+def _lower(name: str) -> str:
+    """Return a process's name for use inside a sentence."""
+    return name.replace("The ", "the ", 1)
 
 
 def _check_port(host: str, port: int, option: str) -> None:

@@ -46,15 +46,20 @@ class GateResult(_Frozen):
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """The metrics that the gate compared: first those compared with the champion, then those of the floors."""
+        """The metrics that the gate compared: first those compared with Production, then those of the floors."""
         compared = [check for check in self.checks if check.metric is not None]
         compared.sort(key=lambda check: check.name.startswith(FLOOR_PREFIX))
         return tuple(dict.fromkeys(check.metric for check in compared if check.metric is not None))
 
     @property
+    def reasons(self) -> tuple[str, ...]:
+        """The reasons of the failed checks; of all checks if none failed."""
+        return tuple(check.reason for check in self.checks if self.passed or not check.passed)
+
+    @property
     def summary(self) -> str:
-        """The reasons of the failed checks in one line; of all checks if none failed."""
-        return "; ".join(check.reason for check in self.checks if self.passed or not check.passed)
+        """The `reasons` in one line."""
+        return "; ".join(self.reasons)
 
     def to_tag(self) -> str:
         """Return the JSON to store as the tag's value."""

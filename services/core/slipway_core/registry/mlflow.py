@@ -238,4 +238,7 @@ def _number(name: str, version: str) -> str:
 def _no_version(
     name: str, version: str, kind: type[RegistryNotFoundError] = RegistryNotFoundError
 ) -> RegistryNotFoundError:
-    return kind(f"version {version} of {name} does not exist; `slipway models show {name}` lists its versions")
+    return kind(
+        f"version {version} of {name} does not exist; `slipway models list` lists the models, and "
+        f"`slipway models show {name}` the versions of this one"
+    )

@@ -12,7 +12,8 @@ from pydantic import ValidationError
 
 from slipway_core.validation import did_you_mean, words_of
 from slipway_trainer.errors import UnknownRecipeError, reason_of
-from slipway_trainer.recipes.base import Candidate, Column, Recipe
+from slipway_trainer.recipes.base import Candidate, Recipe
+from slipway_trainer.recipes.columns import Column
 from slipway_trainer.recipes.problems import line_of, problems_of
 
 __all__ = ["Candidate", "Column", "Recipe", "find_recipe", "recipe_names"]
@@ -23,7 +24,7 @@ ATTRIBUTE = "RECIPE"
 def recipe_names() -> list[str]:
     """Return the names of the recipes in this folder."""
     modules = (module.name for module in pkgutil.iter_modules(__path__))
-    return sorted(name.replace("_", "-") for name in modules if name not in {"base", "problems"})
+    return sorted(name.replace("_", "-") for name in modules if name not in {"base", "columns", "problems"})
 
 
 def find_recipe(name: str) -> Recipe:

@@ -21,7 +21,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import KBinsDiscretizer, StandardScaler
 
 from slipway_trainer.errors import DataUnavailableError
-from slipway_trainer.recipes.base import Candidate, Column, Recipe
+from slipway_trainer.recipes.base import Candidate, Recipe
+from slipway_trainer.recipes.columns import Column
 
 SOURCE = "https://archive.ics.uci.edu/static/public/275/bike+sharing+dataset.zip"
 FILE = "hour.csv"

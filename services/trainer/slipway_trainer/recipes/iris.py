@@ -10,7 +10,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from slipway_trainer.recipes.base import Candidate, Column, Recipe
+from slipway_trainer.recipes.base import Candidate, Recipe
+from slipway_trainer.recipes.columns import Column
 
 TARGET = "species"
 

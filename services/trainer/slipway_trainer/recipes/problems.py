@@ -11,7 +11,7 @@ MAX_PROBLEMS = 5
 
 
 def problems_of(error: ValidationError, model: type[BaseModel]) -> list[str]:
-    """Return a sentence for each field that a constructor rejects, misspelt fields first.
+    """Return a sentence for each field that a constructor rejects, misspelled fields first.
 
     Args:
         error: the constructor's exception.

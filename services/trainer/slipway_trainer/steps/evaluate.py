@@ -1,6 +1,6 @@
 """Export a fitted candidate, check that its graph matches it, and score the graph on the test rows."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -8,14 +8,15 @@ import numpy as np
 
 from slipway_core.errors import BundleError
 from slipway_core.graph import Graph
-from slipway_core.rows import FloatMatrix
+from slipway_trainer.drawing import draw_features
 from slipway_trainer.errors import ParityError, TrainingError, reason_of
 from slipway_trainer.export import PARITY_TOLERANCE, export, graph_names
-from slipway_trainer.recipes import Candidate, Column, Recipe
+from slipway_trainer.features import Features, for_graph
+from slipway_trainer.metrics import METRICS
+from slipway_trainer.recipes import Candidate, Recipe
 from slipway_trainer.step_results import Evaluation, Fitted, Split
 from slipway_trainer.tasks import Task, task_of
 
-PARITY_ROWS = 1_000
 DRAWN = "rows drawn from the values that clients may send"
 
 
@@ -24,30 +25,40 @@ def evaluate(recipe: Recipe, fitted: Fitted, split: Split) -> Evaluation:
 
     Raises:
         ParityError: the graph's predictions differ from the estimator's.
-        TrainingError: the estimator cannot be exported.
+        TrainingError: the estimator cannot be exported, or a metric that decides is undefined on the test rows.
     """
     task = task_of(recipe)
     with _naming(fitted.candidate):
         task.check_estimator(fitted.estimator)
-        model = export(fitted.estimator, len(recipe.columns), task.export_options)
+        model = export(fitted.estimator, recipe, task.export_options)
         names = graph_names(model)
         graph = Graph(model, names)
-        drawn = draw_rows(recipe.columns, split.train_features, recipe.seed)
+        drawn = draw_features(recipe, split.train_features)
         parity = max(
             _parity_on("rows of the data", task, fitted.estimator, graph, split.all_features, split.target_scale),
             _parity_on(DRAWN, task, fitted.estimator, graph, drawn, split.target_scale),
         )
-        outputs = graph.run(split.test_features)
+        outputs = graph.run(for_graph(split.test_features))
     metrics = task.score(outputs, split.test_target)
+    _check_defined(recipe, metrics, len(split.test_target))
     metrics["cv_mean"] = fitted.cv_mean
     metrics["cv_std"] = float(np.std(fitted.cv_scores))
     # The gate's metrics first, because every list of metrics keeps this order.
-    ordered = {name: metrics[name] for name in (recipe.metric, *recipe.floors) if name in metrics}
+    ordered = {name: metrics[name] for name in recipe.deciding_metrics}
     return Evaluation(fitted, model, names, ordered | metrics, outputs, parity)
 
 
-def check_parity(task: Task, estimator: Any, graph: Graph, rows: FloatMatrix, scale: float) -> float:  # noqa: ANN401
-    """Compare a graph with its estimator on (n_rows, n_features) float32 rows.
+def _check_defined(recipe: Recipe, metrics: Mapping[str, float], rows: int) -> None:
+    """Raise TrainingError if a metric that decides is undefined on the test rows."""
+    if lacking := [name for name in recipe.deciding_metrics if name not in metrics]:
+        raise TrainingError(
+            f"{lacking[0]} is undefined on the {rows} test rows; hold out more rows with --set test_fraction=VALUE, or "
+            "use another metric"
+        )
+
+
+def check_parity(task: Task, estimator: Any, graph: Graph, rows: Features, scale: float) -> float:  # noqa: ANN401
+    """Compare a graph with its estimator on rows.
 
     `scale` is the standard deviation of the training rows' target.
 
@@ -58,7 +69,7 @@ def check_parity(task: Task, estimator: Any, graph: Graph, rows: FloatMatrix, sc
         ParityError: a difference is above PARITY_TOLERANCE, a class differs without a tie, or the graph or the
             estimator rejects the rows.
     """
-    outputs = graph.run(rows)
+    outputs = graph.run(for_graph(rows))
     try:
         difference = task.difference(estimator, outputs, rows, scale)
     except ParityError:
@@ -73,13 +84,13 @@ def check_parity(task: Task, estimator: Any, graph: Graph, rows: FloatMatrix, sc
     return difference
 
 
-def _parity_on(kind: str, task: Task, estimator: Any, graph: Graph, rows: FloatMatrix, scale: float) -> float:  # noqa: ANN401
+def _parity_on(kind: str, task: Task, estimator: Any, graph: Graph, rows: Features, scale: float) -> float:  # noqa: ANN401
     try:
         return check_parity(task, estimator, graph, rows, scale)
     except (ParityError, BundleError) as error:
         advice = (
-            "declare the codes of a coded column as Column(categories=…) and pass the same codes to its encoder, make "
-            "the estimator accept any number, or choose another one"
+            "declare the values of a column of categories as Column(categories=…) and pass the same ones to its "
+            "encoder, make the estimator accept any value, or choose another one"
             if kind is DRAWN
             else "choose another estimator or preprocessing"
         )
@@ -98,32 +109,9 @@ def _naming(candidate: Candidate) -> Iterator[None]:
         raise TrainingError(f"{candidate.name} cannot be served: {error}") from error
 
 
-def best_of(evaluations: Sequence[Evaluation]) -> Evaluation:
+def best_of(recipe: Recipe, evaluations: Sequence[Evaluation]) -> Evaluation:
     """Choose the best candidate by cross-validation. A choice by the test rows would bias their scores.
 
     If scores are equal, the recipe's order decides.
     """
-    return max(evaluations, key=lambda item: item.fitted.cv_mean)
-
-
-def draw_rows(columns: Sequence[Column], features: FloatMatrix, seed: int) -> FloatMatrix:
-    """Draw rows of values that clients may send.
-
-    A column with categories has only these. The values of others reach half of the training range beyond it on each
-    side. If the training rows of a column are whole numbers, half of its drawn values are, too.
-
-    Args:
-        columns: the features.
-        features: (n_rows, n_features) float32, the training rows.
-        seed: the seed of the draw.
-    """
-    random = np.random.default_rng(seed)
-    low, high = features.min(axis=0), features.max(axis=0)
-    margin = (high - low) / 2
-    draw = random.uniform(low - margin, high + margin, size=(PARITY_ROWS, features.shape[1]))
-    whole = (features == np.rint(features)).all(axis=0)
-    draw[::2, whole] = np.rint(draw[::2, whole])
-    for index, column in enumerate(columns):
-        if column.served_categories is not None:
-            draw[:, index] = random.choice(column.served_categories, size=PARITY_ROWS)
-    return draw.astype(np.float32)
+    return max(evaluations, key=lambda item: METRICS[recipe.metric].signed(item.fitted.cv_mean))

@@ -2,6 +2,7 @@
 
 import io
 import re
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
@@ -96,22 +97,35 @@ def _parse(recipe: Recipe, content: bytes, source: str) -> pd.DataFrame:
     check_csv(content, source, [*recipe.feature_names, recipe.target.name])
     try:
         # Blank lines are read first and then dropped, so that the index still gives each row's line.
-        # Labels are text, even if they look like numbers.
-        kinds = {recipe.target.name: "str"} if recipe.classes else None
-        frame = pd.read_csv(io.BytesIO(content), skip_blank_lines=False, dtype=kinds)
-    except (ValueError, UnicodeDecodeError) as error:  # pandas' parser errors are ValueErrors
-        raise DataRefusedError([_unreadable(error, source)]) from error
-    if recipe.classes and recipe.target.name in frame.columns:
-        # pandas would treat labels such as `None` and `NA` as missing values.
-        labels = pd.read_csv(
+        frame = pd.read_csv(io.BytesIO(content), skip_blank_lines=False)
+        texts = [*([recipe.target.name] if recipe.classes else []), *([] if recipe.is_matrix else recipe.feature_names)]
+        # Labels and typed columns are text, even if they look like numbers; pandas would treat some as missing values.
+        fields = pd.read_csv(
             io.BytesIO(content),
             skip_blank_lines=False,
             dtype="str",
             keep_default_na=False,
-            usecols=[recipe.target.name],
-        )[recipe.target.name]
-        frame[recipe.target.name] = labels.mask(labels == "")
-    return frame.dropna(how="all")
+            usecols=[name for name in texts if name in frame.columns],
+        )
+    except (ValueError, UnicodeDecodeError) as error:  # pandas' parser errors are ValueErrors
+        raise DataRefusedError([_unreadable(error, source)]) from error
+    blank = frame.isna().all(axis=1)
+    for name in fields.columns:
+        labels = fields[name]
+        if recipe.classes and name == recipe.target.name:
+            labels = labels.map(_canonical(recipe)).mask(labels == "")
+        frame[name] = labels
+    return frame[~blank]
+
+
+def _canonical(recipe: Recipe) -> Callable[[str], str]:
+    """Return a function that writes a label like `class_names`: programs write 1 as 1.0, and true as True."""
+    kinds = {type(label) for label in recipe.classes}
+    if kinds == {bool}:
+        return lambda text: text.strip().lower()
+    if kinds == {int}:
+        return lambda text: text.strip().removesuffix(".0")
+    return lambda text: text
 
 
 def _unreadable(error: Exception, source: str) -> str:

@@ -6,11 +6,13 @@ from datetime import UTC, datetime
 import numpy as np
 
 from slipway_core.bundle import MANIFEST_TAG, Bundle
+from slipway_core.columns import is_matrix
 from slipway_core.errors import BundleError, RegistryNotFoundError
 from slipway_core.graph import Graph
 from slipway_core.registry import PRODUCTION, ModelVersion, Registry, promotion
 from slipway_core.registry.bundle_download import fetch_bundle
 from slipway_core.registry.gate_result import GATE_TAG, GateResult, PromoteMode
+from slipway_trainer.features import for_graph, graph_inputs
 from slipway_trainer.gate import Challenger, Champion, decide
 from slipway_trainer.recipes import Recipe
 from slipway_trainer.step_results import Evaluation, Split
@@ -27,10 +29,11 @@ def promote(
     registry: Registry,
     by: str,
 ) -> GateResult:
-    """Promote a version if it meets the floors and does not regress from the champion on the same test rows.
+    """Promote a version if it meets its limits and does not regress from the champion on the same test rows.
 
     Args:
-        recipe: the recipe with the floors, the metric and the allowed regression.
+        recipe: the recipe with the floors and ceilings, the metric and the allowed regression. Its threshold applies to
+            both versions, so that the comparison is one of the graphs.
         version: the challenger.
         evaluation: the challenger's metrics on the test rows.
         split: the rows on which it and the champion are scored.
@@ -53,6 +56,7 @@ def promote(
         champion,
         metric=recipe.metric,
         floors=recipe.floors,
+        ceilings=recipe.ceilings,
         max_regression=recipe.max_regression,
         min_rows_share=recipe.min_rows_share,
         mode=mode,
@@ -83,15 +87,16 @@ def _champion(recipe: Recipe, split: Split, registry: Registry) -> Champion | No
         bundle = fetch_bundle(registry, champion, champion.tags.get(MANIFEST_TAG, ""))
         if why_not := _why_not_comparable(recipe, bundle):
             return Champion(number, None, why_not, rows=bundle.manifest.data.rows)
-        outputs = Graph(bundle.model, bundle.manifest.graph).run(split.test_features)
+        outputs = Graph(bundle.model, bundle.manifest.graph).run(for_graph(split.test_features))
         if not np.isfinite(outputs.prediction if outputs.scores is None else outputs.scores).all():
             return Champion(number, None, "it does not return a number for each row", rows=bundle.manifest.data.rows)
         score = task_of(recipe).score(outputs, split.test_target)[recipe.metric]
         data = bundle.manifest.data
         caveat = ""
-        if data.split != recipe.split:
+        if data.split != recipe.split_summary:
             caveat = (
-                f"but the champion was trained on some of them, because its split was {data.split}, not {recipe.split}"
+                f"but version {number} was trained on some of them, because its split was {data.split}, not "
+                f"{recipe.split_summary}"
             )
         return Champion(number, score, caveat=caveat, rows=data.rows)
     except (BundleError, RegistryNotFoundError) as error:
@@ -105,6 +110,10 @@ def _why_not_comparable(recipe: Recipe, bundle: Bundle) -> str | None:
         return f"its task is {manifest.task}"
     if [column.name for column in manifest.columns] != recipe.feature_names:
         return "its features differ in name or order"
+    if not recipe.is_matrix and manifest.inputs != graph_inputs(recipe.columns):
+        return "its features differ in type"
+    if recipe.is_matrix and not is_matrix(manifest.inputs):
+        return "its features differ in type"
     if (manifest.classes or ()) != recipe.classes:
         return "its classes differ in name or order"
     return None

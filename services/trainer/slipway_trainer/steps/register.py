@@ -96,13 +96,17 @@ def _tags(recipe: Recipe, table: Table, by: str, commit: str | None) -> dict[str
 
 
 def _parameters(recipe: Recipe, dataset: Dataset, table: Table) -> dict[str, str | int | float]:
+    optional = {name: getattr(recipe, name) for name in ("positive_class", "threshold", "quantile")}
     return {
         "recipe": recipe.name,
         "data": dataset.source,
         "data_version": table.data_version,
         "rows": len(table.features),
         "split": recipe.split,
+        **({} if recipe.split_key is None else {"split_key": recipe.split_key}),
         "test_fraction": recipe.test_fraction,
         "folds": recipe.folds,
         "seed": recipe.seed,
+        "metric": recipe.metric,
+        **{name: value for name, value in optional.items() if value is not None},
     }

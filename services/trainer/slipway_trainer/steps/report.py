@@ -3,20 +3,25 @@
 from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from slipway_core.graph import Graph
-from slipway_core.rows import FloatMatrix
+from slipway_trainer.features import Features, for_graph, with_shuffled_column
+from slipway_trainer.metrics import METRICS
 from slipway_trainer.plots import importance_figure
 from slipway_trainer.recipes import Recipe
 from slipway_trainer.sampling import evenly
 from slipway_trainer.step_results import Evaluation, Split
 from slipway_trainer.tasks import Figure, Task, task_of
+from slipway_trainer.tasks.base import Target
 from slipway_trainer.tracked_data import TrackedRuns
 from slipway_trainer.tracking import Tracker
 
 IMPORTANCE_REPEATS = 3
 # Enough rows to rank features; more would only take longer.
 IMPORTANCE_ROWS = 2_000
+# At least this many rows of each class, because a metric may be undefined without a rare class.
+IMPORTANCE_ROWS_A_CLASS = 50
 
 
 def report(
@@ -55,21 +60,29 @@ def _importance(recipe: Recipe, task: Task, evaluation: Evaluation, split: Split
     scikit-learn's function supports only estimators, but the API serves the graph.
     """
     graph = Graph(evaluation.model, evaluation.names)
-    taken = evenly(len(split.test_target), IMPORTANCE_ROWS)
+    taken = _taken(recipe, split.test_target)
     rows, target = split.test_features[taken], split.test_target[taken]
     random = np.random.default_rng(recipe.seed)
 
-    def score(features: FloatMatrix) -> float:
-        return task.score(graph.run(features), target)[recipe.metric]
+    def score(features: Features) -> float:
+        return METRICS[recipe.metric].signed(task.score(graph.run(for_graph(features)), target)[recipe.metric])
 
-    def loss(column: int) -> float:
-        shuffled = rows.copy()
-        random.shuffle(shuffled[:, column])
-        return whole - score(shuffled)
+    def loss(index: int) -> float:
+        return whole - score(with_shuffled_column(rows, recipe.columns[index], index, random))
 
     whole = score(rows)
-    losses = np.array([[loss(column) for _ in range(IMPORTANCE_REPEATS)] for column in range(rows.shape[1])])
+    losses = np.array([[loss(column) for _ in range(IMPORTANCE_REPEATS)] for column in range(len(recipe.columns))])
     figure, data = importance_figure(
         losses.mean(axis=1), losses.std(axis=1), recipe.feature_names, recipe.metric, title
     )
     return Figure("feature_importance", figure, data)
+
+
+def _taken(recipe: Recipe, target: Target) -> NDArray[np.int64]:
+    """Return the indices of evenly spaced rows, in which each class keeps its share or has at least a few rows."""
+    taken = evenly(len(target), IMPORTANCE_ROWS)
+    for label in range(len(recipe.classes)):
+        members = np.flatnonzero(target == label)
+        if np.count_nonzero(target[taken] == label) < IMPORTANCE_ROWS_A_CLASS:
+            taken = np.union1d(taken, members[evenly(len(members), IMPORTANCE_ROWS_A_CLASS)])
+    return taken

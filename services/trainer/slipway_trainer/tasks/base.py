@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from slipway_core.graph import Outputs
 from slipway_core.manifest import GraphNames
-from slipway_core.rows import FloatMatrix
+from slipway_trainer.features import Features
 
 # (n_rows,) int64 class indices, or float64 values of a regression.
 Target = NDArray[np.int64] | NDArray[np.float64]
@@ -66,10 +66,21 @@ class Task(Protocol):
         ...
 
     def score(self, outputs: Outputs, target: Target) -> dict[str, float]:
-        """Score a graph's outputs against the true target."""
+        """Score a graph's outputs against the true target, by every metric that is defined on these rows."""
         ...
 
-    def difference(self, estimator: Any, outputs: Outputs, rows: FloatMatrix, scale: float) -> float:  # noqa: ANN401
+    def score_estimator(self, estimator: Any, rows: Features, target: Target) -> float:  # noqa: ANN401
+        """Score a fitted estimator on (n_rows, n_features) float32 rows by the recipe's metric, like its graph.
+
+        Returns:
+            The metric's value; NaN if it is undefined on these rows.
+
+        Raises:
+            TrainingError: the metric needs probabilities, which the estimator does not return.
+        """
+        ...
+
+    def difference(self, estimator: Any, outputs: Outputs, rows: Features, scale: float) -> float:  # noqa: ANN401
         """Compare a graph's outputs with its estimator's on (n_rows, n_features) float32 rows.
 
         Args:

@@ -9,25 +9,19 @@ import pandas as pd
 from mlflow.types import TensorSpec
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import (
-    accuracy_score,
-    balanced_accuracy_score,
-    confusion_matrix,
-    f1_score,
-    log_loss,
-    precision_score,
-    recall_score,
-    roc_auc_score,
-)
+from sklearn.metrics import confusion_matrix
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
 from slipway_core.graph import Outputs
 from slipway_core.manifest import GraphNames
-from slipway_core.rows import FloatMatrix
+from slipway_core.plurals import count_of
+from slipway_trainer.decision import decide_labels, decision_of
 from slipway_trainer.errors import ParityError, TrainingError
 from slipway_trainer.export import PARITY_TOLERANCE
+from slipway_trainer.features import Features, for_estimator
+from slipway_trainer.metrics import METRICS, Scored, measure_all
 from slipway_trainer.plots import calibration_figure, confusion_matrix_figure, precision_recall_figure, roc_figure
 from slipway_trainer.recipes.base import MIN_FOLDS, ROWS_A_FOLD, Recipe
 from slipway_trainer.tasks.base import Figure, Target
@@ -43,18 +37,21 @@ class Classification:
     def __init__(self, recipe: Recipe) -> None:
         self._recipe = recipe
         self._classes = recipe.classes
+        self._names = recipe.class_names
         self._labels = np.arange(len(recipe.classes))
+        self._decision = decision_of(recipe)
+        self._positive = None if recipe.positive_class is None else recipe.classes.index(recipe.positive_class)
         self.chance = 1 / len(recipe.classes)
 
     def encode(self, values: pd.Series) -> Target:
-        """Convert labels to (n_rows,) int64 class indices."""
-        codes = {label: index for index, label in enumerate(self._classes)}
+        """Convert labels as text to (n_rows,) int64 class indices."""
+        codes = {name: index for index, name in enumerate(self._names)}
         encoded: NDArray[np.int64] = values.map(codes).to_numpy(dtype=np.int64)
         return encoded
 
     def decode(self, target: Target) -> NDArray[Any]:
         """Convert class indices to labels."""
-        return np.array(self._classes)[target]
+        return np.array(self._classes, dtype=object)[target]
 
     def probes(self) -> tuple[Any, ...]:
         """Return a small tree and a linear classifier with weights for rare classes."""
@@ -73,8 +70,9 @@ class Classification:
                 folds = count // ROWS_A_FOLD
                 fewer = f", use fewer folds with --set folds={folds}" if folds >= MIN_FOLDS else ""
                 yield (
-                    f"the class {label!r} has {count} rows, fewer than the {least} that {self._recipe.folds} folds "
-                    f"require; add rows{fewer}, or remove the class from the recipe's `classes` and its rows"
+                    f"the class {label!r} has {count_of(count, 'row')}, fewer than the {least} that "
+                    f"{self._recipe.folds} folds require; add rows{fewer}, or remove the class from the recipe's "
+                    "`classes` and its rows"
                 )
             elif count < share * len(target):
                 yield (
@@ -93,39 +91,50 @@ class Classification:
             )
 
     def score(self, outputs: Outputs, target: Target) -> dict[str, float]:
-        """Score class indices and probabilities.
+        """Score class indices, with the recipe's threshold applied, and probabilities."""
+        return measure_all("classification", self._scored(outputs, target))
 
-        Precision, recall and F1 are means over the classes (macro). ROC AUC compares each class with the rest.
-        `log_loss` is in nats.
-        """
-        macro = {"labels": self._labels, "average": "macro", "zero_division": 0.0}
-        prediction = outputs.prediction
-        # float32 probabilities are in [0, 1] and sum to 1 only within 1e-6; the scores expect float64 accuracy.
-        probabilities = np.clip(np.asarray(outputs.scores, dtype=np.float64), 0.0, 1.0)
-        probabilities /= probabilities.sum(axis=1, keepdims=True)
-        scores = {
-            "accuracy": float(accuracy_score(target, prediction)),
-            "balanced_accuracy": float(balanced_accuracy_score(target, prediction)),
-            "f1_macro": float(f1_score(target, prediction, **macro)),
-            "precision_macro": float(precision_score(target, prediction, **macro)),
-            "recall_macro": float(recall_score(target, prediction, **macro)),
-            "log_loss": float(log_loss(target, probabilities, labels=self._labels)),
-        }
-        if len(np.unique(target)) == len(self._classes):  # undefined otherwise
-            binary = len(self._classes) == 2  # noqa: PLR2004  # scikit-learn then requires one class's probability
-            columns = probabilities[:, 1] if binary else probabilities
-            scores["roc_auc"] = float(roc_auc_score(target, columns, multi_class="ovr", labels=self._labels))
+    def score_estimator(self, estimator: Any, rows: Features, target: Target) -> float:  # noqa: ANN401
+        """Score a fitted estimator by the recipe's metric."""
+        metric = METRICS[self._recipe.metric]
+        if metric.needs_probabilities or self._decision is not None:
+            self.check_estimator(estimator)
+            scores = self._probabilities(estimator, rows)
+            # The metric ignores the labels, or the threshold replaces them.
+            outputs = Outputs(scores.argmax(axis=1), scores)
+        else:
+            outputs = Outputs(estimator.predict(for_estimator(rows)), None)
+        return metric.measure(self._scored(outputs, target))
+
+    def _probabilities(self, estimator: Any, rows: Features) -> NDArray[np.float32]:  # noqa: ANN401
+        """Return (n_rows, n_classes) float32; 0 for a class that the estimator was not fitted on."""
+        scores = np.zeros((len(rows), len(self._classes)), dtype=np.float32)
+        scores[:, estimator.classes_] = estimator.predict_proba(for_estimator(rows))
         return scores
 
-    def difference(self, estimator: Any, outputs: Outputs, rows: FloatMatrix, scale: float) -> float:  # noqa: ANN401, ARG002  # classifiers have no scale
+    def _predicted(self, outputs: Outputs) -> NDArray[Any]:
+        """Return the predicted class indices: by the recipe's threshold if it has one."""
+        if self._decision is None or outputs.scores is None:
+            return outputs.prediction
+        return decide_labels(outputs.scores, self._decision)
+
+    def _scored(self, outputs: Outputs, target: Target) -> Scored:
+        probabilities = None
+        if outputs.scores is not None:
+            # float32 probabilities are in [0, 1] and sum to 1 only within 1e-6; the metrics expect float64 accuracy.
+            probabilities = np.clip(np.asarray(outputs.scores, dtype=np.float64), 0.0, 1.0)
+            probabilities /= probabilities.sum(axis=1, keepdims=True)
+        return Scored(target, self._predicted(outputs), probabilities, self._labels, self._positive)
+
+    def difference(self, estimator: Any, outputs: Outputs, rows: Features, scale: float) -> float:  # noqa: ANN401, ARG002  # classifiers have no scale
         """Compare probabilities and classes."""
-        expected = estimator.predict_proba(rows)
+        expected = estimator.predict_proba(for_estimator(rows))
         if outputs.scores is None or outputs.scores.shape != expected.shape:
             raise ParityError("the shape of the exported graph's probabilities differs from the estimator's")
         # If two classes are equally likely within the tolerance, both are accepted.
         best_two = np.sort(expected, axis=1)[:, -2:]
         tied = best_two[:, 1] - best_two[:, 0] <= PARITY_TOLERANCE
-        if np.any((outputs.prediction != estimator.predict(rows)) & ~tied):
+        if np.any((outputs.prediction != estimator.predict(for_estimator(rows))) & ~tied):
             raise ParityError("the exported graph and the estimator predict different classes")
         return float(np.max(np.abs(outputs.scores - expected)) / PARITY_TOLERANCE)
 
@@ -139,12 +148,12 @@ class Classification:
     def figures(self, outputs: Outputs, target: Target, title: str) -> Iterator[Figure]:
         """Draw confusion matrix, ROC and precision-recall curves, and calibration."""
         probabilities = np.asarray(outputs.scores, dtype=np.float64)
-        counts = confusion_matrix(target, outputs.prediction, labels=self._labels)
-        matrix = {"classes": list(self._classes), "counts": counts.tolist()}
-        yield Figure("confusion_matrix", confusion_matrix_figure(counts, self._classes, title), matrix)
-        figure, data = roc_figure(target, probabilities, self._classes, title)
+        counts = confusion_matrix(target, self._predicted(outputs), labels=self._labels)
+        matrix = {"classes": list(self._names), "counts": counts.tolist()}
+        yield Figure("confusion_matrix", confusion_matrix_figure(counts, self._names, title), matrix)
+        figure, data = roc_figure(target, probabilities, self._names, title, self._positive)
         yield Figure("roc", figure, data)
-        figure, data = precision_recall_figure(target, probabilities, self._classes, title)
+        figure, data = precision_recall_figure(target, probabilities, self._names, title, self._positive)
         yield Figure("precision_recall", figure, data)
-        figure, data = calibration_figure(target, probabilities, self._classes, title)
+        figure, data = calibration_figure(target, probabilities, self._names, title, self._positive)
         yield Figure("calibration", figure, data)

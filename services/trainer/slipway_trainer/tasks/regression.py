@@ -8,16 +8,16 @@ import pandas as pd
 from mlflow.types import TensorSpec
 from numpy.typing import NDArray
 from sklearn.linear_model import Ridge
-from sklearn.metrics import mean_absolute_error, median_absolute_error, r2_score, root_mean_squared_error
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeRegressor
 
 from slipway_core.graph import Outputs
 from slipway_core.manifest import GraphNames
-from slipway_core.rows import FloatMatrix
 from slipway_trainer.errors import ParityError
 from slipway_trainer.export import PARITY_TOLERANCE
+from slipway_trainer.features import Features, for_estimator
+from slipway_trainer.metrics import METRICS, Scored, measure_all
 from slipway_trainer.plots import prediction_figure, residuals_figure
 from slipway_trainer.recipes.base import Recipe
 from slipway_trainer.tasks.base import Figure, Target
@@ -50,29 +50,37 @@ class Regression:
         )
 
     def check_target(self, target: Target) -> Iterator[str]:
-        """Yield a problem if the target is constant."""
+        """Yield a problem if the target is constant, or 0 where a metric of the recipe divides by it."""
         if np.ptp(target) == 0:
             yield (
                 f"the target {self._recipe.target.name!r} is {target[0]:g} in every row, so a model cannot learn; "
                 "correct the data, or choose another `target` in the recipe"
+            )
+        zeros = int(np.count_nonzero(target == 0))
+        if zeros and (divided := [name for name in self._recipe.deciding_metrics if METRICS[name].needs_nonzero]):
+            yield (
+                f"the target {self._recipe.target.name!r} is 0 in {zeros} of {len(target)} rows, where {divided[0]} is "
+                f"undefined; use another metric, such as mae, as the recipe's `metric` (--set metric=mae) and in its "
+                "`ceilings`"
             )
 
     def check_estimator(self, estimator: Any) -> None:  # noqa: ANN401
         """Accept every regressor."""
 
     def score(self, outputs: Outputs, target: Target) -> dict[str, float]:
-        """Score values: errors in the target's unit; `r2` is 1 for perfect predictions and 0 for the constant mean."""
-        prediction = np.asarray(outputs.prediction, dtype=np.float64)
-        return {
-            "r2": float(r2_score(target, prediction)),
-            "rmse": float(root_mean_squared_error(target, prediction)),
-            "mae": float(mean_absolute_error(target, prediction)),
-            "median_absolute_error": float(median_absolute_error(target, prediction)),
-        }
+        """Score values; errors are in the target's unit."""
+        return measure_all("regression", self._scored(outputs.prediction, target))
 
-    def difference(self, estimator: Any, outputs: Outputs, rows: FloatMatrix, scale: float) -> float:  # noqa: ANN401
+    def score_estimator(self, estimator: Any, rows: Features, target: Target) -> float:  # noqa: ANN401
+        """Score a fitted estimator by the recipe's metric."""
+        return METRICS[self._recipe.metric].measure(self._scored(estimator.predict(for_estimator(rows)), target))
+
+    def _scored(self, prediction: NDArray[Any], target: Target) -> Scored:
+        return Scored(target, np.asarray(prediction, dtype=np.float64), quantile=self._recipe.quantile)
+
+    def difference(self, estimator: Any, outputs: Outputs, rows: Features, scale: float) -> float:  # noqa: ANN401
         """Compare values relative to their magnitude and the target's scale, because sums near zero lose precision."""
-        expected = np.asarray(estimator.predict(rows), dtype=np.float64)
+        expected = np.asarray(estimator.predict(for_estimator(rows)), dtype=np.float64)
         if outputs.prediction.shape != expected.shape:
             raise ParityError("the shape of the exported graph's values differs from the estimator's")
         allowed = PARITY_TOLERANCE * (np.abs(expected) + scale)

@@ -120,7 +120,7 @@ def test_errors_have_the_wording_of_other_protocols(api: RunningApi) -> None:
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ({}, "send one of `instances`"),
+        ({}, "send exactly one of `instances`"),
         ([], "the body must be an object"),
         ({"instances": []}, "`instances` must be a list of at least one entry"),
         ({"instances": ROWS[0]}, "the rows must each be a list or an object"),

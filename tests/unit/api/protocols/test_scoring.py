@@ -168,8 +168,8 @@ NAN = float("nan")
     ("body", "loc", "message"),
     [
         ([ROWS], ["body"], "must be an object"),
-        ({}, ["body"], "send one of `instances`, `inputs`, `dataframe_split`, `dataframe_records`, and only one"),
-        ({"instances": ROWS, "inputs": ROWS}, ["body"], "and only one"),
+        ({}, ["body"], "send exactly one of `instances`, `inputs`, `dataframe_split`, `dataframe_records`"),
+        ({"instances": ROWS, "inputs": ROWS}, ["body"], "send exactly one of"),
         ({"instance": ROWS}, ["instance"], "unknown field 'instance'"),
         ({"instances": ROWS, "signature_name": "x"}, ["signature_name"], "unknown field 'signature_name'"),
         ({"instances": ROWS, "params": {"a": 1}}, ["params"], "`params` are not supported"),

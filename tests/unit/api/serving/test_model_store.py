@@ -281,7 +281,7 @@ def test_model_with_an_impossible_folder_name_is_served_uncached(serving: Servin
     assert serving.sample("slipway_model_not_cached", model="é" * 100) == 1
 
 
-def test_misspelt_alias_hint_has_the_right_command(tmp_path: Path) -> None:
+def test_misspelled_alias_hint_has_the_right_command(tmp_path: Path) -> None:
     serving = Serving(tmp_path / "cache")
     for name in ("iris", "rose"):
         register(serving.registry, bundle_files(name), name)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from slipway_cli.cli import main
+from slipway_cli.embedded.home import Home
 from support.backups import write_backup
 from support.command import Ended, run
 from support.docker import CONFIG, FakeDocker, program
@@ -138,9 +139,45 @@ def test_folder_without_a_stack_is_reported(
     monkeypatch.chdir(tmp_path)
     write_backup(FILE)
 
-    assert told(run(main, *command)) == (
-        "docker-compose.yml not found: change to Slipway's folder, or set it with --project-directory"
+    assert told(run(main, *command)).startswith(
+        "docker-compose.yml not found: change to Slipway's folder, or set it with --project-directory; "
     )
+
+
+@COMMANDS
+@pytest.mark.parametrize("lacking", ["compose file", "docker", "running service"])
+def test_running_embedded_stack_is_named(
+    docker: FakeDocker, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: tuple[str, ...], lacking: str
+) -> None:
+    home = Home(tmp_path / "home")
+    home.make()
+    monkeypatch.setenv("SLIPWAY_HOME", str(home.root))
+    write_backup(FILE)
+    if lacking == "compose file":
+        (docker.project / "docker-compose.yml").unlink()
+    elif lacking == "docker":
+        monkeypatch.setenv("PATH", str(tmp_path))
+    else:
+        docker.run_services()
+
+    with home.locked():
+        sentence = told(run(main, *command))
+
+    assert sentence.startswith(f"`slipway {command[0]}` supports the stack of docker compose only, and the running ")
+    assert str(home.root) in sentence
+
+
+def test_compose_stack_is_backed_up_beside_an_embedded_one(
+    docker: FakeDocker, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    home = Home(tmp_path / "home")
+    home.make()
+    monkeypatch.setenv("SLIPWAY_HOME", str(home.root))
+
+    with home.locked():
+        run(main, "backup", str(FILE))
+
+    assert "exec" in verbs(docker)
 
 
 @COMMANDS

@@ -45,7 +45,7 @@ def test_token_is_stored_for_its_owner_only(api: StubApi, ending: str) -> None:
 def test_login_prints_neither_password_nor_token(api: StubApi) -> None:
     output = log_in(api.url)
 
-    assert output == f"Logged in to {api.url} as ada; the token is stored in {credentials_file()}.\n"
+    assert output == f"Logged in to {api.url} as ada. The token is stored in {credentials_file()}.\n"
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_missing_terminal_error_names_the_password_option(logged_in: StubApi, co
     ended = run(main, *command, given="correct horse\n")
 
     assert ended.exit_code == 1
-    assert ended.error == "Error: no terminal to prompt for the password: pass it with --password-stdin\n"
+    assert ended.error.endswith("write the password to standard input, and add --password-stdin\n")
     assert logged_in.asked == []
 
 
@@ -116,7 +116,8 @@ def test_unwritable_folder_is_reported_in_one_sentence(
 def test_account_is_added_with_its_role(logged_in: StubApi, options: tuple[str, ...], role: str) -> None:
     ended = run(main, "users", "add", "bob", *options, "--password-stdin", given="correct horse\n")
 
-    assert (ended.exit_code, ended.output) == (0, f"Added bob with the role {role}.\n")
+    login = f"To log in: slipway login {logged_in.url} --username bob"
+    assert (ended.exit_code, ended.output) == (0, f"Added bob with the role {role}. {login}\n")
     (asked,) = logged_in.asked
     assert (asked.method, asked.path) == ("POST", "/users")
     assert asked.json == {"username": "bob", "password": "correct horse", "role": role}

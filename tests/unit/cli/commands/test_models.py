@@ -1,8 +1,10 @@
 """`slipway models` with a fake registry; tests/integration uses a real one."""
 
+import io
 import json
 import os
 import re
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -242,8 +244,30 @@ def test_history_names_the_author_of_a_promotion(
 
 
 METRICS = {"f1_macro": 1.0, "accuracy": 1.0, "balanced_accuracy": 0.5, "log_loss": 0.1, "recall_macro": 0.25}
-BY_F1 = {"name": "f1_macro against the champion", "metric": "f1_macro", "passed": True, "reason": "better"}
+BY_F1 = {"name": "f1_macro against Production", "metric": "f1_macro", "passed": True, "reason": "better"}
 BY_RECALL = {"name": "floor of recall_macro", "metric": "recall_macro", "passed": True, "reason": "above"}
+
+
+FAILED = {"name": "rows of data", "passed": False, "reason": "too few"}
+
+
+@pytest.mark.parametrize(
+    ("encoding", "shown"), [("utf-8", ["✓ better", "✗ too few"]), ("ascii", ["passed: better", "failed: too few"])]
+)
+def test_passed_and_failed_checks_are_marked(
+    registry: StubApi, monkeypatch: pytest.MonkeyPatch, encoding: str, shown: list[str]
+) -> None:
+    tags = [{"key": "slipway.gate", "value": json.dumps({"checks": [BY_F1, FAILED]})}]
+    registry.answer = registry_of({"name": "iris"}, {**VERSION, "tags": tags})
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding=encoding, write_through=True))
+    monkeypatch.setattr(sys, "argv", ["slipway", "models", "show", "iris"])
+
+    with pytest.raises(SystemExit):
+        main()
+
+    output = raw.getvalue().decode(encoding)
+    assert [sentence in output for sentence in shown] == [True, True]
 
 
 @pytest.mark.parametrize(

@@ -210,7 +210,7 @@ def test_numeric_names_are_names(api: StubApi, tmp_path: Path) -> None:
         ("1,2\n3,-inf\n", "{path}, line 2: 'b' must be finite, got '-inf'"),
         ("1,2\n3,1e39\n", "{path}, line 2: 'b' is too large for a 32-bit float, got '1e39'"),
         ("1,2\n3,1e999\n", "{path}, line 2: 'b' is too large for a 32-bit float, got '1e999'"),
-        ("a,b\n1,2\n3\n", "{path}, line 3: 1 values instead of 2"),
+        ("a,b\n1,2\n3\n", "{path}, line 3: 1 value instead of 2"),
         ("a,b\n1,2,3\n", "{path}, line 2: 3 values instead of 2"),
         (
             'a,b\n1,"2,5"\n',
@@ -294,7 +294,7 @@ def test_output_has_the_input_and_the_predictions(api: StubApi, tmp_path: Path, 
     ended = predict_csv(tmp_path, content, "--output", str(output))
 
     assert output.read_text() == written
-    assert ended.output == f"Wrote 1 rows with predictions of iris, version 7, to {output}.\n"
+    assert ended.output == f"Wrote 1 row with predictions of iris, version 7, to {output}.\n"
     assert predict_csv(tmp_path, content, "--output", "-").output == written
 
 

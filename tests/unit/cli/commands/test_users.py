@@ -69,9 +69,13 @@ def test_accounts_are_shown_as_a_table(api: StubApi) -> None:
 @pytest.mark.parametrize(
     ("command", "body", "told"),
     [
-        (("disable", "uma"), {"disabled": True}, "uma is disabled.\n"),
-        (("enable", "uma"), {"disabled": False}, "uma is active.\n"),
-        (("role", "uma", "user"), {"role": "user"}, "uma has the role user.\n"),
+        (("disable", "uma"), {"disabled": True}, "uma is disabled and can no longer log in.\n"),
+        (("enable", "uma"), {"disabled": False}, "uma is enabled and can log in.\n"),
+        (
+            ("role", "uma", "user"),
+            {"role": "user"},
+            "uma has the role user. A change of the role revokes earlier tokens.\n",
+        ),
     ],
 )
 def test_an_account_is_changed(api: StubApi, command: tuple[str, ...], body: object, told: str) -> None:
@@ -91,7 +95,7 @@ def test_name_is_quoted_in_the_path(api: StubApi) -> None:
 def test_another_accounts_password_is_reset(api: StubApi) -> None:
     ended = run(main, "users", "password", "uma", "--password-stdin", given="another horse\n")
 
-    assert (ended.exit_code, ended.output) == (0, "uma has a new password.\n")
+    assert (ended.exit_code, ended.output) == (0, "uma has a new password and must log in again.\n")
     [asked] = api.asked
     assert (asked.method, asked.path, asked.json) == ("PATCH", "/users/uma", {"password": "another horse"})
 
@@ -122,8 +126,12 @@ def test_token_of_the_environment_keeps_the_stored_one(api: StubApi, monkeypatch
 @pytest.mark.parametrize(
     ("options", "query", "told"),
     [
-        ((), {}, "Deleted uma.\n"),
-        (("--erase",), {"erase": ["true"]}, "Deleted uma, its predictions and its name in the audit log.\n"),
+        ((), {}, "Deleted uma. The predictions of this account are kept, without a name.\n"),
+        (
+            ("--erase",),
+            {"erase": ["true"]},
+            "Deleted uma, the predictions of this account, and its name in the audit log.\n",
+        ),
     ],
 )
 def test_an_account_is_deleted(api: StubApi, options: tuple[str, ...], query: object, told: str) -> None:
@@ -176,6 +184,25 @@ def test_events_are_shown_with_current_account_names(api: StubApi) -> None:
     assert line("disabled")[-2:] == ["a9", "192.0.2.1"]
 
 
+@pytest.mark.parametrize(
+    ("action", "actor", "told"),
+    [
+        ("registered", "a1", "added (user)"),
+        ("registered", None, "registered (user)"),
+        ("first_admin_made", None, "first admin created (user)"),
+    ],
+)
+def test_event_of_a_new_account_names_its_origin(api: StubApi, action: str, actor: str | None, told: str) -> None:
+    event = {**EVENT, "action": action, "actor_id": actor, "details": {"role": "user"}}
+    pages: dict[str, object] = {
+        "/users/events": {"events": [event], "next_cursor": None},
+        "/users": {"users": [], "next_cursor": None},
+    }
+    api.answer = lambda asked: Answer(pages[urlsplit(asked.path).path])
+
+    assert f" {told} " in run(main, "users", "events").output
+
+
 @pytest.mark.parametrize("command", [("users", "list"), ("users", "events")])
 def test_address_of_another_server_is_reported(api: StubApi, command: tuple[str, ...]) -> None:
     api.answer = lambda _asked: Answer({"hello": "from something else"})
@@ -219,9 +246,9 @@ def prompt(api: StubApi, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     [
         (("add", "uma"), "an account named uma exists"),
         (("add", " UMA "), "exists: choose another name"),
-        (("add", "white space"), "a name is 1 to 64"),
+        (("add", "white space"), "a name has 1 to 64"),
         (("add", "me"), "no account can have the name me"),
-        (("add", ""), "a name is 1 to 64"),
+        (("add", ""), "a name has 1 to 64"),
         (("password", "vic"), "no account is named vic"),
     ],
 )

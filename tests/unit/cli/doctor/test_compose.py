@@ -176,7 +176,7 @@ def test_port_of_the_stack_is_ok(docker: FakeDocker, tmp_path: Path) -> None:
 
         api, _ = check_ports(read_context({"home": tmp_path, "port": port, "mlflow_port": free_port()}))
 
-    assert api == Finding("API port", "ok", f"{port} is used by api of the compose stack")
+    assert api == Finding("API port", "ok", f"port {port} is used by api of the compose stack")
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ def test_port_in_use_is_reported_with_its_setting(folder: Path) -> None:
         found = diagnose(folder, port=port)
 
     assert (found.exit_code, found.the("API port").status) == (1, "broken")
-    assert found.the("API port").what == f"{port} is used by a web server"
+    assert found.the("API port").what == f"port {port} is used by a web server"
     assert "`slipway up --port PORT` or SLIPWAY_PORT" in found.the("API port").mend
 
 
@@ -161,7 +161,7 @@ def test_output_has_a_line_for_each_finding_and_a_summary(
     lines = [line.split() for line in ended.output.splitlines()]
     assert ["✗", "broken", "API", "port", str(taken_port), "is", "used", "by", "a", "program"] in lines
     assert "→ choose another port with `slipway up --port PORT` or SLIPWAY_PORT, or stop that program" in ended.output
-    assert "1 broken, no warning: each → shows how to fix it." in ended.output
+    assert "Found 1 problem; each → shows what to do." in ended.output
     areas = [line for line in ended.output.splitlines() if line and not line.startswith(" ")]
     assert areas[:-1] == ["Settings", "Secrets", "Packages", "Machine", "Embedded stack", "Database", "Registry"]
 

@@ -112,7 +112,7 @@ def test_wrong_value_is_recorded_and_the_default_used(monkeypatch: pytest.Monkey
     assert "many" not in context.wrong_values["SLIPWAY_PORT"]
 
 
-def test_each_misspelt_variable_is_a_finding_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_misspelled_variable_is_a_finding_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLIPWAY_SECRET_KEY", "x")
     monkeypatch.setenv("SLIPWAY_ZZZZZZZZZZZZZZZZZZZZ", "x")
 

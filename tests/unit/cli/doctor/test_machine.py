@@ -73,7 +73,7 @@ def test_stack_on_other_ports_is_distinguished(context: DoctorContext) -> None:
         (finding,) = check_ports(context)
 
     assert finding.status == "broken"
-    assert "SLIPWAY_PORT=8133 SLIPWAY_MLFLOW_PORT=5133 slipway doctor" in finding.mend
+    assert finding.mend == f"run `slipway doctor --home {context.home.root} --port 8133 --mlflow-port 5133`"
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "nosuch.invalid"])

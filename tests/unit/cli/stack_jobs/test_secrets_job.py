@@ -62,7 +62,7 @@ def test_unreadable_file_is_reported_with_the_fix(project: Path, path: str, mode
     assert "chmod -R o+rX" in str(refused.value)
 
 
-def test_misspelt_variable_ends_the_job_before_any_write(
+def test_misspelled_variable_ends_the_job_before_any_write(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("SLIPWAY_REGISTRAION", "closed")

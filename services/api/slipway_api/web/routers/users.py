@@ -19,7 +19,7 @@ from slipway_core.ids import read_id
 from slipway_core.policy import NAME_PATTERN
 
 PAGE = 50
-NOTHING_TO_CHANGE = Problem(("body",), "give at least one of role, disabled and password")
+NOTHING_TO_CHANGE = Problem(("body",), "send at least one of `role`, `disabled` and `password`")
 
 router = APIRouter(tags=["accounts"])
 
