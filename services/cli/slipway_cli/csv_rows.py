@@ -113,7 +113,7 @@ def read_row(line: str, inputs: Sequence[InputColumn]) -> dict[str, Value]:
     if len(cells) != len(inputs):
         names = ", ".join(column.name for column in inputs)
         raise ConfigurationError(
-            f"--features: expected {len(inputs)} features ({names}), separated by commas; got {len(cells)}"
+            f"--features: expected {count_of(len(inputs), 'feature')} ({names}), separated by commas; got {len(cells)}"
         )
     row: dict[str, Value] = {}
     problems = []

@@ -9,6 +9,7 @@ from rich.table import Table
 from slipway_cli.cells import listed
 from slipway_core.columns import InputColumn
 from slipway_core.manifest import Manifest, label_text
+from slipway_core.plurals import count_of
 
 SHOWN_COLUMNS = 50
 
@@ -58,7 +59,7 @@ def _caption(manifest: Manifest) -> str | None:
     """Return the number of features that are not shown, the classes and the threshold, one a line."""
     lines = []
     if (more := len(manifest.columns) - SHOWN_COLUMNS) > 0:
-        lines.append(f"{more} more features: see --json")
+        lines.append(f"{count_of(more, 'more feature')}: see --json")
     if manifest.classes is not None:
         lines.append(f"Classes: {listed(manifest.classes)}")
         if manifest.decision is not None:
