@@ -46,7 +46,7 @@ class CellReader:
             ValueError: the model does not take it; the message follows the column's name.
         """
         text = cell if self.is_text else cell.strip()
-        if self.is_number and DECIMAL_COMMA.fullmatch(text):
+        if self.is_number and "," in text and DECIMAL_COMMA.fullmatch(text):
             if not decimal_comma:
                 raise ValueError("has a decimal comma; write a decimal point, or separate columns by semicolons")
             text = text.replace(",", ".")
