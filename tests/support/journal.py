@@ -88,6 +88,12 @@ def records_in(content: bytes) -> list[Record]:
     return [record for part in told if isinstance(part, list) for record in part]
 
 
+def matrix_of(record: Record) -> np.ndarray:
+    """Return a record's inputs, which must be a matrix."""
+    assert isinstance(record.inputs, np.ndarray)
+    return record.inputs
+
+
 def shipper_of(folder: Path, engine: Engine, **options: Any) -> Shipper:
     return Shipper(folder, SqlLoadingStore(engine), **options)
 

@@ -85,11 +85,21 @@ def explain_range(value: float, low: float | None, high: float | None) -> str:
 
 def explain_category(allowed: Sequence[str | float], shown: str) -> str:
     """Say that a value, as shown, is not one of the allowed ones."""
-    listed = [shown_text(one) if isinstance(one, str) else shortest(one) for one in sorted(allowed)]
-    some = ", ".join(listed)
-    if len(listed) > SHOWN_CATEGORIES:
-        some = f"{', '.join(listed[: SHOWN_CATEGORIES - 1])}, … {listed[-1]} ({len(listed)} values)"
-    return f"must be one of {some}, not {shown}"
+    return f"must be one of {list_categories(allowed)}, not {shown}"
+
+
+def list_categories(allowed: Sequence[str | float]) -> str:
+    """Write categories in order, at most SHOWN_CATEGORIES of them."""
+    ordered = sorted(allowed)
+    is_long = len(ordered) > SHOWN_CATEGORIES
+    first = ordered[: SHOWN_CATEGORIES - 1] if is_long else ordered
+    some = ", ".join([shown_value(one) for one in first])
+    return f"{some}, … {shown_value(ordered[-1])} ({len(ordered)} values)" if is_long else some
+
+
+def shown_value(value: str | float) -> str:
+    """Write a category, or a value beside one."""
+    return shown_text(value) if isinstance(value, str) else shortest(value)
 
 
 def shortest(value: float) -> str:
@@ -108,3 +118,18 @@ def kind_of(value: Any) -> str:  # noqa: ANN401
     """Name the JSON type of a value."""
     kinds = {bool: "a boolean", str: "a string", list: "a list", dict: "an object", type(None): "null"}
     return kinds.get(type(value), "a number")
+
+
+def shown_kind(value: Any) -> str:  # noqa: ANN401
+    """Name the JSON type of a value, and show text, numbers and booleans."""
+    if isinstance(value, str):
+        return f"{kind_of(value)} ({shown_text(value)})"
+    if isinstance(value, bool | int | float):
+        return f"{kind_of(value)} ({shown_number(value)})"
+    return kind_of(value)
+
+
+def shown_number(value: float) -> str:
+    """Write a number or boolean as JSON does, shortened: a client may choose it."""
+    text = repr(value).lower()
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"

@@ -94,9 +94,17 @@ class Manifest(Frozen):
         check_inputs(self.columns, self.inputs)
         if self.task == "classification" and not (self.classes and self.graph.scores):
             raise ValueError("a classifier needs classes and graph.scores")
-        labels = [(type(label), label) for label in self.classes or ()]
+        if self.task == "regression" and (self.classes, self.graph.scores, self.graph.labels) != (None, None, None):
+            raise ValueError("a regressor has no classes, graph.scores and graph.labels")
+        # As text, because metrics and feedback are by text.
+        labels = [label_text(label) for label in self.classes or ()]
         if len(set(labels)) != len(labels):
             raise ValueError("two classes have the same label")
+        own = self.graph.labels
+        if own is not None and (len(set(own)), len(own)) != (len(labels), len(labels)):
+            raise ValueError("graph.labels needs a different value for each class")
+        if own is not None and len({type(label) for label in own}) > 1:
+            raise ValueError("graph.labels must be all text or all integers")
         if self.decision is not None and len(labels) != 2:  # noqa: PLR2004
             raise ValueError("only a classifier of two classes can have a decision threshold")
         if missing := [name for name in SERVED_FILES if name not in self.digests]:

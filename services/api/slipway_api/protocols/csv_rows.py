@@ -115,11 +115,11 @@ def _converter(column: InputColumn) -> Callable[[str], Any]:
 
 
 def _integer(field: str) -> int | float | str:
-    return int(field) if _INTEGER.fullmatch(field) else _number(field)
+    return int(field) if _INTEGER.fullmatch(field.strip()) else _number(field)
 
 
 def _boolean(field: str) -> bool | str:
-    return _BOOLEANS.get(field.lower(), field)
+    return _BOOLEANS.get(field.strip().lower(), field)
 
 
 def _number(field: str) -> float | str:
