@@ -20,6 +20,10 @@ FLOAT32_MAX = float(np.finfo(np.float32).max)
 # infinity. The shortest decimal of FLOAT32_MAX, as JSON writers print it, is slightly above FLOAT32_MAX.
 FLOAT32_LIMIT = math.nextafter(FLOAT32_MAX + 2.0**103, 0.0)
 
+# The significant digits that numbers of these types have at least.
+FLOAT32_DIGITS = 7
+FLOAT64_DIGITS = 15
+
 ROWS = frozenset({list, dict})
 
 
@@ -74,13 +78,14 @@ def explain_number(value: Any, *, missing: bool = False, narrow: bool = True) ->
     return f"is too large for a {32 if narrow else 64}-bit float"
 
 
-def explain_range(value: float, low: float | None, high: float | None) -> str:
-    """Say how a value is outside the range of the training rows."""
+def explain_range(value: float, low: float | None, high: float | None, digits: int = FLOAT32_DIGITS) -> str:
+    """Say how a value is outside the range of the training rows, with that many significant digits."""
+    shown = str(value) if isinstance(value, int) else f"{value:.{digits}g}"
     if low is not None and high is not None:
-        return f"outside the trained range {low:.7g} to {high:.7g}"
+        return f"{shown} is outside the trained range {low:.{digits}g} to {high:.{digits}g}"
     if low is not None and value < low:
-        return f"below the trained minimum {low:.7g}"
-    return f"above the trained maximum {high:.7g}"
+        return f"{shown} is below the trained minimum {low:.{digits}g}"
+    return f"{shown} is above the trained maximum {high:.{digits}g}"
 
 
 def explain_category(allowed: Sequence[str | float], shown: str) -> str:

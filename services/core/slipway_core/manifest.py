@@ -120,21 +120,23 @@ def label_text(label: str | int) -> str:
 def from_version_1(content: Mapping[str, Any]) -> dict[str, Any]:
     """Convert the JSON of schema version 1: one float32 matrix, whose name is part of `graph`."""
     graph, columns = content.get("graph"), content.get("inputs")
-    if not isinstance(graph, dict) or not isinstance(columns, list):
-        return {**content}  # the validation reports what is missing
     converted = {key: value for key, value in content.items() if key not in {"inputs", "graph", "preprocessing"}}
-    fields = [
-        {key: value for key, value in column.items() if key not in {"shape", "required"}}
-        if isinstance(column, dict)
-        else column
-        for column in columns
-    ]
-    return converted | {
-        "schema_version": SCHEMA_VERSION,
-        "columns": fields,
-        "inputs": [{"name": graph.get("input"), "dtype": "float32", "shape": [len(columns)]}],
-        "graph": {key: value for key, value in graph.items() if key != "input"},
-    }
+    converted["schema_version"] = SCHEMA_VERSION
+    # What is not an object or a list stays as it is, for the validation to report.
+    converted["graph"], converted["columns"] = graph, columns
+    if isinstance(graph, dict):
+        converted["graph"] = {key: value for key, value in graph.items() if key != "input"}
+    if isinstance(columns, list):
+        converted["columns"] = [_column_of_version_1(column) for column in columns]
+    if isinstance(graph, dict) and isinstance(columns, list):
+        converted["inputs"] = [{"name": graph.get("input"), "dtype": "float32", "shape": [len(columns)]}]
+    return converted
+
+
+def _column_of_version_1(column: Any) -> Any:  # noqa: ANN401  # any JSON
+    if not isinstance(column, dict):
+        return column
+    return {key: value for key, value in column.items() if key not in {"shape", "required"}}
 
 
 def manifest_json_schema() -> str:

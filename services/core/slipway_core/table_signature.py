@@ -12,6 +12,8 @@ from slipway_core.column_reader import ColumnReader
 from slipway_core.columns import GraphInput, InputColumn, is_matrix
 from slipway_core.errors import FeaturesError, Problem
 from slipway_core.feature_values import (
+    FLOAT32_DIGITS,
+    FLOAT64_DIGITS,
     MAX_PROBLEMS,
     MAX_WARNINGS,
     ROOT,
@@ -112,16 +114,11 @@ class TableSignature:
         counts, found = [0] * len(self.names), []
         for index, name, low, high in self._ranges:
             outside = np.flatnonzero(self._outside(rows, name, low, high))
+            digits = FLOAT32_DIGITS if self.columns[index].dtype == "float32" else FLOAT64_DIGITS
             counts[index] = len(outside)
             for row in outside[:MAX_WARNINGS].tolist():
-                value = float(rows.columns[index][row])
-                found.append(
-                    (
-                        row,
-                        index,
-                        RangeWarning(row, self.names[index], f"{value:.7g} is {explain_range(value, low, high)}"),
-                    )
-                )
+                message = explain_range(rows.columns[index][row], low, high, digits)
+                found.append((row, index, RangeWarning(row, self.names[index], message)))
         return OutOfRange(counts, [warning for *_, warning in sorted(found, key=itemgetter(0, 1))[:MAX_WARNINGS]])
 
     def _outside(self, rows: Table, name: str, low: float | None, high: float | None) -> NDArray[np.bool_]:
