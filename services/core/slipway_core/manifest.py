@@ -128,8 +128,8 @@ def from_version_1(content: Mapping[str, Any]) -> dict[str, Any]:
         converted["graph"] = {key: value for key, value in graph.items() if key != "input"}
     if isinstance(columns, list):
         converted["columns"] = [_column_of_version_1(column) for column in columns]
-    if isinstance(graph, dict) and isinstance(columns, list):
-        converted["inputs"] = [{"name": graph.get("input"), "dtype": "float32", "shape": [len(columns)]}]
+        name = graph.get("input") if isinstance(graph, dict) else "X"
+        converted["inputs"] = [{"name": name, "dtype": "float32", "shape": [len(columns)]}]
     return converted
 
 

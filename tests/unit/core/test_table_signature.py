@@ -39,7 +39,7 @@ def one_column(dtype: str, tensor: str = "", **fields: Any) -> TableSignature:
     )
 
 
-ACCEPTED = [
+ACCEPTED: list[tuple[str, Any, list[Any]]] = [
     ("color", "blue", ["blue"]),
     ("city", None, ["(missing)"]),
     ("city", "a city without a category", ["a city without a category"]),
@@ -77,7 +77,7 @@ def test_valid_value_enters_the_graph_with_its_type(name: str, value: object, ex
     assert table.columns[TABLE_NAMES.index(name)] == (value,) * n_rows
 
 
-REJECTED = [
+REJECTED: list[tuple[str, Any, str]] = [
     ("color", 1, "must be text, not a number (1)"),
     ("color", True, "must be text, not a boolean (true)"),
     ("color", None, "is null, but the model needs a value here"),
