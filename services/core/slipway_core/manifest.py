@@ -122,7 +122,7 @@ def from_version_1(content: Mapping[str, Any]) -> dict[str, Any]:
     graph, columns = content.get("graph"), content.get("inputs")
     converted = {key: value for key, value in content.items() if key not in {"inputs", "graph", "preprocessing"}}
     converted["schema_version"] = SCHEMA_VERSION
-    # What is not an object or a list stays as it is, for the validation to report.
+    # The validation reports values of other types.
     converted["graph"], converted["columns"] = graph, columns
     if isinstance(graph, dict):
         converted["graph"] = {key: value for key, value in graph.items() if key != "input"}

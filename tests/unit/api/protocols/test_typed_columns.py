@@ -1,17 +1,13 @@
 """Models of typed columns: equal answers through every protocol, and the place of every invalid value."""
 
-from collections.abc import Iterator
-from contextlib import ExitStack
 from typing import Any
 
 import pytest
 
 from slipway_api.accounts.models import Role
 from slipway_core.manifest import label_text
-from slipway_core.registry.memory import InMemoryRegistry
-from support.api import Database, RunningApi, running_api
-from support.bundles import register
-from support.typed_models import KINDS, TABLE_COLUMNS, TABLE_NAMES, TABLE_ROWS, table_files
+from support.api import RunningApi
+from support.typed_models import KINDS, TABLE_COLUMNS, TABLE_NAMES, TABLE_ROWS
 from support.typed_requests import (
     ENCODINGS,
     INFER,
@@ -33,16 +29,9 @@ from support.typed_requests import (
 ROW = list(TABLE_ROWS[0])
 
 
-@pytest.fixture(scope="module")
-def api(tmp_path_factory: pytest.TempPathFactory, database: Database) -> Iterator[RunningApi]:
-    """Run an app with a table model of each kind."""
-    registry = InMemoryRegistry()
-    for name, kind in KINDS.items():
-        register(registry, table_files(name, kind), name, promote=True)
-    folder = tmp_path_factory.mktemp("typed")
-    options: dict[str, Any] = {"max_rows": 1_000, "registry_poll_seconds": 3_600, "default_model": "texts"}
-    with ExitStack() as stack:
-        yield stack.enter_context(running_api(folder, registry, database, **options))
+@pytest.fixture
+def api(typed_api: RunningApi) -> RunningApi:
+    return typed_api
 
 
 def with_value(name: str, value: object) -> list[Any]:
