@@ -19,6 +19,7 @@ from slipway_api.prediction_log.metrics import PredictionLogMetrics
 from slipway_api.prediction_log.shipper import Shipper
 from slipway_api.prediction_log.writer import PredictionLog
 from slipway_api.serving.served_model import ServedModel
+from slipway_core.rows import Table
 from slipway_core.tables import predictions
 
 USER = uuid.UUID("00000000-0000-4000-8000-000000000001")
@@ -41,14 +42,14 @@ class Journal:
 
     def add(self, rows: Any = ROWS, **changes: Any) -> uuid.UUID:
         """Append the response to some rows; return its id."""
-        matrix = np.array(rows, dtype=np.float32)
+        given = rows if isinstance(rows, Table) else np.array(rows, dtype=np.float32)
         fields: dict[str, Any] = {
             "model": self.model,
             "id": self._next_id(),
             "at_ns": AT_NS,
             "user_id": USER,
-            "rows": matrix,
-            "outputs": self.model.graph.run(matrix),
+            "rows": given,
+            "outputs": self.model.graph.run(given),
             "latency_seconds": 0.00125,
             "request_id": "r-1",
             **changes,
@@ -86,6 +87,12 @@ def records_in(content: bytes) -> list[Record]:
         return []
     told = [decode(payload) for payload in scan(marker, content[HEAD_BYTES:]).payloads]
     return [record for part in told if isinstance(part, list) for record in part]
+
+
+def matrix_of(record: Record) -> np.ndarray:
+    """Return a record's inputs, which must be a matrix."""
+    assert isinstance(record.inputs, np.ndarray)
+    return record.inputs
 
 
 def shipper_of(folder: Path, engine: Engine, **options: Any) -> Shipper:

@@ -4,9 +4,12 @@ from typing import Any, Self
 from urllib.parse import quote
 
 import httpx
+from pydantic import ValidationError
 
 from slipway_cli.errors import ApiError
 from slipway_cli.identity import Identity
+from slipway_core.columns import InputColumn
+from slipway_core.manifest import Label
 
 TIMEOUT_SECONDS = 30.0
 LOGIN = "run `slipway login URL`"
@@ -102,13 +105,18 @@ class ApiClient:
             raise ApiError(f"the server at {self._url} is not Slipway's API: check the address")
         return answer
 
-    def signature(self, model: str) -> tuple[list[str], list[str] | None]:
-        """Return the names of a model's features, in order, and of its classes; None for a regressor."""
+    def signature(self, model: str) -> tuple[list[InputColumn], list[Label] | None]:
+        """Return a model's features, in order, and its classes; None for a regressor."""
         answer = self._call("GET", f"/models/{quote(model, safe='')}")
         try:
             signature = answer["signature"]
             classes = signature.get("classes")
-            return [column["name"] for column in signature["inputs"]], list(classes) if classes else None
+            return [_column(column) for column in signature["inputs"]], list(classes) if classes else None
+        except ValidationError as error:
+            raise ApiError(
+                f"the API describes {model} in a form that this version of `slipway` cannot read: "
+                "install the version of the API"
+            ) from error
         except (AttributeError, KeyError, TypeError) as error:
             raise ApiError(f"the server at {self._url} is not Slipway's API: check the address") from error
 
@@ -152,6 +160,11 @@ class ApiClient:
         if response.is_error:
             raise ApiError(_explain(response.status_code, answer), response.status_code)
         return answer
+
+
+def _column(fields: dict[str, Any]) -> InputColumn:
+    # Without the fields of other versions of the API.
+    return InputColumn.model_validate({key: fields[key] for key in InputColumn.model_fields.keys() & fields.keys()})
 
 
 def _user(username: str) -> str:

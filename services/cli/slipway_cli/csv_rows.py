@@ -1,24 +1,22 @@
-"""Read a model's input rows from CSV files of spreadsheets and databases."""
+"""Read a model's input rows from CSV files of spreadsheets and databases, and from one line of CSV."""
 
 import csv
 import difflib
 import io
-import math
-import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from slipway_cli.cells import CellReader, Value
+from slipway_core.columns import InputColumn
+from slipway_core.csv_cells import number
 from slipway_core.errors import ConfigurationError
 from slipway_core.plurals import count_of
 
 STANDARD_INPUT = Path("-")
 DELIMITERS = (",", ";", "\t")
-DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
 BYTE_ORDER_MARKS_16 = (b"\xff\xfe", b"\xfe\xff")
-# The largest number that rounds to a finite float32.
-FLOAT32_LIMIT = math.nextafter(2.0**128 - 2.0**103, 0.0)
 SHOWN_LINES = 5
 SHOWN_TEXT = 40
 
@@ -32,7 +30,7 @@ class CsvRows:
     Attributes:
         header: the file's column names; the model's features if the file has none.
         records: each row's cells, unchanged.
-        features: each row's values, in the order of the model's features.
+        features: each row's values, in the order of the model's features; None for a missing one.
         skipped: the columns that the model does not use.
         delimiter: the separator of the cells.
         has_decimal_comma: whether any number has a decimal comma.
@@ -40,7 +38,7 @@ class CsvRows:
 
     header: Sequence[str]
     records: Sequence[Sequence[str]]
-    features: Sequence[Sequence[float]]
+    features: Sequence[Sequence[Value]]
     skipped: Sequence[str]
     delimiter: str
     has_decimal_comma: bool
@@ -58,36 +56,36 @@ class _Problems:
     def sentence(self, name: str) -> str:
         texts = []
         for kind, (cell, lines) in self.found.items():
-            shown = cell if len(cell) <= SHOWN_TEXT else f"{cell[:SHOWN_TEXT]}…"
-            texts.append(f"{_lines(lines)}: {kind}" + (f", got {shown!r}" if cell.strip() else ""))
+            texts.append(f"{_lines(lines)}: {kind}{_got(cell)}")
         if len(texts) == 1:
             return f"{name}, {texts[0]}"
         return "\n  ".join([f"{name} has {len(texts)} kinds of problems:", *texts])
 
 
-def read_rows(path: Path, model: str, names: Sequence[str]) -> CsvRows:
+def read_rows(path: Path, model: str, inputs: Sequence[InputColumn]) -> CsvRows:
     """Read a CSV file, or standard input for `-`.
 
     Args:
         path: the file.
         model: the model's name, for messages.
-        names: the model's features, in order.
+        inputs: the model's features, in order.
 
     Raises:
         ConfigurationError: the file cannot be read, or rows do not match the model; the message lists all such lines.
     """
     name = "standard input" if path == STANDARD_INPUT else str(path)
     text = _text(path, name)
-    delimiter = max(DELIMITERS, key=lambda delimiter: _fit(text, delimiter, names))
+    names, readers = [column.name for column in inputs], [CellReader(column) for column in inputs]
+    delimiter = max(DELIMITERS, key=lambda delimiter: _fit(text, delimiter, readers))
     records = _records(text, delimiter, name)
     header = None
-    if records and _is_header(records[0][1], delimiter, names):
+    if records and _is_header(records[0][1], delimiter, readers):
         header = [cell.strip() for cell in records.pop(0)[1]]
     if not records:
         raise ConfigurationError(f"{name} contains no rows: write one row per line")
     columns = range(len(names)) if header is None else _columns(header, model, names, name)
     width = len(names) if header is None else len(header)
-    features, has_decimal_comma = _features(records, dict(zip(names, columns, strict=True)), width, delimiter, name)
+    features, has_decimal_comma = _features(records, list(zip(readers, columns, strict=True)), width, delimiter, name)
     return CsvRows(
         header=header or names,
         records=[cells for _, cells in records],
@@ -96,6 +94,37 @@ def read_rows(path: Path, model: str, names: Sequence[str]) -> CsvRows:
         delimiter=delimiter,
         has_decimal_comma=has_decimal_comma,
     )
+
+
+def read_row(line: str, inputs: Sequence[InputColumn]) -> dict[str, Value]:
+    """Read one row from a line of CSV, and return its values by feature.
+
+    Args:
+        line: the values in the model's order, separated by commas; spaces after a comma are ignored.
+        inputs: the model's features, in order.
+
+    Raises:
+        ConfigurationError: the line does not match the model; the message has all problems.
+    """
+    try:
+        cells = next(csv.reader([line], skipinitialspace=True, strict=True), []) or [""]
+    except csv.Error as error:
+        raise ConfigurationError(f"--features is not a line of CSV: {error}; check its quotes") from error
+    if len(cells) != len(inputs):
+        names = ", ".join(column.name for column in inputs)
+        raise ConfigurationError(
+            f"--features: expected {count_of(len(inputs), 'feature')} ({names}), separated by commas; got {len(cells)}"
+        )
+    row: dict[str, Value] = {}
+    problems = []
+    for reader, cell in zip(map(CellReader, inputs), cells, strict=True):
+        try:
+            row[reader.name] = reader.read(cell, decimal_comma=False)
+        except ValueError as error:
+            problems.append(f"{reader.name!r} {error}{_got(cell)}")
+    if problems:
+        raise ConfigurationError(f"--features: {'; '.join(problems)}")
+    return row
 
 
 def _text(path: Path, name: str) -> str:
@@ -122,7 +151,8 @@ def _read(text: str, delimiter: str) -> Iterator[Record]:
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     line = 1
     for cells in reader:
-        if any(cell.strip() for cell in cells) or len(cells) > 1:
+        # `""` is a row with one missing value; pandas writes it.
+        if any(cell.strip() for cell in cells) or len(cells) > 1 or cells == [""]:
             yield line, cells
         line = reader.line_num + 1
 
@@ -137,22 +167,40 @@ def _records(text: str, delimiter: str, name: str) -> list[Record]:
     return records
 
 
-def _fit(text: str, delimiter: str, names: Sequence[str]) -> int:
+def _fit(text: str, delimiter: str, readers: Sequence[CellReader]) -> int:
     """Return how many cells of the first record match the model if split at this delimiter."""
     try:
         _, cells = next(_read(text, delimiter))
     except (StopIteration, csv.Error):
         return 0
-    named = len({cell.strip() for cell in cells} & set(names))
-    numbers = sum(_number(cell, delimiter) is not None for cell in cells) if len(cells) == len(names) else 0
-    return max(named, numbers)
+    named = len({cell.strip() for cell in cells} & {reader.name for reader in readers})
+    return max(named, sum(_accepted(cells, delimiter, readers)))
 
 
-def _is_header(cells: Sequence[str], delimiter: str, names: Sequence[str]) -> bool:
-    """Return whether the first record is a header: all of the model's names, or text without numbers."""
-    stripped = {cell.strip() for cell in cells}
-    return stripped >= set(names) or (
-        any(stripped) and not any(_is_float(cell) or _number(cell, delimiter) is not None for cell in stripped)
+def _accepted(cells: Sequence[str], delimiter: str, readers: Sequence[CellReader]) -> list[bool]:
+    """Return whether the model takes each cell of a record without names; nothing for a record of another length."""
+    if len(cells) != len(readers):
+        return []
+    pairs = zip(readers, cells, strict=True)
+    return [reader.accepts(cell, decimal_comma=delimiter != ",") for reader, cell in pairs]
+
+
+def _is_header(cells: Sequence[str], delimiter: str, readers: Sequence[CellReader]) -> bool:
+    """Return whether the first record is a header.
+
+    It is one if it has all of the model's names, or one of them that is not a number. Without a name, it is one if it
+    is text where the model has only other types, so that a misspelt header is not reported as a row of invalid values.
+    """
+    stripped, names = {cell.strip() for cell in cells}, {reader.name for reader in readers}
+    words = {cell for cell in stripped if isinstance(number(cell), str)}
+    if stripped >= names or words & names:
+        return True
+    if len(cells) != len(readers):
+        return any(stripped) and words == stripped
+    accepted = _accepted(cells, delimiter, readers)
+    others = [(cell, fits) for cell, fits, reader in zip(cells, accepted, readers, strict=True) if not reader.is_text]
+    return any(cell.strip() for cell, _ in others) and not any(
+        fits or cell.strip() not in words for cell, fits in others
     )
 
 
@@ -178,55 +226,32 @@ def _separators(header: Sequence[str]) -> str:
 
 
 def _features(
-    records: Iterable[Record], columns: Mapping[str, int], width: int, delimiter: str, name: str
-) -> tuple[list[list[float]], bool]:
+    records: Iterable[Record], columns: Sequence[tuple[CellReader, int]], width: int, delimiter: str, name: str
+) -> tuple[list[list[Value]], bool]:
     """Return each row's values, and whether any number has a decimal comma."""
     problems, found, has_decimal_comma = _Problems(), [], False
     for line, cells in records:
         if len(cells) != width:
             problems.add(f"{count_of(len(cells), 'value')} instead of {width}", line)
             continue
-        row = []
-        for feature, column in columns.items():
-            value = _number(cells[column], delimiter)
-            if value is None:
-                problems.add(_why(feature, cells[column]), line, cells[column])
+        row: list[Value] = []
+        for reader, column in columns:
+            cell = cells[column]
+            try:
+                row.append(reader.read(cell, decimal_comma=delimiter != ","))
+            except ValueError as error:
+                problems.add(f"{reader.name!r} {error}", line, cell)
                 continue
-            row.append(value)
-            has_decimal_comma = has_decimal_comma or "," in cells[column]
+            has_decimal_comma = has_decimal_comma or (reader.is_number and "," in cell)
         found.append(row)
     if problems.found:
         raise ConfigurationError(problems.sentence(name))
     return found, has_decimal_comma
 
 
-def _number(cell: str, delimiter: str) -> float | None:
-    """Return the number in a cell; None if it has no number that the model accepts."""
-    text = cell.strip()
-    if delimiter != "," and DECIMAL_COMMA.fullmatch(text):
-        text = text.replace(",", ".")
-    return float(text) if _is_float(text) and abs(float(text)) <= FLOAT32_LIMIT else None
-
-
-def _is_float(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    # Python accepts underscores between digits; the API does not.
-    return "_" not in text
-
-
-def _why(feature: str, cell: str) -> str:
-    """Return the problem of a cell, in the same words for all cells with that problem."""
-    if not cell.strip():
-        return f"{feature!r} is empty and must be a number"
-    if _is_float(cell):
-        is_spelled_out = cell.strip().lstrip("+-").lower() in {"nan", "inf", "infinity"}
-        return f"{feature!r} must be finite" if is_spelled_out else f"{feature!r} is too large for a 32-bit float"
-    if DECIMAL_COMMA.fullmatch(cell.strip()):
-        return f"{feature!r} has a decimal comma; write a decimal point, or separate columns by semicolons"
-    return f"{feature!r} must be a number"
+def _got(cell: str) -> str:
+    shown = cell if len(cell) <= SHOWN_TEXT else f"{cell[:SHOWN_TEXT]}…"
+    return f", got {shown!r}" if cell.strip() else ""
 
 
 def _lines(lines: Sequence[int]) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from slipway_cli.csv_rows import CsvRows
 from slipway_core.atomic_file import atomic_file
 from slipway_core.errors import ConfigurationError
+from slipway_core.manifest import Label, label_text
 
 STANDARD_OUTPUT = Path("-")
 # Spreadsheets run such a cell as a formula. Class names come from the model and cannot be trusted.
@@ -33,7 +34,7 @@ def check_output(path: Path, *, force: bool) -> None:
         raise ConfigurationError(f"the folder {path.parent} does not exist: create it, or name another with --output")
 
 
-def answer_columns(rows: CsvRows, classes: Sequence[str] | None) -> list[str]:
+def answer_columns(rows: CsvRows, classes: Sequence[Label] | None) -> list[str]:
     """Return the names of the added columns.
 
     Raises:
@@ -41,7 +42,7 @@ def answer_columns(rows: CsvRows, classes: Sequence[str] | None) -> list[str]:
     """
     added = ["prediction"]
     if classes:
-        added += ["label", *(f"probability_{name}" for name in classes)]
+        added += ["label", *(f"probability_{label_text(name)}" for name in classes)]
     if taken := [name for name in added if name in rows.header]:
         raise ConfigurationError(
             f"the input already has a column {taken[0]!r}, which --output adds: rename or remove that column"
@@ -81,13 +82,14 @@ def _cells(answers: Sequence[dict[str, Any]], width: int) -> Iterator[list[objec
         labels = answer.get("label") or [None] * len(predictions)
         scores = answer.get("probabilities") or [[]] * len(predictions)
         for prediction, label, row in zip(predictions, labels, scores, strict=True):
-            cells = [prediction, without_formula(label), *row][:width]
+            shown = None if label is None else without_formula(label_text(label))
+            cells = [prediction, shown, *row][:width]
             yield [*cells, *[None] * (width - len(cells))]
 
 
-def without_formula(text: str | None) -> str | None:
+def without_formula(text: str) -> str:
     """Return a name prefixed with `'` if a spreadsheet would run it as a formula. Numbers such as -1 stay."""
-    is_formula = text is not None and text.startswith(_FORMULAS) and not _NUMBER.fullmatch(text)
+    is_formula = text.startswith(_FORMULAS) and not _NUMBER.fullmatch(text)
     return f"'{text}" if is_formula else text
 
 

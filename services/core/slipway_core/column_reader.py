@@ -11,11 +11,12 @@ from slipway_core.columns import FLOAT32_EXACT, GraphInput, InputColumn
 from slipway_core.dates import EXPECTED, date_parts
 from slipway_core.feature_values import (
     FLOAT32_LIMIT,
-    explain_category,
+    MAX_PROBLEMS,
     explain_number,
-    kind_of,
-    shortest,
-    shown_text,
+    list_categories,
+    shown_kind,
+    shown_number,
+    shown_value,
 )
 
 _NUMPY: Final = {"float32": np.float32, "float64": np.float64, "int64": np.int64, "bool": np.bool_, "string": object}
@@ -34,30 +35,33 @@ class ColumnReader:
             tensors: the graph's inputs that are made of it.
         """
         self.name = column.name
-        self._tensors = tensors
-        self._dtypes = [np.dtype(_NUMPY[tensor.dtype]) for tensor in tensors]
-        self._is_date = column.dtype == "date"
+        self._tensors = [(tensor.name, np.dtype(_NUMPY[tensor.dtype]), tensor.part) for tensor in tensors]
         self._nullable = column.nullable
+        # Whether one of the inputs is narrower than the column may be.
+        self._narrow = any(tensor.dtype == "float32" for tensor in tensors)
+        self._limit = FLOAT32_LIMIT if self._narrow else _FLOAT64_MAX
+        self._is_date = column.dtype == "date"
         # What the graph receives for a missing value.
         self._placeholder: Any = column.missing if column.dtype == "string" else math.nan
-        self._narrow = tensors[0].dtype == "float32"
+        if self._is_date:
+            self._placeholder = dict.fromkeys([tensor.part for tensor in tensors], math.nan)
         self._read_value: Callable[[Any], Any] = {
             "float32": self._float,
             "float64": self._float,
             "int64": self._integer,
             "bool": self._boolean,
             "string": self._text,
-            "date": date_parts,
+            "date": self._date,
         }[column.dtype]
-        self._limit = FLOAT32_LIMIT if self._narrow else _FLOAT64_MAX
-        self._all_categories = column.categories
         self._categories: frozenset[Any] | None = None
         if column.categories is not None and column.on_unknown == "reject":
             # As the graph compares them: 0.1 in float64 is another number.
             is_text = column.dtype == "string"
+            self._round = np.float32 if self._narrow else np.float64
             self._categories = frozenset(
-                column.categories if is_text else np.array(column.categories, self._dtypes[0]).tolist()
+                column.categories if is_text else map(float, np.array(column.categories, self._round))
             )
+            self._listed = list_categories(column.categories)
 
     def read(self, values: Sequence[Any], feed: dict[str, NDArray[Any]]) -> list[tuple[int, str]]:
         """Add the arrays of a column to the graph's inputs.
@@ -67,28 +71,30 @@ class ColumnReader:
             feed: receives an (n_rows, 1) array per input of the graph, unless there are problems.
 
         Returns:
-            The index and the description of each invalid value.
+            The index and the description of the first MAX_PROBLEMS invalid values.
         """
         try:
-            cells = [self._cell(value) for value in values]
+            if len(values) == 1:  # faster than the general form
+                cells = [[self._cell(values[0])]]
+            else:
+                read, placeholder = self._read_value, self._placeholder
+                is_missing = None if self._nullable else self  # a value that no client can send
+                cells = [[placeholder if value is is_missing else read(value)] for value in values]
         except ValueError:
             return self._problems(values)
-        if self._is_date:
-            for tensor in self._tensors:
-                parts = [math.nan if cell is None else cell[tensor.part] for cell in cells]
-                feed[tensor.name] = np.array(parts, np.float32).reshape(-1, 1)
-            return []
-        for tensor, dtype in zip(self._tensors, self._dtypes, strict=True):
-            feed[tensor.name] = np.array(cells, dtype).reshape(-1, 1)
+        for name, dtype, part in self._tensors:
+            feed[name] = np.array(cells if part is None else [[cell[part]] for [cell] in cells], dtype)
         return []
 
     def _problems(self, values: Sequence[Any]) -> list[tuple[int, str]]:
-        found = []
+        found: list[tuple[int, str]] = []
         for index, value in enumerate(values):
             try:
                 self._cell(value)
             except ValueError as error:
                 found.append((index, f"{self.name!r} {error}"))
+                if len(found) == MAX_PROBLEMS:
+                    break
         return found
 
     def _cell(self, value: Any) -> Any:  # noqa: ANN401  # a client may send anything
@@ -100,51 +106,52 @@ class ColumnReader:
         if value is None:
             if not self._nullable:
                 raise ValueError("is null, but the model needs a value here")
-            return None if self._is_date else self._placeholder
-        if self._is_date and type(value) is not str:
-            raise ValueError(f"must be {EXPECTED}, not {kind_of(value)}")
+            return self._placeholder
         return self._read_value(value)
 
     def _float(self, value: Any) -> float:  # noqa: ANN401
         if not ((type(value) is float or type(value) is int) and -self._limit <= value <= self._limit):
             raise ValueError(explain_number(value, missing=self._nullable, narrow=self._narrow))
-        if self._categories is not None:
-            value = self._dtypes[0].type(value).item()
-            if value not in self._categories:
-                raise ValueError(self._unknown(shortest(value)))
+        if self._categories is not None and float(self._round(value)) not in self._categories:
+            raise self._unknown(value)
         return float(value)
 
     def _integer(self, value: Any) -> int:  # noqa: ANN401
         if type(value) is float and value.is_integer():  # pandas writes integers with gaps as 3.0
             value = int(value)
         if type(value) is not int:
-            shown = f"{value:g}" if type(value) is float else kind_of(value)
-            raise ValueError(f"must be an integer, not {shown}")
+            raise ValueError(f"must be an integer, not {shown_kind(value)}")
         if not _INT64[0] <= value <= _INT64[1]:
-            raise ValueError("is too large for a 64-bit integer")
+            raise ValueError(f"is too large for a 64-bit integer ({shown_number(value)})")
         if self._narrow and abs(value) > FLOAT32_EXACT:
-            raise ValueError(f"must be between -{FLOAT32_EXACT} and {FLOAT32_EXACT}: the graph takes it as float32")
+            limits = f"-{FLOAT32_EXACT} and {FLOAT32_EXACT}"
+            raise ValueError(f"must be between {limits}, not {value}: the graph takes it as float32")
         if self._categories is not None and value not in self._categories:
-            raise ValueError(self._unknown(str(value)))
+            raise self._unknown(value)
         return value
 
     def _boolean(self, value: Any) -> bool:  # noqa: ANN401
         if type(value) is not bool:
-            raise ValueError(f"must be true or false, not {kind_of(value)}")
+            raise ValueError(f"must be true or false, not {shown_kind(value)}")
         return value
 
     def _text(self, value: Any) -> str:  # noqa: ANN401
         if type(value) is not str:
-            raise ValueError(f"must be text, not {kind_of(value)}")
+            raise ValueError(f"must be text, not {shown_kind(value)}")
         if self._categories is not None:
             if value not in self._categories:
-                raise ValueError(self._unknown(shown_text(value)))
+                raise self._unknown(value)
         elif "\x00" in value or not _is_encodable(value):
             raise ValueError("must be text without NUL and unpaired surrogates")
         return value
 
-    def _unknown(self, shown: str) -> str:
-        return explain_category(self._all_categories or (), shown)
+    def _date(self, value: Any) -> Any:  # noqa: ANN401
+        if type(value) is not str:
+            raise ValueError(f"must be {EXPECTED}, not {shown_kind(value)}")
+        return date_parts(value)
+
+    def _unknown(self, value: str | float) -> ValueError:
+        return ValueError(f"must be one of {self._listed}, not {shown_value(value)}")
 
 
 def _is_encodable(text: str) -> bool:

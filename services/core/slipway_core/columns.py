@@ -8,8 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, StrictFloat, model_validator
 MAX_NAME_LENGTH = 256
 MAX_FEATURES = 10_000
 MAX_DESCRIPTION_LENGTH = 1_000
-# Beyond it, float32 cannot represent every integer.
+# Beyond them, float32 and float64 cannot represent every integer.
 FLOAT32_EXACT = 2**24
+FLOAT64_EXACT = 2**53
 
 Name = Annotated[str, Field(max_length=MAX_NAME_LENGTH)]
 _Some = Field(min_length=1, max_length=MAX_FEATURES)
@@ -71,7 +72,16 @@ class InputColumn(Frozen):
             is_text = isinstance(self.categories[0], str)
             if self.dtype in {"bool", "date"} or is_text != (self.dtype == "string"):
                 raise ValueError(f"the categories of {self.name!r} do not have its type")
+            if self.dtype == "int64" and not all(_is_exact(float(one)) for one in self.categories):
+                raise ValueError(f"the categories of {self.name!r} must be integers between -2^53 and 2^53")
+            if is_text and any("\x00" in str(one) for one in self.categories):
+                raise ValueError(f"the categories of {self.name!r} must be text without NUL")
         return self
+
+
+def _is_exact(value: float) -> bool:
+    """Return whether a number is an integer that float64 represents exactly."""
+    return abs(value) <= FLOAT64_EXACT and value.is_integer()
 
 
 class GraphInput(Frozen):

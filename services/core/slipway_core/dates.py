@@ -5,9 +5,12 @@ from datetime import datetime
 from typing import Final
 
 from slipway_core.columns import DatePart
+from slipway_core.printable import shown_text
 
 # ISO 8601 as pandas, databases and JSON writers print it. A time and an offset are optional.
-_PATTERN: Final = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:?\d\d)?)?", re.ASCII)
+_PATTERN: Final = re.compile(
+    r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:[0-5]\d(\.\d{1,9})?)?(Z|[+-]([01]\d|2[0-3]):?[0-5]\d)?)?", re.ASCII
+)
 DATE_PARTS: Final[tuple[DatePart, ...]] = ("year", "month", "day", "weekday", "hour")
 EXPECTED: Final = "a date such as 2026-11-21 or 2026-11-21T08:30"
 
@@ -21,10 +24,10 @@ def date_parts(text: str) -> dict[DatePart, int]:
         ValueError: it is not a date.
     """
     if not _PATTERN.fullmatch(text):
-        raise ValueError(f"must be {EXPECTED}")
+        raise ValueError(f"must be {EXPECTED}, not {shown_text(text)}")
     # Only the date and the hour matter; `fromisoformat` rejects more than six digits of a second.
     try:
         date = datetime.fromisoformat(text[:16])
     except ValueError as error:
-        raise ValueError("must be a date that exists") from error
+        raise ValueError(f"must be a date that exists, not {shown_text(text)}") from error
     return {"year": date.year, "month": date.month, "day": date.day, "weekday": date.weekday(), "hour": date.hour}

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from slipway_core.columns import FLOAT32_EXACT
+from slipway_core.printable import SHOWN, shown_text
 
 MAX_PROBLEMS = 20
 MAX_WARNINGS = 20
-SHOWN = 100
 # The number of categories that a message lists.
 SHOWN_CATEGORIES = 12
 ROOT = "features"
@@ -19,6 +19,10 @@ FLOAT32_MAX = float(np.finfo(np.float32).max)
 # The largest float64 that rounds to FLOAT32_MAX; half a unit in the last place above FLOAT32_MAX, values round to
 # infinity. The shortest decimal of FLOAT32_MAX, as JSON writers print it, is slightly above FLOAT32_MAX.
 FLOAT32_LIMIT = math.nextafter(FLOAT32_MAX + 2.0**103, 0.0)
+
+# The significant digits that numbers of these types have at least.
+FLOAT32_DIGITS = 7
+FLOAT64_DIGITS = 15
 
 ROWS = frozenset({list, dict})
 
@@ -74,22 +78,33 @@ def explain_number(value: Any, *, missing: bool = False, narrow: bool = True) ->
     return f"is too large for a {32 if narrow else 64}-bit float"
 
 
-def explain_range(value: float, low: float | None, high: float | None) -> str:
-    """Say how a value is outside the range of the training rows."""
+def explain_range(value: float, low: float | None, high: float | None, digits: int = FLOAT32_DIGITS) -> str:
+    """Say how a value is outside the range of the training rows, with that many significant digits."""
+    shown = str(value) if isinstance(value, int) else f"{value:.{digits}g}"
     if low is not None and high is not None:
-        return f"outside the trained range {low:.7g} to {high:.7g}"
+        return f"{shown} is outside the trained range {low:.{digits}g} to {high:.{digits}g}"
     if low is not None and value < low:
-        return f"below the trained minimum {low:.7g}"
-    return f"above the trained maximum {high:.7g}"
+        return f"{shown} is below the trained minimum {low:.{digits}g}"
+    return f"{shown} is above the trained maximum {high:.{digits}g}"
 
 
 def explain_category(allowed: Sequence[str | float], shown: str) -> str:
     """Say that a value, as shown, is not one of the allowed ones."""
-    listed = [shown_text(one) if isinstance(one, str) else shortest(one) for one in sorted(allowed)]
-    some = ", ".join(listed)
-    if len(listed) > SHOWN_CATEGORIES:
-        some = f"{', '.join(listed[: SHOWN_CATEGORIES - 1])}, … {listed[-1]} ({len(listed)} values)"
-    return f"must be one of {some}, not {shown}"
+    return f"must be one of {list_categories(allowed)}, not {shown}"
+
+
+def list_categories(allowed: Sequence[str | float]) -> str:
+    """Write categories in order, at most SHOWN_CATEGORIES of them."""
+    ordered = sorted(allowed)
+    is_long = len(ordered) > SHOWN_CATEGORIES
+    first = ordered[: SHOWN_CATEGORIES - 1] if is_long else ordered
+    some = ", ".join([shown_value(one) for one in first])
+    return f"{some}, … {shown_value(ordered[-1])} ({len(ordered)} values)" if is_long else some
+
+
+def shown_value(value: str | float) -> str:
+    """Write a category, or a value beside one."""
+    return shown_text(value) if isinstance(value, str) else shortest(value)
 
 
 def shortest(value: float) -> str:
@@ -99,12 +114,22 @@ def shortest(value: float) -> str:
     return str(np.float32(float(value))).removesuffix(".0")
 
 
-def shown_text(text: str) -> str:
-    """Return a text in quotes, shortened: a client may choose it."""
-    return repr(text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…")
-
-
 def kind_of(value: Any) -> str:  # noqa: ANN401
     """Name the JSON type of a value."""
     kinds = {bool: "a boolean", str: "a string", list: "a list", dict: "an object", type(None): "null"}
     return kinds.get(type(value), "a number")
+
+
+def shown_kind(value: Any) -> str:  # noqa: ANN401
+    """Name the JSON type of a value, and show text, numbers and booleans."""
+    if isinstance(value, str):
+        return f"{kind_of(value)} ({shown_text(value)})"
+    if isinstance(value, bool | int | float):
+        return f"{kind_of(value)} ({shown_number(value)})"
+    return kind_of(value)
+
+
+def shown_number(value: float) -> str:
+    """Write a number or boolean as JSON does, shortened: a client may choose it."""
+    text = repr(value).lower()
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"

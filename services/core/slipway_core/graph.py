@@ -118,8 +118,10 @@ class Graph:
         prediction = prediction.reshape(-1)
         if self._labels is not None:
             prediction = _indices(prediction, self._labels)
-        if self._decision is not None and scores is not None:
+        if self._decision is not None:
             positive = self._decision.positive_class
+            if not isinstance(scores, np.ndarray) or scores.shape != (len(prediction), 2):
+                raise BundleError("a decision needs the probabilities of two classes, which the graph does not return")
             # As float32 like the probabilities, so that a threshold of 0.7 includes a probability of 0.7.
             is_positive = scores[:, positive] >= np.float32(self._decision.threshold)
             prediction = np.where(is_positive, positive, 1 - positive)

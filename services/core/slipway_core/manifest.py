@@ -94,9 +94,17 @@ class Manifest(Frozen):
         check_inputs(self.columns, self.inputs)
         if self.task == "classification" and not (self.classes and self.graph.scores):
             raise ValueError("a classifier needs classes and graph.scores")
-        labels = [(type(label), label) for label in self.classes or ()]
+        if self.task == "regression" and (self.classes, self.graph.scores, self.graph.labels) != (None, None, None):
+            raise ValueError("a regressor has no classes, graph.scores and graph.labels")
+        # As text, because metrics and feedback are by text.
+        labels = [label_text(label) for label in self.classes or ()]
         if len(set(labels)) != len(labels):
             raise ValueError("two classes have the same label")
+        own = self.graph.labels
+        if own is not None and (len(set(own)), len(own)) != (len(labels), len(labels)):
+            raise ValueError("graph.labels needs a different value for each class")
+        if own is not None and len({type(label) for label in own}) > 1:
+            raise ValueError("graph.labels must be all text or all integers")
         if self.decision is not None and len(labels) != 2:  # noqa: PLR2004
             raise ValueError("only a classifier of two classes can have a decision threshold")
         if missing := [name for name in SERVED_FILES if name not in self.digests]:
@@ -112,21 +120,23 @@ def label_text(label: str | int) -> str:
 def from_version_1(content: Mapping[str, Any]) -> dict[str, Any]:
     """Convert the JSON of schema version 1: one float32 matrix, whose name is part of `graph`."""
     graph, columns = content.get("graph"), content.get("inputs")
-    if not isinstance(graph, dict) or not isinstance(columns, list):
-        return {**content}  # the validation reports what is missing
     converted = {key: value for key, value in content.items() if key not in {"inputs", "graph", "preprocessing"}}
-    fields = [
-        {key: value for key, value in column.items() if key not in {"shape", "required"}}
-        if isinstance(column, dict)
-        else column
-        for column in columns
-    ]
-    return converted | {
-        "schema_version": SCHEMA_VERSION,
-        "columns": fields,
-        "inputs": [{"name": graph.get("input"), "dtype": "float32", "shape": [len(columns)]}],
-        "graph": {key: value for key, value in graph.items() if key != "input"},
-    }
+    converted["schema_version"] = SCHEMA_VERSION
+    # The validation reports values of other types.
+    converted["graph"], converted["columns"] = graph, columns
+    if isinstance(graph, dict):
+        converted["graph"] = {key: value for key, value in graph.items() if key != "input"}
+    if isinstance(columns, list):
+        converted["columns"] = [_column_of_version_1(column) for column in columns]
+        name = graph.get("input") if isinstance(graph, dict) else "X"
+        converted["inputs"] = [{"name": name, "dtype": "float32", "shape": [len(columns)]}]
+    return converted
+
+
+def _column_of_version_1(column: Any) -> Any:  # noqa: ANN401  # any JSON
+    if not isinstance(column, dict):
+        return column
+    return {key: value for key, value in column.items() if key not in {"shape", "required"}}
 
 
 def manifest_json_schema() -> str:

@@ -2,6 +2,8 @@
 
 import re
 
+# How much of a text that a client may choose is repeated in a message.
+SHOWN = 100
 # First whole sequences, so that no parameters such as `[31m` remain. Then single characters: C0 without tab and line
 # feed, DEL, C1, lone surrogates (no stream can encode them), marks that change the direction of the text, and the
 # separators of lines and paragraphs.
@@ -33,3 +35,8 @@ def escape_json(document: str) -> str:
     if document.isascii() and "\x7f" not in document:
         return document
     return _UNSAFE_IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", document)
+
+
+def shown_text(text: str) -> str:
+    """Return a text in quotes, shortened: a client may choose it."""
+    return repr(text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…")

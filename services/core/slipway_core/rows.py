@@ -20,19 +20,15 @@ class Table:
     Attributes:
         columns: the values as clients send them, one list per column of the signature; None for a missing value.
         feed: an (n_rows, 1) array per input of the graph.
+        nbytes: roughly the size of the values in memory.
     """
 
     columns: Sequence[Sequence[Any]]
     feed: dict[str, NDArray[Any]]
+    nbytes: int = 0
 
     def __len__(self) -> int:
         return len(self.columns[0])
-
-    @property
-    def nbytes(self) -> int:
-        """Roughly the size of the values in memory."""
-        texts = sum(len(value) for column in self.columns for value in column if type(value) is str)
-        return CELL_BYTES * len(self) * len(self.columns) + texts
 
 
 Rows: TypeAlias = FloatMatrix | Table

@@ -15,7 +15,6 @@ from slipway_core.feature_values import (
     MAX_WARNINGS,
     ROOT,
     ROWS,
-    SHOWN,
     OutOfRange,
     RangeWarning,
     explain_category,
@@ -24,6 +23,7 @@ from slipway_core.feature_values import (
     kind_of,
     shortest,
 )
+from slipway_core.printable import SHOWN
 from slipway_core.rows import FloatMatrix
 
 NUMBERS = frozenset({float, int})
@@ -159,7 +159,7 @@ class Signature:
         warnings = []
         for place in np.flatnonzero(outside)[:MAX_WARNINGS].tolist():
             row, column = divmod(place, len(self.names))
-            message = f"{matrix[row, column]:.7g} is {explain_range(matrix[row, column].item(), *self._limits[column])}"
+            message = explain_range(matrix[row, column].item(), *self._limits[column])
             warnings.append(RangeWarning(row, self.names[column], message))
         return OutOfRange(np.count_nonzero(outside, axis=0).tolist(), warnings)
 

@@ -12,18 +12,20 @@ from slipway_core.column_reader import ColumnReader
 from slipway_core.columns import GraphInput, InputColumn, is_matrix
 from slipway_core.errors import FeaturesError, Problem
 from slipway_core.feature_values import (
+    FLOAT32_DIGITS,
+    FLOAT64_DIGITS,
     MAX_PROBLEMS,
     MAX_WARNINGS,
     ROOT,
     ROWS,
-    SHOWN,
     OutOfRange,
     RangeWarning,
     explain_range,
     kind_of,
 )
 from slipway_core.manifest import Manifest
-from slipway_core.rows import Table
+from slipway_core.printable import SHOWN
+from slipway_core.rows import CELL_BYTES, Table
 from slipway_core.signature import Signature
 
 # The place of a row in a request, and of a column in it.
@@ -38,6 +40,7 @@ class TableSignature:
         self.columns = tuple(columns)
         self._name_set = frozenset(self.names)
         made = {column.name: [one for one in inputs if one.column == column.name] for column in columns}
+        self._texts = [index for index, column in enumerate(columns) if column.dtype in {"string", "date"}]
         self._readers = [ColumnReader(column, made[column.name]) for column in columns]
         # The index, the graph's input and the limits of each column with a range.
         self._ranges = [
@@ -89,34 +92,33 @@ class TableSignature:
         if problems:
             shown = sorted(problems)[:MAX_PROBLEMS]
             raise FeaturesError([Problem(place(row, self.names[index]), message) for row, index, message in shown])
-        return Table(columns, feed)
+        texts = sum([sum(map(len, filter(None, columns[index]))) for index in self._texts])
+        return Table(columns, feed, CELL_BYTES * len(columns) * len(columns[0]) + texts)
 
     def count_out_of_range(self, rows: Table) -> int:
         """Count the values outside the range of the training rows."""
-        if len(rows) == 1:  # faster than numpy for one row
-            outside = 0
-            for _, name, low, high in self._ranges:
-                value = rows.feed[name].item()  # as float32, like the range; NaN for a missing value
-                if (low is not None and value < low) or (high is not None and value > high):
-                    outside += 1
-            return outside
+        if len(rows) == 1 and not self._may_be_outside(rows):  # faster than numpy for one row
+            return 0
         return sum(int(np.count_nonzero(self._outside(rows, name, low, high))) for _, name, low, high in self._ranges)
+
+    def _may_be_outside(self, rows: Table) -> bool:
+        """Return whether a value of the first row is outside its range before it is rounded."""
+        for index, _, low, high in self._ranges:
+            value = rows.columns[index][0]
+            if value is not None and ((low is not None and value < low) or (high is not None and value > high)):
+                return True
+        return False
 
     def out_of_range(self, rows: Table) -> OutOfRange:
         """Describe the values outside the range of the training rows."""
         counts, found = [0] * len(self.names), []
         for index, name, low, high in self._ranges:
             outside = np.flatnonzero(self._outside(rows, name, low, high))
+            digits = FLOAT32_DIGITS if self.columns[index].dtype == "float32" else FLOAT64_DIGITS
             counts[index] = len(outside)
             for row in outside[:MAX_WARNINGS].tolist():
-                value = float(rows.columns[index][row])
-                found.append(
-                    (
-                        row,
-                        index,
-                        RangeWarning(row, self.names[index], f"{value:.7g} is {explain_range(value, low, high)}"),
-                    )
-                )
+                message = explain_range(rows.columns[index][row], low, high, digits)
+                found.append((row, index, RangeWarning(row, self.names[index], message)))
         return OutOfRange(counts, [warning for *_, warning in sorted(found, key=itemgetter(0, 1))[:MAX_WARNINGS]])
 
     def _outside(self, rows: Table, name: str, low: float | None, high: float | None) -> NDArray[np.bool_]:

@@ -29,13 +29,12 @@ MAX_LINEAR_R2 = 0.9999
 MAX_LEAKAGE_SCORE = 0.99999
 
 
-def find_data_problems(recipe: Recipe, frame: pd.DataFrame, features: FloatMatrix) -> list[str]:
+def find_data_problems(recipe: Recipe, frame: pd.DataFrame) -> list[str]:
     """Check valid rows as a whole.
 
     Args:
         recipe: the recipe with its limits.
         frame: features and target, numbers as float64; the index counts the file's lines, 0 for the second.
-        features: (n_rows, n_features), text as codes.
 
     Returns:
         One sentence per problem.
@@ -48,11 +47,24 @@ def find_data_problems(recipe: Recipe, frame: pd.DataFrame, features: FloatMatri
     if findings:  # the other checks need valid rows
         return findings
     rows = _sample(recipe, target)
+    features = _as_numbers(recipe, frame)
     return [
         *_leaking(recipe, features, target, rows),
         *_copies(recipe, frame, target),
         *_unrelated(recipe, features, target, rows),
     ]
+
+
+def _as_numbers(recipe: Recipe, frame: pd.DataFrame) -> FloatMatrix:
+    """Return the features as (n_rows, n_features) float32: text as codes, missing numbers as the median."""
+    if recipe.is_matrix:
+        matrix: FloatMatrix = frame[recipe.feature_names].to_numpy(dtype=np.float32)
+        return matrix
+    numbers = np.zeros((len(frame), len(recipe.columns)), dtype=np.float32)
+    for index, column in enumerate(recipe.columns):
+        values = frame[column.name]
+        numbers[:, index] = values.fillna(values.median()) if column.is_number else pd.factorize(values, sort=True)[0]
+    return numbers
 
 
 def _constant(recipe: Recipe, frame: pd.DataFrame) -> Iterator[str]:

@@ -20,7 +20,7 @@ from slipway_core.graph import ports
 from slipway_core.manifest import GraphNames
 from slipway_trainer.errors import TrainingError, reason_of
 from slipway_trainer.features import graph_inputs
-from slipway_trainer.recipes import Recipe
+from slipway_trainer.recipes.columns import Column, is_matrix_of
 
 # The newest opset with which scikit-learn's converters are tested; ONNX Runtime has supported it for years.
 OPSET = {"": 17, "ai.onnx.ml": 3}
@@ -29,18 +29,14 @@ OPSET = {"": 17, "ai.onnx.ml": 3}
 PARITY_TOLERANCE = 1e-5
 
 _HISTOGRAM_MODELS = (HistGradientBoostingClassifier, HistGradientBoostingRegressor)
-# Divide by the scale as scikit-learn does. skl2onnx would multiply by its reciprocal, and a tree behind the scaler could
-# then decide otherwise for a value close to its threshold.
-_SCALERS: Mapping[Any, Any] = {
-    StandardScaler: {"div": "div"},
-    RobustScaler: {"div": "div"},
-    MaxAbsScaler: {"div": "div"},
-}
+# Divide by the scale as scikit-learn does. skl2onnx would multiply by its reciprocal, and a tree behind the scaler
+# could then decide otherwise for a value close to its threshold.
+_SCALERS: Mapping[Any, Any] = {kind: {"div": "div"} for kind in (StandardScaler, RobustScaler, MaxAbsScaler)}
 _FLAGS = "nodes_missing_value_tracks_true"
 
 
-def export(estimator: Any, recipe: Recipe, options: Mapping[str, Any]) -> bytes:  # noqa: ANN401  # no types
-    """Return the serialised graph of an estimator or pipeline that was fitted on a recipe's features.
+def export(estimator: Any, columns: Sequence[Column], options: Mapping[str, Any]) -> bytes:  # noqa: ANN401  # no types
+    """Return the serialised graph of an estimator or pipeline that was fitted on features.
 
     The graph has one input `X` if the features are a matrix, and otherwise one input per column of the estimator.
 
@@ -48,17 +44,17 @@ def export(estimator: Any, recipe: Recipe, options: Mapping[str, Any]) -> bytes:
 
     Args:
         estimator: any estimator that skl2onnx can convert.
-        recipe: the recipe with the columns.
+        columns: the features.
         options: options for skl2onnx.
 
     Raises:
         TrainingError: skl2onnx cannot convert the estimator, or would convert it wrongly.
     """
     _check_native_categories(estimator)
-    inputs = graph_inputs(recipe.columns)
+    inputs = graph_inputs(columns)
     texts = [one.name for one in inputs if one.dtype == "string"]
-    by_column = not recipe.is_matrix and (bool(texts) or _selects_columns(estimator))
-    types: list[tuple[str, Any]] = [("X", FloatTensorType([None, len(recipe.estimator_columns)]))]
+    by_column = not is_matrix_of(columns) and (bool(texts) or _selects_columns(estimator))
+    types: list[tuple[str, Any]] = [("X", FloatTensorType([None, len(inputs)]))]
     if by_column:
         kinds = {"string": StringTensorType, "float32": FloatTensorType}
         types = [(one.name, kinds[one.dtype]([None, 1])) for one in inputs]
@@ -78,8 +74,8 @@ def export(estimator: Any, recipe: Recipe, options: Mapping[str, Any]) -> bytes:
             "it with an estimator that skl2onnx supports"
         ) from error
     graph.producer_name = "slipway"
-    if not recipe.is_matrix and not by_column:
-        _split_input(graph, recipe.estimator_columns)
+    if not is_matrix_of(columns) and not by_column:
+        _split_input(graph, [one.name for one in inputs])
     content: bytes = graph.SerializeToString()
     return content
 
@@ -107,8 +103,8 @@ def _check_native_categories(estimator: Any) -> None:  # noqa: ANN401
     elif isinstance(estimator, _HISTOGRAM_MODELS) and getattr(estimator, "is_categorical_", None) is not None:
         raise TrainingError(
             f"{type(estimator).__name__} with categorical_features cannot be exported to ONNX: skl2onnx would "
-            "treat the categories as numbers; encode them before, with OneHotEncoder or OrdinalEncoder in a ColumnTransformer, "
-            "and set categorical_features=None"
+            "treat the categories as numbers; encode them before, with OneHotEncoder or OrdinalEncoder in a "
+            "ColumnTransformer, and set categorical_features=None"
         )
 
 

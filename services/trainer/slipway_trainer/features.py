@@ -127,18 +127,3 @@ def with_shuffled_column(features: Features, column: Column, index: int, random:
     for name in column.estimator_columns:
         frame[name] = features.frame[name].to_numpy()[order]
     return TableFeatures(features.cells, frame)
-
-
-def as_numbers(recipe: Recipe, features: Features) -> FloatMatrix:
-    """Return features as (n_rows, n_columns) float32 for quick checks: text as codes, missing values as the median."""
-    if not isinstance(features, TableFeatures):
-        return features
-    numbers = np.zeros((len(features), len(recipe.columns)), dtype=np.float32)
-    for index, column in enumerate(recipe.columns):
-        if column.is_number or column.dtype == "bool":
-            values = features.frame[column.name].to_numpy(dtype=np.float64)
-            known = values[~np.isnan(values)]
-            numbers[:, index] = np.where(np.isnan(values), np.median(known) if len(known) else 0.0, values)
-        else:
-            numbers[:, index] = pd.factorize(pd.Series(features.cells[:, index]), sort=True)[0]
-    return numbers

@@ -17,6 +17,7 @@ from support.api import Database, RunningApi, StartApi, make_database, running_a
 from support.bundles import bundle_files, register, regression_files
 from support.refusals import Apis
 from support.serving import Serving
+from support.typed_models import KINDS, table_files
 
 
 @pytest.fixture(autouse=True)
@@ -67,6 +68,17 @@ def api(tmp_path_factory: pytest.TempPathFactory, database: Database) -> Iterato
             options |= {"login_max_failures": 10_000, "login_max_failures_per_address": 10_000}
             folder = tmp_path_factory.mktemp("api")
             api = stack.enter_context(running_api(folder, registry, database, **options))
+        yield api
+
+
+@pytest.fixture(scope="session")
+def typed_api(tmp_path_factory: pytest.TempPathFactory, database: Database) -> Iterator[RunningApi]:
+    """Run an app with a table model of each kind, shared by the tests that do not change it."""
+    registry = InMemoryRegistry()
+    for name, kind in KINDS.items():
+        register(registry, table_files(name, kind), name, promote=True)
+    options: dict[str, Any] = {"max_rows": 1_000, "registry_poll_seconds": 3_600, "default_model": "texts"}
+    with running_api(tmp_path_factory.mktemp("typed"), registry, database, **options) as api:
         yield api
 
 

@@ -137,7 +137,7 @@ def test_documented_example_is_a_manifest() -> None:
 
 @pytest.mark.parametrize("key", ["classes", "decision", "git_commit", "libraries"])
 def test_optional_fields_may_be_left_out(key: str) -> None:
-    regressor = {**EXAMPLE, "task": "regression", "graph": {"label": "value"}}
+    regressor = {**EXAMPLE, "task": "regression", "graph": {"label": "value"}, "classes": None}
 
     parse(without(regressor, key))
 

@@ -121,11 +121,12 @@ def test_manifest_file_has_the_documented_fields(tmp_path: Path) -> None:
 
     content = json.loads((tmp_path / MANIFEST_FILE).read_text())
 
-    assert content["schema_version"] == 1
-    assert content["graph"] == {"input": "X", "label": "label", "scores": "probabilities"}
+    assert content["schema_version"] == 2
+    assert content["graph"] == {"label": "label", "scores": "probabilities"}
     assert content["created_at"] == "2026-11-20T12:00:00Z"
-    assert content["preprocessing"] is None
-    assert content["inputs"][0].keys() == {"name", "dtype", "shape", "min", "max", "unit", "required", "categories"}
+    assert content["decision"] is None
+    assert content["inputs"] == [{"name": "X", "dtype": "float32", "shape": [4], "column": None, "part": None}]
+    assert [column["name"] for column in content["columns"]] == IRIS.feature_names
 
 
 def test_manifest_outside_a_checkout_has_no_commit(tmp_path: Path) -> None:

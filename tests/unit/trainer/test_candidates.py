@@ -48,10 +48,11 @@ from slipway_core.signature import Signature
 from slipway_core.table_signature import signature_of
 from slipway_trainer.bundling import GOLDEN_ROWS, write_bundle
 from slipway_trainer.cli import main
+from slipway_trainer.drawing import draw_features
 from slipway_trainer.errors import ParityError, TrainingError, reason_of
 from slipway_trainer.recipes import Candidate, Column, Recipe
 from slipway_trainer.step_results import Dataset, Evaluation
-from slipway_trainer.steps.evaluate import draw_rows, evaluate
+from slipway_trainer.steps.evaluate import evaluate
 from slipway_trainer.steps.train import split_rows, train
 from slipway_trainer.steps.validate import validate
 from support.command import run
@@ -266,7 +267,10 @@ def test_drawn_rows_have_only_declared_categories() -> None:
     features = np.array([[0, 3, 0.5], [2, 9, 1.5]], dtype=np.float32)
     columns = (Column(name="a", categories=(0, 2, 7)), Column(name="b"), Column(name="c"))
 
-    rows = draw_rows(columns, features, seed=1)
+    rows = draw_features(
+        recipe_of("regression", candidate_of(LinearRegression)).model_copy(update={"columns": columns}), features
+    )
+    assert isinstance(rows, np.ndarray)
 
     assert set(rows[:, 0].tolist()) == {0, 2, 7}
     assert (rows[::2, 1] == np.rint(rows[::2, 1])).all()

@@ -154,6 +154,7 @@ def test_recipes_lists_names_and_titles() -> None:
     assert ended.output.splitlines() == [
         "bike-demand      Bike rentals per hour by calendar and weather",
         "iris             Iris species from the measurements of a flower",
+        "penguins         Penguin species from measurements, island and sex",
     ]
 
 

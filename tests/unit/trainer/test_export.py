@@ -15,6 +15,7 @@ from slipway_core.onnx_cost import cost_follows_rows
 from slipway_core.onnx_model import parse_model
 from slipway_trainer.errors import TrainingError
 from slipway_trainer.export import OPSET, _round_down, export, round_to_float32
+from slipway_trainer.recipes.iris import RECIPE as IRIS
 from support.bike import trained_bike
 from support.bundles import NAMES
 from support.iris import CANDIDATES, trained_iris
@@ -60,7 +61,7 @@ def test_graph_of_a_regressor_gives_one_value_per_row() -> None:
 def test_repeated_export_gives_the_same_bytes() -> None:
     fitted = trained_iris().evaluations["random-forest"].fitted
 
-    first, second = (export(fitted.estimator, 4, {"zipmap": False}) for _ in range(2))
+    first, second = (export(fitted.estimator, IRIS.columns, {"zipmap": False}) for _ in range(2))
 
     assert first == second == trained_iris().evaluations["random-forest"].model
 
@@ -70,7 +71,7 @@ def test_unconvertible_estimator_is_reported_by_name() -> None:
         """An estimator without a converter in skl2onnx."""
 
     with pytest.raises(TrainingError, match=r"Unknown cannot be exported to ONNX: Unable to find .* 'Unknown'; "):
-        export(Unknown(), 4, {})
+        export(Unknown(), IRIS.columns, {})
 
 
 def test_every_candidate_of_both_recipes_may_run_inline() -> None:

@@ -177,7 +177,7 @@ def test_time_split_has_no_key() -> None:
         override(BIKE, ["split=time", "split_key=dteday"])
 
     assert str(caught.value) == (
-        "--set: the split 'time' holds out the last rows, so it cannot keep the rows of a split_key together; use "
+        "the split 'time' holds out the last rows, so it cannot keep the rows of a split_key together; use "
         "'random' or 'stratified', or set split_key to null"
     )
 

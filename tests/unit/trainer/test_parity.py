@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 from slipway_core.graph import Graph
 from slipway_core.rows import FloatMatrix
 from slipway_trainer.export import export, graph_names, round_to_float32
-from slipway_trainer.recipes import Recipe
+from slipway_trainer.recipes import Column, Recipe
 from slipway_trainer.steps.evaluate import check_parity
 from slipway_trainer.tasks import task_of
 from support import bike, iris
@@ -201,7 +201,7 @@ def test_boosted_classifiers_equal_their_graphs(model: Any, n_classes: int) -> N
     recipe = IRIS.model_copy(update={"classes": IRIS.classes[:n_classes]})
     task = task_of(recipe)
 
-    model = export(estimator, 3, task.export_options)
+    model = export(estimator, [Column(name=name) for name in "abc"], task.export_options)
     graph = Graph(model, graph_names(model))
 
     edges = [[threshold for at, threshold in thresholds_of(estimator, range(3)) if at == c] for c in range(3)]
@@ -221,6 +221,6 @@ def test_unrounded_thresholds_change_a_row_at_an_edge() -> None:
     round_to_float32(estimator)
 
     assert np.array_equal(estimator.predict_proba(rows), before)
-    model = export(estimator, 1, task.export_options)
+    model = export(estimator, [Column(name="a")], task.export_options)
     graph = Graph(model, graph_names(model))
     assert check_parity(task, estimator, graph, rows, 1.0) <= 1

@@ -299,7 +299,7 @@ def test_comparison_states_another_split(
     _, gate_result = ask(registry, 1.0, IRIS.model_copy(update={"split_key": key}))
 
     [reason] = [check.reason for check in gate_result.checks if "on the same rows" in check.reason]
-    because = f"; but the champion was trained on some of them, because {caveat}" if caveat else ""
+    because = f"; but version 1 was trained on some of them, because {caveat}" if caveat else ""
     assert reason.endswith(f" on the same rows{because}")
 
 

@@ -221,14 +221,17 @@ def recipe(**changes):
         ("Column(unit='cm')", "Column needs the field 'name'"),
         ("Column(name='')", "Column: name must not be empty, got ''"),
         ("Column(name='a', minimum=3, maximum=1)", "the column 'a' has the minimum 3, above its maximum 1"),
-        ("Column(name='a', categories=())", "the categories of the column 'a' must be one or more finite numbers"),
+        ("Column(name='a', categories=())", "the column 'a' needs at least one category"),
         ("Column(name='a', categories=(1, 1))", "the categories of the column 'a' must differ as float32 numbers"),
         (
             "Column(name='a', categories=(0, 1e400))",
             "the categories of the column 'a' must be one or more finite numbers",
         ),
         ("Column(name='a', categories=(0, 5), maximum=3)", "the categories of the column 'a' must lie within its"),
-        ("Column(name='a', categories=('red',))", "Column: categories.0 must be a number, got 'red'"),
+        (
+            "Column(name='a', categories=('red',))",
+            "the categories of the column 'a' do not have its type, float32",
+        ),
         ("Candidate(name='a')", "Candidate needs the field 'build'"),
         ("Candidate(name='a', bild=print)", "Candidate has no field 'bild'; did you mean 'build'?"),
         (

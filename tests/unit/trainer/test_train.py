@@ -133,7 +133,7 @@ def test_training_twice_gives_the_same_model(name: str) -> None:
 
     assert first.cv_scores == second.cv_scores
     options = task_of(QUICK).export_options
-    assert export(first.estimator, 4, options) == export(second.estimator, 4, options)
+    assert export(first.estimator, IRIS.columns, options) == export(second.estimator, IRIS.columns, options)
     before, after = (fitted.estimator.predict_proba(split.test_features) for fitted in (first, second))
     assert np.array_equal(before, after)
 
@@ -226,7 +226,7 @@ def test_training_a_regressor_twice_gives_the_same_bytes(name: str) -> None:
     with threadpool_limits(1):
         fitted = train(QUICK_BIKE, candidate, bike.split, unwatched)
 
-    assert export(fitted.estimator, 12, {}) == bike.evaluations[name].model
+    assert export(fitted.estimator, BIKE.columns, {}) == bike.evaluations[name].model
 
 
 def test_a_split_by_time_holds_out_the_last_rows() -> None:

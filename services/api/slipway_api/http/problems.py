@@ -33,8 +33,9 @@ from slipway_api.errors import (
 )
 from slipway_api.http.content_codings import ACCEPTED
 from slipway_core.errors import FeaturesError, Problem, SlipwayError
-from slipway_core.feature_values import MAX_PROBLEMS, SHOWN
+from slipway_core.feature_values import MAX_PROBLEMS
 from slipway_core.logging import get_logger
+from slipway_core.printable import SHOWN
 
 PROBLEM_JSON = "application/problem+json"
 # Paths whose errors have the format of KServe's protocols, v1 and v2.
@@ -118,7 +119,7 @@ def problem_response(
         problems: the invalid places.
         headers: additional response headers.
     """
-    if f"{scope['path']}/".startswith(KSERVE_PREFIXES):
+    if _is_kserve(scope):
         return Response(_encode({"error": detail}), status, dict(headers or {}), "application/json")
     body = {
         "type": "about:blank",
@@ -130,6 +131,10 @@ def problem_response(
         "errors": [{"loc": list(problem.loc), "msg": problem.msg} for problem in problems],
     }
     return Response(_encode(body), status, dict(headers or {}), PROBLEM_JSON)
+
+
+def _is_kserve(scope: Mapping[str, Any]) -> bool:
+    return f"{scope['path']}/".startswith(KSERVE_PREFIXES)
 
 
 def install(app: FastAPI) -> None:
@@ -166,7 +171,10 @@ def error_response(scope: Mapping[str, Any], error: SlipwayError) -> Response:
     if isinstance(error, UnsupportedEncodingError):
         headers["Accept-Encoding"] = ACCEPTED
     problems = error.problems if isinstance(error, FeaturesError | InvalidInputError) else ()
-    detail = str(error) if len(problems) <= 1 else f"{len(problems)} errors: {error}"
+    sentences = str(error)
+    if isinstance(error, FeaturesError) and _is_kserve(scope):  # its format has no other field for the place
+        sentences = "; ".join([f"{'/'.join(map(str, problem.loc))}: {problem.msg}" for problem in problems])
+    detail = sentences if len(problems) <= 1 else f"{len(problems)} errors: {sentences}"
     return problem_response(scope, status, detail, problems=problems, headers=headers)
 
 

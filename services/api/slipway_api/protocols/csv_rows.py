@@ -2,21 +2,16 @@
 
 import csv
 import io
-import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Any
 
 from slipway_api.errors import InvalidInputError, TooLargeError
-from slipway_core.columns import InputColumn
+from slipway_core.csv_cells import converter, number
 from slipway_core.errors import Problem
 from slipway_core.signature import Signature
 from slipway_core.table_signature import AnySignature
 
-# Longer than any number that a program writes. The time to parse a number grows with the square of its length.
-MAX_DIGITS = 400
-_INTEGER = re.compile(r"[-+]?\d{1,19}", re.ASCII)
-_BOOLEANS = {"true": True, "false": False, "1": True, "0": False}
 _OTHER_MARKS = {";": "semicolons", "\t": "tabs"}
 
 
@@ -51,7 +46,7 @@ def named_rows(body: bytes, signature: AnySignature, max_rows: int) -> list[Any]
         _check_width(first, names, "the CSV's first line has", "body")
     else:
         _check_header(header, names)
-    converters = dict(zip(names, map(_converter, signature.columns), strict=True))
+    converters = dict(zip(names, map(converter, signature.columns), strict=True))
     rows: list[Any] = []
     for line in lines if header is not None else chain((first,), lines):
         if len(rows) == max_rows:
@@ -102,34 +97,7 @@ def _is_header(fields: Sequence[str], signature: AnySignature) -> bool:
     # A row of a matrix has a number; one of a table may be text only.
     if not isinstance(signature, Signature) or len(fields) != len(signature.names):
         return False
-    return any(field.strip() for field in fields) and all(isinstance(_number(field), str) for field in fields)
-
-
-def _converter(column: InputColumn) -> Callable[[str], Any]:
-    """Return a function that converts a field to a value as JSON would have it."""
-    converters: dict[str, Callable[[str], Any]] = {"int64": _integer, "bool": _boolean, "string": str, "date": str}
-    convert = converters.get(column.dtype, _number)
-    if not column.nullable:
-        return convert
-    return lambda field: None if field == "" else convert(field)
-
-
-def _integer(field: str) -> int | float | str:
-    return int(field) if _INTEGER.fullmatch(field) else _number(field)
-
-
-def _boolean(field: str) -> bool | str:
-    return _BOOLEANS.get(field.lower(), field)
-
-
-def _number(field: str) -> float | str:
-    # `float` alone accepts digits of every script, and underscores between them.
-    if not field.isascii() or "_" in field or len(field) > MAX_DIGITS:
-        return field
-    try:
-        return float(field)
-    except ValueError:
-        return field
+    return any(field.strip() for field in fields) and all(isinstance(number(field), str) for field in fields)
 
 
 def _wrong(message: str, *loc: str | int) -> InvalidInputError:

@@ -14,7 +14,8 @@ from slipway_api.http.json_errors import why_not_json
 from slipway_api.protocols.messages import ParsedRequest, PredictionRequest, PredictionResponse, PredictionResult
 from slipway_api.serving.served_model import ServedModel
 from slipway_core.errors import Problem
-from slipway_core.feature_values import MAX_PROBLEMS, ROWS, SHOWN
+from slipway_core.feature_values import MAX_PROBLEMS, ROWS
+from slipway_core.printable import SHOWN
 
 # A body ten times this size occupies Python's parser, which blocks all other threads, for a second.
 MAX_LENIENT_BYTES: Final = 1024 * 1024

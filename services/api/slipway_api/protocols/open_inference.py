@@ -19,7 +19,8 @@ from slipway_api.protocols.tensors import BOOL, BYTES, NUMBERS, Tensor, describe
 from slipway_api.protocols.typed_tensors import objects_of
 from slipway_api.serving.served_model import ServedModel
 from slipway_core.errors import FeaturesError, Problem
-from slipway_core.feature_values import MAX_PROBLEMS, SHOWN
+from slipway_core.feature_values import MAX_PROBLEMS
+from slipway_core.printable import SHOWN
 from slipway_core.rows import Rows
 from slipway_core.signature import Signature
 from slipway_core.table_signature import AnySignature, TableSignature

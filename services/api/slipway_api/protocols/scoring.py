@@ -17,7 +17,8 @@ from slipway_api.protocols.messages import ParsedRequest, PredictionRequest, Pre
 from slipway_api.protocols.native import parse_json
 from slipway_api.serving.served_model import ServedModel
 from slipway_core.errors import FeaturesError, Problem
-from slipway_core.feature_values import MAX_PROBLEMS, SHOWN
+from slipway_core.feature_values import MAX_PROBLEMS
+from slipway_core.printable import SHOWN
 from slipway_core.rows import Rows as GraphRows
 from slipway_core.signature import Signature
 

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from slipway_api.errors import InvalidInputError
 from slipway_core.errors import Problem
-from slipway_core.feature_values import FLOAT32_LIMIT, MAX_PROBLEMS, SHOWN
+from slipway_core.feature_values import FLOAT32_LIMIT, MAX_PROBLEMS
+from slipway_core.printable import SHOWN
 
 Values = NDArray[np.float32] | NDArray[np.float64]
 

@@ -2,8 +2,9 @@
 
 import math
 import struct
+import sys
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 
@@ -33,11 +34,23 @@ def objects_of(tensor: Tensor, binary: memoryview, column: InputColumn) -> list[
     values = flat_data(tensor) if tensor.data is not None else _from_binary(tensor, binary)
     if tensor.data is not None and tensor.datatype in NUMBERS:
         values = _numbers(tensor, values, column)
+    if column.nullable:
+        values = [None if value == "" or (type(value) is float and math.isnan(value)) else value for value in values]
     if column.dtype == "bool" and tensor.datatype != BOOL:
-        values = [bool(value) if value in {0, 1} else value for value in values]
-    if not column.nullable:
-        return values
-    return [None if value == "" or (type(value) is float and math.isnan(value)) else value for value in values]
+        values = _booleans(tensor, values)
+    return values
+
+
+def _booleans(tensor: Tensor, values: list[Any]) -> list[Any]:
+    """Return numbers as booleans."""
+    wrong = [
+        place
+        for place, value in enumerate(values)
+        if value is not None and not (type(value) in {int, float} and value in {0, 1})
+    ]
+    if wrong:
+        raise InvalidInputError(problems_at(tensor, wrong, f"must be 0 or 1 as {tensor.datatype}"))
+    return [None if value is None else bool(value) for value in values]
 
 
 def _numbers(tensor: Tensor, values: list[Any], column: InputColumn) -> list[Any]:
@@ -55,9 +68,20 @@ def _numbers(tensor: Tensor, values: list[Any], column: InputColumn) -> list[Any
     if tensor.datatype == "FP64" or (tensor.datatype == "FP32" and column.dtype == "float32"):
         return values
     dtype = NUMBERS[tensor.datatype].type
+    # The column's reader reports values of other types, and integers beyond float64.
+    places = [place for place, value in enumerate(values) if _is_finite(value)]
+    rounded = list(values)
     with np.errstate(over="ignore"):
-        # An integer beyond float64 stays as it is: the column's reader reports it.
-        return [dtype(value).item() if type(value) is float else value for value in values]
+        for place in places:
+            rounded[place] = dtype(values[place]).item()
+    if wrong := [place for place in places if math.isinf(rounded[place])]:
+        raise InvalidInputError(problems_at(tensor, wrong, f"is too large for {tensor.datatype}"))
+    return rounded
+
+
+def _is_finite(value: object) -> bool:
+    """Return whether a value is a number within float64."""
+    return type(value) in {int, float} and abs(cast("float", value)) <= sys.float_info.max
 
 
 def _from_binary(tensor: Tensor, binary: memoryview) -> list[Any]:

@@ -1,8 +1,10 @@
 """`slipway models`: the registered models, their Production versions and their history."""
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import islice
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -10,9 +12,12 @@ from rich.box import SIMPLE
 from rich.table import Table
 
 from slipway_cli.output import console, echo, print_json, print_table
-from slipway_core.bundle import MANIFEST_TAG, is_digest
+from slipway_cli.signature_table import signature_json, signature_table
+from slipway_core.bundle import MANIFEST_FILE, MANIFEST_TAG, is_digest, parse_manifest
 from slipway_core.current_user import current_user
-from slipway_core.registry import PRODUCTION, ModelVersion, RegisteredModel, promotion
+from slipway_core.errors import BundleError, RegistryError
+from slipway_core.manifest import Manifest
+from slipway_core.registry import PRODUCTION, ModelVersion, RegisteredModel, Registry, promotion
 from slipway_core.registry.alias_history import Move, moved_by_hand, moves
 from slipway_core.registry.gate_result import gate_result_of
 from slipway_core.registry.mistaken_promotions import mistaken_promotion
@@ -46,14 +51,18 @@ def list_models(as_json: AsJson = False) -> None:  # a flag
 
 @app.command()
 def show(name: Name, as_json: AsJson = False) -> None:
-    """Show a model's versions, newest first. Example: `slipway models show iris`."""
+    """Show a model's versions, newest first, and the features of Production. Example: `slipway models show iris`."""
     with _registry() as registry:
         model = registry.get_model(name)
         versions = registry.list_versions(name)
-    production = model.aliases.get(PRODUCTION)
+        production = model.aliases.get(PRODUCTION)
+        described = next((one for one in versions if one.version == production), versions[0] if versions else None)
+        manifest = _manifest(registry, described) if described else None
     rows = [_describe(version, production) for version in versions]
     if as_json:
-        print_json({"name": name, "production": production, "description": model.description, "versions": rows})
+        shown = {"version": described.version, **signature_json(manifest)} if described and manifest else None
+        fields = {"name": name, "production": production, "description": model.description}
+        print_json({**fields, "signature": shown, "versions": rows})
         return
     table = Table(
         "version", "registered", "metrics", "gate", title=f"{name}: Production is {production or 'not set'}", box=SIMPLE
@@ -71,6 +80,8 @@ def show(name: Name, as_json: AsJson = False) -> None:
             gate or "–",
         )
     print_table(table)
+    if described and manifest:
+        print_table(signature_table(manifest, described.version))
     _note_mistaken_promotion(model)
     if moved_by_hand(model):
         echo(f"The alias Production was moved outside of Slipway; see `slipway models history {name}`.")
@@ -154,6 +165,21 @@ def _note_mistaken_promotion(model: RegisteredModel) -> None:
 
 def _registry() -> MlflowRegistry:
     return load_settings(RegistrySettings).open_registry()
+
+
+def _manifest(registry: Registry, version: ModelVersion) -> Manifest | None:
+    """Return a version's manifest; None if it has none, or, with a note, if it cannot be read."""
+    expected = version.tags.get(MANIFEST_TAG, "")
+    if not is_digest(expected):
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / MANIFEST_FILE
+        try:
+            registry.fetch(version, MANIFEST_FILE, path)
+            return parse_manifest(path.read_bytes(), expected)
+        except (RegistryError, BundleError) as error:
+            echo(f"Note: the features of version {version.version} cannot be read: {error}", err=True)
+            return None
 
 
 def _describe(version: ModelVersion, production: str | None) -> dict[str, Any]:

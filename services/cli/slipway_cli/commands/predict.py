@@ -1,6 +1,6 @@
 """`slipway predict`: a client of the API."""
 
-import math
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,12 +10,13 @@ import typer
 from rich.table import Table
 
 from slipway_cli.client import ApiClient
-from slipway_cli.csv_rows import CsvRows, read_rows
+from slipway_cli.csv_rows import CsvRows, read_row, read_rows
 from slipway_cli.errors import ApiError
 from slipway_cli.identity import identify
 from slipway_cli.output import echo, print_json, print_table
 from slipway_cli.predictions_csv import answer_columns, check_output, write_predictions
 from slipway_cli.settings import ClientSettings
+from slipway_core.manifest import label_text
 from slipway_core.plurals import count_of
 from slipway_core.printable import printable
 from slipway_core.settings import load_settings
@@ -25,7 +26,16 @@ ROWS_A_REQUEST = 1_000
 
 def predict(
     model: Annotated[str, typer.Argument(help="The model's name, such as `iris`.")],
-    features: Annotated[str | None, typer.Option(help='One row, in the signature\'s order: "5.1,3.5,1.4,0.2".')] = None,
+    features: Annotated[
+        str | None,
+        typer.Option(
+            help='One row as a line of CSV, in the order of the model\'s features: "5.1,3.5,1.4,0.2". '
+            'An empty entry is a missing value: "Biscoe,39.1,,male".'
+        ),
+    ] = None,
+    json_row: Annotated[
+        str | None, typer.Option(help='One row as JSON, by name: \'{"island": "Biscoe", "body_mass_g": null}\'.')
+    ] = None,
     csv_file: Annotated[
         Path | None,
         typer.Option(
@@ -52,17 +62,19 @@ def predict(
 
     Example: `slipway predict iris --csv flowers.csv --output answers.csv`
     """
-    if (features is None) == (csv_file is None):
-        raise typer.BadParameter("pass either --features or --csv")
+    if [features, json_row, csv_file].count(None) != 2:  # noqa: PLR2004  # all but one
+        raise typer.BadParameter("pass one of --features, --json-row and --csv")
     if output is not None and (csv_file is None or as_json):
         raise typer.BadParameter("requires --csv, and cannot be combined with --json", param_hint="--output")
-    row = [] if features is None else _row(features)
+    row = {} if json_row is None else _json_row(json_row)
     if output is not None:
         check_output(output, force=force)
     with ApiClient.of(identify(load_settings(ClientSettings))) as client:
         if csv_file is not None:
             _predict_file(client, model, csv_file, output, as_json=as_json)
             return
+        if features is not None:
+            row = read_row(features, client.signature(model)[0])
         answer = client.predict(model, [row])
     if as_json:
         print_json(answer)
@@ -71,12 +83,12 @@ def predict(
 
 
 def _predict_file(client: ApiClient, model: str, file: Path, output: Path | None, *, as_json: bool) -> None:
-    names, classes = client.signature(model)
-    rows = read_rows(file, model, names)
+    inputs, classes = client.signature(model)
+    rows = read_rows(file, model, inputs)
     added = answer_columns(rows, classes) if output is not None else []
     if rows.skipped:
         _note(f"skipped columns that {model} does not use: {', '.join(rows.skipped)}")
-    answers = _answers(client, model, names, rows)
+    answers = _answers(client, model, [column.name for column in inputs], rows)
     if as_json:
         print_json(answers)
     elif output is None:
@@ -128,26 +140,29 @@ def _print_table(model: str, answers: Sequence[dict[str, Any]]) -> None:
 
 
 def _lines(answers: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
-    lines = []
+    lines: list[tuple[str, str]] = []
     for answer in answers:
-        scores = answer.get("probabilities") or [None] * len(answer["prediction"])
-        shown = answer.get("label") or [f"{value:g}" for value in answer["prediction"]]
-        lines += [(text, f"{max(row):.3f}" if row else "–") for text, row in zip(shown, scores, strict=True)]
+        predictions = answer["prediction"]
+        scores = answer.get("probabilities") or [None] * len(predictions)
+        labels = answer.get("label")
+        shown = [f"{value:g}" for value in predictions] if labels is None else [label_text(label) for label in labels]
+        # Not the largest one: a threshold may select another class.
+        found = [f"{row[index]:.3f}" if row else "–" for row, index in zip(scores, predictions, strict=True)]
+        lines += zip(shown, found, strict=True)
     return lines
 
 
-def _row(text: str) -> list[float]:
-    cells = text.split(",")
-    if not all(_is_number(cell) for cell in cells):
-        message = f'{text!r} is not a row of numbers; write them as "5.1,3.5,1.4,0.2"'
-        raise typer.BadParameter(message, param_hint="--features")
-    return [float(cell) for cell in cells]
-
-
-def _is_number(text: str) -> bool:
+def _json_row(text: str) -> dict[str, Any]:
     try:
-        value = float(text)
-    except ValueError:
-        return False
-    # Python accepts underscores between digits; the API does not.
-    return math.isfinite(value) and "_" not in text
+        row = json.loads(text, parse_constant=_reject_constant)
+        json.dumps(row, ensure_ascii=False, allow_nan=False).encode()  # as the client does
+    except (ValueError, RecursionError) as error:
+        raise typer.BadParameter(f"{text!r} is not JSON: {error}", param_hint="--json-row") from error
+    if not isinstance(row, dict):
+        message = f'{text!r} is not a JSON object; write it as {{"island": "Biscoe", "body_mass_g": null}}'
+        raise typer.BadParameter(message, param_hint="--json-row")
+    return row
+
+
+def _reject_constant(name: str) -> None:
+    raise ValueError(f"it has no {name}; write null for a missing value")

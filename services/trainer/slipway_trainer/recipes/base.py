@@ -10,7 +10,7 @@ from pydantic import Field, FiniteFloat, StrictBool, StrictInt, model_validator
 from slipway_core.manifest import label_text
 from slipway_core.validation import did_you_mean
 from slipway_trainer.metrics import BINARY, METRICS, names_of
-from slipway_trainer.recipes.columns import Column, Frozen
+from slipway_trainer.recipes.columns import Column, Frozen, is_matrix_of
 
 # The largest seed of the random number generators.
 MAX_SEED = 2**32 - 1
@@ -119,7 +119,7 @@ class Recipe(Frozen):
     @property
     def is_matrix(self) -> bool:
         """Whether all features are float32 without missing values, so that estimators receive one matrix."""
-        return all(column.dtype == "float32" and not column.nullable for column in self.columns)
+        return is_matrix_of(self.columns)
 
     @property
     def estimator_columns(self) -> list[str]:

@@ -1,7 +1,7 @@
 """The columns of a recipe: their types and valid values."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -114,9 +114,15 @@ class Column(Frozen):
             raise ValueError(f"the categories of the column {self.name!r} must be one or more finite numbers")
         # The graph takes float32, which may round different numbers to the same value.
         if len({one if isinstance(one, str) else np.float32(one).item() for one in categories}) < len(categories):
-            raise ValueError(f"the categories of the column {self.name!r} must differ, numbers as float32")
+            numbers = " as float32 numbers" if codes else ""
+            raise ValueError(f"the categories of the column {self.name!r} must differ{numbers}")
         if codes and (
             (self.minimum is not None and min(codes) < self.minimum)
             or (self.maximum is not None and max(codes) > self.maximum)
         ):
             raise ValueError(f"the categories of the column {self.name!r} must lie within its minimum and maximum")
+
+
+def is_matrix_of(columns: Sequence[Column]) -> bool:
+    """Return whether all columns are float32 without missing values, so that they form one matrix."""
+    return all(column.dtype == "float32" and not column.nullable for column in columns)

@@ -30,7 +30,7 @@ def evaluate(recipe: Recipe, fitted: Fitted, split: Split) -> Evaluation:
     task = task_of(recipe)
     with _naming(fitted.candidate):
         task.check_estimator(fitted.estimator)
-        model = export(fitted.estimator, recipe, task.export_options)
+        model = export(fitted.estimator, recipe.columns, task.export_options)
         names = graph_names(model)
         graph = Graph(model, names)
         drawn = draw_features(recipe, split.train_features)

@@ -8,7 +8,7 @@ from slipway_core.rows import FloatMatrix
 from slipway_core.validation import did_you_mean
 from slipway_trainer.data_checks import find_data_problems
 from slipway_trainer.errors import DataRefusedError
-from slipway_trainer.features import Features, as_numbers, signature_of, table_features
+from slipway_trainer.features import Features, signature_of, table_features
 from slipway_trainer.recipes import Recipe
 from slipway_trainer.recipes.base import MIN_FOLDS
 from slipway_trainer.schema import SHOWN_COLUMNS, check_schema, lines, values_in_lines
@@ -38,7 +38,7 @@ def validate(recipe: Recipe, dataset: Dataset) -> Table:
         findings += wrong
     keys, unusable = _keys(recipe, frame)
     findings += unusable
-    findings = findings or find_data_problems(recipe, frame, as_numbers(recipe, _features(recipe, frame)))
+    findings = findings or find_data_problems(recipe, frame)
     if findings:
         raise DataRefusedError(findings)
     if recipe.split == "time":

@@ -21,6 +21,7 @@ from slipway_api.prediction_log.journal import (
     new_head,
     scan,
 )
+from support.journal import matrix_of
 
 IRIS = Version("iris", "7", "sha256:0", "run", "sha256:1", None, "classification", ["a", "b"], ["x", "y"])
 MARKER = b"\x00\xffmarker"
@@ -63,8 +64,8 @@ def test_records_round_trip() -> None:
 
     assert (first.id, first.user_id, first.at_ns, first.latency_seconds) == (ids[0], ids[0], 0, 0.5)
     assert (second.id, second.at_ns, second.request_id) == (ids[1], 1, "r-1")
-    assert first.inputs.tolist() == [[0, 1]]
-    assert second.inputs.tolist() == [[2, 3], [4, 5]]
+    assert matrix_of(first).tolist() == [[0, 1]]
+    assert matrix_of(second).tolist() == [[2, 3], [4, 5]]
     assert second.prediction.tolist() == [0, 0]
     assert second.scores is not None
     assert second.scores.tolist() == [[0.25] * 3] * 2

@@ -20,7 +20,7 @@ from slipway_core.graph import Outputs
 from support.bundles import CLASSES, FEATURES
 from support.clock import Clock
 from support.descriptors import no_descriptors
-from support.journal import AT_NS, USER, Journal
+from support.journal import AT_NS, USER, Journal, matrix_of
 from support.serving import Serving
 from support.waiting import wait_for
 
@@ -47,7 +47,7 @@ def test_record_keeps_all_fields(journal: Journal) -> None:
     assert (record.model, record.version) == ("iris", "1")
     assert record.manifest_sha256 == journal.model.manifest_sha256
     assert (record.latency_seconds, record.request_id) == (0.00125, "r-1")
-    assert record.inputs.tolist() == np.array([[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3]], np.float32).tolist()
+    assert matrix_of(record).tolist() == np.array([[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3]], np.float32).tolist()
     assert record.prediction.tolist() == [0, 2]
     assert record.scores is not None
     assert record.scores.shape == (2, 3)
@@ -151,7 +151,7 @@ def test_redacted_values_never_reach_the_disk(
     journal.log.close()
 
     [record] = journal.records()
-    assert {index for index, value in enumerate(record.inputs[0].tolist()) if math.isnan(value)} == gone
+    assert {index for index, value in enumerate(matrix_of(record)[0].tolist()) if math.isnan(value)} == gone
     content = journal.segments()[0].read_bytes()
     assert [index for index in gone if given[0, index].tobytes() in content] == []
     assert not np.isnan(given).any()

@@ -17,7 +17,7 @@ from slipway_api.serving.inline_rows import INLINE_BYTES
 from slipway_api.serving.model_ref import ModelRef
 from slipway_core.graph import Graph, Outputs, RunOptions
 from slipway_core.registry.memory import InMemoryRegistry
-from slipway_core.rows import FloatMatrix
+from slipway_core.rows import Rows
 from support.api import RunningApi, StartApi
 from support.bundles import CLASSES, FEATURES, NAMES, linear_classifier
 
@@ -138,7 +138,7 @@ class WatchedGraph(Graph):
 
     thread: int | None = None
 
-    def run(self, rows: FloatMatrix, *options: RunOptions) -> Outputs:
+    def run(self, rows: Rows, *options: RunOptions) -> Outputs:
         self.thread = threading.get_ident()
         return super().run(rows, *options)
 

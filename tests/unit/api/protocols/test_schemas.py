@@ -36,9 +36,7 @@ BEYOND_THE_SCHEMA = {
     r"is unknown to this model|^inputs: the input '.*' is missing": "names of the inputs of the model",
     r"^outputs/\d+: each of `outputs` must have|^outputs: `outputs` must be a list": "outputs of the model",
     r"^inputs/X.*: (the rows must each|a row must) be": "only columns of features have numbers as values",
-    r"^inputs/.*: .*must be a list|^dataframe_split/data/0: |^inputs/X: ": (
-        "values of columns, beside those that are ignored"
-    ),
+    r"^inputs/.*: .*must be a list|^dataframe_split/data/0: |^inputs/X: ": "values of columns that are not ignored",
     # JSON Schema compares no values with each other.
     r"is duplicated|must have as many rows": "names and shapes of the other inputs",
     r"a row must be a list of \d+ values|must have as many values as the first": "number of columns, length of columns",

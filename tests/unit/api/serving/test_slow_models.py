@@ -14,7 +14,7 @@ from slipway_api.accounts.models import Role
 from slipway_api.serving import inline_rows
 from slipway_api.serving.inline_rows import INLINE_BYTES, measure_inline_rows
 from slipway_core.registry.memory import InMemoryRegistry
-from slipway_core.rows import FloatMatrix
+from slipway_core.rows import Rows
 from support.api import RunningApi, StartApi
 from support.bundles import bundle_files, golden_of, linear_classifier, register, regressor
 from support.slow_models import loop_classifier, matmul_classifier, one_operator_classifier
@@ -36,7 +36,7 @@ class FakeTimer:
     def perf_counter(self) -> float:
         return self.now
 
-    def run(self, rows: FloatMatrix) -> None:
+    def run(self, rows: Rows) -> None:
         self.sizes.append(len(rows))
         self.now += self.first + self.further * (len(rows) - 1)
 
@@ -71,7 +71,7 @@ def test_preempted_run_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     timer = FakeTimer(0.00001, 0.0)
     monkeypatch.setattr(inline_rows, "time", timer)
 
-    def run(rows: FloatMatrix) -> None:
+    def run(rows: Rows) -> None:
         timer.run(rows)
         timer.now += 0.03 * (len(timer.sizes) % 3 > 0)
 
@@ -100,7 +100,7 @@ def _inline_rows_of(graph: bytes) -> int:
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
     rows = np.array([FAST], dtype=np.float32)
 
-    def run(matrix: FloatMatrix) -> None:
+    def run(matrix: Rows) -> None:
         session.run(None, {"X": matrix})
 
     run(rows)

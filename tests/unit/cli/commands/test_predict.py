@@ -33,6 +33,12 @@ def serving(names: Sequence[str], classes: Sequence[str] | None = IRIS) -> Calla
     return answer
 
 
+def predicting(names: Sequence[str], body: dict[str, object]) -> Callable[[Asked], Answer]:
+    """Return an API whose model has these features and always returns this prediction."""
+    describe = serving(names)
+    return lambda asked: describe(asked) if asked.method == "GET" else Answer(body)
+
+
 def classify(asked: Asked) -> Answer:
     """Predict setosa for every row."""
     n_rows = len(asked.json["features"])
@@ -75,37 +81,55 @@ def sent(api: StubApi) -> list[object]:
 
 @pytest.mark.parametrize("text", ["5.1,3.5,1.4,0.2", "5.1, 3.5 ,1.4,0.2", "5.1,35e-1,+1.4,.2"])
 def test_one_row_is_sent_and_its_prediction_shown(api: StubApi, text: str) -> None:
+    api.answer = serving(NAMES)
+
     ended = run(main, "predict", "iris", "--features", text)
 
-    assert sent(api) == [[5.1, 3.5, 1.4, 0.2]]
+    assert sent(api) == [dict(zip(NAMES, (5.1, 3.5, 1.4, 0.2), strict=True))]
     assert ended.exit_code == 0
     for part in ("iris, version 7", "setosa", "0.980"):
         assert part in ended.output
 
 
-@pytest.mark.parametrize("text", ["5.1,long", "", "5.1,", "5.1;3.5", "nan,1", "1,inf"])
-def test_invalid_row_is_wrong_usage(api: StubApi, text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("5.1,long", "'b' must be a number, got 'long'"),
+        ("", "expected 2 features (a, b), separated by commas; got 1"),
+        ("5.1,", "'b' is empty and must be a number"),
+        ("5.1;3.5", "expected 2 features (a, b), separated by commas; got 1"),
+        ("nan,inf", "'a' must be finite, got 'nan'; 'b' must be finite, got 'inf'"),
+    ],
+)
+def test_invalid_row_is_reported(api: StubApi, text: str, sentence: str) -> None:
     ended = run(main, "predict", "iris", "--features", text)
 
-    assert ended.exit_code == 2
-    assert "is not a row of numbers" in ended.error
-    assert "--features" in ended.error
-    assert api.asked == []
+    assert (ended.exit_code, ended.error) == (1, f"Error: --features: {sentence}\n")
+    assert predictions(api) == []
 
 
-@pytest.mark.parametrize("options", [(), ("--features", "1,2", "--csv", "rows.csv")])
+def test_row_with_an_open_quote_is_reported(api: StubApi) -> None:
+    ended = run(main, "predict", "iris", "--features", '1,"2')
+
+    assert ended.error == "Error: --features is not a line of CSV: unexpected end of data; check its quotes\n"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [(), ("--features", "1,2", "--csv", "rows.csv"), ("--features", "1,2", "--json-row", "{}")],
+)
 def test_row_and_file_are_mutually_exclusive(api: StubApi, options: tuple[str, ...]) -> None:
     ended = run(main, "predict", "iris", *options)
 
     assert ended.exit_code == 2
-    assert "pass either --features or --csv" in ended.error
+    assert "pass one of --features, --json-row and --csv" in ended.error
     assert api.asked == []
 
 
 def test_json_output_is_the_response_of_the_api(api: StubApi) -> None:
-    ended = run(main, "predict", "iris", "--features", "5.1,3.5,1.4,0.2", "--json")
+    ended = run(main, "predict", "iris", "--features", "5.1,3.5", "--json")
 
-    assert json.loads(ended.output) == classify(api.asked[0]).body
+    assert json.loads(ended.output) == classify(predictions(api)[0]).body
 
 
 @pytest.mark.parametrize("n_rows", [1, ROWS_A_REQUEST + 1])
@@ -286,9 +310,7 @@ def test_output_has_the_input_and_the_predictions(api: StubApi, tmp_path: Path, 
     ],
 )
 def test_output_has_no_formulas_from_class_names(api: StubApi, tmp_path: Path, label: str, written: str) -> None:
-    describe = serving("ab")
-    answer = Answer({"version": "7", "prediction": [0], "label": [label], "probabilities": [[1, 0, 0]]})
-    api.answer = lambda asked: describe(asked) if asked.method == "GET" else answer
+    api.answer = predicting("ab", {"version": "7", "prediction": [0], "label": [label], "probabilities": [[1, 0, 0]]})
     output = tmp_path / "answers.csv"
 
     predict_csv(tmp_path, "1,2\n", "--output", str(output))
@@ -404,7 +426,7 @@ def test_rows_of_several_requests_are_numbered_consecutively(api: StubApi, tmp_p
 
 
 def test_prediction_without_labels_is_shown_as_a_number(api: StubApi) -> None:
-    api.answer = lambda _asked: Answer({"version": "2", "prediction": [12.5]})
+    api.answer = predicting("ab", {"version": "2", "prediction": [12.5]})
 
     ended = run(main, "predict", "demand", "--features", "1,2")
 
@@ -413,8 +435,8 @@ def test_prediction_without_labels_is_shown_as_a_number(api: StubApi) -> None:
 
 
 def test_label_in_brackets_is_shown_unchanged(api: StubApi) -> None:
-    api.answer = lambda _asked: Answer(
-        {"version": "1", "prediction": [0], "label": ["[low]"], "probabilities": [[0.75, 0.25]]}
+    api.answer = predicting(
+        "ab", {"version": "1", "prediction": [0], "label": ["[low]"], "probabilities": [[0.75, 0.25]]}
     )
 
     ended = run(main, "predict", "risk", "--features", "1,2")

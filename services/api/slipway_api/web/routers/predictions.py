@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import orjson
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import Response
-from pydantic import BaseModel, ConfigDict, Field, StrictInt
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt
 
 from slipway_api.accounts.models import CurrentUser, Role
 from slipway_api.errors import ConflictError, InvalidInputError, NotFoundError
@@ -18,8 +18,9 @@ from slipway_api.http.openapi import body, errors
 from slipway_api.http.pagination import cursor_of, read_cursor
 from slipway_api.prediction_log.queries import Feedback, LoggedPrediction, Origin, Position, PredictionQuery
 from slipway_api.web.dependencies import Accounts, Live, Predictions, PredictionUser
+from slipway_core.columns import MAX_NAME_LENGTH
 from slipway_core.errors import Problem
-from slipway_core.feature_values import FLOAT32_LIMIT
+from slipway_core.feature_values import FLOAT32_LIMIT, shown_kind
 from slipway_core.manifest import Label, label_text
 
 MAX_LIMIT = 1_000
@@ -91,6 +92,15 @@ class PredictionPage(BaseModel):
     )
 
 
+def _check_label(value: Any) -> Any:  # noqa: ANN401  # a client may send anything
+    """Report a wrong label once, instead of once per type that it could have."""
+    if value is not None and type(value) not in {str, int, bool}:
+        raise ValueError(f"'label' must be text, an integer, true or false, not {shown_kind(value)}")
+    if isinstance(value, str) and len(value) > MAX_NAME_LENGTH:
+        raise ValueError(f"'label' must have at most {MAX_NAME_LENGTH} characters")
+    return value
+
+
 Float32 = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-FLOAT32_LIMIT, le=FLOAT32_LIMIT)]
 
 
@@ -102,7 +112,9 @@ class FeedbackRequest(BaseModel):
     )
 
     row: StrictInt | None = Field(default=None, ge=0, description="Optional for a prediction of one row.")
-    label: Label | None = Field(default=None, description="Classifiers: true class.")
+    label: Annotated[Label | None, BeforeValidator(_check_label)] = Field(
+        default=None, description="Classifiers: true class."
+    )
     value: Float32 | None = Field(default=None, description="Regressors: true value.")
 
 
