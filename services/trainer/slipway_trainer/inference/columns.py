@@ -19,6 +19,7 @@ from slipway_trainer.inference.fields import (
     is_missing,
     is_number,
     is_other_date,
+    matching,
     share,
     shown_all,
     wrong_numbers,
@@ -45,7 +46,7 @@ def infer_column(name: str, fields: pd.Series) -> ColumnDraft | IgnoredDraft:
     Raises:
         DataRefusedError: the column holds numbers in a form that Slipway does not read.
     """
-    missing = fields.map(is_missing)
+    missing = matching(fields, is_missing)
     present = fields[~missing]
     distinct = present.unique().tolist()
     if len(distinct) <= 1:

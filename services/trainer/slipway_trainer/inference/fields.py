@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Collection
 
+import numpy as np
 import pandas as pd
 
 from slipway_core.dates import date_parts
@@ -89,6 +90,13 @@ def is_other_date(field: str) -> bool:
     return _OTHER_DATE.fullmatch(field.strip()) is not None
 
 
+def matching(fields: pd.Series, test: Callable[[str], bool]) -> pd.Series:
+    """Return a mask of the fields that pass a test, which runs once for each different field."""
+    codes, distinct = pd.factorize(fields)
+    passed = np.array([test(field) for field in distinct], dtype=bool)
+    return pd.Series(passed[codes], index=fields.index)
+
+
 def share(counts: pd.Series, test: Callable[[str], bool]) -> float:
     """Return the share of fields that pass a test.
 
@@ -115,11 +123,11 @@ def wrong_numbers(name: str, fields: pd.Series, distinct: Collection[str]) -> st
             return pattern.fullmatch(field.strip()) is not None
 
         if any(map(matches, distinct)) and share(counts, lambda field: matches(field) or is_number(field)) >= MOSTLY:
-            first = fields[fields.map(matches)].head(1)
+            first = fields[matching(fields, matches)].head(1)
             return f"{name!r} has numbers with {sign}: {values_in_lines(first.items())}; {advice}"
     numbers = sum(map(is_number, distinct))
     if MAX_CODES < numbers < len(distinct) and share(counts, is_number) >= MOSTLY:
-        others = fields[~fields.map(is_number)]
+        others = fields[~matching(fields, is_number)]
         return (
             f"{name!r} has numbers, and text in {len(others):,} of {len(fields):,} fields: "
             f"{values_in_lines(others.items())}; correct them, or write missing values as empty fields"

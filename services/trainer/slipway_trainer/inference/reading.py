@@ -1,5 +1,6 @@
 """Read a CSV file as text, and infer a recipe from all of its columns."""
 
+import csv
 import io
 import re
 from dataclasses import replace
@@ -75,7 +76,8 @@ def read_table(content: bytes, file: str, target: str) -> pd.DataFrame:
         DataRefusedError: the file is not CSV, has no rows, or lacks the target.
     """
     _check_separator(content, file)
-    check_csv(content, file, [target])
+    names = next(csv.reader(io.StringIO(content.decode("utf-8-sig", errors="replace"), newline="")), [])
+    check_csv(content, file, [target, *names])
     try:
         table = pd.read_csv(io.BytesIO(content), dtype="str", keep_default_na=False, skip_blank_lines=False)
     except (ValueError, UnicodeDecodeError) as error:
@@ -90,11 +92,6 @@ def read_table(content: bytes, file: str, target: str) -> pd.DataFrame:
         raise DataRefusedError([f"{file} has no column {target!r}{meant} its columns are {listed}"])
     if table.empty:
         raise DataRefusedError([f"{file} has no rows below its header; add rows"])
-    twice = [name for name in header if re.fullmatch(r".+\.\d+", name) and name.rpartition(".")[0] in header]
-    first = content.decode("utf-8-sig").splitlines()[0]
-    if twice and twice[0] not in first:
-        original = twice[0].rpartition(".")[0]
-        raise DataRefusedError([f"the header of {file} has the column {original!r} twice; remove or rename one"])
     return table
 
 

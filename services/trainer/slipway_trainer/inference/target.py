@@ -9,7 +9,15 @@ import pandas as pd
 from slipway_core.plurals import count_of
 from slipway_trainer.errors import DataRefusedError
 from slipway_trainer.inference.drafts import TargetDraft
-from slipway_trainer.inference.fields import is_boolean, is_date, is_missing, is_number, shown_all, wrong_numbers
+from slipway_trainer.inference.fields import (
+    is_boolean,
+    is_date,
+    is_missing,
+    is_number,
+    matching,
+    shown_all,
+    wrong_numbers,
+)
 from slipway_trainer.recipes.base import ROWS_A_FOLD, Label, Recipe
 from slipway_trainer.schema import lines, shown
 
@@ -30,7 +38,7 @@ def infer_target(name: str, fields: pd.Series) -> TargetDraft:
     Raises:
         DataRefusedError: values are missing, or the target is not suitable.
     """
-    if (missing := fields.map(is_missing)).any():
+    if (missing := matching(fields, is_missing)).any():
         raise DataRefusedError(
             [f"the target {name!r} is missing in {lines(missing)}; fill it in, or remove these rows"]
         )

@@ -86,11 +86,10 @@ def _has_numbers(draft: RecipeDraft) -> bool:
 
 
 def _columns(draft: RecipeDraft) -> str:
-    text = (
-        "The features. Requests and data with a missing value are rejected, except in columns with nullable=True. "
-        'Texts outside the categories are accepted, as an unknown text; on_unknown="reject" rejects them. Add '
-        'unit="EUR" or description="…" for the users of the API, and minimum=0 or maximum=100 to reject other numbers.'
-    )
+    text = "The features. Requests and data with a missing value are rejected, except in columns with nullable=True. "
+    if _has_texts(draft):
+        text += 'Other texts than the categories count as unknown; on_unknown="reject" rejects them. '
+    text += 'Add unit="EUR" or description="…" for the users of the API, and minimum=0 or maximum=100 to reject others.'
     lines = [comment(text, 0), "COLUMNS = ("]
     for column in draft.columns:
         if column.notes:
