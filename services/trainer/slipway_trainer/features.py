@@ -37,7 +37,9 @@ class TableFeatures:
         return TableFeatures(self.cells[rows], self.frame.iloc[rows])
 
 
-Features: TypeAlias = FloatMatrix | TableFeatures
+# A FloatMatrix or TableFeatures, whichever the recipe's columns need. The functions below handle both; everything
+# else passes features on or selects rows of them, to libraries without types.
+Features: TypeAlias = Any
 
 
 def signature_of(recipe: Recipe) -> TableSignature:
@@ -103,7 +105,8 @@ def as_sent(features: Features) -> FloatMatrix | pd.DataFrame:
 def for_graph(features: Features) -> Rows:
     """Return the rows in the form that a graph takes."""
     if not isinstance(features, TableFeatures):
-        return features
+        matrix: FloatMatrix = features
+        return matrix
     feed = {str(name): column.to_numpy().reshape(-1, 1) for name, column in features.frame.items()}
     return Table(features.cells.T.tolist(), feed)
 

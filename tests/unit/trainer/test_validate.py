@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from slipway_trainer.errors import DataRefusedError
 from slipway_trainer.overrides import override
-from slipway_trainer.recipes.base import Column
+from slipway_trainer.recipes import Column
 from slipway_trainer.recipes.iris import RECIPE as IRIS
 from slipway_trainer.step_results import Dataset, Table
 from slipway_trainer.steps.extract import extract

@@ -47,6 +47,7 @@ from slipway_core.manifest import MODEL_FILE
 from slipway_core.registry import PRODUCTION, ModelVersion
 from slipway_core.registry.memory import InMemoryRegistry
 from slipway_trainer.export import export
+from slipway_trainer.recipes import Column
 from support.api import StartApi
 from support.bundles import bundle_files, linear_classifier, register, regressor
 from support.serving import Serving
@@ -284,7 +285,7 @@ def assert_labels_agree(estimator: Any, labels: tuple[int, ...], *, is_exact: bo
     rows = random.normal(size=(90, 4)).astype(np.float32)
     target = np.array(labels)[np.digitize(rows[:, 0], (-0.3, 0.3)[: len(labels) - 1])]
     fitted = clone(estimator).fit(rows, target)
-    model = export(fitted, 4, {"zipmap": False})
+    model = export(fitted, [Column(name=name) for name in "abcd"], {"zipmap": False})
     manifest = derive_manifest(VERSION, mlmodel(TENSOR), model)
     outputs = Graph(model, manifest.graph).run(rows)
     expected = fitted.predict_proba(rows)

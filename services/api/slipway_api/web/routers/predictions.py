@@ -12,10 +12,11 @@ from fastapi.responses import Response
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt
 
 from slipway_api.accounts.models import CurrentUser, Role
-from slipway_api.errors import ConflictError, InvalidInputError, NotFoundError
+from slipway_api.errors import InvalidInputError, NotFoundError
 from slipway_api.http.json_body import json_body
 from slipway_api.http.openapi import body, errors
 from slipway_api.http.pagination import cursor_of, read_cursor
+from slipway_api.prediction_log.feedback import compare
 from slipway_api.prediction_log.queries import Feedback, LoggedPrediction, Origin, Position, PredictionQuery
 from slipway_api.web.dependencies import Accounts, Live, Predictions, PredictionUser
 from slipway_core.columns import MAX_NAME_LENGTH
@@ -29,7 +30,6 @@ PAGE_ROWS = 10_000
 ID_PATTERN = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 # RFC 3339, section 5.6.
 TIME_PATTERN = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
-REGRESSION = "regression"
 
 router = APIRouter(tags=["predictions"])
 
@@ -191,7 +191,7 @@ async def give_feedback(
     # The account may have been disabled while the body arrived.
     accounts.reauthenticate(caller)
     found = await predictions.find(_identity(id), _owner(caller))
-    feedback = _compare(found, given, caller)
+    feedback = compare(found, caller.id, row=given.row, label=given.label, value=given.value)
     await predictions.call(lambda store: store.add_feedback(feedback))
     live.count_feedback(found.model, found.version)
     return FeedbackAnswer(
@@ -230,49 +230,6 @@ def _time(text: str | None) -> datetime | None:
             pass
     hint = "write it as 2026-11-20T12:00:00Z; in a URL, encode the + of an offset as %2B"
     raise InvalidInputError([Problem(("query", "since"), f"'since' must be a time with an offset: {hint}")])
-
-
-def _compare(found: LoggedPrediction, given: FeedbackRequest, caller: CurrentUser) -> Feedback:
-    """Compare feedback with the prediction.
-
-    Raises:
-        InvalidInputError: it does not match the prediction.
-        ConflictError: the lineage with the classes was lost.
-    """
-    row, rows = given.row, len(found.prediction)
-    if row is None:
-        if rows != 1:
-            raise _wrong("row", f"the prediction has {rows} rows: send 'row', from 0 to {rows - 1}")
-        row = 0
-    if row >= rows:
-        raise _wrong("row", f"row {row} does not exist: send 'row' from 0 to {rows - 1}")
-    if found.origin is None:
-        raise ConflictError("the lineage of this model version was lost, so its classes are unknown")
-    now, predicted = datetime.now(UTC), found.prediction[row]
-    name = f"{found.model} is a {'regressor' if found.origin.task == REGRESSION else 'classifier'}"
-    if found.origin.task == REGRESSION:
-        if given.label is not None:
-            raise _wrong("label", f"{name}: send the true value as 'value' instead of 'label'")
-        if given.value is None:
-            raise _wrong("value", f"the field 'value' is missing: {name}")
-        error = predicted - given.value
-        return Feedback(found.id, row, now, caller.id, found.model, found.version, value=given.value, error=error)
-    if given.value is not None:
-        raise _wrong("value", f"{name}: send the true class as 'label' instead of 'value'")
-    if given.label is None:
-        raise _wrong("label", f"the field 'label' is missing: {name}")
-    classes = found.origin.classes or ()
-    # `True` equals 1 in Python.
-    index = next((i for i, one in enumerate(classes) if (type(one), one) == (type(given.label), given.label)), None)
-    if index is None:
-        shown = ", ".join(orjson.dumps(one).decode() if not isinstance(one, str) else one for one in classes[:20])
-        raise _wrong("label", f"unknown class; the classes of {found.model} are {shown}")
-    label, correct = label_text(given.label), int(predicted) == index
-    return Feedback(found.id, row, now, caller.id, found.model, found.version, label=label, correct=correct)
-
-
-def _wrong(place: str, message: str) -> InvalidInputError:
-    return InvalidInputError([Problem((place,), message)])
 
 
 def _shown(one: LoggedPrediction) -> dict[str, Any]:
