@@ -4,8 +4,9 @@ import shlex
 
 # Prints the password of the first administrator of the compose stack.
 COMPOSE_PASSWORD = "docker compose exec -T api cat /run/slipway/admin-password"  # noqa: S105  # a command
-# Reads a password from the terminal without showing it.
-TYPED_PASSWORD = 'read -rs PASSWORD && printf %s "$PASSWORD"'  # noqa: S105  # a command
+# Reads a password from the terminal without showing it; paste it alone, because it would read the next line.
+READ_PASSWORD = "read -rs PASSWORD"  # noqa: S105  # a command
+PASSWORD_THAT_WAS_READ = 'printf %s "$PASSWORD"'  # noqa: S105  # a command
 
 
 def password_from(file: str) -> str:

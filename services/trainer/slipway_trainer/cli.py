@@ -142,8 +142,9 @@ def _train_csv(
     with quick_imports():
         from slipway_trainer.first_request import is_in_container, next_steps  # noqa: PLC0415
         from slipway_trainer.inference.files import read_data, recipe_for  # noqa: PLC0415
+        from slipway_trainer.steps.extract import mount_hint  # noqa: PLC0415
 
-    content = read_data(data)
+    content = read_data(data, mount_hint(settings.data_dir))
 
     def choose(terminal: "Terminal") -> tuple[str, str]:
         path, sentence = recipe_for(data, content, target, name)

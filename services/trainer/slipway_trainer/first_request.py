@@ -4,7 +4,13 @@ import json
 import shlex
 from pathlib import PurePosixPath
 
-from slipway_core.examples import COMPOSE_PASSWORD, TYPED_PASSWORD, password_from, request_commands
+from slipway_core.examples import (
+    COMPOSE_PASSWORD,
+    PASSWORD_THAT_WAS_READ,
+    READ_PASSWORD,
+    password_from,
+    request_commands,
+)
 from slipway_trainer.inference.reading import read_table
 from slipway_trainer.recipes import Recipe
 from slipway_trainer.settings import TrainerSettings
@@ -27,17 +33,21 @@ def next_steps(settings: TrainerSettings, recipe: Recipe, data: str, content: by
     """
     url = (settings.url or DEFAULT_URL).rstrip("/")
     in_container = is_in_container(settings)
+    first = ""
     if password_file is not None:
         password = password_from(password_file)
+    elif in_container:
+        password = COMPOSE_PASSWORD
     else:
-        password = COMPOSE_PASSWORD if in_container else TYPED_PASSWORD
+        password = PASSWORD_THAT_WAS_READ
+        first = f"Type the password of {settings.admin_username} after this command:\n\n  {READ_PASSWORD}\n\n"
     commands = request_commands(
         url, recipe.name, example_row(recipe, content), username=settings.admin_username, password=password
     )
     if in_container:  # the path on the host, as far as it is known
         data = data.removeprefix("/") if data.startswith(f"{MOUNTED_DATA}/") else PurePosixPath(data).name
     return (
-        f"Request a prediction for the first row:\n\n{commands}\n\n"
+        f"{first}Request a prediction for the first row:\n\n{commands}\n\n"
         f"Predict a whole file:\n\n  slipway login {url} --username {shlex.quote(settings.admin_username)}\n"
         f"  slipway predict {recipe.name} --csv {shlex.quote(data)} --output predictions.csv\n"
     )

@@ -112,7 +112,7 @@ def test_row_is_printed_with_the_types_of_the_columns(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "password_file", "expected"),
     [
-        ({}, None, ("http://127.0.0.1:8000/token -d username=admin", "TOKEN=$(read -rs PASSWORD", "--csv 'my r.csv'")),
+        ({}, None, ("http://127.0.0.1:8000/token -d username=admin", "  read -rs PASSWORD\n", "--csv 'my r.csv'")),
         ({"url": "http://host:1/"}, "/a b/p", ("http://host:1/models/r/predict", "tr -d '\\n' < '/a b/p' | curl")),
         (
             {"url": "https://ml.example.com:443", "data_dir": "/data", "admin_username": "ada"},
@@ -125,7 +125,7 @@ def test_printed_commands_fit_the_stack(
     tmp_path: Path, settings: dict[str, str], password_file: str | None, expected: tuple[str, ...]
 ) -> None:
     content = ("x,t,y\n" + "".join(f"{n % 7 / 2},{'ab'[n % 2]}'s,{n % 2}\n" for n in range(40))).encode()
-    own = TrainerSettings(mlflow_tracking_uri="http://127.0.0.1:5000", **settings)
+    own = TrainerSettings.model_validate({"mlflow_tracking_uri": "http://127.0.0.1:5000", **settings})
 
     text = next_steps(own, recipe_of(content, tmp_path), "my r.csv", content, password_file)
 

@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[3]
 STRANGE = ("size (cm)", 'a "b"', "it's", "new\nline", '"""\nraise SystemExit', "# é", "a,b", "a_b", "a b", "label", "X")
 
 
-def table(task: str, rows: int = 300, **columns: Any) -> bytes:  # columns of numbers or text
+def table(task: str, rows: int = 300, /, **columns: Any) -> bytes:  # columns of numbers or text
     """Return a CSV file with a feature that predicts the target."""
     random = np.random.default_rng(3)
     x = random.normal(size=rows).round(3)
@@ -55,7 +55,7 @@ FILES = {
     "churn": (churn_csv(), "churned"),
     "only floats": (table("binary", other=[number % 7 / 2 for number in range(300)]), "target"),
     "floats with gaps": (table("classes", other=gaps()), "target"),
-    "a rare class": (table("rare", rows=1_000, group=texts(1_000)), "target"),
+    "a rare class": (table("rare", 1_000, group=texts(1_000)), "target"),
     "a regression": (table("values", group=texts(), other=gaps()), "target"),
     "strange names": (
         table("binary", **{name: (texts(), gaps())[index % 2] for index, name in enumerate(STRANGE)}),
@@ -138,7 +138,7 @@ def test_recipe_of_the_churn_data_has_the_inferred_values(tmp_path: Path) -> Non
 
 
 def test_rare_class_lowers_the_limit_and_weights_the_classes(tmp_path: Path) -> None:
-    content = table("binary", rows=2_000).replace(b"True\n", b"a\n").replace(b"False\n", b"b\n")
+    content = table("binary", 2_000).replace(b"True\n", b"a\n").replace(b"False\n", b"b\n")
     lines = content.splitlines(keepends=True)
     kept = [line for line in lines if line.endswith(b"b\n")] + [line for line in lines if line.endswith(b"a\n")][:15]
     (tmp_path / "r.py").write_text(source_of(infer_recipe(lines[0] + b"".join(kept), "r.csv", "target", "r")))
@@ -151,7 +151,7 @@ def test_rare_class_lowers_the_limit_and_weights_the_classes(tmp_path: Path) -> 
 
 
 def test_repeated_rows_raise_the_limit(tmp_path: Path) -> None:
-    content = table("binary", rows=100)
+    content = table("binary", 100)
     header, *rows = content.splitlines(keepends=True)
     (tmp_path / "r.py").write_text(
         source_of(infer_recipe(header + b"".join([*rows, *rows[:50]]), "r.csv", "target", "r"))

@@ -16,8 +16,12 @@ from slipway_trainer.recipes import find_recipe, recipe_names
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*", re.ASCII)
 
 
-def read_data(data: str) -> bytes:
+def read_data(data: str, hint: str = "") -> bytes:
     """Return the content of a CSV file, local or `s3://bucket/…`.
+
+    Args:
+        data: its path.
+        hint: the end of the sentence if it does not exist.
 
     Raises:
         DataUnavailableError: the file does not exist or cannot be read.
@@ -37,7 +41,7 @@ def read_data(data: str) -> bytes:
         parent = Path(data).parent
         others = [file.name for file in parent.glob("*.csv")] if parent.is_dir() else []
         meant = did_you_mean(Path(data).name, others) or "; check the path"
-        raise DataUnavailableError(f"{data} does not exist{meant}") from error
+        raise DataUnavailableError(f"{data} does not exist{meant}{hint}") from error
     except IsADirectoryError as error:
         raise DataUnavailableError(f"{data} is a folder; pass the path of the CSV file in it") from error
     except OSError as error:
