@@ -96,7 +96,7 @@ def train(
         # MLflow's client reads the password from the environment only; Slipway's setting may come from a file.
         os.environ["MLFLOW_TRACKING_PASSWORD"] = own.mlflow_tracking_password.get_secret_value()
     if target is None:
-        outcome = _train(own, lambda _terminal: (recipe, data), settings or [], promote, wait)
+        outcome = _train(own, lambda _terminal, _registered: (recipe, data), settings or [], promote, wait)
     else:
         outcome = _train_csv(own, recipe, target, name, settings or [], promote, wait, password_file)
     is_promoted = outcome.gate_result.promote
@@ -146,8 +146,8 @@ def _train_csv(
 
     content = read_data(data, mount_hint(settings.data_dir))
 
-    def choose(terminal: "Terminal") -> tuple[str, str]:
-        path, sentence = recipe_for(data, content, target, name)
+    def choose(terminal: "Terminal", registered: set[str]) -> tuple[str, str]:
+        path, sentence = recipe_for(data, content, target, name, registered)
         if is_in_container(settings):
             given = ["--name", name] if name else []
             command = shlex.join(["recipe", "new", "--data", data, "--target", target, *given])
@@ -167,7 +167,7 @@ def _train_csv(
 
 def _train(
     settings: TrainerSettings,
-    choose: Callable[["Terminal"], tuple[str, str | None]],
+    choose: Callable[["Terminal", set[str]], tuple[str, str | None]],
     overrides: list[str],
     promote: PromoteMode,
     wait: float,
@@ -176,14 +176,15 @@ def _train(
 
     Args:
         settings: the trainer's settings.
-        choose: returns the recipe's name or path, and the data; may report a step.
+        choose: returns the recipe's name or path, and the data, given the models of the registry; may report a step.
         overrides: changes of the recipe, as `name=value`.
         promote: whether to promote.
         wait: seconds to wait for the registry.
     """
     with settings.open_registry() as registry:
-        if wait == 0:
-            registry.list_models()  # fail before the work, not after it
+        registered: set[str] = set()
+        if wait == 0:  # fail before the work, not after it
+            registered = {model.name for model in registry.list_models()}
         # MLflow reads this variable on import.
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         # These modules take seconds to import, and the errors above do not need them.
@@ -200,7 +201,7 @@ def _train(
             return Tracker(settings.mlflow_tracking_uri, settings.mlflow_public_url), registry
 
         with Terminal(SafeConsole()) as terminal:
-            recipe, data = choose(terminal)
+            recipe, data = choose(terminal, registered)
             try:
                 chosen = override(find_recipe(recipe), overrides)
             except OverrideError as error:

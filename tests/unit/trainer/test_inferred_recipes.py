@@ -175,6 +175,17 @@ def test_recipe_is_written_beside_the_data_and_then_used(tmp_path: Path) -> None
     assert path.read_bytes() == edited
 
 
+def test_model_of_the_registry_is_only_continued_by_name(tmp_path: Path) -> None:
+    data, content = str(tmp_path / "churn.csv"), churn_csv()
+
+    with pytest.raises(ConfigurationError, match=r"already has a model 'churn', .* to that model with --name churn"):
+        recipe_for(data, content, "churned", None, {"iris", "churn"})
+
+    assert list(tmp_path.iterdir()) == []
+    path, _ = recipe_for(data, content, "churned", "churn", {"iris", "churn"})
+    assert recipe_for(data, content, "churned", None, {"iris", "churn"})[0] == path
+
+
 @pytest.mark.parametrize(
     ("existing", "sentence"),
     [

@@ -252,6 +252,7 @@ Send a request from another terminal:
 {commands}
 
 Train again with:  MLFLOW_TRACKING_URI={options.mlflow_url} {_command()} train {options.recipes[0]}
+Train your own:    MLFLOW_TRACKING_URI={options.mlflow_url} {_command()} train FILE.csv --target COLUMN
 Ctrl-C stops everything.
 """
     )

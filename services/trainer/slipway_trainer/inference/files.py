@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Collection
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
@@ -121,11 +122,20 @@ def require_recipe(path: Path, target: str, name: str) -> None:
             )
 
 
-def recipe_for(data: str, content: bytes, target: str, name: str | None) -> tuple[Path, str]:
+def recipe_for(
+    data: str, content: bytes, target: str, name: str | None, registered: Collection[str] = ()
+) -> tuple[Path, str]:
     """Return the path of the recipe of a CSV file, and a sentence about it. An existing recipe is used as it is.
 
+    Args:
+        data: the path of the file.
+        content: the file.
+        target: the column to predict.
+        name: the model's name; None for that of the file.
+        registered: the models of the registry. Only an explicit name adds a version to one of them.
+
     Raises:
-        ConfigurationError: the name is invalid, or the recipe cannot be written.
+        ConfigurationError: the name is invalid or belongs to another model, or the recipe cannot be written.
         DataRefusedError: the data is not suitable.
         UnknownRecipeError: the file of that name is not a recipe with this name and target.
     """
@@ -134,6 +144,12 @@ def recipe_for(data: str, content: bytes, target: str, name: str | None) -> tupl
     if path.exists():
         require_recipe(path, target, model)
         return path, f"uses the existing {path}; to infer the recipe again, move that file"
+    if name is None and model in registered:
+        # A model of another recipe cannot be compared, so that the new version would replace it.
+        raise ConfigurationError(
+            f"the registry already has a model {model!r}, and {path} does not exist; choose another name with --name "
+            f"NAME, or add a version to that model with --name {model}"
+        )
     draft = infer_recipe(content, PurePosixPath(data).name, target, model)
     write_new(path, source_of(draft))
     return path, f"wrote {path}: {summary_of(draft)}"
