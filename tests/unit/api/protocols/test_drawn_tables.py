@@ -36,7 +36,7 @@ PROPERTY = settings(deadline=None, max_examples=30)
 ROW = list(TABLE_ROWS[0])
 FLOATS32 = st.floats(width=32, allow_nan=False, allow_infinity=False, min_value=-(2.0**90), max_value=2.0**90)
 INTEGERS = st.integers(-(2**63), 2**63 - 1)
-TEXT = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0\r"), min_size=1, max_size=8)
+TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\r"), min_size=1, max_size=8)
 DATES = st.dates().map(str) | st.datetimes().map(lambda at: at.isoformat())
 VALID: dict[str, st.SearchStrategy[Any]] = {
     "color": st.sampled_from(["red", "green", "blue"]),
