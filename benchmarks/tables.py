@@ -1,8 +1,7 @@
 """Compare a prediction of a table of 12 typed columns with one of a matrix of 12 columns, one row per request.
 
 Both models run in one process without a network, and take turns, because the machine's speed varies. Tokens,
-validation, metrics and the prediction log are enabled. Run it with `PYTHONPATH=tests python -m
-benchmarks.tables`.
+validation, metrics and the prediction log are enabled. `make bench` runs this.
 """
 
 import argparse
