@@ -87,13 +87,18 @@ class TableSignature:
         """
         feed: dict[str, NDArray[Any]] = {}
         problems: list[tuple[int, int, str]] = []
-        for index, (reader, values) in enumerate(zip(self._readers, columns, strict=True)):
-            problems += [(row, index, message) for row, message in reader.read(values, feed)]
+        for index, reader in enumerate(self._readers):
+            if found := reader.read(columns[index], feed):
+                problems += [(row, index, message) for row, message in found]
         if problems:
             shown = sorted(problems)[:MAX_PROBLEMS]
             raise FeaturesError([Problem(place(row, self.names[index]), message) for row, index, message in shown])
-        texts = sum([sum(map(len, filter(None, columns[index]))) for index in self._texts])
-        return Table(columns, feed, CELL_BYTES * len(columns) * len(columns[0]) + texts)
+        n_bytes = CELL_BYTES * len(columns) * len(columns[0])
+        for index in self._texts:
+            for text in columns[index]:
+                if text is not None:
+                    n_bytes += len(text)
+        return Table(columns, feed, n_bytes)
 
     def count_out_of_range(self, rows: Table) -> int:
         """Count the values outside the range of the training rows."""

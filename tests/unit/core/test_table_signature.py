@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slipway_core.columns import GraphInput, InputColumn
@@ -271,7 +271,15 @@ VALUES = st.one_of(
 CELLS = [st.sampled_from([row[index] for row in TABLE_ROWS]) | VALUES for index in range(len(TABLE_NAMES))]
 
 
-@given(rows=st.lists(st.tuples(*CELLS).map(list), min_size=1, max_size=4))
+ONE_COLUMN = st.integers(0, len(CELLS) - 1).flatmap(
+    lambda index: st.lists(CELLS[index], min_size=1, max_size=5).map(
+        lambda values: [[*ROW[:index], value, *ROW[index + 1 :]] for value in values]
+    )
+)
+
+
+@given(rows=st.lists(st.tuples(*CELLS).map(list), min_size=1, max_size=4) | ONE_COLUMN)
+@settings(max_examples=500)
 def test_rows_at_once_equal_rows_one_by_one(rows: list[list[Any]]) -> None:
     alone, problems = [], []
     for index, row in enumerate(rows):
