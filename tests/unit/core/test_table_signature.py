@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from slipway_core.columns import GraphInput, InputColumn
 from slipway_core.errors import FeaturesError, Problem
-from slipway_core.feature_values import FLOAT32_LIMIT, FLOAT32_MAX, MAX_PROBLEMS, MAX_WARNINGS
+from slipway_core.feature_values import FLOAT32_LIMIT, FLOAT32_MAX, MAX_PROBLEMS, MAX_WARNINGS, RangeWarning
 from slipway_core.rows import CELL_BYTES, repeated
 from slipway_core.table_signature import TableSignature
 from support.typed_models import TABLE_COLUMNS, TABLE_NAMES, TABLE_ROWS, TABLE_SIGNATURE
@@ -239,6 +239,18 @@ def test_values_outside_the_trained_range_are_described(
         [] if message is None else [(n_rows - 1, name, message)]
     )
     assert found.counts == [int(message is not None and column == name) for column in TABLE_NAMES]
+
+
+def test_ignored_categories_are_described_like_values_outside_a_range() -> None:
+    signature = one_column("string", nullable=True, missing="", categories=("a", "b"), on_unknown="ignore")
+    table = signature.rows([{"x": value} for value in ("a", "c", None, "x" * 1_000)])
+
+    found = signature.out_of_range(table)
+
+    assert signature.count_out_of_range(table) == 2 == found.counts[0]
+    assert found.warnings[0] == RangeWarning(1, "x", "'c' is not one of the 2 trained categories")
+    assert len(found.warnings[1].message) < 150
+    assert signature.count_out_of_range(signature.rows([{"x": "c"}])) == 1
 
 
 def test_warnings_are_limited_and_in_order() -> None:
