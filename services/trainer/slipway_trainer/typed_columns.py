@@ -139,5 +139,5 @@ def _violations(column: Column, value: Any) -> Iterator[str]:  # noqa: ANN401
         yield f"must be at least {column.minimum:g}{unit}, got {{found}}"
     if column.maximum is not None and value > column.maximum:
         yield f"must be at most {column.maximum:g}{unit}, got {{found}}"
-    if column.served_categories is not None and value not in column.served_categories:
-        yield explain_category(column.served_categories, "{found}").replace(", not {found}", ", got {found}")
+    if column.trained_categories is not None and value not in column.trained_categories:
+        yield explain_category(column.trained_categories, "{found}").replace(", not {found}", ", got {found}")

@@ -59,9 +59,9 @@ def row(index: int, **cells: str) -> str:
     return ",".join({**usual, **cells}.values())
 
 
-def file_with(*, line: int = 3, header: str = HEADER, **cells: str) -> str:
-    """Return a file with some other cells in one line."""
-    rows = [row(index, **(cells if index == line - 2 else {})) for index in range(N_ROWS)]
+def file_with(header: str = HEADER, **cells: str) -> str:
+    """Return a file with some other cells in line 3."""
+    rows = [row(index, **(cells if index == 1 else {})) for index in range(N_ROWS)]
     return "\n".join([header, *rows, ""])
 
 
@@ -244,6 +244,27 @@ def test_labels_are_read_in_their_spellings(tmp_path: Path, classes: tuple[Any, 
     table = read(tmp_path, file_of(kind=[*labels, labels[0]]), recipe)
 
     assert table.target[:3].tolist() == [1, 0, 1]
+
+
+MATRIX = RECIPE.model_copy(update={"columns": (Column(name="size", minimum=0), Column(name="count", minimum=0))})
+
+
+@pytest.mark.parametrize(("on_unknown", "is_accepted"), [("reject", False), ("warn", False), ("ignore", True)])
+@pytest.mark.parametrize("recipe", [RECIPE, MATRIX], ids=["table", "matrix"])
+def test_unknown_category_is_accepted_if_ignored(
+    tmp_path: Path, recipe: Recipe, on_unknown: str, is_accepted: bool
+) -> None:
+    known = {"categories": tuple(float(code) for code in range(N_ROWS)), "on_unknown": on_unknown}
+    columns = [column.model_copy(update=known) if column.name == "count" else column for column in recipe.columns]
+    changed = recipe.model_copy(update={"columns": tuple(columns)})
+    content = file_with(count="77")
+
+    if is_accepted:
+        assert len(read(tmp_path, content, changed).target) == N_ROWS
+    else:
+        (found,) = findings_of(tmp_path, content, changed)
+        assert found.startswith("'count' must be one of 0")
+        assert "got '77' in line 3" in found.replace("got 77", "got '77'")
 
 
 def test_split_key_that_occurs_twice_is_rejected(tmp_path: Path) -> None:

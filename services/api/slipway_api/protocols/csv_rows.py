@@ -8,11 +8,11 @@ from typing import Any
 
 from slipway_api.errors import InvalidInputError, TooLargeError
 from slipway_core.columns import MAX_FEATURES
-from slipway_core.csv_cells import converter, number
+from slipway_core.csv_cells import BOOLEANS, converter, number
 from slipway_core.errors import Problem
+from slipway_core.feature_values import MISSING_WORDS
 from slipway_core.plurals import count_of
 from slipway_core.printable import SHOWN
-from slipway_core.signature import Signature
 from slipway_core.table_signature import AnySignature
 
 _OTHER_MARKS = {";": "semicolons", "\t": "tabs", "|": "bars"}
@@ -22,7 +22,8 @@ SHOWN_NAMES = 5
 def named_rows(body: bytes, signature: AnySignature, max_rows: int) -> list[Any]:
     """Return the rows of a CSV body: objects keyed by the features' names, or lists if the body has no header.
 
-    The first line is a header if it names a feature, or, for a matrix, has text and no number; otherwise it is a row.
+    The first line is a header if it names a feature, or has words in each column of another type than text; otherwise
+    it is a row.
     Columns of the header that are not features are ignored. Fields become the values of their column's type, empty
     ones None where the column takes missing values; the signature rejects other empty fields and other text.
 
@@ -114,10 +115,17 @@ def _check_width(fields: Sequence[str], names: Sequence[str], what: str, *loc: s
 def _is_header(fields: Sequence[str], signature: AnySignature) -> bool:
     if not set(signature.names).isdisjoint(fields):
         return True
-    # A row of a matrix has a number; one of a table may be text only.
-    if not isinstance(signature, Signature) or len(fields) != len(signature.names):
+    if len(fields) != len(signature.names):
         return False
-    return any(field.strip() for field in fields) and all(isinstance(number(field), str) for field in fields)
+    # A misspelled header has words where a row has numbers, booleans or dates; columns of text show no difference.
+    cells = zip(fields, signature.columns, strict=True)
+    words = [field.strip().lower() for field, column in cells if column.dtype != "string"]
+    return any(words) and not any(word and _is_value(word) for word in words)
+
+
+def _is_value(word: str) -> bool:
+    """Return whether a word looks like a number, boolean, date or missing value."""
+    return not isinstance(number(word), str) or word[0].isdigit() or word in BOOLEANS or word in MISSING_WORDS
 
 
 def _wrong(message: str, *loc: str | int) -> InvalidInputError:

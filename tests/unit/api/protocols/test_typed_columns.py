@@ -296,6 +296,13 @@ def test_invalid_cell_of_a_csv_is_reported(
         ),
         (csv_text([ROW], [name.title() for name in TABLE_NAMES]), "'Weight'"),
         (csv_text([ROW], [TABLE_NAMES[0], *(f" {name}" for name in TABLE_NAMES[1:])]), "it lacks 'city', 'weight', "),
+        (
+            csv_text([ROW], [f"Feature {name}" for name in TABLE_NAMES]),
+            (
+                "it lacks 'color', 'city', 'weight', 'price', 'size' and 6 more, and has 'Feature color', "
+                "'Feature city', 'Feature weight', 'Feature price', 'Feature size' and 6 more, which the model does "
+            ),
+        ),
         (csv_text([[*ROW, 1]]), "the CSV's first line has 12 fields; expected 11"),
         (csv_text([ROW[:-1]]), "the CSV's first line has 10 fields; expected 11"),
         (csv_text([ROW], TABLE_NAMES[:-1]), "the CSV's header must name the features"),
