@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from ctypes import c_float
 
 from slipway_core.columns import FLOAT32_EXACT, InputColumn
-from slipway_core.csv_cells import converter
+from slipway_core.csv_cells import EmptyCell, converter
 from slipway_core.dates import EXPECTED, date_parts
 
 DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
@@ -53,7 +53,7 @@ class CellReader:
         value: Value = self._convert(text)
         if value is None:
             return None
-        if value == "":
+        if value == "" and (isinstance(value, EmptyCell) or not self.is_text):
             raise ValueError(f"is empty and must be {self._expected}")
         if self.is_number:
             value = self._number(value, text)

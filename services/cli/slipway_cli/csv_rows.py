@@ -215,6 +215,8 @@ def _columns(header: Sequence[str], model: str, names: Sequence[str], name: str)
         near = {feature: difflib.get_close_matches(feature.lower(), others, n=1) for feature in missing}
         hint = ", ".join(f"{others[match[0]]!r} to {feature!r}" for feature, match in near.items() if match)
         advice = f"rename {hint}" if hint else _separators(header) or "add or rename these columns"
+        if hint and not all(near.values()):
+            advice += ", and add or rename the others"
         raise ConfigurationError(
             f"the first line of {name} does not name {_list(missing)}, which {model} needs; {advice}"
         )

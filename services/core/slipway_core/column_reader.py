@@ -8,13 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slipway_core.columns import FLOAT32_EXACT, GraphInput, InputColumn
+from slipway_core.csv_cells import EmptyCell
 from slipway_core.dates import EXPECTED, date_parts
 from slipway_core.feature_values import (
     FLOAT32_LIMIT,
     MAX_PROBLEMS,
+    explain_kind,
     explain_number,
     list_categories,
-    shown_kind,
+    mend_of,
     shown_number,
     shown_value,
 )
@@ -175,7 +177,7 @@ class ColumnReader:
         if type(value) is float and value.is_integer():  # pandas writes integers with gaps as 3.0
             value = int(value)
         if type(value) is not int:
-            raise ValueError(f"must be an integer, not {shown_kind(value)}")
+            raise self._must_be("an integer", value)
         if not _INT64[0] <= value <= _INT64[1]:
             raise ValueError(f"is too large for a 64-bit integer ({shown_number(value)})")
         if self._narrow and abs(value) > FLOAT32_EXACT:
@@ -187,12 +189,13 @@ class ColumnReader:
 
     def _boolean(self, value: Any) -> bool:  # noqa: ANN401
         if type(value) is not bool:
-            raise ValueError(f"must be true or false, not {shown_kind(value)}")
+            raise self._must_be("true or false", value)
         return value
 
     def _text(self, value: Any) -> str:  # noqa: ANN401
         if type(value) is not str:
-            raise ValueError(f"must be text, not {shown_kind(value)}")
+            empty = ValueError("is empty, but the model needs a value here")
+            raise empty if isinstance(value, EmptyCell) else self._must_be("text", value)
         if self._categories is not None:
             if value not in self._categories:
                 raise self._unknown(value)
@@ -201,12 +204,19 @@ class ColumnReader:
         return value
 
     def _date(self, value: Any) -> Any:  # noqa: ANN401
-        if type(value) is not str:
-            raise ValueError(f"must be {EXPECTED}, not {shown_kind(value)}")
-        return date_parts(value)
+        if type(value) is not str or not value.strip():
+            raise self._must_be(EXPECTED, value)
+        try:
+            return date_parts(value)
+        except ValueError as error:
+            raise ValueError(f"{error}{mend_of(value, missing=self._nullable, is_text=True)}") from error
+
+    def _must_be(self, expected: str, value: Any) -> ValueError:  # noqa: ANN401
+        return ValueError(explain_kind(expected, value, missing=self._nullable))
 
     def _unknown(self, value: str | float) -> ValueError:
-        return ValueError(f"must be one of {self._listed}, not {shown_value(value)}")
+        mend = mend_of(value, missing=self._nullable, is_text=True)
+        return ValueError(f"must be one of {self._listed}, not {shown_value(value)}{mend}")
 
 
 def _is_encodable(text: str) -> bool:

@@ -1,6 +1,7 @@
 """Limits, warnings and messages about the values of features, for matrices and tables alike."""
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,9 @@ MAX_WARNINGS = 20
 # The number of categories that a message lists.
 SHOWN_CATEGORIES = 12
 ROOT = "features"
+_NULL = "; for a missing value, send null, or leave the cell of a CSV empty"
+# A number with a decimal comma or separators of thousands: commas, points, apostrophes, underscores or spaces.
+_GROUPED = re.compile(r"[-+]?(?!\d+(?:\.\d+)?$)\d[\d,.'\u2019_\s]*")
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 # The largest float64 that rounds to FLOAT32_MAX; half a unit in the last place above FLOAT32_MAX, values round to
 # infinity. The shortest decimal of FLOAT32_MAX, as JSON writers print it, is slightly above FLOAT32_MAX.
@@ -25,6 +29,8 @@ FLOAT32_DIGITS = 7
 FLOAT64_DIGITS = 15
 
 ROWS = frozenset({list, dict})
+# Spellings of a missing value by other programs, in lower case.
+MISSING_WORDS = frozenset({"", "na", "n/a", "#n/a", "nan", "<na>", "nat", "null", "none", "nil", "-", "?"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +72,37 @@ def explain_number(value: Any, *, missing: bool = False, narrow: bool = True) ->
         missing: whether the column takes null for a missing value.
         narrow: whether the number must fit a 32-bit float.
     """
-    null = "; for a missing value, send null, or leave the cell of a CSV empty" if missing else ""
-    if isinstance(value, str) and not value.strip():
-        return f"is empty; it must be a number{null}"
     if isinstance(value, str):
-        return f"must be a number, not a string ({shown_text(value)})"
+        return explain_kind("a number", value, missing=missing)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return f"must be a number, not {kind_of(value)}"
     if isinstance(value, float) and not math.isfinite(value):
-        return f"must be a finite number, not NaN or infinity{null}"
+        return f"must be a finite number, not NaN or infinity{_NULL if missing else ''}"
     return f"is too large for a {32 if narrow else 64}-bit float"
+
+
+def explain_kind(expected: str, value: Any, *, missing: bool) -> str:  # noqa: ANN401
+    """Say that a value is of another type than expected, as a sentence without its subject."""
+    if isinstance(value, str) and not value.strip():
+        return f"is empty; it must be {expected}{_NULL if missing else ''}"
+    return f"must be {expected}, not {shown_kind(value)}{mend_of(value, missing=missing, is_text=expected == 'text')}"
+
+
+def mend_of(value: Any, *, missing: bool, is_text: bool) -> str:  # noqa: ANN401
+    """Return advice for an invalid value, as the end of a sentence; empty if there is none.
+
+    Args:
+        value: the value.
+        missing: whether the column takes missing values.
+        is_text: whether it takes text.
+    """
+    if not isinstance(value, str):
+        return ""
+    if missing and value.strip().lower() in MISSING_WORDS:
+        return _NULL
+    if not is_text and _GROUPED.fullmatch(value.strip()):
+        return "; write a decimal point, and no separators of thousands"
+    return ""
 
 
 def explain_range(value: float, low: float | None, high: float | None, digits: int = FLOAT32_DIGITS) -> str:

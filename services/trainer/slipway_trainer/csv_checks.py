@@ -27,26 +27,30 @@ ZIP = b"PK\x03\x04"
 # A ZIP archive with this folder is an Excel workbook.
 WORKBOOK = b"xl/"
 
-# The number of a row's last line in the file, and the row's values.
+# The number of a row's first line in the file, and the row's values; a blank line has none.
 Row = tuple[int, list[str]]
 
 
-def check_csv(content: bytes, source: str, names: Sequence[str]) -> None:
-    """Check that a file is CSV in UTF-8 and complete: pandas would fill a truncated row with missing values.
+def check_csv(content: bytes, source: str, names: Sequence[str]) -> list[int]:
+    """Check that a file is CSV in UTF-8 and complete: pandas would fill a short row with missing values.
 
     Args:
         content: the file's bytes.
         source: the file's origin, for messages.
         names: the expected columns.
 
+    Returns:
+        The number of the first line of each row below the header, blank lines included; the header is in line 1.
+
     Raises:
         DataRefusedError: the file is invalid. The message states its kind or the line, and what to do.
     """
     text = _text(content, source)
-    rows = _rows(text, source)
-    (_, header), (_, last) = rows[0], rows[-1]
     if text.startswith(("\n", "\r")):
         raise DataRefusedError([f"the first line of {source} is empty; remove the empty lines before the header"])
+    found = _rows(text, source)
+    rows = [(line, row) for line, row in found if row]
+    (_, header), (_, last) = rows[0], rows[-1]
     _check_separator(text, header, source, names)
     if twice := [name for name in names if header.count(name) > 1]:
         raise DataRefusedError([f"the header of {source} has the column {twice[0]!r} twice; remove or rename one"])
@@ -66,6 +70,14 @@ def check_csv(content: bytes, source: str, names: Sequence[str]) -> None:
             f"{count_of(len(header), 'name')}; get the complete file"
         )
         raise DataRefusedError([sentence])
+    if short := [(line, row) for line, row in rows if len(row) < len(header)]:
+        line, row = short[0]
+        others = f", the first of {len(short)} such rows," if len(short) > 1 else ""
+        sentence = (
+            f"line {line} of {source}{others} has {count_of(len(row), 'value')}, but the first line has "
+            f"{count_of(len(header), 'name')}; add the missing values or commas"
+        )
+        raise DataRefusedError([sentence])
     if len(rows) > 1 and not content.endswith((NEWLINE, b"\r")) and last[-1][-1:].isdigit():
         # For example, 582.26 truncated to 58 is still a number.
         sentence = (
@@ -73,6 +85,7 @@ def check_csv(content: bytes, source: str, names: Sequence[str]) -> None:
             "complete file, or add a line break if it is complete"
         )
         raise DataRefusedError([sentence])
+    return [line for line, _ in found[1:]]
 
 
 def _text(content: bytes, source: str) -> str:
@@ -102,11 +115,16 @@ def _text(content: bytes, source: str) -> str:
 
 def _rows(text: str, source: str) -> list[Row]:
     reader = csv.reader(io.StringIO(text, newline=""))
+    rows: list[Row] = []
+    line = 1
     try:
-        return [(reader.line_num, row) for row in reader if row]
+        for row in reader:
+            rows.append((line, row))
+            line = reader.line_num + 1
     except csv.Error as error:
         sentence = f"{source} cannot be read as CSV: {reason_of(error)} in line {reader.line_num}; correct that line"
         raise DataRefusedError([sentence]) from error
+    return rows
 
 
 def _check_separator(text: str, header: Sequence[str], source: str, names: Sequence[str]) -> None:

@@ -70,7 +70,12 @@ def _as_numbers(recipe: Recipe, frame: pd.DataFrame) -> FloatMatrix:
 def _constant(recipe: Recipe, frame: pd.DataFrame) -> Iterator[str]:
     for column in recipe.columns:
         values = frame[column.name]
-        if not column.may_be_constant and len(values.drop_duplicates()) == 1:
+        if values.isna().all():
+            yield (
+                f"{column.name!r} is missing in every row, so a model cannot learn from it; correct the data, or "
+                "remove the column from the recipe"
+            )
+        elif not column.may_be_constant and len(values.drop_duplicates()) == 1:
             yield (
                 f"{column.name!r} is {shown(values.iloc[0])} in every row, so it has no information; "
                 "correct the data, or set the column's `may_be_constant=True` in the recipe"

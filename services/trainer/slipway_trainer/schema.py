@@ -152,11 +152,11 @@ def _checks(column: Column) -> list[Check]:
             error=f"must be at most {maximum:g}{unit}, got {{found}}; {_limit('maximum', column.maximum)}",
         ),
     ]
-    if column.categories is not None:
-        codes = [f"{code:g}" for code in column.categories if not isinstance(code, str)]
+    if column.trained_categories is not None:
+        codes = [f"{code:g}" for code in column.trained_categories if not isinstance(code, str)]
         listed = ", ".join(codes) if len(codes) <= SHOWN_CODES else f"{codes[0]} to {codes[-1]}"
         error = f"must be one of {listed}, got {{found}}; {_limit('categories', column.categories)}"
-        checks.append(Check.isin(column.categories, error=error))
+        checks.append(Check.isin(column.trained_categories, error=error))
     return checks
 
 

@@ -8,13 +8,14 @@ import numpy as np
 import pandas as pd
 
 from slipway_core.columns import FLOAT32_EXACT
+from slipway_core.csv_cells import BOOLEANS, number
 from slipway_core.dates import EXPECTED, date_parts
-from slipway_core.feature_values import FLOAT32_LIMIT, explain_category
+from slipway_core.feature_values import FLOAT32_LIMIT, MISSING_WORDS, explain_category
 from slipway_trainer.recipes import Recipe
 from slipway_trainer.recipes.columns import Column
 from slipway_trainer.schema import lines, values_in_lines
 
-BOOLEANS = {"true": True, "false": False, "1": True, "0": False}
+MISSING = "or, if it is a missing value, add it to `missing_values` in the recipe"
 
 
 def read_columns(recipe: Recipe, frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
@@ -39,9 +40,15 @@ def _read(column: Column, fields: pd.Series, recipe: Recipe) -> tuple[pd.Series,
     missing = fields.isna() | fields.isin(recipe.missing_values)
     findings = []
     if not column.nullable and missing.any():
+        words = missing & (fields != "")
+        found = f"empty in {lines(missing)}"
+        kept = ""
+        if words.any():
+            found = f"missing, got {values_in_lines(fields[missing].items())}"
+            kept = ", or, if it is a value of its own, remove it from the recipe's `missing_values`"
         findings.append(
-            f"{column.name!r} is empty or one of {', '.join(filter(None, recipe.missing_values))} in {lines(missing)}; "
-            "fill it in, remove the row, or allow missing values with the column's `nullable=True` in the recipe"
+            f"{column.name!r} is {found}; fill it in, remove the row, or allow missing values with the column's "
+            f"`nullable=True` in the recipe{kept}"
         )
     codes, distinct = pd.factorize(fields.mask(missing))
     converted = np.empty(len(distinct) + 1, dtype=object)  # the code of a missing value is -1, the last entry
@@ -51,7 +58,10 @@ def _read(column: Column, fields: pd.Series, recipe: Recipe) -> tuple[pd.Series,
             converted[index] = _CONVERTERS[column.dtype](field)
             _check(column, converted[index])
         except ValueError as error:
-            problems.setdefault(str(error), []).append(index)
+            sentence = str(error)
+            if field.strip().lower() in MISSING_WORDS:
+                sentence = f"{sentence}, {MISSING}"
+            problems.setdefault(sentence, []).append(index)
     for sentence, wrong in problems.items():
         cells = fields[np.isin(codes, wrong)]
         findings.append(f"{column.name!r} {sentence.replace('{found}', values_in_lines(cells.items()))}")
@@ -59,34 +69,33 @@ def _read(column: Column, fields: pd.Series, recipe: Recipe) -> tuple[pd.Series,
 
 
 def _number(field: str) -> float:
-    try:
-        # `float` alone accepts digits of every script, and underscores between them.
-        number = float(field) if field.isascii() and "_" not in field else math.nan
-    except ValueError:
-        number = math.nan
-    if math.isnan(number):
-        comma = " (with a decimal point instead of a comma)" if "," in field else ""
-        raise ValueError(f"must be a number{comma}, got {{found}}; correct the data, or choose another `dtype`")
-    if abs(number) > FLOAT32_LIMIT:
+    value = number(field)
+    if isinstance(value, str) or math.isnan(value):
+        # Text such as `1.234,5`, `1 234` or `1'234`.
+        is_grouped = any(character.isdigit() for character in field) and not any(map(str.isalpha, field))
+        plainly = " with a decimal point and without separators of thousands" if is_grouped else ""
+        raise ValueError(f"must be a number{plainly}, got {{found}}; correct the data, or choose another `dtype`")
+    if abs(value) > FLOAT32_LIMIT:
         raise ValueError("must be within the range of a 32-bit float, got {found}; correct the data")
-    return number
+    return value
 
 
 def _integer(field: str) -> int:
-    number = _number(field)
-    if not number.is_integer():
+    value = _number(field)
+    if not value.is_integer():
         raise ValueError('must be an integer, got {found}; correct the data, or set `dtype="float32"` in the recipe')
-    if abs(number) > FLOAT32_EXACT:
+    if abs(value) > FLOAT32_EXACT:
         raise ValueError(
-            f"must be between -{FLOAT32_EXACT} and {FLOAT32_EXACT}, the integers that float32 holds, got {{found}}; "
+            f"must be between -{FLOAT32_EXACT} and {FLOAT32_EXACT}, the integers that float32 holds exactly, got "
+            "{found}; "
             'set `dtype="float32"` if rounding is acceptable, or `dtype="string"` if it is a code'
         )
-    return int(number)
+    return int(value)
 
 
 def _boolean(field: str) -> bool:
     if (value := BOOLEANS.get(field.strip().lower())) is None:
-        raise ValueError("must be true or false, got {found}; correct the data, or choose another `dtype`")
+        raise ValueError("must be true or false, or 1 or 0, got {found}; correct the data, or choose another `dtype`")
     return value
 
 
@@ -126,5 +135,5 @@ def _violations(column: Column, value: Any) -> Iterator[str]:  # noqa: ANN401
         yield f"must be at least {column.minimum:g}{unit}, got {{found}}"
     if column.maximum is not None and value > column.maximum:
         yield f"must be at most {column.maximum:g}{unit}, got {{found}}"
-    if column.served_categories is not None and value not in column.served_categories:
-        yield explain_category(column.served_categories, "{found}").replace(", not {found}", ", got {found}")
+    if column.trained_categories is not None and value not in column.trained_categories:
+        yield explain_category(column.trained_categories, "{found}").replace(", not {found}", ", got {found}")

@@ -77,6 +77,7 @@ def test_valid_value_enters_the_graph_with_its_type(name: str, value: object, ex
     assert table.columns[TABLE_NAMES.index(name)] == (value,) * n_rows
 
 
+NULL = "; for a missing value, send null, or leave the cell of a CSV empty"
 REJECTED: list[tuple[str, Any, str]] = [
     ("color", 1, "must be text, not a number (1)"),
     ("color", True, "must be text, not a boolean (true)"),
@@ -88,7 +89,8 @@ REJECTED: list[tuple[str, Any, str]] = [
     ("color", {"red": 1}, "must be text, not an object"),
     ("city", "a\x00b", "must be text without NUL and unpaired surrogates"),
     ("city", "\udfff", "must be text without NUL and unpaired surrogates"),
-    ("weight", "5,1", "must be a number, not a string ('5,1')"),
+    ("weight", "5,1", "must be a number, not a string ('5,1'); write a decimal point, and no separators of thousands"),
+    ("weight", "NA", f"must be a number, not a string ('NA'){NULL}"),
     ("weight", "", "is empty; it must be a number; for a missing value, send null, or leave the cell of a CSV empty"),
     ("weight", False, "must be a number, not a boolean"),
     ("weight", 1e39, "is too large for a 32-bit float"),
@@ -109,16 +111,21 @@ REJECTED: list[tuple[str, Any, str]] = [
     ("count", 3.5, "must be an integer, not a number (3.5)"),
     ("count", math.nan, "must be an integer, not a number (nan)"),
     ("count", "3", "must be an integer, not a string ('3')"),
+    ("count", " ", "is empty; it must be an integer"),
+    ("count", "1'234", 'must be an integer, not a string ("1\'234"); write a decimal point, and no separators'),
+    ("visits", "null", f"must be an integer, not a string ('null'){NULL}"),
     ("count", None, "is null, but the model needs a value here"),
     ("visits", 2**24 + 1, "must be between -16777216 and 16777216, not 16777217: the graph takes it as float32"),
     ("member", 1, "must be true or false, not a number (1)"),
     ("member", "true", "must be true or false, not a string ('true')"),
+    ("consent", "None", f"must be true or false, not a string ('None'){NULL}"),
     ("consent", 0.0, "must be true or false, not a number (0.0)"),
     ("day", "2026-02-30", "must be a date that exists, not '2026-02-30'"),
     ("day", "21.11.2026", "must be a date such as 2026-11-21 or 2026-11-21T08:30, not '21.11.2026'"),
     ("day", 20261121, "must be a date such as 2026-11-21 or 2026-11-21T08:30, not a number (20261121)"),
     ("day", None, "is null, but the model needs a value here"),
-    ("seen", "", "must be a date such as 2026-11-21 or 2026-11-21T08:30, not ''"),
+    ("seen", "", f"is empty; it must be a date such as 2026-11-21 or 2026-11-21T08:30{NULL}"),
+    ("seen", "NaT", f"must be a date such as 2026-11-21 or 2026-11-21T08:30, not 'NaT'{NULL}"),
 ]
 
 

@@ -7,21 +7,26 @@ from itertools import chain
 from typing import Any
 
 from slipway_api.errors import InvalidInputError, TooLargeError
-from slipway_core.csv_cells import converter, number
+from slipway_core.columns import MAX_FEATURES
+from slipway_core.csv_cells import BOOLEANS, converter, number
 from slipway_core.errors import Problem
+from slipway_core.feature_values import MISSING_WORDS
+from slipway_core.plurals import count_of
+from slipway_core.printable import SHOWN
 from slipway_core.signature import Signature
 from slipway_core.table_signature import AnySignature
 
-_OTHER_MARKS = {";": "semicolons", "\t": "tabs"}
+_OTHER_MARKS = {";": "semicolons", "\t": "tabs", "|": "bars"}
+SHOWN_NAMES = 5
 
 
 def named_rows(body: bytes, signature: AnySignature, max_rows: int) -> list[Any]:
     """Return the rows of a CSV body: objects keyed by the features' names, or lists if the body has no header.
 
-    The first line is a header if it names a feature, or, for a matrix, has text and no number; otherwise it is a row.
-    A line of as many fields as a table has features is a header if it names at least half of them.
+    The first line is a header if it names a feature, or has words in each column of another type than text; otherwise
+    it is a row. A line of as many fields as a table has features is a header if it names at least half of them.
     Columns of the header that are not features are ignored. Fields become the values of their column's type, empty
-    ones None where the column takes missing values; other fields stay text, which the signature rejects.
+    ones None where the column takes missing values; the signature rejects other empty fields and other text.
 
     Args:
         body: UTF-8, with or without a byte order mark; lines end with LF or CRLF.
@@ -66,9 +71,20 @@ def named_rows(body: bytes, signature: AnySignature, max_rows: int) -> list[Any]
 def _check_header(header: Sequence[str], names: Sequence[str]) -> None:
     if any(header.count(name) > 1 for name in names):
         raise _wrong("the CSV's header names a feature twice; remove one of the columns", "body")
-    if not set(names) <= set(header):
-        message = f"the CSV's header must name the features ({', '.join(names)}), in any order; correct or omit it"
+    if lacking := [name for name in names if name not in header]:
+        # The header is chosen by the client: limit the number and length of its names in the message.
+        odd = [name[:SHOWN] for name in header if name not in names]
+        found = f", and has {_listed(odd)}, which the model does not use" if odd else ""
+        message = (
+            f"the CSV's header must name the features ({', '.join(names)}), in any order; it lacks {_listed(lacking)}"
+            f"{found}; correct or omit it"
+        )
         raise _wrong(message, "body")
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - SHOWN_NAMES} more" if len(names) > SHOWN_NAMES else ""
+    return f"{', '.join(map(repr, names[:SHOWN_NAMES]))}{more}"
 
 
 def _lines(text: str) -> Iterator[list[str]]:
@@ -87,21 +103,33 @@ def _lines(text: str) -> Iterator[list[str]]:
 def _check_width(fields: Sequence[str], names: Sequence[str], what: str, *loc: str | int) -> None:
     # Check the number before creating anything: a line may have millions of fields.
     if len(fields) != len(names):
-        separator = next((name for mark, name in _OTHER_MARKS.items() if mark in fields[0]), None)
-        hint = f"; separate them with commas instead of {separator}" if len(fields) == 1 and separator else ""
-        raise _wrong(f"{what} {len(fields)} fields; expected {len(names)} ({', '.join(names)}){hint}", *loc)
+        hint = ""
+        if len(fields) <= MAX_FEATURES:
+            marks = {name: sum(field.count(mark) for field in fields) for mark, name in _OTHER_MARKS.items()}
+            separator = next((name for name, count in marks.items() if count + 1 >= max(len(names), 2)), None)
+            points = " and write numbers with a decimal point" if len(fields) > 1 else ""
+            hint = f"; separate them with commas instead of {separator}{points}" if separator else ""
+        found = count_of(len(fields), "field")
+        raise _wrong(f"{what} {found}; expected {len(names)} ({', '.join(names)}){hint}", *loc)
 
 
 def _is_header(fields: Sequence[str], signature: AnySignature) -> bool:
     names = signature.names
-    is_matrix = isinstance(signature, Signature)
-    if n_named := len(set(names).intersection(fields)):
-        # The text of a row may equal a name by chance.
-        return is_matrix or len(fields) != len(names) or 2 * n_named >= len(names)
-    # A row of a matrix has a number; one of a table may be text only.
-    if not is_matrix or len(fields) != len(names):
+    n_named = len(set(names).intersection(fields))
+    # A text of a row of a table may equal a name by chance.
+    if n_named and (isinstance(signature, Signature) or len(fields) != len(names) or 2 * n_named >= len(names)):
+        return True
+    if len(fields) != len(names):
         return False
-    return any(field.strip() for field in fields) and all(isinstance(number(field), str) for field in fields)
+    # A misspelled header has words where a row has numbers, booleans or dates; columns of text show no difference.
+    cells = zip(fields, signature.columns, strict=True)
+    words = [field.strip().lower() for field, column in cells if column.dtype != "string"]
+    return any(words) and not any(word and _is_value(word) for word in words)
+
+
+def _is_value(word: str) -> bool:
+    """Return whether a word looks like a number, boolean, date or missing value."""
+    return not isinstance(number(word), str) or word[0].isdigit() or word in BOOLEANS or word in MISSING_WORDS
 
 
 def _wrong(message: str, *loc: str | int) -> InvalidInputError:

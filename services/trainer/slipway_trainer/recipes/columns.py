@@ -51,8 +51,9 @@ class Column(Frozen):
         minimum: the smallest valid value.
         maximum: the largest valid value.
         categories: the valid codes or texts of a column of categories.
-        on_unknown: what the API does with values outside the categories: `reject` (422), or `ignore`: predict. `warn`
-            is an older name of `ignore`.
+        on_unknown: what happens to values outside the categories. `reject`: they are errors in the data and in
+            requests (422). `ignore`: the data may have them, and the API predicts. `warn`: they are errors in the data,
+            and the API predicts; it warns about values outside the trained range.
         parts: the parts of a date that estimators receive.
         may_be_constant: whether the column may have the same value in every row.
     """
@@ -79,6 +80,11 @@ class Column(Frozen):
     def served_categories(self) -> tuple[float, ...] | tuple[str, ...] | None:
         """The only values that the API accepts; None if it accepts others."""
         return self.categories if self.on_unknown == "reject" else None
+
+    @property
+    def trained_categories(self) -> tuple[float, ...] | tuple[str, ...] | None:
+        """The only values that the data may have; None if it may have others."""
+        return None if self.on_unknown == "ignore" else self.categories
 
     @property
     def estimator_columns(self) -> tuple[str, ...]:

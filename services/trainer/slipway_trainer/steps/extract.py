@@ -2,13 +2,15 @@
 
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
 from slipway_core.bundle import data_version, digest
+from slipway_core.csv_cells import BOOLEANS
 from slipway_core.errors import SlipwayError
+from slipway_core.manifest import label_text
 from slipway_core.storage import open_storage
 from slipway_trainer.csv_checks import check_csv
 from slipway_trainer.errors import DataRefusedError, DataUnavailableError, reason_of
@@ -17,6 +19,7 @@ from slipway_trainer.step_results import Dataset
 
 # The folder in the trainer's image where the compose file mounts the data.
 MOUNTED_DATA = "/data"
+_ZEROS = re.compile(r"\.0*$")
 
 
 def extract(recipe: Recipe, *, data: str | Path | None, data_dir: str | Path, workdir: Path) -> Dataset:
@@ -94,9 +97,11 @@ def _fetch(recipe: Recipe, workdir: Path, data_dir: str | Path) -> None:
 
 
 def _parse(recipe: Recipe, content: bytes, source: str) -> pd.DataFrame:
-    check_csv(content, source, [*recipe.feature_names, recipe.target.name])
+    keys = [] if recipe.split_key is None else [recipe.split_key]
+    times = recipe.time_columns if recipe.split == "time" else ()
+    lines = check_csv(content, source, [*recipe.feature_names, recipe.target.name, *keys, *times])
     try:
-        # Blank lines are read first and then dropped, so that the index still gives each row's line.
+        # Blank lines are read first and then dropped, so that each row has its line.
         frame = pd.read_csv(io.BytesIO(content), skip_blank_lines=False)
         texts = [*([recipe.target.name] if recipe.classes else []), *([] if recipe.is_matrix else recipe.feature_names)]
         # Labels and typed columns are text, even if they look like numbers; pandas would treat some as missing values.
@@ -108,7 +113,8 @@ def _parse(recipe: Recipe, content: bytes, source: str) -> pd.DataFrame:
             usecols=[name for name in texts if name in frame.columns],
         )
     except (ValueError, UnicodeDecodeError) as error:  # pandas' parser errors are ValueErrors
-        raise DataRefusedError([_unreadable(error, source)]) from error
+        raise DataRefusedError([_unreadable(error, source, lines)]) from error
+    frame.index = fields.index = pd.Index(lines, dtype="int64") - 2
     blank = frame.isna().all(axis=1)
     for name in fields.columns:
         labels = fields[name]
@@ -119,17 +125,17 @@ def _parse(recipe: Recipe, content: bytes, source: str) -> pd.DataFrame:
 
 
 def _canonical(recipe: Recipe) -> Callable[[str], str]:
-    """Return a function that writes a label like `class_names`: programs write 1 as 1.0, and true as True."""
+    """Return a function that writes a label like `class_names`: programs write 1 as 1.0, and true as True or 1."""
     kinds = {type(label) for label in recipe.classes}
     if kinds == {bool}:
-        return lambda text: text.strip().lower()
+        return lambda text: label_text(BOOLEANS.get(text.strip().lower(), text))
     if kinds == {int}:
-        return lambda text: text.strip().removesuffix(".0")
+        return lambda text: _ZEROS.sub("", text.strip())
     return lambda text: text
 
 
-def _unreadable(error: Exception, source: str) -> str:
-    """Describe an error of pandas' parser, with line numbers that start at 1."""
+def _unreadable(error: Exception, source: str, lines: Sequence[int]) -> str:
+    """Describe an error of pandas' parser, given the first line of each row below the header."""
     if found := re.search(r"EOF inside string starting at row (\d+)", str(error)):
-        return f"a double quote in line {int(found[1]) + 1} of {source} is never closed; close or remove it"
+        return f"a double quote in line {[1, *lines][int(found[1])]} of {source} is never closed; close or remove it"
     return f"{source} cannot be read as CSV: {reason_of(error)}; correct the file"
