@@ -159,7 +159,7 @@ def test_output_has_a_line_for_each_finding_and_a_summary(
 
     assert ended.exit_code == 1
     lines = [line.split() for line in ended.output.splitlines()]
-    assert ["✗", "broken", "API", "port", str(taken_port), "is", "used", "by", "a", "program"] in lines
+    assert ["✗", "broken", "API", *f"port port {taken_port} is used by a program".split()] in lines
     assert "→ choose another port with `slipway up --port PORT` or SLIPWAY_PORT, or stop that program" in ended.output
     assert "Found 1 problem; each → shows what to do." in ended.output
     areas = [line for line in ended.output.splitlines() if line and not line.startswith(" ")]
