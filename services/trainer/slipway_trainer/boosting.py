@@ -18,14 +18,18 @@ from slipway_trainer.errors import TrainingError
 # The classes that onnxmltools converts, by library.
 _CLASSIFIERS = {"xgboost": ("XGBClassifier", "XGBRFClassifier"), "lightgbm": ("LGBMClassifier",)}
 _REGRESSORS = {"xgboost": ("XGBRegressor", "XGBRFRegressor"), "lightgbm": ("LGBMRegressor",)}
+# LightGBM takes numbers up to it, positive or negative, for 0, and parts 0 from smaller numbers at its negative.
+_ZERO = np.float32(1e-35)
 
 
 def round_down(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the largest float32 up to each value."""
-    nearest = values.astype(np.float32)
+    with np.errstate(over="ignore"):  # LightGBM's thresholds reach the largest float64
+        nearest = values.astype(np.float32)
     above = nearest.astype(np.float64) > values
     nearest[above] = np.nextafter(nearest[above], np.float32(-np.inf))
-    return nearest.astype(np.float64)
+    rounded: NDArray[np.float64] = nearest.astype(np.float64)
+    return rounded
 
 
 def register_boosting() -> None:
@@ -93,9 +97,7 @@ def _lightgbm_converter() -> Converter:
         if model.boosting_type == "rf":
             raise NotImplementedError("boosting_type='rf' is not supported: use 'gbdt', or a forest of scikit-learn")
         if parameters.get("zero_as_missing"):
-            raise NotImplementedError(
-                "zero_as_missing is not supported: replace the zeros by missing values in the data"
-            )
+            raise NotImplementedError("zero_as_missing is not supported: leave the zeros in the data empty")
         is_raw = hasattr(model, "classes_") and container.get_options(model, {"raw_scores": False})["raw_scores"]
 
         def change(attributes: dict[str, Any]) -> None:
@@ -103,6 +105,7 @@ def _lightgbm_converter() -> Converter:
                 # LightGBM compares `x <= t` with a float64 threshold. The largest float32 up to t gives the same
                 # result for every float32 x.
                 values = np.array(attributes["nodes_values"], dtype=np.float64)
+                values[values == -_ZERO] = np.nextafter(-_ZERO, np.float32(-np.inf))
                 attributes["nodes_values"] = round_down(values).tolist()
                 if is_raw:
                     attributes["post_transform"] = "NONE"

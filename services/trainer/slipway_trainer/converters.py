@@ -143,7 +143,7 @@ def _flags_of(scope: Any, operator: Any, container: Any, features: Any) -> str: 
     container.add_node("Cast", found[0], found[1], to=TensorProto.FLOAT, name=scope.get_unique_operator_name("Cast"))
     container.add_initializer(found[2], TensorProto.INT64, [len(features)], [int(one) for one in features])
     container.add_node("Gather", [found[1], found[2]], found[3], axis=1, name=scope.get_unique_operator_name("Gather"))
-    return found[3]
+    return str(found[3])
 
 
 def _convert_imputer(scope: Any, operator: Any, container: Any) -> None:  # noqa: ANN401

@@ -57,6 +57,11 @@ def _reasons(one: Any) -> Iterator[str]:  # noqa: ANN401
             f"{kind} cannot be exported to ONNX: a graph splits text into words by other rules than scikit-learn; "
             "encode the text with OneHotEncoder, or compute numbers from it in the data"
         )
+    if kind.startswith("CatBoost"):
+        yield (
+            f"{kind} cannot be exported to ONNX: CatBoost's own export supports no pipelines; use "
+            "HistGradientBoosting, XGBoost or LightGBM"
+        )
     if isinstance(one, KNNImputer):
         yield "KNNImputer cannot be exported to ONNX: skl2onnx supports it only for newer graphs; use SimpleImputer"
     if isinstance(one, _CalibratedClassifier) and one.method == "isotonic":

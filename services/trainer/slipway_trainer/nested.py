@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator
 from sklearn.calibration import _CalibratedClassifier
 from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import Pipeline
@@ -22,7 +21,7 @@ def nested(estimator: Any) -> Iterator[Any]:  # noqa: ANN401  # scikit-learn has
 
 
 def _collect(value: Any, found: dict[int, Any]) -> None:  # noqa: ANN401
-    if isinstance(value, (BaseEstimator, _CalibratedClassifier)):
+    if isinstance(value, _CalibratedClassifier) or (hasattr(value, "get_params") and not isinstance(value, type)):
         if id(value) in found:
             return
         found[id(value)] = value
