@@ -85,6 +85,7 @@ dashboards: install-dev ## Generate Grafana's dashboards from their Python code.
 bench: install ## Measure start times, memory, hot swap and prediction latency on this machine.
 	$(BIN)/python -m benchmarks.embedded_stack
 	$(BIN)/python -m benchmarks.hot_path
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.tables
 
 clean: ## Delete the virtual environments and the tools' caches.
 	rm -rf $(VENV) .venv-checkov .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage*

@@ -67,6 +67,12 @@ def identify(settings: ClientSettings) -> Identity:
     return Identity(url.rstrip("/"), token)
 
 
+def known_url(settings: ClientSettings) -> str | None:
+    """Return the API's address: SLIPWAY_URL, or that of `slipway login`; None if neither is set."""
+    kept = _kept()
+    return settings.url or (kept.url if kept else None)
+
+
 def keep_token(identity: Identity, token: str) -> bool:
     """Replace the stored, revoked token of an identity with a new one.
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from slipway_core.columns import FLOAT32_EXACT
+from slipway_core.columns import FLOAT32_EXACT, MAX_NAME_LENGTH
 from slipway_core.printable import SHOWN, shown_text
 
 MAX_PROBLEMS = 20
@@ -133,3 +133,16 @@ def shown_number(value: float) -> str:
     """Write a number or boolean as JSON does, shortened: a client may choose it."""
     text = repr(value).lower()
     return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
+
+
+def check_label(value: Any) -> Any:  # noqa: ANN401  # a client may send anything
+    """Return a value that may be a class label or None; report a wrong one once, not once per type of labels.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if value is not None and type(value) not in {str, int, bool}:
+        raise ValueError(f"'label' must be text, an integer, true or false, not {shown_kind(value)}")
+    if isinstance(value, str) and len(value) > MAX_NAME_LENGTH:
+        raise ValueError(f"'label' must have at most {MAX_NAME_LENGTH} characters")
+    return value

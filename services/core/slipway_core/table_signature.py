@@ -24,7 +24,7 @@ from slipway_core.feature_values import (
     kind_of,
 )
 from slipway_core.manifest import Manifest
-from slipway_core.printable import SHOWN
+from slipway_core.printable import SHOWN, shown_text
 from slipway_core.rows import CELL_BYTES, Table
 from slipway_core.signature import Signature
 
@@ -47,6 +47,12 @@ class TableSignature:
             (index, made[column.name][0].name, column.min, column.max)
             for index, column in enumerate(columns)
             if column.dtype not in {"string", "date", "bool"} and (column.min, column.max) != (None, None)
+        ]
+        # The index and the trained texts of each column that takes unknown ones.
+        self._ignoring = [
+            (index, frozenset(column.categories))
+            for index, column in enumerate(columns)
+            if column.dtype == "string" and column.categories is not None and column.on_unknown == "ignore"
         ]
         first, *others = self.names
         self._values_of = itemgetter(*self.names) if others else lambda row: (row[first],)
@@ -87,19 +93,31 @@ class TableSignature:
         """
         feed: dict[str, NDArray[Any]] = {}
         problems: list[tuple[int, int, str]] = []
-        for index, (reader, values) in enumerate(zip(self._readers, columns, strict=True)):
-            problems += [(row, index, message) for row, message in reader.read(values, feed)]
+        for index, reader in enumerate(self._readers):
+            if found := reader.read(columns[index], feed):
+                problems += [(row, index, message) for row, message in found]
         if problems:
             shown = sorted(problems)[:MAX_PROBLEMS]
             raise FeaturesError([Problem(place(row, self.names[index]), message) for row, index, message in shown])
-        texts = sum([sum(map(len, filter(None, columns[index]))) for index in self._texts])
-        return Table(columns, feed, CELL_BYTES * len(columns) * len(columns[0]) + texts)
+        n_bytes = CELL_BYTES * len(columns) * len(columns[0])
+        for index in self._texts:
+            for text in columns[index]:
+                if text is not None:
+                    n_bytes += len(text)
+        return Table(columns, feed, n_bytes)
 
     def count_out_of_range(self, rows: Table) -> int:
-        """Count the values outside the range of the training rows."""
+        """Count the values outside the range or the categories of the training rows."""
+        unknown = sum(len(self._unknown(rows, index, known)) for index, known in self._ignoring)
         if len(rows) == 1 and not self._may_be_outside(rows):  # faster than numpy for one row
-            return 0
-        return sum(int(np.count_nonzero(self._outside(rows, name, low, high))) for _, name, low, high in self._ranges)
+            return unknown
+        outside = (self._outside(rows, name, low, high) for _, name, low, high in self._ranges)
+        return unknown + sum(int(np.count_nonzero(one)) for one in outside)
+
+    def _unknown(self, rows: Table, index: int, known: frozenset[Any]) -> list[int]:
+        """Return the rows whose text the training rows did not have."""
+        values = rows.columns[index]
+        return [row for row, value in enumerate(values) if value is not None and value not in known]
 
     def _may_be_outside(self, rows: Table) -> bool:
         """Return whether a value of the first row is outside its range before it is rounded."""
@@ -110,8 +128,14 @@ class TableSignature:
         return False
 
     def out_of_range(self, rows: Table) -> OutOfRange:
-        """Describe the values outside the range of the training rows."""
+        """Describe the values outside the range or the categories of the training rows."""
         counts, found = [0] * len(self.names), []
+        for index, known in self._ignoring:
+            unknown = self._unknown(rows, index, known)
+            counts[index] = len(unknown)
+            for row in unknown[:MAX_WARNINGS]:
+                message = f"{shown_text(rows.columns[index][row])} is not one of the {len(known)} trained categories"
+                found.append((row, index, RangeWarning(row, self.names[index], message)))
         for index, name, low, high in self._ranges:
             outside = np.flatnonzero(self._outside(rows, name, low, high))
             digits = FLOAT32_DIGITS if self.columns[index].dtype == "float32" else FLOAT64_DIGITS

@@ -1,9 +1,10 @@
 """The trainer's own command, `slipway-trainer`: run by users, by `slipway train`, or by a job or pipeline."""
 
-import json
 import logging
 import os
+import shlex
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,10 +20,13 @@ from slipway_core.settings import load_settings
 from slipway_core.startup import quick_imports
 from slipway_core.terminal import SafeConsole
 from slipway_trainer.errors import OverrideError
+from slipway_trainer.recipe_commands import app as recipe_app
+from slipway_trainer.recipe_commands import recipes
 from slipway_trainer.settings import TrainerSettings
 
 if TYPE_CHECKING:
-    from slipway_trainer.recipes import Recipe
+    from slipway_trainer.pipeline import Outcome
+    from slipway_trainer.terminal import Terminal
 
 app = typer.Typer(
     help="Train a model by its recipe, register it, and promote it if the gate passes.",
@@ -30,7 +34,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
+app.command()(recipes)
+app.add_typer(recipe_app, name="recipe")
 
 DEBUG_FLAG = "--debug"
 
@@ -47,33 +52,17 @@ def options(
 
 
 @app.command()
-def recipes(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:  # a flag
-    """List the recipes."""
-    with quick_imports():
-        from slipway_trainer.recipes import find_recipe, recipe_names  # noqa: PLC0415
-
-    found = [find_recipe(name) for name in recipe_names()]
-    if as_json:
-        typer.echo(printable(json.dumps([_described(recipe) for recipe in found], ensure_ascii=False)))
-        return
-    for recipe in found:
-        typer.echo(printable(f"{recipe.name:<16} {recipe.title}"))
-
-
-def _described(recipe: "Recipe") -> dict[str, object]:
-    return {
-        "name": recipe.name,
-        "title": recipe.title,
-        "task": recipe.task,
-        "data": recipe.data_file,
-        "candidates": [candidate.name for candidate in recipe.candidates],
-        "metric": recipe.metric,
-    }
-
-
-@app.command()
 def train(
-    recipe: Annotated[str, typer.Argument(help="The recipe's name, such as `iris`, or the path of its Python file.")],
+    recipe: Annotated[
+        str,
+        typer.Argument(
+            help="The recipe's name, such as `iris`, or the path of its Python file; with --target, that of a CSV file."
+        ),
+    ],
+    target: Annotated[str | None, typer.Option(help="With a CSV file: the column to predict.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="With a CSV file: the model's name. Defaults to the name of the file.")
+    ] = None,
     data: Annotated[
         str | None,
         typer.Option(
@@ -92,28 +81,110 @@ def train(
         typer.Option(help="auto: promote if the gate passes; never: only register; force: promote in any case."),
     ] = "auto",
     wait: Annotated[float, typer.Option(help="Seconds to wait for the registry to come up.", min=0)] = 0.0,
+    password_file: Annotated[
+        str | None, typer.Option(hidden=True, help="The file with the administrator's password, to print its use.")
+    ] = None,
 ) -> None:
     """Extract, validate, train, evaluate, register and promote.
 
     Exits with 1 if a step or the gate failed. With `--promote never`, only a failed step does.
     """
+    target = _target_of(recipe, target, name, data)
     own = load_settings(TrainerSettings)
     configure_logging(own.log_level, own.log_format)
     if own.mlflow_tracking_password:
         # MLflow's client reads the password from the environment only; Slipway's setting may come from a file.
         os.environ["MLFLOW_TRACKING_PASSWORD"] = own.mlflow_tracking_password.get_secret_value()
-    is_promoted = _train(own, recipe, data, settings or [], promote, wait)
+    if target is None:
+        outcome = _train(own, lambda _terminal, _registered: (recipe, data), settings or [], promote, wait)
+    else:
+        outcome = _train_csv(own, recipe, target, name, settings or [], promote, wait, password_file)
+    is_promoted = outcome.gate_result.promote
     if promote != "never" and not is_promoted:
         raise typer.Exit(1)
 
 
+def _target_of(recipe: str, target: str | None, name: str | None, data: str | None) -> str | None:
+    """Return the target of a CSV file; None for a recipe.
+
+    Raises:
+        typer.BadParameter: the options do not belong together.
+    """
+    shown = printable(recipe)
+    if not recipe.lower().endswith(".csv"):
+        for option, value in (("--target", target), ("--name", name)):
+            if value is not None:
+                raise typer.BadParameter(
+                    f"it requires a CSV file, as in `slipway train churn.csv --target churned`, and {shown} is not one",
+                    param_hint=option,
+                )
+        return None
+    if data is not None:
+        raise typer.BadParameter(f"the data is {shown}; remove this option", param_hint="--data")
+    if target is None:
+        raise typer.BadParameter(
+            f"name the column of {shown} to predict, such as --target churned", param_hint="--target"
+        )
+    return target
+
+
+def _train_csv(
+    settings: TrainerSettings,
+    data: str,
+    target: str,
+    name: str | None,
+    overrides: list[str],
+    promote: PromoteMode,
+    wait: float,
+    password_file: str | None,
+) -> "Outcome":
+    """Write a recipe for a CSV file unless it has one, train it, and print the commands for predictions."""
+    with quick_imports():
+        from slipway_trainer.first_request import is_in_container, next_steps  # noqa: PLC0415
+        from slipway_trainer.inference.files import read_data, recipe_for  # noqa: PLC0415
+        from slipway_trainer.steps.extract import mount_hint  # noqa: PLC0415
+
+    content = read_data(data, mount_hint(settings.data_dir))
+
+    def choose(terminal: "Terminal", registered: set[str]) -> tuple[str, str]:
+        path, sentence = recipe_for(data, content, target, name, registered)
+        if is_in_container(settings):
+            given = ["--name", name] if name else []
+            command = shlex.join(["recipe", "new", "--data", data, "--target", target, *given])
+            sentence += (
+                "\nthe container deletes it when it ends; to keep it: docker compose run --rm trainer "
+                f"{command} --output - > {path.name}"
+            )
+        terminal.step_finished("recipe", sentence)
+        return str(path), data
+
+    outcome = _train(settings, choose, overrides, promote, wait)
+    if outcome.gate_result.promote:
+        typer.echo()
+        typer.echo(printable(next_steps(settings, outcome.recipe, data, content, password_file)))
+    return outcome
+
+
 def _train(
-    settings: TrainerSettings, recipe: str, data: str | None, overrides: list[str], promote: PromoteMode, wait: float
-) -> bool:
-    """Run the pipeline; return whether the gate or `--promote force` promoted the new version."""
+    settings: TrainerSettings,
+    choose: Callable[["Terminal", set[str]], tuple[str, str | None]],
+    overrides: list[str],
+    promote: PromoteMode,
+    wait: float,
+) -> "Outcome":
+    """Run the pipeline.
+
+    Args:
+        settings: the trainer's settings.
+        choose: returns the recipe's name or path, and the data, given the models of the registry; may report a step.
+        overrides: changes of the recipe, as `name=value`.
+        promote: whether to promote.
+        wait: seconds to wait for the registry.
+    """
     with settings.open_registry() as registry:
-        if wait == 0:
-            registry.list_models()  # fail before the work, not after it
+        registered: set[str] = set()
+        if wait == 0:  # fail before the work, not after it
+            registered = {model.name for model in registry.list_models()}
         # MLflow reads this variable on import.
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         # These modules take seconds to import, and the errors above do not need them.
@@ -129,11 +200,12 @@ def _train(
             list_models_within(registry, wait)
             return Tracker(settings.mlflow_tracking_uri, settings.mlflow_public_url), registry
 
-        try:
-            chosen = override(find_recipe(recipe), overrides)
-        except OverrideError as error:
-            raise typer.BadParameter(printable(str(error)), param_hint="--set") from error
         with Terminal(SafeConsole()) as terminal:
+            recipe, data = choose(terminal, registered)
+            try:
+                chosen = override(find_recipe(recipe), overrides)
+            except OverrideError as error:
+                raise typer.BadParameter(printable(str(error)), param_hint="--set") from error
             outcome = run_pipeline(
                 chosen,
                 data=data,
@@ -144,7 +216,7 @@ def _train(
                 commit=commit_of_code(settings),
                 reporter=terminal,
             )
-    return outcome.gate_result.promote
+    return outcome
 
 
 def main() -> None:

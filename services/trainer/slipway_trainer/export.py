@@ -77,18 +77,59 @@ def export(estimator: Any, columns: Sequence[Column], options: Mapping[str, Any]
             "it with an estimator that skl2onnx supports"
         ) from error
     graph.producer_name = "slipway"
-    if not is_matrix_of(columns) and not by_column:
-        _split_input(graph, [one.name for one in inputs])
+    names = [one.name for one in inputs]
+    if by_column:
+        _name_inputs(graph, names)
+    elif not is_matrix_of(columns):
+        _split_input(graph, names)
     content: bytes = graph.SerializeToString()
     return content
 
 
+def _name_inputs(graph: onnx.ModelProto, names: Sequence[str]) -> None:
+    """Give the inputs the names of the columns: skl2onnx allows only identifiers, and no name of another tensor."""
+    current = [port.name for port in graph.graph.input]
+    inner = _tensors(graph) - set(current)
+    _rename(graph, {**_free_names(names, inner), **dict(zip(current, names, strict=True))})
+
+
+def _tensors(graph: onnx.ModelProto) -> set[str]:
+    """Return the names of all tensors of a graph."""
+    body = graph.graph
+    ports = {item.name for items in (body.input, body.output, body.initializer) for item in items}
+    return ports.union(*(set(node.input) | set(node.output) for node in body.node))
+
+
+def _free_names(names: Sequence[str], tensors: set[str]) -> dict[str, str]:
+    """Return a new name for each tensor that has one of the names."""
+    found: dict[str, str] = {}
+    for name in sorted(tensors & set(names)):
+        new = f"{name}_"
+        while new in tensors or new in names or new in found.values():
+            new += "_"
+        found[name] = new
+    return found
+
+
+def _rename(graph: onnx.ModelProto, names: Mapping[str, str]) -> None:
+    """Rename tensors wherever they occur."""
+    body = graph.graph
+    for items in (body.input, body.output, body.initializer, body.value_info):
+        for item in items:
+            item.name = names.get(item.name, item.name)
+    for node in body.node:
+        node.input[:] = [names.get(name, name) for name in node.input]
+        node.output[:] = [names.get(name, name) for name in node.output]
+
+
 def _split_input(graph: onnx.ModelProto, names: Sequence[str]) -> None:
     """Replace the input `X` by one input per column."""
+    _rename(graph, _free_names(names, _tensors(graph)))
+    matrix = graph.graph.input[0].name
     columns = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [None, 1]) for name in names]
     del graph.graph.input[:]
     graph.graph.input.extend(columns)
-    graph.graph.node.insert(0, helper.make_node("Concat", list(names), ["X"], axis=1))
+    graph.graph.node.insert(0, helper.make_node("Concat", list(names), [matrix], axis=1))
 
 
 def graph_names(model: bytes) -> GraphNames:

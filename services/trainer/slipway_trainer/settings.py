@@ -24,3 +24,8 @@ class TrainerSettings(RegistrySettings):
         pattern=r"^https?://",
         description="MLflow's address for browsers, for links to runs. Defaults to MLFLOW_TRACKING_URI.",
     )
+    url: str | None = Field(
+        default=None,
+        description="The API's address in the requests that a training of a CSV file prints.",
+    )
+    admin_username: str = Field(default="admin", description="The account in these requests.")

@@ -19,6 +19,7 @@ from slipway_core.bundle import (
     parse_manifest,
     read_bundle,
 )
+from slipway_core.columns import GraphInput, InputColumn
 from slipway_core.errors import BundleError
 from slipway_core.manifest import GOLDEN_FILE, MODEL_FILE, manifest_json_schema
 from support.bundles import bundle_files, regression_files
@@ -118,6 +119,22 @@ def test_bundle_of_a_regressor_has_no_classes_or_scores(tmp_path: Path) -> None:
 
     assert bundle.manifest.classes is None
     assert bundle.golden.outputs.scores is None
+
+
+def test_golden_integers_are_read_exactly(tmp_path: Path) -> None:
+    rows = ((2**63 - 1, 0.5), (2**53 + 1, 2.0))
+    golden = Golden(rows=((1.0, 0.5), (3.0, 2.0)), outputs=GoldenOutputs(prediction=(0, 0)), rtol=0, atol=0)
+    columns = [InputColumn(name="x", dtype="int64"), InputColumn(name="y", dtype="float32")]
+    inputs = [
+        GraphInput(name="x", dtype="int64", shape=(1,), column="x"),
+        GraphInput(name="y", dtype="float32", shape=(1,), column="y"),
+    ]
+    files = bundle_files(golden=golden.model_copy(update={"rows": rows}), columns=columns, inputs=inputs)
+
+    found = read_bundle(tmp_path, write(tmp_path, files)).golden.rows
+
+    assert found == rows
+    assert type(found[0][0]) is int
 
 
 def test_serving_needs_no_reference_rows(tmp_path: Path) -> None:

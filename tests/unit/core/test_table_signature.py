@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slipway_core.columns import GraphInput, InputColumn
 from slipway_core.errors import FeaturesError, Problem
-from slipway_core.feature_values import FLOAT32_LIMIT, FLOAT32_MAX, MAX_PROBLEMS, MAX_WARNINGS
+from slipway_core.feature_values import FLOAT32_LIMIT, FLOAT32_MAX, MAX_PROBLEMS, MAX_WARNINGS, RangeWarning
 from slipway_core.rows import CELL_BYTES, repeated
 from slipway_core.table_signature import TableSignature
 from support.typed_models import TABLE_COLUMNS, TABLE_NAMES, TABLE_ROWS, TABLE_SIGNATURE
@@ -241,6 +241,18 @@ def test_values_outside_the_trained_range_are_described(
     assert found.counts == [int(message is not None and column == name) for column in TABLE_NAMES]
 
 
+def test_ignored_categories_are_described_like_values_outside_a_range() -> None:
+    signature = one_column("string", nullable=True, missing="", categories=("a", "b"), on_unknown="ignore")
+    table = signature.rows([{"x": value} for value in ("a", "c", None, "x" * 1_000)])
+
+    found = signature.out_of_range(table)
+
+    assert signature.count_out_of_range(table) == 2 == found.counts[0]
+    assert found.warnings[0] == RangeWarning(1, "x", "'c' is not one of the 2 trained categories")
+    assert len(found.warnings[1].message) < 150
+    assert signature.count_out_of_range(signature.rows([{"x": "c"}])) == 1
+
+
 def test_warnings_are_limited_and_in_order() -> None:
     row = with_value("count", -1)
     row[TABLE_NAMES.index("price")] = -1.0
@@ -271,7 +283,15 @@ VALUES = st.one_of(
 CELLS = [st.sampled_from([row[index] for row in TABLE_ROWS]) | VALUES for index in range(len(TABLE_NAMES))]
 
 
-@given(rows=st.lists(st.tuples(*CELLS).map(list), min_size=1, max_size=4))
+ONE_COLUMN = st.integers(0, len(CELLS) - 1).flatmap(
+    lambda index: st.lists(CELLS[index], min_size=1, max_size=5).map(
+        lambda values: [[*ROW[:index], value, *ROW[index + 1 :]] for value in values]
+    )
+)
+
+
+@given(rows=st.lists(st.tuples(*CELLS).map(list), min_size=1, max_size=4) | ONE_COLUMN)
+@settings(max_examples=500)
 def test_rows_at_once_equal_rows_one_by_one(rows: list[list[Any]]) -> None:
     alone, problems = [], []
     for index, row in enumerate(rows):

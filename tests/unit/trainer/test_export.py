@@ -2,12 +2,15 @@
 
 import numpy as np
 import onnx
+import pandas as pd
 import pytest
+from onnxruntime import InferenceSession
 from sklearn.base import BaseEstimator
+from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import HistGradientBoostingRegressor
-from sklearn.linear_model import Ridge
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import KBinsDiscretizer
+from sklearn.preprocessing import KBinsDiscretizer, StandardScaler
 from threadpoolctl import threadpool_limits
 
 from slipway_core.graph import Graph
@@ -16,6 +19,7 @@ from slipway_core.onnx_model import parse_model
 from slipway_trainer.boosting import round_down
 from slipway_trainer.errors import TrainingError
 from slipway_trainer.export import OPSET, export, round_to_float32
+from slipway_trainer.recipes import Column
 from slipway_trainer.recipes.iris import RECIPE as IRIS
 from support.bike import trained_bike
 from support.bundles import NAMES
@@ -110,3 +114,22 @@ def test_rounding_keeps_predictions_of_float32_rows() -> None:
 
         after = [estimator.predict(rows) for estimator in (boosted, pipeline)]
     assert all(np.array_equal(*pair) for pair in zip(before, after, strict=True))
+
+
+# skl2onnx replaces characters that are not part of an identifier, and its own tensors have names such as `label`.
+NAMES_OF_COLUMNS = ("size (cm)", "size__cm_", "X", "label", "probabilities", "Concat", "é", "1")
+
+
+@pytest.mark.parametrize("kind", ["by column", "as a matrix"])
+def test_inputs_have_the_names_of_the_columns(kind: str) -> None:
+    names = list(NAMES_OF_COLUMNS)
+    frame = pd.DataFrame(np.random.default_rng(0).normal(size=(40, len(names))).astype(np.float32), columns=names)
+    scaler = StandardScaler() if kind == "as a matrix" else ColumnTransformer([("scale", StandardScaler(), names)])
+    estimator = make_pipeline(scaler, LogisticRegression()).fit(frame, frame["X"] > 0)
+    columns = [Column(name=name, nullable=True) for name in names]
+
+    session = InferenceSession(export(estimator, columns, {"zipmap": False}))
+
+    assert [port.name for port in session.get_inputs()] == names
+    _, scores = session.run(None, {name: frame[[name]].to_numpy() for name in names})
+    assert scores == pytest.approx(estimator.predict_proba(frame), abs=1e-6)

@@ -19,6 +19,7 @@ def named_rows(body: bytes, signature: AnySignature, max_rows: int) -> list[Any]
     """Return the rows of a CSV body: objects keyed by the features' names, or lists if the body has no header.
 
     The first line is a header if it names a feature, or, for a matrix, has text and no number; otherwise it is a row.
+    A line of as many fields as a table has features is a header if it names at least half of them.
     Columns of the header that are not features are ignored. Fields become the values of their column's type, empty
     ones None where the column takes missing values; other fields stay text, which the signature rejects.
 
@@ -92,10 +93,13 @@ def _check_width(fields: Sequence[str], names: Sequence[str], what: str, *loc: s
 
 
 def _is_header(fields: Sequence[str], signature: AnySignature) -> bool:
-    if not set(signature.names).isdisjoint(fields):
-        return True
+    names = signature.names
+    is_matrix = isinstance(signature, Signature)
+    if n_named := len(set(names).intersection(fields)):
+        # The text of a row may equal a name by chance.
+        return is_matrix or len(fields) != len(names) or 2 * n_named >= len(names)
     # A row of a matrix has a number; one of a table may be text only.
-    if not isinstance(signature, Signature) or len(fields) != len(signature.names):
+    if not is_matrix or len(fields) != len(names):
         return False
     return any(field.strip() for field in fields) and all(isinstance(number(field), str) for field in fields)
 

@@ -12,6 +12,7 @@ from slipway_api.errors import InvalidInputError
 from slipway_api.protocols.tensors import BOOL, BYTES, INTEGERS, NUMBERS, Tensor, bytes_needed, flat_data, problems_at
 from slipway_core.columns import InputColumn
 
+_FLOATS: Final = frozenset({"FP16", "FP32", "FP64"})
 _TEXTS: Final = frozenset({"string", "date"})
 
 
@@ -35,7 +36,10 @@ def objects_of(tensor: Tensor, binary: memoryview, column: InputColumn) -> list[
     if tensor.data is not None and tensor.datatype in NUMBERS:
         values = _numbers(tensor, values, column)
     if column.nullable:
-        values = [None if value == "" or (type(value) is float and math.isnan(value)) else value for value in values]
+        if tensor.datatype == BYTES:
+            values = [None if value == "" else value for value in values]
+        elif tensor.datatype in _FLOATS:
+            values = [None if type(value) is float and math.isnan(value) else value for value in values]
     if column.dtype == "bool" and tensor.datatype != BOOL:
         values = _booleans(tensor, values)
     return values

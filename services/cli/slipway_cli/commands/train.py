@@ -1,12 +1,14 @@
 """`slipway train`: run the trainer as a separate process."""
 
 import importlib.util
+import os
 import subprocess
 import sys
 from typing import Annotated
 
 import typer
 
+from slipway_cli.api_address import find_api
 from slipway_core.errors import ConfigurationError
 from slipway_core.registry.gate_result import PromoteMode
 
@@ -14,8 +16,16 @@ from slipway_core.registry.gate_result import PromoteMode
 def train(
     context: typer.Context,
     recipe: Annotated[
-        str, typer.Argument(help="The recipe's name, such as `iris` or `bike-demand`, or the path of its Python file.")
+        str,
+        typer.Argument(
+            help="The recipe's name, such as `iris` or `bike-demand`, or the path of its Python file; with --target, "
+            "that of a CSV file."
+        ),
     ],
+    target: Annotated[str | None, typer.Option(help="With a CSV file: the column to predict.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="With a CSV file: the model's name. Defaults to the name of the file.")
+    ] = None,
     data: Annotated[
         str | None,
         typer.Option(
@@ -40,10 +50,21 @@ def train(
     """Train a recipe's model: extract → validate → train → evaluate → register → promote.
 
     Requires MLFLOW_TRACKING_URI. Exits with 1 if a step or the gate fails; the served model does not change.
-    Example: `slipway train bike-demand --set split=time --promote never`
+    With a CSV file, it first writes a recipe beside the file, unless one exists.
+    Examples: `slipway train bike-demand --set split=time --promote never`, `slipway train churn.csv --target churned`
     """
     arguments = ["--debug"] if context.find_root().params.get("debug") else []
     arguments += ["train", recipe]
+    environment = dict(os.environ)
+    for option, value in (("--target", target), ("--name", name)):
+        if value is not None:
+            arguments += [option, value]
+    if target is not None:
+        api = find_api(os.environ.get("MLFLOW_TRACKING_URI", ""))
+        if api.url is not None:
+            environment["SLIPWAY_URL"] = api.url
+        if api.password_file is not None:
+            arguments += ["--password-file", str(api.password_file)]
     if data:
         arguments += ["--data", data]
     if promote != "auto":
@@ -51,7 +72,7 @@ def train(
     for setting in settings or []:
         arguments += ["--set", setting]
     command = trainer_command(*arguments)
-    raise typer.Exit(subprocess.call(command))  # noqa: S603  # our own module, its arguments one by one
+    raise typer.Exit(subprocess.call(command, env=environment))  # noqa: S603  # our own module, its arguments one by one
 
 
 def trainer_command(*arguments: str) -> list[str]:

@@ -26,6 +26,7 @@ from slipway_cli.passwords import password_of, refuse_on_command_line
 from slipway_cli.settings import UpSettings
 from slipway_core.bundle import Golden
 from slipway_core.errors import ConfigurationError
+from slipway_core.examples import password_from, request_commands
 from slipway_core.logging import configure_logging
 from slipway_core.manifest import GOLDEN_FILE
 from slipway_core.policy import why_password_is_unsafe
@@ -222,11 +223,18 @@ def _welcome(
     registry_answers: bool,
     seconds: float,
 ) -> None:
-    url, kept = options.api_url, shlex.quote(str(home.password_file))
+    url = options.api_url
     shown = (
         f"{new_password}   (later starts do not print it; it is in {home.password_file})"
         if new_password
         else f"in {home.password_file}"
+    )
+    commands = request_commands(
+        url,
+        options.default_model,
+        example_row(home, options.default_model),
+        username=settings.admin_username,
+        password=password_from(str(home.password_file)),
     )
     registry = "" if registry_answers else "   (still starting; the API serves its cached model)"
     echo(
@@ -241,12 +249,10 @@ Slipway is ready after {seconds:.1f} s.
 
 Send a request from another terminal:
 
-  TOKEN=$(tr -d '\\n' < {kept} | curl -s {url}/token -d username={shlex.quote(settings.admin_username)} \\
-    --data-urlencode password@- | sed 's/.*"access_token":"\\([^"]*\\)".*/\\1/')
-  curl -s {url}/models/{options.default_model}/predict -H "Authorization: Bearer $TOKEN" \\
-    -H "Content-Type: application/json" -d '{{"features": {example_row(home, options.default_model)}}}'
+{commands}
 
 Train again with:  MLFLOW_TRACKING_URI={options.mlflow_url} {_command()} train {options.recipes[0]}
+Train your own:    MLFLOW_TRACKING_URI={options.mlflow_url} {_command()} train FILE.csv --target COLUMN
 Ctrl-C stops everything.
 """
     )

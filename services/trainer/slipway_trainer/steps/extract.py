@@ -41,7 +41,7 @@ def extract(recipe: Recipe, *, data: str | Path | None, data_dir: str | Path, wo
     elif data is not None:
         raise DataUnavailableError(
             f"{data} is neither a file nor a folder that contains {PurePosixPath(recipe.data_file).name}; pass the "
-            f"path of a CSV file with --data{_mount_hint(data_dir)}"
+            f"path of a CSV file with --data{mount_hint(data_dir)}"
         )
     else:
         _fetch(recipe, workdir, data_dir)
@@ -63,7 +63,7 @@ def _find(recipe: Recipe, location: str) -> tuple[str, str] | None:
     return next(((folder, path) for folder, path in within if open_storage(folder).exists(path)), None)
 
 
-def _mount_hint(data_dir: str | Path) -> str:
+def mount_hint(data_dir: str | Path) -> str:
     """Return where a container finds the host's files, as the end of a sentence; empty outside a container."""
     if str(data_dir).rstrip("/") != MOUNTED_DATA:
         return ""
@@ -74,7 +74,7 @@ def _fetch(recipe: Recipe, workdir: Path, data_dir: str | Path) -> None:
     """Call the recipe's function that downloads its data, and report its exceptions in one sentence."""
     file = workdir / recipe.data_file
     place = f"{str(data_dir).rstrip('/')}/{recipe.name}/{file.name}"
-    instead = f"put the file at {place}{_mount_hint(data_dir)}, or pass its path with --data"
+    instead = f"put the file at {place}{mount_hint(data_dir)}, or pass its path with --data"
     if recipe.fetch is None:
         raise DataUnavailableError(f"{file.name}, the data of the recipe {recipe.name}, does not exist: {instead}")
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -278,9 +278,18 @@ def test_invalid_cell_of_a_csv_is_reported(
     assert error["msg"].startswith(f"'{name}' {message}")
 
 
+def test_row_of_a_csv_may_have_a_feature_name_as_its_value(typed_api: RunningApi) -> None:
+    row = with_value("city", "color")
+
+    found = predicted(in_csv(csv_text([row, ROW])).to(typed_api, "values"))
+
+    assert found == predicted(in_csv(csv_text([row, ROW], TABLE_NAMES)).to(typed_api, "values"))
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        (csv_text([ROW], ["colour", *TABLE_NAMES[1:]]), "the CSV's header must name the features"),
         (csv_text([ROW]).replace(",", ";"), "this CSV's first line has 1 fields; expected 11"),
         (csv_text([ROW[:-1]]), "the CSV's first line has 10 fields; expected 11"),
         (csv_text([ROW], TABLE_NAMES[:-1]), "the CSV's header must name the features"),
@@ -304,6 +313,10 @@ BAD_TENSORS: list[tuple[str, dict[str, Any], str]] = [
     ("color", {"data": ["pink"]}, "'color' must be one of 'blue', 'green', 'red', not 'pink'"),
     ("color", {"data": [None]}, "'color' is null, but the model needs a value here"),
     ("color", {"data": [""]}, "'color' must be one of 'blue', 'green', 'red', not ''"),
+    ("city", {"data": [float("nan")]}, "'city' must be text, not a number (nan)"),
+    ("visits", {"data": [""]}, "at [0] must be a valid INT64"),
+    ("weight", {"data": [""]}, "'weight' is empty; it must be a number"),
+    ("consent", {"data": [float("nan")]}, "'consent' must be true or false, not a number (nan)"),
     ("city", {"data": ["\ud800"]}, "'city' must be text without NUL and unpaired surrogates"),
     ("city", {"data": [["a", "b"]]}, "'city' must be text, not a list"),
     ("city", {"data": ["a", "b"]}, "has 2 values, but its shape [1] needs 1"),

@@ -10,6 +10,7 @@ import pytest
 
 from slipway_cli.cli import main
 from slipway_cli.commands.train import trainer_command
+from slipway_cli.embedded.home import Home, Ports
 from support.command import run
 
 TOLD = "the trainer is not installed here: run `pip install 'slipway[trainer]'`"
@@ -48,6 +49,10 @@ def trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], 
         (
             ["iris", "--set", "seed=7", "--set", "random-forest.max_depth=8"],
             ["train", "iris", "--set", "seed=7", "--set", "random-forest.max_depth=8"],
+        ),
+        (
+            ["my.csv", "--target", "left it", "--name", "churn"],
+            ["train", "my.csv", "--target", "left it", "--name", "churn"],
         ),
     ],
 )
@@ -114,3 +119,26 @@ def test_recipes_without_the_trainer_is_rejected(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(sys.modules, "slipway_trainer", None)
 
     assert run(main, "recipes").error == f"Error: {TOLD}\n"
+
+
+def test_arguments_of_a_new_recipe_are_passed_on(trainer: Callable[[int], Path]) -> None:
+    told = trainer(3)
+    options = ["--data", "my.csv", "--target", "left it", "--name", "churn", "--output", "-"]
+
+    assert run(main, "recipe", "new", *options).exit_code == 3
+    assert json.loads(told.read_text()) == ["--called-as", "slipway", "recipe", "new", *options]
+
+
+def test_password_file_of_the_embedded_stack_is_passed_on(
+    trainer: Callable[[int], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = trainer(0)
+    home = Home(tmp_path / "home")
+    home.make()
+    monkeypatch.setenv("SLIPWAY_HOME", str(home.root))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5050")
+
+    with home.locked(Ports(8080, 5050)):
+        run(main, "train", "my.csv", "--target", "y")
+
+    assert json.loads(told.read_text())[-2:] == ["--password-file", str(home.password_file)]

@@ -19,9 +19,8 @@ from slipway_api.http.pagination import cursor_of, read_cursor
 from slipway_api.prediction_log.feedback import compare
 from slipway_api.prediction_log.queries import Feedback, LoggedPrediction, Origin, Position, PredictionQuery
 from slipway_api.web.dependencies import Accounts, Live, Predictions, PredictionUser
-from slipway_core.columns import MAX_NAME_LENGTH
 from slipway_core.errors import Problem
-from slipway_core.feature_values import FLOAT32_LIMIT, shown_kind
+from slipway_core.feature_values import FLOAT32_LIMIT, check_label
 from slipway_core.manifest import Label, label_text
 
 MAX_LIMIT = 1_000
@@ -92,15 +91,6 @@ class PredictionPage(BaseModel):
     )
 
 
-def _check_label(value: Any) -> Any:  # noqa: ANN401  # a client may send anything
-    """Report a wrong label once, instead of once per type that it could have."""
-    if value is not None and type(value) not in {str, int, bool}:
-        raise ValueError(f"'label' must be text, an integer, true or false, not {shown_kind(value)}")
-    if isinstance(value, str) and len(value) > MAX_NAME_LENGTH:
-        raise ValueError(f"'label' must have at most {MAX_NAME_LENGTH} characters")
-    return value
-
-
 Float32 = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-FLOAT32_LIMIT, le=FLOAT32_LIMIT)]
 
 
@@ -112,7 +102,7 @@ class FeedbackRequest(BaseModel):
     )
 
     row: StrictInt | None = Field(default=None, ge=0, description="Optional for a prediction of one row.")
-    label: Annotated[Label | None, BeforeValidator(_check_label)] = Field(
+    label: Annotated[Label | None, BeforeValidator(check_label)] = Field(
         default=None, description="Classifiers: true class."
     )
     value: Float32 | None = Field(default=None, description="Regressors: true value.")
