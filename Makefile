@@ -8,7 +8,7 @@ SOURCES := pyproject.toml constraints.txt
 
 # The extras that `make demo` installs, and those that `make test` installs.
 STACK_EXTRAS := cli,api,trainer
-DEV_EXTRAS := $(STACK_EXTRAS),dev
+DEV_EXTRAS := $(STACK_EXTRAS),boosting,dev
 
 DOCKERFILES := $(wildcard services/*/Dockerfile) mlflow/Dockerfile
 

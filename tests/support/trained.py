@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from slipway_trainer.recipes import Recipe
 from slipway_trainer.step_results import Dataset, Evaluation, Split, Table
 from slipway_trainer.steps.evaluate import evaluate
@@ -28,7 +30,8 @@ def trained(recipe: Recipe, dataset: Dataset) -> Trained:
     table = validate(recipe, dataset)
     split = split_rows(recipe, table)
     for array in (split.train_features, split.train_target, split.test_features, split.test_target):
-        array.flags.writeable = False
+        if isinstance(array, np.ndarray):
+            array.flags.writeable = False
     evaluations = {
         c.name: evaluate(recipe, train(recipe, c, split, lambda _done, _total: None), split) for c in recipe.candidates
     }

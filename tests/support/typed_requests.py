@@ -157,12 +157,14 @@ def predicted(answer: httpx.Response) -> Predicted:
     body = answer.json()
     if "outputs" in body:
         found = {one["name"]: one for one in body["outputs"]}
-        scores = found.get("probabilities")
-        if scores is None:
-            return Predicted(found["value"]["data"], None, None)
+        if "label_name" not in found:
+            [value] = found.values()
+            return Predicted(value["data"], None, None)
+        names = found.pop("label_name")["data"]
+        label, scores = sorted(found.values(), key=lambda one: len(one["shape"]))
         flat, width = scores["data"], scores["shape"][1]
         rows = [flat[begin : begin + width] for begin in range(0, len(flat), width)]
-        return Predicted(found["label"]["data"], rows, found["label_name"]["data"])
+        return Predicted(label["data"], rows, names)
     if "predictions" in body:
         return Predicted(body["predictions"], None, None)
     return Predicted(body["prediction"], body.get("probabilities"), body.get("label"))

@@ -3,23 +3,21 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import onnx
-from numpy.typing import NDArray
 from onnx import TensorProto, helper
 from skl2onnx import convert_sklearn
-from skl2onnx._supported_operators import get_model_alias
-from skl2onnx.common._registration import get_converter
 from skl2onnx.common.data_types import FloatTensorType, StringTensorType
-from sklearn.compose import ColumnTransformer
-from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
-from sklearn.pipeline import Pipeline
+from sklearn.ensemble import VotingClassifier
 from sklearn.preprocessing import KBinsDiscretizer, MaxAbsScaler, RobustScaler, StandardScaler
 
 from slipway_core.graph import ports
 from slipway_core.manifest import GraphNames
+from slipway_trainer.boosting import register_boosting, round_down
+from slipway_trainer.converters import HISTOGRAM_MODELS, conversion_functions, register_additions, shape_calculators
 from slipway_trainer.errors import TrainingError, reason_of
 from slipway_trainer.features import graph_inputs
+from slipway_trainer.limits import check_limits
+from slipway_trainer.nested import nested, selecting
 from slipway_trainer.recipes.columns import Column, is_matrix_of
 
 # The newest opset with which scikit-learn's converters are tested; ONNX Runtime has supported it for years.
@@ -28,11 +26,9 @@ OPSET = {"": 17, "ai.onnx.ml": 3}
 # probabilities, and for values relative to the sum of their magnitude and the target's standard deviation.
 PARITY_TOLERANCE = 1e-5
 
-_HISTOGRAM_MODELS = (HistGradientBoostingClassifier, HistGradientBoostingRegressor)
 # Divide by the scale as scikit-learn does. skl2onnx would multiply by its reciprocal, and a tree behind the scaler
 # could then decide otherwise for a value close to its threshold.
 _SCALERS: Mapping[Any, Any] = {kind: {"div": "div"} for kind in (StandardScaler, RobustScaler, MaxAbsScaler)}
-_FLAGS = "nodes_missing_value_tracks_true"
 
 
 def export(estimator: Any, columns: Sequence[Column], options: Mapping[str, Any]) -> bytes:  # noqa: ANN401  # no types
@@ -50,10 +46,16 @@ def export(estimator: Any, columns: Sequence[Column], options: Mapping[str, Any]
     Raises:
         TrainingError: skl2onnx cannot convert the estimator, or would convert it wrongly.
     """
-    _check_native_categories(estimator)
+    register_additions()
+    register_boosting()
     inputs = graph_inputs(columns)
     texts = [one.name for one in inputs if one.dtype == "string"]
-    by_column = not is_matrix_of(columns) and (bool(texts) or _selects_columns(estimator))
+    by_column = not is_matrix_of(columns) and (bool(texts) or selecting(estimator) is not None)
+    check_limits(estimator, by_column)
+    for one in nested(estimator):
+        if isinstance(one, VotingClassifier):
+            # skl2onnx requires it. It affects `transform`, but no prediction.
+            one.flatten_transform = False
     types: list[tuple[str, Any]] = [("X", FloatTensorType([None, len(inputs)]))]
     if by_column:
         kinds = {"string": StringTensorType, "float32": FloatTensorType}
@@ -66,7 +68,8 @@ def export(estimator: Any, columns: Sequence[Column], options: Mapping[str, Any]
             initial_types=types,
             target_opset=OPSET,
             options={id(estimator): dict(options), **_SCALERS},
-            custom_conversion_functions={model: _with_integer_flags(model) for model in _HISTOGRAM_MODELS},
+            custom_conversion_functions=conversion_functions(),
+            custom_shape_calculators=shape_calculators(),
         )
     except Exception as error:  # skl2onnx raises any exception of its converters
         raise TrainingError(
@@ -81,13 +84,6 @@ def export(estimator: Any, columns: Sequence[Column], options: Mapping[str, Any]
         _split_input(graph, names)
     content: bytes = graph.SerializeToString()
     return content
-
-
-def _selects_columns(estimator: Any) -> bool:  # noqa: ANN401
-    """Return whether an estimator begins with a ColumnTransformer, which selects columns by name."""
-    if isinstance(estimator, Pipeline):
-        return _selects_columns(estimator.steps[0][1])
-    return isinstance(estimator, ColumnTransformer)
 
 
 def _name_inputs(graph: onnx.ModelProto, names: Sequence[str]) -> None:
@@ -136,19 +132,6 @@ def _split_input(graph: onnx.ModelProto, names: Sequence[str]) -> None:
     graph.graph.node.insert(0, helper.make_node("Concat", list(names), [matrix], axis=1))
 
 
-def _check_native_categories(estimator: Any) -> None:  # noqa: ANN401
-    """Raise TrainingError for categories in gradient boosting itself, which skl2onnx ignores."""
-    if isinstance(estimator, Pipeline):
-        for _, step in estimator.steps:
-            _check_native_categories(step)
-    elif isinstance(estimator, _HISTOGRAM_MODELS) and getattr(estimator, "is_categorical_", None) is not None:
-        raise TrainingError(
-            f"{type(estimator).__name__} with categorical_features cannot be exported to ONNX: skl2onnx would "
-            "treat the categories as numbers; encode them before, with OneHotEncoder or OrdinalEncoder in a "
-            "ColumnTransformer, and set categorical_features=None"
-        )
-
-
 def graph_names(model: bytes) -> GraphNames:
     """Return the names of a serialised graph's outputs, which depend on the converter.
 
@@ -174,48 +157,11 @@ def round_to_float32(estimator: Any) -> None:  # noqa: ANN401
     change the result for a value close to the threshold. For `x <= t`, the largest float32 up to t gives the same
     result for every float32 x; for `x >= t`, the smallest float32 from t on. skl2onnx rounds trees of forests itself.
     """
-    if isinstance(estimator, Pipeline):
-        for _, step in estimator.steps:
-            round_to_float32(step)
-    elif isinstance(estimator, ColumnTransformer):
-        for _, step, _ in estimator.transformers_:
-            round_to_float32(step)
-    elif isinstance(estimator, _HISTOGRAM_MODELS):
-        for predictors in estimator._predictors:  # noqa: SLF001  # they have no public name
-            for predictor in predictors:
-                predictor.nodes["num_threshold"] = _round_down(predictor.nodes["num_threshold"])
-    elif isinstance(estimator, KBinsDiscretizer):
-        for column, edges in enumerate(estimator.bin_edges_):
-            estimator.bin_edges_[column] = -_round_down(-edges)
-
-
-def _round_down(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    nearest = values.astype(np.float32)
-    above = nearest.astype(np.float64) > values
-    nearest[above] = np.nextafter(nearest[above], np.float32(-np.inf))
-    return nearest.astype(np.float64)
-
-
-def _with_integer_flags(model: type) -> Any:  # noqa: ANN401  # skl2onnx's own converter
-    """Return skl2onnx's converter of a model with integer flags: onnx 1.21 and later accepts no booleans there."""
-    convert = get_converter(get_model_alias(model))
-
-    def converter(scope: Any, operator: Any, container: Any) -> None:  # noqa: ANN401
-        convert(scope, operator, _IntegerFlags(container))
-
-    return converter
-
-
-class _IntegerFlags:
-    """Wraps skl2onnx's container of nodes and converts the booleans of a converter to integers."""
-
-    def __init__(self, container: Any) -> None:  # noqa: ANN401
-        self._container = container
-
-    def add_node(self, *arguments: Any, **attributes: Any) -> None:  # noqa: ANN401
-        if _FLAGS in attributes:
-            attributes[_FLAGS] = [int(flag) for flag in attributes[_FLAGS]]
-        self._container.add_node(*arguments, **attributes)
-
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
-        return getattr(self._container, name)
+    for one in nested(estimator):
+        if isinstance(one, HISTOGRAM_MODELS):
+            for predictors in getattr(one, "_predictors", ()):  # they have no public name
+                for predictor in predictors:
+                    predictor.nodes["num_threshold"] = round_down(predictor.nodes["num_threshold"])
+        elif isinstance(one, KBinsDiscretizer):
+            for column, edges in enumerate(getattr(one, "bin_edges_", ())):
+                one.bin_edges_[column] = -round_down(-edges)

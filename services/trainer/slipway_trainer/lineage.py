@@ -1,6 +1,7 @@
 """The lineage of a model: the commit and the libraries of its training."""
 
 import subprocess
+import sys
 from importlib.metadata import version
 
 from slipway_trainer.settings import TrainerSettings
@@ -8,6 +9,7 @@ from slipway_trainer.settings import TrainerSettings
 # Recorded instead of a commit, to show why the lineage has none.
 UNKNOWN_COMMIT = "unknown (no checkout)"
 LIBRARIES = ("numpy", "onnx", "onnxruntime", "scikit-learn", "skl2onnx")
+OPTIONAL_LIBRARIES = ("lightgbm", "xgboost")
 
 
 def commit_of_code(settings: TrainerSettings) -> str:
@@ -26,5 +28,6 @@ def git_commit() -> str | None:
 
 
 def library_versions() -> dict[str, str]:
-    """Return the versions of the libraries for training and export."""
-    return {name: version(name) for name in LIBRARIES}
+    """Return the versions of the libraries for training and export; of optional ones only if they are in use."""
+    optional = {name: str(sys.modules[name].__version__) for name in OPTIONAL_LIBRARIES if name in sys.modules}
+    return {name: version(name) for name in LIBRARIES} | optional

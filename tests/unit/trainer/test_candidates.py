@@ -74,6 +74,10 @@ class Doubling(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         return rows * 2
 
 
+class CatBoostClassifier(GaussianNB):  # type: ignore[misc]
+    """Stands in for CatBoost's class, which has no converter."""
+
+
 class Broken(Doubling):
     """A transformer whose own code fails with a long message of several lines."""
 
@@ -159,6 +163,7 @@ CLASSIFIERS: dict[str, Any] = {
     "boosting": AdaBoostClassifier(n_estimators=5, random_state=0),
     "bagging": BaggingClassifier(n_estimators=3, random_state=0),
     "soft voting": VotingClassifier(TWO, voting="soft", flatten_transform=False),
+    "flattened voting": VotingClassifier(TWO, voting="soft"),
     "stacking": StackingClassifier(TWO, cv=2),
     "identity": make_pipeline(FunctionTransformer(), LOGISTIC),
 }
@@ -175,20 +180,20 @@ REGRESSORS: dict[str, Any] = {
     "bagging": BaggingRegressor(n_estimators=3, random_state=0),
     "voting": VotingRegressor(PAIR),
     "stacking": StackingRegressor(PAIR, cv=2),
+    "a transformed target": TransformedTargetRegressor(Ridge()),
     "polynomial": make_pipeline(PolynomialFeatures(), Ridge()),
 }
 # The task, the estimator, and a pattern of the reason.
 REJECTED: dict[str, tuple[str, Any, str]] = {
     "hard voting": ("classification", VotingClassifier(TWO), "VotingClassifier returns no probabilities"),
-    "flattened voting": ("classification", VotingClassifier(TWO, voting="soft"), "flatten_transform==True is not impl"),
     "no probabilities": ("classification", SVC(), "SVC returns no probabilities, .* CalibratedClassifierCV"),
     "ridge classes": ("classification", make_pipeline(StandardScaler(), RidgeClassifier()), "RidgeClassifier returns"),
     "outliers": ("classification", IsolationForest(n_estimators=3), "IsolationForest .*outlier detector"),
     "a regressor": ("classification", LinearRegression(), "LinearRegression .*regressor.* needs a classifier"),
+    "CatBoost": ("classification", CatBoostClassifier(), "CatBoostClassifier cannot be exported .* use HistGradientB"),
     "no converter": ("classification", make_pipeline(Doubling(), LOGISTIC), "shape calculator for type 'Doubling'"),
     "a function": ("regression", make_pipeline(FunctionTransformer(np.log1p), Ridge()), "FunctionTransformer is not"),
     "splines": ("regression", make_pipeline(SplineTransformer(), Ridge()), "'SplineTransformer'"),
-    "a transformed target": ("regression", TransformedTargetRegressor(Ridge()), "'TransformedTargetRegressor'"),
     "several targets": ("regression", MultiOutputRegressor(Ridge()), "y must have at least two dimensions"),
     "a classifier": ("regression", LogisticRegression(), "LogisticRegression .*classifier.* needs a regressor"),
     "code that fails": ("regression", make_pipeline(Broken(), Ridge()), "cannot be fitted: the matrix is"),

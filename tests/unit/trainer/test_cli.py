@@ -153,6 +153,7 @@ def test_recipes_lists_names_and_titles() -> None:
     assert (ended.exit_code, ended.error) == (0, "")
     assert ended.output.splitlines() == [
         "bike-demand      Bike rentals per hour by calendar and weather",
+        "fraud            Fraud among card payments, a rare class",
         "iris             Iris species from the measurements of a flower",
         "penguins         Penguin species from measurements, island and sex",
     ]

@@ -16,8 +16,9 @@ from threadpoolctl import threadpool_limits
 from slipway_core.graph import Graph
 from slipway_core.onnx_cost import cost_follows_rows
 from slipway_core.onnx_model import parse_model
+from slipway_trainer.boosting import round_down
 from slipway_trainer.errors import TrainingError
-from slipway_trainer.export import OPSET, _round_down, export, round_to_float32
+from slipway_trainer.export import OPSET, export, round_to_float32
 from slipway_trainer.recipes import Column
 from slipway_trainer.recipes.iris import RECIPE as IRIS
 from support.bike import trained_bike
@@ -93,7 +94,7 @@ def test_rounded_thresholds_separate_float32_rows_alike(threshold: float) -> Non
     nearest = np.float32(threshold)
     rows = np.array([np.nextafter(nearest, np.float32(-np.inf)), nearest, np.nextafter(nearest, np.float32(np.inf))])
 
-    down, up = _round_down(values), -_round_down(-values)
+    down, up = round_down(values), -round_down(-values)
 
     assert down == down.astype(np.float32)
     assert np.array_equal(rows <= down, rows.astype(np.float64) <= values)

@@ -1,13 +1,15 @@
 """Lineage: the commit that a model was trained from, and the libraries that made it."""
 
 import subprocess
+import sys
 from importlib.metadata import version
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from slipway_core.settings import load_settings
-from slipway_trainer.lineage import UNKNOWN_COMMIT, commit_of_code, git_commit, library_versions
+from slipway_trainer.lineage import OPTIONAL_LIBRARIES, UNKNOWN_COMMIT, commit_of_code, git_commit, library_versions
 from slipway_trainer.settings import TrainerSettings
 
 
@@ -76,11 +78,19 @@ def test_machine_without_git_has_no_commit(checkout: Path, monkeypatch: pytest.M
     assert git_commit() is None
 
 
-def test_libraries_are_recorded_with_their_versions() -> None:
+def test_libraries_are_recorded_with_their_versions(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in OPTIONAL_LIBRARIES:
+        monkeypatch.delitem(sys.modules, name, raising=False)
     versions = library_versions()
 
     assert versions["scikit-learn"] == version("scikit-learn")
     assert set(versions) == {"numpy", "onnx", "onnxruntime", "scikit-learn", "skl2onnx"}
+
+
+def test_optional_library_is_recorded_if_it_is_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "xgboost", SimpleNamespace(__version__="9.8"))
+
+    assert library_versions()["xgboost"] == "9.8"
 
 
 @pytest.mark.parametrize(

@@ -98,8 +98,8 @@ def test_wrong_usage_is_reported_for_slipway_train() -> None:
 def test_recipes_are_listed_as_json_and_as_a_table() -> None:
     found = json.loads(run(main, "recipes", "--json").output)
 
-    assert [recipe["name"] for recipe in found] == ["bike-demand", "iris", "penguins"]
-    assert found[1] == {
+    assert [recipe["name"] for recipe in found] == ["bike-demand", "fraud", "iris", "penguins"]
+    assert found[2] == {
         "name": "iris",
         "title": "Iris species from the measurements of a flower",
         "task": "classification",
