@@ -89,7 +89,7 @@ def explain_kind(expected: str, value: Any, *, missing: bool) -> str:  # noqa: A
 
 
 def mend_of(value: Any, *, missing: bool, is_text: bool) -> str:  # noqa: ANN401
-    """Return advice for an invalid value, as the end of a sentence; empty if there is none.
+    """Return advice for an invalid value, as the end of a sentence, or an empty text.
 
     Args:
         value: the value.

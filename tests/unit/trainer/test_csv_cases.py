@@ -6,11 +6,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.base import clone
+from sklearn.compose import ColumnTransformer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
 
-from slipway_trainer.errors import DataRefusedError
+from slipway_trainer.errors import DataRefusedError, TrainingError
 from slipway_trainer.recipes import Candidate, Column, Recipe
 from slipway_trainer.step_results import Table
 from slipway_trainer.steps.extract import extract
+from slipway_trainer.steps.train import split_rows, train
 from slipway_trainer.steps.validate import validate
 
 RECIPE = Recipe(
@@ -265,6 +271,30 @@ def test_unknown_category_is_accepted_if_ignored(
         (found,) = findings_of(tmp_path, content, changed)
         assert found.startswith("'count' must be one of 0")
         assert "got '77' in line 3" in found.replace("got 77", "got '77'")
+
+
+def with_numbers(*others: tuple[str, Any, Sequence[str]]) -> Any:
+    """Return an estimator of the column `size` and of other encoded columns."""
+    return make_pipeline(ColumnTransformer([("size", "passthrough", ["size"]), *others]), LogisticRegression())
+
+
+@pytest.mark.parametrize(
+    ("estimator", "advice"),
+    [
+        (with_numbers(("word", OneHotEncoder(), ["plain"])), "set handle_unknown="),
+        (with_numbers(("gaps", "passthrough", ["weight"])), "fill missing values in the pipeline, such as with Simp"),
+        (with_numbers(("text", "passthrough", ["color"])), "encode columns of text in the pipeline, such as with OneH"),
+    ],
+    ids=["many values", "gaps", "text"],
+)
+def test_unprepared_column_is_reported_with_a_remedy(tmp_path: Path, estimator: Any, advice: str) -> None:
+    table = read(tmp_path, file_of(weight=["", "1", "2"]))
+    candidate = Candidate(name="tried", build=lambda _parameters, _seed: clone(estimator))
+
+    with pytest.raises(TrainingError, match=r"^tried cannot be fitted: ") as caught:
+        train(RECIPE, candidate, split_rows(RECIPE, table), lambda _done, _total: None)
+
+    assert advice in str(caught.value)
 
 
 def test_split_key_that_occurs_twice_is_rejected(tmp_path: Path) -> None:

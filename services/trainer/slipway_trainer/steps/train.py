@@ -35,6 +35,14 @@ _Indices = NDArray[np.int64]
 # Called with the number of finished fits and the total number of fits.
 Progress = Callable[[int, int], None]
 
+# Advice for frequent messages of scikit-learn about tables.
+_ADVICE = {
+    "unknown categories": "declare the `categories` of the column and pass the same ones to its encoder, or set "
+    'handle_unknown="ignore" in the encoder',
+    "contains NaN": "fill missing values in the pipeline, such as with SimpleImputer",
+    "could not convert string to float": "encode columns of text in the pipeline, such as with OneHotEncoder",
+}
+
 
 def split_rows(recipe: Recipe, table: Table) -> Split:
     """Hold out the recipe's fraction of rows; see `slipway_trainer.splitting`.
@@ -176,7 +184,8 @@ def _translated_errors(what: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        raise TrainingError(f"{what}: {reason_of(error)}") from error
+        advice = next((f"; {advice}" for phrase, advice in _ADVICE.items() if phrase in str(error)), "")
+        raise TrainingError(f"{what}: {reason_of(error)}{advice}") from error
 
 
 def _folds(recipe: Recipe, count: int, target: Target, keys: Hashes | None) -> list[tuple[_Indices, _Indices]]:
