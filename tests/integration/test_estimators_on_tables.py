@@ -62,7 +62,7 @@ from support.preprocessing import (
 )
 from support.served import check_served, serving
 
-# Fits as short as these do not all converge; LightGBM compares the names of columns, which pipelines remove.
+# Fits as short as these do not all converge; scikit-learn 1.9 deprecates arguments of SVC and TargetEncoder.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
 
 # The target's name decides the labels: text, the integers 10 and -30, booleans, or values of a regression.
@@ -107,7 +107,6 @@ SERVED: dict[str, tuple[Any, str]] = {
     "LightGBM, booleans": (on(LGBMClassifier(**LGBM), one_hot(), PASS), "booleans"),
     "LightGBM, values": (on(LGBMRegressor(**LGBM), ordinal(), PASS), "values"),
     "LightGBM, Poisson": (on(LGBMRegressor(**LGBM, objective="poisson"), ordinal(), PASS), "values"),
-    "LightGBM, categories": (on(LGBMClassifier(**LGBM, categorical_feature=[0, 1, 2]), ordinal(), PASS), "integers"),
     "LightGBM, calibrated": (on(CalibratedClassifierCV(LGBMClassifier(**LGBM), cv=2)), "texts"),
     "both": (on(VotingClassifier(pair(XGBClassifier(**XGB), LGBMClassifier(**LGBM)), voting="soft")), "booleans"),
     # Ensembles of estimators

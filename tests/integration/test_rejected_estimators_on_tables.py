@@ -45,7 +45,7 @@ from support.preprocessing import (
     pair,
 )
 
-# Fits as short as these do not all converge; LightGBM compares the names of columns, which pipelines remove.
+# Fits as short as these do not all converge; scikit-learn 1.9 deprecates arguments of SVC and TargetEncoder.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
 
 NATIVE = HistGradientBoostingClassifier(max_iter=5, categorical_features=[0, 1, 2])

@@ -59,12 +59,12 @@ class Nodes:
     ) -> None:
         self._container, self._change, self._output, self._renamed = container, change, output, renamed
 
-    def add_node(self, op_type: str, inputs: Any, outputs: Any, **attributes: Any) -> None:  # noqa: ANN401
+    def add_node(self, op_type: str, inputs: Any, outputs: Any, *more: Any, **attributes: Any) -> None:  # noqa: ANN401
         """Add a changed node."""
         self._change(attributes)
         names = [outputs] if isinstance(outputs, str) else list(outputs)
         names = [self._renamed if name == self._output else name for name in names]
-        self._container.add_node(op_type, inputs, names, **attributes)
+        self._container.add_node(op_type, inputs, names, *more, **attributes)
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401
         return getattr(self._container, name)

@@ -87,7 +87,7 @@ class Classification:
             inner = estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
             raise TrainingError(
                 f"{type(inner).__name__} returns no probabilities, which a classifier requires: enable them, such as "
-                "with SVC(probability=True) or VotingClassifier(voting='soft'), or wrap it in CalibratedClassifierCV"
+                "with VotingClassifier(voting='soft'), or wrap it, as in CalibratedClassifierCV(SVC(), ensemble=False)"
             )
 
     def score(self, outputs: Outputs, target: Target) -> dict[str, float]:
