@@ -38,7 +38,7 @@ def _collect(value: Any, found: dict[int, Any]) -> None:  # noqa: ANN401
 
 
 def selecting(estimator: Any) -> Any:  # noqa: ANN401
-    """Return the outermost estimator that passes its input on to a ColumnTransformer, or None.
+    """Return the outermost estimator that passes its input on to a ColumnTransformer; None without one.
 
     A pipeline counts as its first step, so for a pipeline that begins with a ColumnTransformer it is the latter.
     """
