@@ -13,6 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
 from slipway_trainer.errors import DataRefusedError, TrainingError
+from slipway_trainer.inference.reading import read_table
 from slipway_trainer.recipes import Candidate, Column, Recipe
 from slipway_trainer.step_results import Table
 from slipway_trainer.steps.extract import extract
@@ -231,6 +232,12 @@ def test_lines_are_right_after_line_breaks_in_quotes(tmp_path: Path) -> None:
         "'size' must be a number, got 'long' in line 8",
         "'kind' must be one of round one, größer, got 'flat' in line 8",
     ]
+
+
+def test_lines_are_right_for_an_inferred_recipe() -> None:
+    table = read_table(b'a,b\n"x\ny",1\n\n"z\n",2\n3,4\n', "FILE", "b")
+
+    assert (table.index + 2).to_list() == [2, 5, 7]
 
 
 @pytest.mark.parametrize(

@@ -77,12 +77,13 @@ def read_table(content: bytes, file: str, target: str) -> pd.DataFrame:
     """
     _check_separator(content, file)
     names = next(csv.reader(io.StringIO(content.decode("utf-8-sig", errors="replace"), newline="")), [])
-    check_csv(content, file, [target, *names])
+    lines = check_csv(content, file, [target, *names])
     try:
         table = pd.read_csv(io.BytesIO(content), dtype="str", keep_default_na=False, skip_blank_lines=False)
     except (ValueError, UnicodeDecodeError) as error:
         raise DataRefusedError([f"{file} cannot be read as CSV: {reason_of(error)}; correct the file"]) from error
-    # pandas fills a row with fewer fields than names, such as a blank line, with missing values.
+    table.index = pd.Index(lines, dtype="int64") - 2
+    # pandas fills a blank line with missing values.
     table = table.fillna("")
     table = table[~(table == "").all(axis=1)]
     header = [str(name) for name in table.columns]
