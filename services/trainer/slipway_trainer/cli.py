@@ -160,8 +160,7 @@ def _train_csv(
 
     outcome = _train(settings, choose, overrides, promote, wait)
     if outcome.gate_result.promote:
-        typer.echo()
-        typer.echo(printable(next_steps(settings, outcome.recipe, data, content, password_file)))
+        typer.echo(printable(f"\n{next_steps(settings, outcome.recipe, data, content, password_file)}"))
     return outcome
 
 

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import sys
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Annotated
 
@@ -72,7 +73,8 @@ def new_recipe(
     model = name_of(data, name)
     draft = infer_recipe(read_data(data), PurePosixPath(data).name, target, model)
     if output == STANDARD_OUTPUT:
-        typer.echo(source_of(draft), nl=False)
+        source = source_of(draft)  # kept unchanged for a file
+        typer.echo(printable(source) if sys.stdout.isatty() else source, nl=False)
         return
     path = Path(output) if output else default_path(data, model)
     write_new(path, source_of(draft))

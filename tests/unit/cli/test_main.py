@@ -29,6 +29,7 @@ def test_list_of_commands() -> None:
         "up",
         "train",
         "recipes",
+        "recipe new",
         "login",
         "predict",
         "backup",

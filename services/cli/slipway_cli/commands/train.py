@@ -51,7 +51,7 @@ def train(
 
     Requires MLFLOW_TRACKING_URI. Exits with 1 if a step or the gate fails; the served model does not change.
     With a CSV file, it first writes a recipe beside the file, unless one exists.
-    Examples: `slipway train bike-demand --set split=time --promote never`, `slipway train churn.csv --target churned`
+    Example: `slipway train churn.csv --target churned`, or `slipway train bike-demand --set split=time --promote never`
     """
     arguments = ["--debug"] if context.find_root().params.get("debug") else []
     arguments += ["train", recipe]
