@@ -36,9 +36,7 @@ def check_schema(recipe: Recipe, frame: pd.DataFrame) -> tuple[pd.DataFrame, lis
     """
     checked = [*(recipe.columns if recipe.is_matrix else ()), recipe.target]
     numeric = [column for column in checked if not (recipe.classes and column is recipe.target)]
-    raw = {
-        column.name: _raw(is_number=column in numeric, is_feature=column is not recipe.target) for column in checked
-    }
+    raw = {column.name: _raw(is_number=column in numeric, is_feature=column is not recipe.target) for column in checked}
     if missing := missing_columns([*recipe.feature_names, recipe.target.name], [str(name) for name in frame.columns]):
         return frame, missing
     # First the values as read, then as numbers: one word in a column of numbers would prevent all numeric checks.
