@@ -102,7 +102,7 @@ $(BIN)/python:
 		{ rm -rf $@; exit 1; }
 
 $(VENV)/.stack: $(SOURCES) | $(BIN)/python
-	@echo "Installing the embedded stack into $(VENV); this takes one or two minutes, and runs only once."
+	@echo "Installing Slipway into $(VENV); this takes one or two minutes, and runs only once."
 	@$(PIP_INSTALL) --editable ".[$(STACK_EXTRAS)]"
 	@touch $@
 

@@ -34,13 +34,18 @@ def next_steps(settings: TrainerSettings, recipe: Recipe, data: str, content: by
     url = (settings.url or DEFAULT_URL).rstrip("/")
     in_container = is_in_container(settings)
     first = ""
+    if settings.url is None:
+        first = (
+            f"The address of the API is unknown, so these commands assume {url}. If it has another address, set "
+            "SLIPWAY_URL, or set SLIPWAY_HOME to the folder of `slipway up`.\n\n"
+        )
     if password_file is not None:
         password = password_from(password_file)
     elif in_container:
         password = COMPOSE_PASSWORD
     else:
         password = PASSWORD_THAT_WAS_READ
-        first = f"Type the password of {settings.admin_username} after this command:\n\n  {READ_PASSWORD}\n\n"
+        first += f"Type the password of {settings.admin_username} after this command:\n\n  {READ_PASSWORD}\n\n"
     commands = request_commands(
         url, recipe.name, example_row(recipe, content), username=settings.admin_username, password=password
     )

@@ -84,7 +84,7 @@ def decide(
     if challenger.withdrawn_duplicate is not None:
         reason = (
             f"its graph is the same as that of version {challenger.withdrawn_duplicate}, which a rollback withdrew; "
-            f"to lift the withdrawal: {challenger.promote_command}"
+            f"to lift the withdrawal and promote it: {challenger.promote_command}"
         )
         checks.append(GateCheck(name="not withdrawn", passed=False, reason=reason))
     return GateResult(checks=tuple(checks), mode=mode)

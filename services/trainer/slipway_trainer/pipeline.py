@@ -209,7 +209,10 @@ def _promoted(recipe: Recipe, version: ModelVersion, gate_result: GateResult) ->
     kept = f"version {version.version} is registered, and Production of {recipe.name} is unchanged"
     reasons = [f"- {reason}" for reason in gate_result.reasons]
     command = f"slipway models promote {recipe.name} {version.version}"
+    # The reason of a withdrawn graph ends with the command.
+    is_named = any(reason.endswith(command) for reason in reasons)
     if gate_result.mode == "never":
         gate = ["the gate would pass"] if gate_result.passed else ["the gate would fail:", *reasons]
-        return "\n".join([f"{kept}, as requested", *gate, f"to promote it: {command}"])
-    return "\n".join([f"the gate failed; {kept}:", *reasons, f"to promote it anyway: {command}"])
+        return "\n".join([f"{kept}, as requested", *gate, *([] if is_named else [f"to promote it: {command}"])])
+    anyway = [] if is_named else [f"to promote it anyway: {command}"]
+    return "\n".join([f"the gate failed; {kept}:", *reasons, *anyway])

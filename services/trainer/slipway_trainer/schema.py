@@ -36,7 +36,7 @@ def check_schema(recipe: Recipe, frame: pd.DataFrame) -> tuple[pd.DataFrame, lis
     """
     checked = [*(recipe.columns if recipe.is_matrix else ()), recipe.target]
     numeric = [column for column in checked if not (recipe.classes and column is recipe.target)]
-    raw = {column.name: _raw(is_number=column in numeric) for column in checked}
+    raw = {column.name: _raw(is_number=column in numeric, is_feature=column is not recipe.target) for column in checked}
     if missing := missing_columns([*recipe.feature_names, recipe.target.name], [str(name) for name in frame.columns]):
         return frame, missing
     # First the values as read, then as numbers: one word in a column of numbers would prevent all numeric checks.
@@ -115,8 +115,11 @@ def _plain(name: str) -> str:
     return re.sub(r"[\W_]+", " ", name).strip().casefold()
 
 
-def _raw(*, is_number: bool) -> SchemaColumn:
-    checks = [Check(_not_empty, error="is empty or NA in {lines}; fill it in, or remove the row", ignore_na=False)]
+def _raw(*, is_number: bool, is_feature: bool) -> SchemaColumn:
+    remedy = "fill it in, or remove the row"
+    if is_feature:
+        remedy = "fill it in, remove the row, or allow missing values with the column's `nullable=True` in the recipe"
+    checks = [Check(_not_empty, error=f"is empty or NA in {{lines}}; {remedy}", ignore_na=False)]
     if is_number:
         error = "must be a number, got {found}; write plain numbers such as 12.5, and 1 and 0 for true and false"
         checks.append(Check(_is_number, error=error, ignore_na=False))

@@ -112,7 +112,16 @@ def test_row_is_printed_with_the_types_of_the_columns(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "password_file", "expected"),
     [
-        ({}, None, ("http://127.0.0.1:8000/token -d username=admin", "  read -rs PASSWORD\n", "--csv 'my r.csv'")),
+        (
+            {},
+            None,
+            (
+                "The address of the API is unknown, so these commands assume http://127.0.0.1:8000.",
+                "http://127.0.0.1:8000/token -d username=admin",
+                "  read -rs PASSWORD\n",
+                "--csv 'my r.csv'",
+            ),
+        ),
         ({"url": "http://host:1/"}, "/a b/p", ("http://host:1/models/r/predict", "tr -d '\\n' < '/a b/p' | curl")),
         (
             {"url": "https://ml.example.com:443", "data_dir": "/data", "admin_username": "ada"},
@@ -131,5 +140,6 @@ def test_printed_commands_fit_the_stack(
 
     for part in expected:
         assert part in text
+    assert ("is unknown" in text) == ("url" not in settings)
     script = re.sub(r"^\S.*$", "", text, flags=re.MULTILINE)
     subprocess.run(["bash", "-nc", script], check=True)

@@ -190,7 +190,7 @@ def test_best_graph_of_a_withdrawn_version_is_rejected() -> None:
     assert not gate_result.promote
     assert gate_result.summary == (
         "its graph is the same as that of version 3, which a rollback withdrew; "
-        "to lift the withdrawal: slipway models promote NAME VERSION"
+        "to lift the withdrawal and promote it: slipway models promote NAME VERSION"
     )
 
 

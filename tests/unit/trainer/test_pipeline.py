@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -15,7 +16,7 @@ from slipway_core.registry import PRODUCTION
 from slipway_core.registry.bundle_download import fetch_bundle
 from slipway_core.registry.gate_result import GateResult
 from slipway_core.registry.memory import InMemoryRegistry
-from slipway_core.registry.promotion import MODEL_DIGEST_TAG
+from slipway_core.registry.promotion import MODEL_DIGEST_TAG, rollback
 from slipway_trainer.bundling import WrittenBundle
 from slipway_trainer.errors import DataRefusedError
 from slipway_trainer.overrides import override
@@ -236,6 +237,20 @@ def test_rejection_is_reported_with_its_reason(training: Training) -> None:
     assert first == "the gate failed; version 1 is registered, and Production of iris is unchanged:"
     assert reason.startswith("- accuracy ")
     assert last == "to promote it anyway: slipway models promote iris 1"
+
+
+@pytest.mark.parametrize("mode", ["auto", "never"])
+def test_command_for_a_withdrawn_graph_is_printed_once(training: Training, mode: Literal["auto", "never"]) -> None:
+    training.run(override(IRIS, ["folds=2", "candidates=logistic-regression", "C=0.1", "floors.accuracy=0"]))
+    training.run(mode="force")
+    rollback(training.registry, "iris", by="ada", at=datetime.now(UTC), reason="it is biased")
+
+    training.run(mode=mode)
+
+    assert training.last["promote"].splitlines()[-1] == (
+        "- its graph is the same as that of version 2, which a rollback withdrew; "
+        "to lift the withdrawal and promote it: slipway models promote iris 3"
+    )
 
 
 @pytest.mark.parametrize(("floor", "told"), [(0.5, "the gate would pass"), (1.01, "the gate would fail:\n- accuracy ")])

@@ -74,6 +74,13 @@ def test_a_regressions_target_is_checked_too(value: object, finding: str) -> Non
     assert found.startswith(f"{finding}; ")
 
 
+@pytest.mark.parametrize(("column", "is_feature"), [("windspeed", True), ("cnt", False)])
+def test_missing_values_may_be_allowed_for_features_only(column: str, is_feature: bool) -> None:
+    (found,) = findings_of(with_value(column, None).drop(columns=["casual", "registered"]))
+
+    assert ("`nullable=True`" in found) == is_feature
+
+
 def test_boolean_column_is_rejected_as_numeric() -> None:
     frame = bike_frame().astype({"holiday": bool})
 

@@ -60,7 +60,7 @@ AREAS = (
     ),
     Area("Packages", (("extras", check_extras),)),
     Area("Machine", (("folders", check_folders), ("clock", check_clock))),
-    Area("Embedded stack", (("ports", check_ports),)),
+    Area("Stack of slipway up", (("ports", check_ports),)),
     Area("Compose stack", (("containers", check_compose),)),
     Area("Database", (("DATABASE_URL", check_database),)),
     Area("Stores", (("MLflow's database", check_runs_database), ("MLflow's artifacts", check_artifacts_destination))),

@@ -15,13 +15,14 @@ def check_key(context: DoctorContext) -> Iterator[Finding]:
     """Check the key that signs tokens, if it is set."""
     key = context.settings.secret_key
     if key is None:
-        if context.is_embedded:
+        if context.is_embedded or context.stack_runs:
             yield ok("SECRET_KEY", "not set: `slipway up` stores a random key in its folder")
         else:
             yield warning(
                 "SECRET_KEY",
-                "is not set, so `slipway-api serve` does not start",
-                "if the API runs on this machine, `slipway env --output .env` generates a random key",
+                "is not set, so `slipway-api serve` does not start; `slipway up` does not need it",
+                "if you run `slipway-api serve`, `slipway env --output .env` generates a random key; to check the "
+                "stack of `slipway up` instead, pass its --home, --port and --mlflow-port to `slipway doctor`",
             )
         return
     why = why_key_is_unsafe(key.get_secret_value())

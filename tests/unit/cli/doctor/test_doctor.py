@@ -163,7 +163,7 @@ def test_output_has_a_line_for_each_finding_and_a_summary(
     assert "→ choose another port with `slipway up --port PORT` or SLIPWAY_PORT, or stop that program" in ended.output
     assert "Found 1 problem; each → shows what to do." in ended.output
     areas = [line for line in ended.output.splitlines() if line and not line.startswith(" ")]
-    assert areas[:-1] == ["Settings", "Secrets", "Packages", "Machine", "Embedded stack", "Database", "Registry"]
+    assert areas[:-1] == ["Settings", "Secrets", "Packages", "Machine", "Stack of slipway up", "Database", "Registry"]
 
 
 def test_json_output_has_the_area_of_each_finding(folder: Path) -> None:

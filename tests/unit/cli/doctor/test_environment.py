@@ -7,7 +7,7 @@ import pytest
 from slipway_cli.doctor.context import read_context
 from slipway_cli.doctor.secrets import check_kept_files, check_key, check_password
 from slipway_cli.doctor.variables import check_files, check_names
-from slipway_cli.embedded.home import Home
+from slipway_cli.embedded.home import Home, Ports
 from slipway_core.policy import new_key
 
 
@@ -47,6 +47,18 @@ def test_missing_key_is_a_warning_without_embedded_stack(monkeypatch: pytest.Mon
 
     assert (embedded.status, own.status) == ("ok", "warning")
     assert "slipway env --output .env" in own.mend
+    assert "--home" in own.mend
+
+
+def test_missing_key_does_not_concern_a_running_stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = Home(tmp_path / "home")
+    home.make()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5050")
+
+    with home.locked(Ports(8080, 5050)):
+        (finding,) = check_key(read_context({"home": home.root}))
+
+    assert finding.status == "ok"
 
 
 @pytest.mark.parametrize(
