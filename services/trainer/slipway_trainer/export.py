@@ -77,6 +77,10 @@ def export(estimator: Any, columns: Sequence[Column], options: Mapping[str, Any]
             "it with an estimator that skl2onnx supports"
         ) from error
     graph.producer_name = "slipway"
+    # skl2onnx collects these in a set, but the same training must produce the same bytes.
+    opsets = sorted(graph.opset_import, key=lambda opset: str(opset.domain))
+    del graph.opset_import[:]
+    graph.opset_import.extend(opsets)
     names = [one.name for one in inputs]
     if by_column:
         _name_inputs(graph, names)

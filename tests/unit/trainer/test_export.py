@@ -133,3 +133,12 @@ def test_inputs_have_the_names_of_the_columns(kind: str) -> None:
     assert [port.name for port in session.get_inputs()] == names
     _, scores = session.run(None, {name: frame[[name]].to_numpy() for name in names})
     assert scores == pytest.approx(estimator.predict_proba(frame), abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["logistic-regression", "random-forest", "gradient-boosting"])
+def test_opsets_are_in_order(name: str) -> None:
+    model = onnx.load_from_string(trained_iris().evaluations[name].model)
+
+    domains = [opset.domain for opset in model.opset_import]
+    assert domains == sorted(domains)
+    assert len(domains) > 1
