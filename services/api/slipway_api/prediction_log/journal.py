@@ -20,6 +20,7 @@ import uuid
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -254,7 +255,8 @@ def _records(meta: Mapping[str, Any], payload: bytes, begin: int) -> Iterator[Re
         inputs = [column("u1", size).tobytes() for size in meta["sizes"]]
     else:
         matrix = column("<f4", total * meta["width"]).reshape(total, meta["width"])
-        inputs = np.split(matrix, np.cumsum(rows)[:-1]) if rows else []
+        ends = list(accumulate(rows))
+        inputs = [matrix[end - length : end] for end, length in zip(ends, rows, strict=True)]
     if len(inputs) != count:
         raise FormatError("the number of inputs differs from the number of records")
     prediction = column(kind, total)

@@ -13,7 +13,7 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import orjson
@@ -25,7 +25,7 @@ from slipway_api.prediction_log.segments import SegmentWriter
 from slipway_api.serving.served_model import ServedModel
 from slipway_core.graph import Outputs
 from slipway_core.logging import get_logger
-from slipway_core.rows import Rows, Table
+from slipway_core.rows import FloatMatrix, Rows, Table
 
 FLUSH_SECONDS = 0.01
 # After a failed write, records are dropped for this long before the next attempt.
@@ -237,14 +237,18 @@ class PredictionLog:
 
     def _inputs(self, model: ServedModel, tables: Sequence[Rows]) -> NDArray[np.float32] | list[bytes]:
         """Return the inputs of records for the journal, without the redacted values."""
-        names = model.signature.names
-        hidden = [i for i, name in enumerate(names) if name in self._redacted or ALL_FEATURES in self._redacted]
-        matrices = [rows for rows in tables if not isinstance(rows, Table)]
-        if matrices:
-            inputs = np.concatenate(matrices, dtype=np.float32)
+        hidden = [
+            index
+            for index, name in enumerate(model.signature.names if self._redacted else ())
+            if name in self._redacted or ALL_FEATURES in self._redacted
+        ]
+        # All are of one kind, that of their model.
+        if isinstance(tables[0], Table):
+            return [_json(cast("Table", rows), hidden) for rows in tables]
+        inputs = np.concatenate(cast("Sequence[FloatMatrix]", tables), dtype=np.float32)
+        if hidden:
             inputs[:, hidden] = np.nan
-            return inputs
-        return [_json(rows, hidden) for rows in tables if isinstance(rows, Table)]
+        return inputs
 
 
 def _json(table: Table, hidden: Sequence[int]) -> bytes:
