@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from support.command import logging_kept
 from support.postgres import new_database, postgres_server
 from support.s3 import S3Server, s3_server
 from support.servers import mlflow_server
@@ -49,6 +50,13 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setenv(variable, str(tmp_path / "config" / "aws"))
     # A machine in Amazon's cloud would provide its own keys.
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+
+@pytest.fixture(autouse=True)
+def _logging_kept() -> Iterator[None]:
+    """Undo what a test configures, so that no test logs with the configuration of another."""
+    with logging_kept():
+        yield
 
 
 @pytest.fixture(scope="session")

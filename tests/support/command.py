@@ -29,7 +29,7 @@ def run(main: Callable[[], None], *arguments: str, given: str = "") -> Ended:
     output, error = io.StringIO(), io.StringIO()
     code: object = 0
     with (
-        _logging_kept(),
+        logging_kept(),
         contextlib.redirect_stdout(output),
         contextlib.redirect_stderr(error),
         patch.object(sys, "argv", ["command", *arguments]),
@@ -46,8 +46,8 @@ def run(main: Callable[[], None], *arguments: str, given: str = "") -> Ended:
 
 
 @contextlib.contextmanager
-def _logging_kept() -> Iterator[None]:
-    """Restore logging: a command routes it to a standard error stream that is closed afterwards."""
+def logging_kept() -> Iterator[None]:
+    """Restore the configuration of logging: a command routes it to a standard error stream that is closed afterwards."""
     root = logging.getLogger()
     handlers, level, config, configured = root.handlers, root.level, structlog.get_config(), structlog.is_configured()
     try:
