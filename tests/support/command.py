@@ -47,7 +47,7 @@ def run(main: Callable[[], None], *arguments: str, given: str = "") -> Ended:
 
 @contextlib.contextmanager
 def logging_kept() -> Iterator[None]:
-    """Restore the configuration of logging: a command routes it to a standard error stream that is closed afterwards."""
+    """Restore the configuration of logging: a command routes it to a stream that is closed afterwards."""
     root = logging.getLogger()
     handlers, level, config, configured = root.handlers, root.level, structlog.get_config(), structlog.is_configured()
     try:
