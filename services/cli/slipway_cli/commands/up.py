@@ -212,7 +212,7 @@ def example_row(home: Home, model: str) -> str:
     except (IndexError, OSError, ValidationError):
         return "[…]"
     # Short decimals that convert back to the same float32 numbers.
-    return json.dumps([float(f"{value:.6g}") for value in row])
+    return json.dumps([float(f"{value:.6g}") if isinstance(value, float) else value for value in row])
 
 
 def _welcome(

@@ -1,16 +1,21 @@
 """`slipway up`: errors before anything starts. tests/integration tests a whole start."""
 
+import json
 import os
 import shlex
 import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from slipway_cli.cli import main
+from slipway_cli.commands.up import example_row
 from slipway_cli.embedded.home import Home
+from slipway_core.bundle import Golden, GoldenOutputs
+from slipway_core.manifest import GOLDEN_FILE
 from support.command import Ended, run
 
 
@@ -200,3 +205,21 @@ def test_several_workers_need_a_database_server(up: Up, folder: Path) -> None:
 
     assert "2 workers need a database that several processes can write: set DATABASE_URL" in ended.error
     assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("row", "shown"),
+    [
+        ((5.099999904632568, 3.5, 1.0), [5.1, 3.5, 1.0]),
+        (("Biscoe", 39.1, None, True, 7), ["Biscoe", 39.1, None, True, 7]),
+    ],
+)
+def test_example_row_shortens_numbers_and_keeps_other_values(
+    tmp_path: Path, row: tuple[Any, ...], shown: list[Any]
+) -> None:
+    golden = Golden(rows=(row,), outputs=GoldenOutputs(prediction=(0,)), rtol=0, atol=0)
+    home = Home(tmp_path)
+    (home.cache / "birds" / "1").mkdir(parents=True)
+    (home.cache / "birds" / "1" / GOLDEN_FILE).write_text(golden.model_dump_json())
+
+    assert json.loads(example_row(home, "birds")) == shown
