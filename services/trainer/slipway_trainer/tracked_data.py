@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from mlflow.entities import Dataset, DatasetInput, InputTag
 from mlflow.types import ColSpec, DataType, Schema
 
-from slipway_trainer.recipes import Recipe
+from slipway_trainer.recipes import Column, Recipe
 
 # MLflow keeps at most 36 characters.
 DIGEST_LENGTH = 32
@@ -40,10 +40,21 @@ class TrackedRuns:
     stamp: str = ""
 
 
-def columns(names: Iterable[str]) -> Schema:
-    """Return names as MLflow's numeric columns."""
+def columns(described: Iterable[Column]) -> Schema:
+    """Return columns as MLflow's; those that may have missing values are optional."""
+    return Schema([ColSpec(_type(column), column.name, required=not column.nullable) for column in described])
+
+
+def _type(column: Column) -> DataType:
+    if column.dtype in {"string", "date"}:
+        return DataType.string
+    # MLflow's other types have no missing value.
+    if column.dtype == "bool" and not column.nullable:
+        return DataType.boolean
+    if column.dtype == "int64" and not column.nullable:
+        return DataType.long
     # MLflow's pyfunc rejects float64 for float32 columns; for double columns, it accepts any number and casts it.
-    return Schema([ColSpec(DataType.double, name) for name in names])
+    return DataType.double
 
 
 def dataset_input(recipe: Recipe, data: TrackedData) -> DatasetInput:
@@ -53,7 +64,7 @@ def dataset_input(recipe: Recipe, data: TrackedData) -> DatasetInput:
         digest=data.version.removeprefix("sha256:")[:DIGEST_LENGTH],
         source_type="local" if "://" not in data.source else data.source.partition("://")[0],
         source=json.dumps({"uri": without_account(data.source)}),
-        schema=json.dumps({"mlflow_colspec": columns(recipe.feature_names).to_dict()}),
+        schema=json.dumps({"mlflow_colspec": columns(recipe.columns).to_dict()}),
         profile=json.dumps({"num_rows": data.rows}),
     )
     return DatasetInput(entity, [InputTag("mlflow.data.context", "training")])

@@ -128,7 +128,7 @@ class Tracker:
         """
         manifest = bundle.manifest
         signature = ModelSignature(
-            inputs=columns(column.name for column in manifest.columns),
+            inputs=columns(recipe.columns),
             outputs=Schema(task_of(recipe).output_specs(bundle.manifest.graph)),
         )
         candidate = best.fitted.candidate.name
