@@ -26,7 +26,7 @@ def check_database(context: DoctorContext) -> Iterator[Finding]:
     secret = context.settings.database_url
     if secret is None:
         if not context.is_embedded:
-            yield ok(CHECK, "skipped: it is not set, so `slipway-api serve` stores accounts in slipway.db in its working directory")
+            yield ok(CHECK, "skipped: it is not set, so `slipway-api serve` uses slipway.db in its working directory")
             return
         url = f"sqlite:///{context.home.slipway_database}"
     else:

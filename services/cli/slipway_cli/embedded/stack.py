@@ -186,7 +186,7 @@ class Stack:
                     self._ready = True
                     on_ready(self._registry_responds)
                     if self._training is not None and self._training.exit_code is None:
-                        self._echo(f"{self._training.name} continues, for example with its plots, while the API serves; its output follows.\n")
+                        self._echo(f"{self._training.name} continues, such as with plots; its output follows.\n")
                 elif time.monotonic() > deadline:
                     raise StackError(f"no model is served after {START_SECONDS:.0f} s; see {self._home.logs}")
             time.sleep(POLL_SECONDS)
