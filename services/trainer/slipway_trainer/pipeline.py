@@ -108,14 +108,7 @@ def run_pipeline(
     dataset, table, split = _load_data(recipe, data, data_dir, watch, reporter)
     evaluations = _evaluate_candidates(recipe, split, watch, reporter)
     best = best_of(recipe, evaluations)
-    chosen = (
-        f"is the best of {len(evaluations)} candidates by {METRICS[recipe.metric].described} in cross-validation"
-        if len(evaluations) > 1
-        else "is the only candidate"
-    )
-    reporter.step_finished(
-        "evaluate", f"{best.fitted.candidate.name} {chosen}; its exported graph returns the same predictions"
-    )
+    reporter.step_finished("evaluate", _chosen(recipe, evaluations, best))
     tracker, registry = open_registry()
     with watch.step("register"):
         registered = register(
@@ -201,6 +194,14 @@ def _report_plots(
         reporter.step_finished("report", f"the plots are at {tracker.run_url(runs)}")
     except Exception as error:  # noqa: BLE001  # whatever it is, what was promoted is promoted
         reporter.step_finished("report", f"the version is not affected, but its plots could not be stored: {error}")
+
+
+def _chosen(recipe: Recipe, evaluations: tuple[Evaluation, ...], best: Evaluation) -> str:
+    chosen = "is the only candidate"
+    if len(evaluations) > 1:
+        metric = METRICS[recipe.metric].described
+        chosen = f"is the best of {len(evaluations)} candidates by {metric} in cross-validation"
+    return f"{best.fitted.candidate.name} {chosen}; its exported graph returns the same predictions"
 
 
 def _promoted(recipe: Recipe, version: ModelVersion, gate_result: GateResult) -> str:
