@@ -44,7 +44,7 @@ class Signature:
         self._categories = {
             index: frozenset(np.array(column.categories, dtype=np.float32).tolist())
             for index, column in enumerate(inputs)
-            if column.categories
+            if column.categories and column.on_unknown == "reject"
         }
         first, *others = self.names
         self._values_of = itemgetter(*self.names) if others else lambda row: (row[first],)

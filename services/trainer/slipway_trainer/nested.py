@@ -46,9 +46,7 @@ def selecting(estimator: Any) -> Any:  # noqa: ANN401
         return selecting(estimator.steps[0][1])
     if isinstance(estimator, ColumnTransformer):
         return estimator
-    members = (
-        getattr(estimator, name, None) for name in ("estimators_", "estimator", "regressor_", "transformer_list")
-    )
+    members = (getattr(estimator, name, None) for name in _MEMBERS)
     inside = [one for member in members if member is not None for one in _members(member)]
     return estimator if any(selecting(one) is not None for one in inside) else None
 

@@ -329,6 +329,14 @@ def test_categories_are_compared_as_float32() -> None:
     assert coded(0.1, 0.7).rows([1, float(np.float32(0.7))])[0, 1] == np.float32(0.7)
 
 
+@pytest.mark.parametrize("rows", [[9], [[9], [0.5]], [{"code": 9}]])
+def test_ignored_categories_take_any_number(rows: list[Any]) -> None:
+    signature = Signature([InputColumn(name="code", dtype="float32", categories=(0.0, 1.0), on_unknown="ignore")])
+
+    assert signature.rows(rows)[0, 0] == 9
+    assert signature.category_problems(np.array([[9]], dtype=np.float32)) == []
+
+
 def test_other_problems_are_reported_with_wrong_categories() -> None:
     with pytest.raises(FeaturesError) as caught:
         coded(0, 1, 2).rows([["x", 1], [1, 5]])
