@@ -6,8 +6,8 @@ Run as `fake_docker.py STATE ARGUMENTS…`. The folder STATE has
     running          the running services, one per line
     containers.jsonl the output of `docker compose ps --format json`
     failures.json    errors to print on standard error, by the beginning of the call, with exit code 1. A call that
-                     hangs first reads its input to the end. A call that waits does so until a test writes to the
-                     pipe `gate`, and then succeeds
+                     hangs reads its input to the end and must then be terminated. A call that waits does so until
+                     a test writes to the pipe `gate`, and then succeeds
     calls            every call, one per line, written by this program
 
 `exec` runs the program, and `run objects` the job, in this process; variables set by the test select the servers.
@@ -33,7 +33,7 @@ def main() -> None:
         if call.startswith(beginning):
             if said == HANG:
                 sys.stdin.buffer.read()
-            if said != WAIT:
+            if said not in {HANG, WAIT}:
                 sys.exit(said)
             (state / "gate").read_bytes()
     verb, names = arguments[0], [word for word in arguments[1:] if not word.startswith("-")]
