@@ -127,7 +127,7 @@ def parse_manifest(content: bytes, expected_sha256: str) -> Manifest:
     if found != expected_sha256:
         raise BundleError(
             f"{MANIFEST_FILE} has the digest {found}, but the model version says {expected_sha256}: "
-            "the artifact was changed after it was registered; register it again"
+            "the artifact was changed after it was registered; train again, or promote another version"
         )
     return _parse(MANIFEST_FILE, content, Manifest)
 
@@ -146,7 +146,7 @@ def read_bundle(folder: Path, expected_sha256: str) -> Bundle:
         if found != expected:
             raise BundleError(
                 f"{name} has the digest {found}, but the manifest says {expected}: "
-                "the artifact is damaged; register it again"
+                "the artifact is damaged; train again, or promote another version"
             )
         contents[name] = content
     golden = _parse(GOLDEN_FILE, contents[GOLDEN_FILE], Golden)
@@ -156,7 +156,9 @@ def read_bundle(folder: Path, expected_sha256: str) -> Bundle:
         golden = golden.model_copy(update={"rows": rows})
     width = len(manifest.columns)
     if any(len(row) != width for row in golden.rows):
-        raise BundleError(f"{GOLDEN_FILE} has rows without the manifest's {width} columns: register the version again")
+        raise BundleError(
+            f"{GOLDEN_FILE} has rows without the manifest's {width} columns: train again, or promote another version"
+        )
     return Bundle(manifest, expected_sha256, golden, contents[MODEL_FILE])
 
 
@@ -164,7 +166,7 @@ def _read(folder: Path, name: str) -> bytes:
     try:
         return (folder / name).read_bytes()
     except FileNotFoundError as error:
-        raise BundleError(f"the bundle has no {name}: register the version again") from error
+        raise BundleError(f"the bundle has no {name}: train again, or promote another version") from error
     except OSError as error:
         raise BundleError(f"{name} cannot be read: {error.strerror}") from error
 

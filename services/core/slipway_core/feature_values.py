@@ -24,7 +24,7 @@ FLOAT32_MAX = float(np.finfo(np.float32).max)
 # infinity. The shortest decimal of FLOAT32_MAX, as JSON writers print it, is slightly above FLOAT32_MAX.
 FLOAT32_LIMIT = math.nextafter(FLOAT32_MAX + 2.0**103, 0.0)
 
-# The significant digits that numbers of these types have at least.
+# The minimum number of significant digits of these types.
 FLOAT32_DIGITS = 7
 FLOAT64_DIGITS = 15
 
@@ -163,7 +163,7 @@ def shown_number(value: float) -> str:
 
 
 def check_label(value: Any) -> Any:  # noqa: ANN401  # a client may send anything
-    """Return a value that may be a class label or None; report a wrong one once, not once per type of labels.
+    """Return a value that may be a class label or None; report one error, not one for each possible type.
 
     Raises:
         ValueError: it is neither.

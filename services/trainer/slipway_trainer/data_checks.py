@@ -90,7 +90,7 @@ def _duplicates(recipe: Recipe, frame: pd.DataFrame) -> Iterator[str]:
             f"{repeated.sum()} of {len(frame)} rows ({repeated.mean():.1%}) repeat an earlier row, more than "
             f"max_duplicate_share {recipe.max_duplicate_share:g} allows: {_pair(frame, names, repeated)}; all of them: "
             f"{lines(repeated)}; remove them, or raise the limit with --set "
-            f"max_duplicate_share={_up(repeated.mean())}"
+            f"max_duplicate_share={_rounded_up(repeated.mean())}"
         )
 
 
@@ -103,12 +103,12 @@ def _pair(frame: pd.DataFrame, names: list[str], repeated: pd.Series) -> str:
     return f"line {second + 2} repeats line {first + 2}"
 
 
-def _up(share: float) -> str:
+def _rounded_up(share: float) -> str:
     """Return a share rounded up, so that a limit of this value allows it."""
     return f"{np.ceil(share * 1_000) / 1_000:g}"
 
 
-def _raised(score: float) -> str:
+def _limit_advice(score: float) -> str:
     if score >= MAX_LEAKAGE_SCORE:
         return "turn this check off with --set leakage_score=1"
     return f"raise the limit with --set leakage_score={(score + 1) / 2:.6g}"
@@ -130,7 +130,7 @@ def _leaking(recipe: Recipe, features: FloatMatrix, target: Target, rows: NDArra
                 f"{name!r} alone predicts the target {recipe.target.name!r} ({task.probe_score} {score:.4f}, "
                 f"leakage_score {recipe.leakage_score:g}): it seems to reveal the target, which clients do not know; "
                 f"correct its values, or remove it from the recipe's columns, or, if the feature is legitimate, "
-                f"{_raised(score)}"
+                f"{_limit_advice(score)}"
             )
     if recipe.task == "regression":
         together = _probe(recipe, LinearRegression(), features, target, rows)

@@ -1,4 +1,4 @@
-"""The metrics that a recipe can choose by. This table is the only place that defines them."""
+"""The metrics that a recipe can use. This table is the only place that defines them."""
 
 import math
 from collections.abc import Callable
@@ -40,7 +40,8 @@ class Metric:
 
     Attributes:
         name: its name in recipes, results and messages.
-        function: computes it by scikit-learn.
+        task: the kind of model.
+        function: computes it with scikit-learn.
         lower_is_better: its direction.
         needs_probabilities: whether it compares probabilities instead of labels.
         needs_positive_class: whether it concerns one class, the recipe's `positive_class`.
@@ -96,7 +97,7 @@ def names_of(task: str) -> list[str]:
 
 
 def _macro(function: Callable[..., float]) -> Callable[[Scored], float]:
-    """Return the mean over the classes; a class without predictions or rows counts with 0."""
+    """Return the mean over the classes; a class without predictions or rows counts as 0."""
     return lambda s: function(s.target, s.prediction, labels=s.labels, average="macro", zero_division=0.0)
 
 

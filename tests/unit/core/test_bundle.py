@@ -206,7 +206,7 @@ def test_missing_file_is_reported(tmp_path: Path, name: str) -> None:
     with pytest.raises(BundleError) as caught:
         read_bundle(tmp_path, expected)
 
-    assert str(caught.value) == f"the bundle has no {name}: register the version again"
+    assert str(caught.value) == f"the bundle has no {name}: train again, or promote another version"
 
 
 def test_unreadable_file_is_reported_without_its_path(tmp_path: Path) -> None:

@@ -352,7 +352,7 @@ def test_promotion_gated_against_another_champion_is_rejected(expected: str | No
     before = production(registry)
     new = registry.add_version("iris", {}).version
 
-    with pytest.raises(ProductionMovedError, match=f"was moved to version {before} meanwhile"):
+    with pytest.raises(ProductionMovedError, match=f"to version {before}; train again"):
         promote(registry, "iris", new, by="gate", at=NOON, reason="better", expected=expected)
 
     assert production(registry) == before

@@ -12,8 +12,10 @@ from slipway_api.errors import NotReadyError, TooLargeError
 from slipway_api.http.content_codings import InflatedBody, coding_of
 from slipway_api.http.slow_bodies import Arrival, Arrivals
 
-# Enough for forms and accounts. Some of these bodies are read before the caller is authenticated.
+# The limit of all requests except predictions: enough for forms and accounts. Some of these bodies are read before the
+# caller is authenticated.
 SMALL_BODY_BYTES: Final = 64 * 1024
+# All bodies of predictions above this size share a limit of memory.
 LARGE_BODY_BYTES: Final = 64 * 1024
 # More digits than any limit has.
 MAX_LENGTH_DIGITS: Final = 19
@@ -167,4 +169,4 @@ def header(scope: Scope, name: bytes) -> bytes:
 
 
 def _too_large(max_bytes: int) -> TooLargeError:
-    return TooLargeError(f"the body exceeds the limit of {max_bytes} bytes; send it in parts")
+    return TooLargeError(f"the body exceeds the limit of {max_bytes} bytes; split it into several requests")

@@ -110,7 +110,8 @@ def _deadline() -> Iterator[RunOptions]:
         if not options.terminate:
             raise
         raise BundleError(
-            f"the graph did not finish its golden rows and first runs within {LOAD_SECONDS:g} s: export another one"
+            f"the graph did not finish its golden rows and first runs within {LOAD_SECONDS:g} s: "
+            "train a smaller or faster model, or promote another version"
         ) from error
     finally:
         timer.cancel()

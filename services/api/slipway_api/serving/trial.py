@@ -24,6 +24,7 @@ CONCURRENT_TRIALS = 8
 ANSWER_MAX_BYTES = 16_384
 REQUEST_MAX_BYTES = 16_384
 REASON_MAX_LENGTH = 1_000
+SMALLER = "train a smaller or faster model, or promote another version"
 # The child gets no secrets: only what Python and its libraries need to be found.
 PASSED_ON = ("PATH", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "LANG", "LC_ALL", "TMPDIR")
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
@@ -135,7 +136,7 @@ class ChildTrial:
                 _end(child)
         except TimeoutError as error:
             raise TrialError(
-                f"the graph did not finish its golden rows within {self._seconds:g} s: export another one"
+                f"the graph did not finish its golden rows within {self._seconds:g} s: {SMALLER}"
             ) from error
         finally:
             os.close(ours)
@@ -200,10 +201,10 @@ def _why_ended(child: "subprocess.Popen[bytes]", cpu_seconds: int) -> str:
     if code in {-signal.SIGXCPU, -signal.SIGKILL}:
         return (
             f"the graph took more than {cpu_seconds} s of processor time for its golden rows, or more memory than the "
-            "machine has: export another one"
+            f"machine has: {SMALLER}"
         )
     how = f"the signal {signal.Signals(-code).name}" if code < 0 else f"the exit code {code}"
-    return f"the graph ended the process that tried it, with {how}: export another one"
+    return f"the graph ended the process that tried it, with {how}: {SMALLER}"
 
 
 def _end(child: "subprocess.Popen[bytes]") -> None:

@@ -69,7 +69,7 @@ def restore_backup(project: ComposeProject, path: Path, about: About, watch: Wat
     committed: list[str] = []
     try:
         with ExitStack() as rest:
-            watch.begin("Stopping the services that use them")
+            watch.begin("Stopping MLflow and the API")
             # If the command is interrupted, Docker still stops the services, and reports them as running until then.
             with deferred_signals():
                 project.stop(stopped)

@@ -67,8 +67,9 @@ def restore(
 ) -> None:
     """Replace the compose stack's accounts, predictions, runs and models with those of a backup.
 
-    The whole file is verified before any change. The API and MLflow are stopped during the restore, then restarted.
-    Restore only files that you trust: their SQL is executed. Example: `slipway restore slipway-2026-11-20.tar.gz`
+    Also adds the data files of the backup; other data files remain. The whole file is verified before any change. The
+    API and MLflow are stopped during the restore, then restarted. Restore only files that you trust: their SQL is
+    executed. Example: `slipway restore slipway-2026-11-20.tar.gz`
     """
     from slipway_cli.backup.archive import read_about, verify  # noqa: PLC0415
     from slipway_cli.backup.interruption import interruptible  # noqa: PLC0415

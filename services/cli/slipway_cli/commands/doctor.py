@@ -46,8 +46,9 @@ def doctor(
 ) -> None:
     """Check this machine, its settings and its servers, and report how to fix each problem.
 
-    Checks the MLflow server of MLFLOW_TRACKING_URI if it is set, otherwise the stack of `slipway up`, running or not.
-    Changes nothing. Exits with 1 if a check finds something broken. Example: `slipway doctor`
+    Checks the MLflow server of MLFLOW_TRACKING_URI. If this is not set: that of `slipway up` if it runs, otherwise that
+    of the compose stack. Writes one small file to the artifact store and deletes it; changes nothing else. Exits with 1
+    if a check finds something broken. Example: `slipway doctor`
     """
     # Imported here, as these modules would slow down every other command.
     from slipway_cli.doctor.context import read_context  # noqa: PLC0415

@@ -55,7 +55,9 @@ def predict(
     force: Annotated[bool, typer.Option("--force", "-f", help="Replace the file of --output if it exists.")] = False,
     as_json: Annotated[
         bool,
-        typer.Option("--json", help="Print JSON: the API's response; with --csv a list, one for each 1,000 rows."),
+        typer.Option(
+            "--json", help="Print JSON: the API's response; with --csv, a list with one response for each 1,000 rows."
+        ),
     ] = False,  # a flag
 ) -> None:
     """Predict one row or a CSV file with the API. If any row of the file is invalid, no row is predicted.

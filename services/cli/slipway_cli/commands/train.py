@@ -29,8 +29,8 @@ def train(
     data: Annotated[
         str | None,
         typer.Option(
-            help="The data: a CSV file, or the folder that contains it; `s3://bucket/…` works too. Defaults to "
-            "SLIPWAY_DATA_DIR, then to downloading it."
+            help="The data: a CSV file, or the folder that contains it; `s3://bucket/…` works too. By default, "
+            "the recipe's file in SLIPWAY_DATA_DIR (`data`); without such a file, the download of the recipe."
         ),
     ] = None,
     settings: Annotated[
@@ -49,7 +49,8 @@ def train(
 ) -> None:
     """Train a recipe's model: extract → validate → train → evaluate → register → promote.
 
-    Requires MLFLOW_TRACKING_URI. Exits with 1 if a step or the gate fails; the served model does not change.
+    Requires MLFLOW_TRACKING_URI. Exits with 1 if a step fails, or if the gate rejects the version and `--promote` is
+    `auto`; the served model then does not change.
     With a CSV file, it first writes a recipe beside the file, unless one exists.
     Example: `slipway train churn.csv --target churned`, or `slipway train bike-demand --set split=time --promote never`
     """

@@ -152,7 +152,7 @@ def events(
         return
     table = Table(
         *(Column("when", no_wrap=True), "what", Column("account", overflow="fold"), Column("by", overflow="fold")),
-        "from",
+        "address",
         box=SIMPLE,
     )
     for event in found:

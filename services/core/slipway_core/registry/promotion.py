@@ -67,8 +67,8 @@ def promote(
     chosen = registry.get_version(name, version)
     if expected is not _Any.ANY and (found := registry.get_model(name).aliases.get(PRODUCTION)) != expected:
         raise ProductionMovedError(
-            f"Production of {name} was moved to version {found} meanwhile, but version {version} was compared with "
-            f"another; train again, or promote it by hand: slipway models promote {name} {version}"
+            f"Production of {name} changed in the meantime to {f'version {found}' if found else 'no version'}; "
+            f"train again, or promote version {version} by hand: slipway models promote {name} {version}"
         )
     # Before the move: if the move fails, repeating the command has the same result.
     if lifted := [withdrawn.version for withdrawn in withdrawals(registry, chosen)]:

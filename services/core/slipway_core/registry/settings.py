@@ -26,7 +26,7 @@ class RegistrySettings(ServiceSettings):
 
     mlflow_tracking_uri: Annotated[str, AfterValidator(_check_address)] = Field(
         validation_alias="MLFLOW_TRACKING_URI",
-        description="The address of the MLflow server; for the stack of `slipway up`, http://127.0.0.1:5000.",
+        description="The address of the MLflow server; for `slipway up` and the compose stack, by default http://127.0.0.1:5000.",
     )
     mlflow_tracking_username: str | None = Field(
         default=None, validation_alias="MLFLOW_TRACKING_USERNAME", description="The user name, if MLflow requires one."

@@ -49,23 +49,23 @@ class Recipe(Frozen):
         data_file: the path of the data, a CSV file, below SLIPWAY_DATA_DIR.
         fetch: downloads the data into a folder, as a CSV file of that name; None if the file must be provided.
         columns: the features, in the order of the graph's input.
-        missing_values: the fields of the CSV file that stand for a missing value, if a feature is not float32 or may
+        missing_values: the cells of the CSV file that stand for a missing value, if a feature is not float32 or may
             be missing. Otherwise pandas' own list counts, and missing values are errors.
         target: the column to predict.
         classes: the labels of a classifier; the graph returns the index of a label.
         ignored: other columns that the data may have, and that are not used.
         time_columns: the columns that order the rows in time, for `split="time"`.
         checks: additional rules for the data, as Pandera checks of the whole frame; their `error` states the rule.
-        metric: the metric for choosing a candidate, and for the comparison with the champion; see
+        metric: the metric for choosing a candidate, and for the comparison with the Production version; see
             `slipway_trainer.metrics`. Its direction is respected everywhere.
-        floors: for promotion, the minimum of each metric of which a higher value is better.
-        ceilings: for promotion, the maximum of each metric of which a lower value is better.
+        floors: for promotion, the minimum of each metric where higher is better.
+        ceilings: for promotion, the maximum of each metric where lower is better.
         positive_class: the class that recall, precision, f1, average_precision and the threshold concern.
         threshold: a binary classifier predicts the positive class if its probability is at or above this value. By
             default, the graph's own label is the prediction.
         quantile: the quantile that a regressor predicts, for the metric `pinball`.
-        max_regression: how much worse than the champion a challenger may be, in the metric's own unit.
-        min_rows_share: the minimum share of the champion's rows that a version must be trained on.
+        max_regression: how much worse than the Production version a new version may be, in the metric's own unit.
+        min_rows_share: the minimum share of the Production version's rows that a version must be trained on.
         split: how test rows are chosen: `random`, `stratified`: at random, but with each class among the training and
             the test rows, or `time`: the last rows. With `time`, the folds of the cross-validation follow the order,
             too.

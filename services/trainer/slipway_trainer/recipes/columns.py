@@ -38,7 +38,7 @@ class Frozen(BaseModel):
 class Column(Frozen):
     """A column and its valid values.
 
-    Estimators receive numbers and truth values as float32 with NaN for a missing value, text as it is, and one float32
+    Estimators receive numbers and booleans as float32 with NaN for a missing value, text as it is, and one float32
     column `NAME_PART` for each part of a date. If all features are float32 without missing values, they receive one
     matrix; otherwise a DataFrame with these columns.
 
@@ -48,8 +48,8 @@ class Column(Frozen):
         missing: what estimators receive for a missing text.
         unit: the unit of measure, such as `cm`.
         description: what the feature means, for the users of the API.
-        minimum: the smallest valid value.
-        maximum: the largest valid value.
+        minimum: the smallest value that the data may have. The API does not reject smaller ones.
+        maximum: the largest value that the data may have. The API does not reject larger ones.
         categories: the valid codes or texts of a column of categories.
         on_unknown: what happens to values outside the categories. `reject`: they are errors in the data and in
             requests (422). `ignore`: the data may have them, and the API predicts. `warn`: they are errors in the data,
@@ -117,7 +117,7 @@ class Column(Frozen):
             )
         codes = [one for one in categories if not isinstance(one, str)]
         if not all(map(math.isfinite, codes)):
-            raise ValueError(f"the categories of the column {self.name!r} must be one or more finite numbers")
+            raise ValueError(f"the categories of the column {self.name!r} must be finite numbers")
         # The graph takes float32, which may round different numbers to the same value.
         if len({one if isinstance(one, str) else np.float32(one).item() for one in categories}) < len(categories):
             numbers = " as float32 numbers" if codes else ""

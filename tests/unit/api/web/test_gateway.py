@@ -81,7 +81,10 @@ def test_body_limit_is_inclusive(start_api: StartApi, registry: InMemoryRegistry
     for request in ({"content": body + b" "}, {"chunks": [body, b" "]}):
         answer = api.post("/predict", role=Role.USER, headers=headers, **request)
         assert answer.status_code == 413
-        assert answer.json()["detail"] == f"the body exceeds the limit of {len(body)} bytes; send it in parts"
+        assert (
+            answer.json()["detail"]
+            == f"the body exceeds the limit of {len(body)} bytes; split it into several requests"
+        )
 
 
 @pytest.mark.parametrize(
