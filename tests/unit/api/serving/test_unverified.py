@@ -39,7 +39,8 @@ from structlog.typing import EventDict
 
 from slipway_api.accounts.models import Role
 from slipway_api.serving.slot import PINNED_LOOK_SECONDS
-from slipway_api.serving.unverified import MLMODEL_MAX_BYTES, check_description, derive_manifest
+from slipway_api.serving.mlmodel import MLMODEL_MAX_BYTES, read_mlmodel
+from slipway_api.serving.unverified import read_foreign
 from slipway_core.bundle import MLMODEL_FILE
 from slipway_core.errors import BundleError
 from slipway_core.graph import Graph
@@ -95,7 +96,7 @@ def open_minded(tmp_path: Path) -> Serving:
 
 
 def test_columns_become_features_by_name() -> None:
-    manifest = derive_manifest(VERSION, mlmodel(), linear_classifier())
+    manifest = read_foreign(VERSION, mlmodel(), linear_classifier()).manifest
 
     assert [column.name for column in manifest.columns] == ["a b", "c", "d", "e"]
     assert (manifest.name, manifest.task, manifest.classes) == ("iris", "classification", ("0", "1", "2"))
@@ -103,7 +104,7 @@ def test_columns_become_features_by_name() -> None:
 
 
 def test_tensor_becomes_features_by_position() -> None:
-    manifest = derive_manifest(VERSION, mlmodel(TENSOR), regressor())
+    manifest = read_foreign(VERSION, mlmodel(TENSOR), regressor()).manifest
 
     assert [column.name for column in manifest.columns] == ["feature_0", "feature_1", "feature_2", "feature_3"]
     assert (manifest.task, manifest.classes, manifest.graph.label) == ("regression", None, "value")
@@ -162,7 +163,7 @@ def test_tensor_becomes_features_by_position() -> None:
 )
 def test_signature_without_float_features_is_rejected(description: bytes, reason: str) -> None:
     with pytest.raises(BundleError, match=reason):
-        derive_manifest(VERSION, description, linear_classifier())
+        read_foreign(VERSION, description, linear_classifier()).manifest
 
 
 # Where a signature or a flavor is read, each by its path in the file; `inputs` is JSON inside the YAML.
@@ -210,14 +211,14 @@ def described(path: tuple[str | int, ...], value: object) -> bytes:
 @pytest.mark.slow
 @pytest.mark.parametrize("path", FIELDS, ids=lambda path: ".".join(map(str, path)))
 def test_wrong_type_in_a_field_of_mlmodel_is_rejected(path: tuple[str | int, ...]) -> None:
-    check_description(described((*path[:-1], "of no meaning") if isinstance(path[-1], str) else ("tags",), 1))
+    read_mlmodel(VERSION, described((*path[:-1], "of no meaning") if isinstance(path[-1], str) else ("tags",), 1))
     for value in [*WRONG, DEEP]:
         accepts = any(type(value) is type(right) and value == right for right in FIELDS[path])
         if accepts:
-            check_description(described(path, value))
+            read_mlmodel(VERSION, described(path, value))
             continue
         with pytest.raises(BundleError) as raised:
-            check_description(described(path, value))
+            read_mlmodel(VERSION, described(path, value))
         assert len(str(raised.value)) < 400, (path, str(value)[:20])
 
 
@@ -230,7 +231,7 @@ def test_large_signature_uses_little_memory(part: str) -> None:
     tracemalloc.start()
     try:
         with pytest.raises(BundleError):
-            check_description(content)
+            read_mlmodel(VERSION, content)
         assert tracemalloc.get_traced_memory()[1] < 50_000_000
     finally:
         tracemalloc.stop()
@@ -252,11 +253,11 @@ ANY_JSON = st.recursive(
 @given(path=st.sampled_from(sorted(FIELDS, key=str)), value=ANY_JSON)
 def test_any_value_in_mlmodel_is_read_or_rejected(path: tuple[str | int, ...], value: object) -> None:
     with suppress(BundleError):
-        check_description(described(path, value))
+        read_mlmodel(VERSION, described(path, value))
 
 
 def test_name_of_256_characters_is_accepted() -> None:
-    manifest = derive_manifest(VERSION, described(("inputs", 0, "name"), "x" * 256), linear_classifier())
+    manifest = read_foreign(VERSION, described(("inputs", 0, "name"), "x" * 256), linear_classifier()).manifest
 
     assert manifest.columns[0].name == "x" * 256
 
@@ -276,7 +277,7 @@ def test_name_of_256_characters_is_accepted() -> None:
 )
 def test_recursive_or_executable_yaml_is_rejected(content: bytes) -> None:
     with pytest.raises(BundleError):
-        check_description(content)
+        read_mlmodel(VERSION, content)
 
 
 def assert_labels_agree(estimator: Any, labels: tuple[int, ...], *, is_exact: bool = True) -> None:
@@ -286,7 +287,7 @@ def assert_labels_agree(estimator: Any, labels: tuple[int, ...], *, is_exact: bo
     target = np.array(labels)[np.digitize(rows[:, 0], (-0.3, 0.3)[: len(labels) - 1])]
     fitted = clone(estimator).fit(rows, target)
     model = export(fitted, [Column(name=name) for name in "abcd"], {"zipmap": False})
-    manifest = derive_manifest(VERSION, mlmodel(TENSOR), model)
+    manifest = read_foreign(VERSION, mlmodel(TENSOR), model).manifest
     outputs = Graph(model, manifest.graph).run(rows)
     expected = fitted.predict_proba(rows)
 
@@ -362,7 +363,7 @@ def test_svm_may_contradict_its_probabilities() -> None:
     rows = random.normal(size=(40, 4)).astype(np.float32)
     fitted = SVC(probability=True, random_state=0).fit(rows, [1, 2] * 20)
     model = to_onnx(fitted, rows[:1], options={"zipmap": False}).SerializeToString()
-    outputs = Graph(model, derive_manifest(VERSION, mlmodel(TENSOR), model).graph).run(rows)
+    outputs = Graph(model, read_foreign(VERSION, mlmodel(TENSOR), model).manifest.graph).run(rows)
 
     assert outputs.scores is not None
     assert (outputs.scores.argmax(axis=1) != outputs.prediction).all()
@@ -391,7 +392,7 @@ def test_argmax_that_contradicts_probabilities_is_rejected() -> None:
     )
 
     with pytest.raises(BundleError, match="not the classes of its highest probabilities"):
-        derive_manifest(VERSION, mlmodel(TENSOR), model)
+        read_foreign(VERSION, mlmodel(TENSOR), model).manifest
 
 
 def test_graph_that_rejects_drawn_rows_is_accepted() -> None:
@@ -403,7 +404,7 @@ def test_graph_that_rejects_drawn_rows_is_accepted() -> None:
         helper.make_node("Identity", ["s"], ["scores"]),
     )
 
-    assert derive_manifest(VERSION, mlmodel(TENSOR), model).classes == ("0", "1", "2", "3")
+    assert read_foreign(VERSION, mlmodel(TENSOR), model).manifest.classes == ("0", "1", "2", "3")
 
 
 def test_probabilities_of_three_axes_are_rejected() -> None:
@@ -412,7 +413,7 @@ def test_probabilities_of_three_axes_are_rejected() -> None:
     )
 
     with pytest.raises(BundleError, match="not a matrix of rows and classes"):
-        derive_manifest(VERSION, mlmodel(TENSOR), model)
+        read_foreign(VERSION, mlmodel(TENSOR), model).manifest
 
 
 @pytest.mark.parametrize(
@@ -432,7 +433,7 @@ def test_other_outputs_error_names_the_option_to_change(
     model = to_onnx(fitted, rows[:1], options=options).SerializeToString()
 
     with pytest.raises(BundleError, match=words):
-        derive_manifest(VERSION, mlmodel(TENSOR), model)
+        read_foreign(VERSION, mlmodel(TENSOR), model).manifest
 
 
 def test_foreign_model_with_labels_from_1_returns_both(start_api: StartApi) -> None:
@@ -450,7 +451,7 @@ def test_foreign_model_with_labels_from_1_returns_both(start_api: StartApi) -> N
 
 def test_file_that_is_not_a_graph_is_rejected() -> None:
     with pytest.raises(BundleError, match="not a valid ONNX model"):
-        derive_manifest(VERSION, mlmodel(), b"no graph")
+        read_foreign(VERSION, mlmodel(), b"no graph").manifest
 
 
 def test_foreign_version_is_not_served_by_default(tmp_path: Path) -> None:
