@@ -256,5 +256,9 @@ def test_kserve_client_gets_predictions(served: ApiProcess, token: str, kserve_p
         assert np.argmax(answer["outputs"]["probabilities"], axis=1).tolist() == [0, 2]
     assert "`inputs` must be a list of at least one tensor, '422 " in answers["error"]
     v1 = answers["v1"]
-    assert (v1["ready"], v1["other model ready"], v1["answer"]) == (True, False, {"predictions": ["setosa", "virginica"]})
+    assert (v1["ready"], v1["other model ready"], v1["answer"]) == (
+        True,
+        False,
+        {"predictions": ["setosa", "virginica"]},
+    )
     assert "`instances` must be a list of at least one entry" in v1["error"]

@@ -93,7 +93,11 @@ def test_sagemaker_csv_gets_the_accepted_response_type(sagemaker: ApiProcess, he
         f"{sagemaker.url}/invocations", content=body, headers={"Content-Type": "text/csv", "Accept": accept}
     )
 
-    assert answer.text == ("setosa\nvirginica\nversicolor\n" if accept == "text/csv" else '{"predictions":["setosa","virginica","versicolor"]}')
+    assert answer.text == (
+        "setosa\nvirginica\nversicolor\n"
+        if accept == "text/csv"
+        else '{"predictions":["setosa","virginica","versicolor"]}'
+    )
 
 
 def test_other_routes_under_sagemaker_need_a_token(sagemaker: ApiProcess) -> None:

@@ -28,6 +28,13 @@ _REASONS = (
         "onnx",
     ),
     (
+        re.compile(
+            rf"Type \(({_NAME}\({_NAME}\))\) of output arg .{{0,200}}? does not match expected type "
+            rf"\(({_NAME}\({_NAME}\))\)"
+        ),
+        "it states the type {0} for the output of an operator that returns {1}: export it with 32-bit floats",
+    ),
+    (
         re.compile(rf"Type '({_NAME}\({_NAME}\))' of input parameter .{{0,200}}? of operator \(({_NAME})\)"),
         "its operator {1} does not take an input of the type {0}; export it again",
     ),

@@ -46,9 +46,7 @@ class TableSignature:
         for tensor, made_of in made_of_columns(columns, inputs):
             parts = [tensor]
             if tensor.column is None:
-                parts = [
-                    tensor.model_copy(update={"name": f"{tensor.name}\0{index}"}) for index in range(len(made_of))
-                ]
+                parts = [tensor.model_copy(update={"name": f"{tensor.name}\0{index}"}) for index in range(len(made_of))]
                 self._matrices.append((tensor.name, [part.name for part in parts]))
             for index, (column, part) in enumerate(zip(made_of, parts, strict=True)):
                 made[column.name].append(part)
@@ -160,9 +158,7 @@ class TableSignature:
                 found.append((row, index, RangeWarning(row, self.names[index], message)))
         return OutOfRange(counts, [warning for *_, warning in sorted(found, key=itemgetter(0, 1))[:MAX_WARNINGS]])
 
-    def _outside(
-        self, rows: Table, place: tuple[str, int], low: float | None, high: float | None
-    ) -> NDArray[np.bool_]:
+    def _outside(self, rows: Table, place: tuple[str, int], low: float | None, high: float | None) -> NDArray[np.bool_]:
         values = rows.feed[place[0]][:, place[1]]
         limits = np.array([-np.inf if low is None else low, np.inf if high is None else high], dtype=np.float64)
         if values.dtype == np.float32:

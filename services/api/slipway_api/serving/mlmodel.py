@@ -13,6 +13,8 @@ from slipway_core.printable import printable
 from slipway_core.registry import ModelVersion
 from slipway_core.registry.register_command import register_command
 
+# Every model has it, beside its own.
+GENERIC_FLAVOR = "python_function"
 MLMODEL_MAX_BYTES = 1_000_000
 # MLflow writes a few hundred, five levels deep; the signature is one string.
 MLMODEL_MAX_PARTS = 10_000
@@ -179,7 +181,9 @@ def _read(version: ModelVersion, mlmodel: bytes) -> tuple[Mapping[str, Any], Map
 
 
 def _why_other_flavor(version: ModelVersion, flavors: Mapping[str, Any]) -> str:
-    others = sorted(str(name)[:40] for name in flavors if name != "python_function")[:3]
+    others = sorted(str(name)[:40] for name in flavors if name != GENERIC_FLAVOR)[:3]
+    if not others and GENERIC_FLAVOR in flavors:
+        others = ["pyfunc"]
     logged = f"it was logged with {', '.join(f'mlflow.{name}' for name in others)}" if others else "it has no flavor"
     command = register_command(version.name, version.version, trust=True)
     return f"{logged}, but the API serves ONNX models: convert it with `{command}`"

@@ -170,15 +170,21 @@ def _classes(
     """
     chosen, scores = first
     if scores.shape in {(1,), (1, 1)}:
-        raise BundleError(f"the graph returns one probability per row, but must return one per class: {EXPECTED_OUTPUTS}")
+        raise BundleError(
+            f"the graph returns one probability per row, but must return one per class: {EXPECTED_OUTPUTS}"
+        )
     if scores.ndim != 2 or names.scores is None:  # noqa: PLR2004
         raise BundleError(f"the graph's probabilities are not a matrix of rows and classes: {EXPECTED_OUTPUTS}")
     if chosen.shape not in {(1,), (1, 1)}:
         raise BundleError(f"the graph returns {chosen.size} labels for one row: {EXPECTED_OUTPUTS}")
     labels = find_class_labels(converted.model, names.label, names.scores, scores.shape[1])
     if converted.labels and converted.labels != labels.values:
-        raise BundleError("the graph's ZipMap names other classes than its labels are, or in another order: export it again")
-    if not all(isinstance(one, int) or (one == printable(one) and len(one) <= MAX_NAME_LENGTH) for one in labels.values):
+        raise BundleError(
+            "the graph's ZipMap names other classes than its labels are, or in another order: export it again"
+        )
+    if not all(
+        isinstance(one, int) or (one == printable(one) and len(one) <= MAX_NAME_LENGTH) for one in labels.values
+    ):
         raise BundleError(
             f"a class of the graph is not a text of at most {MAX_NAME_LENGTH} printable characters: train the model on "
             "other labels"

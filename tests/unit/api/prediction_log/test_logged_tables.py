@@ -197,7 +197,9 @@ def test_prediction_is_shown_with_its_types(typed_api: RunningApi, model: str) -
     ]
     assert shown["features"] == list(TABLE_NAMES)
     assert shown["prediction"] == pytest.approx(given.prediction)
-    assert shown.get("label") == (None if classes is None else [label_text(classes[int(one)]) for one in given.prediction])
+    assert shown.get("label") == (
+        None if classes is None else [label_text(classes[int(one)]) for one in given.prediction]
+    )
     listed = typed_api.get("/predictions?limit=1", role=Role.USER).json()["predictions"][0]
     assert listed == {key: shown[key] for key in listed}
 

@@ -342,7 +342,9 @@ def test_sagemaker_mode_exempts_only_these_two_from_tokens(start_api: StartApi, 
     api = start_api(registry, tokenless=SAGEMAKER_PATHS)
 
     assert api.get("/ping").json() == {}
-    assert api.post("/invocations", json={"instances": ROWS}).json() == {"predictions": ["setosa", "virginica", "versicolor"]}
+    assert api.post("/invocations", json={"instances": ROWS}).json() == {
+        "predictions": ["setosa", "virginica", "versicolor"]
+    }
     assert refused(api.post("/predict", json={"features": ROWS}), 401)
     assert refused(api.get("/models"), 401)
     assert api.post("/v2/models/iris/infer", json={}).status_code == 401
