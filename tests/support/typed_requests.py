@@ -153,7 +153,7 @@ class Predicted(NamedTuple):
 
 
 def predicted(answer: httpx.Response, classes: Sequence[str | int] | None = None) -> Predicted:
-    """Return what a response in JSON predicts; a classifier's predictions of KServe V1 are its classes in their type."""
+    """Return what a response in JSON predicts; the predictions of KServe V1 are classes in their own type."""
     assert answer.status_code == 200, answer.text
     body = answer.json()
     if "outputs" in body:

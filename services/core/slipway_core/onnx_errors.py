@@ -7,8 +7,7 @@ _NAME = r"[A-Za-z0-9_.:]{1,100}"
 _REASONS = (
     (
         re.compile(rf"Could not find an implementation for ({_NAME})\((\d+)\)"),
-        "ONNX Runtime has no implementation of its operator {0} for the types of its tensors: export it with 32-bit "
-        "floats",
+        "ONNX Runtime has no implementation of its operator {0} for the types of its tensors: export it as float32",
     ),
     (
         re.compile(rf"No Op registered for ({_NAME}) with domain_version of (\d+)"),
@@ -24,15 +23,14 @@ _REASONS = (
     ),
     (
         re.compile(r"Unsupported model IR version: \d+, max supported IR version: (\d+)"),
-        "its IR version is newer than {0}, the newest that ONNX Runtime supports: export it with an older version of "
-        "onnx",
+        "its IR version is newer than {0}, the newest that ONNX Runtime supports: export it with an older onnx",
     ),
     (
         re.compile(
             rf"Type \(({_NAME}\({_NAME}\))\) of output arg .{{0,200}}? does not match expected type "
             rf"\(({_NAME}\({_NAME}\))\)"
         ),
-        "it states the type {0} for the output of an operator that returns {1}: export it with 32-bit floats",
+        "it states the type {0} for the output of an operator that returns {1}: export it as float32",
     ),
     (
         re.compile(rf"Type '({_NAME}\({_NAME}\))' of input parameter .{{0,200}}? of operator \(({_NAME})\)"),

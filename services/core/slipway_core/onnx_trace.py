@@ -124,7 +124,12 @@ class TracedGraph:
         if self.operator(made) == b"Reshape":
             is_column = self.integers(input_of(made, 1)) == (-1, 1)
             made = self.node(input_of(made, 0))
-        if self.operator(made) not in operators or input_of(made, 0) != scores:
+        if self.operator(made) not in operators:
+            return False
+        reduced = input_of(made, 0)
+        if self.operator(node) == b"Div" and self.operator(self.node(reduced)) == b"Abs":
+            reduced = input_of(self.node(reduced), 0)
+        if reduced != scores:
             return False
         axes = attribute_list(made, b"axes") or self.integers(input_of(made, 1))
         return (is_column or attribute(made, b"keepdims", 1) == 1) and axes in {(axis,) for axis in CLASS_AXES}

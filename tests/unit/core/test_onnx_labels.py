@@ -110,6 +110,16 @@ PROVEN = {
         [op("Exp", "X", "e"), op("ReduceSum", f"e,{ONE}", "sum"), op("Div", "e,sum", "scores"), *argmax("X")],
         LABELS,
     ),
+    "divided by the sum of magnitudes": (
+        [
+            op("Sigmoid", "X", "e"),
+            op("Abs", "e", "magnitudes"),
+            op("ReduceSum", f"magnitudes,{ONE}", "sum"),
+            op("Div", "e,sum", "scores"),
+            *argmax("X"),
+        ],
+        LABELS,
+    ),
     "a 32-bit list": ([SOFTMAX, INDEX, op("Gather", "classes32,i", "g"), cast("g", "label")], LABELS),
     "an extractor": ([SOFTMAX, INDEX, op("ArrayFeatureExtractor", "classes,i", "label")], LABELS),
     "an extractor of a row": ([SOFTMAX, INDEX, op("ArrayFeatureExtractor", "row,i", "label")], LABELS),
@@ -137,6 +147,25 @@ UNPROVEN = {
     "a maximum that divides": ([op("Normalizer", "X", "scores", norm="MAX"), *argmax("X")], "nothing proves"),
     "a sum of columns": (
         [op("ReduceSum", f"X,{TWO}", "sum"), op("Div", "X,sum", "scores"), *argmax("X")],
+        "nothing proves",
+    ),
+    "a sum of other magnitudes": (
+        [
+            op("Sigmoid", "X", "e"),
+            op("Abs", "bias", "magnitudes"),
+            op("ReduceSum", f"magnitudes,{TWO}", "sum"),
+            op("Div", "e,sum", "scores"),
+            *argmax("X"),
+        ],
+        "nothing proves",
+    ),
+    "less the sum of magnitudes": (
+        [
+            op("Abs", "X", "magnitudes"),
+            op("ReduceSum", f"magnitudes,{ONE}", "sum"),
+            op("Sub", "sum,X", "scores"),
+            *argmax("X"),
+        ],
         "nothing proves",
     ),
     "the scores that are subtracted": (

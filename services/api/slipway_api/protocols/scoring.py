@@ -55,7 +55,7 @@ def read(model: ServedModel, request: PredictionRequest) -> ParsedRequest:
 
 
 def write_predictions(result: PredictionResult, *, as_csv: bool) -> PredictionResponse:
-    """Return what the model's own `predict` returns: the labels of a classifier in their type, values of a regressor."""
+    """Return what the model's own `predict` returns: a classifier's labels in their type, a regressor's values."""
     prediction, classes = result.outputs.prediction, result.model.manifest.classes
     headers = [(PREDICTION_ID, str(result.id).encode())]
     if result.outside is not None:

@@ -7,8 +7,15 @@ from typing import Literal, NamedTuple
 from pydantic import ValidationError
 
 from slipway_api.serving.mlmodel import Field, Kind
-from slipway_core.columns import FLOAT64_EXACT, MAX_FEATURES, MAX_NAME_LENGTH, GraphInput, InputColumn, TensorType
-from slipway_core.columns import check_inputs
+from slipway_core.columns import (
+    FLOAT64_EXACT,
+    MAX_FEATURES,
+    MAX_NAME_LENGTH,
+    GraphInput,
+    InputColumn,
+    TensorType,
+    check_inputs,
+)
 from slipway_core.errors import BundleError
 from slipway_core.graph import TENSOR_TYPES, Port
 from slipway_core.onnx_categories import Place, find_categories
@@ -94,7 +101,7 @@ def derive_inputs(fields: Sequence[Field] | None, ports: Sequence[Port], model: 
             )
             for one in matched
         ]
-        check_inputs(columns, tensors)
+        check_inputs(tuple(columns), tuple(tensors))
     except ValidationError as error:
         raise BundleError(f"no columns can be derived: {first_problem(error)[1]}") from error
     except ValueError as error:
@@ -150,8 +157,8 @@ def _match(fields: Sequence[Field] | None, inputs: Sequence[_Input]) -> Iterator
     if by_name.keys() != set(names):
         found, expected = _listed([field.name or "(no name)" for field in fields]), _listed(names)
         raise BundleError(
-            f"its MLflow signature has the columns {found}, but the graph has the inputs {expected}: log the model with "
-            "a signature of the names of the graph's inputs"
+            f"its MLflow signature has the columns {found}, but the graph has the inputs {expected}: log the model "
+            "with a signature of the names of the graph's inputs"
         )
     for one in inputs:
         yield _of_input(by_name[one.name], one)
@@ -160,8 +167,8 @@ def _match(fields: Sequence[Field] | None, inputs: Sequence[_Input]) -> Iterator
 def _without_signature(one: _Input, *, is_only: bool) -> _Matched:
     if one.width is None:
         raise BundleError(
-            f"it has no MLflow signature, and the graph does not state how many columns its input {one.name!r} has: log "
-            "it with a signature, for example from mlflow.models.infer_signature"
+            f"it has no MLflow signature, and the graph does not state how many columns its input {one.name!r} has: "
+            "log it with a signature, for example from mlflow.models.infer_signature"
         )
     if one.width == 1:
         return _Matched(one, [one.name], [None], by_name=not is_only)
@@ -190,8 +197,8 @@ def _of_input(field: Field, one: _Input) -> _Matched:
 def _check_width(one: _Input, width: int) -> None:
     if one.width not in {None, width}:
         raise BundleError(
-            f"its MLflow signature has {width} columns for the graph's input {one.name!r}, which takes {one.width}: log "
-            "the model with the signature of the data that it was trained on"
+            f"its MLflow signature has {width} columns for the graph's input {one.name!r}, which takes {one.width}: "
+            "log the model with the signature of the data that it was trained on"
         )
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Literal
 
 from slipway_api.serving.bundle_cache import BundleCache, LastServed, remove_old
+from slipway_api.serving.mlmodel import read_mlmodel
 from slipway_api.serving.model_ref import ModelRef
 from slipway_api.serving.opening import open_bundle, open_foreign
 from slipway_api.serving.served_model import ServedModel
 from slipway_api.serving.trial import Candidate, Trial, TrialError
-from slipway_api.serving.mlmodel import read_mlmodel
 from slipway_core.bundle import MANIFEST_FILE, MANIFEST_TAG, MLMODEL_FILE, is_digest
 from slipway_core.errors import BundleError, RegistryError
 from slipway_core.logging import get_logger

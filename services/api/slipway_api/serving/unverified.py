@@ -241,4 +241,4 @@ def _drawn(column: InputColumn, numbers: NDArray[np.float64]) -> list[Any]:
         return [""] * len(codes)
     if column.dtype == "bool":
         return [code % 2 == 1 for code in codes]
-    return codes if column.dtype == "int64" else numbers.tolist()
+    return list(codes if column.dtype == "int64" else numbers.tolist())

@@ -146,12 +146,14 @@ INPUTS = {
 }
 LOGISTIC, TREE = LogisticRegression(max_iter=1_000), DecisionTreeClassifier(max_depth=4, random_state=0)
 FOREST = RandomForestClassifier(4, random_state=0)
-OFF, ON = {"zipmap": False}, {}
+OFF: dict[str, Any] = {"zipmap": False}
+ON: dict[str, Any] = {}
 # Each row: the inputs, the estimator, its labels, and the options of the export.
 CLASSIFIERS: list[tuple[str, Any, str, dict[str, Any]]] = [
     *((inputs, LOGISTIC, "text", ON) for inputs in INPUTS),
     *((inputs, TREE, "from 1", ON) for inputs in INPUTS),
     *(("float32 by column", LOGISTIC, labels, options) for labels in LABELS for options in (ON, OFF)),
+    *(("float64 tensor", kind, labels, ON) for kind in (LOGISTIC, TREE) for labels in LABELS),
     *(("float64 tensor", FOREST, labels, options) for labels in LABELS for options in (ON, OFF)),
     *(("mixed", FOREST, labels, OFF) for labels in LABELS),
 ]
@@ -272,7 +274,7 @@ def node(kind: str, inputs: str, outputs: str, **attributes: Any) -> NodeProto:
 
 FLOAT, DOUBLE, INT64, STRING = TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.INT64, TensorProto.STRING
 SUM = node("ReduceSum", "X,axis", "value", keepdims=0)
-AXIS = {"axis": np.array([1])}
+AXIS: dict[str, Any] = {"axis": np.array([1])}
 SCORES, LABEL = info("scores", FLOAT, None), info("label", INT64, None)
 SOFTMAX, ARGMAX = node("Softmax", "X", "scores", axis=1), node("ArgMax", "X", "label", axis=1, keepdims=0)
 
@@ -492,7 +494,7 @@ REFUSED = {
     "no kernel": (
         graph_of([node("Erf", "X", "value")], [info("value", DOUBLE, None)], [info("X", DOUBLE, [None, 1])]),
         None,
-        "has no implementation of its operator Erf for the types of its tensors: export it with 32-bit floats",
+        "has no implementation of its operator Erf for the types of its tensors: export it as float32",
     ),
     "a wrong type": (
         graph_of([node("Relu", "X", "value")], [info("value", STRING, None)], [info("X", STRING, [None, 1])]),

@@ -38,8 +38,8 @@ from sklearn.tree import DecisionTreeClassifier
 from structlog.typing import EventDict
 
 from slipway_api.accounts.models import Role
-from slipway_api.serving.slot import LONGEST_RETRY_SECONDS, PINNED_LOOK_SECONDS
 from slipway_api.serving.mlmodel import MLMODEL_MAX_BYTES, read_mlmodel
+from slipway_api.serving.slot import LONGEST_RETRY_SECONDS, PINNED_LOOK_SECONDS
 from slipway_api.serving.unverified import read_foreign
 from slipway_core.bundle import MLMODEL_FILE
 from slipway_core.errors import BundleError
@@ -451,7 +451,7 @@ def test_other_flavor_is_logged_once_with_the_command_that_converts_it(
     serving = Serving(tmp_path / "cache")
     serving.allow_unverified = allowed
     serving.start()
-    flavors = {"python_function": {}, **({} if flavor == "pyfunc" else {flavor: {}})}
+    flavors: dict[str, Any] = {"python_function": {}, **({} if flavor == "pyfunc" else {flavor: {}})}
     foreign(serving.registry, mlmodel(flavors=flavors))
 
     for _ in range(5):

@@ -17,7 +17,7 @@ from slipway_api.http.json_body import json_body
 from slipway_api.http.openapi import body, errors
 from slipway_api.http.pagination import cursor_of, read_cursor
 from slipway_api.prediction_log.feedback import compare
-from slipway_api.prediction_log.queries import Feedback, LoggedPrediction, Origin, Position, PredictionQuery
+from slipway_api.prediction_log.queries import Feedback, LoggedPrediction, Position, PredictionQuery
 from slipway_api.web.dependencies import Accounts, Live, Predictions, PredictionUser
 from slipway_core.errors import Problem
 from slipway_core.feature_values import FLOAT32_LIMIT, check_label
