@@ -98,14 +98,12 @@ def check_served(api: RunningApi, manifest: Manifest, recipe: Recipe, results: T
     assert isinstance(drawn, TableFeatures)
     rows = drawn.cells.tolist()
     requests = encodings(manifest.columns, rows)
-    answers = {name: predicted(sent.to(api, manifest.name)) for name, sent in requests.items()}
+    answers = {name: predicted(sent.to(api, manifest.name), recipe.classes) for name, sent in requests.items()}
 
     first = answers["native"]
     for name, found in answers.items():
-        assert found.prediction == first.prediction, name
-        if found.probabilities is not None:
-            assert found.probabilities == first.probabilities, name
-            assert list(map(label_text, found.labels or ())) == list(map(label_text, first.labels or ())), name
+        assert (found.prediction, found.labels) == (first.prediction, first.labels), name
+        assert found.probabilities in (None, first.probabilities), name
     _compare(recipe, results, candidate, drawn, first)
 
 
@@ -127,4 +125,4 @@ def _compare(recipe: Recipe, results: Trained, candidate: str, drawn: TableFeatu
         tied = np.abs(probabilities[:, positive] - recipe.threshold) <= TOLERANCE
         classes = np.where(probabilities[:, positive] >= recipe.threshold, positive, 1 - positive)
     assert np.all((np.array(found.prediction) == classes) | tied)
-    assert found.labels == [recipe.classes[int(index)] for index in found.prediction]
+    assert found.labels == [label_text(recipe.classes[int(index)]) for index in found.prediction]

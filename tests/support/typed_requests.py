@@ -14,6 +14,7 @@ import numpy as np
 
 from slipway_api.accounts.models import Role
 from slipway_core.columns import InputColumn
+from slipway_core.manifest import label_text
 from support.api import RunningApi
 from support.typed_models import TABLE_COLUMNS, TABLE_NAMES
 
@@ -151,8 +152,8 @@ class Predicted(NamedTuple):
     labels: list[Any] | None
 
 
-def predicted(answer: httpx.Response) -> Predicted:
-    """Return what a response in JSON predicts."""
+def predicted(answer: httpx.Response, classes: Sequence[str | int] | None = None) -> Predicted:
+    """Return what a response in JSON predicts; the predictions of KServe V1 are classes in their own type."""
     assert answer.status_code == 200, answer.text
     body = answer.json()
     if "outputs" in body:
@@ -165,6 +166,10 @@ def predicted(answer: httpx.Response) -> Predicted:
         flat, width = scores["data"], scores["shape"][1]
         rows = [flat[begin : begin + width] for begin in range(0, len(flat), width)]
         return Predicted(label["data"], rows, names)
+    if "predictions" in body and classes:
+        found = body["predictions"]
+        keys = [(type(one), one) for one in classes]
+        return Predicted([keys.index((type(one), one)) for one in found], None, list(map(label_text, found)))
     if "predictions" in body:
         return Predicted(body["predictions"], None, None)
     return Predicted(body["prediction"], body.get("probabilities"), body.get("label"))

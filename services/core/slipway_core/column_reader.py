@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from slipway_core.columns import FLOAT32_EXACT, GraphInput, InputColumn
+from slipway_core.columns import FLOAT32_EXACT, FLOAT64_EXACT, GraphInput, InputColumn
 from slipway_core.csv_cells import EmptyCell
 from slipway_core.dates import EXPECTED, date_parts
 from slipway_core.feature_values import (
@@ -21,7 +21,6 @@ from slipway_core.feature_values import (
     shown_value,
 )
 
-_NUMPY: Final = {"float32": np.float32, "float64": np.float64, "int64": np.int64, "bool": np.bool_, "string": object}
 _NUMBERS: Final = frozenset({int, float})
 _NUMERIC: Final = frozenset({"float32", "float64", "int64"})
 _INT64: Final = (-(2**63), 2**63 - 1)
@@ -39,7 +38,7 @@ class ColumnReader:
             tensors: the graph's inputs that are made of it.
         """
         self.name = column.name
-        self._tensors = [(tensor.name, np.dtype(_NUMPY[tensor.dtype]), tensor.part) for tensor in tensors]
+        self._tensors = [(tensor.name, _numpy_type(tensor.dtype), tensor.part) for tensor in tensors]
         self._nullable = column.nullable
         # What a client sends for a missing value, or an object that no client can send.
         self._missing: object = None if column.nullable else self
@@ -47,6 +46,8 @@ class ColumnReader:
         self._narrow = any(tensor.dtype == "float32" for tensor in tensors)
         self._limit = FLOAT32_LIMIT if self._narrow else _FLOAT64_MAX
         self._dtype = column.dtype
+        limits = [_exact_integers(dtype) for _, dtype, _ in self._tensors]
+        self._integers = (max(least for least, _ in limits), min(most for _, most in limits))
         # What the graph receives for a missing value.
         self._placeholder: Any = column.missing if column.dtype == "string" else math.nan
         if column.dtype == "date":
@@ -133,9 +134,8 @@ class ColumnReader:
             numbers = np.array(present, np.int64 if is_integer else np.float64)
         except OverflowError:
             return None
-        limit = FLOAT32_EXACT if is_integer else self._limit
-        # The second condition also rejects NaN. A column of integers in full needs none.
-        if not (is_integer and not self._narrow) and not (numbers.min() >= -limit and numbers.max() <= limit):
+        least, most = self._integers if is_integer else (-self._limit, self._limit)
+        if not (numbers.min() >= least and numbers.max() <= most):  # also rejects NaN
             return None
         if present is values:
             return numbers
@@ -180,9 +180,10 @@ class ColumnReader:
             raise self._must_be("an integer", value)
         if not _INT64[0] <= value <= _INT64[1]:
             raise ValueError(f"is too large for a 64-bit integer ({shown_number(value)})")
-        if self._narrow and abs(value) > FLOAT32_EXACT:
-            limits = f"-{FLOAT32_EXACT} and {FLOAT32_EXACT}"
-            raise ValueError(f"must be between {limits}, not {value}: the graph takes it as float32")
+        least, most = self._integers
+        if not least <= value <= most:
+            narrowest = min((dtype for _, dtype, _ in self._tensors), key=lambda one: _exact_integers(one)[1])
+            raise ValueError(f"must be between {least} and {most}, not {value}: the graph takes it as {narrowest.name}")
         if self._categories is not None and value not in self._categories:
             raise self._unknown(value)
         return value
@@ -217,6 +218,18 @@ class ColumnReader:
     def _unknown(self, value: str | float) -> ValueError:
         mend = mend_of(value, missing=self._nullable, is_text=True)
         return ValueError(f"must be one of {self._listed}, not {shown_value(value)}{mend}")
+
+
+def _numpy_type(name: str) -> np.dtype[Any]:
+    return np.dtype(object if name == "string" else name)
+
+
+def _exact_integers(dtype: np.dtype[Any]) -> tuple[int, int]:
+    """Return the least and the greatest of the integers that a type represents exactly, within 64 bits."""
+    if dtype.kind in "iu":
+        return int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
+    greatest = {"float32": FLOAT32_EXACT, "float64": FLOAT64_EXACT}.get(dtype.name, _INT64[1])
+    return -greatest, greatest
 
 
 def _is_encodable(text: str) -> bool:

@@ -1,5 +1,7 @@
 """The columns that clients send, and the inputs of the graph that are made of them: parts of a manifest."""
 
+from collections.abc import Sequence
+from itertools import islice
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StrictFloat, model_validator
@@ -20,12 +22,18 @@ Categories = Annotated[
     Field(union_mode="left_to_right"),
 ]
 DatePart = Literal["year", "month", "day", "weekday", "hour"]
+TensorType = Literal[
+    "float32", "float64", "int64", "int32", "int16", "int8", "uint32", "uint16", "uint8", "bool", "string"
+]
+_INTEGERS = frozenset({"int64", "int32", "int16", "int8", "uint32", "uint16", "uint8"})
+# Only these can hold a missing value: floats as NaN, and text as a placeholder.
+_WITH_MISSING = frozenset({"float32", "float64", "string"})
 # The types of tensors that each type of column may enter the graph as.
 TENSOR_TYPES = {
     "float32": {"float32"},
     "float64": {"float64", "float32"},
-    "int64": {"int64", "float32"},
-    "bool": {"bool", "float32"},
+    "int64": {"float64", "float32", *_INTEGERS},
+    "bool": {"bool", "float64", "float32", *_INTEGERS},
     "string": {"string"},
     "date": {"float32"},
 }
@@ -88,12 +96,13 @@ class GraphInput(Frozen):
     """One input of the graph."""
 
     name: Name = Field(min_length=1, description="The input's name.")
-    dtype: Literal["float32", "float64", "int64", "bool", "string", "uint8"] = Field(description="Its element type.")
+    dtype: TensorType = Field(description="Its element type.")
     shape: tuple[Annotated[int, Field(ge=1)], ...] = Field(
         description="The shape of one row: `[4]` for a matrix of four columns, `[1]` for one column."
     )
     column: Name | None = Field(
-        default=None, description="The column that it is made of; null for a matrix of all columns in their order."
+        default=None,
+        description="The column that it is made of; null for a matrix of the next columns that no input names.",
     )
     part: DatePart | None = Field(default=None, description="The part of a date that it holds.")
 
@@ -109,26 +118,47 @@ def check_inputs(columns: tuple[InputColumn, ...], tensors: tuple[GraphInput, ..
         raise ValueError("two columns have the same name")
     if len({tensor.name for tensor in tensors}) != len(tensors):
         raise ValueError("two inputs have the same name")
-    if is_matrix(tensors):
-        if tensors[0].dtype != "float32" or tensors[0].shape != (len(columns),):
-            raise ValueError("an input without a column must be a float32 matrix of all columns")
-        if odd := [column.name for column in columns if column.dtype != "float32" or column.nullable]:
-            raise ValueError(f"a matrix holds float32 columns without missing values, which {odd[0]!r} is not")
-        return
     for tensor in tensors:
-        column = by_name.get(tensor.column or "")
-        if column is None:
+        if tensor.column is not None and tensor.column not in by_name:
             raise ValueError(f"the input {tensor.name!r} names no column")
-        if tensor.shape != (1,) or tensor.dtype not in TENSOR_TYPES[column.dtype]:
-            raise ValueError(f"the input {tensor.name!r} cannot be made of the column {column.name!r}")
-        if column.nullable and tensor.dtype in {"int64", "bool"}:
-            raise ValueError(f"the nullable column {column.name!r} must enter the graph as float32")
-        if (tensor.part is None) == (column.dtype == "date"):
-            raise ValueError(f"the input {tensor.name!r} must name a part of a date if, and only if, it is made of one")
-    if unused := by_name.keys() - {tensor.column for tensor in tensors}:
+    used = set()
+    for tensor, made_of in made_of_columns(columns, tensors):
+        if tensor.shape != (len(made_of),):
+            raise ValueError(f"the input {tensor.name!r} has another width than its columns")
+        used |= {column.name for column in made_of}
+        for column in made_of:
+            _check_input(column, tensor)
+    if unused := by_name.keys() - used:
         raise ValueError(f"the column {min(unused)!r} is not part of an input")
 
 
-def is_matrix(tensors: tuple[GraphInput, ...]) -> bool:
-    """Return whether all columns enter the graph as one matrix."""
-    return len(tensors) == 1 and tensors[0].column is None
+def _check_input(column: InputColumn, tensor: GraphInput) -> None:
+    if tensor.dtype not in TENSOR_TYPES[column.dtype]:
+        raise ValueError(f"the input {tensor.name!r} cannot be made of the column {column.name!r}")
+    if column.nullable and tensor.dtype not in _WITH_MISSING:
+        raise ValueError(f"the nullable column {column.name!r} must enter the graph as float32")
+    if (tensor.part is None) == (column.dtype == "date"):
+        raise ValueError(f"the input {tensor.name!r} must name a part of a date if, and only if, it is made of one")
+
+
+def made_of_columns(
+    columns: Sequence[InputColumn], tensors: Sequence[GraphInput]
+) -> list[tuple[GraphInput, list[InputColumn]]]:
+    """Return the columns of each input: the one that it names, or as many of the others as its matrix holds."""
+    named = {tensor.column for tensor in tensors}
+    by_name = {column.name: column for column in columns}
+    others = iter([column for column in columns if column.name not in named])
+    return [
+        (tensor, [by_name[tensor.column]] if tensor.column is not None else list(islice(others, sum(tensor.shape[:1]))))
+        for tensor in tensors
+    ]
+
+
+def is_matrix(columns: Sequence[InputColumn], tensors: Sequence[GraphInput]) -> bool:
+    """Return whether the rows are one float32 matrix without missing values, as they are for most models."""
+    return (
+        len(tensors) == 1
+        and tensors[0].column is None
+        and tensors[0].dtype == "float32"
+        and all(column.dtype == "float32" and not column.nullable for column in columns)
+    )

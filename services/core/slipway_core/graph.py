@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from slipway_core.arena import arena_bytes, is_out_of_memory, use_shared_arena
 from slipway_core.bundle import Golden
-from slipway_core.columns import GraphInput
+from slipway_core.columns import GraphInput, TensorType
 from slipway_core.errors import BundleError, FeaturesError
 from slipway_core.manifest import Decision, GraphNames
 from slipway_core.onnx_cost import cost_follows_rows
+from slipway_core.onnx_errors import why_not_loaded
 from slipway_core.onnx_model import check_repeatable, check_self_contained
 from slipway_core.rows import FloatMatrix, Rows, Table
 from slipway_core.table_signature import AnySignature
@@ -25,12 +26,17 @@ from slipway_core.table_signature import AnySignature
 # A path below a file: such a folder cannot exist.
 NO_FOLDER = f"{os.devnull}/external-data"
 # The element types of inputs, by ONNX Runtime's names.
-_TYPES = {
+TENSOR_TYPES: Mapping[str, TensorType] = {
     "tensor(float)": "float32",
     "tensor(double)": "float64",
     "tensor(int64)": "int64",
     "tensor(bool)": "bool",
     "tensor(string)": "string",
+    "tensor(int32)": "int32",
+    "tensor(int16)": "int16",
+    "tensor(int8)": "int8",
+    "tensor(uint32)": "uint32",
+    "tensor(uint16)": "uint16",
     "tensor(uint8)": "uint8",
 }
 # Another thread terminates a run by setting `terminate` on its options; the run ends after its current operator.
@@ -44,11 +50,11 @@ class Outputs:
     """The outputs of a graph.
 
     Attributes:
-        prediction: (n_rows,) int64 class indices, or float32 values for a regressor.
+        prediction: (n_rows,) int64 class indices; or the values of a regressor, float32 or float64.
         scores: (n_rows, n_classes) float32 probabilities, or None for a regressor.
     """
 
-    prediction: NDArray[np.int64] | FloatMatrix
+    prediction: NDArray[np.int64] | NDArray[np.float32] | NDArray[np.float64]
     scores: FloatMatrix | None
 
 
@@ -57,6 +63,7 @@ class Graph:
 
     Attributes:
         cost_follows_rows: whether the time and memory of a run depend only on the number of rows.
+        is_double: whether its label output is float64, as that of a regressor that takes float64.
     """
 
     def __init__(self, model: bytes, names: GraphNames, decision: Decision | None = None) -> None:
@@ -77,14 +84,15 @@ class Graph:
         self._outputs = [names.label] if names.scores is None else [names.label, names.scores]
         self._labels = None if names.labels is None else np.array(names.labels)
         self._decision = decision
-        outputs = [item.name for item in self._session.get_outputs()]
+        outputs = {item.name: item.type for item in self._session.get_outputs()}
+        self.is_double = outputs.get(names.label) == "tensor(double)"
         if missing := [name for name in self._outputs if name not in outputs]:
             raise BundleError(f"the graph has no output named {', '.join(missing)}, which the manifest names")
 
     def check_inputs(self, inputs: Sequence[GraphInput]) -> None:
         """Raise BundleError if the graph's inputs are not those of the manifest."""
-        found = {item.name: _TYPES.get(item.type, item.type) for item in self._inputs}
-        expected = {tensor.name: tensor.dtype for tensor in inputs}
+        found: dict[str, str] = {item.name: TENSOR_TYPES.get(item.type, item.type) for item in self._inputs}
+        expected: dict[str, str] = {tensor.name: tensor.dtype for tensor in inputs}
         if found != expected:
             raise BundleError(
                 f"the graph's inputs are {_listed(found)}, but the manifest names {_listed(expected)}: export it again"
@@ -100,16 +108,7 @@ class Graph:
         Raises:
             BundleError: the graph rejects rows of this width, or fails on them.
         """
-        feed = rows.feed if isinstance(rows, Table) else {self._input: rows}
-        try:
-            results = self._session.run(self._outputs, feed, options)
-        except Exception as error:  # the exceptions of ONNX Runtime have no narrower base class
-            if is_out_of_memory(error):
-                raise BundleError(
-                    f"a run with {len(rows)} rows needs more memory than is free in the {arena_bytes() >> 20} MiB "
-                    "that all models share: send fewer rows, or export a smaller graph"
-                ) from error
-            raise BundleError("the graph fails on valid rows; export it again") from error
+        results = self.raw(rows, options)
         prediction, scores = results[0], results[1] if len(results) > 1 else None
         if not isinstance(prediction, np.ndarray) or (self._labels is None and prediction.dtype.kind not in "if"):
             raise BundleError(
@@ -118,14 +117,39 @@ class Graph:
         prediction = prediction.reshape(-1)
         if self._labels is not None:
             prediction = _indices(prediction, self._labels)
+        if isinstance(scores, np.ndarray) and scores.dtype == np.float64:
+            scores = scores.astype(np.float32)
         if self._decision is not None:
-            positive = self._decision.positive_class
-            if not isinstance(scores, np.ndarray) or scores.shape != (len(prediction), 2):
-                raise BundleError("a decision needs the probabilities of two classes, which the graph does not return")
-            # As float32 like the probabilities, so that a threshold of 0.7 includes a probability of 0.7.
-            is_positive = scores[:, positive] >= np.float32(self._decision.threshold)
-            prediction = np.where(is_positive, positive, 1 - positive)
+            prediction = _decided(prediction, scores, self._decision)
         return Outputs(prediction, scores)
+
+    def raw(self, rows: Rows, options: RunOptions = _RUN_OPTIONS) -> list[Any]:
+        """Run the graph, and return its label output and its scores, if any, as the graph returns them.
+
+        Raises:
+            BundleError: as `run`.
+        """
+        feed = rows.feed if isinstance(rows, Table) else {self._input: rows}
+        try:
+            results: list[Any] = self._session.run(self._outputs, feed, options)
+        except Exception as error:  # the exceptions of ONNX Runtime have no narrower base class
+            if is_out_of_memory(error):
+                raise BundleError(
+                    f"a run with {len(rows)} rows needs more memory than is free in the {arena_bytes() >> 20} MiB "
+                    "that all models share: send fewer rows, or export a smaller graph"
+                ) from error
+            raise BundleError("the graph fails on valid rows; export it again") from error
+        return results
+
+
+def _decided(prediction: NDArray[Any], scores: Any, decision: Decision) -> NDArray[np.int64]:  # noqa: ANN401
+    """Return the classes that a decision threshold selects instead of the graph's labels."""
+    positive = decision.positive_class
+    if not isinstance(scores, np.ndarray) or scores.shape != (len(prediction), 2):
+        raise BundleError("a decision needs the probabilities of two classes, which the graph does not return")
+    # As float32 like the probabilities, so that a threshold of 0.7 includes a probability of 0.7.
+    is_positive = scores[:, positive] >= np.float32(decision.threshold)
+    return np.where(is_positive, positive, 1 - positive)
 
 
 def _listed(kinds: Mapping[str, str]) -> str:
@@ -190,7 +214,7 @@ def _open(model: bytes) -> tuple[onnxruntime.InferenceSession, Any]:
     try:
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"]), parsed
     except Exception as error:  # the exceptions of ONNX Runtime have no narrower base class
-        raise BundleError("the graph cannot be loaded: it is not a valid ONNX model; export it again") from error
+        raise BundleError(f"the graph cannot be loaded: {why_not_loaded(error)}") from error
 
 
 def replay(graph: Graph, golden: Golden, signature: AnySignature, options: RunOptions = _RUN_OPTIONS) -> Rows:

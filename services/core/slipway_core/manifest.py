@@ -26,9 +26,10 @@ class GraphNames(Frozen):
     """The names of the graph's outputs."""
 
     label: str = Field(
-        description="Classifiers: a class per row, (n_rows,) int64 or text. Regressors: a value, (n_rows, 1) float32."
+        description="Classifiers: a class per row, (n_rows,) integer, boolean or text. Regressors: a value per row, "
+        "(n_rows,) or (n_rows, 1) float32 or float64."
     )
-    scores: str | None = Field(default=None, description="Classifiers: the probabilities, (n_rows, n_classes) float32.")
+    scores: str | None = Field(default=None, description="Classifiers: the probabilities, (n_rows, n_classes) floats.")
     labels: tuple[StrictInt | Name, ...] | None = Field(
         default=None,
         exclude_if=lambda labels: labels is None,
@@ -63,7 +64,7 @@ class Manifest(Frozen):
     inputs: tuple[GraphInput, ...] = Field(
         min_length=1,
         max_length=MAX_FEATURES,
-        description="The graph's inputs: one float32 matrix of all columns, or one input per column or part of a date.",
+        description="The graph's inputs: matrices of columns, or one input per column or part of a date.",
     )
     graph: GraphNames
     classes: tuple[Label, ...] | None = Field(

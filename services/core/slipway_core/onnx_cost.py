@@ -42,7 +42,7 @@ _WITH_CONSTANTS = {
 _WITH_LENGTHS = {b"ConstantOfShape": 0, b"Expand": 1, b"Reshape": 1}
 # They select lengths. Arithmetic on lengths could produce a huge size for one particular number of rows.
 _SELECTING = frozenset(b"Cast Concat Gather Identity Slice Squeeze Unsqueeze".split())
-_STRING, _INT64 = 8, 7
+_INT64 = 7
 # The time for a text depends on its length, which may differ from value to value.
 _MAX_TEXT_BYTES = 256
 
@@ -78,7 +78,7 @@ def _has_value_cost(kind: str, message: Any) -> bool:  # noqa: ANN401
             or len(message.s) > _MAX_TEXT_BYTES
             or any(len(text) > _MAX_TEXT_BYTES for text in message.strings)
         )
-    return kind == "Tensor" and message.data_type == _STRING
+    return kind == "Tensor" and any(len(text) > _MAX_TEXT_BYTES for text in message.string_data)
 
 
 def _is_allowed(node: Any, constants: set[bytes], lengths: set[bytes]) -> bool:  # noqa: ANN401

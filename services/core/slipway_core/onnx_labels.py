@@ -1,4 +1,4 @@
-"""Find the integer label of each probability column of an ONNX classifier, without running it.
+"""Find the label of each probability column of an ONNX classifier, an integer or a text, without running it.
 
 Two forms of graph prove the labels. In the first, an operator of `ai.onnx.ml` lists its classes and produces both
 outputs; the specification orders its scores like that list. In the second, the label is an ArgMax over the classes. Its
@@ -8,7 +8,7 @@ looked up in a constant list. All other graphs are rejected.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -20,12 +20,14 @@ from slipway_core.onnx_trace import (
     TracedGraph,
     attribute,
     attribute_list,
+    decoded,
     input_of,
     integer_values,
     shown,
+    texts_of,
 )
 
-# TensorProto.DataType. A cast to any other type, such as text, is rejected.
+# TensorProto.DataType. A cast of integers to any other type, such as text, is rejected.
 _NUMPY_TYPES = {
     1: "float32",
     2: "uint8",
@@ -41,17 +43,21 @@ _NUMPY_TYPES = {
     13: "uint64",
 }
 
+_STRING = 8
 # The operators that list their classes, with the attribute for integer classes.
 _CLASS_ATTRIBUTES = {
     b"LinearClassifier": b"classlabels_ints",
     b"SVMClassifier": b"classlabels_ints",
     b"TreeEnsembleClassifier": b"classlabels_int64s",
 }
+_TEXT_CLASSES = b"classlabels_strings"
 # They look up a label in a list by its index.
 _LOOKUPS = frozenset({b"ArrayFeatureExtractor", b"Gather"})
 
+Labels: TypeAlias = tuple[int, ...] | tuple[str, ...]
+
 _ADVICE = (
-    "export a classifier that lists its integer classes, or one whose labels are an ArgMax of its probabilities over "
+    "export a classifier that lists its classes, or one whose labels are an ArgMax of its probabilities over "
     "the classes"
 )
 
@@ -61,12 +67,12 @@ class ClassLabels:
     """The possible labels of a classifier.
 
     Attributes:
-        values: the labels, in the order of the probabilities.
+        values: the labels, all integers or all texts, in the order of the probabilities.
         by_argmax: whether the graph selects the class of the highest probability. The classifiers of `ai.onnx.ml` may
             not: an SVM fits its probabilities separately from its decision, and other models use a threshold.
     """
 
-    values: tuple[int, ...]
+    values: Labels
     by_argmax: bool
 
 
@@ -75,7 +81,7 @@ def find_class_labels(model: bytes, label: str, scores: str, n_classes: int) -> 
 
     Args:
         model: a serialised ONNX model.
-        label: the name of its label output, (n_rows,) int64.
+        label: the name of its label output, (n_rows,) int64 or text.
         scores: the name of its output of probabilities, (n_rows, n_classes) float.
         n_classes: the number of probabilities per row.
 
@@ -84,6 +90,7 @@ def find_class_labels(model: bytes, label: str, scores: str, n_classes: int) -> 
     """
     graph = TracedGraph(parse_model(model))
     source = graph.follow(label.encode())
+    values: Labels
     operator = graph.operator(source.node)
     by_argmax = operator not in _CLASS_ATTRIBUTES
     if not by_argmax:
@@ -132,11 +139,15 @@ def _check_argmax(graph: TracedGraph, source: Source, scores: bytes) -> None:
         )
 
 
-def _check_casts(types: Iterable[int], labels: Iterable[int]) -> None:
+def _check_casts(types: Iterable[int], labels: Iterable[int] | Iterable[str]) -> None:
     """Raise BundleError if a cast to one of the types changes a label."""
     expected = list(labels)
     for number in types:
         name = _NUMPY_TYPES.get(number)
+        if isinstance(expected[0], str):
+            if number != _STRING:
+                raise BundleError("the graph casts its text labels to another type: export it without this cast")
+            continue
         with np.errstate(all="ignore"):
             cast = None if name is None else np.array(expected, dtype=np.int64).astype(name).tolist()
         if cast != expected:
@@ -146,15 +157,17 @@ def _check_casts(types: Iterable[int], labels: Iterable[int]) -> None:
             )
 
 
-def _listed(node: Any, name: bytes) -> tuple[int, ...]:  # noqa: ANN401
-    """Return the labels that a classifier lists in the named attribute."""
-    labels = attribute_list(node, name)
-    if not labels or any(entry.strings for entry in node.attribute if entry.name == b"classlabels_strings"):
-        raise BundleError(f"the graph's {shown(node.op_type)} lists no integer classes: {_ADVICE}")
+def _listed(node: Any, name: bytes) -> Labels:  # noqa: ANN401
+    """Return the labels that a classifier lists: integers in the named attribute, or texts."""
+    numbers = attribute_list(node, name)
+    texts = next((entry.strings for entry in node.attribute if entry.name == _TEXT_CLASSES), ())
+    labels = decoded(texts) if texts else numbers
+    if not labels or (texts and numbers):
+        raise BundleError(f"the graph's {shown(node.op_type)} does not list its classes: {_ADVICE}")
     return labels
 
 
-def _looked_up(graph: TracedGraph, node: Any, n_classes: int) -> tuple[int, ...]:  # noqa: ANN401
+def _looked_up(graph: TracedGraph, node: Any, n_classes: int) -> Labels:  # noqa: ANN401
     """Return the list in which a node looks up labels."""
     name = input_of(node, 0)
     tensor = graph.constant(name)
@@ -170,9 +183,9 @@ def _looked_up(graph: TracedGraph, node: Any, n_classes: int) -> tuple[int, ...]
         )
     if shape[-1] != n_classes:
         raise _wrong_number(shape[-1], n_classes)
-    labels = integer_values(tensor)
+    labels = integer_values(tensor) or texts_of(tensor)
     if labels is None:
-        raise BundleError(f"the graph's list of labels {shown(name)} does not contain integers: {_ADVICE}")
+        raise BundleError(f"the graph's list of labels {shown(name)} does not contain integers or texts: {_ADVICE}")
     return labels
 
 

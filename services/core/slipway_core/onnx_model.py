@@ -10,7 +10,7 @@ from typing import Any
 
 from slipway_core.errors import BundleError
 
-# The part of the ONNX schema that leads to tensors and to a classifier's labels:
+# The part of the ONNX schema that leads to tensors, to a classifier's labels and to the types of the outputs:
 # message -> field -> (number, repeated, type).
 # Source: onnx.proto3 of ONNX 1.23. All other fields are unknown to this schema, and the parser skips them.
 _SCHEMA: dict[str, dict[str, tuple[int, bool, str]]] = {
@@ -29,8 +29,10 @@ _SCHEMA: dict[str, dict[str, tuple[int, bool, str]]] = {
     "Graph": {
         "node": (1, True, "Node"),
         "initializer": (5, True, "Tensor"),
+        "output": (12, True, "Value"),
         "sparse_initializer": (15, True, "SparseTensor"),
     },
+    "Value": {"name": (1, False, "bytes"), "type": (2, False, "bytes")},
     "Node": {
         "input": (1, True, "bytes"),
         "output": (2, True, "bytes"),
@@ -56,6 +58,7 @@ _SCHEMA: dict[str, dict[str, tuple[int, bool, str]]] = {
         "dims": (1, True, "int64"),
         "data_type": (2, False, "int32"),
         "int32_data": (5, True, "int32"),
+        "string_data": (6, True, "bytes"),
         "int64_data": (7, True, "int64"),
         "name": (8, False, "bytes"),
         "raw_data": (9, False, "bytes"),
@@ -70,15 +73,24 @@ _RANDOM_OPERATORS = frozenset(
 )
 # Operators that load a file from the host, in any domain.
 _FILE_OPERATORS = frozenset({b"EPContext"})
+# The operators that ONNX Runtime has without further libraries.
+_KNOWN_DOMAINS = frozenset(
+    {
+        *(b"", b"ai.onnx", b"ai.onnx.ml", b"ai.onnx.training", b"ai.onnx.preview.training"),
+        *(b"com.microsoft", b"com.microsoft.experimental", b"com.microsoft.nchwc", b"com.ms.internal.nhwc"),
+    }
+)
+_SHOWN_CHARACTERS = 80
 
 
 def check_self_contained(model: bytes) -> Any:  # noqa: ANN401  # classes made at run time
-    """Parse a serialised ONNX model, and check that it refers to no other file.
+    """Parse a serialised ONNX model, and check that it needs no other file and no library of custom operators.
 
     Raises:
-        BundleError: the model refers to another file, or is damaged.
+        BundleError: the model refers to another file, has a custom operator, or is damaged.
     """
     parsed = parse_model(model)
+    functions = {(function.domain, function.name) for function in parsed.functions}
     for kind, message in walk("Model", parsed):
         if kind == "Tensor" and (message.external_data or message.data_location != _DEFAULT_LOCATION):
             name = message.name.decode(errors="replace")[:80]
@@ -89,6 +101,16 @@ def check_self_contained(model: bytes) -> Any:  # noqa: ANN401  # classes made a
         if kind == "Node" and message.op_type in _FILE_OPERATORS:
             operator = message.op_type.decode()
             raise BundleError(f"the graph has the operator {operator}, which loads a file: export the model without it")
+        if (
+            kind == "Node"
+            and message.domain not in _KNOWN_DOMAINS
+            and (message.domain, message.op_type) not in functions
+        ):
+            operator = b".".join((message.domain, message.op_type)).decode(errors="replace")[:_SHOWN_CHARACTERS]
+            raise BundleError(
+                f"the graph has the custom operator {operator!r}, whose library the API does not load: export the "
+                "model with the standard operators of ONNX only"
+            )
     return parsed
 
 

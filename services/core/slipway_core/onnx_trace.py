@@ -5,6 +5,7 @@ each row. Any other operator ends the trace.
 """
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,11 +14,11 @@ import numpy as np
 from slipway_core.errors import BundleError
 
 # TensorProto.DataType
-_INT32, _INT64 = 6, 7
+_INT32, _INT64, _STRING = 6, 7, 8
 _FLOAT_TYPES = frozenset({1, 10, 11, 16})
 
 _ML_OPERATORS = frozenset(
-    {b"ArrayFeatureExtractor", b"LinearClassifier", b"Normalizer", b"SVMClassifier", b"TreeEnsembleClassifier"}
+    b"ArrayFeatureExtractor LinearClassifier Normalizer OneHotEncoder SVMClassifier TreeEnsembleClassifier".split()
 )
 # Operators that pass on labels in the same order.
 _PASSING = frozenset({b"Cast", b"Identity", b"Reshape", b"Squeeze", b"Unsqueeze", b"Flatten"})
@@ -121,18 +122,24 @@ class TracedGraph:
         scores, made = input_of(node, 0), self.node(input_of(node, 1))
         is_column = False
         if self.operator(made) == b"Reshape":
-            is_column = self._integers(input_of(made, 1)) == (-1, 1)
+            is_column = self.integers(input_of(made, 1)) == (-1, 1)
             made = self.node(input_of(made, 0))
-        if self.operator(made) not in operators or input_of(made, 0) != scores:
+        if self.operator(made) not in operators:
             return False
-        axes = attribute_list(made, b"axes") or self._integers(input_of(made, 1))
+        reduced = input_of(made, 0)
+        if self.operator(node) == b"Div" and self.operator(self.node(reduced)) == b"Abs":
+            reduced = input_of(self.node(reduced), 0)
+        if reduced != scores:
+            return False
+        axes = attribute_list(made, b"axes") or self.integers(input_of(made, 1))
         return (is_column or attribute(made, b"keepdims", 1) == 1) and axes in {(axis,) for axis in CLASS_AXES}
 
     def constant(self, name: bytes) -> Any:  # noqa: ANN401
         """Return the constant tensor with this name; None if it does not exist."""
         return self._constants.get(name)
 
-    def _integers(self, name: bytes) -> tuple[int, ...] | None:
+    def integers(self, name: bytes) -> tuple[int, ...] | None:
+        """Return the values of a constant of integers; None if it is not one."""
         tensor = self.constant(name)
         return None if tensor is None else integer_values(tensor)
 
@@ -149,6 +156,21 @@ def integer_values(tensor: Any) -> tuple[int, ...] | None:  # noqa: ANN401
         return tuple(np.frombuffer(tensor.raw_data, dtype=f"<i{size}").tolist())
     values = tensor.int64_data if tensor.data_type == _INT64 else tensor.int32_data
     return tuple(values) if len(values) == count else None
+
+
+def texts_of(tensor: Any) -> tuple[str, ...] | None:  # noqa: ANN401
+    """Return a tensor's texts; None if it has other values, or their number does not match the shape."""
+    if tensor.data_type != _STRING or len(tensor.string_data) != math.prod(tensor.dims):
+        return None
+    return decoded(tensor.string_data)
+
+
+def decoded(texts: Iterable[bytes]) -> tuple[str, ...] | None:
+    """Return texts of a graph; None if one is not UTF-8."""
+    try:
+        return tuple(text.decode() for text in texts)
+    except UnicodeDecodeError:
+        return None
 
 
 def input_of(node: Any, index: int) -> bytes:  # noqa: ANN401

@@ -19,7 +19,7 @@ class Table:
 
     Attributes:
         columns: the values as clients send them, one list per column of the signature; None for a missing value.
-        feed: an (n_rows, 1) array per input of the graph.
+        feed: an (n_rows, width) array per input of the graph.
         nbytes: roughly the size of the values in memory.
     """
 
@@ -38,5 +38,6 @@ def repeated(rows: Rows, count: int) -> Rows:
     """Return `count` rows that repeat the given ones."""
     if isinstance(rows, Table):
         columns = [[column[index % len(rows)] for index in range(count)] for column in rows.columns]
-        return Table(columns, {name: np.resize(values, (count, 1)) for name, values in rows.feed.items()})
+        feed = {name: np.resize(values, (count, values.shape[1])) for name, values in rows.feed.items()}
+        return Table(columns, feed)
     return np.resize(rows, (count, rows.shape[1]))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slipway_core.column_reader import ColumnReader
-from slipway_core.columns import GraphInput, InputColumn, is_matrix
+from slipway_core.columns import GraphInput, InputColumn, is_matrix, made_of_columns
 from slipway_core.errors import FeaturesError, Problem
 from slipway_core.feature_values import (
     FLOAT32_DIGITS,
@@ -39,12 +39,23 @@ class TableSignature:
         self.names = tuple(column.name for column in columns)
         self.columns = tuple(columns)
         self._name_set = frozenset(self.names)
-        made = {column.name: [one for one in inputs if one.column == column.name] for column in columns}
+        # The inputs that are a matrix, with the array of each of its columns; such an array is no input of the graph.
+        self._matrices: list[tuple[str, list[str]]] = []
+        made: dict[str, list[GraphInput]] = {column.name: [] for column in columns}
+        places: dict[str, tuple[str, int]] = {}
+        for tensor, made_of in made_of_columns(columns, inputs):
+            parts = [tensor]
+            if tensor.column is None:
+                parts = [tensor.model_copy(update={"name": f"{tensor.name}\0{index}"}) for index in range(len(made_of))]
+                self._matrices.append((tensor.name, [part.name for part in parts]))
+            for index, (column, part) in enumerate(zip(made_of, parts, strict=True)):
+                made[column.name].append(part)
+                places.setdefault(column.name, (tensor.name, index))
         self._texts = [index for index, column in enumerate(columns) if column.dtype in {"string", "date"}]
         self._readers = [ColumnReader(column, made[column.name]) for column in columns]
-        # The index, the graph's input and the limits of each column with a range.
+        # The index, the graph's input and its column, and the limits of each column with a range.
         self._ranges = [
-            (index, made[column.name][0].name, column.min, column.max)
+            (index, places[column.name], column.min, column.max)
             for index, column in enumerate(columns)
             if column.dtype not in {"string", "date", "bool"} and (column.min, column.max) != (None, None)
         ]
@@ -99,6 +110,8 @@ class TableSignature:
         if problems:
             shown = sorted(problems)[:MAX_PROBLEMS]
             raise FeaturesError([Problem(place(row, self.names[index]), message) for row, index, message in shown])
+        for name, parts in self._matrices:
+            feed[name] = np.concatenate([feed.pop(part) for part in parts], axis=1)
         n_bytes = CELL_BYTES * len(columns) * len(columns[0])
         for index in self._texts:
             for text in columns[index]:
@@ -111,7 +124,7 @@ class TableSignature:
         unknown = sum(len(self._unknown(rows, index, known)) for index, known in self._ignoring)
         if len(rows) == 1 and not self._may_be_outside(rows):  # faster than numpy for one row
             return unknown
-        outside = (self._outside(rows, name, low, high) for _, name, low, high in self._ranges)
+        outside = (self._outside(rows, place, low, high) for _, place, low, high in self._ranges)
         return unknown + sum(int(np.count_nonzero(one)) for one in outside)
 
     def _unknown(self, rows: Table, index: int, known: frozenset[Any]) -> list[int]:
@@ -136,8 +149,8 @@ class TableSignature:
             for row in unknown[:MAX_WARNINGS]:
                 message = f"{shown_text(rows.columns[index][row])} is not one of the {len(known)} trained categories"
                 found.append((row, index, RangeWarning(row, self.names[index], message)))
-        for index, name, low, high in self._ranges:
-            outside = np.flatnonzero(self._outside(rows, name, low, high))
+        for index, place, low, high in self._ranges:
+            outside = np.flatnonzero(self._outside(rows, place, low, high))
             digits = FLOAT32_DIGITS if self.columns[index].dtype == "float32" else FLOAT64_DIGITS
             counts[index] = len(outside)
             for row in outside[:MAX_WARNINGS].tolist():
@@ -145,8 +158,8 @@ class TableSignature:
                 found.append((row, index, RangeWarning(row, self.names[index], message)))
         return OutOfRange(counts, [warning for *_, warning in sorted(found, key=itemgetter(0, 1))[:MAX_WARNINGS]])
 
-    def _outside(self, rows: Table, name: str, low: float | None, high: float | None) -> NDArray[np.bool_]:
-        values = rows.feed[name][:, 0]
+    def _outside(self, rows: Table, place: tuple[str, int], low: float | None, high: float | None) -> NDArray[np.bool_]:
+        values = rows.feed[place[0]][:, place[1]]
         limits = np.array([-np.inf if low is None else low, np.inf if high is None else high], dtype=np.float64)
         if values.dtype == np.float32:
             limits = limits.astype(np.float32)
@@ -179,6 +192,9 @@ AnySignature = Signature | TableSignature
 
 def signature_of(manifest: Manifest) -> AnySignature:
     """Return the signature for a manifest's columns."""
-    if is_matrix(manifest.inputs):
-        return Signature(manifest.columns)
-    return TableSignature(manifest.columns, manifest.inputs)
+    return signature_for(manifest.columns, manifest.inputs)
+
+
+def signature_for(columns: Sequence[InputColumn], inputs: Sequence[GraphInput]) -> AnySignature:
+    """Return the signature for columns and the inputs that are made of them."""
+    return Signature(columns) if is_matrix(columns, inputs) else TableSignature(columns, inputs)

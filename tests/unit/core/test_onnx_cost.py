@@ -174,7 +174,9 @@ def with_texts(node: NodeProto) -> bytes:
             helper.make_node("LabelEncoder", ["X"], ["Y"], keys_floats=[1.0], values_strings=["x" * 1_000])
         ),
         lambda: model_of(
-            helper.make_node("Constant", [], ["Y"], value=helper.make_tensor("t", TensorProto.STRING, [1], [b"x"]))
+            helper.make_node(
+                "Constant", [], ["Y"], value=helper.make_tensor("t", TensorProto.STRING, [1], [b"x" * 257])
+            )
         ).SerializeToString(),
     ],
     ids=[

@@ -110,6 +110,16 @@ PROVEN = {
         [op("Exp", "X", "e"), op("ReduceSum", f"e,{ONE}", "sum"), op("Div", "e,sum", "scores"), *argmax("X")],
         LABELS,
     ),
+    "divided by the sum of magnitudes": (
+        [
+            op("Sigmoid", "X", "e"),
+            op("Abs", "e", "magnitudes"),
+            op("ReduceSum", f"magnitudes,{ONE}", "sum"),
+            op("Div", "e,sum", "scores"),
+            *argmax("X"),
+        ],
+        LABELS,
+    ),
     "a 32-bit list": ([SOFTMAX, INDEX, op("Gather", "classes32,i", "g"), cast("g", "label")], LABELS),
     "an extractor": ([SOFTMAX, INDEX, op("ArrayFeatureExtractor", "classes,i", "label")], LABELS),
     "an extractor of a row": ([SOFTMAX, INDEX, op("ArrayFeatureExtractor", "row,i", "label")], LABELS),
@@ -137,6 +147,25 @@ UNPROVEN = {
     "a maximum that divides": ([op("Normalizer", "X", "scores", norm="MAX"), *argmax("X")], "nothing proves"),
     "a sum of columns": (
         [op("ReduceSum", f"X,{TWO}", "sum"), op("Div", "X,sum", "scores"), *argmax("X")],
+        "nothing proves",
+    ),
+    "a sum of other magnitudes": (
+        [
+            op("Sigmoid", "X", "e"),
+            op("Abs", "bias", "magnitudes"),
+            op("ReduceSum", f"magnitudes,{TWO}", "sum"),
+            op("Div", "e,sum", "scores"),
+            *argmax("X"),
+        ],
+        "nothing proves",
+    ),
+    "less the sum of magnitudes": (
+        [
+            op("Abs", "X", "magnitudes"),
+            op("ReduceSum", f"magnitudes,{ONE}", "sum"),
+            op("Sub", "sum,X", "scores"),
+            *argmax("X"),
+        ],
         "nothing proves",
     ),
     "the scores that are subtracted": (
@@ -275,8 +304,9 @@ def with_list_of(**changes: Any) -> ModelProto:
         (classifier(SOFTMAX, INDEX, GATHER, constants=["classes", "classes"]), "two sources of the tensor 'classes'"),
         (classifier(SOFTMAX, INDEX, GATHER, op("Abs", "X", "classes")), "two sources of the tensor 'classes'"),
         (classifier(linear(classlabels_ints=[4, 5])), "lists 2 classes"),
-        (classifier(linear(classlabels_ints=None, classlabels_strings=["a"])), "lists no integer classes"),
-        (classifier(linear(classlabels_strings=["a", "b", "c"])), "lists no integer classes"),
+        (classifier(linear(classlabels_ints=None, classlabels_strings=["a"])), "lists 1 classes"),
+        (classifier(linear(classlabels_strings=["a", "b", "c"])), "does not list its classes"),
+        (classifier(linear(classlabels_ints=None, classlabels_strings=[b"\xff", "b", "c"])), "does not list its"),
         (classifier(linear("label")), "not that operator's scores"),
         (classifier(op("Sub", "X", "scores"), op("ArgMax", "X", "i", axis=1), GATHER), "nothing proves"),
         (classifier(SOFTMAX, helper.make_node("Cast", [], ["label"])), "does not show"),

@@ -45,8 +45,10 @@ def compare(
     if label is None:
         raise _wrong("label", f"the field 'label' is missing: {name}")
     classes = found.origin.classes or ()
-    # `True` equals 1 in Python.
+    # `True` equals 1 in Python. Text is what the response to the prediction had.
     index = next((i for i, one in enumerate(classes) if (type(one), one) == (type(label), label)), None)
+    if index is None and isinstance(label, str):
+        index = next((i for i, one in enumerate(classes) if label_text(one) == label), None)
     if index is None:
         shown = ", ".join(orjson.dumps(one).decode() if not isinstance(one, str) else one for one in classes[:20])
         raise _wrong("label", f"unknown class; the classes of {found.model} are {shown}")

@@ -37,7 +37,7 @@ def output_tensors(model: ServedModel) -> list[TensorInfo]:
     """Return the outputs: a regressor's values; or a classifier's class indices, probabilities and class names."""
     graph, classes = model.manifest.graph, model.manifest.classes
     if classes is None or graph.scores is None:
-        return [TensorInfo(graph.label, "FP32", (ANY,))]
+        return [TensorInfo(graph.label, "FP64" if model.graph.is_double else "FP32", (ANY,))]
     return [
         TensorInfo(graph.label, "INT64", (ANY,)),
         TensorInfo(graph.scores, "FP32", (ANY, len(classes))),
@@ -103,7 +103,7 @@ def _values(result: PredictionResult) -> Mapping[str, Any]:
     model, (prediction, scores) = result.model, (result.outputs.prediction, result.outputs.scores)
     graph, classes = model.manifest.graph, model.manifest.classes
     if classes is None or graph.scores is None or scores is None:
-        return {graph.label: prediction.astype(np.float32, copy=False)}
+        return {graph.label: prediction.astype(np.float64 if model.graph.is_double else np.float32, copy=False)}
     return {
         graph.label: prediction.astype(np.int64, copy=False),
         graph.scores: np.ascontiguousarray(scores, dtype=np.float32),

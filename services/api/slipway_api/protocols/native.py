@@ -47,9 +47,9 @@ def write(result: PredictionResult) -> PredictionResponse:
         "version": model.version,
         "prediction": outputs.prediction,
     }
-    classes = model.manifest.classes
-    if classes is not None and outputs.scores is not None:
-        body["label"] = [classes[index] for index in outputs.prediction.tolist()]
+    if outputs.scores is not None:
+        labels = model.labels
+        body["label"] = [labels[index] for index in outputs.prediction.tolist()]
         body["probabilities"] = outputs.scores
     if result.outside is not None:
         body["warnings"] = result.outside.warnings

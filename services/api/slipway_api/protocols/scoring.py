@@ -3,6 +3,8 @@
 See MLflow's "Deploy Models: Inference Server Specification", and SageMaker's "Common data formats for inference".
 """
 
+import csv
+import io
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from itertools import islice
@@ -20,7 +22,6 @@ from slipway_core.errors import FeaturesError, Problem
 from slipway_core.feature_values import MAX_PROBLEMS
 from slipway_core.printable import SHOWN
 from slipway_core.rows import Rows as GraphRows
-from slipway_core.signature import Signature
 
 CSV: Final = "text/csv"
 PREDICTION_ID: Final = b"x-prediction-id"
@@ -54,16 +55,28 @@ def read(model: ServedModel, request: PredictionRequest) -> ParsedRequest:
 
 
 def write_predictions(result: PredictionResult, *, as_csv: bool) -> PredictionResponse:
-    """Return what the model's own `predict` returns: class indices of a classifier, values of a regressor."""
-    prediction = result.outputs.prediction
+    """Return what the model's own `predict` returns: a classifier's labels in their type, a regressor's values."""
+    prediction, classes = result.outputs.prediction, result.model.manifest.classes
     headers = [(PREDICTION_ID, str(result.id).encode())]
     if result.outside is not None:
         headers.append((WARNINGS, b"%d" % sum(result.outside.counts)))
     if as_csv:
-        lines = "".join(f"{value!s}\n" for value in prediction)
-        return PredictionResponse(lines.encode(), b"text/csv; charset=utf-8", headers)
-    body = {"predictions": prediction}
+        return PredictionResponse(_csv(result).encode(), b"text/csv; charset=utf-8", headers)
+    predictions = prediction if classes is None else [classes[index] for index in prediction.tolist()]
+    body = {"predictions": predictions}
     return PredictionResponse(orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY), headers=headers)
+
+
+def _csv(result: PredictionResult) -> str:
+    """Return a prediction per line: a value, or a label as text, quoted where necessary."""
+    model, prediction = result.model, result.outputs.prediction
+    lines = io.StringIO()
+    writer = csv.writer(lines, lineterminator="\n")
+    if model.manifest.classes is None:
+        writer.writerows([str(value)] for value in prediction)
+    else:
+        writer.writerows([model.labels[index]] for index in prediction.tolist())
+    return lines.getvalue()
 
 
 def _form(body: Any) -> tuple[str, Any]:  # noqa: ANN401  # what a client sent may be anything
@@ -99,10 +112,10 @@ def _inputs(content: Any, model: ServedModel, max_rows: int) -> tuple[Rows, Plac
     """Parse a tensor, or columns by name."""
     if not isinstance(content, dict):
         return _list(content, "inputs"), _same_place
-    tensor = model.manifest.inputs[0].name
-    is_matrix = isinstance(model.signature, Signature)
-    if is_matrix and content.keys() == {tensor} and model.signature.names != (tensor,):
-        return _list(content[tensor], "inputs", tensor), lambda *loc: (tensor, *loc)
+    first, *others = model.manifest.inputs
+    is_matrix = first.column is None and not others
+    if is_matrix and content.keys() == {first.name} and model.signature.names != (first.name,):
+        return _list(content[first.name], "inputs", first.name), lambda *loc: (first.name, *loc)
     _check_names(content, model, "inputs")
     return _from_columns({name: content[name] for name in model.signature.names}, max_rows), lambda row, *name: (
         *name,

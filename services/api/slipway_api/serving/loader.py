@@ -7,16 +7,17 @@ from pathlib import Path
 from typing import Literal
 
 from slipway_api.serving.bundle_cache import BundleCache, LastServed, remove_old
+from slipway_api.serving.mlmodel import read_mlmodel
 from slipway_api.serving.model_ref import ModelRef
 from slipway_api.serving.opening import open_bundle, open_foreign
 from slipway_api.serving.served_model import ServedModel
 from slipway_api.serving.trial import Candidate, Trial, TrialError
-from slipway_api.serving.unverified import check_description
 from slipway_core.bundle import MANIFEST_FILE, MANIFEST_TAG, MLMODEL_FILE, is_digest
 from slipway_core.errors import BundleError, RegistryError
 from slipway_core.logging import get_logger
 from slipway_core.manifest import MODEL_FILE, SERVED_FILES
 from slipway_core.registry import ModelVersion, Registry
+from slipway_core.registry.register_command import register_command
 
 TEMPORARY_PREFIX = "slipway-bundle-"
 NO_DIGEST = f"sha256:{'0' * 64}"
@@ -156,7 +157,7 @@ class Loader:
                 folder = Path(temporary)
                 self._registry.fetch(version, MLMODEL_FILE, folder / MLMODEL_FILE)
                 # A version of another flavor has no graph: report the flavor, not the missing file.
-                check_description((folder / MLMODEL_FILE).read_bytes())
+                read_mlmodel(version, (folder / MLMODEL_FILE).read_bytes())
                 self._registry.fetch(version, MODEL_FILE, folder / MODEL_FILE)
                 known = LastServed(
                     name=version.name,
@@ -179,12 +180,16 @@ class Loader:
             with tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX) as temporary:
                 mlmodel = Path(temporary) / MLMODEL_FILE
                 self._registry.fetch(version, MLMODEL_FILE, mlmodel)
-                check_description(mlmodel.read_bytes())
+                read_mlmodel(version, mlmodel.read_bytes())
         except BundleError as error:
             return f"{registered}, and {error}"
         except (OSError, RegistryError):  # fall back to the general reason
             pass
-        return f"{registered}: to serve such ONNX models without verification, set SLIPWAY_ALLOW_UNVERIFIED_MODELS=true"
+        command = register_command(version.name, version.version, trust=False)
+        return (
+            f"{registered}: convert it to a verified bundle with `{command}`, or set "
+            "SLIPWAY_ALLOW_UNVERIFIED_MODELS=true to serve such ONNX models without verification"
+        )
 
     def _open_cached(
         self, folder: Path, known: LastServed, source: Literal["registry", "cache"], *, pinned: bool

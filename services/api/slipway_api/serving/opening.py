@@ -12,12 +12,10 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
 from slipway_api.serving.bundle_cache import LastServed
 from slipway_api.serving.inline_rows import measure_inline_rows
 from slipway_api.serving.served_model import ServedModel
-from slipway_api.serving.unverified import derive_manifest
+from slipway_api.serving.unverified import read_foreign, valid_row
 from slipway_core.bundle import MLMODEL_FILE, digest, read_bundle
 from slipway_core.errors import BundleError
 from slipway_core.graph import Graph, RunOptions, replay
@@ -56,11 +54,12 @@ def open_foreign(folder: Path, version: ModelVersion, *, pinned: bool) -> Served
     """Open an ONNX model that another tool registered, without digests and golden rows.
 
     Raises:
-        BundleError: it has no signature of float features, or the outputs of its graph are not supported.
+        BundleError: the inputs or outputs of its graph are not supported.
     """
     mlmodel, graph = ((folder / file).read_bytes() for file in (MLMODEL_FILE, MODEL_FILE))
     with _deadline() as options:
-        manifest = derive_manifest(version, mlmodel, graph, options)
+        foreign = read_foreign(version, mlmodel, graph, options)
+    manifest = foreign.manifest
     known = LastServed(
         name=version.name,
         version=version.version,
@@ -68,9 +67,9 @@ def open_foreign(folder: Path, version: ModelVersion, *, pinned: bool) -> Served
         run_id=version.run_id,
         description=version.description,
     )
-    model = replace(_served(manifest, graph, known, "registry", pinned=pinned), verified=False)
+    model = replace(_served(manifest, foreign.graph, known, "registry", pinned=pinned), verified=False)
     with _deadline() as options:
-        return _warm_up(model, np.zeros((1, len(manifest.columns)), dtype=np.float32), options)
+        return _warm_up(model, valid_row(manifest.columns, manifest.inputs), options)
 
 
 def _served(

@@ -216,6 +216,8 @@ class Slot:
         pause = min(FIRST_RETRY_SECONDS * 2 ** min(attempts - 1, 10), LONGEST_RETRY_SECONDS)
         self._record(LoadFailure(version, reason, datetime.now(UTC), attempts, now + pause))
         self._metrics.model_load_failures.labels(str(self.ref)).inc()
+        if before is not None and (before.version, before.reason) == (version, reason):
+            return  # logged at the first attempt
         log.error(
             "model_load_failed",
             model=self.ref.name,

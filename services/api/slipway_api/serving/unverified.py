@@ -4,75 +4,80 @@ Such a version has no golden rows and no digest, so its behavior cannot be verif
 allow it.
 """
 
-import json
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from slipway_api.serving.foreign_inputs import ForeignInputs, derive_inputs
+from slipway_api.serving.mlmodel import read_mlmodel
 from slipway_core.bundle import digest
-from slipway_core.columns import GraphInput, InputColumn
+from slipway_core.columns import MAX_NAME_LENGTH, GraphInput, InputColumn
 from slipway_core.errors import BundleError
 from slipway_core.graph import Graph, Port, RunOptions, ports
-from slipway_core.manifest import GOLDEN_FILE, MODEL_FILE, SCHEMA_VERSION, DataLineage, GraphNames, Manifest
+from slipway_core.manifest import GOLDEN_FILE, MODEL_FILE, SCHEMA_VERSION, DataLineage, GraphNames, Label, Manifest
 from slipway_core.onnx_labels import find_class_labels
+from slipway_core.onnx_zipmap import WithoutZipMap, without_zipmap
 from slipway_core.printable import printable
 from slipway_core.registry import ModelVersion
+from slipway_core.rows import Rows
+from slipway_core.table_signature import signature_for
 from slipway_core.validation import first_problem
 
-MLMODEL_MAX_BYTES = 1_000_000
-# MLflow writes a few hundred, five levels deep; the signature is one string.
-MLMODEL_MAX_PARTS = 10_000
-MLMODEL_MAX_DEPTH = 30
-# Each feature takes about a kilobyte of memory, and a signature can declare millions in a few bytes.
-MAX_FEATURES = 10_000
-MAX_NAME_LENGTH = 256
-# Clients send numbers and the graph takes float32, so a signature of float64 columns is accepted, too.
-FLOATS = frozenset({"float", "double", "float32", "float64"})
 # On these rows, a graph's ArgMax must choose the highest probability if that exceeds all others by this share.
 CHECKED_ROWS = 64
 CLEAR_MARGIN = 1e-3
-EXPECTED_OUTPUTS = "export it with a float output of one column, or with an int64 label and float probabilities"
+LARGEST_DRAWN_INTEGER = 100
+EXPECTED_OUTPUTS = "export it with one float value per row, or with a label and a float probability per class"
+
+_LABEL_KINDS = frozenset({"tensor(int64)", "tensor(int32)", "tensor(bool)", "tensor(string)"})
+_FLOAT_KINDS = frozenset({"tensor(float)", "tensor(double)"})
 
 
-def derive_manifest(version: ModelVersion, mlmodel: bytes, model: bytes, options: RunOptions | None = None) -> Manifest:
+@dataclass(frozen=True)
+class ForeignModel:
+    """A version that Slipway's trainer did not register, ready to open.
+
+    Attributes:
+        graph: the serialised graph, which returns probabilities as a matrix.
+    """
+
+    manifest: Manifest
+    graph: bytes
+
+
+def read_foreign(
+    version: ModelVersion, mlmodel: bytes, model: bytes, options: RunOptions | None = None
+) -> ForeignModel:
     """Derive the manifest of a version from its MLmodel file and its graph.
 
     Raises:
-        BundleError: it is not an ONNX model of float features, or has no signature.
+        BundleError: it is not an ONNX model of a table, or its outputs are not supported.
     """
-    names, options = _input_names(mlmodel), options or RunOptions()
-    inputs, outputs = ports(model)
-    if len(inputs) != 1 or inputs[0].kind != "tensor(float)":
-        raise BundleError("the graph's input must be one float32 matrix: export it again")
-    kinds = {port.kind: port.name for port in outputs}
-    classes = None
-    if [port.kind for port in outputs] == ["tensor(float)"]:
-        graph, task = GraphNames(label=outputs[0].name), "regression"
-        width = outputs[0].shape[1:]
-        if width not in {(), (1,)}:
-            raise BundleError(f"the graph must return one value per row: {EXPECTED_OUTPUTS}")
-    elif len(outputs) == len(kinds) and kinds.keys() == {"tensor(int64)", "tensor(float)"}:
-        label, scores = kinds["tensor(int64)"], kinds["tensor(float)"]
-        graph, task = GraphNames(label=label, scores=scores), "classification"
-        labels = _class_labels(model, graph, len(names), options)
-        classes = tuple(map(str, labels))
-        if labels != tuple(range(len(labels))):
-            graph = graph.model_copy(update={"labels": labels})
+    fields, options = read_mlmodel(version, mlmodel), options or RunOptions()
+    converted = without_zipmap(model)
+    graph_inputs, outputs = ports(converted.model)
+    inputs = derive_inputs(fields, graph_inputs, converted.model)
+    label, scores = _outputs(outputs, converted)
+    names, classes = GraphNames(label=label.name, scores=scores and scores.name), None
+    first = _first_outputs(Graph(converted.model, names), inputs, options)
+    if scores is None:
+        _check_values(label, first[0])
     else:
-        raise BundleError(_why_outputs(outputs))
+        names, classes = _classes(converted, names, label, first, inputs, options)
     try:
-        return Manifest.model_validate(
+        manifest = Manifest.model_validate(
             {
                 "schema_version": SCHEMA_VERSION,
                 "name": version.name,
-                "task": task,
-                "columns": [InputColumn(name=name, dtype="float32") for name in names],
-                "inputs": [GraphInput(name=inputs[0].name, dtype="float32", shape=(len(names),))],
-                "graph": graph,
+                "task": "regression" if scores is None else "classification",
+                "columns": inputs.columns,
+                "inputs": inputs.inputs,
+                "graph": names,
                 "classes": classes,
                 "metrics": {},
                 "data": DataLineage(version="", rows=0, split=""),
@@ -85,15 +90,74 @@ def derive_manifest(version: ModelVersion, mlmodel: bytes, model: bytes, options
     except ValidationError as error:
         place, message = first_problem(error)
         raise BundleError(f"no manifest can be derived: {message} ({place or 'as a whole'})") from error
+    return ForeignModel(manifest, converted.model)
 
 
-def check_description(mlmodel: bytes) -> None:
-    """Raise BundleError if an MLmodel file describes a model that cannot be served."""
-    _input_names(mlmodel)
+def valid_row(columns: Sequence[InputColumn], inputs: Sequence[GraphInput]) -> Rows:
+    """Return one row that a graph takes: the first category of each column, or zero, false or an empty text."""
+    blanks: dict[str, Any] = {"string": "", "bool": False, "int64": 0}
+    row = [column.categories[0] if column.categories else blanks.get(column.dtype, 0.0) for column in columns]
+    return signature_for(columns, inputs).rows([row])
 
 
-def _class_labels(model: bytes, names: GraphNames, n_features: int, options: RunOptions) -> tuple[int, ...]:
-    """Return the label that each column of a classifier's probabilities stands for.
+def _outputs(outputs: Sequence[Port], converted: WithoutZipMap) -> tuple[Port, Port | None]:
+    """Return the output of labels or values, and that of probabilities of a classifier.
+
+    Raises:
+        BundleError: the graph has other outputs.
+    """
+    labels = [port for port in outputs if port.kind in _LABEL_KINDS]
+    floats = [port for port in outputs if port.kind in _FLOAT_KINDS]
+    is_known = len(labels) + len(floats) == len(outputs)
+    if is_known and len(labels) == len(floats) == 1:
+        return labels[0], floats[0]
+    if is_known and not labels and len(floats) == 1 and converted.scores is None:
+        return floats[0], None
+    if is_known and not floats and len(labels) == 1:
+        raise BundleError(f"the graph returns labels without probabilities: {EXPECTED_OUTPUTS}")
+    if is_known and not labels and converted.scores is not None:
+        raise BundleError(f"the graph returns probabilities without labels: {EXPECTED_OUTPUTS}")
+    if is_known and len(labels) == 1 and len(floats) > 1:
+        raise BundleError(
+            f"the graph returns {len(floats)} outputs of floats beside its labels: export its probabilities as one "
+            'matrix, with skl2onnx and options={"zipmap": False}, and no other output'
+        )
+    shown = ", ".join(f"{port.name[:40]!r} ({port.kind})" for port in outputs)[:300]
+    raise BundleError(f"the graph's outputs are {shown}: {EXPECTED_OUTPUTS}")
+
+
+def _first_outputs(graph: Graph, inputs: ForeignInputs, options: RunOptions) -> list[NDArray[Any]]:
+    """Return the outputs for one row."""
+    found = graph.raw(valid_row(*inputs), options)
+    if not all(isinstance(output, np.ndarray) for output in found):
+        raise BundleError(f"the graph's outputs are not arrays: {EXPECTED_OUTPUTS}")
+    return found
+
+
+def _check_values(output: Port, values: NDArray[Any]) -> None:
+    """Raise BundleError if the only output has other than one value per row."""
+    if values.shape in {(1,), (1, 1)}:
+        return
+    if values.ndim == 2 and len(values) == 1:  # noqa: PLR2004
+        raise BundleError(
+            f"the graph's only output {output.name[:40]!r} has {values.shape[1]} values per row, which are several "
+            f"targets, or probabilities without labels: {EXPECTED_OUTPUTS}"
+        )
+    shape = "×".join(map(str, values.shape)) or "no axis"
+    raise BundleError(
+        f"the graph's output {output.name[:40]!r} for one row has the shape {shape}, not one value: {EXPECTED_OUTPUTS}"
+    )
+
+
+def _classes(
+    converted: WithoutZipMap,
+    names: GraphNames,
+    label: Port,
+    first: Sequence[NDArray[Any]],
+    inputs: ForeignInputs,
+    options: RunOptions,
+) -> tuple[GraphNames, tuple[Label, ...]]:
+    """Return a classifier's outputs with the label that each column of its probabilities stands for, and its classes.
 
     Whether the chosen label has the highest probability is checked only where the graph itself takes an ArgMax. The
     classifiers of `ai.onnx.ml` may choose another one: an SVM's probabilities are fitted apart from its decision, and
@@ -104,26 +168,43 @@ def _class_labels(model: bytes, names: GraphNames, n_features: int, options: Run
     Raises:
         BundleError: the graph does not prove which labels its probabilities belong to, or contradicts itself.
     """
-    scores = Graph(model, names).run(np.zeros((1, n_features), dtype=np.float32), options).scores
-    if scores is None or names.scores is None or scores.ndim != 2:  # noqa: PLR2004
+    chosen, scores = first
+    if scores.shape in {(1,), (1, 1)}:
+        raise BundleError(
+            f"the graph returns one probability per row, but must return one per class: {EXPECTED_OUTPUTS}"
+        )
+    if scores.ndim != 2 or names.scores is None:  # noqa: PLR2004
         raise BundleError(f"the graph's probabilities are not a matrix of rows and classes: {EXPECTED_OUTPUTS}")
-    labels = find_class_labels(model, names.label, names.scores, scores.shape[1])
+    if chosen.shape not in {(1,), (1, 1)}:
+        raise BundleError(f"the graph returns {chosen.size} labels for one row: {EXPECTED_OUTPUTS}")
+    labels = find_class_labels(converted.model, names.label, names.scores, scores.shape[1])
+    if converted.labels and converted.labels != labels.values:
+        raise BundleError(
+            "the graph's ZipMap names other classes than its labels are, or in another order: export it again"
+        )
+    if not all(
+        isinstance(one, int) or (one == printable(one) and len(one) <= MAX_NAME_LENGTH) for one in labels.values
+    ):
+        raise BundleError(
+            f"a class of the graph is not a text of at most {MAX_NAME_LENGTH} printable characters: train the model on "
+            "other labels"
+        )
+    is_boolean = label.kind == "tensor(bool)"
+    if is_boolean or labels.values != tuple(range(len(labels.values))):
+        names = names.model_copy(update={"labels": labels.values})
     if labels.by_argmax:
-        _check_argmax(Graph(model, names.model_copy(update={"labels": labels.values})), n_features, options)
-    return labels.values
+        _check_argmax(Graph(converted.model, names), inputs, options)
+    return names, tuple(map(bool, labels.values)) if is_boolean else labels.values
 
 
-def _check_argmax(graph: Graph, n_features: int, options: RunOptions) -> None:
+def _check_argmax(graph: Graph, inputs: ForeignInputs, options: RunOptions) -> None:
     """Raise BundleError if a graph that takes an ArgMax does not choose its highest probability on drawn rows.
 
     The structure of a graph does not show the sign of a sum that its scores are divided by: a negative one reverses
     their order.
     """
-    draw = np.random.default_rng(0)
-    rows = draw.normal(size=(CHECKED_ROWS, n_features)) * 10 ** draw.uniform(-1, 2, size=(CHECKED_ROWS, 1))
-    rows[::2] = abs(rows[::2])
     try:
-        outputs = graph.run(rows.astype(np.float32), options)
+        outputs = graph.run(_drawn_rows(inputs), options)
     except BundleError:  # a graph may take no such rows, for example if its features are codes of categories
         if options.terminate:
             raise
@@ -132,138 +213,32 @@ def _check_argmax(graph: Graph, n_features: int, options: RunOptions) -> None:
     if scores is None or scores.ndim != 2 or scores.shape[1] < 2 or chosen.shape != scores.shape[:1]:  # noqa: PLR2004
         return
     usable = np.isfinite(scores).all(axis=1)
-    scores, chosen = scores[usable].astype(np.float64), chosen[usable]
-    second, highest = np.partition(scores, -2, axis=1)[:, -2:].T
+    wide, chosen = scores[usable].astype(np.float64), chosen[usable]
+    second, highest = np.partition(wide, -2, axis=1)[:, -2:].T
     is_clear = highest - second > CLEAR_MARGIN * np.maximum(abs(highest), abs(second))
-    if (is_clear & (scores.argmax(axis=1) != chosen)).any():
+    if (is_clear & (wide.argmax(axis=1) != chosen)).any():
         raise BundleError(
             "the graph's labels are not the classes of its highest probabilities, although it takes an ArgMax: export "
             "the ArgMax of its probabilities as the label"
         )
 
 
-def _why_outputs(outputs: list[Port]) -> str:
-    """Explain what is wrong with a graph's outputs, and which export option fixes it."""
-    kinds = [port.kind for port in outputs]
-    if any(kind.startswith("seq(map(") for kind in kinds):
-        return (
-            "the graph returns its probabilities as a list of dictionaries (ZipMap): convert the model again with "
-            'skl2onnx and options={"zipmap": False}'
-        )
-    if "tensor(string)" in kinds:
-        return (
-            "the graph returns its labels as text: train the model on integer classes (0, 1, 2, …) and convert it "
-            'again with skl2onnx and options={"zipmap": False}'
-        )
-    return f"the graph's outputs are {', '.join(kinds)[:200]}: {EXPECTED_OUTPUTS}"
+def _drawn_rows(inputs: ForeignInputs) -> Rows:
+    """Return CHECKED_ROWS rows of random numbers, and of random categories where the graph lists them."""
+    draw = np.random.default_rng(0)
+    numbers = draw.normal(size=(CHECKED_ROWS, len(inputs.columns))) * 10 ** draw.uniform(-1, 2, size=(CHECKED_ROWS, 1))
+    numbers[::2] = abs(numbers[::2])
+    columns = [_drawn(column, numbers[:, index]) for index, column in enumerate(inputs.columns)]
+    return signature_for(inputs.columns, inputs.inputs).rows([list(row) for row in zip(*columns, strict=True)])
 
 
-def _input_names(mlmodel: bytes) -> list[str]:
-    """Return the feature names from the signature in an MLmodel file."""
-    flavor, signature = _read(mlmodel)
-    if flavor.get("data", MODEL_FILE) != MODEL_FILE:
-        raise BundleError(f"its graph is not in the file {MODEL_FILE}: log it with mlflow.onnx again")
-    try:
-        columns = json.loads(signature["inputs"])
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
-        raise _not_parsed("MLflow signature") from error
-    if not isinstance(columns, list) or not all(isinstance(column, dict) for column in columns):
-        raise _not_parsed("MLflow signature")
-    kinds = [column.get("type") for column in columns]
-    if kinds == ["tensor"]:
-        return [f"feature_{index}" for index in range(_width(columns[0].get("tensor-spec")))]
-    if not kinds or not all(isinstance(kind, str) and kind in FLOATS for kind in kinds):
-        raise _has_other_types()
-    if len(columns) > MAX_FEATURES:
-        raise _too_wide()
-    return _column_names(columns)
-
-
-def _width(spec: Any) -> int:  # noqa: ANN401  # any JSON
-    """Return how many features a tensor has in a signature."""
-    if not isinstance(spec, dict) or not isinstance(spec.get("dtype"), str):
-        raise _not_parsed("MLflow signature")
-    if spec["dtype"] not in FLOATS:
-        raise _has_other_types()
-    match spec.get("shape"):
-        # `True` is an integer, too, and -1.0 equals -1.
-        case [rows, width] if type(rows) is type(width) is int and rows == -1 and width > 0:
-            if width > MAX_FEATURES:
-                raise _too_wide()
-            return width
-    raise BundleError(
-        "the tensor in its MLflow signature has another shape than [-1, number of features]: log it with a signature "
-        "of a two-dimensional array, such as of mlflow.models.infer_signature"
-    )
-
-
-def _column_names(columns: list[dict[str, Any]]) -> list[str]:
-    """Return the names of a signature's columns; one without a name is called by its index."""
-    names = []
-    for index, column in enumerate(columns):
-        name = column.get("name")
-        if name is None:
-            name = f"feature_{index}"
-        # Neither a response nor a database can hold half a character or NUL, which JSON can name.
-        is_text = isinstance(name, str) and len(name) <= MAX_NAME_LENGTH and printable(name) == name
-        if not is_text or not name.strip():
-            raise BundleError(
-                f"column {index + 1} of its MLflow signature has an unusable name: give it a text of 1 to "
-                f"{MAX_NAME_LENGTH} printable characters and log the model again"
-            )
-        names.append(name)
-    twice, count = Counter(names).most_common(1)[0]
-    if count > 1:
-        raise BundleError(
-            f"two columns of its MLflow signature have the same name, {twice!r}: rename one and log the model again"
-        )
-    return names
-
-
-def _not_parsed(what: str) -> BundleError:
-    return BundleError(f"its {what} cannot be parsed: log it with mlflow.onnx again")
-
-
-def _has_other_types() -> BundleError:
-    return BundleError("its MLflow signature must have float features only")
-
-
-def _too_wide() -> BundleError:
-    return BundleError(f"its MLflow signature has more than {MAX_FEATURES} features: train a model on fewer")
-
-
-def _read(mlmodel: bytes) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    """Return the ONNX flavor and the signature of an MLmodel file."""
-    # Imported here because it slows down every start and is rarely needed.
-    import yaml  # noqa: PLC0415
-
-    if len(mlmodel) > MLMODEL_MAX_BYTES:
-        raise BundleError("its MLmodel file is too large: log it with mlflow.onnx again")
-    # Only strings, lists and dictionaries: merge keys can grow without bound, and dates or numbers may fail.
-    loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
-    try:
-        # The composer recurses in C, where a document that is too deep crashes the process.
-        depth = 0
-        for count, event in enumerate(yaml.parse(mlmodel, Loader=loader)):
-            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-            if count > MLMODEL_MAX_PARTS or depth > MLMODEL_MAX_DEPTH:
-                raise _not_parsed("MLmodel file")
-        content = yaml.load(mlmodel, Loader=loader)  # noqa: S506
-    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
-        raise _not_parsed("MLmodel file") from error
-    flavors = content.get("flavors") if isinstance(content, dict) else None
-    if not isinstance(flavors, dict) or not isinstance(flavors.get("onnx", {}), dict):
-        raise _not_parsed("MLmodel file")
-    flavor, signature = flavors.get("onnx"), content.get("signature")
-    if flavor is None:
-        others = sorted(str(name)[:40] for name in flavors if name != "python_function")[:3]
-        logged = (
-            f"it was logged with {', '.join(f'mlflow.{name}' for name in others)}" if others else "it has no flavor"
-        )
-        raise BundleError(
-            f"{logged}, but the API serves ONNX models: train it with a recipe (`slipway train`), or convert it to "
-            "ONNX and log it with mlflow.onnx"
-        )
-    if not isinstance(signature, dict):
-        raise BundleError("it has no MLflow signature: log it with one, for example from mlflow.models.infer_signature")
-    return flavor, signature
+def _drawn(column: InputColumn, numbers: NDArray[np.float64]) -> list[Any]:
+    """Return values of a column for random numbers."""
+    codes = np.clip(abs(numbers), 0, LARGEST_DRAWN_INTEGER).astype(int).tolist()
+    if column.categories:
+        return [column.categories[code % len(column.categories)] for code in codes]
+    if column.dtype == "string":
+        return [""] * len(codes)
+    if column.dtype == "bool":
+        return [code % 2 == 1 for code in codes]
+    return list(codes if column.dtype == "int64" else numbers.tolist())

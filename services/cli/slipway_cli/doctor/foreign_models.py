@@ -11,11 +11,11 @@ from slipway_core.bundle import MANIFEST_TAG, MLMODEL_FILE
 from slipway_core.errors import BundleError, RegistryError
 from slipway_core.manifest import MODEL_FILE
 from slipway_core.registry import ModelVersion, Registry
+from slipway_core.registry.register_command import register_command
 
 SETTING = "SLIPWAY_ALLOW_UNVERIFIED_MODELS"
 GENERIC_FLAVOR = "python_function"
 MLMODEL_MAX_BYTES = 1_000_000
-EXPORT = "export it with integer labels and a float array of probabilities (skl2onnx: options={'zipmap': False})"
 
 
 def check_foreign_model(
@@ -39,20 +39,23 @@ def check_foreign_model(
             f"{another}, or train one with `slipway train RECIPE`",
         )
     if "onnx" not in flavors:
-        names = ", ".join(f"mlflow.{name}" for name in sorted(flavors) if name != GENERIC_FLAVOR) or "no known flavor"
+        names = ", ".join(f"mlflow.{name}" for name in sorted(flavors) if name != GENERIC_FLAVOR) or "mlflow.pyfunc"
+        command = register_command(version.name, version.version, trust=True)
         return broken(
             check,
             f"{what} was logged with {names}, but the API serves ONNX models",
-            f"convert it to ONNX and log it with mlflow.onnx, write a recipe for it, or {another}",
+            f"convert it with `{command}`, or {another}",
         )
-    if problem := _output_problem(registry, version):
-        return broken(check, f"{what} {problem}", f"{EXPORT} and log it again, or {another}")
+    if problem := _graph_problem(registry, version):
+        return broken(check, f"{what} {problem}", f"log a corrected graph, or {another}")
     if allows_unverified:
         return ok(check, f"Production is version {version.version}, unverified: {SETTING} allows it")
+    command = register_command(version.name, version.version, trust=False)
     return broken(
         check,
         f"{what} was not registered by Slipway's trainer, so the API does not load it",
-        f"set {SETTING}=true for the API to serve it, or {another}",
+        f"convert it to a verified bundle with `{command}`, set {SETTING}=true for the API to serve it without "
+        f"verification, or {another}",
     )
 
 
@@ -70,24 +73,21 @@ def _flavors(registry: Registry, version: ModelVersion) -> Mapping[str, Any] | N
     return flavors if isinstance(flavors, dict) else None
 
 
-def _output_problem(registry: Registry, version: ModelVersion) -> str | None:
-    """Return why the API cannot read the graph's outputs; None if it can, or if no graph can be loaded here."""
+def _graph_problem(registry: Registry, version: ModelVersion) -> str | None:
+    """Return why the API cannot load the graph; None if it can, or if no graph can be loaded here."""
     if importlib.util.find_spec("onnxruntime") is None:
         return None
-    from slipway_core.graph import ports  # noqa: PLC0415  # the runtime would slow down every command
+    # The runtime would slow down every command.
+    from slipway_core.graph import ports  # noqa: PLC0415
+    from slipway_core.onnx_zipmap import without_zipmap  # noqa: PLC0415
 
     content = _fetched(registry, version, MODEL_FILE)
     if content is None:
         return f"has no file {MODEL_FILE}"
     try:
-        _, outputs = ports(content)
-    except BundleError:
-        return "has a graph that cannot be loaded"
-    for port in outputs:
-        if port.kind.startswith("seq("):
-            return "returns probabilities as a list of maps (ZipMap), which the API does not support"
-        if port.kind == "tensor(string)":
-            return "returns labels as text, which the API does not support"
+        ports(without_zipmap(content).model)
+    except BundleError as error:
+        return f"has a graph that the API does not serve: {error}"
     return None
 
 

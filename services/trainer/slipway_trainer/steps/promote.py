@@ -112,7 +112,7 @@ def _why_not_comparable(recipe: Recipe, bundle: Bundle) -> str | None:
         return "its features differ in name or order"
     if not recipe.is_matrix and manifest.inputs != graph_inputs(recipe.columns):
         return "its features differ in type"
-    if recipe.is_matrix and not is_matrix(manifest.inputs):
+    if recipe.is_matrix and not is_matrix(manifest.columns, manifest.inputs):
         return "its features differ in type"
     if (manifest.classes or ()) != recipe.classes:
         return "its classes differ in name or order"

@@ -24,6 +24,7 @@ from slipway_api.prediction_log.loading import RejectedRecordsError, SqlLoadingS
 from slipway_api.prediction_log.shipper import REJECTED, Shipper
 from slipway_api.serving.served_model import ServedModel
 from slipway_core.database import connect
+from slipway_core.manifest import label_text
 from slipway_core.migrations import upgrade
 from slipway_core.registry.memory import InMemoryRegistry
 from slipway_core.tables import predictions
@@ -196,41 +197,47 @@ def test_prediction_is_shown_with_its_types(typed_api: RunningApi, model: str) -
     ]
     assert shown["features"] == list(TABLE_NAMES)
     assert shown["prediction"] == pytest.approx(given.prediction)
-    assert shown.get("label") == (None if classes is None else [classes[int(one)] for one in given.prediction])
+    assert shown.get("label") == (
+        None if classes is None else [label_text(classes[int(one)]) for one in given.prediction]
+    )
     listed = typed_api.get("/predictions?limit=1", role=Role.USER).json()["predictions"][0]
     assert listed == {key: shown[key] for key in listed}
 
 
 @pytest.mark.parametrize("model", [name for name, kind in KINDS.items() if kind.classes])
-def test_feedback_has_labels_of_the_classes(typed_api: RunningApi, model: str) -> None:
-    classes = KINDS[model].classes or ()
+@pytest.mark.parametrize("is_text", [False, True])
+def test_feedback_takes_labels_in_their_type_or_as_text(typed_api: RunningApi, model: str, is_text: bool) -> None:
+    classes = [label_text(one) if is_text else one for one in KINDS[model].classes or ()]
     answer = in_json(NATIVE, {"features": ROWS}).to(typed_api, model)
     labels = answer.json()["label"]
     typed_api.ship()
     path = f"/predictions/{answer.json()['id']}/feedback"
-    given = [labels[0], next(one for one in classes if one != labels[1])]
+    given = [
+        next(one for one in classes if label_text(one) == labels[0]),
+        next(one for one in classes if label_text(one) != labels[1]),
+    ]
+    texts = [label_text(one) for one in given]
 
     answers = [
         typed_api.post(path, role=Role.USER, json={"row": row, "label": label}).json()
         for row, label in enumerate(given)
     ]
 
-    assert [(one["label"], one["correct"]) for one in answers] == [(given[0], True), (given[1], False)]
+    assert [(one["label"], one["correct"]) for one in answers] == [(texts[0], True), (texts[1], False)]
     shown = stored(typed_api, answer.json()["id"])["feedback"]
     assert [(one["row"], one["label"], one["correct"]) for one in shown] == [
-        (0, given[0], True),
-        (1, given[1], False),
+        (0, texts[0], True),
+        (1, texts[1], False),
     ]
-    assert [type(one["label"]) for one in shown] == [type(classes[0])] * 2
 
 
 @pytest.mark.parametrize(
     ("model", "label", "message"),
     [
         ("booleans", 1, "unknown class; the classes of booleans are false, true"),
-        ("booleans", "true", "unknown class; the classes of booleans are false, true"),
+        ("booleans", "True", "unknown class; the classes of booleans are false, true"),
         ("integers", True, "unknown class; the classes of integers are 10, 20, -30"),
-        ("integers", "10", "unknown class; the classes of integers are 10, 20, -30"),
+        ("integers", "10.0", "unknown class; the classes of integers are 10, 20, -30"),
         ("integers", 10.5, "'label' must be text, an integer, true or false, not a number (10.5)"),
         ("texts", ["cheap"], "'label' must be text, an integer, true or false, not a list"),
         ("texts", "x" * 257, "'label' must have at most 256 characters"),
@@ -267,7 +274,7 @@ def test_metrics_have_classes_and_columns_as_text(typed_api: RunningApi) -> None
 
     for name in ("true", "false"):
         now = count("slipway_predictions_total", **{"class": name})
-        assert now - before[name] == answer["label"].count(name == "true")
+        assert now - before[name] == answer["label"].count(name)
     assert count("slipway_prediction_out_of_range_values_total", feature="count") == outside + 4
     assert {one["message"] for one in answer["warnings"] if one["feature"] == "count"} == {
         "1000000 is outside the trained range 0 to 1000"

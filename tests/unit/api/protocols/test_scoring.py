@@ -70,7 +70,7 @@ def test_every_mlflow_format_is_accepted(api: RunningApi, body: dict[str, Any]) 
     answer = score(api, body)
 
     assert answer.status_code == 200, answer.text
-    assert answer.json() == {"predictions": [0, 2, 1]}
+    assert answer.json() == {"predictions": ["setosa", "virginica", "versicolor"]}
     assert uuid.UUID(answer.headers["X-Prediction-ID"])
 
 
@@ -98,7 +98,7 @@ def test_csv_is_accepted_with_and_without_a_header(api: RunningApi, body: str) -
     answer = score_csv(api, body)
 
     assert answer.status_code == 200, answer.text
-    assert answer.json() == {"predictions": [0, 2, 1]}
+    assert answer.json() == {"predictions": ["setosa", "virginica", "versicolor"]}
 
 
 @pytest.mark.parametrize("content_type", ["text/csv; charset=utf-8", "Text/CSV"])
@@ -110,7 +110,7 @@ def test_csv_is_returned_if_requested(api: RunningApi) -> None:
     answer = score(api, {"instances": ROWS}, Accept="text/csv")
 
     assert answer.headers["Content-Type"] == "text/csv; charset=utf-8"
-    assert answer.text == "0\n2\n1\n"
+    assert answer.text == "setosa\nvirginica\nversicolor\n"
 
 
 @pytest.mark.parametrize(
@@ -342,7 +342,9 @@ def test_sagemaker_mode_exempts_only_these_two_from_tokens(start_api: StartApi, 
     api = start_api(registry, tokenless=SAGEMAKER_PATHS)
 
     assert api.get("/ping").json() == {}
-    assert api.post("/invocations", json={"instances": ROWS}).json() == {"predictions": [0, 2, 1]}
+    assert api.post("/invocations", json={"instances": ROWS}).json() == {
+        "predictions": ["setosa", "virginica", "versicolor"]
+    }
     assert refused(api.post("/predict", json={"features": ROWS}), 401)
     assert refused(api.get("/models"), 401)
     assert api.post("/v2/models/iris/infer", json={}).status_code == 401
@@ -430,4 +432,4 @@ def test_any_finite_rows_match_the_native_protocol(api: RunningApi, rows: list[l
 
     assert {answer.status_code for answer in answers} == {native.status_code}
     if native.status_code == 200:
-        assert all(answer.json()["predictions"] == native.json()["prediction"] for answer in answers)
+        assert all(answer.json()["predictions"] == native.json()["label"] for answer in answers)

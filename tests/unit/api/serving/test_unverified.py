@@ -38,8 +38,9 @@ from sklearn.tree import DecisionTreeClassifier
 from structlog.typing import EventDict
 
 from slipway_api.accounts.models import Role
-from slipway_api.serving.slot import PINNED_LOOK_SECONDS
-from slipway_api.serving.unverified import MLMODEL_MAX_BYTES, check_description, derive_manifest
+from slipway_api.serving.mlmodel import MLMODEL_MAX_BYTES, read_mlmodel
+from slipway_api.serving.slot import LONGEST_RETRY_SECONDS, PINNED_LOOK_SECONDS
+from slipway_api.serving.unverified import read_foreign
 from slipway_core.bundle import MLMODEL_FILE
 from slipway_core.errors import BundleError
 from slipway_core.graph import Graph
@@ -95,15 +96,15 @@ def open_minded(tmp_path: Path) -> Serving:
 
 
 def test_columns_become_features_by_name() -> None:
-    manifest = derive_manifest(VERSION, mlmodel(), linear_classifier())
+    manifest = read_foreign(VERSION, mlmodel(), linear_classifier()).manifest
 
     assert [column.name for column in manifest.columns] == ["a b", "c", "d", "e"]
-    assert (manifest.name, manifest.task, manifest.classes) == ("iris", "classification", ("0", "1", "2"))
+    assert (manifest.name, manifest.task, manifest.classes) == ("iris", "classification", (0, 1, 2))
     assert (manifest.inputs[0].name, manifest.graph.label, manifest.graph.scores) == ("X", "label", "probabilities")
 
 
 def test_tensor_becomes_features_by_position() -> None:
-    manifest = derive_manifest(VERSION, mlmodel(TENSOR), regressor())
+    manifest = read_foreign(VERSION, mlmodel(TENSOR), regressor()).manifest
 
     assert [column.name for column in manifest.columns] == ["feature_0", "feature_1", "feature_2", "feature_3"]
     assert (manifest.task, manifest.classes, manifest.graph.label) == ("regression", None, "value")
@@ -128,16 +129,18 @@ def test_tensor_becomes_features_by_position() -> None:
         (mlmodel(shaped(-1, 20_000_000)), "more than 10000 features"),
         (mlmodel(shaped(-1, 10**30)), "more than 10000 features"),
         pytest.param(mlmodel([{"type": "float", "name": ""}] * 20_000), "more than 10000", marks=pytest.mark.slow),
-        (mlmodel(signature=None), "no MLflow signature"),
-        (mlmodel(signature={"inputs": None}), "signature cannot be parsed"),
+        (mlmodel(signature="text"), "signature cannot be parsed"),
+        (mlmodel(signature={"inputs": "{}"}), "signature cannot be parsed"),
         (mlmodel(signature={"inputs": "[1]"}), "signature cannot be parsed"),
-        (mlmodel([]), "must have float features only"),
-        (mlmodel([{"type": "string", "name": "a"}]), "must have float features only"),
+        (mlmodel([]), "signature cannot be parsed"),
+        (mlmodel([{"type": "string", "name": name} for name in "abcd"]), "of the kind string, but the graph's input"),
         (mlmodel([COLUMNS[0], COLUMNS[0], COLUMNS[2], COLUMNS[3]]), "two columns .* have the same name, 'a b'"),
         (
-            mlmodel([{"type": "tensor", "tensor-spec": {"dtype": "uint8", "shape": [-1, 4]}}]),
-            "must have float features only",
+            mlmodel([{"type": "tensor", "tensor-spec": {"dtype": "complex64", "shape": [-1, 4]}}]),
+            "the tensor of its MLflow signature has the type 'complex64'",
         ),
+        (mlmodel([{"type": "datetime", "name": "a"}]), "column 1 of its MLflow signature has the type 'datetime'"),
+        (mlmodel([*COLUMNS, *TENSOR]), "signature cannot be parsed"),
         *(
             (mlmodel(shaped(*shape)), "another shape than")
             for shape in [
@@ -151,18 +154,18 @@ def test_tensor_becomes_features_by_position() -> None:
         ),
         (mlmodel([{"type": "double"}, {"type": "double", "name": "feature_0"}]), "the same name, 'feature_0'"),
         *(
-            (mlmodel([{"type": kind, "name": "a"}]), "must have float")
+            (mlmodel([{"type": kind, "name": "a"}]), "signature cannot be parsed")
             for kind in (None, True, 1, ["double"], {"a": 1})
         ),
-        *((mlmodel(columns), "signature cannot be parsed") for columns in NO_COLUMNS),
+        *((mlmodel(columns), "signature cannot be parsed") for columns in NO_COLUMNS if columns is not None),
         (mlmodel(flavors={"onnx": None}), "MLmodel file cannot be parsed"),
         (mlmodel(flavors={"onnx": {"data": [MODEL_FILE]}}), "is not in the file model.onnx"),
-        (mlmodel(COLUMNS[:2]), "the graph fails on valid rows"),
+        (mlmodel(COLUMNS[:2]), "has 2 columns for the graph's input 'X', which takes 4"),
     ],
 )
-def test_signature_without_float_features_is_rejected(description: bytes, reason: str) -> None:
+def test_signature_that_does_not_fit_is_rejected(description: bytes, reason: str) -> None:
     with pytest.raises(BundleError, match=reason):
-        derive_manifest(VERSION, description, linear_classifier())
+        read_foreign(VERSION, description, linear_classifier())
 
 
 # Where a signature or a flavor is read, each by its path in the file; `inputs` is JSON inside the YAML.
@@ -170,8 +173,8 @@ FIELDS = {
     ("flavors",): (),
     ("flavors", "onnx"): ({}, {"a": {"b": [1]}}),
     ("flavors", "onnx", "data"): (),
-    ("signature",): (),
-    ("signature", "inputs"): (),
+    ("signature",): (None, "", {}, {"a": {"b": [1]}}),
+    ("signature", "inputs"): (None, ""),
     ("inputs", 0): (),
     ("inputs", 0, "type"): (),
     ("inputs", 0, "name"): (None, "text"),
@@ -210,14 +213,14 @@ def described(path: tuple[str | int, ...], value: object) -> bytes:
 @pytest.mark.slow
 @pytest.mark.parametrize("path", FIELDS, ids=lambda path: ".".join(map(str, path)))
 def test_wrong_type_in_a_field_of_mlmodel_is_rejected(path: tuple[str | int, ...]) -> None:
-    check_description(described((*path[:-1], "of no meaning") if isinstance(path[-1], str) else ("tags",), 1))
+    read_mlmodel(VERSION, described((*path[:-1], "of no meaning") if isinstance(path[-1], str) else ("tags",), 1))
     for value in [*WRONG, DEEP]:
         accepts = any(type(value) is type(right) and value == right for right in FIELDS[path])
         if accepts:
-            check_description(described(path, value))
+            read_mlmodel(VERSION, described(path, value))
             continue
         with pytest.raises(BundleError) as raised:
-            check_description(described(path, value))
+            read_mlmodel(VERSION, described(path, value))
         assert len(str(raised.value)) < 400, (path, str(value)[:20])
 
 
@@ -230,7 +233,7 @@ def test_large_signature_uses_little_memory(part: str) -> None:
     tracemalloc.start()
     try:
         with pytest.raises(BundleError):
-            check_description(content)
+            read_mlmodel(VERSION, content)
         assert tracemalloc.get_traced_memory()[1] < 50_000_000
     finally:
         tracemalloc.stop()
@@ -252,11 +255,11 @@ ANY_JSON = st.recursive(
 @given(path=st.sampled_from(sorted(FIELDS, key=str)), value=ANY_JSON)
 def test_any_value_in_mlmodel_is_read_or_rejected(path: tuple[str | int, ...], value: object) -> None:
     with suppress(BundleError):
-        check_description(described(path, value))
+        read_mlmodel(VERSION, described(path, value))
 
 
 def test_name_of_256_characters_is_accepted() -> None:
-    manifest = derive_manifest(VERSION, described(("inputs", 0, "name"), "x" * 256), linear_classifier())
+    manifest = read_foreign(VERSION, described(("inputs", 0, "name"), "x" * 256), linear_classifier()).manifest
 
     assert manifest.columns[0].name == "x" * 256
 
@@ -276,7 +279,7 @@ def test_name_of_256_characters_is_accepted() -> None:
 )
 def test_recursive_or_executable_yaml_is_rejected(content: bytes) -> None:
     with pytest.raises(BundleError):
-        check_description(content)
+        read_mlmodel(VERSION, content)
 
 
 def assert_labels_agree(estimator: Any, labels: tuple[int, ...], *, is_exact: bool = True) -> None:
@@ -286,11 +289,11 @@ def assert_labels_agree(estimator: Any, labels: tuple[int, ...], *, is_exact: bo
     target = np.array(labels)[np.digitize(rows[:, 0], (-0.3, 0.3)[: len(labels) - 1])]
     fitted = clone(estimator).fit(rows, target)
     model = export(fitted, [Column(name=name) for name in "abcd"], {"zipmap": False})
-    manifest = derive_manifest(VERSION, mlmodel(TENSOR), model)
+    manifest = read_foreign(VERSION, mlmodel(TENSOR), model).manifest
     outputs = Graph(model, manifest.graph).run(rows)
     expected = fitted.predict_proba(rows)
 
-    assert manifest.classes == tuple(str(int(label)) for label in fitted.classes_)
+    assert manifest.classes == tuple(int(label) for label in fitted.classes_)
     assert outputs.scores is not None
     if is_exact:
         assert fitted.classes_[outputs.prediction].tolist() == fitted.predict(rows).tolist()
@@ -362,7 +365,7 @@ def test_svm_may_contradict_its_probabilities() -> None:
     rows = random.normal(size=(40, 4)).astype(np.float32)
     fitted = SVC(probability=True, random_state=0).fit(rows, [1, 2] * 20)
     model = to_onnx(fitted, rows[:1], options={"zipmap": False}).SerializeToString()
-    outputs = Graph(model, derive_manifest(VERSION, mlmodel(TENSOR), model).graph).run(rows)
+    outputs = Graph(model, read_foreign(VERSION, mlmodel(TENSOR), model).manifest.graph).run(rows)
 
     assert outputs.scores is not None
     assert (outputs.scores.argmax(axis=1) != outputs.prediction).all()
@@ -391,7 +394,7 @@ def test_argmax_that_contradicts_probabilities_is_rejected() -> None:
     )
 
     with pytest.raises(BundleError, match="not the classes of its highest probabilities"):
-        derive_manifest(VERSION, mlmodel(TENSOR), model)
+        read_foreign(VERSION, mlmodel(TENSOR), model)
 
 
 def test_graph_that_rejects_drawn_rows_is_accepted() -> None:
@@ -403,7 +406,7 @@ def test_graph_that_rejects_drawn_rows_is_accepted() -> None:
         helper.make_node("Identity", ["s"], ["scores"]),
     )
 
-    assert derive_manifest(VERSION, mlmodel(TENSOR), model).classes == ("0", "1", "2", "3")
+    assert read_foreign(VERSION, mlmodel(TENSOR), model).manifest.classes == (0, 1, 2, 3)
 
 
 def test_probabilities_of_three_axes_are_rejected() -> None:
@@ -412,45 +415,21 @@ def test_probabilities_of_three_axes_are_rejected() -> None:
     )
 
     with pytest.raises(BundleError, match="not a matrix of rows and classes"):
-        derive_manifest(VERSION, mlmodel(TENSOR), model)
+        read_foreign(VERSION, mlmodel(TENSOR), model)
 
 
-@pytest.mark.parametrize(
-    ("options", "labels", "words"),
-    [
-        ({}, (1, 2), "ZipMap"),
-        ({}, ("yes", "no"), "ZipMap"),
-        ({"zipmap": False}, ("yes", "no"), "labels as text"),
-        ({"zipmap": "columns"}, (1, 2), "outputs are tensor"),
-    ],
-)
-def test_other_outputs_error_names_the_option_to_change(
-    options: dict[str, object], labels: tuple[object, ...], words: str
-) -> None:
+def test_probabilities_in_several_outputs_error_names_the_option_to_change() -> None:
     rows = np.arange(40, dtype=np.float32).reshape(10, 4)
-    fitted = DecisionTreeClassifier().fit(rows, np.array(labels)[[0, 1] * 5])
-    model = to_onnx(fitted, rows[:1], options=options).SerializeToString()
+    fitted = DecisionTreeClassifier().fit(rows, [1, 2] * 5)
+    model = to_onnx(fitted, rows[:1], options={"zipmap": "columns"}).SerializeToString()
 
-    with pytest.raises(BundleError, match=words):
-        derive_manifest(VERSION, mlmodel(TENSOR), model)
-
-
-def test_foreign_model_with_labels_from_1_returns_both(start_api: StartApi) -> None:
-    rows = np.array([[-1, 0, 0, 0], [0, 0, 0, 0], [1, 0, 0, 0]], dtype=np.float32)
-    fitted = DecisionTreeClassifier().fit(rows, [1, 2, 3])
-    registry = InMemoryRegistry()
-    foreign(registry, mlmodel(TENSOR), to_onnx(fitted, rows[:1], options={"zipmap": False}).SerializeToString())
-    api = start_api(registry, allow_unverified_models=True)
-
-    body = api.post("/predict", role=Role.USER, json={"features": rows.tolist()}).json()
-
-    assert (body["prediction"], body["label"]) == ([0, 1, 2], ["1", "2", "3"])
-    assert body["probabilities"] == np.eye(3).tolist()
+    with pytest.raises(BundleError, match=r"2 outputs of floats beside its labels: .* options=\{\"zipmap\": False\}"):
+        read_foreign(VERSION, mlmodel(TENSOR), model)
 
 
 def test_file_that_is_not_a_graph_is_rejected() -> None:
     with pytest.raises(BundleError, match="not a valid ONNX model"):
-        derive_manifest(VERSION, mlmodel(), b"no graph")
+        read_foreign(VERSION, mlmodel(), b"no graph")
 
 
 def test_foreign_version_is_not_served_by_default(tmp_path: Path) -> None:
@@ -461,18 +440,52 @@ def test_foreign_version_is_not_served_by_default(tmp_path: Path) -> None:
 
     failure = serving.failure()
     assert "SLIPWAY_ALLOW_UNVERIFIED_MODELS=true" in failure.reason
+    assert "`slipway register iris --model models:/iris/1`" in failure.reason
 
 
-@pytest.mark.parametrize("flavor", ["sklearn", "xgboost", "lightgbm"])
-def test_error_names_the_flavor_of_a_foreign_model(tmp_path: Path, flavor: str) -> None:
+@pytest.mark.parametrize("allowed", [False, True])
+@pytest.mark.parametrize("flavor", ["sklearn", "xgboost", "lightgbm", "pyfunc"])
+def test_other_flavor_is_logged_once_with_the_command_that_converts_it(
+    tmp_path: Path, logs: list[EventDict], flavor: str, allowed: bool
+) -> None:
     serving = Serving(tmp_path / "cache")
-    foreign(serving.registry, mlmodel(flavors={flavor: {}, "python_function": {}}))
+    serving.allow_unverified = allowed
+    serving.start()
+    flavors: dict[str, Any] = {"python_function": {}, **({} if flavor == "pyfunc" else {flavor: {}})}
+    foreign(serving.registry, mlmodel(flavors=flavors))
 
-    serving.sync()
+    for _ in range(5):
+        serving.sync()
+        serving.clock.now += LONGEST_RETRY_SECONDS
 
     failure = serving.failure()
-    assert f"was logged with mlflow.{flavor}, but the API serves ONNX models" in failure.reason
+    command = "slipway register iris --model models:/iris/1 --trust"
+    assert failure.attempts > 3
+    assert (
+        f"was logged with mlflow.{flavor}, but the API serves ONNX models: convert it with `{command}`"
+        in failure.reason
+    )
     assert "SLIPWAY_ALLOW_UNVERIFIED_MODELS" not in failure.reason
+    [entry] = [entry for entry in logs if entry["log_level"] in {"warning", "error"}]
+    assert (entry["event"], entry["reason"]) == ("model_load_failed", failure.reason)
+
+
+def test_answers_name_the_command_that_converts_another_flavor(start_api: StartApi) -> None:
+    registry = InMemoryRegistry()
+    foreign(registry, mlmodel(flavors={"sklearn": {}}))
+    api = start_api(registry, ready=False)
+
+    answers = [
+        api.post("/predict", role=Role.USER, json={"features": [1, 2, 3, 4]}),
+        api.post("/models/iris/predict", role=Role.USER, json={"features": [1, 2, 3, 4]}),
+        api.post("/invocations", role=Role.USER, json={"instances": [[1, 2, 3, 4]]}),
+        api.get("/models/iris", role=Role.VIEWER),
+        api.get("/model-info", role=Role.VIEWER),
+    ]
+
+    for answer in answers:
+        assert answer.status_code == 503
+        assert "`slipway register iris --model models:/iris/1 --trust`" in answer.json()["detail"]
 
 
 def test_allowed_foreign_version_is_served_and_logged(open_minded: Serving, logs: list[EventDict]) -> None:

@@ -22,6 +22,7 @@ from support.command import run
 from support.stub_api import Answer, stub_api
 
 ROWS = np.eye(4, dtype=np.float32)
+REGISTER = "slipway register iris --model models:/iris/1"
 
 
 @dataclass(frozen=True)
@@ -50,13 +51,18 @@ def judged(files: dict[str, bytes], *, allows_unverified: bool = True) -> Findin
     return next(iter(check_content(registry, "iris", allows_unverified=allows_unverified)))
 
 
-def test_unverified_model_is_ok_if_the_setting_allows_it() -> None:
-    files = {MLMODEL_FILE: mlmodel("onnx"), MODEL_FILE: linear_classifier()}
+@pytest.mark.parametrize(
+    "model",
+    [linear_classifier(), classifier(labels=(0, 1), zipmap=True), classifier(labels=("no", "yes"), zipmap=True)],
+)
+def test_unverified_model_is_ok_if_the_setting_allows_it(model: bytes) -> None:
+    files = {MLMODEL_FILE: mlmodel("onnx"), MODEL_FILE: model}
 
     allowed, refused = judged(files), judged(files, allows_unverified=False)
 
     assert (allowed.status, refused.status) == ("ok", "broken")
     assert "SLIPWAY_ALLOW_UNVERIFIED_MODELS=true" in refused.mend
+    assert f"`{REGISTER}`" in refused.mend
 
 
 @pytest.mark.parametrize(("value", "allows"), [("true", True), ("1", True), ("false", False), (None, False)])
@@ -70,23 +76,17 @@ def test_the_doctor_reads_the_setting(monkeypatch: pytest.MonkeyPatch, value: st
 @pytest.mark.parametrize(
     ("files", "what", "mend"),
     [
-        ({MLMODEL_FILE: mlmodel("sklearn")}, "was logged with mlflow.sklearn", "log it with mlflow.onnx"),
-        ({MLMODEL_FILE: mlmodel("xgboost")}, "was logged with mlflow.xgboost", "log it with mlflow.onnx"),
-        ({MLMODEL_FILE: mlmodel()}, "no known flavor", "log it with mlflow.onnx"),
+        ({MLMODEL_FILE: mlmodel("sklearn")}, "was logged with mlflow.sklearn, but the API", f"`{REGISTER} --trust`"),
+        ({MLMODEL_FILE: mlmodel("xgboost")}, "was logged with mlflow.xgboost, but the API", f"`{REGISTER} --trust`"),
+        ({MLMODEL_FILE: mlmodel()}, "was logged with mlflow.pyfunc, but the API", f"`{REGISTER} --trust`"),
         ({MLMODEL_FILE: b"{"}, "has no SHA-256", "slipway train"),
         ({MLMODEL_FILE: b"flavors: 3"}, "has no SHA-256", "slipway train"),
         ({}, "has no SHA-256", "slipway train"),
-        ({MLMODEL_FILE: mlmodel("onnx")}, "has no file model.onnx", "log it again"),
-        ({MLMODEL_FILE: mlmodel("onnx"), MODEL_FILE: b"x"}, "cannot be loaded", "log it again"),
+        ({MLMODEL_FILE: mlmodel("onnx")}, "has no file model.onnx", "log a corrected graph"),
         (
-            {MLMODEL_FILE: mlmodel("onnx"), MODEL_FILE: classifier(labels=(0, 1), zipmap=True)},
-            "a list of maps (ZipMap)",
-            "options={'zipmap': False}",
-        ),
-        (
-            {MLMODEL_FILE: mlmodel("onnx"), MODEL_FILE: classifier(labels=("no", "yes"), zipmap=False)},
-            "labels as text",
-            "integer labels",
+            {MLMODEL_FILE: mlmodel("onnx"), MODEL_FILE: b"x"},
+            "cannot be loaded: it is not a valid ONNX",
+            "log a corrected",
         ),
     ],
 )

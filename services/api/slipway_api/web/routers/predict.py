@@ -9,7 +9,6 @@ from slipway_api.http.openapi import FeatureValue, Responses, errors
 from slipway_api.protocols import native
 from slipway_api.web.dependencies import bearer
 from slipway_api.web.prediction_endpoint import PredictionPath
-from slipway_core.manifest import Label
 
 # Only described here; the prediction endpoint serves them.
 router = APIRouter(tags=["prediction"], dependencies=[Depends(bearer)])
@@ -49,7 +48,7 @@ class Prediction(BaseModel):
     model: str
     version: str
     prediction: list[int] | list[float] = Field(description="Class indices of a classifier, values of a regressor.")
-    label: list[Label] | None = Field(default=None, description="Classifiers: predicted class.")
+    label: list[str] | None = Field(default=None, description="Classifiers: label of the predicted class, as text.")
     probabilities: list[list[float]] | None = Field(default=None, description="Classifiers: probability of each class.")
     warnings: list[PredictionWarning] | None = Field(
         default=None,

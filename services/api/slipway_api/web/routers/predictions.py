@@ -17,7 +17,7 @@ from slipway_api.http.json_body import json_body
 from slipway_api.http.openapi import body, errors
 from slipway_api.http.pagination import cursor_of, read_cursor
 from slipway_api.prediction_log.feedback import compare
-from slipway_api.prediction_log.queries import Feedback, LoggedPrediction, Origin, Position, PredictionQuery
+from slipway_api.prediction_log.queries import Feedback, LoggedPrediction, Position, PredictionQuery
 from slipway_api.web.dependencies import Accounts, Live, Predictions, PredictionUser
 from slipway_core.errors import Problem
 from slipway_core.feature_values import FLOAT32_LIMIT, check_label
@@ -37,7 +37,7 @@ class GivenFeedback(BaseModel):
     """The true value of a row, compared with the prediction."""
 
     row: int = Field(description="Index of the row in the prediction.")
-    label: Label | None = Field(default=None, description="Classifiers: true class.")
+    label: str | None = Field(default=None, description="Classifiers: label of the true class, as text.")
     value: float | None = Field(default=None, description="Regressors: true value.")
     correct: bool | None = Field(default=None, description="Classifiers: whether the prediction was right.")
     error: float | None = Field(default=None, description="Regressors: predicted value minus true value.")
@@ -63,7 +63,7 @@ class StoredPrediction(BaseModel):
         "a table, where null is a missing value."
     )
     prediction: list[int] | list[float] = Field(description="Class indices of a classifier, values of a regressor.")
-    label: list[Label] | None = Field(default=None, description="Classifiers: predicted class.")
+    label: list[str] | None = Field(default=None, description="Classifiers: label of the predicted class, as text.")
     probabilities: list[list[float]] | None = Field(default=None, description="Classifiers: probability of each class.")
     latency_seconds: float = Field(description="Time from the request to its response.")
     request_id: str
@@ -157,7 +157,7 @@ async def show_prediction(id: str, predictions: Predictions, caller: PredictionU
         "data_version": None if origin is None else origin.data_version,
         "git_commit": None if origin is None else origin.git_commit,
         "manifest_sha256": found.manifest_sha256,
-        "feedback": [_feedback_json(one, origin) for one in found.feedback],
+        "feedback": [_feedback_json(one) for one in found.feedback],
     }
     return Response(orjson.dumps(content), media_type="application/json")
 
@@ -189,7 +189,7 @@ async def give_feedback(
         model=found.model,
         version=found.version,
         row=feedback.row,
-        label=given.label,
+        label=feedback.label,
         value=feedback.value,
         correct=feedback.correct,
         error=feedback.error,
@@ -234,16 +234,13 @@ def _shown(one: LoggedPrediction) -> dict[str, Any]:
     }
     if one.scores is not None:
         if one.origin is not None and one.origin.classes:
-            shown["label"] = [one.origin.classes[int(index)] for index in one.prediction]
+            shown["label"] = [label_text(one.origin.classes[int(index)]) for index in one.prediction]
         shown["probabilities"] = orjson.Fragment(one.scores)
     return {**shown, "latency_seconds": one.latency_seconds, "request_id": one.request_id}
 
 
-def _feedback_json(one: Feedback, origin: Origin | None) -> dict[str, Any]:
-    # The table has labels as text.
-    labels = {label_text(label): label for label in (origin.classes if origin else None) or ()}
-    label = None if one.label is None else labels.get(one.label, one.label)
-    fields = {"label": label, "value": one.value, "correct": one.correct, "error": one.error}
+def _feedback_json(one: Feedback) -> dict[str, Any]:
+    fields = {"label": one.label, "value": one.value, "correct": one.correct, "error": one.error}
     kept = {name: value for name, value in fields.items() if value is not None}
     return {"row": one.row, **kept, "at": _rfc3339(one.at)}
 

@@ -62,9 +62,9 @@ class DataFrameRecords(_Form):
 
 
 class Predictions(BaseModel):
-    """One entry per row: class indices of a classifier, values of a regressor."""
+    """One entry per row: labels of a classifier in their own type, values of a regressor."""
 
-    predictions: list[int] | list[float]
+    predictions: list[str] | list[int] | list[bool] | list[float]
 
 
 class Pong(BaseModel):
@@ -117,8 +117,8 @@ PREDICTED: Responses = {
     200: {
         "model": Predictions,
         "content": {
-            "application/json": {"example": {"predictions": [0, 2]}},
-            "text/csv": {**_CSV, "example": "0\n2\n"},
+            "application/json": {"example": {"predictions": ["setosa", "virginica"]}},
+            "text/csv": {**_CSV, "example": "setosa\nvirginica\n"},
         },
         "description": "Predictions, as CSV if `Accept` prefers it. `X-Prediction-ID` is the prediction's id. "
         "`X-Prediction-Warnings` is the number of values outside the trained range, if any.",
