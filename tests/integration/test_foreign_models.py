@@ -1,9 +1,8 @@
-"""Models that were logged with plain MLflow code: the API serves their graphs, or names the command that converts them."""
+"""Models that were logged with plain MLflow code: served, or answered with the command that converts them."""
 
 import uuid
 import warnings
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx
@@ -31,7 +30,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 FRAME = pd.DataFrame(
     {
         "color": ["red", "green", "blue", "green", "red", "blue"] * 10,
-        "width": np.linspace(-1, 1, 60),
+        "width": np.random.default_rng(0).normal(size=60),
         "count": np.arange(60) % 7,
     }
 )

@@ -86,6 +86,7 @@ class Graph:
         self._decision = decision
         outputs = {item.name: item.type for item in self._session.get_outputs()}
         self.is_double = outputs.get(names.label) == "tensor(double)"
+        self._has_wide_scores = outputs.get(names.scores or "") == "tensor(double)"
         if missing := [name for name in self._outputs if name not in outputs]:
             raise BundleError(f"the graph has no output named {', '.join(missing)}, which the manifest names")
 
@@ -117,7 +118,7 @@ class Graph:
         prediction = prediction.reshape(-1)
         if self._labels is not None:
             prediction = _indices(prediction, self._labels)
-        if isinstance(scores, np.ndarray) and scores.dtype == np.float64:
+        if self._has_wide_scores:
             scores = scores.astype(np.float32)
         if self._decision is not None:
             prediction = _decided(prediction, scores, self._decision)

@@ -12,6 +12,8 @@ from slipway_core.onnx_trace import TracedGraph, attribute, attribute_list, deco
 # A column of the graph's inputs: the input's name and the index within it.
 Place = tuple[str, int]
 
+# A limit of the time for graphs that pass on many columns many times.
+MAX_PASSED_COLUMNS = 1_000_000
 # They pass on each column.
 _PASSING = frozenset({b"Cast", b"Identity"})
 _SELECTIONS = frozenset({b"ArrayFeatureExtractor", b"Gather"})
@@ -34,7 +36,7 @@ def find_categories(model: bytes, widths: Mapping[str, int]) -> dict[Place, tupl
         name.encode(): [(name, index) for index in range(width)] for name, width in widths.items()
     }
     found: dict[Place, tuple[int, ...] | tuple[str, ...]] = {}
-    limit = sum(widths.values())
+    limit, left = sum(widths.values()), MAX_PASSED_COLUMNS
     for node in parsed.graph.node:  # an operator follows those that produce its inputs
         operator = graph.operator(node)
         if operator == b"OneHotEncoder":
@@ -44,6 +46,9 @@ def find_categories(model: bytes, widths: Mapping[str, int]) -> dict[Place, tupl
                 found.setdefault(places[0], categories)
         elif node.output and (passed := _passed(graph, node, operator, columns)):
             # A graph could repeat its columns without end.
+            left -= len(passed)
+            if left < 0:
+                break
             columns[node.output[0]] = passed if len(passed) <= limit else []
     return found
 

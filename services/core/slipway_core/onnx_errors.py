@@ -33,6 +33,12 @@ _REASONS = (
         "it states the type {0} for the output of an operator that returns {1}: export it as float32",
     ),
     (
+        re.compile(
+            rf"of Optype \(({_NAME})\) bound to different types \(({_NAME}\({_NAME}\)) and ({_NAME}\({_NAME}\)) in node"
+        ),
+        "its operator {0} has inputs of the types {1} and {2}: export it as float32",
+    ),
+    (
         re.compile(rf"Type '({_NAME}\({_NAME}\))' of input parameter .{{0,200}}? of operator \(({_NAME})\)"),
         "its operator {1} does not take an input of the type {0}; export it again",
     ),

@@ -37,10 +37,10 @@ def without_zipmap(model: bytes) -> WithoutZipMap:
         return WithoutZipMap(model)
     parsed = parse_model(model)
     graph = parsed.graph
-    found = [node for node in graph.node if (node.op_type, node.domain) == (_OPERATOR, _DOMAIN)]
+    found = [place for place, node in enumerate(graph.node) if (node.op_type, node.domain) == (_OPERATOR, _DOMAIN)]
     if not found:
         return WithoutZipMap(model)
-    node = found[0]
+    node = graph.node[found[0]]
     outputs = [value for value in graph.output if value.name in node.output]
     used = any(name in node.output for other in graph.node for name in other.input)
     if len(found) > 1 or len(outputs) != 1 or used or len(node.input) != 1:
@@ -58,5 +58,5 @@ def without_zipmap(model: bytes) -> WithoutZipMap:
         labels = tuple(numbers.ints)
     outputs[0].name = scores
     outputs[0].ClearField("type")  # ONNX Runtime infers it
-    graph.node.remove(node)
+    del graph.node[found[0]]
     return WithoutZipMap(parsed.SerializeToString(), scores.decode(errors="replace"), labels)

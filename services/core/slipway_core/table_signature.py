@@ -39,7 +39,7 @@ class TableSignature:
         self.names = tuple(column.name for column in columns)
         self.columns = tuple(columns)
         self._name_set = frozenset(self.names)
-        # The inputs that are a matrix, with the array of each of its columns; such an array is no input of the graph.
+        # The inputs that are a matrix, with the names of the arrays that they are joined from, one per column.
         self._matrices: list[tuple[str, list[str]]] = []
         made: dict[str, list[GraphInput]] = {column.name: [] for column in columns}
         places: dict[str, tuple[str, int]] = {}

@@ -501,6 +501,15 @@ REFUSED = {
         None,
         "its operator Relu does not take an input of the type tensor(string)",
     ),
+    "mixed types": (
+        graph_of(
+            [node("Cast", "X", "wide", to=DOUBLE), node("Mul", "X,wide", "value")],
+            [VALUE],
+            [info("X", FLOAT, [None, 1])],
+        ),
+        None,
+        "its operator Mul has inputs of the types tensor(float) and tensor(double)",
+    ),
     "types that contradict each other": (
         linear_double_regressor(),
         None,
