@@ -168,7 +168,7 @@ def test_curl_may_compress_its_requests(
         [*command, f"{served.url}/v1/models/iris:predict"], capture_output=True, timeout=60, check=True
     )
 
-    assert json.loads(answer.stdout) == {"predictions": LABELS * 2_000}
+    assert json.loads(answer.stdout) == {"predictions": ["setosa", "virginica", "versicolor"] * 2_000}
 
 
 def test_triton_client_gets_the_error(client: InferenceServerClient, headers: dict[str, str]) -> None:
@@ -256,5 +256,9 @@ def test_kserve_client_gets_predictions(served: ApiProcess, token: str, kserve_p
         assert np.argmax(answer["outputs"]["probabilities"], axis=1).tolist() == [0, 2]
     assert "`inputs` must be a list of at least one tensor, '422 " in answers["error"]
     v1 = answers["v1"]
-    assert (v1["ready"], v1["other model ready"], v1["answer"]) == (True, False, {"predictions": [0, 2]})
+    assert (v1["ready"], v1["other model ready"], v1["answer"]) == (
+        True,
+        False,
+        {"predictions": ["setosa", "virginica"]},
+    )
     assert "`instances` must be a list of at least one entry" in v1["error"]

@@ -28,7 +28,7 @@ with warnings.catch_warnings():
 
 ROWS = [[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3], [6.0, 2.7, 4.2, 1.3]]
 FRAME = pd.DataFrame(ROWS, columns=list(FEATURES))
-LABELS = [0, 2, 1]
+LABELS = ["setosa", "virginica", "versicolor"]
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def test_other_formats_of_mlflow_get_predictions(sagemaker: ApiProcess, body: st
 
     answer = httpx.post(f"{sagemaker.url}/invocations", content=body, headers=headers)
 
-    assert PredictionsResponse.from_json(answer.text).get_predictions("ndarray", "int64").tolist() == LABELS
+    assert PredictionsResponse.from_json(answer.text).get_predictions("ndarray").tolist() == LABELS
 
 
 def test_mlflow_client_gets_the_error(client: ScoringServerClient) -> None:
@@ -93,7 +93,9 @@ def test_sagemaker_csv_gets_the_accepted_response_type(sagemaker: ApiProcess, he
         f"{sagemaker.url}/invocations", content=body, headers={"Content-Type": "text/csv", "Accept": accept}
     )
 
-    assert answer.text == ("0\n2\n1\n" if accept == "text/csv" else '{"predictions":[0,2,1]}')
+    assert answer.text == (
+        "\n".join([*LABELS, ""]) if accept == "text/csv" else json.dumps({"predictions": LABELS}, separators=(",", ":"))
+    )
 
 
 def test_other_routes_under_sagemaker_need_a_token(sagemaker: ApiProcess) -> None:

@@ -46,7 +46,7 @@ def test_recipe_and_requests_of_the_page_work(stack: RunningStack, tmp_path: Pat
     wait_for(lambda: stack.call("GET", f"/models/{MODEL}").is_success, seconds=SERVED_SECONDS, what="the new model")
     assert '"prediction":[1,0],"label":[true,false]' in paste(token, native)
     assert '"data":["true"]' in paste(token, inference)
-    assert paste(token, split) == paste(token, rows) == '{"predictions":[1]}'
+    assert paste(token, split) == paste(token, rows) == '{"predictions":[true]}'
     assert re.search(r"│ 1 +│ true +│", paste(login, command))
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from slipway_api.accounts.models import Role
 from slipway_core.columns import InputColumn
+from slipway_core.manifest import Label
 from support.api import RunningApi
 from support.typed_models import TABLE_COLUMNS, TABLE_NAMES
 
@@ -151,8 +152,8 @@ class Predicted(NamedTuple):
     labels: list[Any] | None
 
 
-def predicted(answer: httpx.Response) -> Predicted:
-    """Return what a response in JSON predicts."""
+def predicted(answer: httpx.Response, classes: Sequence[Label] | None = None) -> Predicted:
+    """Return what a response in JSON predicts; MLflow's formats have labels, whose indices need the model's classes."""
     assert answer.status_code == 200, answer.text
     body = answer.json()
     if "outputs" in body:
@@ -166,5 +167,6 @@ def predicted(answer: httpx.Response) -> Predicted:
         rows = [flat[begin : begin + width] for begin in range(0, len(flat), width)]
         return Predicted(label["data"], rows, names)
     if "predictions" in body:
-        return Predicted(body["predictions"], None, None)
+        labels = body["predictions"]
+        return Predicted([classes.index(one) for one in labels] if classes else labels, None, None)
     return Predicted(body["prediction"], body.get("probabilities"), body.get("label"))

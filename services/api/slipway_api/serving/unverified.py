@@ -32,6 +32,8 @@ MAX_FEATURES = 10_000
 MAX_NAME_LENGTH = 256
 # Clients send numbers and the graph takes float32, so a signature of float64 columns is accepted, too.
 FLOATS = frozenset({"float", "double", "float32", "float64"})
+# A bundle's own signature has columns of any type, and its graph says that they are floats.
+COLUMN_TYPES = FLOATS | {"any"}
 # On these rows, a graph's ArgMax must choose the highest probability if that exceeds all others by this share.
 CHECKED_ROWS = 64
 CLEAR_MARGIN = 1e-3
@@ -172,7 +174,7 @@ def _input_names(mlmodel: bytes) -> list[str]:
     kinds = [column.get("type") for column in columns]
     if kinds == ["tensor"]:
         return [f"feature_{index}" for index in range(_width(columns[0].get("tensor-spec")))]
-    if not kinds or not all(isinstance(kind, str) and kind in FLOATS for kind in kinds):
+    if not kinds or not all(isinstance(kind, str) and kind in COLUMN_TYPES for kind in kinds):
         raise _has_other_types()
     if len(columns) > MAX_FEATURES:
         raise _too_wide()

@@ -109,7 +109,7 @@ def test_valid_rows_are_predicted_alike_and_logged(sender: Sender, rows: list[tu
     expected = predicted(sender.send(ENCODINGS["native lists"](rows), "integers"))
 
     for name, encode in ENCODINGS.items():
-        found = predicted(sender.send(encode(rows), "integers"))
+        found = predicted(sender.send(encode(rows), "integers"), KINDS["integers"].classes)
         assert found.prediction == expected.prediction, name
         assert found.probabilities in (None, expected.probabilities), name
 

@@ -13,6 +13,7 @@ from support.bundles import FEATURES, bundle_files, register, regression_files
 
 PREDICT = "/v1/models/iris:predict"
 ROWS = [[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3], [6.0, 2.7, 4.2, 1.3]]
+LABELS = ["setosa", "virginica", "versicolor"]
 NAMED = [dict(zip(FEATURES, row, strict=True)) for row in ROWS]
 
 
@@ -35,7 +36,7 @@ def test_predictions_match_predict(api: RunningApi, body: dict[str, Any]) -> Non
     answer = predict(api, body)
 
     assert answer.status_code == 200, answer.text
-    assert answer.json() == {"predictions": native["prediction"]}
+    assert answer.json() == {"predictions": native["label"]}
     assert uuid.UUID(answer.headers["X-Prediction-ID"]).version == 7
 
 
@@ -55,8 +56,8 @@ def test_name_may_have_any_character_of_a_model(start_api: StartApi, name: str) 
     api = start_api(registry, default_model=name)
     quoted = httpx.URL("http://x").copy_with(path=f"/v1/models/{name}").raw_path.decode()
 
-    assert predict(api, {"instances": ROWS}, f"{quoted}:predict").json() == {"predictions": [0, 2, 1]}
-    assert predict(api, {"instances": ROWS}, f"{quoted}%3Apredict").json() == {"predictions": [0, 2, 1]}
+    assert predict(api, {"instances": ROWS}, f"{quoted}:predict").json() == {"predictions": LABELS}
+    assert predict(api, {"instances": ROWS}, f"{quoted}%3Apredict").json() == {"predictions": LABELS}
     assert api.get(quoted, role=Role.VIEWER).json() == {"name": name, "ready": True}
 
 

@@ -49,7 +49,7 @@ def test_every_protocol_predicts_alike(api: RunningApi, encoding: str, model: st
     expected = predicted(ENCODINGS["native lists"](TABLE_ROWS).to(api, model))
     sent = ENCODINGS[encoding](TABLE_ROWS)
 
-    found = predicted((sent.in_gzip() if compressed else sent).to(api, model))
+    found = predicted((sent.in_gzip() if compressed else sent).to(api, model), KINDS[model].classes)
 
     assert found.prediction == expected.prediction
     if found.probabilities is not None:
