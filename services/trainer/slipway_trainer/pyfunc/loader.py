@@ -97,7 +97,7 @@ class PyfuncModel:
 def _values(series: pd.Series, column: InputColumn) -> list[Any]:
     """Return the values of a column as JSON would have them."""
     values: list[Any] = series.tolist()
-    if series.dtype.kind in "iub":
+    if isinstance(series.dtype, np.dtype) and series.dtype.kind in "iub":
         return values
     # NaN is a missing value, except where none is allowed: then the number is reported as not finite.
     gap = math.nan if column.dtype in NUMBERS and not column.nullable else None
