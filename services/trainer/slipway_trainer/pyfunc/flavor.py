@@ -14,8 +14,8 @@ from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 from mlflow.types.schema import AnyType
 
 from slipway_core.answers import OUTPUT, PREDICTION
-from slipway_core.bundle import MANIFEST_FILE, MLMODEL_FILE, REFERENCE_FILE
-from slipway_core.manifest import GOLDEN_FILE, MODEL_FILE, Label, Manifest
+from slipway_core.bundle import MLMODEL_FILE
+from slipway_core.manifest import MODEL_FILE, Label, Manifest
 from slipway_trainer.pyfunc.shipped_code import write_code
 
 CODE_FOLDER = "code"
@@ -41,7 +41,7 @@ def save_model(path: str, mlflow_model: Model, *, bundle: Path, manifest: Manife
         signature=signature_of(manifest),
         # Otherwise, weights of more than 1 KB are written to a separate file with a random name.
         save_as_external_data=False,
-        extra_files=[str(bundle / name) for name in (MANIFEST_FILE, GOLDEN_FILE, REFERENCE_FILE)],
+        extra_files=[str(file) for file in sorted(bundle.iterdir()) if file.name != MODEL_FILE],
         conda_env=_environment(),
     )
     # The ONNX flavor stays as MLflow writes it. Its own pyfunc fails for most classifiers and for typed columns.

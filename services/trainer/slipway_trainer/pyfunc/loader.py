@@ -114,8 +114,8 @@ def _as_json(value: Any, gap: float | None) -> Any:  # noqa: ANN401  # a frame m
     return value
 
 
-def _as_in_json(values: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return float32 values as a client reads them from the API's JSON, which has their shortest decimals."""
+def _as_in_json(values: NDArray[Any]) -> NDArray[np.float64]:
+    """Return floats as a client reads them from the API's JSON, which has their shortest decimals."""
     return values.astype(np.str_).astype(np.float64)
 
 

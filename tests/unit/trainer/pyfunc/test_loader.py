@@ -1,5 +1,7 @@
 """The model that MLflow's pyfunc loads from a bundle: what DataFrames it takes, what it returns, and its errors."""
 
+import importlib
+import io
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,11 +13,12 @@ import pytest
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 
-from slipway_core.bundle import MANIFEST_FILE, REFERENCE_FILE
+from slipway_core.bundle import MANIFEST_FILE
 from slipway_core.manifest import MODEL_FILE, Manifest
 from slipway_trainer.pyfunc import flavor, loader
 from support.bundles import CLASSES, FEATURES, bundle_files
 from support.typed_models import KINDS, TABLE_NAMES, TABLE_ROWS, table_files
+from support.typed_requests import csv_text
 
 # MLflow warns of its own types when it first imports its model flavors.
 pytestmark = pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType:UserWarning")
@@ -27,7 +30,7 @@ def saved(files: dict[str, bytes], folder: Path) -> Path:
     """Write a bundle as an MLflow model."""
     bundle = folder / "bundle"
     bundle.mkdir()
-    for name, content in {**files, REFERENCE_FILE: b""}.items():
+    for name, content in files.items():
         (bundle / name).write_bytes(content)
     manifest = Manifest.model_validate_json(files[MANIFEST_FILE])
     flavor.save_model(str(folder / "model"), Model(), bundle=bundle, manifest=manifest)
@@ -60,10 +63,10 @@ def test_every_type_of_pandas_is_accepted(tmp_path: Path, change: Callable[[pd.D
     frame = FRAME.assign(count=[3, 0, 100, 42], price=[1.5, 0.0, 2.0, 0.25], size=[2.0, 37.5, 2.0, 37.5])
     changed = change(frame)
 
-    found = model.predict(changed, {"output": "probabilities"})
+    found: Any = model.predict(changed, {"output": "probabilities"})
 
-    expected = model.predict(frame, {"output": "probabilities"}).loc[changed.index]
-    pd.testing.assert_frame_equal(found, expected)
+    expected: Any = model.predict(frame, {"output": "probabilities"})
+    pd.testing.assert_frame_equal(found, expected.loc[changed.index])
 
 
 @pytest.mark.parametrize(
@@ -85,7 +88,7 @@ def test_probabilities_keep_the_index_and_name_the_classes(tmp_path: Path) -> No
     model = loader._load_pyfunc(str(saved(bundle_files("iris"), tmp_path)))
     frame = pd.DataFrame([[5, 3, 1, 0], [6, 3, 5, 2]], columns=list(FEATURES), index=["a", "b"])
 
-    found = model.predict(frame, {"output": "probabilities"})
+    found: Any = model.predict(frame, {"output": "probabilities"})
 
     assert (list(found.columns), list(found.index)) == (list(CLASSES), ["a", "b"])
     assert np.allclose(found.sum(axis=1), 1)
@@ -133,6 +136,24 @@ def test_replaced_graph_is_rejected(tmp_path: Path) -> None:
 
     with pytest.raises(MlflowException, match=r"model\.onnx is not the graph that manifest\.json describes"):
         loader._load_pyfunc(str(model))
+
+
+def test_server_of_mlflow_reads_csv_as_the_api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = importlib.import_module(loader.SERVER)
+    monkeypatch.setattr(server, "parse_csv_input", server.parse_csv_input)  # restored after the test
+    monkeypatch.setitem(sys.modules, loader.SERVER_APP, server)
+    model = loaded("texts", tmp_path)
+    text = csv_text([[*TABLE_ROWS[0][:1], "NA", *TABLE_ROWS[0][2:]]], TABLE_NAMES)
+
+    frame = server.parse_csv_input(io.StringIO(text))
+
+    assert frame["city"].tolist() == ["NA"]
+    assert frame["member"].tolist() == [True]
+    assert model.predict(frame).tolist() == ["cheap"]
+    with pytest.raises(MlflowException, match="'color' is null"):
+        model.predict(server.parse_csv_input(io.StringIO(text.replace("red", ""))))
+    with pytest.raises(MlflowException, match="the body is not CSV"):
+        server.parse_csv_input(io.StringIO(""))
 
 
 def test_mlflow_itself_is_unchanged_outside_its_server(tmp_path: Path) -> None:
