@@ -94,9 +94,7 @@ def test_sagemaker_csv_gets_the_accepted_response_type(sagemaker: ApiProcess, he
     )
 
     assert answer.text == (
-        "setosa\nvirginica\nversicolor\n"
-        if accept == "text/csv"
-        else '{"predictions":["setosa","virginica","versicolor"]}'
+        "\n".join([*LABELS, ""]) if accept == "text/csv" else json.dumps({"predictions": LABELS}, separators=(",", ":"))
     )
 
 

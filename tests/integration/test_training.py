@@ -15,6 +15,7 @@ import onnxruntime
 import pandas as pd
 import pytest
 from mlflow.tracking import MlflowClient
+from mlflow.types import DataType
 
 from slipway_core.bundle import MANIFEST_FILE, REFERENCE_FILE, digest, read_bundle
 from slipway_core.graph import Graph, replay
@@ -263,7 +264,8 @@ def test_signature_names_the_columns(first: Run, mlflow_url: str) -> None:
     signature = mlflow.models.get_model_info(f"models:/{NAME}/1").signature
 
     assert signature.inputs.input_names() == IRIS.feature_names
-    assert signature.outputs.input_names() == ["label", "probabilities"]
+    assert signature.outputs.input_types() == [DataType.string]
+    assert [param.name for param in signature.params.params] == ["output"]
 
 
 def test_mlflows_own_flavor_loads_the_model(first: Run, mlflow_url: str) -> None:
@@ -286,7 +288,10 @@ def test_graph_is_one_file(first: Run, registry: MlflowRegistry, mlflow_url: str
     model = onnx.load_model_from_string(first.model.fetched("1", MODEL_FILE, tmp_path))
 
     names = {file["path"] for file in files}
-    assert names == {"MLmodel", MODEL_FILE, "extra_files", "conda.yaml", "python_env.yaml", "requirements.txt"}
+    assert names == {
+        *("MLmodel", MODEL_FILE, "code", "extra_files"),
+        *("conda.yaml", "python_env.yaml", "requirements.txt"),
+    }
     assert {file["path"] for file in extra} == {MANIFEST_FILE, GOLDEN_FILE, REFERENCE_FILE}
     assert not any(tensor.external_data for tensor in model.graph.initializer)
 

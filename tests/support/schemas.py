@@ -20,7 +20,6 @@ from support.bundles import FEATURES
 
 MAX_ROWS = 3
 # The parser of `/invocations` ignores these values of `params`; the schema describes only null and {}.
-IGNORED_PARAMS: tuple[Any, ...] = ([], "", 0)
 
 Path = tuple[str | int, ...]
 # The path of a value, and the value that replaces it.

@@ -98,7 +98,7 @@ def check_served(api: RunningApi, manifest: Manifest, recipe: Recipe, results: T
     assert isinstance(drawn, TableFeatures)
     rows = drawn.cells.tolist()
     requests = encodings(manifest.columns, rows)
-    answers = {name: predicted(sent.to(api, manifest.name), recipe.classes) for name, sent in requests.items()}
+    answers = {name: predicted(sent.to(api, manifest.name), manifest.classes) for name, sent in requests.items()}
 
     first = answers["native"]
     for name, found in answers.items():

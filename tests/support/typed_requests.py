@@ -14,7 +14,7 @@ import numpy as np
 
 from slipway_api.accounts.models import Role
 from slipway_core.columns import InputColumn
-from slipway_core.manifest import label_text
+from slipway_core.manifest import Label, label_text
 from support.api import RunningApi
 from support.typed_models import TABLE_COLUMNS, TABLE_NAMES
 
@@ -152,7 +152,7 @@ class Predicted(NamedTuple):
     labels: list[Any] | None
 
 
-def predicted(answer: httpx.Response, classes: Sequence[str | int] | None = None) -> Predicted:
+def predicted(answer: httpx.Response, classes: Sequence[Label] | None = None) -> Predicted:
     """Return what a response in JSON predicts; the predictions of KServe V1 are classes in their own type."""
     assert answer.status_code == 200, answer.text
     body = answer.json()

@@ -31,7 +31,9 @@ _registered: list[int] = []
 @cache
 def arena_bytes(limits: tuple[Path, ...] = CGROUP_LIMITS) -> int:
     """Return the size of the arena: half of the memory available to this process, at most MAX_ARENA_BYTES."""
-    usable = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    usable = 2 * MAX_ARENA_BYTES
+    if hasattr(os, "sysconf"):  # not on Windows, where a notebook may load a model
+        usable = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     for path in limits:
         with suppress(OSError, ValueError):  # the file is missing outside Linux; it contains `max` if no limit is set
             usable = min(usable, int(path.read_text(encoding="ascii")))

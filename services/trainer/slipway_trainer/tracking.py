@@ -2,29 +2,26 @@
 
 import contextlib
 import json
-import platform
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import mlflow
-import mlflow.onnx
-import onnx
 from mlflow.entities import DatasetInput, LoggedModelOutput, Metric, Param
 from mlflow.exceptions import MlflowException
-from mlflow.models import ModelSignature
+from mlflow.models import Model
 from mlflow.tracking import MlflowClient
-from mlflow.types import Schema
 
-from slipway_core.bundle import MANIFEST_FILE, MANIFEST_TAG, REFERENCE_FILE
+from slipway_core.bundle import MANIFEST_TAG
 from slipway_core.errors import RegistryError
-from slipway_core.manifest import GOLDEN_FILE, MODEL_FILE
+from slipway_core.manifest import MODEL_FILE
 from slipway_core.registry.promotion import DATA_VERSION_TAG, METRICS_TAG, MODEL_DIGEST_TAG
 from slipway_trainer.bundling import WrittenBundle
+from slipway_trainer.pyfunc import flavor
 from slipway_trainer.recipes import Recipe
 from slipway_trainer.step_results import Evaluation
-from slipway_trainer.tasks import Figure, task_of
-from slipway_trainer.tracked_data import TrackedData, TrackedRuns, columns, dataset_input, without_account
+from slipway_trainer.tasks import Figure
+from slipway_trainer.tracked_data import TrackedData, TrackedRuns, dataset_input, without_account
 
 GIT_COMMIT_TAG = "slipway.git_commit"
 RECIPE_TAG = "slipway.recipe"
@@ -115,7 +112,7 @@ class Tracker:
             raise
 
     def register(self, recipe: Recipe, bundle: WrittenBundle, runs: TrackedRuns, best: Evaluation) -> str:
-        """Log the bundle through MLflow's ONNX flavor in the training's run, and register it.
+        """Log the bundle as an MLflow model in the training's run, and register it.
 
         The training's run is the source of the version: it links data, model, version and plots. The chosen candidate's
         run links the model, too.
@@ -127,22 +124,16 @@ class Tracker:
             RegistryError: the server rejected a call or failed.
         """
         manifest = bundle.manifest
-        signature = ModelSignature(
-            inputs=columns(recipe.columns),
-            outputs=Schema(task_of(recipe).output_specs(bundle.manifest.graph)),
-        )
         candidate = best.fitted.candidate.name
         try:
             with mlflow.start_run(run_id=runs.parent):
-                info = mlflow.onnx.log_model(
-                    onnx.load_model(bundle.folder / MODEL_FILE),
+                info = Model.log(
                     # MLflow allows no colons in this name.
                     name=f"{recipe.name}-{runs.stamp.replace(':', '')}-{candidate}",
-                    signature=signature,
-                    # Otherwise, weights of more than 1 KB are written to a separate file with a random name.
-                    save_as_external_data=False,
-                    extra_files=[str(bundle.folder / name) for name in (MANIFEST_FILE, GOLDEN_FILE, REFERENCE_FILE)],
-                    conda_env=_environment(manifest.libraries),
+                    artifact_path=None,
+                    flavor=flavor,
+                    bundle=bundle.folder,
+                    manifest=manifest,
                 )
             # After the registration: MLflow would insert earlier metrics again, which PostgreSQL logs as errors.
             self._log(runs.parent, best.metrics, {}, model_id=info.model_id)
@@ -277,16 +268,6 @@ class Tracker:
 def _describe(recipe: Recipe, best: Evaluation) -> str:
     value = best.metrics[recipe.metric]
     return f"{recipe.title}: {best.fitted.candidate.name}, {recipe.metric} {value:.4f} on held-out rows."
-
-
-def _environment(libraries: Mapping[str, str]) -> dict[str, Any]:
-    """Return the model's environment in MLflow's format; MLflow's own function takes seconds, and warns without pip."""
-    requirements = [f"{name}=={number}" for name, number in sorted(libraries.items())]
-    return {
-        "name": "mlflow-env",
-        "channels": ["conda-forge"],
-        "dependencies": [f"python={platform.python_version()}", "pip", {"pip": requirements}],
-    }
 
 
 def _millis(seconds: float) -> int:

@@ -8,7 +8,6 @@ import pytest
 from numpy.typing import NDArray
 
 from slipway_core.graph import Outputs
-from slipway_core.manifest import GraphNames
 from slipway_core.rows import FloatMatrix
 from slipway_trainer.errors import ParityError
 from slipway_trainer.tasks import task_of
@@ -94,12 +93,6 @@ def test_figures_show_predictions_and_residuals() -> None:
     assert figures["prediction_against_truth"].data == {"true": TARGET.tolist(), "prediction": [2, 9, 20, 35]}
     assert figures["residuals"].data["p50"] == -1
     assert sum(figures["residuals"].data["counts"]) == 4
-
-
-def test_graph_output_is_one_value_per_row() -> None:
-    (spec,) = TASK.output_specs(GraphNames(label="variable1"))
-
-    assert (spec.name, spec.shape) == ("variable1", (-1, 1))
 
 
 @pytest.mark.parametrize("changes", [{"metric": "mape"}, {"ceilings": {"mape": 0.2}}])

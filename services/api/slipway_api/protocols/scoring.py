@@ -5,11 +5,12 @@ See MLflow's "Deploy Models: Inference Server Specification", and SageMaker's "C
 
 import csv
 import io
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from typing import Any, Final
 
+import numpy as np
 import orjson
 
 from slipway_api.errors import InvalidInputError, TooLargeError, UnsupportedMediaTypeError
@@ -18,8 +19,10 @@ from slipway_api.protocols.csv_rows import named_rows
 from slipway_api.protocols.messages import ParsedRequest, PredictionRequest, PredictionResponse, PredictionResult
 from slipway_api.protocols.native import parse_json
 from slipway_api.serving.served_model import ServedModel
+from slipway_core.answers import PARAMS, PREDICTION, PROBABILITIES, Choice, chosen_output
 from slipway_core.errors import FeaturesError, Problem
 from slipway_core.feature_values import MAX_PROBLEMS
+from slipway_core.manifest import label_text
 from slipway_core.printable import SHOWN
 from slipway_core.rows import Rows as GraphRows
 
@@ -27,7 +30,6 @@ CSV: Final = "text/csv"
 PREDICTION_ID: Final = b"x-prediction-id"
 # A header with the number of values outside the trained range, because the body has no place for warnings.
 WARNINGS: Final = b"x-prediction-warnings"
-PARAMS: Final = "params"
 
 Rows = list[Any]
 
@@ -41,42 +43,53 @@ def read(model: ServedModel, request: PredictionRequest) -> ParsedRequest:
         FeaturesError: the rows do not fit the signature.
         TooLargeError: it has too many rows.
     """
-    write = partial(write_predictions, as_csv=prefers(request.header(b"accept"), "text/csv"))
+    as_csv = prefers(request.header(b"accept"), "text/csv")
     if request.content_type == CSV:
         rows = named_rows(request.body, model.signature, request.max_rows)
-        return ParsedRequest(_rows(model, rows, lambda row, *name: ("rows", row, *name), request.max_rows), write)
+        return ParsedRequest(
+            _rows(model, rows, lambda row, *name: ("rows", row, *name), request.max_rows),
+            partial(write_predictions, choice=PREDICTION, as_csv=as_csv),
+        )
     try:
         check_json(request.content_type)
     except UnsupportedMediaTypeError as error:
         raise UnsupportedMediaTypeError(f"{error}, or `{CSV}`") from error
-    form, content = _form(parse_json(request.body, request.max_rows))
+    body = parse_json(request.body, request.max_rows)
+    form, content = _form(body)
+    write = partial(write_predictions, choice=chosen_output(body.get(PARAMS), model.manifest), as_csv=as_csv)
     rows, place = _FORMS[form](content, model, request.max_rows)
     return ParsedRequest(_rows(model, rows, lambda *loc: (form, *place(*loc)), request.max_rows), write)
 
 
-def write_predictions(result: PredictionResult, *, as_csv: bool) -> PredictionResponse:
-    """Return what the model's own `predict` returns: a classifier's labels in their type, a regressor's values."""
-    prediction, classes = result.outputs.prediction, result.model.manifest.classes
+def write_predictions(result: PredictionResult, *, choice: Choice, as_csv: bool) -> PredictionResponse:
+    """Return what the bundle's pyfunc model returns: labels of a classifier or its probabilities, or numbers.
+
+    In CSV, the probabilities of a row are in the order of the classes.
+    """
+    model, outputs = result.model, result.outputs
+    prediction: Any = outputs.prediction
+    if model.manifest.classes is not None:
+        if choice == PROBABILITIES and outputs.scores is not None:
+            prediction = (
+                outputs.scores if as_csv else [dict(zip(model.labels, row, strict=True)) for row in outputs.scores]
+            )
+        else:
+            prediction = [model.manifest.classes[index] for index in prediction.tolist()]
     headers = [(PREDICTION_ID, str(result.id).encode())]
     if result.outside is not None:
         headers.append((WARNINGS, b"%d" % sum(result.outside.counts)))
     if as_csv:
-        return PredictionResponse(_csv(result).encode(), b"text/csv; charset=utf-8", headers)
-    predictions = prediction if classes is None else [classes[index] for index in prediction.tolist()]
-    body = {"predictions": predictions}
+        return PredictionResponse(_csv_lines(prediction).encode(), b"text/csv; charset=utf-8", headers)
+    body = {"predictions": prediction}
     return PredictionResponse(orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY), headers=headers)
 
 
-def _csv(result: PredictionResult) -> str:
-    """Return a prediction per line: a value, or a label as text, quoted where necessary."""
-    model, prediction = result.model, result.outputs.prediction
-    lines = io.StringIO()
-    writer = csv.writer(lines, lineterminator="\n")
-    if model.manifest.classes is None:
-        writer.writerows([str(value)] for value in prediction)
-    else:
-        writer.writerows([model.labels[index]] for index in prediction.tolist())
-    return lines.getvalue()
+def _csv_lines(predictions: Iterable[Any]) -> str:
+    """Return a line per prediction, of one label or value, or of an array of probabilities."""
+    text = io.StringIO(newline="")
+    lines = (one if isinstance(one, np.ndarray) else [label_text(one)] for one in predictions)
+    csv.writer(text, lineterminator="\n").writerows(lines)
+    return text.getvalue()
 
 
 def _form(body: Any) -> tuple[str, Any]:  # noqa: ANN401  # what a client sent may be anything
@@ -86,8 +99,6 @@ def _form(body: Any) -> tuple[str, Any]:  # noqa: ANN401  # what a client sent m
         raise InvalidInputError([Problem(("body",), f"the body must be an object: {choice}")])
     odd = (name[:SHOWN] for name in body if name not in _FORMS and name != PARAMS)
     problems = [Problem((name,), f"unknown field {name!r}; {choice}") for name in islice(odd, MAX_PROBLEMS)]
-    if body.get(PARAMS):
-        problems.append(Problem((PARAMS,), "`params` are not supported; remove them"))
     forms = [name for name in _FORMS if name in body]
     if len(forms) != 1 and not problems:
         problems.append(Problem(("body",), choice))

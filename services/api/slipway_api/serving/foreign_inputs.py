@@ -204,7 +204,7 @@ def _check_width(one: _Input, width: int) -> None:
 
 def _column(one: _Matched, index: int, categories: Sequence[int] | Sequence[str] | None) -> InputColumn:
     name, field, tensor = one.names[index], one.fields[index], one.input
-    kind = tensor.kind if field is None else field.kind
+    kind = tensor.kind if field is None or field.kind is None else field.kind
     # A graph of integers takes the numbers of a float column, as pandas stores integers with gaps.
     if kind == "float" and tensor.kind == "integer":
         kind = "integer"

@@ -24,7 +24,9 @@ _MISSING_TEXTS = ("null", "~", "")
 
 Kind = Literal["float", "integer", "boolean", "string"]
 # MLflow's types of columns.
-_KINDS: Mapping[str, Kind] = {
+_KINDS: Mapping[str, Kind | None] = {
+    # As in the signatures of Slipway's own bundles: the graph determines the type.
+    "any": None,
     "float": "float",
     "double": "float",
     "integer": "integer",
@@ -45,13 +47,13 @@ class Field:
 
     Attributes:
         name: its name; None if it has none.
-        kind: the kind of its values.
+        kind: the kind of its values; None for that of the graph's input.
         is_required: whether its values are never missing.
         width: the number of columns of a tensor; None for a column.
     """
 
     name: str | None
-    kind: Kind
+    kind: Kind | None
     is_required: bool = True
     width: int | None = None
 
@@ -111,7 +113,7 @@ def _name(name: object, index: int) -> str:
     return name
 
 
-def _kind(kind: object, what: str) -> Kind:
+def _kind(kind: object, what: str) -> Kind | None:
     if not isinstance(kind, str):
         raise _not_parsed("MLflow signature")
     if kind not in _KINDS:
@@ -122,7 +124,7 @@ def _kind(kind: object, what: str) -> Kind:
     return _KINDS[kind]
 
 
-def _tensor(spec: Any) -> tuple[Kind, bool, int]:  # noqa: ANN401  # any JSON
+def _tensor(spec: Any) -> tuple[Kind | None, bool, int]:  # noqa: ANN401  # any JSON
     """Return the kind of a tensor's values, that they are required, and its number of columns."""
     if not isinstance(spec, dict) or not isinstance(spec.get("dtype"), str):
         raise _not_parsed("MLflow signature")

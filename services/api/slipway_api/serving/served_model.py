@@ -3,19 +3,14 @@
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import Any, Literal
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Literal
 
 from slipway_api.serving.model_ref import ModelRef
-from slipway_core.errors import BundleError
+from slipway_core.answers import answer, labels_as_text
 from slipway_core.graph import Graph, Outputs, RunOptions
-from slipway_core.manifest import Manifest, label_text
+from slipway_core.manifest import Manifest
 from slipway_core.rows import Rows
 from slipway_core.table_signature import AnySignature
-
-ROUNDING = 1e-3
 
 
 @dataclass(frozen=True)
@@ -53,43 +48,16 @@ class ServedModel:
     @cached_property
     def labels(self) -> tuple[str, ...]:
         """The class labels as text; empty for a regressor."""
-        return tuple(map(label_text, self.manifest.classes or ()))
+        return labels_as_text(self.manifest)
 
     def answer(self, rows: Rows, options: RunOptions | None = None) -> Outputs:
-        """Run the graph on rows, as the signature returns them, and clip probabilities to [0, 1].
-
-        Values that are not finite are returned as they are: the input may cause them.
+        """Run the graph on rows, as the signature returns them, and check its outputs.
 
         Args:
             rows: the rows.
             options: run options, for a run that another thread may terminate.
 
         Raises:
-            BundleError: the graph fails, or contradicts the manifest by the number of rows, an unknown class or invalid
-                probabilities.
+            BundleError: the graph fails, or contradicts the manifest.
         """
-        outputs = self.graph.run(rows) if options is None else self.graph.run(rows, options)
-        prediction, scores, classes = outputs.prediction, outputs.scores, self.manifest.classes
-        if len(prediction) != len(rows):
-            raise BundleError(f"the graph returns {len(prediction)} predictions for {len(rows)} rows")
-        if classes is None:
-            return outputs
-        if not isinstance(scores, np.ndarray) or scores.shape != (len(rows), len(classes)):
-            raise BundleError(f"the graph returns no probabilities for the manifest's {len(classes)} classes")
-        if not len(rows):
-            return outputs
-        lowest, highest = _extremes(prediction)
-        if prediction.dtype.kind != "i" or not (lowest >= 0 and highest < len(classes)):
-            raise BundleError(f"the graph returns a class that is not one of the manifest's {len(classes)}")
-        least, most = _extremes(scores)
-        # Sums of float32 may exceed 1 by rounding; a larger excess is an error.
-        if (least < -ROUNDING or most > 1 + ROUNDING) and np.isfinite(scores).all():
-            raise BundleError("the graph returns scores outside [0, 1]")
-        return Outputs(prediction, np.clip(scores, 0, 1)) if least < 0 or most > 1 else outputs
-
-
-def _extremes(values: NDArray[Any]) -> tuple[float, float]:
-    if len(values) == 1:  # faster than numpy for one row
-        few = values.ravel().tolist()
-        return min(few), max(few)
-    return values.min(), values.max()
+        return answer(self.graph, self.manifest, rows, options)

@@ -7,11 +7,9 @@ from typing import Any, Protocol
 import matplotlib.figure
 import numpy as np
 import pandas as pd
-from mlflow.types import TensorSpec
 from numpy.typing import NDArray
 
 from slipway_core.graph import Outputs
-from slipway_core.manifest import GraphNames
 from slipway_trainer.features import Features
 
 # (n_rows,) int64 class indices, or float64 values of a regression.
@@ -95,10 +93,6 @@ class Task(Protocol):
         Raises:
             ParityError: the shapes differ, or a class differs without a tie.
         """
-        ...
-
-    def output_specs(self, names: GraphNames) -> list[TensorSpec]:
-        """Return the graph's outputs, for MLflow's signature."""
         ...
 
     def figures(self, outputs: Outputs, target: Target, title: str) -> Iterator[Figure]:

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from mlflow.types import TensorSpec
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import confusion_matrix
@@ -15,7 +14,6 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
 from slipway_core.graph import Outputs
-from slipway_core.manifest import GraphNames
 from slipway_core.plurals import count_of
 from slipway_trainer.decision import decide_labels, decision_of
 from slipway_trainer.errors import ParityError, TrainingError
@@ -137,13 +135,6 @@ class Classification:
         if np.any((outputs.prediction != estimator.predict(for_estimator(rows))) & ~tied):
             raise ParityError("the exported graph and the estimator predict different classes")
         return float(np.max(np.abs(outputs.scores - expected)) / PARITY_TOLERANCE)
-
-    def output_specs(self, names: GraphNames) -> list[TensorSpec]:
-        """Return the class index and the probabilities."""
-        return [
-            TensorSpec(np.dtype(np.int64), (-1,), names.label),
-            TensorSpec(np.dtype(np.float32), (-1, len(self._classes)), names.scores),
-        ]
 
     def figures(self, outputs: Outputs, target: Target, title: str) -> Iterator[Figure]:
         """Draw confusion matrix, ROC and precision-recall curves, and calibration."""

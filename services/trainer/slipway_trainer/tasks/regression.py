@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from mlflow.types import TensorSpec
 from numpy.typing import NDArray
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
@@ -13,7 +12,6 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeRegressor
 
 from slipway_core.graph import Outputs
-from slipway_core.manifest import GraphNames
 from slipway_trainer.errors import ParityError
 from slipway_trainer.export import PARITY_TOLERANCE
 from slipway_trainer.features import Features, for_estimator
@@ -85,10 +83,6 @@ class Regression:
             raise ParityError("the shape of the exported graph's values differs from the estimator's")
         allowed = PARITY_TOLERANCE * (np.abs(expected) + scale)
         return float(np.max(np.abs(outputs.prediction - expected) / allowed))
-
-    def output_specs(self, names: GraphNames) -> list[TensorSpec]:
-        """Return the value."""
-        return [TensorSpec(np.dtype(np.float32), (-1, 1), names.label)]
 
     def figures(self, outputs: Outputs, target: Target, title: str) -> Iterator[Figure]:
         """Draw prediction against truth, and residuals."""

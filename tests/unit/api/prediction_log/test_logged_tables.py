@@ -187,7 +187,8 @@ def stored(api: RunningApi, identity: str) -> Any:
 @pytest.mark.parametrize("model", KINDS)
 def test_prediction_is_shown_with_its_types(typed_api: RunningApi, model: str) -> None:
     answer = in_json(NATIVE, {"features": [*ROWS, LARGE]}).to(typed_api, model)
-    given, classes = predicted(answer), KINDS[model].classes
+    classes = KINDS[model].classes
+    given = predicted(answer, classes)
 
     shown = stored(typed_api, answer.json()["id"])
 

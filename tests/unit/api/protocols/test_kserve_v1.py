@@ -13,6 +13,7 @@ from support.bundles import FEATURES, bundle_files, register, regression_files
 
 PREDICT = "/v1/models/iris:predict"
 ROWS = [[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3], [6.0, 2.7, 4.2, 1.3]]
+LABELS = ["setosa", "virginica", "versicolor"]
 NAMED = [dict(zip(FEATURES, row, strict=True)) for row in ROWS]
 
 
@@ -55,12 +56,8 @@ def test_name_may_have_any_character_of_a_model(start_api: StartApi, name: str) 
     api = start_api(registry, default_model=name)
     quoted = httpx.URL("http://x").copy_with(path=f"/v1/models/{name}").raw_path.decode()
 
-    assert predict(api, {"instances": ROWS}, f"{quoted}:predict").json() == {
-        "predictions": ["setosa", "virginica", "versicolor"]
-    }
-    assert predict(api, {"instances": ROWS}, f"{quoted}%3Apredict").json() == {
-        "predictions": ["setosa", "virginica", "versicolor"]
-    }
+    assert predict(api, {"instances": ROWS}, f"{quoted}:predict").json() == {"predictions": LABELS}
+    assert predict(api, {"instances": ROWS}, f"{quoted}%3Apredict").json() == {"predictions": LABELS}
     assert api.get(quoted, role=Role.VIEWER).json() == {"name": name, "ready": True}
 
 

@@ -17,7 +17,7 @@ from slipway_api.settings import ApiSettings
 from slipway_api.web.routers.scoring import SAGEMAKER_PATHS
 from slipway_core.registry.memory import InMemoryRegistry
 from support.api import SECRET_KEY, RunningApi, StartApi
-from support.bundles import FEATURES, register, regression_files
+from support.bundles import CLASSES, FEATURES, register, regression_files
 from support.waiting import wait_for
 
 ROWS = [[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3], [6.0, 2.7, 4.2, 1.3]]
@@ -25,6 +25,7 @@ NAMED = [dict(zip(FEATURES, row, strict=True)) for row in ROWS]
 COLUMNS = {name: [row[name] for row in NAMED] for name in FEATURES}
 CSV = "5.1,3.5,1.4,0.2\n6.7,3.0,5.2,2.3\n6.0,2.7,4.2,1.3\n"
 HEADER = ",".join(FEATURES)
+LABELS = ["setosa", "virginica", "versicolor"]
 
 
 def score(api: RunningApi, body: object, **headers: str) -> httpx.Response:
@@ -70,7 +71,7 @@ def test_every_mlflow_format_is_accepted(api: RunningApi, body: dict[str, Any]) 
     answer = score(api, body)
 
     assert answer.status_code == 200, answer.text
-    assert answer.json() == {"predictions": ["setosa", "virginica", "versicolor"]}
+    assert answer.json() == {"predictions": LABELS}
     assert uuid.UUID(answer.headers["X-Prediction-ID"])
 
 
@@ -98,7 +99,7 @@ def test_csv_is_accepted_with_and_without_a_header(api: RunningApi, body: str) -
     answer = score_csv(api, body)
 
     assert answer.status_code == 200, answer.text
-    assert answer.json() == {"predictions": ["setosa", "virginica", "versicolor"]}
+    assert answer.json() == {"predictions": LABELS}
 
 
 @pytest.mark.parametrize("content_type", ["text/csv; charset=utf-8", "Text/CSV"])
@@ -111,6 +112,21 @@ def test_csv_is_returned_if_requested(api: RunningApi) -> None:
 
     assert answer.headers["Content-Type"] == "text/csv; charset=utf-8"
     assert answer.text == "setosa\nvirginica\nversicolor\n"
+
+
+@pytest.mark.parametrize("params", [{"output": "prediction"}, {}])
+def test_params_choose_the_prediction(api: RunningApi, params: dict[str, str]) -> None:
+    assert score(api, {"instances": ROWS, "params": params}).json() == {"predictions": LABELS}
+
+
+def test_params_choose_the_probabilities(api: RunningApi) -> None:
+    body = {"instances": ROWS, "params": {"output": "probabilities"}}
+    native = api.post("/predict", role=Role.USER, json={"features": ROWS}).json()["probabilities"]
+
+    in_json, in_csv = score(api, body), score(api, body, Accept="text/csv")
+
+    assert in_json.json() == {"predictions": [dict(zip(CLASSES, row, strict=True)) for row in native]}
+    assert [list(map(float, line.split(","))) for line in in_csv.text.splitlines()] == native
 
 
 @pytest.mark.parametrize(
@@ -148,6 +164,21 @@ def test_regressor_returns_its_values(start_api: StartApi) -> None:
     assert in_csv.text == "10.0\n0.1\n"
 
 
+def test_regressor_has_no_probabilities(start_api: StartApi) -> None:
+    registry = InMemoryRegistry()
+    register(registry, regression_files(), "demand", promote=True)
+    api = start_api(registry, default_model="demand")
+
+    answer = score(api, {"instances": [[1, 2, 3, 4]], "params": {"output": "probabilities"}})
+
+    assert refused(answer, 422)["errors"] == [
+        {
+            "loc": ["params", "output"],
+            "msg": "`output` cannot be `probabilities`: the model predicts numbers, not classes",
+        }
+    ]
+
+
 def test_request_counts_as_a_prediction(start_api: StartApi, registry: InMemoryRegistry) -> None:
     api = start_api(registry)
 
@@ -172,7 +203,12 @@ NAN = float("nan")
         ({"instances": ROWS, "inputs": ROWS}, ["body"], "send exactly one of"),
         ({"instance": ROWS}, ["instance"], "unknown field 'instance'"),
         ({"instances": ROWS, "signature_name": "x"}, ["signature_name"], "unknown field 'signature_name'"),
-        ({"instances": ROWS, "params": {"a": 1}}, ["params"], "`params` are not supported"),
+        ({"instances": ROWS, "params": {"a": 1}}, ["params", "a"], "unknown parameter 'a'; the only one is `output`"),
+        ({"instances": ROWS, "params": {"output": "x"}}, ["params", "output"], "or `probabilities`, not 'x'"),
+        ({"instances": ROWS, "params": {"output": None}}, ["params", "output"], "not null"),
+        ({"instances": ROWS, "params": []}, ["params"], "must be an object, not a list"),
+        ({"instances": ROWS, "params": ""}, ["params"], "must be an object, not a string"),
+        ({"instances": ROWS, "params": 0}, ["params"], "must be an object, not a number"),
         ({"instances": []}, ["instances"], "at least one"),
         ({"instances": {}}, ["instances"], "must be a list"),
         ({"instances": None}, ["instances"], "must be a list"),
@@ -342,9 +378,7 @@ def test_sagemaker_mode_exempts_only_these_two_from_tokens(start_api: StartApi, 
     api = start_api(registry, tokenless=SAGEMAKER_PATHS)
 
     assert api.get("/ping").json() == {}
-    assert api.post("/invocations", json={"instances": ROWS}).json() == {
-        "predictions": ["setosa", "virginica", "versicolor"]
-    }
+    assert api.post("/invocations", json={"instances": ROWS}).json() == {"predictions": LABELS}
     assert refused(api.post("/predict", json={"features": ROWS}), 401)
     assert refused(api.get("/models"), 401)
     assert api.post("/v2/models/iris/infer", json={}).status_code == 401
@@ -432,4 +466,5 @@ def test_any_finite_rows_match_the_native_protocol(api: RunningApi, rows: list[l
 
     assert {answer.status_code for answer in answers} == {native.status_code}
     if native.status_code == 200:
-        assert all(answer.json()["predictions"] == native.json()["label"] for answer in answers)
+        labels = [CLASSES[index] for index in native.json()["prediction"]]
+        assert all(answer.json()["predictions"] == labels for answer in answers)

@@ -10,6 +10,8 @@ from slipway_api.http.openapi import FeatureValue, Responses, errors
 from slipway_api.protocols import scoring
 from slipway_api.web.dependencies import Accounts, Models, bearer, bearer_token
 from slipway_api.web.prediction_endpoint import PredictionPath
+from slipway_core.answers import PREDICTION, Choice
+from slipway_core.manifest import Label
 
 PING, INVOCATIONS = "/ping", "/invocations"
 # Paths that need no token on SageMaker, which authenticates them itself.
@@ -23,10 +25,22 @@ described = APIRouter(tags=["scoring"], dependencies=[Depends(bearer)])
 Row = list[FeatureValue] | dict[str, Any]
 
 
+class Params(BaseModel):
+    """What to return."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    output: Choice = Field(
+        default=PREDICTION,
+        description="`prediction`: labels of a classifier, or values of a regressor. `probabilities`: an "
+        "object per row with the probability of each class, by its label; only for classifiers.",
+    )
+
+
 class _Form(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    params: dict[str, Any] | None = Field(default=None, max_length=0, description="Not supported; must be empty.")
+    params: Params | None = None
 
 
 class Instances(_Form):
@@ -62,9 +76,9 @@ class DataFrameRecords(_Form):
 
 
 class Predictions(BaseModel):
-    """One entry per row: labels of a classifier in their own type, values of a regressor."""
+    """One entry per row: labels of a classifier with their own type, its probabilities, or values of a regressor."""
 
-    predictions: list[str] | list[int] | list[bool] | list[float]
+    predictions: list[str] | list[bool] | list[int] | list[float] | list[Label] | list[dict[str, float]]
 
 
 class Pong(BaseModel):

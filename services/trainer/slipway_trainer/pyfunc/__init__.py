@@ -1,0 +1,1 @@
+"""The files that let MLflow's own tools run a bundle: its signature, its environment and the code that loads it."""
