@@ -49,11 +49,6 @@ def frame_rows(frame: "pd.DataFrame") -> Iterator[Row]:
         yield dict(zip(names, values, strict=True))
 
 
-def series_row(series: "pd.Series") -> Mapping[str, Any]:
-    """Return a row of a DataFrame, such as `frame.iloc[0]`, as an object by column name."""
-    return dict(zip(series.index.tolist(), series.tolist(), strict=True))
-
-
 def result_frame(
     batches: Sequence[Batch], index: "pd.Index", classes: Mapping[str, Sequence[str] | None]
 ) -> "pd.DataFrame":

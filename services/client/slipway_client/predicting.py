@@ -13,7 +13,7 @@ from slipway_client.errors import (
     SlipwayError,
     ValidationError,
 )
-from slipway_client.frames import empty_frame, frame_rows, is_frame, is_series, result_frame, series_row
+from slipway_client.frames import empty_frame, frame_rows, is_frame, result_frame
 from slipway_client.results import Batch, PredictionResult
 from slipway_client.session import Session
 from slipway_client.splitting import BatchLimits, body_of, split
@@ -36,7 +36,7 @@ def predict(session: Session, data: Any, model: str | None, version: str | None)
     path = calls.prediction_path(model, version)
     if is_frame(data):
         return (yield from _predict_frame(session, data, path, model, version))
-    rows = [series_row(data)] if is_series(data) else rows_of(data)
+    rows = rows_of(data)
     if not rows:
         raise ValueError("there are no rows to predict")
     outcomes = yield from _Prediction(session, path, encode_rows(rows)).run()
@@ -82,23 +82,27 @@ class _Prediction:
         return [outcome for outcomes in found for outcome in outcomes]
 
     def _span(self, span: range) -> Outcomes:
-        """Send a span of rows, in parts if the limits have shrunk meanwhile."""
+        """Send a span of rows, in parts if it exceeds the limits, which may have shrunk meanwhile."""
+        parts = list(split(self._rows, span, self._limits))
+        if len(parts) == 1:
+            return (yield from self._part(span))
         found: list[Outcome] = []
-        for part in split(self._rows, span, self._limits):
-            found += yield from self._part(part)
+        for part in parts:
+            found += yield from self._span(part)
         return found
 
     def _part(self, span: range) -> Outcomes:
+        """Send rows in one request."""
         if self._stopped_by is not None:
             return [Failure(span, self._stopped_by)]
         call = calls.predict(self._path, body_of(self._rows, span), len(span))
         try:
             answer = yield from self._session.call(call)
         except PayloadTooLargeError as error:
-            if len(span) == 1:
-                return [Failure(span, error)]
-            self._shrink(len(span))
-            return (yield from self._span(span))
+            if len(span) > 1:
+                self._shrink(len(span))
+                return (yield from self._span(span))
+            return [Failure(span, error)]
         except ValidationError as error:
             return [Failure(span, _in_data(error, span.start))]
         except SlipwayError as error:

@@ -110,18 +110,26 @@ def rows_of(data: Any) -> list[Row]:  # noqa: ANN401  # whatever a caller passes
     Raises:
         TypeError: it is something else.
     """
-    if hasattr(data, "dtype") and hasattr(data, "tolist") and not hasattr(data, "index"):  # an array of NumPy
-        data = data.tolist()
+    data = _plain(data)
     if isinstance(data, Mapping):
         return [data]
-    if isinstance(data, Sequence) and not isinstance(data, str | bytes):
-        are_rows = [isinstance(row, Mapping) or (_is_sequence(row)) for row in data]
-        if data and not any(are_rows):
+    if _is_sequence(data):
+        rows = [_plain(row) for row in data]
+        are_rows = [isinstance(row, Mapping) or _is_sequence(row) for row in rows]
+        if rows and not any(are_rows):
             return [data]
         if all(are_rows):
-            return list(data)
+            return rows
     raise TypeError("pass a DataFrame, a row (a dictionary or a list of values), or a list of rows")
 
 
-def _is_sequence(row: object) -> bool:
-    return isinstance(row, Sequence) and not isinstance(row, str | bytes)
+def _plain(data: Any) -> Any:  # noqa: ANN401
+    """Return an array of NumPy as a list, and a Series of pandas, such as `frame.iloc[0]`, as an object by name."""
+    if not hasattr(data, "dtype") or not hasattr(data, "tolist"):
+        return data
+    index = getattr(data, "index", None)
+    return data.tolist() if index is None else dict(zip(index.tolist(), data.tolist(), strict=True))
+
+
+def _is_sequence(data: object) -> bool:
+    return isinstance(data, Sequence) and not isinstance(data, str | bytes)
