@@ -105,7 +105,7 @@ def _errors_of(number: int, row: Row) -> list[InvalidValue]:
 
 
 def rows_of(data: Any) -> list[Row]:  # noqa: ANN401  # whatever a caller passes
-    """Return the rows of data that is no DataFrame: one row, or a sequence of rows.
+    """Return the rows of data other than a DataFrame: one row, or a sequence of rows.
 
     Raises:
         TypeError: it is something else.
