@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from slipway_client.results import Batch, Label, PredictionResult
-from slipway_client.values import Row
+from slipway_client.values import Row, json_value
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,18 +35,34 @@ def frame_rows(frame: "pd.DataFrame") -> Iterator[Row]:
     Objects, because a version that is promoted meanwhile may expect the columns in another order.
 
     Raises:
-        ValueError: a name of a column is not text, or two columns have the same name.
+        ValueError: there are no columns, a name is not text, or two columns have the same name.
     """
     names = list(frame.columns)
+    if not names:
+        raise ValueError("the DataFrame has no columns: pass those of the features")
     if odd := [name for name in names if not isinstance(name, str)]:
         raise ValueError(f"names of columns must be text, got {odd[0]!r}: rename the columns to those of the model")
     if len(set(names)) != len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"the DataFrame has two columns named {twice!r}: rename or remove one of them")
-    # `tolist` converts scalars of NumPy, for all values at once.
-    columns = [frame[name].tolist() for name in names]
+    columns = [_column_values(frame[name]) for name in names]
     for values in zip(*columns, strict=True):
         yield dict(zip(names, values, strict=True))
+
+
+def _column_values(series: "pd.Series") -> list[Any]:
+    """Return the values of a column as in JSON, for all rows at once. Values without such a form stay as they are."""
+    values: list[Any] = series.tolist()  # converts scalars of NumPy
+    if series.dtype.kind in "biuf" and not series.hasnans:
+        return values
+    return list(map(_converted, values))
+
+
+def _converted(value: Any) -> Any:  # noqa: ANN401
+    try:
+        return json_value(value)
+    except ValueError:  # reported with its row later
+        return value
 
 
 def result_frame(
@@ -66,7 +82,7 @@ def result_frame(
     result = PredictionResult.of(batches)
     frame.attrs["model"] = result.model
     frame.attrs["versions"] = result.versions
-    frame.attrs["warnings"] = [vars(warning) for warning in result.warnings]
+    frame.attrs["warnings"] = [dict(vars(warning)) for warning in result.warnings]
     return frame
 
 

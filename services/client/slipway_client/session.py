@@ -43,6 +43,17 @@ ERRORS: Final[Mapping[int, type[RequestError]]] = {
     HTTPStatus.GATEWAY_TIMEOUT: DeadlineExceededError,
 }
 
+# Responses of proxies have no problem details.
+PROXY_STATUSES: Final = frozenset(
+    {
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        HTTPStatus.TOO_MANY_REQUESTS,
+        HTTPStatus.BAD_GATEWAY,
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        HTTPStatus.GATEWAY_TIMEOUT,
+    }
+)
+
 
 class Session:
     """The state of a client: the address, the credential, and the names of the classes of each version."""
@@ -163,9 +174,12 @@ class Session:
             answer = response.json()
         except ValueError:
             answer = None
-        if not isinstance(answer, dict):
-            raise self._unexpected(response)
-        return answer
+        if isinstance(answer, dict):
+            return answer
+        status = response.status_code
+        if status in PROXY_STATUSES:
+            return {"detail": f"a proxy before {self.url} responded with status {status} ({response.reason_phrase})"}
+        raise self._unexpected(response)
 
     def _unexpected(self, response: httpx.Response) -> UnexpectedResponseError:
         return UnexpectedResponseError(

@@ -12,6 +12,8 @@ from slipway_client.errors import InvalidValue, ValidationError
 Row: TypeAlias = Mapping[str, Any] | Sequence[Any]
 # Errors that are collected before the data is rejected, as in the API.
 MAX_ERRORS = 20
+# `json.dumps` with these options would create an encoder for each row.
+_to_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
 class _UnsupportedValueError(ValueError):
@@ -77,14 +79,13 @@ def encode_rows(rows: Iterable[Row], first: int = 0) -> list[bytes]:
 
 
 def _encode(row: Row) -> bytes:
-    values: Any
-    if isinstance(row, Mapping):
-        if not all(isinstance(name, str) for name in row):
-            raise _UnsupportedValueError
-        values = {name: json_value(value) for name, value in row.items()}
-    else:
-        values = [json_value(value) for value in row]
-    return json.dumps(values, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    if isinstance(row, Mapping) and not all(isinstance(name, str) for name in row):
+        raise _UnsupportedValueError
+    try:
+        return _to_json(row).encode()
+    except (TypeError, ValueError):  # a value needs a conversion
+        values: Any = map(json_value, row.values() if isinstance(row, Mapping) else row)
+        return _to_json(dict(zip(row, values, strict=True)) if isinstance(row, Mapping) else list(values)).encode()
 
 
 def _errors_of(number: int, row: Row) -> list[InvalidValue]:
@@ -97,7 +98,7 @@ def _errors_of(number: int, row: Row) -> list[InvalidValue]:
             errors.append(InvalidValue(f"names of features must be text, got {name!r}", number))
             continue
         try:
-            json.dumps(json_value(value), ensure_ascii=False, allow_nan=False).encode()
+            _to_json(json_value(value)).encode()
         except (TypeError, ValueError) as error:
             reason = str(error) if isinstance(error, _UnsupportedValueError) else "cannot be written as JSON"
             errors.append(InvalidValue(f"{name!r} {reason}", number, column))

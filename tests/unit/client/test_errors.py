@@ -99,6 +99,15 @@ def test_other_error_bodies_are_read(content: dict[str, Any], detail: str) -> No
     assert (caught.value.detail, caught.value.retry_after_seconds) == (detail, None)
 
 
+@pytest.mark.parametrize(("status", "kind"), [(413, PayloadTooLargeError), (504, DeadlineExceededError)])
+def test_response_of_a_proxy_is_recognized(status: int, kind: type[RequestError]) -> None:
+    with (
+        Client(URL, transport=answering(status, content=b"<html>")) as client,
+        pytest.raises(kind, match=rf"a proxy before {URL} responded with status {status} \("),
+    ):
+        client.predict([1.0])
+
+
 @pytest.mark.parametrize(
     "response",
     [

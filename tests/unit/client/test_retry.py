@@ -96,6 +96,7 @@ def log_in(client: Client) -> object:
         (read, [httpx.WriteError, USER], [(0.25, 0.5)]),
         # A proxy without the API.
         (predict, [rejected(502), rejected(503), PREDICTION], [(0.25, 0.5), (0.5, 1.0)]),
+        (read, [httpx.Response(502), httpx.Response(503, content=b"<html>"), USER], [(0.25, 0.5), (0.5, 1.0)]),
     ],
 )
 def test_safe_retries_succeed_after_a_wait(

@@ -113,8 +113,8 @@ def test_other_data_is_rejected(data: object) -> None:
 
 @pytest.mark.parametrize(
     ("columns", "message"),
-    [(["a", 1], "names of columns must be text, got 1"), (["a", "a"], "two columns named 'a'")],
+    [([], "has no columns"), (["a", 1], "names of columns must be text, got 1"), (["a", "a"], "two columns named 'a'")],
 )
 def test_columns_of_a_frame_need_distinct_names(columns: list[Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        list(frame_rows(pd.DataFrame([[1, 2]], columns=columns)))
+        list(frame_rows(pd.DataFrame([range(len(columns))], columns=columns)))
