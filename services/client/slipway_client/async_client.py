@@ -94,7 +94,7 @@ class AsyncClient:
         await self.aclose()
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._session!r})"
+        return f"{type(self).__name__}({self._session.description})"
 
     async def aclose(self) -> None:
         """Close all connections."""

@@ -92,7 +92,7 @@ class Client:
         self.close()
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._session!r})"
+        return f"{type(self).__name__}({self._session.description})"
 
     def close(self) -> None:
         """Close all connections."""

@@ -77,7 +77,7 @@ class Session:
             raise ConfigurationError("pass either a token or an API key, not both")
         for name, secret in (("token", token), ("API key", api_key)):
             if secret is not None and not (secret and secret.isascii() and secret.isprintable()):
-                raise ConfigurationError(f"the {name} is damaged: it is empty, or has characters that none contains")
+                raise ConfigurationError(f"the {name} is damaged: it is empty, or has characters that are not allowed")
         self.url = checked_url(url)
         self.token = token
         self.retry = retry
@@ -87,8 +87,9 @@ class Session:
         self._api_key = api_key
         self._login: tuple[str, str] | None = None
 
-    def __repr__(self) -> str:
-        """Return the address and the kind of the credential, never the credential."""
+    @property
+    def description(self) -> str:
+        """The address and the kind of the credential, never the credential."""
         kind = "an API key" if self._api_key else "a token" if self.token else "no credential"
         return f"{self.url!r}, {kind}"
 
@@ -151,9 +152,7 @@ class Session:
             response = yield Send(call.method, call.path, headers, content)
         except httpx.HTTPError as error:
             raise connection_error(error, self.url, self.timeout_seconds) from error
-        if response.status_code == HTTPStatus.NO_CONTENT:
-            return call.parse({})
-        answer = self._answer(response)
+        answer = {} if response.status_code == HTTPStatus.NO_CONTENT else self._answer(response)
         if not response.is_success:
             raise error_of(response.status_code, answer, response.headers)
         try:

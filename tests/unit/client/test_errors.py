@@ -116,9 +116,10 @@ def test_response_of_a_proxy_is_recognized(status: int, kind: type[RequestError]
         httpx.Response(200, json=["a", "list"]),
         httpx.Response(200, content=b"\xff\xfe"),
         httpx.Response(200, json={"hello": "from something else"}),
+        httpx.Response(204),
         httpx.Response(307, headers={"Location": "https://elsewhere.example"}),
     ],
-    ids=["html", "error in html", "list", "bytes", "another object", "redirect"],
+    ids=["html", "error in html", "list", "bytes", "another object", "no content", "redirect"],
 )
 @pytest.mark.parametrize("method", ["check", "me", "models", "model_info", "predictions", "users"])
 def test_other_servers_are_recognized(response: httpx.Response, method: str) -> None:
