@@ -9,18 +9,24 @@ import pytest
 import slipway_api.errors
 import slipway_api.http.problems
 import slipway_cli.errors
+import slipway_client.errors
 import slipway_core.errors
 import slipway_trainer.errors
-from slipway_core.errors import SlipwayError
 
-MODULES = (slipway_core.errors, slipway_api.errors, slipway_trainer.errors, slipway_cli.errors)
+MODULES = (
+    slipway_core.errors,
+    slipway_api.errors,
+    slipway_trainer.errors,
+    slipway_cli.errors,
+    slipway_client.errors,
+)
 
 
-def errors_of(module: ModuleType) -> dict[str, type[SlipwayError]]:
+def errors_of(module: ModuleType) -> dict[str, type[object]]:
     return {
         name: kind
         for name, kind in inspect.getmembers(module, inspect.isclass)
-        if issubclass(kind, SlipwayError) and kind.__module__ == module.__name__
+        if issubclass(kind, module.SlipwayError) and kind.__module__ == module.__name__
     }
 
 

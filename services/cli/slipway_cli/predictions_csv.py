@@ -3,7 +3,7 @@
 import csv
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,9 @@ def answer_columns(rows: CsvRows, classes: Sequence[Label] | None) -> list[str]:
     return added
 
 
-def write_predictions(path: Path, rows: CsvRows, added: Sequence[str], answers: Sequence[dict[str, Any]]) -> str | None:
+def write_predictions(
+    path: Path, rows: CsvRows, added: Sequence[str], answers: Sequence[Mapping[str, Any]]
+) -> str | None:
     """Write the rows of the input with their predictions, in the same order and with the same separators.
 
     Returns:
@@ -75,7 +77,7 @@ def write_predictions(path: Path, rows: CsvRows, added: Sequence[str], answers: 
     return None
 
 
-def _cells(answers: Sequence[dict[str, Any]], width: int) -> Iterator[list[object]]:
+def _cells(answers: Sequence[Mapping[str, Any]], width: int) -> Iterator[list[object]]:
     """Yield the added cells of each row; a missing one is empty."""
     for answer in answers:
         predictions = answer["prediction"]

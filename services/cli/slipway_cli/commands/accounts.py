@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from slipway_cli.client import ApiClient
+from slipway_cli.api_client import api_client
 from slipway_cli.errors import NotLoggedInError
 from slipway_cli.identity import Credentials, store_credentials
 from slipway_cli.output import echo
@@ -34,12 +34,12 @@ def login(
         if password_stdin or not sys.stdin.isatty():
             raise NotLoggedInError(f"{NO_PROMPT}: pass the account's name with --username")
         username = str(typer.prompt("Username"))
-    with ApiClient(url) as client:
+    with api_client(url) as client:
         if prompts(from_input=password_stdin):
             client.check()  # before the user types a password for a wrong address
         password = read_password(from_input=password_stdin, confirm=False)
-        token = client.token(username, password)
-    path = store_credentials(Credentials(url=url.rstrip("/"), username=username, token=token))
+        token = client.login(username, password).token
+    path = store_credentials(Credentials(url=client.url, username=username, token=str(token)))
     echo(f"Logged in to {url} as {username}. The token is stored in {path}.")
 
 

@@ -2,20 +2,21 @@
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
-from slipway_cli.client import ApiClient
+from slipway_cli.api_client import api_client, api_error, read_signature
 from slipway_cli.csv_rows import CsvRows, read_row, read_rows
 from slipway_cli.errors import ApiError
 from slipway_cli.identity import identify
 from slipway_cli.output import echo, print_json, print_table
 from slipway_cli.predictions_csv import answer_columns, check_output, write_predictions
 from slipway_cli.settings import ClientSettings
+from slipway_client import Client, PredictionResult, SlipwayError
 from slipway_core.manifest import label_text
 from slipway_core.plurals import count_of
 from slipway_core.printable import printable
@@ -71,21 +72,22 @@ def predict(
     row = {} if json_row is None else _json_row(json_row)
     if output is not None:
         check_output(output, force=force)
-    with ApiClient.of(identify(load_settings(ClientSettings))) as client:
+    identity = identify(load_settings(ClientSettings))
+    with api_client(identity.url, identity.token) as client:
         if csv_file is not None:
             _predict_file(client, model, csv_file, output, as_json=as_json)
             return
         if features is not None:
-            row = read_row(features, client.signature(model)[0])
-        answer = client.predict(model, [row])
+            row = read_row(features, read_signature(client, model)[0])
+        answers = _responses(client.predict([row], model))
     if as_json:
-        print_json(answer)
+        print_json(answers[0])
     else:
-        _print_table(model, [answer])
+        _print_table(model, answers)
 
 
-def _predict_file(client: ApiClient, model: str, file: Path, output: Path | None, *, as_json: bool) -> None:
-    inputs, classes = client.signature(model)
+def _predict_file(client: Client, model: str, file: Path, output: Path | None, *, as_json: bool) -> None:
+    inputs, classes = read_signature(client, model)
     rows = read_rows(file, model, inputs)
     added = answer_columns(rows, classes) if output is not None else []
     if rows.skipped:
@@ -103,29 +105,31 @@ def _predict_file(client: ApiClient, model: str, file: Path, output: Path | None
         echo(f"Wrote {count} with predictions of {model}, {_versions(answers)}, to {output}.")
 
 
-def _answers(client: ApiClient, model: str, names: Sequence[str], rows: CsvRows) -> list[dict[str, Any]]:
+def _answers(client: Client, model: str, names: Sequence[str], rows: CsvRows) -> list[Mapping[str, Any]]:
     """Predict in requests of at most ROWS_A_REQUEST rows.
 
     Raises:
         ApiError: a request fails; the message names its rows.
     """
-    answers = []
+    answers: list[Mapping[str, Any]] = []
     for start in range(0, len(rows.features), ROWS_A_REQUEST):
         # By name: a version promoted meanwhile may expect the features in another order.
         part = [dict(zip(names, row, strict=True)) for row in rows.features[start : start + ROWS_A_REQUEST]]
         try:
-            answer = client.predict(model, part)
-        except ApiError as error:
-            raise ApiError(f"rows {start + 1} to {start + len(part)}: {error}; no predictions were written") from error
-        if len(answer["prediction"]) != len(part):
-            raise ApiError(f"rows {start + 1} to {start + len(part)}: the API returned another number of rows")
-        answers.append(answer)
+            answers += _responses(client.predict(part, model))
+        except SlipwayError as error:
+            rows_of_part = f"rows {start + 1} to {start + len(part)}"
+            raise ApiError(f"{rows_of_part}: {api_error(error)}; no predictions were written") from error
     if len({answer["version"] for answer in answers}) > 1:
         _note(f"another version became Production meanwhile: the predictions come from {_versions(answers)}")
     return answers
 
 
-def _versions(answers: Sequence[dict[str, Any]]) -> str:
+def _responses(result: PredictionResult) -> list[Mapping[str, Any]]:
+    return [batch.response for batch in result.batches]
+
+
+def _versions(answers: Sequence[Mapping[str, Any]]) -> str:
     found = list(dict.fromkeys(answer["version"] for answer in answers))
     return f"version{'s'[: len(found) != 1]} {' and '.join(map(str, found))}"
 
@@ -134,14 +138,14 @@ def _note(sentence: str) -> None:
     echo(f"Note: {sentence}", err=True)
 
 
-def _print_table(model: str, answers: Sequence[dict[str, Any]]) -> None:
+def _print_table(model: str, answers: Sequence[Mapping[str, Any]]) -> None:
     table = Table("row", "prediction", "probability", title=f"{model}, {_versions(answers)}")
     for number, (prediction, probability) in enumerate(_lines(answers), start=1):
         table.add_row(str(number), prediction, probability)
     print_table(table)
 
 
-def _lines(answers: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
+def _lines(answers: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
     lines: list[tuple[str, str]] = []
     for answer in answers:
         predictions = answer["prediction"]

@@ -4,19 +4,19 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
-from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.box import SIMPLE
 from rich.table import Column, Table
 
-from slipway_cli.client import ApiClient
+from slipway_cli.api_client import api_client
 from slipway_cli.commands.accounts import PasswordFromInput, prompts, read_password
 from slipway_cli.errors import ApiError
 from slipway_cli.identity import identify, keep_token
 from slipway_cli.output import echo, print_json, print_table
 from slipway_cli.settings import ClientSettings
+from slipway_client import Client, PermissionDeniedError, UserEvent
 from slipway_core.policy import why_name_is_refused
 from slipway_core.settings import load_settings
 
@@ -39,7 +39,7 @@ class Role(StrEnum):
 def list_users(as_json: AsJson = False) -> None:  # a flag
     """List the accounts. Example: `slipway users list`."""
     with _client() as client:
-        found = client.users()
+        found = list(client.users())
     if as_json:
         print_json(found)
         return
@@ -103,7 +103,7 @@ def password(
     With a name, it reads one line: the new password.
     """
     identity = identify(load_settings(ClientSettings))
-    with ApiClient.of(identity) as client:
+    with api_client(identity.url, identity.token) as client:
         if prompts(from_input=password_stdin):
             _check_exists(client, name)
         current = None if name else read_password(from_input=password_stdin, confirm=False, prompt="Current password")
@@ -112,7 +112,7 @@ def password(
             user = client.change_user(name, password=new)
             echo(f"{user['username']} has a new password and must log in again.")
             return
-        token = client.change_my_password(current or "", new)
+        token = client.change_password(current or "", new)
     if keep_token(identity, token):
         echo("Your password is changed, and you are logged in with the new one.")
     else:
@@ -144,7 +144,7 @@ def events(
 ) -> None:
     """List changes to accounts and who made them. Example: `slipway users events --limit 10`."""
     with _client() as client:
-        found = client.user_events(limit)
+        found = list(client.user_events(limit))
         # A deleted account has no name; the JSON has the ids.
         names = {} if as_json else {user["id"]: user["username"] for user in client.users()}
     if as_json:
@@ -159,12 +159,12 @@ def events(
         details = " → ".join(str(value) for value in event["details"].values())
         what = _action(event) + (f" ({details})" if details else "")
         subject = event["subject_name"] or event["subject_id"]
-        by = names.get(event["actor_id"]) or event["actor_id"] or "–"
+        by = names.get(event["actor_id"] or "") or event["actor_id"] or "–"
         table.add_row(event["at"][:19].replace("T", " "), what, subject, by, event["address"] or "–")
     print_table(table)
 
 
-def _action(event: dict[str, Any]) -> str:
+def _action(event: UserEvent) -> str:
     """Return what an event did, in words."""
     if event["action"] == "registered" and event["actor_id"]:
         return "added"  # by an admin
@@ -173,28 +173,27 @@ def _action(event: dict[str, Any]) -> str:
     return str(event["action"]).replace("_", " ")
 
 
-def _check_is_new(client: ApiClient, name: str) -> None:
+def _check_is_new(client: Client, name: str) -> None:
     """Raise ApiError if an account of that name exists, before the user types its password."""
     try:
         names = {user["username"] for user in client.users()}
-    except ApiError as error:
+    except PermissionDeniedError:
         # Only admins can list accounts; others can add one while registration is open.
-        if error.status != HTTPStatus.FORBIDDEN:
-            raise
         return
     if name.strip().lower() in names:
         raise ApiError(f"an account named {name} exists: choose another name, or see `slipway users list`")
 
 
-def _check_exists(client: ApiClient, name: str | None) -> None:
+def _check_exists(client: Client, name: str | None) -> None:
     """Raise ApiError if the account cannot be changed, before the user types its new password."""
     if name is None:
-        client.check_token()
+        client.me()
     elif name.strip().lower() not in {user["username"] for user in client.users()}:
         raise ApiError(f"no account is named {name}: `slipway users list` lists the accounts")
 
 
 @contextmanager
-def _client() -> Iterator[ApiClient]:
-    with ApiClient.of(identify(load_settings(ClientSettings))) as client:
+def _client() -> Iterator[Client]:
+    identity = identify(load_settings(ClientSettings))
+    with api_client(identity.url, identity.token) as client:
         yield client

@@ -27,7 +27,8 @@ def serving(names: Sequence[str], classes: Sequence[str] | None = IRIS) -> Calla
     def answer(asked: Asked) -> Answer:
         if asked.method == "GET":
             inputs = [{"name": name, "dtype": "float32"} for name in names]
-            return Answer({"signature": {"inputs": inputs, "classes": classes}})
+            signature = {"inputs": inputs, "classes": classes}
+            return Answer({"model_name": "iris", "model_version": "7", "signature": signature})
         return classify(asked)
 
     return answer
@@ -36,7 +37,8 @@ def serving(names: Sequence[str], classes: Sequence[str] | None = IRIS) -> Calla
 def predicting(names: Sequence[str], body: dict[str, object]) -> Callable[[Asked], Answer]:
     """Return an API whose model has these features and always returns this prediction."""
     describe = serving(names)
-    return lambda asked: describe(asked) if asked.method == "GET" else Answer(body)
+    answer = Answer({"id": "01939c4e", "model": "iris", **body})
+    return lambda asked: describe(asked) if asked.method == "GET" else answer
 
 
 def classify(asked: Asked) -> Answer:
@@ -321,9 +323,8 @@ def test_output_has_no_formulas_from_class_names(api: StubApi, tmp_path: Path, l
 
 def test_output_of_a_regressor_holds_the_prediction(api: StubApi, tmp_path: Path) -> None:
     describe = serving("ab", None)
-    api.answer = lambda asked: (
-        describe(asked) if asked.method == "GET" else Answer({"version": "2", "prediction": [12.5]})
-    )
+    prediction = Answer({"id": "01939c4e", "model": "demand", "version": "2", "prediction": [12.5]})
+    api.answer = lambda asked: describe(asked) if asked.method == "GET" else prediction
 
     ended = predict_csv(tmp_path, "a,b\n1,2\n", "-o", "-")
 

@@ -29,10 +29,12 @@ def serving(columns: Sequence[dict[str, Any]], classes: Sequence[Any] = ("Adelie
     def answer(asked: Asked) -> Answer:
         if asked.method == "GET":
             tensors = [{"name": column["name"], "dtype": "string", "shape": [1]} for column in columns]
-            return Answer({"signature": {"inputs": columns, "tensors": tensors, "classes": classes}})
+            signature = {"inputs": columns, "tensors": tensors, "classes": classes}
+            return Answer({"model_name": "penguins", "model_version": "7", "signature": signature})
         n_rows = len(asked.json["features"])
-        body = {"version": "3", "prediction": [1], "label": [classes[1]], "probabilities": [[0.75, 0.25]]}
-        return Answer({key: value * n_rows if isinstance(value, list) else value for key, value in body.items()})
+        body = {"prediction": [1], "label": [classes[1]], "probabilities": [[0.75, 0.25]]}
+        answer = {"id": "01939c4e", "model": "penguins", "version": "3"}
+        return Answer({**answer, **{key: value * n_rows for key, value in body.items()}})
 
     return answer
 

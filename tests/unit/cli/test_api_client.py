@@ -1,20 +1,19 @@
-"""The client: its requests, and its errors in one sentence."""
+"""The client of the commands: its errors in one sentence, and no retries."""
 
 import threading
 from collections.abc import Iterator
 
 import pytest
 
-from slipway_cli import client as client_module
+from slipway_cli import api_client as api_client_module
+from slipway_cli.api_client import api_client
 from slipway_cli.cli import main
-from slipway_cli.client import ApiClient
 from slipway_cli.errors import ApiError
-from slipway_cli.identity import Identity
 from support.command import run
 from support.servers import free_port
 from support.stub_api import Answer, Asked, StubApi, problem, stub_api
 
-PREDICTION = {"version": "1", "prediction": [0]}
+PREDICTION = {"id": "01939c4e", "model": "iris", "version": "1", "prediction": [0]}
 
 
 @pytest.fixture
@@ -24,47 +23,9 @@ def api() -> Iterator[StubApi]:
         yield stub
 
 
-def predict(url: str) -> dict[str, object]:
-    with ApiClient(url, "the-token") as client:
-        return client.predict("iris", [[1.0, 2.0]])
-
-
-def test_prediction_sends_the_token_and_the_rows(api: StubApi) -> None:
-    with ApiClient.of(Identity(api.url, "the-token")) as client:
-        answer = client.predict("iris", [[1.0, 2.0]])
-
-    assert answer == PREDICTION
-    (asked,) = api.asked
-    assert (asked.method, asked.path) == ("POST", "/models/iris/predict")
-    assert asked.headers["Authorization"] == "Bearer the-token"
-    assert asked.json == {"features": [[1.0, 2.0]]}
-
-
-def test_address_may_end_with_a_slash(api: StubApi) -> None:
-    predict(api.url + "/")
-
-    assert api.asked[0].path == "/models/iris/predict"
-
-
-@pytest.mark.parametrize(("name", "path"), [("a/b", "a%2Fb"), ("a?b", "a%3Fb"), ("é", "%C3%A9"), ("a b", "a%20b")])
-def test_name_of_a_model_is_quoted_in_the_path(api: StubApi, name: str, path: str) -> None:
-    with ApiClient(api.url, "the-token") as client:
-        client.predict(name, [[1.0]])
-
-    assert api.asked[0].path == f"/models/{path}/predict"
-
-
-def test_login_sends_a_form_and_no_token(api: StubApi) -> None:
-    api.answer = lambda _asked: Answer({"access_token": "fresh"})
-
-    with ApiClient(api.url) as client:
-        token = client.token("ada", "a&b=c")
-
-    assert token == "fresh"
-    (asked,) = api.asked
-    assert asked.path == "/token"
-    assert asked.body == b"username=ada&password=a%26b%3Dc"
-    assert "Authorization" not in asked.headers
+def predict(url: str) -> None:
+    with api_client(url, "the-token") as client:
+        client.predict([[1.0, 2.0]], "iris")
 
 
 @pytest.mark.parametrize(
@@ -91,6 +52,10 @@ def test_login_sends_a_form_and_no_token(api: StubApi) -> None:
         (Answer(b"<html>not here</html>", 404), "the server at {url} is not Slipway's API (404): check the address"),
         (Answer(["a", "list"]), "the server at {url} is not Slipway's API (200): check the address"),
         (Answer(b"\xff\xfe"), "the server at {url} is not Slipway's API (200): check the address"),
+        (
+            Answer({**PREDICTION, "prediction": [0, 0]}),
+            "the server at {url} is not Slipway's API (200): check the address",
+        ),
     ],
 )
 def test_error_response_becomes_one_sentence(api: StubApi, answer: Answer, sentence: str) -> None:
@@ -100,6 +65,7 @@ def test_error_response_becomes_one_sentence(api: StubApi, answer: Answer, sente
         predict(api.url)
 
     assert str(caught.value) == sentence.format(url=api.url)
+    assert len(api.asked) == 1
 
 
 def test_unreachable_api_is_reported_with_its_address() -> None:
@@ -110,7 +76,7 @@ def test_unreachable_api_is_reported_with_its_address() -> None:
 
 
 def test_api_timeout_is_reported(api: StubApi, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_module, "TIMEOUT_SECONDS", 0.1)
+    monkeypatch.setattr(api_client_module, "TIMEOUT_SECONDS", 0.1)
     over = threading.Event()
 
     def hang(_asked: Asked) -> Answer:

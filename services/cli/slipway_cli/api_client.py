@@ -1,0 +1,75 @@
+"""The client of the API, for the commands that use it: `slipway_client` with the errors of the command line."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pydantic import ValidationError
+
+import slipway_client
+from slipway_cli.errors import ApiError
+from slipway_client import Client, RequestError, Retry
+from slipway_core.columns import InputColumn
+from slipway_core.manifest import Label
+
+TIMEOUT_SECONDS = 30.0
+LOGIN = "run `slipway login URL`"
+# The API's messages name requests; users of the command line need the matching command.
+COMMANDS = {
+    "GET /users lists": "`slipway users list` lists",
+    "GET /users/events lists": "`slipway users events --json` lists",
+    # The command lists the registry's models: `GET /models` has no command of its own.
+    "GET /models lists the served models": "`slipway models list` lists the registered models",
+    "GET /models lists the served versions": "`slipway models list` lists the Production versions",
+    "PUT /users/me/password": "`slipway users password`",
+    "get a new one from POST /token": LOGIN,
+    "send `Authorization: Bearer …` with one from POST /token": LOGIN,
+}
+
+
+@contextmanager
+def api_client(url: str, token: str | None = None) -> Iterator[Client]:
+    """Yield a client, and convert each error of it that leaves the block into an ApiError.
+
+    The client does not retry, because a person waits for the answer.
+    """
+    if token is not None and not (token.isascii() and token.isprintable()):
+        raise ApiError("the token is damaged: run `slipway login URL` again, or correct SLIPWAY_TOKEN")
+    try:
+        with Client(url, token=token, retry=Retry(attempts=1), timeout_seconds=TIMEOUT_SECONDS) as client:
+            yield client
+    except slipway_client.SlipwayError as error:
+        raise api_error(error) from error
+
+
+def api_error(error: slipway_client.SlipwayError) -> ApiError:
+    """Return the command line's error for an error of the client."""
+    if not isinstance(error, RequestError) or error.status is None:
+        return ApiError(str(error))
+    detail = error.detail
+    for call, command in COMMANDS.items():
+        detail = detail.replace(call, command)
+    if isinstance(error, slipway_client.AuthenticationError) and "password" not in detail and LOGIN not in detail:
+        detail = f"{detail}; {LOGIN}"
+    return ApiError(detail, error.status)
+
+
+def read_signature(client: Client, model: str) -> tuple[list[InputColumn], list[Label] | None]:
+    """Return a model's features, in order, and its classes; None for a regressor.
+
+    Raises:
+        ApiError: the API describes the model in an unknown form.
+    """
+    signature = client.model(model)["signature"]
+    known = InputColumn.model_fields.keys()
+    try:
+        # Without the fields of other versions of the API.
+        columns = [
+            InputColumn.model_validate({key: value for key, value in column.items() if key in known})
+            for column in signature["inputs"]
+        ]
+    except (AttributeError, TypeError, ValidationError) as error:
+        raise ApiError(
+            f"the API describes {model} in a form that this version of `slipway` cannot read: "
+            "install the version of the API"
+        ) from error
+    return columns, list(signature.get("classes") or ()) or None

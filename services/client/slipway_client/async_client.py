@@ -1,0 +1,258 @@
+"""The asynchronous client, for asyncio."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
+
+import httpx
+
+from slipway_client import calls, feedback, predicting
+from slipway_client.calls import Answer, Call, Page
+from slipway_client.client import TIMEOUT_SECONDS
+from slipway_client.environment import read_environment
+from slipway_client.results import (
+    Feedback,
+    LoggedPrediction,
+    Model,
+    PredictionResult,
+    PredictionWithLineage,
+    User,
+    UserEvent,
+)
+from slipway_client.retry import Retry
+from slipway_client.session import Session
+from slipway_client.splitting import BatchLimits
+from slipway_client.steps import Send, Sleep, Step, Steps
+from slipway_client.values import Row
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+T = TypeVar("T")
+
+CONCURRENCY = 4
+
+
+class AsyncClient:
+    """The asynchronous form of `Client`, whose methods have the same arguments, results and errors.
+
+    Close it with `aclose`, or use it in an `async with` statement.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        token: str | None = None,
+        api_key: str | None = None,
+        retry: Retry | None = None,
+        limits: BatchLimits | None = None,
+        timeout_seconds: float = TIMEOUT_SECONDS,
+        concurrency: int = CONCURRENCY,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        """Create a client. It sends nothing yet.
+
+        Args:
+            url: the address of the API, such as http://127.0.0.1:8000.
+            token: a bearer token. `login` gets one.
+            api_key: an API key (`slk_…`), instead of a token.
+            retry: when to retry; see `Retry` for the defaults.
+            limits: the largest request of `predict`; see `BatchLimits` for the defaults.
+            timeout_seconds: the time limit of each attempt.
+            concurrency: the most requests at a time of one call of `predict` or `feedback`.
+            transport: sends the requests; by default over the network.
+
+        Raises:
+            ConfigurationError: the address or a credential is invalid.
+            ValueError: the concurrency is less than 1.
+        """
+        if concurrency < 1:
+            raise ValueError("the concurrency must be at least 1")
+        self._session = Session(
+            url,
+            token=token,
+            api_key=api_key,
+            retry=retry or Retry(),
+            limits=limits or BatchLimits(),
+            timeout_seconds=timeout_seconds,
+        )
+        self._concurrency = concurrency
+        self._http = httpx.AsyncClient(base_url=self._session.url, timeout=timeout_seconds, transport=transport)
+
+    @classmethod
+    def from_env(cls, **options: Any) -> Self:  # noqa: ANN401  # those of the constructor
+        """Create a client from environment variables; see `Client.from_env`."""
+        return cls(**read_environment(os.environ), **options)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_exc: object) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._session.description})"
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._http.aclose()
+
+    @property
+    def url(self) -> str:
+        """The address of the API."""
+        return self._session.url
+
+    @property
+    def token(self) -> str | None:
+        """The bearer token in use. It is a secret."""
+        return self._session.token
+
+    async def login(self, username: str, password: str, *, keep: bool = False) -> Self:
+        """Get a token, use it from now on, and return the client; see `Client.login`."""
+        await self._run(self._session.log_in(username, password, keep=keep))
+        return self
+
+    @overload
+    async def predict(
+        self, data: Row | Sequence[Row], model: str | None = None, version: str | None = None
+    ) -> PredictionResult: ...
+
+    @overload
+    async def predict(
+        self, data: "pd.DataFrame", model: str | None = None, version: str | None = None
+    ) -> "pd.DataFrame": ...
+
+    async def predict(self, data: Any, model: str | None = None, version: str | None = None) -> Any:
+        """Predict rows; see `Client.predict`. Batches are sent concurrently, and the result is in order."""
+        return await self._run(predicting.predict(self._session, data, model, version))
+
+    async def feedback(
+        self,
+        target: Any,  # noqa: ANN401
+        labels: Any = None,  # noqa: ANN401
+        values: Any = None,  # noqa: ANN401
+        *,
+        row: int | None = None,
+    ) -> list[Feedback]:
+        """Store the true labels or values of rows, concurrently; see `Client.feedback`."""
+        return await self._run(feedback.give_feedback(self._session, target, labels, values, row))
+
+    def predictions(
+        self, model: str | None = None, *, since: datetime | str | None = None, limit: int | None = None
+    ) -> AsyncIterator[LoggedPrediction]:
+        """Yield your logged predictions, newest first; see `Client.predictions`."""
+        return self._entries(lambda size, cursor: calls.predictions(model, since, size, cursor), limit)
+
+    async def prediction(self, prediction_id: str) -> PredictionWithLineage:
+        """Return a logged prediction with the lineage of its model, and its feedback."""
+        return await self._call(calls.prediction(prediction_id))
+
+    async def models(self) -> list[Model]:
+        """Return the served models."""
+        return await self._call(calls.models())
+
+    async def model(self, name: str, version: str | None = None) -> Model:
+        """Return a served model, or a pinned version of it."""
+        return await self._call(calls.model(name, version))
+
+    async def model_info(self) -> Model:
+        """Return the default model."""
+        return await self._call(calls.model_info())
+
+    async def reload(self, name: str) -> Answer:
+        """Make the API check the registry for a new version now (as an admin)."""
+        return await self._call(calls.reload(name))
+
+    async def me(self) -> User:
+        """Return your own account."""
+        return await self._call(calls.me())
+
+    async def change_password(self, current: str, new: str) -> str:
+        """Change your own password, which revokes all older tokens; use and return the new token."""
+        return await self._run(self._session.change_password(current, new))
+
+    def users(self) -> AsyncIterator[User]:
+        """Yield all accounts, by name (as an admin)."""
+        return self._entries(calls.users)
+
+    def user_events(self, limit: int | None = None) -> AsyncIterator[UserEvent]:
+        """Yield the changes of accounts, newest first (as an admin)."""
+        return self._entries(calls.user_events, limit)
+
+    async def add_user(self, username: str, password: str, role: str = "user") -> User:
+        """Add an account with the role `admin`, `user` or `viewer` (as an admin)."""
+        return await self._call(calls.add_user(username, password, role))
+
+    async def change_user(self, username: str, **changes: object) -> User:
+        """Change the `role`, `disabled` or `password` of an account (as an admin)."""
+        return await self._call(calls.change_user(username, changes))
+
+    async def delete_user(self, username: str, *, erase: bool = False) -> None:
+        """Delete an account (as an admin), with `erase` also its predictions."""
+        await self._call(calls.delete_user(username, erase=erase))
+
+    async def check(self) -> str:
+        """Check that the server is Slipway's API, and return its version. This needs no credential."""
+        return await self._call(calls.welcome())
+
+    async def request(
+        self, method: str, path: str, *, json: object = None, params: Mapping[str, Any] | None = None
+    ) -> Answer:
+        """Send any request, such as to an endpoint without a method, and return the JSON of the response."""
+        return await self._call(calls.raw(method, path, json=json, params=params))
+
+    async def _call(self, call: Call[T]) -> T:
+        return await self._run(self._session.call(call))
+
+    async def _entries(
+        self, page_of: Callable[[int, str | None], Call[Page[T]]], limit: int | None = None
+    ) -> AsyncIterator[T]:
+        """Yield the entries of all pages, up to a limit."""
+        cursor, left = None, limit
+        while left is None or left > 0:
+            page = await self._call(page_of(calls.page_size(left), cursor))
+            for entry in page.entries[:left]:
+                yield entry
+            left = None if left is None else left - len(page.entries)
+            cursor = page.cursor
+            if cursor is None:
+                return
+
+    async def _run(self, steps: Steps[T]) -> T:
+        """Perform the steps of an operation, and return its result."""
+        try:
+            step = next(steps)
+            while True:
+                try:
+                    answer = await self._perform(step)
+                except httpx.HTTPError as error:
+                    step = steps.throw(error)
+                else:
+                    step = steps.send(answer)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+
+    async def _perform(self, step: Step) -> object:
+        if isinstance(step, Send):
+            return await self._http.request(step.method, step.path, headers=step.headers, **step.content)
+        if isinstance(step, Sleep):
+            await asyncio.sleep(step.seconds)
+            return None
+        return await self._run_together(step.operations)
+
+    async def _run_together(self, operations: Sequence[Steps[Any]]) -> list[Any]:
+        """Run operations with bounded concurrency, and return their results in order."""
+        results: list[Any] = [None] * len(operations)
+        waiting = iter(enumerate(operations))
+
+        async def work() -> None:
+            for number, operation in waiting:
+                results[number] = await self._run(operation)
+
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(min(self._concurrency, len(operations))):
+                tasks.create_task(work())
+        return results

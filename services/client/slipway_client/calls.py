@@ -1,0 +1,239 @@
+"""The calls of the API: how each request is built, and what its response must contain."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Generic, TypeVar, cast
+from urllib.parse import quote
+
+from slipway_client.results import (
+    Feedback,
+    LoggedPrediction,
+    Model,
+    PredictionWithLineage,
+    User,
+    UserEvent,
+)
+
+T = TypeVar("T")
+Answer = dict[str, Any]
+
+# The most entries of a page of any list.
+MAX_PAGE = 200
+
+
+@dataclass(frozen=True)
+class Call(Generic[T]):
+    """A request and its result.
+
+    Attributes:
+        method: the HTTP method.
+        path: below the address of the API, quoted.
+        parse: returns the result for a response. A KeyError, TypeError or ValueError means that the server is not
+            Slipway's API.
+        content: the body and the query, as keyword arguments of `httpx.Client.request`. May contain a password.
+        is_repeatable: whether the request may be processed twice, so that a lost response can be retried.
+        needs_credential: whether to send the credential.
+    """
+
+    method: str
+    path: str
+    parse: Callable[[Answer], T]
+    content: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    is_repeatable: bool = False
+    needs_credential: bool = True
+
+
+@dataclass(frozen=True)
+class Page(Generic[T]):
+    """A page of a list; `cursor` selects the next one, and is None on the last page."""
+
+    entries: list[T]
+    cursor: str | None
+
+
+def page_size(left: int | None) -> int:
+    """Return the size of the next page, if so many entries are still wanted; None for all."""
+    return MAX_PAGE if left is None else min(MAX_PAGE, left)
+
+
+def raw(method: str, path: str, *, json: object, params: Mapping[str, Any] | None) -> Call[Answer]:
+    """Return a call of any endpoint."""
+    content: dict[str, Any] = {"params": params} if params else {}
+    if json is not None:
+        content["json"] = json
+    return Call(method.upper(), path, dict, content, is_repeatable=method.upper() in {"GET", "HEAD"})
+
+
+def welcome() -> Call[str]:
+    """Return the call of the API's version."""
+
+    def parse(answer: Answer) -> str:
+        if answer["service"] != "slipway":
+            raise ValueError("another service")
+        return str(answer["version"])
+
+    return Call("GET", "/", parse, is_repeatable=True, needs_credential=False)
+
+
+def token(username: str, password: str) -> Call[str]:
+    """Return the call of a login, whose result is the token."""
+    form = {"username": username, "password": password}
+    return Call("POST", "/token", _token, {"data": form}, needs_credential=False)
+
+
+def prediction_path(model: str | None, version: str | None) -> str:
+    """Return the path of predictions.
+
+    Raises:
+        ValueError: a version without a model.
+    """
+    if model is not None:
+        return f"{_model(model, version)}/predict"
+    if version is not None:
+        raise ValueError("pass the model of the version, too")
+    return "/predict"
+
+
+def predict(path: str, body: bytes, rows: int) -> Call[Answer]:
+    """Return the call of a prediction of a number of rows."""
+
+    def parse(answer: Answer) -> Answer:
+        lists = [answer["prediction"], *(answer[name] for name in ("label", "probabilities") if name in answer)]
+        if any(not isinstance(values, list) or len(values) != rows for values in lists):
+            raise ValueError("another number of rows")
+        _check(answer, "id", "model", "version")
+        return answer
+
+    headers = {"Content-Type": "application/json"}
+    return Call("POST", path, parse, {"content": body, "headers": headers}, is_repeatable=True)
+
+
+def give_feedback(prediction_id: str, feedback: Mapping[str, Any]) -> Call[Feedback]:
+    """Return the call that stores the true label or value of a row."""
+    path = f"/predictions/{_quoted(prediction_id)}/feedback"
+    return Call("POST", path, lambda answer: cast("Feedback", _check(answer, "row")), {"json": feedback})
+
+
+def prediction(prediction_id: str) -> Call[PredictionWithLineage]:
+    """Return the call of a logged prediction."""
+    path = f"/predictions/{_quoted(prediction_id)}"
+    return _get(path, lambda answer: cast("PredictionWithLineage", _check(answer, "id", "inputs")))
+
+
+def predictions(
+    model: str | None, since: datetime | str | None, size: int, cursor: str | None
+) -> Call[Page[LoggedPrediction]]:
+    """Return the call of a page of logged predictions.
+
+    Raises:
+        ValueError: a time without an offset.
+    """
+    if isinstance(since, datetime):
+        if since.tzinfo is None:
+            raise ValueError("`since` needs a time zone, such as datetime.now(UTC)")
+        since = since.isoformat()
+    query = {"model": model, "since": since, "limit": size, "cursor": cursor}
+    return _page("/predictions", "predictions", query)
+
+
+def models() -> Call[list[Model]]:
+    """Return the call of the served models."""
+    return _get("/models", lambda answer: [_as_model(model) for model in answer["models"]])
+
+
+def model(name: str, version: str | None = None) -> Call[Model]:
+    """Return the call of a model, or of a pinned version of it."""
+    return _get(_model(name, version), _as_model)
+
+
+def model_info() -> Call[Model]:
+    """Return the call of the default model."""
+    return _get("/model-info", _as_model)
+
+
+def reload(name: str) -> Call[Answer]:
+    """Return the call that makes the API check the registry."""
+    return Call("POST", f"{_model(name, None)}/reload", lambda answer: _check(answer, "changed"), is_repeatable=True)
+
+
+def me() -> Call[User]:
+    """Return the call of one's own account."""
+    return _get("/users/me", _as_user)
+
+
+def change_password(current: str, new: str) -> Call[str]:
+    """Return the call that changes one's own password, whose result is a new token."""
+    return Call("PUT", "/users/me/password", _token, {"json": {"current_password": current, "new_password": new}})
+
+
+def users(size: int, cursor: str | None) -> Call[Page[User]]:
+    """Return the call of a page of accounts."""
+    return _page("/users", "users", {"limit": size, "cursor": cursor})
+
+
+def user_events(size: int, cursor: str | None) -> Call[Page[UserEvent]]:
+    """Return the call of a page of the audit log."""
+    return _page("/users/events", "events", {"limit": size, "cursor": cursor})
+
+
+def add_user(username: str, password: str, role: str) -> Call[User]:
+    """Return the call that adds an account."""
+    return Call("POST", "/users", _as_user, {"json": {"username": username, "password": password, "role": role}})
+
+
+def change_user(username: str, changes: Mapping[str, object]) -> Call[User]:
+    """Return the call that changes an account."""
+    return Call("PATCH", f"/users/{_quoted(username)}", _as_user, {"json": changes})
+
+
+def delete_user(username: str, *, erase: bool) -> Call[None]:
+    """Return the call that deletes an account."""
+    query = {"params": {"erase": "true"}} if erase else {}
+    return Call("DELETE", f"/users/{_quoted(username)}", lambda _answer: None, query)
+
+
+def _get(path: str, parse: Callable[[Answer], T]) -> Call[T]:
+    return Call("GET", path, parse, is_repeatable=True)
+
+
+def _page(path: str, key: str, query: Mapping[str, Any]) -> Call[Page[Any]]:
+    def parse(answer: Answer) -> Page[Any]:
+        if not isinstance(answer[key], list):
+            raise TypeError(key)
+        return Page(answer[key], answer.get("next_cursor") or None)
+
+    given = {name: value for name, value in query.items() if value is not None}
+    return Call("GET", path, parse, {"params": given}, is_repeatable=True)
+
+
+def _token(answer: Answer) -> str:
+    if not isinstance(answer["access_token"], str):
+        raise TypeError("access_token")
+    return answer["access_token"]
+
+
+def _as_model(answer: Answer) -> Model:
+    _check(answer["signature"], "inputs")
+    return cast("Model", _check(answer, "model_name", "model_version"))
+
+
+def _as_user(answer: Answer) -> User:
+    return cast("User", _check(answer, "username", "role"))
+
+
+def _check(answer: Answer, *names: str) -> Answer:
+    """Return an answer that has these fields; raise KeyError for another one."""
+    for name in names:
+        answer[name]
+    return answer
+
+
+def _model(name: str, version: str | None) -> str:
+    path = f"/models/{_quoted(name)}"
+    return path if version is None else f"{path}/versions/{_quoted(version)}"
+
+
+def _quoted(text: str) -> str:
+    # A name of dots only would change the path.
+    return quote(str(text), safe="").replace(".", "%2E")

@@ -1,0 +1,288 @@
+"""The synchronous client."""
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
+
+import httpx
+
+from slipway_client import calls, feedback, predicting
+from slipway_client.calls import Answer, Call, Page
+from slipway_client.environment import read_environment
+from slipway_client.results import (
+    Feedback,
+    LoggedPrediction,
+    Model,
+    PredictionResult,
+    PredictionWithLineage,
+    User,
+    UserEvent,
+)
+from slipway_client.retry import Retry
+from slipway_client.session import Session
+from slipway_client.splitting import BatchLimits
+from slipway_client.steps import Send, Sleep, Step, Steps
+from slipway_client.values import Row
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+T = TypeVar("T")
+
+# Just above the API's default time limit, so that its own error arrives first.
+TIMEOUT_SECONDS = 35.0
+
+
+class Client:
+    """A client of Slipway's API. `AsyncClient` has the same methods as coroutines.
+
+    A client can be used from several threads. Close it, or use it in a `with` statement.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        token: str | None = None,
+        api_key: str | None = None,
+        retry: Retry | None = None,
+        limits: BatchLimits | None = None,
+        timeout_seconds: float = TIMEOUT_SECONDS,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        """Create a client. It sends nothing yet.
+
+        Args:
+            url: the address of the API, such as http://127.0.0.1:8000.
+            token: a bearer token. `login` gets one.
+            api_key: an API key (`slk_…`), instead of a token.
+            retry: when to retry; see `Retry` for the defaults.
+            limits: the largest request of `predict`; see `BatchLimits` for the defaults.
+            timeout_seconds: the time limit of each attempt.
+            transport: sends the requests; by default over the network.
+
+        Raises:
+            ConfigurationError: the address or a credential is invalid.
+        """
+        self._session = Session(
+            url,
+            token=token,
+            api_key=api_key,
+            retry=retry or Retry(),
+            limits=limits or BatchLimits(),
+            timeout_seconds=timeout_seconds,
+        )
+        self._http = httpx.Client(base_url=self._session.url, timeout=timeout_seconds, transport=transport)
+
+    @classmethod
+    def from_env(cls, **options: Any) -> Self:  # noqa: ANN401  # those of the constructor
+        """Create a client from SLIPWAY_URL, and SLIPWAY_TOKEN or SLIPWAY_API_KEY.
+
+        Raises:
+            ConfigurationError: the address is missing, or a variable is invalid.
+        """
+        return cls(**read_environment(os.environ), **options)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._session.description})"
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._http.close()
+
+    @property
+    def url(self) -> str:
+        """The address of the API."""
+        return self._session.url
+
+    @property
+    def token(self) -> str | None:
+        """The bearer token in use. It is a secret."""
+        return self._session.token
+
+    def login(self, username: str, password: str, *, keep: bool = False) -> Self:
+        """Get a token, use it from now on, and return the client.
+
+        Args:
+            username: the account's name.
+            password: its password.
+            keep: whether to keep both in memory, and to log in again when the token has expired.
+
+        Raises:
+            AuthenticationError: the name or the password is wrong.
+        """
+        self._run(self._session.log_in(username, password, keep=keep))
+        return self
+
+    @overload
+    def predict(
+        self, data: Row | Sequence[Row], model: str | None = None, version: str | None = None
+    ) -> PredictionResult: ...
+
+    @overload
+    def predict(self, data: "pd.DataFrame", model: str | None = None, version: str | None = None) -> "pd.DataFrame": ...
+
+    def predict(self, data: Any, model: str | None = None, version: str | None = None) -> Any:
+        """Predict rows.
+
+        Args:
+            data: a DataFrame whose columns have the names of the features; or one row, or a list of rows. A row is an
+                object by name, or a list in the order of the features. Missing values are None, NaN, NaT or NA.
+            model: the name of the model; by default the API's default model.
+            version: a pinned version of the model.
+
+        Returns:
+            For a DataFrame, a DataFrame with the same index and the columns `prediction`, `label`,
+            `probability_<class>`, `prediction_id` and `prediction_row`. Otherwise a PredictionResult.
+
+        Raises:
+            ValidationError: values are invalid; `errors` has their rows and columns.
+            BatchError: some rows failed; it has the result of the others.
+            SlipwayError: all rows failed for another reason.
+            TypeError: the data has no rows of features.
+            ValueError: there are no rows, or a column has an invalid name.
+        """
+        return self._run(predicting.predict(self._session, data, model, version))
+
+    def feedback(
+        self,
+        target: Any,  # noqa: ANN401  # see below
+        labels: Any = None,  # noqa: ANN401
+        values: Any = None,  # noqa: ANN401
+        *,
+        row: int | None = None,
+    ) -> list[Feedback]:
+        """Store the true labels or values of rows, once per row.
+
+        Args:
+            target: the id of a prediction, or rows that `predict` returned.
+            labels: the true classes, one for each row. Rows with a missing one are skipped. A Series for a DataFrame is
+                matched by its index.
+            values: the true values of a regressor, instead of labels.
+            row: the row in the target. Required for the id of a prediction of several rows.
+
+        Returns:
+            The stored feedback.
+
+        Raises:
+            ConflictError: the row has feedback already.
+            BatchError: the feedback of some of several rows failed.
+            SlipwayError: it failed for another reason.
+            TypeError: the target is not a prediction.
+            ValueError: another number of labels or values than rows.
+        """
+        return self._run(feedback.give_feedback(self._session, target, labels, values, row))
+
+    def predictions(
+        self, model: str | None = None, *, since: datetime | str | None = None, limit: int | None = None
+    ) -> Iterator[LoggedPrediction]:
+        """Yield your logged predictions, newest first; those of all accounts for an admin.
+
+        Args:
+            model: only predictions of this model.
+            since: only predictions from this time on, with a time zone.
+            limit: the most predictions.
+        """
+        return self._entries(lambda size, cursor: calls.predictions(model, since, size, cursor), limit)
+
+    def prediction(self, prediction_id: str) -> PredictionWithLineage:
+        """Return a logged prediction with the lineage of its model, and its feedback."""
+        return self._call(calls.prediction(prediction_id))
+
+    def models(self) -> list[Model]:
+        """Return the served models."""
+        return self._call(calls.models())
+
+    def model(self, name: str, version: str | None = None) -> Model:
+        """Return a served model, or a pinned version of it."""
+        return self._call(calls.model(name, version))
+
+    def model_info(self) -> Model:
+        """Return the default model."""
+        return self._call(calls.model_info())
+
+    def reload(self, name: str) -> Answer:
+        """Make the API check the registry for a new version now (as an admin)."""
+        return self._call(calls.reload(name))
+
+    def me(self) -> User:
+        """Return your own account."""
+        return self._call(calls.me())
+
+    def change_password(self, current: str, new: str) -> str:
+        """Change your own password, which revokes all older tokens; use and return the new token."""
+        return self._run(self._session.change_password(current, new))
+
+    def users(self) -> Iterator[User]:
+        """Yield all accounts, by name (as an admin)."""
+        return self._entries(calls.users)
+
+    def user_events(self, limit: int | None = None) -> Iterator[UserEvent]:
+        """Yield the changes of accounts, newest first (as an admin)."""
+        return self._entries(calls.user_events, limit)
+
+    def add_user(self, username: str, password: str, role: str = "user") -> User:
+        """Add an account with the role `admin`, `user` or `viewer` (as an admin)."""
+        return self._call(calls.add_user(username, password, role))
+
+    def change_user(self, username: str, **changes: object) -> User:
+        """Change the `role`, `disabled` or `password` of an account (as an admin)."""
+        return self._call(calls.change_user(username, changes))
+
+    def delete_user(self, username: str, *, erase: bool = False) -> None:
+        """Delete an account (as an admin), with `erase` also its predictions."""
+        self._call(calls.delete_user(username, erase=erase))
+
+    def check(self) -> str:
+        """Check that the server is Slipway's API, and return its version. This needs no credential."""
+        return self._call(calls.welcome())
+
+    def request(
+        self, method: str, path: str, *, json: object = None, params: Mapping[str, Any] | None = None
+    ) -> Answer:
+        """Send any request, such as to an endpoint without a method, and return the JSON of the response."""
+        return self._call(calls.raw(method, path, json=json, params=params))
+
+    def _call(self, call: Call[T]) -> T:
+        return self._run(self._session.call(call))
+
+    def _entries(self, page_of: Callable[[int, str | None], Call[Page[T]]], limit: int | None = None) -> Iterator[T]:
+        """Yield the entries of all pages, up to a limit."""
+        cursor, left = None, limit
+        while left is None or left > 0:
+            page = self._call(page_of(calls.page_size(left), cursor))
+            yield from page.entries[:left]
+            left = None if left is None else left - len(page.entries)
+            cursor = page.cursor
+            if cursor is None:
+                return
+
+    def _run(self, steps: Steps[T]) -> T:
+        """Perform the steps of an operation, and return its result."""
+        try:
+            step = next(steps)
+            while True:
+                try:
+                    answer = self._perform(step)
+                except httpx.HTTPError as error:
+                    step = steps.throw(error)
+                else:
+                    step = steps.send(answer)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+
+    def _perform(self, step: Step) -> object:
+        if isinstance(step, Send):
+            return self._http.request(step.method, step.path, headers=step.headers, **step.content)
+        if isinstance(step, Sleep):
+            time.sleep(step.seconds)
+            return None
+        return [self._run(operation) for operation in step.operations]

@@ -1,0 +1,209 @@
+"""What the methods of the client return. Objects of the API are dictionaries with the fields of its documentation."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NotRequired, Self, TypedDict
+
+Label = str | int | bool
+
+
+@dataclass(frozen=True)
+class PredictionWarning:
+    """A value outside the range of the training data; `row` is its number in the data of the call, from 0."""
+
+    row: int
+    feature: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The predictions of one request.
+
+    Attributes:
+        rows: the numbers of its rows in the data of the call, from 0.
+        id: the id under which the API logs the prediction.
+        response: the unchanged response of the API.
+    """
+
+    rows: range
+    id: str
+    model: str
+    version: str
+    response: Mapping[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class PredictionResult:
+    """The predictions of a call, with one entry per row.
+
+    Attributes:
+        model: the name of the model.
+        prediction: class indices of a classifier, or values of a regressor.
+        label: the predicted classes; None for a regressor.
+        probabilities: the probability of each class, for each row; None for a regressor.
+        warnings: values outside the range of the training data, the first 20 of each batch.
+        warnings_omitted: the number of further ones.
+        batches: the requests that the call was split into.
+    """
+
+    model: str
+    prediction: list[float]
+    label: list[Label] | None
+    probabilities: list[list[float]] | None
+    warnings: list[PredictionWarning]
+    warnings_omitted: int
+    batches: tuple[Batch, ...] = field(repr=False)
+
+    @classmethod
+    def of(cls, batches: Sequence[Batch]) -> Self:
+        """Join the responses of at least one batch."""
+        answers = [batch.response for batch in batches]
+        are_classified = all("label" in answer and "probabilities" in answer for answer in answers)
+        return cls(
+            model=batches[0].model,
+            prediction=[value for answer in answers for value in answer["prediction"]],
+            label=[value for answer in answers for value in answer["label"]] if are_classified else None,
+            probabilities=[row for answer in answers for row in answer["probabilities"]] if are_classified else None,
+            warnings=[
+                PredictionWarning(batch.rows[warning["row"]], warning["feature"], warning["message"])
+                for batch in batches
+                for warning in batch.response.get("warnings") or ()
+            ],
+            warnings_omitted=sum(answer.get("warnings_omitted") or 0 for answer in answers),
+            batches=tuple(batches),
+        )
+
+    @property
+    def id(self) -> str:
+        """The id of the prediction.
+
+        Raises:
+            ValueError: the call was split into several predictions; `ids` has all of them.
+        """
+        return _only(self.ids, "prediction", "ids")
+
+    @property
+    def ids(self) -> list[str]:
+        """The id of each batch."""
+        return [batch.id for batch in self.batches]
+
+    @property
+    def version(self) -> str:
+        """The version of the model.
+
+        Raises:
+            ValueError: another version became Production during the call; `versions` has both.
+        """
+        return _only(self.versions, "version", "versions")
+
+    @property
+    def versions(self) -> list[str]:
+        """The versions of the model that predicted, in the order of their first rows."""
+        return list(dict.fromkeys(batch.version for batch in self.batches))
+
+    @property
+    def row_ids(self) -> list[tuple[str, int]]:
+        """The id of the prediction and the number within it, for each row. Feedback names rows in this way."""
+        return [(batch.id, number) for batch in self.batches for number in range(len(batch.rows))]
+
+    def __len__(self) -> int:
+        return len(self.prediction)
+
+
+def _only(found: Sequence[str], what: str, names: str) -> str:
+    if len(found) != 1:
+        raise ValueError(f"the result has {len(found)} {what}s: use `{names}`")
+    return found[0]
+
+
+class Column(TypedDict):
+    """A feature of a model."""
+
+    name: str
+    dtype: str
+    nullable: NotRequired[bool]
+    categories: NotRequired[list[Any] | None]
+
+
+class Signature(TypedDict):
+    """The inputs and outputs of a model; `classes` is None for a regressor."""
+
+    inputs: list[Column]
+    classes: list[Label] | None
+
+
+class Model(TypedDict):
+    """A served model (`GET /models/{name}`)."""
+
+    model_name: str
+    model_version: str
+    current_stage: str
+    task: str
+    signature: Signature
+    metrics: dict[str, float]
+    run_id: str
+    data_version: str
+
+
+class User(TypedDict):
+    """An account (`GET /users/me`)."""
+
+    id: str
+    username: str
+    role: str
+    disabled: bool
+    created_at: str
+
+
+class UserEvent(TypedDict):
+    """An entry of the audit log (`GET /users/events`)."""
+
+    id: str
+    at: str
+    actor_id: str | None
+    subject_id: str
+    subject_name: str | None
+    action: str
+    address: str | None
+    details: dict[str, Any]
+
+
+class Feedback(TypedDict):
+    """The stored feedback of a row."""
+
+    prediction_id: str
+    model: str
+    version: str
+    row: int
+    at: str
+    label: NotRequired[Label]
+    value: NotRequired[float]
+    correct: NotRequired[bool]
+    error: NotRequired[float]
+
+
+class LoggedPrediction(TypedDict):
+    """A logged prediction (`GET /predictions`)."""
+
+    id: str
+    at: str
+    user_id: str
+    model: str
+    version: str
+    inputs: list[list[Any]]
+    prediction: list[float]
+    label: NotRequired[list[Label]]
+    probabilities: NotRequired[list[list[float]]]
+    latency_seconds: float
+    request_id: str
+
+
+class PredictionWithLineage(LoggedPrediction):
+    """A logged prediction with the lineage of its model, and its feedback (`GET /predictions/{id}`)."""
+
+    features: list[str] | None
+    run_id: str | None
+    data_version: str | None
+    git_commit: str | None
+    feedback: list[dict[str, Any]]
