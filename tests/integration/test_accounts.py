@@ -91,7 +91,7 @@ def test_two_admins_that_end_each_other_at_once_leave_one_admin(store: SqlAccoun
         outcomes = at_once(partial(ENDS[one], store, ada, SOMEBODY), partial(ENDS[other], store, bea, SOMEBODY))
 
         assert sum(isinstance(outcome, ConflictError) for outcome in outcomes) == 1
-        before = [k.name for k in store.snapshot().values() if k.role is Role.ADMIN and not k.disabled]
+        before = [k.name for k in store.snapshot().accounts.values() if k.role is Role.ADMIN and not k.disabled]
         assert len(before) == 1
 
 
