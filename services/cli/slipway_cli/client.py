@@ -10,6 +10,7 @@ from slipway_cli.errors import ApiError
 from slipway_cli.identity import Identity
 from slipway_core.columns import InputColumn
 from slipway_core.manifest import Label
+from slipway_core.policy import API_KEY_PREFIX
 
 TIMEOUT_SECONDS = 30.0
 LOGIN = "run `slipway login URL`"
@@ -21,6 +22,9 @@ COMMANDS = {
     "GET /models lists the served models": "`slipway models list` lists the registered models",
     "GET /models lists the served versions": "`slipway models list` lists the Production versions",
     "PUT /users/me/password": "`slipway users password`",
+    "GET /keys lists your keys": "`slipway keys list` lists your keys",
+    "with POST /keys": "with `slipway keys add`",
+    "log in, and send a token from POST /token": f"{LOGIN}, without SLIPWAY_API_KEY",
     "get a new one from POST /token": LOGIN,
     "send `Authorization: Bearer …` with one from POST /token": LOGIN,
 }
@@ -32,8 +36,12 @@ class ApiClient:
 
     def __init__(self, url: str, token: str | None = None) -> None:
         if token is not None and not (token.isascii() and token.isprintable()):
-            raise ApiError("the token is damaged: run `slipway login URL` again, or correct SLIPWAY_TOKEN")
+            raise ApiError(
+                "the token is damaged: run `slipway login URL` again, or correct SLIPWAY_TOKEN or SLIPWAY_API_KEY"
+            )
         headers = {"Authorization": f"Bearer {token}"} if token else {}
+        if token is not None and token.startswith(API_KEY_PREFIX):
+            headers = {"X-API-Key": token}
         self._url = url.rstrip("/")
         try:
             self._client = httpx.Client(base_url=self._url, headers=headers, timeout=TIMEOUT_SECONDS)
@@ -72,6 +80,22 @@ class ApiClient:
         if not isinstance(token, str):
             raise ApiError(f"the server at {self._url} is not Slipway's API: check the address")
         return token
+
+    def revoke_token(self, *, every: bool) -> None:
+        """Revoke the client's token, or every token of its account."""
+        self._call("POST", "/token/revoke", json={"all": every})
+
+    def add_key(self, **key: object) -> dict[str, Any]:
+        """Create an API key, and return it with its secret."""
+        return self._call("POST", "/keys", json=key)
+
+    def keys(self) -> list[dict[str, Any]]:
+        """List the caller's API keys, or all keys for an admin, newest first."""
+        return self._pages("/keys", "keys", None)
+
+    def revoke_key(self, key_id: str) -> None:
+        """Revoke an API key."""
+        self._call("DELETE", f"/keys/{quote(key_id, safe='').replace('.', '%2E')}")
 
     def add_user(self, username: str, password: str, role: str) -> dict[str, Any]:
         """Add an account."""
@@ -176,6 +200,6 @@ def _explain(status: int, problem: dict[str, Any]) -> str:
     detail = str(problem.get("detail") or problem.get("title") or "no reason was given")
     for call, command in COMMANDS.items():
         detail = detail.replace(call, command)
-    if status == httpx.codes.UNAUTHORIZED and "password" not in detail and LOGIN not in detail:
+    if status == httpx.codes.UNAUTHORIZED and not any(text in detail for text in ("password", "API key", LOGIN)):
         return f"{detail}; {LOGIN}"
     return detail
