@@ -23,7 +23,17 @@ MONITORING = (ROOT / "docs/monitoring.md").read_text(encoding="utf-8")
 # Pages for operators, which follow the style of plain technical English.
 OPERATOR_PAGES = [
     ROOT / "docs" / f"{name}.md"
-    for name in ("README", "backup", "deploying", "monitoring", "security", "settings", "troubleshooting", "upgrading")
+    for name in (
+        "README",
+        "api-keys",
+        "backup",
+        "deploying",
+        "monitoring",
+        "security",
+        "settings",
+        "troubleshooting",
+        "upgrading",
+    )
 ]
 # Pages for authors of recipes in the same style, whose requests have bodies of several lines.
 PLAIN_PAGES = [*OPERATOR_PAGES, ROOT / "docs/your-data.md", ROOT / "docs/python-client.md"]

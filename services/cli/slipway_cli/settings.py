@@ -14,10 +14,11 @@ from slipway_core.settings import SecretFileSource, ServiceSettings
 class ClientSettings(ServiceSettings):
     """Settings of the commands that use the API."""
 
-    file_fields: ClassVar[frozenset[str]] = frozenset({"token"})
+    file_fields: ClassVar[frozenset[str]] = frozenset({"api_key", "token"})
 
     url: str | None = Field(default=None, description="The API's address. Defaults to the one of `slipway login`.")
     token: SecretStr | None = Field(default=None, description="A bearer token. Defaults to the one of `slipway login`.")
+    api_key: SecretStr | None = Field(default=None, description="An API key, in place of a token.")
 
 
 class HomeSettings(ServiceSettings):
