@@ -35,7 +35,8 @@ def give_feedback(
         raise ValueError("pass either labels (of a classifier) or values (of a regressor)")
     name, truths = ("label", labels) if values is None else ("value", values)
     targets = _targets(target, row)
-    given = [(number, json_value(truth)) for number, truth in enumerate(_truths(truths, target, len(targets)))]
+    convert = json_value if labels is None else _label
+    given = [(number, convert(truth)) for number, truth in enumerate(_truths(truths, target, len(targets)))]
     found = [(number, targets[number], truth) for number, truth in given if truth is not None]
     outcomes = yield from _Sending(session).run(name, found)
     failures = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
@@ -59,9 +60,17 @@ def _targets(target: Any, row: int | None) -> list[Target]:  # noqa: ANN401
         return [(target, row)]
     else:
         raise TypeError("pass the id of a prediction, or what `predict` returned")
-    if row is not None:
-        return [found[row]]
-    return found
+    if row is None:
+        return found
+    if not 0 <= row < len(found):
+        raise ValueError(f"row {row} does not exist: pass a row from 0 to {len(found) - 1}")
+    return [found[row]]
+
+
+def _label(truth: Any) -> Any:  # noqa: ANN401
+    """Return a class label. In a column with missing values, pandas stores integers as floats."""
+    label = json_value(truth)
+    return int(label) if isinstance(label, float) and label.is_integer() else label
 
 
 def _truths(truths: Any, target: Any, count: int) -> Sequence[Any]:  # noqa: ANN401
@@ -80,7 +89,7 @@ def _truths(truths: Any, target: Any, count: int) -> Sequence[Any]:  # noqa: ANN
 def _series_truths(truths: Any, target: Any, count: int) -> Sequence[Any]:  # noqa: ANN401
     """Return the truths of a Series: for a DataFrame by its index as pandas does it, otherwise by position."""
     found: list[Any] = truths.tolist()
-    if not is_frame(target) or truths.index.equals(target.index):
+    if not is_frame(target) or len(target) != count or truths.index.equals(target.index):
         return _truths(found, target, count)
     if not truths.index.is_unique:
         raise ValueError("the index of the labels or values has duplicates: pass one for each row, as a list")

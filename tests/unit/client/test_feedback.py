@@ -93,6 +93,26 @@ def test_labels_keep_their_types(api: RunningApi, client: Client, model: str, la
     assert stored(api, client, result.id) == [*enumerate(labels)]
 
 
+def test_integers_beside_missing_labels_stay_integers(api: RunningApi, client: Client) -> None:
+    result = client.predict([list(row) for row in TABLE_ROWS], "integers")
+    api.ship()
+
+    client.feedback(result, pd.Series([10, None, -30, None]))
+
+    assert stored(api, client, result.id) == [(0, 10), (2, -30)]
+
+
+def test_one_row_of_a_frame_gets_feedback(api: RunningApi, client: Client) -> None:
+    found = client.predict(FRAME, "iris")
+    api.ship()
+
+    (answer,) = client.feedback(found, pd.Series(["virginica"]), row=2)
+
+    assert (answer["row"], answer["label"]) == (2, "virginica")
+    with pytest.raises(ValueError, match="row 3 does not exist: pass a row from 0 to 2"):
+        client.feedback(found, "virginica", row=3)
+
+
 def test_rows_whose_feedback_fails_are_named(api: RunningApi, client: Client) -> None:
     result = client.predict([list(row) for row in GOLDEN_ROWS])
     api.ship()

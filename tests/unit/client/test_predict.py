@@ -140,6 +140,19 @@ def test_invalid_values_are_reported_with_row_and_column(client: Client) -> None
     assert caught.value.request_id
 
 
+def test_values_without_a_form_in_json_are_reported_before_any_request(
+    client: Client, transport: SyncTransport
+) -> None:
+    frame = TABLE.assign(weight=[1.0, float("inf"), 2.0, 3.0], price=pd.to_timedelta([1, 2, None, 4], unit="h"))
+
+    with pytest.raises(ValidationError) as caught:
+        client.predict(frame, "texts")
+
+    places = [(error.row, error.column) for error in caught.value.errors]
+    assert places == [(0, "price"), (1, "weight"), (1, "price"), (3, "price")]
+    assert transport.requests == []
+
+
 def test_missing_and_unknown_columns_are_reported(client: Client) -> None:
     with pytest.raises(ValidationError, match="row 0: the feature 'size' is missing; row 0: the model has no feature"):
         client.predict(TABLE.head(1).rename(columns={"size": "sice"}), "texts")
