@@ -517,7 +517,7 @@ def test_prune_deletes_old_keys_and_expired_revocations(engine: Engine, store: S
     old, newer = (new_key(uma, expires_at=moment - timedelta(days=days)) for days in (30, 29))
     for key in (old, newer, endless := new_key(uma)):
         store.keys.add(key, "digest", actor=acting(uma))
-    tokens = [CurrentToken(uuid.uuid4(), NOW + seconds) for seconds in (0, 1)]
+    tokens = [CurrentToken(uuid.uuid4(), NOW - 3600 + seconds) for seconds in (0, 1)]
     for token in tokens:
         store.keys.revoke_token(token, actor=acting(uma))
 

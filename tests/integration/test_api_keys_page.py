@@ -59,7 +59,7 @@ def test_tables_of_the_page_match_the_code() -> None:
     permitted = {
         action: [role for role in ("viewer", "user", "admin") if action in ACTIONS[Role(role)]] for action in KeyAction
     }
-    texts = {("viewer", "user", "admin"): "all; predictions only `user` and `admin`"}
+    texts: dict[tuple[str, ...], str] = {("viewer", "user", "admin"): "all; predictions only `user` and `admin`"}
 
     assert shown == {
         action: texts.get(tuple(roles), ", ".join(f"`{role}`" for role in roles)) for action, roles in permitted.items()

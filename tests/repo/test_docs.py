@@ -138,7 +138,11 @@ def test_every_option_of_the_readme_exists() -> None:
     for line in re.findall(r"^ *slipway (.+?)(?:\s+#.*)?$", README, re.MULTILINE):
         words = line.split(" &&")[0].split()
         command = [word for word in words if re.fullmatch(r"[a-z]+", word)]
-        shown = CliRunner().invoke(app, [*command[: 2 if command[0] in {"models", "users"} else 1], "--help"]).output
+        shown = (
+            CliRunner()
+            .invoke(app, [*command[: 2 if command[0] in {"keys", "models", "users"} else 1], "--help"])
+            .output
+        )
         for option in re.findall(r"--[a-z-]+", line):
             assert option in shown, f"{line}: {option}"
 

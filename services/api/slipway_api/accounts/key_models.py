@@ -9,7 +9,9 @@ from slipway_api.errors import PermissionDeniedError
 from slipway_core.policy import API_KEY_PREFIX
 
 KEY_PREFIX = API_KEY_PREFIX.encode()
-KEY_INVALID = "the API key is not valid: it may be revoked or mistyped; create one with POST /keys"
+KEY_INVALID = (
+    "the API key is not valid: it is mistyped or revoked, or its account is disabled; create another with POST /keys"
+)
 KEY_EXPIRED = "the API key has expired; create a new one with POST /keys"
 KEY_CANNOT = "an API key cannot do this; log in, and send a token from POST /token"
 

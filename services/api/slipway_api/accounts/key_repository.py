@@ -27,6 +27,8 @@ from slipway_core.tables import api_keys, revoked_tokens, users
 MAX_KEYS_OF_ACCOUNT: Final = 100
 # Expired keys stay in the list for this long.
 EXPIRED_DAYS: Final = 30
+# Revoked tokens are kept after they expire: the clock of another replica may be behind.
+CLOCK_DIFFERENCE: Final = timedelta(hours=1)
 
 
 class SqlKeyStore:
@@ -102,12 +104,13 @@ class SqlKeyStore:
                 connection.execute(change, rows)
 
     def prune(self, now: float) -> None:
-        """Delete revoked tokens that have expired, and keys that expired some time ago."""
+        """Delete revoked tokens and keys that expired some time ago. Skips locked keys, to avoid deadlock."""
         moment = datetime.fromtimestamp(now, UTC)
+        is_old = api_keys.c.expires_at <= moment - timedelta(days=EXPIRED_DAYS)
+        old = select(api_keys.c.id).where(is_old).with_for_update(skip_locked=True)
         with self._database.begin() as connection:
-            connection.execute(delete(revoked_tokens).where(revoked_tokens.c.expires_at <= moment))
-            old = api_keys.c.expires_at <= moment - timedelta(days=EXPIRED_DAYS)
-            connection.execute(delete(api_keys).where(old))
+            connection.execute(delete(revoked_tokens).where(revoked_tokens.c.expires_at <= moment - CLOCK_DIFFERENCE))
+            connection.execute(delete(api_keys).where(api_keys.c.id.in_(old.scalar_subquery())))
 
 
 def cached_keys(connection: Connection) -> dict[uuid.UUID, CachedKey]:

@@ -33,5 +33,5 @@ class KeyStore(Protocol):
         ...
 
     def prune(self, now: float) -> None:
-        """Delete revoked tokens that have expired, and keys that expired some time ago."""
+        """Delete revoked tokens and keys that expired some time ago."""
         ...

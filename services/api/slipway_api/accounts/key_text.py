@@ -1,8 +1,8 @@
 """The text of API keys: made when a key is created, and read at its requests.
 
 A key is `slk_`, its public id, `_`, a secret of 256 random bits, and a tag. The database has its SHA-256 only. A slow
-hash such as argon2 protects secrets that can be guessed; nobody can try 2²⁵⁶ secrets, so a fast one is as safe, and it
-adds microseconds to a request instead of a tenth of a second.
+hash such as argon2 protects secrets that can be guessed. 2²⁵⁶ secrets are too many to try, so a fast hash is as safe,
+and it adds microseconds to a request instead of a tenth of a second.
 
 The tag shows that this installation made the key, so that a worker asks the database about a key that it does not
 know yet only if it is genuine. It is not needed for keys that the worker knows: they outlive a change of SECRET_KEY.

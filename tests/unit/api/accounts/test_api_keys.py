@@ -152,7 +152,7 @@ def test_every_route_declares_what_a_key_needs(served: RunningApi) -> None:
 
     routes = list(every_route(served.app.routes))
     operations = [route for route in routes if isinstance(route, APIRoute) and route.include_in_schema]
-    actual = {f"{method} {route.path}": declared(route) for route in operations for method in route.methods}
+    actual = {f"{method} {route.path}": declared(route) for route in operations for method in route.methods or ()}
 
     predictions = {f"POST {path.path}" for path in PREDICTION_PATHS}
     assert actual == {call: {needed} for call, needed in NEEDED.items() if call not in predictions}
@@ -297,7 +297,7 @@ def test_openapi_offers_both_schemes(served: RunningApi) -> None:
     schemes = document["components"]["securitySchemes"]
     (key,) = [name for name, scheme in schemes.items() if scheme["type"] == "apiKey"]
     (token,) = [name for name, scheme in schemes.items() if scheme["type"] == "oauth2"]
-    either = [{token: []}, {key: []}]
+    either: list[dict[str, list[str]]] = [{token: []}, {key: []}]
 
     def security(call: str) -> list[dict[str, list[str]]]:
         method, path = call.split(" ")

@@ -82,7 +82,7 @@ def test_key_created_by_another_worker_is_accepted_at_once(worker: Worker) -> No
 def test_random_keys_do_not_reach_the_database(worker: Worker) -> None:
     genuine, _ = worker.texts.make()
     texts = [KeyTexts("another secret key").make()[0] for _ in range(20)]
-    texts += [genuine[:-1] + ("A" if genuine[-1] != "A" else "B"), genuine[:40] + "A" + genuine[41:]]
+    texts += [genuine[:at] + ("A" if genuine[at] != "A" else "B") + genuine[at + 1 :] for at in (40, 90)]
 
     for text in texts:
         with pytest.raises(AuthenticationError):
