@@ -1,20 +1,27 @@
 """Accounts on SQLite and PostgreSQL: concurrent changes, their events, and the counting of logins."""
 
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine, delete, func, select, update
+from uuid_utils.compat import uuid7
 
+from slipway_api.accounts import key_repository
 from slipway_api.accounts.events import Action, AuditActor
-from slipway_api.accounts.models import Account, CurrentUser, DeletedAccount, Role
+from slipway_api.accounts.key_models import ApiKey, KeyAction
+from slipway_api.accounts.models import Account, CurrentToken, CurrentUser, DeletedAccount, Role
 from slipway_api.accounts.repository import SqlAccountStore
 from slipway_api.errors import AuthenticationError, ConflictError, NotFoundError, PermissionDeniedError
-from slipway_core.tables import account_events, erasures, login_attempts, users
+from slipway_core.tables import account_events, api_keys, erasures, login_attempts, revoked_tokens, users
 from support.account_databases import migrated
 
 NOW = 1_800_000_000.0
@@ -91,7 +98,7 @@ def test_two_admins_that_end_each_other_at_once_leave_one_admin(store: SqlAccoun
         outcomes = at_once(partial(ENDS[one], store, ada, SOMEBODY), partial(ENDS[other], store, bea, SOMEBODY))
 
         assert sum(isinstance(outcome, ConflictError) for outcome in outcomes) == 1
-        before = [k.name for k in store.snapshot().values() if k.role is Role.ADMIN and not k.disabled]
+        before = [k.name for k in store.snapshot().accounts.values() if k.role is Role.ADMIN and not k.disabled]
         assert len(before) == 1
 
 
@@ -417,6 +424,108 @@ def test_failed_logins_are_remembered_longer_each_time(store: SqlAccountStore) -
     assert {k: (t.count, t.expires_at) for k, t in store.attempts.read(["pair", "known"], NOW).items()} == {
         "known": (0, NOW + 1_010)
     }
+
+
+def new_key(owner: Account, **fields: Any) -> ApiKey:
+    key = ApiKey(uuid7(), owner.id, "scores", "nightly", ("iris",), (KeyAction.PREDICT,), datetime.now(UTC), None)
+    return replace(key, **fields)
+
+
+def test_keys_are_stored_and_read_in_pages(store: SqlAccountStore) -> None:
+    uma, vic = (store.add(name, "hash", Role.USER) for name in ("uma", "vic"))
+    soon = datetime.now(UTC) + timedelta(hours=1)
+    keys = [new_key(uma), new_key(vic, models=None), new_key(uma, expires_at=soon), new_key(uma)]
+    for key in keys:
+        store.keys.add(key, "digest", actor=acting(vic if key.user_id == vic.id else uma))
+
+    first = store.keys.page(uma.id, None, 2)
+    second = store.keys.page(uma.id, first[-1].key.id, 2)
+
+    assert [one.key for one in (*first, *second)] == [keys[3], keys[2], keys[0]]
+    assert [(one.key, one.owner) for one in store.keys.page(None, None, 9)][2] == (keys[1], "vic")
+    cached = store.snapshot().keys
+    assert cached.keys() == {key.id for key in keys}
+    assert (cached[keys[1].id].models, cached[keys[2].id].expires) == (None, soon.timestamp())
+
+
+def test_key_ends_with_its_expiry_its_revocation_and_its_account(store: SqlAccountStore) -> None:
+    uma, vic = (store.add(name, "hash", Role.USER) for name in ("uma", "vic"))
+    expired, revoked, kept = new_key(uma, expires_at=datetime.now(UTC)), new_key(uma), new_key(uma)
+    for key in (expired, revoked, kept):
+        store.keys.add(key, "digest", actor=acting(uma))
+
+    with pytest.raises(NotFoundError):
+        store.keys.revoke(revoked.id, vic.id, actor=acting(vic))
+    store.keys.revoke(revoked.id, uma.id, actor=acting(uma))
+
+    assert store.snapshot().keys.keys() == {kept.id}
+    assert [(event.action, event.details) for event in store.events(None, 1)] == [
+        (Action.KEY_REVOKED, {"key_id": str(revoked.id)})
+    ]
+    store.delete_by_name("uma", actor=SOMEBODY)
+    assert store.snapshot().keys == {}
+    assert store.keys.page(None, None, 9) == []
+
+
+def test_concurrent_keys_stay_within_the_limit(store: SqlAccountStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(key_repository, "MAX_KEYS_OF_ACCOUNT", 3)
+    uma = store.add("uma", "hash", Role.USER)
+
+    outcomes = at_once(*(partial(store.keys.add, new_key(uma), "digest", actor=acting(uma)) for _ in range(6)))
+
+    assert sum(isinstance(outcome, ConflictError) for outcome in outcomes) == 3
+    assert len(store.snapshot().keys) == 3
+
+
+def test_last_use_never_goes_back_and_skips_locked_rows(engine: Engine, store: SqlAccountStore) -> None:
+    uma = store.add("uma", "hash", Role.USER)
+    key, other = new_key(uma), new_key(uma)
+    for one in (key, other):
+        store.keys.add(one, "digest", actor=acting(uma))
+
+    for at in (NOW + 5, NOW):
+        store.keys.record_uses({key.id: at, other.id: at, uuid.uuid4(): at})
+    if engine.dialect.name == "postgresql":
+        with engine.begin() as connection:
+            connection.execute(select(api_keys.c.id).where(api_keys.c.id == other.id).with_for_update())
+            store.keys.record_uses({key.id: NOW + 9, other.id: NOW + 9})
+    else:
+        store.keys.record_uses({key.id: NOW + 9})
+
+    used = {one.key.id: one.key.last_used_at for one in store.keys.page(None, None, 9)}
+    assert {i: at and at.timestamp() for i, at in used.items()} == {key.id: NOW + 9, other.id: NOW + 5}
+
+
+def test_revoked_token_stays_revoked_until_it_expires(store: SqlAccountStore) -> None:
+    uma = store.add("uma", "hash", Role.USER)
+    token, expired = CurrentToken(uuid.uuid4(), time.time() + 60), CurrentToken(uuid.uuid4(), time.time() - 1)
+
+    for one in (token, expired):
+        store.keys.revoke_token(one, actor=acting(uma))
+
+    assert store.snapshot().revoked == {token.id: pytest.approx(token.expires, abs=1e-3)}
+    user = CurrentUser(uma.id, "uma", Role.USER, 1, token)
+    with pytest.raises(AuthenticationError):
+        store.set_password(uma, "another", actor=AuditActor(user))
+    with pytest.raises(AuthenticationError):
+        store.keys.revoke_token(token, actor=AuditActor(user))
+
+
+def test_prune_deletes_old_keys_and_expired_revocations(engine: Engine, store: SqlAccountStore) -> None:
+    uma = store.add("uma", "hash", Role.USER)
+    moment = datetime.fromtimestamp(NOW, UTC)
+    old, newer = (new_key(uma, expires_at=moment - timedelta(days=days)) for days in (30, 29))
+    for key in (old, newer, endless := new_key(uma)):
+        store.keys.add(key, "digest", actor=acting(uma))
+    tokens = [CurrentToken(uuid.uuid4(), NOW - 3600 + seconds) for seconds in (0, 1)]
+    for token in tokens:
+        store.keys.revoke_token(token, actor=acting(uma))
+
+    store.keys.prune(NOW)
+
+    assert {one.key.id for one in store.keys.page(None, None, 9)} == {newer.id, endless.id}
+    with engine.connect() as connection:
+        assert connection.execute(select(revoked_tokens.c.id)).scalars().all() == [tokens[1].id]
 
 
 def test_event_outlives_its_account(engine: Engine, store: SqlAccountStore) -> None:

@@ -87,6 +87,69 @@ def test_disabled_user_is_rejected_by_all_workers_within_5_s(api: ApiProcess) ->
     wait_for(all_refuse, seconds=5, what="every worker to refuse")
 
 
+def create_key(api: ApiProcess, **fields: object) -> tuple[str, str]:
+    """Create a key; return its text and id."""
+    body = api.call("POST", "/keys", json={"name": "scores", **fields}).raise_for_status().json()
+    return body["key"], body["id"]
+
+
+def statuses(api: ApiProcess, credential: str, path: str = "/predict") -> set[int]:
+    """Return the statuses of 20 predictions, each over a new connection, so that every worker responds."""
+    headers = {"X-API-Key" if credential.startswith("slk_") else "Authorization": credential}
+    return {httpx.post(f"{api.url}{path}", headers=headers, json=ROW, timeout=30).status_code for _ in range(20)}
+
+
+def test_new_key_is_accepted_by_all_workers_at_once(api: ApiProcess) -> None:
+    for _ in range(3):
+        key, _ = create_key(api)
+        assert statuses(api, key) == {200}
+
+
+def test_ended_key_or_token_is_rejected_by_all_workers_within_5_s(api: ApiProcess) -> None:
+    token = f"Bearer {api.log_in()}"
+    revoked, key_id = create_key(api)
+    expired, _ = create_key(api, expires_in=3)
+    owner = {"username": "kim", "password": "correct horse battery", "role": "user"}
+    assert api.call("POST", "/users", json=owner).status_code == 201
+    own = {"Authorization": f"Bearer {api.log_in('kim')}"}
+    orphan = httpx.post(f"{api.url}/keys", headers=own, json={"name": "scores"}, timeout=30).json()["key"]
+    ended = (token, revoked, expired, orphan)
+    assert {status for one in ended for status in statuses(api, one)} == {200}
+
+    assert api.call("DELETE", f"/keys/{key_id}").status_code == 204
+    assert api.call("DELETE", "/users/kim").status_code == 204
+    assert httpx.post(f"{api.url}/token/revoke", headers={"Authorization": token}, timeout=30).status_code == 204
+
+    wait_for(
+        lambda: all(statuses(api, one) == {401} for one in ended), seconds=5, what="every worker to reject all of them"
+    )
+
+
+def test_key_for_another_model_is_rejected_by_all_workers(api: ApiProcess) -> None:
+    key, _ = create_key(api, models=["demand"])
+
+    assert statuses(api, key) == {403}
+    assert statuses(api, key, "/models/demand/predict") == {200}
+    assert statuses(api, key, "/models/iris/predict") == {403}
+
+
+def test_no_key_or_token_appears_in_logs_metrics_or_arguments(api: ApiProcess) -> None:
+    key, _ = create_key(api, actions=["predict", "read"])
+    token = api.log_in()
+    for credential in (key, f"Bearer {token}", key[:-1] + "_", f"Bearer {token}x"):
+        statuses(api, credential)
+
+    processes = [psutil.Process(api.process.pid), *psutil.Process(api.process.pid).children(recursive=True)]
+    arguments = " ".join(" ".join(process.cmdline()) for process in processes)
+    metrics = httpx.get(f"{api.url}/metrics", timeout=30).text
+    log = api.log.read_text()
+
+    assert "account_event" in log
+    for secret in (key[4:], token[:-1]):
+        assert secret[-40:] not in log + metrics + arguments
+    assert "slk_" not in log + metrics + arguments
+
+
 def test_dead_worker_is_replaced_and_its_counters_stay(api: ApiProcess) -> None:
     counted = sample(api, "slipway_prediction_rows_total", model="iris")
     victim = children(api, "spawn_main")[0]

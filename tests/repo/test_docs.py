@@ -23,7 +23,17 @@ MONITORING = (ROOT / "docs/monitoring.md").read_text(encoding="utf-8")
 # Pages for operators, which follow the style of plain technical English.
 OPERATOR_PAGES = [
     ROOT / "docs" / f"{name}.md"
-    for name in ("README", "backup", "deploying", "monitoring", "security", "settings", "troubleshooting", "upgrading")
+    for name in (
+        "README",
+        "api-keys",
+        "backup",
+        "deploying",
+        "monitoring",
+        "security",
+        "settings",
+        "troubleshooting",
+        "upgrading",
+    )
 ]
 # Pages for authors of recipes in the same style, whose requests have bodies of several lines.
 PLAIN_PAGES = [
@@ -131,7 +141,11 @@ def test_every_option_of_the_readme_exists() -> None:
     for line in re.findall(r"^ *slipway (.+?)(?:\s+#.*)?$", README, re.MULTILINE):
         words = line.split(" &&")[0].split()
         command = [word for word in words if re.fullmatch(r"[a-z]+", word)]
-        shown = CliRunner().invoke(app, [*command[: 2 if command[0] in {"models", "users"} else 1], "--help"]).output
+        shown = (
+            CliRunner()
+            .invoke(app, [*command[: 2 if command[0] in {"keys", "models", "users"} else 1], "--help"])
+            .output
+        )
         for option in re.findall(r"--[a-z-]+", line):
             assert option in shown, f"{line}: {option}"
 

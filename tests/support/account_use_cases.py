@@ -1,13 +1,17 @@
 """Every use case of accounts that changes accounts or writes events, as a table for tests."""
 
+import asyncio
+import time
 import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from sqlalchemy import Engine, delete
 
+from slipway_api.accounts.credentials import NewKey
 from slipway_api.accounts.events import AccountEvent, AuditActor
-from slipway_api.accounts.models import Account, CachedAccount, CurrentUser, Role
+from slipway_api.accounts.key_models import KeyAction
+from slipway_api.accounts.models import Account, CurrentToken, CurrentUser, Role, Snapshot
 from slipway_api.accounts.repository import SqlAccountStore
 from slipway_api.accounts.service import AccountService
 from slipway_core.tables import users
@@ -15,6 +19,9 @@ from support.api import PASSWORD
 
 NEW_PASSWORD = "another horse battery"
 ADDRESS = "192.0.2.7"
+# A fixed token, which no other request sends.
+A_TOKEN = CurrentToken(uuid.UUID(int=7), float(int(time.time()) + 3600))
+NEW_KEY = NewKey("scores", "", ("iris",), (KeyAction.PREDICT,), 3600)
 
 
 @dataclass(frozen=True)
@@ -28,7 +35,7 @@ class World:
 
     def actor(self, name: str) -> AuditActor:
         account = self.accounts[name]
-        return AuditActor(CurrentUser(account.id, name, account.role, account.version), ADDRESS)
+        return AuditActor(CurrentUser(account.id, name, account.role, account.version, A_TOKEN), ADDRESS)
 
     def token(self, user_id: uuid.UUID) -> str:
         """Return a new token of an account as it is in the database."""
@@ -39,11 +46,15 @@ class World:
     def refresh(self) -> None:
         assert self.service.directory.refresh()
 
-    def cached(self) -> dict[uuid.UUID, CachedAccount]:
-        return dict(self.service.directory._accounts)
+    def cached(self) -> Snapshot:
+        return self.service.directory.snapshot()
 
-    def stored(self) -> tuple[dict[uuid.UUID, CachedAccount], list[AccountEvent]]:
+    def stored(self) -> tuple[Snapshot, list[AccountEvent]]:
         return self.store.snapshot(), list(self.store.events(None, 99))
+
+    def key_of(self, name: str) -> uuid.UUID:
+        """Return the id of an account's newest key."""
+        return self.store.keys.page(self.accounts[name].id, None, 1)[0].key.id
 
 
 Act = Callable[[World, AuditActor], Awaitable[object]]
@@ -75,6 +86,10 @@ def without_accounts(world: World) -> None:
         connection.execute(delete(users))
 
 
+def with_key_of_uma(world: World) -> None:
+    asyncio.run(world.service.credentials.create_key(world.actor("uma"), NEW_KEY))
+
+
 USE_CASES = {
     "create": UseCase(
         "create_account",
@@ -94,6 +109,34 @@ USE_CASES = {
         lambda world, _actor: world.service.create_first_admin(),
         ("first_admin_made",),
         prepare=without_accounts,
+    ),
+    "create key": UseCase(
+        "create_key",
+        "uma",
+        lambda world, actor: world.service.credentials.create_key(actor, NEW_KEY),
+        ("key_created",),
+        changes_account=False,
+    ),
+    "revoke own key": UseCase(
+        "revoke_key",
+        "uma",
+        lambda world, actor: world.service.credentials.revoke_key(actor, world.key_of("uma")),
+        ("key_revoked",),
+        changes_account=False,
+        prepare=with_key_of_uma,
+    ),
+    "revoke token": UseCase(
+        "revoke_token",
+        "uma",
+        lambda world, actor: world.service.credentials.revoke_token(actor),
+        ("token_revoked",),
+        changes_account=False,
+    ),
+    "revoke all tokens": UseCase(
+        "revoke_all_tokens",
+        "uma",
+        lambda world, actor: world.service.credentials.revoke_all_tokens(actor),
+        ("tokens_revoked",),
     ),
     "change role": UseCase(
         "change_account",
@@ -175,4 +218,4 @@ USE_CASES = {
 BY_ADMIN = {name: case for name, case in USE_CASES.items() if case.actor == "ada"}
 BY_USER = {name: case for name, case in USE_CASES.items() if case.actor is not None}
 # These methods write no events and change no account.
-READ_ONLY = {"authenticate", "get_own_account", "list_accounts", "list_events", "watch"}
+READ_ONLY = {"get_own_account", "list_accounts", "list_events", "list_keys", "maintain", "watch"}

@@ -1,15 +1,17 @@
 """An account service for tests, without an app, and a store that can become unavailable."""
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from slipway_api.accounts.directory import AccountDirectory
+from slipway_api.accounts.key_models import CachedKey
+from slipway_api.accounts.key_text import KeyTexts
 from slipway_api.accounts.login_throttle import Limits, LoginThrottle
 from slipway_api.accounts.metrics import AccountMetrics
-from slipway_api.accounts.models import Account, CachedAccount, FirstAdmin, Role
+from slipway_api.accounts.models import Account, CachedAccount, FirstAdmin, Role, Snapshot
 from slipway_api.accounts.passwords import Passwords
 from slipway_api.accounts.service import AccountService
 from slipway_api.accounts.store import DATABASE_UNAVAILABLE
@@ -22,11 +24,13 @@ LIMITS = Limits(per_name=3, per_address=5, window_seconds=300)
 
 
 class FakeStore:
-    """Accounts in a dictionary, which can become unavailable."""
+    """Accounts and keys in dictionaries, which can become unavailable."""
 
     def __init__(self) -> None:
         self.away = False
         self.rows: dict[str, tuple[Account, str]] = {}
+        self.cached_keys: dict[uuid.UUID, CachedKey] = {}
+        self.revoked: dict[uuid.UUID, float] = {}
         self.before_snapshot_returns: Callable[[], None] = lambda: None
 
     def add(self, name: str, password_hash: str, role: Role, **_event: object) -> Account:
@@ -45,11 +49,12 @@ class FakeStore:
         self._check()
         return len(self.rows)
 
-    def snapshot(self) -> Mapping[uuid.UUID, CachedAccount]:
+    def snapshot(self) -> Snapshot:
         self._check()
         known = {a.id: CachedAccount(a.name, a.role, a.version, a.disabled) for a, _ in self.rows.values()}
+        keys, revoked = dict(self.cached_keys), dict(self.revoked)
         self.before_snapshot_returns()
-        return known
+        return Snapshot(known, keys, revoked)
 
     def change(self, name: str, **changes: Any) -> Account:
         account, password_hash = self.rows[name]
@@ -78,6 +83,7 @@ def account_service(
         passwords,
         LoginThrottle(SECRET_KEY, limits),
         Tokens(SECRET_KEY, 3600),
+        KeyTexts(SECRET_KEY),
         AccountMetrics(Metrics()),
         first_admin=first_admin,
         registration_is_open=registration_is_open,

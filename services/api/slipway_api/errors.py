@@ -1,11 +1,11 @@
 """Errors of the API. They are independent of HTTP; `problems.py` maps them to responses.
 
 SlipwayError
-├── AuthenticationError       missing or invalid token
-├── PermissionDeniedError     the account's role does not permit the action
-├── NotFoundError             unknown model, account or prediction
+├── AuthenticationError       missing or invalid token or API key
+├── PermissionDeniedError     the account's role or the API key does not permit the action
+├── NotFoundError             unknown model, account, key or prediction
 │   └── NotYetThereError      prediction not stored yet; retry
-├── ConflictError             name taken, last active admin, or row with feedback
+├── ConflictError             name taken, last active admin, row with feedback, or too many keys
 ├── InvalidInputError         invalid body, with the places of the errors
 ├── TooLargeError             body or batch over its limit
 ├── UnsupportedMediaTypeError unsupported content type
@@ -23,15 +23,15 @@ from slipway_core.errors import Problem, SlipwayError
 
 
 class AuthenticationError(SlipwayError):
-    """The token is missing or invalid."""
+    """The token or the API key is missing or invalid."""
 
 
 class PermissionDeniedError(SlipwayError):
-    """The account's role does not permit this."""
+    """The account's role or the API key does not permit this."""
 
 
 class NotFoundError(SlipwayError):
-    """The model, account or prediction does not exist."""
+    """The model, account, key or prediction does not exist."""
 
 
 class NotYetThereError(NotFoundError):
@@ -47,7 +47,7 @@ class NotYetThereError(NotFoundError):
 
 
 class ConflictError(SlipwayError):
-    """The name is taken, the account is the last active admin, or the row has feedback."""
+    """The name is taken, it is the last active admin, the row has feedback, or the account has too many keys."""
 
 
 class InvalidInputError(SlipwayError):

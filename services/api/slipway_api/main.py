@@ -12,6 +12,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from slipway_api.accounts.directory import AccountDirectory
+from slipway_api.accounts.key_text import KeyTexts
 from slipway_api.accounts.login_throttle import Limits, LoginThrottle
 from slipway_api.accounts.metrics import AccountMetrics
 from slipway_api.accounts.models import FirstAdmin
@@ -207,9 +208,11 @@ def _account_service(settings: ApiSettings, metrics: Metrics, open_store: Callab
         Passwords(),
         LoginThrottle(key, limits),
         Tokens(key, settings.token_ttl_seconds),
+        KeyTexts(key),
         AccountMetrics(metrics),
         registration_is_open=settings.registration == "open",
         first_admin=first_admin,
+        key_max_days=settings.api_key_max_days,
     )
 
 

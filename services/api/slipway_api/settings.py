@@ -52,6 +52,9 @@ class ApiSettings(RegistrySettings):
         description="A key that signs the tokens (HS256): at least 32 random characters. `slipway env` generates one.",
     )
     token_ttl_seconds: int = Field(default=3600, ge=1, description="Lifetime of a token.")
+    api_key_max_days: int | None = Field(
+        default=None, ge=1, le=36_500, description="Longest lifetime of an API key; by default, keys may never expire."
+    )
     auth_stale_seconds: float = Field(
         default=900.0,
         ge=0,

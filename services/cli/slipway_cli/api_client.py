@@ -10,6 +10,7 @@ from slipway_cli.errors import ApiError
 from slipway_client import Client, RequestError, Retry
 from slipway_core.columns import InputColumn
 from slipway_core.manifest import Label
+from slipway_core.policy import API_KEY_PREFIX
 
 TIMEOUT_SECONDS = 30.0
 LOGIN = "run `slipway login URL`"
@@ -21,6 +22,9 @@ COMMANDS = {
     "GET /models lists the served models": "`slipway models list` lists the registered models",
     "GET /models lists the served versions": "`slipway models list` lists the Production versions",
     "PUT /users/me/password": "`slipway users password`",
+    "GET /keys lists your keys": "`slipway keys list` lists your keys",
+    "with POST /keys": "with `slipway keys add`",
+    "log in, and send a token from POST /token": f"{LOGIN}, without SLIPWAY_API_KEY",
     "get a new one from POST /token": LOGIN,
     "send `Authorization: Bearer …` with one from POST /token": LOGIN,
 }
@@ -31,11 +35,21 @@ def api_client(url: str, token: str | None = None) -> Iterator[Client]:
     """Yield a client, and convert each error of it that leaves the block into an ApiError.
 
     The client does not retry, because a person waits for the answer.
+
+    Args:
+        url: the API's address.
+        token: a token or an API key.
     """
     if token is not None and not (token.isascii() and token.isprintable()):
-        raise ApiError("the token is damaged: run `slipway login URL` again, or correct SLIPWAY_TOKEN")
+        raise ApiError(
+            "the token is damaged: run `slipway login URL` again, or correct SLIPWAY_TOKEN or SLIPWAY_API_KEY"
+        )
+    is_key = token is not None and token.startswith(API_KEY_PREFIX)
+    token, api_key = (None, token) if is_key else (token, None)
     try:
-        with Client(url, token=token, retry=Retry(attempts=1), timeout_seconds=TIMEOUT_SECONDS) as client:
+        with Client(
+            url, token=token, api_key=api_key, retry=Retry(attempts=1), timeout_seconds=TIMEOUT_SECONDS
+        ) as client:
             yield client
     except slipway_client.SlipwayError as error:
         raise api_error(error) from error
@@ -48,7 +62,8 @@ def api_error(error: slipway_client.SlipwayError) -> ApiError:
     detail = error.detail
     for call, command in COMMANDS.items():
         detail = detail.replace(call, command)
-    if isinstance(error, slipway_client.AuthenticationError) and "password" not in detail and LOGIN not in detail:
+    is_explained = any(text in detail for text in ("password", "API key", LOGIN))
+    if isinstance(error, slipway_client.AuthenticationError) and not is_explained:
         detail = f"{detail}; {LOGIN}"
     return ApiError(detail, error.status)
 

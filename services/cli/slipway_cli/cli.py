@@ -7,10 +7,11 @@ import typer
 from typer.core import TyperGroup
 
 import slipway_core
-from slipway_cli.commands.accounts import login
+from slipway_cli.commands.accounts import login, logout
 from slipway_cli.commands.backup import backup, restore
 from slipway_cli.commands.doctor import doctor
 from slipway_cli.commands.env import env
+from slipway_cli.commands.keys import keys
 from slipway_cli.commands.models import app as models
 from slipway_cli.commands.predict import predict
 from slipway_cli.commands.recipes import app as recipe
@@ -50,7 +51,9 @@ app.command()(recipes)
 app.add_typer(recipe, name="recipe")
 app.add_typer(models, name="models")
 app.command()(login)
+app.command()(logout)
 app.add_typer(users, name="users")
+app.add_typer(keys, name="keys")
 app.command()(predict)
 app.command()(backup)
 app.command()(restore)

@@ -24,7 +24,7 @@ class Credentials(BaseModel):
 
 @dataclass(frozen=True)
 class Identity:
-    """An API's address and the token to send."""
+    """An API's address and the token or API key to send."""
 
     url: str
     token: str
@@ -50,26 +50,47 @@ def store_credentials(credentials: Credentials) -> Path:
     return path
 
 
-def identify(settings: ClientSettings) -> Identity:
-    """Return the API's address and token: SLIPWAY_URL and SLIPWAY_TOKEN, or the credentials of `slipway login`.
+def forget_credentials() -> None:
+    """Delete the stored credentials, if there are any.
 
     Raises:
-        NotLoggedInError: an address or a token is missing.
+        ConfigurationError: the file cannot be deleted.
     """
-    kept = _kept()
-    token = settings.token.get_secret_value() if settings.token else None
+    path = credentials_file()
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"the token in {path} cannot be deleted: {error.strerror}") from error
+
+
+def identify(settings: ClientSettings) -> Identity:
+    """Return the API's address and what to send to it.
+
+    SLIPWAY_URL with SLIPWAY_TOKEN or SLIPWAY_API_KEY takes precedence over the credentials of `slipway login`.
+
+    Raises:
+        ConfigurationError: both a token and a key are set.
+        NotLoggedInError: an address, or a token and a key are missing.
+    """
+    kept = stored_credentials()
+    if settings.token and settings.api_key:
+        raise ConfigurationError("SLIPWAY_TOKEN and SLIPWAY_API_KEY are both set: remove one of them")
+    given = settings.token or settings.api_key
+    token = given.get_secret_value() if given else None
     # A stored token is sent only to the address that issued it.
     if token is None and kept is not None and (settings.url is None or settings.url.rstrip("/") == kept.url):
         token = kept.token
     url = settings.url or (kept.url if kept else None)
     if url is None or token is None:
-        raise NotLoggedInError("you are not logged in: run `slipway login URL`, or set SLIPWAY_URL and SLIPWAY_TOKEN")
+        raise NotLoggedInError(
+            "you are not logged in: run `slipway login URL`, or set SLIPWAY_URL and SLIPWAY_TOKEN or SLIPWAY_API_KEY"
+        )
     return Identity(url.rstrip("/"), token)
 
 
 def known_url(settings: ClientSettings) -> str | None:
     """Return the API's address: SLIPWAY_URL, or that of `slipway login`; None if neither is set."""
-    kept = _kept()
+    kept = stored_credentials()
     return settings.url or (kept.url if kept else None)
 
 
@@ -79,14 +100,15 @@ def keep_token(identity: Identity, token: str) -> bool:
     Returns:
         Whether the token was stored: False if the old one came from SLIPWAY_TOKEN.
     """
-    kept = _kept()
+    kept = stored_credentials()
     if kept is None or kept.token != identity.token or kept.url != identity.url:
         return False
     store_credentials(kept.model_copy(update={"token": token}))
     return True
 
 
-def _kept() -> Credentials | None:
+def stored_credentials() -> Credentials | None:
+    """Return the credentials that `slipway login` stored; None without a valid file."""
     try:
         return Credentials.model_validate_json(credentials_file().read_bytes())
     except (OSError, ValidationError):

@@ -14,10 +14,11 @@ from slipway_core.settings import SecretFileSource, ServiceSettings
 class ClientSettings(ServiceSettings):
     """Settings of the commands that use the API."""
 
-    file_fields: ClassVar[frozenset[str]] = frozenset({"token"})
+    file_fields: ClassVar[frozenset[str]] = frozenset({"api_key", "token"})
 
     url: str | None = Field(default=None, description="The API's address. Defaults to the one of `slipway login`.")
     token: SecretStr | None = Field(default=None, description="A bearer token. Defaults to the one of `slipway login`.")
+    api_key: SecretStr | None = Field(default=None, description="An API key, in place of a token.")
 
 
 class HomeSettings(ServiceSettings):
@@ -80,7 +81,7 @@ class DoctorSettings(UpSettings, RegistrySettings):
     All are optional. An unreadable file yields no value; the checks report it.
     """
 
-    file_fields: ClassVar[frozenset[str]] = UpSettings.file_fields | RegistrySettings.file_fields | {"token"}
+    file_fields: ClassVar[frozenset[str]] = UpSettings.file_fields | RegistrySettings.file_fields | {"api_key", "token"}
     file_source: ClassVar[type[SecretFileSource]] = _ReadableFileSource
 
     env: Literal["production", "development"] = Field(
@@ -94,6 +95,7 @@ class DoctorSettings(UpSettings, RegistrySettings):
         description="The MLflow server. Defaults to that of the embedded stack.",
     )
     token: SecretStr | None = Field(default=None, description="A bearer token of the API.")
+    api_key: SecretStr | None = Field(default=None, description="An API key.")
     allow_unverified_models: bool = Field(
         default=False, description="Whether the API serves ONNX models that Slipway's trainer did not register."
     )

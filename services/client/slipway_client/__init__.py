@@ -23,10 +23,12 @@ from slipway_client.errors import (
     ValidationError,
 )
 from slipway_client.results import (
+    ApiKey,
     Batch,
     Feedback,
     LoggedPrediction,
     Model,
+    NewApiKey,
     PredictionResult,
     PredictionWarning,
     PredictionWithLineage,
@@ -39,6 +41,7 @@ from slipway_client.splitting import BatchLimits
 __version__ = "0.1.0"
 
 __all__ = [
+    "ApiKey",
     "AsyncClient",
     "AuthenticationError",
     "Batch",
@@ -54,6 +57,7 @@ __all__ = [
     "InvalidValue",
     "LoggedPrediction",
     "Model",
+    "NewApiKey",
     "NotFoundError",
     "PayloadTooLargeError",
     "PermissionDeniedError",

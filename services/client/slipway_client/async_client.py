@@ -8,19 +8,10 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 import httpx
 
-from slipway_client import calls, feedback, predicting
+from slipway_client import calls, feedback, predicting, results
 from slipway_client.calls import Answer, Call, Page
 from slipway_client.client import TIMEOUT_SECONDS
 from slipway_client.environment import read_environment
-from slipway_client.results import (
-    Feedback,
-    LoggedPrediction,
-    Model,
-    PredictionResult,
-    PredictionWithLineage,
-    User,
-    UserEvent,
-)
 from slipway_client.retry import Retry
 from slipway_client.session import Session
 from slipway_client.splitting import BatchLimits
@@ -115,10 +106,14 @@ class AsyncClient:
         await self._run(self._session.log_in(username, password, keep=keep))
         return self
 
+    async def logout(self, *, every: bool = False) -> None:
+        """Revoke the token, with `every` all tokens of the account, and forget it. API keys stay valid."""
+        await self._run(self._session.log_out(every=every))
+
     @overload
     async def predict(
         self, data: Row | Sequence[Row], model: str | None = None, version: str | None = None
-    ) -> PredictionResult: ...
+    ) -> results.PredictionResult: ...
 
     @overload
     async def predict(
@@ -136,29 +131,29 @@ class AsyncClient:
         values: Any = None,  # noqa: ANN401
         *,
         row: int | None = None,
-    ) -> list[Feedback]:
+    ) -> list[results.Feedback]:
         """Store the true labels or values of rows, concurrently; see `Client.feedback`."""
         return await self._run(feedback.give_feedback(self._session, target, labels, values, row))
 
     def predictions(
         self, model: str | None = None, *, since: datetime | str | None = None, limit: int | None = None
-    ) -> AsyncIterator[LoggedPrediction]:
+    ) -> AsyncIterator[results.LoggedPrediction]:
         """Yield your logged predictions, newest first; see `Client.predictions`."""
         return self._entries(lambda size, cursor: calls.predictions(model, since, size, cursor), limit)
 
-    async def prediction(self, prediction_id: str) -> PredictionWithLineage:
+    async def prediction(self, prediction_id: str) -> results.PredictionWithLineage:
         """Return a logged prediction with the lineage of its model, and its feedback."""
         return await self._call(calls.prediction(prediction_id))
 
-    async def models(self) -> list[Model]:
+    async def models(self) -> list[results.Model]:
         """Return the served models."""
         return await self._call(calls.models())
 
-    async def model(self, name: str, version: str | None = None) -> Model:
+    async def model(self, name: str, version: str | None = None) -> results.Model:
         """Return a served model, or a pinned version of it."""
         return await self._call(calls.model(name, version))
 
-    async def model_info(self) -> Model:
+    async def model_info(self) -> results.Model:
         """Return the default model."""
         return await self._call(calls.model_info())
 
@@ -166,7 +161,7 @@ class AsyncClient:
         """Make the API check the registry for a new version now (as an admin)."""
         return await self._call(calls.reload(name))
 
-    async def me(self) -> User:
+    async def me(self) -> results.User:
         """Return your own account."""
         return await self._call(calls.me())
 
@@ -174,19 +169,31 @@ class AsyncClient:
         """Change your own password, which revokes all older tokens; use and return the new token."""
         return await self._run(self._session.change_password(current, new))
 
-    def users(self) -> AsyncIterator[User]:
+    def api_keys(self) -> AsyncIterator[results.ApiKey]:
+        """Yield your API keys, newest first; those of all accounts for an admin."""
+        return self._entries(calls.keys)
+
+    async def add_key(self, name: str, **options: object) -> results.NewApiKey:
+        """Create an API key; the options are `models`, `actions`, `expires_in` and `description`."""
+        return await self._call(calls.add_key(name, options))
+
+    async def revoke_key(self, key_id: str) -> None:
+        """Revoke an API key by its id."""
+        await self._call(calls.revoke_key(key_id))
+
+    def users(self) -> AsyncIterator[results.User]:
         """Yield all accounts, by name (as an admin)."""
         return self._entries(calls.users)
 
-    def user_events(self, limit: int | None = None) -> AsyncIterator[UserEvent]:
+    def user_events(self, limit: int | None = None) -> AsyncIterator[results.UserEvent]:
         """Yield the changes of accounts, newest first (as an admin)."""
         return self._entries(calls.user_events, limit)
 
-    async def add_user(self, username: str, password: str, role: str = "user") -> User:
+    async def add_user(self, username: str, password: str, role: str = "user") -> results.User:
         """Add an account with the role `admin`, `user` or `viewer` (as an admin)."""
         return await self._call(calls.add_user(username, password, role))
 
-    async def change_user(self, username: str, **changes: object) -> User:
+    async def change_user(self, username: str, **changes: object) -> results.User:
         """Change the `role`, `disabled` or `password` of an account (as an admin)."""
         return await self._call(calls.change_user(username, changes))
 

@@ -7,9 +7,11 @@ from typing import Any, Generic, TypeVar, cast
 from urllib.parse import quote
 
 from slipway_client.results import (
+    ApiKey,
     Feedback,
     LoggedPrediction,
     Model,
+    NewApiKey,
     PredictionWithLineage,
     User,
     UserEvent,
@@ -80,6 +82,11 @@ def token(username: str, password: str) -> Call[str]:
     """Return the call of a login, whose result is the token."""
     form = {"username": username, "password": password}
     return Call("POST", "/token", _token, {"data": form}, needs_credential=False)
+
+
+def revoke_token(*, every: bool) -> Call[None]:
+    """Return the call that revokes the token, or all tokens of its account."""
+    return Call("POST", "/token/revoke", lambda _answer: None, {"json": {"all": every}})
 
 
 def prediction_path(model: str | None, version: str | None) -> str:
@@ -165,6 +172,22 @@ def me() -> Call[User]:
 def change_password(current: str, new: str) -> Call[str]:
     """Return the call that changes one's own password, whose result is a new token."""
     return Call("PUT", "/users/me/password", _token, {"json": {"current_password": current, "new_password": new}})
+
+
+def keys(size: int, cursor: str | None) -> Call[Page[ApiKey]]:
+    """Return the call of a page of API keys."""
+    return _page("/keys", "keys", {"limit": size, "cursor": cursor})
+
+
+def add_key(name: str, options: Mapping[str, object]) -> Call[NewApiKey]:
+    """Return the call that creates an API key."""
+    content = {"json": {"name": name, **options}}
+    return Call("POST", "/keys", lambda answer: cast("NewApiKey", _check(answer, "id", "key")), content)
+
+
+def revoke_key(key_id: str) -> Call[None]:
+    """Return the call that revokes an API key."""
+    return Call("DELETE", f"/keys/{_quoted(key_id)}", lambda _answer: None)
 
 
 def users(size: int, cursor: str | None) -> Call[Page[User]]:

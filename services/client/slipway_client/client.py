@@ -8,18 +8,9 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 import httpx
 
-from slipway_client import calls, feedback, predicting
+from slipway_client import calls, feedback, predicting, results
 from slipway_client.calls import Answer, Call, Page
 from slipway_client.environment import read_environment
-from slipway_client.results import (
-    Feedback,
-    LoggedPrediction,
-    Model,
-    PredictionResult,
-    PredictionWithLineage,
-    User,
-    UserEvent,
-)
 from slipway_client.retry import Retry
 from slipway_client.session import Session
 from slipway_client.splitting import BatchLimits
@@ -122,10 +113,14 @@ class Client:
         self._run(self._session.log_in(username, password, keep=keep))
         return self
 
+    def logout(self, *, every: bool = False) -> None:
+        """Revoke the token, with `every` all tokens of the account, and forget it. API keys stay valid."""
+        self._run(self._session.log_out(every=every))
+
     @overload
     def predict(
         self, data: Row | Sequence[Row], model: str | None = None, version: str | None = None
-    ) -> PredictionResult: ...
+    ) -> results.PredictionResult: ...
 
     @overload
     def predict(self, data: "pd.DataFrame", model: str | None = None, version: str | None = None) -> "pd.DataFrame": ...
@@ -159,7 +154,7 @@ class Client:
         values: Any = None,  # noqa: ANN401
         *,
         row: int | None = None,
-    ) -> list[Feedback]:
+    ) -> list[results.Feedback]:
         """Store the true labels or values of rows, once per row.
 
         Args:
@@ -183,7 +178,7 @@ class Client:
 
     def predictions(
         self, model: str | None = None, *, since: datetime | str | None = None, limit: int | None = None
-    ) -> Iterator[LoggedPrediction]:
+    ) -> Iterator[results.LoggedPrediction]:
         """Yield your logged predictions, newest first; those of all accounts for an admin.
 
         Args:
@@ -193,19 +188,19 @@ class Client:
         """
         return self._entries(lambda size, cursor: calls.predictions(model, since, size, cursor), limit)
 
-    def prediction(self, prediction_id: str) -> PredictionWithLineage:
+    def prediction(self, prediction_id: str) -> results.PredictionWithLineage:
         """Return a logged prediction with the lineage of its model, and its feedback."""
         return self._call(calls.prediction(prediction_id))
 
-    def models(self) -> list[Model]:
+    def models(self) -> list[results.Model]:
         """Return the served models."""
         return self._call(calls.models())
 
-    def model(self, name: str, version: str | None = None) -> Model:
+    def model(self, name: str, version: str | None = None) -> results.Model:
         """Return a served model, or a pinned version of it."""
         return self._call(calls.model(name, version))
 
-    def model_info(self) -> Model:
+    def model_info(self) -> results.Model:
         """Return the default model."""
         return self._call(calls.model_info())
 
@@ -213,7 +208,7 @@ class Client:
         """Make the API check the registry for a new version now (as an admin)."""
         return self._call(calls.reload(name))
 
-    def me(self) -> User:
+    def me(self) -> results.User:
         """Return your own account."""
         return self._call(calls.me())
 
@@ -221,19 +216,31 @@ class Client:
         """Change your own password, which revokes all older tokens; use and return the new token."""
         return self._run(self._session.change_password(current, new))
 
-    def users(self) -> Iterator[User]:
+    def api_keys(self) -> Iterator[results.ApiKey]:
+        """Yield your API keys, newest first; those of all accounts for an admin."""
+        return self._entries(calls.keys)
+
+    def add_key(self, name: str, **options: object) -> results.NewApiKey:
+        """Create an API key; the options are `models`, `actions`, `expires_in` and `description`."""
+        return self._call(calls.add_key(name, options))
+
+    def revoke_key(self, key_id: str) -> None:
+        """Revoke an API key by its id."""
+        self._call(calls.revoke_key(key_id))
+
+    def users(self) -> Iterator[results.User]:
         """Yield all accounts, by name (as an admin)."""
         return self._entries(calls.users)
 
-    def user_events(self, limit: int | None = None) -> Iterator[UserEvent]:
+    def user_events(self, limit: int | None = None) -> Iterator[results.UserEvent]:
         """Yield the changes of accounts, newest first (as an admin)."""
         return self._entries(calls.user_events, limit)
 
-    def add_user(self, username: str, password: str, role: str = "user") -> User:
+    def add_user(self, username: str, password: str, role: str = "user") -> results.User:
         """Add an account with the role `admin`, `user` or `viewer` (as an admin)."""
         return self._call(calls.add_user(username, password, role))
 
-    def change_user(self, username: str, **changes: object) -> User:
+    def change_user(self, username: str, **changes: object) -> results.User:
         """Change the `role`, `disabled` or `password` of an account (as an admin)."""
         return self._call(calls.change_user(username, changes))
 

@@ -169,6 +169,27 @@ class UserEvent(TypedDict):
     details: dict[str, Any]
 
 
+class ApiKey(TypedDict):
+    """An API key, without its secret (`GET /keys`)."""
+
+    id: str
+    name: str
+    description: str
+    owner: str
+    models: list[str] | None
+    actions: list[str]
+    created_at: str
+    expires_at: str | None
+    expired: bool
+    last_used_at: str | None
+
+
+class NewApiKey(ApiKey):
+    """A new API key; `key` is the secret, which the API shows only once."""
+
+    key: str
+
+
 class Feedback(TypedDict):
     """The stored feedback of a row."""
 

@@ -105,6 +105,11 @@ class Session:
         self.use_token(token)
         self._login = (username, password) if keep else None
 
+    def log_out(self, *, every: bool) -> Steps[None]:
+        """Revoke the token, or all tokens of its account, and forget it and the password."""
+        yield from self.call(calls.revoke_token(every=every))
+        self.token, self._login = None, None
+
     def change_password(self, current: str, new: str) -> Steps[str]:
         """Change one's own password, and use the new token from now on."""
         token = yield from self.call(calls.change_password(current, new))

@@ -12,6 +12,9 @@ NAME_RULE = "a name has 1 to 64 of the characters a–z, 0–9, `.`, `_`, `@` an
 # `/users/me` and `/users/events` are other routes.
 RESERVED_NAMES = frozenset({"events", "me"})
 
+# The beginning of every API key, by which scanners of leaked secrets recognize them.
+API_KEY_PREFIX = "slk_"
+
 MIN_KEY_BYTES = 32
 MIN_PASSWORD_LENGTH = 8
 MAX_PASSWORD_LENGTH = 128

@@ -95,6 +95,40 @@ account_events = Table(
 # None is stored as SQL NULL, not as JSON null: a model without scores has no value.
 Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 
+# Keys of programs. A row is deleted when its key is revoked, or its account deleted.
+api_keys = Table(
+    "api_keys",
+    metadata,
+    # A UUIDv7: sorts by time. It is part of the key's text.
+    Column("id", Uuid, primary_key=True),
+    # The account that created the key, and whose rights it has at most.
+    Column("user_id", Uuid, nullable=False, index=True),
+    # SHA-256 of the key's text, in hexadecimal.
+    Column("digest", String(64), nullable=False),
+    Column("name", String(64), nullable=False),
+    Column("description", String(256), nullable=False),
+    # The names of the models that it permits; null for all models.
+    Column("models", Json),
+    # `predict`, `read`, `feedback`, `reload` and `promote`.
+    Column("actions", Json, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    # Null for a key that never expires.
+    Column("expires_at", UtcDateTime),
+    # Accurate to about a minute.
+    Column("last_used_at", UtcDateTime),
+    ForeignKeyConstraint(["user_id"], ["users.id"], ondelete="CASCADE"),
+)
+
+# Tokens that were revoked before they expire.
+revoked_tokens = Table(
+    "revoked_tokens",
+    metadata,
+    # The token's claim `jti`.
+    Column("id", Uuid, primary_key=True),
+    # When the token would have expired.
+    Column("expires_at", UtcDateTime, nullable=False, index=True),
+)
+
 predictions = Table(
     "predictions",
     metadata,

@@ -22,7 +22,7 @@ def identity() -> Identity:
 
 
 def test_missing_credentials_error_suggests_to_log_in() -> None:
-    with pytest.raises(NotLoggedInError, match=r"run `slipway login URL`, or set SLIPWAY_URL and SLIPWAY_TOKEN"):
+    with pytest.raises(NotLoggedInError, match=r"run `slipway login URL`, or set SLIPWAY_URL and SLIPWAY_TOKEN or"):
         identity()
 
 

@@ -4,11 +4,13 @@ import asyncio
 from collections.abc import Iterator
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from slipway_api.accounts.models import Role
 from slipway_client import AsyncClient, AuthenticationError, Client, ConflictError, NotFoundError, PermissionDeniedError
 from support.api import NAMES, PASSWORD, RunningApi
+from support.bundles import FEATURES, GOLDEN_ROWS
 from support.client_transports import URL, AsyncTransport, SyncTransport
 
 NAME = NAMES[Role.USER]
@@ -105,6 +107,40 @@ def test_accounts_are_managed(admin: Client, transport: SyncTransport) -> None:
         admin.change_user("bob@example.com", disabled=True)
 
 
+def test_logout_revokes_the_token(transport: SyncTransport, zoe: str) -> None:
+    with Client(URL, transport=transport).login(zoe, PASSWORD, keep=True) as client:
+        token = client.token
+        client.logout()
+        assert client.token is None
+        with pytest.raises(AuthenticationError):
+            client.me()
+    with Client(URL, token=token, transport=transport) as client, pytest.raises(AuthenticationError):
+        client.me()
+
+
+def test_api_key_permits_what_it_names(client: Client, transport: SyncTransport) -> None:
+    flowers = pd.DataFrame(GOLDEN_ROWS, columns=list(FEATURES))
+    predict_only = client.add_key("nightly", models=["iris"], expires_in=3_600)
+    reading = client.add_key("weekly", actions=["predict", "read"])
+    assert [key["name"] for key in client.api_keys()] == ["weekly", "nightly"]
+
+    with Client(URL, api_key=predict_only["key"], transport=transport) as program:
+        found = program.predict(flowers, "iris")
+        with pytest.raises(PermissionDeniedError):
+            program.predict([1.0, 2.0, 3.0, 4.0], "demand")
+        with pytest.raises(PermissionDeniedError):
+            program.models()
+    with Client(URL, api_key=reading["key"], transport=transport) as program:
+        named = program.predict(flowers, "iris")
+
+    assert "probability_0" in found.columns
+    assert "probability_setosa" in named.columns
+    for key in (predict_only, reading):
+        client.revoke_key(key["id"])
+        with Client(URL, api_key=key["key"], transport=transport) as program, pytest.raises(AuthenticationError):
+            program.predict([1.0, 2.0, 3.0, 4.0], "iris")
+
+
 def test_models_are_described(client: Client, admin: Client) -> None:
     assert {"iris", "demand"} <= {model["model_name"] for model in client.models()}
     assert client.model_info()["model_name"] == "iris"
@@ -131,6 +167,9 @@ def test_async_methods_reach_the_api(api: RunningApi) -> None:
                 "events": [event["action"] async for event in client.user_events(limit=1)],
             }
             await client.delete_user("carl")
+            key = await client.add_key("nightly")
+            found["keys"] = [one["id"] == key["id"] async for one in client.api_keys()]
+            await client.revoke_key(key["id"])
             result = await client.predict([5.1, 3.5, 1.4, 0.2])
             await asyncio.to_thread(api.ship)
             found["logged"] = (await client.prediction(result.id))["id"] == result.id
@@ -143,3 +182,4 @@ def test_async_methods_reach_the_api(api: RunningApi) -> None:
     assert "carl" in found["users"]
     assert found["version"]
     assert found["models"] >= 2
+    assert found["keys"] == [True]

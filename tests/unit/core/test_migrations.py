@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import insert, inspect, select, text
+from sqlalchemy import delete, insert, inspect, select, text
 
 from slipway_core.database import connect
 from slipway_core.errors import ConfigurationError
 from slipway_core.migrations import state_of, upgrade
-from slipway_core.tables import metadata, users
+from slipway_core.tables import api_keys, metadata, users
 from support.migrations import downgrade, table_names
 
 
@@ -66,6 +66,26 @@ def test_upgrading_twice_keeps_existing_rows(url: str) -> None:
 
     with engine.connect() as connection:
         assert connection.execute(select(users.c.name)).scalars().all() == ["grace"]
+    engine.dispose()
+
+
+def test_upgrade_adds_keys_to_a_database_with_accounts(url: str) -> None:
+    upgrade(url, "0003")
+    owner = uuid.uuid4()
+    engine = connect(url)
+    account = {"id": owner, "name": "grace", "password_hash": "x", "role": "user", "version": 1, "disabled": False}
+    with engine.begin() as connection:
+        connection.execute(insert(users).values(**account, created_at=datetime.now(UTC)))
+        assert state_of(connection) == "behind"
+
+    upgrade(url)
+
+    key = {"id": uuid.uuid4(), "user_id": owner, "digest": "d", "name": "n", "description": "", "actions": ["read"]}
+    with engine.begin() as connection:
+        connection.execute(insert(api_keys).values(**key, created_at=datetime.now(UTC)))
+        connection.execute(delete(users))
+        # The keys of an account end with it.
+        assert connection.execute(select(api_keys.c.id)).all() == []
     engine.dispose()
 
 

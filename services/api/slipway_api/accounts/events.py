@@ -22,6 +22,10 @@ class Action(StrEnum):
     DELETED = "deleted"
     ERASED = "erased"
     LOGIN_LOCKED = "login_locked"
+    KEY_CREATED = "key_created"
+    KEY_REVOKED = "key_revoked"
+    TOKEN_REVOKED = "token_revoked"  # noqa: S105
+    TOKENS_REVOKED = "tokens_revoked"
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,13 @@
 """Accounts, roles, and the checks of a caller's account."""
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
+from slipway_api.accounts.key_models import CachedKey
 from slipway_api.errors import AuthenticationError, PermissionDeniedError
 
 TOKEN_REVOKED = "the token is no longer valid; get a new one from POST /token"  # noqa: S105  # no password
@@ -66,17 +68,51 @@ class CachedAccount:
     disabled: bool
 
 
+@dataclass(frozen=True)
+class Snapshot:
+    """Everything that authenticating requests needs, by id.
+
+    Attributes:
+        keys: the API keys that have not expired.
+        revoked: the revoked tokens, by their claim `jti`, and when each expires, in seconds since 1970.
+    """
+
+    accounts: Mapping[uuid.UUID, CachedAccount]
+    keys: Mapping[uuid.UUID, CachedKey] = field(default_factory=dict)
+    revoked: Mapping[uuid.UUID, float] = field(default_factory=dict)
+
+
+class CurrentToken(NamedTuple):
+    """The token of a request: its claim `jti`, and when it expires, in seconds since 1970."""
+
+    id: uuid.UUID
+    expires: float
+
+
 class CurrentUser(NamedTuple):
-    """The account of a verified token, as it was when the request's head arrived.
+    """The account of a verified token or API key, as it was when the request's head arrived.
 
     Attributes:
         version: the version of the account, and of the token.
+        token: the token; None for a request with a key.
+        key: the key; None for a request with a token.
     """
 
     id: uuid.UUID
     name: str
     role: Role
     version: int
+    token: CurrentToken | None = None
+    key: CachedKey | None = None
+
+    def require_model(self, name: str) -> None:
+        """Raise PermissionDeniedError if the request's key does not permit a model."""
+        if self.key is not None:
+            self.key.require_model(name)
+
+    def permits_model(self, name: str) -> bool:
+        """Return whether the request's key, if it has one, permits a model."""
+        return self.key is None or self.key.permits_model(name)
 
 
 def require_current(account: CachedAccount | None, version: int) -> CachedAccount:

@@ -1,8 +1,7 @@
 """The accounts in Slipway's database."""
 
 import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,17 +9,10 @@ from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, delete, f
 from sqlalchemy.exc import IntegrityError
 
 from slipway_api.accounts.events import ANONYMOUS, AccountEvent, Action, AuditActor
+from slipway_api.accounts.key_repository import SqlKeyStore, cached_keys, cached_revocations
 from slipway_api.accounts.login_attempts import SqlLoginAttempts
-from slipway_api.accounts.models import (
-    TOKEN_REVOKED,
-    Account,
-    CachedAccount,
-    DeletedAccount,
-    Role,
-    require_admin,
-    require_current,
-)
-from slipway_api.accounts.transactions import AccountDatabase, EventRecorder
+from slipway_api.accounts.models import TOKEN_REVOKED, Account, DeletedAccount, Role, Snapshot
+from slipway_api.accounts.transactions import AccountDatabase, EventRecorder, cached_account, lock_actor
 from slipway_api.errors import AuthenticationError, ConflictError, NotFoundError
 from slipway_api.prediction_log.repository import erase as erase_predictions
 from slipway_core.tables import account_events, erasures, users
@@ -33,11 +25,13 @@ class SqlAccountStore:
 
     Attributes:
         attempts: the counters of failed logins, in the same database.
+        keys: the API keys and revoked tokens, in the same database.
     """
 
     def __init__(self, engine: Engine) -> None:
         self._database = AccountDatabase(engine)
         self.attempts = SqlLoginAttempts(self._database)
+        self.keys = SqlKeyStore(self._database)
 
     def add(
         self,
@@ -52,8 +46,8 @@ class SqlAccountStore:
         account = Account(uuid.uuid4(), name, role, 1, disabled=False, created_at=datetime.now(UTC))
         values = {**vars(account), "role": role.value, "password_hash": password_hash}
         try:
-            with self._transaction(actor) as (connection, events):
-                _lock_actor(connection, actor)
+            with self._database.change(actor) as (connection, events):
+                lock_actor(connection, actor)
                 connection.execute(insert(users).values(values))
                 events.record(action, account.id, name, role=role.value)
         except IntegrityError as error:
@@ -84,7 +78,7 @@ class SqlAccountStore:
         password_hash: str | None = None,
     ) -> Account:
         """Change the given fields that differ, and revoke the account's tokens."""
-        with self._transaction(actor) as (connection, events):
+        with self._database.change(actor) as (connection, events):
             row, is_last_admin = _lock_account(connection, actor, users.c.name == name)
             if row is None:
                 raise _not_found(name)
@@ -109,12 +103,21 @@ class SqlAccountStore:
         """Set a new password, and revoke older tokens."""
         is_unchanged = (users.c.id == account.id) & (users.c.version == account.version)
         changed = update(users).where(is_unchanged).values(password_hash=password_hash, version=users.c.version + 1)
-        with self._transaction(actor) as (connection, events):
-            _lock_actor(connection, actor)
+        with self._database.change(actor) as (connection, events):
+            lock_actor(connection, actor)
             row = connection.execute(changed.returning(*users.c)).one_or_none()
             if row is None:
                 raise AuthenticationError(TOKEN_REVOKED)
             events.record(Action.PASSWORD_CHANGED, row.id, row.name)
+            return _account(row)
+
+    def revoke_tokens(self, user_id: uuid.UUID, *, actor: AuditActor) -> Account:
+        """Revoke every token of the acting user."""
+        changed = update(users).where(users.c.id == user_id).values(version=users.c.version + 1)
+        with self._database.change(actor) as (connection, events):
+            lock_actor(connection, actor)
+            row = connection.execute(changed.returning(*users.c)).one()
+            events.record(Action.TOKENS_REVOKED, row.id, row.name)
             return _account(row)
 
     def renew_hash(self, account: Account, old: str, new: str) -> None:
@@ -134,7 +137,7 @@ class SqlAccountStore:
 
     def erase_deleted(self, user_id: uuid.UUID, *, actor: AuditActor) -> DeletedAccount:
         """Erase the predictions and feedback of an account that is already deleted, and its name in events."""
-        with self._transaction(actor) as (connection, events):
+        with self._database.change(actor) as (connection, events):
             # The lock makes a concurrent erasure of the same id wait, and then fail.
             _lock_account(connection, actor, users.c.id == user_id)
             _require_deleted(connection, user_id)
@@ -143,7 +146,7 @@ class SqlAccountStore:
 
     def record_lockout(self, name: str, *, actor: AuditActor) -> None:
         """Write the event of a locked name, if an account has the name."""
-        with self._transaction(actor) as (connection, events):
+        with self._database.change(actor) as (connection, events):
             row = connection.execute(select(users.c.id).where(users.c.name == name)).one_or_none()
             if row is not None:
                 events.record(Action.LOGIN_LOCKED, row.id, name)
@@ -162,11 +165,12 @@ class SqlAccountStore:
         with self._database.connect() as connection:
             return connection.execute(select(func.count()).select_from(users)).scalar_one()
 
-    def snapshot(self) -> dict[uuid.UUID, CachedAccount]:
-        """Return the cached form of every account, by id."""
+    def snapshot(self) -> Snapshot:
+        """Return everything that authenticating requests needs."""
         columns = (users.c.id, users.c.name, users.c.role, users.c.version, users.c.disabled)
         with self._database.connect() as connection:
-            return {row.id: _cached_account(row) for row in connection.execute(select(*columns))}
+            accounts = {row.id: cached_account(row) for row in connection.execute(select(*columns))}
+            return Snapshot(accounts, cached_keys(connection), cached_revocations(connection))
 
     def _one(self, wanted: Select[Any]) -> tuple[Account, str] | None:
         with self._database.connect() as connection:
@@ -174,7 +178,7 @@ class SqlAccountStore:
         return None if row is None else (_account(row), row.password_hash)
 
     def _delete(self, where: Condition, missing: NotFoundError, actor: AuditActor, *, erase: bool) -> DeletedAccount:
-        with self._transaction(actor) as (connection, events):
+        with self._database.change(actor) as (connection, events):
             row, is_last_admin = _lock_account(connection, actor, where)
             if row is None:
                 raise missing
@@ -186,13 +190,6 @@ class SqlAccountStore:
                 _erase(connection, events, row.id)
             return DeletedAccount(row.id)
 
-    @contextmanager
-    def _transaction(self, actor: AuditActor) -> Iterator[tuple[Connection, EventRecorder]]:
-        with self._database.begin() as connection:
-            events = EventRecorder(connection, actor)
-            yield connection, events
-        events.log()
-
 
 def _lock_account(connection: Connection, actor: AuditActor, condition: Condition) -> tuple[Row[Any] | None, bool]:
     """Lock an account and every active admin; return the account and whether it is the last active admin.
@@ -203,24 +200,9 @@ def _lock_account(connection: Connection, actor: AuditActor, condition: Conditio
     active = (users.c.role == Role.ADMIN.value) & users.c.disabled.is_(False)
     admins = select(users.c.id).where(active).order_by(users.c.id).with_for_update()
     ids = connection.execute(admins).scalars().all()
-    _lock_actor(connection, actor)
+    lock_actor(connection, actor)
     row = connection.execute(select(users).where(condition).with_for_update()).one_or_none()
     return row, row is not None and list(ids) == [row.id]
-
-
-def _lock_actor(connection: Connection, actor: AuditActor) -> None:
-    """Lock the acting user's account, and reject a user whose account has changed since the request arrived.
-
-    A body may take half a minute to arrive, and hashing a password takes time. A user who loses the account or the
-    role meanwhile must not restore either.
-    """
-    if actor.user is None:
-        return
-    columns = (users.c.name, users.c.role, users.c.version, users.c.disabled)
-    row = connection.execute(select(*columns).where(users.c.id == actor.user.id).with_for_update()).one_or_none()
-    account = require_current(None if row is None else _cached_account(row), actor.user.version)
-    if actor.user.role is Role.ADMIN:
-        require_admin(account.role)
 
 
 def _require_deleted(connection: Connection, user_id: uuid.UUID) -> None:
@@ -248,10 +230,6 @@ def _erase(connection: Connection, events: EventRecorder, user_id: uuid.UUID) ->
 
 def _account(row: Row[Any]) -> Account:
     return Account(row.id, row.name, Role(row.role), row.version, row.disabled, row.created_at)
-
-
-def _cached_account(row: Row[*tuple[Any, ...]]) -> CachedAccount:
-    return CachedAccount(row.name, Role(row.role), row.version, row.disabled)
 
 
 def _not_found(name: str) -> NotFoundError:

@@ -1,12 +1,17 @@
 """The use cases of accounts: logging in, one's own account, administration, and the audit log."""
 
 import asyncio
+import contextlib
 import uuid
 from collections.abc import Sequence
 
+from slipway_api.accounts.authentication import Authentication
+from slipway_api.accounts.credentials import Credentials
 from slipway_api.accounts.directory import REFRESH_SECONDS, AccountDirectory
 from slipway_api.accounts.events import AccountEvent, AuditActor
 from slipway_api.accounts.first_admin import create_first_admin
+from slipway_api.accounts.key_authentication import KeyAuthentication
+from slipway_api.accounts.key_text import KeyTexts
 from slipway_api.accounts.known_networks import KnownNetworks
 from slipway_api.accounts.login import PasswordLogin
 from slipway_api.accounts.login_throttle import LoginThrottle
@@ -25,11 +30,9 @@ from slipway_api.accounts.store import AccountStore
 from slipway_api.accounts.store_calls import StoreCalls
 from slipway_api.accounts.tokens import AccessToken, Tokens
 from slipway_api.accounts.validation import lookup_name, require_safe_password
-from slipway_api.errors import AuthenticationError, PermissionDeniedError
-from slipway_core.errors import SlipwayError
+from slipway_api.errors import AuthenticationError, NotReadyError, PermissionDeniedError
 from slipway_core.logging import get_logger
 
-TOKEN_REQUIRED = "this request needs a token: send `Authorization: Bearer …` with one from POST /token"  # noqa: S105
 WRONG_CREDENTIALS = "the username or the password is wrong"
 
 log = get_logger("slipway.accounts")
@@ -42,7 +45,11 @@ class AccountService:
 
     Every use case raises NotReadyError while the database is unavailable. Use cases of a user raise
     AuthenticationError if the account has changed since the request arrived; use cases of admins raise
-    PermissionDeniedError for other roles.
+    PermissionDeniedError for other roles. A user with an API key may run none of them.
+
+    Attributes:
+        authentication: authenticates requests.
+        credentials: the use cases of API keys and of revoking tokens.
     """
 
     def __init__(
@@ -51,11 +58,13 @@ class AccountService:
         passwords: Passwords,
         throttle: LoginThrottle,
         tokens: Tokens,
+        key_texts: KeyTexts,
         metrics: AccountMetrics,
         *,
         known_networks: KnownNetworks | None = None,
         registration_is_open: bool = False,
         first_admin: FirstAdmin | None = None,
+        key_max_days: int | None = None,
     ) -> None:
         self.directory = directory
         self.passwords = passwords
@@ -66,10 +75,16 @@ class AccountService:
         self._known_networks = KnownNetworks() if known_networks is None else known_networks
         self._first_admin = first_admin
         self._calls = StoreCalls(directory)
+        keys = KeyAuthentication(directory, key_texts)
+        self.authentication = Authentication(directory, tokens, keys, self._known_networks)
+        self.credentials = Credentials(directory, key_texts, keys, key_max_days)
         self._login = PasswordLogin(directory, passwords, throttle, self._known_networks, metrics)
 
     async def watch(self) -> None:
-        """Refresh the directory until cancelled, and create the first administrator once the database answers."""
+        """Refresh the directory until cancelled.
+
+        Once the database answers, create the first administrator; then store the last uses of keys from time to time.
+        """
         has_accounts = False
         while True:
             try:
@@ -77,6 +92,9 @@ class AccountService:
                 self._metrics.up.set(is_read)
                 if is_read and not has_accounts:
                     has_accounts = await self.create_first_admin()
+                if is_read:
+                    with contextlib.suppress(NotReadyError):  # the next refresh logs it
+                        await self.credentials.maintain()
             except Exception:  # an unexpected error must not end the refreshes: the cached accounts stay in use
                 log.exception("accounts_watch_failed")
             self.directory.first_refresh_done.set()
@@ -91,45 +109,7 @@ class AccountService:
         """Stop the thread that hashes passwords."""
         self.passwords.close()
 
-    # Authentication
-
-    async def authenticate(self, token: bytes) -> CurrentUser:
-        """Return the user of a bearer token; an empty token counts as none.
-
-        Raises:
-            AuthenticationError: the token is missing, invalid, expired or revoked.
-            NotReadyError: accounts cannot be read.
-        """
-        if not token:
-            raise AuthenticationError(TOKEN_REQUIRED)
-        claims = self.tokens.verify(token)
-        directory = self.directory
-        if not directory.first_refresh_done.is_set():
-            await directory.wait_for_first_refresh()
-        if directory.may_be_outdated(claims.user_id, claims.version, claims.issued):
-            await asyncio.to_thread(directory.catch_up)
-        return directory.current_user(claims.user_id, claims.version)
-
-    def is_known_client(self, token: bytes, address: str | None) -> bool:
-        """Return whether a token is valid, or its network had a successful login recently. Reads only the cache."""
-        if address is not None and address in self._known_networks:
-            return True
-        try:
-            claims = self.tokens.verify(token)
-            self.directory.current_user(claims.user_id, claims.version)
-        except SlipwayError:
-            return False
-        return True
-
-    def reauthenticate(self, user: CurrentUser | None) -> CurrentUser:
-        """Return a user as cached now, after a step that may have taken long.
-
-        Raises:
-            AuthenticationError: the request has no token, or the account has changed since it arrived.
-        """
-        if user is None:
-            raise AuthenticationError(TOKEN_REQUIRED)
-        return self.directory.current_user(user.id, user.version)
+    # Login
 
     def require_login_capacity(self) -> None:
         """Reject a login before its body is read. Raises TooManyRequestsError if the queue of hashes is full."""
@@ -152,7 +132,7 @@ class AccountService:
 
     async def get_own_account(self, user: CurrentUser) -> Account:
         """Return the account of a user."""
-        self.reauthenticate(user)
+        self.directory.logged_in(user)
         found = await self._calls.run(lambda store: store.get(user.id))
         if found is None:
             raise AuthenticationError(TOKEN_REVOKED)
@@ -166,7 +146,7 @@ class AccountService:
             PermissionDeniedError: the current password is wrong; this counts as a failed login.
             TooManyRequestsError: too many logins have failed recently, or the queue of password hashes is full.
         """
-        user = self.reauthenticate(actor.user)
+        user = self.directory.logged_in(actor.user)
         await require_safe_password(self.passwords, "new_password", new_password, user.name)
         account = await self._login.verify(user.name, current_password, actor.address)
         if account is None:
@@ -195,7 +175,7 @@ class AccountService:
         """
         user = actor.user
         if user is not None or not self.registration_is_open:
-            user = self.reauthenticate(user)
+            user = self.directory.logged_in(user)
             self.require_registrar(user)
         if user is None or user.role is not Role.ADMIN:
             if role is not Role.USER:
@@ -254,7 +234,7 @@ class AccountService:
 
     async def delete_account(self, actor: AuditActor, user_id: uuid.UUID, *, erase: bool = False) -> DeletedAccount:
         """Delete the account with an id: the user's own, or any as an admin. See `delete_account_by_name`."""
-        if self.reauthenticate(actor.user).id != user_id:
+        if self.directory.logged_in(actor.user).id != user_id:
             self._require_admin(actor.user)
         return await self._calls.change(lambda store: store.delete(user_id, actor=actor, erase=erase))
 
@@ -275,7 +255,7 @@ class AccountService:
         return await self._calls.change(lambda store: store.erase_deleted(user_id, actor=actor))
 
     def _require_admin(self, user: CurrentUser | None) -> CurrentUser:
-        user = self.reauthenticate(user)
+        user = self.directory.logged_in(user)
         require_admin(user.role)
         return user
 

@@ -1,19 +1,21 @@
-"""The snapshot of accounts on disk, for a restart while the database is unavailable.
+"""The snapshot of accounts, API keys and revoked tokens on disk, for a restart while the database is unavailable.
 
-It contains no password hashes. Its signature prevents a process with write access to the cache from adding admins.
+It contains no password hashes, and only digests of keys. Its signature prevents a process with write access to the
+cache from adding admins.
 """
 
 import hashlib
 import hmac
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, FiniteFloat, StrictInt, StringConstraints, ValidationError
 
-from slipway_api.accounts.models import CachedAccount, Role
+from slipway_api.accounts.key_models import CachedKey, KeyAction
+from slipway_api.accounts.models import CachedAccount, Role, Snapshot
 from slipway_core.atomic_file import OWNER_ONLY, atomic_file
 from slipway_core.logging import get_logger
 
@@ -36,11 +38,25 @@ class _Entry(BaseModel):
     disabled: bool
 
 
+class _Key(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    id: uuid.UUID
+    user_id: uuid.UUID
+    digest: str
+    models: frozenset[str] | None
+    actions: frozenset[KeyAction]
+    expires: FiniteFloat | None
+
+
 class _Content(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     read_at: FiniteFloat
     accounts: list[_Entry]
+    # Files of earlier releases have neither.
+    keys: list[_Key] = []
+    revoked: dict[uuid.UUID, FiniteFloat] = {}
 
 
 class _Signed(BaseModel):
@@ -62,17 +78,21 @@ class SignedSnapshotFile:
         # A separate key, so that a signature of the file cannot serve as the signature of a token.
         self._key = hashlib.sha256(b"slipway accounts snapshot\0" + secret_key.encode()).digest()
         self._clock = clock
-        self._saved: Mapping[uuid.UUID, CachedAccount] | None = None
+        self._saved: Snapshot | None = None
         self._saved_at = 0.0
         self._failing = False
 
-    def save(self, accounts: Mapping[uuid.UUID, CachedAccount]) -> None:
+    def save(self, snapshot: Snapshot) -> None:
         """Save a snapshot that was read just now; an unchanged one at most every SAVE_SECONDS."""
         now = self._clock()
-        if accounts == self._saved and 0 <= now - self._saved_at < SAVE_SECONDS:
+        if snapshot == self._saved and 0 <= now - self._saved_at < SAVE_SECONDS:
             return
-        entries = [_Entry(id=i, **vars(account)) for i, account in accounts.items()]
-        content = _Content(read_at=now, accounts=entries).model_dump_json()
+        content = _Content(
+            read_at=now,
+            accounts=[_Entry(id=i, **vars(account)) for i, account in snapshot.accounts.items()],
+            keys=[_Key(**vars(key)) for key in snapshot.keys.values()],
+            revoked=dict(snapshot.revoked),
+        ).model_dump_json()
         try:
             with atomic_file(self._path, mode=OWNER_ONLY) as out:
                 out.write(_Signed(content=content, signature=self._sign(content)).model_dump_json().encode())
@@ -81,9 +101,9 @@ class SignedSnapshotFile:
                 log.warning("accounts_snapshot_not_written", reason=error.strerror)
             self._failing = True
             return
-        self._saved, self._saved_at, self._failing = accounts, now, False
+        self._saved, self._saved_at, self._failing = snapshot, now, False
 
-    def load(self) -> tuple[Mapping[uuid.UUID, CachedAccount], float] | None:
+    def load(self) -> tuple[Snapshot, float] | None:
         """Return the saved snapshot and its age in seconds; None without a valid file."""
         try:
             signed = _Signed.model_validate_json(self._path.read_bytes())
@@ -105,7 +125,8 @@ class SignedSnapshotFile:
             _log_rejected("its time is in the future")
             return None
         accounts = {one.id: CachedAccount(one.name, one.role, one.version, one.disabled) for one in content.accounts}
-        return accounts, max(age, 0.0)
+        keys = {one.id: CachedKey(**dict(one)) for one in content.keys}
+        return Snapshot(accounts, keys, content.revoked), max(age, 0.0)
 
     def _sign(self, content: str) -> str:
         return hmac.new(self._key, content.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()

@@ -1,12 +1,13 @@
 """The interfaces of the accounts' storage: the database, and the snapshot on disk."""
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from slipway_api.accounts.events import AccountEvent, Action, AuditActor
+from slipway_api.accounts.key_store import KeyStore
 from slipway_api.accounts.login_throttle import LoginAttempts
-from slipway_api.accounts.models import Account, CachedAccount, DeletedAccount, Role
+from slipway_api.accounts.models import Account, DeletedAccount, Role, Snapshot
 
 DATABASE_UNAVAILABLE = "accounts cannot be read now: the database is away; try again in a moment"
 
@@ -22,6 +23,11 @@ class AccountStore(Protocol):
     @property
     def attempts(self) -> LoginAttempts:
         """The counters of failed logins."""
+        ...
+
+    @property
+    def keys(self) -> KeyStore:
+        """The API keys and revoked tokens."""
         ...
 
     def add(
@@ -64,6 +70,10 @@ class AccountStore(Protocol):
         """Set a new password. Raises AuthenticationError if the account has changed since it was read."""
         ...
 
+    def revoke_tokens(self, user_id: uuid.UUID, *, actor: AuditActor) -> Account:
+        """Revoke every token of the acting user."""
+        ...
+
     def renew_hash(self, account: Account, old: str, new: str) -> None:
         """Replace a hash by another hash of the same password; tokens stay valid."""
         ...
@@ -92,18 +102,18 @@ class AccountStore(Protocol):
         """Return the number of accounts."""
         ...
 
-    def snapshot(self) -> Mapping[uuid.UUID, CachedAccount]:
-        """Return the cached form of every account, by id."""
+    def snapshot(self) -> Snapshot:
+        """Return everything that authenticating requests needs."""
         ...
 
 
 class SnapshotFile(Protocol):
     """The snapshot on disk, for a restart while the database is unavailable."""
 
-    def save(self, accounts: Mapping[uuid.UUID, CachedAccount]) -> None:
+    def save(self, snapshot: Snapshot) -> None:
         """Save a snapshot that was read just now, unless the file holds it already."""
         ...
 
-    def load(self) -> tuple[Mapping[uuid.UUID, CachedAccount], float] | None:
+    def load(self) -> tuple[Snapshot, float] | None:
         """Return the saved snapshot and its age in seconds; None without a valid file."""
         ...

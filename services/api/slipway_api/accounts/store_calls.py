@@ -4,13 +4,12 @@ import asyncio
 from collections.abc import Callable
 from typing import TypeVar
 
-from slipway_api.accounts.directory import AccountDirectory
-from slipway_api.accounts.models import Account, DeletedAccount
+from slipway_api.accounts.directory import AccountDirectory, Change
 from slipway_api.accounts.store import DATABASE_UNAVAILABLE, AccountStore
 from slipway_api.errors import NotReadyError
 
 T = TypeVar("T")
-Change = TypeVar("Change", Account, DeletedAccount)
+Changed = TypeVar("Changed", bound=Change)
 
 
 class StoreCalls:
@@ -34,14 +33,14 @@ class StoreCalls:
         except TimeoutError as error:
             raise NotReadyError(DATABASE_UNAVAILABLE) from error
 
-    async def change(self, operation: Callable[[AccountStore], Change]) -> Change:
-        """Return the result of an operation that changes an account, after applying it to the directory.
+    async def change(self, operation: Callable[[AccountStore], Changed]) -> Changed:
+        """Return the result of an operation that changes an account, key or token, after applying it to the directory.
 
         The thread of the transaction does both: if the request is cancelled meanwhile, a revocation still takes
         effect at once.
         """
 
-        def change_and_apply(store: AccountStore) -> Change:
+        def change_and_apply(store: AccountStore) -> Changed:
             change = operation(store)
             self._directory.apply(change)
             return change

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from jose import JWTError, jwt
 
-from slipway_api.accounts.models import Account
+from slipway_api.accounts.models import Account, CurrentToken
 from slipway_api.errors import AuthenticationError
 
 ALGORITHM = "HS256"
@@ -16,6 +16,7 @@ AUDIENCE = "slipway-api"
 CLOCK_SKEW_SECONDS = 30
 REQUIRED_CLAIMS = ("sub", "exp", "iat", "jti", "iss", "aud", "role", "ver")
 INVALID = "the token is not valid; get a new one from POST /token"
+TOKEN_REQUIRED = "this request needs a token: send `Authorization: Bearer …` with one from POST /token"  # noqa: S105
 EXPIRED = "the token has expired; get a new one from POST /token"
 # About 1 MB of verified tokens.
 MAX_CACHED_TOKENS = 2048
@@ -31,13 +32,13 @@ class Claims:
         user_id: the account's immutable id.
         version: the account's version when the token was issued; a later version revokes the token.
         issued: when the token was issued, in seconds since 1970.
-        expires: when the token expires, in seconds since 1970.
+        token: the token's own id, and when it expires.
     """
 
     user_id: uuid.UUID
     version: int
     issued: float
-    expires: float
+    token: CurrentToken
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ class Tokens:
             if len(self._verified) >= MAX_CACHED_TOKENS:  # evict the oldest
                 self._verified.pop(next(iter(self._verified)), None)
             self._verified[token] = claims
-        if not self._clock() < claims.expires:
+        if not self._clock() < claims.token.expires:
             self._verified.pop(token, None)
             raise AuthenticationError(EXPIRED)
         return claims
@@ -120,6 +121,7 @@ class Tokens:
             )
             now = self._clock()
             user_id, version, _ = uuid.UUID(claims["sub"]), claims["ver"], claims["role"]
+            token_id = uuid.UUID(claims["jti"])
             expires, issued, begins = float(claims["exp"]), float(claims["iat"]), float(claims.get("nbf", 0))
         except (JWTError, KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
             raise AuthenticationError(INVALID) from error
@@ -127,4 +129,4 @@ class Tokens:
             raise AuthenticationError(INVALID)
         if not now < expires:
             raise AuthenticationError(EXPIRED)
-        return Claims(user_id, version, issued, expires)
+        return Claims(user_id, version, issued, CurrentToken(token_id, expires))

@@ -18,11 +18,11 @@ FeatureValue = float | str | bool | None
 Responses = dict[int | str, dict[str, Any]]
 
 _MEANINGS: Mapping[int, tuple[str, str]] = {
-    401: ("The token is missing or invalid.", "a token is required: send `Authorization: Bearer …`"),
-    403: ("The caller's role does not permit this.", "only an admin may do this"),
+    401: ("The token or the API key is missing or invalid.", "a token is required: send `Authorization: Bearer …`"),
+    403: ("The caller's role or API key does not permit this.", "only an admin may do this"),
     404: ("The resource does not exist.", "no model named rose is served; GET /models lists the served models"),
     409: (
-        "The name is taken, it is the last active admin, or the row has feedback.",
+        "The name is taken, it is the last active admin, the row has feedback, or the account has too many API keys.",
         "the name alice is taken; choose another",
     ),
     413: (

@@ -129,6 +129,7 @@ class PredictionQuery:
         since: the earliest time.
         after: the end of the previous page.
         max_rows: a page ends early if it would exceed this number of rows, but holds at least one prediction.
+        models: the models that the caller may use; None for all.
     """
 
     user_id: uuid.UUID | None
@@ -137,6 +138,7 @@ class PredictionQuery:
     after: Position | None
     limit: int
     max_rows: int
+    models: frozenset[str] | None = None
 
 
 @dataclass(frozen=True)

@@ -193,6 +193,8 @@ def _heads(query: PredictionQuery) -> Select[Any]:
         found = found.where(predictions.c.user_id == query.user_id)
     if query.model is not None:
         found = found.where(predictions.c.model == query.model)
+    if query.models is not None:
+        found = found.where(predictions.c.model.in_(query.models))
     if query.since is not None:
         found = found.where(predictions.c.at >= query.since)
     if query.after is not None:

@@ -21,6 +21,7 @@ DESCRIPTION = """
 Predictions from the models with the registry's *Production* alias.
 
 Get a token from `POST /token`, send it as `Authorization: Bearer …`, and call `POST /predict`.
+Programs send an API key from `POST /keys`, as `X-API-Key: …` or `Authorization: Bearer …`.
 Errors are [RFC 9457](https://www.rfc-editor.org/rfc/rfc9457) problem details; below `/v1` and `/v2`, `{"error": "…"}`.
 A request body may be compressed: send `Content-Encoding: gzip` or `zstd`. Limits apply to its inflated size.
 Each path with `GET` also supports `HEAD`.
@@ -33,6 +34,7 @@ TAGS = [
     {"name": "kserve v1 protocol", "description": "For clients of KServe and TensorFlow Serving."},
     {"name": "scoring", "description": "For SageMaker, and for clients of MLflow's model server."},
     {"name": "accounts", "description": "Login, the caller's own account, and the administration of accounts."},
+    {"name": "keys", "description": "API keys, with which programs call the API."},
     {"name": "service", "description": "Health and metrics."},
 ]
 

@@ -39,6 +39,7 @@ ALLOWED_HEADERS: Final = (
     "Content-Encoding",
     "Content-Type",
     "Inference-Header-Content-Length",
+    "X-API-Key",
     "X-Request-ID",
 )
 EXPOSED_HEADERS: Final = (

@@ -17,6 +17,7 @@ from typing import Final
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uuid_utils.compat import uuid7
 
+from slipway_api.accounts.key_models import KeyAction
 from slipway_api.accounts.models import require_predictor
 from slipway_api.accounts.service import AccountService
 from slipway_api.http.content_codings import InflatedBody, coding_of, max_compressed_bytes
@@ -38,7 +39,7 @@ from slipway_api.serving.rate_limit import PredictionRate
 from slipway_api.serving.served_model import ServedModel
 from slipway_api.serving.work_pool import Key, WorkPool
 from slipway_api.settings import MAX_LARGE_BYTES, ApiSettings
-from slipway_api.web.dependencies import bearer_token
+from slipway_api.web.dependencies import credential_of
 from slipway_core.errors import SlipwayError
 from slipway_core.graph import RunOptions
 from slipway_core.rows import Rows
@@ -143,12 +144,14 @@ class PredictionEndpoint:
     ) -> PredictionResponse:
         began = time.perf_counter()
         user_id = NOBODY
+        models = self._models
+        name = parameters.get("name", models.default_model)
         needs_token = not path.is_public and path.path not in self._tokenless
         if needs_token:
-            user_id = await self._caller(scope)
+            user_id = await self._caller(scope, name)
+            # A key shares the limit of its account; otherwise, more keys would allow more predictions.
             self._rate.take(user_id)
-        models = self._models
-        model = path.find(models, parameters.get("name", models.default_model), parameters.get("version"))
+        model = path.find(models, name, parameters.get("version"))
         coding, max_bytes = coding_of(scope), self._max_body_bytes
         if coding is None:
             is_large = expected_bytes(scope, max_bytes) > LARGE_BODY_BYTES
@@ -159,8 +162,8 @@ class PredictionEndpoint:
         with self._large_bodies.holding() if is_large else NOTHING_HELD as take:
             body = await read_body(scope, receive, max_bytes, take)
             if needs_token and time.perf_counter() - began > STALE_SECONDS:
-                # The account may have been disabled while the body arrived.
-                await self._caller(scope)
+                # The account may have been disabled, or the key revoked, while the body arrived.
+                await self._caller(scope, name)
             rows, result, response = await self._work_on(path.read, model, body, scope)
         self._log.append(
             model,
@@ -174,9 +177,12 @@ class PredictionEndpoint:
         )
         return response
 
-    async def _caller(self, scope: Scope) -> uuid.UUID:
-        user = await self._accounts.authenticate(bearer_token(header(scope, b"authorization")))
+    async def _caller(self, scope: Scope, model: str) -> uuid.UUID:
+        user = await self._accounts.authentication.authenticate(credential_of(scope))
         require_predictor(user.role)
+        if user.key is not None:
+            user.key.require_action(KeyAction.PREDICT)
+            user.key.require_model(model)
         return user.id
 
     async def _work_on(self, read: ParseRequest, model: ServedModel, body: bytes, scope: Scope) -> _Worked:

@@ -3,6 +3,7 @@
 from slipway_api.web.routers import (
     account_models,
     health,
+    keys,
     kserve_v1,
     login,
     me,
@@ -20,6 +21,7 @@ ROUTERS = (
     login.router,
     me.router,
     users.router,
+    keys.router,
     health.router,
     open_inference.router,
     kserve_v1.router,
@@ -29,4 +31,11 @@ ROUTERS = (
 PREDICTION_PATHS = (*predict.PATHS, *open_inference.PATHS, *kserve_v1.PATHS, *scoring.PATHS)
 DESCRIBED_ROUTERS = (predict.router, open_inference.described, kserve_v1.described, scoring.described)
 # Request bodies for OpenAPI that no FastAPI route declares.
-BODIES = (*account_models.BODIES, *predictions.BODIES, open_inference.InferRequest, *scoring.FORMS)
+BODIES = (
+    *account_models.BODIES,
+    *keys.BODIES,
+    *login.BODIES,
+    *predictions.BODIES,
+    open_inference.InferRequest,
+    *scoring.FORMS,
+)

@@ -1,13 +1,14 @@
-"""`slipway login`, and reading passwords from a terminal or standard input."""
+"""`slipway login` and `slipway logout`, and reading passwords from a terminal or standard input."""
 
 import sys
+from http import HTTPStatus
 from typing import Annotated
 
 import typer
 
 from slipway_cli.api_client import api_client
-from slipway_cli.errors import NotLoggedInError
-from slipway_cli.identity import Credentials, store_credentials
+from slipway_cli.errors import ApiError, NotLoggedInError
+from slipway_cli.identity import Credentials, forget_credentials, store_credentials, stored_credentials
 from slipway_cli.output import echo
 from slipway_cli.settings import ClientSettings
 from slipway_core.settings import load_settings
@@ -41,6 +42,31 @@ def login(
         token = client.login(username, password).token
     path = store_credentials(Credentials(url=client.url, username=username, token=str(token)))
     echo(f"Logged in to {url} as {username}. The token is stored in {path}.")
+
+
+def logout(
+    every: Annotated[
+        bool, typer.Option("--all", help="Revoke every token of your account, also those of other machines.")
+    ] = False,
+) -> None:
+    """Revoke the token of `slipway login`, and delete it from your configuration folder.
+
+    API keys stay valid. Example: `slipway logout`
+    """
+    load_settings(ClientSettings)  # report a misspelled variable
+    stored = stored_credentials()
+    if stored is None:
+        raise NotLoggedInError("you are not logged in, so no token is stored")
+    try:
+        with api_client(stored.url, stored.token) as client:
+            client.logout(every=every)
+    except ApiError as error:
+        forget_credentials()
+        if error.status != HTTPStatus.UNAUTHORIZED:  # otherwise, the token is no longer valid
+            raise ApiError(f"{error}. The token is deleted here, but it stays valid until it expires") from error
+    else:
+        forget_credentials()
+    echo(f"Logged out of {stored.url}." + (" Every token of your account is revoked." if every else ""))
 
 
 def prompts(*, from_input: bool) -> bool:

@@ -11,11 +11,12 @@ OWNED = frozenset(
         "MLFLOW_BACKEND_STORE_URI",
         "SECRET_KEY",
         "SLIPWAY_ADMIN_PASSWORD",
-        # Used only by the compose stack.
+        # Used only by the compose stack, and by commands that use the API.
         "SLIPWAY_ALERT_HEARTBEAT_URL",
         "SLIPWAY_ALERT_SLACK_URL",
         "SLIPWAY_ALERT_SMTP_PASSWORD",
         "SLIPWAY_ALERT_WEBHOOK_URL",
+        "SLIPWAY_API_KEY",
         "SLIPWAY_TOKEN",
     }
 )

@@ -3,6 +3,7 @@
 import asyncio
 import uuid
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import cast
 
 import pytest
@@ -10,7 +11,8 @@ from structlog.typing import EventDict
 
 from slipway_api.accounts import directory as accounts_module
 from slipway_api.accounts.directory import REFRESH_TIMEOUT_SECONDS, AccountDirectory
-from slipway_api.accounts.models import Account, Role
+from slipway_api.accounts.key_models import AddedKey, ApiKey, CachedKey, KeyAction, RevokedKey, RevokedToken
+from slipway_api.accounts.models import Account, CurrentToken, Role
 from slipway_api.accounts.store import DATABASE_UNAVAILABLE, AccountStore
 from slipway_api.errors import AuthenticationError, NotReadyError
 from support.accounts import FakeStore
@@ -265,3 +267,39 @@ def test_require_database_fails_while_refresh_hangs(store: FakeStore, accounts: 
 
     assert errors == [DATABASE_UNAVAILABLE]
     accounts.require_database()
+
+
+# Keys and revoked tokens
+
+
+def test_refresh_keeps_key_and_revocation_of_this_worker(store: FakeStore, accounts: AccountDirectory) -> None:
+    account = store.add("uma", "hash", Role.USER)
+    now = datetime.now(UTC)
+    key = ApiKey(uuid.uuid4(), account.id, "scores", "", None, (KeyAction.READ,), now, None)
+    cached = CachedKey(key.id, account.id, "digest", None, frozenset({KeyAction.READ}), None)
+    token = CurrentToken(uuid.uuid4(), 2e9)
+
+    def change_meanwhile() -> None:
+        accounts.apply(AddedKey(key, cached))
+        accounts.apply(RevokedToken(token.id, token.expires))
+
+    store.before_snapshot_returns = change_meanwhile
+    accounts.refresh()
+
+    assert accounts.user_of_key(key.id, "digest").name == "uma"
+    with pytest.raises(AuthenticationError):
+        accounts.current_user(account.id, 1, token)
+
+
+def test_refresh_drops_key_revoked_during_the_read(store: FakeStore, accounts: AccountDirectory) -> None:
+    account = store.add("uma", "hash", Role.USER)
+    key = CachedKey(uuid.uuid4(), account.id, "digest", None, frozenset(KeyAction), None)
+    store.cached_keys[key.id] = key
+    accounts.refresh()
+    user = accounts.user_of_key(key.id, "digest")
+    store.before_snapshot_returns = lambda: accounts.apply(RevokedKey(key.id))
+
+    accounts.refresh()
+
+    with pytest.raises(AuthenticationError):
+        accounts.still_current(user)

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from slipway_api.accounts.events import AuditActor
-from slipway_api.accounts.models import CachedAccount, Role
+from slipway_api.accounts.models import CachedAccount, Role, Snapshot
 from slipway_api.accounts.repository import SqlAccountStore
 from slipway_api.errors import ConflictError, NotReadyError
 from slipway_core.database import connect
@@ -32,7 +32,7 @@ def test_find_returns_added_account(engine: Engine) -> None:
     assert store.find("uma") == (added, "the hash")
     assert store.find("unknown") is None
     assert store.count() == 1
-    assert store.snapshot() == {added.id: CachedAccount("uma", Role.VIEWER, 1, disabled=False)}
+    assert store.snapshot() == Snapshot({added.id: CachedAccount("uma", Role.VIEWER, 1, disabled=False)})
 
 
 def test_add_rejects_taken_name(engine: Engine) -> None:

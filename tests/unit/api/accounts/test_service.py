@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import OperationalError
 
+from slipway_api.accounts.credentials import Credentials
 from slipway_api.accounts.directory import AccountDirectory
 from slipway_api.accounts.events import AuditActor
 from slipway_api.accounts.login_throttle import Limits
@@ -62,7 +63,7 @@ def run(world: World, case: UseCase, actor: AuditActor | None = None) -> object:
 
 def authenticates(world: World, token: str) -> bool:
     try:
-        asyncio.run(world.service.authenticate(token.encode()))
+        asyncio.run(world.service.authentication.authenticate(token.encode()))
     except AuthenticationError:
         return False
     return True
@@ -87,7 +88,12 @@ def reject_commit() -> None:
 
 
 def test_use_case_table_covers_every_method_of_the_service() -> None:
-    methods = {name for name, _ in inspect.getmembers(AccountService, inspect.iscoroutinefunction) if name[0] != "_"}
+    methods = {
+        name
+        for service in (AccountService, Credentials)
+        for name, _ in inspect.getmembers(service, inspect.iscoroutinefunction)
+        if name[0] != "_"
+    }
 
     assert methods == READ_ONLY | {case.method for case in USE_CASES.values()}
 
@@ -97,7 +103,7 @@ def test_use_case_records_event_and_updates_directory(world: World, case: UseCas
     case.prepare(world)
     world.refresh()
     before, earlier = world.stored()
-    tokens = {user_id: world.token(user_id) for user_id in before}
+    tokens = {user_id: world.token(user_id) for user_id in before.accounts}
 
     run(world, case)
 
@@ -105,15 +111,15 @@ def test_use_case_records_event_and_updates_directory(world: World, case: UseCas
     recorded = events[: len(events) - len(earlier)][::-1]
     assert tuple(one.action.value for one in recorded) == case.actions
     [subject_id] = {one.subject_id for one in recorded}
-    assert (before.get(subject_id) == after.get(subject_id)) == (not case.changes_account)
+    assert (before.accounts.get(subject_id) == after.accounts.get(subject_id)) == (not case.changes_account)
     actor_id = None if case.actor is None else world.accounts[case.actor].id
     assert {(one.actor_id, one.address) for one in recorded} <= {(actor_id, ADDRESS), (actor_id, None)}
     assert world.cached() == after
     for user_id, token in tokens.items():
-        is_unchanged = after.get(user_id) == before[user_id]
-        assert authenticates(world, token) == (is_unchanged and not before[user_id].disabled)
-    for user_id in after:
-        assert authenticates(world, world.token(user_id)) == (not after[user_id].disabled)
+        is_unchanged = after.accounts.get(user_id) == before.accounts[user_id]
+        assert authenticates(world, token) == (is_unchanged and not before.accounts[user_id].disabled)
+    for user_id in after.accounts:
+        assert authenticates(world, world.token(user_id)) == (not after.accounts[user_id].disabled)
 
 
 @pytest.mark.parametrize("case", USE_CASES.values(), ids=USE_CASES)

@@ -2,12 +2,14 @@
 
 import json
 import uuid
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from structlog.typing import EventDict
 
-from slipway_api.accounts.models import CachedAccount, Role
+from slipway_api.accounts.key_models import CachedKey, KeyAction
+from slipway_api.accounts.models import CachedAccount, Role, Snapshot
 from slipway_api.accounts.snapshot_file import SAVE_SECONDS, SNAPSHOT_FILE, SignedSnapshotFile
 from slipway_core.registry.memory import InMemoryRegistry
 from support.api import PASSWORD, SECRET_KEY, StartApi
@@ -15,10 +17,16 @@ from support.clock import Clock
 from support.waiting import wait_for
 
 UMA = uuid.uuid4()
-KNOWN = {
-    UMA: CachedAccount("uma", Role.USER, 3, disabled=False),
-    uuid.uuid4(): CachedAccount("ada", Role.ADMIN, 1, disabled=True),
-}
+KEY = CachedKey(uuid.uuid4(), UMA, "0" * 64, frozenset({"iris"}), frozenset({KeyAction.PREDICT}), 2e9)
+ENDLESS = CachedKey(uuid.uuid4(), UMA, "1" * 64, None, frozenset(KeyAction), None)
+KNOWN = Snapshot(
+    {
+        UMA: CachedAccount("uma", Role.USER, 3, disabled=False),
+        uuid.uuid4(): CachedAccount("ada", Role.ADMIN, 1, disabled=True),
+    },
+    {KEY.id: KEY, ENDLESS.id: ENDLESS},
+    {uuid.uuid4(): 2e9},
+)
 
 
 @pytest.fixture
@@ -54,11 +62,11 @@ def test_unchanged_snapshot_is_saved_again_after_interval(file: SignedSnapshotFi
     file.save(KNOWN)
     written = path.stat().st_ino
     clock.now += SAVE_SECONDS - 1
-    file.save(dict(KNOWN))
+    file.save(replace(KNOWN))
     assert path.stat().st_ino == written
 
     clock.now += 1
-    file.save(dict(KNOWN))
+    file.save(replace(KNOWN))
 
     assert file.load() == (KNOWN, 0)
 
@@ -66,9 +74,9 @@ def test_unchanged_snapshot_is_saved_again_after_interval(file: SignedSnapshotFi
 def test_changed_snapshot_is_saved_at_once(file: SignedSnapshotFile) -> None:
     file.save(KNOWN)
 
-    file.save({})
+    file.save(Snapshot({}))
 
-    assert file.load() == ({}, 0)
+    assert file.load() == (Snapshot({}), 0)
 
 
 def test_load_returns_none_without_file(file: SignedSnapshotFile, logs: list[EventDict]) -> None:

@@ -146,9 +146,9 @@ def test_known_caller_keeps_its_slot() -> None:
     assert asyncio.run(answer()) == b"one two"
 
 
-def test_callers_are_known_by_token_or_network(api: RunningApi) -> None:
-    def knows(address: str, authorization: str = "") -> bool:
-        headers = [(b"authorization", authorization.encode())]
+def test_callers_are_known_by_token_key_or_network(api: RunningApi) -> None:
+    def knows(address: str, authorization: str = "", key: str = "") -> bool:
+        headers = [(b"authorization", authorization.encode()), (b"x-api-key", key.encode())]
         return is_known_client(api.app.state.accounts, {**requested_from(address), "headers": headers})
 
     form = {"username": "uma", "password": PASSWORD}
@@ -159,6 +159,10 @@ def test_callers_are_known_by_token_or_network(api: RunningApi) -> None:
     assert not knows("2001:db8:2::1")
     assert knows(HONEST, f"Bearer {api.token(Role.VIEWER)}")
     assert not knows(HONEST, "Bearer x.y.z")
+    key = api.post("/keys", role=Role.USER, json={"name": "uploads"}).json()["key"]
+    assert knows(HONEST, key=key)
+    assert not knows(HONEST, key=key[:-1] + "_")
+    assert not knows(HONEST, f"Bearer {api.token(Role.VIEWER)}", key)
     assert not knows(HONEST)
 
 

@@ -73,7 +73,9 @@ def test_admin_revoked_during_upload_changes_no_account(
     answer = held(own, method, path, token, body, lambda: ENDS[end](store, "bea"))
 
     assert answer == ENDED
-    admins = [known.name for known in store.snapshot().values() if known.role is Role.ADMIN and not known.disabled]
+    admins = [
+        known.name for known in store.snapshot().accounts.values() if known.role is Role.ADMIN and not known.disabled
+    ]
     assert admins == ["ada"]
 
 

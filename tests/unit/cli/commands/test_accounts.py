@@ -137,3 +137,41 @@ def test_adding_an_account_checks_the_login_before_the_prompt() -> None:
 
     assert ended.exit_code == 1
     assert ended.error.startswith("Error: you are not logged in")
+
+
+# Logging out
+
+
+@pytest.mark.parametrize(("options", "every"), [([], False), (["--all"], True)])
+def test_logout_revokes_and_deletes_the_token(logged_in: StubApi, options: list[str], every: bool) -> None:
+    logged_in.answer = lambda _asked: Answer(b"", 204)
+
+    ended = run(main, "logout", *options)
+
+    assert (ended.exit_code, credentials_file().exists()) == (0, False)
+    (asked,) = logged_in.asked
+    assert (asked.method, asked.path, asked.json) == ("POST", "/token/revoke", {"all": every})
+    assert asked.headers["Authorization"] == "Bearer adas-token"
+    assert ("Every token" in ended.output) == every
+
+
+def test_logout_deletes_a_token_that_is_no_longer_valid(logged_in: StubApi) -> None:
+    logged_in.answer = lambda _asked: problem(401, "the token has expired; get a new one from POST /token")
+
+    assert run(main, "logout").exit_code == 0
+    assert not credentials_file().exists()
+
+
+def test_logout_reports_a_token_that_stays_valid(logged_in: StubApi) -> None:
+    logged_in.answer = lambda _asked: problem(503, "accounts cannot be read now")
+
+    ended = run(main, "logout")
+
+    assert (ended.exit_code, credentials_file().exists()) == (1, False)
+    assert ended.error.endswith("The token is deleted here, but it stays valid until it expires\n")
+
+
+def test_logout_without_login_is_reported() -> None:
+    ended = run(main, "logout")
+
+    assert (ended.exit_code, ended.error) == (1, "Error: you are not logged in, so no token is stored\n")

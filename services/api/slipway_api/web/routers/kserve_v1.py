@@ -3,12 +3,12 @@
 Predictions have the format of `/invocations`.
 """
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from pydantic import BaseModel
 
 from slipway_api.http.openapi import Responses, kserve_errors
 from slipway_api.protocols import scoring
-from slipway_api.web.dependencies import Models, Reader, bearer
+from slipway_api.web.dependencies import DESCRIBED_SCHEMES, Models, Reader
 from slipway_api.web.prediction_endpoint import PredictionPath
 from slipway_api.web.routers.open_inference import ModelReady
 from slipway_api.web.routers.scoring import BODY, PREDICTED
@@ -18,7 +18,7 @@ MODEL, PREDICT = f"{ROOT}/{{name}}", f"{ROOT}/{{name}}:predict"
 
 # Predictions are only described here, and served by the prediction endpoint.
 router = APIRouter(tags=["kserve v1 protocol"])
-described = APIRouter(tags=["kserve v1 protocol"], dependencies=[Depends(bearer)])
+described = APIRouter(tags=["kserve v1 protocol"], dependencies=DESCRIBED_SCHEMES)
 
 
 class ModelNames(BaseModel):
@@ -27,13 +27,13 @@ class ModelNames(BaseModel):
     models: list[str]
 
 
-@router.get(ROOT, responses=kserve_errors(401, 503))
-async def model_names(models: Models, _caller: Reader) -> ModelNames:
-    """List the names of the served models."""
-    return ModelNames(models=sorted(models.served))
+@router.get(ROOT, responses=kserve_errors(401, 403, 503))
+async def model_names(models: Models, caller: Reader) -> ModelNames:
+    """List the names of the served models that the caller may use."""
+    return ModelNames(models=sorted(filter(caller.permits_model, models.served)))
 
 
-@router.get(MODEL, responses=kserve_errors(401, 404, 503))
+@router.get(MODEL, responses=kserve_errors(401, 403, 404, 503))
 async def model_ready(name: str, models: Models, _caller: Reader) -> ModelReady:
     """Return 200 once a model is loaded, 503 before, and 404 for a model that the API does not serve."""
     return ModelReady(name=models.get(name).name, ready=True)

@@ -1,17 +1,19 @@
-"""`/token`: log in."""
+"""`/token`: log in, and log out."""
 
+from http import HTTPStatus
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field
 from python_multipart.multipart import parse_options_header
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 
 from slipway_api.errors import InvalidInputError, UnsupportedMediaTypeError
 from slipway_api.http.content_types import media_type
-from slipway_api.http.openapi import errors
-from slipway_api.web.dependencies import Accounts, address_of
+from slipway_api.http.json_body import json_body
+from slipway_api.http.openapi import body, errors
+from slipway_api.web.dependencies import Accounts, CurrentActor, address_of
 from slipway_api.web.routers.account_models import Token
 from slipway_core.errors import Problem
 
@@ -92,3 +94,44 @@ async def token(request: Request, accounts: Accounts, given: Annotated[_Credenti
     address get a 429 response, whose `Retry-After` states the seconds until the next attempt.
     """
     return Token.of(await accounts.log_in(given.username, given.password, address_of(request)))
+
+
+class Revocation(BaseModel):
+    """Which tokens to revoke."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"all": True}]})
+
+    all: bool = Field(
+        default=False, strict=True, description="Whether to revoke all tokens of the account, not only this one."
+    )
+
+
+async def _revocation(request: Request, _actor: CurrentActor) -> Revocation:
+    """Read the body, which may be absent, after the caller is authenticated."""
+    return await json_body(Revocation)(request) if await request.body() else Revocation()
+
+
+_BODY = body(Revocation)
+_BODY["requestBody"]["required"] = False
+
+
+@router.post(
+    "/token/revoke",
+    status_code=HTTPStatus.NO_CONTENT,
+    responses=errors(401, 403, 413, 415, 422, 503),
+    openapi_extra=_BODY,
+)
+async def revoke_token(
+    accounts: Accounts, actor: CurrentActor, given: Annotated[Revocation, Depends(_revocation)]
+) -> None:
+    """Log out: revoke the request's token, or all tokens of the account. API keys stay valid.
+
+    This takes effect at once in the worker that responds, and within 5 s in all others.
+    """
+    if given.all:
+        await accounts.credentials.revoke_all_tokens(actor)
+    else:
+        await accounts.credentials.revoke_token(actor)
+
+
+BODIES = (Revocation,)

@@ -7,14 +7,14 @@ from fastapi import APIRouter, Depends
 
 from slipway_api.http.json_body import json_body
 from slipway_api.http.openapi import body, errors
-from slipway_api.web.dependencies import Accounts, CurrentActor, Erase, Reader
+from slipway_api.web.dependencies import Accounts, CurrentActor, Erase, LoggedIn
 from slipway_api.web.routers.account_models import PasswordChange, Token, User
 
 router = APIRouter(tags=["accounts"])
 
 
-@router.get("/users/me", responses=errors(401, 503))
-async def show_me(accounts: Accounts, user: Reader) -> User:
+@router.get("/users/me", responses=errors(401, 403, 503))
+async def show_me(accounts: Accounts, user: LoggedIn) -> User:
     """Show one's own account."""
     return User.of(await accounts.get_own_account(user))
 
@@ -34,9 +34,9 @@ async def change_my_password(
     return Token.of(await accounts.change_own_password(actor, change.current_password, change.new_password))
 
 
-@router.delete("/users/me", status_code=HTTPStatus.NO_CONTENT, responses=errors(401, 409, 422, 503))
+@router.delete("/users/me", status_code=HTTPStatus.NO_CONTENT, responses=errors(401, 403, 409, 422, 503))
 async def delete_me(
-    accounts: Accounts, user: Reader, actor: CurrentActor, erase: Erase = False
+    accounts: Accounts, user: LoggedIn, actor: CurrentActor, erase: Erase = False
 ) -> None:  # a query parameter
     """Delete one's own account and its credentials, and revoke its tokens."""
     await accounts.delete_account(actor, user.id, erase=erase)

@@ -11,7 +11,7 @@ from slipway_api.http.openapi import errors
 from slipway_api.serving.model_store import ModelStore
 from slipway_api.serving.served_model import ServedModel
 from slipway_api.serving.work_pool import WorkPool
-from slipway_api.web.dependencies import Admin, Models, Pool, Reader
+from slipway_api.web.dependencies import Models, Pool, Reader, Reloader
 from slipway_core.columns import GraphInput, InputColumn
 from slipway_core.manifest import Decision, GraphNames, Label
 
@@ -105,33 +105,35 @@ class ReloadResult(BaseModel):
     pinned: list[ModelInfo] = Field(description="Served pinned versions of the model.")
 
 
-@router.get("/model-info", responses=errors(401, 404, 503))
-async def model_info(models: Models, pool: Pool, _caller: Reader) -> ModelInfo:
+@router.get("/model-info", responses=errors(401, 403, 404, 503))
+async def model_info(models: Models, pool: Pool, caller: Reader) -> ModelInfo:
     """Describe the default model."""
+    caller.require_model(models.default_model)
     return _info(models, pool, models.get(models.default_model))
 
 
-@router.get("/models", responses=errors(401, 503))
-async def list_models(models: Models, pool: Pool, _caller: Reader) -> ModelList:
-    """List the served models, then the served pinned versions."""
+@router.get("/models", responses=errors(401, 403, 503))
+async def list_models(models: Models, pool: Pool, caller: Reader) -> ModelList:
+    """List the served models, then the served pinned versions; with an API key, only the models that it permits."""
     served = [model for _, model in sorted(models.served.items())]
-    return ModelList(models=[_info(models, pool, model) for model in [*served, *_pinned(models)]])
+    shown = [model for model in [*served, *_pinned(models)] if caller.permits_model(model.name)]
+    return ModelList(models=[_info(models, pool, model) for model in shown])
 
 
-@router.get("/models/{name}", responses=errors(401, 404, 503))
+@router.get("/models/{name}", responses=errors(401, 403, 404, 503))
 async def show_model(name: str, models: Models, pool: Pool, _caller: Reader) -> ModelStatus:
     """Describe one model, and why it differs from its Production version, if it does."""
     return _status(models, pool, name)
 
 
-@router.get("/models/{name}/versions/{version}", responses=errors(401, 404, 503))
+@router.get("/models/{name}/versions/{version}", responses=errors(401, 403, 404, 503))
 async def show_version(name: str, version: str, models: Models, pool: Pool, _caller: Reader) -> ModelInfo:
     """Describe a pinned version, which SLIPWAY_MODELS names as in `iris@7`."""
     return _info(models, pool, models.get(name, version))
 
 
 @router.post("/models/{name}/reload", responses=errors(401, 403, 404, 503))
-async def reload_model(name: str, models: Models, pool: Pool, _caller: Admin) -> ReloadResult:
+async def reload_model(name: str, models: Models, pool: Pool, _caller: Reloader) -> ReloadResult:
     """Poll the registry now (admin only). Other workers and replicas follow within their polling interval.
 
     Failed pinned versions of the model are tried again, too.

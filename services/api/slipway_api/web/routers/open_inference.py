@@ -3,7 +3,7 @@
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -15,7 +15,7 @@ from slipway_api.protocols.infer_outputs import HEADER_LENGTH, OCTETS, TensorInf
 from slipway_api.protocols.open_inference import PLATFORM
 from slipway_api.protocols.tensors import BOOL, BYTES, MAX_DIMENSIONS, NUMBERS
 from slipway_api.serving.version_lookup import find, versions
-from slipway_api.web.dependencies import Models, Reader, bearer
+from slipway_api.web.dependencies import DESCRIBED_SCHEMES, Models, Reader
 from slipway_api.web.prediction_endpoint import PredictionPath
 
 ROOT = "/v2"
@@ -23,7 +23,7 @@ MODEL, VERSION = f"{ROOT}/models/{{name}}", f"{ROOT}/models/{{name}}/versions/{{
 
 # Health and metadata are served here; inference is only described here, and served by the prediction endpoint.
 router = APIRouter(tags=["open inference protocol"])
-described = APIRouter(tags=["open inference protocol"], dependencies=[Depends(bearer)])
+described = APIRouter(tags=["open inference protocol"], dependencies=DESCRIBED_SCHEMES)
 
 
 class ServerMetadata(BaseModel):
@@ -168,20 +168,20 @@ async def server_ready(models: Models) -> Response:
     return _ready(ServerReady(ready=not models.missing()))
 
 
-@router.get(MODEL, responses=kserve_errors(401, 404, 503))
+@router.get(MODEL, responses=kserve_errors(401, 403, 404, 503))
 async def model_metadata(name: str, models: Models, _caller: Reader) -> ModelMetadata:
     """Describe the inputs and outputs of a model."""
     return _metadata(models, name)
 
 
-@router.get(VERSION, responses=kserve_errors(401, 404, 503))
+@router.get(VERSION, responses=kserve_errors(401, 403, 404, 503))
 async def version_metadata(name: str, version: str, models: Models, _caller: Reader) -> ModelMetadata:
     """Describe the inputs and outputs of a version."""
     return _metadata(models, name, version)
 
 
 _MODEL_READY: Responses = {
-    **kserve_errors(401, 404, 503),
+    **kserve_errors(401, 403, 404, 503),
     503: {"model": ModelReady, "description": "The model is not loaded yet."},
 }
 

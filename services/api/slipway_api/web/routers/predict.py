@@ -2,16 +2,16 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from slipway_api.http.openapi import FeatureValue, Responses, errors
 from slipway_api.protocols import native
-from slipway_api.web.dependencies import bearer
+from slipway_api.web.dependencies import DESCRIBED_SCHEMES
 from slipway_api.web.prediction_endpoint import PredictionPath
 
 # Only described here; the prediction endpoint serves them.
-router = APIRouter(tags=["prediction"], dependencies=[Depends(bearer)])
+router = APIRouter(tags=["prediction"], dependencies=DESCRIBED_SCHEMES)
 
 Row = list[FeatureValue] | dict[str, FeatureValue]
 

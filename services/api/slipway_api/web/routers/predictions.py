@@ -18,7 +18,8 @@ from slipway_api.http.openapi import body, errors
 from slipway_api.http.pagination import cursor_of, read_cursor
 from slipway_api.prediction_log.feedback import compare
 from slipway_api.prediction_log.queries import Feedback, LoggedPrediction, Position, PredictionQuery
-from slipway_api.web.dependencies import Accounts, Live, Predictions, PredictionUser
+from slipway_api.prediction_log.queries import Predictions as PredictionQueries
+from slipway_api.web.dependencies import Accounts, FeedbackSender, Live, PredictionReader, Predictions
 from slipway_core.errors import Problem
 from slipway_core.feature_values import FLOAT32_LIMIT, check_label
 from slipway_core.manifest import Label, label_text
@@ -123,14 +124,21 @@ class FeedbackAnswer(GivenFeedback):
 )
 async def list_predictions(
     predictions: Predictions,
-    caller: PredictionUser,
+    caller: PredictionReader,
     model: Annotated[str | None, Query(description="Only predictions of this model.")] = None,
     since: Annotated[str | None, Query(description="Earliest time: RFC 3339, with `Z` or an offset.")] = None,
     limit: Annotated[int, Query(ge=1, le=MAX_LIMIT, description="Maximum entries per page.")] = 100,
     cursor: Annotated[str | None, Query(description="`next_cursor` of the previous page.")] = None,
 ) -> Response:
-    """List the caller's own predictions, or all predictions for an admin, newest first."""
-    query = PredictionQuery(_owner(caller), model, _time(since), read_cursor(cursor, Position.of_key), limit, PAGE_ROWS)
+    """List the caller's own predictions, or all predictions for an admin, newest first.
+
+    With an API key, list those of its account, and only for the models that it permits.
+    """
+    if model is not None:
+        caller.require_model(model)
+    after = read_cursor(cursor, Position.of_key)
+    models = None if caller.key is None else caller.key.models
+    query = PredictionQuery(_owner(caller), model, _time(since), after, limit, PAGE_ROWS, models)
 
     def read(store: Any) -> bytes:  # noqa: ANN401  # a PredictionStore
         page = store.page(query)
@@ -145,9 +153,9 @@ async def list_predictions(
     response_class=Response,
     responses={200: {"model": PredictionWithLineage, "description": "The prediction."}, **errors(401, 403, 404, 503)},
 )
-async def show_prediction(id: str, predictions: Predictions, caller: PredictionUser) -> Response:  # noqa: A002  # as the contract has it
+async def show_prediction(id: str, predictions: Predictions, caller: PredictionReader) -> Response:  # noqa: A002  # as the contract has it
     """Return a prediction with its lineage. Wait briefly for a new one that is not stored yet."""
-    found = await predictions.find(_identity(id), _owner(caller))
+    found = await _find(predictions, id, caller)
     origin = found.origin
     content = {
         **_shown(found),
@@ -174,13 +182,13 @@ async def give_feedback(
     accounts: Accounts,
     predictions: Predictions,
     live: Live,
-    caller: PredictionUser,
+    caller: FeedbackSender,
     given: Annotated[FeedbackRequest, Depends(json_body(FeedbackRequest))],
 ) -> FeedbackAnswer:
     """Store the true value of a row, once per row."""
-    # The account may have been disabled while the body arrived.
-    accounts.reauthenticate(caller)
-    found = await predictions.find(_identity(id), _owner(caller))
+    # The account may have been disabled, or the key revoked, while the body arrived.
+    accounts.authentication.reauthenticate(caller)
+    found = await _find(predictions, id, caller)
     feedback = compare(found, caller.id, row=given.row, label=given.label, value=given.value)
     await predictions.call(lambda store: store.add_feedback(feedback))
     live.count_feedback(found.model, found.version)
@@ -198,6 +206,14 @@ async def give_feedback(
 
 
 BODIES = (FeedbackRequest,)
+
+
+async def _find(predictions: PredictionQueries, text: str, caller: CurrentUser) -> LoggedPrediction:
+    prediction_id = _identity(text)
+    found = await predictions.find(prediction_id, _owner(caller))
+    if not caller.permits_model(found.model):  # do not reveal the names of other models
+        raise NotFoundError(f"you have no prediction {prediction_id}")
+    return found
 
 
 def _owner(caller: CurrentUser) -> uuid.UUID | None:

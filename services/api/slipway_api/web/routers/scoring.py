@@ -5,10 +5,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
 
+from slipway_api.accounts.key_models import KeyAction
 from slipway_api.errors import NotReadyError
 from slipway_api.http.openapi import FeatureValue, Responses, errors
 from slipway_api.protocols import scoring
-from slipway_api.web.dependencies import Accounts, Models, bearer, bearer_token
+from slipway_api.web.dependencies import DESCRIBED_SCHEMES, Accounts, Models, Permit, api_key, bearer, current_user
 from slipway_api.web.prediction_endpoint import PredictionPath
 from slipway_core.answers import PREDICTION, Choice
 from slipway_core.manifest import Label
@@ -19,7 +20,7 @@ SAGEMAKER_PATHS = frozenset({PING, INVOCATIONS})
 
 # `/ping` is served here; `/invocations` is only described here, and served by the prediction endpoint.
 router = APIRouter(tags=["scoring"])
-described = APIRouter(tags=["scoring"], dependencies=[Depends(bearer)])
+described = APIRouter(tags=["scoring"], dependencies=DESCRIBED_SCHEMES)
 
 # Unknown columns are ignored, whatever their values.
 Row = list[FeatureValue] | dict[str, Any]
@@ -85,15 +86,18 @@ class Pong(BaseModel):
     """An empty object; see the status."""
 
 
-async def _token_unless_sagemaker(
-    request: Request, accounts: Accounts, _token: Annotated[str | None, Depends(bearer)]
+async def reader_unless_sagemaker(
+    request: Request,
+    accounts: Accounts,
+    token: Annotated[str | None, Depends(bearer)],
+    key: Annotated[str | None, Depends(api_key)],
 ) -> None:
+    """Raise an error unless the caller may read models, or the platform authenticates callers (a dependency)."""
     if PING not in request.app.state.tokenless:
-        authorization = request.headers.get("Authorization", "").encode("latin-1")
-        await accounts.authenticate(bearer_token(authorization))
+        await Permit(KeyAction.READ)(request, await current_user(request, accounts, token, key))
 
 
-@router.get(PING, responses=errors(401, 503), dependencies=[Depends(_token_unless_sagemaker)])
+@router.get(PING, responses=errors(401, 403, 503), dependencies=[Depends(reader_unless_sagemaker)])
 async def ping(models: Models) -> Pong:
     """Return 200 once every required model is loaded, else 503. On SageMaker, no token is needed."""
     if reasons := models.reasons_missing():

@@ -12,7 +12,7 @@ from slipway_api.errors import InvalidInputError
 from slipway_api.http.json_body import json_body
 from slipway_api.http.openapi import body, errors
 from slipway_api.http.pagination import Cursor, Limit, cursor_of, read_cursor
-from slipway_api.web.dependencies import Accounts, Admin, CurrentActor, Erase, address_of, bearer, current_user
+from slipway_api.web.dependencies import Accounts, Admin, CurrentActor, Erase, address_of, bearer, logged_in_user
 from slipway_api.web.routers.account_models import Event, EventPage, NewUser, User, UserChange, UserPage
 from slipway_core.errors import Problem
 from slipway_core.ids import read_id
@@ -31,11 +31,12 @@ async def registrar(
 
     Raises:
         AuthenticationError: the token is invalid, or missing although registration is closed.
-        PermissionDeniedError: registration is closed, and the user is not an admin.
+        PermissionDeniedError: registration is closed, and the user is not an admin; or the request has an API key.
     """
-    if accounts.registration_is_open and "Authorization" not in request.headers:
+    has_credential = "Authorization" in request.headers or "X-API-Key" in request.headers
+    if accounts.registration_is_open and not has_credential:
         return None
-    user = await current_user(request, accounts, token)
+    user = await logged_in_user(request, accounts, token)
     accounts.require_registrar(user)
     return user
 
