@@ -113,8 +113,15 @@ def test_two_admins_that_end_each_other_at_once_leave_one_admin(store: SqlAccoun
         lambda store, bea: store.delete_by_name("uma", actor=acting(bea)),
         lambda store, bea: store.erase_deleted(uuid.UUID(int=1), actor=acting(bea)),
         lambda store, bea: store.delete(bea.id, actor=acting(bea)),
+        lambda store, bea: store.revoke_tokens("uma", actor=acting(bea)),
+        lambda store, bea: store.keys.add(new_key(bea), "digest", actor=acting(bea)),
+        lambda store, bea: store.keys.revoke(uuid.uuid4(), None, actor=acting(bea)),
+        lambda store, bea: store.keys.revoke_token(CurrentToken(uuid.uuid4(), NOW), actor=acting(bea)),
     ],
-    ids=["add", "change", "change_back", "set_password", "delete", "erase", "delete_self"],
+    ids=[
+        *("add", "change", "change_back", "set_password", "delete", "erase", "delete_self"),
+        *("revoke_tokens", "add_key", "revoke_key", "revoke_token"),
+    ],
 )
 def test_caller_ended_since_the_request_began_changes_nothing(
     store: SqlAccountStore, end: str, act: Callable[[SqlAccountStore, Account], object]

@@ -138,6 +138,12 @@ USE_CASES = {
         lambda world, actor: world.service.credentials.revoke_all_tokens(actor),
         ("tokens_revoked",),
     ),
+    "revoke all tokens of another": UseCase(
+        "revoke_all_tokens",
+        "ada",
+        lambda world, actor: world.service.credentials.revoke_all_tokens(actor, " Uma "),
+        ("tokens_revoked",),
+    ),
     "change role": UseCase(
         "change_account",
         "ada",

@@ -12,9 +12,10 @@ from slipway_api.accounts.events import AuditActor
 from slipway_api.accounts.key_authentication import KeyAuthentication
 from slipway_api.accounts.key_models import ApiKey, KeyAction, OwnedKey, RevokedKey, RevokedToken
 from slipway_api.accounts.key_text import KeyTexts
-from slipway_api.accounts.models import Account, CurrentUser, Role
+from slipway_api.accounts.models import Account, CurrentUser, Role, require_admin
 from slipway_api.accounts.store_calls import StoreCalls
 from slipway_api.accounts.tokens import TOKEN_REQUIRED
+from slipway_api.accounts.validation import lookup_name
 from slipway_api.errors import AuthenticationError, InvalidInputError, PermissionDeniedError
 from slipway_core.errors import Problem
 
@@ -139,10 +140,18 @@ class Credentials:
             raise AuthenticationError(TOKEN_REQUIRED)
         return await self._calls.change(lambda store: store.keys.revoke_token(token, actor=actor))
 
-    async def revoke_all_tokens(self, actor: AuditActor) -> Account:
-        """Revoke every token of the acting user. Keys stay valid."""
+    async def revoke_all_tokens(self, actor: AuditActor, name: str | None = None) -> Account:
+        """Revoke every token of the acting user, or of another account as an admin. Keys stay valid.
+
+        Raises:
+            PermissionDeniedError: the account is another one, and the user is not an admin.
+            NotFoundError: no account has the name.
+        """
         user = self._directory.logged_in(actor.user)
-        return await self._calls.change(lambda store: store.revoke_tokens(user.id, actor=actor))
+        wanted = user.name if name is None else lookup_name(name)
+        if wanted != user.name:
+            require_admin(user.role)
+        return await self._calls.change(lambda store: store.revoke_tokens(wanted, actor=actor))
 
     async def maintain(self) -> None:
         """Store the last uses of keys, and delete expired rows now and then. Raises NotReadyError."""

@@ -111,14 +111,15 @@ class SqlAccountStore:
             events.record(Action.PASSWORD_CHANGED, row.id, row.name)
             return _account(row)
 
-    def revoke_tokens(self, user_id: uuid.UUID, *, actor: AuditActor) -> Account:
-        """Revoke every token of the acting user."""
-        changed = update(users).where(users.c.id == user_id).values(version=users.c.version + 1)
+    def revoke_tokens(self, name: str, *, actor: AuditActor) -> Account:
+        """Revoke every token of an account."""
         with self._database.change(actor) as (connection, events):
-            lock_actor(connection, actor)
-            row = connection.execute(changed.returning(*users.c)).one()
-            events.record(Action.TOKENS_REVOKED, row.id, row.name)
-            return _account(row)
+            row, _ = _lock_account(connection, actor, users.c.name == name)
+            if row is None:
+                raise _not_found(name)
+            events.record(Action.TOKENS_REVOKED, row.id, name)
+            changed = update(users).where(users.c.id == row.id).values(version=users.c.version + 1)
+            return _account(connection.execute(changed.returning(*users.c)).one())
 
     def renew_hash(self, account: Account, old: str, new: str) -> None:
         """Replace a hash by another hash of the same password; tokens stay valid."""

@@ -70,8 +70,8 @@ class AccountStore(Protocol):
         """Set a new password. Raises AuthenticationError if the account has changed since it was read."""
         ...
 
-    def revoke_tokens(self, user_id: uuid.UUID, *, actor: AuditActor) -> Account:
-        """Revoke every token of the acting user."""
+    def revoke_tokens(self, name: str, *, actor: AuditActor) -> Account:
+        """Revoke every token of an account. Raises NotFoundError."""
         ...
 
     def renew_hash(self, account: Account, old: str, new: str) -> None:

@@ -81,7 +81,7 @@ def add(
         if out is not None:
             _store(client, created, out)
     if out is None:
-        print(created["key"])
+        echo(created["key"])
     where = "Store it now: it is not shown again." if out is None else f"It is stored in {out}."
     echo(f"Created the key {created['id']} for {name}. It expires: {_day(created['expires_at'])}. {where}", err=True)
 

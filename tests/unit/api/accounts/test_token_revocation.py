@@ -42,7 +42,19 @@ def test_all_tokens_are_revoked_and_keys_stay(app: RunningApi) -> None:
     assert [is_accepted(app, one) for one in (token, other, admins, key)] == [False, False, True, True]
 
 
-@pytest.mark.parametrize("body", [{"all": 1}, {"every": True}, [True]])
+@pytest.mark.parametrize(
+    ("role", "name", "status"),
+    [(Role.ADMIN, "uma", 204), (Role.USER, "uma", 204), (Role.ADMIN, "zoe", 404), (Role.VIEWER, "uma", 403)],
+)
+def test_admin_revokes_all_tokens_of_another_account(app: RunningApi, role: Role, name: str, status: int) -> None:
+    token, by = app.token(Role.USER), app.token(role)
+
+    assert app.post("/token/revoke", token=by, json={"all": True, "username": name}).status_code == status
+
+    assert is_accepted(app, token) == (status != 204)
+
+
+@pytest.mark.parametrize("body", [{"all": 1}, {"every": True}, [True], {"username": "uma"}])
 def test_other_bodies_are_rejected(app: RunningApi, body: object) -> None:
     token = app.token(Role.USER)
 

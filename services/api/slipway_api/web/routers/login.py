@@ -21,6 +21,8 @@ URL_ENCODED, MULTIPART = "application/x-www-form-urlencoded", "multipart/form-da
 # The names of UTF-8 and of ASCII, its subset.
 CHARSETS = frozenset({b"utf-8", b"utf8", b"us-ascii", b"ascii"})
 
+NAME_WITHOUT_ALL = Problem(("username",), 'a username needs `all`: send `{"all": true, "username": …}`')
+
 router = APIRouter(tags=["accounts"])
 
 
@@ -99,10 +101,15 @@ async def token(request: Request, accounts: Accounts, given: Annotated[_Credenti
 class Revocation(BaseModel):
     """Which tokens to revoke."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"all": True}]})
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"all": True}, {"all": True, "username": "alice"}]}
+    )
 
     all: bool = Field(
         default=False, strict=True, description="Whether to revoke all tokens of the account, not only this one."
+    )
+    username: str | None = Field(
+        default=None, max_length=64, description="Another account, with `all` (admin only). Defaults to one's own."
     )
 
 
@@ -118,18 +125,20 @@ _BODY["requestBody"]["required"] = False
 @router.post(
     "/token/revoke",
     status_code=HTTPStatus.NO_CONTENT,
-    responses=errors(401, 403, 413, 415, 422, 503),
+    responses=errors(401, 403, 404, 413, 415, 422, 503),
     openapi_extra=_BODY,
 )
 async def revoke_token(
     accounts: Accounts, actor: CurrentActor, given: Annotated[Revocation, Depends(_revocation)]
 ) -> None:
-    """Log out: revoke the request's token, or all tokens of the account. API keys stay valid.
+    """Log out: revoke the request's token, or all tokens of an account. API keys stay valid.
 
     This takes effect at once in the worker that responds, and within 5 s in all others.
     """
+    if given.username is not None and not given.all:
+        raise InvalidInputError([NAME_WITHOUT_ALL])
     if given.all:
-        await accounts.credentials.revoke_all_tokens(actor)
+        await accounts.credentials.revoke_all_tokens(actor, given.username)
     else:
         await accounts.credentials.revoke_token(actor)
 
