@@ -27,6 +27,7 @@ from slipway_api.prediction_log.queries import Predictions, PredictionStore
 from slipway_api.prediction_log.shipper_process import ShipperProcess, ship
 from slipway_api.prediction_log.writer import PredictionLog
 from slipway_api.serving.bundle_cache import BundleCache
+from slipway_api.serving.followed import Followed
 from slipway_api.serving.loader import Loader
 from slipway_api.serving.metrics import ServingMetrics
 from slipway_api.serving.model_store import ModelStore
@@ -81,7 +82,10 @@ def build(
 
     database = _Database(settings)
     models = ModelStore(
-        registry, loader, serving_metrics, models=settings.models, default_model=settings.predicting_model
+        registry,
+        loader,
+        serving_metrics,
+        Followed(settings.models, settings.predicting_model, settings.max_candidates),
     )
     accounts = _account_service(settings, metrics, database.open_accounts)
     pool = WorkPool(settings.max_waiting, serving_metrics)
