@@ -14,6 +14,7 @@ from slipway_api.http.request_body import header
 from slipway_api.prediction_log.live_metrics import LiveMetrics
 from slipway_api.prediction_log.queries import Predictions as PredictionQueries
 from slipway_api.serving.model_store import ModelStore
+from slipway_api.serving.promoter import Promoter
 from slipway_api.serving.work_pool import WorkPool
 
 # Only documents the scheme in OpenAPI, for the login in /docs: `auto_error=False`, as the API has its own errors.
@@ -33,6 +34,7 @@ def _part(name: str) -> Callable[[Request], Awaitable[Any]]:
 Accounts = Annotated[AccountService, Depends(_part("accounts"))]
 Models = Annotated[ModelStore, Depends(_part("models"))]
 Pool = Annotated[WorkPool, Depends(_part("pool"))]
+Promotions = Annotated[Promoter, Depends(_part("promoter"))]
 Predictions = Annotated[PredictionQueries, Depends(_part("predictions"))]
 Live = Annotated[LiveMetrics, Depends(_part("live_metrics"))]
 

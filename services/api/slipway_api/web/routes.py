@@ -10,6 +10,7 @@ from slipway_api.web.routers import (
     open_inference,
     predict,
     predictions,
+    promotion,
     scoring,
     users,
 )
@@ -17,6 +18,7 @@ from slipway_api.web.routers import (
 ROUTERS = (
     predictions.router,
     models.router,
+    promotion.router,
     login.router,
     me.router,
     users.router,
@@ -29,4 +31,4 @@ ROUTERS = (
 PREDICTION_PATHS = (*predict.PATHS, *open_inference.PATHS, *kserve_v1.PATHS, *scoring.PATHS)
 DESCRIBED_ROUTERS = (predict.router, open_inference.described, kserve_v1.described, scoring.described)
 # Request bodies for OpenAPI that no FastAPI route declares.
-BODIES = (*account_models.BODIES, *predictions.BODIES, open_inference.InferRequest, *scoring.FORMS)
+BODIES = (*account_models.BODIES, *predictions.BODIES, *promotion.BODIES, open_inference.InferRequest, *scoring.FORMS)

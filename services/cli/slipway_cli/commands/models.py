@@ -99,7 +99,7 @@ def promote(
     """
     with _registry() as registry:
         chosen = registry.get_version(name, version)
-        if registry.get_model(name).aliases.get(PRODUCTION) == chosen.version and not (promotion.is_withdrawn(chosen)):
+        if promotion.is_promoted(registry, chosen):
             echo(f"Version {chosen.version} of {name} is already Production.")
             return
         event = promotion.promote(registry, name, version, by=current_user(), at=datetime.now(UTC), reason=reason)

@@ -92,6 +92,10 @@ class Registry(Protocol):
         """Point an alias at a version, wherever it pointed before."""
         ...
 
+    def delete_alias(self, name: str, alias: str) -> None:
+        """Remove an alias from a model."""
+        ...
+
     def set_model_tag(self, name: str, key: str, value: str) -> None:
         """Set a tag of a registered model."""
         ...
