@@ -2,6 +2,7 @@
 
 from slipway_api.web.routers import (
     account_models,
+    candidates,
     health,
     kserve_v1,
     login,
@@ -18,6 +19,7 @@ from slipway_api.web.routers import (
 ROUTERS = (
     predictions.router,
     models.router,
+    candidates.router,
     promotion.router,
     login.router,
     me.router,

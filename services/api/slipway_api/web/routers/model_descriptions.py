@@ -82,9 +82,9 @@ class FollowedVersion(BaseModel):
 
     version: str | None = Field(description="Version with the alias when the registry last responded.")
     loaded: bool = Field(description="Whether that version is loaded.")
-    served_version: str | None = Field(description="The loaded version, which may be an earlier one.")
-    metrics: dict[str, float] | None = Field(description="Metrics of the loaded version.")
-    reason: str | None = Field(description="Why the version with the alias is not loaded.")
+    served_version: str | None = Field(default=None, description="The loaded version, which may be an earlier one.")
+    metrics: dict[str, float] | None = Field(default=None, description="Metrics of the loaded version.")
+    reason: str | None = Field(default=None, description="Why the version with the alias is not loaded.")
 
 
 class CandidateVersion(FollowedVersion):
