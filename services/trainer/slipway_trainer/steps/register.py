@@ -3,7 +3,7 @@
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
@@ -11,7 +11,7 @@ from slipway_core.registry import ModelVersion, Registry
 from slipway_core.registry.base import candidate_alias
 from slipway_core.registry.bundle_download import fetch_bundle
 from slipway_core.registry.promotion import DATA_VERSION_TAG
-from slipway_trainer.bundling import write_bundle
+from slipway_trainer.bundling import WrittenBundle, write_bundle
 from slipway_trainer.gate import failed_limits
 from slipway_trainer.lineage import UNKNOWN_COMMIT, library_versions
 from slipway_trainer.recipes import Recipe
@@ -33,8 +33,8 @@ class Registered:
 
     version: ModelVersion
     runs: TrackedRuns
-    candidates: Mapping[str, str]
-    failed: Mapping[str, str]
+    candidates: Mapping[str, str] = field(default_factory=dict)
+    failed: Mapping[str, str] = field(default_factory=dict)
 
 
 def register(
@@ -66,22 +66,12 @@ def register(
     tags = _tags(recipe, table, by, commit)
     parameters = _parameters(recipe, dataset, table)
     failed = _failed(recipe, evaluations)
-    chosen = [item for item in evaluations if recipe.register_all and item is not best and _name(item) not in failed]
+    others = [item for item in evaluations if recipe.register_all and item is not best and _name(item) not in failed]
     with tempfile.TemporaryDirectory(prefix="slipway-bundle-") as folder:
-        bundles = {}
-        for evaluation in [*chosen, best]:
-            own_folder = Path(folder, str(len(bundles)))
-            own_folder.mkdir()
-            bundles[_name(evaluation)] = write_bundle(
-                own_folder,
-                recipe=recipe,
-                table=table,
-                split=split,
-                evaluation=evaluation,
-                created_at=datetime.fromtimestamp(time.time(), UTC),
-                git_commit=commit,
-                libraries=library_versions(),
-            )
+        bundles = [
+            (item, _write(Path(folder, str(number)), recipe, table, split, item, commit))
+            for number, item in enumerate([*others, best])
+        ]
         data = TrackedData(
             PurePosixPath(recipe.data_file).name, table.data_version, dataset.source, len(table.features)
         )
@@ -90,17 +80,32 @@ def register(
         )
         with tracker.finishing(runs):
             versions = {}
-            for evaluation in [*chosen, best]:
-                bundle = bundles[_name(evaluation)]
-                number = tracker.register(recipe, bundle, runs, evaluation, chosen=evaluation is best)
-                versions[_name(evaluation)] = version = registry.get_version(recipe.name, number)
+            for item, bundle in bundles:
+                number = tracker.register(recipe, bundle, runs, item, chosen=item is best)
+                versions[_name(item)] = version = registry.get_version(recipe.name, number)
                 fetch_bundle(registry, version, bundle.manifest_sha256)  # as the API does
-            candidates = {
-                name: one.version for name, one in versions.items() if recipe.register_all and name not in failed
-            }
+            if not recipe.register_all:
+                return Registered(version, runs)
+            candidates = {name: one.version for name, one in versions.items() if name not in failed}
             for name, number in candidates.items():
                 registry.set_alias(recipe.name, candidate_alias(name), number)
-    return Registered(versions[_name(best)], runs, candidates, failed if recipe.register_all else {})
+    return Registered(version, runs, candidates, failed)
+
+
+def _write(
+    folder: Path, recipe: Recipe, table: Table, split: Split, evaluation: Evaluation, commit: str | None
+) -> WrittenBundle:
+    folder.mkdir()
+    return write_bundle(
+        folder,
+        recipe=recipe,
+        table=table,
+        split=split,
+        evaluation=evaluation,
+        created_at=datetime.fromtimestamp(time.time(), UTC),
+        git_commit=commit,
+        libraries=library_versions(),
+    )
 
 
 def _failed(recipe: Recipe, evaluations: Sequence[Evaluation]) -> dict[str, str]:

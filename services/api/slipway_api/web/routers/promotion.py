@@ -92,7 +92,7 @@ class History(BaseModel):
 
 
 class PromotionResult(BaseModel):
-    """The result of a promotion or rollback, and what this process serves now."""
+    """The result of a promotion or rollback, and the version that this process serves now."""
 
     changed: bool = Field(description="False if the version was Production already.")
     event: HistoryEvent | None = Field(description="The event in the history; null if nothing changed.")
@@ -123,7 +123,7 @@ def _example(example: dict[str, Any], description: str) -> Responses:
     return {200: {"content": {"application/json": {"example": example}}, "description": description}}
 
 
-_RESULT = _example({"changed": True, "event": _EVENT, **_SERVED}, "The event, and what is served now.")
+_RESULT = _example({"changed": True, "event": _EVENT, **_SERVED}, "The event, and the served version.")
 _HISTORY = _example(
     {"moves": [{**_EVENT, "metrics": {"accuracy": 0.97}, "data_version": "sha256:…"}]}, "The moves, newest first."
 )
@@ -184,7 +184,7 @@ async def show_history(name: str, promotions: Promotions, _caller: Reader) -> Hi
 
 
 async def _result(models: ModelStore, name: str, done: Promoted) -> PromotionResult:
-    """Poll the registry now, and describe what is served."""
+    """Poll the registry now, and describe the served version."""
     await asyncio.to_thread(models.sync, force=True)
     served = models.served.get(name)
     up_to_date = models.registry_status.reachable and served is not None and served.version == models.production(name)
