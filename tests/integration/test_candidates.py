@@ -55,7 +55,7 @@ def test_commands_of_the_page_work(stack: RunningStack, tmp_path: Path) -> None:
     assert paste(stage) == "Staging of iris is now version 2.\n"
     wait_for(lambda: (stack.status()["staging"] or {}).get("loaded"), seconds=10, what="Staging")  # type: ignore[attr-defined]
     assert answer(staged)["version"] == "2"
-    assert paste(unstage) == "Version 2 of iris is not Staging now.\n"
+    assert paste(unstage) == "Staging of iris is removed: version 2.\n"
     wait_for(lambda: stack.status()["staging"] is None, seconds=10, what="the end of Staging")
     promoted = answer(promote)
     assert (promoted["event"]["version"], promoted["event"]["by"], promoted["up_to_date"]) == ("2", "admin", True)

@@ -385,7 +385,7 @@ def test_staging_and_candidates_are_set_shown_and_removed(model: str, mlflow_url
     found = json.loads(run(main, "models", "show", model, "--json").output)
     assert (found["staging"], found["candidates"]) == ("2", {"linear": "2"})
     assert [sorted(v["aliases"]) for v in found["versions"]] == [["Staging", "candidate-linear"], ["Production"]]
-    for sentence in (f"Version 2 of {model} is not Staging now.\n", f"{model} has no Staging version.\n"):
+    for sentence in (f"Staging of {model} is removed: version 2.\n", f"{model} has no Staging version.\n"):
         assert run(main, "models", "unstage", model).output == sentence
 
 

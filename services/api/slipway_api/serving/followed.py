@@ -1,5 +1,6 @@
 """Choose the references to serve: those of the settings, and the aliases beside Production of their models."""
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from slipway_api.serving.model_ref import ModelRef
@@ -72,4 +73,9 @@ class Followed:
         """Return which references to serve from the cache, given those that it holds."""
         main = self.named or [ref for ref in refs if ref.is_production]
         beside = [ref for ref in refs if ref.is_beside and self.includes(ref)]
+        counts: Counter[str] = Counter()
+        for ref in [ref for ref in beside if ref.alias != STAGING]:
+            counts[ref.name] += 1
+            if counts[ref.name] > self.max_candidates:  # the limit was lowered since they were cached
+                beside.remove(ref)
         return [*main, *beside]

@@ -202,7 +202,8 @@ class Slot:
         return True
 
     def _swap(self, model: ServedModel) -> None:
-        VersionMetrics(self._metrics, model)  # create its series at 0 before its first prediction
+        if not self.ref.is_beside:  # versions beside Production change often: no series before their first prediction
+            VersionMetrics(self._metrics, model)  # create its series at 0
         before, self.served = self.served, model
         self.clear_failure()
         if before is not None and before.graph is model.graph:  # the registry confirmed the cached version

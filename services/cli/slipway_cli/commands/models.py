@@ -140,7 +140,9 @@ def unstage(name: Name) -> None:
         staged = registry.get_model(name).aliases.get(STAGING)
         if staged is not None:
             registry.delete_alias(name, STAGING)
-    echo(f"{name} has no {STAGING} version." if staged is None else f"Version {staged} of {name} is not {STAGING} now.")
+    echo(
+        f"{name} has no {STAGING} version." if staged is None else f"{STAGING} of {name} is removed: version {staged}."
+    )
 
 
 @app.command()

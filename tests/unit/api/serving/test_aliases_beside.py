@@ -43,6 +43,9 @@ def test_aliases_beside_production_are_served(serving: Serving) -> None:
     assert beside(serving) == ALL
     assert serving.store.get("iris", alias=LINEAR).version == "3"
     assert serving.sample("slipway_model_info", model="iris", version="3") == 1
+    # An unused candidate has no series of predictions, so that trainings do not multiply them.
+    assert serving.sample("slipway_prediction_rows_total", model="iris", version="3") is None
+    assert serving.sample("slipway_prediction_rows_total", model="iris", version="1") == 0
 
 
 def test_version_with_two_aliases_is_loaded_once(serving: Serving) -> None:
@@ -111,6 +114,15 @@ def test_restart_without_the_registry_serves_aliases_from_the_cache(serving: Ser
 
     assert (serving.served(), beside(serving)) == ({"iris": "1"}, ALL)
     assert {model.source for model in serving.store.loaded.values()} == {"cache"}
+
+
+def test_lowered_limit_also_applies_to_the_cache(serving: Serving) -> None:
+    serving.max_candidates = 1
+
+    serving.restart(offline=True)
+    serving.sync()
+
+    assert sorted(beside(serving)) == ["Staging", "candidate-forest"]
 
 
 def test_alias_removed_unseen_is_not_served_in_a_later_outage(serving: Serving) -> None:

@@ -66,7 +66,7 @@ async def show_version(name: str, version: str, models: Models, pool: Pool, _cal
 async def reload_model(name: str, models: Models, pool: Pool, _caller: Admin) -> ReloadResult:
     """Poll the registry now (admin only). Other workers and replicas follow within their polling interval.
 
-    Failed pinned versions of the model are tried again, too.
+    Failed pinned versions and candidates are tried again, too.
     """
     before, pinned_before = models.served.get(name), _pinned(models, name)
     await asyncio.to_thread(models.sync, force=True)
