@@ -80,7 +80,7 @@ class ModelStore:
     @property
     def loaded(self) -> Mapping[ModelRef, ServedModel]:
         """The served models by their references."""
-        return {ref: slot.served for ref, slot in self._slots.items() if slot.served is not None}
+        return {ref: model for ref, slot in self._slots.items() if (model := slot.served) is not None}
 
     @property
     def served(self) -> Mapping[str, ServedModel]:

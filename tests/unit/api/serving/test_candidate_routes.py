@@ -152,6 +152,15 @@ def test_request_is_refused(
     assert detail in answer.json()["detail"]
 
 
+def test_model_outside_the_settings_has_no_candidates(start_api: StartApi, registry: InMemoryRegistry) -> None:
+    registry.set_alias("iris", candidate_alias("linear"), "1")
+    api = start_api(registry, ready=False, registry_poll_seconds=LONG, models=("rose",))
+    api.post("/models/rose/reload", role=Role.ADMIN)
+
+    paths = ("/models/iris/candidates", "/models/iris/candidates/linear")
+    assert [api.get(path, role=Role.VIEWER).status_code for path in paths] == [404, 404]
+
+
 def test_first_load_of_a_candidate_returns_503(start_api: StartApi, registry: InMemoryRegistry) -> None:
     registry.set_alias("iris", candidate_alias("linear"), "1")
     registry.reachable = False

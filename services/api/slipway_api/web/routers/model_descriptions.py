@@ -167,7 +167,9 @@ def followed_version(models: ModelStore, ref: ModelRef) -> FollowedVersion | Non
 
 
 def candidates_of(models: ModelStore, name: str) -> list[CandidateVersion]:
-    """Return the state of each candidate of a model, by name."""
+    """Return the state of each candidate of a model, by name; nothing for a model that the settings leave out."""
+    if not models.followed.includes(ModelRef(name)):
+        return []
     aliases = [*models.aliases(name), *(ref.alias for ref in models.loaded if ref.name == name and not ref.is_pinned)]
     names = sorted({alias.removeprefix(CANDIDATE_PREFIX) for alias in aliases if alias.startswith(CANDIDATE_PREFIX)})
     states = [(one, followed_version(models, ModelRef(name, alias=candidate_alias(one)))) for one in names if one]
