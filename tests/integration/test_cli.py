@@ -327,7 +327,7 @@ def test_models_are_listed_by_name_with_their_production_version(model: str) -> 
 
     assert ended.exit_code == 0
     assert cells(ended.output, model)[:2] == [model, "1"]
-    assert {"name": model, "production": "1", "description": ""} in found
+    assert {"name": model, "production": "1", "staging": None, "candidates": {}, "description": ""} in found
     assert [item["name"] for item in found] == sorted(item["name"] for item in found)
 
 
@@ -372,8 +372,32 @@ def test_manual_promotion_is_in_the_history(model: str, mlflow_url: str, monkeyp
     assert event.at.timestamp() == pytest.approx(before, abs=60)
 
 
+def test_staging_and_candidates_are_set_shown_and_removed(model: str, mlflow_url: str) -> None:
+    with MlflowRegistry(mlflow_url) as registry:
+        registry.set_alias(model, "candidate-linear", "2")
+
+    ended = run(main, "models", "stage", model, "2")
+
+    assert (ended.exit_code, ended.output) == (0, f"Staging of {model} is now version 2.\n")
+    assert cells(run(main, "models", "list").output, model)[:4] == [model, "1", "2", "linear"]
+    shown = run(main, "models", "show", model).output
+    assert all(alias in shown for alias in ("Staging", "candidate-linear", "Production"))
+    found = json.loads(run(main, "models", "show", model, "--json").output)
+    assert (found["staging"], found["candidates"]) == ("2", {"linear": "2"})
+    assert [sorted(v["aliases"]) for v in found["versions"]] == [["Staging", "candidate-linear"], ["Production"]]
+    for sentence in (f"Staging of {model} is removed: version 2.\n", f"{model} has no Staging version.\n"):
+        assert run(main, "models", "unstage", model).output == sentence
+
+
 @pytest.mark.parametrize(
-    "arguments", [("show", "no-such-model"), ("promote", "no-such-model", "1"), ("promote", "MODEL", "99")]
+    "arguments",
+    [
+        ("show", "no-such-model"),
+        ("promote", "no-such-model", "1"),
+        ("promote", "MODEL", "99"),
+        ("stage", "MODEL", "99"),
+        ("unstage", "no-such-model"),
+    ],
 )
 def test_missing_model_or_version_is_reported(model: str, arguments: tuple[str, ...]) -> None:
     named = [model if argument == "MODEL" else argument for argument in arguments]

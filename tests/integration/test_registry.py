@@ -14,7 +14,7 @@ from slipway_core.bundle import MANIFEST_FILE, REFERENCE_FILE, digest, read_bund
 from slipway_core.errors import RegistryNotFoundError
 from slipway_core.graph import Graph, replay
 from slipway_core.manifest import GOLDEN_FILE, MODEL_FILE
-from slipway_core.registry import PRODUCTION, ModelVersion, Registry
+from slipway_core.registry import PRODUCTION, STAGING, ModelVersion, Registry
 from slipway_core.registry import mlflow as mlflow_registry
 from slipway_core.registry.events import history
 from slipway_core.registry.memory import InMemoryRegistry
@@ -184,6 +184,17 @@ class TestRegistry:
         shelf.delete_alias(name, PRODUCTION)
 
         assert shelf.registry.get_model(name).aliases == {}
+
+    def test_deleted_alias_leaves_the_others(self, shelf: Shelf, name: str) -> None:
+        version = shelf.add(name)
+        for alias in (PRODUCTION, STAGING, "candidate-b", "candidate-a"):
+            shelf.registry.set_alias(name, alias, version.version)
+
+        shelf.registry.delete_alias(name, STAGING)
+
+        model = shelf.registry.get_model(name)
+        assert model.aliases == {PRODUCTION: "1", "candidate-b": "1", "candidate-a": "1"}
+        assert list(model.candidates.items()) == [("a", "1"), ("b", "1")]
 
     @pytest.mark.parametrize("value", ["botany", "", "Grüße, 花", "two\nlines", '{"a": "b"}', "x" * 20_000])
     def test_tag_of_a_model_is_read_as_set(self, shelf: Shelf, name: str, value: str) -> None:

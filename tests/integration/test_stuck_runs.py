@@ -9,6 +9,7 @@ import pytest
 
 from slipway_api.serving.bundle_cache import BundleCache
 from slipway_api.serving.loader import Loader
+from slipway_api.serving.model_ref import ModelRef
 from slipway_core.registry.memory import InMemoryRegistry
 from support.api_process import api_process
 from support.bundles import bundle_files, golden_of, register
@@ -24,7 +25,7 @@ def test_process_ends_at_once_while_a_run_is_stuck(tmp_path: Path) -> None:
     registry = InMemoryRegistry()
     loader = Loader(registry, BundleCache(tmp_path / "cache"), trial=no_trial)
     version = register(registry, bundle_files(model=graph, golden=golden_of(graph)))
-    loader.remember(loader.load(registry.get_version("iris", version)))
+    loader.remember(ModelRef("iris"), loader.load(registry.get_version("iris", version)))
 
     with api_process(tmp_path, environment={"SLIPWAY_REQUEST_TIMEOUT_SECONDS": "0.5"}) as api:
         answer = api.call("POST", "/predict", json={"features": [5.1, 3.5, 1.4, 210.0]})  # several seconds

@@ -12,6 +12,7 @@ import httpx
 
 from slipway_api.serving.bundle_cache import BundleCache
 from slipway_api.serving.loader import Loader
+from slipway_api.serving.model_ref import ModelRef
 from slipway_core.policy import new_key
 from slipway_core.registry.memory import InMemoryRegistry
 from support.bundles import bundle_files, register, regression_files
@@ -69,7 +70,7 @@ def fill_cache(folder: Path) -> None:
     registry = InMemoryRegistry()
     loader = Loader(registry, BundleCache(folder), trial=no_trial)
     for name, files in (("iris", bundle_files()), ("demand", regression_files())):
-        loader.remember(loader.load(registry.get_version(name, register(registry, files, name))))
+        loader.remember(ModelRef(name), loader.load(registry.get_version(name, register(registry, files, name))))
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from slipway_api.metrics import Metrics
 from slipway_api.serving.bundle_cache import BundleCache
+from slipway_api.serving.followed import MAX_CANDIDATES, Followed
 from slipway_api.serving.loader import Loader
 from slipway_api.serving.metrics import ServingMetrics
 from slipway_api.serving.model_store import ModelStore
@@ -30,6 +31,7 @@ class Serving:
         self.clock = Clock()
         self.load_wait_seconds = 30.0
         self.allow_unverified = False
+        self.max_candidates = MAX_CANDIDATES
         self.trial: Trial = no_trial
         self.start(models)
 
@@ -42,8 +44,7 @@ class Serving:
             self.registry,
             Loader(self.registry, self.bundle_cache, trial=self.trial, allow_unverified=self.allow_unverified),
             self.serving_metrics,
-            models=models,
-            default_model="iris",
+            Followed(models, "iris", self.max_candidates),
             clock=self.clock,
             load_wait_seconds=self.load_wait_seconds,
         )
@@ -64,7 +65,7 @@ class Serving:
 
     def pinned(self) -> list[str]:
         """Return the served pinned versions, such as `iris@7`."""
-        return sorted(str(model.ref) for model in self.store.pinned)
+        return sorted(str(ref) for ref in self.store.loaded if ref.is_pinned)
 
     def sample(self, name: str, **labels: str) -> float | None:
         return self.metrics.registry.get_sample_value(name, labels)

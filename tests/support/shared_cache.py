@@ -5,6 +5,7 @@ from pathlib import Path
 
 from slipway_api.serving.bundle_cache import BundleCache
 from slipway_api.serving.loader import Loader
+from slipway_api.serving.model_ref import ModelRef
 from slipway_core.bundle import MANIFEST_FILE, digest
 from slipway_core.manifest import GOLDEN_FILE
 from slipway_core.registry.memory import InMemoryRegistry
@@ -20,8 +21,8 @@ def main(root: Path, rounds: int) -> None:
     for number in range(rounds):
         cache = BundleCache(root)
         loader = Loader(registry, cache, trial=no_trial)
-        model = loader.load(version, pinned=number % 2 == 0)
-        loader.remember(model, ["1"])
+        model = loader.load(version)
+        loader.remember(ModelRef("iris", "1" if number % 2 == 0 else None), model, ["1"])
         folder = cache.folder("iris", "1", digest(bundle_files()[MANIFEST_FILE]))
         if number % 3 == 0:
             cache.remove(folder)

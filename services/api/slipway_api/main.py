@@ -28,10 +28,12 @@ from slipway_api.prediction_log.queries import Predictions, PredictionStore
 from slipway_api.prediction_log.shipper_process import ShipperProcess, ship
 from slipway_api.prediction_log.writer import PredictionLog
 from slipway_api.serving.bundle_cache import BundleCache
+from slipway_api.serving.followed import Followed
 from slipway_api.serving.loader import Loader
 from slipway_api.serving.metrics import ServingMetrics
 from slipway_api.serving.model_store import ModelStore
 from slipway_api.serving.predictor import Predictor
+from slipway_api.serving.promoter import Promoter
 from slipway_api.serving.trial import ChildTrial, Trial
 from slipway_api.serving.work_pool import WorkPool
 from slipway_api.settings import ApiSettings
@@ -82,10 +84,14 @@ def build(
 
     database = _Database(settings)
     models = ModelStore(
-        registry, loader, serving_metrics, models=settings.models, default_model=settings.predicting_model
+        registry,
+        loader,
+        serving_metrics,
+        Followed(settings.models, settings.predicting_model, settings.max_candidates),
     )
     accounts = _account_service(settings, metrics, database.open_accounts)
     pool = WorkPool(settings.max_waiting, serving_metrics)
+    promoter = Promoter(registry)
     log_metrics = PredictionLogMetrics(metrics)
     prediction_log = _prediction_log(settings, log_metrics)
     predictions = Predictions(database.open_predictions)
@@ -97,12 +103,13 @@ def build(
         journal=settings.journal_dir,
     )
     lifespan = Lifespan(
-        models, accounts, pool, prediction_log, predictions, live_metrics, settings.registry_poll_seconds
+        models, accounts, pool, promoter, prediction_log, predictions, live_metrics, settings.registry_poll_seconds
     )
     app = create_app(
         models=models,
         accounts=accounts,
         pool=pool,
+        promoter=promoter,
         predictions=predictions,
         live_metrics=live_metrics,
         metrics=metrics,

@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode
 
+from slipway_api.serving.followed import MAX_CANDIDATES
 from slipway_api.serving.model_ref import ModelRef
 from slipway_core.errors import ConfigurationError
 from slipway_core.policy import why_key_is_unsafe, why_name_is_refused, why_password_is_unsafe
@@ -95,6 +96,13 @@ class ApiSettings(RegistrySettings):
     default_model: str = Field(
         default="iris",
         description="Model for /predict and /model-info. If unset, the only unpinned model in SLIPWAY_MODELS.",
+    )
+    max_candidates: int = Field(
+        default=MAX_CANDIDATES,
+        ge=0,
+        le=100,
+        description="How many candidates of a model are served: the newest versions with an alias `candidate-…`. "
+        "Each one takes memory.",
     )
     allow_unverified_models: bool = Field(
         default=False,

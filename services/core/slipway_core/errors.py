@@ -56,7 +56,17 @@ class FeaturesError(SlipwayError):
 
 
 class HistoryNotWrittenError(SlipwayError):
-    """Production was moved, but its history has no event for it."""
+    """Production was moved, but its history has no event for it.
+
+    Attributes:
+        version: the version that Production points to now.
+        from_version: the version that it pointed to before; None if it was not set.
+    """
+
+    def __init__(self, message: str, version: str, from_version: str | None) -> None:
+        self.version = version
+        self.from_version = from_version
+        super().__init__(message)
 
 
 class NothingToRestoreError(SlipwayError):

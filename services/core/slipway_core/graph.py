@@ -118,7 +118,7 @@ class Graph:
         prediction = prediction.reshape(-1)
         if self._labels is not None:
             prediction = _indices(prediction, self._labels)
-        if self._has_wide_scores:
+        if self._has_wide_scores and scores is not None:
             scores = scores.astype(np.float32)
         if self._decision is not None:
             prediction = _decided(prediction, scores, self._decision)

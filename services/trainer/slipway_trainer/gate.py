@@ -75,9 +75,9 @@ def decide(
         mode: the value of `--promote`; the checks do not depend on it.
     """
     checks = [
-        *_limits(challenger, floors, is_floor=True),
+        *_limits(challenger.metrics, floors, is_floor=True),
         _against(challenger, champion, metric, max_regression),
-        *_limits(challenger, ceilings, is_floor=False),
+        *_limits(challenger.metrics, ceilings, is_floor=False),
     ]
     if champion is not None and champion.rows is not None:
         checks.append(_rows(challenger, champion.version, champion.rows, min_rows_share))
@@ -90,10 +90,18 @@ def decide(
     return GateResult(checks=tuple(checks), mode=mode)
 
 
-def _limits(challenger: Challenger, limits: Mapping[str, float], *, is_floor: bool) -> Iterator[GateCheck]:
+def failed_limits(
+    metrics: Mapping[str, float], floors: Mapping[str, float], ceilings: Mapping[str, float]
+) -> list[GateCheck]:
+    """Return the checks of floors and ceilings that metrics fail."""
+    checks = [*_limits(metrics, floors, is_floor=True), *_limits(metrics, ceilings, is_floor=False)]
+    return [check for check in checks if not check.passed]
+
+
+def _limits(metrics: Mapping[str, float], limits: Mapping[str, float], *, is_floor: bool) -> Iterator[GateCheck]:
     kind, prefix, beyond = ("floor", FLOOR_PREFIX, "below") if is_floor else ("ceiling", CEILING_PREFIX, "above")
     for name, limit in sorted(limits.items()):
-        value = challenger.metrics[name]
+        value = metrics[name]
         passed = value >= limit if is_floor else value <= limit  # False for NaN
         shown, required = format_distinct(value, limit)
         reason = f"{name} {shown} {'meets' if passed else f'is {beyond}'} the {kind} {required}"

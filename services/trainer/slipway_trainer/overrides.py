@@ -11,7 +11,7 @@ from slipway_trainer.errors import OverrideError, reason_of
 from slipway_trainer.recipes import Candidate, Recipe
 
 SETTABLE = (
-    *("split", "split_key", "test_fraction", "folds", "seed"),
+    *("split", "split_key", "test_fraction", "folds", "seed", "register_all"),
     *("metric", "positive_class", "threshold", "quantile", "max_regression"),
     *("min_rows", "min_rows_share", "min_class_share", "max_duplicate_share", "min_skill", "leakage_score"),
 )

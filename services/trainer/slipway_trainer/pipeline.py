@@ -20,7 +20,7 @@ from slipway_trainer.step_results import Dataset, Evaluation, Split, Table
 from slipway_trainer.steps.evaluate import best_of, evaluate
 from slipway_trainer.steps.extract import extract
 from slipway_trainer.steps.promote import promote
-from slipway_trainer.steps.register import register
+from slipway_trainer.steps.register import Registered, register
 from slipway_trainer.steps.report import report
 from slipway_trainer.steps.train import split_rows, train
 from slipway_trainer.steps.validate import validate
@@ -125,7 +125,7 @@ def run_pipeline(
             commit=commit,
         )
     version = registered.version
-    reporter.step_finished("register", f"version {version.version} of {recipe.name}")
+    reporter.step_finished("register", _registered(recipe, registered))
     with watch.step("promote"):
         gate_result = promote(recipe, version, best, split, mode=mode, registry=registry, by=by)
     reporter.gate_result(recipe, evaluations, best, gate_result)
@@ -202,6 +202,13 @@ def _chosen(recipe: Recipe, evaluations: tuple[Evaluation, ...], best: Evaluatio
         metric = METRICS[recipe.metric].described
         chosen = f"is the best of {len(evaluations)} candidates by {metric} in cross-validation"
     return f"{best.fitted.candidate.name} {chosen}; its exported graph returns the same predictions"
+
+
+def _registered(recipe: Recipe, registered: Registered) -> str:
+    lines = [f"version {registered.version.version} of {recipe.name}"]
+    lines += [f"candidate {name}: version {number}" for name, number in registered.candidates.items()]
+    lines += [f"candidate {name} gets no alias: {why}" for name, why in registered.failed.items()]
+    return "\n".join(lines)
 
 
 def _promoted(recipe: Recipe, version: ModelVersion, gate_result: GateResult) -> str:

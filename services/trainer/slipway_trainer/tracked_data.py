@@ -1,4 +1,4 @@
-"""The objects that a training links in MLflow: its data set and its runs."""
+"""The objects that a training links in MLflow, its data set and its runs, and MLflow's units and errors."""
 
 import json
 import re
@@ -6,8 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from mlflow.entities import Dataset, DatasetInput, InputTag
+from mlflow.exceptions import MlflowException
 from mlflow.types import ColSpec, DataType, Schema
 
+from slipway_core.errors import RegistryError
 from slipway_trainer.recipes import Column, Recipe
 
 # MLflow keeps at most 36 characters.
@@ -73,3 +75,14 @@ def dataset_input(recipe: Recipe, data: TrackedData) -> DatasetInput:
 def without_account(text: str) -> str:
     """Remove user names and passwords from the addresses in a text."""
     return re.sub(r"://[^/@\s]+@", "://", text)
+
+
+def millis(seconds: float) -> int:
+    """Return a time or duration in MLflow's unit."""
+    return int(seconds * 1000)
+
+
+def registry_error(error: MlflowException) -> RegistryError:
+    """Convert an error of MLflow's client; only its first line is kept."""
+    message = without_account(str(error.message).partition("\n")[0])
+    return RegistryError(f"the tracking server rejected the request or failed: {message}")

@@ -13,7 +13,6 @@ from mlflow.models import Model
 from mlflow.tracking import MlflowClient
 
 from slipway_core.bundle import MANIFEST_TAG
-from slipway_core.errors import RegistryError
 from slipway_core.manifest import MODEL_FILE
 from slipway_core.registry.promotion import DATA_VERSION_TAG, METRICS_TAG, MODEL_DIGEST_TAG
 from slipway_trainer.bundling import WrittenBundle
@@ -21,7 +20,14 @@ from slipway_trainer.pyfunc import flavor
 from slipway_trainer.recipes import Recipe
 from slipway_trainer.step_results import Evaluation
 from slipway_trainer.tasks import Figure
-from slipway_trainer.tracked_data import TrackedData, TrackedRuns, dataset_input, without_account
+from slipway_trainer.tracked_data import (
+    TrackedData,
+    TrackedRuns,
+    dataset_input,
+    millis,
+    registry_error,
+    without_account,
+)
 
 GIT_COMMIT_TAG = "slipway.git_commit"
 RECIPE_TAG = "slipway.recipe"
@@ -79,7 +85,7 @@ class Tracker:
             stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started_at))
             parent = self._start(experiment_id, f"{recipe.name} {stamp}", started_at, tags)
         except MlflowException as error:
-            raise _registry_error(error) from error
+            raise registry_error(error) from error
         try:
             self._client.log_inputs(parent, [dataset_input(recipe, data)])
             self._log(parent, {}, {**parameters, "chosen": best.fitted.candidate.name})
@@ -95,7 +101,7 @@ class Tracker:
                 )
         except MlflowException as error:
             self._fail(parent)
-            raise _registry_error(error) from error
+            raise registry_error(error) from error
         return TrackedRuns(experiment_id, parent, children, stamp)
 
     @contextlib.contextmanager
@@ -106,16 +112,18 @@ class Tracker:
             self._client.set_terminated(runs.parent)
         except MlflowException as error:
             self._fail(runs.parent)
-            raise _registry_error(error) from error
+            raise registry_error(error) from error
         except BaseException:
             self._fail(runs.parent)
             raise
 
-    def register(self, recipe: Recipe, bundle: WrittenBundle, runs: TrackedRuns, best: Evaluation) -> str:
+    def register(
+        self, recipe: Recipe, bundle: WrittenBundle, runs: TrackedRuns, evaluation: Evaluation, *, chosen: bool
+    ) -> str:
         """Log the bundle as an MLflow model in the training's run, and register it.
 
-        The training's run is the source of the version: it links data, model, version and plots. The chosen candidate's
-        run links the model, too.
+        The source of the chosen candidate's version, which must be the last, is the training's run: it links data,
+        model, version and plots. That of another one is its own run, which links the model in any case.
 
         Returns:
             The new version's number.
@@ -124,7 +132,8 @@ class Tracker:
             RegistryError: the server rejected a call or failed.
         """
         manifest = bundle.manifest
-        candidate = best.fitted.candidate.name
+        own_run = runs.candidates[candidate := evaluation.fitted.candidate.name]
+        source = runs.parent if chosen else own_run
         try:
             with mlflow.start_run(run_id=runs.parent):
                 info = Model.log(
@@ -136,13 +145,14 @@ class Tracker:
                     manifest=manifest,
                 )
             # After the registration: MLflow would insert earlier metrics again, which PostgreSQL logs as errors.
-            self._log(runs.parent, best.metrics, {}, model_id=info.model_id)
+            if chosen:
+                self._log(runs.parent, evaluation.metrics, {}, model_id=info.model_id)
             self._make_registered_model(recipe)
             # With the client, because the fluent function prints to the terminal.
             version = self._client.create_model_version(
                 recipe.name,
                 info.model_uri,
-                runs.parent,
+                source,
                 tags={
                     MANIFEST_TAG: bundle.manifest_sha256,
                     METRICS_TAG: json.dumps(manifest.metrics),
@@ -151,17 +161,17 @@ class Tracker:
                     RECIPE_TAG: recipe.name,
                     **({GIT_COMMIT_TAG: manifest.git_commit} if manifest.git_commit else {}),
                 },
-                description=_describe(recipe, best),
+                description=_describe(recipe, evaluation),
                 model_id=info.model_id,
                 await_creation_for=None,
             )
-            winner = runs.candidates[candidate]
-            self._client.log_outputs(winner, [LoggedModelOutput(info.model_id, 0)])
-            for run in (runs.parent, winner):
+            self._client.log_outputs(own_run, [LoggedModelOutput(info.model_id, 0)])
+            for run in {source, own_run}:
                 self._client.set_tag(run, VERSION_TAG, f"{recipe.name}/{version.version}")
-            self._client.set_tag(runs.parent, WINNER_RUN_TAG, winner)
+            if chosen:
+                self._client.set_tag(runs.parent, WINNER_RUN_TAG, own_run)
         except MlflowException as error:
-            raise _registry_error(error) from error
+            raise registry_error(error) from error
         return str(version.version)
 
     def log_figures(self, run_id: str, figures: Iterable[Figure]) -> None:
@@ -175,7 +185,7 @@ class Tracker:
                 self._client.log_figure(run_id, figure.figure, f"{figure.name}.png")
                 self._client.log_dict(run_id, dict(figure.data), f"{figure.name}.json")
         except MlflowException as error:
-            raise _registry_error(error) from error
+            raise registry_error(error) from error
 
     def run_url(self, runs: TrackedRuns) -> str:
         """Return the address of the training's run in MLflow's pages."""
@@ -190,7 +200,7 @@ class Tracker:
         try:
             self._log(runs.parent, {f"{TIMING_PREFIX}{step}_seconds": value for step, value in seconds.items()}, {})
         except MlflowException as error:
-            raise _registry_error(error) from error
+            raise registry_error(error) from error
 
     def _experiment(self, name: str) -> str:
         """Return the experiment with this name, even if another training creates it at the same time."""
@@ -239,14 +249,14 @@ class Tracker:
             "parity_of_tolerance": evaluation.parity,
         }
         self._log(run, metrics, {"estimator": fitted.candidate.name, **fitted.parameters})
-        now = _millis(time.time())
+        now = millis(time.time())
         folds = [Metric("cv_fold", score, now, step) for step, score in enumerate(fitted.cv_scores)]
         self._client.log_batch(run, metrics=folds)
         self._client.set_terminated(run)
         return run
 
     def _start(self, experiment_id: str, name: str, started_at: float, tags: Mapping[str, str]) -> str:
-        run = self._client.create_run(experiment_id, _millis(started_at), dict(tags), name)
+        run = self._client.create_run(experiment_id, millis(started_at), dict(tags), name)
         return str(run.info.run_id)
 
     def _log(
@@ -257,7 +267,7 @@ class Tracker:
         *,
         model_id: str | None = None,
     ) -> None:
-        now = _millis(time.time())
+        now = millis(time.time())
         self._client.log_batch(
             run_id,
             metrics=[Metric(name, value, now, 0, model_id) for name, value in metrics.items()],
@@ -265,16 +275,6 @@ class Tracker:
         )
 
 
-def _describe(recipe: Recipe, best: Evaluation) -> str:
-    value = best.metrics[recipe.metric]
-    return f"{recipe.title}: {best.fitted.candidate.name}, {recipe.metric} {value:.4f} on held-out rows."
-
-
-def _millis(seconds: float) -> int:
-    return int(seconds * 1000)
-
-
-def _registry_error(error: MlflowException) -> RegistryError:
-    """Convert an error of MLflow's client; only its first line is kept."""
-    message = without_account(str(error.message).partition("\n")[0])
-    return RegistryError(f"the tracking server rejected the request or failed: {message}")
+def _describe(recipe: Recipe, evaluation: Evaluation) -> str:
+    value = evaluation.metrics[recipe.metric]
+    return f"{recipe.title}: {evaluation.fitted.candidate.name}, {recipe.metric} {value:.4f} on held-out rows."

@@ -52,6 +52,8 @@ def test_list_of_commands() -> None:
         "models show",
         "models promote",
         "models rollback",
+        "models stage",
+        "models unstage",
         "models history",
     }
 
@@ -137,7 +139,7 @@ def test_wrong_usage_ends_with_2_and_no_traceback(arguments: tuple[str, ...]) ->
 
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("models ")])
 def test_registry_commands_name_the_missing_setting(command: str) -> None:
-    arguments = {"models list": (), "models promote": ("iris", "1")}
+    arguments = {"models list": (), "models promote": ("iris", "1"), "models stage": ("iris", "1")}
 
     ended = run(main, *command.split(), *arguments.get(command, ("iris",)))
 

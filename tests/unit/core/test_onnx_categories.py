@@ -17,8 +17,9 @@ def op(kind: str, inputs: str, output: str, **attributes: Any) -> NodeProto:
     return helper.make_node(kind, inputs.split(","), [output], domain=domain, **attributes)
 
 
-def encoder(tensor: str, zeros: int | None = 0, **categories: Any) -> NodeProto:
-    return op("OneHotEncoder", tensor, f"{tensor}_encoded", **categories, **({} if zeros is None else {"zeros": zeros}))
+def encoder(tensor: str, **attributes: Any) -> NodeProto:
+    given = {"zeros": 0, **attributes}
+    return op("OneHotEncoder", tensor, f"{tensor}_encoded", **{k: v for k, v in given.items() if v is not None})
 
 
 def model_of(*nodes: NodeProto) -> bytes:

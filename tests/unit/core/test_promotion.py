@@ -23,6 +23,7 @@ from slipway_core.registry.promotion import (
     MAX_REASON,
     METRICS_TAG,
     WITHDRAWN_TAG,
+    is_promoted,
     is_withdrawn,
     promote,
     rollback,
@@ -366,6 +367,28 @@ def test_promotion_with_the_expected_champion_succeeds(count: int) -> None:
     promote(registry, "iris", new, by="gate", at=NOON, reason="better", expected="1" if count else None)
 
     assert production(registry) == new
+
+
+def test_rollback_from_another_version_than_expected_changes_nothing() -> None:
+    registry = with_versions(InMemoryRegistry())
+    promote_iris(registry, "1")
+    promote_iris(registry, "2")
+
+    with pytest.raises(ProductionMovedError, match="Production of iris is version 2, not version 1, so it was not"):
+        rollback(registry, "iris", by="grace", at=NOON, reason="worse", expected="1")
+
+    assert production(registry) == "2"
+    assert not is_withdrawn(registry.get_version("iris", "2"))
+    assert rollback(registry, "iris", by="grace", at=NOON, reason="worse", expected="2").version == "1"
+
+
+def test_promotion_changes_nothing_only_for_a_production_version_in_use() -> None:
+    registry = with_versions(InMemoryRegistry())
+    promote_iris(registry, "1")
+    assert [is_promoted(registry, registry.get_version("iris", version)) for version in "12"] == [True, False]
+
+    registry.set_version_tag("iris", "1", WITHDRAWN_TAG, "{}")
+    assert not is_promoted(registry, registry.get_version("iris", "1"))
 
 
 def test_long_reason_is_truncated() -> None:

@@ -38,6 +38,7 @@ class FakeTracker:
 
     registry: InMemoryRegistry
     drawn: list[str] = field(default_factory=list)
+    registered: list[bool] = field(default_factory=list)
     timings: dict[str, float] = field(default_factory=dict)
     parameters: Mapping[str, object] = field(default_factory=dict)
     status: str = "none"
@@ -62,7 +63,10 @@ class FakeTracker:
         yield
         self.status = "finished"
 
-    def register(self, recipe: Recipe, bundle: WrittenBundle, _runs: TrackedRuns, _best: Evaluation) -> str:
+    def register(
+        self, recipe: Recipe, bundle: WrittenBundle, _runs: TrackedRuns, _evaluation: Evaluation, *, chosen: bool
+    ) -> str:
+        self.registered.append(chosen)
         names = (MANIFEST_FILE, REFERENCE_FILE, *SERVED_FILES)
         files = {name: (bundle.folder / name).read_bytes() for name in names}
         tags = {MANIFEST_TAG: bundle.manifest_sha256, MODEL_DIGEST_TAG: bundle.manifest.digests[MODEL_FILE]}
@@ -205,8 +209,8 @@ def test_gate_result_is_shown_and_returned(training: Training) -> None:
 def test_registered_bundle_is_read_back_before_promotion(training: Training, monkeypatch: pytest.MonkeyPatch) -> None:
     register = training.tracker.register
 
-    def damaging(*arguments: Any) -> str:
-        version = register(*arguments)
+    def damaging(*arguments: Any, **options: Any) -> str:
+        version = register(*arguments, **options)
         training.registry.replace_file("iris", version, MODEL_FILE, b"damaged")
         return version
 
@@ -295,3 +299,38 @@ def test_champion_is_scored_with_the_threshold_of_the_recipe(training: Training)
     assert again.best.metrics["precision"] > first.best.metrics["precision"]
     (check,) = (check for check in again.gate_result.checks if check.metric == "precision")
     assert check.value == check.required == again.best.metrics["precision"]
+
+
+def test_each_candidate_above_the_floors_is_registered_under_its_alias(training: Training) -> None:
+    outcome = training.run(override(QUICK, ["register_all=true"]))
+
+    best = outcome.best.fitted.candidate.name
+    [other] = {"logistic-regression", "gradient-boosting"} - {best}
+    aliases = {PRODUCTION: "2", f"candidate-{best}": "2", f"candidate-{other}": "1"}
+    assert training.registry.get_model("iris").aliases == aliases
+    assert training.tracker.registered == [False, True]
+    assert training.last["register"].splitlines() == [
+        "version 2 of iris",
+        f"candidate {other}: version 1",
+        f"candidate {best}: version 2",
+    ]
+    manifests = [
+        fetch_bundle(training.registry, one, one.tags[MANIFEST_TAG]).manifest
+        for one in training.registry.list_versions("iris")
+    ]
+    assert manifests[0].metrics["cv_mean"] >= manifests[1].metrics["cv_mean"]
+
+
+def test_candidate_below_a_floor_keeps_its_earlier_alias(training: Training) -> None:
+    training.run(override(QUICK, ["register_all=true"]))
+    before = dict(training.registry.get_model("iris").aliases)
+
+    training.run(override(QUICK, ["register_all=true", "floors.accuracy=1.01"]))
+
+    assert training.registry.get_model("iris").aliases == before
+    assert training.last["register"].splitlines()[0] == "version 3 of iris"
+    failed = training.last["register"].splitlines()[1:]
+    assert [line.partition(": accuracy ")[0] for line in failed] == [
+        "candidate logistic-regression gets no alias",
+        "candidate gradient-boosting gets no alias",
+    ]

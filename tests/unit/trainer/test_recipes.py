@@ -135,6 +135,10 @@ def test_invalid_field_of_a_recipe_is_rejected(field: str, value: object) -> Non
         ({"columns": IRIS.columns * 2}, "two columns have the same name"),
         ({"target": IRIS.columns[0]}, "two columns have the same name"),
         ({"candidates": IRIS.candidates[:1] * 2}, "two candidates have the same name"),
+        (
+            {"candidates": (IRIS.candidates[0].model_copy(update={"name": "my forest"}),), "register_all": True},
+            "register_all needs candidates with names of letters",
+        ),
     ],
 )
 def test_contradictory_recipe_is_rejected(changes: dict[str, object], sentence: str) -> None:

@@ -32,6 +32,7 @@ from slipway_api.errors import (
     UnusableAnswerError,
 )
 from slipway_api.http.content_codings import ACCEPTED
+from slipway_api.http.sagemaker_errors import ERROR_TYPE, error_fields, is_sagemaker
 from slipway_core.errors import FeaturesError, Problem, SlipwayError
 from slipway_core.feature_values import MAX_PROBLEMS
 from slipway_core.logging import get_logger
@@ -112,6 +113,8 @@ def problem_response(
 ) -> Response:
     """Return an error as problem details, or in the format of KServe's protocols below `/v1` and `/v2`.
 
+    Below `/endpoints`, the problem details have further fields for SageMaker's clients.
+
     Args:
         scope: the request's ASGI scope, with its path and request id.
         status: the HTTP status.
@@ -121,6 +124,7 @@ def problem_response(
     """
     if _is_kserve(scope):
         return Response(_encode({"error": detail}), status, dict(headers or {}), "application/json")
+    headers = dict(headers or {})
     body = {
         "type": "about:blank",
         "title": _title(status),
@@ -130,7 +134,10 @@ def problem_response(
         "request_id": scope.get("state", {}).get("request_id", ""),
         "errors": [{"loc": list(problem.loc), "msg": problem.msg} for problem in problems],
     }
-    return Response(_encode(body), status, dict(headers or {}), PROBLEM_JSON)
+    if is_sagemaker(scope["path"]):
+        headers[ERROR_TYPE], fields = error_fields(status, detail)
+        body |= fields
+    return Response(_encode(body), status, headers, PROBLEM_JSON)
 
 
 def _is_kserve(scope: Mapping[str, Any]) -> bool:
@@ -172,7 +179,8 @@ def error_response(scope: Mapping[str, Any], error: SlipwayError) -> Response:
         headers["Accept-Encoding"] = ACCEPTED
     problems = error.problems if isinstance(error, FeaturesError | InvalidInputError) else ()
     sentences = str(error)
-    if isinstance(error, FeaturesError) and _is_kserve(scope):  # its format has no other field for the place
+    # Their formats have no other field for the place.
+    if isinstance(error, FeaturesError) and (_is_kserve(scope) or is_sagemaker(scope["path"])):
         sentences = "; ".join([f"{'/'.join(map(str, problem.loc))}: {problem.msg}" for problem in problems])
     detail = sentences if len(problems) <= 1 else f"{len(problems)} errors: {sentences}"
     return problem_response(scope, status, detail, problems=problems, headers=headers)

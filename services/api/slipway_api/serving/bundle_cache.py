@@ -1,8 +1,9 @@
 """Cache bundles on the local disk, so that models can be served without the registry.
 
 Each model has a folder with a folder per bundle, named by version and digest, and a note per served reference:
-`production.json` for the last Production version, `pinned-7.json` for a pinned version. Several processes may share
-the cache: files and folders are created under a temporary name and then renamed, and renamed before removal.
+`production.json` for the last Production version, `alias-Staging.json` for that of another alias, `pinned-7.json` for a
+pinned version. Several processes may share the cache: files and folders are created under a temporary name and then
+renamed, and renamed before removal.
 """
 
 import contextlib
@@ -16,7 +17,7 @@ import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import onnxruntime
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
@@ -32,6 +33,7 @@ PRUNED_AFTER_SECONDS = 600.0
 # Longer than any download: older temporary files belong to killed processes.
 PARTIAL_SECONDS = 2 * 3600.0
 PIN_PREFIX = "pinned-"
+ALIAS_PREFIX = "alias-"
 TRIAL_FILE = "tried.txt"
 REGISTERED_FILE = "registered.json"
 REGISTERED = TypeAdapter(dict[str, float])
@@ -101,13 +103,13 @@ class BundleCache:
             folder.rename(grave / folder.name)
         shutil.rmtree(grave, ignore_errors=True)
 
-    def remember(self, served: LastServed, *, pinned: bool = False) -> None:
-        """Store which version of a model is served.
+    def remember(self, ref: ModelRef, served: LastServed) -> None:
+        """Store which version is served for a reference.
 
         Raises:
             OSError: the disk is full or the folder cannot be written.
         """
-        _replace(self._note(ModelRef(served.name, served.version if pinned else None)), served.model_dump_json())
+        _replace(self._note(ref), served.model_dump_json())
         with contextlib.suppress(OSError):
             os.utime(self.folder(served.name, served.version, served.manifest_sha256))
 
@@ -188,10 +190,10 @@ class BundleCache:
         """Return the version that was last served for a reference; None if unknown."""
         return _read(self._note(ref))
 
-    def names(self, *, pinned: bool = False) -> list[str]:
-        """Return the models with a note of a Production version, or, if `pinned`, of any version."""
-        notes = [_read(path) for path in sorted(self._root.glob("*/*.json" if pinned else f"*/{LAST_SERVED_FILE}"))]
-        return [note.name for note in notes if note is not None]
+    def refs(self) -> list[ModelRef]:
+        """Return the references with a note."""
+        notes = [(path, _read(path)) for path in sorted(self._root.glob("*/*.json"))]
+        return [_ref(path, note) for path, note in notes if note is not None]
 
     def registered(self) -> dict[str, float]:
         """Return the models of the last accepted registry list with their creation times; empty if unknown."""
@@ -206,12 +208,26 @@ class BundleCache:
             _replace(self._root / REGISTERED_FILE, json.dumps(models))
 
     def _note(self, ref: ModelRef) -> Path:
-        file = LAST_SERVED_FILE if ref.version is None else f"{PIN_PREFIX}{ref.version}.json"
+        if ref.is_production:
+            file = LAST_SERVED_FILE
+        else:
+            file = f"{PIN_PREFIX}{ref.version}.json" if ref.is_pinned else f"{ALIAS_PREFIX}{_quoted(ref.alias)}.json"
         return self._model_folder(ref.name) / file
 
     def _model_folder(self, name: str) -> Path:
-        # Any client of the registry chooses names: keep separators and leading dots out of the path.
-        return self._root / quote(name, safe=" ").replace(".", "%2E")
+        return self._root / _quoted(name)
+
+
+def _quoted(name: str) -> str:
+    # Any client of the registry chooses names and aliases: keep separators and leading dots out of the path.
+    return quote(name, safe=" ").replace(".", "%2E")
+
+
+def _ref(note: Path, served: LastServed) -> ModelRef:
+    """Return the reference of a note."""
+    if note.stem.startswith(ALIAS_PREFIX):
+        return ModelRef(served.name, alias=unquote(note.stem.removeprefix(ALIAS_PREFIX)))
+    return ModelRef(served.name, served.version if note.stem.startswith(PIN_PREFIX) else None)
 
 
 def _replace(path: Path, text: str) -> None:

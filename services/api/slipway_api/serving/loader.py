@@ -46,15 +46,14 @@ class Loader:
         self._trial = trial
         self._allow_unverified = allow_unverified
 
-    def load(self, version: ModelVersion, *, pinned: bool = False, current: ServedModel | None = None) -> ServedModel:
+    def load(self, version: ModelVersion, *, current: ServedModel | None = None) -> ServedModel:
         """Load a version that the registry named.
 
         If the cache cannot be written, log a warning and load the version without it.
 
         Args:
             version: the version.
-            pinned: whether the settings pin this version.
-            current: the served model; reused if it is the same bundle, loaded from the cache.
+            current: a loaded model, which is reused if it is the same bundle.
 
         Raises:
             BundleError: the bundle is damaged or incomplete, or its graph does not reproduce the golden rows.
@@ -62,7 +61,7 @@ class Loader:
         """
         expected = version.tags.get(MANIFEST_TAG, "")
         if MANIFEST_TAG not in version.tags and self._allow_unverified:
-            return self._unverified(version, pinned=pinned)
+            return self._unverified(version)
         if MANIFEST_TAG not in version.tags:
             raise BundleError(self._why_foreign(version))
         if not is_digest(expected):
@@ -76,12 +75,12 @@ class Loader:
             run_id=version.run_id,
             description=version.description,
         )
-        if current is not None and current.source == "cache" and _is(current, known):
+        if current is not None and _is(current, known):
             return replace(current, source="registry", run_id=known.run_id, description=known.description)
         folder = self.cache.folder(version.name, version.version, expected)
         if self.cache.holds(folder):
             try:
-                return self._open_cached(folder, known, "registry", pinned=pinned)
+                return self._open_cached(folder, known, "registry")
             except TrialError:
                 raise
             except BundleError as error:
@@ -89,12 +88,12 @@ class Loader:
                 self.cache.remove(folder)
         try:
             with self.cache.adding(folder) as partial:
-                return self._fetched(version, known, partial, pinned=pinned)
+                return self._fetched(version, known, partial)
         except OSError as error:
             log.warning("bundle_cache_not_written", model=version.name, reason=error.strerror)
         try:
             with tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX) as temporary:
-                return self._fetched(version, known, Path(temporary), pinned=pinned)
+                return self._fetched(version, known, Path(temporary))
         except OSError as error:
             raise _nothing_written(error) from error
 
@@ -108,16 +107,13 @@ class Loader:
         if known is None:
             return None
         folder = self.cache.folder(known.name, known.version, known.manifest_sha256)
-        return self._open_cached(folder, known, "cache", pinned=ref.is_pinned)
+        return self._open_cached(folder, known, "cache")
 
-    def cached_names(self) -> list[str]:
-        """Return the models with a cached Production version."""
-        return self.cache.names()
-
-    def remember(self, model: ServedModel, pins: Collection[str] = ()) -> bool:
+    def remember(self, ref: ModelRef, model: ServedModel, pins: Collection[str] = ()) -> bool:
         """Store in the cache that a model is served, and remove what the cache no longer needs.
 
         Args:
+            ref: the reference that it is served for.
             model: the served model.
             pins: the model's versions that the settings pin.
 
@@ -134,7 +130,7 @@ class Loader:
             description=model.description,
         )
         try:
-            self.cache.remember(note, pinned=model.pinned)
+            self.cache.remember(ref, note)
         except OSError as error:
             log.warning("bundle_cache_not_written", model=model.name, reason=error.strerror)
             return False
@@ -150,7 +146,7 @@ class Loader:
         """Remove the cache's note of an unloaded reference."""
         self.cache.forget(ref)
 
-    def _unverified(self, version: ModelVersion, *, pinned: bool) -> ServedModel:
+    def _unverified(self, version: ModelVersion) -> ServedModel:
         """Load a version from another tool. Do not cache it: without digests, damage would go undetected."""
         try:
             with tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX) as temporary:
@@ -167,7 +163,7 @@ class Loader:
                     description=version.description,
                 )
                 self._trial(Candidate(folder, known, foreign=True, created_at=version.created_at))
-                model = open_foreign(folder, version, pinned=pinned)
+                model = open_foreign(folder, version)
         except OSError as error:
             raise _nothing_written(error) from error
         log.warning("unverified_model_loaded", model=model.name, version=model.version)
@@ -191,21 +187,19 @@ class Loader:
             "SLIPWAY_ALLOW_UNVERIFIED_MODELS=true to serve such ONNX models without verification"
         )
 
-    def _open_cached(
-        self, folder: Path, known: LastServed, source: Literal["registry", "cache"], *, pinned: bool
-    ) -> ServedModel:
+    def _open_cached(self, folder: Path, known: LastServed, source: Literal["registry", "cache"]) -> ServedModel:
         """Open a cached bundle; try it first, unless a process sharing the cache has done so."""
         if not self.cache.is_tried(folder, known.manifest_sha256):
             self._trial(Candidate(folder, known))
             self.cache.note_trial(folder, known.manifest_sha256)
-        return open_bundle(folder, known, source, pinned=pinned)
+        return open_bundle(folder, known, source)
 
-    def _fetched(self, version: ModelVersion, known: LastServed, folder: Path, *, pinned: bool) -> ServedModel:
+    def _fetched(self, version: ModelVersion, known: LastServed, folder: Path) -> ServedModel:
         """Fetch into an empty folder and verify there, so that the cache only holds verified bundles."""
         for file in (MANIFEST_FILE, *SERVED_FILES):
             self._registry.fetch(version, file, folder / file)
         self._trial(Candidate(folder, known))
-        model = open_bundle(folder, known, "registry", pinned=pinned)
+        model = open_bundle(folder, known, "registry")
         self.cache.note_trial(folder, known.manifest_sha256)
         return model
 

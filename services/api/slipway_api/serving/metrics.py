@@ -82,7 +82,8 @@ class ServingMetrics:
         )
         self.model_load_failing = metrics.gauge(
             "slipway_model_load_failing",
-            "1 while the version that should be served cannot be loaded. Label of a pinned version: `iris@7`.",
+            "1 while the version that should be served cannot be loaded. Labels of others than Production: `iris@7`, "
+            "`iris@Staging`.",
             "model",
             mode="livemax",
         )

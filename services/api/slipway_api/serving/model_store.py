@@ -1,4 +1,4 @@
-"""Keep the served models: the Production versions from the registry, and the versions pinned by the settings.
+"""Keep the served models: the versions of the registry's aliases, and the versions pinned by the settings.
 
 `sync` runs in a thread, and each load in its own thread; a load swaps one reference. A request reads that reference on
 the event loop and uses the same model until its response.
@@ -10,7 +10,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 
 from slipway_api.errors import NotFoundError, NotReadyError
+from slipway_api.serving.aliases import Aliases
 from slipway_api.serving.explanations import why_missing, why_not_found
+from slipway_api.serving.followed import Followed
 from slipway_api.serving.load_threads import LoadThreads
 from slipway_api.serving.loader import Loader
 from slipway_api.serving.metrics import ServingMetrics
@@ -24,13 +26,14 @@ from slipway_api.serving.status import LoadFailure, RegistryStatus
 from slipway_core.errors import RegistryError
 from slipway_core.logging import get_logger
 from slipway_core.registry import PRODUCTION, RegisteredModel, Registry
-from slipway_core.registry.mistaken_promotions import mistaken_promotion
 
 # How long a forced sync waits for the loads that it started; slower loads continue in the background.
 LOAD_WAIT_SECONDS = 5.0
 # An unforced sync waits this share of LOAD_WAIT_SECONDS, because at startup the accounts are read after it.
 UNFORCED_SHARE = 0.2
 SWEEP_SECONDS = 600.0
+
+GONE = "it is no longer registered"
 
 log = get_logger("slipway.models")
 
@@ -43,9 +46,8 @@ class ModelStore:
         registry: Registry,
         loader: Loader,
         metrics: ServingMetrics,
+        followed: Followed,
         *,
-        models: tuple[str, ...],
-        default_model: str,
         clock: Callable[[], float] = time.monotonic,
         load_wait_seconds: float = LOAD_WAIT_SECONDS,
     ) -> None:
@@ -55,90 +57,90 @@ class ModelStore:
             registry: the registry to follow.
             loader: loads versions.
             metrics: counts syncs, loads and failures.
-            models: the models to serve, each as `name` or `name@number`; if empty, every model with a Production alias.
-            default_model: the required model if `models` is empty.
+            followed: the references to serve.
             clock: seconds, for the pauses between attempts.
             load_wait_seconds: how long a sync waits for the loads that it started.
         """
         self._registry = registry
         self._loader = loader
         self._metrics = metrics
-        self._refs = tuple(ModelRef.parse(text) for text in models)
-        self.default_model = default_model
+        self.followed = followed
+        self.default_model = followed.default_model
         self._clock = clock
         self._load_wait_seconds = load_wait_seconds
         self._lock = threading.Lock()
         self._slots: dict[ModelRef, Slot] = {}  # replaced, never modified: any thread may iterate over it
-        self._aliases: dict[str, str | None] = {}
+        self._aliases = Aliases(metrics)
         self._loads = LoadThreads()
         self._presence = Presence(registry, loader.cache)
-        self._near_misses: dict[str, str] = {}
         self._sweep_at = clock()
         self._served_metrics = ServedMetrics(metrics)
         self._registry_state = RegistryState(metrics)
 
     @property
-    def served(self) -> Mapping[str, ServedModel]:
-        """The served models that follow the Production alias, by name."""
-        return {model.name: model for model in self._served() if not model.pinned}
+    def loaded(self) -> Mapping[ModelRef, ServedModel]:
+        """The served models by their references."""
+        return {ref: model for ref, slot in self._slots.items() if (model := slot.served) is not None}
 
     @property
-    def pinned(self) -> Sequence[ServedModel]:
-        """The served pinned versions."""
-        return [model for model in self._served() if model.pinned]
+    def served(self) -> Mapping[str, ServedModel]:
+        """The served models that follow the Production alias, by name."""
+        return {ref.name: model for ref, model in self.loaded.items() if ref.is_production}
 
     @property
     def registry_status(self) -> RegistryStatus:
         """Whether the registry responds."""
         return self._registry_state.status
 
-    def failure(self, name: str, version: str | None = None) -> LoadFailure | None:
-        """Return why a model's Production version, or its given pinned version, failed to load; None if it did not."""
-        slot = self._slots.get(ModelRef(name, version))
+    def failure(self, name: str, version: str | None = None, alias: str = PRODUCTION) -> LoadFailure | None:
+        """Return why the version of a reference failed to load; None if it did not."""
+        slot = self._slots.get(ModelRef(name, version, alias))
         return slot.failure if slot else None
+
+    def aliases(self, name: str) -> Mapping[str, str]:
+        """Return what the aliases of a model pointed to when the registry last responded."""
+        return self._aliases.of(name)
 
     def production(self, name: str) -> str | None:
         """Return the version that had the Production alias when the registry last responded."""
-        return self._aliases.get(name)
+        return self.aliases(name).get(PRODUCTION)
 
-    def is_named(self, name: str, version: str | None = None) -> bool:
-        """Return whether the settings include a model, or the given pinned version of it."""
-        ref = ModelRef(name, version)
-        return ref in self._refs if self._refs else not ref.is_pinned
-
-    def pins(self, name: str) -> frozenset[str]:
-        """Return the versions of a model that the settings pin."""
-        return frozenset(ref.version for ref in self._refs if ref.name == name and ref.version is not None)
-
-    def get(self, name: str, version: str | None = None) -> ServedModel:
-        """Return the served model of a name, or its given pinned version.
+    def get(self, name: str, version: str | None = None, alias: str = PRODUCTION) -> ServedModel:
+        """Return the served model of an alias, or of a pinned version.
 
         Raises:
             NotReadyError: the model should be served and is not loaded.
             NotFoundError: the model is not served.
         """
-        ref = ModelRef(name, version)
+        ref = ModelRef(name, version, alias)
         slot = self._slots.get(ref)
         model = slot.served if slot else None
         if model is not None:
             return model
-        if self.is_named(name, version) and (
-            ref in self._required or self.failure(name, version) or not self.registry_status.answered
+        if self.followed.includes(ref) and (
+            ref in self.followed.required
+            or self.failure(*ref)
+            or not self.registry_status.answered
+            or (slot is not None and not ref.is_production)  # its alias is set, and it loads after Production
         ):
-            raise NotReadyError(self.why_missing(name, version))
+            raise NotReadyError(why_missing(self, ref))
         raise NotFoundError(why_not_found(self, ref))
 
-    def why_missing(self, name: str, version: str | None = None) -> str:
-        """Explain in one sentence why a model, or its given pinned version, is not served."""
-        return why_missing(self, ModelRef(name, version))
+    def why_missing(self, name: str, version: str | None = None, alias: str = PRODUCTION) -> str:
+        """Explain in one sentence why the version of a reference is not served."""
+        return why_missing(self, ModelRef(name, version, alias))
 
     def is_loading(self, ref: ModelRef) -> bool:
         """Return whether a model is being loaded."""
         return ref in self._loads.running()
 
+    def follows(self, ref: ModelRef) -> bool:
+        """Return whether a reference is served, or to be served."""
+        return ref in self._slots
+
     def near_miss(self, name: str) -> str | None:
         """Describe how a model without a Production alias was promoted incorrectly, with the right command; or None."""
-        return self._near_misses.get(name)
+        return self._aliases.near_miss(name)
 
     def missing(self) -> list[str]:
         """Return the required models that are not served, as `name` or `name@number`."""
@@ -146,7 +148,7 @@ class ModelStore:
 
     def reasons_missing(self) -> dict[str, str]:
         """Return the reason for each entry of `missing`."""
-        return {str(ref): self.why_missing(ref.name, ref.version) for ref in self._missing()}
+        return {str(ref): why_missing(self, ref) for ref in self._missing()}
 
     def sync(self, *, force: bool = False) -> None:
         """List the registry's models and start the loads and unloads that follow; a failure leaves a model as it is.
@@ -162,34 +164,36 @@ class ModelStore:
                 models = {model.name: model for model in self._registry.list_models()}
             except RegistryError as error:
                 self._registry_state.failed(str(error))
-                self._fall_back(self._known())
+                self._fall_back(self._cached())
                 self._await(slow, force=force)
                 return
             is_start = not self.registry_status.answered
             accepted = self._accept(models, is_start=is_start)
-            self._near_misses = {name: str(miss) for name, item in models.items() if (miss := mistaken_promotion(item))}
-            wanted = self._wanted(models)
-            self._follow_aliases(wanted, models)
+            wanted = self.followed.main(models, self.loaded)
+            for ref in self._aliases.update(models, wanted, self.loaded):
+                self._slot(ref).clear_failure()
             for ref in wanted:
                 # In an unknown registry, a pinned number may mean another version.
                 if accepted or not (ref.is_pinned and self._slot(ref).served):
                     self._begin_load(self._slot(ref), models[ref.name], force=force)
             if not accepted:
-                self._fall_back([ref for ref in self._known() if ref not in wanted])
+                self._fall_back([ref for ref in self._cached() if ref not in wanted])
             self._await(slow, force=force)
             if accepted:
-                self._unload_deleted(models, wanted, is_start=is_start)
+                beside = self.followed.beside(models.values())
+                self._load_beside(beside, models, force=force)
+                self._unload_deleted(models, [*wanted, *beside], is_start=is_start)
             if self._clock() >= self._sweep_at:
                 self._sweep_at = self._clock() + SWEEP_SECONDS
                 self._loader.sweep()
 
-    def _known(self) -> Sequence[ModelRef]:
-        return self._refs or [ModelRef(name) for name in self._loader.cached_names()]
+    def _cached(self) -> Sequence[ModelRef]:
+        return self.followed.cached(self._loader.cache.refs())
 
     def _accept(self, models: Mapping[str, RegisteredModel], *, is_start: bool) -> bool:
         if is_start:
             self._presence.start()
-        accepted = self._presence.accepts(models, {model.name for model in self._served()})
+        accepted = self._presence.accepts(models, {ref.name for ref in self.loaded})
         if accepted:
             self._registry_state.answered()
         else:
@@ -198,10 +202,26 @@ class ModelStore:
 
     def _fall_back(self, refs: Sequence[ModelRef]) -> None:
         """Start to serve from the cache the models that are not served."""
-        for ref in refs:
-            slot = self._slot(ref)
-            if slot.may_fall_back and not self.is_loading(ref):
-                self._loads.start(ref, slot.fall_back)
+        before = self._loads.running()
+        for are_beside in (False, True):
+            for ref in [ref for ref in refs if ref.is_beside == are_beside and self._slot(ref).may_fall_back]:
+                if not (self.is_loading(ref) or (are_beside and self._is_starting())):
+                    self._loads.start(ref, self._slot(ref).fall_back)
+            self._await(before, force=False)
+
+    def _load_beside(self, refs: Sequence[ModelRef], models: Mapping[str, RegisteredModel], *, force: bool) -> None:
+        """Load Staging and the candidates."""
+        slots = [self._slot(ref) for ref in refs]
+        before = self._loads.running()
+        if self._is_starting():
+            return
+        for slot in slots:
+            self._begin_load(slot, models[slot.ref.name], force=force)
+        self._await(before, force=force)
+
+    def _is_starting(self) -> bool:
+        """Return whether a Production or pinned version is loaded for the first time: those beside it load later."""
+        return any(not ref.is_beside and self._slot(ref).served is None for ref in self._loads.running())
 
     def _unload_deleted(
         self, models: Mapping[str, RegisteredModel], wanted: Sequence[ModelRef], *, is_start: bool
@@ -209,30 +229,30 @@ class ModelStore:
         """Unload each served model that is missing from the list, if the registry confirms its deletion."""
         running = self._loads.running()
         gone = [ref for ref in self._slots if ref not in wanted and ref not in running]
-        cached = self._loader.cache.names(pinned=True) if is_start else []
+        cached = self._loader.cache.refs() if is_start else []
         try:
-            deleted = self._presence.deleted({*cached, *(ref.name for ref in gone)} - models.keys())
+            deleted = self._presence.deleted({ref.name for ref in [*cached, *gone]} - models.keys())
         except RegistryError as error:
             self._registry_state.failed(str(error))
             deleted = frozenset()
         for ref in gone:
             if ref.name in models or ref.name in deleted:
-                self._drop(self._slots[ref])
+                is_moved = ref.is_beside and ref.name in models
+                self._drop(self._slots[ref], f"its alias {ref.alias} is no longer followed" if is_moved else GONE)
         for name in deleted:
             self._loader.cache.forget_model(name)
-        kept = {name for name in cached if name not in deleted and name not in models}
-        self._fall_back([ref for ref in self._known() if ref.name in kept] if kept else [])
-
-    @property
-    def _required(self) -> tuple[ModelRef, ...]:
-        return self._refs or (ModelRef(self.default_model),)
+        for ref in cached:
+            if ref.is_beside and ref.name in models and ref not in wanted:
+                self._loader.forget(ref)
+        kept = {ref.name for ref in cached if ref.name not in deleted and ref.name not in models}
+        self._fall_back([ref for ref in self._cached() if ref.name in kept] if kept else [])
 
     def _missing(self) -> list[ModelRef]:
-        served = {model.ref for model in self._served()}
-        return [ref for ref in self._required if ref not in served]
+        loaded = self.loaded
+        return [ref for ref in self.followed.required if ref not in loaded]
 
-    def _served(self) -> list[ServedModel]:
-        return [slot.served for slot in self._slots.values() if slot.served is not None]
+    def _loaded_version(self, name: str, version: str) -> ServedModel | None:
+        return next((one for one in self.loaded.values() if (one.name, one.version) == (name, version)), None)
 
     def _slot(self, ref: ModelRef) -> Slot:
         if ref not in self._slots:
@@ -241,35 +261,16 @@ class ModelStore:
                 self._registry,
                 self._loader,
                 self._metrics,
-                pins=self.pins(ref.name),
+                pins=self.followed.pins(ref.name),
                 changed=self._publish_served,
+                loaded=self._loaded_version,
                 clock=self._clock,
             )
             self._slots = {**self._slots, ref: slot}
         return self._slots[ref]
 
-    def _wanted(self, models: Mapping[str, RegisteredModel]) -> list[ModelRef]:
-        served = {model.ref for model in self._served()}
-        return [
-            ref
-            for ref in self._refs or map(ModelRef, models)
-            if ref.name in models and (ref.is_pinned or ref in served or PRODUCTION in models[ref.name].aliases)
-        ]
-
-    def _follow_aliases(self, wanted: Sequence[ModelRef], models: Mapping[str, RegisteredModel]) -> None:
-        before = self._aliases
-        self._aliases = {ref.name: models[ref.name].aliases.get(PRODUCTION) for ref in wanted}
-        for name in [ref.name for ref in wanted if not ref.is_pinned]:
-            is_missing = self._aliases[name] is None
-            self._metrics.model_alias_missing.labels(name).set(is_missing)
-            if is_missing:
-                slot = self._slot(ModelRef(name))
-                if before.get(name) is not None:
-                    log.warning("production_alias_missing", model=name, kept=slot.served and slot.served.version)
-                slot.clear_failure()
-
     def _begin_load(self, slot: Slot, model: RegisteredModel, *, force: bool) -> None:
-        version = slot.ref.version or self._aliases[model.name]
+        version = slot.ref.version or model.aliases.get(slot.ref.alias)
         if version is None or slot.ref in self._loads.running():
             return
         if not slot.is_due(version, model.created_at, force=force):
@@ -286,14 +287,14 @@ class ModelStore:
         seconds = self._load_wait_seconds if force else self._load_wait_seconds * UNFORCED_SHARE
         self._loads.wait([ref for ref in self._loads.running() if force or ref not in slow], seconds)
 
-    def _drop(self, slot: Slot) -> None:
+    def _drop(self, slot: Slot, reason: str) -> None:
         if slot.served is not None:
-            slot.unload("it is no longer registered")
+            slot.unload(reason)
         else:
             slot.clear_failure()
-        if not slot.ref.is_pinned:
+        if slot.ref.is_production:
             self._metrics.model_alias_missing.labels(slot.ref.name).set(0)
         self._slots = {ref: one for ref, one in self._slots.items() if ref != slot.ref}
 
     def _publish_served(self) -> None:
-        self._served_metrics.update(self._served, lambda: not self._missing())
+        self._served_metrics.update(lambda: list(self.loaded.values()), lambda: not self._missing())

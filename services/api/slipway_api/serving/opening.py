@@ -29,14 +29,13 @@ WARM_UP_ROWS = (1, 1, 64)
 LOAD_SECONDS = 60.0
 
 
-def open_bundle(folder: Path, known: LastServed, source: Literal["registry", "cache"], *, pinned: bool) -> ServedModel:
+def open_bundle(folder: Path, known: LastServed, source: Literal["registry", "cache"]) -> ServedModel:
     """Open a bundle that Slipway's trainer registered.
 
     Args:
         folder: the folder with its files.
         known: the version, and the expected digest of its manifest.
         source: where the version was named.
-        pinned: whether the settings pin this version.
 
     Raises:
         BundleError: it is damaged or incomplete, or its graph does not reproduce the golden rows.
@@ -45,12 +44,12 @@ def open_bundle(folder: Path, known: LastServed, source: Literal["registry", "ca
     manifest = bundle.manifest
     if manifest.name != known.name:
         raise BundleError(f"the bundle is of the model {manifest.name}, not of {known.name}")
-    model = _served(manifest, bundle.model, known, source, pinned=pinned)
+    model = _served(manifest, bundle.model, known, source)
     with _deadline() as options:
         return _warm_up(model, replay(model.graph, bundle.golden, model.signature, options), options)
 
 
-def open_foreign(folder: Path, version: ModelVersion, *, pinned: bool) -> ServedModel:
+def open_foreign(folder: Path, version: ModelVersion) -> ServedModel:
     """Open an ONNX model that another tool registered, without digests and golden rows.
 
     Raises:
@@ -67,14 +66,12 @@ def open_foreign(folder: Path, version: ModelVersion, *, pinned: bool) -> Served
         run_id=version.run_id,
         description=version.description,
     )
-    model = replace(_served(manifest, foreign.graph, known, "registry", pinned=pinned), verified=False)
+    model = replace(_served(manifest, foreign.graph, known, "registry"), verified=False)
     with _deadline() as options:
         return _warm_up(model, valid_row(manifest.columns, manifest.inputs), options)
 
 
-def _served(
-    manifest: Manifest, model: bytes, known: LastServed, source: Literal["registry", "cache"], *, pinned: bool
-) -> ServedModel:
+def _served(manifest: Manifest, model: bytes, known: LastServed, source: Literal["registry", "cache"]) -> ServedModel:
     graph = Graph(model, manifest.graph, manifest.decision)
     graph.check_inputs(manifest.inputs)
     return ServedModel(
@@ -88,7 +85,6 @@ def _served(
         description=known.description,
         loaded_at=datetime.now(UTC),
         source=source,
-        pinned=pinned,
     )
 
 

@@ -34,7 +34,7 @@ class Presence:
         """Load once what an earlier process remembered."""
         if not self._started:
             self._started = True
-            self._cached = frozenset(self._cache.names(pinned=True))
+            self._cached = frozenset(ref.name for ref in self._cache.refs())
             self._seen = {**self._cache.registered()} or dict.fromkeys(self._cached)
 
     def accepts(self, models: Mapping[str, RegisteredModel], served: Collection[str]) -> bool:

@@ -5,7 +5,6 @@ from datetime import datetime
 from functools import cached_property
 from typing import Literal
 
-from slipway_api.serving.model_ref import ModelRef
 from slipway_core.answers import answer, labels_as_text
 from slipway_core.graph import Graph, Outputs, RunOptions
 from slipway_core.manifest import Manifest
@@ -15,14 +14,13 @@ from slipway_core.table_signature import AnySignature
 
 @dataclass(frozen=True)
 class ServedModel:
-    """A verified and warmed-up model version.
+    """A verified and warmed-up model version, whichever references point to it.
 
     Attributes:
         manifest_sha256: the digest that the bundle was verified against.
         loaded_at: when the load ended, UTC.
         source: `registry` if the registry named this version, `cache` if the registry did not respond.
         verified: whether the digests and golden rows of its bundle were checked.
-        pinned: whether the settings pin this version; otherwise it is served by its Production alias.
         inline_rows: how many rows the event loop may run itself; larger requests go to the pool.
     """
 
@@ -36,14 +34,8 @@ class ServedModel:
     description: str
     loaded_at: datetime
     source: Literal["registry", "cache"]
-    pinned: bool = False
     verified: bool = True
     inline_rows: int = 0
-
-    @property
-    def ref(self) -> ModelRef:
-        """The reference that the model is served under."""
-        return ModelRef(self.name, self.version if self.pinned else None)
 
     @cached_property
     def labels(self) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Load and keep the model of one reference: a Production alias, or a pinned version."""
+"""Load and keep the model of one reference: an alias, or a pinned version."""
 
 import time
 from collections.abc import Callable
@@ -42,6 +42,7 @@ class Slot:
         *,
         pins: frozenset[str],
         changed: Callable[[], None],
+        loaded: Callable[[str, str], ServedModel | None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Serve nothing yet.
@@ -53,6 +54,7 @@ class Slot:
             metrics: counts loads and failures.
             pins: the model's versions that the settings pin; their bundles stay in the cache.
             changed: called after each change of the served model.
+            loaded: returns a loaded model by its name and version, which another reference may serve.
             clock: seconds, for the pauses between attempts.
         """
         self.ref = ref
@@ -63,6 +65,7 @@ class Slot:
         self._metrics = metrics
         self._pins = pins
         self._changed = changed
+        self._loaded = loaded
         self._clock = clock
         # Creation time of the registered model of `served`: a model of the same name may replace it.
         self._made_at: float | None = None
@@ -101,7 +104,7 @@ class Slot:
             found = self._find(version, made_at)
             if found is None or self._is_served(found, made_at, force=force):
                 return
-            self._swap(self._loader.load(found, pinned=self.ref.is_pinned, current=self.served))
+            self._swap(self._loader.load(found, current=self._reusable(found)))
             self._made_at = made_at
         except (BundleError, RegistryError) as error:
             self._failed(version, str(error))
@@ -180,6 +183,13 @@ class Slot:
                 return None
             raise
 
+    def _reusable(self, found: ModelVersion) -> ServedModel | None:
+        """Return the loaded model of a version; None to load it again, because it is not in the cache."""
+        model = self.served
+        if model is not None and model.version == found.version:
+            return model if model.source == "cache" else None
+        return self._loaded(found.name, found.version)
+
     def _is_served(self, found: ModelVersion, made_at: float, *, force: bool) -> bool:
         """Return whether the found version of a pinned reference is already served, and record the check."""
         self._look_at = self._clock() + PINNED_LOOK_SECONDS
@@ -192,7 +202,8 @@ class Slot:
         return True
 
     def _swap(self, model: ServedModel) -> None:
-        VersionMetrics(self._metrics, model)  # create its series at 0 before its first prediction
+        if not self.ref.is_beside:  # versions beside Production change often: no series before their first prediction
+            VersionMetrics(self._metrics, model)  # create its series at 0
         before, self.served = self.served, model
         self.clear_failure()
         if before is not None and before.graph is model.graph:  # the registry confirmed the cached version
@@ -207,7 +218,7 @@ class Slot:
             replaced=before.version if before else None,
             source=model.source,
         )
-        self._is_cached = self._loader.remember(model, self._pins)
+        self._is_cached = self._loader.remember(self.ref, model, self._pins)
         self._metrics.model_not_cached.labels(str(self.ref)).set(not self._is_cached)
 
     def _failed(self, version: str, reason: str) -> None:

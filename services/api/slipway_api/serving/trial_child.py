@@ -69,9 +69,9 @@ def _try(request: TrialRequest) -> dict[str, object]:
     try:
         if request.foreign:
             version = ModelVersion(known.name, known.version, created_at=request.created_at)
-            open_foreign(request.folder, version, pinned=False)
+            open_foreign(request.folder, version)
         else:
-            open_bundle(request.folder, known, "registry", pinned=False)
+            open_bundle(request.folder, known, "registry")
     except MemoryError:
         return _too_large(request)
     except BundleError as error:

@@ -13,6 +13,7 @@ from slipway_api.metrics import Metrics
 from slipway_api.prediction_log.live_metrics import LiveMetrics
 from slipway_api.prediction_log.queries import Predictions
 from slipway_api.serving.model_store import ModelStore
+from slipway_api.serving.promoter import Promoter
 from slipway_api.serving.work_pool import WorkPool
 from slipway_api.web.gateway import UNLIMITED_PATHS
 from slipway_api.web.routes import BODIES, DESCRIBED_ROUTERS, ROUTERS
@@ -44,6 +45,7 @@ def create_app(
     models: ModelStore,
     accounts: AccountService,
     pool: WorkPool,
+    promoter: Promoter,
     predictions: Predictions,
     live_metrics: LiveMetrics,
     metrics: Metrics,
@@ -57,6 +59,7 @@ def create_app(
         models: the served models.
         accounts: the accounts.
         pool: reports stuck runs.
+        promoter: moves Production, and reads its history.
         predictions: reads logged predictions and stores feedback.
         live_metrics: counts feedback.
         metrics: the page for Prometheus.
@@ -77,7 +80,7 @@ def create_app(
         redirect_slashes=False,
     )
     state = app.state
-    state.models, state.accounts, state.pool = models, accounts, pool
+    state.models, state.accounts, state.pool, state.promoter = models, accounts, pool, promoter
     state.predictions, state.live_metrics = predictions, live_metrics
     state.metrics, state.metrics_public, state.tokenless = metrics, metrics_public, tokenless
     for router in ROUTERS:

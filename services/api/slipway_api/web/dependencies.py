@@ -19,6 +19,7 @@ from slipway_api.errors import AuthenticationError, PermissionDeniedError
 from slipway_api.prediction_log.live_metrics import LiveMetrics
 from slipway_api.prediction_log.queries import Predictions as PredictionQueries
 from slipway_api.serving.model_store import ModelStore
+from slipway_api.serving.promoter import Promoter
 from slipway_api.serving.work_pool import WorkPool
 
 TWO_CREDENTIALS = "the request has two credentials: send either `Authorization` or `X-API-Key`, not both"
@@ -43,6 +44,7 @@ def _part(name: str) -> Callable[[Request], Awaitable[Any]]:
 Accounts = Annotated[AccountService, Depends(_part("accounts"))]
 Models = Annotated[ModelStore, Depends(_part("models"))]
 Pool = Annotated[WorkPool, Depends(_part("pool"))]
+Promotions = Annotated[Promoter, Depends(_part("promoter"))]
 Predictions = Annotated[PredictionQueries, Depends(_part("predictions"))]
 Live = Annotated[LiveMetrics, Depends(_part("live_metrics"))]
 
@@ -161,7 +163,7 @@ Reader = Annotated[CurrentUser, Depends(Permit(KeyAction.READ))]
 PredictionReader = Annotated[CurrentUser, Depends(Permit(KeyAction.READ, require_predictor))]
 FeedbackSender = Annotated[CurrentUser, Depends(Permit(KeyAction.FEEDBACK, require_predictor))]
 Reloader = Annotated[CurrentUser, Depends(Permit(KeyAction.RELOAD, require_admin))]
-Promoter = Annotated[CurrentUser, Depends(Permit(KeyAction.PROMOTE, require_admin))]
+PromotionUser = Annotated[CurrentUser, Depends(Permit(KeyAction.PROMOTE, require_admin))]
 # These reject API keys.
 LoggedIn = Annotated[CurrentUser, Depends(logged_in_user)]
 Admin = Annotated[CurrentUser, Depends(admin)]

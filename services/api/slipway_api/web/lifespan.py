@@ -13,6 +13,7 @@ from slipway_api.prediction_log.live_metrics import LiveMetrics
 from slipway_api.prediction_log.queries import Predictions
 from slipway_api.prediction_log.writer import PredictionLog
 from slipway_api.serving.model_store import ModelStore
+from slipway_api.serving.promoter import Promoter
 from slipway_api.serving.registry_watcher import watch
 from slipway_api.serving.work_pool import WorkPool
 
@@ -27,6 +28,7 @@ class Lifespan:
     models: ModelStore
     accounts: AccountService
     pool: WorkPool
+    promoter: Promoter
     prediction_log: PredictionLog
     predictions: Predictions
     live_metrics: LiveMetrics
@@ -50,6 +52,7 @@ class Lifespan:
             await asyncio.gather(*tasks, return_exceptions=True)
             self.accounts.close()
             self.pool.close()
+            self.promoter.close()
             # After the last request, so that all its records are written.
             await asyncio.to_thread(self.prediction_log.close)
             self.predictions.close()

@@ -7,7 +7,7 @@ Most requests take this path, so it is plain ASGI without dependency injection o
 import re
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -31,6 +31,7 @@ from slipway_api.protocols.messages import (
     PredictionRequest,
     PredictionResponse,
     PredictionResult,
+    RawHeaders,
 )
 from slipway_api.serving.inline_rows import INLINE_BYTES
 from slipway_api.serving.model_store import ModelStore
@@ -65,12 +66,14 @@ class PredictionPath:
         read: parses the protocol's requests.
         is_public: whether no token is needed.
         find: returns the model for a name and a version.
+        alias: returns the alias to serve, given the parameters and headers; None for Production or a version.
     """
 
     path: str
     read: ParseRequest
     is_public: bool = False
     find: Callable[[ModelStore, str, str | None], ServedModel] = ModelStore.get
+    alias: Callable[[Mapping[str, str], RawHeaders], str] | None = None
     pattern: re.Pattern[str] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -151,7 +154,10 @@ class PredictionEndpoint:
             user_id = await self._caller(scope, name)
             # A key shares the limit of its account; otherwise, more keys would allow more predictions.
             self._rate.take(user_id)
-        model = path.find(models, name, parameters.get("version"))
+        if path.alias is None:
+            model = path.find(models, name, parameters.get("version"))
+        else:
+            model = models.get(name, alias=path.alias(parameters, scope["headers"]))
         coding, max_bytes = coding_of(scope), self._max_body_bytes
         if coding is None:
             is_large = expected_bytes(scope, max_bytes) > LARGE_BODY_BYTES

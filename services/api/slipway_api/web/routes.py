@@ -2,6 +2,7 @@
 
 from slipway_api.web.routers import (
     account_models,
+    candidates,
     health,
     keys,
     kserve_v1,
@@ -11,6 +12,7 @@ from slipway_api.web.routers import (
     open_inference,
     predict,
     predictions,
+    promotion,
     scoring,
     users,
 )
@@ -18,6 +20,8 @@ from slipway_api.web.routers import (
 ROUTERS = (
     predictions.router,
     models.router,
+    candidates.router,
+    promotion.router,
     login.router,
     me.router,
     users.router,
@@ -36,6 +40,7 @@ BODIES = (
     *keys.BODIES,
     *login.BODIES,
     *predictions.BODIES,
+    *promotion.BODIES,
     open_inference.InferRequest,
     *scoring.FORMS,
 )

@@ -17,7 +17,7 @@ from slipway_core.bundle import MANIFEST_FILE, MANIFEST_TAG, is_digest, parse_ma
 from slipway_core.current_user import current_user
 from slipway_core.errors import BundleError, RegistryError
 from slipway_core.manifest import Manifest
-from slipway_core.registry import PRODUCTION, ModelVersion, RegisteredModel, Registry, promotion
+from slipway_core.registry import PRODUCTION, STAGING, ModelVersion, RegisteredModel, Registry, promotion
 from slipway_core.registry.alias_history import Move, moved_by_hand, moves
 from slipway_core.registry.gate_result import gate_result_of
 from slipway_core.registry.mistaken_promotions import mistaken_promotion
@@ -37,13 +37,12 @@ def list_models(as_json: AsJson = False) -> None:  # a flag
     with _registry() as registry:
         models = sorted(registry.list_models(), key=lambda model: model.name)
     if as_json:
-        print_json(
-            [{"name": m.name, "production": m.aliases.get(PRODUCTION), "description": m.description} for m in models]
-        )
+        print_json([{"name": model.name, **_aliases(model), "description": model.description} for model in models])
         return
-    table = Table("model", "Production", "description")
+    table = Table("model", "Production", "Staging", "candidates", "description")
     for model in models:
-        table.add_row(model.name, model.aliases.get(PRODUCTION, "–"), model.description)
+        production, staging = (model.aliases.get(alias, "–") for alias in (PRODUCTION, STAGING))
+        table.add_row(model.name, production, staging, ", ".join(model.candidates) or "–", model.description)
     print_table(table if models else "No model is registered: `slipway train iris` trains one.")
     for model in models:
         _note_mistaken_promotion(model)
@@ -58,10 +57,10 @@ def show(name: Name, as_json: AsJson = False) -> None:
         production = model.aliases.get(PRODUCTION)
         described = next((one for one in versions if one.version == production), versions[0] if versions else None)
         manifest = _manifest(registry, described) if described else None
-    rows = [_describe(version, production) for version in versions]
+    rows = [_describe(version, model) for version in versions]
     if as_json:
         shown = {"version": described.version, **signature_json(manifest)} if described and manifest else None
-        fields = {"name": name, "production": production, "description": model.description}
+        fields = {"name": name, **_aliases(model), "description": model.description}
         print_json({**fields, "signature": shown, "versions": rows})
         return
     table = Table(
@@ -71,10 +70,9 @@ def show(name: Name, as_json: AsJson = False) -> None:
     for version, row in zip(versions, rows, strict=True):
         gate_result = gate_result_of(version.tags)
         gate = "\n".join(f"{marks[check.passed]} {check.reason}" for check in gate_result.checks) if gate_result else ""
-        mark = "\nProduction" if row["production"] else ""
-        mark += "\nwithdrawn" if row["withdrawn"] else ""
+        marks_of_version = [*sorted(row["aliases"]), *(["withdrawn"] if row["withdrawn"] else [])]
         table.add_row(
-            row["version"] + mark,
+            "\n".join([row["version"], *marks_of_version]),
             _minute(row["registered_at"]),
             _metrics(row["metrics"], row["gate_metrics"]),
             gate or "–",
@@ -99,7 +97,7 @@ def promote(
     """
     with _registry() as registry:
         chosen = registry.get_version(name, version)
-        if registry.get_model(name).aliases.get(PRODUCTION) == chosen.version and not (promotion.is_withdrawn(chosen)):
+        if promotion.is_promoted(registry, chosen):
             echo(f"Version {chosen.version} of {name} is already Production.")
             return
         event = promotion.promote(registry, name, version, by=current_user(), at=datetime.now(UTC), reason=reason)
@@ -123,6 +121,27 @@ def rollback(name: Name, reason: Reason = "rolled back by hand") -> None:
     echo(
         f"Production of {name} is version {event.version} again; version {event.from_version} is withdrawn. "
         f"To lift the withdrawal: slipway models promote {name} {event.from_version}"
+    )
+
+
+@app.command()
+def stage(name: Name, version: Annotated[str, typer.Argument(help="The version's number.")]) -> None:
+    """Serve a version beside Production, at `/models/NAME/staging/predict`. Example: `slipway models stage iris 3`."""
+    with _registry() as registry:
+        chosen = registry.get_version(name, version)
+        registry.set_alias(name, STAGING, chosen.version)
+    echo(f"{STAGING} of {name} is now version {chosen.version}.")
+
+
+@app.command()
+def unstage(name: Name) -> None:
+    """Remove the alias Staging from a model. Example: `slipway models unstage iris`."""
+    with _registry() as registry:
+        staged = registry.get_model(name).aliases.get(STAGING)
+        if staged is not None:
+            registry.delete_alias(name, STAGING)
+    echo(
+        f"{name} has no {STAGING} version." if staged is None else f"{STAGING} of {name} is removed: version {staged}."
     )
 
 
@@ -182,11 +201,17 @@ def _manifest(registry: Registry, version: ModelVersion) -> Manifest | None:
             return None
 
 
-def _describe(version: ModelVersion, production: str | None) -> dict[str, Any]:
+def _aliases(model: RegisteredModel) -> dict[str, Any]:
+    production, staging = (model.aliases.get(alias) for alias in (PRODUCTION, STAGING))
+    return {"production": production, "staging": staging, "candidates": model.candidates}
+
+
+def _describe(version: ModelVersion, model: RegisteredModel) -> dict[str, Any]:
     gate_result = gate_result_of(version.tags)
     return {
         "version": version.version,
-        "production": version.version == production,
+        "production": model.aliases.get(PRODUCTION) == version.version,
+        "aliases": [alias for alias, number in model.aliases.items() if number == version.version],
         "registered_at": datetime.fromtimestamp(version.created_at, UTC).isoformat(),
         "description": version.description,
         "run_id": version.run_id,

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Protocol
 
 PRODUCTION = "Production"
+STAGING = "Staging"
+CANDIDATE_PREFIX = "candidate-"
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,21 @@ class RegisteredModel:
     tags: Mapping[str, str] = field(default_factory=dict)
     created_at: float = 0.0
     stages: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def candidates(self) -> dict[str, str]:
+        """From the name of a candidate to its version, by name: the aliases `candidate-<name>`."""
+        names = {
+            alias.removeprefix(CANDIDATE_PREFIX): version
+            for alias, version in sorted(self.aliases.items())
+            if alias.startswith(CANDIDATE_PREFIX)
+        }
+        return {name: version for name, version in names.items() if name}
+
+
+def candidate_alias(name: str) -> str:
+    """Return the alias of a candidate."""
+    return f"{CANDIDATE_PREFIX}{name}"
 
 
 @dataclass(frozen=True)
@@ -73,6 +90,10 @@ class Registry(Protocol):
 
     def set_alias(self, name: str, alias: str, version: str) -> None:
         """Point an alias at a version, wherever it pointed before."""
+        ...
+
+    def delete_alias(self, name: str, alias: str) -> None:
+        """Remove an alias from a model."""
         ...
 
     def set_model_tag(self, name: str, key: str, value: str) -> None:

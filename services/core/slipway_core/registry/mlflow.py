@@ -133,6 +133,11 @@ class MlflowRegistry:
         """Point an alias at a version."""
         self._post("registered-models/alias", {"name": name, "alias": alias, "version": _number(name, version)})
 
+    def delete_alias(self, name: str, alias: str) -> None:
+        """Remove an alias from a model."""
+        body = {"name": name, "alias": alias}
+        self._send(self._client.build_request("DELETE", f"{API}/registered-models/alias", json=body))
+
     def set_model_tag(self, name: str, key: str, value: str) -> None:
         """Set a tag of a registered model."""
         self._post("registered-models/set-tag", {"name": name, "key": key, "value": value})

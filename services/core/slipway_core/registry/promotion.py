@@ -80,13 +80,30 @@ def promote(
     return _move(registry, "promote", chosen, by=by, at=at, reason=reason)
 
 
-def rollback(registry: Registry, name: str, *, by: str, at: datetime, reason: str) -> PromotionEvent:
+def rollback(
+    registry: Registry,
+    name: str,
+    *,
+    by: str,
+    at: datetime,
+    reason: str,
+    expected: str | Literal[_Any.ANY] = _Any.ANY,
+) -> PromotionEvent:
     """Point Production at the version that it held before the current one, and withdraw the current one.
 
     Repeat to go further back. Deleted and withdrawn versions are skipped. The withdrawn version gets the tag
     `slipway.withdrawn`, which prevents its automatic promotion.
 
+    Args:
+        registry: holds the model.
+        name: the model's name.
+        by: who rolls back.
+        at: when.
+        reason: the reason; a long one is truncated.
+        expected: the version that Production must still point to. Defaults to any version.
+
     Raises:
+        ProductionMovedError: Production points to another version than `expected`.
         NothingToRestoreError: Production is not set, or it has no earlier version that exists and is not withdrawn.
         HistoryNotWrittenError: Production was moved, but the event could not be added.
         RegistryError: the model does not exist, or the registry failed.
@@ -96,6 +113,11 @@ def rollback(registry: Registry, name: str, *, by: str, at: datetime, reason: st
     if withdrawn is None:
         raise NothingToRestoreError(
             f"{name} has no Production version to roll back from; promote one: slipway models promote {name} VERSION"
+        )
+    if expected is not _Any.ANY and withdrawn != expected:
+        raise ProductionMovedError(
+            f"Production of {name} is version {withdrawn}, not version {expected}, so it was not rolled back: see "
+            f"`slipway models history {name}`"
         )
     held = [found for v in held_before(moves(model)) if v != withdrawn and (found := _existing(registry, name, v))]
     restored = next((found for found in held if not is_withdrawn(found)), None)
@@ -116,6 +138,11 @@ def rollback(registry: Registry, name: str, *, by: str, at: datetime, reason: st
             note[GRAPH_KEPT] = restored.version
         registry.set_version_tag(name, withdrawn, WITHDRAWN_TAG, json.dumps(note))
     return _move(registry, "rollback", restored, by=by, at=at, reason=reason)
+
+
+def is_promoted(registry: Registry, version: ModelVersion) -> bool:
+    """Return whether promoting a version would change nothing: it is Production, and not withdrawn."""
+    return registry.get_model(version.name).aliases.get(PRODUCTION) == version.version and not is_withdrawn(version)
 
 
 def metrics_of(version: ModelVersion) -> dict[str, float]:
@@ -203,5 +230,7 @@ def _write(registry: Registry, name: str, event: PromotionEvent) -> None:
             problem = str(error)
     raise HistoryNotWrittenError(
         f"Production of {name} is now version {event.version}, but its history could not be written ({problem}): "
-        "do not repeat the command; `slipway models history` shows the move as external"
+        "do not repeat the command; `slipway models history` shows the move as external",
+        event.version,
+        event.from_version,
     )

@@ -1,5 +1,6 @@
 """The classes that define a recipe. They are immutable, so a recipe describes its run completely."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -18,6 +19,8 @@ MAX_SEED = 2**32 - 1
 ROWS_A_FOLD = 2
 MIN_ROWS = 2
 MIN_FOLDS = 2
+# MLflow accepts longer aliases, but they must fit into the name of a file.
+ALIAS_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,100}")
 # The lineage states the name of the key in a text of up to 256 characters.
 MAX_KEY_LENGTH = 200
 # A class label: text, an integer or a boolean.
@@ -71,6 +74,8 @@ class Recipe(Frozen):
             too.
         split_key: a column, such as a customer, whose rows with the same value stay together: among the training or
             the test rows, and in one fold. It does not need to be a feature. None to split by row.
+        register_all: whether to register each candidate that meets the floors and ceilings, not only the best one,
+            under the alias `candidate-<name>`.
         seed: the seed of the estimators and the folds. It does not affect the choice of test rows.
         min_rows: the minimum number of rows.
         min_class_share: the minimum share of rows of each class.
@@ -104,6 +109,7 @@ class Recipe(Frozen):
     split_key: str | None = Field(default=None, min_length=1, max_length=MAX_KEY_LENGTH)
     test_fraction: float = Field(default=0.2, gt=0, lt=1)
     folds: int = Field(default=5, ge=MIN_FOLDS)
+    register_all: StrictBool = False
     seed: int = Field(default=42, ge=0, le=MAX_SEED)
     min_rows: int = Field(default=50, ge=MIN_ROWS)
     min_class_share: float = Field(default=0.02, ge=0, lt=1)
@@ -192,6 +198,7 @@ class Recipe(Frozen):
             if len(set(names)) != len(names):
                 raise ValueError(f"two {what} have the same name, {_twice(names)!r}; rename one of them")
         _check_parameters(self)
+        _check_aliases(self)
         return self
 
 
@@ -215,6 +222,16 @@ def _check_parameters(recipe: Recipe) -> None:
         raise ValueError(f"a threshold requires two classes, but the recipe has {len(recipe.classes)}; remove it")
     if recipe.threshold is not None and positive is None:
         raise ValueError(f"threshold concerns the probability of one class: set positive_class to one of {classes}")
+
+
+def _check_aliases(recipe: Recipe) -> None:
+    """Raise ValueError if a candidate's name cannot be part of an alias."""
+    for name in [candidate.name for candidate in recipe.candidates if recipe.register_all]:
+        if not ALIAS_PATTERN.fullmatch(name):
+            raise ValueError(
+                f"register_all needs candidates with names of letters, digits, '-' and '_', and {name!r} is not one; "
+                "rename it"
+            )
 
 
 def _twice(names: Sequence[str]) -> str:

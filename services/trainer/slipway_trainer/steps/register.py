@@ -1,16 +1,18 @@
-"""Log the runs, register the chosen candidate's bundle, and read it back."""
+"""Log the runs, register the bundle of the chosen candidate or of all, and read it back."""
 
 import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
 from slipway_core.registry import ModelVersion, Registry
+from slipway_core.registry.base import candidate_alias
 from slipway_core.registry.bundle_download import fetch_bundle
 from slipway_core.registry.promotion import DATA_VERSION_TAG
-from slipway_trainer.bundling import write_bundle
+from slipway_trainer.bundling import WrittenBundle, write_bundle
+from slipway_trainer.gate import failed_limits
 from slipway_trainer.lineage import UNKNOWN_COMMIT, library_versions
 from slipway_trainer.recipes import Recipe
 from slipway_trainer.step_results import Dataset, Evaluation, Split, Table
@@ -23,11 +25,16 @@ class Registered:
     """A registered model version that was read back.
 
     Attributes:
+        version: the version of the best candidate.
         runs: the runs of the training and of its candidates.
+        candidates: the version of each candidate with an alias of its own, by name.
+        failed: the reasons why the others have none, by name.
     """
 
     version: ModelVersion
     runs: TrackedRuns
+    candidates: Mapping[str, str] = field(default_factory=dict)
+    failed: Mapping[str, str] = field(default_factory=dict)
 
 
 def register(
@@ -46,6 +53,9 @@ def register(
 ) -> Registered:
     """Log a run for each candidate and register the best one's bundle as a new version.
 
+    With `register_all`, register each candidate that meets the floors and ceilings, the best one last. Then point the
+    alias `candidate-<name>` at each. An alias of an earlier training stays if its candidate fails now.
+
     `started_at` is the start of the training, in seconds since the epoch. `by` is the user or service that trains, and
     `commit` the Git commit of the code.
 
@@ -55,17 +65,13 @@ def register(
     """
     tags = _tags(recipe, table, by, commit)
     parameters = _parameters(recipe, dataset, table)
+    failed = _failed(recipe, evaluations)
+    others = [item for item in evaluations if recipe.register_all and item is not best and _name(item) not in failed]
     with tempfile.TemporaryDirectory(prefix="slipway-bundle-") as folder:
-        bundle = write_bundle(
-            Path(folder),
-            recipe=recipe,
-            table=table,
-            split=split,
-            evaluation=best,
-            created_at=datetime.fromtimestamp(time.time(), UTC),
-            git_commit=commit,
-            libraries=library_versions(),
-        )
+        bundles = [
+            (item, _write(Path(folder, str(number)), recipe, table, split, item, commit))
+            for number, item in enumerate([*others, best])
+        ]
         data = TrackedData(
             PurePosixPath(recipe.data_file).name, table.data_version, dataset.source, len(table.features)
         )
@@ -73,10 +79,43 @@ def register(
             recipe, evaluations, best, started_at=started_at, parameters=parameters, tags=tags, data=data
         )
         with tracker.finishing(runs):
-            number = tracker.register(recipe, bundle, runs, best)
-            version = registry.get_version(recipe.name, number)
-            fetch_bundle(registry, version, bundle.manifest_sha256)  # as the API does
-    return Registered(version, runs)
+            versions = {}
+            for item, bundle in bundles:
+                number = tracker.register(recipe, bundle, runs, item, chosen=item is best)
+                versions[_name(item)] = version = registry.get_version(recipe.name, number)
+                fetch_bundle(registry, version, bundle.manifest_sha256)  # as the API does
+            if not recipe.register_all:
+                return Registered(version, runs)
+            candidates = {name: one.version for name, one in versions.items() if name not in failed}
+            for name, number in candidates.items():
+                registry.set_alias(recipe.name, candidate_alias(name), number)
+    return Registered(version, runs, candidates, failed)
+
+
+def _write(
+    folder: Path, recipe: Recipe, table: Table, split: Split, evaluation: Evaluation, commit: str | None
+) -> WrittenBundle:
+    folder.mkdir()
+    return write_bundle(
+        folder,
+        recipe=recipe,
+        table=table,
+        split=split,
+        evaluation=evaluation,
+        created_at=datetime.fromtimestamp(time.time(), UTC),
+        git_commit=commit,
+        libraries=library_versions(),
+    )
+
+
+def _failed(recipe: Recipe, evaluations: Sequence[Evaluation]) -> dict[str, str]:
+    """Return why candidates do not meet the floors and ceilings, by name."""
+    checks = {_name(item): failed_limits(item.metrics, recipe.floors, recipe.ceilings) for item in evaluations}
+    return {name: "; ".join(check.reason for check in found) for name, found in checks.items() if found}
+
+
+def _name(evaluation: Evaluation) -> str:
+    return evaluation.fitted.candidate.name
 
 
 def _tags(recipe: Recipe, table: Table, by: str, commit: str | None) -> dict[str, str]:

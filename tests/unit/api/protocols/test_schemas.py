@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slipway_api.protocols import native, open_inference, scoring
+from slipway_api.protocols import native, open_inference, sagemaker, scoring
 from slipway_api.protocols.messages import ParseRequest
 from slipway_api.web.routes import PREDICTION_PATHS
 from support.api import RunningApi
@@ -78,6 +78,8 @@ ACCEPTED: Mapping[ParseRequest, Sequence[Request]] = {
             {"dataframe_records": NAMED},
         )
     ],
+    # The same bodies as `scoring.read`.
+    sagemaker.read: [Request({"instances": ROWS, "params": {}}), Request({"inputs": COLUMNS})],
 }
 
 

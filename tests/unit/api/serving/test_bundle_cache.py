@@ -116,26 +116,26 @@ def test_removed_folder_can_be_added_again(cache: BundleCache) -> None:
 
 
 def test_notes_survive_a_restart(cache: BundleCache, tmp_path: Path) -> None:
-    cache.remember(last_served("7"))
+    cache.remember(IRIS, last_served("7"))
 
     again = BundleCache(tmp_path / "cache")
     assert again.last_served(IRIS) == last_served("7")
     assert again.last_served(ModelRef("rose")) is None
-    assert again.names() == ["iris"]
+    assert again.refs() == [IRIS]
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b'{"name": "iris"', b"\xff"])
 def test_damaged_note_is_ignored(cache: BundleCache, tmp_path: Path, content: bytes) -> None:
-    cache.remember(last_served())
+    cache.remember(IRIS, last_served())
     (tmp_path / "cache" / "iris" / LAST_SERVED_FILE).write_bytes(content)
 
     assert cache.last_served(IRIS) is None
-    assert cache.names() == []
+    assert cache.refs() == []
 
 
 def test_missing_cache_has_no_notes(cache: BundleCache) -> None:
     assert cache.last_served(IRIS) is None
-    assert cache.names() == []
+    assert cache.refs() == []
 
 
 def add_bundles(cache: BundleCache, *versions: str, age_seconds: float = LONG_AGO) -> Path:
@@ -155,7 +155,7 @@ def kept(folder: Path) -> list[str]:
 
 def test_old_bundles_are_removed(cache: BundleCache) -> None:
     folder = add_bundles(cache, "1", "2", "3", "4", "5")
-    cache.remember(last_served("1"))
+    cache.remember(IRIS, last_served("1"))
 
     cache.prune("iris")
 
@@ -187,7 +187,7 @@ def test_old_bundle_is_kept_while_its_version_is_pinned(
     cache: BundleCache, pinned: str, left: list[str], note: LastServed | None
 ) -> None:
     folder = add_bundles(cache, "1", "2", "3", "4", "5")
-    cache.remember(last_served("1"), pinned=True)
+    cache.remember(ModelRef("iris", "1"), last_served("1"))
     age(cache.folder("iris", "1", digest(b"1")), LONG_AGO * 2)
 
     cache.prune("iris", [pinned])
@@ -363,11 +363,10 @@ def test_never_served_bundle_is_not_served_from_the_cache(tmp_path: Path) -> Non
     loader = Loader(InMemoryRegistry(), BundleCache(tmp_path), trial=no_trial)
 
     assert loader.load_last_served(IRIS) is None
-    assert loader.cached_names() == []
 
 
 def test_note_of_a_missing_bundle_counts_as_damage(cache: BundleCache) -> None:
-    cache.remember(last_served())
+    cache.remember(IRIS, last_served())
 
     with pytest.raises(BundleError, match="the bundle has no manifest"):
         Loader(InMemoryRegistry(), cache, trial=no_trial).load_last_served(IRIS)

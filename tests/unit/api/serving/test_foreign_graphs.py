@@ -168,7 +168,7 @@ OPSETS = [11, 13, 15, 18, 21]
 def opened(folder: Path, model: bytes, signature: object = None) -> ServedModel:
     (folder / MLMODEL_FILE).write_bytes(mlmodel(signature))
     (folder / MODEL_FILE).write_bytes(model)
-    return open_foreign(folder, VERSION, pinned=False)
+    return open_foreign(folder, VERSION)
 
 
 def fitted(inputs: Inputs, estimator: Any, goal: Any) -> Any:

@@ -51,6 +51,7 @@ def test_model_info_describes_the_default_model(api: RunningApi) -> None:
         "git_commit": None,
         "created_at": "2026-11-20T12:00:00Z",
         "healthy": True,
+        "staging": None,
         "stuck_runs": 0,
         "source": "registry",
     }
@@ -64,7 +65,7 @@ def test_models_lists_each_model_by_name(api: RunningApi) -> None:
         ("demand", "regression"),
         ("iris", "classification"),
     ]
-    assert models[1] == api.get("/model-info", role=Role.VIEWER).json()
+    assert {**models[1], "staging": None} == api.get("/model-info", role=Role.VIEWER).json()
 
 
 def test_production_model_is_up_to_date(api: RunningApi) -> None:

@@ -55,7 +55,7 @@ def test_concurrent_downloads_of_a_bundle_succeed(tmp_path: Path, is_damaged: bo
 
     def load(_number: int) -> None:
         loader = Loader(registry, BundleCache(tmp_path), trial=no_trial)
-        assert loader.remember(loader.load(version))
+        assert loader.remember(ModelRef("iris"), loader.load(version))
 
     at_once(load)
 
@@ -76,7 +76,7 @@ def test_concurrently_written_notes_are_complete(tmp_path: Path) -> None:
             served = LastServed(
                 name="iris", version=text, manifest_sha256=digest(b""), run_id=text, description=text * 999
             )
-            cache.remember(served)
+            cache.remember(ref, served)
             found = cache.last_served(ref)
             if found is None or found.run_id != found.version:
                 torn.append(found)

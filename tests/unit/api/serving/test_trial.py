@@ -249,4 +249,4 @@ def test_runs_of_a_load_end_at_its_deadline(tmp_path: Path, monkeypatch: pytest.
     one = candidate(tmp_path, hostile.hostile_files(hostile.endless_loop()))
 
     with pytest.raises(BundleError, match="did not finish its golden rows and first runs within"):
-        opening.open_bundle(one.folder, one.known, "registry", pinned=False)
+        opening.open_bundle(one.folder, one.known, "registry")

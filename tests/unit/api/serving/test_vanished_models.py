@@ -63,7 +63,7 @@ def three(tmp_path: Path, registry: PartialRegistry, logs: list[EventDict]) -> S
 
 
 def notes(serving: Serving) -> list[str]:
-    return serving.bundle_cache.names()
+    return [ref.name for ref in serving.bundle_cache.refs() if ref.is_production]
 
 
 @pytest.mark.parametrize(

@@ -82,10 +82,9 @@ async def live() -> Live:
 async def ready(models: Models) -> Response:
     """Return 200 once every required model is loaded, else 503 with the missing models."""
     missing = models.reasons_missing()
-    served = [*models.served.values(), *models.pinned]
     body = Ready(
         status="not ready" if missing else "ready",
-        models={str(model.ref): model.version for model in served},
+        models={str(ref): model.version for ref, model in models.loaded.items() if not ref.is_beside},
         missing=missing,
     )
     status = HTTPStatus.SERVICE_UNAVAILABLE if missing else HTTPStatus.OK

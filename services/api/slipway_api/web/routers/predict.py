@@ -9,6 +9,8 @@ from slipway_api.http.openapi import FeatureValue, Responses, errors
 from slipway_api.protocols import native
 from slipway_api.web.dependencies import DESCRIBED_SCHEMES
 from slipway_api.web.prediction_endpoint import PredictionPath
+from slipway_core.registry import STAGING
+from slipway_core.registry.base import candidate_alias
 
 # Only described here; the prediction endpoint serves them.
 router = APIRouter(tags=["prediction"], dependencies=DESCRIBED_SCHEMES)
@@ -104,6 +106,12 @@ PATHS = (
     PredictionPath("/predict", native.read),
     PredictionPath("/models/{name}/predict", native.read),
     PredictionPath("/models/{name}/versions/{version}/predict", native.read),
+    PredictionPath("/models/{name}/staging/predict", native.read, alias=lambda _path, _headers: STAGING),
+    PredictionPath(
+        "/models/{name}/candidates/{candidate}/predict",
+        native.read,
+        alias=lambda path, _headers: candidate_alias(path["candidate"]),
+    ),
 )
 
 
@@ -120,3 +128,13 @@ async def predict_named(name: str) -> None:
 @router.post("/models/{name}/versions/{version}/predict", responses=_RESPONSES, openapi_extra=_BODY)
 async def predict_version(name: str, version: str) -> None:
     """Predict with a pinned version, which SLIPWAY_MODELS names as in `iris@7`."""
+
+
+@router.post("/models/{name}/staging/predict", responses=_RESPONSES, openapi_extra=_BODY)
+async def predict_staging(name: str) -> None:
+    """Predict with the version that has the alias Staging."""
+
+
+@router.post("/models/{name}/candidates/{candidate}/predict", responses=_RESPONSES, openapi_extra=_BODY)
+async def predict_candidate(name: str, candidate: str) -> None:
+    """Predict with the version that has the alias `candidate-…`."""

@@ -1,4 +1,4 @@
-"""`/ping` and `/invocations`: the endpoints of SageMaker and of MLflow's model server."""
+"""`/ping`, `/invocations` and `/endpoints`: the endpoints of SageMaker and of MLflow's model server."""
 
 from typing import Annotated, Any
 
@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from slipway_api.accounts.key_models import KeyAction
 from slipway_api.errors import NotReadyError
 from slipway_api.http.openapi import FeatureValue, Responses, errors
-from slipway_api.protocols import scoring
+from slipway_api.protocols import sagemaker, scoring
 from slipway_api.web.dependencies import DESCRIBED_SCHEMES, Accounts, Models, Permit, api_key, bearer, current_user
 from slipway_api.web.prediction_endpoint import PredictionPath
 from slipway_core.answers import PREDICTION, Choice
@@ -148,9 +148,35 @@ PREDICTED: Responses = {
 }
 _RESPONSES: Responses = {**PREDICTED, **errors(401, 403, 404, 413, 415, 422, 429, 503)}
 
-PATHS = (PredictionPath(INVOCATIONS, scoring.read),)
+_VARIANT = {"X-Amzn-Invoked-Production-Variant": {"schema": {"type": "string"}}}
+_INVOKED: Responses = {200: {**PREDICTED[200], "headers": {**PREDICTED[200]["headers"], **_VARIANT}}}
+_TARGET_VARIANT = {
+    "name": "X-Amzn-SageMaker-Target-Variant",
+    "in": "header",
+    "schema": {"type": "string"},
+    "description": "The alias to serve: `Production` (the default), `Staging` or `candidate-…`.",
+    "example": "Staging",
+}
+ENDPOINT = "/endpoints/{name}/invocations"
+
+PATHS = (
+    PredictionPath(INVOCATIONS, scoring.read),
+    PredictionPath(ENDPOINT, sagemaker.read, alias=lambda _path, headers: sagemaker.variant(headers)),
+)
 
 
 @described.post(INVOCATIONS, responses=_RESPONSES, openapi_extra=BODY)
 async def invocations() -> None:
     """Predict with the default model, in MLflow's forms or CSV. On SageMaker, no token is needed."""
+
+
+@described.post(
+    ENDPOINT,
+    responses={**_INVOKED, **errors(401, 403, 404, 413, 415, 422, 429, 503)},
+    openapi_extra={**BODY, "parameters": [_TARGET_VARIANT]},
+)
+async def invoke_endpoint(name: str) -> None:
+    """Predict with a model by its name, for clients of SageMaker's runtime such as `boto3`.
+
+    Errors have the header `X-Amzn-ErrorType` and the field `Message`, which these clients parse.
+    """
