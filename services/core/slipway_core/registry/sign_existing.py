@@ -1,0 +1,160 @@
+"""Sign versions that are already registered, and the history of their model."""
+
+import tempfile
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from slipway_core.bundle import MANIFEST_TAG, MLMODEL_FILE
+from slipway_core.errors import BundleError, RegistryError, RegistryUnavailableError, SignatureError
+from slipway_core.manifest import MODEL_FILE
+from slipway_core.registry.alias_history import held_before, moves
+from slipway_core.registry.base import PRODUCTION, ModelVersion, RegisteredModel, Registry
+from slipway_core.registry.bundle_download import fetch_bundle
+from slipway_core.registry.event_log import add_event
+from slipway_core.registry.events import PromotionEvent, key_of, numbered_tags, parse_event
+from slipway_core.registry.promotion import DATA_VERSION_TAG, is_withdrawn, metrics_of
+from slipway_core.registry.signatures import checked_events, foreign_digest, has_bundle, newest_event, signed_digest
+from slipway_core.signing import Signer, TrustedKeys
+from slipway_core.signing.messages import SIGNATURE_TAG, sign_event, sign_version
+
+REASON = "signed the Production version"
+
+
+def sign_one(registry: Registry, version: ModelVersion, signer: Signer) -> str:
+    """Check the digests of a version's files, sign the version, and return the signed digest.
+
+    Raises:
+        BundleError: a file is damaged or missing.
+        RegistryError: the registry failed.
+    """
+    digest = _digest_of(registry, version)
+    _store(registry, version, signer, digest)
+    return digest
+
+
+def sign_digest(registry: Registry, version: ModelVersion, signer: Signer) -> None:
+    """Sign a bundle's version whose files were just written and read back.
+
+    Raises:
+        RegistryError: the registry failed.
+    """
+    _store(registry, version, signer, version.tags[MANIFEST_TAG])
+
+
+def sign_model(
+    registry: Registry,
+    name: str,
+    signer: Signer,
+    *,
+    by: str,
+    echo: Callable[[str], None],
+    trusted: TrustedKeys | None = None,
+) -> int:
+    """Sign a model's Production version, the versions that a rollback can restore, and their events.
+
+    The events that existed before are signed as they are: signing approves the history. A new event is added, so that
+    an API that has followed a later history, such as before a restore, follows this one.
+
+    Args:
+        registry: holds the model.
+        name: the model's name.
+        signer: signs.
+        by: who signs, for the history.
+        echo: receives a sentence for each version that could not be signed.
+        trusted: versions that one of these keys signed are signed again without a check of their files.
+
+    Returns:
+        The number of signed versions.
+
+    Raises:
+        RegistryUnavailableError: the registry cannot be reached.
+    """
+    model = registry.get_model(name)
+    production = model.aliases.get(PRODUCTION)
+    if production is None:
+        return 0
+    digests: dict[str, str] = {}
+    for number in dict.fromkeys([production, *held_before(moves(model))]):
+        try:
+            version = registry.get_version(name, number)
+            if number != production and is_withdrawn(version):
+                continue
+            digests[number] = _sign_again(registry, version, signer, trusted)
+        except RegistryUnavailableError:
+            raise
+        except (BundleError, RegistryError) as error:
+            echo(f"Version {number} of {name} is not signed: {error}.")
+    _sign_events(registry, model, signer, digests)
+    if production in digests:
+        version = registry.get_version(name, production)
+        event = PromotionEvent(
+            action="promote",
+            version=production,
+            from_version=production,
+            by=by,
+            at=datetime.now(UTC),
+            reason=REASON,
+            metrics=metrics_of(version),
+            data_version=version.tags.get(DATA_VERSION_TAG),
+            digest=digests[production],
+        )
+        add_event(registry, name, event, signer)
+    return len(digests)
+
+
+def is_signed(registry: Registry, model: RegisteredModel, trusted: TrustedKeys) -> bool:
+    """Return whether trusted keys signed a model's Production version and the event that made it Production.
+
+    Raises:
+        RegistryError: the version does not exist, or the registry failed.
+    """
+    production = model.aliases.get(PRODUCTION)
+    if production is None:
+        return True
+    event = newest_event(checked_events(model, trusted))
+    try:
+        digest = signed_digest(registry.get_version(model.name, production), trusted)
+    except SignatureError:
+        return False
+    return event is not None and (event.version, event.digest) == (production, digest)
+
+
+def _sign_again(registry: Registry, version: ModelVersion, signer: Signer, trusted: TrustedKeys | None) -> str:
+    if trusted is not None:
+        try:
+            digest = signed_digest(version, trusted)
+        except SignatureError:
+            pass
+        else:
+            _store(registry, version, signer, digest)
+            return digest
+    return sign_one(registry, version, signer)
+
+
+def _sign_events(registry: Registry, model: RegisteredModel, signer: Signer, digests: dict[str, str]) -> None:
+    """Sign the events of signed versions in place, with increasing serials."""
+    serial = 0
+    for number, value in numbered_tags(model.tags):
+        event = parse_event(value)
+        if event is None or event.version not in digests:
+            continue
+        serial = max(serial + 1, event.serial or int(event.at.timestamp() * 1_000_000))
+        signed = event.model_copy(update={"serial": serial, "digest": event.digest or digests[event.version]})
+        registry.set_model_tag(model.name, key_of(number), sign_event(signer, model.name, number, signed.to_tag()))
+
+
+def _digest_of(registry: Registry, version: ModelVersion) -> str:
+    if has_bundle(version):
+        return fetch_bundle(registry, version, version.tags[MANIFEST_TAG]).manifest_sha256
+    if MANIFEST_TAG in version.tags:
+        raise BundleError(f"version {version.version} has no SHA-256 in its tag {MANIFEST_TAG}: register it again")
+    with tempfile.TemporaryDirectory(prefix="slipway-bundle-") as folder:
+        for file in (MLMODEL_FILE, MODEL_FILE):
+            registry.fetch(version, file, Path(folder) / file)
+        return foreign_digest((Path(folder) / MLMODEL_FILE).read_bytes(), (Path(folder) / MODEL_FILE).read_bytes())
+
+
+def _store(registry: Registry, version: ModelVersion, signer: Signer, digest: str) -> None:
+    tag = sign_version(signer, version.name, version.version, digest, datetime.now(UTC))
+    registry.set_version_tag(version.name, version.version, SIGNATURE_TAG, tag)
