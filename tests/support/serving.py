@@ -13,6 +13,7 @@ from slipway_api.serving.status import LoadFailure
 from slipway_api.serving.trial import Candidate, Trial
 from slipway_core.bundle import MANIFEST_FILE, MANIFEST_TAG, digest
 from slipway_core.registry.memory import InMemoryRegistry
+from slipway_core.signing import TrustedKeys
 from support.bundles import bundle_files
 from support.clock import Clock
 
@@ -30,6 +31,7 @@ class Serving:
         self.clock = Clock()
         self.load_wait_seconds = 30.0
         self.allow_unverified = False
+        self.trusted: TrustedKeys | None = None
         self.trial: Trial = no_trial
         self.start(models)
 
@@ -40,7 +42,13 @@ class Serving:
         self.bundle_cache = BundleCache(self.cache)
         self.store = ModelStore(
             self.registry,
-            Loader(self.registry, self.bundle_cache, trial=self.trial, allow_unverified=self.allow_unverified),
+            Loader(
+                self.registry,
+                self.bundle_cache,
+                trial=self.trial,
+                allow_unverified=self.allow_unverified,
+                trusted=self.trusted,
+            ),
             self.serving_metrics,
             models=models,
             default_model="iris",

@@ -77,6 +77,7 @@ def build(
         BundleCache(settings.cache_dir),
         trial=trial or ChildTrial(),
         allow_unverified=settings.allow_unverified_models,
+        trusted=settings.read_trusted_keys(),
     )
 
     database = _Database(settings)
@@ -260,6 +261,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             configure_logging(settings.log_level, settings.log_format)
             if command == "check":
                 settings.require_safe_admin_password()
+                settings.read_trusted_keys()
+                settings.signer()
                 print("The settings are valid.")
             elif command == "migrate":
                 from slipway_core.migrations import upgrade  # noqa: PLC0415  # serving does not need Alembic

@@ -180,6 +180,7 @@ def _train(
         promote: whether to promote.
         wait: seconds to wait for the registry.
     """
+    signer = settings.signer()
     with settings.open_registry() as registry:
         registered: set[str] = set()
         if wait == 0:  # fail before the work, not after it
@@ -214,6 +215,7 @@ def _train(
                 by=current_user(),
                 commit=commit_of_code(settings),
                 reporter=terminal,
+                signer=signer,
             )
     return outcome
 

@@ -19,6 +19,7 @@ from slipway_api.serving.presence import UNKNOWN_REGISTRY, Presence
 from slipway_api.serving.registry_state import RegistryState
 from slipway_api.serving.served_metrics import ServedMetrics
 from slipway_api.serving.served_model import ServedModel
+from slipway_api.serving.signed_history import SignedHistory, Target
 from slipway_api.serving.slot import Slot
 from slipway_api.serving.status import LoadFailure, RegistryStatus
 from slipway_core.errors import RegistryError
@@ -73,6 +74,7 @@ class ModelStore:
         self._loads = LoadThreads()
         self._presence = Presence(registry, loader.cache)
         self._near_misses: dict[str, str] = {}
+        self._history = SignedHistory(loader.trusted, loader.cache)
         self._sweep_at = clock()
         self._served_metrics = ServedMetrics(metrics)
         self._registry_state = RegistryState(metrics)
@@ -95,7 +97,7 @@ class ModelStore:
     def failure(self, name: str, version: str | None = None) -> LoadFailure | None:
         """Return why a model's Production version, or its given pinned version, failed to load; None if it did not."""
         slot = self._slots.get(ModelRef(name, version))
-        return slot.failure if slot else None
+        return (slot.failure or slot.refusal) if slot else None
 
     def production(self, name: str) -> str | None:
         """Return the version that had the Production alias when the registry last responded."""
@@ -236,15 +238,8 @@ class ModelStore:
 
     def _slot(self, ref: ModelRef) -> Slot:
         if ref not in self._slots:
-            slot = Slot(
-                ref,
-                self._registry,
-                self._loader,
-                self._metrics,
-                pins=self.pins(ref.name),
-                changed=self._publish_served,
-                clock=self._clock,
-            )
+            pins, changed = self.pins(ref.name), self._publish_served
+            slot = Slot(ref, self._registry, self._loader, self._metrics, pins=pins, changed=changed, clock=self._clock)
             self._slots = {**self._slots, ref: slot}
         return self._slots[ref]
 
@@ -269,24 +264,28 @@ class ModelStore:
                 slot.clear_failure()
 
     def _begin_load(self, slot: Slot, model: RegisteredModel, *, force: bool) -> None:
-        version = slot.ref.version or self._aliases[model.name]
-        if version is None or slot.ref in self._loads.running():
+        target = Target(slot.ref.version) if slot.ref.is_pinned else self._history.target(model)
+        version = target.version
+        slot.refuse(self._aliases.get(model.name) or "", target.problem)
+        if slot.ref in self._loads.running():
             return
-        if not slot.is_due(version, model.created_at, force=force):
-            return
-        self._loads.start(slot.ref, partial(self._load, slot, version, model.created_at, force))
+        if version is None:
+            self._fall_back([slot.ref] if target.problem else [])
+        elif slot.is_due(version, model.created_at, force=force, digest=target.digest):
+            self._loads.start(slot.ref, partial(self._load, slot, version, target.digest, model.created_at, force))
 
-    def _load(self, slot: Slot, version: str, made_at: float, force: bool) -> None:
+    def _load(self, slot: Slot, version: str, digest: str | None, made_at: float, force: bool) -> None:
         # A cached bundle opens fast: serve it while the new version is fetched and tried.
         slot.fall_back()
         with self._loads.turn(is_retry=slot.has_failed(version)):
-            slot.load(version, made_at, force=force)
+            slot.load(version, made_at, force=force, digest=digest)
 
     def _await(self, slow: Collection[ModelRef], *, force: bool) -> None:
         seconds = self._load_wait_seconds if force else self._load_wait_seconds * UNFORCED_SHARE
         self._loads.wait([ref for ref in self._loads.running() if force or ref not in slow], seconds)
 
     def _drop(self, slot: Slot) -> None:
+        slot.refusal = None
         if slot.served is not None:
             slot.unload("it is no longer registered")
         else:

@@ -90,6 +90,7 @@ def _served(
         loaded_at=datetime.now(UTC),
         source=source,
         pinned=pinned,
+        signature_tag=known.signature,
     )
 
 

@@ -28,6 +28,7 @@ class ServedModel:
         source: `registry` if the registry named this version, `cache` if the registry did not respond.
         verified: whether the digests and golden rows of its bundle were checked.
         pinned: whether the settings pin this version; otherwise it is served by its Production alias.
+        signature_tag: the version's tag with its signature, for the cache; None if it is not signed.
         inline_rows: how many rows the event loop may run itself; larger requests go to the pool.
     """
 
@@ -43,6 +44,7 @@ class ServedModel:
     source: Literal["registry", "cache"]
     pinned: bool = False
     verified: bool = True
+    signature_tag: str | None = None
     inline_rows: int = 0
 
     @property

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from slipway_cli.output import console, echo, print_json, print_table
 from slipway_cli.signature_table import signature_json, signature_table
+from slipway_cli.signing import key_files
 from slipway_core.bundle import MANIFEST_FILE, MANIFEST_TAG, is_digest, parse_manifest
 from slipway_core.current_user import current_user
 from slipway_core.errors import BundleError, RegistryError
@@ -97,15 +98,32 @@ def promote(
 
     Promoting a withdrawn version lifts its withdrawal.
     """
-    with _registry() as registry:
+    settings = load_settings(RegistrySettings)
+    with settings.open_registry() as registry:
         chosen = registry.get_version(name, version)
-        if registry.get_model(name).aliases.get(PRODUCTION) == chosen.version and not (promotion.is_withdrawn(chosen)):
+        keys = key_files(settings)
+        signer, trusted = keys.signer(), keys.trusted()
+        # A signed promotion of the same version confirms an alias that was moved outside of Slipway.
+        if (
+            signer is None
+            and registry.get_model(name).aliases.get(PRODUCTION) == chosen.version
+            and not (promotion.is_withdrawn(chosen))
+        ):
             echo(f"Version {chosen.version} of {name} is already Production.")
             return
-        event = promotion.promote(registry, name, version, by=current_user(), at=datetime.now(UTC), reason=reason)
+        event = promotion.promote(
+            registry,
+            name,
+            version,
+            by=current_user(),
+            at=datetime.now(UTC),
+            reason=reason,
+            signer=signer,
+            trusted=trusted,
+        )
     before = f"; before, it was version {event.from_version}" if event.from_version else ""
     echo(f"Production of {name} is now version {event.version}{before}.")
-    if not is_digest(chosen.tags.get(MANIFEST_TAG, "")):
+    if signer is None and not is_digest(chosen.tags.get(MANIFEST_TAG, "")):
         echo("The registry has no SHA-256 of its bundle, so the API keeps serving the version that it has loaded.")
     if promotion.is_withdrawn(chosen):
         echo(f"The withdrawal of this version is lifted; `slipway models history {name}` shows its reason.")
@@ -118,8 +136,18 @@ def rollback(name: Name, reason: Reason = "rolled back by hand") -> None:
     Training never promotes a withdrawn version or its graph again; `slipway models promote` lifts a withdrawal.
     Example: `slipway models rollback iris`
     """
-    with _registry() as registry:
-        event = promotion.rollback(registry, name, by=current_user(), at=datetime.now(UTC), reason=reason)
+    settings = load_settings(RegistrySettings)
+    with settings.open_registry() as registry:
+        keys = key_files(settings)
+        event = promotion.rollback(
+            registry,
+            name,
+            by=current_user(),
+            at=datetime.now(UTC),
+            reason=reason,
+            signer=keys.signer(),
+            trusted=keys.trusted(),
+        )
     echo(
         f"Production of {name} is version {event.version} again; version {event.from_version} is withdrawn. "
         f"To lift the withdrawal: slipway models promote {name} {event.from_version}"

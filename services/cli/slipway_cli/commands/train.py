@@ -4,6 +4,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,6 +12,7 @@ import typer
 from slipway_cli.api_address import find_api
 from slipway_core.errors import ConfigurationError
 from slipway_core.registry.gate_result import PromoteMode
+from slipway_core.signing.files import SIGNING_VARIABLE, TRUSTED_VARIABLE
 
 
 def train(
@@ -65,6 +67,8 @@ def train(
             environment["SLIPWAY_URL"] = api.url
         if api.password_file is not None:
             arguments += ["--password-file", str(api.password_file)]
+    if (key := _signing_key()) is not None:
+        environment[SIGNING_VARIABLE] = str(key)
     if data:
         arguments += ["--data", data]
     if promote != "auto":
@@ -73,6 +77,14 @@ def train(
         arguments += ["--set", setting]
     command = trainer_command(*arguments)
     raise typer.Exit(subprocess.call(command, env=environment))  # noqa: S603  # our own module, its arguments one by one
+
+
+def _signing_key() -> Path | None:
+    """Return the signing key of the embedded stack that has this registry; None for that of the settings."""
+    if os.environ.get(SIGNING_VARIABLE) or os.environ.get(TRUSTED_VARIABLE):
+        return None
+    home = find_api(os.environ.get("MLFLOW_TRACKING_URI", "")).home
+    return home.bundle_key if home is not None and home.trusted_keys.exists() else None
 
 
 def trainer_command(*arguments: str) -> list[str]:

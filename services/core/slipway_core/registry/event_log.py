@@ -1,16 +1,20 @@
 """Add events to a model's history."""
 
-import time
-
 from slipway_core.errors import HistoryNotWrittenError, RegistryError
 from slipway_core.registry.base import RegisteredModel, Registry
-from slipway_core.registry.events import PromotionEvent, key_of, next_number, numbered_tags, parse_event
+from slipway_core.registry.events import (
+    MAX_SKEW_MICROSECONDS,
+    PromotionEvent,
+    key_of,
+    next_number,
+    now_in_microseconds,
+    numbered_tags,
+    parse_event,
+)
 from slipway_core.signing import Signer
 from slipway_core.signing.messages import sign_event
 
 WRITE_ATTEMPTS = 4
-# Serials that are further in the future are ignored: a wrong clock, or another program, wrote them.
-MAX_SKEW_MICROSECONDS = 24 * 3600 * 1_000_000
 
 
 def add_event(registry: Registry, name: str, event: PromotionEvent, signer: Signer | None) -> None:
@@ -45,7 +49,7 @@ def add_event(registry: Registry, name: str, event: PromotionEvent, signer: Sign
 
 def next_serial(model: RegisteredModel) -> int:
     """Return the serial of a model's next event: the time in microseconds, or more if the last serial is not lower."""
-    now = time.time_ns() // 1000
+    now = now_in_microseconds()
     events = [parse_event(value) for _, value in numbered_tags(model.tags)]
     serials = [event.serial for event in events if event is not None and event.serial is not None]
     return max([now, *(serial + 1 for serial in serials if serial <= now + MAX_SKEW_MICROSECONDS)])

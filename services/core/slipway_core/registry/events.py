@@ -1,5 +1,6 @@
 """The history of the alias Production: one tag of the registered model per event."""
 
+import time
 from collections.abc import Mapping
 from datetime import UTC
 from typing import Annotated, Literal
@@ -7,6 +8,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 EVENT_PREFIX = "slipway.event."
+# Serials that are further in the future are ignored: a wrong clock, or another program, wrote them.
+MAX_SKEW_MICROSECONDS = 24 * 3600 * 1_000_000
 
 Action = Literal["promote", "rollback"]
 
@@ -48,6 +51,11 @@ def numbered_tags(tags: Mapping[str, str]) -> list[tuple[int, str]]:
     """Return the numbers and values of a registered model's event tags, oldest first."""
     values = {number: tags[key] for key, number in _numbered(tags).items()}
     return sorted(values.items())
+
+
+def now_in_microseconds() -> int:
+    """Return the time since the epoch, the unit of serials."""
+    return time.time_ns() // 1000
 
 
 def key_of(number: int) -> str:

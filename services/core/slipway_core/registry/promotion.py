@@ -10,10 +10,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from slipway_core.errors import (
     ConfigurationError,
-    HistoryNotWrittenError,
     NothingToRestoreError,
     ProductionMovedError,
-    RegistryError,
     RegistryNotFoundError,
     SignatureError,
 )

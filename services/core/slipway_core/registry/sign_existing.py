@@ -1,20 +1,21 @@
 """Sign versions that are already registered, and the history of their model."""
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from slipway_core.bundle import MANIFEST_TAG, MLMODEL_FILE
 from slipway_core.errors import BundleError, RegistryError, RegistryUnavailableError, SignatureError
 from slipway_core.manifest import MODEL_FILE
+from slipway_core.plurals import count_of
 from slipway_core.registry.alias_history import held_before, moves
 from slipway_core.registry.base import PRODUCTION, ModelVersion, RegisteredModel, Registry
 from slipway_core.registry.bundle_download import fetch_bundle
 from slipway_core.registry.event_log import add_event
-from slipway_core.registry.events import PromotionEvent, key_of, numbered_tags, parse_event
+from slipway_core.registry.events import PromotionEvent, key_of, now_in_microseconds, numbered_tags, parse_event
 from slipway_core.registry.promotion import DATA_VERSION_TAG, is_withdrawn, metrics_of
-from slipway_core.registry.signatures import checked_events, foreign_digest, has_bundle, newest_event, signed_digest
+from slipway_core.registry.signatures import foreign_digest, has_bundle, signed_digest
 from slipway_core.signing import Signer, TrustedKeys
 from slipway_core.signing.messages import SIGNATURE_TAG, sign_event, sign_version
 
@@ -33,13 +34,13 @@ def sign_one(registry: Registry, version: ModelVersion, signer: Signer) -> str:
     return digest
 
 
-def sign_digest(registry: Registry, version: ModelVersion, signer: Signer) -> None:
-    """Sign a bundle's version whose files were just written and read back.
+def sign_bundle(registry: Registry, version: ModelVersion, signer: Signer, manifest_sha256: str) -> None:
+    """Sign the version of a bundle that was just written and read back.
 
     Raises:
         RegistryError: the registry failed.
     """
-    _store(registry, version, signer, version.tags[MANIFEST_TAG])
+    _store(registry, version, signer, manifest_sha256)
 
 
 def sign_model(
@@ -50,6 +51,7 @@ def sign_model(
     by: str,
     echo: Callable[[str], None],
     trusted: TrustedKeys | None = None,
+    replace: bool = True,
 ) -> int:
     """Sign a model's Production version, the versions that a rollback can restore, and their events.
 
@@ -63,6 +65,7 @@ def sign_model(
         by: who signs, for the history.
         echo: receives a sentence for each version that could not be signed.
         trusted: versions that one of these keys signed are signed again without a check of their files.
+        replace: whether to replace signatures of other keys.
 
     Returns:
         The number of signed versions.
@@ -80,7 +83,7 @@ def sign_model(
             version = registry.get_version(name, number)
             if number != production and is_withdrawn(version):
                 continue
-            digests[number] = _sign_again(registry, version, signer, trusted)
+            digests[number] = _sign_again(registry, version, signer, trusted, replace=replace)
         except RegistryUnavailableError:
             raise
         except (BundleError, RegistryError) as error:
@@ -103,24 +106,30 @@ def sign_model(
     return len(digests)
 
 
-def is_signed(registry: Registry, model: RegisteredModel, trusted: TrustedKeys) -> bool:
-    """Return whether trusted keys signed a model's Production version and the event that made it Production.
+def sign_models(
+    registry: Registry,
+    signer: Signer,
+    *,
+    by: str,
+    echo: Callable[[str], None],
+    trusted: TrustedKeys | None = None,
+    replace: bool = True,
+    names: Sequence[str] = (),
+) -> None:
+    """Call `sign_model` for the named models, or for every model with a Production version, and report the result.
 
     Raises:
-        RegistryError: the version does not exist, or the registry failed.
+        RegistryError: the registry cannot be reached, or a named model does not exist.
     """
-    production = model.aliases.get(PRODUCTION)
-    if production is None:
-        return True
-    event = newest_event(checked_events(model, trusted))
-    try:
-        digest = signed_digest(registry.get_version(model.name, production), trusted)
-    except SignatureError:
-        return False
-    return event is not None and (event.version, event.digest) == (production, digest)
+    wanted = names or sorted(model.name for model in registry.list_models() if PRODUCTION in model.aliases)
+    for name in wanted:
+        count = sign_model(registry, name, signer, by=by, echo=echo, trusted=trusted, replace=replace)
+        echo(f"Signed {count_of(count, 'version')} of {name} with the key {signer.key_id}.")
 
 
-def _sign_again(registry: Registry, version: ModelVersion, signer: Signer, trusted: TrustedKeys | None) -> str:
+def _sign_again(
+    registry: Registry, version: ModelVersion, signer: Signer, trusted: TrustedKeys | None, *, replace: bool
+) -> str:
     if trusted is not None:
         try:
             digest = signed_digest(version, trusted)
@@ -129,18 +138,23 @@ def _sign_again(registry: Registry, version: ModelVersion, signer: Signer, trust
         else:
             _store(registry, version, signer, digest)
             return digest
+    if SIGNATURE_TAG in version.tags and not replace:
+        raise SignatureError(
+            "another key signed it; `slipway signing sign-existing` replaces the signature, and `slipway signing show` "
+            "prints the key to trust instead"
+        )
     return sign_one(registry, version, signer)
 
 
 def _sign_events(registry: Registry, model: RegisteredModel, signer: Signer, digests: dict[str, str]) -> None:
-    """Sign the events of signed versions in place, with increasing serials."""
-    serial = 0
+    """Sign the events of signed versions in place, with increasing serials that are not in the future."""
+    serial, now = 0, now_in_microseconds()
     for number, value in numbered_tags(model.tags):
         event = parse_event(value)
         if event is None or event.version not in digests:
             continue
-        serial = max(serial + 1, event.serial or int(event.at.timestamp() * 1_000_000))
-        signed = event.model_copy(update={"serial": serial, "digest": event.digest or digests[event.version]})
+        serial = max(serial + 1, min(event.serial or int(event.at.timestamp() * 1_000_000), now))
+        signed = event.model_copy(update={"serial": serial, "digest": digests[event.version]})
         registry.set_model_tag(model.name, key_of(number), sign_event(signer, model.name, number, signed.to_tag()))
 
 

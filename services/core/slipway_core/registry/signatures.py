@@ -7,7 +7,15 @@ from slipway_core.bundle import MANIFEST_TAG, data_version, digest, is_digest
 from slipway_core.errors import SignatureError
 from slipway_core.manifest import MODEL_FILE
 from slipway_core.registry.base import ModelVersion, RegisteredModel
-from slipway_core.registry.events import EVENT_PREFIX, PromotionEvent, key_of, numbered_tags, parse_event
+from slipway_core.registry.events import (
+    EVENT_PREFIX,
+    MAX_SKEW_MICROSECONDS,
+    PromotionEvent,
+    key_of,
+    now_in_microseconds,
+    numbered_tags,
+    parse_event,
+)
 from slipway_core.signing.keys import PublicKey, TrustedKeys
 from slipway_core.signing.messages import SIGNATURE_FIELD, SIGNATURE_TAG, verify_event, verify_version
 
@@ -73,6 +81,9 @@ def checked_events(model: RegisteredModel, trusted: TrustedKeys) -> list[Checked
             continue
         if event is None or event.serial is None or event.digest is None:
             checked.append(CheckedEvent(number, event, problem="it is signed, but malformed"))
+            continue
+        if event.serial > now_in_microseconds() + MAX_SKEW_MICROSECONDS:
+            checked.append(CheckedEvent(number, event, problem="it is dated in the future: check the clocks"))
             continue
         checked.append(CheckedEvent(number, event, key))
     return checked

@@ -12,6 +12,7 @@ from slipway_core.graph import Graph
 from slipway_core.registry import PRODUCTION, ModelVersion, Registry, promotion
 from slipway_core.registry.bundle_download import fetch_bundle
 from slipway_core.registry.gate_result import GATE_TAG, GateResult, PromoteMode
+from slipway_core.signing import Signer
 from slipway_trainer.features import for_graph, graph_inputs
 from slipway_trainer.gate import Challenger, Champion, decide
 from slipway_trainer.recipes import Recipe
@@ -28,6 +29,7 @@ def promote(
     mode: PromoteMode = "auto",
     registry: Registry,
     by: str,
+    signer: Signer | None = None,
 ) -> GateResult:
     """Promote a version if it meets its limits and does not regress from the champion on the same test rows.
 
@@ -40,6 +42,7 @@ def promote(
         mode: `never` stores the gate's result only; `force` promotes regardless of it.
         registry: the model registry.
         by: the user or service that promotes, for the history.
+        signer: signs the promotion.
 
     Raises:
         RegistryError: the registry rejected a call or failed.
@@ -73,6 +76,7 @@ def promote(
             reason=f"{word}: {gate_result.summary}",
             # A promotion by someone else in the meantime takes precedence.
             expected=champion.version if champion else None,
+            signer=signer,
         )
     return gate_result
 

@@ -10,6 +10,8 @@ from pathlib import Path, PurePosixPath
 from slipway_core.registry import ModelVersion, Registry
 from slipway_core.registry.bundle_download import fetch_bundle
 from slipway_core.registry.promotion import DATA_VERSION_TAG
+from slipway_core.registry.sign_existing import sign_bundle
+from slipway_core.signing import Signer
 from slipway_trainer.bundling import write_bundle
 from slipway_trainer.lineage import UNKNOWN_COMMIT, library_versions
 from slipway_trainer.recipes import Recipe
@@ -43,11 +45,12 @@ def register(
     registry: Registry,
     by: str,
     commit: str | None,
+    signer: Signer | None = None,
 ) -> Registered:
     """Log a run for each candidate and register the best one's bundle as a new version.
 
     `started_at` is the start of the training, in seconds since the epoch. `by` is the user or service that trains, and
-    `commit` the Git commit of the code.
+    `commit` the Git commit of the code. `signer` signs the version after it was read back.
 
     Raises:
         RegistryError: the server rejected a call or failed.
@@ -76,6 +79,8 @@ def register(
             number = tracker.register(recipe, bundle, runs, best)
             version = registry.get_version(recipe.name, number)
             fetch_bundle(registry, version, bundle.manifest_sha256)  # as the API does
+            if signer is not None:
+                sign_bundle(registry, version, signer, bundle.manifest_sha256)
     return Registered(version, runs)
 
 

@@ -1,0 +1,43 @@
+"""The keys that sign and verify: those of the settings, or of the embedded stack that has the registry."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from slipway_cli.api_address import find_api
+from slipway_core.registry.settings import RegistrySettings
+from slipway_core.signing import Signer, TrustedKeys
+from slipway_core.signing.files import read_signer, read_trusted_keys
+
+
+@dataclass(frozen=True)
+class KeyFiles:
+    """The files of the keys; None for those that are not set."""
+
+    signing_key: Path | None
+    trusted_keys: Path | None
+
+    def signer(self) -> Signer | None:
+        """Return the signer; None if there is no signing key.
+
+        Raises:
+            ConfigurationError: the file cannot be used.
+        """
+        return read_signer(self.signing_key)
+
+    def trusted(self) -> TrustedKeys | None:
+        """Return the trusted keys; None if there are none.
+
+        Raises:
+            ConfigurationError: the file cannot be used.
+        """
+        return read_trusted_keys(self.trusted_keys)
+
+
+def key_files(settings: RegistrySettings) -> KeyFiles:
+    """Return the key files of the settings. Without any, return those of a running `slipway up` with this registry."""
+    if settings.signing_key_file is not None or settings.trusted_keys is not None:
+        return KeyFiles(settings.signing_key_file, settings.trusted_keys)
+    home = find_api(settings.mlflow_tracking_uri).home
+    if home is None or not home.trusted_keys.exists():
+        return KeyFiles(None, None)
+    return KeyFiles(home.bundle_key, home.trusted_keys)
