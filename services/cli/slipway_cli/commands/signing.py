@@ -9,7 +9,7 @@ from slipway_cli.output import echo
 from slipway_cli.signing import key_files
 from slipway_core.current_user import current_user
 from slipway_core.errors import ConfigurationError
-from slipway_core.registry.settings import RegistrySettings
+from slipway_core.registry.settings import RegistrySettings, SigningSettings
 from slipway_core.registry.sign_existing import sign_models, sign_one
 from slipway_core.settings import load_settings
 from slipway_core.signing import Signer
@@ -49,7 +49,7 @@ def show(
     Example: `slipway signing show trainer-key.pem`
     """
     _check_name(name)
-    signer = read_signer(file) if file is not None else _signer(load_settings(RegistrySettings))
+    signer = read_signer(file) if file is not None else load_settings(SigningSettings).signer()
     echo(str(_required(signer).public_key(name, events_only=events)))
 
 
@@ -93,8 +93,8 @@ def _signer(settings: RegistrySettings) -> Signer:
 def _required(signer: Signer | None) -> Signer:
     if signer is None:
         raise ConfigurationError(
-            "SLIPWAY_SIGNING_KEY_FILE is not set: set it to the file of the private key, which `slipway signing create` "
-            "creates"
+            "SLIPWAY_SIGNING_KEY_FILE is not set: set it to the file of a private key, such as of "
+            "`slipway signing create`"
         )
     return signer
 

@@ -22,21 +22,8 @@ def _check_address(value: str) -> str:
     raise ValueError(f"it must be the address of an MLflow server, such as {written}")
 
 
-class RegistrySettings(ServiceSettings):
-    """The MLflow server and the account to use there."""
-
-    file_fields: ClassVar[frozenset[str]] = frozenset({"mlflow_tracking_password"})
-
-    mlflow_tracking_uri: Annotated[str, AfterValidator(_check_address)] = Field(
-        validation_alias="MLFLOW_TRACKING_URI",
-        description="The address of the MLflow server; for the stack of `slipway up`, http://127.0.0.1:5000.",
-    )
-    mlflow_tracking_username: str | None = Field(
-        default=None, validation_alias="MLFLOW_TRACKING_USERNAME", description="The user name, if MLflow requires one."
-    )
-    mlflow_tracking_password: SecretStr | None = Field(
-        default=None, validation_alias="MLFLOW_TRACKING_PASSWORD", description="The password of that user."
-    )
+class SigningSettings(ServiceSettings):
+    """The keys that sign versions and promotions, and those that are trusted."""
 
     trusted_keys: Path | None = Field(
         default=None,
@@ -64,6 +51,23 @@ class RegistrySettings(ServiceSettings):
             ConfigurationError: the file cannot be used.
         """
         return read_trusted_keys(self.trusted_keys)
+
+
+class RegistrySettings(SigningSettings):
+    """The MLflow server and the account to use there."""
+
+    file_fields: ClassVar[frozenset[str]] = frozenset({"mlflow_tracking_password"})
+
+    mlflow_tracking_uri: Annotated[str, AfterValidator(_check_address)] = Field(
+        validation_alias="MLFLOW_TRACKING_URI",
+        description="The address of the MLflow server; for the stack of `slipway up`, http://127.0.0.1:5000.",
+    )
+    mlflow_tracking_username: str | None = Field(
+        default=None, validation_alias="MLFLOW_TRACKING_USERNAME", description="The user name, if MLflow requires one."
+    )
+    mlflow_tracking_password: SecretStr | None = Field(
+        default=None, validation_alias="MLFLOW_TRACKING_PASSWORD", description="The password of that user."
+    )
 
     def open_registry(self, timeout_seconds: float = 10.0) -> MlflowRegistry:
         """Return the registry, without connecting to it."""
