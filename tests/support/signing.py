@@ -1,16 +1,19 @@
 """Signing keys, signed versions, and promotions with them."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 
-from slipway_core.bundle import MANIFEST_FILE, digest
+from slipway_core.bundle import MANIFEST_FILE, MANIFEST_TAG, digest
 from slipway_core.registry.base import Registry
 from slipway_core.registry.events import PromotionEvent
 from slipway_core.registry.memory import InMemoryRegistry
+from slipway_core.registry.mlflow import MlflowRegistry
 from slipway_core.registry.promotion import promote
 from slipway_core.registry.sign_existing import sign_bundle
 from slipway_core.signing import Signer, TrustedKeys
+from slipway_core.signing.files import read_signer
 from slipway_core.signing.keys import new_private_key
 from support.bundles import BIAS, bundle_files, linear_classifier, register
 
@@ -38,6 +41,15 @@ def register_signed(
     number = register(registry, files, name)
     sign_bundle(registry, registry.get_version(name, number), signer, digest(files[MANIFEST_FILE]))
     return number
+
+
+def sign_as_is(mlflow_url: str, key: Path, version: str, name: str = "iris") -> None:
+    """Sign a version of a real registry without a check of its files, which may be damaged."""
+    signer = read_signer(key)
+    assert signer is not None
+    with MlflowRegistry(mlflow_url) as registry:
+        found = registry.get_version(name, version)
+        sign_bundle(registry, found, signer, found.tags.get(MANIFEST_TAG, ""))
 
 
 def promote_signed(registry: Registry, signer: Signer, version: str, name: str = "iris") -> PromotionEvent:

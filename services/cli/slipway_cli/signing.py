@@ -1,10 +1,14 @@
 """The keys that sign and verify: those of the settings, or of the embedded stack that has the registry."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from slipway_cli.api_address import find_api
+from slipway_core.registry import RegisteredModel
+from slipway_core.registry.alias_history import Move
 from slipway_core.registry.settings import RegistrySettings
+from slipway_core.registry.signatures import CheckedEvent, checked_events
 from slipway_core.signing import Signer, TrustedKeys
 from slipway_core.signing.files import read_signer, read_trusted_keys
 
@@ -31,6 +35,22 @@ class KeyFiles:
             ConfigurationError: the file cannot be used.
         """
         return read_trusted_keys(self.trusted_keys)
+
+
+def signature_notes(model: RegisteredModel, alias_moves: Sequence[Move], trusted: TrustedKeys) -> list[str | None]:
+    """Return for each move who signed its event, or why it is not accepted; None for a move without an event.
+
+    Args:
+        model: the model.
+        alias_moves: its moves, newest first.
+        trusted: the trusted keys.
+    """
+    checked = iter([one for one in checked_events(model, trusted) if one.event is not None][::-1])
+    return [None if move.event is None else _note(next(checked)) for move in alias_moves]
+
+
+def _note(checked: CheckedEvent) -> str:
+    return f"signed: {checked.key.name}" if checked.key is not None else f"NOT ACCEPTED: {checked.problem}"
 
 
 def key_files(settings: RegistrySettings) -> KeyFiles:

@@ -68,17 +68,20 @@ _DEFAULT_LOCATION = 0
 _RANDOM_OPERATORS = frozenset(
     b"Bernoulli Multinomial RandomNormal RandomNormalLike RandomUniform RandomUniformLike".split()
 )
+# The standard operators, and those that ONNX Runtime itself adds. Any other domain needs a library of native code.
+_KNOWN_DOMAINS = frozenset({b"", b"ai.onnx", b"ai.onnx.ml", b"com.microsoft"})
 # Operators that load a file from the host, in any domain.
 _FILE_OPERATORS = frozenset({b"EPContext"})
 
 
 def check_self_contained(model: bytes) -> Any:  # noqa: ANN401  # classes made at run time
-    """Parse a serialised ONNX model, and check that it refers to no other file.
+    """Parse a serialised ONNX model, and check that it refers to no other file and to no library of operators.
 
     Raises:
-        BundleError: the model refers to another file, or is damaged.
+        BundleError: the model refers to another file, has a custom operator, or is damaged.
     """
     parsed = parse_model(model)
+    functions = {(function.domain, function.name) for function in parsed.functions}
     for kind, message in walk("Model", parsed):
         if kind == "Tensor" and (message.external_data or message.data_location != _DEFAULT_LOCATION):
             name = message.name.decode(errors="replace")[:80]
@@ -89,6 +92,16 @@ def check_self_contained(model: bytes) -> Any:  # noqa: ANN401  # classes made a
         if kind == "Node" and message.op_type in _FILE_OPERATORS:
             operator = message.op_type.decode()
             raise BundleError(f"the graph has the operator {operator}, which loads a file: export the model without it")
+        if (
+            kind == "Node"
+            and message.domain not in _KNOWN_DOMAINS
+            and (message.domain, message.op_type) not in functions
+        ):
+            operator, domain = (text.decode(errors="replace")[:80] for text in (message.op_type, message.domain))
+            raise BundleError(
+                f"the graph has the custom operator {operator!r} of the domain {domain!r}, which the API does not "
+                "load: export the model with the operators of ai.onnx and ai.onnx.ml only"
+            )
     return parsed
 
 

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from slipway_cli.output import console, echo, print_json, print_table
 from slipway_cli.signature_table import signature_json, signature_table
-from slipway_cli.signing import key_files
+from slipway_cli.signing import key_files, signature_notes
 from slipway_core.bundle import MANIFEST_FILE, MANIFEST_TAG, is_digest, parse_manifest
 from slipway_core.current_user import current_user
 from slipway_core.errors import BundleError, RegistryError
@@ -158,20 +158,26 @@ def rollback(name: Name, reason: Reason = "rolled back by hand") -> None:
 def history(name: Name, as_json: AsJson = False) -> None:
     """List every change of a model's Production alias, newest first. Example: `slipway models history iris`.
 
-    `external`: the alias was moved by something other than Slipway, such as MLflow's web interface.
+    `external`: the alias was moved by something other than Slipway, such as MLflow's web interface. With trusted keys,
+    events that none of them signed are marked: the API ignores them.
     """
-    with _registry() as registry:
-        alias_moves = moves(registry.get_model(name))[::-1]
+    settings = load_settings(RegistrySettings)
+    with settings.open_registry() as registry:
+        model = registry.get_model(name)
+    alias_moves, trusted = moves(model)[::-1], key_files(settings).trusted()
+    signatures = signature_notes(model, alias_moves, trusted) if trusted is not None else [None] * len(alias_moves)
     if as_json:
-        print_json([_describe_move(move) for move in alias_moves])
+        print_json(
+            [{**_describe_move(move), "signature": note} for move, note in zip(alias_moves, signatures, strict=True)]
+        )
         return
     table = Table("when", "move", "by", "metrics", "why", title=f"{name}: history of Production", box=SIMPLE)
-    for move in alias_moves:
+    for move, note in zip(alias_moves, signatures, strict=True):
         described = _describe_move(move)
         table.add_row(
             _minute(described["at"] or "–"),
             f"{move.action}\n{move.from_version or '–'} → {move.version or '–'}",
-            described["by"] or "–",
+            (described["by"] or "–") + (f"\n{note}" if note else ""),
             _metrics(described["metrics"]),
             # The reason of a promotion by the gate has a part for each check.
             (described["reason"] or "the alias was moved outside of Slipway").replace("; ", ";\n"),

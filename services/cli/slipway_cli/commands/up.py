@@ -242,6 +242,10 @@ def _welcome(
         username=settings.admin_username,
         password=password_from(str(home.password_file)),
     )
+    # The command finds the signing key of the stack in its folder.
+    is_default = home.root == UpSettings.model_fields["home"].default.expanduser()
+    variables = f"MLFLOW_TRACKING_URI={options.mlflow_url}"
+    variables += "" if is_default else f" SLIPWAY_HOME={shlex.quote(str(home.root))}"
     registry = "" if registry_answers else "   (still starting; the API serves its cached model)"
     echo(
         f"""
@@ -257,8 +261,8 @@ Send a request from another terminal:
 
 {commands}
 
-Train again with:  MLFLOW_TRACKING_URI={options.mlflow_url} {_command()} train {options.recipes[0]}
-Train your own:    MLFLOW_TRACKING_URI={options.mlflow_url} {_command()} train FILE.csv --target COLUMN
+Train again with:  {variables} {_command()} train {options.recipes[0]}
+Train your own:    {variables} {_command()} train FILE.csv --target COLUMN
 Ctrl-C stops everything.
 """
     )

@@ -139,6 +139,16 @@ def rollback(
     return _move(registry, "rollback", restored, by=by, at=at, reason=reason, signer=signer, digest=digest)
 
 
+def require_signer(model: RegisteredModel, signer: Signer | None) -> None:
+    """Raise ConfigurationError if a model's history is signed, and there is no signer for the next event."""
+    if signer is None and has_signed_history(model):
+        raise ConfigurationError(
+            f"the history of {model.name} is signed, and an API that trusts only signed promotions ignores others: set "
+            "SLIPWAY_SIGNING_KEY_FILE to the signing key. With `slipway up`, set SLIPWAY_HOME to its folder instead; "
+            "with the compose stack, run the command in the service trainer (see docs/signing.md)"
+        )
+
+
 def metrics_of(version: ModelVersion) -> dict[str, float]:
     """Return the metrics in a version's tag; an empty mapping if the tag is invalid."""
     try:
@@ -209,13 +219,8 @@ def _digest_to_sign(
     Raises:
         SignatureError, ConfigurationError: as in `promote`.
     """
+    require_signer(model, signer)
     if signer is None:
-        if has_signed_history(model):
-            raise ConfigurationError(
-                f"the history of {model.name} is signed, and the API may ignore an unsigned event: set "
-                "SLIPWAY_SIGNING_KEY_FILE to the signing key; with the compose stack, run the command as `docker "
-                "compose run --rm --entrypoint slipway trainer models …`"
-            )
         return None
     if trusted is not None:
         return signed_digest(version, trusted)

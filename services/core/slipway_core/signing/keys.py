@@ -3,7 +3,7 @@
 import base64
 import binascii
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Self
@@ -64,7 +64,7 @@ class TrustedKeys:
     def __init__(self, keys: Iterable[PublicKey]) -> None:
         self._keys = {key.key_id: key for key in keys}
 
-    def __iter__(self) -> "Iterable[PublicKey]":
+    def __iter__(self) -> Iterator[PublicKey]:
         return iter(self._keys.values())
 
     @classmethod
