@@ -124,7 +124,7 @@ class Slot:
         if before is not None and before.reason == reason:
             return
         self.refusal = None if reason is None else LoadFailure(version, reason, datetime.now(UTC), 1, 0.0)
-        self._show_trust()
+        self._show_state()
         if reason is not None:
             kept = self.served.version if self.served else None
             log.error("promotion_refused", model=self.ref.name, version=version, kept=kept, reason=reason)
@@ -144,7 +144,11 @@ class Slot:
             model = self._loader.load_last_served(self.ref)
         except BundleError as error:
             if self._damage != str(error):
-                log.warning("cached_bundle_damaged", model=self.ref.name, reason=str(error))
+                name, reason = self.ref.name, str(error)
+                if isinstance(error, SignatureError):
+                    log.error("cached_bundle_untrusted", model=name, reason=reason)
+                else:
+                    log.warning("cached_bundle_damaged", model=name, reason=reason)
             self._damage = str(error)
             self._fall_back_at = self._clock() + CACHE_RETRY_SECONDS
             return
@@ -170,8 +174,7 @@ class Slot:
     def clear_failure(self) -> None:
         """Clear the recorded failure."""
         self.failure, self._is_untrusted = None, False
-        self._metrics.model_load_failing.labels(str(self.ref)).set(0)
-        self._show_trust()
+        self._show_state()
 
     def has_failed(self, version: str) -> bool:
         """Return whether the last attempt to load a version failed."""
@@ -256,9 +259,9 @@ class Slot:
 
     def _record(self, failure: LoadFailure) -> None:
         self.failure = failure
-        self._metrics.model_load_failing.labels(str(self.ref)).set(1)
-        self._show_trust()
+        self._show_state()
 
-    def _show_trust(self) -> None:
-        is_untrusted = self._is_untrusted or self.refusal is not None
-        self._metrics.model_untrusted.labels(str(self.ref)).set(is_untrusted)
+    def _show_state(self) -> None:
+        is_refused = self.refusal is not None
+        self._metrics.model_load_failing.labels(str(self.ref)).set(is_refused or self.failure is not None)
+        self._metrics.model_untrusted.labels(str(self.ref)).set(is_refused or self._is_untrusted)
