@@ -25,7 +25,7 @@ class KnownApi:
 
     url: str | None
     password_file: Path | None = None
-    home: Home | None = None
+    home: Path | None = None
 
 
 def find_api(registry: str) -> KnownApi:
@@ -42,5 +42,5 @@ def find_api(registry: str) -> KnownApi:
     ports = home.ports()
     address = urlsplit(registry)
     if ports is not None and home.is_locked() and address.hostname in LOOPBACK and address.port == ports.mlflow:
-        return KnownApi(reachable_url(settings.host, ports.api), home.password_file, home)
+        return KnownApi(reachable_url(settings.host, ports.api), home.password_file, home.root)
     return KnownApi(known_url(load_settings(ClientSettings)))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from slipway_cli.api_address import find_api
+from slipway_cli.embedded.home import Home
 from slipway_core.registry import RegisteredModel
 from slipway_core.registry.alias_history import Move
 from slipway_core.registry.settings import RegistrySettings
@@ -21,7 +22,7 @@ class KeyFiles:
     trusted_keys: Path | None
 
     def signer(self) -> Signer | None:
-        """Return the signer; None if there is no signing key.
+        """Return the signer; None without a signing key.
 
         Raises:
             ConfigurationError: the file cannot be used.
@@ -29,7 +30,7 @@ class KeyFiles:
         return read_signer(self.signing_key)
 
     def trusted(self) -> TrustedKeys | None:
-        """Return the trusted keys; None if there are none.
+        """Return the trusted keys; None if none are set.
 
         Raises:
             ConfigurationError: the file cannot be used.
@@ -57,7 +58,7 @@ def key_files(settings: RegistrySettings) -> KeyFiles:
     """Return the key files of the settings. Without any, return those of a running `slipway up` with this registry."""
     if settings.signing_key_file is not None or settings.trusted_keys is not None:
         return KeyFiles(settings.signing_key_file, settings.trusted_keys)
-    home = find_api(settings.mlflow_tracking_uri).home
-    if home is None or not home.trusted_keys.exists():
+    folder = find_api(settings.mlflow_tracking_uri).home
+    if folder is None or not (home := Home(folder)).trusted_keys.exists():
         return KeyFiles(None, None)
     return KeyFiles(home.bundle_key, home.trusted_keys)

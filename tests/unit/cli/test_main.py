@@ -49,6 +49,10 @@ def test_list_of_commands() -> None:
         "models promote",
         "models rollback",
         "models history",
+        "signing create",
+        "signing show",
+        "signing sign",
+        "signing sign-existing",
     }
 
 

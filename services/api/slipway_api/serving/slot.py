@@ -146,7 +146,7 @@ class Slot:
             if self._damage != str(error):
                 name, reason = self.ref.name, str(error)
                 if isinstance(error, SignatureError):
-                    log.error("cached_bundle_untrusted", model=name, reason=reason)
+                    log.warning("cached_bundle_untrusted", model=name, reason=reason)
                 else:
                     log.warning("cached_bundle_damaged", model=name, reason=reason)
             self._damage = str(error)

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from slipway_cli.api_address import find_api
+from slipway_cli.embedded.home import Home
 from slipway_core.errors import ConfigurationError
 from slipway_core.registry.gate_result import PromoteMode
 from slipway_core.signing.files import SIGNING_VARIABLE, TRUSTED_VARIABLE
@@ -83,8 +84,8 @@ def _signing_key() -> Path | None:
     """Return the signing key of the embedded stack that has this registry; None for that of the settings."""
     if os.environ.get(SIGNING_VARIABLE) or os.environ.get(TRUSTED_VARIABLE):
         return None
-    home = find_api(os.environ.get("MLFLOW_TRACKING_URI", "")).home
-    return home.bundle_key if home is not None and home.trusted_keys.exists() else None
+    folder = find_api(os.environ.get("MLFLOW_TRACKING_URI", "")).home
+    return home.bundle_key if folder is not None and (home := Home(folder)).trusted_keys.exists() else None
 
 
 def trainer_command(*arguments: str) -> list[str]:

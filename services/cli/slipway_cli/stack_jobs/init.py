@@ -60,7 +60,7 @@ def prepare(
 def sign_once(settings: InitSettings, echo: Callable[[str], None]) -> None:
     """Sign the existing versions, unless an earlier start of the stack did.
 
-    Later starts must not: whoever can write to MLflow could leave a version there to be signed.
+    Later starts must not: an attacker with access to MLflow could leave a version there to be signed.
 
     Raises:
         SlipwayError: the registry does not respond, or a key file cannot be used.

@@ -68,7 +68,7 @@ def promote(
 
     Raises:
         SignatureError: with a signer, the version is not signed, or not by one of the trusted keys.
-        ConfigurationError: the model's history is signed, and there is no signer.
+        ConfigurationError: the model's history is signed, and `signer` is missing.
         ProductionMovedError: Production points to another version than `expected`.
         HistoryNotWrittenError: Production was moved, but the event could not be added.
         RegistryError: the model or version does not exist, or the registry failed.
@@ -140,7 +140,7 @@ def rollback(
 
 
 def require_signer(model: RegisteredModel, signer: Signer | None) -> None:
-    """Raise ConfigurationError if a model's history is signed, and there is no signer for the next event."""
+    """Raise ConfigurationError if a model's history is signed, and `signer` is missing."""
     if signer is None and has_signed_history(model):
         raise ConfigurationError(
             f"the history of {model.name} is signed, and an API that trusts only signed promotions ignores others: set "

@@ -90,7 +90,7 @@ def checked_events(model: RegisteredModel, trusted: TrustedKeys) -> list[Checked
 
 
 def newest_event(events: Sequence[CheckedEvent]) -> PromotionEvent | None:
-    """Return the accepted event with the highest serial; None if there is none."""
+    """Return the accepted event with the highest serial; None without an accepted event."""
     accepted = [checked.event for checked in events if checked.key is not None and checked.event is not None]
     return max(accepted, key=lambda event: event.serial or 0, default=None)
 

@@ -34,7 +34,7 @@ class Signed(Serving):
         assert self.served() == {"iris": "2"}
 
     def replace(self, version: str, files: dict[str, bytes], *, tags: bool = True) -> None:
-        """Replace the files of a version and, as whoever can write to MLflow can, its tag with their digest."""
+        """Replace the files of a version and, as an attacker with access to MLflow can, its tag with their digest."""
         for file, content in files.items():
             self.registry.replace_file("iris", version, file, content)
         if tags:
