@@ -144,8 +144,8 @@ def test_upgrade_of_an_unsigned_registry_loses_no_request(mlflow_url: str, tmp_p
             with predicting(old, statuses):
                 settings = InitSettings(
                     mlflow_tracking_uri=mlflow_url,
-                    database_url="sqlite://",  # type: ignore[arg-type]
-                    admin_password="correct-horse",  # type: ignore[arg-type]
+                    database_url="sqlite://",
+                    admin_password="correct-horse",
                     signing_key_file=keys.signing_key,
                     trusted_keys=keys.trusted_keys,
                 )
@@ -196,8 +196,8 @@ def test_later_start_does_not_sign_what_was_added(mlflow_url: str, keys: Keys) -
     version = add_version(mlflow_url, name, bundle_files(name))
     settings = InitSettings(
         mlflow_tracking_uri=mlflow_url,
-        database_url="sqlite://",  # type: ignore[arg-type]
-        admin_password="correct-horse",  # type: ignore[arg-type]
+        database_url="sqlite://",
+        admin_password="correct-horse",
         signing_key_file=keys.signing_key,
     )
     with MlflowRegistry(mlflow_url) as registry:

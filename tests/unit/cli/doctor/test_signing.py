@@ -1,4 +1,4 @@
-"""`slipway doctor` on signatures: what is not signed, moved without a signature, or forged."""
+"""`slipway doctor` on signatures: unsigned versions, aliases moved without a signature, and forged events."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
