@@ -220,6 +220,7 @@ def _train(
                 commit=commit_of_code(settings),
                 reporter=terminal,
                 signer=signer,
+                trusted=settings.read_trusted_keys(),
             )
     return outcome
 

@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 from slipway_core.plurals import count_of
 from slipway_core.registry import ModelVersion, Registry
 from slipway_core.registry.gate_result import GateResult, PromoteMode
-from slipway_core.signing import Signer
+from slipway_core.signing import Signer, TrustedKeys
 from slipway_trainer.metrics import METRICS
 from slipway_trainer.recipes import Recipe
 from slipway_trainer.step_results import Dataset, Evaluation, Split, Table
@@ -90,6 +90,7 @@ def run_pipeline(
     commit: str | None,
     reporter: Reporter,
     signer: Signer | None = None,
+    trusted: TrustedKeys | None = None,
 ) -> Outcome:
     """Run extract → validate → train → evaluate → register → promote, then draw the plots.
 
@@ -103,6 +104,7 @@ def run_pipeline(
         commit: the Git commit of the code, for the lineage; None if unknown.
         reporter: receives the result of each step.
         signer: signs the version and its promotion.
+        trusted: the keys whose signatures a version must have to be compared with.
 
     Raises:
         SlipwayError: a step failed. The served version does not change.
@@ -131,7 +133,9 @@ def run_pipeline(
     version = registered.version
     reporter.step_finished("register", f"version {version.version} of {recipe.name}")
     with watch.step("promote"):
-        gate_result = promote(recipe, version, best, split, mode=mode, registry=registry, by=by, signer=signer)
+        gate_result = promote(
+            recipe, version, best, split, mode=mode, registry=registry, by=by, signer=signer, trusted=trusted
+        )
     reporter.gate_result(recipe, evaluations, best, gate_result)
     reporter.step_finished("promote", _promoted(recipe, version, gate_result))
     _report_plots(recipe, evaluations, best, split, tracker, registered.runs, watch, reporter)

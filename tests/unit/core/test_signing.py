@@ -1,6 +1,7 @@
 """Signatures: keys and their files, and messages that are valid for one purpose only."""
 
 import base64
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -44,7 +45,9 @@ def test_version_signature_covers_model_number_digest_and_time() -> None:
 def test_event_signature_covers_every_field_and_its_place() -> None:
     signer = new_signer()
     trusted, tag = trusting(new_signer(), events=signer), sign_event(signer, "iris", 7, EVENT)
-    assert verify_event(trusted, "iris", 7, tag).events_only
+    key, signed = verify_event(trusted, "iris", 7, tag)
+    assert key.events_only
+    assert json.loads(signed) == json.loads(EVENT)
     for model, number, text in (
         ("wine", 7, tag),
         ("iris", 8, tag),

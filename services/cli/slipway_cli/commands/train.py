@@ -4,7 +4,6 @@ import importlib.util
 import os
 import subprocess
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -68,8 +67,7 @@ def train(
             environment["SLIPWAY_URL"] = api.url
         if api.password_file is not None:
             arguments += ["--password-file", str(api.password_file)]
-    if (key := _signing_key()) is not None:
-        environment[SIGNING_VARIABLE] = str(key)
+    environment |= _keys()
     if data:
         arguments += ["--data", data]
     if promote != "auto":
@@ -80,12 +78,14 @@ def train(
     raise typer.Exit(subprocess.call(command, env=environment))  # noqa: S603  # our own module, its arguments one by one
 
 
-def _signing_key() -> Path | None:
-    """Return the signing key of the embedded stack that has this registry; None for that of the settings."""
+def _keys() -> dict[str, str]:
+    """Return the variables for the keys of the embedded stack that has this registry, unless the settings name keys."""
     if os.environ.get(SIGNING_VARIABLE) or os.environ.get(TRUSTED_VARIABLE):
-        return None
+        return {}
     folder = find_api(os.environ.get("MLFLOW_TRACKING_URI", "")).home
-    return home.bundle_key if folder is not None and (home := Home(folder)).trusted_keys.exists() else None
+    if folder is None or not (home := Home(folder)).trusted_keys.exists():
+        return {}
+    return {SIGNING_VARIABLE: str(home.bundle_key), TRUSTED_VARIABLE: str(home.trusted_keys)}
 
 
 def trainer_command(*arguments: str) -> list[str]:

@@ -199,7 +199,7 @@ def _environments(settings: UpSettings, options: StackOptions, home: Home, passw
             SIGNING_VARIABLE: str(home.events_key),
             TRUSTED_VARIABLE: str(home.trusted_keys),
         },
-        trainer_secrets={SIGNING_VARIABLE: str(home.bundle_key)},
+        trainer_secrets={SIGNING_VARIABLE: str(home.bundle_key), TRUSTED_VARIABLE: str(home.trusted_keys)},
     )
 
 

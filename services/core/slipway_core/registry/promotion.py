@@ -117,7 +117,7 @@ def rollback(
         raise NothingToRestoreError(
             f"{name} has no Production version to roll back from; promote one: slipway models promote {name} VERSION"
         )
-    held = [found for v in _held(model, trusted) if v != withdrawn and (found := _existing(registry, name, v))]
+    held = [found for v in held_versions(model, trusted) if v != withdrawn and (found := _existing(registry, name, v))]
     restored = next((found for found in held if not is_withdrawn(found)), None)
     if restored is None and held:
         raise NothingToRestoreError(
@@ -202,8 +202,8 @@ def _existing(registry: Registry, name: str, version: str) -> ModelVersion | Non
         return None
 
 
-def _held(model: RegisteredModel, trusted: TrustedKeys | None) -> list[str]:
-    """Return the versions that a rollback can restore, most recent first."""
+def held_versions(model: RegisteredModel, trusted: TrustedKeys | None) -> list[str]:
+    """Return the versions that Production held, most recent first; with trusted keys, by the signed events only."""
     if trusted is None:
         return held_before(moves(model))
     signed = [move for move in moves(with_accepted_events(model, trusted)) if move.event is not None]

@@ -1,7 +1,7 @@
 """Sign versions that are already registered, and the history of their model."""
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -9,13 +9,12 @@ from slipway_core.bundle import MANIFEST_TAG, MLMODEL_FILE
 from slipway_core.errors import BundleError, RegistryError, RegistryUnavailableError, SignatureError
 from slipway_core.manifest import MODEL_FILE
 from slipway_core.plurals import count_of
-from slipway_core.registry.alias_history import held_before, moves
 from slipway_core.registry.base import PRODUCTION, ModelVersion, RegisteredModel, Registry
 from slipway_core.registry.bundle_download import fetch_bundle
 from slipway_core.registry.event_log import add_event
 from slipway_core.registry.events import PromotionEvent, key_of, now_in_microseconds, numbered_tags, parse_event
-from slipway_core.registry.promotion import DATA_VERSION_TAG, is_withdrawn, metrics_of
-from slipway_core.registry.signatures import foreign_digest, has_bundle, signed_digest
+from slipway_core.registry.promotion import DATA_VERSION_TAG, held_versions, is_withdrawn, metrics_of
+from slipway_core.registry.signatures import checked_events, foreign_digest, has_bundle, newest_event, signed_digest
 from slipway_core.signing import Signer, TrustedKeys
 from slipway_core.signing.messages import SIGNATURE_TAG, sign_event, sign_version
 
@@ -55,8 +54,9 @@ def sign_model(
 ) -> int:
     """Sign a model's Production version, the versions that a rollback can restore, and their events.
 
-    The events that existed before are signed as they are: signing approves the history. A new event is added, so that
-    an API that has followed a later history, such as before a restore, follows this one.
+    If trusted keys signed events before, only what they signed is signed again. Otherwise, such as after an upgrade,
+    everything is signed as it is. A new event is added, so that an API that has followed a later history, such as
+    before a restore, follows this one.
 
     Args:
         registry: holds the model.
@@ -64,7 +64,7 @@ def sign_model(
         signer: signs.
         by: who signs, for the history.
         echo: receives a sentence for each version that could not be signed.
-        trusted: versions that one of these keys signed are signed again without a check of their files.
+        trusted: the keys that signed before.
         replace: whether to replace signatures of other keys.
 
     Returns:
@@ -74,21 +74,26 @@ def sign_model(
         RegistryUnavailableError: the registry cannot be reached.
     """
     model = registry.get_model(name)
-    production = model.aliases.get(PRODUCTION)
+    accepted = [] if trusted is None else [one for one in checked_events(model, trusted) if one.key is not None]
+    newest = newest_event(accepted)
+    production = model.aliases.get(PRODUCTION) if newest is None else newest.version
     if production is None:
         return 0
+    known = trusted if newest is not None else None
+    held = held_versions(model, known) if PRODUCTION in model.aliases else []
     digests: dict[str, str] = {}
-    for number in dict.fromkeys([production, *held_before(moves(model))]):
+    for number in dict.fromkeys([production, *held]):
         try:
             version = registry.get_version(name, number)
             if number != production and is_withdrawn(version):
                 continue
-            digests[number] = _sign_again(registry, version, signer, trusted, replace=replace)
+            digests[number] = _sign_again(registry, version, signer, known, replace=replace)
         except RegistryUnavailableError:
             raise
         except (BundleError, RegistryError) as error:
             echo(f"Version {number} of {name} is not signed: {error}.")
-    _sign_events(registry, model, signer, digests)
+    wanted = {number for number, _ in numbered_tags(model.tags)} if known is None else {one.number for one in accepted}
+    _sign_events(registry, model, signer, digests, wanted)
     if production in digests:
         version = registry.get_version(name, production)
         event = PromotionEvent(
@@ -131,14 +136,10 @@ def _sign_again(
     registry: Registry, version: ModelVersion, signer: Signer, trusted: TrustedKeys | None, *, replace: bool
 ) -> str:
     if trusted is not None:
-        try:
-            digest = signed_digest(version, trusted)
-        except SignatureError:
-            pass
-        else:
-            _store(registry, version, signer, digest)
-            return digest
-    if SIGNATURE_TAG in version.tags and not replace:
+        digest = signed_digest(version, trusted)
+        _store(registry, version, signer, digest)
+        return digest
+    if SIGNATURE_TAG in version.tags and not replace and not _is_signed_by(signer, version):
         raise SignatureError(
             "another key signed it; `slipway signing sign-existing` replaces the signature, and `slipway signing show` "
             "prints the key to trust instead"
@@ -146,12 +147,23 @@ def _sign_again(
     return sign_one(registry, version, signer)
 
 
-def _sign_events(registry: Registry, model: RegisteredModel, signer: Signer, digests: dict[str, str]) -> None:
-    """Sign the events of signed versions in place, with increasing serials that are not in the future."""
+def _is_signed_by(signer: Signer, version: ModelVersion) -> bool:
+    """Return whether an earlier call, which may have been interrupted, signed a version."""
+    try:
+        signed_digest(version, TrustedKeys([signer.public_key("own")]))
+    except SignatureError:
+        return False
+    return True
+
+
+def _sign_events(
+    registry: Registry, model: RegisteredModel, signer: Signer, digests: dict[str, str], numbers: Collection[int]
+) -> None:
+    """Sign events of signed versions in place, by their numbers, with increasing serials that are not in the future."""
     serial, now = 0, now_in_microseconds()
     for number, value in numbered_tags(model.tags):
         event = parse_event(value)
-        if event is None or event.version not in digests:
+        if event is None or event.version not in digests or number not in numbers:
             continue
         serial = max(serial + 1, min(event.serial or int(event.at.timestamp() * 1_000_000), now))
         signed = event.model_copy(update={"serial": serial, "digest": digests[event.version]})

@@ -73,12 +73,12 @@ def checked_events(model: RegisteredModel, trusted: TrustedKeys) -> list[Checked
     """Return every event of a model with the result of its verification, in the order of their numbers."""
     checked = []
     for number, value in numbered_tags(model.tags):
-        event = parse_event(value)
         try:
-            key = verify_event(trusted, model.name, number, value)
+            key, signed = verify_event(trusted, model.name, number, value)
         except SignatureError as error:
-            checked.append(CheckedEvent(number, event, problem=str(error)))
+            checked.append(CheckedEvent(number, parse_event(value), problem=str(error)))
             continue
+        event = parse_event(signed)
         if event is None or event.serial is None or event.digest is None:
             checked.append(CheckedEvent(number, event, problem="it is signed, but malformed"))
             continue
@@ -97,10 +97,13 @@ def newest_event(events: Sequence[CheckedEvent]) -> PromotionEvent | None:
 
 def with_accepted_events(model: RegisteredModel, trusted: TrustedKeys) -> RegisteredModel:
     """Return a model without the events that no trusted key signed."""
-    accepted = {key_of(checked.number) for checked in checked_events(model, trusted) if checked.key is not None}
-    values = {key_of(number): value for number, value in numbered_tags(model.tags)}
     others = {key: value for key, value in model.tags.items() if not key.startswith(EVENT_PREFIX)}
-    return replace(model, tags={**others, **{key: value for key, value in values.items() if key in accepted}})
+    accepted = {
+        key_of(checked.number): checked.event.to_tag()
+        for checked in checked_events(model, trusted)
+        if checked.key is not None and checked.event is not None
+    }
+    return replace(model, tags={**others, **accepted})
 
 
 def has_signed_history(model: RegisteredModel) -> bool:

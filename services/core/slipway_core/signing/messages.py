@@ -69,8 +69,10 @@ def sign_event(signer: Signer, model: str, number: int, tag: str) -> str:
     return json.dumps({**fields, SIGNATURE_FIELD: signature}, ensure_ascii=False, separators=(",", ":"))
 
 
-def verify_event(trusted: TrustedKeys, model: str, number: int, tag: str) -> PublicKey:
-    """Return the trusted key that signed an event.
+def verify_event(trusted: TrustedKeys, model: str, number: int, tag: str) -> tuple[PublicKey, str]:
+    """Return the trusted key that signed an event, and the event's JSON without the signature.
+
+    Read the event from this JSON only: another parser may read the tag in another way, such as a repeated key.
 
     The message covers every field of the tag, also those of a later release, and the tag's model and number.
 
@@ -84,7 +86,8 @@ def verify_event(trusted: TrustedKeys, model: str, number: int, tag: str) -> Pub
     signature = fields.pop(SIGNATURE_FIELD, None) if isinstance(fields, dict) else None
     if not isinstance(signature, str):
         raise SignatureError("it is not signed")
-    return trusted.verify(signature, _event_message(model, number, fields), Purpose.EVENT)
+    key = trusted.verify(signature, _event_message(model, number, fields), Purpose.EVENT)
+    return key, _canonical(fields).decode()
 
 
 def _event_message(model: str, number: int, fields: Mapping[str, Any]) -> bytes:

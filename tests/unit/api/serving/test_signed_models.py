@@ -11,7 +11,8 @@ from slipway_core.errors import ConfigurationError
 from slipway_core.registry import PRODUCTION
 from slipway_core.registry.events import PromotionEvent, key_of
 from slipway_core.registry.promotion import promote, rollback
-from slipway_core.registry.sign_existing import sign_model
+from slipway_core.registry.sign_existing import sign_bundle, sign_model
+from slipway_core.registry.signatures import checked_events
 from slipway_core.signing import Signer
 from slipway_core.signing.messages import SIGNATURE_TAG, sign_event, sign_version
 from support.bundles import bundle_files, register
@@ -313,6 +314,43 @@ def _unsigned_history(serving: Serving) -> None:
         if shift < 0.5:
             promote(serving.registry, "iris", number, by="ana", at=datetime.now(UTC), reason="")
     serving.registry.set_alias("iris", PRODUCTION, "3")
+
+
+def test_signing_again_approves_nothing_that_was_planted(signed: Signed) -> None:
+    planted = register(signed.registry, other_files(shift=0.5), promote=True)
+    event = PromotionEvent(
+        action="promote", version=planted, from_version="2", by="eve", at=datetime.now(UTC), reason=""
+    )
+    signed.registry.set_model_tag("iris", key_of(3), event.to_tag())
+    new = new_signer()
+    sign_model(signed.registry, "iris", new, by="ana", echo=pytest.fail, trusted=signed.trusted)
+    signed.trusted = trusting(new)
+    signed.restart()
+    assert signed.served() == {"iris": "2"}
+    assert SIGNATURE_TAG not in signed.registry.get_version("iris", planted).tags
+    checked = {
+        one.number: one.key is not None for one in checked_events(signed.registry.get_model("iris"), signed.trusted)
+    }
+    assert checked == {1: True, 2: True, 3: False, 4: True}
+
+
+def test_interrupted_upgrade_is_completed(tmp_path: Path) -> None:
+    serving, signer = Serving(tmp_path / "cache"), new_signer()
+    _unsigned_history(serving)
+    files = serving.registry.get_version("iris", "3").tags[MANIFEST_TAG]
+    sign_bundle(serving.registry, serving.registry.get_version("iris", "3"), signer, files)
+    assert sign_model(serving.registry, "iris", signer, by="init", echo=pytest.fail, replace=False) == 3
+    notes: list[str] = []
+    assert sign_model(serving.registry, "iris", new_signer(), by="init", echo=notes.append, replace=False) == 0
+    assert "another key signed it" in notes[0]
+
+
+def test_event_with_a_repeated_key_is_read_as_it_was_signed(signed: Signed) -> None:
+    changed = signed.event(1).replace("{", '{"version":"9",', 1)
+    signed.registry.set_model_tag("iris", key_of(1), changed)
+    first, *_ = checked_events(signed.registry.get_model("iris"), signed.trusted or trusting(signed.signer))
+    assert first.event is not None
+    assert (first.key is not None, first.event.version) == (True, "1")
 
 
 def test_upgrade_signs_production_and_rollback_versions_before_keys_are_trusted(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from slipway_cli.cli import main
-from slipway_cli.commands.train import _signing_key
+from slipway_cli.commands.train import _keys
 from slipway_cli.embedded.home import Home, Ports
 from slipway_cli.embedded.signing import make_keys, trust_keys
 from slipway_cli.signing import key_files, signature_notes
@@ -61,12 +61,15 @@ def test_commands_use_the_keys_of_a_running_stack(tmp_path: Path, monkeypatch: p
     with home.locked(Ports(8123, 5123)):
         files = key_files(settings)
         assert (files.signing_key, files.trusted_keys) == (home.bundle_key, home.trusted_keys)
-        assert _signing_key() == home.bundle_key
+        assert _keys() == {
+            "SLIPWAY_SIGNING_KEY_FILE": str(home.bundle_key),
+            "SLIPWAY_TRUSTED_KEYS": str(home.trusted_keys),
+        }
         assert key_files(settings.model_copy(update={"mlflow_tracking_uri": "http://127.0.0.1:5999"})).signer() is None
         own = tmp_path / "own.pem"
         monkeypatch.setenv("SLIPWAY_SIGNING_KEY_FILE", str(own))
         assert key_files(settings.model_copy(update={"signing_key_file": own})).signing_key == own
-        assert _signing_key() is None
+        assert _keys() == {}
 
 
 def test_keys_of_the_stack_are_private_and_stay(tmp_path: Path) -> None:
