@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -13,7 +14,7 @@ from rich.table import Table
 
 from slipway_cli.output import console, echo, print_json, print_table
 from slipway_cli.signature_table import signature_json, signature_table
-from slipway_cli.signing import key_files, signature_notes
+from slipway_cli.signing import KeyFiles, key_files, signature_notes
 from slipway_core.bundle import MANIFEST_FILE, MANIFEST_TAG, is_digest, parse_manifest
 from slipway_core.current_user import current_user
 from slipway_core.errors import BundleError, RegistryError
@@ -99,9 +100,8 @@ def promote(
     Promoting a withdrawn version lifts its withdrawal.
     """
     settings = load_settings(RegistrySettings)
-    with settings.open_registry() as registry:
+    with _keys(settings) as keys, settings.open_registry() as registry:
         chosen = registry.get_version(name, version)
-        keys = key_files(settings)
         signer, trusted = keys.signer(), keys.trusted()
         # A signed promotion of the same version confirms an alias that was moved outside of Slipway.
         if (
@@ -137,8 +137,7 @@ def rollback(name: Name, reason: Reason = "rolled back by hand") -> None:
     Example: `slipway models rollback iris`
     """
     settings = load_settings(RegistrySettings)
-    with settings.open_registry() as registry:
-        keys = key_files(settings)
+    with _keys(settings) as keys, settings.open_registry() as registry:
         event = promotion.rollback(
             registry,
             name,
@@ -162,9 +161,9 @@ def history(name: Name, as_json: AsJson = False) -> None:
     events that none of them signed are marked: the API ignores them.
     """
     settings = load_settings(RegistrySettings)
-    with settings.open_registry() as registry:
-        model = registry.get_model(name)
-    alias_moves, trusted = moves(model)[::-1], key_files(settings).trusted()
+    with _keys(settings) as keys, settings.open_registry() as registry:
+        model, trusted = registry.get_model(name), keys.trusted()
+    alias_moves = moves(model)[::-1]
     signatures = signature_notes(model, alias_moves, trusted) if trusted is not None else [None] * len(alias_moves)
     if as_json:
         print_json(
@@ -195,6 +194,10 @@ def _gate_marks() -> dict[bool, str]:
 def _note_mistaken_promotion(model: RegisteredModel) -> None:
     if (miss := mistaken_promotion(model)) is not None:
         echo(f"{model.name} {miss.what}: promote it with `{miss.command}`.")
+
+
+def _keys(settings: RegistrySettings) -> AbstractContextManager[KeyFiles]:
+    return key_files(settings.mlflow_tracking_uri, settings)
 
 
 def _registry() -> MlflowRegistry:

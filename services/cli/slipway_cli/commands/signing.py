@@ -1,12 +1,13 @@
 """`slipway signing`: the keys that sign versions and promotions."""
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from slipway_cli.output import echo
-from slipway_cli.signing import key_files
+from slipway_cli.signing import KeyFiles, key_files
 from slipway_core.current_user import current_user
 from slipway_core.errors import ConfigurationError
 from slipway_core.registry.settings import RegistrySettings, SigningSettings
@@ -63,8 +64,8 @@ def sign(
     Example: `slipway signing sign iris 3`
     """
     settings = load_settings(RegistrySettings)
-    signer = _signer(settings)
-    with settings.open_registry() as registry:
+    with _keys(settings) as keys, settings.open_registry() as registry:
+        signer = _required(keys.signer())
         digest = sign_one(registry, registry.get_version(name, version), signer)
     echo(f"Signed version {version} of {name} ({digest}) with the key {signer.key_id}.")
 
@@ -79,15 +80,13 @@ def sign_existing(
     Example: `slipway signing sign-existing`
     """
     settings = load_settings(RegistrySettings)
-    files = key_files(settings)
-    with settings.open_registry() as registry:
-        sign_models(
-            registry, _signer(settings), by=current_user(), echo=echo, trusted=files.trusted(), names=names or ()
-        )
+    with _keys(settings) as keys, settings.open_registry() as registry:
+        signer = _required(keys.signer())
+        sign_models(registry, signer, by=current_user(), echo=echo, trusted=keys.trusted(), names=names or ())
 
 
-def _signer(settings: RegistrySettings) -> Signer:
-    return _required(key_files(settings).signer())
+def _keys(settings: RegistrySettings) -> AbstractContextManager[KeyFiles]:
+    return key_files(settings.mlflow_tracking_uri, settings)
 
 
 def _required(signer: Signer | None) -> Signer:

@@ -9,9 +9,11 @@ from typing import Annotated
 import typer
 
 from slipway_cli.api_address import find_api
-from slipway_cli.embedded.home import Home
+from slipway_cli.signing import key_files
 from slipway_core.errors import ConfigurationError
 from slipway_core.registry.gate_result import PromoteMode
+from slipway_core.registry.settings import SigningSettings
+from slipway_core.settings import load_settings
 from slipway_core.signing.files import SIGNING_VARIABLE, TRUSTED_VARIABLE
 
 
@@ -67,7 +69,6 @@ def train(
             environment["SLIPWAY_URL"] = api.url
         if api.password_file is not None:
             arguments += ["--password-file", str(api.password_file)]
-    environment |= _keys()
     if data:
         arguments += ["--data", data]
     if promote != "auto":
@@ -75,17 +76,12 @@ def train(
     for setting in settings or []:
         arguments += ["--set", setting]
     command = trainer_command(*arguments)
-    raise typer.Exit(subprocess.call(command, env=environment))  # noqa: S603  # our own module, its arguments one by one
-
-
-def _keys() -> dict[str, str]:
-    """Return the variables for the keys of the embedded stack that has this registry, unless the settings name keys."""
-    if os.environ.get(SIGNING_VARIABLE) or os.environ.get(TRUSTED_VARIABLE):
-        return {}
-    folder = find_api(os.environ.get("MLFLOW_TRACKING_URI", "")).home
-    if folder is None or not (home := Home(folder)).trusted_keys.exists():
-        return {}
-    return {SIGNING_VARIABLE: str(home.bundle_key), TRUSTED_VARIABLE: str(home.trusted_keys)}
+    with key_files(environment.get("MLFLOW_TRACKING_URI", ""), load_settings(SigningSettings)) as keys:
+        for variable, path in ((SIGNING_VARIABLE, keys.signing_key), (TRUSTED_VARIABLE, keys.trusted_keys)):
+            if path is not None:
+                environment[variable] = str(path)
+        code = subprocess.call(command, env=environment)  # noqa: S603  # our own module, its arguments one by one
+    raise typer.Exit(code)
 
 
 def trainer_command(*arguments: str) -> list[str]:

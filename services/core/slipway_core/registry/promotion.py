@@ -144,8 +144,8 @@ def require_signer(model: RegisteredModel, signer: Signer | None) -> None:
     if signer is None and has_signed_history(model):
         raise ConfigurationError(
             f"the history of {model.name} is signed, and an API that trusts only signed promotions ignores others: set "
-            "SLIPWAY_SIGNING_KEY_FILE to the signing key. With `slipway up`, set SLIPWAY_HOME to its folder instead; "
-            "with the compose stack, run the command in the service trainer (see docs/signing.md)"
+            "SLIPWAY_SIGNING_KEY_FILE to the signing key, or SLIPWAY_HOME to the folder of `slipway up`; for a compose "
+            "stack, run the command in its folder (see docs/signing.md)"
         )
 
 

@@ -5,17 +5,18 @@ from pathlib import Path
 import pytest
 
 from slipway_cli.cli import main
-from slipway_cli.commands.train import _keys
 from slipway_cli.embedded.home import Home, Ports
 from slipway_cli.embedded.signing import make_keys, trust_keys
 from slipway_cli.signing import key_files, signature_notes
 from slipway_core.registry.alias_history import moves
 from slipway_core.registry.events import key_of
 from slipway_core.registry.memory import InMemoryRegistry
-from slipway_core.registry.settings import RegistrySettings
+from slipway_core.registry.settings import SigningSettings
 from slipway_core.signing import TrustedKeys
 from slipway_core.signing.files import read_signer
+from slipway_core.signing.keys import new_private_key
 from support.command import run
+from support.docker import FakeDocker
 from support.signing import new_signer, promote_signed, register_signed, trusting
 
 
@@ -57,19 +58,36 @@ def test_commands_use_the_keys_of_a_running_stack(tmp_path: Path, monkeypatch: p
     trust_keys(home)
     monkeypatch.setenv("SLIPWAY_HOME", str(home.root))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5123")
-    settings = RegistrySettings(mlflow_tracking_uri="http://127.0.0.1:5123")
     with home.locked(Ports(8123, 5123)):
-        files = key_files(settings)
-        assert (files.signing_key, files.trusted_keys) == (home.bundle_key, home.trusted_keys)
-        assert _keys() == {
-            "SLIPWAY_SIGNING_KEY_FILE": str(home.bundle_key),
-            "SLIPWAY_TRUSTED_KEYS": str(home.trusted_keys),
-        }
-        assert key_files(settings.model_copy(update={"mlflow_tracking_uri": "http://127.0.0.1:5999"})).signer() is None
+        with key_files("http://127.0.0.1:5123", SigningSettings()) as files:
+            assert (files.signing_key, files.trusted_keys) == (home.bundle_key, home.trusted_keys)
+        with key_files("http://127.0.0.1:5999", SigningSettings()) as files:
+            assert files.signer() is None
         own = tmp_path / "own.pem"
-        monkeypatch.setenv("SLIPWAY_SIGNING_KEY_FILE", str(own))
-        assert key_files(settings.model_copy(update={"signing_key_file": own})).signing_key == own
-        assert _keys() == {}
+        with key_files("http://127.0.0.1:5123", SigningSettings(signing_key_file=own)) as files:
+            assert files.signing_key == own
+
+
+def test_commands_use_the_keys_of_the_compose_stack_for_a_moment(docker: FakeDocker) -> None:
+    publisher = {"TargetPort": 5000, "PublishedPort": 5050}
+    docker.tell_containers({"Service": "mlflow", "Publishers": [publisher]})
+    pem, signer = new_private_key(), new_signer()
+    volume = docker.state / "cp" / "run/slipway"
+    volume.mkdir(parents=True)
+    (volume / "bundle-key").write_text(pem, encoding="utf-8")
+    (volume / "trusted-keys").write_text(f"{signer.public_key('trainer')}\n", encoding="utf-8")
+    with key_files("http://localhost:5050", SigningSettings()) as files:
+        assert files.signing_key is not None
+        assert files.signing_key.parent.stat().st_mode & 0o077 == 0
+        assert files.signer() is not None
+        assert [key.key_id for key in files.trusted() or ()] == [signer.key_id]
+    assert not files.signing_key.parent.exists()
+    for registry in ("http://localhost:5051", "http://mlflow.example.com:5050", ""):
+        with key_files(registry, SigningSettings()) as files:
+            assert files.signing_key is None
+    docker.fail("cp", "no such file")  # the stack of an earlier release
+    with key_files("http://localhost:5050", SigningSettings()) as files:
+        assert (files.signer(), files.trusted()) == (None, None)
 
 
 def test_keys_of_the_stack_are_private_and_stay(tmp_path: Path) -> None:
