@@ -43,7 +43,12 @@ def stack(data: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Itera
 def train(stack: RunningStack, *arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [sys.executable, "-m", "slipway_cli.cli", "train", NAME, *arguments],
-        env={**os.environ, "MLFLOW_TRACKING_URI": stack.mlflow_url, "SLIPWAY_DATA_DIR": str(FILE.parents[1])},
+        env={
+            **os.environ,
+            "MLFLOW_TRACKING_URI": stack.mlflow_url,
+            "SLIPWAY_DATA_DIR": str(FILE.parents[1]),
+            "SLIPWAY_HOME": str(stack.home),
+        },
         capture_output=True,
         text=True,
         timeout=200,

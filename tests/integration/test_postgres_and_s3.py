@@ -131,7 +131,7 @@ def test_restart_serves_the_promoted_version_from_its_stores(
         subprocess.run(
             [sys.executable, "-m", "slipway_cli.cli", "train", "iris"],
             # The trainer reaches the stores through MLflow, and needs no keys.
-            env={**os.environ, "MLFLOW_TRACKING_URI": stack.mlflow_url},
+            env={**os.environ, "MLFLOW_TRACKING_URI": stack.mlflow_url, "SLIPWAY_HOME": str(stack.home)},
             check=True,
             capture_output=True,
             timeout=120,

@@ -15,6 +15,8 @@ from slipway_core.manifest import MODEL_FILE
 from slipway_core.registry import PRODUCTION
 from slipway_core.registry.events import history
 from slipway_core.registry.mlflow import MlflowRegistry
+from slipway_core.registry.signatures import checked_events, signed_digest
+from slipway_core.signing.files import create_key, read_trusted_keys
 from slipway_trainer import pipeline
 from slipway_trainer.lineage import UNKNOWN_COMMIT
 from slipway_trainer.overrides import override
@@ -229,3 +231,30 @@ def test_deleted_experiment_is_reported_in_one_sentence(model: Model) -> None:
     assert ended.exit_code == 1
     assert ended.error.startswith("Error: the tracking server rejected the request or failed: ")
     assert len(ended.error.splitlines()) == 1
+
+
+def test_signed_training_compares_with_the_signed_history(
+    model: Model, mlflow_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    signer, trusted = create_key(tmp_path / "key.pem"), tmp_path / "trusted-keys"
+    trusted.write_text(f"{signer.public_key('trainer')}\n", encoding="utf-8")
+    monkeypatch.setenv("SLIPWAY_SIGNING_KEY_FILE", str(tmp_path / "key.pem"))
+    monkeypatch.setenv("SLIPWAY_TRUSTED_KEYS", str(trusted))
+
+    first = model.train()
+    planted = champion(model, mlflow_url)  # its features differ, so it would be compared with nothing
+    poor = model.train(settings=POOR)
+
+    assert (first.exit_code, poor.exit_code) == (0, 1), poor.error
+    assert "is worse than Production's" in model.gate_result("3").summary
+    keys = read_trusted_keys(trusted)
+    assert keys is not None
+    for version in ("1", "3"):
+        assert signed_digest(model.registry.get_version(model.name, version), keys).startswith("sha256:")
+    (event,) = checked_events(model.registry.get_model(model.name), keys)
+    assert event.key is not None
+    monkeypatch.delenv("SLIPWAY_SIGNING_KEY_FILE")
+    unsigned = model.train()
+    assert unsigned.exit_code == 1
+    assert "set SLIPWAY_SIGNING_KEY_FILE" in unsigned.error
+    assert len(model.registry.list_versions(model.name)) == int(planted) + 1  # rejected before the training

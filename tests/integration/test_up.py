@@ -24,6 +24,7 @@ from slipway_core.registry.mlflow import MlflowRegistry
 from support.bundles import BIAS, NAMES, bundle_files, golden_of, linear_classifier
 from support.diagnosis import diagnose
 from support.servers import free_port, running
+from support.signing import sign_as_is
 from support.stack import PASSWORD, RunningStack, printed_commands, slipway_up
 from support.versions import add_version
 from support.waiting import wait_for
@@ -44,7 +45,7 @@ def models(stack: RunningStack, *arguments: str) -> str:
     """Run `slipway models …` and return what it printed."""
     ended = subprocess.run(
         [sys.executable, "-m", "slipway_cli.cli", "models", *arguments],
-        env={**os.environ, "MLFLOW_TRACKING_URI": stack.mlflow_url},
+        env={**os.environ, "MLFLOW_TRACKING_URI": stack.mlflow_url, "SLIPWAY_HOME": str(stack.home)},
         check=True,
         capture_output=True,
         text=True,
@@ -53,6 +54,7 @@ def models(stack: RunningStack, *arguments: str) -> str:
 
 
 def promote(stack: RunningStack, version: str) -> None:
+    sign_as_is(stack.mlflow_url, stack.home / "signing/bundle-key.pem", version)
     models(stack, "promote", "iris", version)
 
 

@@ -5,6 +5,7 @@ Run as `fake_docker.py STATE ARGUMENTS…`. The folder STATE has
     config.json      the output of `docker compose config`
     running          the running services, one per line
     containers.jsonl the output of `docker compose ps --format json`
+    cp/              the files that `docker compose cp` copies from a service
     failures.json    errors to print on standard error, by the beginning of the call, with exit code 1. A call that
                      hangs reads its input to the end and must then be terminated. A call that waits does so until
                      a test writes to the pipe `gate`, and then succeeds
@@ -21,7 +22,7 @@ from pathlib import Path
 HANG, WAIT = "hang", "wait"
 
 
-def main() -> None:
+def main() -> None:  # noqa: C901  # one branch for each kind of call
     state, arguments = Path(sys.argv[1]), sys.argv[2:]
     assert arguments[:3] == ["compose", "--progress", "quiet"], arguments
     arguments = arguments[3:]
@@ -49,11 +50,19 @@ def main() -> None:
     elif verb in {"stop", "up"}:
         left = [service for service in running if service not in names]
         (state / "running").write_text("\n".join(left + (names if verb == "up" else [])), encoding="utf-8")
+    elif verb == "cp":
+        copy(state, *names)
     elif verb == "exec":
         command = arguments[3:]
         os.execvp(command[0], command)  # noqa: S606
     elif names[1:2] in (["objects-out"], ["objects-in"]):
         os.execv(sys.executable, [sys.executable, "-m", "slipway_cli.stack_jobs", *names[1:]])  # noqa: S606
+
+
+def copy(state: Path, source: str, destination: str) -> None:
+    """Copy `SERVICE:/path`, which is below the folder `cp` of the state, as a container's read-only file."""
+    Path(destination).write_bytes((state / "cp" / source.partition(":/")[2]).read_bytes())
+    Path(destination).chmod(0o400)
 
 
 if __name__ == "__main__":

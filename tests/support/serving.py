@@ -14,6 +14,7 @@ from slipway_api.serving.status import LoadFailure
 from slipway_api.serving.trial import Candidate, Trial
 from slipway_core.bundle import MANIFEST_FILE, MANIFEST_TAG, digest
 from slipway_core.registry.memory import InMemoryRegistry
+from slipway_core.signing import TrustedKeys
 from support.bundles import bundle_files
 from support.clock import Clock
 
@@ -32,6 +33,7 @@ class Serving:
         self.load_wait_seconds = 30.0
         self.allow_unverified = False
         self.max_candidates = MAX_CANDIDATES
+        self.trusted: TrustedKeys | None = None
         self.trial: Trial = no_trial
         self.start(models)
 
@@ -42,7 +44,13 @@ class Serving:
         self.bundle_cache = BundleCache(self.cache)
         self.store = ModelStore(
             self.registry,
-            Loader(self.registry, self.bundle_cache, trial=self.trial, allow_unverified=self.allow_unverified),
+            Loader(
+                self.registry,
+                self.bundle_cache,
+                trial=self.trial,
+                allow_unverified=self.allow_unverified,
+                trusted=self.trusted,
+            ),
             self.serving_metrics,
             Followed(models, "iris", self.max_candidates),
             clock=self.clock,

@@ -75,11 +75,13 @@ def build(
     """
     metrics = Metrics()
     serving_metrics = ServingMetrics(metrics)
+    trusted = settings.read_trusted_keys()
     loader = Loader(
         registry,
         BundleCache(settings.cache_dir),
         trial=trial or ChildTrial(),
         allow_unverified=settings.allow_unverified_models,
+        trusted=trusted,
     )
 
     database = _Database(settings)
@@ -91,7 +93,7 @@ def build(
     )
     accounts = _account_service(settings, metrics, database.open_accounts)
     pool = WorkPool(settings.max_waiting, serving_metrics)
-    promoter = Promoter(registry)
+    promoter = Promoter(registry, settings.signer(), trusted)
     log_metrics = PredictionLogMetrics(metrics)
     prediction_log = _prediction_log(settings, log_metrics)
     predictions = Predictions(database.open_predictions)
@@ -176,8 +178,9 @@ def serve(settings: ApiSettings, tokenless: frozenset[str] = frozenset()) -> Non
     """Serve until a signal arrives, then finish the requests in progress.
 
     Raises:
-        ConfigurationError: the address is unavailable.
+        ConfigurationError: the address is unavailable, or a file of keys cannot be used.
     """
+    _check_keys(settings)
     shipper = ShipperProcess(settings.journal_dir)
     # uvicorn re-raises the signal at its end; the default handler would end this process before the shipper stops.
     signal.signal(signal.SIGTERM, _end)
@@ -193,6 +196,14 @@ def serve(settings: ApiSettings, tokenless: frozenset[str] = frozenset()) -> Non
             run(settings, listener, lambda: build(settings, registry, tokenless), make_worker)
         finally:
             shipper.stop()
+
+
+def _check_keys(settings: ApiSettings) -> None:
+    """Reject unusable files of keys before the workers start; warn of a signing key that may sign more than events."""
+    trusted, signer = settings.read_trusted_keys(), settings.signer()
+    for key in trusted or ():
+        if signer is not None and key.key_id == signer.key_id and not key.events_only:
+            log.warning("signing_key_not_restricted", key=key.name)
 
 
 def _end(_number: int, _frame: FrameType | None) -> None:
@@ -270,6 +281,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             configure_logging(settings.log_level, settings.log_format)
             if command == "check":
                 settings.require_safe_admin_password()
+                _check_keys(settings)
                 print("The settings are valid.")
             elif command == "migrate":
                 from slipway_core.migrations import upgrade  # noqa: PLC0415  # serving does not need Alembic

@@ -1,5 +1,7 @@
 """The URL of a server that listens on a host and a port."""
 
+# The port of MLflow in its container.
+MLFLOW_PORT = 5000
 # MLflow's page of experiments and runs; its start page covers other uses of MLflow.
 MLFLOW_RUNS = "/#/experiments?workflowType=machine_learning"
 

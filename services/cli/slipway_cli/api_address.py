@@ -20,10 +20,12 @@ class KnownApi:
     Attributes:
         url: its address; None if it is unknown.
         password_file: the file with the first administrator's password, if the API belongs to the embedded stack.
+        home: the folder of the embedded stack that the API belongs to.
     """
 
     url: str | None
     password_file: Path | None = None
+    home: Path | None = None
 
 
 def find_api(registry: str) -> KnownApi:
@@ -40,5 +42,5 @@ def find_api(registry: str) -> KnownApi:
     ports = home.ports()
     address = urlsplit(registry)
     if ports is not None and home.is_locked() and address.hostname in LOOPBACK and address.port == ports.mlflow:
-        return KnownApi(reachable_url(settings.host, ports.api), home.password_file)
+        return KnownApi(reachable_url(settings.host, ports.api), home.password_file, home.root)
     return KnownApi(known_url(load_settings(ClientSettings)))

@@ -16,6 +16,7 @@ from slipway_cli.commands.models import app as models
 from slipway_cli.commands.predict import predict
 from slipway_cli.commands.recipes import app as recipe
 from slipway_cli.commands.recipes import recipes
+from slipway_cli.commands.signing import app as signing
 from slipway_cli.commands.train import train
 from slipway_cli.commands.up import up
 from slipway_cli.commands.users import users
@@ -50,6 +51,7 @@ app.command()(train)
 app.command()(recipes)
 app.add_typer(recipe, name="recipe")
 app.add_typer(models, name="models")
+app.add_typer(signing, name="signing")
 app.command()(login)
 app.command()(logout)
 app.add_typer(users, name="users")

@@ -3,6 +3,7 @@
 SlipwayError
 ├── ConfigurationError        a setting is missing, misspelled or unsafe
 ├── BundleError               a bundle is damaged, incomplete or invalid
+│   └── SignatureError             a version or event has no valid signature of a trusted key
 ├── FeaturesError             the input does not match the model's signature
 ├── HistoryNotWrittenError    Production was moved, but its history has no event for it
 ├── NothingToRestoreError     Production has no previous version that can be restored
@@ -33,6 +34,10 @@ class ConfigurationError(SlipwayError):
 
 class BundleError(SlipwayError):
     """A bundle is damaged, incomplete or invalid."""
+
+
+class SignatureError(BundleError):
+    """A version or event has no valid signature of a trusted key."""
 
 
 @dataclass(frozen=True)

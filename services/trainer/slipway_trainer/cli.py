@@ -13,9 +13,11 @@ from slipway_core.current_user import current_user
 from slipway_core.logging import configure_logging
 from slipway_core.printable import printable
 from slipway_core.program import exit_on_error, print_error
+from slipway_core.registry import RegisteredModel
 from slipway_core.registry.availability import list_models_within
 from slipway_core.registry.gate_result import PromoteMode
 from slipway_core.registry.mlflow import MlflowRegistry
+from slipway_core.registry.promotion import require_signer
 from slipway_core.settings import load_settings
 from slipway_core.startup import quick_imports
 from slipway_core.terminal import SafeConsole
@@ -180,10 +182,11 @@ def _train(
         promote: whether to promote.
         wait: seconds to wait for the registry.
     """
+    signer = settings.signer()
     with settings.open_registry() as registry:
-        registered: set[str] = set()
+        registered: dict[str, RegisteredModel] = {}
         if wait == 0:  # fail before the work, not after it
-            registered = {model.name for model in registry.list_models()}
+            registered = {model.name: model for model in registry.list_models()}
         # MLflow reads this variable on import.
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         # These modules take seconds to import, and the errors above do not need them.
@@ -200,11 +203,13 @@ def _train(
             return Tracker(settings.mlflow_tracking_uri, settings.mlflow_public_url), registry
 
         with Terminal(SafeConsole()) as terminal:
-            recipe, data = choose(terminal, registered)
+            recipe, data = choose(terminal, set(registered))
             try:
                 chosen = override(find_recipe(recipe), overrides)
             except OverrideError as error:
                 raise typer.BadParameter(printable(str(error)), param_hint="--set") from error
+            if promote != "never" and chosen.name in registered:
+                require_signer(registered[chosen.name], signer)
             outcome = run_pipeline(
                 chosen,
                 data=data,
@@ -214,6 +219,8 @@ def _train(
                 by=current_user(),
                 commit=commit_of_code(settings),
                 reporter=terminal,
+                signer=signer,
+                trusted=settings.read_trusted_keys(),
             )
     return outcome
 

@@ -14,6 +14,7 @@ from threadpoolctl import threadpool_limits
 from slipway_core.plurals import count_of
 from slipway_core.registry import ModelVersion, Registry
 from slipway_core.registry.gate_result import GateResult, PromoteMode
+from slipway_core.signing import Signer, TrustedKeys
 from slipway_trainer.metrics import METRICS
 from slipway_trainer.recipes import Recipe
 from slipway_trainer.step_results import Dataset, Evaluation, Split, Table
@@ -88,6 +89,8 @@ def run_pipeline(
     by: str,
     commit: str | None,
     reporter: Reporter,
+    signer: Signer | None = None,
+    trusted: TrustedKeys | None = None,
 ) -> Outcome:
     """Run extract → validate → train → evaluate → register → promote, then draw the plots.
 
@@ -100,6 +103,8 @@ def run_pipeline(
         by: the user or service that trains, for the runs and the promotion history.
         commit: the Git commit of the code, for the lineage; None if unknown.
         reporter: receives the result of each step.
+        signer: signs the version and its promotion.
+        trusted: the keys whose signatures a version must have to be compared with.
 
     Raises:
         SlipwayError: a step failed. The served version does not change.
@@ -123,11 +128,14 @@ def run_pipeline(
             registry=registry,
             by=by,
             commit=commit,
+            signer=signer,
         )
     version = registered.version
     reporter.step_finished("register", _registered(recipe, registered))
     with watch.step("promote"):
-        gate_result = promote(recipe, version, best, split, mode=mode, registry=registry, by=by)
+        gate_result = promote(
+            recipe, version, best, split, mode=mode, registry=registry, by=by, signer=signer, trusted=trusted
+        )
     reporter.gate_result(recipe, evaluations, best, gate_result)
     reporter.step_finished("promote", _promoted(recipe, version, gate_result))
     _report_plots(recipe, evaluations, best, split, tracker, registered.runs, watch, reporter)

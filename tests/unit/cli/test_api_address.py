@@ -22,7 +22,7 @@ def home(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
 @pytest.mark.parametrize("registry", [REGISTRY, "http://localhost:5050/"])
 def test_embedded_stack_of_the_registry_is_found(home: Home, registry: str) -> None:
     with home.locked(Ports(8080, 5050)):
-        assert find_api(registry) == KnownApi("http://127.0.0.1:8080", home.password_file)
+        assert find_api(registry) == KnownApi("http://127.0.0.1:8080", home.password_file, home.root)
 
 
 @pytest.mark.parametrize("registry", ["http://127.0.0.1:5000", "http://mlflow.example.com:5050", ""])

@@ -55,6 +55,10 @@ def test_list_of_commands() -> None:
         "models stage",
         "models unstage",
         "models history",
+        "signing create",
+        "signing show",
+        "signing sign",
+        "signing sign-existing",
     }
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from slipway_core.registry.events import EVENT_PREFIX, PromotionEvent, history, next_key
+from slipway_core.registry.events import EVENT_PREFIX, PromotionEvent, history, key_of, next_number
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
@@ -138,4 +138,4 @@ def test_unknown_field_of_a_later_release_keeps_the_event() -> None:
     ],
 )
 def test_next_event_has_the_number_after_the_highest(keys: list[str], expected: str) -> None:
-    assert next_key(dict.fromkeys(keys, "whatever they hold")) == expected
+    assert key_of(next_number(dict.fromkeys(keys, "whatever they hold"))) == expected

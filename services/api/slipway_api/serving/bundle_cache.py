@@ -36,6 +36,9 @@ PIN_PREFIX = "pinned-"
 ALIAS_PREFIX = "alias-"
 TRIAL_FILE = "tried.txt"
 REGISTERED_FILE = "registered.json"
+# The serial of the newest signed event that was followed. Without a suffix, so that no cleanup takes it for a note.
+SERIAL_FILE = "newest-event"
+MAX_DIGITS = 18
 REGISTERED = TypeAdapter(dict[str, float])
 BUNDLE_NAME = re.compile(r"[0-9]+-[0-9a-f]{16}")
 
@@ -50,6 +53,8 @@ class LastServed(BaseModel):
     manifest_sha256: Digest
     run_id: str
     description: str
+    # The version's tag with its signature, which is verified again at each start.
+    signature: str | None = None
 
 
 class BundleCache:
@@ -206,6 +211,20 @@ class BundleCache:
         """Store the registry's models, so that a later process recognizes the registry."""
         with contextlib.suppress(OSError):
             _replace(self._root / REGISTERED_FILE, json.dumps(models))
+
+    def newest_serial(self, name: str) -> int:
+        """Return the serial of the newest signed event of a model that any process followed; 0 if unknown."""
+        try:
+            text = (self._model_folder(name) / SERIAL_FILE).read_text(encoding="ascii").strip()
+        except (OSError, ValueError):
+            return 0
+        return int(text) if text.isdecimal() and len(text) <= MAX_DIGITS else 0
+
+    def remember_serial(self, name: str, serial: int) -> None:
+        """Store the serial of the newest signed event of a model, unless a higher one is stored."""
+        with contextlib.suppress(OSError):
+            if serial > self.newest_serial(name):
+                _replace(self._model_folder(name) / SERIAL_FILE, str(serial))
 
     def _note(self, ref: ModelRef) -> Path:
         if ref.is_production:

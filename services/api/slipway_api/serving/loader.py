@@ -13,11 +13,14 @@ from slipway_api.serving.opening import open_bundle, open_foreign
 from slipway_api.serving.served_model import ServedModel
 from slipway_api.serving.trial import Candidate, Trial, TrialError
 from slipway_core.bundle import MANIFEST_FILE, MANIFEST_TAG, MLMODEL_FILE, is_digest
-from slipway_core.errors import BundleError, RegistryError
+from slipway_core.errors import BundleError, RegistryError, SignatureError
 from slipway_core.logging import get_logger
 from slipway_core.manifest import MODEL_FILE, SERVED_FILES
 from slipway_core.registry import ModelVersion, Registry
 from slipway_core.registry.register_command import register_command
+from slipway_core.registry.signatures import foreign_digest, signed_digest
+from slipway_core.signing import TrustedKeys
+from slipway_core.signing.messages import SIGNATURE_TAG
 
 TEMPORARY_PREFIX = "slipway-bundle-"
 NO_DIGEST = f"sha256:{'0' * 64}"
@@ -30,9 +33,18 @@ class Loader:
 
     Attributes:
         cache: stores bundles.
+        trusted: the keys whose signatures are accepted; None to load unsigned versions, too.
     """
 
-    def __init__(self, registry: Registry, cache: BundleCache, *, trial: Trial, allow_unverified: bool = False) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        cache: BundleCache,
+        *,
+        trial: Trial,
+        allow_unverified: bool = False,
+        trusted: TrustedKeys | None = None,
+    ) -> None:
         """Store the collaborators; nothing is loaded yet.
 
         Args:
@@ -40,13 +52,17 @@ class Loader:
             cache: stores their bundles.
             trial: tries a version before this process opens it.
             allow_unverified: whether to load versions that Slipway's trainer did not register.
+            trusted: the keys whose signatures are accepted; None to load unsigned versions, too.
         """
         self._registry = registry
         self.cache = cache
         self._trial = trial
         self._allow_unverified = allow_unverified
+        self.trusted = trusted
 
-    def load(self, version: ModelVersion, *, current: ServedModel | None = None) -> ServedModel:
+    def load(
+        self, version: ModelVersion, *, current: ServedModel | None = None, promoted_digest: str | None = None
+    ) -> ServedModel:
         """Load a version that the registry named.
 
         If the cache cannot be written, log a warning and load the version without it.
@@ -54,11 +70,14 @@ class Loader:
         Args:
             version: the version.
             current: a loaded model, which is reused if it is the same bundle.
+            promoted_digest: the digest in the signed event that promoted the version; None without trusted keys.
 
         Raises:
+            SignatureError: no trusted key signed the version, or it is not the promoted one.
             BundleError: the bundle is damaged or incomplete, or its graph does not reproduce the golden rows.
             RegistryError: the version could not be fetched.
         """
+        self._check_signature(version, promoted_digest)
         expected = version.tags.get(MANIFEST_TAG, "")
         if MANIFEST_TAG not in version.tags and self._allow_unverified:
             return self._unverified(version)
@@ -74,9 +93,16 @@ class Loader:
             manifest_sha256=expected,
             run_id=version.run_id,
             description=version.description,
+            signature=version.tags.get(SIGNATURE_TAG),
         )
         if current is not None and _is(current, known):
-            return replace(current, source="registry", run_id=known.run_id, description=known.description)
+            return replace(
+                current,
+                source="registry",
+                run_id=known.run_id,
+                description=known.description,
+                signature_tag=known.signature,
+            )
         folder = self.cache.folder(version.name, version.version, expected)
         if self.cache.holds(folder):
             try:
@@ -101,11 +127,15 @@ class Loader:
         """Load the version that was last served for a reference, from the cache alone; return None if unknown.
 
         Raises:
+            SignatureError: no trusted key signed it, such as after a key was removed from the trusted ones.
             BundleError: the cached bundle is damaged.
         """
         known = self.cache.last_served(ref)
         if known is None:
             return None
+        if self.trusted is not None:
+            tags = {MANIFEST_TAG: known.manifest_sha256, SIGNATURE_TAG: known.signature or ""}
+            signed_digest(ModelVersion(known.name, known.version, tags=tags), self.trusted)
         folder = self.cache.folder(known.name, known.version, known.manifest_sha256)
         return self._open_cached(folder, known, "cache")
 
@@ -128,6 +158,7 @@ class Loader:
             manifest_sha256=model.manifest_sha256,
             run_id=model.run_id,
             description=model.description,
+            signature=model.signature_tag,
         )
         try:
             self.cache.remember(ref, note)
@@ -152,9 +183,13 @@ class Loader:
             with tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX) as temporary:
                 folder = Path(temporary)
                 self._registry.fetch(version, MLMODEL_FILE, folder / MLMODEL_FILE)
+                if self.trusted is not None:
+                    self._registry.fetch(version, MODEL_FILE, folder / MODEL_FILE)
+                    self._check_files(version, folder, self.trusted)
                 # A version of another flavor has no graph: report the flavor, not the missing file.
                 read_mlmodel(version, (folder / MLMODEL_FILE).read_bytes())
-                self._registry.fetch(version, MODEL_FILE, folder / MODEL_FILE)
+                if self.trusted is None:
+                    self._registry.fetch(version, MODEL_FILE, folder / MODEL_FILE)
                 known = LastServed(
                     name=version.name,
                     version=version.version,
@@ -168,6 +203,27 @@ class Loader:
             raise _nothing_written(error) from error
         log.warning("unverified_model_loaded", model=model.name, version=model.version)
         return model
+
+    def _check_signature(self, version: ModelVersion, promoted_digest: str | None) -> None:
+        """Raise SignatureError unless a trusted key signed a version, and the promoted one is the same bundle."""
+        if self.trusted is None:
+            return
+        digest = signed_digest(version, self.trusted)
+        if promoted_digest is not None and digest != promoted_digest:
+            raise SignatureError(
+                f"version {version.version} of {version.name} has another bundle than the one that was promoted: if "
+                f"this is intended, run `slipway models promote {version.name} {version.version}`"
+            )
+
+    @staticmethod
+    def _check_files(version: ModelVersion, folder: Path, trusted: TrustedKeys) -> None:
+        """Raise SignatureError if the files of a version from another tool are not the signed ones."""
+        files = ((folder / file).read_bytes() for file in (MLMODEL_FILE, MODEL_FILE))
+        if foreign_digest(*files) != signed_digest(version, trusted):
+            raise SignatureError(
+                f"the files of version {version.version} of {version.name} were changed after it was signed: if you "
+                f"trust them, sign it again with `slipway signing sign {version.name} {version.version}`"
+            )
 
     def _why_foreign(self, version: ModelVersion) -> str:
         """Return why a version that another tool registered is not served, and what to change."""

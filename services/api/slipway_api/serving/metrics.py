@@ -87,6 +87,12 @@ class ServingMetrics:
             "model",
             mode="livemax",
         )
+        self.model_untrusted = metrics.gauge(
+            "slipway_model_untrusted",
+            "1 while a version or promotion in the registry is refused, because no trusted key signed it.",
+            "model",
+            mode="livemax",
+        )
         self.model_alias_missing = metrics.gauge(
             "slipway_model_alias_missing",
             "1 while a served model has no Production alias.",

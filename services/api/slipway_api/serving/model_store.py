@@ -21,6 +21,7 @@ from slipway_api.serving.presence import UNKNOWN_REGISTRY, Presence
 from slipway_api.serving.registry_state import RegistryState
 from slipway_api.serving.served_metrics import ServedMetrics
 from slipway_api.serving.served_model import ServedModel
+from slipway_api.serving.signed_history import SignedHistory, Target
 from slipway_api.serving.slot import Slot
 from slipway_api.serving.status import LoadFailure, RegistryStatus
 from slipway_core.errors import RegistryError
@@ -73,6 +74,7 @@ class ModelStore:
         self._aliases = Aliases(metrics)
         self._loads = LoadThreads()
         self._presence = Presence(registry, loader.cache)
+        self._history = SignedHistory(loader.trusted, loader.cache)
         self._sweep_at = clock()
         self._served_metrics = ServedMetrics(metrics)
         self._registry_state = RegistryState(metrics)
@@ -93,9 +95,9 @@ class ModelStore:
         return self._registry_state.status
 
     def failure(self, name: str, version: str | None = None, alias: str = PRODUCTION) -> LoadFailure | None:
-        """Return why the version of a reference failed to load; None if it did not."""
+        """Return why the version of a reference failed to load, or is not followed; None if it is served."""
         slot = self._slots.get(ModelRef(name, version, alias))
-        return slot.failure if slot else None
+        return (slot.failure or slot.refusal) if slot else None
 
     def aliases(self, name: str) -> Mapping[str, str]:
         """Return what the aliases of a model pointed to when the registry last responded."""
@@ -270,24 +272,30 @@ class ModelStore:
         return self._slots[ref]
 
     def _begin_load(self, slot: Slot, model: RegisteredModel, *, force: bool) -> None:
-        version = slot.ref.version or model.aliases.get(slot.ref.alias)
-        if version is None or slot.ref in self._loads.running():
+        alias = model.aliases.get(slot.ref.alias)
+        # Only the moves of Production are signed; other aliases need versions with a signature.
+        target = self._history.target(model) if slot.ref.is_production else Target(slot.ref.version or alias)
+        version = target.version
+        slot.refuse(alias or "", target.problem)
+        if slot.ref in self._loads.running():
             return
-        if not slot.is_due(version, model.created_at, force=force):
-            return
-        self._loads.start(slot.ref, partial(self._load, slot, version, model.created_at, force))
+        if version is None:
+            self._fall_back([slot.ref] if target.problem else [])
+        elif slot.is_due(version, model.created_at, force=force, digest=target.digest):
+            self._loads.start(slot.ref, partial(self._load, slot, version, target.digest, model.created_at, force))
 
-    def _load(self, slot: Slot, version: str, made_at: float, force: bool) -> None:
+    def _load(self, slot: Slot, version: str, digest: str | None, made_at: float, force: bool) -> None:
         # A cached bundle opens fast: serve it while the new version is fetched and tried.
         slot.fall_back()
         with self._loads.turn(is_retry=slot.has_failed(version)):
-            slot.load(version, made_at, force=force)
+            slot.load(version, made_at, force=force, digest=digest)
 
     def _await(self, slow: Collection[ModelRef], *, force: bool) -> None:
         seconds = self._load_wait_seconds if force else self._load_wait_seconds * UNFORCED_SHARE
         self._loads.wait([ref for ref in self._loads.running() if force or ref not in slow], seconds)
 
     def _drop(self, slot: Slot, reason: str) -> None:
+        slot.refusal = None
         if slot.served is not None:
             slot.unload(reason)
         else:

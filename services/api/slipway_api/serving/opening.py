@@ -85,6 +85,7 @@ def _served(manifest: Manifest, model: bytes, known: LastServed, source: Literal
         description=known.description,
         loaded_at=datetime.now(UTC),
         source=source,
+        signature_tag=known.signature,
     )
 
 

@@ -9,17 +9,21 @@ from typing import TypeVar
 from slipway_api.errors import ConflictError, NotFoundError, NotReadyError
 from slipway_core.bounded_executor import BoundedExecutor
 from slipway_core.errors import (
+    ConfigurationError,
     HistoryNotWrittenError,
     NothingToRestoreError,
     ProductionMovedError,
     RegistryError,
     RegistryNotFoundError,
+    SignatureError,
 )
 from slipway_core.logging import get_logger
 from slipway_core.registry import Registry, promotion
 from slipway_core.registry.alias_history import Move, moves
 from slipway_core.registry.events import Action, PromotionEvent
 from slipway_core.registry.limits import deadline
+from slipway_core.registry.signatures import with_accepted_events
+from slipway_core.signing import Signer, TrustedKeys
 
 # For all calls of one promotion: less than the time limit of a request.
 CALL_SECONDS = 15.0
@@ -47,13 +51,17 @@ class Promoted:
 class Promoter:
     """Calls the registry in threads of its own. One thread makes all changes, so that two never interleave."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, signer: Signer | None = None, trusted: TrustedKeys | None = None) -> None:
         """Start no thread yet.
 
         Args:
             registry: the registry to change and to read.
+            signer: signs the events; None to write unsigned ones.
+            trusted: the keys whose events count as history; None to accept all events.
         """
         self._registry = registry
+        self._signer = signer
+        self._trusted = trusted
         self._changes = BoundedExecutor("promotions", 1, MAX_WAITING, _busy)
         self._reads = BoundedExecutor("history", READERS, MAX_WAITING, _busy)
 
@@ -74,7 +82,9 @@ class Promoter:
         """
 
         def change() -> Promoted:
-            if promotion.is_promoted(self._registry, self._registry.get_version(name, version)):
+            # A signed promotion of the same version confirms an alias that was moved outside of Slipway.
+            is_promoted = promotion.is_promoted(self._registry, self._registry.get_version(name, version))
+            if is_promoted and self._signer is None:
                 return Promoted(None)
             return self._move(
                 "promote", partial(promotion.promote, self._registry, name, version), by, reason, expected
@@ -102,13 +112,18 @@ class Promoter:
         )
 
     async def history(self, name: str) -> list[Move]:
-        """Return the moves of a model's Production alias, newest first.
+        """Return the moves of a model's Production alias, newest first. With trusted keys, only signed events count.
 
         Raises:
             NotFoundError: the model is not registered.
             NotReadyError: the registry does not respond, or too many calls wait.
         """
-        return await self._reads.run(partial(_calling, name, lambda: moves(self._registry.get_model(name))[::-1]))
+
+        def read() -> list[Move]:
+            model = self._registry.get_model(name)
+            return moves(model if self._trusted is None else with_accepted_events(model, self._trusted))[::-1]
+
+        return await self._reads.run(partial(_calling, name, read))
 
     def close(self) -> None:
         """Cancel the waiting calls."""
@@ -123,7 +138,7 @@ class Promoter:
         options = {} if expected is None else {"expected": expected}
         warning = None
         try:
-            event = move(by=by, at=at, reason=reason, **options)
+            event = move(by=by, at=at, reason=reason, signer=self._signer, trusted=self._trusted, **options)
         except HistoryNotWrittenError as error:
             event = PromotionEvent(
                 action=action, version=error.version, from_version=error.from_version, by=by, at=at, reason=reason
@@ -139,6 +154,12 @@ def _calling(name: str, function: Callable[[], T]) -> T:
     try:
         with deadline(CALL_SECONDS):
             return function()
+    except SignatureError as error:
+        raise ConflictError(str(error)) from error
+    except ConfigurationError as error:
+        raise ConflictError(
+            f"the history of {name} is signed, and this service has no signing key: set SLIPWAY_SIGNING_KEY_FILE for it"
+        ) from error
     except RegistryNotFoundError as error:
         raise NotFoundError(str(error)) from error
     except RegistryError as error:

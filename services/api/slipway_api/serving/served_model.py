@@ -21,6 +21,7 @@ class ServedModel:
         loaded_at: when the load ended, UTC.
         source: `registry` if the registry named this version, `cache` if the registry did not respond.
         verified: whether the digests and golden rows of its bundle were checked.
+        signature_tag: the version's tag with its signature, for the cache; None if it is not signed.
         inline_rows: how many rows the event loop may run itself; larger requests go to the pool.
     """
 
@@ -35,6 +36,7 @@ class ServedModel:
     loaded_at: datetime
     source: Literal["registry", "cache"]
     verified: bool = True
+    signature_tag: str | None = None
     inline_rows: int = 0
 
     @cached_property

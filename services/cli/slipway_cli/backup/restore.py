@@ -149,6 +149,8 @@ def _bring_up_to_date(project: ComposeProject, watch: Watch) -> None:
     project.run_job(REGISTRY, "sh", "-c", UPGRADE_REGISTRY)
     project.start([REGISTRY])
     project.run_job(INIT)
+    # This stack may have other keys than the backed-up one, and its API may have followed a later history.
+    project.run_job(INIT, "sign-existing")
 
 
 def _release(version: str) -> tuple[int, ...]:

@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -13,6 +14,7 @@ from rich.table import Table
 
 from slipway_cli.output import console, echo, print_json, print_table
 from slipway_cli.signature_table import signature_json, signature_table
+from slipway_cli.signing import KeyFiles, key_files, signature_notes
 from slipway_core.bundle import MANIFEST_FILE, MANIFEST_TAG, is_digest, parse_manifest
 from slipway_core.current_user import current_user
 from slipway_core.errors import BundleError, RegistryError
@@ -95,15 +97,27 @@ def promote(
 
     Promoting a withdrawn version lifts its withdrawal.
     """
-    with _registry() as registry:
+    settings = load_settings(RegistrySettings)
+    with _keys(settings) as keys, settings.open_registry() as registry:
         chosen = registry.get_version(name, version)
-        if promotion.is_promoted(registry, chosen):
+        signer, trusted = keys.signer(), keys.trusted()
+        # A signed promotion of the same version confirms an alias that was moved outside of Slipway.
+        if signer is None and promotion.is_promoted(registry, chosen):
             echo(f"Version {chosen.version} of {name} is already Production.")
             return
-        event = promotion.promote(registry, name, version, by=current_user(), at=datetime.now(UTC), reason=reason)
+        event = promotion.promote(
+            registry,
+            name,
+            version,
+            by=current_user(),
+            at=datetime.now(UTC),
+            reason=reason,
+            signer=signer,
+            trusted=trusted,
+        )
     before = f"; before, it was version {event.from_version}" if event.from_version else ""
     echo(f"Production of {name} is now version {event.version}{before}.")
-    if not is_digest(chosen.tags.get(MANIFEST_TAG, "")):
+    if signer is None and not is_digest(chosen.tags.get(MANIFEST_TAG, "")):
         echo("The registry has no SHA-256 of its bundle, so the API keeps serving the version that it has loaded.")
     if promotion.is_withdrawn(chosen):
         echo(f"The withdrawal of this version is lifted; `slipway models history {name}` shows its reason.")
@@ -116,8 +130,17 @@ def rollback(name: Name, reason: Reason = "rolled back by hand") -> None:
     Training never promotes a withdrawn version or its graph again; `slipway models promote` lifts a withdrawal.
     Example: `slipway models rollback iris`
     """
-    with _registry() as registry:
-        event = promotion.rollback(registry, name, by=current_user(), at=datetime.now(UTC), reason=reason)
+    settings = load_settings(RegistrySettings)
+    with _keys(settings) as keys, settings.open_registry() as registry:
+        event = promotion.rollback(
+            registry,
+            name,
+            by=current_user(),
+            at=datetime.now(UTC),
+            reason=reason,
+            signer=keys.signer(),
+            trusted=keys.trusted(),
+        )
     echo(
         f"Production of {name} is version {event.version} again; version {event.from_version} is withdrawn. "
         f"To lift the withdrawal: slipway models promote {name} {event.from_version}"
@@ -149,20 +172,26 @@ def unstage(name: Name) -> None:
 def history(name: Name, as_json: AsJson = False) -> None:
     """List every change of a model's Production alias, newest first. Example: `slipway models history iris`.
 
-    `external`: the alias was moved by something other than Slipway, such as MLflow's web interface.
+    `external`: the alias was moved by something other than Slipway, such as MLflow's web interface. With trusted keys,
+    events that none of them signed are marked: the API ignores them.
     """
-    with _registry() as registry:
-        alias_moves = moves(registry.get_model(name))[::-1]
+    settings = load_settings(RegistrySettings)
+    with _keys(settings) as keys, settings.open_registry() as registry:
+        model, trusted = registry.get_model(name), keys.trusted()
+    alias_moves = moves(model)[::-1]
+    signatures = signature_notes(model, alias_moves, trusted) if trusted is not None else [None] * len(alias_moves)
     if as_json:
-        print_json([_describe_move(move) for move in alias_moves])
+        print_json(
+            [{**_describe_move(move), "signature": note} for move, note in zip(alias_moves, signatures, strict=True)]
+        )
         return
     table = Table("when", "move", "by", "metrics", "why", title=f"{name}: history of Production", box=SIMPLE)
-    for move in alias_moves:
+    for move, note in zip(alias_moves, signatures, strict=True):
         described = _describe_move(move)
         table.add_row(
             _minute(described["at"] or "–"),
             f"{move.action}\n{move.from_version or '–'} → {move.version or '–'}",
-            described["by"] or "–",
+            (described["by"] or "–") + (f"\n{note}" if note else ""),
             _metrics(described["metrics"]),
             # The reason of a promotion by the gate has a part for each check.
             (described["reason"] or "the alias was moved outside of Slipway").replace("; ", ";\n"),
@@ -180,6 +209,10 @@ def _gate_marks() -> dict[bool, str]:
 def _note_mistaken_promotion(model: RegisteredModel) -> None:
     if (miss := mistaken_promotion(model)) is not None:
         echo(f"{model.name} {miss.what}: promote it with `{miss.command}`.")
+
+
+def _keys(settings: RegistrySettings) -> AbstractContextManager[KeyFiles]:
+    return key_files(settings.mlflow_tracking_uri, settings)
 
 
 def _registry() -> MlflowRegistry:

@@ -9,8 +9,12 @@ from typing import Annotated
 import typer
 
 from slipway_cli.api_address import find_api
+from slipway_cli.signing import key_files
 from slipway_core.errors import ConfigurationError
 from slipway_core.registry.gate_result import PromoteMode
+from slipway_core.registry.settings import SigningSettings
+from slipway_core.settings import load_settings
+from slipway_core.signing.files import SIGNING_VARIABLE, TRUSTED_VARIABLE
 
 
 def train(
@@ -73,7 +77,12 @@ def train(
     for setting in settings or []:
         arguments += ["--set", setting]
     command = trainer_command(*arguments)
-    raise typer.Exit(subprocess.call(command, env=environment))  # noqa: S603  # our own module, its arguments one by one
+    with key_files(environment.get("MLFLOW_TRACKING_URI", ""), load_settings(SigningSettings)) as keys:
+        for variable, path in ((SIGNING_VARIABLE, keys.signing_key), (TRUSTED_VARIABLE, keys.trusted_keys)):
+            if path is not None:
+                environment[variable] = str(path)
+        code = subprocess.call(command, env=environment)  # noqa: S603  # our own module, its arguments one by one
+    raise typer.Exit(code)
 
 
 def trainer_command(*arguments: str) -> list[str]:

@@ -19,6 +19,7 @@ from slipway_cli.commands.train import trainer_command
 from slipway_cli.embedded.environments import Environments, environments
 from slipway_cli.embedded.home import Home, Ports
 from slipway_cli.embedded.private_folder import private_files
+from slipway_cli.embedded.signing import make_keys
 from slipway_cli.embedded.stack import Stack, StackOptions
 from slipway_cli.embedded.stores import artifacts_destination, backend_store_uri, slipway_database_url
 from slipway_cli.output import echo
@@ -31,6 +32,7 @@ from slipway_core.logging import configure_logging
 from slipway_core.manifest import GOLDEN_FILE
 from slipway_core.policy import why_password_is_unsafe
 from slipway_core.settings import load_settings
+from slipway_core.signing.files import SIGNING_VARIABLE, TRUSTED_VARIABLE
 
 REGISTRY_WAIT_SECONDS = 120
 PASSWORD_OPTION = "--admin-password-file"  # noqa: S105  # a name
@@ -109,6 +111,7 @@ def _run_stack(settings: UpSettings, recipes: tuple[str, ...], began: float) -> 
     options = _stack_options(settings, recipes, folder, command)
     backend_store_uri(settings, folder)  # reject invalid settings before creating anything
     with private_files(), _made(folder).locked(Ports(options.port, options.mlflow_port)):
+        make_keys(folder)
         password, is_new = folder.admin_password(wanted)
         stack = Stack(options, folder, _environments(settings, options, folder, password), echo)
         if wanted is not None and wanted != password:
@@ -193,7 +196,10 @@ def _environments(settings: UpSettings, options: StackOptions, home: Home, passw
             "DATABASE_URL": options.database_url,
             "SLIPWAY_ADMIN_USERNAME": settings.admin_username,
             "SLIPWAY_ADMIN_PASSWORD": password,
+            SIGNING_VARIABLE: str(home.events_key),
+            TRUSTED_VARIABLE: str(home.trusted_keys),
         },
+        trainer_secrets={SIGNING_VARIABLE: str(home.bundle_key), TRUSTED_VARIABLE: str(home.trusted_keys)},
     )
 
 
@@ -236,6 +242,10 @@ def _welcome(
         username=settings.admin_username,
         password=password_from(str(home.password_file)),
     )
+    # The command finds the signing key of the stack in its folder.
+    is_default = home.root == UpSettings.model_fields["home"].default.expanduser()
+    variables = f"MLFLOW_TRACKING_URI={options.mlflow_url}"
+    variables += "" if is_default else f" SLIPWAY_HOME={shlex.quote(str(home.root))}"
     registry = "" if registry_answers else "   (still starting; the API serves its cached model)"
     echo(
         f"""
@@ -251,8 +261,8 @@ Send a request from another terminal:
 
 {commands}
 
-Train again with:  MLFLOW_TRACKING_URI={options.mlflow_url} {_command()} train {options.recipes[0]}
-Train your own:    MLFLOW_TRACKING_URI={options.mlflow_url} {_command()} train FILE.csv --target COLUMN
+Train again with:  {variables} {_command()} train {options.recipes[0]}
+Train your own:    {variables} {_command()} train FILE.csv --target COLUMN
 Ctrl-C stops everything.
 """
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from slipway_cli.addresses import reachable_url
+from slipway_cli.addresses import MLFLOW_PORT, reachable_url
 from slipway_cli.docker.compose_project import ComposeProject, find_project
 from slipway_cli.docker.containers import Container, containers
 from slipway_cli.embedded.home import Home
@@ -17,8 +17,6 @@ from slipway_cli.errors import StackError
 from slipway_cli.settings import DoctorSettings
 from slipway_core.settings import variable_of
 
-# The port of MLflow in its container.
-MLFLOW_PORT = 5000
 UNVERIFIED_VARIABLE = "SLIPWAY_ALLOW_UNVERIFIED_MODELS"
 
 

@@ -13,6 +13,7 @@ from slipway_cli.doctor.context import DoctorContext
 from slipway_cli.doctor.findings import Finding, broken, guarded, ok, warning
 from slipway_cli.doctor.http_probe import ANSWER_SECONDS, CONNECT_SECONDS, Kind, compare_clocks, kind_of, open_client
 from slipway_cli.doctor.models import check_models
+from slipway_cli.doctor.signing import check_signing
 from slipway_cli.doctor.stores import where_artifacts_are
 
 CHECK = "registry"
@@ -75,6 +76,7 @@ def check_registry(context: DoctorContext) -> Iterator[Finding]:
             where = "start minio if it is not running; otherwise see `docker compose logs --tail 50 mlflow minio`"
         yield from guarded("artifact store", lambda _: check_artifacts(client, where), context)
     yield from guarded("models", check_models, context)
+    yield from guarded("signatures", check_signing, context)
 
 
 def _without_credentials(uri: str) -> str | None:

@@ -17,7 +17,10 @@ OWNED = frozenset(
         "SLIPWAY_ALERT_SMTP_PASSWORD",
         "SLIPWAY_ALERT_WEBHOOK_URL",
         "SLIPWAY_API_KEY",
+        # `slipway up` has its own keys: the API must not receive the one that signs versions.
+        "SLIPWAY_SIGNING_KEY_FILE",
         "SLIPWAY_TOKEN",
+        "SLIPWAY_TRUSTED_KEYS",
     }
 )
 # Among others, the keys for S3. The API does not need them, because it fetches models through MLflow.
@@ -50,6 +53,7 @@ def environments(
     *,
     stores: Mapping[str, str],
     api_secrets: Mapping[str, str],
+    trainer_secrets: Mapping[str, str] | None = None,
 ) -> Environments:
     """Split the environment between the processes.
 
@@ -58,12 +62,13 @@ def environments(
         shared: additional variables of every process.
         stores: the variables of MLflow's stores; they may contain a password.
         api_secrets: the variables that only the API receives.
+        trainer_secrets: the variables that only the trainer receives.
     """
     everyone = {name: value for name, value in inherited.items() if name not in OWNED} | dict(shared)
     with_storage = STORAGE_DEFAULTS | everyone
     return Environments(
         mlflow={**with_storage, **MLFLOW_SETTINGS, **stores},
-        trainer=with_storage,
+        trainer={**with_storage, **(trainer_secrets or {})},
         api={
             **{name: value for name, value in everyone.items() if not name.startswith(STORAGE_PREFIXES)},
             **api_secrets,

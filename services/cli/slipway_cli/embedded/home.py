@@ -34,6 +34,9 @@ class Home:
         self.password_file = root / "admin-password"
         self.key_file = root / "secret-key"
         self.groups_file = root / "processes"
+        self.bundle_key = root / "signing" / "bundle-key.pem"
+        self.events_key = root / "signing" / "events-key.pem"
+        self.trusted_keys = root / "signing" / "trusted-keys"
 
     def make(self) -> str | None:
         """Create the folder and its subfolders, private to this account.

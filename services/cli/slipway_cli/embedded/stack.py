@@ -16,6 +16,7 @@ from slipway_cli.embedded.environments import Environments
 from slipway_cli.embedded.guardian_client import GuardianClient, end_orphans
 from slipway_cli.embedded.home import Home
 from slipway_cli.embedded.process import ManagedProcess
+from slipway_cli.embedded.signing import sign_registry, trust_keys
 from slipway_cli.errors import StackError
 from slipway_core.errors import RegistryError
 from slipway_core.registry import PRODUCTION
@@ -158,29 +159,16 @@ class Stack:
         ):
             _check_port(host, port, option)
         is_new = not self._options.has_own_registry and not self._home.mlflow_database.exists()
-        if is_new:
-            # No model can be served yet: the training uses the second core until the registry responds.
-            self._echo("Starting MLflow and the first training, then the API; this takes a moment.")
-            self._start(self._mlflow)
-            self._to_train = list(self._trainers.values())
-        else:
-            if self._options.has_own_registry:
-                self._echo("Starting the API and MLflow; models without a Production version are then trained.")
-                # The API may serve from its cache, so it starts first, in parallel to the registry.
-            self._start(self._api)
-            self._upgrade_database()
-            self._start(self._mlflow)
+        # An earlier release signed nothing: its versions are signed before the API trusts the keys.
+        is_unsigned = not is_new and not self._home.trusted_keys.exists()
+        self._start_servers(is_new=is_new, is_unsigned=is_unsigned)
         deadline = time.monotonic() + START_SECONDS
         while not self._stopping:
             self._keep_running()
             self._train()
             if not self._registry_responds and (missing := self._without_production()) is not None:
                 self._registry_responds = True
-                if is_new:
-                    self._upgrade_database()
-                    self._start(self._api)
-                else:
-                    self._to_train = [self._trainers[recipe] for recipe in missing]
+                self._use_registry(missing, is_new=is_new, is_unsigned=is_unsigned)
             if not self._ready:
                 if self._is_ready():
                     self._ready = True
@@ -190,6 +178,35 @@ class Stack:
                 elif time.monotonic() > deadline:
                     raise StackError(f"no model is served after {START_SECONDS:.0f} s; see {self._home.logs}")
             time.sleep(POLL_SECONDS)
+
+    def _start_servers(self, *, is_new: bool, is_unsigned: bool) -> None:
+        """Start MLflow, and the API unless it must wait for MLflow."""
+        if is_new:
+            trust_keys(self._home)
+            # No model can be served yet: the training uses the second core until the registry responds.
+            self._echo("Starting MLflow and the first training, then the API; this takes a moment.")
+            self._start(self._mlflow)
+            self._to_train = list(self._trainers.values())
+        elif is_unsigned:
+            self._echo("Starting MLflow to sign its models, then the API; this happens once.")
+            self._start(self._mlflow)
+        else:
+            if self._options.has_own_registry:
+                self._echo("Starting the API and MLflow; models without a Production version are then trained.")
+                # The API may serve from its cache, so it starts first, in parallel to the registry.
+            self._start(self._api)
+            self._upgrade_database()
+            self._start(self._mlflow)
+
+    def _use_registry(self, missing: list[str], *, is_new: bool, is_unsigned: bool) -> None:
+        """Start what waited for the registry, once it responds."""
+        if is_unsigned:
+            sign_registry(self._home, self._registry, self._echo)
+        if is_new or is_unsigned:
+            self._upgrade_database()
+            self._start(self._api)
+        if not is_new:
+            self._to_train = [self._trainers[recipe] for recipe in missing]
 
     def _upgrade_database(self) -> None:
         from slipway_core.migrations import upgrade  # noqa: PLC0415  # half a second that another start hides

@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from slipway_core.printable import printable
@@ -19,9 +20,16 @@ def main() -> None:
     keeping.add_argument("--readable", type=Path, help="A folder whose files the containers must be able to read.")
     adopting = jobs.add_parser("adopt", help="Assign the stack's volumes to this clone.")
     adopting.add_argument("folder", type=Path, nargs="?", default=Path("/secrets"))
+    rotating = jobs.add_parser("rotate-keys", help="Create new signing keys; the former ones stay trusted.")
+    forgetting = jobs.add_parser("forget-keys", help="Trust only the stack's own signing keys.")
+    trusting = jobs.add_parser("trust-key", help="Trust another public key.")
+    trusting.add_argument("line", nargs="+", help="The line that `slipway signing show` prints.")
+    for changing in (rotating, forgetting, trusting):
+        changing.add_argument("--folder", type=Path, default=Path("/secrets"))
     preparing = jobs.add_parser("init", help="Create tables, buckets and first models.")
     preparing.add_argument("--bucket", action="append", default=[])
     preparing.add_argument("--recipe", action="append", default=[])
+    jobs.add_parser("sign-existing", help="Sign all Production versions and those that a rollback can restore.")
     for job, does in (("objects-out", "Write all objects to standard output."), ("objects-in", "Restore objects.")):
         moving = jobs.add_parser(job, help=does)
         moving.add_argument("location", nargs="+", help="A bucket, or bucket/prefix.")
@@ -29,8 +37,12 @@ def main() -> None:
     with exit_on_error():
         if options.job == "secrets":
             _share_secrets(options.folder, options.readable)
+        elif options.job in {"rotate-keys", "forget-keys", "trust-key"}:
+            _change_keys(options.job, options.folder, " ".join(getattr(options, "line", [])))
         elif options.job == "adopt":
             _adopt(options.folder)
+        elif options.job == "sign-existing":
+            _sign_existing()
         elif options.job == "init":
             _prepare(options.bucket, options.recipe)
         else:
@@ -47,7 +59,7 @@ def _adopt(folder: Path) -> None:
 def _share_secrets(folder: Path, mounted: Path | None) -> None:
     from slipway_cli.stack_jobs.alerting import render  # noqa: PLC0415
     from slipway_cli.stack_jobs.mounts import clone_of, require_own_volume, require_readable  # noqa: PLC0415
-    from slipway_cli.stack_jobs.secrets import READ_AT_START, keep_secrets, open_kept, share, shares  # noqa: PLC0415
+    from slipway_cli.stack_jobs.secrets import keep_secrets, open_kept, shares, trusted_keys  # noqa: PLC0415
     from slipway_cli.stack_jobs.settings import AlertSettings, HttpsSettings  # noqa: PLC0415
 
     if mounted is not None:
@@ -56,7 +68,26 @@ def _share_secrets(folder: Path, mounted: Path | None) -> None:
     alerting = render(load_settings(AlertSettings))
     if mounted is not None:
         require_own_volume(open_kept(folder), clone_of(mounted))
-    files = shares(keep_secrets(folder, os.environ)) | {"alertmanager": {"alertmanager.yml": alerting}}
+    secrets = keep_secrets(folder, os.environ)
+    _share(folder, shares(secrets, trusted_keys(folder, secrets)) | {"alertmanager": {"alertmanager.yml": alerting}})
+
+
+def _change_keys(job: str, folder: Path, line: str) -> None:
+    from slipway_cli.stack_jobs.secrets import forget, keep_secrets, rotate, shares, trust, trusted_keys  # noqa: PLC0415
+
+    secrets = keep_secrets(folder, os.environ)
+    if job == "rotate-keys":
+        secrets = rotate(folder, secrets)
+    elif job == "forget-keys":
+        forget(folder)
+    else:
+        trust(folder, line, secrets)
+    _share(folder, shares(secrets, trusted_keys(folder, secrets)))
+
+
+def _share(folder: Path, files: Mapping[str, Mapping[str, str]]) -> None:
+    from slipway_cli.stack_jobs.secrets import READ_AT_START, share  # noqa: PLC0415
+
     for service, own in files.items():
         changed = share(folder, service, own)
         if changed and service in READ_AT_START:
@@ -75,6 +106,13 @@ def _prepare(buckets: list[str], recipes: list[str]) -> None:
         recipes=recipes,
         echo=lambda line: print(printable(line), flush=True),
     )
+
+
+def _sign_existing() -> None:
+    from slipway_cli.stack_jobs.init import sign_registry  # noqa: PLC0415
+    from slipway_cli.stack_jobs.settings import InitSettings  # noqa: PLC0415
+
+    sign_registry(load_settings(InitSettings), echo=lambda line: print(printable(line), flush=True), replace=True)
 
 
 def _move_objects(job: str, locations: list[str]) -> None:

@@ -13,9 +13,12 @@ from slipway_core.database import connect
 from slipway_core.migrations import state_of, upgrade
 from slipway_core.registry import PRODUCTION
 from slipway_core.registry.availability import list_models_within
+from slipway_core.registry.sign_existing import sign_models
 from slipway_core.storage.s3 import S3Storage
 
 REGISTRY_SECONDS = 180.0
+# Beside the signing key, in the folder of the volume that only this job sees.
+SIGNED_FILE = "existing-versions-are-signed"
 
 # All ports except the API's are published on this address.
 LOOPBACK = "127.0.0.1"
@@ -28,7 +31,7 @@ SHOW_S3 = "docker compose exec mlflow cat /run/slipway/aws-credentials"
 def prepare(
     settings: InitSettings, *, buckets: Sequence[str], recipes: Sequence[str], echo: Callable[[str], None]
 ) -> None:
-    """Create missing tables, buckets and models; existing ones are not changed.
+    """Create missing tables, buckets and models, and sign the models that an earlier release registered.
 
     Args:
         settings: the addresses of the database and the registry.
@@ -45,12 +48,52 @@ def prepare(
     try:
         for bucket in buckets:
             S3Storage(bucket).make_bucket()
+        sign_once(settings, echo)
         for recipe in _without_production(settings, recipes):
             echo(f"{recipe} has no Production version yet: training it.")
             _train(recipe)
     finally:
         # Also after a failed training: the next start is not the first, and does not show the password.
         echo(summary(settings, is_first=is_first))
+
+
+def sign_once(settings: InitSettings, echo: Callable[[str], None]) -> None:
+    """Sign the existing versions, unless an earlier start of the stack did.
+
+    Later starts must not: an attacker with access to MLflow could leave a version there to be signed.
+
+    Raises:
+        SlipwayError: the registry does not respond, or a key file cannot be used.
+    """
+    if settings.signing_key_file is None:
+        return
+    marker = settings.signing_key_file.with_name(SIGNED_FILE)
+    if marker.exists():
+        return
+    sign_registry(settings, echo=echo, replace=False)
+    try:
+        marker.touch()
+    except OSError as error:
+        raise StackError(f"the volume of secrets cannot be written: {error.strerror}") from error
+
+
+def sign_registry(settings: InitSettings, *, echo: Callable[[str], None], replace: bool) -> None:
+    """Sign the Production versions, and those that a rollback can restore.
+
+    Args:
+        settings: the registry and the keys.
+        echo: prints a line for the user.
+        replace: whether to replace signatures of other keys.
+
+    Raises:
+        SlipwayError: the registry does not respond, or a key file cannot be used.
+    """
+    signer = settings.signer()
+    if signer is None:
+        raise StackError("this job has no signing key: set SLIPWAY_SIGNING_KEY_FILE")
+    with settings.open_registry() as registry:
+        list_models_within(registry, REGISTRY_SECONDS)
+        sign_models(registry, signer, by="init", echo=echo, trusted=settings.read_trusted_keys(), replace=replace)
 
 
 def _train(recipe: str) -> None:

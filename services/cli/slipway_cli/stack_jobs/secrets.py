@@ -11,11 +11,16 @@ from typing import NamedTuple
 from slipway_cli.errors import StackError
 from slipway_core.atomic_file import write_secret
 from slipway_core.policy import new_key, new_password, why_key_is_unsafe, why_password_is_unsafe
+from slipway_core.signing import Signer, TrustedKeys
+from slipway_core.signing.keys import new_private_key
 
 KEPT = "kept"
 # Services that read a changed secret when they restart. In other services, it must be changed in the program.
 READ_AT_START = frozenset({"api", "mlflow", "minio", "alertmanager"})
 READABLE_FILE, READABLE_FOLDER = 0o444, 0o755
+# The programs reject a signing key that other accounts can read.
+OWNED_FILE = 0o400
+BUNDLE_KEY, EVENTS_KEY = "bundle-key", "events-key"
 
 
 class Secret(NamedTuple):
@@ -46,7 +51,14 @@ SECRETS: Mapping[str, Secret] = {
     "s3-access-key": Secret("MINIO_ROOT_USER", lambda: "slipway", _why_short(3)),
     "s3-secret-key": Secret("MINIO_ROOT_PASSWORD", new_key, _why_short(8)),
     "grafana-password": Secret("GRAFANA_ADMIN_PASSWORD", new_password),
+    # Signs versions and promotions; MLflow and the API never see it.
+    BUNDLE_KEY: Secret(None, new_private_key),
+    # Signs the promotions of the API.
+    EVENTS_KEY: Secret(None, new_private_key),
 }
+# Further public keys to trust: those of other machines, and former keys during a rotation.
+OTHER_KEYS = "other-trusted-keys"
+TRUSTED_KEYS = "trusted-keys"
 
 
 def keep_secrets(folder: Path, given: Mapping[str, str]) -> dict[str, str]:
@@ -93,8 +105,87 @@ def _kept(path: Path, secret: Secret, given: Mapping[str, str]) -> str:
     return value
 
 
-def shares(secrets: Mapping[str, str]) -> dict[str, dict[str, str]]:
-    """Return the files of each service: from service to content by file name."""
+def trusted_keys(folder: Path, secrets: Mapping[str, str]) -> str:
+    """Return the content of the file of trusted keys: the stack's own keys, and those that were added.
+
+    Raises:
+        ConfigurationError: an added key is malformed or repeated.
+        StackError: the volume cannot be read.
+    """
+    own = (
+        Signer.from_pem(secrets[BUNDLE_KEY].encode()).public_key("trainer"),
+        Signer.from_pem(secrets[EVENTS_KEY].encode()).public_key("api", events_only=True),
+    )
+    content = "".join(f"{key}\n" for key in own) + _other_keys(folder)
+    TrustedKeys.parse(content)
+    return content
+
+
+def trust(folder: Path, line: str, secrets: Mapping[str, str]) -> None:
+    """Add a line to the trusted keys.
+
+    Raises:
+        ConfigurationError: it is malformed or repeated.
+        StackError: the volume cannot be read or written.
+    """
+    others = f"{_other_keys(folder)}{line}\n"
+    TrustedKeys.parse(f"{trusted_keys(folder, secrets)}{line}\n")
+    _store_other_keys(folder, others)
+
+
+def rotate(folder: Path, secrets: Mapping[str, str]) -> dict[str, str]:
+    """Create new signing keys; the former ones stay trusted until `forget`. Return all secrets.
+
+    Raises:
+        StackError: the volume cannot be read or written.
+    """
+    signers = {name: Signer.from_pem(secrets[name].encode()) for name in (BUNDLE_KEY, EVENTS_KEY)}
+    former = (
+        signers[BUNDLE_KEY].public_key("former-trainer"),
+        signers[EVENTS_KEY].public_key("former-api", events_only=True),
+    )
+    # Before the new keys, so that no moment lacks the former ones.
+    _store_other_keys(folder, _other_keys(folder) + "".join(f"{key}\n" for key in former))
+    renewed = {name: new_private_key() for name in signers}
+    try:
+        for name, key in renewed.items():
+            write_secret(folder / KEPT / name, key)
+    except OSError as error:
+        raise StackError(f"the volume of secrets cannot be written: {error.strerror}") from error
+    return {**secrets, **renewed}
+
+
+def forget(folder: Path) -> None:
+    """Stop trusting all keys but the stack's own.
+
+    Raises:
+        StackError: the volume cannot be written.
+    """
+    _store_other_keys(folder, "")
+
+
+def _other_keys(folder: Path) -> str:
+    path = folder / KEPT / OTHER_KEYS
+    try:
+        return path.read_text(encoding="utf-8") if path.exists() else ""
+    except OSError as error:
+        raise StackError(f"the volume of secrets cannot be used: {error.strerror}") from error
+
+
+def _store_other_keys(folder: Path, content: str) -> None:
+    try:
+        write_secret(folder / KEPT / OTHER_KEYS, content)
+    except OSError as error:
+        raise StackError(f"the volume of secrets cannot be written: {error.strerror}") from error
+
+
+def shares(secrets: Mapping[str, str], trusted: str) -> dict[str, dict[str, str]]:
+    """Return the files of each service: from service to content by file name.
+
+    Args:
+        secrets: the secrets.
+        trusted: the content of the file of trusted keys.
+    """
     database = "postgresql://slipway:{slipway-password}@postgres:5432/slipway".format_map(secrets)
     runs = "postgresql+psycopg2://mlflow:{mlflow-password}@postgres:5432/mlflow".format_map(secrets)
     # The format of AWS's own clients.
@@ -108,9 +199,18 @@ def shares(secrets: Mapping[str, str]) -> dict[str, dict[str, str]]:
         return {name: secrets[name] for name in names}
 
     return {
-        "api": {**pick("secret-key", "admin-password"), "database-url": database},
-        "init": {**pick("admin-password", "grafana-password"), "database-url": database, "aws-credentials": keys},
-        "trainer": {"aws-credentials": keys},
+        "api": {
+            **pick("secret-key", "admin-password", EVENTS_KEY),
+            "database-url": database,
+            TRUSTED_KEYS: trusted,
+        },
+        "init": {
+            **pick("admin-password", "grafana-password", BUNDLE_KEY),
+            "database-url": database,
+            "aws-credentials": keys,
+            TRUSTED_KEYS: trusted,
+        },
+        "trainer": {"aws-credentials": keys, **pick(BUNDLE_KEY), TRUSTED_KEYS: trusted},
         "objects": {"aws-credentials": keys},
         "mlflow": {"backend-store-uri": runs, "aws-credentials": keys},
         "minio": pick("s3-access-key", "s3-secret-key"),
@@ -122,6 +222,8 @@ def shares(secrets: Mapping[str, str]) -> dict[str, dict[str, str]]:
 
 def share(folder: Path, service: str, files: Mapping[str, str]) -> list[str]:
     """Write a service's files, readable for any account, because the service can see only its own folder.
+
+    Signing keys are readable only for this account, which the services that sign have, too.
 
     Returns:
         The names of the files that existed and have changed.
@@ -139,7 +241,7 @@ def share(folder: Path, service: str, files: Mapping[str, str]) -> list[str]:
             if path.exists() and path.read_text(encoding="utf-8") != content:
                 changed.append(name)
             write_secret(path, content)
-            path.chmod(READABLE_FILE)
+            path.chmod(OWNED_FILE if name in {BUNDLE_KEY, EVENTS_KEY} else READABLE_FILE)
     except OSError as error:
         raise StackError(f"the volume of secrets cannot be written: {error.strerror}") from error
     return changed

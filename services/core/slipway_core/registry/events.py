@@ -1,5 +1,6 @@
 """The history of the alias Production: one tag of the registered model per event."""
 
+import time
 from collections.abc import Mapping
 from datetime import UTC
 from typing import Annotated, Literal
@@ -7,6 +8,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 EVENT_PREFIX = "slipway.event."
+# Serials that are further in the future are ignored: a wrong clock, or another program, wrote them.
+MAX_SKEW_MICROSECONDS = 24 * 3600 * 1_000_000
 
 Action = Literal["promote", "rollback"]
 
@@ -25,6 +28,14 @@ class PromotionEvent(BaseModel):
     reason: str
     metrics: dict[str, float] = Field(default_factory=dict, description="The version's metrics.")
     data_version: str | None = Field(default=None, description="The data that the version was trained on.")
+    digest: str | None = Field(
+        default=None, exclude_if=lambda digest: digest is None, description="Signed events: that of the version."
+    )
+    serial: int | None = Field(
+        default=None,
+        exclude_if=lambda serial: serial is None,
+        description="Signed events: increases from event to event, also if the model is created again; microseconds.",
+    )
 
     def to_tag(self) -> str:
         """Return the JSON to store as the tag's value."""
@@ -33,18 +44,36 @@ class PromotionEvent(BaseModel):
 
 def history(tags: Mapping[str, str]) -> list[PromotionEvent]:
     """Return a registered model's events, oldest first. Tags without a valid event are skipped."""
-    events = []
-    for _, value in sorted((number, tags[key]) for key, number in _numbered(tags).items()):
-        try:
-            events.append(PromotionEvent.model_validate_json(value))
-        except ValidationError:
-            continue
-    return events
+    return [event for _, value in numbered_tags(tags) if (event := parse_event(value)) is not None]
 
 
-def next_key(tags: Mapping[str, str]) -> str:
-    """Return the key of the next event's tag: `slipway.event.000001` and so on."""
-    return f"{EVENT_PREFIX}{max(_numbered(tags).values(), default=0) + 1:06d}"
+def numbered_tags(tags: Mapping[str, str]) -> list[tuple[int, str]]:
+    """Return the numbers and values of a registered model's event tags, oldest first."""
+    values = {number: tags[key] for key, number in _numbered(tags).items()}
+    return sorted(values.items())
+
+
+def now_in_microseconds() -> int:
+    """Return the time since the epoch, the unit of serials."""
+    return time.time_ns() // 1000
+
+
+def key_of(number: int) -> str:
+    """Return the key of an event's tag: `slipway.event.000001` and so on."""
+    return f"{EVENT_PREFIX}{number:06d}"
+
+
+def next_number(tags: Mapping[str, str]) -> int:
+    """Return the number of the next event."""
+    return max(_numbered(tags).values(), default=0) + 1
+
+
+def parse_event(value: str) -> PromotionEvent | None:
+    """Return the event in a tag's value; None if it is invalid."""
+    try:
+        return PromotionEvent.model_validate_json(value)
+    except ValidationError:
+        return None
 
 
 def _numbered(tags: Mapping[str, str]) -> dict[str, int]:

@@ -58,6 +58,11 @@ class InMemoryRegistry:
         model = self._models[name]
         self._models[name] = replace(model, aliases={k: v for k, v in model.aliases.items() if k != alias})
 
+    def delete_model_tag(self, name: str, key: str) -> None:
+        """Remove a tag from a model."""
+        model = self._models[name]
+        self._models[name] = replace(model, tags={k: v for k, v in model.tags.items() if k != key})
+
     def list_models(self) -> list[RegisteredModel]:
         """Return every registered model with its aliases and tags."""
         self._check()

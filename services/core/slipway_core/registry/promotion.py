@@ -9,15 +9,19 @@ from typing import Literal
 from pydantic import TypeAdapter, ValidationError
 
 from slipway_core.errors import (
-    HistoryNotWrittenError,
+    ConfigurationError,
     NothingToRestoreError,
     ProductionMovedError,
-    RegistryError,
     RegistryNotFoundError,
+    SignatureError,
 )
 from slipway_core.registry.alias_history import held_before, moves
-from slipway_core.registry.base import PRODUCTION, ModelVersion, Registry
-from slipway_core.registry.events import Action, PromotionEvent, next_key
+from slipway_core.registry.base import PRODUCTION, ModelVersion, RegisteredModel, Registry
+from slipway_core.registry.event_log import add_event
+from slipway_core.registry.events import Action, PromotionEvent
+from slipway_core.registry.signatures import has_signed_history, signed_digest, with_accepted_events
+from slipway_core.signing import Signer, TrustedKeys
+from slipway_core.signing.messages import SIGNATURE_TAG, VersionSignature
 
 METRICS_TAG = "slipway.metrics"
 DATA_VERSION_TAG = "slipway.data_version"
@@ -28,7 +32,6 @@ GRAPH_KEPT = "graph_kept_by"
 
 # MLflow on PostgreSQL stores at most 5,000 characters per tag.
 MAX_REASON = 1_000
-WRITE_ATTEMPTS = 4
 
 
 class _Any(Enum):
@@ -44,6 +47,8 @@ def promote(
     at: datetime,
     reason: str,
     expected: str | Literal[_Any.ANY] | None = _Any.ANY,
+    signer: Signer | None = None,
+    trusted: TrustedKeys | None = None,
 ) -> PromotionEvent:
     """Point Production at a version and add the event to the model's history.
 
@@ -58,13 +63,18 @@ def promote(
         at: when.
         reason: the reason; a long one is truncated.
         expected: the version that Production must still point to; None if it must not be set. Defaults to any version.
+        signer: signs the event. Required if the model's history is signed.
+        trusted: verify the version with these keys before the move.
 
     Raises:
+        SignatureError: with a signer, the version is not signed, or not by one of the trusted keys.
+        ConfigurationError: the model's history is signed, and `signer` is missing.
         ProductionMovedError: Production points to another version than `expected`.
         HistoryNotWrittenError: Production was moved, but the event could not be added.
         RegistryError: the model or version does not exist, or the registry failed.
     """
     chosen = registry.get_version(name, version)
+    digest = _digest_to_sign(registry.get_model(name), chosen, signer, trusted)
     if expected is not _Any.ANY and (found := registry.get_model(name).aliases.get(PRODUCTION)) != expected:
         raise ProductionMovedError(
             f"Production of {name} changed in the meantime to {f'version {found}' if found else 'no version'}; "
@@ -77,7 +87,7 @@ def promote(
                 registry.delete_version_tag(name, number, WITHDRAWN_TAG)
         plural = "s" if len(lifted) > 1 else ""
         reason = f"{_cut(reason, MAX_REASON // 2)}; lifts the withdrawal of version{plural} {', '.join(lifted)}"
-    return _move(registry, "promote", chosen, by=by, at=at, reason=reason)
+    return _move(registry, "promote", chosen, by=by, at=at, reason=reason, signer=signer, digest=digest)
 
 
 def rollback(
@@ -88,11 +98,13 @@ def rollback(
     at: datetime,
     reason: str,
     expected: str | Literal[_Any.ANY] = _Any.ANY,
+    signer: Signer | None = None,
+    trusted: TrustedKeys | None = None,
 ) -> PromotionEvent:
     """Point Production at the version that it held before the current one, and withdraw the current one.
 
     Repeat to go further back. Deleted and withdrawn versions are skipped. The withdrawn version gets the tag
-    `slipway.withdrawn`, which prevents its automatic promotion.
+    `slipway.withdrawn`, which prevents its automatic promotion. With trusted keys, only signed events count as history.
 
     Args:
         registry: holds the model.
@@ -101,9 +113,12 @@ def rollback(
         at: when.
         reason: the reason; a long one is truncated.
         expected: the version that Production must still point to. Defaults to any version.
+        signer: signs the event. Required if the model's history is signed.
+        trusted: only events signed with these keys count as history.
 
     Raises:
         ProductionMovedError: Production points to another version than `expected`.
+        SignatureError, ConfigurationError: as in `promote`.
         NothingToRestoreError: Production is not set, or it has no earlier version that exists and is not withdrawn.
         HistoryNotWrittenError: Production was moved, but the event could not be added.
         RegistryError: the model does not exist, or the registry failed.
@@ -119,7 +134,7 @@ def rollback(
             f"Production of {name} is version {withdrawn}, not version {expected}, so it was not rolled back: see "
             f"`slipway models history {name}`"
         )
-    held = [found for v in held_before(moves(model)) if v != withdrawn and (found := _existing(registry, name, v))]
+    held = [found for v in held_versions(model, trusted) if v != withdrawn and (found := _existing(registry, name, v))]
     restored = next((found for found in held if not is_withdrawn(found)), None)
     if restored is None and held:
         raise NothingToRestoreError(
@@ -131,13 +146,24 @@ def rollback(
             f"version {withdrawn} is the first Production version of {name}, so no earlier one can be restored; "
             f"promote another by hand: slipway models promote {name} VERSION"
         )
+    digest = _digest_to_sign(model, restored, signer, trusted)
     # First: if a later step fails, repeating the command has the same result, and this version stays withdrawn.
     if (current := _existing(registry, name, withdrawn)) is not None:
         note = {"by": by, "at": at.astimezone(UTC).isoformat().replace("+00:00", "Z"), "reason": reason[:MAX_REASON]}
         if _graph(current) is not None and _graph(current) == _graph(restored):
             note[GRAPH_KEPT] = restored.version
         registry.set_version_tag(name, withdrawn, WITHDRAWN_TAG, json.dumps(note))
-    return _move(registry, "rollback", restored, by=by, at=at, reason=reason)
+    return _move(registry, "rollback", restored, by=by, at=at, reason=reason, signer=signer, digest=digest)
+
+
+def require_signer(model: RegisteredModel, signer: Signer | None) -> None:
+    """Raise ConfigurationError if a model's history is signed, and `signer` is missing."""
+    if signer is None and has_signed_history(model):
+        raise ConfigurationError(
+            f"the history of {model.name} is signed, and an API that trusts only signed promotions ignores others: set "
+            "SLIPWAY_SIGNING_KEY_FILE to the signing key, or SLIPWAY_HOME to the folder of `slipway up`; for a compose "
+            "stack, run the command in its folder (see docs/signing.md)"
+        )
 
 
 def is_promoted(registry: Registry, version: ModelVersion) -> bool:
@@ -198,8 +224,47 @@ def _existing(registry: Registry, name: str, version: str) -> ModelVersion | Non
         return None
 
 
+def held_versions(model: RegisteredModel, trusted: TrustedKeys | None) -> list[str]:
+    """Return the versions that Production held, most recent first; with trusted keys, by the signed events only."""
+    if trusted is None:
+        return held_before(moves(model))
+    signed = [move for move in moves(with_accepted_events(model, trusted)) if move.event is not None]
+    # An alias that was moved outside of Slipway does not hide the version that the signed history names.
+    return [*(move.version for move in signed[-1:] if move.version is not None), *held_before(signed)]
+
+
+def _digest_to_sign(
+    model: RegisteredModel, version: ModelVersion, signer: Signer | None, trusted: TrustedKeys | None
+) -> str | None:
+    """Return the version's signed digest, which the signed event repeats; None without a signer.
+
+    Raises:
+        SignatureError, ConfigurationError: as in `promote`.
+    """
+    require_signer(model, signer)
+    if signer is None:
+        return None
+    if trusted is not None:
+        return signed_digest(version, trusted)
+    try:
+        return VersionSignature.model_validate_json(version.tags.get(SIGNATURE_TAG, "")).digest
+    except ValidationError as error:
+        raise SignatureError(
+            f"version {version.version} of {model.name} is not signed: if you trust its origin, sign it with "
+            f"`slipway signing sign {model.name} {version.version}`"
+        ) from error
+
+
 def _move(
-    registry: Registry, action: Action, version: ModelVersion, *, by: str, at: datetime, reason: str
+    registry: Registry,
+    action: Action,
+    version: ModelVersion,
+    *,
+    by: str,
+    at: datetime,
+    reason: str,
+    signer: Signer | None,
+    digest: str | None,
 ) -> PromotionEvent:
     model = registry.get_model(version.name)
     event = PromotionEvent(
@@ -211,26 +276,8 @@ def _move(
         reason=_cut(reason, MAX_REASON),
         metrics=metrics_of(version),
         data_version=version.tags.get(DATA_VERSION_TAG),
+        digest=digest,
     )
     registry.set_alias(version.name, PRODUCTION, version.version)
-    _write(registry, version.name, event)
+    add_event(registry, version.name, event, signer)
     return event
-
-
-def _write(registry: Registry, name: str, event: PromotionEvent) -> None:
-    """Add an event to the history. Retry if this fails or another process uses the same number."""
-    tag, problem = event.to_tag(), "other processes used the same event number"
-    for _ in range(WRITE_ATTEMPTS):
-        try:
-            tags = registry.get_model(name).tags
-            if tag in tags.values():  # checked after each write, because another process may overwrite it
-                return
-            registry.set_model_tag(name, next_key(tags), tag)
-        except RegistryError as error:
-            problem = str(error)
-    raise HistoryNotWrittenError(
-        f"Production of {name} is now version {event.version}, but its history could not be written ({problem}): "
-        "do not repeat the command; `slipway models history` shows the move as external",
-        event.version,
-        event.from_version,
-    )

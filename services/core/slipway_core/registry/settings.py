@@ -1,12 +1,15 @@
 """The address and account of the model registry, for every service that uses it."""
 
 import re
+from pathlib import Path
 from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, Field, SecretStr
 
 from slipway_core.registry.mlflow import MlflowRegistry
 from slipway_core.settings import ServiceSettings
+from slipway_core.signing import Signer, TrustedKeys
+from slipway_core.signing.files import read_signer, read_trusted_keys
 
 HOST_AND_PORT = re.compile(r"[A-Za-z0-9.-]+:[0-9]{1,5}/?")
 
@@ -19,7 +22,38 @@ def _check_address(value: str) -> str:
     raise ValueError(f"it must be the address of an MLflow server, such as {written}")
 
 
-class RegistrySettings(ServiceSettings):
+class SigningSettings(ServiceSettings):
+    """The keys that sign versions and promotions, and those that are trusted."""
+
+    trusted_keys: Path | None = Field(
+        default=None,
+        description="A file of the public keys that may sign versions and promotions, one per line. Unsigned ones are "
+        "then refused. Defaults to no verification.",
+    )
+    signing_key_file: Path | None = Field(
+        default=None,
+        description="The file of the private key that signs, in PEM format, readable for its owner only. Defaults to "
+        "no signatures.",
+    )
+
+    def signer(self) -> Signer | None:
+        """Return the signer of SLIPWAY_SIGNING_KEY_FILE; None if it is not set.
+
+        Raises:
+            ConfigurationError: the file cannot be used.
+        """
+        return read_signer(self.signing_key_file)
+
+    def read_trusted_keys(self) -> TrustedKeys | None:
+        """Return the keys of SLIPWAY_TRUSTED_KEYS; None if it is not set.
+
+        Raises:
+            ConfigurationError: the file cannot be used.
+        """
+        return read_trusted_keys(self.trusted_keys)
+
+
+class RegistrySettings(SigningSettings):
     """The MLflow server and the account to use there."""
 
     file_fields: ClassVar[frozenset[str]] = frozenset({"mlflow_tracking_password"})

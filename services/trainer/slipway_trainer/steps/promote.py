@@ -12,6 +12,8 @@ from slipway_core.graph import Graph
 from slipway_core.registry import PRODUCTION, ModelVersion, Registry, promotion
 from slipway_core.registry.bundle_download import fetch_bundle
 from slipway_core.registry.gate_result import GATE_TAG, GateResult, PromoteMode
+from slipway_core.registry.signatures import checked_events, newest_event, signed_digest
+from slipway_core.signing import Signer, TrustedKeys
 from slipway_trainer.features import for_graph, graph_inputs
 from slipway_trainer.gate import Challenger, Champion, decide
 from slipway_trainer.recipes import Recipe
@@ -28,6 +30,8 @@ def promote(
     mode: PromoteMode = "auto",
     registry: Registry,
     by: str,
+    signer: Signer | None = None,
+    trusted: TrustedKeys | None = None,
 ) -> GateResult:
     """Promote a version if it meets its limits and does not regress from the champion on the same test rows.
 
@@ -40,12 +44,15 @@ def promote(
         mode: `never` stores the gate's result only; `force` promotes regardless of it.
         registry: the model registry.
         by: the user or service that promotes, for the history.
+        signer: signs the promotion.
+        trusted: compare only with a version that one of these keys signed, and that a signed event promoted.
 
     Raises:
         RegistryError: the registry rejected a call or failed.
     """
     rows = len(split.train_target) + len(split.test_target)
-    champion = _champion(recipe, split, registry)
+    alias = _alias(recipe, registry)
+    champion = _champion(recipe, split, registry, trusted)
     gate_result = decide(
         Challenger(
             evaluation.metrics,
@@ -72,18 +79,30 @@ def promote(
             at=datetime.now(UTC),
             reason=f"{word}: {gate_result.summary}",
             # A promotion by someone else in the meantime takes precedence.
-            expected=champion.version if champion else None,
+            expected=alias,
+            signer=signer,
         )
     return gate_result
 
 
-def _champion(recipe: Recipe, split: Split, registry: Registry) -> Champion | None:
-    """Score the Production version's graph on the test rows."""
-    number = registry.get_model(recipe.name).aliases.get(PRODUCTION)
+def _alias(recipe: Recipe, registry: Registry) -> str | None:
+    return registry.get_model(recipe.name).aliases.get(PRODUCTION)
+
+
+def _champion(recipe: Recipe, split: Split, registry: Registry, trusted: TrustedKeys | None) -> Champion | None:
+    """Score the Production version's graph on the test rows; with trusted keys, as the signed history names it."""
+    number = _alias(recipe, registry)
     if number is None:
         return None
+    if trusted is not None:
+        event = newest_event(checked_events(registry.get_model(recipe.name), trusted))
+        if event is None:
+            return Champion(number, None, "no trusted key signed its promotion")
+        number = event.version
     try:
         champion = registry.get_version(recipe.name, number)
+        if trusted is not None:
+            signed_digest(champion, trusted)
         bundle = fetch_bundle(registry, champion, champion.tags.get(MANIFEST_TAG, ""))
         if why_not := _why_not_comparable(recipe, bundle):
             return Champion(number, None, why_not, rows=bundle.manifest.data.rows)

@@ -11,6 +11,8 @@ from slipway_core.registry import ModelVersion, Registry
 from slipway_core.registry.base import candidate_alias
 from slipway_core.registry.bundle_download import fetch_bundle
 from slipway_core.registry.promotion import DATA_VERSION_TAG
+from slipway_core.registry.sign_existing import sign_bundle
+from slipway_core.signing import Signer
 from slipway_trainer.bundling import WrittenBundle, write_bundle
 from slipway_trainer.gate import failed_limits
 from slipway_trainer.lineage import UNKNOWN_COMMIT, library_versions
@@ -50,6 +52,7 @@ def register(
     registry: Registry,
     by: str,
     commit: str | None,
+    signer: Signer | None = None,
 ) -> Registered:
     """Log a run for each candidate and register the best one's bundle as a new version.
 
@@ -57,7 +60,7 @@ def register(
     alias `candidate-<name>` at each. An alias of an earlier training stays if its candidate fails now.
 
     `started_at` is the start of the training, in seconds since the epoch. `by` is the user or service that trains, and
-    `commit` the Git commit of the code.
+    `commit` the Git commit of the code. `signer` signs the version after it was read back.
 
     Raises:
         RegistryError: the server rejected a call or failed.
@@ -84,6 +87,8 @@ def register(
                 number = tracker.register(recipe, bundle, runs, item, chosen=item is best)
                 versions[_name(item)] = version = registry.get_version(recipe.name, number)
                 fetch_bundle(registry, version, bundle.manifest_sha256)  # as the API does
+                if signer is not None:
+                    sign_bundle(registry, version, signer, bundle.manifest_sha256)
             if not recipe.register_all:
                 return Registered(version, runs)
             candidates = {name: one.version for name, one in versions.items() if name not in failed}

@@ -155,6 +155,7 @@ def test_history_lists_every_move_newest_first(registry: StubApi) -> None:
         "reason": "better",
         "metrics": {"accuracy": 0.97},
         "data_version": "sha256:1",
+        "signature": None,
     }
     assert [move["version"] for move in moves] == ["2", "1"]
     for part in ("1 → 2", "– → 1", "2026-11-20 12:00", "ada", "accuracy 0.9700", "[first]", "better"):

@@ -4,8 +4,25 @@ from pathlib import Path
 import pytest
 
 from slipway_cli.errors import StackError
-from slipway_cli.stack_jobs.secrets import KEPT, SECRETS, keep_secrets, share, shares
+from slipway_cli.stack_jobs.secrets import (
+    BUNDLE_KEY,
+    EVENTS_KEY,
+    KEPT,
+    SECRETS,
+    TRUSTED_KEYS,
+    forget,
+    keep_secrets,
+    rotate,
+    share,
+    shares,
+    trust,
+    trusted_keys,
+)
+from slipway_core.errors import ConfigurationError, SignatureError
 from slipway_core.policy import why_key_is_unsafe, why_password_is_unsafe
+from slipway_core.signing import Purpose, Signer, TrustedKeys
+from slipway_core.signing.files import read_signer, read_trusted_keys
+from support.signing import new_signer
 
 
 def test_missing_secrets_are_created(tmp_path: Path) -> None:
@@ -63,8 +80,9 @@ def test_kept_secrets_are_readable_by_their_owner_only(tmp_path: Path) -> None:
 def test_signing_and_store_keys_reach_no_other_service(tmp_path: Path) -> None:
     secrets = keep_secrets(tmp_path, {})
 
+    shared = shares(secrets, trusted_keys(tmp_path, secrets))
     told = {
-        name: {service for service, files in shares(secrets).items() if any(value in text for text in files.values())}
+        name: {service for service, files in shared.items() if any(value in text for text in files.values())}
         for name, value in secrets.items()
     }
 
@@ -72,6 +90,41 @@ def test_signing_and_store_keys_reach_no_other_service(tmp_path: Path) -> None:
     assert told["s3-secret-key"] == {"init", "trainer", "objects", "mlflow", "minio"}
     assert told["postgres-password"] == {"postgres"}
     assert told["mlflow-password"] == {"mlflow", "postgres"}
+    assert told[BUNDLE_KEY] == {"init", "trainer"}
+    assert told[EVENTS_KEY] == {"api"}
+    assert {service for service, files in shared.items() if TRUSTED_KEYS in files} == {"api", "init", "trainer"}
+
+
+def test_signing_key_is_private_and_can_be_used(tmp_path: Path) -> None:
+    secrets = keep_secrets(tmp_path, {})
+    share(tmp_path, "trainer", shares(secrets, trusted_keys(tmp_path, secrets))["trainer"])
+    file = tmp_path / "trainer" / BUNDLE_KEY
+    assert stat.S_IMODE(file.stat().st_mode) == 0o400
+    signer, trusted = read_signer(file), read_trusted_keys(tmp_path / "trainer" / TRUSTED_KEYS)
+    assert signer is not None
+    assert trusted is not None
+    assert [(key.name, key.events_only) for key in trusted] == [("trainer", False), ("api", True)]
+    trusted.verify(signer.sign(b"message", Purpose.VERSION), b"message", Purpose.VERSION)
+
+
+def test_rotated_keys_stay_trusted_until_they_are_forgotten(tmp_path: Path) -> None:
+    before = keep_secrets(tmp_path, {})
+    old = Signer.from_pem(before[BUNDLE_KEY].encode())
+    rotate(tmp_path, before)
+    after = keep_secrets(tmp_path, {})
+    assert after[BUNDLE_KEY] != before[BUNDLE_KEY]
+    assert after[EVENTS_KEY] != before[EVENTS_KEY]
+    trusted = TrustedKeys.parse(trusted_keys(tmp_path, after))
+    trusted.verify(old.sign(b"message", Purpose.VERSION), b"message", Purpose.VERSION)
+    other = new_signer().public_key("laptop")
+    trust(tmp_path, str(other), after)
+    assert str(other) in trusted_keys(tmp_path, after)
+    with pytest.raises(ConfigurationError, match="repeats the key"):
+        trust(tmp_path, str(other), after)
+    forget(tmp_path)
+    trusted = TrustedKeys.parse(trusted_keys(tmp_path, after))
+    with pytest.raises(SignatureError, match="not a trusted key"):
+        trusted.verify(old.sign(b"message", Purpose.VERSION), b"message", Purpose.VERSION)
 
 
 def test_service_files_are_read_only_for_every_account(tmp_path: Path) -> None:

@@ -13,6 +13,8 @@ from slipway_cli.errors import StackError
 from slipway_cli.stack_jobs.__main__ import main
 from slipway_cli.stack_jobs.mounts import clone_of, require_own_volume, require_readable
 from slipway_cli.stack_jobs.secrets import open_kept
+from slipway_core.signing.files import read_trusted_keys
+from support.signing import new_signer
 
 NOBODY = 65534
 
@@ -140,3 +142,22 @@ def test_adopt_gives_the_volumes_to_this_clone(tmp_path: Path, monkeypatch: pyte
     main()
 
     require_own_volume(kept, "/home/ada/moved")
+
+
+def test_rotated_and_added_keys_reach_the_services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def job(*arguments: str) -> None:
+        monkeypatch.setattr(sys, "argv", ["stack_jobs", *arguments, f"--folder={tmp_path}"])
+        main()
+
+    monkeypatch.setattr(sys, "argv", ["stack_jobs", "secrets", str(tmp_path)])
+    main()
+    first = (tmp_path / "trainer" / "bundle-key").read_text()
+    job("rotate-keys")
+    assert (tmp_path / "init" / "bundle-key").read_text() == (tmp_path / "trainer" / "bundle-key").read_text() != first
+    job("trust-key", *str(new_signer().public_key("laptop")).split())
+    names = ["trainer", "api", "former-trainer", "former-api", "laptop"]
+    for service in ("api", "trainer", "init"):
+        trusted = read_trusted_keys(tmp_path / service / "trusted-keys")
+        assert [key.name for key in trusted or ()] == names
+    job("forget-keys")
+    assert [key.name for key in read_trusted_keys(tmp_path / "api" / "trusted-keys") or ()] == ["trainer", "api"]

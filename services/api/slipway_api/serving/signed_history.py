@@ -1,0 +1,97 @@
+"""Decide which version of a model to serve: the alias Production, or the newest signed event if keys are trusted."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from slipway_api.serving.bundle_cache import BundleCache
+from slipway_core.registry import PRODUCTION, RegisteredModel
+from slipway_core.registry.events import PromotionEvent
+from slipway_core.registry.signatures import checked_events, newest_event
+from slipway_core.signing import TrustedKeys
+
+
+@dataclass(frozen=True)
+class Target:
+    """The version of a model to serve.
+
+    Attributes:
+        version: the version; None to keep the served one.
+        digest: the digest that the signed event names; None without trusted keys.
+        problem: why the alias Production is not followed; None if it is.
+    """
+
+    version: str | None
+    digest: str | None = None
+    problem: str | None = None
+
+
+class SignedHistory:
+    """The newest signed event of each model. It never goes back to an older one, also not after a restart.
+
+    Attributes:
+        trusted: the trusted keys; None to follow the alias.
+    """
+
+    def __init__(self, trusted: TrustedKeys | None, cache: BundleCache) -> None:
+        """Know no model yet.
+
+        Args:
+            trusted: the trusted keys; None to follow the alias.
+            cache: stores the newest serial of each model.
+        """
+        self.trusted = trusted
+        self._cache = cache
+        self._newest: dict[str, tuple[Mapping[str, str], PromotionEvent | None]] = {}
+        self._serials: dict[str, int] = {}
+        self._problems: dict[str, str] = {}
+
+    def target(self, model: RegisteredModel) -> Target:
+        """Return the version of a model to serve.
+
+        A problem is returned from the second call on, because a promotion moves the alias before it adds its event.
+        """
+        alias = model.aliases.get(PRODUCTION)
+        if self.trusted is None or alias is None:
+            return Target(alias)
+        event, problem = self._follow(model)
+        if event is not None and problem is None and event.version != alias:
+            problem = (
+                f"the alias Production was moved to version {alias} without a signed promotion, so version "
+                f"{event.version} stays: if the move is intended, run `slipway models promote {model.name} {alias}`"
+            )
+        before = self._problems.pop(model.name, None)
+        if problem is not None:
+            self._problems[model.name] = problem
+        shown = problem if problem == before else None
+        if event is None:
+            return Target(None, None, shown)
+        return Target(event.version, event.digest, shown)
+
+    def _follow(self, model: RegisteredModel) -> tuple[PromotionEvent | None, str | None]:
+        """Return the event to follow, and what is wrong with the history."""
+        name, alias = model.name, model.aliases[PRODUCTION]
+        event = self._newest_event(model)
+        if event is None or event.serial is None:
+            return None, (
+                f"no promotion in the history of {name} is signed by a trusted key: if Slipway's trainer registered "
+                f"version {alias}, run `slipway models promote {name} {alias}`; for a model of another tool, run "
+                f"`slipway register {name} --model models:/{name}/{alias}`"
+            )
+        newest = max(self._serials.get(name, 0), self._cache.newest_serial(name))
+        if event.serial < newest:
+            return None, (
+                f"the history of {name} is older than the one that this API followed before, as if events were "
+                f"deleted or copied back: if this is intended, run `slipway models promote {name} VERSION`"
+            )
+        if event.serial > newest:
+            self._serials[name] = event.serial
+            self._cache.remember_serial(name, event.serial)
+        return event, None
+
+    def _newest_event(self, model: RegisteredModel) -> PromotionEvent | None:
+        known = self._newest.get(model.name)
+        if known is not None and known[0] == model.tags:
+            return known[1]
+        event = newest_event(checked_events(model, self.trusted)) if self.trusted is not None else None
+        self._newest[model.name] = model.tags, event
+        return event

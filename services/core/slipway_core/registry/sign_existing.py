@@ -1,0 +1,186 @@
+"""Sign versions that are already registered, and the history of their model."""
+
+import tempfile
+from collections.abc import Callable, Collection, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from slipway_core.bundle import MANIFEST_TAG, MLMODEL_FILE
+from slipway_core.errors import BundleError, RegistryError, RegistryUnavailableError, SignatureError
+from slipway_core.manifest import MODEL_FILE
+from slipway_core.plurals import count_of
+from slipway_core.registry.base import PRODUCTION, ModelVersion, RegisteredModel, Registry
+from slipway_core.registry.bundle_download import fetch_bundle
+from slipway_core.registry.event_log import add_event
+from slipway_core.registry.events import PromotionEvent, key_of, now_in_microseconds, numbered_tags, parse_event
+from slipway_core.registry.promotion import DATA_VERSION_TAG, held_versions, is_withdrawn, metrics_of
+from slipway_core.registry.signatures import checked_events, foreign_digest, has_bundle, newest_event, signed_digest
+from slipway_core.signing import Signer, TrustedKeys
+from slipway_core.signing.messages import SIGNATURE_TAG, sign_event, sign_version
+
+REASON = "signed the Production version"
+
+
+def sign_one(registry: Registry, version: ModelVersion, signer: Signer) -> str:
+    """Check the digests of a version's files, sign the version, and return the signed digest.
+
+    Raises:
+        BundleError: a file is damaged or missing.
+        RegistryError: the registry failed.
+    """
+    digest = _digest_of(registry, version)
+    _store(registry, version, signer, digest)
+    return digest
+
+
+def sign_bundle(registry: Registry, version: ModelVersion, signer: Signer, manifest_sha256: str) -> None:
+    """Sign the version of a bundle that was just written and read back.
+
+    Raises:
+        RegistryError: the registry failed.
+    """
+    _store(registry, version, signer, manifest_sha256)
+
+
+def sign_model(
+    registry: Registry,
+    name: str,
+    signer: Signer,
+    *,
+    by: str,
+    echo: Callable[[str], None],
+    trusted: TrustedKeys | None = None,
+    replace: bool = True,
+) -> int:
+    """Sign a model's Production version, the versions that a rollback can restore, and their events.
+
+    If trusted keys signed events before, only what they signed is signed again. Otherwise, such as after an upgrade,
+    everything is signed as it is. A new event is added, so that an API that has followed a later history, such as
+    before a restore, follows this one.
+
+    Args:
+        registry: holds the model.
+        name: the model's name.
+        signer: signs.
+        by: who signs, for the history.
+        echo: receives a sentence for each version that could not be signed.
+        trusted: the keys that signed before.
+        replace: whether to replace signatures of other keys.
+
+    Returns:
+        The number of signed versions.
+
+    Raises:
+        RegistryUnavailableError: the registry cannot be reached.
+    """
+    model = registry.get_model(name)
+    accepted = [] if trusted is None else [one for one in checked_events(model, trusted) if one.key is not None]
+    newest = newest_event(accepted)
+    production = model.aliases.get(PRODUCTION) if newest is None else newest.version
+    if production is None:
+        return 0
+    known = trusted if newest is not None else None
+    held = held_versions(model, known) if PRODUCTION in model.aliases else []
+    digests: dict[str, str] = {}
+    for number in dict.fromkeys([production, *held]):
+        try:
+            version = registry.get_version(name, number)
+            if number != production and is_withdrawn(version):
+                continue
+            digests[number] = _sign_again(registry, version, signer, known, replace=replace)
+        except RegistryUnavailableError:
+            raise
+        except (BundleError, RegistryError) as error:
+            echo(f"Version {number} of {name} is not signed: {error}.")
+    wanted = {number for number, _ in numbered_tags(model.tags)} if known is None else {one.number for one in accepted}
+    _sign_events(registry, model, signer, digests, wanted)
+    if production in digests:
+        version = registry.get_version(name, production)
+        event = PromotionEvent(
+            action="promote",
+            version=production,
+            from_version=production,
+            by=by,
+            at=datetime.now(UTC),
+            reason=REASON,
+            metrics=metrics_of(version),
+            data_version=version.tags.get(DATA_VERSION_TAG),
+            digest=digests[production],
+        )
+        add_event(registry, name, event, signer)
+    return len(digests)
+
+
+def sign_models(
+    registry: Registry,
+    signer: Signer,
+    *,
+    by: str,
+    echo: Callable[[str], None],
+    trusted: TrustedKeys | None = None,
+    replace: bool = True,
+    names: Sequence[str] = (),
+) -> None:
+    """Call `sign_model` for the named models, or for every model with a Production version, and report the result.
+
+    Raises:
+        RegistryError: the registry cannot be reached, or a named model does not exist.
+    """
+    wanted = names or sorted(model.name for model in registry.list_models() if PRODUCTION in model.aliases)
+    for name in wanted:
+        count = sign_model(registry, name, signer, by=by, echo=echo, trusted=trusted, replace=replace)
+        echo(f"Signed {count_of(count, 'version')} of {name} with the key {signer.key_id}.")
+
+
+def _sign_again(
+    registry: Registry, version: ModelVersion, signer: Signer, trusted: TrustedKeys | None, *, replace: bool
+) -> str:
+    if trusted is not None:
+        digest = signed_digest(version, trusted)
+        _store(registry, version, signer, digest)
+        return digest
+    if SIGNATURE_TAG in version.tags and not replace and not _is_signed_by(signer, version):
+        raise SignatureError(
+            "another key signed it; `slipway signing sign-existing` replaces the signature, and `slipway signing show` "
+            "prints the key to trust instead"
+        )
+    return sign_one(registry, version, signer)
+
+
+def _is_signed_by(signer: Signer, version: ModelVersion) -> bool:
+    """Return whether an earlier call, which may have been interrupted, signed a version."""
+    try:
+        signed_digest(version, TrustedKeys([signer.public_key("own")]))
+    except SignatureError:
+        return False
+    return True
+
+
+def _sign_events(
+    registry: Registry, model: RegisteredModel, signer: Signer, digests: dict[str, str], numbers: Collection[int]
+) -> None:
+    """Sign events of signed versions in place, by their numbers, with increasing serials that are not in the future."""
+    serial, now = 0, now_in_microseconds()
+    for number, value in numbered_tags(model.tags):
+        event = parse_event(value)
+        if event is None or event.version not in digests or number not in numbers:
+            continue
+        serial = max(serial + 1, min(event.serial or int(event.at.timestamp() * 1_000_000), now))
+        signed = event.model_copy(update={"serial": serial, "digest": digests[event.version]})
+        registry.set_model_tag(model.name, key_of(number), sign_event(signer, model.name, number, signed.to_tag()))
+
+
+def _digest_of(registry: Registry, version: ModelVersion) -> str:
+    if has_bundle(version):
+        return fetch_bundle(registry, version, version.tags[MANIFEST_TAG]).manifest_sha256
+    if MANIFEST_TAG in version.tags:
+        raise BundleError(f"version {version.version} has no SHA-256 in its tag {MANIFEST_TAG}: register it again")
+    with tempfile.TemporaryDirectory(prefix="slipway-bundle-") as folder:
+        for file in (MLMODEL_FILE, MODEL_FILE):
+            registry.fetch(version, file, Path(folder) / file)
+        return foreign_digest((Path(folder) / MLMODEL_FILE).read_bytes(), (Path(folder) / MODEL_FILE).read_bytes())
+
+
+def _store(registry: Registry, version: ModelVersion, signer: Signer, digest: str) -> None:
+    tag = sign_version(signer, version.name, version.version, digest, datetime.now(UTC))
+    registry.set_version_tag(version.name, version.version, SIGNATURE_TAG, tag)
