@@ -181,7 +181,7 @@ def _read(version: ModelVersion, mlmodel: bytes) -> tuple[Mapping[str, Any], Map
 
 
 def _why_other_flavor(version: ModelVersion, flavors: Mapping[str, Any]) -> str:
-    others = sorted(str(name)[:40] for name in flavors if name != GENERIC_FLAVOR)[:3]
+    others = sorted(printable(str(name)[:40]) for name in flavors if name != GENERIC_FLAVOR)[:3]
     if not others and GENERIC_FLAVOR in flavors:
         others = ["pyfunc"]
     logged = f"it was logged with {', '.join(f'mlflow.{name}' for name in others)}" if others else "it has no flavor"
