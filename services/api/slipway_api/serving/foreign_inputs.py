@@ -131,14 +131,14 @@ def _read_port(port: Port) -> _Input:
     if len(port.shape) != _AXES:
         dimensions = count_of(len(port.shape), "dimension")
         raise BundleError(
-            f"the graph's input {name!r} has {dimensions}, but the API serves tables of rows and columns: export it with "
-            "an input of the shape [rows, columns]"
+            f"the graph's input {name!r} has {dimensions}, but the API serves tables of rows and columns: export it "
+            "with an input of the shape [rows, columns]"
         )
     rows, width = port.shape
     if isinstance(rows, int):
         raise BundleError(
-            f"the graph's input {name!r} takes exactly {count_of(rows, 'row')}: export it with a dynamic first axis, for "
-            "any number of rows"
+            f"the graph's input {name!r} takes exactly {count_of(rows, 'row')}: export it with a dynamic first axis, "
+            "for any number of rows"
         )
     if isinstance(width, int) and not 1 <= width <= MAX_FEATURES:
         raise BundleError(f"the graph's input {name!r} has {width} columns, but must have 1 to {MAX_FEATURES}")
