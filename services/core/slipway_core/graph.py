@@ -109,8 +109,8 @@ class Graph:
         Raises:
             BundleError: the graph rejects rows of this width, or fails on them.
         """
-        results = self.raw(rows, options)
-        prediction, scores = results[0], results[1] if len(results) > 1 else None
+        prediction, *others = self.raw(rows, options)
+        scores: Any = others[0] if others else None
         if not isinstance(prediction, np.ndarray) or (self._labels is None and prediction.dtype.kind not in "if"):
             raise BundleError(
                 "the graph's labels are not numbers: export the classes as indices, and the scores as a tensor"

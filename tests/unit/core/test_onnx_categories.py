@@ -9,7 +9,8 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from slipway_core.onnx_categories import find_categories
 
-TEXTS, NUMBERS = {"cats_strings": ["a", "b"]}, {"cats_int64s": [3, 1]}
+TEXTS: dict[str, Any] = {"cats_strings": ["a", "b"]}
+NUMBERS: dict[str, Any] = {"cats_int64s": [3, 1]}
 
 
 def op(kind: str, inputs: str, output: str, **attributes: Any) -> NodeProto:

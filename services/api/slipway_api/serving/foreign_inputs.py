@@ -19,6 +19,7 @@ from slipway_core.columns import (
 from slipway_core.errors import BundleError
 from slipway_core.graph import TENSOR_TYPES, Port
 from slipway_core.onnx_categories import Place, find_categories
+from slipway_core.plurals import count_of
 from slipway_core.printable import printable
 from slipway_core.validation import first_problem
 
@@ -128,15 +129,16 @@ def _read_port(port: Port) -> _Input:
     if not port.shape:  # the graph does not state the shape
         return _Input(name, dtype, None)
     if len(port.shape) != _AXES:
+        dimensions = count_of(len(port.shape), "dimension")
         raise BundleError(
-            f"the graph's input {name!r} has {len(port.shape)} axes, but the API serves tables of rows and columns: "
-            "export it with an input of the shape [rows, columns]"
+            f"the graph's input {name!r} has {dimensions}, but the API serves tables of rows and columns: export it "
+            "with an input of the shape [rows, columns]"
         )
     rows, width = port.shape
     if isinstance(rows, int):
         raise BundleError(
-            f"the graph's input {name!r} takes exactly {rows} rows: export it with a dynamic first axis for any number "
-            "of rows"
+            f"the graph's input {name!r} takes exactly {count_of(rows, 'row')}: export it with a dynamic first axis, "
+            "for any number of rows"
         )
     if isinstance(width, int) and not 1 <= width <= MAX_FEATURES:
         raise BundleError(f"the graph's input {name!r} has {width} columns, but must have 1 to {MAX_FEATURES}")

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from slipway_core.columns import MAX_FEATURES, MAX_NAME_LENGTH
 from slipway_core.errors import BundleError
 from slipway_core.manifest import MODEL_FILE
-from slipway_core.printable import printable
+from slipway_core.printable import printable, printable_line
 from slipway_core.registry import ModelVersion
 from slipway_core.registry.register_command import register_command
 
@@ -183,7 +183,7 @@ def _read(version: ModelVersion, mlmodel: bytes) -> tuple[Mapping[str, Any], Map
 
 
 def _why_other_flavor(version: ModelVersion, flavors: Mapping[str, Any]) -> str:
-    others = sorted(str(name)[:40] for name in flavors if name != GENERIC_FLAVOR)[:3]
+    others = sorted(printable_line(str(name)[:40]) for name in flavors if name != GENERIC_FLAVOR)[:3]
     if not others and GENERIC_FLAVOR in flavors:
         others = ["pyfunc"]
     logged = f"it was logged with {', '.join(f'mlflow.{name}' for name in others)}" if others else "it has no flavor"

@@ -362,10 +362,10 @@ REFUSED = {
     "one axis": (
         graph_of([node("Identity", "X", "value")], [VALUE], [info("X", FLOAT, [None])]),
         None,
-        "input 'X' has 1 axes, but the API serves tables",
+        "input 'X' has 1 dimension, but the API serves tables",
     ),
-    "an image": (over_columns(FLOAT, [None, 3, 8, 8]), None, "input 'X' has 4 axes, but the API serves tables"),
-    "one row": (over_columns(FLOAT, [1, 3]), None, "input 'X' takes exactly 1 rows: export it with a dynamic first"),
+    "an image": (over_columns(FLOAT, [None, 3, 8, 8]), None, "input 'X' has 4 dimensions, but the API serves tables"),
+    "one row": (over_columns(FLOAT, [1, 3]), None, "input 'X' takes exactly 1 row: export it with a dynamic first"),
     "unknown width": (over_columns(FLOAT, [None, None]), None, "does not state how many columns its input 'X' has"),
     "no columns": (over_columns(FLOAT, [None, 0]), None, "input 'X' has 0 columns, but must have 1 to 10000"),
     "another width": (
