@@ -58,7 +58,7 @@ def test_api_names_a_mistaken_promotion(
             tmp_path / "api", registry, make_database(tmp_path / "template.db"), ready=False, **settings
         ) as api,
     ):
-        wait_for(lambda: api.app.state.models.near_miss(name) is not None, what="the list of the registry")
+        wait_for(lambda: api.app.state.models.aliases.near_miss(name) is not None, what="the list of the registry")
         described = api.get(f"/models/{name}", role=Role.USER)
         paths = [f"/models/{name}/predict", *(["/predict"] if status == 503 else [])]
         answers = [described, *(api.post(path, role=Role.USER, json={"features": [1, 2, 3, 4]}) for path in paths)]

@@ -29,6 +29,10 @@ class Aliases:
         """Return the version of each alias of a model; empty if it is not registered."""
         return self._aliases.get(name, {})
 
+    def is_registered(self, name: str) -> bool:
+        """Return whether the registry has a model of that name."""
+        return name in self._aliases
+
     def near_miss(self, name: str) -> str | None:
         """Describe how a model without a Production alias was promoted incorrectly, with the right command; or None."""
         return self._near_misses.get(name)

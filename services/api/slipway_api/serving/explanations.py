@@ -23,7 +23,10 @@ def why_missing(models: "ModelStore", ref: ModelRef) -> str:
     if ref.is_pinned:
         return f"no model named {name} is registered; register it, or remove {ref} from SLIPWAY_MODELS"
     if ref.is_production:
-        return models.near_miss(name) or f"{name} has no version with the alias {PRODUCTION} yet; train and promote one"
+        return (
+            models.aliases.near_miss(name)
+            or f"{name} has no version with the alias {PRODUCTION} yet; train and promote one"
+        )
     return f"{ref} is not loaded yet: it is loaded after the Production versions"
 
 
@@ -32,11 +35,16 @@ def why_not_found(models: "ModelStore", ref: ModelRef) -> str:
     name, version, _ = ref
     if version is not None:
         return _why_no_version(models, name, version)
-    is_known = name in models.served or bool(models.aliases(name))
+    is_known = name in models.served or bool(models.aliases.of(name))
     if not ref.is_production and is_known and models.followed.includes(ref):
         return _why_no_alias(models, ref)
-    if models.followed.includes(ref) and (miss := models.near_miss(name)):
+    if models.followed.includes(ref) and (miss := models.aliases.near_miss(name)):
         return f"no model named {name} is served: {miss}"
+    if ref.is_production and models.aliases.is_registered(name):
+        if not models.followed.includes(ref):
+            return f"{name} is not served: SLIPWAY_MODELS does not name it"
+        if PRODUCTION not in models.aliases.of(name):
+            return f"{name} is not served: it has no Production version; see `slipway models show {name}`"
     is_default = name == models.default_model
     hint = "; set SLIPWAY_DEFAULT_MODEL to the model for /predict" if is_default else ""
     return f"no model named {name} is served; GET /models lists the served models{hint}"
@@ -58,7 +66,7 @@ def _why_no_alias(models: "ModelStore", ref: ModelRef) -> str:
     if alias == STAGING:
         return f"{name} has no version with the alias {STAGING}; to set it: slipway models stage {name} VERSION"
     candidate = alias.removeprefix(CANDIDATE_PREFIX)
-    if alias in models.aliases(name):
+    if alias in models.aliases.of(name):
         return why_not_followed(models, name, candidate)
     return f"{name} has no candidate named {candidate}; GET /models/{name}/candidates lists them"
 

@@ -21,7 +21,7 @@ from slipway_api.serving.presence import UNKNOWN_REGISTRY, Presence
 from slipway_api.serving.registry_state import RegistryState
 from slipway_api.serving.served_metrics import ServedMetrics
 from slipway_api.serving.served_model import ServedModel
-from slipway_api.serving.signed_history import SignedHistory, Target
+from slipway_api.serving.signed_history import SignedHistory
 from slipway_api.serving.slot import Slot
 from slipway_api.serving.status import LoadFailure, RegistryStatus
 from slipway_core.errors import RegistryError
@@ -34,13 +34,16 @@ LOAD_WAIT_SECONDS = 5.0
 UNFORCED_SHARE = 0.2
 SWEEP_SECONDS = 600.0
 
-GONE = "it is no longer registered"
-
 log = get_logger("slipway.models")
 
 
 class ModelStore:
-    """The served models by name and version, and the reasons why others are not served."""
+    """The served models by name and version, and the reasons why others are not served.
+
+    Attributes:
+        followed: the references to serve.
+        aliases: the aliases in the registry when it last responded.
+    """
 
     def __init__(
         self,
@@ -71,7 +74,7 @@ class ModelStore:
         self._load_wait_seconds = load_wait_seconds
         self._lock = threading.Lock()
         self._slots: dict[ModelRef, Slot] = {}  # replaced, never modified: any thread may iterate over it
-        self._aliases = Aliases(metrics)
+        self.aliases = Aliases(metrics)
         self._loads = LoadThreads()
         self._presence = Presence(registry, loader.cache)
         self._history = SignedHistory(loader.trusted, loader.cache)
@@ -99,13 +102,9 @@ class ModelStore:
         slot = self._slots.get(ModelRef(name, version, alias))
         return (slot.failure or slot.refusal) if slot else None
 
-    def aliases(self, name: str) -> Mapping[str, str]:
-        """Return what the aliases of a model pointed to when the registry last responded."""
-        return self._aliases.of(name)
-
     def production(self, name: str) -> str | None:
         """Return the version that had the Production alias when the registry last responded."""
-        return self.aliases(name).get(PRODUCTION)
+        return self.aliases.of(name).get(PRODUCTION)
 
     def get(self, name: str, version: str | None = None, alias: str = PRODUCTION) -> ServedModel:
         """Return the served model of an alias, or of a pinned version.
@@ -140,10 +139,6 @@ class ModelStore:
         """Return whether a reference is served, or to be served."""
         return ref in self._slots
 
-    def near_miss(self, name: str) -> str | None:
-        """Describe how a model without a Production alias was promoted incorrectly, with the right command; or None."""
-        return self._aliases.near_miss(name)
-
     def missing(self) -> list[str]:
         """Return the required models that are not served, as `name` or `name@number`."""
         return [str(ref) for ref in self._missing()]
@@ -172,7 +167,7 @@ class ModelStore:
             is_start = not self.registry_status.answered
             accepted = self._accept(models, is_start=is_start)
             wanted = self.followed.main(models, self.loaded)
-            for ref in self._aliases.update(models, wanted, self.loaded):
+            for ref in self.aliases.update(models, wanted, self.loaded):
                 self._slot(ref).clear_failure()
             for ref in wanted:
                 # In an unknown registry, a pinned number may mean another version.
@@ -240,7 +235,8 @@ class ModelStore:
         for ref in gone:
             if ref.name in models or ref.name in deleted:
                 is_moved = ref.is_beside and ref.name in models
-                self._drop(self._slots[ref], f"its alias {ref.alias} is no longer followed" if is_moved else GONE)
+                why = f"its alias {ref.alias} is no longer followed" if is_moved else "it is no longer registered"
+                self._drop(self._slots[ref], why)
         for name in deleted:
             self._loader.cache.forget_model(name)
         for ref in cached:
@@ -250,8 +246,7 @@ class ModelStore:
         self._fall_back([ref for ref in self._cached() if ref.name in kept] if kept else [])
 
     def _missing(self) -> list[ModelRef]:
-        loaded = self.loaded
-        return [ref for ref in self.followed.required if ref not in loaded]
+        return [ref for ref in self.followed.required if ref not in self.loaded]
 
     def _loaded_version(self, name: str, version: str) -> ServedModel | None:
         return next((one for one in self.loaded.values() if (one.name, one.version) == (name, version)), None)
@@ -272,11 +267,9 @@ class ModelStore:
         return self._slots[ref]
 
     def _begin_load(self, slot: Slot, model: RegisteredModel, *, force: bool) -> None:
-        alias = model.aliases.get(slot.ref.alias)
-        # Only the moves of Production are signed; other aliases need versions with a signature.
-        target = self._history.target(model) if slot.ref.is_production else Target(slot.ref.version or alias)
+        target = self._history.target(model, slot.ref)
         version = target.version
-        slot.refuse(alias or "", target.problem)
+        slot.refuse(model.aliases.get(slot.ref.alias, ""), target.problem)
         if slot.ref in self._loads.running():
             return
         if version is None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from slipway_api.serving.bundle_cache import BundleCache
+from slipway_api.serving.model_ref import ModelRef
 from slipway_core.registry import PRODUCTION, RegisteredModel
 from slipway_core.registry.events import PromotionEvent
 from slipway_core.registry.signatures import checked_events, newest_event
@@ -45,13 +46,15 @@ class SignedHistory:
         self._serials: dict[str, int] = {}
         self._problems: dict[str, str] = {}
 
-    def target(self, model: RegisteredModel) -> Target:
-        """Return the version of a model to serve.
+    def target(self, model: RegisteredModel, ref: ModelRef) -> Target:
+        """Return the version to serve for a reference to a model.
+
+        Only the moves of Production are signed. For other references, the signature of the version suffices.
 
         A problem is returned from the second call on, because a promotion moves the alias before it adds its event.
         """
-        alias = model.aliases.get(PRODUCTION)
-        if self.trusted is None or alias is None:
+        alias = ref.version or model.aliases.get(ref.alias)
+        if self.trusted is None or alias is None or not ref.is_production:
             return Target(alias)
         event, problem = self._follow(model)
         if event is not None and problem is None and event.version != alias:

@@ -149,7 +149,7 @@ def status_of(models: ModelStore, pool: WorkPool, name: str) -> ModelStatus:
 
 def followed_version(models: ModelStore, ref: ModelRef) -> FollowedVersion | None:
     """Return the state of an alias beside Production; None if it is not set."""
-    version, model = models.aliases(ref.name).get(ref.alias), models.loaded.get(ref)
+    version, model = models.aliases.of(ref.name).get(ref.alias), models.loaded.get(ref)
     if version is None and model is None:
         return None
     is_loaded = model is not None and version in {None, model.version}
@@ -170,7 +170,10 @@ def candidates_of(models: ModelStore, name: str) -> list[CandidateVersion]:
     """Return the state of each candidate of a model, by name; nothing for a model that the settings leave out."""
     if not models.followed.includes(ModelRef(name)):
         return []
-    aliases = [*models.aliases(name), *(ref.alias for ref in models.loaded if ref.name == name and not ref.is_pinned)]
+    aliases = [
+        *models.aliases.of(name),
+        *(ref.alias for ref in models.loaded if ref.name == name and not ref.is_pinned),
+    ]
     names = sorted({alias.removeprefix(CANDIDATE_PREFIX) for alias in aliases if alias.startswith(CANDIDATE_PREFIX)})
     states = [(one, followed_version(models, ModelRef(name, alias=candidate_alias(one)))) for one in names if one]
     return [CandidateVersion(name=one, **dict(state)) for one, state in states if state is not None]
@@ -209,5 +212,5 @@ def _fields(models: ModelStore, pool: WorkPool, ref: ModelRef, model: ServedMode
 def _stage(models: ModelStore, ref: ModelRef, model: ServedModel) -> str:
     if ref.is_production or ref == ModelRef(ref.name, alias=STAGING):
         return ref.alias
-    aliases = models.aliases(ref.name)
+    aliases = models.aliases.of(ref.name)
     return next((stage for stage in (PRODUCTION, STAGING) if aliases.get(stage) == model.version), "None")
