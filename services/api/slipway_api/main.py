@@ -85,12 +85,8 @@ def build(
     )
 
     database = _Database(settings)
-    models = ModelStore(
-        registry,
-        loader,
-        serving_metrics,
-        Followed(settings.models, settings.predicting_model, settings.max_candidates),
-    )
+    followed = Followed(settings.models, settings.predicting_model, settings.max_candidates)
+    models = ModelStore(registry, loader, serving_metrics, followed)
     accounts = _account_service(settings, metrics, database.open_accounts)
     pool = WorkPool(settings.max_waiting, serving_metrics)
     promoter = Promoter(registry, settings.signer(), trusted)

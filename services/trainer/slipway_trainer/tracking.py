@@ -120,19 +120,17 @@ class Tracker:
     def register(
         self, recipe: Recipe, bundle: WrittenBundle, runs: TrackedRuns, evaluation: Evaluation, *, chosen: bool
     ) -> str:
-        """Log the bundle as an MLflow model in the training's run, and register it.
+        """Log the bundle as an MLflow model in the training's run, register it, and return its number.
 
         The source of the chosen candidate's version, which must be the last, is the training's run: it links data,
         model, version and plots. That of another one is its own run, which links the model in any case.
-
-        Returns:
-            The new version's number.
 
         Raises:
             RegistryError: the server rejected a call or failed.
         """
         manifest = bundle.manifest
-        own_run = runs.candidates[candidate := evaluation.fitted.candidate.name]
+        candidate = evaluation.fitted.candidate.name
+        own_run = runs.candidates[candidate]
         source = runs.parent if chosen else own_run
         try:
             with mlflow.start_run(run_id=runs.parent):
