@@ -16,15 +16,15 @@ from mlflow.models import ModelSignature
 from mlflow.tracking import MlflowClient
 from mlflow.types import Schema
 
-from slipway_core.bundle import MANIFEST_FILE, MANIFEST_TAG, REFERENCE_FILE
+from slipway_core.bundle import MANIFEST_TAG
 from slipway_core.errors import RegistryError
-from slipway_core.manifest import GOLDEN_FILE, MODEL_FILE
+from slipway_core.manifest import MODEL_FILE
 from slipway_core.registry.promotion import DATA_VERSION_TAG, METRICS_TAG, MODEL_DIGEST_TAG
 from slipway_trainer.bundling import WrittenBundle
 from slipway_trainer.recipes import Recipe
 from slipway_trainer.step_results import Evaluation
 from slipway_trainer.tasks import Figure, task_of
-from slipway_trainer.tracked_data import TrackedData, TrackedRuns, columns, dataset_input, without_account
+from slipway_trainer.tracked_data import TrackedData, TrackedRuns, columns, dataset_inputs, without_account
 
 GIT_COMMIT_TAG = "slipway.git_commit"
 RECIPE_TAG = "slipway.recipe"
@@ -59,7 +59,7 @@ class Tracker:
         started_at: float,
         parameters: Mapping[str, str | int | float],
         tags: Mapping[str, str],
-        data: TrackedData,
+        data: TrackedData | None,
     ) -> TrackedRuns:
         """Log a run for each candidate under one parent, so that MLflow's UI compares them.
 
@@ -72,7 +72,7 @@ class Tracker:
             started_at: the start of the training, in seconds since the epoch.
             parameters: the parameters of all candidates.
             tags: the tags of every run.
-            data: the data set, which every run links as its input.
+            data: the data set, which every run links as its input; None without data.
 
         Raises:
             RegistryError: the server rejected a call or failed.
@@ -84,7 +84,7 @@ class Tracker:
         except MlflowException as error:
             raise _registry_error(error) from error
         try:
-            self._client.log_inputs(parent, [dataset_input(recipe, data)])
+            self._client.log_inputs(parent, dataset_inputs(recipe, data))
             self._log(parent, {}, {**parameters, "chosen": best.fitted.candidate.name})
             children = {}
             for evaluation in evaluations:
@@ -93,7 +93,7 @@ class Tracker:
                     experiment_id,
                     {**tags, "mlflow.parentRunId": parent},
                     name=f"{recipe.name} {stamp} {evaluation.fitted.candidate.name}",
-                    data=dataset_input(recipe, data),
+                    data=dataset_inputs(recipe, data),
                     chosen=evaluation is best,
                 )
         except MlflowException as error:
@@ -141,7 +141,7 @@ class Tracker:
                     signature=signature,
                     # Otherwise, weights of more than 1 KB are written to a separate file with a random name.
                     save_as_external_data=False,
-                    extra_files=[str(bundle.folder / name) for name in (MANIFEST_FILE, GOLDEN_FILE, REFERENCE_FILE)],
+                    extra_files=[str(file) for file in bundle.folder.iterdir() if file.name != MODEL_FILE],
                     conda_env=_environment(manifest.libraries),
                 )
             # After the registration: MLflow would insert earlier metrics again, which PostgreSQL logs as errors.
@@ -234,12 +234,12 @@ class Tracker:
         tags: Mapping[str, str],
         *,
         name: str,
-        data: DatasetInput,
+        data: Sequence[DatasetInput],
         chosen: bool,
     ) -> str:
         fitted = evaluation.fitted
         run = self._start(experiment_id, name, fitted.started_at, {**tags, CHOSEN_TAG: str(chosen).lower()})
-        self._client.log_inputs(run, [data])
+        self._client.log_inputs(run, list(data))
         metrics = {
             **evaluation.metrics,
             f"{TIMING_PREFIX}cv_seconds": fitted.cv_seconds,
@@ -275,8 +275,10 @@ class Tracker:
 
 
 def _describe(recipe: Recipe, best: Evaluation) -> str:
+    if recipe.metric not in best.metrics:
+        return f"{recipe.title}."
     value = best.metrics[recipe.metric]
-    return f"{recipe.title}: {best.fitted.candidate.name}, {recipe.metric} {value:.4f} on held-out rows."
+    return f"{recipe.title}: {best.fitted.candidate.name}, {recipe.metric} {value:.4f} on {recipe.scored_rows}."
 
 
 def _environment(libraries: Mapping[str, str]) -> dict[str, Any]:

@@ -139,6 +139,16 @@ class Recipe(Frozen):
         return f"{self.split} by {'row' if self.split_key is None else repr(self.split_key)}"
 
     @property
+    def origin(self) -> str:
+        """Where the model comes from, as the lineage states it: the recipe's name."""
+        return self.name
+
+    @property
+    def scored_rows(self) -> str:
+        """What the rows are on which a version is scored."""
+        return "held-out rows"
+
+    @property
     def deciding_metrics(self) -> tuple[str, ...]:
         """The names of the metric, and of those with a floor or a ceiling."""
         return tuple(dict.fromkeys((self.metric, *self.floors, *self.ceilings)))

@@ -44,13 +44,12 @@ def promote(
     Raises:
         RegistryError: the registry rejected a call or failed.
     """
-    rows = len(split.train_target) + len(split.test_target)
     champion = _champion(recipe, split, registry)
     gate_result = decide(
         Challenger(
             evaluation.metrics,
-            rows,
-            _withdrawn_duplicate(registry, version),
+            split.n_rows,
+            withdrawn_duplicate(registry, version),
             promote_command=f"slipway models promote {recipe.name} {version.version}",
         ),
         champion,
@@ -119,7 +118,7 @@ def _why_not_comparable(recipe: Recipe, bundle: Bundle) -> str | None:
     return None
 
 
-def _withdrawn_duplicate(registry: Registry, version: ModelVersion) -> str | None:
+def withdrawn_duplicate(registry: Registry, version: ModelVersion) -> str | None:
     """Return the withdrawn version with the same graph, unless Production serves that graph."""
     twins = promotion.withdrawals(registry, version)
     if not twins:

@@ -1,0 +1,135 @@
+"""Compare a graph with the model that it was converted from, on rows of the data and on drawn rows."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from slipway_core.errors import BundleError
+from slipway_core.graph import Graph, Outputs
+from slipway_trainer.drawing import PARITY_ROWS
+from slipway_trainer.errors import ParityError
+from slipway_trainer.export import PARITY_TOLERANCE
+from slipway_trainer.features import Features, for_graph
+from slipway_trainer.foreign.columns import Feature
+from slipway_trainer.foreign.model import Cells, Expected
+from slipway_trainer.recipes import Recipe
+
+SHOWN_CELLS = 8
+
+
+def check(
+    recipe: Recipe,
+    graph: Graph,
+    rows: Features,
+    expected: Expected,
+    *,
+    cells: Cells,
+    features: Sequence[Feature],
+    scale: float,
+    what: str,
+) -> float:
+    """Compare the outputs of a graph with the model's own predictions.
+
+    Args:
+        recipe: the classes.
+        graph: the graph.
+        rows: the rows as the graph takes them.
+        expected: the model's own predictions for them.
+        cells: the same rows as clients send them, for messages.
+        features: the columns.
+        scale: the standard deviation of the values of a regression.
+        what: what the rows are, for messages.
+
+    Returns:
+        The largest difference in units of the tolerance, at most 1.
+
+    Raises:
+        ParityError: a row differs; the message shows it with both predictions.
+    """
+    try:
+        outputs = graph.run(for_graph(rows))
+    except BundleError as error:
+        raise ParityError(f"the converted graph fails on {what}, which the model itself predicts; {_ADVICE}") from error
+    difference = _differences(outputs, expected, scale)
+    worst = int(np.argmax(np.nan_to_num(difference, nan=np.inf)))
+    if difference[worst] <= 1:  # False for NaN
+        return float(difference[worst])
+    named = ", ".join(
+        f"{feature.name}={_shown(value)}"
+        for feature, value in zip(features[:SHOWN_CELLS], cells[worst][:SHOWN_CELLS], strict=True)
+    )
+    more = ", …" if len(features) > SHOWN_CELLS else ""
+    wrong = int(np.count_nonzero(~(difference <= 1)))
+    raise ParityError(
+        f"the converted graph differs from the model on {wrong} of {len(difference)} {what}. For the row {worst + 1} "
+        f"({named}{more}), the model predicts {_predicted(recipe, expected.prediction, expected.scores, worst)}, and "
+        f"the graph {_predicted(recipe, outputs.prediction, outputs.scores, worst)}; {_ADVICE}"
+    )
+
+
+_ADVICE = (
+    "nothing was registered. Change that part of the model, or export it to ONNX yourself, and pass it with --onnx"
+)
+
+
+def _differences(outputs: Outputs, expected: Expected, scale: float) -> "np.ndarray[Any, np.dtype[np.float64]]":
+    """Return (n_rows,) differences in units of the tolerance; infinite for another class without a tie."""
+    if expected.scores is None:
+        allowed = PARITY_TOLERANCE * (np.abs(expected.prediction) + scale)
+        difference = np.abs(outputs.prediction.astype(np.float64) - expected.prediction)
+        # Equal infinite values, and no division by 0 for a model that always returns 0.
+        difference[outputs.prediction == expected.prediction] = 0.0
+        return np.divide(difference, allowed, out=np.where(difference > 0, np.inf, 0.0), where=allowed > 0)
+    if outputs.scores is None or outputs.scores.shape != expected.scores.shape:
+        raise ParityError(f"the converted graph returns another number of probabilities than the model; {_ADVICE}")
+    found = np.abs(outputs.scores - expected.scores).max(axis=1) / PARITY_TOLERANCE
+    best_two = np.sort(expected.scores, axis=1)[:, -2:]
+    tied = best_two[:, 1] - best_two[:, 0] <= PARITY_TOLERANCE
+    found[(outputs.prediction != expected.prediction) & ~tied] = np.inf
+    return np.asarray(found, dtype=np.float64)
+
+
+def _predicted(recipe: Recipe, prediction: Any, scores: Any, row: int) -> str:  # noqa: ANN401
+    if scores is None:
+        return f"{float(prediction[row]):.9g}"
+    listed = ", ".join(f"{value:.6f}" for value in scores[row][:SHOWN_CELLS])
+    return f"{recipe.classes[int(prediction[row])]!r} with the probabilities {listed}"
+
+
+def _shown(value: object) -> str:
+    return "missing" if value is None else repr(value)[:40]
+
+
+def draw_cells(
+    features: Sequence[Feature], words: Sequence[tuple[str, ...] | None], random: np.random.Generator
+) -> Cells:
+    """Draw rows for a model of which only the columns are known: numbers of several magnitudes, and known texts.
+
+    Args:
+        features: the columns.
+        words: the texts of each column without categories; None for a column of numbers.
+        random: the source of random numbers.
+    """
+    cells = np.empty((PARITY_ROWS, len(features)), dtype=object)
+    magnitude = 10 ** random.uniform(-1, 2, size=(PARITY_ROWS, 1))
+    numbers = random.normal(size=cells.shape) * magnitude
+    # Features are rarely negative.
+    numbers[::2] = np.abs(numbers[::2])
+    for index, feature in enumerate(features):
+        known = feature.categories or words[index]
+        if known:
+            drawn = np.array(known, dtype=object)[random.integers(len(known), size=PARITY_ROWS)].tolist()
+            if feature.kind.startswith("int"):
+                drawn = [int(value) for value in drawn]
+        elif feature.kind == "bool":
+            drawn = (numbers[:, index] > 0).tolist()
+        elif feature.kind.startswith("int"):
+            drawn = [int(value) for value in np.rint(numbers[:, index])]
+        else:
+            # Exactly representable as float32, in which the graph may receive them.
+            drawn = numbers[:, index].astype(np.float32).astype(float).tolist()
+        cells[:, index] = drawn
+        if feature.nullable:
+            cells[random.random(PARITY_ROWS) < 0.1, index] = None  # noqa: PLR2004
+    return cells
