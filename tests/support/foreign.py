@@ -83,7 +83,7 @@ class Foreign:
 def penguins() -> pd.DataFrame:
     """Return the penguins: text, numbers with gaps, and the species."""
     frame = load_penguins()[["island", "sex", *MEASURES, "species"]]
-    return frame.astype({name: object for name in ("island", "sex", "species")}).reset_index(drop=True)
+    return frame.astype(dict.fromkeys(("island", "sex", "species"), object)).reset_index(drop=True)
 
 
 @cache
@@ -145,7 +145,12 @@ def regressor_without_data() -> Foreign:
 def boolean_labels() -> Foreign:
     rows, target = iris().iloc[:, :4], iris()["target"] == 2
     return estimator(
-        DecisionTreeClassifier(max_depth=3).fit(rows, target), rows, target, mlflow.sklearn, options=("--trust",)
+        DecisionTreeClassifier(max_depth=3).fit(rows, target),
+        rows,
+        target,
+        mlflow.sklearn,
+        logged={"skops_trusted_types": ["sklearn.tree._tree.Tree"]},
+        options=("--trust",),
     )
 
 

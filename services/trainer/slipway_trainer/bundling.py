@@ -64,10 +64,9 @@ def write_bundle(
     decision = _decision(recipe)
     golden = _golden(Graph(evaluation.model, names, decision), split)
     (folder / GOLDEN_FILE).write_text(golden.model_dump_json(indent=1), encoding="utf-8")
-    files = (MODEL_FILE, GOLDEN_FILE)
     if observed:
         _reference(recipe, split).to_parquet(folder / REFERENCE_FILE, index=False)
-        files = (*files, REFERENCE_FILE)
+    files = (MODEL_FILE, GOLDEN_FILE, *([REFERENCE_FILE] if observed else []))
     manifest = Manifest(
         schema_version=SCHEMA_VERSION,
         name=recipe.name,

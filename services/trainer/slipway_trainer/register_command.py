@@ -83,7 +83,6 @@ def register(
             from slipway_trainer.foreign.registering import Request, register_model  # noqa: PLC0415
             from slipway_trainer.foreign.source import from_file, from_mlflow  # noqa: PLC0415
             from slipway_trainer.inference.files import read_data  # noqa: PLC0415
-            from slipway_trainer.lineage import commit_of_code  # noqa: PLC0415
             from slipway_trainer.steps.extract import mount_hint  # noqa: PLC0415
             from slipway_trainer.terminal import Terminal  # noqa: PLC0415
             from slipway_trainer.tracking import Tracker  # noqa: PLC0415
@@ -102,7 +101,6 @@ def register(
                 tracker=tracker,
                 registry=registry,
                 by=current_user(),
-                commit=commit_of_code(settings),
                 reporter=terminal,
             )
     if registered.gate_result.promote:
@@ -128,8 +126,8 @@ def _check(
     """
     if not _NAME.fullmatch(name):
         raise ConfigurationError(
-            f"{printable(name)!r} cannot be the name of a model: begin with a lower-case letter or a digit, and use only "
-            "these, '.', '_' and '-', such as wine-quality"
+            f"{printable(name)!r} cannot be the name of a model: begin with a lower-case letter or a digit, and use "
+            "only these, '.', '_' and '-', such as wine-quality"
         )
     if (model is None) == (onnx is None):
         raise typer.BadParameter(

@@ -78,6 +78,11 @@ def are_plain_floats(features: Sequence[Feature]) -> bool:
     return all(feature.kind in FLOATS and not feature.nullable for feature in features)
 
 
+def has_gap(cells: "np.ndarray[Any, Any]", index: int) -> bool:
+    """Return whether a column of rows has a missing value."""
+    return any(value is None for value in cells[:, index])
+
+
 def frame_of(features: Sequence[Feature], cells: "np.ndarray[Any, Any]") -> pd.DataFrame:
     """Return rows with the types that the model's own program passes: NaN for a missing value.
 

@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from slipway_core.bundle import data_version, digest
 from slipway_core.csv_cells import BOOLEANS, number
 from slipway_core.validation import did_you_mean
 from slipway_trainer.errors import DataRefusedError
-from slipway_trainer.foreign.columns import FLOATS, Feature, Kind
+from slipway_trainer.foreign.columns import Feature, Kind
 from slipway_trainer.inference.fields import is_missing, matching
 from slipway_trainer.inference.reading import read_table
 from slipway_trainer.schema import SHOWN_COLUMNS, lines, values_in_lines
@@ -89,7 +90,7 @@ def cells_of(data: DataFile, features: Sequence[Feature], *, gaps: frozenset[Kin
 
 
 def _read(fields: pd.Series, feature: Feature, *, may_miss: bool) -> tuple["np.ndarray[Any, Any]", list[str]]:
-    missing = matching(fields, is_missing)
+    missing = matching(fields, _is_missing_text if feature.kind == "string" else is_missing)
     findings = []
     if missing.any() and not (feature.nullable or may_miss):
         findings.append(
@@ -114,6 +115,11 @@ def _read(fields: pd.Series, feature: Feature, *, may_miss: bool) -> tuple["np.n
             "correct the data"
         )
     return converted[codes], findings
+
+
+def _is_missing_text(field: str) -> bool:
+    """Return whether pandas reads a field of text as a missing value."""
+    return is_missing(field) and field.strip() not in {"?", "NaT"}
 
 
 def _number(field: str) -> float:
@@ -146,7 +152,7 @@ _CONVERTERS: Mapping[Kind, tuple[Callable[[str], Any], str]] = {
 }
 
 
-def values_of(data: DataFile) -> "np.ndarray[Any, Any]":
+def values_of(data: DataFile) -> NDArray[np.float64]:
     """Return the target's values as (n_rows,) float64.
 
     Raises:
@@ -159,7 +165,7 @@ def values_of(data: DataFile) -> "np.ndarray[Any, Any]":
     return values.astype(np.float64)
 
 
-def classes_of(data: DataFile, names: Sequence[str]) -> "np.ndarray[Any, Any]":
+def classes_of(data: DataFile, names: Sequence[str]) -> NDArray[np.int64]:
     """Return the index of each row's class as (n_rows,) int64.
 
     Args:
@@ -175,13 +181,13 @@ def classes_of(data: DataFile, names: Sequence[str]) -> "np.ndarray[Any, Any]":
     found = {field: _place(field, places) for field in fields.unique()}
     unknown = fields[fields.map(found).isna()]
     if len(unknown):
-        raise DataRefusedError(
-            [
-                f"the target {data.target!r} has values that are not classes of the model: "
-                f"{values_in_lines(unknown.items())}; its classes are {', '.join(names[:20])}"
-            ]
+        finding = (
+            f"the target {data.target!r} has values that are not classes of the model: "
+            f"{values_in_lines(unknown.items())}; its classes are {', '.join(names[:SHOWN_COLUMNS])}"
         )
-    return fields.map(found).to_numpy(dtype=np.int64)
+        raise DataRefusedError([finding])
+    indices: NDArray[np.int64] = fields.map(found).to_numpy(dtype=np.int64)
+    return indices
 
 
 def _place(field: str, places: Mapping[str, int]) -> int | None:
@@ -194,4 +200,4 @@ def _place(field: str, places: Mapping[str, int]) -> int | None:
 
 
 GAPS_OF_ESTIMATORS: frozenset[Kind] = frozenset({"float64", "float32", "int64", "int32", "bool", "string"})
-GAPS_OF_GRAPHS: frozenset[Kind] = FLOATS
+GAPS_OF_GRAPHS: frozenset[Kind] = frozenset({"float64", "float32"})

@@ -21,7 +21,7 @@ from slipway_core.manifest import GraphNames
 from slipway_trainer.errors import ForeignModelError, TrainingError, reason_of
 from slipway_trainer.export import export, round_to_float32
 from slipway_trainer.foreign.boosters import NativeBooster
-from slipway_trainer.foreign.columns import Feature, Kind, are_plain_floats, column_of, frame_of
+from slipway_trainer.foreign.columns import Feature, Kind, are_plain_floats, column_of, frame_of, has_gap
 from slipway_trainer.foreign.data import GAPS_OF_ESTIMATORS
 from slipway_trainer.foreign.model import Cells, Converted, Expected, graph_labels
 from slipway_trainer.foreign.schema import Known
@@ -71,24 +71,28 @@ class EstimatorModel:
             names = None
         return Known(None if names is None else tuple(names), getattr(self._estimator, "n_features_in_", None))
 
-    def described(self, features: Sequence[Feature], cells: Cells | None) -> tuple[Feature, ...]:  # noqa: ARG002  # encoders show more
+    def described(self, features: Sequence[Feature], cells: Cells | None) -> tuple[Feature, ...]:
         """Return the columns with the values that encoders know, and those that an imputer fills in."""
         encoded = dict(_encoded(self._estimator, [feature.name for feature in features]))
+        known = {value for _, values in encoded.values() for value in values.tolist()}
+        placeholder = next(text for text in _PLACEHOLDERS if text not in known)
         fills = any(isinstance(one, SimpleImputer) for one in nested(self._estimator))
         found = []
-        for feature in features:
+        for index, feature in enumerate(features):
             encoder, values = encoded.get(feature.name, (None, np.empty(0, dtype=object)))
             present = [value for value in values.tolist() if not _is_missing(value)]
             categories = _categories(feature, present)
-            one = replace(
-                feature,
-                categories=categories,
-                is_closed=categories is not None and encoder.handle_unknown == "error",
-                missing=next(text for text in _PLACEHOLDERS if text not in present),
+            may_be_missing = (feature.nullable or fills or len(present) < len(values)) and feature.kind != "bool"
+            found.append(
+                replace(
+                    feature,
+                    nullable=(cells is not None and has_gap(cells, index))
+                    or (may_be_missing and self._fills(features, index)),
+                    categories=categories,
+                    is_closed=categories is not None and encoder.handle_unknown == "error",
+                    missing=placeholder,
+                )
             )
-            found.append(one)
-            if not feature.nullable and (fills or len(present) < len(values)) and feature.kind != "bool":
-                found[-1] = replace(one, nullable=self._fills(features, len(found) - 1))
         return tuple(found)
 
     def _fills(self, features: Sequence[Feature], index: int) -> bool:
@@ -105,7 +109,7 @@ class EstimatorModel:
             return False
         return True
 
-    def words(self, feature: Feature) -> tuple[str, ...] | None:
+    def words(self, feature: Feature) -> tuple[str, ...] | None:  # noqa: ARG002  # a graph needs it
         """Return None: an encoder's texts are the column's categories."""
         return None
 
@@ -175,8 +179,8 @@ def _label(uri: str, value: Any) -> Label:  # noqa: ANN401  # any label
     if isinstance(plain, (str, int, bool)):
         return plain
     raise ForeignModelError(
-        f"the class {plain!r} of {uri} is a {type(plain).__name__}; train the model with labels that are text, integers "
-        "or booleans"
+        f"the class {plain!r} of {uri} is a {type(plain).__name__}; train the model with labels that are text, "
+        "integers or booleans"
     )
 
 
@@ -223,15 +227,15 @@ def _chosen(columns: Any, names: Sequence[str]) -> list[str]:  # noqa: ANN401
 
 def _replace_missing(estimator: Any, features: Sequence[Feature]) -> None:  # noqa: ANN401
     """Replace missing texts, which a graph cannot hold, by the text that the graph receives for them."""
-    placeholders = {feature.missing for feature in features if feature.kind == "string"}
+    placeholder = next((feature.missing for feature in features if feature.kind == "string"), "")
     for one in nested(estimator):
         if isinstance(one, SimpleImputer) and getattr(one, "statistics_", np.empty(0)).dtype.kind in "OU":
             if _is_missing(one.missing_values):
-                one.missing_values = min(placeholders, default="")
+                one.missing_values = placeholder
         elif isinstance(one, (OneHotEncoder, OrdinalEncoder)):
             for values in getattr(one, "categories_", ()):
                 if values.dtype.kind == "O":
-                    values[[_is_missing(value) for value in values]] = min(placeholders, default="")
+                    values[[_is_missing(value) for value in values]] = placeholder
 
 
 def _outputs(model: bytes, classes: Sequence[Label]) -> GraphNames:

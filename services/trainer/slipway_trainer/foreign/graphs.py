@@ -12,12 +12,21 @@ from onnx import TensorProto, compose, helper
 from slipway_core.manifest import GraphNames
 from slipway_trainer.drawing import UNKNOWN
 from slipway_trainer.errors import ForeignModelError
-from slipway_trainer.foreign.columns import MAX_LISTED, Feature, GraphColumn, Kind, are_plain_floats, column_of
+from slipway_trainer.foreign.columns import (
+    FLOATS,
+    MAX_LISTED,
+    Feature,
+    GraphColumn,
+    Kind,
+    are_plain_floats,
+    column_of,
+    has_gap,
+)
 from slipway_trainer.foreign.data import GAPS_OF_GRAPHS
+from slipway_trainer.foreign.drawn_rows import draw_cells
 from slipway_trainer.foreign.graph_labels import class_labels, texts_of
 from slipway_trainer.foreign.model import Cells, Converted, Expected, graph_labels
 from slipway_trainer.foreign.original_graph import TENSORS, OriginalGraph
-from slipway_trainer.foreign.parity import draw_cells
 from slipway_trainer.foreign.schema import Known
 from slipway_trainer.recipes import Column
 from slipway_trainer.recipes.base import Label
@@ -78,15 +87,15 @@ class GraphModel:
             return class_labels(self._uri, original.content, str(original.label), original.scores, predicted, scores)
         if (scores < 0).any() or (np.abs(scores.sum(axis=1) - 1) > _SUM_TOLERANCE).any():
             raise ForeignModelError(
-                f"{self._uri} returns {scores.shape[1]} numbers per row that are not probabilities, because they do not "
-                "sum to 1; export it with a softmax at the end, or with one number per row"
+                f"{self._uri} returns {scores.shape[1]} numbers per row that are not probabilities, because they do "
+                "not sum to 1; export it with a softmax at the end, or with one number per row"
             )
         return tuple(range(scores.shape[1]))
 
     def described(self, features: Sequence[Feature], cells: Cells | None) -> tuple[Feature, ...]:
         """Return the columns; a column of text whose graph fails on an unknown text takes only those of the rows."""
         if cells is None:
-            return tuple(features)
+            return tuple(replace(feature, nullable=feature.nullable and feature.kind in FLOATS) for feature in features)
         found = []
         for index, feature in enumerate(features):
             texts = sorted({value for value in cells[:, index] if isinstance(value, str)})
@@ -95,7 +104,8 @@ class GraphModel:
             if feature.kind == "string" and len(texts) <= MAX_LISTED and not self._takes(changed):
                 found.append(replace(feature, categories=tuple(texts), is_closed=True))
             else:
-                found.append(feature)
+                nullable = has_gap(cells, index) or (feature.nullable and feature.kind in FLOATS)
+                found.append(replace(feature, nullable=nullable))
         return tuple(found)
 
     def _takes(self, cells: Cells) -> bool:

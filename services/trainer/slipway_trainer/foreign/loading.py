@@ -15,6 +15,8 @@ from slipway_trainer.foreign.source import Source
 _XGBOOST_CLASSES = ("XGBClassifier", "XGBRegressor", "XGBRFClassifier", "XGBRFRegressor")
 _BOOSTER = "lightgbm.basic.Booster"
 _BOOSTING = "requires the extra `boosting`: pip install 'slipway[boosting]'"
+# skops does not list them as safe, but they only hold values.
+_SAFE_TYPES = frozenset({"numpy.dtype", "collections.OrderedDict"})
 SHOWN_TYPES = 3
 
 
@@ -70,8 +72,9 @@ def _load_serialised(source: Source, file: str, trust: bool) -> Any:  # noqa: AN
     path = source.folder / file
     # The list of trusted types in the MLmodel file is not read: the author of the model wrote it.
     types = skops.io.get_untrusted_types(file=path)
-    if types and not trust:
-        listed = ", ".join(types[:SHOWN_TYPES]) + (", …" if len(types) > SHOWN_TYPES else "")
+    unsafe = [name for name in types if name not in _SAFE_TYPES]
+    if unsafe and not trust:
+        listed = ", ".join(unsafe[:SHOWN_TYPES]) + (", …" if len(unsafe) > SHOWN_TYPES else "")
         raise ForeignModelError(
             _not_trusted(source, f"contains types that may run code when they are loaded ({listed})")
         )

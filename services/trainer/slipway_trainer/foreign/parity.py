@@ -7,7 +7,6 @@ import numpy as np
 
 from slipway_core.errors import BundleError
 from slipway_core.graph import Graph, Outputs
-from slipway_trainer.drawing import PARITY_ROWS
 from slipway_trainer.errors import ParityError
 from slipway_trainer.export import PARITY_TOLERANCE
 from slipway_trainer.features import Features, for_graph
@@ -18,7 +17,7 @@ from slipway_trainer.recipes import Recipe
 SHOWN_CELLS = 8
 
 
-def check(
+def check_parity(
     recipe: Recipe,
     graph: Graph,
     rows: Features,
@@ -99,37 +98,3 @@ def _predicted(recipe: Recipe, prediction: Any, scores: Any, row: int) -> str:  
 
 def _shown(value: object) -> str:
     return "missing" if value is None else repr(value)[:40]
-
-
-def draw_cells(
-    features: Sequence[Feature], words: Sequence[tuple[str, ...] | None], random: np.random.Generator
-) -> Cells:
-    """Draw rows for a model of which only the columns are known: numbers of several magnitudes, and known texts.
-
-    Args:
-        features: the columns.
-        words: the texts of each column without categories; None for a column of numbers.
-        random: the source of random numbers.
-    """
-    cells = np.empty((PARITY_ROWS, len(features)), dtype=object)
-    magnitude = 10 ** random.uniform(-1, 2, size=(PARITY_ROWS, 1))
-    numbers = random.normal(size=cells.shape) * magnitude
-    # Features are rarely negative.
-    numbers[::2] = np.abs(numbers[::2])
-    for index, feature in enumerate(features):
-        known = feature.categories or words[index]
-        if known:
-            drawn = np.array(known, dtype=object)[random.integers(len(known), size=PARITY_ROWS)].tolist()
-            if feature.kind.startswith("int"):
-                drawn = [int(value) for value in drawn]
-        elif feature.kind == "bool":
-            drawn = (numbers[:, index] > 0).tolist()
-        elif feature.kind.startswith("int"):
-            drawn = [int(value) for value in np.rint(numbers[:, index])]
-        else:
-            # Exactly representable as float32, in which the graph may receive them.
-            drawn = numbers[:, index].astype(np.float32).astype(float).tolist()
-        cells[:, index] = drawn
-        if feature.nullable:
-            cells[random.random(PARITY_ROWS) < 0.1, index] = None  # noqa: PLR2004
-    return cells

@@ -14,6 +14,7 @@ from slipway_trainer.features import signature_of as table_signature_of
 from slipway_trainer.foreign.model import Cells, ForeignModel
 from slipway_trainer.metrics import BINARY, METRICS, names_of
 from slipway_trainer.recipes import Candidate, Column, Recipe
+from slipway_trainer.recipes.base import NOT_SPLIT
 from slipway_trainer.step_results import Split
 
 _DEFAULT_METRICS = {"regression": "mae", "classification": "balanced_accuracy"}
@@ -33,7 +34,7 @@ class ForeignRecipe(Recipe):
     @property
     def split_summary(self) -> str:
         """That the rows were not split: which rows the model was trained on is unknown."""
-        return "none: all rows were scored"
+        return NOT_SPLIT
 
     @property
     def origin(self) -> str:

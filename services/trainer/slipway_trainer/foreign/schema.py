@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -222,9 +222,9 @@ def cells_of_frame(frame: pd.DataFrame) -> "np.ndarray[Any, Any]":
     return cells
 
 
-def with_gaps(features: Sequence[Feature], cells: "np.ndarray[Any, Any]") -> tuple[Feature, ...]:
-    """Return the columns, nullable where rows have missing values."""
-    return tuple(
-        replace(feature, nullable=feature.nullable or any(value is None for value in cells[:, index]))
-        for index, feature in enumerate(features)
-    )
+def width_of(model: Model | None, table: pd.DataFrame | None) -> int | None:
+    """Return the number of columns in the signature, or otherwise in the data; None if both are missing."""
+    signature = None if model is None or model.signature is None else model.signature.inputs
+    if signature is None:
+        return None if table is None else table.shape[1]
+    return len(signature.inputs) if not signature.is_tensor_spec() else int(signature.inputs[0].shape[-1])

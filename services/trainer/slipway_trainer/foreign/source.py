@@ -36,6 +36,7 @@ class Source:
         model: the parsed MLmodel file; None for a file.
         run_id: the run that logged the model; None if unknown.
         version: the registered version that the address means, such as `their-model/3`; None for a run or a file.
+        git_commit: the commit of the code that trained it; None if unknown.
     """
 
     uri: str
@@ -45,6 +46,13 @@ class Source:
     model: Model | None = None
     run_id: str | None = None
     version: str | None = None
+    git_commit: str | None = None
+
+    @property
+    def library(self) -> str:
+        """The version of the library that wrote it, such as `sklearn_version 1.9.1`; empty if unknown."""
+        found = [f"{key} {value}" for key, value in self.settings.items() if key.endswith("_version")]
+        return found[0] if found else ""
 
 
 def from_file(file: str) -> Source:
@@ -84,13 +92,24 @@ def from_mlflow(uri: str, registry: Registry, workdir: Path) -> Source:
     except Exception as error:  # whatever the file contains
         raise ForeignModelError(f"the MLmodel file of {uri} cannot be parsed: {reason_of(error)}") from error
     flavor = _flavor_of(uri, model)
-    return Source(uri, folder, flavor, model.flavors[flavor], model, model.run_id, version)
+    return Source(uri, folder, flavor, model.flavors[flavor], model, model.run_id, version, _commit_of(model.run_id))
+
+
+def _commit_of(run_id: str | None) -> str | None:
+    """Return the Git commit that a run recorded."""
+    if run_id is None:
+        return None
+    try:
+        commit = MlflowClient().get_run(run_id).data.tags.get("mlflow.source.git.commit")
+    except MlflowException:  # the run was deleted
+        return None
+    return None if commit is None else str(commit)
 
 
 def _checked(uri: str, registry: Registry) -> str | None:
     """Check that an address exists, and return the version that it means, as `NAME/VERSION`."""
     if match := _REGISTERED.fullmatch(uri):
-        return _registered(uri, registry, match["name"], match["version"], match["alias"])
+        return _registered(registry, match["name"], match["version"], match["alias"])
     if match := _RUN.fullmatch(uri):
         try:
             MlflowClient().get_run(match["run"])
@@ -102,7 +121,7 @@ def _checked(uri: str, registry: Registry) -> str | None:
     raise ForeignModelError(f"{uri!r} is not the address of a model; pass {_FORMS}, or an ONNX file with --onnx")
 
 
-def _registered(uri: str, registry: Registry, name: str, version: str | None, alias: str | None) -> str:
+def _registered(registry: Registry, name: str, version: str | None, alias: str | None) -> str:
     try:
         model = registry.get_model(name)
     except NotRegisteredError as error:

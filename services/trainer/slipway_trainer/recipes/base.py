@@ -20,6 +20,8 @@ MIN_ROWS = 2
 MIN_FOLDS = 2
 # The lineage states the name of the key in a text of up to 256 characters.
 MAX_KEY_LENGTH = 200
+# The split of a model whose training is unknown: all rows of its data only score it.
+NOT_SPLIT = "none: all rows were scored"
 # A class label: text, an integer or a boolean.
 Label = str | StrictInt | StrictBool
 

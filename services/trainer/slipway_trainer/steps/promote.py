@@ -15,6 +15,7 @@ from slipway_core.registry.gate_result import GATE_TAG, GateResult, PromoteMode
 from slipway_trainer.features import for_graph, graph_inputs
 from slipway_trainer.gate import Challenger, Champion, decide
 from slipway_trainer.recipes import Recipe
+from slipway_trainer.recipes.base import NOT_SPLIT
 from slipway_trainer.step_results import Evaluation, Split
 from slipway_trainer.tasks import task_of
 
@@ -92,7 +93,9 @@ def _champion(recipe: Recipe, split: Split, registry: Registry) -> Champion | No
         score = task_of(recipe).score(outputs, split.test_target)[recipe.metric]
         data = bundle.manifest.data
         caveat = ""
-        if data.split != recipe.split_summary:
+        if data.split != recipe.split_summary and NOT_SPLIT in {data.split, recipe.split_summary}:
+            caveat = f"but version {number} may have been trained on some of them"
+        elif data.split != recipe.split_summary:
             caveat = (
                 f"but version {number} was trained on some of them, because its split was {data.split}, not "
                 f"{recipe.split_summary}"
