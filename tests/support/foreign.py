@@ -133,7 +133,8 @@ def encoded(model: Any) -> Any:
 
 def text_and_missing_values() -> Foreign:
     rows, target = penguins()[TEXTS + MEASURES], penguins()["species"]
-    return estimator(encoded(LogisticRegression(max_iter=500)).fit(rows, target), rows, target, mlflow.sklearn)
+    fitted = encoded(LogisticRegression(max_iter=500)).fit(rows, target)
+    return estimator(fitted, rows, target, mlflow.sklearn, logged={"skops_trusted_types": ["numpy.dtype"]})
 
 
 def regressor_without_data() -> Foreign:

@@ -191,9 +191,10 @@ def classes_of(data: DataFile, names: Sequence[str]) -> NDArray[np.int64]:
 
 
 def _place(field: str, places: Mapping[str, int]) -> int | None:
-    """Return the class of a field: `1.0` stands for the integer 1, and `True` for the boolean true."""
+    """Return the class of a field: `1.0` and `True` stand for the integer 1, and `True` for the boolean true."""
     text = field.strip()
-    for form in (field, text, text.removesuffix(".0"), text.lower()):
+    lower = text.lower()
+    for form in (field, text, text.removesuffix(".0"), lower, {"true": "1", "false": "0"}.get(lower, lower)):
         if form in places:
             return places[form]
     return None

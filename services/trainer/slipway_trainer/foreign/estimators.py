@@ -15,13 +15,13 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
 
-from slipway_core.columns import MAX_NAME_LENGTH
+from slipway_core.columns import FLOAT32_EXACT, MAX_NAME_LENGTH
 from slipway_core.graph import ports
 from slipway_core.manifest import GraphNames
 from slipway_trainer.errors import ForeignModelError, TrainingError, reason_of
 from slipway_trainer.export import export, round_to_float32
 from slipway_trainer.foreign.boosters import NativeBooster
-from slipway_trainer.foreign.columns import Feature, Kind, are_plain_floats, column_of, frame_of, has_gap
+from slipway_trainer.foreign.columns import INTEGERS, Feature, Kind, are_plain_floats, column_of, frame_of, has_gap
 from slipway_trainer.foreign.data import GAPS_OF_ESTIMATORS
 from slipway_trainer.foreign.model import Cells, Converted, Expected, graph_labels
 from slipway_trainer.foreign.schema import Known
@@ -86,6 +86,7 @@ class EstimatorModel:
             found.append(
                 replace(
                     feature,
+                    kind="float64" if _is_wide(feature, index, cells) else feature.kind,
                     nullable=(cells is not None and has_gap(cells, index))
                     or (may_be_missing and self._fills(features, index)),
                     categories=categories,
@@ -120,6 +121,8 @@ class EstimatorModel:
             warnings.simplefilter("ignore")
             try:
                 return self._predicted(frame)
+            except ForeignModelError:
+                raise
             except Exception as error:  # an estimator may raise anything for a value
                 raise ForeignModelError(f"the model rejects rows ({reason_of(error)})") from error
 
@@ -132,7 +135,11 @@ class EstimatorModel:
         given: Any = frame if self._by_name else frame.to_numpy()
         predicted = np.asarray(self._estimator.predict(given))
         if not self.classes:
-            return Expected(predicted.astype(np.float64).reshape(len(frame)), None)
+            if predicted.size != len(frame):
+                raise ForeignModelError(
+                    f"{self._uri} predicts {predicted.shape[-1]} values per row; log one model for each of them"
+                )
+            return Expected(predicted.astype(np.float64).reshape(-1), None)
         places = {label: index for index, label in enumerate(self._own_classes)}
         indices = np.array([places[label] for label in predicted.reshape(-1).tolist()], dtype=np.int64)
         return Expected(indices, np.asarray(self._estimator.predict_proba(given), dtype=np.float64))
@@ -148,6 +155,13 @@ class EstimatorModel:
             warnings.simplefilter("ignore")
             model = export(copied, columns, {"zipmap": False} if self.classes else {})
         return Converted(model, _outputs(model, self.classes), columns)
+
+
+def _is_wide(feature: Feature, index: int, cells: Cells | None) -> bool:
+    """Return whether a column has integers that float32, in which the graph takes them, does not hold exactly."""
+    if feature.kind not in INTEGERS or cells is None:
+        return False
+    return any(value is not None and abs(value) > FLOAT32_EXACT for value in cells[:, index])
 
 
 def _task_of(uri: str, estimator: Any) -> Literal["classification", "regression"]:  # noqa: ANN401

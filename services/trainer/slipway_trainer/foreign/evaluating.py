@@ -68,6 +68,8 @@ def _predicted(model: ForeignModel, features: Sequence[Feature], cells: Cells, w
             advice = "pass a CSV file with rows as it takes them: --data rows.csv"
         elif what == _DRAWN_AROUND:
             advice = "make it take every value of the types of its columns, such as with handle_unknown='ignore'"
+        if "rejects rows" not in str(error):
+            raise
         raise ForeignModelError(f"{error} of {what}; {advice}") from error
 
 

@@ -5,53 +5,65 @@ from typing import Any
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 
 from slipway_core.errors import BundleError
 from slipway_core.onnx_labels import find_class_labels
 from slipway_trainer.errors import ForeignModelError
+from slipway_trainer.foreign.original_graph import OriginalGraph
 
 _LOOKUPS = frozenset({"ArrayFeatureExtractor", "Gather"})
-# On drawn rows, the label must be that of the highest probability more often than not.
+# On the rows that are compared, the label must be that of the highest probability more often than not.
 _AGREEMENT = 0.5
 
 
 def class_labels(
-    uri: str, content: bytes, label: str, scores: str, predicted: "np.ndarray[Any, Any]", found: "np.ndarray[Any, Any]"
+    uri: str, graph: OriginalGraph, predicted: "np.ndarray[Any, Any] | None", scores: "np.ndarray[Any, Any]"
 ) -> tuple[Any, ...]:
     """Return the label of each probability of a graph that returns tensors.
 
     Args:
         uri: the graph's address, for messages.
-        content: the serialised graph.
-        label: the output of labels.
-        scores: the output of probabilities.
-        predicted: (n_rows,) its labels for drawn rows.
-        found: (n_rows, n_classes) its probabilities for the same rows.
+        graph: the graph.
+        predicted: (n_rows,) its labels for drawn rows; None if it takes only texts that it knows.
+        scores: (n_rows, n_classes) its probabilities for the same rows.
 
     Raises:
         ForeignModelError: the graph does not show the order of its labels.
     """
-    if predicted.dtype.kind == "b":
+    label, n_classes = str(graph.label), scores.shape[1]
+    if graph.label_kind == "tensor(bool)":
         return (False, True)
-    if predicted.dtype.kind in "iu":
+    if graph.label_kind != "tensor(string)":
         try:
-            return find_class_labels(content, label, scores, found.shape[1]).values
+            return find_class_labels(graph.content, label, graph.scores, n_classes).values
         except BundleError as error:
             raise ForeignModelError(f"{uri} cannot be registered: {error}") from error
-    highest = found.argmax(axis=1)
-    fitting = [
-        order
-        for order in dict.fromkeys(_lists_of_texts(content))
-        if len(order) == found.shape[1] and len(set(order)) == len(order)
-        if np.mean(np.array(order, dtype=object)[highest] == predicted) > _AGREEMENT
-    ]
-    if len(fitting) != 1:
-        raise ForeignModelError(
-            f"{uri} returns its labels as text and does not show the order of their probabilities; export it with "
-            "ZipMap, the default of skl2onnx, or with integer labels"
-        )
-    return fitting[0]
+    lists = [one for one in dict.fromkeys(_lists_of_texts(graph.content)) if len(one) == len(set(one)) == n_classes]
+    if predicted is not None:
+        highest = scores.argmax(axis=1)
+        lists = [one for one in lists if np.mean(np.array(one, dtype=object)[highest] == predicted) > _AGREEMENT]
+    if len(lists) != 1:
+        raise ForeignModelError(_unordered(uri))
+    return lists[0]
+
+
+def check_agreement(uri: str, predicted: NDArray[np.int64], scores: NDArray[np.float64]) -> None:
+    """Check that most predicted classes have the highest probability.
+
+    Raises:
+        ForeignModelError: they do not, so the order of the labels is not that of the probabilities.
+    """
+    if np.mean(predicted == scores.argmax(axis=1)) <= _AGREEMENT:
+        raise ForeignModelError(_unordered(uri))
+
+
+def _unordered(uri: str) -> str:
+    return (
+        f"{uri} does not show the order in which its probabilities belong to its labels; export it with ZipMap, the "
+        "default of skl2onnx"
+    )
 
 
 def _lists_of_texts(content: bytes) -> Iterator[tuple[str, ...]]:

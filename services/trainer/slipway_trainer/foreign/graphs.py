@@ -24,9 +24,9 @@ from slipway_trainer.foreign.columns import (
 )
 from slipway_trainer.foreign.data import GAPS_OF_GRAPHS
 from slipway_trainer.foreign.drawn_rows import draw_cells
-from slipway_trainer.foreign.graph_labels import class_labels, texts_of
+from slipway_trainer.foreign.graph_labels import check_agreement, class_labels, texts_of
 from slipway_trainer.foreign.model import Cells, Converted, Expected, graph_labels
-from slipway_trainer.foreign.original_graph import TENSORS, OriginalGraph
+from slipway_trainer.foreign.original_graph import TENSORS, OriginalGraph, read_graph
 from slipway_trainer.foreign.schema import Known
 from slipway_trainer.recipes import Column
 from slipway_trainer.recipes.base import Label
@@ -52,7 +52,7 @@ class GraphModel:
             ForeignModelError: it cannot be served.
         """
         self._uri = uri
-        self._original = OriginalGraph(uri, file.read_bytes(), width)
+        self._original = OriginalGraph(uri, read_graph(uri, file), width)
         slots = self._original.slots
         names = None
         if len(slots) > 1 and all(slot.width == 1 for slot in slots):
@@ -76,7 +76,10 @@ class GraphModel:
         try:
             predicted, scores = original.run(draw_cells(features, words, np.random.default_rng(0)))
         except ForeignModelError as error:
-            raise ForeignModelError(f"{self._uri} cannot be registered: {error}") from error
+            if original.n_scores is None or original.label is None:
+                raise ForeignModelError(f"{self._uri} cannot be registered: {error}") from error
+            # A graph may take only the texts that it knows.
+            return class_labels(self._uri, original, None, np.empty((0, original.n_scores)))
         if scores.ndim != _MATRIX or scores.shape[1] == 1:
             if predicted is None:
                 return ()
@@ -84,7 +87,7 @@ class GraphModel:
                 f"{self._uri} returns a label and one number per row; export it with the probability of each class"
             )
         if predicted is not None:
-            return class_labels(self._uri, original.content, str(original.label), original.scores, predicted, scores)
+            return class_labels(self._uri, original, predicted, scores)
         if (scores < 0).any() or (np.abs(scores.sum(axis=1) - 1) > _SUM_TOLERANCE).any():
             raise ForeignModelError(
                 f"{self._uri} returns {scores.shape[1]} numbers per row that are not probabilities, because they do "
@@ -129,7 +132,10 @@ class GraphModel:
         unknown = [label for label in labels.tolist() if label not in self._places]
         if unknown:
             raise ForeignModelError(f"the graph returns the label {unknown[0]!r}, which is not one of its classes")
-        return Expected(np.array([self._places[label] for label in labels.tolist()], dtype=np.int64), scores)
+        indices = np.array([self._places[label] for label in labels.tolist()], dtype=np.int64)
+        if self._original.zipmap is None:
+            check_agreement(self._uri, indices, scores)
+        return Expected(indices, scores)
 
     def convert(self, features: Sequence[Feature]) -> Converted:
         """Return the graph with a float32 matrix or one input per column, and with tensors as outputs."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -60,9 +61,10 @@ class OriginalGraph:
         content: the serialised graph.
         slots: its inputs.
         label: the output of labels; None for a regressor, and for a graph that returns only probabilities.
+        label_kind: its type, as ONNX Runtime writes it.
         scores: the output of probabilities; the value of a regressor.
         zipmap: the labels of the dictionaries in which it returns probabilities; None if it returns a tensor.
-        is_multiple: whether `scores` has several numbers a row.
+        n_scores: the number of numbers per row in `scores`; None if the graph does not show it.
     """
 
     def __init__(self, uri: str, content: bytes, width: int | None) -> None:
@@ -80,9 +82,11 @@ class OriginalGraph:
         try:
             inputs, outputs = ports(content)
         except BundleError as error:
-            raise ForeignModelError(f"{uri} cannot be registered: {error}") from error
+            reason = "" if error.__cause__ is None else f" ({reason_of(error.__cause__)})"
+            raise ForeignModelError(f"{uri} cannot be registered: {error}{reason}") from error
         self.slots = _slots(uri, inputs, width)
         self.label, self.scores = _outputs(uri, outputs)
+        self.label_kind = next((port.kind for port in outputs if port.name == self.label), "")
         self.zipmap = _zipmap_labels(uri, content, self.scores)
         self._session = onnxruntime.InferenceSession(content, _options(), providers=["CPUExecutionProvider"])
         shape = next(port.shape for port in outputs if port.name == self.scores)
@@ -110,6 +114,21 @@ class OriginalGraph:
         if self.zipmap is not None:
             scores = np.array([[row[label] for label in self.zipmap] for row in scores], dtype=np.float64)
         return (None if self.label is None else np.asarray(found[0]).reshape(-1)), np.asarray(scores, dtype=np.float64)
+
+
+def read_graph(uri: str, file: Path) -> bytes:
+    """Return a serialised graph with the values that its file keeps in other files of the folder.
+
+    Raises:
+        ForeignModelError: it cannot be read.
+    """
+    try:
+        content: bytes = onnx.load(str(file)).SerializeToString()
+    except Exception as error:  # of the file system, of the parser, or of a file with values
+        raise ForeignModelError(
+            f"{uri} cannot be read as an ONNX model ({reason_of(error)}); export it again, as one file"
+        ) from error
+    return content
 
 
 def _options() -> onnxruntime.SessionOptions:

@@ -61,8 +61,8 @@ def check_parity(
     more = ", …" if len(features) > SHOWN_CELLS else ""
     wrong = int(np.count_nonzero(~(difference <= 1)))
     raise ParityError(
-        f"the converted graph differs from the model on {wrong} of {len(difference)} {what}. For the row {worst + 1} "
-        f"({named}{more}), the model predicts {_predicted(recipe, expected.prediction, expected.scores, worst)}, and "
+        f"the converted graph differs from the model on {wrong} of {len(difference)} rows ({what}). For row "
+        f"{worst + 1} ({named}{more}), the model predicts {_predicted(recipe, expected.prediction, expected.scores, worst)}, and "
         f"the graph {_predicted(recipe, outputs.prediction, outputs.scores, worst)}; {_ADVICE}"
     )
 
