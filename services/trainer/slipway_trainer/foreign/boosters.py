@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from sklearn.preprocessing import LabelEncoder
 
 from slipway_trainer.errors import ForeignModelError
+from slipway_trainer.nested import nested
 
 _BINARY = 2
 
@@ -41,6 +42,23 @@ class NativeBooster:
         if self.n_classes == _BINARY and found.ndim == 1:
             return np.stack([1 - found, found], axis=1)
         return found
+
+
+def check_categories(uri: str, estimator: Any) -> None:  # noqa: ANN401  # estimators have no common type
+    """Raise ForeignModelError if a model splits columns of pandas' type `category` itself.
+
+    Args:
+        uri: the model's address, for messages.
+        estimator: a fitted estimator or pipeline.
+    """
+    for one in nested(estimator):
+        kind = type(one).__name__
+        encoded = kind.startswith("LGBM") and getattr(one, "fitted_", False) and one.booster_.pandas_categorical
+        if encoded or (kind.startswith("XGB") and "c" in (one.get_booster().feature_types or ())):
+            raise ForeignModelError(
+                f"the {kind} in {uri} was trained on columns of the type category, which a graph does not take; encode "
+                "them before, with OneHotEncoder or OrdinalEncoder in a ColumnTransformer"
+            )
 
 
 def from_xgboost_booster(booster: Any) -> NativeBooster:  # noqa: ANN401  # an optional library

@@ -20,7 +20,7 @@ from slipway_core.graph import ports
 from slipway_core.manifest import GraphNames
 from slipway_trainer.errors import ForeignModelError, TrainingError, reason_of
 from slipway_trainer.export import export, round_to_float32
-from slipway_trainer.foreign.boosters import NativeBooster
+from slipway_trainer.foreign.boosters import NativeBooster, check_categories
 from slipway_trainer.foreign.columns import INTEGERS, Feature, Kind, are_plain_floats, column_of, frame_of, has_gap
 from slipway_trainer.foreign.data import GAPS_OF_ESTIMATORS
 from slipway_trainer.foreign.model import Cells, Converted, Expected, graph_labels
@@ -54,6 +54,7 @@ class EstimatorModel:
         self._estimator: Any = loaded.estimator if isinstance(loaded, NativeBooster) else loaded
         self._uri = uri
         self.task: Literal["classification", "regression"] = _task_of(uri, self._estimator)
+        check_categories(uri, self._estimator)
         self.classes: tuple[Label, ...] = ()
         if self.task == "classification":
             self.classes = tuple(_label(uri, value) for value in self._estimator.classes_)
@@ -64,7 +65,7 @@ class EstimatorModel:
     def _known(self) -> Known:
         if self._booster is not None:
             names = self._booster.feature_names
-            return Known(None if names is None else tuple(names), self._booster.n_features)
+            return Known(None if names is None else tuple(names), self._booster.n_features, fallback="float64")
         found = getattr(self._estimator, "feature_names_in_", None)
         names = None if found is None else [str(name) for name in found]
         if names is not None and all(_UNNAMED.fullmatch(name) for name in names):

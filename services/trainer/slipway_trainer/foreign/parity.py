@@ -54,16 +54,12 @@ def check_parity(
     worst = int(np.argmax(np.nan_to_num(difference, nan=np.inf)))
     if difference[worst] <= 1:  # False for NaN
         return float(difference[worst])
-    named = ", ".join(
-        f"{feature.name}={_shown(value)}"
-        for feature, value in zip(features[:SHOWN_CELLS], cells[worst][:SHOWN_CELLS], strict=True)
-    )
-    more = ", …" if len(features) > SHOWN_CELLS else ""
     wrong = int(np.count_nonzero(~(difference <= 1)))
     raise ParityError(
         f"the converted graph differs from the model on {wrong} of {len(difference)} rows ({what}). For row "
-        f"{worst + 1} ({named}{more}), the model predicts {_predicted(recipe, expected.prediction, expected.scores, worst)}, and "
-        f"the graph {_predicted(recipe, outputs.prediction, outputs.scores, worst)}; {_ADVICE}"
+        f"{worst + 1} ({_named(features, cells[worst])}), the model predicts "
+        f"{_predicted(recipe, expected.prediction, expected.scores, worst)}, and the graph "
+        f"{_predicted(recipe, outputs.prediction, outputs.scores, worst)}; {_ADVICE}"
     )
 
 
@@ -94,6 +90,13 @@ def _predicted(recipe: Recipe, prediction: Any, scores: Any, row: int) -> str:  
         return f"{float(prediction[row]):.9g}"
     listed = ", ".join(f"{value:.6f}" for value in scores[row][:SHOWN_CELLS])
     return f"{recipe.classes[int(prediction[row])]!r} with the probabilities {listed}"
+
+
+def _named(features: Sequence[Feature], row: Sequence[object]) -> str:
+    """Return the values of a row with the names of their columns."""
+    pairs = zip(features[:SHOWN_CELLS], row[:SHOWN_CELLS], strict=True)
+    named = ", ".join(f"{feature.name}={_shown(value)}" for feature, value in pairs)
+    return f"{named}, …" if len(features) > SHOWN_CELLS else named
 
 
 def _shown(value: object) -> str:

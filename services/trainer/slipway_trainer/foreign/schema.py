@@ -33,11 +33,13 @@ class Known:
         names: their names; None if unknown.
         width: their number; None if unknown.
         kinds: their types; None if unknown.
+        fallback: the type of all columns if nothing else shows it.
     """
 
     names: tuple[str, ...] | None = None
     width: int | None = None
     kinds: tuple[Kind, ...] | None = None
+    fallback: Kind | None = None
 
 
 def features_of(
@@ -68,6 +70,7 @@ def features_of(
             kind = _kind_of_values(example.iloc[:, index])
         if kind is None and table is not None and name in table.columns:
             kind = _kind_of_fields(table[name])
+        kind = kind or known.fallback
         if kind is None:
             listed = ", ".join(names[:10]) + (", …" if len(names) > 10 else "")  # noqa: PLR2004
             raise ForeignModelError(
@@ -101,8 +104,9 @@ def _signature(uri: str, model: Model | None) -> tuple[Feature, ...] | None:
         if isinstance(spec, ColSpec):
             kind = _KINDS.get(spec.type) if isinstance(spec.type, DataType) else None
             if kind is None:
+                named = spec.type.name if isinstance(spec.type, DataType) else type(spec.type).__name__
                 raise ForeignModelError(
-                    f"the column {spec.name!r} of the signature of {uri} has the type {spec.type}, and Slipway takes "
+                    f"the column {spec.name!r} of the signature of {uri} has the type {named}, and Slipway takes "
                     "numbers, booleans and text; log the model with such columns"
                 )
             found.append(Feature(str(spec.name or ""), kind, nullable=not spec.required))
