@@ -275,10 +275,9 @@ class Tracker:
 
 
 def _describe(recipe: Recipe, best: Evaluation) -> str:
-    if recipe.metric not in best.metrics:
-        return f"{recipe.title}."
-    value = best.metrics[recipe.metric]
-    return f"{recipe.title}: {best.fitted.candidate.name}, {recipe.metric} {value:.4f} on {recipe.scored_rows}."
+    value = best.metrics.get(recipe.metric)
+    name, rows = best.fitted.candidate.name, recipe.scored_rows
+    return f"{recipe.title}." if value is None else f"{recipe.title}: {name}, {recipe.metric} {value:.4f} on {rows}."
 
 
 def _environment(libraries: Mapping[str, str]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from skl2onnx import to_onnx
 from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType, Int64TensorType, StringTensorType
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
@@ -91,7 +91,7 @@ SERVED: dict[str, tuple[Callable[[], Any], pd.DataFrame, Any]] = {
         SPECIES * 1.5,
     ),
     "a matrix of doubles": (
-        lambda: exported(RandomForestRegressor(5), IRIS.astype("float64"), SPECIES * 1.5, DoubleTensorType),
+        lambda: exported(LinearRegression(), IRIS.astype("float64"), SPECIES * 1.5, DoubleTensorType),
         IRIS.astype("float64"),
         SPECIES * 1.5,
     ),
