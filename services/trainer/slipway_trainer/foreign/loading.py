@@ -1,12 +1,10 @@
 """Load the estimator of a downloaded model. Formats that can run code are loaded only if the user trusts the model."""
 
+import importlib
 import importlib.util
 import warnings
 from pathlib import Path
 from typing import Any
-
-import mlflow.lightgbm
-import mlflow.sklearn
 
 from slipway_trainer.errors import ForeignModelError, reason_of
 from slipway_trainer.foreign.boosters import from_lightgbm_booster, from_xgboost_booster
@@ -65,8 +63,8 @@ def _load_serialised(source: Source, file: str, trust: bool) -> Any:  # noqa: AN
     if source.settings.get("serialization_format") != "skops":
         if not trust:
             raise ForeignModelError(_not_trusted(source, "is a pickle, and loading a pickle runs the code in it"))
-        loader = mlflow.sklearn if source.flavor == "sklearn" else mlflow.lightgbm
-        return loader.load_model(str(source.folder))
+        # MLflow's own loader, because the model may bring modules of its own. Each loader takes a second to import.
+        return importlib.import_module(f"mlflow.{source.flavor}").load_model(str(source.folder))
     import skops.io  # noqa: PLC0415  # only some models need it
 
     path = source.folder / file
