@@ -27,7 +27,7 @@ def theirs(mlflow_url: str) -> str:
     """Log a model, a pickle of it and a Python function; return the id of the first run."""
     from mlflow import pyfunc, sklearn  # noqa: PLC0415  # they warn of their own types
 
-    class Constant(pyfunc.PythonModel):  # type: ignore[misc, name-defined]  # MLflow has no types
+    class Constant(pyfunc.PythonModel):  # type: ignore[misc]  # MLflow has no types
         def predict(self, model_input: list[str]) -> list[str]:
             return model_input
 

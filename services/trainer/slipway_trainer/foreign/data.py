@@ -53,7 +53,7 @@ def data_file(path: str, content: bytes, target: str | None) -> DataFile:
         DataRefusedError: it is not CSV, or lacks the target.
     """
     name = PurePosixPath(path).name
-    # Any column of the file, if there is no target.
+    # Without a target, any column of the file.
     first = content.decode("utf-8-sig", errors="replace").partition("\n")[0].strip("\r").split(",")[0].strip('"')
     table = read_table(content, name, first if target is None else target)
     return DataFile(path, table, target, data_version({name: digest(content)}))

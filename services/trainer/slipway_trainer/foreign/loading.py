@@ -81,8 +81,8 @@ def _load_serialised(source: Source, file: str, trust: bool) -> Any:  # noqa: AN
 
 def _not_trusted(source: Source, reason: str) -> str:
     return (
-        f"{source.uri} {reason}, with the rights of the trainer; if you trust whoever could write the model, repeat "
-        "the command with --trust"
+        f"{source.uri} {reason}, with the rights of the trainer; if you trust everyone who can write the model, "
+        "repeat the command with --trust"
     )
 
 
