@@ -232,9 +232,8 @@ def main() -> None:
         if show_traceback:
             raise
         message = printable(str(error)).partition("\n")[0]
-        hint = (
-            f"unexpected error: `slipway --debug {sys.argv[1] if len(sys.argv) > 1 else 'train'} …` shows its traceback"
-        )
+        command = "register" if "register" in sys.argv else "train"
+        hint = f"unexpected error: `slipway --debug {command} …` shows its traceback"
         print_error(f"{type(error).__name__}: {message} ({hint})")
         raise SystemExit(1) from error
 

@@ -43,12 +43,14 @@ class Challenger:
         rows: the number of rows of its data.
         withdrawn_duplicate: a version with the same graph that a rollback withdrew; None if it does not exist.
         promote_command: the command that lifts such a withdrawal.
+        is_registered: whether the version comes from `slipway register`, which has other options than a training.
     """
 
     metrics: Mapping[str, float]
     rows: int
     withdrawn_duplicate: str | None = None
     promote_command: str = "slipway models promote NAME VERSION"
+    is_registered: bool = False
 
 
 def decide(
@@ -98,7 +100,8 @@ def _limits(challenger: Challenger, limits: Mapping[str, float], *, is_floor: bo
         shown, required = format_distinct(value, limit)
         reason = f"{name} {shown} {'meets' if passed else f'is {beyond}'} the {kind} {required}"
         if not passed:
-            reason += f"; --set {kind}s.{name}=VALUE changes the {kind}"
+            option = f"--floor {name}" if challenger.is_registered else f"--set {kind}s.{name}"
+            reason += f"; {option}=VALUE changes the {kind}"
         yield GateCheck(name=f"{prefix}{name}", metric=name, value=value, required=limit, passed=passed, reason=reason)
 
 
@@ -129,7 +132,7 @@ def _against(challenger: Challenger, champion: Champion | None, metric: str, max
         f"{METRICS[metric].described} {shown} {comparison} Production's {best} (version {champion.version}) on the "
         f"same rows{allowed}{caveat}"
     )
-    if not passed:
+    if not passed and not challenger.is_registered:
         reason += "; --set max_regression=VALUE changes the allowed regression"
     return GateCheck(name=name, metric=metric, value=value, required=signed(least), passed=passed, reason=reason)
 

@@ -1,6 +1,7 @@
 """Estimators of other programs: their bundles predict what they predict themselves, or the reason is named."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,11 @@ SERVED: dict[str, Callable[[], tuple[Any, pd.DataFrame, Any]]] = {
         KINDS,
     ),
     "text with an imputer": lambda: (encoded(LGBMClassifier(**LGBM)), BIRDS, KINDS),
+    "sparse indicators": lambda: (
+        by_text(OneHotEncoder(), XGBClassifier(**XGB)).set_params(columntransformer__sparse_threshold=1.0),
+        BIRDS,
+        CODES,
+    ),
     "names with spaces": lambda: (
         make_pipeline(ColumnTransformer([("all", StandardScaler(), list(IRIS.columns))]), Ridge()),
         IRIS,
@@ -225,3 +231,21 @@ def test_data_that_does_not_match_is_explained(
 
     with pytest.raises(SlipwayError, match=reason):
         convert(model, tmp_path, signature=IRIS, data=csv_data(changed.drop(columns="answer"), changed["answer"]))
+
+
+def test_target_that_is_a_feature_is_explained(tmp_path: Path) -> None:
+    model = LogisticRegression().fit(IRIS, TEXT)
+    data = csv_data(IRIS.drop(columns="petal width (cm)"), IRIS["petal width (cm)"])
+    renamed = replace(data, table=data.table.rename(columns={"answer": "petal width (cm)"}), target="petal width (cm)")
+
+    with pytest.raises(SlipwayError, match=r"the target 'petal width .cm.' is a column that the model takes"):
+        convert(model, tmp_path, signature=IRIS, data=renamed)
+
+
+def test_undefined_metric_is_explained(tmp_path: Path) -> None:
+    model = LogisticRegression().fit(IRIS, SPECIES == 1)
+
+    with pytest.raises(
+        SlipwayError, match=r"roc_auc is undefined on the rows of rows\.csv.*another metric with --metric"
+    ):
+        convert(model, tmp_path, signature=IRIS, data=csv_data(IRIS.head(20), (SPECIES == 1).head(20)))

@@ -6,7 +6,10 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from pydantic import ValidationError
 
+from slipway_core.validation import first_problem
+from slipway_trainer.errors import ForeignModelError
 from slipway_trainer.recipes import Column
 
 Kind = Literal["float64", "float32", "int64", "int32", "bool", "string"]
@@ -14,6 +17,7 @@ INTEGERS = frozenset({"int64", "int32"})
 FLOATS = frozenset({"float64", "float32"})
 # More different texts are not listed as categories.
 MAX_LISTED = 50
+SHOWN_NAME = 60
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,9 @@ def column_of(feature: Feature, *, as_matrix: bool) -> Column:
     Args:
         feature: the model's column.
         as_matrix: whether all columns of the model are numbers that form one matrix.
+
+    Raises:
+        ForeignModelError: its name or its categories cannot be served.
     """
     kinds: dict[Kind, Literal["float64", "int64", "bool", "string"]] = {
         "float64": "float64",
@@ -62,15 +69,20 @@ def column_of(feature: Feature, *, as_matrix: bool) -> Column:
         "bool": "bool",
         "string": "string",
     }
-    return Column(
-        name=feature.name,
-        dtype="float32" if as_matrix else kinds[feature.kind],
-        nullable=feature.nullable,
-        missing=feature.missing,
-        categories=feature.categories,
-        on_unknown="reject" if feature.categories is None or feature.is_closed else "ignore",
-        may_be_constant=True,
-    )
+    try:
+        return Column(
+            name=feature.name,
+            dtype="float32" if as_matrix else kinds[feature.kind],
+            nullable=feature.nullable,
+            missing=feature.missing,
+            categories=feature.categories,
+            on_unknown="reject" if feature.categories is None or feature.is_closed else "ignore",
+            may_be_constant=True,
+        )
+    except ValidationError as error:
+        raise ForeignModelError(
+            f"the column {feature.name[:SHOWN_NAME]!r} cannot be served: {first_problem(error)[1]}"
+        ) from error
 
 
 def are_plain_floats(features: Sequence[Feature]) -> bool:

@@ -70,6 +70,10 @@ def cells_of(data: DataFile, features: Sequence[Feature], *, gaps: frozenset[Kin
     Raises:
         DataRefusedError: a column is missing, or has values of another type.
     """
+    if data.target in {feature.name for feature in features}:
+        raise DataRefusedError(
+            [f"the target {data.target!r} is a column that the model takes; name the column with its true predictions"]
+        )
     header = [str(name) for name in data.features.columns]
     if missing := [feature.name for feature in features if feature.name not in header]:
         listed = ", ".join(header[:SHOWN_COLUMNS]) + (", …" if len(header) > SHOWN_COLUMNS else "")

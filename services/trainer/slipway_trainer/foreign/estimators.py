@@ -150,6 +150,7 @@ class EstimatorModel:
         copied = copy.deepcopy(self._estimator)
         round_to_float32(copied)
         _replace_missing(copied, features)
+        copied = _with_sparse_zeros(copied)
         as_matrix = are_plain_floats(features) and selecting(copied) is None
         columns = tuple(column_of(feature, as_matrix=as_matrix) for feature in features)
         with warnings.catch_warnings():
@@ -251,6 +252,26 @@ def _replace_missing(estimator: Any, features: Sequence[Feature]) -> None:  # no
             for values in getattr(one, "categories_", ()):
                 if values.dtype.kind == "O":
                     values[[_is_missing(value) for value in values]] = placeholder
+
+
+def _with_sparse_zeros(estimator: Any) -> Any:  # noqa: ANN401
+    """Return a pipeline that replaces zeros by missing values before XGBoost, if its encoder returns sparse rows.
+
+    XGBoost takes the zeros that a sparse matrix does not store for missing values; a graph has no sparse matrices.
+    """
+    if not isinstance(estimator, Pipeline) or len(estimator.steps) < 2:  # noqa: PLR2004
+        return estimator
+    *before, last = estimator.steps
+    encoder, model = before[-1][1], last[1]
+    is_sparse = getattr(encoder, "sparse_output_", False) or (
+        isinstance(encoder, OneHotEncoder) and encoder.sparse_output
+    )
+    if not (is_sparse and type(model).__name__.startswith("XGB")):
+        return estimator
+    width = int(model.n_features_in_)
+    zeros = SimpleImputer(missing_values=0.0, strategy="constant", fill_value=np.nan, keep_empty_features=True)
+    zeros.fit(np.ones((1, width)))
+    return Pipeline([*before, ("zeros", zeros), last])
 
 
 def _outputs(model: bytes, classes: Sequence[Label]) -> GraphNames:

@@ -16,7 +16,6 @@ from slipway_trainer.foreign.parity import check_parity
 from slipway_trainer.foreign.recipe import AllRows, ForeignRecipe, graph_rows
 from slipway_trainer.foreign.rows import DRAWN, Rows
 from slipway_trainer.step_results import Evaluation, Fitted
-from slipway_trainer.steps.evaluate import check_defined
 from slipway_trainer.tasks import task_of
 
 _DRAWN_AROUND = "rows drawn from the values of the columns"
@@ -29,9 +28,8 @@ def evaluate(
 
     Raises:
         ParityError: a prediction differs.
-        ForeignModelError: the model rejects rows.
+        ForeignModelError: the model rejects rows, or a metric that decides is undefined on them.
         DataRefusedError: the API would reject a value of the data.
-        TrainingError: a metric that decides is undefined on the rows.
     """
     try:
         given = graph_rows(recipe, rows.cells)
@@ -52,7 +50,11 @@ def evaluate(
     metrics: dict[str, float] = {}
     if len(rows.target):
         metrics = task_of(recipe).score(outputs, rows.target)
-        check_defined(recipe, metrics, len(rows.target))
+        if undefined := [name for name in recipe.deciding_metrics if name not in metrics]:
+            raise ForeignModelError(
+                f"{undefined[0]} is undefined on {rows.what}, such as without rows of each class; pass more rows, or "
+                "choose another metric with --metric"
+            )
         metrics = {name: metrics[name] for name in recipe.deciding_metrics} | metrics
     fitted = Fitted(recipe.candidates[0], model, {"source": recipe.source}, (), time.time(), 0.0, 0.0)
     split = AllRows(given, rows.target, given, rows.target, scale=scale)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from slipway_core.errors import FeaturesError, Problem
 from slipway_core.manifest import label_text
 from slipway_core.validation import did_you_mean
 from slipway_trainer.errors import ForeignModelError
@@ -138,7 +139,13 @@ def graph_rows(recipe: Recipe, cells: Cells) -> Features:
         FeaturesError: the API would reject a value.
     """
     if recipe.is_matrix:
-        return np.array(cells.tolist(), dtype=np.float32).reshape(len(cells), len(recipe.columns))
+        with np.errstate(over="ignore"):
+            matrix = np.array(cells.tolist(), dtype=np.float32).reshape(len(cells), len(recipe.columns))
+        if not np.isfinite(matrix).all():
+            row, column = np.argwhere(~np.isfinite(matrix))[0]
+            name, value = recipe.feature_names[column], cells[row, column]
+            raise FeaturesError([Problem((), f"{name!r} must be within the range of a 32-bit float, not {value:g}")])
+        return matrix
     return table_features(table_signature_of(recipe), [list(column) for column in cells.T])
 
 

@@ -40,7 +40,7 @@ def evaluate(recipe: Recipe, fitted: Fitted, split: Split) -> Evaluation:
         )
         outputs = graph.run(for_graph(split.test_features))
     metrics = task.score(outputs, split.test_target)
-    check_defined(recipe, metrics, len(split.test_target))
+    _check_defined(recipe, metrics, len(split.test_target))
     metrics["cv_mean"] = fitted.cv_mean
     metrics["cv_std"] = float(np.std(fitted.cv_scores))
     # The gate's metrics first, because every list of metrics keeps this order.
@@ -48,7 +48,7 @@ def evaluate(recipe: Recipe, fitted: Fitted, split: Split) -> Evaluation:
     return Evaluation(fitted, model, names, ordered | metrics, outputs, parity)
 
 
-def check_defined(recipe: Recipe, metrics: Mapping[str, float], rows: int) -> None:
+def _check_defined(recipe: Recipe, metrics: Mapping[str, float], rows: int) -> None:
     """Raise TrainingError if a metric that decides is undefined on the test rows."""
     if lacking := [name for name in recipe.deciding_metrics if name not in metrics]:
         raise TrainingError(

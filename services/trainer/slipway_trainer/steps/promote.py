@@ -52,6 +52,7 @@ def promote(
             split.n_rows,
             withdrawn_duplicate(registry, version),
             promote_command=f"slipway models promote {recipe.name} {version.version}",
+            is_registered=recipe.split_summary == NOT_SPLIT,
         ),
         champion,
         metric=recipe.metric,
