@@ -53,8 +53,9 @@ def check_categories(uri: str, estimator: Any) -> None:  # noqa: ANN401  # estim
     """
     for one in nested(estimator):
         kind = type(one).__name__
-        encoded = kind.startswith("LGBM") and getattr(one, "fitted_", False) and one.booster_.pandas_categorical
-        if encoded or (kind.startswith("XGB") and "c" in (one.get_booster().feature_types or ())):
+        if not (kind.startswith(("LGBM", "XGB")) and one.__sklearn_is_fitted__()):
+            continue  # another estimator, or the template of a fitted one
+        if one.booster_.pandas_categorical if kind[0] == "L" else "c" in (one.get_booster().feature_types or ()):
             raise ForeignModelError(
                 f"the {kind} in {uri} was trained on columns of the type category, which a graph does not take; encode "
                 "them before, with OneHotEncoder or OrdinalEncoder in a ColumnTransformer"

@@ -64,7 +64,8 @@ def check_parity(
 
 
 _ADVICE = (
-    "nothing was registered. Change that part of the model, or export it to ONNX yourself, and pass it with --onnx"
+    "nothing was registered. The graph of an estimator computes with float32: train the model on float32 values, "
+    "change the part that differs, or export it to ONNX with double inputs, and pass the file with --onnx"
 )
 
 
