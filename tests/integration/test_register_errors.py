@@ -132,7 +132,7 @@ def test_gate_decides_as_in_a_training(registry: MlflowRegistry, data: str, tmp_
     scored = ("--data", data, "--target", "species")
     low = register(*scored, "--floor", "accuracy=0.999")
     assert (low.exit_code, production()) == (1, "1")
-    assert "is below the floor" in low.output
+    assert "is below the floor 0.9990; --floor accuracy=VALUE changes the floor" in low.output
 
     equal = register(*scored)
     assert (equal.exit_code, production()) == (0, "4")

@@ -26,7 +26,7 @@ OPERATOR_PAGES = [
     for name in ("README", "backup", "deploying", "monitoring", "security", "settings", "troubleshooting", "upgrading")
 ]
 # Pages for authors of recipes in the same style, whose requests have bodies of several lines.
-PLAIN_PAGES = [*OPERATOR_PAGES, ROOT / "docs/your-data.md"]
+PLAIN_PAGES = [*OPERATOR_PAGES, ROOT / "docs/your-data.md", ROOT / "docs/bring-your-own-model.md"]
 # Phrases that have a plainer form.
 UNCLEAR = re.compile(
     r"\b(?:(?:is|are|was|were) told|tells? (?:it|them|what|who|how)|whoever|nobody|somebody|is none|held against"
