@@ -33,7 +33,7 @@ def class_labels(
         ForeignModelError: the graph does not show the order of its labels.
     """
     label, n_classes = str(graph.label), scores.shape[1]
-    if graph.label_kind == "tensor(bool)":
+    if graph.label_kind == "tensor(bool)" and n_classes == 2:  # noqa: PLR2004
         return (False, True)
     if graph.label_kind != "tensor(string)":
         try:

@@ -61,6 +61,8 @@ class GraphModel:
         self.known = Known(names, len(kinds), kinds)
         self._texts = texts_of(self._original.content)
         self.classes: tuple[Label, ...] = self._classes()
+        if len(self.classes) == 1:
+            raise ForeignModelError(f"{uri} knows only one class, {self.classes[0]!r}; export a model of two or more")
         self.task: Literal["classification", "regression"] = "classification" if self.classes else "regression"
         self._places = {label: index for index, label in enumerate(self.classes)}
 
@@ -133,7 +135,8 @@ class GraphModel:
         if unknown:
             raise ForeignModelError(f"the graph returns the label {unknown[0]!r}, which is not one of its classes")
         indices = np.array([self._places[label] for label in labels.tolist()], dtype=np.int64)
-        if self._original.zipmap is None:
+        # Integer labels were proven by the structure of the graph.
+        if self._original.zipmap is None and self._original.label_kind == "tensor(string)":
             check_agreement(self._uri, indices, scores)
         return Expected(indices, scores)
 
