@@ -38,7 +38,10 @@ OPERATOR_PAGES = [
 # Pages for authors of recipes in the same style, whose requests have bodies of several lines.
 PLAIN_PAGES = [
     *OPERATOR_PAGES,
-    *(ROOT / f"docs/{name}.md" for name in ("migrating-from-mlflow", "python-client", "your-data")),
+    *(
+        ROOT / f"docs/{name}.md"
+        for name in ("bring-your-own-model", "migrating-from-mlflow", "python-client", "your-data")
+    ),
 ]
 # Phrases that have a plainer form.
 UNCLEAR = re.compile(

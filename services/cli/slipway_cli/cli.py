@@ -16,6 +16,7 @@ from slipway_cli.commands.models import app as models
 from slipway_cli.commands.predict import predict
 from slipway_cli.commands.recipes import app as recipe
 from slipway_cli.commands.recipes import recipes
+from slipway_cli.commands.register import register
 from slipway_cli.commands.signing import app as signing
 from slipway_cli.commands.train import train
 from slipway_cli.commands.up import up
@@ -48,6 +49,7 @@ app = typer.Typer(
 )
 app.command()(up)
 app.command()(train)
+app.command()(register)
 app.command()(recipes)
 app.add_typer(recipe, name="recipe")
 app.add_typer(models, name="models")

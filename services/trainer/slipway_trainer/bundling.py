@@ -53,30 +53,36 @@ def write_bundle(
     created_at: datetime,
     git_commit: str | None,
     libraries: dict[str, str],
+    observed: bool = True,
 ) -> WrittenBundle:
-    """Write the four files of a bundle into an existing folder."""
+    """Write the files of a bundle into an existing folder.
+
+    Rows that are not `observed`, because they were drawn, yield neither ranges of columns nor reference rows.
+    """
     (folder / MODEL_FILE).write_bytes(evaluation.model)
     names = evaluation.names
     decision = _decision(recipe)
     golden = _golden(Graph(evaluation.model, names, decision), split)
     (folder / GOLDEN_FILE).write_text(golden.model_dump_json(indent=1), encoding="utf-8")
-    _reference(recipe, split).to_parquet(folder / REFERENCE_FILE, index=False)
+    if observed:
+        _reference(recipe, split).to_parquet(folder / REFERENCE_FILE, index=False)
+    files = (MODEL_FILE, GOLDEN_FILE, *([REFERENCE_FILE] if observed else []))
     manifest = Manifest(
         schema_version=SCHEMA_VERSION,
         name=recipe.name,
         task=recipe.task,
-        columns=_columns(recipe, split.train_features),
+        columns=_columns(recipe, split.train_features) if observed else tuple(map(input_column, recipe.columns)),
         inputs=_inputs(recipe, evaluation.model),
         graph=names,
         classes=recipe.classes or None,
         decision=decision,
         metrics=evaluation.metrics,
         data=DataLineage(version=table.data_version, rows=len(table.features), split=recipe.split_summary),
-        recipe=recipe.name,
+        recipe=recipe.origin,
         git_commit=git_commit,
         libraries=libraries,
         created_at=created_at,
-        digests={name: digest((folder / name).read_bytes()) for name in (MODEL_FILE, GOLDEN_FILE, REFERENCE_FILE)},
+        digests={name: digest((folder / name).read_bytes()) for name in files},
     )
     content = json.dumps(manifest.model_dump(mode="json"), indent=1, ensure_ascii=False).encode()
     (folder / MANIFEST_FILE).write_bytes(content)
@@ -124,5 +130,6 @@ def _reference(recipe: Recipe, split: Split) -> pd.DataFrame:
     features = split.train_features
     values = features.cells if isinstance(features, TableFeatures) else features
     frame = pd.DataFrame(values, columns=recipe.feature_names)
-    frame[recipe.target.name] = task_of(recipe).decode(split.train_target)
+    if len(split.train_target):  # a registered model may have rows without their true values
+        frame[recipe.target.name] = task_of(recipe).decode(split.train_target)
     return frame if len(frame) <= MAX_REFERENCE_ROWS else frame.sample(MAX_REFERENCE_ROWS, random_state=recipe.seed)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from slipway_core.current_user import current_user
-from slipway_core.logging import configure_logging
 from slipway_core.printable import printable
 from slipway_core.program import exit_on_error, print_error
 from slipway_core.registry import RegisteredModel
@@ -18,25 +17,26 @@ from slipway_core.registry.availability import list_models_within
 from slipway_core.registry.gate_result import PromoteMode
 from slipway_core.registry.mlflow import MlflowRegistry
 from slipway_core.registry.promotion import require_signer
-from slipway_core.settings import load_settings
 from slipway_core.startup import quick_imports
 from slipway_core.terminal import SafeConsole
 from slipway_trainer.errors import OverrideError
 from slipway_trainer.recipe_commands import app as recipe_app
 from slipway_trainer.recipe_commands import recipes
-from slipway_trainer.settings import TrainerSettings
+from slipway_trainer.register_command import register
+from slipway_trainer.settings import TrainerSettings, start
 
 if TYPE_CHECKING:
     from slipway_trainer.pipeline import Outcome
     from slipway_trainer.terminal import Terminal
 
 app = typer.Typer(
-    help="Train a model by its recipe, register it, and promote it if the gate passes.",
+    help="Train models by their recipes, register models of other programs, and promote them if the gate passes.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 app.command()(recipes)
+app.command()(register)
 app.add_typer(recipe_app, name="recipe")
 
 DEBUG_FLAG = "--debug"
@@ -92,11 +92,7 @@ def train(
     Exits with 1 if a step or the gate failed. With `--promote never`, only a failed step does.
     """
     target = _target_of(recipe, target, name, data)
-    own = load_settings(TrainerSettings)
-    configure_logging(own.log_level, own.log_format)
-    if own.mlflow_tracking_password:
-        # MLflow's client reads the password from the environment only; Slipway's setting may come from a file.
-        os.environ["MLFLOW_TRACKING_PASSWORD"] = own.mlflow_tracking_password.get_secret_value()
+    own = start()
     if target is None:
         outcome = _train(own, lambda _terminal, _registered: (recipe, data), settings or [], promote, wait)
     else:
@@ -142,7 +138,7 @@ def _train_csv(
 ) -> "Outcome":
     """Write a recipe for a CSV file unless it has one, train it, and print the commands for predictions."""
     with quick_imports():
-        from slipway_trainer.first_request import is_in_container, next_steps  # noqa: PLC0415
+        from slipway_trainer.first_request import example_row, is_in_container, next_steps  # noqa: PLC0415
         from slipway_trainer.inference.files import read_data, recipe_for  # noqa: PLC0415
         from slipway_trainer.steps.extract import mount_hint  # noqa: PLC0415
 
@@ -162,7 +158,8 @@ def _train_csv(
 
     outcome = _train(settings, choose, overrides, promote, wait)
     if outcome.gate_result.promote:
-        typer.echo(printable(f"\n{next_steps(settings, outcome.recipe, data, content, password_file)}"))
+        row = example_row(outcome.recipe, content)
+        typer.echo(printable(f"\n{next_steps(settings, outcome.recipe.name, row, data, password_file)}"))
     return outcome
 
 
@@ -242,7 +239,8 @@ def main() -> None:
         if show_traceback:
             raise
         message = printable(str(error)).partition("\n")[0]
-        hint = "unexpected error: `slipway --debug train …` shows its traceback"
+        command = "register" if "register" in sys.argv else "train"
+        hint = f"unexpected error: `slipway --debug {command} …` shows its traceback"
         print_error(f"{type(error).__name__}: {message} ({hint})")
         raise SystemExit(1) from error
 

@@ -3,6 +3,7 @@
 SlipwayError
 ├── DataRefusedError       the data does not match the recipe's schema, or is unsuitable for training
 ├── DataUnavailableError   the data cannot be found or fetched
+├── ForeignModelError      a model that Slipway did not train cannot be registered
 ├── OverrideError          a `--set` has an unknown name or an invalid value
 ├── ParityError            an exported graph's predictions differ from its estimator's
 ├── TrainingError          the rows cannot be split, or a candidate cannot be fitted or exported
@@ -48,6 +49,10 @@ class DataRefusedError(SlipwayError):
 
 class DataUnavailableError(SlipwayError):
     """The data cannot be found or fetched."""
+
+
+class ForeignModelError(SlipwayError):
+    """A model that Slipway did not train cannot be registered."""
 
 
 class OverrideError(SlipwayError):

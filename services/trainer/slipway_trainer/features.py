@@ -74,8 +74,7 @@ def graph_inputs(columns: Sequence[Column]) -> tuple[GraphInput, ...]:
                 for name, part in zip(column.estimator_columns, column.parts, strict=True)
             ]
         else:
-            kind = "string" if column.dtype == "string" else "float32"
-            inputs.append(GraphInput(name=column.name, dtype=kind, shape=(1,), column=column.name))
+            inputs.append(GraphInput(name=column.name, dtype=column.graph_dtype, shape=(1,), column=column.name))
     return tuple(inputs)
 
 

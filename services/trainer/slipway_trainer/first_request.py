@@ -21,14 +21,14 @@ from slipway_trainer.typed_columns import read_columns
 DEFAULT_URL = "http://127.0.0.1:8000"
 
 
-def next_steps(settings: TrainerSettings, recipe: Recipe, data: str, content: bytes, password_file: str | None) -> str:
+def next_steps(settings: TrainerSettings, model: str, row: str, data: str | None, password_file: str | None) -> str:
     """Return what to type next: requests by `curl` and by `slipway predict`.
 
     Args:
         settings: the API's address and the administrator's name.
-        recipe: the recipe of the served model.
-        data: the path of its CSV file.
-        content: the file.
+        model: the name of the served model.
+        row: the features of one row, as JSON.
+        data: the path of a CSV file with rows of the model; None without one.
         password_file: the file with the administrator's password, if it is known.
     """
     url = (settings.url or DEFAULT_URL).rstrip("/")
@@ -46,15 +46,15 @@ def next_steps(settings: TrainerSettings, recipe: Recipe, data: str, content: by
     else:
         password = PASSWORD_THAT_WAS_READ
         first += f"Type the password of {settings.admin_username} after this command:\n\n  {READ_PASSWORD}\n\n"
-    commands = request_commands(
-        url, recipe.name, example_row(recipe, content), username=settings.admin_username, password=password
-    )
+    commands = request_commands(url, model, row, username=settings.admin_username, password=password)
+    request = f"{first}Request a prediction for {'a row' if data is None else 'the first row'}:\n\n{commands}\n"
+    if data is None:
+        return request
     if in_container:  # the path on the host, as far as it is known
         data = data.removeprefix("/") if data.startswith(f"{MOUNTED_DATA}/") else PurePosixPath(data).name
     return (
-        f"{first}Request a prediction for the first row:\n\n{commands}\n\n"
-        f"Predict a whole file:\n\n  slipway login {url} --username {shlex.quote(settings.admin_username)}\n"
-        f"  slipway predict {recipe.name} --csv {shlex.quote(data)} --output predictions.csv\n"
+        f"{request}\nPredict a whole file:\n\n  slipway login {url} --username {shlex.quote(settings.admin_username)}\n"
+        f"  slipway predict {model} --csv {shlex.quote(data)} --output predictions.csv\n"
     )
 
 

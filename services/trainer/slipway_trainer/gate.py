@@ -43,12 +43,14 @@ class Challenger:
         rows: the number of rows of its data.
         withdrawn_duplicate: a version with the same graph that a rollback withdrew; None if it does not exist.
         promote_command: the command that lifts such a withdrawal.
+        is_registered: whether the version comes from `slipway register`, which has other options than a training.
     """
 
     metrics: Mapping[str, float]
     rows: int
     withdrawn_duplicate: str | None = None
     promote_command: str = "slipway models promote NAME VERSION"
+    is_registered: bool = False
 
 
 def decide(
@@ -75,9 +77,9 @@ def decide(
         mode: the value of `--promote`; the checks do not depend on it.
     """
     checks = [
-        *_limits(challenger.metrics, floors, is_floor=True),
+        *_limits(challenger.metrics, floors, is_floor=True, is_registered=challenger.is_registered),
         _against(challenger, champion, metric, max_regression),
-        *_limits(challenger.metrics, ceilings, is_floor=False),
+        *_limits(challenger.metrics, ceilings, is_floor=False, is_registered=challenger.is_registered),
     ]
     if champion is not None and champion.rows is not None:
         checks.append(_rows(challenger, champion.version, champion.rows, min_rows_share))
@@ -98,7 +100,9 @@ def failed_limits(
     return [check for check in checks if not check.passed]
 
 
-def _limits(metrics: Mapping[str, float], limits: Mapping[str, float], *, is_floor: bool) -> Iterator[GateCheck]:
+def _limits(
+    metrics: Mapping[str, float], limits: Mapping[str, float], *, is_floor: bool, is_registered: bool = False
+) -> Iterator[GateCheck]:
     kind, prefix, beyond = ("floor", FLOOR_PREFIX, "below") if is_floor else ("ceiling", CEILING_PREFIX, "above")
     for name, limit in sorted(limits.items()):
         value = metrics[name]
@@ -106,7 +110,8 @@ def _limits(metrics: Mapping[str, float], limits: Mapping[str, float], *, is_flo
         shown, required = format_distinct(value, limit)
         reason = f"{name} {shown} {'meets' if passed else f'is {beyond}'} the {kind} {required}"
         if not passed:
-            reason += f"; --set {kind}s.{name}=VALUE changes the {kind}"
+            option = f"--floor {name}" if is_registered else f"--set {kind}s.{name}"
+            reason += f"; {option}=VALUE changes the {kind}"
         yield GateCheck(name=f"{prefix}{name}", metric=name, value=value, required=limit, passed=passed, reason=reason)
 
 
@@ -137,7 +142,7 @@ def _against(challenger: Challenger, champion: Champion | None, metric: str, max
         f"{METRICS[metric].described} {shown} {comparison} Production's {best} (version {champion.version}) on the "
         f"same rows{allowed}{caveat}"
     )
-    if not passed:
+    if not passed and not challenger.is_registered:
         reason += "; --set max_regression=VALUE changes the allowed regression"
     return GateCheck(name=name, metric=metric, value=value, required=signed(least), passed=passed, reason=reason)
 

@@ -137,7 +137,7 @@ def run_pipeline(
             recipe, version, best, split, mode=mode, registry=registry, by=by, signer=signer, trusted=trusted
         )
     reporter.gate_result(recipe, evaluations, best, gate_result)
-    reporter.step_finished("promote", _promoted(recipe, version, gate_result))
+    reporter.step_finished("promote", promotion_sentence(recipe, version, gate_result))
     _report_plots(recipe, evaluations, best, split, tracker, registered.runs, watch, reporter)
     return Outcome(recipe, evaluations, best, version, registered.runs.parent, gate_result)
 
@@ -219,7 +219,8 @@ def _registered(recipe: Recipe, registered: Registered) -> str:
     return "\n".join(lines)
 
 
-def _promoted(recipe: Recipe, version: ModelVersion, gate_result: GateResult) -> str:
+def promotion_sentence(recipe: Recipe, version: ModelVersion, gate_result: GateResult) -> str:
+    """Return whether a version was promoted, with the reasons and what to do if it was not."""
     if gate_result.promote:
         return f"Production of {recipe.name} is now version {version.version}"
     kept = f"version {version.version} is registered, and Production of {recipe.name} is unchanged"

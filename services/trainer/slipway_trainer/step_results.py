@@ -67,6 +67,11 @@ class Split:
         return joined(self.train_features, self.test_features)
 
     @property
+    def n_rows(self) -> int:
+        """The number of rows of the data."""
+        return len(self.train_target) + len(self.test_target)
+
+    @property
     def target_scale(self) -> float:
         """The standard deviation of the training rows' target."""
         return float(np.std(self.train_target))

@@ -60,7 +60,8 @@ class Terminal:
         """Print the candidates' scores on the test rows, and the gate's checks."""
         candidates = [item.fitted.candidate.name + (" ✓" if item is best else "") for item in evaluations]
         scores = Table("", *candidates, title=recipe.title)
-        scores.add_row(f"{recipe.metric} of folds", *(f"{item.fitted.cv_mean:.4f}" for item in evaluations))
+        if all(item.fitted.cv_scores for item in evaluations):
+            scores.add_row(f"{recipe.metric} of folds", *(f"{item.fitted.cv_mean:.4f}" for item in evaluations))
         for name in (name for name in best.metrics if not name.startswith("cv_")):
             scores.add_row(
                 name, *(f"{item.metrics[name]:.4f}" if name in item.metrics else "–" for item in evaluations)

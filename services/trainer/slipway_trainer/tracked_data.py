@@ -72,6 +72,11 @@ def dataset_input(recipe: Recipe, data: TrackedData) -> DatasetInput:
     return DatasetInput(entity, [InputTag("mlflow.data.context", "training")])
 
 
+def dataset_inputs(recipe: Recipe, data: TrackedData | None) -> list[DatasetInput]:
+    """Return the inputs of a run: the data set, if there is one."""
+    return [] if data is None else [dataset_input(recipe, data)]
+
+
 def without_account(text: str) -> str:
     """Remove user names and passwords from the addresses in a text."""
     return re.sub(r"://[^/@\s]+@", "://", text)

@@ -23,7 +23,7 @@ from slipway_trainer.tasks import Figure
 from slipway_trainer.tracked_data import (
     TrackedData,
     TrackedRuns,
-    dataset_input,
+    dataset_inputs,
     millis,
     registry_error,
     without_account,
@@ -62,7 +62,7 @@ class Tracker:
         started_at: float,
         parameters: Mapping[str, str | int | float],
         tags: Mapping[str, str],
-        data: TrackedData,
+        data: TrackedData | None,
     ) -> TrackedRuns:
         """Log a run for each candidate under one parent, so that MLflow's UI compares them.
 
@@ -75,7 +75,7 @@ class Tracker:
             started_at: the start of the training, in seconds since the epoch.
             parameters: the parameters of all candidates.
             tags: the tags of every run.
-            data: the data set, which every run links as its input.
+            data: the data set, which every run links as its input; None without data.
 
         Raises:
             RegistryError: the server rejected a call or failed.
@@ -87,7 +87,7 @@ class Tracker:
         except MlflowException as error:
             raise registry_error(error) from error
         try:
-            self._client.log_inputs(parent, [dataset_input(recipe, data)])
+            self._client.log_inputs(parent, dataset_inputs(recipe, data))
             self._log(parent, {}, {**parameters, "chosen": best.fitted.candidate.name})
             children = {}
             for evaluation in evaluations:
@@ -96,7 +96,7 @@ class Tracker:
                     experiment_id,
                     {**tags, "mlflow.parentRunId": parent},
                     name=f"{recipe.name} {stamp} {evaluation.fitted.candidate.name}",
-                    data=dataset_input(recipe, data),
+                    data=dataset_inputs(recipe, data),
                     chosen=evaluation is best,
                 )
         except MlflowException as error:
@@ -233,12 +233,12 @@ class Tracker:
         tags: Mapping[str, str],
         *,
         name: str,
-        data: DatasetInput,
+        data: Sequence[DatasetInput],
         chosen: bool,
     ) -> str:
         fitted = evaluation.fitted
         run = self._start(experiment_id, name, fitted.started_at, {**tags, CHOSEN_TAG: str(chosen).lower()})
-        self._client.log_inputs(run, [data])
+        self._client.log_inputs(run, list(data))
         metrics = {
             **evaluation.metrics,
             f"{TIMING_PREFIX}cv_seconds": fitted.cv_seconds,
@@ -274,5 +274,6 @@ class Tracker:
 
 
 def _describe(recipe: Recipe, evaluation: Evaluation) -> str:
-    value = evaluation.metrics[recipe.metric]
-    return f"{recipe.title}: {evaluation.fitted.candidate.name}, {recipe.metric} {value:.4f} on held-out rows."
+    value = evaluation.metrics.get(recipe.metric)
+    name, rows = evaluation.fitted.candidate.name, recipe.scored_rows
+    return f"{recipe.title}." if value is None else f"{recipe.title}: {name}, {recipe.metric} {value:.4f} on {rows}."

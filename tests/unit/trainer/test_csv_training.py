@@ -136,7 +136,8 @@ def test_printed_commands_fit_the_stack(
     content = ("x,t,y\n" + "".join(f"{n % 7 / 2},{'ab'[n % 2]}'s,{n % 2}\n" for n in range(40))).encode()
     own = TrainerSettings.model_validate({"mlflow_tracking_uri": "http://127.0.0.1:5000", **settings})
 
-    text = next_steps(own, recipe_of(content, tmp_path), "my r.csv", content, password_file)
+    recipe = recipe_of(content, tmp_path)
+    text = next_steps(own, recipe.name, example_row(recipe, content), "my r.csv", password_file)
 
     for part in expected:
         assert part in text

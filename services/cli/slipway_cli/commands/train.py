@@ -65,11 +65,7 @@ def train(
         if value is not None:
             arguments += [option, value]
     if target is not None:
-        api = find_api(os.environ.get("MLFLOW_TRACKING_URI", ""))
-        if api.url is not None:
-            environment["SLIPWAY_URL"] = api.url
-        if api.password_file is not None:
-            arguments += ["--password-file", str(api.password_file)]
+        arguments += api_arguments(environment)
     if data:
         arguments += ["--data", data]
     if promote != "auto":
@@ -83,6 +79,18 @@ def train(
                 environment[variable] = str(path)
         code = subprocess.call(command, env=environment)  # noqa: S603  # our own module, its arguments one by one
     raise typer.Exit(code)
+
+
+def api_arguments(environment: dict[str, str]) -> list[str]:
+    """Return the arguments with which the trainer prints commands for predictions, and set the API's address.
+
+    Args:
+        environment: the trainer's environment, which is changed.
+    """
+    api = find_api(os.environ.get("MLFLOW_TRACKING_URI", ""))
+    if api.url is not None:
+        environment["SLIPWAY_URL"] = api.url
+    return [] if api.password_file is None else ["--password-file", str(api.password_file)]
 
 
 def trainer_command(*arguments: str) -> list[str]:

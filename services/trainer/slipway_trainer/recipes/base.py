@@ -23,6 +23,8 @@ MIN_FOLDS = 2
 ALIAS_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,100}")
 # The lineage states the name of the key in a text of up to 256 characters.
 MAX_KEY_LENGTH = 200
+# The split of a model whose training is unknown: all rows of its data only score it.
+NOT_SPLIT = "none: all rows were scored"
 # A class label: text, an integer or a boolean.
 Label = str | StrictInt | StrictBool
 
@@ -143,6 +145,16 @@ class Recipe(Frozen):
         if self.split == "time":
             return self.split
         return f"{self.split} by {'row' if self.split_key is None else repr(self.split_key)}"
+
+    @property
+    def origin(self) -> str:
+        """Where the model comes from, as the lineage states it: the recipe's name."""
+        return self.name
+
+    @property
+    def scored_rows(self) -> str:
+        """What the rows are on which a version is scored."""
+        return "held-out rows"
 
     @property
     def deciding_metrics(self) -> tuple[str, ...]:

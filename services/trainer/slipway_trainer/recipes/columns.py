@@ -77,6 +77,11 @@ class Column(Frozen):
         return self.dtype in NUMBERS
 
     @property
+    def graph_dtype(self) -> Literal["float32", "float64", "int64", "bool", "string"]:
+        """The element type of its tensors in the graph."""
+        return "string" if self.dtype == "string" else "float32"
+
+    @property
     def served_categories(self) -> tuple[float, ...] | tuple[str, ...] | None:
         """The only values that the API accepts; None if it accepts others."""
         return self.categories if self.on_unknown == "reject" else None

@@ -17,6 +17,7 @@ from slipway_core.signing import Signer, TrustedKeys
 from slipway_trainer.features import for_graph, graph_inputs
 from slipway_trainer.gate import Challenger, Champion, decide
 from slipway_trainer.recipes import Recipe
+from slipway_trainer.recipes.base import NOT_SPLIT
 from slipway_trainer.step_results import Evaluation, Split
 from slipway_trainer.tasks import task_of
 
@@ -50,15 +51,15 @@ def promote(
     Raises:
         RegistryError: the registry rejected a call or failed.
     """
-    rows = len(split.train_target) + len(split.test_target)
     alias = _alias(recipe, registry)
     champion = _champion(recipe, split, registry, trusted)
     gate_result = decide(
         Challenger(
             evaluation.metrics,
-            rows,
-            _withdrawn_duplicate(registry, version),
+            split.n_rows,
+            withdrawn_duplicate(registry, version),
             promote_command=f"slipway models promote {recipe.name} {version.version}",
+            is_registered=recipe.split_summary == NOT_SPLIT,
         ),
         champion,
         metric=recipe.metric,
@@ -112,7 +113,9 @@ def _champion(recipe: Recipe, split: Split, registry: Registry, trusted: Trusted
         score = task_of(recipe).score(outputs, split.test_target)[recipe.metric]
         data = bundle.manifest.data
         caveat = ""
-        if data.split != recipe.split_summary:
+        if data.split != recipe.split_summary and NOT_SPLIT in {data.split, recipe.split_summary}:
+            caveat = f"but version {number} may have been trained on some of them"
+        elif data.split != recipe.split_summary:
             caveat = (
                 f"but version {number} was trained on some of them, because its split was {data.split}, not "
                 f"{recipe.split_summary}"
@@ -138,7 +141,7 @@ def _why_not_comparable(recipe: Recipe, bundle: Bundle) -> str | None:
     return None
 
 
-def _withdrawn_duplicate(registry: Registry, version: ModelVersion) -> str | None:
+def withdrawn_duplicate(registry: Registry, version: ModelVersion) -> str | None:
     """Return the withdrawn version with the same graph, unless Production serves that graph."""
     twins = promotion.withdrawals(registry, version)
     if not twins:

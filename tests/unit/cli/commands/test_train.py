@@ -65,6 +65,32 @@ def test_the_arguments_are_passed_on(trainer: Callable[[int], Path], typed: list
     assert json.loads(told.read_text()) == ["--called-as", "slipway", *passed_on]
 
 
+@pytest.mark.parametrize(
+    "typed",
+    [
+        ["churn", "--model", "models:/their model/3"],
+        ["churn", "--onnx", "a b.onnx", "--data", "rows.csv", "--target", "left it", "--metric", "f1"],
+        [
+            "churn",
+            "--model",
+            "runs:/1/m",
+            "--floor",
+            "f1=0.8",
+            "--floor",
+            "accuracy=0.9",
+            "--promote",
+            "never",
+            "--trust",
+        ],
+    ],
+)
+def test_arguments_of_a_registration_are_passed_on(trainer: Callable[[int], Path], typed: list[str]) -> None:
+    told = trainer(3)
+
+    assert run(main, "register", *typed).exit_code == 3
+    assert json.loads(told.read_text()) == ["--called-as", "slipway", "register", *typed]
+
+
 @pytest.mark.parametrize("exit_code", [0, 1, 3])
 def test_the_exit_code_is_passed_through(trainer: Callable[[int], Path], exit_code: int) -> None:
     trainer(exit_code)
