@@ -57,7 +57,7 @@ def test_documented_example_runs(served: ApiProcess) -> None:
     )
 
     answer, label, error = done.stdout.split("\n", 2)
-    assert (json.loads(answer.replace("'", '"')), label.strip()) == ({"predictions": [0]}, "2")
+    assert (json.loads(answer.replace("'", '"')), label.strip()) == ({"predictions": ["setosa"]}, "2")
     assert error.strip().startswith("422 An error occurred (ModelError) when calling the InvokeEndpoint operation: ")
 
 

@@ -19,6 +19,7 @@ from slipway_client import (
     PermissionDeniedError,
     ValidationError,
 )
+from slipway_core.manifest import label_text
 from support.api import RunningApi
 from support.bundles import FEATURES, GOLDEN_ROWS
 from support.client_transports import URL, AsyncTransport, SyncTransport
@@ -84,13 +85,13 @@ def test_feedback_for_a_result_and_for_an_id(api: RunningApi, client: Client) ->
 @pytest.mark.parametrize(
     ("model", "labels"), [("integers", [10, 20, -30, 10]), ("booleans", [True, False, True, False])]
 )
-def test_labels_keep_their_types(api: RunningApi, client: Client, model: str, labels: list[Any]) -> None:
+def test_labels_may_have_their_own_types(api: RunningApi, client: Client, model: str, labels: list[Any]) -> None:
     result = client.predict([list(row) for row in TABLE_ROWS], model)
     api.ship()
 
     client.feedback(result, pd.Series(labels, index=[9, 8, 7, 6]))
 
-    assert stored(api, client, result.id) == [*enumerate(labels)]
+    assert stored(api, client, result.id) == [*enumerate(map(label_text, labels))]
 
 
 def test_integers_beside_missing_labels_stay_integers(api: RunningApi, client: Client) -> None:
@@ -99,7 +100,7 @@ def test_integers_beside_missing_labels_stay_integers(api: RunningApi, client: C
 
     client.feedback(result, pd.Series([10, None, -30, None]))
 
-    assert stored(api, client, result.id) == [(0, 10), (2, -30)]
+    assert stored(api, client, result.id) == [(0, "10"), (2, "-30")]
 
 
 def test_one_row_of_a_frame_gets_feedback(api: RunningApi, client: Client) -> None:

@@ -69,6 +69,15 @@ NEEDED = {
     "GET /predictions/{id}": "read",
     "POST /predictions/{id}/feedback": "feedback",
     "POST /models/{name}/reload": "reload",
+    "POST /models/{name}/staging/predict": "predict",
+    "POST /models/{name}/candidates/{candidate}/predict": "predict",
+    "POST /endpoints/{name}/invocations": "predict",
+    "GET /models/{name}/staging": "read",
+    "GET /models/{name}/candidates": "read",
+    "GET /models/{name}/candidates/{candidate}": "read",
+    "GET /models/{name}/history": "read",
+    "POST /models/{name}/promote": "promote",
+    "POST /models/{name}/rollback": "promote",
 }
 WITH_KEYS = {call: needed for call, needed in NEEDED.items() if needed in ACTIONS}
 # These return only what the key's models permit, instead of 403.

@@ -110,7 +110,10 @@ def test_sagemaker_variant_is_the_alias(beside: RunningApi, variant: str, served
     answer = beside.post("/endpoints/iris/invocations", role=Role.ADMIN, headers=headers, json=rows)
     beside.ship()
 
-    assert (answer.json(), answer.headers["X-Amzn-Invoked-Production-Variant"]) == ({"predictions": [0]}, variant)
+    assert (answer.json(), answer.headers["X-Amzn-Invoked-Production-Variant"]) == (
+        {"predictions": ["setosa"]},
+        variant,
+    )
     stored = beside.get(f"/predictions/{answer.headers['X-Prediction-ID']}", role=Role.ADMIN).json()
     assert stored["version"] == served
 

@@ -42,7 +42,7 @@ def test_version_without_the_alias_is_not_served(serving: Serving) -> None:
     serving.sync()
 
     assert serving.served() == {"iris": "1"}
-    with pytest.raises(NotFoundError, match="no model named rose is served"):
+    with pytest.raises(NotFoundError, match="rose is not served: it has no Production version"):
         serving.store.get("rose")
 
 
@@ -305,5 +305,5 @@ def test_model_excluded_by_settings_gets_no_hint(tmp_path: Path) -> None:
 
     serving.sync()
 
-    with pytest.raises(NotFoundError, match="no model named rose is served; GET"):
+    with pytest.raises(NotFoundError, match="rose is not served: SLIPWAY_MODELS does not name it"):
         serving.store.get("rose")

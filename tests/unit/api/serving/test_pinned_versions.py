@@ -86,7 +86,7 @@ def test_version_may_be_listed_without_its_model(tmp_path: Path) -> None:
     serving.sync()
 
     assert (serving.served(), serving.pinned(), serving.store.missing()) == ({}, ["iris@1"], [])
-    with pytest.raises(NotFoundError, match="no model named iris is served"):
+    with pytest.raises(NotFoundError, match="iris is not served: SLIPWAY_MODELS does not name it"):
         serving.store.get("iris")
 
 
