@@ -130,16 +130,15 @@ def run_pipeline(
             commit=commit,
             signer=signer,
         )
-    version = registered.version
     reporter.step_finished("register", _registered(recipe, registered))
     with watch.step("promote"):
         gate_result = promote(
-            recipe, version, best, split, mode=mode, registry=registry, by=by, signer=signer, trusted=trusted
+            recipe, registered.version, best, split, mode=mode, registry=registry, by=by, signer=signer, trusted=trusted
         )
     reporter.gate_result(recipe, evaluations, best, gate_result)
-    reporter.step_finished("promote", promotion_sentence(recipe, version, gate_result))
+    reporter.step_finished("promote", promotion_sentence(recipe, registered.version, gate_result))
     _report_plots(recipe, evaluations, best, split, tracker, registered.runs, watch, reporter)
-    return Outcome(recipe, evaluations, best, version, registered.runs.parent, gate_result)
+    return Outcome(recipe, evaluations, best, registered.version, registered.runs.parent, gate_result)
 
 
 def _load_data(

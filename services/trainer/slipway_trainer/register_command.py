@@ -4,9 +4,10 @@ import json
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,8 +20,41 @@ from slipway_core.startup import quick_imports
 from slipway_core.terminal import SafeConsole
 from slipway_trainer.settings import TrainerSettings, start
 
+if TYPE_CHECKING:
+    from slipway_trainer.foreign.registering import Registered
+
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*", re.ASCII)
 _LIMIT = re.compile(r"(?P<metric>[a-z0-9_]+)=(?P<limit>-?\d+(\.\d+)?)", re.ASCII)
+
+MetricOption = Annotated[
+    str | None,
+    typer.Option(
+        help="The metric of the comparison with Production. Defaults to roc_auc for two classes, balanced_accuracy "
+        "for more, and mae for numbers."
+    ),
+]
+FloorOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="METRIC=VALUE",
+        help="Promote only if the metric is at least the value, or at most, if lower is better; may be repeated.",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class _Options:
+    """The options of the command, as described there; `limits` are its floors."""
+
+    name: str
+    model: str | None
+    onnx: str | None
+    data: str | None
+    target: str | None
+    trust: bool
+    metric: str | None
+    limits: Mapping[str, float]
+    promote: PromoteMode
 
 
 def register(
@@ -44,20 +78,8 @@ def register(
             "--trust", help="Load a model whose file can run code, such as a pickle; only if you trust its author."
         ),
     ] = False,
-    metric: Annotated[
-        str | None,
-        typer.Option(
-            help="The metric of the comparison with Production. Defaults to roc_auc for two classes, balanced_accuracy "
-            "for more, and mae for numbers."
-        ),
-    ] = None,
-    floor: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="METRIC=VALUE",
-            help="Promote only if the metric is at least the value, or at most, if lower is better; may be repeated.",
-        ),
-    ] = None,
+    metric: MetricOption = None,
+    floor: FloorOption = None,
     promote: Annotated[
         PromoteMode,
         typer.Option(help="auto: promote if the gate passes; never: only register; force: promote in any case."),
@@ -72,17 +94,26 @@ def register(
     Exits with 1 if a step or the gate failed; the served model does not change then.
     Example: `slipway register churn --model models:/their-model/3 --data rows.csv --target churned`
     """
-    limits = _limits(floor or [])
-    _check(name, model, onnx, data, target, metric, floor)
+    options = _Options(name, model, onnx, data, target, trust, metric, _limits(floor or []), promote)
+    _check(options)
     settings = start()
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    registered = _run(options, settings)
+    if registered.gate_result.promote:
+        _print_next_steps(settings, name, registered.example, data, password_file)
+    elif promote != "never":
+        raise typer.Exit(1)
+
+
+def _run(options: _Options, settings: TrainerSettings) -> "Registered":
+    """Register the model as the options say."""
     signer = settings.signer()
     with settings.open_registry() as registry, TemporaryDirectory(prefix="slipway-model-") as workdir:
         # Fail before the imports, which take seconds.
         models = {found.name: found for found in registry.list_models()}
-        if promote != "never" and name in models:
-            require_signer(models[name], signer)
+        if options.promote != "never" and options.name in models:
+            require_signer(models[options.name], signer)
         with quick_imports():
             from slipway_trainer.foreign.data import data_file  # noqa: PLC0415
             from slipway_trainer.foreign.registering import Request, register_model  # noqa: PLC0415
@@ -95,12 +126,22 @@ def register(
         # It sets the address of MLflow's functions, too.
         tracker = Tracker(settings.mlflow_tracking_uri, settings.mlflow_public_url)
         rows = None
-        if data is not None:
-            rows = data_file(data, read_data(data, mount_hint(settings.data_dir)), target)
-        source = from_mlflow(model, registry, Path(workdir)) if model is not None else from_file(str(onnx))
-        request = Request(name, rows, trust=trust, promote=promote, metric=metric, limits=limits)
+        if options.data is not None:
+            rows = data_file(options.data, read_data(options.data, mount_hint(settings.data_dir)), options.target)
+        if options.model is not None:
+            source = from_mlflow(options.model, registry, Path(workdir))
+        else:
+            source = from_file(str(options.onnx))
+        request = Request(
+            options.name,
+            rows,
+            trust=options.trust,
+            promote=options.promote,
+            metric=options.metric,
+            limits=options.limits,
+        )
         with Terminal(SafeConsole()) as terminal:
-            registered = register_model(
+            return register_model(
                 source,
                 request,
                 tracker=tracker,
@@ -110,39 +151,27 @@ def register(
                 signer=signer,
                 trusted=settings.read_trusted_keys(),
             )
-    if registered.gate_result.promote:
-        _print_next_steps(settings, name, registered.example, data, password_file)
-    elif promote != "never":
-        raise typer.Exit(1)
 
 
-def _check(
-    name: str,
-    model: str | None,
-    onnx: str | None,
-    data: str | None,
-    target: str | None,
-    metric: str | None,
-    floor: list[str] | None,
-) -> None:
+def _check(given: _Options) -> None:
     """Check the options that do not need the registry.
 
     Raises:
         typer.BadParameter: options are missing, or do not belong together.
-        ConfigurationError: the name is invalid.
+        ConfigurationError: the given.name is invalid.
     """
-    if not _NAME.fullmatch(name):
+    if not _NAME.fullmatch(given.name):
         raise ConfigurationError(
-            f"{printable(name)!r} cannot be the name of a model: begin with a lower-case letter or a digit, and use "
+            f"{printable(given.name)!r} cannot be the name of a model: begin with a lower-case letter or a digit, and use "
             "only these, '.', '_' and '-', such as wine-quality"
         )
-    if (model is None) == (onnx is None):
+    if (given.model is None) == (given.onnx is None):
         raise typer.BadParameter(
             "pass one of them: the address of a model in MLflow, or an ONNX file", param_hint="--model / --onnx"
         )
-    if target is not None and data is None:
+    if given.target is not None and given.data is None:
         raise typer.BadParameter("it is a column of the data, so pass --data rows.csv, too", param_hint="--target")
-    if target is None and (metric is not None or floor):
+    if given.target is None and (given.metric is not None or given.limits):
         raise typer.BadParameter(
             "the model is scored only with true values; pass --data rows.csv --target COLUMN",
             param_hint="--metric / --floor",

@@ -103,25 +103,7 @@ class Loader:
                 description=known.description,
                 signature_tag=known.signature,
             )
-        folder = self.cache.folder(version.name, version.version, expected)
-        if self.cache.holds(folder):
-            try:
-                return self._open_cached(folder, known, "registry")
-            except TrialError:
-                raise
-            except BundleError as error:
-                log.warning("cached_bundle_damaged", model=version.name, version=version.version, reason=str(error))
-                self.cache.remove(folder)
-        try:
-            with self.cache.adding(folder) as partial:
-                return self._fetched(version, known, partial)
-        except OSError as error:
-            log.warning("bundle_cache_not_written", model=version.name, reason=error.strerror)
-        try:
-            with tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX) as temporary:
-                return self._fetched(version, known, Path(temporary))
-        except OSError as error:
-            raise _nothing_written(error) from error
+        return self._through_cache(version, known)
 
     def load_last_served(self, ref: ModelRef) -> ServedModel | None:
         """Load the version that was last served for a reference, from the cache alone; return None if unknown.
@@ -176,6 +158,28 @@ class Loader:
     def forget(self, ref: ModelRef) -> None:
         """Remove the cache's note of an unloaded reference."""
         self.cache.forget(ref)
+
+    def _through_cache(self, version: ModelVersion, known: LastServed) -> ServedModel:
+        """Open a bundle from the cache, or fetch it, if possible into the cache."""
+        folder = self.cache.folder(version.name, version.version, known.manifest_sha256)
+        if self.cache.holds(folder):
+            try:
+                return self._open_cached(folder, known, "registry")
+            except TrialError:
+                raise
+            except BundleError as error:
+                log.warning("cached_bundle_damaged", model=version.name, version=version.version, reason=str(error))
+                self.cache.remove(folder)
+        try:
+            with self.cache.adding(folder) as partial:
+                return self._fetched(version, known, partial)
+        except OSError as error:
+            log.warning("bundle_cache_not_written", model=version.name, reason=error.strerror)
+        try:
+            with tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX) as temporary:
+                return self._fetched(version, known, Path(temporary))
+        except OSError as error:
+            raise _nothing_written(error) from error
 
     def _unverified(self, version: ModelVersion) -> ServedModel:
         """Load a version from another tool. Do not cache it: without digests, damage would go undetected."""

@@ -267,8 +267,7 @@ class ModelStore:
         return self._slots[ref]
 
     def _begin_load(self, slot: Slot, model: RegisteredModel, *, force: bool) -> None:
-        target = self._history.target(model, slot.ref)
-        version = target.version
+        version = (target := self._history.target(model, slot.ref)).version
         slot.refuse(model.aliases.get(slot.ref.alias, ""), target.problem)
         if slot.ref in self._loads.running():
             return

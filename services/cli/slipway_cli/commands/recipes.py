@@ -8,7 +8,7 @@ import typer
 from rich.box import SIMPLE
 from rich.table import Table
 
-from slipway_cli.commands.train import trainer_command
+from slipway_cli.commands.trainer_process import trainer_command
 from slipway_cli.output import print_json, print_table
 
 app = typer.Typer(help="Write a recipe.", no_args_is_help=True)

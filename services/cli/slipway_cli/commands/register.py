@@ -1,13 +1,27 @@
 """`slipway register`: make a bundle of a model that Slipway did not train, by the trainer in a separate process."""
 
 import os
-import subprocess
 from typing import Annotated
 
 import typer
 
-from slipway_cli.commands.train import api_arguments, trainer_command
+from slipway_cli.commands.trainer_process import api_arguments, run_trainer
 from slipway_core.registry.gate_result import PromoteMode
+
+MetricOption = Annotated[
+    str | None,
+    typer.Option(
+        help="The metric of the comparison with Production. Defaults to roc_auc for two classes, balanced_accuracy "
+        "for more, and mae for numbers."
+    ),
+]
+FloorOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="METRIC=VALUE",
+        help="Promote only if the metric is at least the value, or at most, if lower is better; may be repeated.",
+    ),
+]
 
 
 def register(
@@ -32,20 +46,8 @@ def register(
             "--trust", help="Load a model whose file can run code, such as a pickle; only if you trust its author."
         ),
     ] = False,
-    metric: Annotated[
-        str | None,
-        typer.Option(
-            help="The metric of the comparison with Production. Defaults to roc_auc for two classes, balanced_accuracy "
-            "for more, and mae for numbers."
-        ),
-    ] = None,
-    floor: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="METRIC=VALUE",
-            help="Promote only if the metric is at least the value, or at most, if lower is better; may be repeated.",
-        ),
-    ] = None,
+    metric: MetricOption = None,
+    floor: FloorOption = None,
     promote: Annotated[
         PromoteMode,
         typer.Option(help="auto: promote if the gate passes; never: only register; force: promote in any case."),
@@ -57,8 +59,7 @@ def register(
     Exits with 1 if a step or the gate fails; the served model does not change.
     Example: `slipway register churn --model models:/their-model/3 --data rows.csv --target churned`
     """
-    arguments = ["--debug"] if context.find_root().params.get("debug") else []
-    arguments += ["register", name]
+    arguments = ["register", name]
     options = (
         ("--model", model),
         ("--onnx", onnx),
@@ -74,5 +75,4 @@ def register(
     if trust:
         arguments.append("--trust")
     environment = dict(os.environ)
-    command = trainer_command(*arguments, *api_arguments(environment))
-    raise typer.Exit(subprocess.call(command, env=environment))  # noqa: S603  # our own module, its arguments one by one
+    run_trainer(context, [*arguments, *api_arguments(environment)], environment)

@@ -15,7 +15,7 @@ import typer
 from pydantic import ValidationError
 
 from slipway_cli.addresses import MLFLOW_RUNS
-from slipway_cli.commands.train import trainer_command
+from slipway_cli.commands.trainer_process import trainer_command
 from slipway_cli.embedded.environments import Environments, environments
 from slipway_cli.embedded.home import Home, Ports
 from slipway_cli.embedded.private_folder import private_files

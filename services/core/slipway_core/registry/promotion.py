@@ -134,18 +134,7 @@ def rollback(
             f"Production of {name} is version {withdrawn}, not version {expected}, so it was not rolled back: see "
             f"`slipway models history {name}`"
         )
-    held = [found for v in held_versions(model, trusted) if v != withdrawn and (found := _existing(registry, name, v))]
-    restored = next((found for found in held if not is_withdrawn(found)), None)
-    if restored is None and held:
-        raise NothingToRestoreError(
-            f"every version that Production of {name} held before version {withdrawn} is withdrawn; to lift a "
-            f"withdrawal, promote that version by hand: slipway models promote {name} {held[0].version}"
-        )
-    if restored is None:
-        raise NothingToRestoreError(
-            f"version {withdrawn} is the first Production version of {name}, so no earlier one can be restored; "
-            f"promote another by hand: slipway models promote {name} VERSION"
-        )
+    restored = _restorable(registry, model, withdrawn, trusted)
     digest = _digest_to_sign(model, restored, signer, trusted)
     # First: if a later step fails, repeating the command has the same result, and this version stays withdrawn.
     if (current := _existing(registry, name, withdrawn)) is not None:
@@ -199,6 +188,27 @@ def withdrawals(registry: Registry, version: ModelVersion) -> list[ModelVersion]
             or (graph is not None and _graph(other) == graph and _graph_withdrawn(other))
         )
     ]
+
+
+def _restorable(
+    registry: Registry, model: RegisteredModel, withdrawn: str, trusted: TrustedKeys | None
+) -> ModelVersion:
+    """Return the version that Production held before `withdrawn`, without deleted and withdrawn ones."""
+    held = [
+        found for v in held_versions(model, trusted) if v != withdrawn and (found := _existing(registry, model.name, v))
+    ]
+    restored = next((found for found in held if not is_withdrawn(found)), None)
+    if restored is None and held:
+        raise NothingToRestoreError(
+            f"every version that Production of {model.name} held before version {withdrawn} is withdrawn; to lift a "
+            f"withdrawal, promote that version by hand: slipway models promote {model.name} {held[0].version}"
+        )
+    if restored is None:
+        raise NothingToRestoreError(
+            f"version {withdrawn} is the first Production version of {model.name}, so no earlier one can be restored; "
+            f"promote another by hand: slipway models promote {model.name} VERSION"
+        )
+    return restored
 
 
 def _graph(version: ModelVersion) -> str | None:

@@ -95,20 +95,24 @@ def sign_model(
     wanted = {number for number, _ in numbered_tags(model.tags)} if known is None else {one.number for one in accepted}
     _sign_events(registry, model, signer, digests, wanted)
     if production in digests:
-        version = registry.get_version(name, production)
-        event = PromotionEvent(
-            action="promote",
-            version=production,
-            from_version=production,
-            by=by,
-            at=datetime.now(UTC),
-            reason=REASON,
-            metrics=metrics_of(version),
-            data_version=version.tags.get(DATA_VERSION_TAG),
-            digest=digests[production],
-        )
-        add_event(registry, name, event, signer)
+        _confirm(registry, registry.get_version(name, production), signer, digests[production], by)
     return len(digests)
+
+
+def _confirm(registry: Registry, version: ModelVersion, signer: Signer, digest: str, by: str) -> None:
+    """Add a signed event of the Production version."""
+    event = PromotionEvent(
+        action="promote",
+        version=version.version,
+        from_version=version.version,
+        by=by,
+        at=datetime.now(UTC),
+        reason=REASON,
+        metrics=metrics_of(version),
+        data_version=version.tags.get(DATA_VERSION_TAG),
+        digest=digest,
+    )
+    add_event(registry, version.name, event, signer)
 
 
 def sign_models(

@@ -1,11 +1,9 @@
 """Promote a registered version that has no score: only if no other version is Production, or if forced."""
 
-from datetime import UTC, datetime
-
-from slipway_core.registry import PRODUCTION, ModelVersion, Registry, promotion
-from slipway_core.registry.gate_result import GATE_TAG, GateCheck, GateResult, PromoteMode
+from slipway_core.registry import PRODUCTION, ModelVersion, Registry
+from slipway_core.registry.gate_result import GateCheck, GateResult, PromoteMode
 from slipway_core.signing import Signer
-from slipway_trainer.steps.promote import withdrawn_duplicate
+from slipway_trainer.steps.promote import apply_gate, withdrawn_duplicate
 
 
 def promote_without_score(
@@ -41,17 +39,5 @@ def promote_without_score(
             )
         )
     gate_result = GateResult(checks=tuple(checks), mode=mode)
-    registry.set_version_tag(version.name, version.version, GATE_TAG, gate_result.to_tag())
-    if gate_result.promote:
-        word = "gate" if gate_result.passed else "forced, although the gate failed"
-        promotion.promote(
-            registry,
-            version.name,
-            version.version,
-            by=by,
-            at=datetime.now(UTC),
-            reason=f"{word}: {gate_result.summary}",
-            expected=production,
-            signer=signer,
-        )
+    apply_gate(gate_result, version, registry=registry, by=by, expected=production, signer=signer)
     return gate_result

@@ -30,6 +30,7 @@ from slipway_trainer.foreign.schema import width_of
 from slipway_trainer.foreign.source import Source
 from slipway_trainer.lineage import library_versions
 from slipway_trainer.pipeline import Reporter, promotion_sentence
+from slipway_trainer.recipes import Column
 from slipway_trainer.step_results import Evaluation, Table
 from slipway_trainer.steps.promote import promote
 from slipway_trainer.tracked_data import TrackedData
@@ -107,17 +108,7 @@ def register_model(
     rows = rows_of(source, model, request.data)
     reporter.step_finished("columns", _described(rows.features))
     converted = model.convert(rows.features)
-    recipe = recipe_of(
-        request.name,
-        source.uri,
-        source.flavor,
-        model,
-        converted.columns,
-        target=None if request.data is None else request.data.target,
-        rarest=_rarest(model, rows),
-        metric=request.metric,
-        limits=request.limits,
-    )
+    recipe = _recipe(source, request, model, converted.columns, rows)
     split, evaluation = evaluate(recipe, model, converted, rows)
     compared = rows.what if rows.what == DRAWN else f"{rows.what} and on drawn rows"
     reporter.step_finished("convert", f"the ONNX graph returns the model's own predictions on {compared}")
@@ -149,6 +140,22 @@ def _load(source: Source, request: Request) -> ForeignModel:
     table = None if request.data is None else request.data.features
     file = source.folder / str(source.settings.get("data", "model.onnx"))
     return GraphModel(source.uri, file, width_of(source.model, table))
+
+
+def _recipe(
+    source: Source, request: Request, model: ForeignModel, columns: tuple[Column, ...], rows: Rows
+) -> ForeignRecipe:
+    return recipe_of(
+        request.name,
+        source.uri,
+        source.flavor,
+        model,
+        columns,
+        target=None if request.data is None else request.data.target,
+        rarest=_rarest(model, rows),
+        metric=request.metric,
+        limits=request.limits,
+    )
 
 
 def _loaded(source: Source, model: ForeignModel) -> str:

@@ -69,21 +69,47 @@ def promote(
         min_rows_share=recipe.min_rows_share,
         mode=mode,
     )
-    registry.set_version_tag(recipe.name, version.version, GATE_TAG, gate_result.to_tag())
+    apply_gate(gate_result, version, registry=registry, by=by, expected=alias, signer=signer)
+    return gate_result
+
+
+def apply_gate(
+    gate_result: GateResult,
+    version: ModelVersion,
+    *,
+    registry: Registry,
+    by: str,
+    expected: str | None,
+    signer: Signer | None,
+) -> None:
+    """Store the gate's result on a version, and promote the version if the gate passed or is forced.
+
+    Args:
+        gate_result: the result of the gate.
+        version: the version.
+        registry: the model registry.
+        by: the user or service that promotes, for the history.
+        expected: the Production version that it was compared with. A promotion by someone else in the meantime takes
+            precedence.
+        signer: signs the promotion.
+
+    Raises:
+        ProductionMovedError: Production points to another version than `expected`.
+        RegistryError: the registry rejected a call or failed.
+    """
+    registry.set_version_tag(version.name, version.version, GATE_TAG, gate_result.to_tag())
     if gate_result.promote:
         word = "gate" if gate_result.passed else "forced, although the gate failed"
         promotion.promote(
             registry,
-            recipe.name,
+            version.name,
             version.version,
             by=by,
             at=datetime.now(UTC),
             reason=f"{word}: {gate_result.summary}",
-            # A promotion by someone else in the meantime takes precedence.
-            expected=alias,
+            expected=expected,
             signer=signer,
         )
-    return gate_result
 
 
 def _alias(recipe: Recipe, registry: Registry) -> str | None:

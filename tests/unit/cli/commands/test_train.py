@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from slipway_cli.cli import main
-from slipway_cli.commands.train import trainer_command
+from slipway_cli.commands.trainer_process import trainer_command
 from slipway_cli.embedded.home import Home, Ports
 from support.command import run
 
