@@ -158,12 +158,12 @@ def _check(given: _Options) -> None:
 
     Raises:
         typer.BadParameter: options are missing, or do not belong together.
-        ConfigurationError: the given.name is invalid.
+        ConfigurationError: the name is invalid.
     """
     if not _NAME.fullmatch(given.name):
         raise ConfigurationError(
-            f"{printable(given.name)!r} cannot be the name of a model: begin with a lower-case letter or a digit, and use "
-            "only these, '.', '_' and '-', such as wine-quality"
+            f"{printable(given.name)!r} cannot be the name of a model: begin with a lower-case letter or a digit, and "
+            "use only these, '.', '_' and '-', such as wine-quality"
         )
     if (given.model is None) == (given.onnx is None):
         raise typer.BadParameter(
