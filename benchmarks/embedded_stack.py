@@ -73,11 +73,11 @@ def measure_starts(home: Path, rounds: int) -> None:
             label = "first start to first prediction" if number == 0 else "next start to first prediction"
             report(f"slipway up: {label}", seconds, "s")
             if number == rounds:
-                measure_swap(client, f"http://127.0.0.1:{mlflow_port}")
+                measure_swap(client, home, f"http://127.0.0.1:{mlflow_port}")
                 measure_api(home, f"http://127.0.0.1:{mlflow_port}", rounds)
 
 
-def measure_swap(client: Client, mlflow_url: str) -> None:
+def measure_swap(client: Client, home: Path, mlflow_url: str) -> None:
     """Train again under load; measure the time from the promotion to the first response of the new version."""
     wait_until(lambda: is_up(f"{mlflow_url}/health"))
     answers: list[tuple[float, int, str]] = []
@@ -94,7 +94,7 @@ def measure_swap(client: Client, mlflow_url: str) -> None:
     askers = [threading.Thread(target=ask) for _ in range(CLIENTS)]
     for asker in askers:
         asker.start()
-    environment = {**os.environ, "MLFLOW_TRACKING_URI": mlflow_url}
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": mlflow_url, "SLIPWAY_HOME": str(home)}
     subprocess.run(  # noqa: S603
         [str(Path(sys.executable).with_name("slipway")), "train", "iris"],
         env=environment,
@@ -122,6 +122,7 @@ def measure_api(home: Path, mlflow_url: str, rounds: int) -> None:
             "SECRET_KEY": "".join(chr(33 + byte % 94) for byte in os.urandom(48)),
             "DATABASE_URL": f"sqlite:///{home / 'slipway.db'}",
             "MLFLOW_TRACKING_URI": mlflow_url,
+            "SLIPWAY_TRUSTED_KEYS": str(home / "signing" / "trusted-keys"),
             "SLIPWAY_CACHE_DIR": str(home / f"measured-{number}"),
             "SLIPWAY_PORT": str(port),
         }

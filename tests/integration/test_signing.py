@@ -28,7 +28,7 @@ from slipway_core.registry.signatures import checked_events
 from slipway_core.signing import Signer
 from slipway_core.signing.files import create_key, read_trusted_keys
 from slipway_core.signing.messages import SIGNATURE_TAG
-from support.api import RunningApi, make_database, running_api
+from support.api import Database, RunningApi, make_database, running_api
 from support.bundles import bundle_files
 from support.servers import mlflow_server
 from support.signing import other_files, promote_signed, register_signed
@@ -57,12 +57,18 @@ def keys(tmp_path: Path) -> Keys:
 
 
 @contextmanager
-def api_of(registry: MlflowRegistry, folder: Path, name: str, **settings: Any) -> Iterator[RunningApi]:
-    """Run an API with the cache in a folder."""
-    database = make_database(folder.with_name(f"{uuid.uuid4().hex}.db"))
+def api_of(
+    registry: MlflowRegistry, folder: Path, database: Database, name: str, **settings: Any
+) -> Iterator[RunningApi]:
+    """Run an API with its files in a folder."""
     fields: dict[str, Any] = {"default_model": name, "registry_poll_seconds": 0.2, **settings}
     with running_api(folder, registry, database, ready=False, **fields) as api:
         yield api
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Database:
+    return make_database(tmp_path / "template.db")
 
 
 def served(api: RunningApi, name: str) -> str | None:
@@ -71,7 +77,7 @@ def served(api: RunningApi, name: str) -> str | None:
 
 
 @pytest.mark.slow
-def test_commands_of_the_page_sign_and_replace_a_key(tmp_path: Path) -> None:
+def test_commands_of_the_page_sign_and_replace_a_key(tmp_path: Path, database: Database) -> None:
     """The shell blocks of the page, in order, in one terminal."""
     commands = re.findall(r"^ *```sh\n(.*?)^ *```", PAGE, re.MULTILINE | re.DOTALL)
     with mlflow_server(tmp_path) as url, MlflowRegistry(url) as registry:
@@ -87,31 +93,36 @@ def test_commands_of_the_page_sign_and_replace_a_key(tmp_path: Path) -> None:
         assert trusted is not None
         assert [key.name for key in trusted] == ["api", "trainer-2"]
         assert all(event.key is not None for event in checked_events(registry.get_model("iris"), trusted))
-        with api_of(registry, tmp_path / "api", "iris", trusted_keys=tmp_path / "keys" / "trusted-keys") as api:
+        with api_of(
+            registry, tmp_path / "api", database, "iris", trusted_keys=tmp_path / "keys" / "trusted-keys"
+        ) as api:
             wait_for(lambda: served(api, "iris") == "2", what="the version that the new key signed")
     assert "PRIVATE" not in output
 
 
 @pytest.mark.slow
-def test_replaced_bundle_is_refused_and_the_served_one_stays(mlflow_url: str, tmp_path: Path, keys: Keys) -> None:
+def test_replaced_bundle_is_refused_and_the_served_one_stays(
+    mlflow_url: str, tmp_path: Path, database: Database, keys: Keys
+) -> None:
     name = f"signed-{uuid.uuid4().hex}"
     settings = {"trusted_keys": keys.trusted_keys}
     with MlflowRegistry(mlflow_url) as registry:
         version = add_version(mlflow_url, name, bundle_files(name))
         promote(registry, name, version, by="ana", at=datetime.now(UTC), reason="")
         sign_model(registry, name, keys.signer, by="ana", echo=pytest.fail)
-        with api_of(registry, tmp_path / "api", name, **settings) as api:
+        with api_of(registry, tmp_path / "api", database, name, **settings) as api:
             wait_for(lambda: served(api, name) == version, what="the signed version")
             replace_bundle(mlflow_url, name, version, other_files(name))
             unsigned = add_version(mlflow_url, name, other_files(name, 0.5))
             registry.set_alias(name, PRODUCTION, unsigned)
             wait_for(lambda: api.app.state.models.failure(name) is not None, what="the refusal")
             assert served(api, name) == version
+            wait_for(lambda: api.get(f"/models/{name}", role=Role.USER).is_success, what="the accounts")
             answer = api.post(f"/models/{name}/predict", role=Role.USER, json=ROW)
             assert answer.json()["label"] == ["setosa"]
             reason = api.get(f"/models/{name}", role=Role.USER).json()["failed_load"]["reason"]
             assert f"slipway models promote {name} {unsigned}" in reason
-        with api_of(registry, tmp_path / "replica", name, **settings) as api:
+        with api_of(registry, tmp_path / "replica", database, name, **settings) as api:
             wait_for(lambda: api.app.state.models.failure(name) is not None, what="the refusal of a new replica")
             assert served(api, name) is None
             assert "was changed after it was signed" in api.get("/health/ready").text
@@ -131,7 +142,9 @@ def replace_bundle(url: str, name: str, version: str, files: dict[str, bytes]) -
 
 
 @pytest.mark.slow
-def test_upgrade_of_an_unsigned_registry_loses_no_request(mlflow_url: str, tmp_path: Path, keys: Keys) -> None:
+def test_upgrade_of_an_unsigned_registry_loses_no_request(
+    mlflow_url: str, tmp_path: Path, database: Database, keys: Keys
+) -> None:
     """The API without trusted keys serves while `init` signs; the API that trusts them then serves the same version."""
     name = f"unsigned-{uuid.uuid4().hex}"
     with MlflowRegistry(mlflow_url) as registry:
@@ -139,8 +152,9 @@ def test_upgrade_of_an_unsigned_registry_loses_no_request(mlflow_url: str, tmp_p
             version = add_version(mlflow_url, name, other_files(name, shift))
             promote(registry, name, version, by="ana", at=datetime.now(UTC), reason="before signatures")
         statuses: list[int] = []
-        with api_of(registry, tmp_path / "api", name) as old:
+        with api_of(registry, tmp_path / "api", database, name) as old:
             wait_for(lambda: served(old, name) == version, what="the version of the old release")
+            wait_for(lambda: old.post("/predict", role=Role.USER, json=ROW).is_success, what="the accounts")
             with predicting(old, statuses):
                 settings = InitSettings(
                     mlflow_tracking_uri=mlflow_url,
@@ -152,8 +166,10 @@ def test_upgrade_of_an_unsigned_registry_loses_no_request(mlflow_url: str, tmp_p
                 notes: list[str] = []
                 sign_once(settings, notes.append)
                 wait_for(lambda: len(statuses) > 20, what="requests to the old API")
-            with api_of(registry, tmp_path / "api", name, trusted_keys=keys.trusted_keys) as new:
+            with api_of(registry, tmp_path / "api", database, name, trusted_keys=keys.trusted_keys) as new:
                 wait_for(lambda: served(new, name) == version, what="the version in the new API")
+                # It also reads the accounts at its start.
+                wait_for(lambda: new.post("/predict", role=Role.USER, json=ROW).is_success, what="the accounts")
                 with predicting(new, statuses):
                     event = rollback(
                         registry,

@@ -13,6 +13,7 @@ from sqlalchemy import inspect
 
 from slipway_api.main import main, sagemaker_variables
 from slipway_core.database import connect
+from slipway_core.signing.files import create_key
 from support.api import SECRET_KEY
 from support.servers import free_port
 
@@ -118,6 +119,24 @@ def test_check_names_each_invalid_setting(monkeypatch: pytest.MonkeyPatch, capsy
     assert end.value.code == 1
     assert told.startswith("Error: SLIPWAY_TOKEN_TTL_SECONDS: ")
     assert "; SLIPWAY_MAX_ROWS: " in told
+
+
+def test_key_files_are_checked_without_showing_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key, trusted = tmp_path / "key.pem", tmp_path / "trusted-keys"
+    signer = create_key(key)
+    monkeypatch.setenv("SLIPWAY_SIGNING_KEY_FILE", str(key))
+    monkeypatch.setenv("SLIPWAY_TRUSTED_KEYS", str(trusted))
+    with pytest.raises(SystemExit) as ended:
+        main(["check"])
+    assert ended.value.code == 1
+    assert "SLIPWAY_TRUSTED_KEYS names a file that cannot be read" in capsys.readouterr().err
+    trusted.write_text(f"{signer.public_key('trainer')}\n", encoding="utf-8")
+    main(["check"])
+    printed = capsys.readouterr()
+    assert "signing_key_not_restricted" in printed.out + printed.err
+    assert key.read_text(encoding="utf-8").splitlines()[1] not in printed.out + printed.err
 
 
 def test_serve_listens_on_the_configured_address(servers: list[FakeServer], monkeypatch: pytest.MonkeyPatch) -> None:

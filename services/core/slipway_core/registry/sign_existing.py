@@ -6,7 +6,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from slipway_core.bundle import MANIFEST_TAG, MLMODEL_FILE
-from slipway_core.errors import BundleError, RegistryError, RegistryUnavailableError, SignatureError
+from slipway_core.errors import (
+    BundleError,
+    RegistryError,
+    RegistryNotFoundError,
+    RegistryUnavailableError,
+    SignatureError,
+)
 from slipway_core.manifest import MODEL_FILE
 from slipway_core.plurals import count_of
 from slipway_core.registry.base import PRODUCTION, ModelVersion, RegisteredModel, Registry
@@ -82,6 +88,7 @@ def sign_model(
     known = trusted if newest is not None else None
     held = held_versions(model, known) if PRODUCTION in model.aliases else []
     digests: dict[str, str] = {}
+    failed: set[str] = set()
     for number in dict.fromkeys([production, *held]):
         try:
             version = registry.get_version(name, number)
@@ -90,10 +97,14 @@ def sign_model(
             digests[number] = _sign_again(registry, version, signer, known, replace=replace)
         except RegistryUnavailableError:
             raise
+        except RegistryNotFoundError:  # a deleted version, or one without files
+            if number == production:
+                echo(f"Version {number} of {name} is not signed: it has no files in the registry.")
         except (BundleError, RegistryError) as error:
+            failed.add(number)
             echo(f"Version {number} of {name} is not signed: {error}.")
     wanted = {number for number, _ in numbered_tags(model.tags)} if known is None else {one.number for one in accepted}
-    _sign_events(registry, model, signer, digests, wanted)
+    _sign_events(registry, model, signer, digests, numbers=wanted, failed=failed)
     if production in digests:
         _confirm(registry, registry.get_version(name, production), signer, digests[production], by)
     return len(digests)
@@ -161,16 +172,27 @@ def _is_signed_by(signer: Signer, version: ModelVersion) -> bool:
 
 
 def _sign_events(
-    registry: Registry, model: RegisteredModel, signer: Signer, digests: dict[str, str], numbers: Collection[int]
+    registry: Registry,
+    model: RegisteredModel,
+    signer: Signer,
+    digests: dict[str, str],
+    *,
+    numbers: Collection[int],
+    failed: Collection[str],
 ) -> None:
-    """Sign events of signed versions in place, by their numbers, with increasing serials that are not in the future."""
+    """Sign events in place, by their numbers, except those of versions that could not be signed.
+
+    The serials increase and are not in the future. An event of a withdrawn or deleted version gets an empty digest,
+    with which no version can be served.
+    """
     serial, now = 0, now_in_microseconds()
     for number, value in numbered_tags(model.tags):
         event = parse_event(value)
-        if event is None or event.version not in digests or number not in numbers:
+        if event is None or event.version in failed or number not in numbers:
             continue
         serial = max(serial + 1, min(event.serial or int(event.at.timestamp() * 1_000_000), now))
-        signed = event.model_copy(update={"serial": serial, "digest": digests[event.version]})
+        digest = digests.get(event.version, "")
+        signed = event.model_copy(update={"serial": serial, "digest": digest})
         registry.set_model_tag(model.name, key_of(number), sign_event(signer, model.name, number, signed.to_tag()))
 
 

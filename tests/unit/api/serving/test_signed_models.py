@@ -394,3 +394,17 @@ def test_signed_event_keeps_fields_of_a_later_release() -> None:
     signer: Signer = new_signer()
     signed = sign_event(signer, "iris", 1, '{"later":[1.5,"ü"]}')
     assert '"later":[1.5,"ü"]' in signed
+
+
+def test_upgrade_signs_the_events_of_withdrawn_and_deleted_versions_for_the_history_only(tmp_path: Path) -> None:
+    serving, signer = Serving(tmp_path / "cache"), new_signer()
+    for shift in (0.0, 0.25, 0.5):
+        number = register(serving.registry, other_files(shift=shift))
+        promote(serving.registry, "iris", number, by="ana", at=datetime.now(UTC), reason="")
+    rollback(serving.registry, "iris", by="ana", at=datetime.now(UTC), reason="")
+    serving.registry.delete_version("iris", "1")
+    assert sign_model(serving.registry, "iris", signer, by="init", echo=pytest.fail) == 1
+    events = checked_events(serving.registry.get_model("iris"), trusting(signer))
+    assert all(event.key is not None for event in events)
+    digests = [(one.event.version, bool(one.event.digest)) for one in events if one.event is not None]
+    assert digests == [("1", False), ("2", True), ("3", False), ("2", True), ("2", True)]

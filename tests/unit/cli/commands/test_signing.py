@@ -6,15 +6,18 @@ import pytest
 
 from slipway_cli.cli import main
 from slipway_cli.embedded.home import Home, Ports
-from slipway_cli.embedded.signing import make_keys, trust_keys
+from slipway_cli.embedded.signing import make_keys, sign_registry, trust_keys
 from slipway_cli.signing import key_files, signature_notes
+from slipway_core.errors import RegistryUnavailableError
 from slipway_core.registry.alias_history import moves
 from slipway_core.registry.events import key_of
 from slipway_core.registry.memory import InMemoryRegistry
 from slipway_core.registry.settings import SigningSettings
+from slipway_core.registry.signatures import checked_events, newest_event, signed_digest
 from slipway_core.signing import TrustedKeys
 from slipway_core.signing.files import read_signer
 from slipway_core.signing.keys import new_private_key
+from support.bundles import bundle_files, register
 from support.command import run
 from support.docker import FakeDocker
 from support.signing import new_signer, promote_signed, register_signed, trusting
@@ -102,6 +105,24 @@ def test_keys_of_the_stack_are_private_and_stay(tmp_path: Path) -> None:
     trusted = {key.key_id: key.events_only for key in TrustedKeys.parse(before[2].decode())}
     ids = [signer.key_id for path in (home.bundle_key, home.events_key) if (signer := read_signer(path))]
     assert trusted == {ids[0]: False, ids[1]: True}
+
+
+def test_old_folder_trusts_its_keys_only_after_its_registry_is_signed(tmp_path: Path) -> None:
+    home, registry = Home(tmp_path / "home"), InMemoryRegistry()
+    notes: list[str] = []
+    home.make()
+    make_keys(home)
+    register(registry, bundle_files(), promote=True)
+    registry.reachable = False
+    with pytest.raises(RegistryUnavailableError):
+        sign_registry(home, registry, notes.append)
+    assert not home.trusted_keys.exists()
+    registry.reachable = True
+    sign_registry(home, registry, notes.append)
+    trusted = TrustedKeys.parse(home.trusted_keys.read_text(encoding="utf-8"))
+    assert signed_digest(registry.get_version("iris", "1"), trusted)
+    assert newest_event(checked_events(registry.get_model("iris"), trusted)) is not None
+    assert len(notes) == 1
 
 
 def test_history_marks_events_that_are_not_accepted() -> None:
