@@ -155,6 +155,17 @@ def test_operators_that_load_files_are_rejected() -> None:
         check_self_contained(model.SerializeToString())
 
 
+@pytest.mark.parametrize("domain", ["", "ai.onnx", "ai.onnx.ml", "com.microsoft", "own", "ai.onnx.contrib"])
+def test_custom_operators_are_rejected_unless_the_model_defines_them(domain: str) -> None:
+    model = in_initializer(tensor(None))
+    model.graph.node.add(op_type="Mystery", domain=domain)
+    if domain in {"own", "ai.onnx.contrib"}:
+        with pytest.raises(BundleError, match=f"custom operator 'Mystery' of the domain '{domain}'"):
+            check_self_contained(model.SerializeToString())
+        model.functions.add(name="Mystery", domain=domain)
+    check_self_contained(model.SerializeToString())
+
+
 @pytest.mark.parametrize(
     "content",
     [
