@@ -180,7 +180,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "an unknown operator": (
         lambda: weighted(helper.make_node("Tulip", ["product"], ["scores"], domain="garden")),
-        "the graph cannot be loaded",
+        "the graph has the custom operator 'garden.Tulip', whose library the API does not load",
     ),
     "random results": (
         lambda: weighted(helper.make_node("RandomNormalLike", ["product"], ["scores"])),

@@ -233,7 +233,7 @@ def recipe(**changes):
         ("Column(name='a', categories=(1, 1))", "the categories of the column 'a' must differ as float32 numbers"),
         (
             "Column(name='a', categories=(0, 1e400))",
-            "the categories of the column 'a' must be one or more finite numbers",
+            "the categories of the column 'a' must be finite numbers",
         ),
         ("Column(name='a', categories=(0, 5), maximum=3)", "the categories of the column 'a' must lie within its"),
         (
