@@ -61,7 +61,7 @@ def row_hashes(frame: pd.DataFrame) -> Hashes:
     equal, and 0.0 equals -0.0. The hashes are the same on every platform.
 
     Args:
-        frame: columns of numbers, truth values, text, dates or a mixture, in a fixed order. Pass fractions always as
+        frame: columns of numbers, booleans, text, dates or a mixture, in a fixed order. Pass fractions always as
             float32 or always as float64: most decimal fractions, such as 0.1, have different values in the two.
     """
     hashes = np.zeros(len(frame), dtype=np.uint64)

@@ -166,7 +166,7 @@ def _graph_column(feature: Feature) -> GraphColumn:
 
 
 def _rewrite_outputs(graph: onnx.ModelProto, original: OriginalGraph, classes: Sequence[Label]) -> GraphNames:
-    """Replace a ZipMap by its tensor, doubles by floats, and truth values by integers; add a missing label."""
+    """Replace a ZipMap by its tensor, doubles by floats, and booleans by integers; add a missing label."""
     body = graph.graph
     scores, label = original.scores, original.label
     kinds = {port.name: port.type.tensor_type.elem_type for port in body.output}
