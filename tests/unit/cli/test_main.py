@@ -30,6 +30,7 @@ def test_list_of_commands() -> None:
         "train",
         "recipes",
         "recipe new",
+        "register",
         "login",
         "logout",
         "predict",
