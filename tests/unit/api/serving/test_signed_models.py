@@ -9,7 +9,7 @@ import pytest
 from slipway_core.bundle import MANIFEST_FILE, MANIFEST_TAG, digest
 from slipway_core.errors import ConfigurationError
 from slipway_core.registry import PRODUCTION
-from slipway_core.registry.events import PromotionEvent, key_of
+from slipway_core.registry.events import EVENT_PREFIX, PromotionEvent, key_of
 from slipway_core.registry.promotion import promote, rollback
 from slipway_core.registry.sign_existing import sign_bundle, sign_model
 from slipway_core.registry.signatures import checked_events
@@ -122,6 +122,13 @@ def _forge_event(serving: Signed) -> None:
     serving.registry.set_alias("iris", PRODUCTION, "1")
 
 
+def _write_unreadable_events(serving: Signed) -> None:
+    event = '{"action":"promote","version":"1","from":null,"by":"eve","at":"0001-01-01T00:00:00+23:00","reason":""}'
+    serving.registry.set_model_tag("iris", key_of(3), event)
+    serving.registry.set_model_tag("iris", f"{EVENT_PREFIX}{'9' * 5_000}", event)
+    serving.registry.set_alias("iris", PRODUCTION, "1")
+
+
 def _change_signed_event(serving: Signed) -> None:
     changed = serving.event(2).replace('"version":"2"', '"version":"1"')
     assert changed != serving.event(2)
@@ -141,6 +148,7 @@ ATTACKS: dict[str, tuple[Callable[[Signed], None], str]] = {
     "older event renumbered": (_renumber_older_event, "slipway models promote iris 1"),
     "event of another model": (_copy_event_of_another_model, "slipway models promote iris 1"),
     "forged event": (_forge_event, "slipway models promote iris 1"),
+    "events that cannot be read": (_write_unreadable_events, "slipway models promote iris 1"),
     "changed event": (_change_signed_event, "slipway models promote iris 1"),
 }
 
