@@ -11,7 +11,7 @@ from slipway_core.errors import ConfigurationError
 from slipway_core.registry import PRODUCTION
 from slipway_core.registry.events import EVENT_PREFIX, PromotionEvent, key_of
 from slipway_core.registry.promotion import promote, rollback
-from slipway_core.registry.sign_existing import sign_bundle, sign_model
+from slipway_core.registry.sign_existing import sign_bundle, sign_model, sign_models
 from slipway_core.registry.signatures import checked_events
 from slipway_core.signing import Signer
 from slipway_core.signing.messages import SIGNATURE_TAG, sign_event, sign_version
@@ -340,6 +340,23 @@ def test_signing_again_approves_nothing_that_was_planted(signed: Signed) -> None
         one.number: one.key is not None for one in checked_events(signed.registry.get_model("iris"), signed.trusted)
     }
     assert checked == {1: True, 2: True, 3: False, 4: True}
+
+
+def test_rotation_does_not_sign_a_model_whose_events_were_deleted(signed: Signed) -> None:
+    _register_unsigned(signed)
+    for number in (1, 2):
+        signed.registry.delete_model_tag("iris", key_of(number))
+    new, notes = new_signer(), list[str]()
+    signed.trusted = trusting(signed.signer, new)
+    sign_models(signed.registry, new, by="ana", echo=notes.append, trusted=signed.trusted)
+    assert "run `slipway signing sign-existing iris`" in notes[0]
+    assert SIGNATURE_TAG not in signed.registry.get_version("iris", "3").tags
+    signed.restart()
+    signed.settle()
+    assert signed.served() == {"iris": "2"}
+    sign_models(signed.registry, new, by="ana", echo=notes.append, trusted=signed.trusted, names=("iris",))
+    signed.sync()
+    assert signed.served() == {"iris": "3"}
 
 
 def test_interrupted_upgrade_is_completed(tmp_path: Path) -> None:
