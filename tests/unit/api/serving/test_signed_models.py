@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from slipway_api.serving.bundle_cache import LastServed
+from slipway_api.serving.model_ref import ModelRef
 from slipway_core.bundle import MANIFEST_FILE, MANIFEST_TAG, digest
 from slipway_core.errors import ConfigurationError
-from slipway_core.registry import PRODUCTION
+from slipway_core.registry import PRODUCTION, STAGING
+from slipway_core.registry.base import candidate_alias
 from slipway_core.registry.events import EVENT_PREFIX, PromotionEvent, key_of
 from slipway_core.registry.promotion import promote, rollback
 from slipway_core.registry.sign_existing import sign_bundle, sign_model, sign_models
@@ -290,6 +293,70 @@ def test_pinned_version_requires_its_signature_only(signed: Signed) -> None:
     signed.restart(("iris@1", f"iris@{unsigned}"))
     assert signed.pinned() == ["iris@1"]
     assert "is not signed by a trusted key" in signed.failure("iris", unsigned).reason
+
+
+def _stage_unsigned(serving: Signed) -> str:
+    return register(serving.registry, other_files(shift=0.5))
+
+
+def _stage_bundle_of_another_model(serving: Signed) -> str:
+    files = bundle_files("wine")
+    register_signed(serving.registry, serving.signer, files, "wine")
+    number = register(serving.registry, files)
+    serving.copy_signature("1", number, "wine")
+    return number
+
+
+def _stage_loaded_version_without_signature(serving: Signed) -> str:
+    serving.registry.delete_version_tag("iris", "2", SIGNATURE_TAG)
+    return "2"
+
+
+def _stage_loaded_version_with_another_signature(serving: Signed) -> str:
+    serving.copy_signature("1", "2")
+    return "2"
+
+
+STAGED: dict[str, tuple[Callable[[Signed], str], str]] = {
+    "unsigned version": (_stage_unsigned, "is not signed by a trusted key"),
+    "signed bundle of another model": (_stage_bundle_of_another_model, "does not match"),
+    "loaded version without its signature": (_stage_loaded_version_without_signature, "is not signed by a trusted key"),
+    "loaded version with another signature": (_stage_loaded_version_with_another_signature, "does not match"),
+}
+
+
+@pytest.mark.parametrize("alias", [STAGING, candidate_alias("forest")])
+@pytest.mark.parametrize(("attack", "reason"), STAGED.values(), ids=STAGED)
+def test_version_beside_production_requires_its_signature(
+    signed: Signed, alias: str, attack: Callable[[Signed], str], reason: str
+) -> None:
+    signed.registry.set_alias("iris", alias, attack(signed))
+    signed.settle()
+    failure = signed.store.failure("iris", alias=alias)
+    assert failure is not None
+    assert reason in failure.reason
+    assert ModelRef("iris", alias=alias) not in signed.store.loaded
+    signed.registry.set_alias("iris", alias, "1")
+    signed.settle()
+    assert signed.store.get("iris", alias=alias).version == "1"
+    assert signed.served()["iris"] == "2"
+
+
+@pytest.mark.parametrize("refs", [("iris",), ("iris@2",)])
+def test_note_of_another_model_or_version_in_the_cache_is_not_followed(signed: Signed, refs: tuple[str, ...]) -> None:
+    note = LastServed.model_validate_json((signed.cache / "iris" / "production.json").read_bytes())
+    register_signed(signed.registry, signed.signer, bundle_files("wine"), "wine")
+    promote_signed(signed.registry, signed.signer, "1", "wine")
+    signed.restart(("iris@2", "wine"))
+    assert signed.pinned() == ["iris@2"]
+    other = (signed.cache / "wine" / "production.json").read_bytes()
+    for file in ("production.json", "pinned-2.json"):
+        (signed.cache / "iris" / file).write_bytes(other)
+    signed.restart(refs, offline=True)
+    assert signed.store.loaded == {}
+    (signed.cache / "iris" / "pinned-2.json").write_text(note.model_copy(update={"version": "1"}).model_dump_json())
+    signed.restart(("iris@2",), offline=True)
+    assert signed.store.loaded == {}
 
 
 def test_cached_version_of_a_removed_key_is_not_served(signed: Signed) -> None:
