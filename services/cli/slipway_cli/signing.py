@@ -16,6 +16,7 @@ from slipway_cli.embedded.home import Home
 from slipway_cli.errors import StackError
 from slipway_core.registry import RegisteredModel
 from slipway_core.registry.alias_history import Move
+from slipway_core.registry.events import numbered_tags, parse_event
 from slipway_core.registry.settings import SigningSettings
 from slipway_core.registry.signatures import CheckedEvent, checked_events
 from slipway_core.signing import Signer, TrustedKeys
@@ -57,7 +58,10 @@ def signature_notes(model: RegisteredModel, alias_moves: Sequence[Move], trusted
         alias_moves: its moves, newest first.
         trusted: the trusted keys.
     """
-    checked = iter([one for one in checked_events(model, trusted) if one.event is not None][::-1])
+    values = dict(numbered_tags(model.tags))
+    # The same events as those of the moves: a signed one may be written so that only one of two parsers reads it.
+    shown = [one for one in checked_events(model, trusted) if parse_event(values[one.number]) is not None]
+    checked = iter(shown[::-1])
     return [None if move.event is None else _note(next(checked)) for move in alias_moves]
 
 

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from slipway_core.errors import RegistryError
 from slipway_core.registry.events import EVENT_PREFIX, PromotionEvent, history, key_of, next_number
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -107,6 +108,9 @@ def test_missing_numbers_are_skipped() -> None:
         ("slipway.event.two", event("2").to_tag()),
         ("slipway.event.²", event("2").to_tag()),
         ("slipway.event.-2", event("2").to_tag()),
+        ("slipway.event." + "9" * 5_000, event("2").to_tag()),
+        ("slipway.event.000002", event("2").to_tag().replace("2026-11-20T12:00:00Z", "0001-01-01T00:00:00+23:00")),
+        ("slipway.event.000002", event("2").to_tag().replace("2026-11-20T12:00:00Z", "9999-12-31T23:59:59-23:00")),
         ("slipway.events.000002", event("2").to_tag()),
         ("team", "vision"),
     ],
@@ -131,6 +135,7 @@ def test_unknown_field_of_a_later_release_keeps_the_event() -> None:
         (["slipway.event.000002", "slipway.event.000007"], "slipway.event.000008"),
         (["slipway.event.9", "slipway.event.10"], "slipway.event.000011"),
         (["slipway.event.999999"], "slipway.event.1000000"),
+        (["slipway.event.1" + "0" * 18, "slipway.event.7"], "slipway.event.000008"),
         (
             ["slipway.event.two", "slipway.event.", "slipway.event.-9", "team", "slipway.event.²"],
             "slipway.event.000001",
@@ -139,3 +144,8 @@ def test_unknown_field_of_a_later_release_keeps_the_event() -> None:
 )
 def test_next_event_has_the_number_after_the_highest(keys: list[str], expected: str) -> None:
     assert key_of(next_number(dict.fromkeys(keys, "whatever they hold"))) == expected
+
+
+def test_number_that_cannot_be_followed_is_reported() -> None:
+    with pytest.raises(RegistryError, match="delete this tag"):
+        next_number({"slipway.event." + "9" * 18: ""})

@@ -65,7 +65,23 @@ def test_event_without_a_signature_is_not_accepted(tag: str) -> None:
         verify_event(trusting(new_signer()), "iris", 1, tag)
 
 
-@pytest.mark.parametrize("tag", ["", "{}", '{"digest":"d","at":"2026-11-20","signature":""}', "null"])
+def test_deeply_nested_event_is_not_accepted() -> None:
+    # Around the recursion limit, the tag can be read, but not written.
+    for depth in range(1, 1_100):
+        with pytest.raises(SignatureError, match=r"not a trusted key|malformed"):
+            verify_event(trusting(new_signer()), "iris", 1, f'{{"signature":"","a":{"[" * depth}{"]" * depth}}}')
+
+
+@pytest.mark.parametrize(
+    "tag",
+    [
+        "",
+        "{}",
+        '{"digest":"d","at":"2026-11-20","signature":""}',
+        '{"digest":"d","at":"0001-01-01T00:00:00+23:00","signature":""}',
+        "null",
+    ],
+)
 def test_malformed_version_signature_is_not_accepted(tag: str) -> None:
     with pytest.raises(SignatureError, match="malformed"):
         verify_version(trusting(new_signer()), tag, "iris", "1")

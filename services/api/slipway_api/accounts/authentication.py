@@ -11,6 +11,8 @@ from slipway_api.accounts.tokens import TOKEN_REQUIRED, Tokens
 from slipway_api.errors import AuthenticationError
 from slipway_core.errors import SlipwayError
 
+ROLE_CHANGED = "the role of the account has changed while the request arrived; send the request again"
+
 
 class Authentication:
     """Verifies tokens and keys, and reads their accounts from the directory."""
@@ -48,7 +50,10 @@ class Authentication:
         Raises:
             AuthenticationError: the account, the token or the key has changed since the request arrived.
         """
-        return self._directory.still_current(user)
+        current = self._directory.still_current(user)
+        if current.role is not user.role:  # revokes tokens, but not keys
+            raise AuthenticationError(ROLE_CHANGED)
+        return current
 
     def is_known_client(self, credential: bytes, address: str | None) -> bool:
         """Return whether a token or key is valid, or its network had a successful login recently. Reads only caches."""

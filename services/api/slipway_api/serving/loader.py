@@ -108,12 +108,14 @@ class Loader:
     def load_last_served(self, ref: ModelRef) -> ServedModel | None:
         """Load the version that was last served for a reference, from the cache alone; return None if unknown.
 
+        A note of another model or version counts as unknown: its signature is valid, but not for this reference.
+
         Raises:
             SignatureError: no trusted key signed it, such as after a key was removed from the trusted ones.
             BundleError: the cached bundle is damaged.
         """
         known = self.cache.last_served(ref)
-        if known is None:
+        if known is None or known.name != ref.name or ref.version not in {None, known.version}:
             return None
         if self.trusted is not None:
             tags = {MANIFEST_TAG: known.manifest_sha256, SIGNATURE_TAG: known.signature or ""}

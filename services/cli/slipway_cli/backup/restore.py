@@ -150,7 +150,7 @@ def _bring_up_to_date(project: ComposeProject, watch: Watch) -> None:
     project.start([REGISTRY])
     project.run_job(INIT)
     # This stack may have other keys than the backed-up one, and its API may have followed a later history.
-    project.run_job(INIT, "sign-existing")
+    project.run_job(INIT, "sign-existing", "--unsigned")
 
 
 def _release(version: str) -> tuple[int, ...]:

@@ -77,6 +77,7 @@ def sign_existing(
     """Sign the Production versions, those that a rollback can restore, and their promotions.
 
     Use it when keys are introduced or replaced, and after a restore. It approves what the registry contains.
+    If other keys are trusted, too, it skips models without a signed promotion, unless they are named.
     Example: `slipway signing sign-existing`
     """
     settings = load_settings(RegistrySettings)

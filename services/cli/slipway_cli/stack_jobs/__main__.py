@@ -29,7 +29,8 @@ def main() -> None:
     preparing = jobs.add_parser("init", help="Create tables, buckets and first models.")
     preparing.add_argument("--bucket", action="append", default=[])
     preparing.add_argument("--recipe", action="append", default=[])
-    jobs.add_parser("sign-existing", help="Sign all Production versions and those that a rollback can restore.")
+    signing = jobs.add_parser("sign-existing", help="Sign Production versions, and those that a rollback can restore.")
+    signing.add_argument("--unsigned", action="store_true", help="Also sign models without a signed promotion.")
     for job, does in (("objects-out", "Write all objects to standard output."), ("objects-in", "Restore objects.")):
         moving = jobs.add_parser(job, help=does)
         moving.add_argument("location", nargs="+", help="A bucket, or bucket/prefix.")
@@ -42,7 +43,7 @@ def main() -> None:
         elif options.job == "adopt":
             _adopt(options.folder)
         elif options.job == "sign-existing":
-            _sign_existing()
+            _sign_existing(unsigned=options.unsigned)
         elif options.job == "init":
             _prepare(options.bucket, options.recipe)
         else:
@@ -108,11 +109,16 @@ def _prepare(buckets: list[str], recipes: list[str]) -> None:
     )
 
 
-def _sign_existing() -> None:
+def _sign_existing(*, unsigned: bool) -> None:
     from slipway_cli.stack_jobs.init import sign_registry  # noqa: PLC0415
     from slipway_cli.stack_jobs.settings import InitSettings  # noqa: PLC0415
 
-    sign_registry(load_settings(InitSettings), echo=lambda line: print(printable(line), flush=True), replace=True)
+    sign_registry(
+        load_settings(InitSettings),
+        echo=lambda line: print(printable(line), flush=True),
+        replace=True,
+        unsigned=unsigned,
+    )
 
 
 def _move_objects(job: str, locations: list[str]) -> None:

@@ -70,20 +70,23 @@ def sign_once(settings: InitSettings, echo: Callable[[str], None]) -> None:
     marker = settings.signing_key_file.with_name(SIGNED_FILE)
     if marker.exists():
         return
-    sign_registry(settings, echo=echo, replace=False)
+    sign_registry(settings, echo=echo, replace=False, unsigned=True)
     try:
         marker.touch()
     except OSError as error:
         raise StackError(f"the volume of secrets cannot be written: {error.strerror}") from error
 
 
-def sign_registry(settings: InitSettings, *, echo: Callable[[str], None], replace: bool) -> None:
+def sign_registry(
+    settings: InitSettings, *, echo: Callable[[str], None], replace: bool, unsigned: bool = False
+) -> None:
     """Sign the Production versions, and those that a rollback can restore.
 
     Args:
         settings: the registry and the keys.
         echo: prints a line for the user.
         replace: whether to replace signatures of other keys.
+        unsigned: whether to sign models without a signed promotion, too, although more keys than this one are trusted.
 
     Raises:
         SlipwayError: the registry does not respond, or a key file cannot be used.
@@ -92,8 +95,16 @@ def sign_registry(settings: InitSettings, *, echo: Callable[[str], None], replac
     if signer is None:
         raise StackError("this job has no signing key: set SLIPWAY_SIGNING_KEY_FILE")
     with settings.open_registry() as registry:
-        list_models_within(registry, REGISTRY_SECONDS)
-        sign_models(registry, signer, by="init", echo=echo, trusted=settings.read_trusted_keys(), replace=replace)
+        models = list_models_within(registry, REGISTRY_SECONDS)
+        sign_models(
+            registry,
+            signer,
+            by="init",
+            echo=echo,
+            trusted=settings.read_trusted_keys(),
+            replace=replace,
+            names=sorted(model.name for model in models if PRODUCTION in model.aliases) if unsigned else (),
+        )
 
 
 def _train(recipe: str) -> None:

@@ -2,12 +2,16 @@
 
 import time
 from collections.abc import Mapping
-from datetime import UTC
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from slipway_core.errors import RegistryError
+from slipway_core.signing.messages import UtcTime
 
 EVENT_PREFIX = "slipway.event."
+# Of the number in a tag's key. Longer ones are not events: another program wrote them.
+MAX_DIGITS = 18
 # Serials that are further in the future are ignored: a wrong clock, or another program, wrote them.
 MAX_SKEW_MICROSECONDS = 24 * 3600 * 1_000_000
 
@@ -24,7 +28,7 @@ class PromotionEvent(BaseModel):
     version: str = Field(description="The version that Production points to after the move.")
     from_version: Annotated[str | None, Field(alias="from")] = Field(description="The previous version, or null.")
     by: str = Field(description="The person or service that moved it.")
-    at: Annotated[AwareDatetime, AfterValidator(lambda at: at.astimezone(UTC))] = Field(description="The time, UTC.")
+    at: UtcTime = Field(description="The time, UTC.")
     reason: str
     metrics: dict[str, float] = Field(default_factory=dict, description="The version's metrics.")
     data_version: str | None = Field(default=None, description="The data that the version was trained on.")
@@ -64,8 +68,15 @@ def key_of(number: int) -> str:
 
 
 def next_number(tags: Mapping[str, str]) -> int:
-    """Return the number of the next event."""
-    return max(_numbered(tags).values(), default=0) + 1
+    """Return the number of the next event.
+
+    Raises:
+        RegistryError: the highest number is in use.
+    """
+    last = max(_numbered(tags).values(), default=0)
+    if last + 1 >= 10**MAX_DIGITS:
+        raise RegistryError(f"no number follows that of the tag {key_of(last)}: delete this tag in MLflow")
+    return last + 1
 
 
 def parse_event(value: str) -> PromotionEvent | None:
@@ -78,4 +89,8 @@ def parse_event(value: str) -> PromotionEvent | None:
 
 def _numbered(tags: Mapping[str, str]) -> dict[str, int]:
     suffixes = {key: key.removeprefix(EVENT_PREFIX) for key in tags if key.startswith(EVENT_PREFIX)}
-    return {key: int(suffix) for key, suffix in suffixes.items() if suffix.isascii() and suffix.isdigit()}
+    return {
+        key: int(suffix)
+        for key, suffix in suffixes.items()
+        if len(suffix) <= MAX_DIGITS and suffix.isascii() and suffix.isdigit()
+    }

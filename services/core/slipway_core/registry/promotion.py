@@ -218,7 +218,7 @@ def _graph(version: ModelVersion) -> str | None:
 def _graph_withdrawn(version: ModelVersion) -> bool:
     try:
         note = json.loads(version.tags[WITHDRAWN_TAG])
-    except ValueError:
+    except (ValueError, RecursionError):
         return True
     return not (isinstance(note, dict) and GRAPH_KEPT in note)
 

@@ -1,5 +1,6 @@
 """Sign versions that are already registered, and the history of their model."""
 
+import shlex
 import tempfile
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
@@ -138,13 +139,27 @@ def sign_models(
 ) -> None:
     """Call `sign_model` for the named models, or for every model with a Production version, and report the result.
 
+    If other trusted keys may have signed the registry, a model without a signed promotion must be named: an attacker
+    who deletes the events before a rotation would otherwise get everything signed as it is.
+
     Raises:
         RegistryError: the registry cannot be reached, or a named model does not exist.
     """
     wanted = names or sorted(model.name for model in registry.list_models() if PRODUCTION in model.aliases)
+    is_rotation = trusted is not None and any(not one.events_only and one.key_id != signer.key_id for one in trusted)
     for name in wanted:
+        if is_rotation and not names and not _has_accepted_event(registry.get_model(name), trusted):
+            echo(
+                f"{name} is not signed: no promotion in its history is signed by a trusted key. If you trust its "
+                f"content, run `slipway signing sign-existing {shlex.quote(name)}`."
+            )
+            continue
         count = sign_model(registry, name, signer, by=by, echo=echo, trusted=trusted, replace=replace)
         echo(f"Signed {count_of(count, 'version')} of {name} with the key {signer.key_id}.")
+
+
+def _has_accepted_event(model: RegisteredModel, trusted: TrustedKeys | None) -> bool:
+    return trusted is not None and newest_event(checked_events(model, trusted)) is not None
 
 
 def _sign_again(

@@ -14,6 +14,16 @@ SIGNATURE_TAG = "slipway.signature"
 SIGNATURE_FIELD = "signature"
 
 
+def _in_utc(at: datetime) -> datetime:
+    try:
+        return at.astimezone(UTC)
+    except OverflowError as error:  # pydantic converts ValueError only
+        raise ValueError("the time is before the year 1 or after the year 9999, UTC") from error
+
+
+UtcTime = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+
+
 class VersionSignature(BaseModel):
     """The content of a version's tag `slipway.signature`.
 
@@ -26,7 +36,7 @@ class VersionSignature(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     digest: str
-    at: Annotated[AwareDatetime, AfterValidator(lambda at: at.astimezone(UTC))]
+    at: UtcTime
     signature: str
 
     def message(self, model: str, version: str) -> bytes:
@@ -81,13 +91,14 @@ def verify_event(trusted: TrustedKeys, model: str, number: int, tag: str) -> tup
     """
     try:
         fields = json.loads(tag)
+        signature = fields.pop(SIGNATURE_FIELD, None) if isinstance(fields, dict) else None
+        # Writing a deeply nested tag can fail even if reading it does not.
+        message, signed = _event_message(model, number, fields), _canonical(fields).decode()
     except (ValueError, RecursionError) as error:
         raise SignatureError("it is malformed") from error
-    signature = fields.pop(SIGNATURE_FIELD, None) if isinstance(fields, dict) else None
     if not isinstance(signature, str):
         raise SignatureError("it is not signed")
-    key = trusted.verify(signature, _event_message(model, number, fields), Purpose.EVENT)
-    return key, _canonical(fields).decode()
+    return trusted.verify(signature, message, Purpose.EVENT), signed
 
 
 def _event_message(model: str, number: int, fields: Mapping[str, Any]) -> bytes:

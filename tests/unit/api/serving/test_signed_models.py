@@ -6,12 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from slipway_api.serving.bundle_cache import LastServed
+from slipway_api.serving.model_ref import ModelRef
 from slipway_core.bundle import MANIFEST_FILE, MANIFEST_TAG, digest
 from slipway_core.errors import ConfigurationError
-from slipway_core.registry import PRODUCTION
-from slipway_core.registry.events import PromotionEvent, key_of
+from slipway_core.registry import PRODUCTION, STAGING
+from slipway_core.registry.base import candidate_alias
+from slipway_core.registry.events import EVENT_PREFIX, PromotionEvent, key_of
 from slipway_core.registry.promotion import promote, rollback
-from slipway_core.registry.sign_existing import sign_bundle, sign_model
+from slipway_core.registry.sign_existing import sign_bundle, sign_model, sign_models
 from slipway_core.registry.signatures import checked_events
 from slipway_core.signing import Signer
 from slipway_core.signing.messages import SIGNATURE_TAG, sign_event, sign_version
@@ -122,6 +125,13 @@ def _forge_event(serving: Signed) -> None:
     serving.registry.set_alias("iris", PRODUCTION, "1")
 
 
+def _write_unreadable_events(serving: Signed) -> None:
+    event = '{"action":"promote","version":"1","from":null,"by":"eve","at":"0001-01-01T00:00:00+23:00","reason":""}'
+    serving.registry.set_model_tag("iris", key_of(3), event)
+    serving.registry.set_model_tag("iris", f"{EVENT_PREFIX}{'9' * 5_000}", event)
+    serving.registry.set_alias("iris", PRODUCTION, "1")
+
+
 def _change_signed_event(serving: Signed) -> None:
     changed = serving.event(2).replace('"version":"2"', '"version":"1"')
     assert changed != serving.event(2)
@@ -141,6 +151,7 @@ ATTACKS: dict[str, tuple[Callable[[Signed], None], str]] = {
     "older event renumbered": (_renumber_older_event, "slipway models promote iris 1"),
     "event of another model": (_copy_event_of_another_model, "slipway models promote iris 1"),
     "forged event": (_forge_event, "slipway models promote iris 1"),
+    "events that cannot be read": (_write_unreadable_events, "slipway models promote iris 1"),
     "changed event": (_change_signed_event, "slipway models promote iris 1"),
 }
 
@@ -284,6 +295,70 @@ def test_pinned_version_requires_its_signature_only(signed: Signed) -> None:
     assert "is not signed by a trusted key" in signed.failure("iris", unsigned).reason
 
 
+def _stage_unsigned(serving: Signed) -> str:
+    return register(serving.registry, other_files(shift=0.5))
+
+
+def _stage_bundle_of_another_model(serving: Signed) -> str:
+    files = bundle_files("wine")
+    register_signed(serving.registry, serving.signer, files, "wine")
+    number = register(serving.registry, files)
+    serving.copy_signature("1", number, "wine")
+    return number
+
+
+def _stage_loaded_version_without_signature(serving: Signed) -> str:
+    serving.registry.delete_version_tag("iris", "2", SIGNATURE_TAG)
+    return "2"
+
+
+def _stage_loaded_version_with_another_signature(serving: Signed) -> str:
+    serving.copy_signature("1", "2")
+    return "2"
+
+
+STAGED: dict[str, tuple[Callable[[Signed], str], str]] = {
+    "unsigned version": (_stage_unsigned, "is not signed by a trusted key"),
+    "signed bundle of another model": (_stage_bundle_of_another_model, "does not match"),
+    "loaded version without its signature": (_stage_loaded_version_without_signature, "is not signed by a trusted key"),
+    "loaded version with another signature": (_stage_loaded_version_with_another_signature, "does not match"),
+}
+
+
+@pytest.mark.parametrize("alias", [STAGING, candidate_alias("forest")])
+@pytest.mark.parametrize(("attack", "reason"), STAGED.values(), ids=STAGED)
+def test_version_beside_production_requires_its_signature(
+    signed: Signed, alias: str, attack: Callable[[Signed], str], reason: str
+) -> None:
+    signed.registry.set_alias("iris", alias, attack(signed))
+    signed.settle()
+    failure = signed.store.failure("iris", alias=alias)
+    assert failure is not None
+    assert reason in failure.reason
+    assert ModelRef("iris", alias=alias) not in signed.store.loaded
+    signed.registry.set_alias("iris", alias, "1")
+    signed.settle()
+    assert signed.store.get("iris", alias=alias).version == "1"
+    assert signed.served()["iris"] == "2"
+
+
+@pytest.mark.parametrize("refs", [("iris",), ("iris@2",)])
+def test_note_of_another_model_or_version_in_the_cache_is_not_followed(signed: Signed, refs: tuple[str, ...]) -> None:
+    note = LastServed.model_validate_json((signed.cache / "iris" / "production.json").read_bytes())
+    register_signed(signed.registry, signed.signer, bundle_files("wine"), "wine")
+    promote_signed(signed.registry, signed.signer, "1", "wine")
+    signed.restart(("iris@2", "wine"))
+    assert signed.pinned() == ["iris@2"]
+    other = (signed.cache / "wine" / "production.json").read_bytes()
+    for file in ("production.json", "pinned-2.json"):
+        (signed.cache / "iris" / file).write_bytes(other)
+    signed.restart(refs, offline=True)
+    assert signed.store.loaded == {}
+    (signed.cache / "iris" / "pinned-2.json").write_text(note.model_copy(update={"version": "1"}).model_dump_json())
+    signed.restart(("iris@2",), offline=True)
+    assert signed.store.loaded == {}
+
+
 def test_cached_version_of_a_removed_key_is_not_served(signed: Signed) -> None:
     signed.trusted = trusting(new_signer())
     signed.restart(offline=True)
@@ -332,6 +407,23 @@ def test_signing_again_approves_nothing_that_was_planted(signed: Signed) -> None
         one.number: one.key is not None for one in checked_events(signed.registry.get_model("iris"), signed.trusted)
     }
     assert checked == {1: True, 2: True, 3: False, 4: True}
+
+
+def test_rotation_does_not_sign_a_model_whose_events_were_deleted(signed: Signed) -> None:
+    _register_unsigned(signed)
+    for number in (1, 2):
+        signed.registry.delete_model_tag("iris", key_of(number))
+    new, notes = new_signer(), list[str]()
+    signed.trusted = trusting(signed.signer, new)
+    sign_models(signed.registry, new, by="ana", echo=notes.append, trusted=signed.trusted)
+    assert "run `slipway signing sign-existing iris`" in notes[0]
+    assert SIGNATURE_TAG not in signed.registry.get_version("iris", "3").tags
+    signed.restart()
+    signed.settle()
+    assert signed.served() == {"iris": "2"}
+    sign_models(signed.registry, new, by="ana", echo=notes.append, trusted=signed.trusted, names=("iris",))
+    signed.sync()
+    assert signed.served() == {"iris": "3"}
 
 
 def test_interrupted_upgrade_is_completed(tmp_path: Path) -> None:

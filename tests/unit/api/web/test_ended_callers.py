@@ -11,6 +11,7 @@ from slipway_api.accounts.models import Role
 from slipway_api.accounts.store import AccountStore
 from slipway_core.registry.memory import InMemoryRegistry
 from support.api import PASSWORD, RunningApi, StartApi
+from support.bundles import bundle_files, register
 
 ENDED = (401, "the token is no longer valid; get a new one from POST /token")
 SETOSA = [5.1, 3.5, 1.4, 0.2]
@@ -117,6 +118,25 @@ def test_registration_fails_if_token_is_revoked_during_upload(start_api: StartAp
     assert held(api, "POST", "/users", token, body, lambda: store.delete_by_name("uma", actor=AuditActor())) == ENDED
 
     assert store.find("eve") is None
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_key_of_admin_revoked_during_upload_promotes_nothing(
+    own: RunningApi, registry: InMemoryRegistry, end: str
+) -> None:
+    key = own.post("/keys", token=log_in(own, "bea"), json={"name": "ci", "actions": ["promote"]}).json()["key"]
+    version = register(registry, bundle_files())
+    before = registry.get_model("iris")
+    accounts = own.app.state.accounts.directory
+
+    def meanwhile() -> None:
+        ENDS[end](accounts.store, "bea")
+        accounts.refresh()
+
+    status, _ = held(own, "POST", "/models/iris/promote", key, {"version": version}, meanwhile)
+
+    assert status == 401
+    assert registry.get_model("iris") == before
 
 
 @pytest.mark.parametrize("end", ENDS)

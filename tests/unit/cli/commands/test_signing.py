@@ -136,3 +136,20 @@ def test_history_marks_events_that_are_not_accepted() -> None:
     assert newest == "signed: key-0"
     assert oldest is not None
     assert oldest.startswith("NOT ACCEPTED: its signature with the key key-0")
+
+
+def test_forged_event_does_not_get_the_mark_of_a_signed_one() -> None:
+    registry, signer = InMemoryRegistry(), new_signer()
+    for _ in range(2):
+        promote_signed(registry, signer, register_signed(registry, signer))
+    first, second = (registry.get_model("iris").tags[key_of(number)] for number in (1, 2))
+    registry.set_model_tag("iris", key_of(1), first.replace('"by":"ana"', '"by":"eve"'))
+    # The last of two values counts. Another parser rejects the first one, and therefore does not show the event.
+    registry.set_model_tag("iris", key_of(2), second.replace("{", f'{{"reason":{"[" * 400}{"]" * 400},', 1))
+    model = registry.get_model("iris")
+    shown = moves(model)[::-1]
+    notes = signature_notes(model, shown, trusting(signer))
+    assert [(move.event and move.event.by, (note or "")[:12]) for move, note in zip(shown, notes, strict=True)] == [
+        (None, ""),
+        ("eve", "NOT ACCEPTED"),
+    ]
