@@ -11,6 +11,7 @@ from slipway_api.serving.mlmodel import read_mlmodel
 from slipway_api.serving.model_ref import ModelRef
 from slipway_api.serving.opening import open_bundle, open_foreign
 from slipway_api.serving.served_model import ServedModel
+from slipway_api.serving.signed_history import NO_DIGEST
 from slipway_api.serving.trial import Candidate, Trial, TrialError
 from slipway_core.bundle import MANIFEST_FILE, MANIFEST_TAG, MLMODEL_FILE, is_digest
 from slipway_core.errors import BundleError, RegistryError, SignatureError
@@ -23,7 +24,6 @@ from slipway_core.signing import TrustedKeys
 from slipway_core.signing.messages import SIGNATURE_TAG
 
 TEMPORARY_PREFIX = "slipway-bundle-"
-NO_DIGEST = f"sha256:{'0' * 64}"
 
 log = get_logger("slipway.loader")
 
@@ -33,6 +33,7 @@ class Loader:
 
     Attributes:
         cache: stores bundles.
+        allow_unverified: whether to load versions that Slipway's trainer did not register.
         trusted: the keys whose signatures are accepted; None to load unsigned versions, too.
     """
 
@@ -57,7 +58,7 @@ class Loader:
         self._registry = registry
         self.cache = cache
         self._trial = trial
-        self._allow_unverified = allow_unverified
+        self.allow_unverified = allow_unverified
         self.trusted = trusted
 
     def load(
@@ -70,7 +71,8 @@ class Loader:
         Args:
             version: the version.
             current: a loaded model, which is reused if it is the same bundle.
-            promoted_digest: the digest in the signed event that promoted the version; None without trusted keys.
+            promoted_digest: the digest in the signed event that promoted the version; NO_DIGEST if a version of another
+                tool needs no signature; None without trusted keys.
 
         Raises:
             SignatureError: no trusted key signed the version, or it is not the promoted one.
@@ -79,7 +81,7 @@ class Loader:
         """
         self._check_signature(version, promoted_digest)
         expected = version.tags.get(MANIFEST_TAG, "")
-        if MANIFEST_TAG not in version.tags and self._allow_unverified:
+        if MANIFEST_TAG not in version.tags and self.allow_unverified:
             return self._unverified(version)
         if MANIFEST_TAG not in version.tags:
             raise BundleError(self._why_foreign(version))
@@ -189,12 +191,13 @@ class Loader:
             with tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX) as temporary:
                 folder = Path(temporary)
                 self._registry.fetch(version, MLMODEL_FILE, folder / MLMODEL_FILE)
-                if self.trusted is not None:
+                is_signed = self.trusted is not None and SIGNATURE_TAG in version.tags
+                if self.trusted is not None and is_signed:
                     self._registry.fetch(version, MODEL_FILE, folder / MODEL_FILE)
                     self._check_files(version, folder, self.trusted)
                 # A version of another flavor has no graph: report the flavor, not the missing file.
                 read_mlmodel(version, (folder / MLMODEL_FILE).read_bytes())
-                if self.trusted is None:
+                if not is_signed:
                     self._registry.fetch(version, MODEL_FILE, folder / MODEL_FILE)
                 known = LastServed(
                     name=version.name,
@@ -212,7 +215,8 @@ class Loader:
 
     def _check_signature(self, version: ModelVersion, promoted_digest: str | None) -> None:
         """Raise SignatureError unless a trusted key signed a version, and the promoted one is the same bundle."""
-        if self.trusted is None:
+        is_bare = MANIFEST_TAG not in version.tags and SIGNATURE_TAG not in version.tags
+        if self.trusted is None or (promoted_digest == NO_DIGEST and is_bare):
             return
         digest = signed_digest(version, self.trusted)
         if promoted_digest is not None and digest != promoted_digest:

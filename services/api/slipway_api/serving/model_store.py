@@ -77,7 +77,7 @@ class ModelStore:
         self.aliases = Aliases(metrics)
         self._loads = LoadThreads()
         self._presence = Presence(registry, loader.cache)
-        self._history = SignedHistory(loader.trusted, loader.cache)
+        self._history = SignedHistory(loader.trusted, loader.cache, allow_unverified=loader.allow_unverified)
         self._sweep_at = clock()
         self._served_metrics = ServedMetrics(metrics)
         self._registry_state = RegistryState(metrics)

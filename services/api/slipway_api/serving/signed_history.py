@@ -7,8 +7,11 @@ from slipway_api.serving.bundle_cache import BundleCache
 from slipway_api.serving.model_ref import ModelRef
 from slipway_core.registry import PRODUCTION, RegisteredModel
 from slipway_core.registry.events import PromotionEvent
-from slipway_core.registry.signatures import checked_events, newest_event
+from slipway_core.registry.signatures import checked_events, has_signed_history, newest_event
 from slipway_core.signing import TrustedKeys
+
+# The digest of a version that another tool registered.
+NO_DIGEST = f"sha256:{'0' * 64}"
 
 
 @dataclass(frozen=True)
@@ -17,7 +20,8 @@ class Target:
 
     Attributes:
         version: the version; None to keep the served one.
-        digest: the digest that the signed event names; None without trusted keys.
+        digest: the digest that the signed event names; NO_DIGEST for a version of another tool that needs no signature;
+            None without trusted keys.
         problem: why the alias Production is not followed; None if it is.
     """
 
@@ -33,15 +37,17 @@ class SignedHistory:
         trusted: the trusted keys; None to follow the alias.
     """
 
-    def __init__(self, trusted: TrustedKeys | None, cache: BundleCache) -> None:
+    def __init__(self, trusted: TrustedKeys | None, cache: BundleCache, *, allow_unverified: bool = False) -> None:
         """Know no model yet.
 
         Args:
             trusted: the trusted keys; None to follow the alias.
             cache: stores the newest serial of each model.
+            allow_unverified: whether to follow the alias of models that no key ever signed.
         """
         self.trusted = trusted
         self._cache = cache
+        self._allow_unverified = allow_unverified
         self._newest: dict[str, tuple[Mapping[str, str], PromotionEvent | None]] = {}
         self._serials: dict[str, int] = {}
         self._problems: dict[str, str] = {}
@@ -56,6 +62,8 @@ class SignedHistory:
         alias = ref.version or model.aliases.get(ref.alias)
         if self.trusted is None or alias is None or not ref.is_production:
             return Target(alias)
+        if self._allow_unverified and self._was_never_signed(model):
+            return Target(alias, NO_DIGEST)
         event, problem = self._follow(model)
         if event is not None and problem is None and event.version != alias:
             problem = (
@@ -80,7 +88,7 @@ class SignedHistory:
                 f"version {alias}, run `slipway models promote {name} {alias}`; for a model of another tool, run "
                 f"`slipway register {name} --model models:/{name}/{alias}`"
             )
-        newest = max(self._serials.get(name, 0), self._cache.newest_serial(name))
+        newest = self._newest_serial(name)
         if event.serial < newest:
             return None, (
                 f"the history of {name} is older than the one that this API followed before, as if events were "
@@ -90,6 +98,13 @@ class SignedHistory:
             self._serials[name] = event.serial
             self._cache.remember_serial(name, event.serial)
         return event, None
+
+    def _was_never_signed(self, model: RegisteredModel) -> bool:
+        """Return whether a model has no signed event, and none was followed before."""
+        return not has_signed_history(model) and self._newest_serial(model.name) == 0
+
+    def _newest_serial(self, name: str) -> int:
+        return max(self._serials.get(name, 0), self._cache.newest_serial(name))
 
     def _newest_event(self, model: RegisteredModel) -> PromotionEvent | None:
         known = self._newest.get(model.name)

@@ -482,6 +482,37 @@ def test_version_of_another_tool_must_be_signed_with_its_files(signed: Signed) -
     assert "were changed after it was signed" in signed.failure("foreign", "1").reason
 
 
+BARE = {"MLmodel": b"flavors: {}", "model.onnx": b"graph"}
+
+
+def test_alias_of_a_model_that_was_never_signed_is_followed_to_versions_of_other_tools_only(signed: Signed) -> None:
+    signed.allow_unverified = True
+    signed.registry.add_version("foreign", BARE)
+    signed.registry.set_alias("foreign", PRODUCTION, "1")
+    signed.restart()
+    assert "flavor" in signed.failure("foreign").reason  # the files were parsed
+
+    register(signed.registry, bundle_files("foreign"), "foreign", promote=True)
+    signed.settle()
+    assert "is not signed by a trusted key" in signed.failure("foreign").reason
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_version_of_another_tool_does_not_replace_a_signed_model(signed: Signed, restarts: bool) -> None:
+    signed.allow_unverified = True
+    signed.restart()
+    signed.registry.add_version("iris", BARE)
+    signed.registry.set_alias("iris", PRODUCTION, "3")
+    for key in list(signed.registry.get_model("iris").tags):
+        signed.registry.delete_model_tag("iris", key)
+    if restarts:
+        signed.restart()
+    signed.settle()
+
+    assert signed.served() == {"iris": "2"}
+    assert "no promotion in the history of iris is signed" in signed.failure("iris").reason
+
+
 def test_signed_event_keeps_fields_of_a_later_release() -> None:
     signer: Signer = new_signer()
     signed = sign_event(signer, "iris", 1, '{"later":[1.5,"ü"]}')
