@@ -146,6 +146,53 @@ class Model(TypedDict):
     data_version: str
 
 
+class Candidate(TypedDict):
+    """A candidate of a model (`GET /models/{name}/candidates`); `reason` states why it is not loaded."""
+
+    name: str
+    version: str
+    loaded: bool
+    served_version: str | None
+    metrics: dict[str, float] | None
+    reason: str | None
+
+
+# `from` is a keyword of Python.
+PromotionEvent = TypedDict(
+    "PromotionEvent",
+    {
+        "action": str,
+        "version": str | None,
+        "from": str | None,
+        "by": str | None,
+        "at": str | None,
+        "reason": str | None,
+    },
+)
+
+
+class Move(PromotionEvent):
+    """A move of a model's Production alias (`GET /models/{name}/history`)."""
+
+    metrics: dict[str, float] | None
+    data_version: str | None
+
+
+class Promotion(TypedDict):
+    """The result of a promotion or a rollback.
+
+    `event` is None if nothing changed. `warning` is set if the history does not contain the event. `reason` states why
+    the API does not serve the Production version; `up_to_date` is False then.
+    """
+
+    changed: bool
+    event: PromotionEvent | None
+    warning: str | None
+    served_version: str | None
+    up_to_date: bool
+    reason: str | None
+
+
 class User(TypedDict):
     """An account (`GET /users/me`)."""
 
