@@ -41,6 +41,7 @@ from slipway_client.results import (
 )
 from slipway_client.retry import Retry
 from slipway_client.splitting import BatchLimits
+from slipway_client.targets import Stage
 
 __version__ = "0.1.0"
 
@@ -77,6 +78,7 @@ __all__ = [
     "Retry",
     "ServiceUnavailableError",
     "SlipwayError",
+    "Stage",
     "TimedOutError",
     "UnexpectedResponseError",
     "User",
