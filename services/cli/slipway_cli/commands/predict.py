@@ -170,7 +170,7 @@ def _lines(answers: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
     for answer in answers:
         predictions = answer["prediction"]
         scores = answer.get("probabilities") or [None] * len(predictions)
-        labels = answer.get("label")
+        labels = answer.get("label")  # text; earlier APIs return the type of the classes
         shown = [f"{value:g}" for value in predictions] if labels is None else [label_text(label) for label in labels]
         # Not the largest one: a threshold may select another class.
         found = [f"{row[index]:.3f}" if row else "–" for row, index in zip(scores, predictions, strict=True)]

@@ -23,8 +23,10 @@ HEADER = ",".join(NAMES)
 A_DATE = "a date such as 2026-11-21 or 2026-11-21T08:30"
 
 
-def serving(columns: Sequence[dict[str, Any]], classes: Sequence[Any] = ("Adelie", "Gentoo")) -> Any:
-    """Return an API whose model has these columns and predicts its second class, the less probable one."""
+def serving(
+    columns: Sequence[dict[str, Any]], classes: Sequence[Any] = ("Adelie", "Gentoo"), label: Any = "Gentoo"
+) -> Any:
+    """Return an API whose model has these columns and predicts the less probable second class."""
 
     def answer(asked: Asked) -> Answer:
         if asked.method == "GET":
@@ -32,7 +34,7 @@ def serving(columns: Sequence[dict[str, Any]], classes: Sequence[Any] = ("Adelie
             signature = {"inputs": columns, "tensors": tensors, "classes": classes}
             return Answer({"model_name": "penguins", "model_version": "7", "signature": signature})
         n_rows = len(asked.json["features"])
-        body = {"prediction": [1], "label": [classes[1]], "probabilities": [[0.75, 0.25]]}
+        body = {"prediction": [1], "label": [label], "probabilities": [[0.75, 0.25]]}
         answer = {"id": "01939c4e", "model": "penguins", "version": "3"}
         return Answer({**answer, **{key: value * n_rows for key, value in body.items()}})
 
@@ -251,25 +253,28 @@ def test_invalid_json_row_is_wrong_usage(api: StubApi, text: str, words: str) ->
 
 
 @pytest.mark.parametrize(
-    ("classes", "names", "label"),
+    ("classes", "label", "names"),
     [
-        (["Adelie", "Gentoo"], ["Adelie", "Gentoo"], "Gentoo"),
-        ([3, -7], ["3", "-7"], "-7"),
-        ([False, True], ["false", "true"], "true"),
+        (["Adelie", "Gentoo"], "Gentoo", ["Adelie", "Gentoo"]),
+        ([3, -7], "-7", ["3", "-7"]),
+        ([False, True], "true", ["false", "true"]),
+        # Of an earlier API.
+        ([3, -7], -7, ["3", "-7"]),
+        ([False, True], True, ["false", "true"]),
     ],
 )
 def test_classes_of_every_type_are_written(
-    api: StubApi, tmp_path: Path, classes: list[Any], names: list[str], label: str
+    api: StubApi, tmp_path: Path, classes: list[Any], label: object, names: list[str]
 ) -> None:
-    api.answer = serving([NOTE], classes)
+    api.answer = serving([NOTE], classes, label)
 
     written = predict_csv(tmp_path, "note\nlow\n", "--output", "-").output
     shown = predict_csv(tmp_path, "note\nlow\n").output
 
     first, second = names
-    assert written == f"note,prediction,label,probability_{first},probability_{second}\nlow,1,{label},0.75,0.25\n"
+    assert written == f"note,prediction,label,probability_{first},probability_{second}\nlow,1,{second},0.75,0.25\n"
     row = next(line for line in shown.splitlines() if "0.250" in line)
-    assert [cell.strip() for cell in row.strip("│").split("│")] == ["1", label, "0.250"]
+    assert [cell.strip() for cell in row.strip("│").split("│")] == ["1", second, "0.250"]
 
 
 def test_decimal_commas_are_written_for_numbers_only(api: StubApi, tmp_path: Path) -> None:
