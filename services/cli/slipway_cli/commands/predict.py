@@ -11,13 +11,14 @@ import typer
 from rich.table import Table
 
 from slipway_cli.api_client import Served, api_client, api_error, read_signature
-from slipway_cli.csv_rows import CsvRows, read_row, read_rows
+from slipway_cli.csv_rows import CsvRows, read_row, read_rows, read_untyped_row
 from slipway_cli.errors import ApiError
 from slipway_cli.identity import identify
 from slipway_cli.output import echo, print_json, print_table
 from slipway_cli.predictions_csv import answer_columns, check_output, write_predictions
 from slipway_cli.settings import ClientSettings
-from slipway_client import Client, SlipwayError
+from slipway_client import Client, PermissionDeniedError, SlipwayError, ValidationError
+from slipway_client.values import Row
 from slipway_core.manifest import label_text
 from slipway_core.plurals import count_of
 from slipway_core.printable import printable
@@ -31,6 +32,14 @@ class Stage(StrEnum):
 
     PRODUCTION = "production"
     STAGING = "staging"
+
+
+CandidateName = Annotated[
+    str | None, typer.Option(help="Predict with this candidate of the model; `slipway models list` lists them.")
+]
+StageName = Annotated[
+    Stage | None, typer.Option(case_sensitive=False, help="Predict with the version that has this alias.")
+]
 
 
 def predict(
@@ -62,12 +71,8 @@ def predict(
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", "-f", help="Replace the file of --output if it exists.")] = False,
-    candidate: Annotated[
-        str | None, typer.Option(help="Predict with this candidate of the model; `slipway models list` lists them.")
-    ] = None,
-    stage: Annotated[
-        Stage | None, typer.Option(case_sensitive=False, help="Predict with the version that has this alias.")
-    ] = None,
+    candidate: CandidateName = None,
+    stage: StageName = None,
     as_json: Annotated[
         bool,
         typer.Option(
@@ -83,30 +88,51 @@ def predict(
         raise typer.BadParameter("pass one of --features, --json-row and --csv")
     if output is not None and (csv_file is None or as_json):
         raise typer.BadParameter("requires --csv, and cannot be combined with --json", param_hint="--output")
-    if candidate is not None and stage is not None:
-        raise typer.BadParameter("pass either --candidate or --stage, not both")
-    if candidate == "":
-        raise typer.BadParameter("must be the name of a candidate, not empty", param_hint="--candidate")
+    served = _served(model, candidate, stage)
     row = {} if json_row is None else _json_row(json_row)
     if output is not None:
         check_output(output, force=force)
-    served = Served(model, candidate, "Staging" if stage == Stage.STAGING else None)
     identity = identify(load_settings(ClientSettings))
     with api_client(identity.url, identity.token) as client:
         if csv_file is not None:
             _predict_file(client, served, csv_file, output, as_json=as_json)
             return
-        if features is not None:
-            row = read_row(features, read_signature(client, served)[0])
-        answers = _responses(client, served, [row])
+        answers = _responses(client, served, [row]) if features is None else _predict_line(client, served, features)
     if as_json:
         print_json(answers[0])
     else:
         _print_table(served, answers)
 
 
+def _served(model: str, candidate: str | None, stage: Stage | None) -> Served:
+    if candidate is not None and stage is not None:
+        raise typer.BadParameter("pass either --candidate or --stage, not both")
+    if candidate == "":
+        raise typer.BadParameter("must be the name of a candidate, not empty", param_hint="--candidate")
+    return Served(model, candidate, "Staging" if stage == Stage.STAGING else None)
+
+
+def _predict_line(client: Client, served: Served, line: str) -> list[Mapping[str, Any]]:
+    """Predict one line of CSV. A key that may only predict cannot read the types of the features."""
+    try:
+        inputs, _ = read_signature(client, served)
+    except PermissionDeniedError:
+        try:
+            return _responses(client, served, [read_untyped_row(line)])
+        except ValidationError as error:
+            raise ApiError(
+                f"{api_error(error)}; without the action read, the key cannot read the types of the features: use "
+                "--json-row, or a key with the actions predict and read",
+                error.status,
+            ) from error
+    return _responses(client, served, [read_row(line, inputs)])
+
+
 def _predict_file(client: Client, served: Served, file: Path, output: Path | None, *, as_json: bool) -> None:
-    inputs, classes = read_signature(client, served)
+    try:
+        inputs, classes = read_signature(client, served)
+    except PermissionDeniedError as error:
+        raise ApiError(f"--csv needs the features of {served.model}: {api_error(error)}", error.status) from error
     rows = read_rows(file, str(served), inputs)
     added = answer_columns(rows, classes) if output is not None else []
     if rows.skipped:
@@ -144,7 +170,7 @@ def _answers(client: Client, served: Served, names: Sequence[str], rows: CsvRows
     return answers
 
 
-def _responses(client: Client, served: Served, rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def _responses(client: Client, served: Served, rows: Sequence[Row]) -> list[Mapping[str, Any]]:
     result = client.predict(rows, served.model, candidate=served.candidate, stage=served.stage)
     return [batch.response for batch in result.batches]
 

@@ -9,7 +9,7 @@ import pytest
 
 from slipway_cli.cli import main
 from support.command import Ended, run
-from support.stub_api import Answer, Asked, StubApi, stub_api
+from support.stub_api import Answer, Asked, StubApi, problem, stub_api
 
 ISLAND = {"name": "island", "dtype": "string", "categories": ["Biscoe", "Dream"], "on_unknown": "reject"}
 NOTE = {"name": "note", "dtype": "string", "nullable": True, "missing": ""}
@@ -222,6 +222,57 @@ def test_features_are_typed_values_in_order(api: StubApi, text: str, changes: di
     ended = run(main, "predict", "penguins", "--features", text)
 
     assert (ended.exit_code, sent(api)) == (0, [ROW | changes])
+
+
+@pytest.fixture
+def _predict_only(api: StubApi) -> None:
+    """The credential is a key that may only predict."""
+    answer = api.answer
+    denied = problem(403, "this API key permits only: predict; use a key with the action read")
+    api.answer = lambda asked: denied if asked.method == "GET" else answer(asked)
+
+
+@pytest.mark.usefixtures("_predict_only")
+@pytest.mark.parametrize(
+    ("text", "row"),
+    [
+        ("Biscoe,,39.5,7,true,", ["Biscoe", None, 39.5, 7, True, None]),
+        ('"a, b", -7 ,+1.5e2,TRUE, ,2026-11-21', ["a, b", -7, 150.0, True, None, "2026-11-21"]),
+        ("nan,inf,1_0,9007199254740993,٣,1.0", ["nan", "inf", "1_0", 2**53 + 1, "٣", 1.0]),
+    ],
+)
+def test_key_without_read_sends_values_by_their_form(api: StubApi, text: str, row: list[object]) -> None:
+    ended = run(main, "predict", "penguins", "--features", text)
+
+    assert (ended.exit_code, sent(api)) == (0, [row])
+    assert list(map(type, sent(api)[0])) == list(map(type, row))
+    assert "Gentoo" in ended.output
+
+
+@pytest.mark.usefixtures("_predict_only")
+def test_value_that_needs_its_type_names_the_action_read(api: StubApi) -> None:
+    denied = api.answer
+    api.answer = lambda asked: denied(asked) if asked.method == "GET" else problem(422, "'note' must be text, not 7")
+
+    ended = run(main, "predict", "penguins", "--features", "7")
+
+    assert ended.exit_code == 1
+    assert ended.error == (
+        "Error: 'note' must be text, not 7; without the action read, the key cannot read the types of the features: "
+        "use --json-row, or a key with the actions predict and read\n"
+    )
+
+
+@pytest.mark.usefixtures("_predict_only")
+def test_file_needs_a_key_with_read(api: StubApi, tmp_path: Path) -> None:
+    ended = predict_csv(tmp_path, f"{HEADER}\nBiscoe,,39.5,7,true,\n")
+
+    assert ended.exit_code == 1
+    assert ended.error == (
+        "Error: --csv needs the features of penguins: this API key permits only: predict; use a key with the action "
+        "read\n"
+    )
+    assert sent(api) == []
 
 
 def test_json_row_is_sent_as_it_is(api: StubApi) -> None:
