@@ -143,8 +143,8 @@ class Session:
                     continue
                 failed += not isinstance(error, RateLimitedError)
                 seconds = None
-                is_done = call.is_uncertain and isinstance(error, ServiceUnavailableError)
-                if not is_done and may_retry(error, is_repeatable=call.is_repeatable):
+                may_be_done = call.is_uncertain and isinstance(error, ServiceUnavailableError)
+                if not may_be_done and may_retry(error, is_repeatable=call.is_repeatable):
                     seconds = self.retry.wait_seconds(failed, waited, error)
                 if seconds is None:
                     raise
