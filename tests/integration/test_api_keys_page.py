@@ -41,6 +41,12 @@ def test_commands_of_the_page_work_in_order(api: ApiProcess, tmp_path: Path) -> 
     assert (tmp_path / "nightly-scores.header").stat().st_mode & 0o777 == 0o600
     assert '"label":["' in paste(request)
     assert "iris" in paste(predict)
+    # A key that may only predict.
+    paste("slipway keys add predict-only --out predict-only.key")
+    command = predict.replace("nightly-scores.key", "predict-only.key")
+    assert "setosa" in paste(command)
+    with_file = command.replace("--features 5.1,3.5,1.4,0.2", "--csv - <<< 5.1,3.5,1.4,0.2 2>&1 || true")
+    assert "use a key with the action read" in paste(with_file)
     (row,) = [line for line in paste(listing).splitlines() if "nightly-scores" in line]
     key_id = row.split()[-1]
     assert key[4:36] == key_id.replace("-", "")

@@ -38,7 +38,7 @@ def test_commands_of_the_page_work(stack: RunningStack, tmp_path: Path) -> None:
     def answer(commands: str) -> Any:
         return json.loads(paste(commands))
 
-    train, listed, predict, stage, staged, unstage, promote, rollback = steps
+    train, listed, predict, command, stage, staged, unstage, promote, rollback = steps
 
     registered = re.findall(r"candidate ([a-z-]+): version ([0-9]+)", paste(train))
     assert sorted(name for name, _ in registered) == list(NAMES)
@@ -52,6 +52,7 @@ def test_commands_of_the_page_work(stack: RunningStack, tmp_path: Path) -> None:
     assert all(one["metrics"]["accuracy"] >= 0.9 for one in found)
     predicted = answer(predict)
     assert (predicted["version"], predicted["label"]) == (dict(registered)["random-forest"], ["setosa"])
+    assert f"candidate random-forest of iris, version {predicted['version']}" in " ".join(paste(command).split())
     assert paste(stage) == "Staging of iris is now version 2.\n"
     wait_for(lambda: (stack.status()["staging"] or {}).get("loaded"), seconds=10, what="Staging")  # type: ignore[attr-defined]
     assert answer(staged)["version"] == "2"

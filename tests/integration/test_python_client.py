@@ -12,7 +12,8 @@ import pandas as pd
 import pytest
 
 from slipway_client import PredictionResult
-from support.api_process import PASSWORD, ApiProcess, api_process
+from support.api_process import PASSWORD, ApiProcess, api_process, fill_cache
+from support.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -24,7 +25,13 @@ ADDRESS = "http://127.0.0.1:8000"
 
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiProcess]:
-    with api_process(tmp_path_factory.mktemp("api")) as served:
+    """Run an API whose iris has a candidate, too."""
+    folder = tmp_path_factory.mktemp("api")
+    fill_cache(folder / "cache", candidate="linear")
+    with api_process(folder) as served:
+        wait_for(
+            lambda: served.call("GET", "/models/iris/candidates").json()["candidates"], seconds=30, what="the candidate"
+        )
         yield served
 
 
@@ -56,7 +63,13 @@ def test_examples_of_the_page_run(api: ApiProcess, capsys: pytest.CaptureFixture
     printed = capsys.readouterr().out
     assert session["predictions"]["label"].tolist() == ["setosa", "versicolor", "virginica"]
     assert isinstance(session["result"], PredictionResult)
-    for line in ("admin", "[2] row 2: ", "['setosa', 'versicolor', 'virginica']", "[True, True, False]"):
+    for line in (
+        "admin",
+        "linear 1 ['setosa', 'versicolor', 'virginica']",
+        "[2] row 2: ",
+        "['setosa', 'versicolor', 'virginica']",
+        "[True, True, False]",
+    ):
         assert line in printed
     assert re.search(r"^b petal width \(cm\) ", printed, re.MULTILINE)
 

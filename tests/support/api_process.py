@@ -14,6 +14,7 @@ from slipway_api.serving.bundle_cache import BundleCache
 from slipway_api.serving.loader import Loader
 from slipway_api.serving.model_ref import ModelRef
 from slipway_core.policy import new_key
+from slipway_core.registry.base import candidate_alias
 from slipway_core.registry.memory import InMemoryRegistry
 from support.bundles import bundle_files, register, regression_files
 from support.servers import free_port, running, wait_until_ready
@@ -65,12 +66,15 @@ class ApiProcess:
         return True
 
 
-def fill_cache(folder: Path) -> None:
-    """Put two models into a cache, as if a process had served them."""
+def fill_cache(folder: Path, candidate: str | None = None) -> None:
+    """Put two models, and a candidate of iris, into a cache, as if a process had served them."""
     registry = InMemoryRegistry()
     loader = Loader(registry, BundleCache(folder), trial=no_trial)
     for name, files in (("iris", bundle_files()), ("demand", regression_files())):
-        loader.remember(ModelRef(name), loader.load(registry.get_version(name, register(registry, files, name))))
+        loaded = loader.load(registry.get_version(name, register(registry, files, name)))
+        loader.remember(ModelRef(name), loaded)
+        if name == "iris" and candidate is not None:
+            loader.remember(ModelRef(name, alias=candidate_alias(candidate)), loaded)
 
 
 @contextmanager

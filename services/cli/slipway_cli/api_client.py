@@ -1,13 +1,15 @@
 """The client of the API, for the commands that use it: `slipway_client` with the errors of the command line."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from pydantic import ValidationError
 
 import slipway_client
 from slipway_cli.errors import ApiError
-from slipway_client import Client, RequestError, Retry
+from slipway_client import Client, RequestError, Retry, Stage
 from slipway_core.columns import InputColumn
 from slipway_core.manifest import Label
 from slipway_core.policy import API_KEY_PREFIX
@@ -28,6 +30,8 @@ COMMANDS = {
     "get a new one from POST /token": LOGIN,
     "send `Authorization: Bearer …` with one from POST /token": LOGIN,
 }
+
+_CANDIDATES = re.compile(r"GET /models/[^/ ]+/candidates lists them")
 
 
 @contextmanager
@@ -59,7 +63,7 @@ def api_error(error: slipway_client.SlipwayError) -> ApiError:
     """Return the command line's error for an error of the client."""
     if not isinstance(error, RequestError) or error.status is None:
         return ApiError(str(error))
-    detail = error.detail
+    detail = _CANDIDATES.sub("`slipway models list` lists them", error.detail)
     for call, command in COMMANDS.items():
         detail = detail.replace(call, command)
     is_explained = any(text in detail for text in ("password", "API key", LOGIN))
@@ -68,13 +72,27 @@ def api_error(error: slipway_client.SlipwayError) -> ApiError:
     return ApiError(detail, error.status)
 
 
-def read_signature(client: Client, model: str) -> tuple[list[InputColumn], list[Label] | None]:
+@dataclass(frozen=True)
+class Served:
+    """A served version of a model: the one in Production, a candidate, or the one in Staging."""
+
+    model: str
+    candidate: str | None = None
+    stage: Stage | None = None
+
+    def __str__(self) -> str:
+        """Return its name for messages, such as `candidate forest of iris`."""
+        alias = self.stage if self.candidate is None else f"candidate {self.candidate}"
+        return self.model if alias is None else f"{alias} of {self.model}"
+
+
+def read_signature(client: Client, served: Served) -> tuple[list[InputColumn], list[Label] | None]:
     """Return a model's features, in order, and its classes; None for a regressor.
 
     Raises:
         ApiError: the API describes the model in an unknown form.
     """
-    signature = client.model(model)["signature"]
+    signature = client.model(served.model, candidate=served.candidate, stage=served.stage)["signature"]
     known = InputColumn.model_fields.keys()
     try:
         # Without the fields of other versions of the API.
@@ -84,7 +102,7 @@ def read_signature(client: Client, model: str) -> tuple[list[InputColumn], list[
         ]
     except (AttributeError, TypeError, ValidationError) as error:
         raise ApiError(
-            f"the API describes {model} in a form that this version of `slipway` cannot read: "
+            f"the API describes {served} in a form that this version of `slipway` cannot read: "
             "install the version of the API"
         ) from error
     return columns, list(signature.get("classes") or ()) or None

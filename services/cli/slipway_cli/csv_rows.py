@@ -3,6 +3,7 @@
 import csv
 import difflib
 import io
+import math
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -106,10 +107,7 @@ def read_row(line: str, inputs: Sequence[InputColumn]) -> dict[str, Value]:
     Raises:
         ConfigurationError: the line does not match the model; the message has all problems.
     """
-    try:
-        cells = next(csv.reader([line], skipinitialspace=True, strict=True), []) or [""]
-    except csv.Error as error:
-        raise ConfigurationError(f"--features is not a line of CSV: {error}; check its quotes") from error
+    cells = _cells_of_line(line)
     if len(cells) != len(inputs):
         names = ", ".join(column.name for column in inputs)
         raise ConfigurationError(
@@ -125,6 +123,37 @@ def read_row(line: str, inputs: Sequence[InputColumn]) -> dict[str, Value]:
     if problems:
         raise ConfigurationError(f"--features: {'; '.join(problems)}")
     return row
+
+
+def read_untyped_row(line: str) -> list[Value]:
+    """Read one row of an unknown model from a line of CSV: numbers and booleans by their form, all else as text.
+
+    Args:
+        line: the values in the model's order; an empty one is a missing value.
+
+    Raises:
+        ConfigurationError: it is not a line of CSV.
+    """
+    return [_untyped(cell) for cell in _cells_of_line(line)]
+
+
+def _untyped(cell: str) -> Value:
+    stripped = cell.strip()
+    if not stripped:
+        return None
+    if stripped.lower() in {"true", "false"}:
+        return stripped.lower() == "true"
+    value = number(stripped)
+    if isinstance(value, str) or not math.isfinite(value):
+        return cell
+    return int(stripped) if stripped.lstrip("+-").isdigit() else value
+
+
+def _cells_of_line(line: str) -> list[str]:
+    try:
+        return next(csv.reader([line], skipinitialspace=True, strict=True), []) or [""]
+    except csv.Error as error:
+        raise ConfigurationError(f"--features is not a line of CSV: {error}; check its quotes") from error
 
 
 def _text(path: Path, name: str) -> str:

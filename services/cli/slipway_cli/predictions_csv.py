@@ -84,6 +84,7 @@ def _cells(answers: Sequence[Mapping[str, Any]], width: int) -> Iterator[list[ob
         labels = answer.get("label") or [None] * len(predictions)
         scores = answer.get("probabilities") or [[]] * len(predictions)
         for prediction, label, row in zip(predictions, labels, scores, strict=True):
+            # Text; earlier APIs return the type of the classes.
             shown = None if label is None else without_formula(label_text(label))
             cells = [prediction, shown, *row][:width]
             yield [*cells, *[None] * (width - len(cells))]

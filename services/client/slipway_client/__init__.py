@@ -25,18 +25,23 @@ from slipway_client.errors import (
 from slipway_client.results import (
     ApiKey,
     Batch,
+    Candidate,
     Feedback,
     LoggedPrediction,
     Model,
+    Move,
     NewApiKey,
     PredictionResult,
     PredictionWarning,
     PredictionWithLineage,
+    Promotion,
+    PromotionEvent,
     User,
     UserEvent,
 )
 from slipway_client.retry import Retry
 from slipway_client.splitting import BatchLimits
+from slipway_client.targets import Stage
 
 __version__ = "0.1.0"
 
@@ -47,6 +52,7 @@ __all__ = [
     "Batch",
     "BatchError",
     "BatchLimits",
+    "Candidate",
     "Client",
     "ConfigurationError",
     "ConflictError",
@@ -57,6 +63,7 @@ __all__ = [
     "InvalidValue",
     "LoggedPrediction",
     "Model",
+    "Move",
     "NewApiKey",
     "NotFoundError",
     "PayloadTooLargeError",
@@ -64,11 +71,14 @@ __all__ = [
     "PredictionResult",
     "PredictionWarning",
     "PredictionWithLineage",
+    "Promotion",
+    "PromotionEvent",
     "RateLimitedError",
     "RequestError",
     "Retry",
     "ServiceUnavailableError",
     "SlipwayError",
+    "Stage",
     "TimedOutError",
     "UnexpectedResponseError",
     "User",

@@ -1,32 +1,30 @@
 """The asynchronous client, for asyncio."""
 
-import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Self, overload
 
 import httpx
 
 from slipway_client import calls, feedback, predicting, results
-from slipway_client.calls import Answer, Call, Page
+from slipway_client.calls import Answer
 from slipway_client.client import TIMEOUT_SECONDS
 from slipway_client.environment import read_environment
 from slipway_client.retry import Retry
+from slipway_client.runners import AsyncRunner
 from slipway_client.session import Session
 from slipway_client.splitting import BatchLimits
-from slipway_client.steps import Send, Sleep, Step, Steps
+from slipway_client.targets import Stage, Target
 from slipway_client.values import Row
 
 if TYPE_CHECKING:
     import pandas as pd
 
-T = TypeVar("T")
-
 CONCURRENCY = 4
 
 
-class AsyncClient:
+class AsyncClient(AsyncRunner):
     """The asynchronous form of `Client`, whose methods have the same arguments, results and errors.
 
     Close it with `aclose`, or use it in an `async with` statement.
@@ -62,7 +60,7 @@ class AsyncClient:
         """
         if concurrency < 1:
             raise ValueError("the concurrency must be at least 1")
-        self._session = Session(
+        session = Session(
             url,
             token=token,
             api_key=api_key,
@@ -70,8 +68,8 @@ class AsyncClient:
             limits=limits or BatchLimits(),
             timeout_seconds=timeout_seconds,
         )
-        self._concurrency = concurrency
-        self._http = httpx.AsyncClient(base_url=self._session.url, timeout=timeout_seconds, transport=transport)
+        http = httpx.AsyncClient(base_url=session.url, timeout=timeout_seconds, transport=transport)
+        super().__init__(session, http, concurrency)
 
     @classmethod
     def from_env(cls, **options: Any) -> Self:  # noqa: ANN401  # those of the constructor
@@ -84,22 +82,9 @@ class AsyncClient:
     async def __aexit__(self, *_exc: object) -> None:
         await self.aclose()
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._session.description})"
-
     async def aclose(self) -> None:
         """Close all connections."""
         await self._http.aclose()
-
-    @property
-    def url(self) -> str:
-        """The address of the API."""
-        return self._session.url
-
-    @property
-    def token(self) -> str | None:
-        """The bearer token in use. It is a secret."""
-        return self._session.token
 
     async def login(self, username: str, password: str, *, keep: bool = False) -> Self:
         """Get a token, use it from now on, and return the client; see `Client.login`."""
@@ -112,17 +97,37 @@ class AsyncClient:
 
     @overload
     async def predict(
-        self, data: Row | Sequence[Row], model: str | None = None, version: str | None = None
+        self,
+        data: Row | Sequence[Row],
+        model: str | None = None,
+        version: str | None = None,
+        *,
+        candidate: str | None = None,
+        stage: Stage | None = None,
     ) -> results.PredictionResult: ...
 
     @overload
     async def predict(
-        self, data: "pd.DataFrame", model: str | None = None, version: str | None = None
+        self,
+        data: "pd.DataFrame",
+        model: str | None = None,
+        version: str | None = None,
+        *,
+        candidate: str | None = None,
+        stage: Stage | None = None,
     ) -> "pd.DataFrame": ...
 
-    async def predict(self, data: Any, model: str | None = None, version: str | None = None) -> Any:
+    async def predict(
+        self,
+        data: Any,
+        model: str | None = None,
+        version: str | None = None,
+        *,
+        candidate: str | None = None,
+        stage: Stage | None = None,
+    ) -> Any:
         """Predict rows; see `Client.predict`. Batches are sent concurrently, and the result is in order."""
-        return await self._run(predicting.predict(self._session, data, model, version))
+        return await self._run(predicting.predict(self._session, data, Target.of(model, version, candidate, stage)))
 
     async def feedback(
         self,
@@ -149,13 +154,31 @@ class AsyncClient:
         """Return the served models."""
         return await self._call(calls.models())
 
-    async def model(self, name: str, version: str | None = None) -> results.Model:
-        """Return a served model, or a pinned version of it."""
-        return await self._call(calls.model(name, version))
+    async def model(
+        self, name: str, version: str | None = None, *, candidate: str | None = None, stage: Stage | None = None
+    ) -> results.Model:
+        """Return a served model: its Production version, a pinned version, a candidate, or the version in Staging."""
+        return await self._call(calls.model(Target.of(name, version, candidate, stage)))
 
     async def model_info(self) -> results.Model:
         """Return the default model."""
-        return await self._call(calls.model_info())
+        return await self._call(calls.model(Target.of()))
+
+    async def candidates(self, model: str) -> list[results.Candidate]:
+        """Return the candidates of a model, and why some of them are not loaded."""
+        return await self._call(calls.candidates(model))
+
+    async def promote(self, model: str, version: str, reason: str, expected: str | None = None) -> results.Promotion:
+        """Make a version Production (as an admin); see `Client.promote`."""
+        return await self._call(calls.promote(model, version, reason, expected))
+
+    async def rollback(self, model: str, reason: str, expected: str | None = None) -> results.Promotion:
+        """Restore the previous Production version, and withdraw the current one (as an admin); see `promote`."""
+        return await self._call(calls.rollback(model, reason, expected))
+
+    async def history(self, model: str) -> list[results.Move]:
+        """Return the moves of a model's Production alias, newest first."""
+        return await self._call(calls.history(model))
 
     async def reload(self, name: str) -> Answer:
         """Make the API check the registry for a new version now (as an admin)."""
@@ -210,56 +233,3 @@ class AsyncClient:
     ) -> Answer:
         """Send any request, such as to an endpoint without a method, and return the JSON of the response."""
         return await self._call(calls.raw(method, path, json=json, params=params))
-
-    async def _call(self, call: Call[T]) -> T:
-        return await self._run(self._session.call(call))
-
-    async def _entries(
-        self, page_of: Callable[[int, str | None], Call[Page[T]]], limit: int | None = None
-    ) -> AsyncIterator[T]:
-        """Yield the entries of all pages, up to a limit."""
-        cursor, left = None, limit
-        while left is None or left > 0:
-            page = await self._call(page_of(calls.page_size(left), cursor))
-            for entry in page.entries[:left]:
-                yield entry
-            left = None if left is None else left - len(page.entries)
-            cursor = page.cursor
-            if cursor is None:
-                return
-
-    async def _run(self, steps: Steps[T]) -> T:
-        """Perform the steps of an operation, and return its result."""
-        try:
-            step = next(steps)
-            while True:
-                try:
-                    answer = await self._perform(step)
-                except httpx.HTTPError as error:
-                    step = steps.throw(error)
-                else:
-                    step = steps.send(answer)
-        except StopIteration as end:
-            return end.value  # type: ignore[no-any-return]
-
-    async def _perform(self, step: Step) -> object:
-        if isinstance(step, Send):
-            return await self._http.request(step.method, step.path, headers=step.headers, **step.content)
-        if isinstance(step, Sleep):
-            await asyncio.sleep(step.seconds)
-            return None
-        return await self._run_together(step.operations)
-
-    async def _run_together(self, operations: Sequence[Steps[Any]]) -> list[Any]:
-        """Run operations with bounded concurrency, and return their results in order."""
-        results: list[Any] = [None] * len(operations)
-        waiting = iter(enumerate(operations))
-
-        async def work() -> None:
-            for number, operation in waiting:
-                results[number] = await self._run(operation)
-
-        async with asyncio.TaskGroup() as tasks:
-            for _ in range(min(self._concurrency, len(operations))):
-                tasks.create_task(work())
-        return results

@@ -4,18 +4,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, TypeVar, cast
-from urllib.parse import quote
 
 from slipway_client.results import (
     ApiKey,
+    Candidate,
     Feedback,
     LoggedPrediction,
     Model,
+    Move,
     NewApiKey,
     PredictionWithLineage,
+    Promotion,
     User,
     UserEvent,
 )
+from slipway_client.targets import Target, quoted
 
 T = TypeVar("T")
 Answer = dict[str, Any]
@@ -36,6 +39,8 @@ class Call(Generic[T]):
         content: the body and the query, as keyword arguments of `httpx.Client.request`. May contain a password.
         is_repeatable: whether the request may be processed twice, so that a lost response can be retried.
         needs_credential: whether to send the credential.
+        is_uncertain: whether the request may have been processed although the API responded with 503, so that it is not
+            retried then.
     """
 
     method: str
@@ -44,6 +49,7 @@ class Call(Generic[T]):
     content: Mapping[str, Any] = field(default_factory=dict, repr=False)
     is_repeatable: bool = False
     needs_credential: bool = True
+    is_uncertain: bool = False
 
 
 @dataclass(frozen=True)
@@ -89,20 +95,7 @@ def revoke_token(*, every: bool) -> Call[None]:
     return Call("POST", "/token/revoke", lambda _answer: None, {"json": {"all": every}})
 
 
-def prediction_path(model: str | None, version: str | None) -> str:
-    """Return the path of predictions.
-
-    Raises:
-        ValueError: a version without a model.
-    """
-    if model is not None:
-        return f"{_model(model, version)}/predict"
-    if version is not None:
-        raise ValueError("pass the model of the version, too")
-    return "/predict"
-
-
-def predict(path: str, body: bytes, rows: int) -> Call[Answer]:
+def predict(target: Target, body: bytes, rows: int) -> Call[Answer]:
     """Return the call of a prediction of a number of rows."""
 
     def parse(answer: Answer) -> Answer:
@@ -113,18 +106,18 @@ def predict(path: str, body: bytes, rows: int) -> Call[Answer]:
         return answer
 
     headers = {"Content-Type": "application/json"}
-    return Call("POST", path, parse, {"content": body, "headers": headers}, is_repeatable=True)
+    return Call("POST", f"{target.path}/predict", parse, {"content": body, "headers": headers}, is_repeatable=True)
 
 
 def give_feedback(prediction_id: str, feedback: Mapping[str, Any]) -> Call[Feedback]:
     """Return the call that stores the true label or value of a row."""
-    path = f"/predictions/{_quoted(prediction_id)}/feedback"
+    path = f"/predictions/{quoted(prediction_id)}/feedback"
     return Call("POST", path, lambda answer: cast("Feedback", _check(answer, "row")), {"json": feedback})
 
 
 def prediction(prediction_id: str) -> Call[PredictionWithLineage]:
     """Return the call of a logged prediction."""
-    path = f"/predictions/{_quoted(prediction_id)}"
+    path = f"/predictions/{quoted(prediction_id)}"
     return _get(path, lambda answer: cast("PredictionWithLineage", _check(answer, "id", "inputs")))
 
 
@@ -149,19 +142,41 @@ def models() -> Call[list[Model]]:
     return _get("/models", lambda answer: [_as_model(model) for model in answer["models"]])
 
 
-def model(name: str, version: str | None = None) -> Call[Model]:
-    """Return the call of a model, or of a pinned version of it."""
-    return _get(_model(name, version), _as_model)
+def model(target: Target) -> Call[Model]:
+    """Return the call of a served version of a model."""
+    return _get(target.path or "/model-info", _as_model)
 
 
-def model_info() -> Call[Model]:
-    """Return the call of the default model."""
-    return _get("/model-info", _as_model)
+def candidates(name: str) -> Call[list[Candidate]]:
+    """Return the call of the candidates of a model."""
+
+    def parse(answer: Answer) -> list[Candidate]:
+        return [cast("Candidate", _check(candidate, "name", "version")) for candidate in answer["candidates"]]
+
+    return _get(f"{_model(name)}/candidates", parse)
+
+
+def promote(name: str, version: str, reason: str, expected: str | None) -> Call[Promotion]:
+    """Return the call that makes a version Production."""
+    return _move(f"{_model(name)}/promote", {"version": version, "reason": reason}, expected)
+
+
+def rollback(name: str, reason: str, expected: str | None) -> Call[Promotion]:
+    """Return the call that restores the previous Production version."""
+    return _move(f"{_model(name)}/rollback", {"reason": reason}, expected)
+
+
+def history(name: str) -> Call[list[Move]]:
+    """Return the call of the moves of a model's Production alias."""
+    return _get(
+        f"{_model(name)}/history",
+        lambda answer: [cast("Move", _check(move, "action", "version")) for move in answer["moves"]],
+    )
 
 
 def reload(name: str) -> Call[Answer]:
     """Return the call that makes the API check the registry."""
-    return Call("POST", f"{_model(name, None)}/reload", lambda answer: _check(answer, "changed"), is_repeatable=True)
+    return Call("POST", f"{_model(name)}/reload", lambda answer: _check(answer, "changed"), is_repeatable=True)
 
 
 def me() -> Call[User]:
@@ -187,7 +202,7 @@ def add_key(name: str, options: Mapping[str, object]) -> Call[NewApiKey]:
 
 def revoke_key(key_id: str) -> Call[None]:
     """Return the call that revokes an API key."""
-    return Call("DELETE", f"/keys/{_quoted(key_id)}", lambda _answer: None)
+    return Call("DELETE", f"/keys/{quoted(key_id)}", lambda _answer: None)
 
 
 def users(size: int, cursor: str | None) -> Call[Page[User]]:
@@ -207,13 +222,13 @@ def add_user(username: str, password: str, role: str) -> Call[User]:
 
 def change_user(username: str, changes: Mapping[str, object]) -> Call[User]:
     """Return the call that changes an account."""
-    return Call("PATCH", f"/users/{_quoted(username)}", _as_user, {"json": changes})
+    return Call("PATCH", f"/users/{quoted(username)}", _as_user, {"json": changes})
 
 
 def delete_user(username: str, *, erase: bool) -> Call[None]:
     """Return the call that deletes an account."""
     query = {"params": {"erase": "true"}} if erase else {}
-    return Call("DELETE", f"/users/{_quoted(username)}", lambda _answer: None, query)
+    return Call("DELETE", f"/users/{quoted(username)}", lambda _answer: None, query)
 
 
 def _get(path: str, parse: Callable[[Answer], T]) -> Call[T]:
@@ -252,11 +267,10 @@ def _check(answer: Answer, *names: str) -> Answer:
     return answer
 
 
-def _model(name: str, version: str | None) -> str:
-    path = f"/models/{_quoted(name)}"
-    return path if version is None else f"{path}/versions/{_quoted(version)}"
+def _move(path: str, body: Answer, expected: str | None) -> Call[Promotion]:
+    content = {"json": body if expected is None else {**body, "from": expected}}
+    return Call("POST", path, lambda answer: cast("Promotion", _check(answer, "changed")), content, is_uncertain=True)
 
 
-def _quoted(text: str) -> str:
-    # A name of dots only would change the path.
-    return quote(str(text), safe="").replace(".", "%2E")
+def _model(name: str) -> str:
+    return Target.of(name).path

@@ -1,32 +1,30 @@
 """The synchronous client."""
 
 import os
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Self, overload
 
 import httpx
 
 from slipway_client import calls, feedback, predicting, results
-from slipway_client.calls import Answer, Call, Page
+from slipway_client.calls import Answer
 from slipway_client.environment import read_environment
 from slipway_client.retry import Retry
+from slipway_client.runners import Runner
 from slipway_client.session import Session
 from slipway_client.splitting import BatchLimits
-from slipway_client.steps import Send, Sleep, Step, Steps
+from slipway_client.targets import Stage, Target
 from slipway_client.values import Row
 
 if TYPE_CHECKING:
     import pandas as pd
 
-T = TypeVar("T")
-
 # Just above the API's default time limit, so that its own error arrives first.
 TIMEOUT_SECONDS = 35.0
 
 
-class Client:
+class Client(Runner):
     """A client of Slipway's API. `AsyncClient` has the same methods as coroutines.
 
     A client can be used from several threads. Close it, or use it in a `with` statement.
@@ -57,7 +55,7 @@ class Client:
         Raises:
             ConfigurationError: the address or a credential is invalid.
         """
-        self._session = Session(
+        session = Session(
             url,
             token=token,
             api_key=api_key,
@@ -65,7 +63,7 @@ class Client:
             limits=limits or BatchLimits(),
             timeout_seconds=timeout_seconds,
         )
-        self._http = httpx.Client(base_url=self._session.url, timeout=timeout_seconds, transport=transport)
+        super().__init__(session, httpx.Client(base_url=session.url, timeout=timeout_seconds, transport=transport))
 
     @classmethod
     def from_env(cls, **options: Any) -> Self:  # noqa: ANN401  # those of the constructor
@@ -82,22 +80,9 @@ class Client:
     def __exit__(self, *_exc: object) -> None:
         self.close()
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._session.description})"
-
     def close(self) -> None:
         """Close all connections."""
         self._http.close()
-
-    @property
-    def url(self) -> str:
-        """The address of the API."""
-        return self._session.url
-
-    @property
-    def token(self) -> str | None:
-        """The bearer token in use. It is a secret."""
-        return self._session.token
 
     def login(self, username: str, password: str, *, keep: bool = False) -> Self:
         """Get a token, use it from now on, and return the client.
@@ -119,13 +104,35 @@ class Client:
 
     @overload
     def predict(
-        self, data: Row | Sequence[Row], model: str | None = None, version: str | None = None
+        self,
+        data: Row | Sequence[Row],
+        model: str | None = None,
+        version: str | None = None,
+        *,
+        candidate: str | None = None,
+        stage: Stage | None = None,
     ) -> results.PredictionResult: ...
 
     @overload
-    def predict(self, data: "pd.DataFrame", model: str | None = None, version: str | None = None) -> "pd.DataFrame": ...
+    def predict(
+        self,
+        data: "pd.DataFrame",
+        model: str | None = None,
+        version: str | None = None,
+        *,
+        candidate: str | None = None,
+        stage: Stage | None = None,
+    ) -> "pd.DataFrame": ...
 
-    def predict(self, data: Any, model: str | None = None, version: str | None = None) -> Any:
+    def predict(
+        self,
+        data: Any,
+        model: str | None = None,
+        version: str | None = None,
+        *,
+        candidate: str | None = None,
+        stage: Stage | None = None,
+    ) -> Any:
         """Predict rows.
 
         Args:
@@ -133,6 +140,8 @@ class Client:
                 object by name, or a list in the order of the features. Missing values are None, NaN, NaT or NA.
             model: the name of the model; by default the API's default model.
             version: a pinned version of the model.
+            candidate: the name of a candidate of the model, instead of a version.
+            stage: `Staging` for the version beside Production.
 
         Returns:
             For a DataFrame, a DataFrame with the same index and the columns `prediction`, `label`,
@@ -143,9 +152,9 @@ class Client:
             BatchError: some rows failed; it has the result of the others.
             SlipwayError: all rows failed for another reason.
             TypeError: the data has no rows of features.
-            ValueError: there are no rows, or a column has an invalid name.
+            ValueError: there are no rows, a column has an invalid name, or the version is not clear.
         """
-        return self._run(predicting.predict(self._session, data, model, version))
+        return self._run(predicting.predict(self._session, data, Target.of(model, version, candidate, stage)))
 
     def feedback(
         self,
@@ -196,13 +205,42 @@ class Client:
         """Return the served models."""
         return self._call(calls.models())
 
-    def model(self, name: str, version: str | None = None) -> results.Model:
-        """Return a served model, or a pinned version of it."""
-        return self._call(calls.model(name, version))
+    def model(
+        self, name: str, version: str | None = None, *, candidate: str | None = None, stage: Stage | None = None
+    ) -> results.Model:
+        """Return a served model: its Production version, a pinned version, a candidate, or the version in Staging."""
+        return self._call(calls.model(Target.of(name, version, candidate, stage)))
 
     def model_info(self) -> results.Model:
         """Return the default model."""
-        return self._call(calls.model_info())
+        return self._call(calls.model(Target.of()))
+
+    def candidates(self, model: str) -> list[results.Candidate]:
+        """Return the candidates of a model, and why some of them are not loaded."""
+        return self._call(calls.candidates(model))
+
+    def promote(self, model: str, version: str, reason: str, expected: str | None = None) -> results.Promotion:
+        """Make a version Production (as an admin).
+
+        Args:
+            model: the name of the model.
+            version: the version to promote.
+            reason: the reason for the history.
+            expected: the version that must still be Production; None for any.
+
+        Raises:
+            ConflictError: another version than the expected one is Production.
+            ServiceUnavailableError: the registry does not respond. `history` shows whether the version was promoted.
+        """
+        return self._call(calls.promote(model, version, reason, expected))
+
+    def rollback(self, model: str, reason: str, expected: str | None = None) -> results.Promotion:
+        """Restore the previous Production version, and withdraw the current one (as an admin); see `promote`."""
+        return self._call(calls.rollback(model, reason, expected))
+
+    def history(self, model: str) -> list[results.Move]:
+        """Return the moves of a model's Production alias, newest first."""
+        return self._call(calls.history(model))
 
     def reload(self, name: str) -> Answer:
         """Make the API check the registry for a new version now (as an admin)."""
@@ -257,39 +295,3 @@ class Client:
     ) -> Answer:
         """Send any request, such as to an endpoint without a method, and return the JSON of the response."""
         return self._call(calls.raw(method, path, json=json, params=params))
-
-    def _call(self, call: Call[T]) -> T:
-        return self._run(self._session.call(call))
-
-    def _entries(self, page_of: Callable[[int, str | None], Call[Page[T]]], limit: int | None = None) -> Iterator[T]:
-        """Yield the entries of all pages, up to a limit."""
-        cursor, left = None, limit
-        while left is None or left > 0:
-            page = self._call(page_of(calls.page_size(left), cursor))
-            yield from page.entries[:left]
-            left = None if left is None else left - len(page.entries)
-            cursor = page.cursor
-            if cursor is None:
-                return
-
-    def _run(self, steps: Steps[T]) -> T:
-        """Perform the steps of an operation, and return its result."""
-        try:
-            step = next(steps)
-            while True:
-                try:
-                    answer = self._perform(step)
-                except httpx.HTTPError as error:
-                    step = steps.throw(error)
-                else:
-                    step = steps.send(answer)
-        except StopIteration as end:
-            return end.value  # type: ignore[no-any-return]
-
-    def _perform(self, step: Step) -> object:
-        if isinstance(step, Send):
-            return self._http.request(step.method, step.path, headers=step.headers, **step.content)
-        if isinstance(step, Sleep):
-            time.sleep(step.seconds)
-            return None
-        return [self._run(operation) for operation in step.operations]

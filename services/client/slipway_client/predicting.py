@@ -18,39 +18,39 @@ from slipway_client.results import Batch, PredictionResult
 from slipway_client.session import Session
 from slipway_client.splitting import BatchLimits, body_of, split
 from slipway_client.steps import Step, Steps, Together
+from slipway_client.targets import Target
 from slipway_client.values import encode_rows, rows_of
 
 Outcome = Batch | Failure
 Outcomes = Generator[Step, Any, list[Outcome]]
 
 
-def predict(session: Session, data: Any, model: str | None, version: str | None) -> Steps[Any]:  # noqa: ANN401
+def predict(session: Session, data: Any, target: Target) -> Steps[Any]:  # noqa: ANN401
     """Predict the rows of a DataFrame as a DataFrame, and all other data as a PredictionResult.
 
     Raises:
         BatchError: some rows failed.
         SlipwayError: all rows failed.
         TypeError: the data has no rows of features.
-        ValueError: the data has no rows, a column has an invalid name, or a version has no model.
+        ValueError: the data has no rows, or a column has an invalid name.
     """
-    path = calls.prediction_path(model, version)
     if is_frame(data):
-        return (yield from _predict_frame(session, data, path, model, version))
+        return (yield from _predict_frame(session, data, target))
     rows = rows_of(data)
     if not rows:
         raise ValueError("there are no rows to predict")
-    outcomes = yield from _Prediction(session, path, encode_rows(rows)).run()
+    outcomes = yield from _Prediction(session, target, encode_rows(rows)).run()
     batches = _succeeded(outcomes)
     result = PredictionResult.of(batches) if batches else None
     _raise_failures(outcomes, result)
     return result
 
 
-def _predict_frame(session: Session, frame: Any, path: str, model: str | None, version: str | None) -> Steps[Any]:  # noqa: ANN401
+def _predict_frame(session: Session, frame: Any, target: Target) -> Steps[Any]:  # noqa: ANN401
     rows = encode_rows(frame_rows(frame))
     if not rows:
-        return empty_frame(frame.index, (yield from session.load_classes(model, version)))
-    outcomes = yield from _Prediction(session, path, rows).run()
+        return empty_frame(frame.index, (yield from session.load_classes(target)))
+    outcomes = yield from _Prediction(session, target, rows).run()
     batches = _succeeded(outcomes)
     result = None
     if batches:
@@ -58,8 +58,9 @@ def _predict_frame(session: Session, frame: Any, path: str, model: str | None, v
         for batch in batches:
             if batch.version not in classes:
                 is_classified = "probabilities" in batch.response
-                names = (yield from session.classes_of(batch.model, batch.version)) if is_classified else None
-                classes[batch.version] = names
+                classes[batch.version] = (
+                    (yield from session.classes_of(target, batch.model, batch.version)) if is_classified else None
+                )
         result = result_frame(batches, frame.index, classes)
     _raise_failures(outcomes, result)
     return result
@@ -68,9 +69,9 @@ def _predict_frame(session: Session, frame: Any, path: str, model: str | None, v
 class _Prediction:
     """One call of `predict`: its rows, and what its requests have learned about the API."""
 
-    def __init__(self, session: Session, path: str, rows: Sequence[bytes]) -> None:
+    def __init__(self, session: Session, target: Target, rows: Sequence[bytes]) -> None:
         self._session = session
-        self._path = path
+        self._target = target
         self._rows = rows
         self._limits = session.limits
         self._stopped_by: SlipwayError | None = None
@@ -95,7 +96,7 @@ class _Prediction:
         """Send rows in one request."""
         if self._stopped_by is not None:
             return [Failure(span, self._stopped_by)]
-        call = calls.predict(self._path, body_of(self._rows, span), len(span))
+        call = calls.predict(self._target, body_of(self._rows, span), len(span))
         try:
             answer = yield from self._session.call(call)
         except PayloadTooLargeError as error:

@@ -40,7 +40,7 @@ class PredictionResult:
     Attributes:
         model: the name of the model.
         prediction: class indices of a classifier, or values of a regressor.
-        label: the predicted classes; None for a regressor.
+        label: the predicted classes as text, also those of other types; None for a regressor.
         probabilities: the probability of each class, for each row; None for a regressor.
         warnings: values outside the range of the training data, the first 20 of each batch.
         warnings_omitted: the number of further ones.
@@ -49,7 +49,7 @@ class PredictionResult:
 
     model: str
     prediction: list[float]
-    label: list[Label] | None
+    label: list[str] | None
     probabilities: list[list[float]] | None
     warnings: list[PredictionWarning]
     warnings_omitted: int
@@ -127,7 +127,7 @@ class Column(TypedDict):
 
 
 class Signature(TypedDict):
-    """The inputs and outputs of a model; `classes` is None for a regressor."""
+    """The inputs and outputs of a model; `classes` have their own types, and are None for a regressor."""
 
     inputs: list[Column]
     classes: list[Label] | None
@@ -144,6 +144,53 @@ class Model(TypedDict):
     metrics: dict[str, float]
     run_id: str
     data_version: str
+
+
+class Candidate(TypedDict):
+    """A candidate of a model (`GET /models/{name}/candidates`); `reason` states why it is not loaded."""
+
+    name: str
+    version: str
+    loaded: bool
+    served_version: str | None
+    metrics: dict[str, float] | None
+    reason: str | None
+
+
+# `from` is a keyword of Python.
+PromotionEvent = TypedDict(
+    "PromotionEvent",
+    {
+        "action": str,
+        "version": str | None,
+        "from": str | None,
+        "by": str | None,
+        "at": str | None,
+        "reason": str | None,
+    },
+)
+
+
+class Move(PromotionEvent):
+    """A move of a model's Production alias (`GET /models/{name}/history`)."""
+
+    metrics: dict[str, float] | None
+    data_version: str | None
+
+
+class Promotion(TypedDict):
+    """The result of a promotion or a rollback.
+
+    `event` is None if nothing changed. `warning` is set if the history does not contain the event. `reason` states why
+    the API does not serve the Production version; `up_to_date` is False then.
+    """
+
+    changed: bool
+    event: PromotionEvent | None
+    warning: str | None
+    served_version: str | None
+    up_to_date: bool
+    reason: str | None
 
 
 class User(TypedDict):
@@ -198,7 +245,7 @@ class Feedback(TypedDict):
     version: str
     row: int
     at: str
-    label: NotRequired[Label]
+    label: NotRequired[str]
     value: NotRequired[float]
     correct: NotRequired[bool]
     error: NotRequired[float]
@@ -214,7 +261,7 @@ class LoggedPrediction(TypedDict):
     version: str
     inputs: list[list[Any]]
     prediction: list[float]
-    label: NotRequired[list[Label]]
+    label: NotRequired[list[str]]
     probabilities: NotRequired[list[list[float]]]
     latency_seconds: float
     request_id: str

@@ -28,6 +28,7 @@ from slipway_client.frames import label_text
 from slipway_client.retry import Retry, connection_error, may_retry
 from slipway_client.splitting import BatchLimits
 from slipway_client.steps import Send, Sleep, Step, Steps
+from slipway_client.targets import Target
 
 T = TypeVar("T")
 
@@ -142,7 +143,8 @@ class Session:
                     continue
                 failed += not isinstance(error, RateLimitedError)
                 seconds = None
-                if may_retry(error, is_repeatable=call.is_repeatable):
+                may_be_done = call.is_uncertain and isinstance(error, ServiceUnavailableError)
+                if not may_be_done and may_retry(error, is_repeatable=call.is_repeatable):
                     seconds = self.retry.wait_seconds(failed, waited, error)
                 if seconds is None:
                     raise
@@ -190,26 +192,31 @@ class Session:
             f"the server at {self.url} is not Slipway's API ({response.status_code}): check the address"
         )
 
-    def classes_of(self, model: str, version: str) -> Generator[Step, Any, list[str] | None]:
+    def classes_of(self, target: Target, model: str, version: str) -> Generator[Step, Any, list[str] | None]:
         """Return the names of the classes of a version; None for a regressor, or if they are unknown.
 
         They are unknown if another version is served meanwhile, or if the credential may only predict.
+
+        Args:
+            target: the target of the prediction.
+            model: the model that predicted.
+            version: the version that predicted.
         """
         key = (model, version)
-        for pinned in (None, version):
+        for place in (target if target.path else Target.of(model), Target.of(model, version)):
             if key in self.classes:
                 break
             try:
-                yield from self.load_classes(model, pinned)
+                yield from self.load_classes(place)
             except PermissionDeniedError:
                 self.classes[key] = None
             except SlipwayError:  # the predictions are more important than the names of their columns
                 continue
         return self.classes.get(key)
 
-    def load_classes(self, model: str | None, version: str | None) -> Generator[Step, Any, list[str] | None]:
+    def load_classes(self, target: Target) -> Generator[Step, Any, list[str] | None]:
         """Read the names of the classes of a served model; None for a regressor."""
-        info = yield from self.call(calls.model_info() if model is None else calls.model(model, version))
+        info = yield from self.call(calls.model(target))
         classes = info["signature"].get("classes")
         names = [label_text(label) for label in classes] if classes else None
         self.classes[info["model_name"], info["model_version"]] = names

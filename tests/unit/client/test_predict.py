@@ -65,13 +65,14 @@ def test_columns_of_a_frame_may_have_any_order(client: Client) -> None:
 @pytest.mark.parametrize(
     ("model", "classes"), [("texts", "cheap fair dear"), ("integers", "10 20 -30"), ("booleans", "false true")]
 )
-def test_frame_of_any_dtypes_gets_labels_of_any_type(api: RunningApi, client: Client, model: str, classes: str) -> None:
+def test_frame_of_any_dtypes_gets_labels_as_text(api: RunningApi, client: Client, model: str, classes: str) -> None:
     expected = raw(api, model, [list(row) for row in TABLE_ROWS])
 
     found = client.predict(TABLE, model)
 
-    assert found["label"].tolist() == expected["label"]
-    names = [f"probability_{name}" for name in classes.split()]
+    texts = classes.split()
+    assert found["label"].tolist() == expected["label"] == [texts[int(index)] for index in found["prediction"]]
+    names = [f"probability_{name}" for name in texts]
     assert found[names].to_numpy().tolist() == expected["probabilities"]
 
 

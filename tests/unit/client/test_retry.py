@@ -7,8 +7,7 @@ from types import SimpleNamespace
 import httpx
 import pytest
 
-import slipway_client.async_client
-import slipway_client.client
+import slipway_client.runners
 from slipway_client import (
     AsyncClient,
     Client,
@@ -55,8 +54,8 @@ def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     async def sleep(wait: float) -> None:
         seconds.append(wait)
 
-    monkeypatch.setattr(slipway_client.client, "time", SimpleNamespace(sleep=seconds.append))
-    monkeypatch.setattr(slipway_client.async_client, "asyncio", SimpleNamespace(sleep=sleep))
+    monkeypatch.setattr(slipway_client.runners, "time", SimpleNamespace(sleep=seconds.append))
+    monkeypatch.setattr(slipway_client.runners, "asyncio", SimpleNamespace(sleep=sleep))
     return seconds
 
 
@@ -66,6 +65,10 @@ def predict(client: Client) -> object:
 
 def give_feedback(client: Client) -> object:
     return client.feedback("an-id", "setosa")
+
+
+def roll_back(client: Client) -> object:
+    return client.rollback("iris", "wrong")
 
 
 def read(client: Client) -> object:
@@ -125,6 +128,8 @@ def test_safe_retries_succeed_after_a_wait(
         (give_feedback, [httpx.RemoteProtocolError], ConnectionFailedError),
         (log_in, [rejected(502)], SlipwayError),
         (give_feedback, [rejected(503)], ServiceUnavailableError),
+        (roll_back, [rejected(503, "2")], ServiceUnavailableError),
+        (roll_back, [httpx.ReadTimeout], TimedOutError),
         # The wait is too long, or not a number of seconds.
         (predict, [rejected(429, "61")], RateLimitedError),
         (predict, [rejected(429, "Sun, 29 Nov 2026 12:00:00 GMT")], RateLimitedError),

@@ -134,6 +134,56 @@ def test_json_output_is_the_response_of_the_api(api: StubApi) -> None:
     assert json.loads(ended.output) == classify(predictions(api)[0]).body
 
 
+@pytest.mark.parametrize(
+    ("options", "path", "name"),
+    [
+        (("--candidate", "random-forest"), "/models/iris/candidates/random-forest", "candidate random-forest of iris"),
+        (("--stage", "Staging"), "/models/iris/staging", "Staging of iris"),
+        (("--stage", "production"), "/models/iris", "iris"),
+    ],
+)
+def test_candidate_or_stage_predicts(
+    api: StubApi, tmp_path: Path, options: tuple[str, str], path: str, name: str
+) -> None:
+    row = run(main, "predict", "iris", *options, "--features", "1,2")
+    json_row = run(main, "predict", "iris", *options, "--json-row", '{"a": 1, "b": 2}')
+    written = predict_csv(tmp_path, "1,2\n", *options, "--output", str(tmp_path / "answers.csv"))
+
+    assert [asked.path for asked in api.asked] == [path, f"{path}/predict", f"{path}/predict", path, f"{path}/predict"]
+    assert f"{name}, version 7" in " ".join(row.output.split())
+    assert f"{name}, version 7" in " ".join(json_row.output.split())
+    assert written.output.startswith(f"Wrote 1 row with predictions of {name}, version 7, to ")
+
+
+def test_unknown_candidate_names_the_command_that_lists_them(api: StubApi) -> None:
+    api.answer = lambda _asked: problem(
+        404, "iris has no candidate named forest; GET /models/iris/candidates lists them"
+    )
+
+    ended = run(main, "predict", "iris", "--candidate", "forest", "--features", "1,2")
+
+    assert (ended.exit_code, ended.error) == (
+        1,
+        "Error: iris has no candidate named forest; `slipway models list` lists them\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--candidate", "forest", "--stage", "staging"), "pass either --candidate or --stage, not both"),
+        (("--candidate", ""), "must be the name of a candidate"),
+        (("--stage", "archived"), "'archived' is not one of 'production', 'staging'"),
+    ],
+)
+def test_unclear_version_is_wrong_usage(api: StubApi, options: tuple[str, ...], words: str) -> None:
+    ended = run(main, "predict", "iris", *options, "--features", "1,2")
+
+    assert ended.exit_code == 2
+    assert words in " ".join(ended.error.replace("│", " ").split())
+    assert api.asked == []
+
+
 @pytest.mark.parametrize("n_rows", [1, ROWS_A_REQUEST + 1])
 def test_json_output_of_a_file_is_a_list_of_responses(api: StubApi, tmp_path: Path, n_rows: int) -> None:
     ended = predict_csv(tmp_path, "1,2\n" * n_rows, "--json")

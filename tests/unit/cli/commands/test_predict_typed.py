@@ -9,7 +9,7 @@ import pytest
 
 from slipway_cli.cli import main
 from support.command import Ended, run
-from support.stub_api import Answer, Asked, StubApi, stub_api
+from support.stub_api import Answer, Asked, StubApi, problem, stub_api
 
 ISLAND = {"name": "island", "dtype": "string", "categories": ["Biscoe", "Dream"], "on_unknown": "reject"}
 NOTE = {"name": "note", "dtype": "string", "nullable": True, "missing": ""}
@@ -23,8 +23,10 @@ HEADER = ",".join(NAMES)
 A_DATE = "a date such as 2026-11-21 or 2026-11-21T08:30"
 
 
-def serving(columns: Sequence[dict[str, Any]], classes: Sequence[Any] = ("Adelie", "Gentoo")) -> Any:
-    """Return an API whose model has these columns and predicts its second class, the less probable one."""
+def serving(
+    columns: Sequence[dict[str, Any]], classes: Sequence[Any] = ("Adelie", "Gentoo"), label: Any = "Gentoo"
+) -> Any:
+    """Return an API whose model has these columns and predicts the less probable second class."""
 
     def answer(asked: Asked) -> Answer:
         if asked.method == "GET":
@@ -32,7 +34,7 @@ def serving(columns: Sequence[dict[str, Any]], classes: Sequence[Any] = ("Adelie
             signature = {"inputs": columns, "tensors": tensors, "classes": classes}
             return Answer({"model_name": "penguins", "model_version": "7", "signature": signature})
         n_rows = len(asked.json["features"])
-        body = {"prediction": [1], "label": [classes[1]], "probabilities": [[0.75, 0.25]]}
+        body = {"prediction": [1], "label": [label], "probabilities": [[0.75, 0.25]]}
         answer = {"id": "01939c4e", "model": "penguins", "version": "3"}
         return Answer({**answer, **{key: value * n_rows for key, value in body.items()}})
 
@@ -222,6 +224,57 @@ def test_features_are_typed_values_in_order(api: StubApi, text: str, changes: di
     assert (ended.exit_code, sent(api)) == (0, [ROW | changes])
 
 
+@pytest.fixture
+def _predict_only(api: StubApi) -> None:
+    """The credential is a key that may only predict."""
+    answer = api.answer
+    denied = problem(403, "this API key permits only: predict; use a key with the action read")
+    api.answer = lambda asked: denied if asked.method == "GET" else answer(asked)
+
+
+@pytest.mark.usefixtures("_predict_only")
+@pytest.mark.parametrize(
+    ("text", "row"),
+    [
+        ("Biscoe,,39.5,7,true,", ["Biscoe", None, 39.5, 7, True, None]),
+        ('"a, b", -7 ,+1.5e2,TRUE, ,2026-11-21', ["a, b", -7, 150.0, True, None, "2026-11-21"]),
+        ("nan,inf,1_0,9007199254740993,٣,1.0", ["nan", "inf", "1_0", 2**53 + 1, "٣", 1.0]),
+    ],
+)
+def test_key_without_read_sends_values_by_their_form(api: StubApi, text: str, row: list[object]) -> None:
+    ended = run(main, "predict", "penguins", "--features", text)
+
+    assert (ended.exit_code, sent(api)) == (0, [row])
+    assert list(map(type, sent(api)[0])) == list(map(type, row))
+    assert "Gentoo" in ended.output
+
+
+@pytest.mark.usefixtures("_predict_only")
+def test_value_that_needs_its_type_names_the_action_read(api: StubApi) -> None:
+    denied = api.answer
+    api.answer = lambda asked: denied(asked) if asked.method == "GET" else problem(422, "'note' must be text, not 7")
+
+    ended = run(main, "predict", "penguins", "--features", "7")
+
+    assert ended.exit_code == 1
+    assert ended.error == (
+        "Error: 'note' must be text, not 7; without the action read, the key cannot read the types of the features: "
+        "use --json-row, or a key with the actions predict and read\n"
+    )
+
+
+@pytest.mark.usefixtures("_predict_only")
+def test_file_needs_a_key_with_read(api: StubApi, tmp_path: Path) -> None:
+    ended = predict_csv(tmp_path, f"{HEADER}\nBiscoe,,39.5,7,true,\n")
+
+    assert ended.exit_code == 1
+    assert ended.error == (
+        "Error: --csv needs the features of penguins: this API key permits only: predict; use a key with the action "
+        "read\n"
+    )
+    assert sent(api) == []
+
+
 def test_json_row_is_sent_as_it_is(api: StubApi) -> None:
     row = {"island": "Biscoe", "rings": 7, "seen": None}
 
@@ -251,25 +304,28 @@ def test_invalid_json_row_is_wrong_usage(api: StubApi, text: str, words: str) ->
 
 
 @pytest.mark.parametrize(
-    ("classes", "names", "label"),
+    ("classes", "label", "names"),
     [
-        (["Adelie", "Gentoo"], ["Adelie", "Gentoo"], "Gentoo"),
-        ([3, -7], ["3", "-7"], "-7"),
-        ([False, True], ["false", "true"], "true"),
+        (["Adelie", "Gentoo"], "Gentoo", ["Adelie", "Gentoo"]),
+        ([3, -7], "-7", ["3", "-7"]),
+        ([False, True], "true", ["false", "true"]),
+        # Of an earlier API.
+        ([3, -7], -7, ["3", "-7"]),
+        ([False, True], True, ["false", "true"]),
     ],
 )
 def test_classes_of_every_type_are_written(
-    api: StubApi, tmp_path: Path, classes: list[Any], names: list[str], label: str
+    api: StubApi, tmp_path: Path, classes: list[Any], label: object, names: list[str]
 ) -> None:
-    api.answer = serving([NOTE], classes)
+    api.answer = serving([NOTE], classes, label)
 
     written = predict_csv(tmp_path, "note\nlow\n", "--output", "-").output
     shown = predict_csv(tmp_path, "note\nlow\n").output
 
     first, second = names
-    assert written == f"note,prediction,label,probability_{first},probability_{second}\nlow,1,{label},0.75,0.25\n"
+    assert written == f"note,prediction,label,probability_{first},probability_{second}\nlow,1,{second},0.75,0.25\n"
     row = next(line for line in shown.splitlines() if "0.250" in line)
-    assert [cell.strip() for cell in row.strip("│").split("│")] == ["1", label, "0.250"]
+    assert [cell.strip() for cell in row.strip("│").split("│")] == ["1", second, "0.250"]
 
 
 def test_decimal_commas_are_written_for_numbers_only(api: StubApi, tmp_path: Path) -> None:
