@@ -1,5 +1,6 @@
 """Decide which version of a model to serve: the alias Production, or the newest signed event if keys are trusted."""
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -7,6 +8,7 @@ from slipway_api.serving.bundle_cache import BundleCache
 from slipway_api.serving.model_ref import ModelRef
 from slipway_core.registry import PRODUCTION, RegisteredModel
 from slipway_core.registry.events import PromotionEvent
+from slipway_core.registry.register_command import register_command
 from slipway_core.registry.signatures import checked_events, newest_event
 from slipway_core.signing import TrustedKeys
 
@@ -60,7 +62,8 @@ class SignedHistory:
         if event is not None and problem is None and event.version != alias:
             problem = (
                 f"the alias Production was moved to version {alias} without a signed promotion, so version "
-                f"{event.version} stays: if the move is intended, run `slipway models promote {model.name} {alias}`"
+                f"{event.version} stays: if the move is intended, run `slipway models promote "
+                f"{shlex.quote(model.name)} {alias}`"
             )
         before = self._problems.pop(model.name, None)
         if problem is not None:
@@ -73,18 +76,19 @@ class SignedHistory:
     def _follow(self, model: RegisteredModel) -> tuple[PromotionEvent | None, str | None]:
         """Return the event to follow, and what is wrong with the history."""
         name, alias = model.name, model.aliases[PRODUCTION]
+        quoted = shlex.quote(name)
         event = self._newest_event(model)
         if event is None or event.serial is None:
             return None, (
                 f"no promotion in the history of {name} is signed by a trusted key: if Slipway's trainer registered "
-                f"version {alias}, run `slipway models promote {name} {alias}`; for a model of another tool, run "
-                f"`slipway register {name} --model models:/{name}/{alias}`"
+                f"version {alias}, run `slipway models promote {quoted} {alias}`; for a model of another tool, run "
+                f"`{register_command(name, alias, trust=False)}`"
             )
         newest = max(self._serials.get(name, 0), self._cache.newest_serial(name))
         if event.serial < newest:
             return None, (
                 f"the history of {name} is older than the one that this API followed before, as if events were "
-                f"deleted or copied back: if this is intended, run `slipway models promote {name} VERSION`"
+                f"deleted or copied back: if this is intended, run `slipway models promote {quoted} VERSION`"
             )
         if event.serial > newest:
             self._serials[name] = event.serial

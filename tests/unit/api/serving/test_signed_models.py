@@ -359,6 +359,21 @@ def test_note_of_another_model_or_version_in_the_cache_is_not_followed(signed: S
     assert signed.store.loaded == {}
 
 
+def test_command_in_a_reason_quotes_a_name_from_the_registry(signed: Signed) -> None:
+    name = "iris; reboot"
+    for number in (1, 2):
+        signed.registry.add_version(name, {})
+        signed.registry.set_alias(name, PRODUCTION, str(number))
+    signed.settle()
+    assert "slipway models promote 'iris; reboot' 2" in signed.failure(name).reason
+    assert "--model 'models:/iris; reboot/2'" in signed.failure(name).reason
+    event = promote(signed.registry, "iris", "1", by="ana", at=datetime.now(UTC), reason="", signer=signed.signer)
+    tag = sign_event(signed.signer, name, 1, event.model_copy(update={"serial": 1, "digest": ""}).to_tag())
+    signed.registry.set_model_tag(name, key_of(1), tag)
+    signed.settle()
+    assert "slipway signing sign 'iris; reboot' 1" in signed.failure(name).reason
+
+
 def test_cached_version_of_a_removed_key_is_not_served(signed: Signed) -> None:
     signed.trusted = trusting(new_signer())
     signed.restart(offline=True)
