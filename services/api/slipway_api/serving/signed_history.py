@@ -84,14 +84,14 @@ class SignedHistory:
                 f"version {alias}, run `slipway models promote {quoted} {alias}`; for a model of another tool, run "
                 f"`{register_command(name, alias, trust=False)}`"
             )
-        newest = max(self._serials.get(name, 0), self._cache.newest_serial(name))
-        if event.serial < newest:
+        stored = self._cache.newest_serial(name)
+        if event.serial < max(self._serials.get(name, 0), stored):
             return None, (
                 f"the history of {name} is older than the one that this API followed before, as if events were "
                 f"deleted or copied back: if this is intended, run `slipway models promote {quoted} VERSION`"
             )
-        if event.serial > newest:
-            self._serials[name] = event.serial
+        self._serials[name] = event.serial
+        if event.serial > stored:  # also if an earlier attempt to store it failed
             self._cache.remember_serial(name, event.serial)
         return event, None
 
