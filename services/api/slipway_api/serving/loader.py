@@ -1,5 +1,6 @@
 """Load a model version: fetch it, try it in a child process, and open it."""
 
+import shlex
 import tempfile
 from collections.abc import Collection
 from dataclasses import replace
@@ -222,7 +223,7 @@ class Loader:
         if promoted_digest is not None and digest != promoted_digest:
             raise SignatureError(
                 f"version {version.version} of {version.name} has another bundle than the one that was promoted: if "
-                f"this is intended, run `slipway models promote {version.name} {version.version}`"
+                f"this is intended, run `slipway models promote {shlex.quote(version.name)} {version.version}`"
             )
 
     @staticmethod
@@ -232,7 +233,8 @@ class Loader:
         if foreign_digest(*files) != signed_digest(version, trusted):
             raise SignatureError(
                 f"the files of version {version.version} of {version.name} were changed after it was signed: if you "
-                f"trust them, sign it again with `slipway signing sign {version.name} {version.version}`"
+                f"trust them, sign it again with `slipway signing sign {shlex.quote(version.name)} "
+                f"{version.version}`"
             )
 
     def _why_foreign(self, version: ModelVersion) -> str:

@@ -1,5 +1,6 @@
 """Decide which version of a model to serve: the alias Production, or the newest signed event if keys are trusted."""
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -7,6 +8,7 @@ from slipway_api.serving.bundle_cache import BundleCache
 from slipway_api.serving.model_ref import ModelRef
 from slipway_core.registry import PRODUCTION, RegisteredModel
 from slipway_core.registry.events import PromotionEvent
+from slipway_core.registry.register_command import register_command
 from slipway_core.registry.signatures import checked_events, has_signed_history, newest_event
 from slipway_core.signing import TrustedKeys
 
@@ -68,7 +70,8 @@ class SignedHistory:
         if event is not None and problem is None and event.version != alias:
             problem = (
                 f"the alias Production was moved to version {alias} without a signed promotion, so version "
-                f"{event.version} stays: if the move is intended, run `slipway models promote {model.name} {alias}`"
+                f"{event.version} stays: if the move is intended, run `slipway models promote "
+                f"{shlex.quote(model.name)} {alias}`"
             )
         before = self._problems.pop(model.name, None)
         if problem is not None:
@@ -81,30 +84,29 @@ class SignedHistory:
     def _follow(self, model: RegisteredModel) -> tuple[PromotionEvent | None, str | None]:
         """Return the event to follow, and what is wrong with the history."""
         name, alias = model.name, model.aliases[PRODUCTION]
+        quoted = shlex.quote(name)
         event = self._newest_event(model)
         if event is None or event.serial is None:
             return None, (
                 f"no promotion in the history of {name} is signed by a trusted key: if Slipway's trainer registered "
-                f"version {alias}, run `slipway models promote {name} {alias}`; for a model of another tool, run "
-                f"`slipway register {name} --model models:/{name}/{alias}`"
+                f"version {alias}, run `slipway models promote {quoted} {alias}`; for a model of another tool, run "
+                f"`{register_command(name, alias, trust=False)}`"
             )
-        newest = self._newest_serial(name)
-        if event.serial < newest:
+        stored = self._cache.newest_serial(name)
+        if event.serial < max(self._serials.get(name, 0), stored):
             return None, (
                 f"the history of {name} is older than the one that this API followed before, as if events were "
-                f"deleted or copied back: if this is intended, run `slipway models promote {name} VERSION`"
+                f"deleted or copied back: if this is intended, run `slipway models promote {quoted} VERSION`"
             )
-        if event.serial > newest:
-            self._serials[name] = event.serial
+        self._serials[name] = event.serial
+        if event.serial > stored:  # also if an earlier attempt to store it failed
             self._cache.remember_serial(name, event.serial)
         return event, None
 
     def _was_never_signed(self, model: RegisteredModel) -> bool:
         """Return whether a model has no signed event, and none was followed before."""
-        return not has_signed_history(model) and self._newest_serial(model.name) == 0
-
-    def _newest_serial(self, name: str) -> int:
-        return max(self._serials.get(name, 0), self._cache.newest_serial(name))
+        name = model.name
+        return not has_signed_history(model) and name not in self._serials and self._cache.newest_serial(name) == 0
 
     def _newest_event(self, model: RegisteredModel) -> PromotionEvent | None:
         known = self._newest.get(model.name)

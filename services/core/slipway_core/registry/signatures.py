@@ -1,5 +1,6 @@
 """Verify the signatures of versions and of promotion events, as stored in tags of the registry."""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -59,7 +60,7 @@ def signed_digest(version: ModelVersion, trusted: TrustedKeys) -> str:
     ):
         raise SignatureError(
             f"{subject} is refused, because its tag {MANIFEST_TAG} was changed after it was signed: promote another "
-            f"version with `slipway models promote {version.name} VERSION`"
+            f"version with `slipway models promote {shlex.quote(version.name)} VERSION`"
         )
     return found.digest
 
@@ -117,4 +118,5 @@ def has_bundle(version: ModelVersion) -> bool:
 
 
 def _how_to_sign(version: ModelVersion) -> str:
-    return f"if you trust its origin, sign it with `slipway signing sign {version.name} {version.version}`"
+    command = f"slipway signing sign {shlex.quote(version.name)} {version.version}"
+    return f"if you trust its origin, sign it with `{command}`"

@@ -12,6 +12,8 @@ from slipway_core.signing.keys import PublicKey, Purpose, Signer, TrustedKeys
 
 SIGNATURE_TAG = "slipway.signature"
 SIGNATURE_FIELD = "signature"
+# Of an event in characters: ten times as many as a tag can have in PostgreSQL. Parsing megabytes takes seconds.
+MAX_EVENT = 50_000
 
 
 def _in_utc(at: datetime) -> datetime:
@@ -89,6 +91,8 @@ def verify_event(trusted: TrustedKeys, model: str, number: int, tag: str) -> tup
     Raises:
         SignatureError: the event is unsigned, malformed, renumbered, or of another model, or the key is not trusted.
     """
+    if len(tag) > MAX_EVENT:
+        raise SignatureError(f"it has more than {MAX_EVENT} characters")
     try:
         fields = json.loads(tag)
         signature = fields.pop(SIGNATURE_FIELD, None) if isinstance(fields, dict) else None

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from slipway_api.serving.bundle_cache import LastServed
+from slipway_api.serving.bundle_cache import SERIAL_FILE, LastServed
 from slipway_api.serving.model_ref import ModelRef
 from slipway_core.bundle import MANIFEST_FILE, MANIFEST_TAG, digest
 from slipway_core.errors import ConfigurationError
@@ -357,6 +357,30 @@ def test_note_of_another_model_or_version_in_the_cache_is_not_followed(signed: S
     (signed.cache / "iris" / "pinned-2.json").write_text(note.model_copy(update={"version": "1"}).model_dump_json())
     signed.restart(("iris@2",), offline=True)
     assert signed.store.loaded == {}
+
+
+def test_serial_that_could_not_be_stored_is_stored_later(signed: Signed) -> None:
+    (signed.cache / "iris" / SERIAL_FILE).unlink()  # as if the disk was full
+    signed.sync()
+    _delete_newest_event(signed)
+    signed.restart()
+    signed.settle()
+    assert signed.served() == {"iris": "2"}
+
+
+def test_command_in_a_reason_quotes_a_name_from_the_registry(signed: Signed) -> None:
+    name = "iris; reboot"
+    for number in (1, 2):
+        signed.registry.add_version(name, {})
+        signed.registry.set_alias(name, PRODUCTION, str(number))
+    signed.settle()
+    assert "slipway models promote 'iris; reboot' 2" in signed.failure(name).reason
+    assert "--model 'models:/iris; reboot/2'" in signed.failure(name).reason
+    event = promote(signed.registry, "iris", "1", by="ana", at=datetime.now(UTC), reason="", signer=signed.signer)
+    tag = sign_event(signed.signer, name, 1, event.model_copy(update={"serial": 1, "digest": ""}).to_tag())
+    signed.registry.set_model_tag(name, key_of(1), tag)
+    signed.settle()
+    assert "slipway signing sign 'iris; reboot' 1" in signed.failure(name).reason
 
 
 def test_cached_version_of_a_removed_key_is_not_served(signed: Signed) -> None:
