@@ -78,7 +78,7 @@ def decide(
     """
     checks = [
         *_limits(challenger.metrics, floors, is_floor=True, is_registered=challenger.is_registered),
-        _against(challenger, champion, metric, max_regression),
+        _against(challenger, champion, metric, max_regression, has_limits=bool(floors or ceilings)),
         *_limits(challenger.metrics, ceilings, is_floor=False, is_registered=challenger.is_registered),
     ]
     if champion is not None and champion.rows is not None:
@@ -115,7 +115,9 @@ def _limits(
         yield GateCheck(name=f"{prefix}{name}", metric=name, value=value, required=limit, passed=passed, reason=reason)
 
 
-def _against(challenger: Challenger, champion: Champion | None, metric: str, max_regression: float) -> GateCheck:
+def _against(
+    challenger: Challenger, champion: Champion | None, metric: str, max_regression: float, *, has_limits: bool
+) -> GateCheck:
     name = f"{metric} against Production"
     value = challenger.metrics[metric]
     if champion is None:
@@ -124,7 +126,12 @@ def _against(challenger: Challenger, champion: Champion | None, metric: str, max
         )
     if champion.score is None:
         reason = f"Production (version {champion.version}) cannot be compared: {champion.why_not}"
-        return GateCheck(name=name, metric=metric, value=value, passed=True, reason=reason)
+        # A recipe has limits. A registered model may have none, and then nothing else would stop a useless one.
+        # Without rows, Production is damaged or not a bundle, so it does not count.
+        passed = has_limits or not challenger.is_registered or champion.rows is None
+        if not passed:
+            reason += "; state the least score with --floor METRIC=VALUE, or promote it with --promote force"
+        return GateCheck(name=name, metric=metric, value=value, passed=passed, reason=reason)
     signed = METRICS[metric].signed
     rounding = ROUNDING * max(1.0, abs(champion.score)) if max_regression else 0
     least = signed(champion.score) - max_regression - rounding

@@ -14,7 +14,8 @@ from mlflow.tracking import MlflowClient
 
 from slipway_core.bundle import MANIFEST_TAG
 from slipway_core.manifest import MODEL_FILE
-from slipway_core.registry.promotion import DATA_VERSION_TAG, METRICS_TAG, MODEL_DIGEST_TAG
+from slipway_core.registry.promotion import DATA_VERSION_TAG, METRICS_TAG
+from slipway_core.registry.withdrawals import MODEL_DIGEST_TAG
 from slipway_trainer.bundling import WrittenBundle
 from slipway_trainer.pyfunc import flavor
 from slipway_trainer.recipes import Recipe

@@ -22,12 +22,11 @@ from slipway_core.registry.promotion import (
     DATA_VERSION_TAG,
     MAX_REASON,
     METRICS_TAG,
-    WITHDRAWN_TAG,
     is_promoted,
-    is_withdrawn,
     promote,
     rollback,
 )
+from slipway_core.registry.withdrawals import WITHDRAWN_TAG, is_withdrawn
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 

@@ -9,14 +9,8 @@ from slipway_core.errors import NothingToRestoreError
 from slipway_core.registry import PRODUCTION
 from slipway_core.registry.events import history
 from slipway_core.registry.memory import InMemoryRegistry
-from slipway_core.registry.promotion import (
-    MODEL_DIGEST_TAG,
-    WITHDRAWN_TAG,
-    is_withdrawn,
-    promote,
-    rollback,
-    withdrawals,
-)
+from slipway_core.registry.promotion import promote, rollback
+from slipway_core.registry.withdrawals import MODEL_DIGEST_TAG, WITHDRAWN_TAG, is_withdrawn, withdrawals
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 minutes = count()

@@ -16,7 +16,8 @@ from slipway_core.registry import PRODUCTION
 from slipway_core.registry.bundle_download import fetch_bundle
 from slipway_core.registry.gate_result import GateResult
 from slipway_core.registry.memory import InMemoryRegistry
-from slipway_core.registry.promotion import MODEL_DIGEST_TAG, rollback
+from slipway_core.registry.promotion import rollback
+from slipway_core.registry.withdrawals import MODEL_DIGEST_TAG
 from slipway_trainer.bundling import WrittenBundle
 from slipway_trainer.errors import DataRefusedError
 from slipway_trainer.overrides import override

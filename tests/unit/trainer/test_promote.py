@@ -17,6 +17,7 @@ from slipway_core.manifest import GOLDEN_FILE, MODEL_FILE, DataLineage
 from slipway_core.registry import PRODUCTION, promotion
 from slipway_core.registry.gate_result import GateResult, gate_result_of
 from slipway_core.registry.memory import InMemoryRegistry
+from slipway_core.registry.withdrawals import MODEL_DIGEST_TAG
 from slipway_trainer.recipes import Recipe
 from slipway_trainer.recipes.iris import RECIPE as IRIS
 from slipway_trainer.step_results import Evaluation
@@ -320,7 +321,7 @@ def duplicate(registry: InMemoryRegistry) -> str:
     """Register a version with the digest of its graph in a tag, as the trainer does."""
     files = bundle_files()
     number = register(registry, files)
-    registry.set_version_tag("iris", number, promotion.MODEL_DIGEST_TAG, digest(files[MODEL_FILE]))
+    registry.set_version_tag("iris", number, MODEL_DIGEST_TAG, digest(files[MODEL_FILE]))
     return number
 
 
@@ -364,6 +365,6 @@ def test_repromoted_withdrawn_version_stops_no_equal_graph(registry: InMemoryReg
 def test_graph_unlike_the_withdrawn_one_is_accepted(registry: InMemoryRegistry) -> None:
     rolled_back(registry)
     other = duplicate(registry)
-    registry.set_version_tag("iris", other, promotion.MODEL_DIGEST_TAG, digest(b"another graph"))
+    registry.set_version_tag("iris", other, MODEL_DIGEST_TAG, digest(b"another graph"))
 
     assert judged(registry, other).passed

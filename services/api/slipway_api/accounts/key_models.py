@@ -10,7 +10,8 @@ from slipway_core.policy import API_KEY_PREFIX
 
 KEY_PREFIX = API_KEY_PREFIX.encode()
 KEY_INVALID = (
-    "the API key is not valid: it is mistyped or revoked, or its account is disabled; create another with POST /keys"
+    "the API key is not valid: it is mistyped, expired or revoked, or its account is disabled; create another with "
+    "POST /keys"
 )
 KEY_EXPIRED = "the API key has expired; create a new one with POST /keys"
 KEY_CANNOT = "an API key cannot do this; log in, and send a token from POST /token"

@@ -82,9 +82,8 @@ class Promoter:
         """
 
         def change() -> Promoted:
-            # A signed promotion of the same version confirms an alias that was moved outside of Slipway.
-            is_promoted = promotion.is_promoted(self._registry, self._registry.get_version(name, version))
-            if is_promoted and self._signer is None:
+            chosen = self._registry.get_version(name, version)
+            if promotion.is_promoted(self._registry, chosen, signer=self._signer, trusted=self._trusted):
                 return Promoted(None)
             return self._move(
                 "promote", partial(promotion.promote, self._registry, name, version), by, reason, expected

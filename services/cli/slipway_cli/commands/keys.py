@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -83,7 +83,7 @@ def add(
     if out is None:
         echo(created["key"])
     where = "Store it now: it is not shown again." if out is None else f"It is stored in {out}."
-    echo(f"Created the key {created['id']} for {name}. It expires: {_day(created['expires_at'])}. {where}", err=True)
+    echo(f"Created the key {created['id']} for {name}. It expires: {_moment(created['expires_at'])}. {where}", err=True)
 
 
 @keys.command("list")
@@ -97,7 +97,7 @@ def list_keys(as_json: Annotated[bool, typer.Option("--json", help="Print JSON."
     table = Table("name", "owner", "models", "actions", "expires", "last use", "id", box=SIMPLE)
     for key in found:
         models = "all" if key["models"] is None else ", ".join(key["models"])
-        expires = "expired" if key["expired"] else _day(key["expires_at"])
+        expires = "expired" if key["expired"] else _moment(key["expires_at"]).removesuffix(" UTC")
         used = "–" if key["last_used_at"] is None else key["last_used_at"][:16].replace("T", " ")
         table.add_row(key["name"], key["owner"], models, ", ".join(key["actions"]), expires, used, key["id"])
     print_table(table)
@@ -122,8 +122,8 @@ def _store(client: Client, created: NewApiKey, path: Path) -> None:
         raise ConfigurationError(f"the key cannot be stored in {path}, so it is revoked: {error.strerror}") from error
 
 
-def _day(moment: str | None) -> str:
-    return NEVER if moment is None else datetime.fromisoformat(moment).date().isoformat()
+def _moment(moment: str | None) -> str:
+    return NEVER if moment is None else f"{datetime.fromisoformat(moment).astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 @contextmanager

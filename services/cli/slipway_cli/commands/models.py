@@ -25,6 +25,7 @@ from slipway_core.registry.gate_result import gate_result_of
 from slipway_core.registry.mistaken_promotions import mistaken_promotion
 from slipway_core.registry.mlflow import MlflowRegistry
 from slipway_core.registry.settings import RegistrySettings
+from slipway_core.registry.withdrawals import is_withdrawn
 from slipway_core.settings import load_settings
 
 app = typer.Typer(no_args_is_help=True, help="List and show the registered models; promote or roll back a version.")
@@ -101,8 +102,7 @@ def promote(
     with _keys(settings) as keys, settings.open_registry() as registry:
         chosen = registry.get_version(name, version)
         signer, trusted = keys.signer(), keys.trusted()
-        # A signed promotion of the same version confirms an alias that was moved outside of Slipway.
-        if signer is None and promotion.is_promoted(registry, chosen):
+        if promotion.is_promoted(registry, chosen, signer=signer, trusted=trusted):
             echo(f"Version {chosen.version} of {name} is already Production.")
             return
         event = promotion.promote(
@@ -119,7 +119,7 @@ def promote(
     echo(f"Production of {name} is now version {event.version}{before}.")
     if signer is None and not is_digest(chosen.tags.get(MANIFEST_TAG, "")):
         echo("The registry has no SHA-256 of its bundle, so the API keeps serving the version that it has loaded.")
-    if promotion.is_withdrawn(chosen):
+    if is_withdrawn(chosen):
         echo(f"The withdrawal of this version is lifted; `slipway models history {name}` shows its reason.")
 
 
@@ -250,7 +250,7 @@ def _describe(version: ModelVersion, model: RegisteredModel) -> dict[str, Any]:
         "run_id": version.run_id,
         "metrics": promotion.metrics_of(version),
         "data_version": version.tags.get(promotion.DATA_VERSION_TAG),
-        "withdrawn": promotion.is_withdrawn(version),
+        "withdrawn": is_withdrawn(version),
         "gate_metrics": list(gate_result.metrics) if gate_result else [],
         "gate": [check.reason for check in gate_result.checks] if gate_result else [],
     }

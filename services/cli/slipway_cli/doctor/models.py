@@ -12,7 +12,7 @@ from slipway_core.errors import RegistryError, RegistryNotFoundError
 from slipway_core.registry import PRODUCTION, RegisteredModel, Registry
 from slipway_core.registry.alias_history import moved_by_hand, moves
 from slipway_core.registry.mistaken_promotions import mistaken_promotion
-from slipway_core.registry.promotion import is_withdrawn
+from slipway_core.registry.withdrawals import is_withdrawn
 
 
 def check_models(context: DoctorContext) -> Iterator[Finding]:

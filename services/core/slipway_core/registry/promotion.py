@@ -19,16 +19,20 @@ from slipway_core.registry.alias_history import held_before, moves
 from slipway_core.registry.base import PRODUCTION, ModelVersion, RegisteredModel, Registry
 from slipway_core.registry.event_log import add_event
 from slipway_core.registry.events import Action, PromotionEvent
-from slipway_core.registry.signatures import has_signed_history, signed_digest, with_accepted_events
+from slipway_core.registry.signatures import (
+    checked_events,
+    has_signed_history,
+    how_to_sign,
+    newest_event,
+    signed_digest,
+    with_accepted_events,
+)
+from slipway_core.registry.withdrawals import GRAPH_KEPT, WITHDRAWN_TAG, graph_of, is_withdrawn, withdrawals
 from slipway_core.signing import Signer, TrustedKeys
 from slipway_core.signing.messages import SIGNATURE_TAG, VersionSignature
 
 METRICS_TAG = "slipway.metrics"
 DATA_VERSION_TAG = "slipway.data_version"
-MODEL_DIGEST_TAG = "slipway.model_sha256"
-WITHDRAWN_TAG = "slipway.withdrawn"
-# In the tag's JSON: the rollback restored the named version, which has the same graph.
-GRAPH_KEPT = "graph_kept_by"
 
 # MLflow on PostgreSQL stores at most 5,000 characters per tag.
 MAX_REASON = 1_000
@@ -139,7 +143,7 @@ def rollback(
     # First: if a later step fails, repeating the command has the same result, and this version stays withdrawn.
     if (current := _existing(registry, name, withdrawn)) is not None:
         note = {"by": by, "at": at.astimezone(UTC).isoformat().replace("+00:00", "Z"), "reason": reason[:MAX_REASON]}
-        if _graph(current) is not None and _graph(current) == _graph(restored):
+        if graph_of(current) is not None and graph_of(current) == graph_of(restored):
             note[GRAPH_KEPT] = restored.version
         registry.set_version_tag(name, withdrawn, WITHDRAWN_TAG, json.dumps(note))
     return _move(registry, "rollback", restored, by=by, at=at, reason=reason, signer=signer, digest=digest)
@@ -155,9 +159,24 @@ def require_signer(model: RegisteredModel, signer: Signer | None) -> None:
         )
 
 
-def is_promoted(registry: Registry, version: ModelVersion) -> bool:
-    """Return whether promoting a version would change nothing: it is Production, and not withdrawn."""
-    return registry.get_model(version.name).aliases.get(PRODUCTION) == version.version and not is_withdrawn(version)
+def is_promoted(
+    registry: Registry, version: ModelVersion, *, signer: Signer | None = None, trusted: TrustedKeys | None = None
+) -> bool:
+    """Return whether promoting a version would change nothing: it is Production, and not withdrawn.
+
+    With a signer, the newest signed event must name it, too. Otherwise, a promotion confirms an alias that was moved
+    outside of Slipway.
+    """
+    model = registry.get_model(version.name)
+    if model.aliases.get(PRODUCTION) != version.version or is_withdrawn(version):
+        return False
+    if signer is None:
+        return True
+    event = newest_event(checked_events(model, trusted)) if trusted is not None else None
+    try:
+        return trusted is not None and event is not None and _is_of(event, version, signed_digest(version, trusted))
+    except SignatureError:
+        return False
 
 
 def metrics_of(version: ModelVersion) -> dict[str, float]:
@@ -166,28 +185,6 @@ def metrics_of(version: ModelVersion) -> dict[str, float]:
         return TypeAdapter(dict[str, float]).validate_json(version.tags.get(METRICS_TAG, "{}"))
     except ValidationError:
         return {}
-
-
-def is_withdrawn(version: ModelVersion) -> bool:
-    """Return whether a version was withdrawn by a rollback and not promoted by hand since."""
-    return WITHDRAWN_TAG in version.tags
-
-
-def withdrawals(registry: Registry, version: ModelVersion) -> list[ModelVersion]:
-    """Return the withdrawn versions that prevent automatic promotion of a version: itself, and those with its graph.
-
-    A rollback between two versions with the same graph withdraws only the version, because its graph is still served.
-    """
-    graph = _graph(version)
-    return [
-        other
-        for other in registry.list_versions(version.name)
-        if is_withdrawn(other)
-        and (
-            other.version == version.version
-            or (graph is not None and _graph(other) == graph and _graph_withdrawn(other))
-        )
-    ]
 
 
 def _restorable(
@@ -211,16 +208,8 @@ def _restorable(
     return restored
 
 
-def _graph(version: ModelVersion) -> str | None:
-    return version.tags.get(MODEL_DIGEST_TAG)
-
-
-def _graph_withdrawn(version: ModelVersion) -> bool:
-    try:
-        note = json.loads(version.tags[WITHDRAWN_TAG])
-    except (ValueError, RecursionError):
-        return True
-    return not (isinstance(note, dict) and GRAPH_KEPT in note)
+def _is_of(event: PromotionEvent, version: ModelVersion, digest: str) -> bool:
+    return (event.version, event.digest) == (version.version, digest)
 
 
 def _cut(text: str, length: int) -> str:
@@ -260,8 +249,7 @@ def _digest_to_sign(
         return VersionSignature.model_validate_json(version.tags.get(SIGNATURE_TAG, "")).digest
     except ValidationError as error:
         raise SignatureError(
-            f"version {version.version} of {model.name} is not signed: if you trust its origin, sign it with "
-            f"`slipway signing sign {model.name} {version.version}`"
+            f"version {version.version} of {model.name} is not signed: {how_to_sign(version)}"
         ) from error
 
 

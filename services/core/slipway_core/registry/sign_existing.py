@@ -20,8 +20,17 @@ from slipway_core.registry.base import PRODUCTION, ModelVersion, RegisteredModel
 from slipway_core.registry.bundle_download import fetch_bundle
 from slipway_core.registry.event_log import add_event
 from slipway_core.registry.events import PromotionEvent, key_of, now_in_microseconds, numbered_tags, parse_event
-from slipway_core.registry.promotion import DATA_VERSION_TAG, held_versions, is_withdrawn, metrics_of
-from slipway_core.registry.signatures import checked_events, foreign_digest, has_bundle, newest_event, signed_digest
+from slipway_core.registry.promotion import DATA_VERSION_TAG, held_versions, metrics_of
+from slipway_core.registry.signatures import (
+    checked_events,
+    foreign_digest,
+    has_bundle,
+    has_signed_history,
+    how_to_sign,
+    newest_event,
+    signed_digest,
+)
+from slipway_core.registry.withdrawals import is_withdrawn
 from slipway_core.signing import Signer, TrustedKeys
 from slipway_core.signing.messages import SIGNATURE_TAG, sign_event, sign_version
 
@@ -139,8 +148,9 @@ def sign_models(
 ) -> None:
     """Call `sign_model` for the named models, or for every model with a Production version, and report the result.
 
-    If other trusted keys may have signed the registry, a model without a signed promotion must be named: an attacker
-    who deletes the events before a rotation would otherwise get everything signed as it is.
+    If other keys may have signed a model, and no trusted key signed a promotion of it, the model must be named.
+    Otherwise, a key that the API does not trust would replace all signatures, and an attacker who deletes the events
+    before a rotation would get everything signed as it is.
 
     Raises:
         RegistryError: the registry cannot be reached, or a named model does not exist.
@@ -148,10 +158,13 @@ def sign_models(
     wanted = names or sorted(model.name for model in registry.list_models() if PRODUCTION in model.aliases)
     is_rotation = trusted is not None and any(not one.events_only and one.key_id != signer.key_id for one in trusted)
     for name in wanted:
-        if is_rotation and not names and not _has_accepted_event(registry.get_model(name), trusted):
+        model = registry.get_model(name)
+        may_be_replaced = trusted is not None and (is_rotation or has_signed_history(model))
+        if may_be_replaced and not names and not _has_accepted_event(model, trusted):
             echo(
-                f"{name} is not signed: no promotion in its history is signed by a trusted key. If you trust its "
-                f"content, run `slipway signing sign-existing {shlex.quote(name)}`."
+                f"{name} is not signed: no promotion in its history is signed by a trusted key. Add the key that "
+                "signed it to the trusted keys, or, if you trust its content, run "
+                f"`slipway signing sign-existing {shlex.quote(name)}`."
             )
             continue
         count = sign_model(registry, name, signer, by=by, echo=echo, trusted=trusted, replace=replace)
@@ -217,8 +230,14 @@ def _digest_of(registry: Registry, version: ModelVersion) -> str:
     if MANIFEST_TAG in version.tags:
         raise BundleError(f"version {version.version} has no SHA-256 in its tag {MANIFEST_TAG}: register it again")
     with tempfile.TemporaryDirectory(prefix="slipway-bundle-") as folder:
-        for file in (MLMODEL_FILE, MODEL_FILE):
-            registry.fetch(version, file, Path(folder) / file)
+        try:
+            for file in (MLMODEL_FILE, MODEL_FILE):
+                registry.fetch(version, file, Path(folder) / file)
+        except RegistryNotFoundError as error:
+            raise BundleError(
+                f"version {version.version} of {version.name} has no ONNX graph, so it cannot be signed: "
+                f"{how_to_sign(version)}"
+            ) from error
         return foreign_digest((Path(folder) / MLMODEL_FILE).read_bytes(), (Path(folder) / MODEL_FILE).read_bytes())
 
 

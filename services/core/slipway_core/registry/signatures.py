@@ -17,6 +17,7 @@ from slipway_core.registry.events import (
     numbered_tags,
     parse_event,
 )
+from slipway_core.registry.register_command import register_command
 from slipway_core.signing.keys import PublicKey, TrustedKeys
 from slipway_core.signing.messages import SIGNATURE_FIELD, SIGNATURE_TAG, verify_event, verify_version
 
@@ -50,11 +51,11 @@ def signed_digest(version: ModelVersion, trusted: TrustedKeys) -> str:
     tag = version.tags.get(SIGNATURE_TAG)
     subject = f"version {version.version} of {version.name}"
     if tag is None:
-        raise SignatureError(f"{subject} is not signed by a trusted key: {_how_to_sign(version)}")
+        raise SignatureError(f"{subject} is not signed by a trusted key: {how_to_sign(version)}")
     try:
         found, _ = verify_version(trusted, tag, version.name, version.version)
     except SignatureError as error:
-        raise SignatureError(f"{subject} is refused, because {error}: {_how_to_sign(version)}") from error
+        raise SignatureError(f"{subject} is refused, because {error}: {how_to_sign(version)}") from error
     if found.digest.startswith(FOREIGN_PREFIX) == (MANIFEST_TAG in version.tags) or (
         MANIFEST_TAG in version.tags and version.tags[MANIFEST_TAG] != found.digest
     ):
@@ -117,6 +118,9 @@ def has_bundle(version: ModelVersion) -> bool:
     return is_digest(version.tags.get(MANIFEST_TAG, ""))
 
 
-def _how_to_sign(version: ModelVersion) -> str:
+def how_to_sign(version: ModelVersion) -> str:
+    """Return the advice for a version that is not signed; a version of another tool is converted instead."""
+    if MANIFEST_TAG not in version.tags:
+        return f"convert it to a bundle with `{register_command(version.name, version.version, trust=False)}`"
     command = f"slipway signing sign {shlex.quote(version.name)} {version.version}"
     return f"if you trust its origin, sign it with `{command}`"

@@ -2,6 +2,7 @@
 
 from slipway_core.registry import PRODUCTION, ModelVersion, Registry
 from slipway_core.registry.gate_result import GateCheck, GateResult, PromoteMode
+from slipway_core.registry.signatures import has_bundle
 from slipway_core.signing import Signer
 from slipway_trainer.steps.promote import apply_gate, withdrawn_duplicate
 
@@ -21,7 +22,10 @@ def promote_without_score(
     Raises:
         RegistryError: the registry rejected a call or failed.
     """
-    production = registry.get_model(version.name).aliases.get(PRODUCTION)
+    alias = production = registry.get_model(version.name).aliases.get(PRODUCTION)
+    # A version of another tool is what this command replaces.
+    if production is not None and not has_bundle(registry.get_version(version.name, production)):
+        production = None
     reason = "no Production version to compare with; the version has no score"
     if production is not None:
         reason = (
@@ -39,5 +43,5 @@ def promote_without_score(
             )
         )
     gate_result = GateResult(checks=tuple(checks), mode=mode)
-    apply_gate(gate_result, version, registry=registry, by=by, expected=production, signer=signer)
+    apply_gate(gate_result, version, registry=registry, by=by, expected=alias, signer=signer)
     return gate_result

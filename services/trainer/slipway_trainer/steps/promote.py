@@ -13,6 +13,7 @@ from slipway_core.registry import PRODUCTION, ModelVersion, Registry, promotion
 from slipway_core.registry.bundle_download import fetch_bundle
 from slipway_core.registry.gate_result import GATE_TAG, GateResult, PromoteMode
 from slipway_core.registry.signatures import checked_events, newest_event, signed_digest
+from slipway_core.registry.withdrawals import MODEL_DIGEST_TAG, withdrawals
 from slipway_core.signing import Signer, TrustedKeys
 from slipway_trainer.features import for_graph, graph_inputs
 from slipway_trainer.gate import Challenger, Champion, decide
@@ -169,13 +170,13 @@ def _why_not_comparable(recipe: Recipe, bundle: Bundle) -> str | None:
 
 def withdrawn_duplicate(registry: Registry, version: ModelVersion) -> str | None:
     """Return the withdrawn version with the same graph, unless Production serves that graph."""
-    twins = promotion.withdrawals(registry, version)
+    twins = withdrawals(registry, version)
     if not twins:
         return None
     production = registry.get_model(version.name).aliases.get(PRODUCTION)
-    graph = version.tags.get(promotion.MODEL_DIGEST_TAG)
+    graph = version.tags.get(MODEL_DIGEST_TAG)
     with contextlib.suppress(RegistryNotFoundError):
         served = registry.get_version(version.name, production) if production else None
-        if served is not None and served.tags.get(promotion.MODEL_DIGEST_TAG) == graph:
+        if served is not None and served.tags.get(MODEL_DIGEST_TAG) == graph:
             return None
     return twins[0].version

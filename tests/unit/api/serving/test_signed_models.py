@@ -371,7 +371,7 @@ def test_serial_that_could_not_be_stored_is_stored_later(signed: Signed) -> None
 def test_command_in_a_reason_quotes_a_name_from_the_registry(signed: Signed) -> None:
     name = "iris; reboot"
     for number in (1, 2):
-        signed.registry.add_version(name, {})
+        signed.registry.add_version(name, {}, tags={MANIFEST_TAG: digest(b"")})
         signed.registry.set_alias(name, PRODUCTION, str(number))
     signed.settle()
     assert "slipway models promote 'iris; reboot' 2" in signed.failure(name).reason

@@ -58,7 +58,7 @@ def test_add_prints_only_the_key_on_standard_output(api: StubApi) -> None:
     ended = run(main, "keys", "add", "scores")
 
     assert ended.output == f"{SECRET}\n"
-    assert f"Created the key {KEY['id']} for scores. It expires: 2027-02-18." in ended.error
+    assert f"Created the key {KEY['id']} for scores. It expires: 2027-02-18 12:00 UTC." in ended.error
     assert SECRET not in ended.error
 
 
@@ -96,7 +96,11 @@ def test_keys_are_listed_as_a_table_and_as_json(api: StubApi) -> None:
     table, as_json = run(main, "keys", "list"), run(main, "keys", "list", "--json")
 
     rows = [line.split() for line in table.output.splitlines() if "scores" in line]
-    assert rows[0] == [*["scores", "ada", "iris", "predict,", "read", "2027-02-18", "2026-11-21", "08:30"], KEY["id"]]
+    assert rows[0] == [
+        *["scores", "ada", "iris", "predict,", "read"],
+        *["2027-02-18", "12:00", "2026-11-21", "08:30"],
+        KEY["id"],
+    ]
     assert rows[1] == [*["scores", "ada", "all", "predict,", "read", "never", "–"], KEY["id"]]
     assert "expired" in rows[2]
     assert json.loads(as_json.output)[0] == KEY
