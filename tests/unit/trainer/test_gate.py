@@ -172,6 +172,28 @@ def test_unscorable_champion_leaves_the_decision_to_the_floors() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("floors", "rows", "passed"),
+    [
+        pytest.param({}, 150, False, id="nothing else limits it"),
+        pytest.param({"accuracy": 0.5}, 150, True, id="a floor"),
+        pytest.param({}, None, True, id="Production is damaged, or not a bundle"),
+    ],
+)
+def test_registered_model_that_cannot_be_compared_needs_a_floor(
+    floors: dict[str, float], rows: int | None, passed: bool
+) -> None:
+    answer = decide(
+        Challenger({"accuracy": 0.6}, 150, None, is_registered=True),
+        Champion("4", None, "its features differ in name or order", rows=rows),
+        metric="accuracy",
+        floors=floors,
+    )
+
+    assert answer.passed == passed
+    assert any("--floor METRIC=VALUE" in reason for reason in reasons(answer)) != passed
+
+
 @pytest.mark.parametrize(("rows", "champions", "passed"), [(120, 150, True), (119, 150, False), (121, 151, True)])
 def test_data_with_far_fewer_rows_is_rejected(rows: int, champions: int, passed: bool) -> None:
     gate_result = decide(

@@ -13,7 +13,7 @@ from slipway_core.errors import ConfigurationError
 from slipway_core.registry import PRODUCTION, STAGING
 from slipway_core.registry.base import candidate_alias
 from slipway_core.registry.events import EVENT_PREFIX, PromotionEvent, key_of
-from slipway_core.registry.promotion import promote, rollback
+from slipway_core.registry.promotion import is_promoted, promote, rollback
 from slipway_core.registry.sign_existing import sign_bundle, sign_model, sign_models
 from slipway_core.registry.signatures import checked_events
 from slipway_core.signing import Signer
@@ -535,6 +535,27 @@ def test_version_of_another_tool_does_not_replace_a_signed_model(signed: Signed,
 
     assert signed.served() == {"iris": "2"}
     assert "no promotion in the history of iris is signed" in signed.failure("iris").reason
+
+
+def test_unknown_key_replaces_no_signatures_unless_the_model_is_named(signed: Signed) -> None:
+    other, notes = new_signer(), list[str]()
+    tags = signed.registry.get_model("iris").tags
+
+    sign_models(signed.registry, other, by="ana", echo=notes.append, trusted=trusting(other))
+
+    assert signed.registry.get_model("iris").tags == tags
+    assert "no promotion in its history is signed by a trusted key. Add the key" in notes[0]
+    sign_models(signed.registry, other, by="ana", echo=notes.append, trusted=trusting(other), names=("iris",))
+    assert notes[1].startswith("Signed 2 versions of iris")
+
+
+@pytest.mark.parametrize("version", ["1", "2"])
+def test_version_is_promoted_only_if_the_newest_signed_event_names_it(signed: Signed, version: str) -> None:
+    signed.registry.set_alias("iris", PRODUCTION, version)
+    found = signed.registry.get_version("iris", version)
+
+    assert is_promoted(signed.registry, found, signer=signed.signer, trusted=signed.trusted) == (version == "2")
+    assert is_promoted(signed.registry, found)
 
 
 def test_signed_event_keeps_fields_of_a_later_release() -> None:
