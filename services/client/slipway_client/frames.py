@@ -66,14 +66,14 @@ def _converted(value: Any) -> Any:  # noqa: ANN401
 
 
 def result_frame(
-    batches: Sequence[Batch], index: "pd.Index", classes: Mapping[str, Sequence[str] | None]
+    batches: Sequence[Batch], index: "pd.Index", classes: Mapping[str, Sequence[Label] | None]
 ) -> "pd.DataFrame":
     """Return the predictions as a DataFrame, one line per row.
 
     Args:
         batches: the batches that succeeded, at least one.
         index: the index of the data; the result has its entries for the rows of the batches.
-        classes: the names of the classes, by version.
+        classes: the classes, by version; None for a regressor, or if they are unknown.
     """
     parts = [_batch_frame(batch, index, classes[batch.version]) for batch in batches]
     frame = parts[0] if len(parts) == 1 else _pandas().concat(parts)
@@ -86,7 +86,7 @@ def result_frame(
     return frame
 
 
-def empty_frame(index: "pd.Index", classes: Sequence[str] | None) -> "pd.DataFrame":
+def empty_frame(index: "pd.Index", classes: Sequence[Label] | None) -> "pd.DataFrame":
     """Return the predictions of no rows, with the same columns."""
     names = ["prediction", *_class_columns(classes), ID_COLUMN, ROW_COLUMN]
     if classes is not None:
@@ -94,11 +94,13 @@ def empty_frame(index: "pd.Index", classes: Sequence[str] | None) -> "pd.DataFra
     return _pandas().DataFrame({name: [] for name in names}, index=index)
 
 
-def _batch_frame(batch: Batch, index: "pd.Index", classes: Sequence[str] | None) -> "pd.DataFrame":
+def _batch_frame(batch: Batch, index: "pd.Index", classes: Sequence[Label] | None) -> "pd.DataFrame":
     answer = batch.response
     columns: dict[str, list[Any]] = {"prediction": answer["prediction"]}
     if "label" in answer and "probabilities" in answer:
-        columns["label"] = answer["label"]
+        # The API sends labels as text. In their own type, they compare with the true labels of a data set.
+        known = {label_text(one): one for one in classes or ()}
+        columns["label"] = [known.get(label_text(one), one) for one in answer["label"]]
         by_class = list(zip(*answer["probabilities"], strict=True))
         names = _class_columns(classes) if classes else [f"probability_{number}" for number in range(len(by_class))]
         columns |= dict(zip(names, map(list, by_class), strict=True))
@@ -107,8 +109,8 @@ def _batch_frame(batch: Batch, index: "pd.Index", classes: Sequence[str] | None)
     return _pandas().DataFrame(columns, index=index[batch.rows.start : batch.rows.stop])
 
 
-def _class_columns(classes: Sequence[str] | None) -> list[str]:
-    return [f"probability_{name}" for name in classes or ()]
+def _class_columns(classes: Sequence[Label] | None) -> list[str]:
+    return [f"probability_{label_text(one)}" for one in classes or ()]
 
 
 def label_text(label: Label) -> str:

@@ -24,7 +24,7 @@ from slipway_client.errors import (
     UnexpectedResponseError,
     ValidationError,
 )
-from slipway_client.frames import label_text
+from slipway_client.results import Label
 from slipway_client.retry import Retry, connection_error, may_retry
 from slipway_client.splitting import BatchLimits
 from slipway_client.steps import Send, Sleep, Step, Steps
@@ -84,7 +84,7 @@ class Session:
         self.retry = retry
         self.limits = limits
         self.timeout_seconds = timeout_seconds
-        self.classes: dict[tuple[str, str], list[str] | None] = {}
+        self.classes: dict[tuple[str, str], list[Label] | None] = {}
         self._api_key = api_key
         self._login: tuple[str, str] | None = None
 
@@ -192,8 +192,8 @@ class Session:
             f"the server at {self.url} is not Slipway's API ({response.status_code}): check the address"
         )
 
-    def classes_of(self, target: Target, model: str, version: str) -> Generator[Step, Any, list[str] | None]:
-        """Return the names of the classes of a version; None for a regressor, or if they are unknown.
+    def classes_of(self, target: Target, model: str, version: str) -> Generator[Step, Any, list[Label] | None]:
+        """Return the classes of a version; None for a regressor, or if they are unknown.
 
         They are unknown if another version is served meanwhile, or if the credential may only predict.
 
@@ -214,13 +214,12 @@ class Session:
                 continue
         return self.classes.get(key)
 
-    def load_classes(self, target: Target) -> Generator[Step, Any, list[str] | None]:
-        """Read the names of the classes of a served model; None for a regressor."""
+    def load_classes(self, target: Target) -> Generator[Step, Any, list[Label] | None]:
+        """Read the classes of a served model; None for a regressor."""
         info = yield from self.call(calls.model(target))
-        classes = info["signature"].get("classes")
-        names = [label_text(label) for label in classes] if classes else None
-        self.classes[info["model_name"], info["model_version"]] = names
-        return names
+        classes = info["signature"].get("classes") or None
+        self.classes[info["model_name"], info["model_version"]] = classes
+        return classes
 
 
 def checked_url(url: str) -> str:

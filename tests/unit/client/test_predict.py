@@ -9,6 +9,7 @@ import pytest
 
 from slipway_api.accounts.models import Role
 from slipway_client import Client, NotFoundError, PredictionWarning, ValidationError
+from slipway_core.manifest import Label, label_text
 from support.api import RunningApi
 from support.bundles import CLASSES, FEATURES, GOLDEN_ROWS
 from support.client_transports import URL, SyncTransport
@@ -63,16 +64,19 @@ def test_columns_of_a_frame_may_have_any_order(client: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "classes"), [("texts", "cheap fair dear"), ("integers", "10 20 -30"), ("booleans", "false true")]
+    ("model", "classes"),
+    [("texts", ["cheap", "fair", "dear"]), ("integers", [10, 20, -30]), ("booleans", [False, True])],
 )
-def test_frame_of_any_dtypes_gets_labels_as_text(api: RunningApi, client: Client, model: str, classes: str) -> None:
+def test_frame_of_any_dtypes_gets_labels_in_their_own_type(
+    api: RunningApi, client: Client, model: str, classes: list[Label]
+) -> None:
     expected = raw(api, model, [list(row) for row in TABLE_ROWS])
 
     found = client.predict(TABLE, model)
 
-    texts = classes.split()
-    assert found["label"].tolist() == expected["label"] == [texts[int(index)] for index in found["prediction"]]
-    names = [f"probability_{name}" for name in texts]
+    labels = [classes[int(index)] for index in found["prediction"]]
+    assert (found["label"].tolist(), expected["label"]) == (labels, list(map(label_text, labels)))
+    names = [f"probability_{label_text(one)}" for one in classes]
     assert found[names].to_numpy().tolist() == expected["probabilities"]
 
 
