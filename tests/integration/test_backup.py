@@ -163,6 +163,7 @@ def test_writers_stop_during_restore_and_restart_in_order(changed: Stack) -> Non
         'run --rm --no-deps -T mlflow sh -c exec mlflow db upgrade "$MLFLOW_BACKEND_STORE_URI"',
         "up --detach --no-recreate --wait --no-deps mlflow",
         "run --rm --no-deps -T init",
+        "run --rm --no-deps -T init sign-existing --unsigned",
         "up --detach --no-recreate --wait --no-deps api",
     ]
     assert changed.docker.running() == {"api", "minio", "mlflow", "postgres"}

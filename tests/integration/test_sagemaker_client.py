@@ -57,7 +57,7 @@ def test_documented_example_runs(served: ApiProcess) -> None:
     )
 
     answer, label, error = done.stdout.split("\n", 2)
-    assert (json.loads(answer.replace("'", '"')), label.strip()) == ({"predictions": ["setosa"]}, "2")
+    assert (json.loads(answer.replace("'", '"')), label.strip()) == ({"predictions": ["setosa"]}, "virginica")
     assert error.strip().startswith("422 An error occurred (ModelError) when calling the InvokeEndpoint operation: ")
 
 
@@ -70,7 +70,7 @@ def test_variant_is_named_in_the_response(served: ApiProcess, variant: str | Non
     )
 
     assert (answer["InvokedProductionVariant"], answer["ContentType"]) == ("Production", JSON)
-    assert json.load(answer["Body"]) == {"predictions": [0, 2]}
+    assert json.load(answer["Body"]) == {"predictions": ["setosa", "virginica"]}
 
 
 ERRORS: tuple[tuple[str, dict[str, str], str, int, str], ...] = (
