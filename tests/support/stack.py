@@ -101,6 +101,6 @@ def printed_commands(output: str) -> str:
 
 def bash(script: str, folder: Path) -> str:
     """Run a script in a folder and return its output; fail if it fails."""
-    ended = subprocess.run(["bash", "-c", script], cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    ended = subprocess.run(["bash", "-c", script], cwd=folder, capture_output=True, text=True, timeout=300, check=False)
     assert ended.returncode == 0, f"{script}\n{ended.stdout}{ended.stderr}"
     return ended.stdout
