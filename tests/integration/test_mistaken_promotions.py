@@ -17,6 +17,8 @@ from support.command import run
 from support.versions import add_version
 from support.waiting import wait_for
 
+pytestmark = pytest.mark.slow
+
 API = "/api/2.0/mlflow"
 # The calls of MLflow's web page, with what Slipway says about each.
 PROMOTIONS: dict[str, tuple[str, dict[str, object], str]] = {

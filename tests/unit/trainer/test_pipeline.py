@@ -278,6 +278,7 @@ def test_a_step_that_fails_has_no_time() -> None:
     assert watch.seconds["validate"] >= 0
 
 
+@pytest.mark.slow
 def test_rare_class_trains_from_data_to_production(training: Training) -> None:
     outcome = training.run(FRAUD)
 

@@ -295,6 +295,7 @@ def test_threshold_decides_in_the_folds() -> None:
     assert lenient.cv_mean > 0.95
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quantile", [0.1, 0.9])
 def test_pinball_is_lowest_for_the_estimator_of_its_quantile(quantile: float) -> None:
     rows = np.random.default_rng(0).uniform(size=(600, 2)).astype(np.float32)
