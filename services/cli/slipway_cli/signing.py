@@ -3,8 +3,7 @@
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -19,35 +18,10 @@ from slipway_core.registry.alias_history import Move
 from slipway_core.registry.events import numbered_tags, parse_event
 from slipway_core.registry.settings import SigningSettings
 from slipway_core.registry.signatures import CheckedEvent, checked_events
-from slipway_core.signing import Signer, TrustedKeys
-from slipway_core.signing.files import read_signer, read_trusted_keys
+from slipway_core.signing import TrustedKeys
 
 # The job with the signing key that every start of the stack runs; its container stays.
 KEY_SERVICE = "init"
-
-
-@dataclass(frozen=True)
-class KeyFiles:
-    """The files of the keys; None for those that are not set."""
-
-    signing_key: Path | None
-    trusted_keys: Path | None
-
-    def signer(self) -> Signer | None:
-        """Return the signer; None without a signing key.
-
-        Raises:
-            ConfigurationError: the file cannot be used.
-        """
-        return read_signer(self.signing_key)
-
-    def trusted(self) -> TrustedKeys | None:
-        """Return the trusted keys; None if none are set.
-
-        Raises:
-            ConfigurationError: the file cannot be used.
-        """
-        return read_trusted_keys(self.trusted_keys)
 
 
 def signature_notes(model: RegisteredModel, alias_moves: Sequence[Move], trusted: TrustedKeys) -> list[str | None]:
@@ -70,8 +44,8 @@ def _note(checked: CheckedEvent) -> str:
 
 
 @contextmanager
-def key_files(registry: str, settings: SigningSettings) -> Iterator[KeyFiles]:
-    """Yield the key files of the settings. Without any, yield those of the stack on this machine that has the registry.
+def key_files(registry: str, settings: SigningSettings) -> Iterator[SigningSettings]:
+    """Yield the settings. Without key files, yield them with those of the stack on this machine that has the registry.
 
     The keys of a compose stack are in a volume, which every account that may use Docker can read. They are copied to a
     private folder until the block ends.
@@ -81,24 +55,28 @@ def key_files(registry: str, settings: SigningSettings) -> Iterator[KeyFiles]:
         settings: the settings.
     """
     if settings.signing_key_file is not None or settings.trusted_keys is not None:
-        yield KeyFiles(settings.signing_key_file, settings.trusted_keys)
+        yield settings
         return
     folder = find_api(registry).home
     if folder is not None and (home := Home(folder)).trusted_keys.exists():
-        yield KeyFiles(home.bundle_key, home.trusted_keys)
+        yield _with_files(settings, home.bundle_key, home.trusted_keys)
         return
     if (project := _compose_stack(registry)) is None:
-        yield KeyFiles(None, None)
+        yield settings
         return
     with tempfile.TemporaryDirectory(prefix="slipway-keys-") as temporary:
-        files = KeyFiles(Path(temporary, "bundle-key"), Path(temporary, "trusted-keys"))
-        try:
-            for path in (files.signing_key, files.trusted_keys):
-                if path is not None:
-                    project.call("cp", f"{KEY_SERVICE}:/run/slipway/{path.name}", str(path))
-        except StackError:  # a stack of an earlier release, or an incomplete one: nothing is signed
-            files = KeyFiles(None, None)
-        yield files
+        found = settings
+        key, trusted = Path(temporary, "bundle-key"), Path(temporary, "trusted-keys")
+        # The keys are missing in a stack of an earlier release, or an incomplete one: nothing is signed.
+        with suppress(StackError):
+            for path in (key, trusted):
+                project.call("cp", f"{KEY_SERVICE}:/run/slipway/{path.name}", str(path))
+            found = _with_files(settings, key, trusted)
+        yield found
+
+
+def _with_files(settings: SigningSettings, key: Path, trusted: Path) -> SigningSettings:
+    return settings.model_copy(update={"signing_key_file": key, "trusted_keys": trusted})
 
 
 def _compose_stack(registry: str) -> ComposeProject | None:

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from slipway_cli.output import console, echo, print_json, print_table
 from slipway_cli.signature_table import signature_json, signature_table
-from slipway_cli.signing import KeyFiles, key_files, signature_notes
+from slipway_cli.signing import key_files, signature_notes
 from slipway_core.bundle import MANIFEST_FILE, MANIFEST_TAG, is_digest, parse_manifest
 from slipway_core.current_user import current_user
 from slipway_core.errors import BundleError, RegistryError
@@ -24,7 +24,7 @@ from slipway_core.registry.alias_history import Move, moved_by_hand, moves
 from slipway_core.registry.gate_result import gate_result_of
 from slipway_core.registry.mistaken_promotions import mistaken_promotion
 from slipway_core.registry.mlflow import MlflowRegistry
-from slipway_core.registry.settings import RegistrySettings
+from slipway_core.registry.settings import RegistrySettings, SigningSettings
 from slipway_core.registry.withdrawals import is_withdrawn
 from slipway_core.settings import load_settings
 
@@ -85,7 +85,10 @@ def show(name: Name, as_json: AsJson = False) -> None:
         print_table(signature_table(manifest, described.version))
     _note_mistaken_promotion(model)
     if moved_by_hand(model):
-        echo(f"The alias Production was moved outside of Slipway; see `slipway models history {name}`.")
+        echo(
+            f"The alias Production was moved outside of Slipway; see `slipway models history {name}`. An API with "
+            "trusted keys ignores the move until `slipway models promote` confirms it."
+        )
 
 
 @app.command()
@@ -101,7 +104,7 @@ def promote(
     settings = load_settings(RegistrySettings)
     with _keys(settings) as keys, settings.open_registry() as registry:
         chosen = registry.get_version(name, version)
-        signer, trusted = keys.signer(), keys.trusted()
+        signer, trusted = keys.signer(), keys.read_trusted_keys()
         if promotion.is_promoted(registry, chosen, signer=signer, trusted=trusted):
             echo(f"Version {chosen.version} of {name} is already Production.")
             return
@@ -139,7 +142,7 @@ def rollback(name: Name, reason: Reason = "rolled back by hand") -> None:
             at=datetime.now(UTC),
             reason=reason,
             signer=keys.signer(),
-            trusted=keys.trusted(),
+            trusted=keys.read_trusted_keys(),
         )
     echo(
         f"Production of {name} is version {event.version} again; version {event.from_version} is withdrawn. "
@@ -177,7 +180,7 @@ def history(name: Name, as_json: AsJson = False) -> None:
     """
     settings = load_settings(RegistrySettings)
     with _keys(settings) as keys, settings.open_registry() as registry:
-        model, trusted = registry.get_model(name), keys.trusted()
+        model, trusted = registry.get_model(name), keys.read_trusted_keys()
     alias_moves = moves(model)[::-1]
     signatures = signature_notes(model, alias_moves, trusted) if trusted is not None else [None] * len(alias_moves)
     if as_json:
@@ -211,7 +214,7 @@ def _note_mistaken_promotion(model: RegisteredModel) -> None:
         echo(f"{model.name} {miss.what}: promote it with `{miss.command}`.")
 
 
-def _keys(settings: RegistrySettings) -> AbstractContextManager[KeyFiles]:
+def _keys(settings: RegistrySettings) -> AbstractContextManager[SigningSettings]:
     return key_files(settings.mlflow_tracking_uri, settings)
 
 

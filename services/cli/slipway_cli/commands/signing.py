@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from slipway_cli.output import echo
-from slipway_cli.signing import KeyFiles, key_files
+from slipway_cli.signing import key_files
 from slipway_core.current_user import current_user
 from slipway_core.errors import ConfigurationError
 from slipway_core.registry.settings import RegistrySettings, SigningSettings
@@ -83,10 +83,10 @@ def sign_existing(
     settings = load_settings(RegistrySettings)
     with _keys(settings) as keys, settings.open_registry() as registry:
         signer = _required(keys.signer())
-        sign_models(registry, signer, by=current_user(), echo=echo, trusted=keys.trusted(), names=names or ())
+        sign_models(registry, signer, by=current_user(), echo=echo, trusted=keys.read_trusted_keys(), names=names or ())
 
 
-def _keys(settings: RegistrySettings) -> AbstractContextManager[KeyFiles]:
+def _keys(settings: RegistrySettings) -> AbstractContextManager[SigningSettings]:
     return key_files(settings.mlflow_tracking_uri, settings)
 
 

@@ -28,7 +28,7 @@ def run_trainer(context: typer.Context, arguments: Sequence[str], environment: d
     debug = ["--debug"] if context.find_root().params.get("debug") else []
     command = trainer_command(*debug, *arguments)
     with key_files(environment.get("MLFLOW_TRACKING_URI", ""), load_settings(SigningSettings)) as keys:
-        for variable, path in ((SIGNING_VARIABLE, keys.signing_key), (TRUSTED_VARIABLE, keys.trusted_keys)):
+        for variable, path in ((SIGNING_VARIABLE, keys.signing_key_file), (TRUSTED_VARIABLE, keys.trusted_keys)):
             if path is not None:
                 environment[variable] = str(path)
         code = subprocess.call(command, env=environment)  # noqa: S603  # our own module, its arguments one by one

@@ -63,12 +63,12 @@ def test_commands_use_the_keys_of_a_running_stack(tmp_path: Path, monkeypatch: p
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5123")
     with home.locked(Ports(8123, 5123)):
         with key_files("http://127.0.0.1:5123", SigningSettings()) as files:
-            assert (files.signing_key, files.trusted_keys) == (home.bundle_key, home.trusted_keys)
+            assert (files.signing_key_file, files.trusted_keys) == (home.bundle_key, home.trusted_keys)
         with key_files("http://127.0.0.1:5999", SigningSettings()) as files:
             assert files.signer() is None
         own = tmp_path / "own.pem"
         with key_files("http://127.0.0.1:5123", SigningSettings(signing_key_file=own)) as files:
-            assert files.signing_key == own
+            assert files.signing_key_file == own
 
 
 def test_commands_use_the_keys_of_the_compose_stack_for_a_moment(docker: FakeDocker) -> None:
@@ -80,17 +80,17 @@ def test_commands_use_the_keys_of_the_compose_stack_for_a_moment(docker: FakeDoc
     (volume / "bundle-key").write_text(pem, encoding="utf-8")
     (volume / "trusted-keys").write_text(f"{signer.public_key('trainer')}\n", encoding="utf-8")
     with key_files("http://localhost:5050", SigningSettings()) as files:
-        assert files.signing_key is not None
-        assert files.signing_key.parent.stat().st_mode & 0o077 == 0
+        assert files.signing_key_file is not None
+        assert files.signing_key_file.parent.stat().st_mode & 0o077 == 0
         assert files.signer() is not None
-        assert [key.key_id for key in files.trusted() or ()] == [signer.key_id]
-    assert not files.signing_key.parent.exists()
+        assert [key.key_id for key in files.read_trusted_keys() or ()] == [signer.key_id]
+    assert not files.signing_key_file.parent.exists()
     for registry in ("http://localhost:5051", "http://mlflow.example.com:5050", ""):
         with key_files(registry, SigningSettings()) as files:
-            assert files.signing_key is None
+            assert files.signing_key_file is None
     docker.fail("cp", "no such file")  # the stack of an earlier release
     with key_files("http://localhost:5050", SigningSettings()) as files:
-        assert (files.signer(), files.trusted()) == (None, None)
+        assert (files.signer(), files.read_trusted_keys()) == (None, None)
 
 
 def test_keys_of_the_stack_are_private_and_stay(tmp_path: Path) -> None:
