@@ -24,7 +24,7 @@ from slipway_trainer.foreign.columns import (
 )
 from slipway_trainer.foreign.data import GAPS_OF_GRAPHS
 from slipway_trainer.foreign.drawn_rows import draw_cells
-from slipway_trainer.foreign.graph_labels import check_agreement, class_labels, texts_of
+from slipway_trainer.foreign.graph_labels import class_labels, texts_of
 from slipway_trainer.foreign.model import Cells, Converted, Expected, graph_labels
 from slipway_trainer.foreign.original_graph import TENSORS, OriginalGraph, read_graph
 from slipway_trainer.foreign.schema import Known
@@ -81,7 +81,7 @@ class GraphModel:
             if original.n_scores is None or original.label is None:
                 raise ForeignModelError(f"{self._uri} cannot be registered: {error}") from error
             # A graph may take only the texts that it knows.
-            return class_labels(self._uri, original, None, np.empty((0, original.n_scores)))
+            return class_labels(self._uri, original, original.n_scores)
         if scores.ndim != _MATRIX or scores.shape[1] == 1:
             if predicted is None:
                 return ()
@@ -89,7 +89,7 @@ class GraphModel:
                 f"{self._uri} returns a label and one number per row; export it with the probability of each class"
             )
         if predicted is not None:
-            return class_labels(self._uri, original, predicted, scores)
+            return class_labels(self._uri, original, scores.shape[1])
         if (scores < 0).any() or (np.abs(scores.sum(axis=1) - 1) > _SUM_TOLERANCE).any():
             raise ForeignModelError(
                 f"{self._uri} returns {scores.shape[1]} numbers per row that are not probabilities, because they do "
@@ -135,9 +135,6 @@ class GraphModel:
         if unknown:
             raise ForeignModelError(f"the graph returns the label {unknown[0]!r}, which is not one of its classes")
         indices = np.array([self._places[label] for label in labels.tolist()], dtype=np.int64)
-        # Integer labels were proven by the structure of the graph.
-        if self._original.zipmap is None and self._original.label_kind == "tensor(string)":
-            check_agreement(self._uri, indices, scores)
         return Expected(indices, scores)
 
     def convert(self, features: Sequence[Feature]) -> Converted:
